@@ -1,0 +1,205 @@
+"""AWS as detectors see it: lazy, typed, retrying clients of one session, full pages, parallel reads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from janitor.model import Absent, Signal, Unreadable, Value
+
+if TYPE_CHECKING:
+    import boto3
+    from types_boto3_cloudtrail import CloudTrailClient
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_pricing import PricingClient
+    from types_boto3_resourcegroupstaggingapi import ResourceGroupsTaggingAPIClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_sagemaker import SageMakerClient
+    from types_boto3_sts import STSClient
+
+    from janitor.prices import Prices
+
+type ServiceName = Literal[
+    "cloudtrail", "cloudwatch", "logs", "pricing", "resourcegroupstaggingapi", "s3", "sagemaker", "sts"
+]
+
+THREADS = 16
+"""Reads in flight at once. botocore's default connection pool holds 10, so clients are given more."""
+
+PRICING_REGION = "us-east-1"
+"""The Price List API answers in a few regions only, for all of them."""
+
+
+class ReadError(Exception):
+    """A read failed; the message says which call, and why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing[T]:
+    """All pages of one listing, or the pages read before it broke off with *error*."""
+
+    items: tuple[T, ...]
+    error: str | None = None
+
+    def check(self) -> None:
+        """Raise `ReadError` if the listing broke off: the sweep is then not complete."""
+        if self.error is not None:
+            raise ReadError(self.error)
+
+
+def failure(error: Exception) -> str | None:
+    """
+    *error* in one line if it is a failed or half-answered AWS call, else None.
+
+    botocore parses a cut-off JSON body into an answer without members, so a missing member
+    (KeyError) is a failed read as well, never "there are none".
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    match error:
+        case ClientError():
+            detail = error.response.get("Error", {})
+            said = f"{detail.get('Code', 'Unknown')}: {detail.get('Message', '').strip()}".rstrip(": ")
+            return f"{error.operation_name}: {said}"
+        case KeyError():
+            return f"the answer lacks {error.args[0] if error.args else 'a member'}: it was cut off"
+        case BotoCoreError() | ResponseParserError() | ReadError():
+            return " ".join(str(error).split())
+        case _:
+            return None
+
+
+def everything[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, source: str) -> Listing[T]:
+    """
+    Read every page of *pages* and keep what was read if one of them fails.
+
+    *items* takes the listed members out of a page; *source* names the call ("sagemaker:ListApps").
+    """
+    read: list[T] = []
+    try:
+        for page in pages:
+            read += items(page)
+    except Exception as error:  # anything that is not a failed AWS call is raised again below
+        said = failure(error)
+        if said is None:
+            raise
+        return Listing(tuple(read), f"{source} broke off after {len(read)}: {said}")
+    return Listing(tuple(read))
+
+
+def attempt[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = ()) -> Signal[T]:
+    """The answer of *call* as a signal; error codes in *absent* mean that there is none."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return Value(call(), source)
+    except Exception as error:  # anything that is not a failed AWS call is raised again below
+        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in absent:
+            return Absent(source)
+        said = failure(error)
+        if said is None:
+            raise
+        return Unreadable(said, source)
+
+
+class Aws:
+    """
+    One account and region of AWS, for reading.
+
+    Clients are made when first used and kept: one per service, each with botocore's standard
+    retries. *attempts* is the total number of tries per call. All `Aws` of a run share *pool*,
+    *prices* and the session.
+    """
+
+    def __init__(
+        self,
+        session: boto3.Session,
+        *,
+        region: str,
+        account: str,
+        prices: Prices,
+        pool: ThreadPoolExecutor,
+        attempts: int = 8,
+    ) -> None:
+        self.region = region
+        self.account = account
+        self.prices = prices
+        self.attempts = attempts
+        self._session = session
+        self._pool = pool
+        self._making = threading.Lock()
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def client(self, service: ServiceName, region: str | None = None) -> Any:
+        """The one client of *service*, made when first asked for (making one is not thread-safe)."""
+        key = (service, region or self.region)
+        with self._making:
+            if key not in self._clients:
+                self._clients[key] = make_client(self._session, service, key[1], self.attempts)
+            return self._clients[key]
+
+    def map[I, O](self, read: Callable[[I], O], items: Sequence[I]) -> list[O]:
+        """*read* each of *items* through the shared pool; the answers keep the order of *items*."""
+        if len(items) <= 1:
+            return [read(item) for item in items]
+        return list(self._pool.map(read, items))
+
+    @cached_property
+    def partition(self) -> str:
+        """The ARN partition of the region: aws, aws-cn, aws-us-gov, ..."""
+        return self._session.get_partition_for_region(self.region)
+
+    @property
+    def cloudtrail(self) -> CloudTrailClient:
+        return cast("CloudTrailClient", self.client("cloudtrail"))
+
+    @property
+    def cloudwatch(self) -> CloudWatchClient:
+        return cast("CloudWatchClient", self.client("cloudwatch"))
+
+    @property
+    def logs(self) -> CloudWatchLogsClient:
+        return cast("CloudWatchLogsClient", self.client("logs"))
+
+    @property
+    def pricing(self) -> PricingClient:
+        return cast("PricingClient", self.client("pricing", PRICING_REGION))
+
+    @property
+    def s3(self) -> S3Client:
+        return cast("S3Client", self.client("s3"))
+
+    @property
+    def sagemaker(self) -> SageMakerClient:
+        return cast("SageMakerClient", self.client("sagemaker"))
+
+    @property
+    def sts(self) -> STSClient:
+        return cast("STSClient", self.client("sts"))
+
+    @property
+    def tagging(self) -> ResourceGroupsTaggingAPIClient:
+        return cast("ResourceGroupsTaggingAPIClient", self.client("resourcegroupstaggingapi"))
+
+
+def make_client(session: boto3.Session, service: ServiceName, region: str, attempts: int) -> Any:
+    """
+    A client with explicit retries: botocore's default mode and number changed between releases.
+
+    Standard, not adaptive: AWS advises against adaptive where one account serves several workloads.
+    """
+    from botocore.config import Config
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=2 * THREADS,
+        connect_timeout=5,
+        read_timeout=30,
+    )
+    return session.client(service, region_name=region, config=config)

@@ -1,0 +1,73 @@
+"""The shape of a detector: one rule about one kind of waste, one file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from janitor.model import Candidate, Verdict
+
+if TYPE_CHECKING:
+    from janitor.aws import Aws
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """
+    One IAM permission a detector needs.
+
+    *on* is the resource part of an ARN in the sweep's own account and region ("endpoint/*" of the
+    action's service), a whole ARN, or "*" for actions without a resource level. An *implied* grant
+    is one that AWS demands although no call of that name is made; *source* says who says so.
+    """
+
+    action: str
+    on: str = "*"
+    implied: bool = False
+    source: str = ""
+
+
+def allow(action: str, on: str = "*") -> Grant:
+    """Permission for a call the detector makes itself."""
+    return Grant(action, on)
+
+
+def implied(action: str, on: str = "*", *, source: str) -> Grant:
+    """Permission that AWS demands beyond the calls made, and where that is written."""
+    return Grant(action, on, implied=True, source=source)
+
+
+@dataclass(frozen=True)
+class Detector[C: Candidate](ABC):
+    """
+    One rule about one kind of waste.
+
+    Class attributes say what it is, dataclass fields are its tunables (typed, defaulted, settable
+    in janitor.toml under their own names), methods stand in the order they run. The first line of
+    a subclass's docstring is what the command line, the README and Lambda show.
+    """
+
+    name: ClassVar[str]
+    schedule: ClassVar[str]
+    reads: ClassVar[tuple[Grant, ...]]
+
+    @abstractmethod
+    def find(self, aws: Aws, now: datetime) -> Iterator[C]:
+        """
+        Yield one candidate per listed resource: all the reading, none of the judging.
+
+        What could not be read is `Unreadable`, never left out. A listing that broke off is raised
+        (`Listing.check`) after everything that was read has been yielded.
+        """
+
+    @abstractmethod
+    def decide(self, candidate: C, now: datetime) -> Verdict:
+        """Judge one candidate: pure, and always with a reason."""
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        return (cls.__doc__ or "").strip().splitlines()[0].strip()

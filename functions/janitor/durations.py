@@ -1,0 +1,82 @@
+"""Durations and working hours as an operator writes them: "7d", "90m", "Mon-Fri 08-20"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def parse_duration(text: str) -> timedelta:
+    """
+    "7d", "6h", "90m" or "1d12h" as a timedelta.
+
+    Raises ValueError with the accepted form.
+    """
+    parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?", text.strip())
+    if not parts or not any(parts.groups()):
+        raise ValueError(f"{text!r} is no duration; write it like 7d, 6h or 90m")
+    return sum(
+        (int(count) * UNITS[unit] for count, unit in zip(parts.groups(), "dhm", strict=True) if count),
+        timedelta(),
+    )
+
+
+def format_duration(span: timedelta) -> str:
+    """A timedelta the way `parse_duration` reads it, in its largest units: "1d12h"."""
+    minutes = round(span.total_seconds() / 60)
+    days, rest = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(rest, 60)
+    shown = [f"{count}{unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "m")) if count]
+    return "".join(shown) or "0m"
+
+
+def ago(span: timedelta) -> str:
+    """An age for a reader: "41 days", "3 hours", "12 minutes"."""
+    for unit, length in (("day", UNITS["d"]), ("hour", UNITS["h"])):
+        if span >= 2 * length:
+            return f"{span // length} {unit}s"
+    count = max(0, span // UNITS["m"])
+    return f"{count} minute{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingHours:
+    """Weekdays and hours in which people are expected at work, in *time_zone*; holidays are free."""
+
+    days: frozenset[int] = frozenset(range(5))
+    start: int = 8
+    end: int = 20
+    time_zone: str = "UTC"
+    holidays: Sequence[date] = ()
+
+    @classmethod
+    def parse(cls, text: str, time_zone: str = "UTC", holidays: Sequence[date] = ()) -> WorkingHours:
+        """
+        "Mon-Fri 08-20" in *time_zone*.
+
+        Raises ValueError with the accepted form.
+        """
+        form = re.fullmatch(
+            r"([A-Z][a-z]{2})-([A-Z][a-z]{2}) (\d{1,2})-(\d{1,2})", text.strip().replace("\u2013", "-")
+        )
+        if not form or form[1] not in DAYS or form[2] not in DAYS or not int(form[3]) < int(form[4]) <= 24:
+            raise ValueError(f"{text!r} are no working hours; write them like Mon-Fri 08-20")
+        first, last = DAYS.index(form[1]), DAYS.index(form[2])
+        days = frozenset((first + n) % 7 for n in range((last - first) % 7 + 1))
+        return cls(days, int(form[3]), int(form[4]), time_zone, tuple(holidays))
+
+    def include(self, now: datetime) -> bool:
+        """Whether *now* falls into them."""
+        local = now.astimezone(ZoneInfo(self.time_zone))
+        working_day = local.weekday() in self.days and local.date() not in self.holidays
+        return working_day and self.start <= local.hour < self.end
+
+    def __str__(self) -> str:
+        days = sorted(self.days)
+        return f"{DAYS[days[0]]}-{DAYS[days[-1]]} {self.start:02}-{self.end:02} {self.time_zone}"

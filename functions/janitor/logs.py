@@ -1,0 +1,82 @@
+"""CloudWatch Logs: which streams a group has, and when something was last written to one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from janitor.aws import attempt
+from janitor.model import Absent, Signal, Unreadable, Value
+
+if TYPE_CHECKING:
+    from janitor.aws import Aws
+
+DESCRIBE_LOG_STREAMS = "logs:DescribeLogStreams"
+GET_LOG_EVENTS = "logs:GetLogEvents"
+
+NO_SUCH = ("ResourceNotFoundException",)
+
+
+def moment(milliseconds: int) -> datetime:
+    """CloudWatch Logs' milliseconds since 1970 as a time."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def streams_active_since(aws: Aws, group: str, since: datetime) -> Signal[dict[str, datetime]]:
+    """
+    The streams of *group* with an event at or after *since*, and the time of their newest one.
+
+    Newest first, so reading stops at the first older page. The index lags behind by an hour or
+    more: a stream that is missing here may still be active, and `last_event` tells.
+    """
+
+    def read() -> dict[str, datetime]:
+        active: dict[str, datetime] = {}
+        pages = aws.logs.get_paginator("describe_log_streams").paginate(
+            logGroupName=group, orderBy="LastEventTime", descending=True, PaginationConfig={"PageSize": 50}
+        )
+        for page in pages:
+            for stream in page["logStreams"]:
+                at = moment(stream.get("lastEventTimestamp", 0))
+                if at < since:
+                    return active
+                active[stream["logStreamName"]] = at
+        return active
+
+    return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
+
+
+def stream_names(aws: Aws, group: str, prefix: str) -> Signal[tuple[str, ...]]:
+    """The names of the streams of *group* that begin with *prefix*."""
+
+    def read() -> tuple[str, ...]:
+        pages = aws.logs.get_paginator("describe_log_streams").paginate(
+            logGroupName=group, logStreamNamePrefix=prefix, PaginationConfig={"PageSize": 50}
+        )
+        return tuple(stream["logStreamName"] for page in pages for stream in page["logStreams"])
+
+    return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
+
+
+def last_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
+    """
+    When the newest event of *stream* was written; `Absent` if the stream or its events do not exist.
+
+    Exact, unlike the times that DescribeLogStreams lists.
+    """
+
+    def read() -> datetime | None:
+        answer = aws.logs.get_log_events(
+            logGroupName=group, logStreamName=stream, limit=1, startFromHead=False
+        )
+        return max((moment(event["timestamp"]) for event in answer["events"]), default=None)
+
+    match attempt(read, source=GET_LOG_EVENTS, absent=NO_SUCH):
+        case Value(None):
+            return Absent(GET_LOG_EVENTS)
+        case Value(at) if at is not None:
+            return Value(at, GET_LOG_EVENTS, at)
+        case (Absent() | Unreadable()) as other:
+            return other
+        case _:
+            raise AssertionError("attempt() answers Value, Absent or Unreadable")
