@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from janitor.model import Candidate, Verdict
+from janitor.model import Candidate, Target, Verdict
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -45,13 +45,15 @@ class Detector[C: Candidate](ABC):
     """
     One rule about one kind of waste.
 
-    Class attributes say what it is, dataclass fields are its tunables (typed, defaulted, settable
-    in janitor.toml under their own names), methods stand in the order they run. The first line of
-    a subclass's docstring is what the command line, the README and Lambda show.
+    Class attributes say what it is (*kinds* are the ARN resource types it judges), dataclass fields
+    are its tunables (typed, defaulted, settable in janitor.toml under their own names), methods
+    stand in the order they run. The first line of a subclass's docstring is what the command line,
+    the README and Lambda show.
     """
 
     name: ClassVar[str]
     schedule: ClassVar[str]
+    kinds: ClassVar[tuple[str, ...]]
     reads: ClassVar[tuple[Grant, ...]]
 
     @abstractmethod
@@ -61,6 +63,15 @@ class Detector[C: Candidate](ABC):
 
         What could not be read is `Unreadable`, never left out. A listing that broke off is raised
         (`Listing.check`) after everything that was read has been yielded.
+        """
+
+    @abstractmethod
+    def look(self, aws: Aws, target: Target, now: datetime) -> C | None:
+        """
+        Read the one resource *target* again, by the same reading as `find`; None if it is gone.
+
+        Tags are read exactly here (`tags.of_one`), not from the bulk answer, which lags behind.
+        Raises ReadError if not even its description could be read.
         """
 
     @abstractmethod

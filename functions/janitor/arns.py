@@ -1,0 +1,37 @@
+"""ARNs: what kind of resource one names, and where it lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Arn:
+    """
+    The parts of an ARN.
+
+    *kind* is the resource type in the service's own spelling ("endpoint", "training-job"); for S3,
+    whose ARNs carry none, "bucket" or "object". *name* is everything behind it: SageMaker
+    lower-cases it for some kinds, and app ARNs hold several slashes.
+    """
+
+    partition: str
+    service: str
+    region: str
+    account: str
+    kind: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Arn:
+        """Read *text*. Raises ValueError if it is no ARN."""
+        parts = text.strip().split(":", 5)
+        if len(parts) != 6 or parts[0] != "arn" or not parts[5]:
+            raise ValueError(f"{text!r} is no ARN (arn:partition:service:region:account:resource)")
+        _, partition, service, region, account, resource = parts
+        if service == "s3":
+            kind = "object" if "/" in resource else "bucket"
+            return cls(partition, service, region, account, kind, resource)
+        separator = "/" if "/" in resource else ":"
+        kind, _, name = resource.partition(separator)
+        return cls(partition, service, region, account, kind, name)

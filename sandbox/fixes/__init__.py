@@ -1,0 +1,46 @@
+"""Every correction and addition to moto, one file for each area of AWS.
+
+To add one: write `sandbox/fixes/AREA.py` with functions decorated by `patches.serves` or
+`patches.replaces`, and put its name in `AREAS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from sandbox import clock, patches, selfcheck
+
+AREAS = (
+    "cloudtrail",
+    "cloudwatch",
+    "components",
+    "endpoints",
+    "jobs",
+    "logs",
+    "models",
+    "notebooks",
+    "pricing",
+    "registry",
+    "tags",
+    "training",
+)
+_installed: list[str] = []
+
+
+def load() -> None:
+    """Import every area, which declares its patches."""
+    for area in AREAS:
+        importlib.import_module(f"sandbox.fixes.{area}")
+
+
+def install() -> None:
+    """Check moto against every patch, then apply them all; once in a process."""
+    if _installed:
+        return
+    load()
+    selfcheck.verify()
+    for patch in patches.PATCHES:
+        owner, name = patches.find(patch.target)
+        setattr(owner, name, patch.replacement)
+        _installed.append(patch.target)
+    clock.install()

@@ -1,0 +1,44 @@
+"""What the sandbox remembers beside moto's own backends, by account and region.
+
+A fix keeps its data in a class of its own and asks for the instance: `state.of(Metrics, call)`.
+One reset then forgets everything, and no fix has a reset to forget to write.
+"""
+
+from __future__ import annotations
+
+from threading import RLock
+from typing import Any, Protocol
+
+LOCK = RLock()
+_kept: dict[tuple[type[Any], str, str], Any] = {}
+
+
+class Place(Protocol):
+    """Whatever knows which account and region it is about."""
+
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def region(self) -> str: ...
+
+
+def of[T](kind: type[T], place: Place) -> T:
+    """The one instance of this class for this account and region, made on first use."""
+    return at(kind, place.account, place.region)
+
+
+def at[T](kind: type[T], account: str, region: str) -> T:
+    """The same, for callers that have the two names and no call in hand."""
+    key = (kind, account, region)
+    with LOCK:
+        if key not in _kept:
+            _kept[key] = kind()
+        found: T = _kept[key]
+        return found
+
+
+def clear() -> None:
+    """Forget everything."""
+    with LOCK:
+        _kept.clear()

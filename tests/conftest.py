@@ -1,0 +1,83 @@
+"""What every test has: no network beyond loopback, no credentials but fake ones, and one sandbox per worker."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+
+from janitor.aws import Aws, make_client
+from janitor.prices import Prices
+from sandbox.control import Control
+from sandbox.server import Sandbox
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+"""The sandbox's default time: a Tuesday night."""
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Refuse connections to anything but this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6} and not str(address[0]).startswith(LOOPBACK):
+            raise ConnectionRefusedError(f"a test wanted to reach {address}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fake credentials, and nothing of the machine's own AWS configuration."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "JANITOR_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIASANDBOX")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sandbox")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
+@pytest.fixture(scope="session")
+def _sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as box:
+        yield box
+
+
+@pytest.fixture
+def box(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Control:
+    """An empty sandbox at NOW; every boto3 client of the test talks to it."""
+    control = Control(_sandbox.url)
+    control.reset()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
+    return control
+
+
+@pytest.fixture
+def session(box: Control) -> boto3.Session:
+    """A session against the sandbox."""
+    return boto3.Session(region_name=REGION)
+
+
+@pytest.fixture
+def aws(session: boto3.Session) -> Iterator[Aws]:
+    """The account as detectors see it. Two tries per call, so that a fault is soon believed."""
+    with ThreadPoolExecutor(16) as pool:
+        prices = Prices(lambda: make_client(session, "pricing", REGION, 2))
+        yield Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool, attempts=2)
