@@ -48,7 +48,7 @@ docs: dev ## Write the generated parts of README and docs again
 	$(BIN)/python docs/generate.py
 
 bench: dev ## Measure the speed claims, as ratios within one run
-	$(BIN)/python tests/bench.py
+	$(BIN)/python -m bench
 
 lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.13 --generate-hashes --no-header --no-annotate -o requirements/lambda.txt

@@ -54,12 +54,16 @@ def pages() -> list[tuple[Path, str]]:
 def fill(text: str, parts: Mapping[str, str]) -> str:
     """*text* with each part between its markers replaced."""
     for name, part in parts.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        pattern = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
         if not pattern.search(text):
             raise SystemExit(f"the markers <!-- {name} --> and <!-- /{name} --> are missing")
-        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        text = pattern.sub(lambda _, new=f"{begin}{part.rstrip()}\n{end}": new, text)  # type: ignore[misc]
+        text = pattern.sub(f"<!-- {name} -->\n{literal(part)}\n<!-- /{name} -->", text)
     return text
+
+
+def literal(part: str) -> str:
+    """*part* so that `re.sub` takes it as it stands."""
+    return part.rstrip().replace("\\", r"\\")
 
 
 def detector_table() -> str:

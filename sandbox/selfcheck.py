@@ -15,14 +15,14 @@ MOTO = "5.2.5"
 
 # What the fixes lean on without replacing it: how moto finds, calls and serialises an operation.
 RELIED_ON = {
-    "moto.core.responses:BaseResponse.call_action": "",
-    "moto.core.responses:BaseResponse.parse_parameters": "",
-    "moto.core.responses:BaseResponse.serialized": "",
-    "moto.core.responses:ActionResult.execute_result": "",
-    "moto.core.utils:utcnow": "",
-    "moto.core.utils:unix_time": "",
-    "moto.core.base_backend:BackendDict.reset": "",
-    "moto.moto_server.werkzeug_app:create_backend_app": "",
+    "moto.core.responses:BaseResponse.call_action": "26076963fd17",
+    "moto.core.responses:BaseResponse.parse_parameters": "fd3d04c91948",
+    "moto.core.responses:BaseResponse.serialized": "af486a0ef132",
+    "moto.core.responses:ActionResult.execute_result": "6333faa349b5",
+    "moto.core.utils:utcnow": "7b8bb404c4f6",
+    "moto.core.utils:unix_time": "f0576ec9e5f5",
+    "moto.core.base_backend:BackendDict.reset": "3d511e2c8b71",
+    "moto.moto_server.werkzeug_app:create_backend_app": "a317751ebd1c",
 }
 
 

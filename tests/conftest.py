@@ -1,4 +1,4 @@
-"""What every test has: no network beyond loopback, no credentials but fake ones, and one sandbox per worker."""
+"""No network beyond loopback, no credentials but fake ones, and one sandbox per worker."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import boto3
 import pytest
+from sandbox.control import Control
+from sandbox.server import Sandbox
 
 from janitor.aws import Aws, make_client
 from janitor.prices import Prices
-from sandbox.control import Control
-from sandbox.server import Sandbox
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 """The sandbox's default time: a Tuesday night."""
@@ -70,7 +70,7 @@ def box(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Control:
 
 
 @pytest.fixture
-def session(box: Control) -> boto3.Session:
+def session(box: Control) -> boto3.Session:  # noqa: ARG001 - asked for, so that it is up
     """A session against the sandbox."""
     return boto3.Session(region_name=REGION)
 

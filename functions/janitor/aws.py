@@ -25,11 +25,22 @@ if TYPE_CHECKING:
     from janitor.prices import Prices
 
 type ServiceName = Literal[
-    "cloudtrail", "cloudwatch", "logs", "pricing", "resourcegroupstaggingapi", "s3", "sagemaker", "sts"
+    "cloudtrail",
+    "cloudwatch",
+    "ecr",
+    "logs",
+    "pricing",
+    "resourcegroupstaggingapi",
+    "s3",
+    "sagemaker",
+    "sts",
 ]
 
 THREADS = 16
 """Reads in flight at once. botocore's default connection pool holds 10, so clients are given more."""
+
+DEFAULT_ATTEMPTS = 8
+"""Tries per call, the first one included, unless AWS_MAX_ATTEMPTS says otherwise."""
 
 PRICING_REGION = "us-east-1"
 """The Price List API answers in a few regions only, for all of them."""
@@ -125,7 +136,7 @@ class Aws:
         account: str,
         prices: Prices,
         pool: ThreadPoolExecutor,
-        attempts: int = 8,
+        attempts: int = DEFAULT_ATTEMPTS,
     ) -> None:
         self.region = region
         self.account = account

@@ -9,6 +9,9 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+LONGEST = timedelta(days=3650)
+"""The longest duration accepted: longer ones are typing errors, and leave the calendar when subtracted."""
+
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -21,10 +24,14 @@ def parse_duration(text: str) -> timedelta:
     parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?", text.strip())
     if not parts or not any(parts.groups()):
         raise ValueError(f"{text!r} is no duration; write it like 7d, 6h or 90m")
-    return sum(
-        (int(count) * UNITS[unit] for count, unit in zip(parts.groups(), "dhm", strict=True) if count),
-        timedelta(),
-    )
+    counted = zip(parts.groups(), UNITS.values(), strict=True)
+    try:
+        span = sum((int(count) * unit for count, unit in counted if count), timedelta())
+    except OverflowError:
+        span = timedelta.max
+    if span > LONGEST:
+        raise ValueError(f"{text!r} is longer than {LONGEST.days} days")
+    return span
 
 
 def format_duration(span: timedelta) -> str:
@@ -37,11 +44,13 @@ def format_duration(span: timedelta) -> str:
 
 
 def ago(span: timedelta) -> str:
-    """An age for a reader: "41 days", "3 hours", "12 minutes"."""
+    """An age for a reader, never longer than it is: "41 days", "3 hours", "12 minutes"."""
     for unit, length in (("day", UNITS["d"]), ("hour", UNITS["h"])):
         if span >= 2 * length:
             return f"{span // length} {unit}s"
-    count = max(0, span // UNITS["m"])
+    count = span // UNITS["m"]
+    if count < 1:
+        return "less than a minute"
     return f"{count} minute{'' if count == 1 else 's'}"
 
 
@@ -67,16 +76,28 @@ class WorkingHours:
         )
         if not form or form[1] not in DAYS or form[2] not in DAYS or not int(form[3]) < int(form[4]) <= 24:
             raise ValueError(f"{text!r} are no working hours; write them like Mon-Fri 08-20")
-        first, last = DAYS.index(form[1]), DAYS.index(form[2])
+        first, last = DAYS.index(form[1]), DAYS.index(form[2])  # "Sun-Thu" runs across the end of a week
         days = frozenset((first + n) % 7 for n in range((last - first) % 7 + 1))
         return cls(days, int(form[3]), int(form[4]), time_zone, tuple(holidays))
 
     def include(self, now: datetime) -> bool:
         """Whether *now* falls into them."""
         local = now.astimezone(ZoneInfo(self.time_zone))
-        working_day = local.weekday() in self.days and local.date() not in self.holidays
+        working_day = local.weekday() in self.days and not self.holiday(now)
         return working_day and self.start <= local.hour < self.end
 
+    def holiday(self, now: datetime) -> bool:
+        """Whether *now* falls on one of the holidays, in the time zone."""
+        return now.astimezone(ZoneInfo(self.time_zone)).date() in self.holidays
+
     def __str__(self) -> str:
-        days = sorted(self.days)
-        return f"{DAYS[days[0]]}-{DAYS[days[-1]]} {self.start:02}-{self.end:02} {self.time_zone}"
+        return f"{_spoken(self.days)} {self.start:02}-{self.end:02} {self.time_zone}"
+
+
+def _spoken(days: frozenset[int]) -> str:
+    """Weekdays as a span if they are one, also across the end of a week ("Sun-Thu"), else one by one."""
+    for first in sorted(days):
+        span = [(first + n) % 7 for n in range(len(days))]
+        if days == frozenset(span):
+            return f"{DAYS[span[0]]}-{DAYS[span[-1]]}"
+    return ", ".join(DAYS[day] for day in sorted(days))

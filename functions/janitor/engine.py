@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 from janitor.aws import failure
 from janitor.exemptions import Exemptions
 from janitor.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Value, Verdict
+from janitor.money import dearest_first
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
     from janitor.detector import Detector
     from janitor.model import Candidate
+
+SIDE_BY_SIDE = 32
+"""Sweeps in progress at once. Each mostly waits for the pool that they all read through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +43,49 @@ def run(
     *,
     now: datetime,
     policy: Policy,
+    swept: Callable[[Sweep], None] = lambda _: None,
 ) -> Report:
     """
     Sweep every detector over every region, side by side.
 
     One sweep's failure is its own: the others, and what it had read itself, are still reported.
-    Results stand in the order of *detectors*, dollars descending, then ARN.
+    Sweeps stand in the order of *detectors*, then of *regions*. *swept* hears of each as it ends.
     """
     todo = [(detector, aws) for detector in detectors for aws in regions]
-    with ThreadPoolExecutor(max_workers=max(1, len(todo)), thread_name_prefix="sweep") as side_by_side:
-        sweeps = tuple(side_by_side.map(lambda pair: sweep(pair[0], pair[1], now=now, policy=policy), todo))
-    return Report(time=now, account=regions[0].account if regions else "", sweeps=sweeps)
+
+    def one(pair: tuple[Detector[Any], Aws]) -> Sweep:
+        done = sweep(*pair, now=now, policy=policy)
+        swept(done)
+        return done
+
+    workers = min(SIDE_BY_SIDE, max(1, len(todo)))
+    with ThreadPoolExecutor(workers, thread_name_prefix="sweep") as side_by_side:
+        sweeps = tuple(side_by_side.map(one, todo))
+    return Report(time=now, account=regions[0].account if regions else None, sweeps=sweeps)
+
+
+def unopened(
+    detectors: Sequence[Detector[Any]], regions: Sequence[str], *, now: datetime, error: str
+) -> Report:
+    """The report of a run that could not even learn whose account it is: every sweep has *error*."""
+    sweeps = tuple(
+        Sweep(detector=detector.name, account=None, region=region, mode=Mode.DRY_RUN, error=error)
+        for detector in detectors
+        for region in regions
+    )
+    return Report(time=now, account=None, sweeps=sweeps)
 
 
 def sweep(detector: Detector[Any], aws: Aws, *, now: datetime, policy: Policy) -> Sweep:
     """One detector over one account and region. Everything is read before anything is judged."""
-    candidates: list[Candidate] = []
-    errors: list[str] = []
-    try:
-        for candidate in detector.find(aws, now):
-            candidates.append(candidate)  # noqa: PERF402 - what was read before a failure is kept
-    except Exception as error:  # a detector's failure must not hide what it read, nor the other sweeps
-        errors.append(describe(error))
-    results = []
-    for candidate in candidates:
+    found, broken = read(detector, aws, now)
+    results: list[Result] = []
+    failures: dict[str, list[str]] = {}
+    for candidate in found:
         try:
             verdict = judge(detector, candidate, now, policy)
         except Exception as error:  # a rule that breaks on one candidate keeps it, and says so
-            errors.append(f"deciding {candidate.target.arn}: {describe(error)}")
+            failures.setdefault(describe(error), []).append(candidate.target.arn)
             verdict = Kept(reason=f"the rule failed: {describe(error)}", unknown=True)
         results.append(
             Result(
@@ -77,14 +96,30 @@ def sweep(detector: Detector[Any], aws: Aws, *, now: datetime, policy: Policy) -
                 owner=policy.owner(candidate.target),
             )
         )
+    errors = [*broken, *(rule_failed(said, arns) for said, arns in failures.items())]
     return Sweep(
         detector=detector.name,
         account=aws.account,
         region=aws.region,
         mode=Mode.DRY_RUN,
         results=tuple(sorted(results, key=dearest_first)),
-        error="; ".join(dict.fromkeys(errors)) or None,
+        error="; ".join(errors) or None,
     )
+
+
+def read(detector: Detector[Any], aws: Aws, now: datetime) -> tuple[Iterable[Candidate], list[str]]:
+    """
+    All candidates that *detector* finds, and what kept it from finding more.
+
+    A listing that shifts while its pages are read can name a resource twice; it counts once.
+    """
+    candidates: dict[str, Candidate] = {}
+    try:
+        for candidate in detector.find(aws, now):
+            candidates.setdefault(candidate.target.key, candidate)
+    except Exception as error:  # a detector's failure must not hide what it read, nor the other sweeps
+        return candidates.values(), [describe(error)]
+    return candidates.values(), []
 
 
 def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: Policy) -> Verdict:
@@ -98,12 +133,10 @@ def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: 
     return verdict
 
 
-def dearest_first(result: Result) -> tuple[Any, ...]:
-    """Sort key: findings, then unknowns, then kept ones; dollars descending, then ARN."""
-    dollars = result.monthly_usd if result.monthly_usd is not None else result.accrued_usd
-    unknown = isinstance(result.verdict, Kept) and result.verdict.unknown
-    found = isinstance(result.verdict, Finding)
-    return (0 if found else 1 if unknown else 2, dollars is None, -(dollars or 0), result.target.arn)
+def rule_failed(said: str, arns: Sequence[str]) -> str:
+    """One rule failure in a sweep's error, however many candidates it happened to."""
+    others = f" and {len(arns) - 1} more" if len(arns) > 1 else ""
+    return f"the rule failed on {arns[0]}{others}: {said}"
 
 
 def describe(error: Exception) -> str:

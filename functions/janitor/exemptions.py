@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from fnmatch import fnmatchcase
+from zoneinfo import ZoneInfo
 
 from janitor.model import Tags, Target, Unreadable, Value
-
-TRUE = frozenset({"true"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +16,25 @@ class Exemptions:
     """
     The owner's and the operator's reasons to keep.
 
-    *keep_tags* keep for good when their value is "true" in any case. *keep_until_tag* keeps through
-    the day it names, and for good if that day cannot be read. *ignore* are globs over ARNs.
+    *keep_tags* keep for good when their value is "true". *keep_until_tag* keeps through the day it
+    names, in *time_zone*, and for good if that day cannot be read. *ignore* are globs over ARNs.
+    Case and surrounding blanks never matter, neither in keys nor in values nor in ARNs (SageMaker
+    lower-cases the names in some): whoever tried to keep something has it kept.
     """
 
     keep_tags: Sequence[str] = ("janitor:keep", "keep")
     keep_until_tag: str = "janitor:keep-until"
     ignore: Sequence[str] = ()
+    time_zone: str = "UTC"
 
     def reason(self, target: Target, now: datetime) -> str | None:
         """Why *target* is kept, or None."""
         for glob in self.ignore:
-            if fnmatchcase(target.arn, glob):
+            if fnmatchcase(target.arn.lower(), _plain(glob)):
                 return f"ignored by the operator ({glob})"
         match target.tags:
             case Value(tags):
-                return self._tagged(tags, now.date())
+                return self._tagged(tags, now.astimezone(ZoneInfo(self.time_zone)).date())
             case _:
                 return None
 
@@ -47,13 +49,25 @@ class Exemptions:
                 return "its tags were not read, so a keep tag may be there"
 
     def _tagged(self, tags: Tags, today: date) -> str | None:
-        for key in self.keep_tags:
-            if tags.get(key, "").strip().lower() in TRUE:
-                return f"tagged {key}={tags[key]}"
-        if (until := tags.get(self.keep_until_tag)) is None:
-            return None
-        try:
-            last_day = date.fromisoformat(until.strip())
-        except ValueError:
-            return f"tagged {self.keep_until_tag}={until}, which is no date (YYYY-MM-DD), so it is kept"
-        return f"tagged {self.keep_until_tag}={until}" if today <= last_day else None
+        """The reason among *tags*: keys that differ only in case may stand side by side, and each counts."""
+        keep = {_plain(key) for key in self.keep_tags}
+        for key, value in tags.items():
+            if _plain(key) in keep and _plain(value) == "true":
+                return f"tagged {key}={value}"
+        for key, value in tags.items():
+            if _plain(key) == _plain(self.keep_until_tag) and (why := _until(value, today)) is not None:
+                return f"tagged {key}={value}{why}"
+        return None
+
+
+def _until(value: str, today: date) -> str | None:
+    """Why *value* still keeps, as an addition to a reason; None once its day is over."""
+    try:
+        last_day = date.fromisoformat(value.strip())
+    except ValueError:
+        return ", which is no date (YYYY-MM-DD), so it is kept"
+    return "" if today <= last_day else None
+
+
+def _plain(text: str) -> str:
+    return text.strip().lower()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from janitor.aws import attempt
+from janitor.aws import ReadError, attempt
 from janitor.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
@@ -16,10 +16,20 @@ GET_LOG_EVENTS = "logs:GetLogEvents"
 
 NO_SUCH = ("ResourceNotFoundException",)
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
+"""The latest time that can still be reckoned with, in any time zone."""
+
+EMPTY_PAGES = 50
+"""How many empty pages in a row are turned before a stream counts as unreadable."""
+
 
 def moment(milliseconds: int) -> datetime:
-    """CloudWatch Logs' milliseconds since 1970 as a time."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    """CloudWatch Logs' milliseconds since 1970 as a time; one that no calendar holds is the far future."""
+    try:
+        return min(EPOCH + timedelta(milliseconds=milliseconds), FAR_FUTURE)
+    except OverflowError:
+        return FAR_FUTURE
 
 
 def streams_active_since(aws: Aws, group: str, since: datetime) -> Signal[dict[str, datetime]]:
@@ -62,21 +72,30 @@ def last_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
     """
     When the newest event of *stream* was written; `Absent` if the stream or its events do not exist.
 
-    Exact, unlike the times that DescribeLogStreams lists.
+    Exact, unlike the times that DescribeLogStreams lists. An empty page is no end: "partially full
+    or empty pages don't necessarily mean that pagination is finished", only a token that comes back
+    unchanged does (API reference of GetLogEvents).
     """
 
     def read() -> datetime | None:
         answer = aws.logs.get_log_events(
             logGroupName=group, logStreamName=stream, limit=1, startFromHead=False
         )
-        return max((moment(event["timestamp"]) for event in answer["events"]), default=None)
+        for _ in range(EMPTY_PAGES):
+            if answer["events"]:
+                return max(moment(event["timestamp"]) for event in answer["events"])
+            token = answer["nextBackwardToken"]
+            answer = aws.logs.get_log_events(
+                logGroupName=group, logStreamName=stream, limit=1, startFromHead=False, nextToken=token
+            )
+            if not answer["events"] and answer["nextBackwardToken"] == token:
+                return None
+        raise ReadError(f"GetLogEvents: {stream}: no event on {EMPTY_PAGES} pages, and more to read")
 
     match attempt(read, source=GET_LOG_EVENTS, absent=NO_SUCH):
-        case Value(None):
-            return Absent(GET_LOG_EVENTS)
         case Value(at) if at is not None:
             return Value(at, GET_LOG_EVENTS, at)
         case (Absent() | Unreadable()) as other:
             return other
         case _:
-            raise AssertionError("attempt() answers Value, Absent or Unreadable")
+            return Absent(GET_LOG_EVENTS)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
-from janitor.aws import attempt, everything
+from janitor.aws import ReadError, attempt, everything
 from janitor.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
-    from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+    from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef, MetricOutputTypeDef
 
     from janitor.aws import Aws
 
@@ -23,6 +23,10 @@ QUERIES_PER_CALL = 500
 
 LIST_METRICS = "cloudwatch:ListMetrics"
 GET_METRIC_DATA = "cloudwatch:GetMetricData"
+
+COMPLETE, PARTIAL = "Complete", "PartialData"
+GOOD = frozenset({COMPLETE, PARTIAL})
+"""What a result may say before its last page; anything else (InternalError, Forbidden) is a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +79,26 @@ def published(aws: Aws, namespace: str, name: str | None = None) -> Signal[tuple
     The series that had data in the past two weeks, found by name only.
 
     A hint for what to ask, never proof that something is silent: new series take a quarter of an
-    hour to be listed.
+    hour to be listed. A listing that broke off is no hint at all.
     """
-    query = {"Namespace": namespace, **({"MetricName": name} if name else {})}
-    pages = aws.cloudwatch.get_paginator("list_metrics").paginate(**query)  # type: ignore[arg-type]
-    listing = everything(pages, lambda page: page["Metrics"], source=LIST_METRICS)
+    lists = aws.cloudwatch.get_paginator("list_metrics")
+    pages = (
+        lists.paginate(Namespace=namespace)
+        if name is None
+        else lists.paginate(Namespace=namespace, MetricName=name)
+    )
+    listing = everything(
+        pages, lambda page: [_listed(namespace, found) for found in page["Metrics"]], source=LIST_METRICS
+    )
     if listing.error is not None:
         return Unreadable(listing.error, LIST_METRICS)
-    return Value(
-        tuple(
-            Metric(
-                namespace,
-                m["MetricName"],
-                frozenset((d["Name"], d["Value"]) for d in m.get("Dimensions", [])),
-            )
-            for m in listing.items
-        ),
-        LIST_METRICS,
-    )
+    return Value(tuple(dict.fromkeys(listing.items)), LIST_METRICS)
+
+
+def _listed(namespace: str, found: MetricOutputTypeDef) -> Metric:
+    """One entry of ListMetrics; a metric without dimensions may come without that member."""
+    dimensions = frozenset((pair["Name"], pair["Value"]) for pair in found.get("Dimensions", ()))
+    return Metric(namespace, found["MetricName"], dimensions)
 
 
 def read(
@@ -101,61 +107,78 @@ def read(
     """
     The datapoints of every metric between *start* and *end*.
 
+    *start* is rounded down to a whole period: CloudWatch stamps a period with its beginning, and
+    what lies before *start* is not asked for, so the rest of that first period would be lost.
     `Absent` is a series that was read and has no datapoint, which is also what a wrong name looks
     like. A metric whose answer did not arrive, or not completely, is `Unreadable`.
     """
-    wanted = list(dict.fromkeys(metrics))
-    answers = aws.map(
-        lambda batch: _read_batch(aws, batch, start, end),
-        list(batched(wanted, QUERIES_PER_CALL, strict=False)),
-    )
+    by_start: dict[datetime, list[Metric]] = {}
+    for metric in dict.fromkeys(metrics):
+        by_start.setdefault(beginning(start, metric.period), []).append(metric)
+    calls = [
+        (first, batch)
+        for first, wanted in by_start.items()
+        for batch in batched(wanted, QUERIES_PER_CALL, strict=False)
+    ]
+    answers = aws.map(lambda call: _read_batch(aws, call[1], call[0], end), calls)
     return {metric: signal for answer in answers for metric, signal in answer.items()}
+
+
+def beginning(time: datetime, period: int) -> datetime:
+    """The start of the *period* (seconds, counted from 1970) that *time* falls into."""
+    seconds = int(time.timestamp())
+    return datetime.fromtimestamp(seconds - seconds % period, UTC)
 
 
 def _read_batch(
     aws: Aws, batch: Sequence[Metric], start: datetime, end: datetime
 ) -> dict[Metric, Signal[Series]]:
-    queries: list[MetricDataQueryTypeDef] = [
-        {
-            "Id": f"m{n}",
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": metric.namespace,
-                    "MetricName": metric.name,
-                    "Dimensions": [
-                        {"Name": name, "Value": value} for name, value in sorted(metric.dimensions)
-                    ],
-                },
-                "Period": metric.period,
-                "Stat": metric.stat,
-            },
-        }
-        for n, metric in enumerate(batch)
-    ]
+    """One GetMetricData call with all its pages, which may spread a series over several of them."""
     points: dict[str, list[tuple[datetime, float]]] = {}
     status: dict[str, str] = {}
 
     def pages() -> None:
         paginator = aws.cloudwatch.get_paginator("get_metric_data")
         for page in paginator.paginate(
-            MetricDataQueries=queries, StartTime=start, EndTime=end, ScanBy="TimestampAscending"
+            MetricDataQueries=[_query(f"m{n}", metric) for n, metric in enumerate(batch)],
+            StartTime=start,
+            EndTime=end,
+            ScanBy="TimestampAscending",
         ):
             for result in page["MetricDataResults"]:
-                points.setdefault(result["Id"], []).extend(
-                    zip(result["Timestamps"], result["Values"], strict=True)
-                )
-                status[result["Id"]] = result["StatusCode"]
+                name, times, values = result["Id"], result["Timestamps"], result["Values"]
+                if len(times) != len(values):
+                    raise ReadError(f"GetMetricData: {len(values)} values for {len(times)} times")
+                points.setdefault(name, []).extend(zip(times, values, strict=True))
+                if status.get(name, PARTIAL) in GOOD:  # what has failed on one page stays failed
+                    status[name] = result["StatusCode"]
 
     answer = attempt(pages, source=GET_METRIC_DATA)
     if isinstance(answer, Unreadable):
         return dict.fromkeys(batch, answer)
     signals: dict[Metric, Signal[Series]] = {}
     for n, metric in enumerate(batch):
-        if status.get(f"m{n}") != "Complete":
-            said = status.get(f"m{n}", "no answer")
+        said = status.get(f"m{n}", "no answer")
+        if said != COMPLETE:
             signals[metric] = Unreadable(f"GetMetricData: {metric.name}: {said}", GET_METRIC_DATA)
         elif found := points[f"m{n}"]:
             signals[metric] = Value(Series(tuple(sorted(found))), GET_METRIC_DATA)
         else:
             signals[metric] = Absent(GET_METRIC_DATA)
     return signals
+
+
+def _query(name: str, metric: Metric) -> MetricDataQueryTypeDef:
+    """*metric* as a query; the order of dimensions means nothing to AWS, but recorded calls stay equal."""
+    return {
+        "Id": name,
+        "MetricStat": {
+            "Metric": {
+                "Namespace": metric.namespace,
+                "MetricName": metric.name,
+                "Dimensions": [{"Name": key, "Value": value} for key, value in sorted(metric.dimensions)],
+            },
+            "Period": metric.period,
+            "Stat": metric.stat,
+        },
+    }

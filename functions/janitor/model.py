@@ -284,10 +284,11 @@ class Sweep:
     One detector over one account and region.
 
     *error* says why the sweep is not complete; what was read is in *results* all the same.
+    *account* is None if nobody could say which one it is.
     """
 
     detector: str
-    account: str
+    account: str | None
     region: str
     mode: Mode
     results: tuple[Result, ...] = ()
@@ -321,10 +322,10 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All sweeps of one run, as of *time*."""
+    """All sweeps of one run, as of *time*; *account* is None if nobody could say which one it is."""
 
     time: datetime
-    account: str
+    account: str | None
     sweeps: tuple[Sweep, ...]
 
     @property

@@ -2,59 +2,107 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Annotated, Any
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
+from pydantic_core import ErrorDetails
 
 from janitor.detector import Detector
 from janitor.detectors import DETECTORS
 from janitor.durations import WorkingHours, parse_duration
 from janitor.engine import Policy
 from janitor.exemptions import Exemptions
+from janitor.layers import SettingsError, check_keys, layered, nearest, written_as
 from janitor.model import Mode
+
+__all__ = ["FILE", "Settings", "SettingsError"]
 
 FILE = "janitor.toml"
 
+LONGEST = timedelta(days=3650)
+"""No signal that the janitor reads goes back further, and dates stay representable."""
 
-class SettingsError(ValueError):
-    """A setting is wrong; the message is one line that says which, and what was expected."""
-
-
-def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
+type Registry = Sequence[type[Detector[Any]]]
 
 
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta():
-        raise ValueError("a duration must be longer than nothing")
-    return value
+# --- what a value may be; the messages complete the sentence "expected ..., got ..." ---------
+
+
+def _duration(value: object) -> timedelta:
+    try:
+        span = (
+            value
+            if isinstance(value, timedelta)
+            else parse_duration(value)
+            if isinstance(value, str)
+            else None
+        )
+    except (ValueError, OverflowError):
+        span = None
+    if span is None:
+        raise ValueError('a duration such as "7d", "6h" or "90m"')
+    if not timedelta() < span <= LONGEST:
+        raise ValueError(f'a duration longer than nothing and at most "{LONGEST.days}d"')
+    return span
 
 
 def _time_zone(value: str) -> str:
     if value not in available_timezones():
-        near = difflib.get_close_matches(value, available_timezones(), 1)
-        raise ValueError(f"{value!r} is no time zone" + (f"; did you mean {near[0]!r}?" if near else ""))
-    ZoneInfo(value)
+        raise ValueError(f'a time zone such as "Europe/Berlin"{nearest(value, available_timezones())}')
     return value
 
 
 def _hours(value: str) -> str:
-    WorkingHours.parse(value)
+    try:
+        WorkingHours.parse(value)
+    except ValueError as error:
+        raise ValueError('working hours such as "Mon-Fri 08-20"') from error
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+def _day(value: object) -> object:
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError("a date such as 2026-12-25") from error
+
+
+def _mode(value: str) -> str:
+    if value != Mode.DRY_RUN:
+        raise ValueError('"dry-run", because acting does not exist yet')
+    return value
+
+
+def _schedule(value: str) -> str:
+    if value and not re.fullmatch(r"rate\(\d+ (minute|hour|day)s?\)|cron\(\S+( \S+){5}\)", value):
+        raise ValueError('a schedule such as "rate(1 hour)" or "cron(0 3 * * ? *)"')
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Hours = Annotated[str, AfterValidator(_hours)]
+Day = Annotated[date, BeforeValidator(_day)]
+
+EXPECTED = {
+    "bool_type": "true or false",
+    "date_type": "a date such as 2026-12-25",
+    "dict_type": "a table",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "list_type": 'a list such as ["one", "two"]',
+    "string_type": "a text in quotes",
+}
+"""What pydantic's errors mean to someone who writes TOML."""
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -71,7 +119,7 @@ class JanitorSection(BaseModel):
     ignore: list[str] = []
     time_zone: TimeZone = "UTC"
     working_hours: Hours = "Mon-Fri 08-20"
-    holidays: list[date] = []
+    holidays: list[Day] = []
 
 
 class DetectorSection(BaseModel):
@@ -80,8 +128,8 @@ class DetectorSection(BaseModel):
     model_config = STRICT
 
     enabled: bool = True
-    mode: Literal["dry-run"] = "dry-run"
-    schedule: str = ""
+    mode: Annotated[str, AfterValidator(_mode)] = Mode.DRY_RUN.value
+    schedule: Annotated[str, AfterValidator(_schedule)] = ""
 
 
 SHARED = {"working_hours"}
@@ -89,11 +137,14 @@ SHARED = {"working_hours"}
 
 
 class Settings:
-    """Everything an operator can tune, read and checked."""
+    """Everything an operator can tune, read and checked, for the detectors of one *registry*."""
 
-    def __init__(self, janitor: JanitorSection, sections: Mapping[str, DetectorSection]) -> None:
+    def __init__(
+        self, janitor: JanitorSection, sections: Mapping[str, DetectorSection], registry: Registry
+    ) -> None:
         self.janitor = janitor
         self.sections = sections
+        self.registry = registry
 
     @classmethod
     def load(
@@ -102,50 +153,48 @@ class Settings:
         files: Sequence[Path] = (),
         overrides: Iterable[str] = (),
         base: Mapping[str, Any] | None = None,
+        registry: Registry = DETECTORS,
     ) -> Settings:
         """
         Settings from *files* (later ones win, key by key) and *overrides* ("idle-endpoints.window=14d").
 
         Raises SettingsError.
         """
-        tables: dict[str, Any] = {}
-        for path in files:
-            _merge(tables, _read(path))
-        if base:
-            _merge(tables, base)
-        for override in overrides:
-            _merge(tables, _override(override))
-        return cls.parse(tables)
+        return cls.parse(layered(files, base or {}, overrides), registry=registry)
 
     @classmethod
-    def parse(cls, tables: Mapping[str, Any]) -> Settings:
+    def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
-        _known("", tables, ["janitor", "detectors"])
+        check_keys("", tables, ["janitor", "detectors"])
         janitor = _validate(JanitorSection, tables.get("janitor", {}), "janitor")
-        given = tables.get("detectors", {})
-        _known("detectors.", given, [detector.name for detector in DETECTORS])
+        names = [detector.name for detector in registry]
+        given = check_keys("detectors", tables.get("detectors", {}), names)
         sections = {
             detector.name: _validate(
                 section_model(detector), given.get(detector.name, {}), f"detectors.{detector.name}"
             )
-            for detector in DETECTORS
+            for detector in registry
         }
-        return cls(janitor, sections)
+        settings = cls(janitor, sections, registry)
+        for detector in registry:
+            settings.detector(detector)
+        return settings
 
     def detector(self, detector: type[Detector[Any]]) -> Detector[Any]:
-        """*detector* with its tunables set."""
+        """*detector* with its tunables set. Raises SettingsError if it refuses them."""
         section = self.sections[detector.name]
-        values: dict[str, Any] = {}
-        for field in fields(detector):
-            if field.name == "working_hours":
-                values[field.name] = self.working_hours
-            else:
-                values[field.name] = _plain(getattr(section, field.name))
-        return detector(**values)
+        values = {
+            field.name: self.working_hours if field.name in SHARED else _plain(getattr(section, field.name))
+            for field in fields(detector)
+        }
+        try:
+            return detector(**values)
+        except ValueError as error:
+            raise SettingsError(f"detectors.{detector.name}: {error}") from error
 
     def enabled(self) -> list[Detector[Any]]:
         """Every detector that is not switched off, in the registry's order."""
-        return [self.detector(detector) for detector in DETECTORS if self.sections[detector.name].enabled]
+        return [self.detector(each) for each in self.registry if self.sections[each.name].enabled]
 
     @property
     def working_hours(self) -> WorkingHours:
@@ -156,7 +205,12 @@ class Settings:
     def policy(self) -> Policy:
         """What the engine applies to every detector."""
         section = self.janitor
-        exemptions = Exemptions(tuple(section.keep_tags), section.keep_until_tag, tuple(section.ignore))
+        exemptions = Exemptions(
+            tuple(section.keep_tags),
+            section.keep_until_tag,
+            tuple(section.ignore),
+            time_zone=section.time_zone,
+        )
         return Policy(exemptions, tuple(section.owner_tags))
 
     def mode(self, detector: str) -> Mode:
@@ -200,57 +254,17 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _override(text: str) -> dict[str, Any]:
-    """Tables for "idle-endpoints.window=14d": the value is TOML, else the text as a string."""
-    path, equals, value = text.partition("=")
-    section, dot, key = path.strip().rpartition(".")
-    if not (equals and dot and section and key):
-        raise SettingsError(f"--set {text!r}: write it as DETECTOR.FIELD=VALUE")
-    try:
-        parsed = tomllib.loads(f"value = {value.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    if section == "janitor":
-        return {"janitor": {key: parsed}}
-    return {"detectors": {section.removeprefix("detectors."): {key: parsed}}}
-
-
-def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
-    for key, value in new.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _known(prefix: str, table: object, names: Sequence[str]) -> None:
-    if not isinstance(table, Mapping):
-        raise SettingsError(f"[{prefix.rstrip('.')}] must be a table")
-    for key in table:
-        if key not in names:
-            raise SettingsError(f"unknown setting {prefix}{key}{_nearest(key, names)}")
-
-
-def _nearest(key: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(key, list(names), 1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 def _validate[M: BaseModel](model: type[M], table: object, where: str) -> M:
-    _known(f"{where}.", table, list(model.model_fields))
+    checked = check_keys(where, table, list(model.model_fields))
     try:
-        return model.model_validate(table)
+        return model.model_validate(checked)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{where}.{key}: {said[0].lower()}{said[1:]} (got {first['input']!r})") from error
+        raise SettingsError(f"{where}.{_message(error.errors()[0])}") from error
+
+
+def _message(error: ErrorDetails) -> str:
+    """One of pydantic's errors as "key: expected ..., got ..."."""
+    key = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
+    place = "".join(f"[{part}]" for part in error["loc"] if isinstance(part, int))
+    expected = EXPECTED.get(error["type"], error["msg"].removeprefix("Value error, "))
+    return f"{key}{place}: expected {expected}, got {written_as(error['input'])}"

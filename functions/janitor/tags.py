@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import TYPE_CHECKING
 
 from janitor.aws import attempt, everything
-from janitor.model import Signal, Tags, Unreadable, Value
+from janitor.model import Absent, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
 
 GET_RESOURCES = "tag:GetResources"
 LIST_TAGS = "sagemaker:ListTags"
+GET_BUCKET_TAGGING = "s3:GetBucketTagging"
+LIST_REPOSITORY_TAGS = "ecr:ListTagsForResource"
+
+ARNS_PER_CALL = 100
+"""GetResources' limit when it is asked for resources by ARN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,7 @@ class TagBook:
     a complete answer has none; after a broken-off answer, only those that were read are known.
     """
 
-    known: dict[str, Tags]
+    known: Mapping[str, Tags]
     error: str | None = None
 
     def of(self, arn: str) -> Signal[Tags]:
@@ -42,11 +49,37 @@ def in_bulk(aws: Aws, *types: str) -> TagBook:
         ResourceTypeFilters=list(types), PaginationConfig={"PageSize": 100}
     )
     listing = everything(pages, lambda page: page["ResourceTagMappingList"], source=GET_RESOURCES)
-    known: dict[str, Tags] = {
-        entry["ResourceARN"].lower(): {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
-        for entry in listing.items
-    }
+    known: dict[str, dict[str, str]] = {}
+    for entry in listing.items:  # a resource may be split over two pages: add to it, never replace
+        known.setdefault(entry["ResourceARN"].lower(), {}).update(
+            {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
+        )
     return TagBook(known, listing.error)
+
+
+def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
+    """
+    Every tag of the resources *arns*, 100 to a call and side by side.
+
+    Better than `in_bulk` for kinds that outlive their use: a job, and its tags, can never be deleted.
+    """
+
+    def read(asked: Sequence[str]) -> dict[str, Tags]:
+        answer = aws.tagging.get_resources(ResourceARNList=list(asked))
+        return {
+            entry["ResourceARN"].lower(): {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
+            for entry in answer["ResourceTagMappingList"]
+        }
+
+    answers = aws.map(
+        lambda asked: attempt(lambda: read(asked), source=GET_RESOURCES),
+        list(batched(arns, ARNS_PER_CALL, strict=False)),
+    )
+    known = {
+        arn: tags for answer in answers if isinstance(answer, Value) for arn, tags in answer.value.items()
+    }
+    broken = (answer.error for answer in answers if isinstance(answer, Unreadable))
+    return TagBook(known, next(broken, None))
 
 
 def of_one(aws: Aws, arn: str) -> Signal[Tags]:
@@ -57,3 +90,24 @@ def of_one(aws: Aws, arn: str) -> Signal[Tags]:
         return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
     return attempt(read, source=LIST_TAGS)
+
+
+def of_bucket(aws: Aws, name: str) -> Signal[Tags]:
+    """The tags of one bucket as they are now; S3 answers an error where there are none."""
+
+    def read() -> Tags:
+        answer = aws.s3.get_bucket_tagging(Bucket=name)
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    tags = attempt(read, source=GET_BUCKET_TAGGING, absent=("NoSuchTagSet",))
+    return Value({}, GET_BUCKET_TAGGING) if isinstance(tags, Absent) else tags
+
+
+def of_repository(aws: Aws, arn: str) -> Signal[Tags]:
+    """The tags of one ECR repository as they are now."""
+
+    def read() -> Tags:
+        answer = aws.client("ecr").list_tags_for_resource(resourceArn=arn)
+        return {tag["Key"]: tag["Value"] for tag in answer["tags"]}
+
+    return attempt(read, source=LIST_REPOSITORY_TAGS)

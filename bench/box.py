@@ -1,0 +1,44 @@
+"""A sandbox in a process of its own, so that client and server do not share an interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+import boto3
+from sandbox.control import Control
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
+
+class Box:
+    """A running, empty sandbox; every boto3 client made while it is up talks to it."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox", "--port", "0"], stdout=subprocess.PIPE, text=True
+        )
+        if self._process.stdout is None:
+            raise RuntimeError("the sandbox says nothing")
+        url = self._process.stdout.readline().split()[-1]
+        os.environ |= {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "AKIABENCH",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+            "AWS_DEFAULT_REGION": REGION,
+        }
+        self.control = Control(url)
+        self.session = boto3.Session(region_name=REGION)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(10)

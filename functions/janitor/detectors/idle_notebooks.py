@@ -1,0 +1,213 @@
+"""Notebook instances that run on after their user went home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from janitor import logs, notebooks, tags
+from janitor.detector import Detector, allow
+from janitor.durations import WorkingHours, ago
+from janitor.model import (
+    Absent,
+    Confidence,
+    Cost,
+    Evidence,
+    NotRead,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+    evidence,
+)
+from janitor.notebooks import IN_SERVICE, Notebook
+
+if TYPE_CHECKING:
+    from janitor.aws import Aws
+
+ACTION = "stop the notebook instance (its volume and files stay)"
+
+STALE = timedelta(minutes=30)
+"""An idle time published longer ago than this says nothing about now."""
+
+OUTSIDE = "outside working hours"
+"""The name of the shorter rule in evidence and reasons; findings by it are given less time."""
+
+
+class Allowance(NamedTuple):
+    """How long a notebook may be quiet at some moment, by which rule, and that in words."""
+
+    span: timedelta
+    rule: str
+    words: str
+
+
+class Sign(NamedTuple):
+    """One sign of work: what it was, and when."""
+
+    what: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class IdleNotebooks(Detector[Notebook]):
+    """
+    Stops notebook instances that nobody works in any more.
+
+    AWS publishes no activity metric for them, so the newest sign of work decides: a line in the
+    Jupyter log, a start or change, an opening, processor use. A kernel may compute in silence:
+    a finding is `proven` only where the notebook publishes its idle time itself.
+    """
+
+    name = "idle-notebooks"
+    schedule = "rate(1 hour)"
+    kinds = (notebooks.KIND,)
+    reads = (
+        allow("sagemaker:ListNotebookInstances"),
+        allow("sagemaker:DescribeNotebookInstance", on="notebook-instance/*"),
+        allow("sagemaker:ListTags", on="notebook-instance/*"),
+        allow("tag:GetResources"),
+        allow("logs:DescribeLogStreams", on=f"log-group:{notebooks.LOG_GROUP}:*"),
+        allow("logs:GetLogEvents", on=f"log-group:{notebooks.LOG_GROUP}:*"),
+        allow("cloudtrail:LookupEvents"),
+        allow("cloudwatch:ListMetrics"),
+        allow("cloudwatch:GetMetricData"),
+        allow("pricing:GetProducts"),
+    )
+
+    patience: timedelta = timedelta(hours=12)
+    patience_outside_hours: timedelta = timedelta(hours=2)
+    working_hours: WorkingHours = WorkingHours()
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Notebook]:
+        listing = notebooks.listed(aws)
+        book = tags.in_bulk(aws, "sagemaker:notebook-instance")
+        found = [notebook.tagged(book.of(notebook.target.arn)) for notebook in listing.items]
+        since = now - self.allowance(now).span
+        quiet = [one for one in found if one.status == IN_SERVICE and one.modified <= since]
+        active = logs.streams_active_since(aws, notebooks.LOG_GROUP, since) if quiet else Absent()
+        written = active.value if isinstance(active, Value) else {}
+        open_ones = [one for one in quiet if one.stream not in written]
+        read = {one.target.arn: one for one in notebooks.with_signs(aws, open_ones, since, now)}
+        for notebook in found:
+            yield read.get(notebook.target.arn) or notebook.among(written)
+        listing.check()
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Notebook | None:
+        notebook = notebooks.described(aws, target)
+        if notebook is None:
+            return None
+        notebook = notebook.tagged(tags.of_one(aws, notebook.target.arn))
+        if notebook.status != IN_SERVICE:
+            return notebook
+        return notebooks.with_signs(aws, [notebook], now - self.allowance(now).span, now)[0]
+
+    def decide(self, candidate: Notebook, now: datetime) -> Verdict:
+        allowed = self.allowance(now)
+        rule = Rule()
+        rule.saw(*_evidence(candidate, allowed, now))
+        if candidate.status != IN_SERVICE:
+            return rule.kept(f"its status is {candidate.status}, so nobody can be working in it")
+        rule.passed("it is InService")
+        idle = _fresh_idle(candidate, now)
+        last = max(_signs(candidate, idle), key=lambda sign: sign.at)
+        if now - last.at < allowed.span:
+            return rule.kept(f"the last sign of work was {_when(last, now)}; {allowed.words}")
+        rule.passed(f"the last sign of work was {_when(last, now)}")
+        if idle is not None and idle.value < allowed.span:
+            return rule.kept(
+                f"it says itself that it has been idle for only {ago(idle.value)}; {allowed.words}"
+            )
+        match candidate.log:
+            case Unreadable(error):
+                return rule.unknown(f"its Jupyter log could not be read ({error}), so it may be in use")
+            case NotRead():
+                return rule.unknown("its Jupyter log was not read, so it may be in use")
+            case Absent() if idle is None:
+                return rule.unknown("it has no Jupyter log, so nothing shows whether anybody works in it")
+        cost = Cost.standing(candidate.price.hourly_usd, candidate.price.source)
+        confidence, because = _confidence(candidate, idle)
+        rule.passed(because)
+        says = "" if idle is None else f"it says itself that it has been idle for {ago(idle.value)}, and "
+        return rule.found(
+            f"{says}the last sign of work was {_when(last, now)}; {allowed.words}",
+            confidence,
+            action=ACTION,
+            cost=cost,
+            since=last.at,
+        )
+
+    def allowance(self, now: datetime) -> Allowance:
+        """How long a notebook may be quiet at *now*: outside working hours, the shorter time counts."""
+        if self.working_hours.include(now) or self.patience_outside_hours >= self.patience:
+            return Allowance(self.patience, "patience", f"{ago(self.patience)} are allowed")
+        holiday = ", and this is a holiday" if self.working_hours.holiday(now) else ""
+        words = f"{ago(self.patience_outside_hours)} are allowed {OUTSIDE} ({self.working_hours}{holiday})"
+        return Allowance(self.patience_outside_hours, OUTSIDE, words)
+
+
+def _fresh_idle(notebook: Notebook, now: datetime) -> Value[timedelta] | None:
+    match notebook.idle:
+        case Value(_, _, at) as idle if at is not None and now - at <= STALE:
+            return idle
+        case _:
+            return None
+
+
+def _signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[Sign]:
+    """Every sign of work that was seen, the surest first: of two at one time the first is named."""
+    if isinstance(notebook.log, Value):
+        yield Sign("a line in its Jupyter log", notebook.log.value)
+    if isinstance(notebook.busy, Value):
+        yield Sign("processor use", notebook.busy.value)
+    if isinstance(notebook.opened, Value):
+        yield Sign(f"its opening by {notebook.opened.value.user or 'somebody'}", notebook.opened.value.at)
+    if idle is not None and idle.at is not None:
+        yield Sign("activity in a kernel or terminal", idle.at - idle.value)
+    yield Sign("its start or last change", notebook.modified)
+
+
+def _confidence(notebook: Notebook, idle: Value[timedelta] | None) -> tuple[Confidence, str]:
+    unread = any(isinstance(signal, Unreadable) for signal in (notebook.opened, notebook.busy))
+    if idle is None:
+        return Confidence.LIKELY, "nothing shows use, but a kernel may compute in silence"
+    if unread:
+        return Confidence.LIKELY, "it says itself that it is idle, but not every sign of use could be read"
+    return Confidence.PROVEN, "it says itself that no kernel or terminal works"
+
+
+def _evidence(notebook: Notebook, allowed: Allowance, now: datetime) -> Iterator[Evidence]:
+    yield Evidence("status", notebook.status)
+    yield Evidence("instance type", notebook.instance_type)
+    yield Evidence("rule", allowed.rule)
+    yield evidence("last line in the Jupyter log", notebook.log, _shown(notebook.log))
+    yield Evidence("last start or change", _iso(notebook.modified), at=notebook.modified)
+    opened = notebook.opened
+    by = f"{_iso(opened.value.at)} by {opened.value.user}" if isinstance(opened, Value) else None
+    yield evidence("last opening", opened, by)
+    yield evidence("last processor use", notebook.busy, _shown(notebook.busy))
+    idle = notebook.idle
+    told = None
+    if isinstance(idle, Value) and idle.at is not None:
+        stale = "" if _fresh_idle(notebook, now) else ", too long ago to count"
+        told = f"{ago(idle.value)} at {_iso(idle.at)}{stale}"
+    yield evidence("idle time it published", idle, told)
+
+
+def _shown(signal: Signal[datetime]) -> str | None:
+    return _iso(signal.value) if isinstance(signal, Value) else None
+
+
+def _iso(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _when(sign: Sign, now: datetime) -> str:
+    """The sign and its age; clocks differ, and a sweep takes a while: it may be newer than *now*."""
+    if sign.at > now:
+        return f"{sign.what} at {_iso(sign.at)}, which is after this sweep began"
+    return f"{sign.what} {ago(now - sign.at)} ago"

@@ -1,0 +1,200 @@
+"""Where requests to an endpoint leave traces in CloudWatch, by kind of endpoint, and what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from janitor import metrics
+from janitor.endpoints import Config, Description, InferenceComponent, Variant
+from janitor.metrics import Metric, Series
+from janitor.model import NotRead, Signal, Unreadable, Value
+
+if TYPE_CHECKING:
+    from janitor.aws import Aws
+
+SAGEMAKER = "AWS/SageMaker"
+INSTANCES = "/aws/sagemaker/Endpoints"
+
+INVOCATIONS = "Invocations"
+PROCESSED = "InvocationsProcessed"
+BACKLOG = "ApproximateBacklogSize"
+CONCURRENCY = "ServerlessProvisionedConcurrencyUtilization"
+COUNTED = frozenset({INVOCATIONS, PROCESSED})
+"""Metrics whose sum is a number of requests; the others only show that there were some."""
+
+BY_VARIANT = frozenset({"EndpointName", "VariantName"})
+BY_CONTAINER = frozenset({"EndpointName", "VariantName", "ContainerName"})
+BY_COMPONENT = frozenset({"InferenceComponentName"})
+
+DAY = 86400
+
+
+def invocations(endpoint: str, variant: str) -> Metric:
+    """Requests to a variant that has a model of its own. By endpoint alone the series does not exist."""
+    return Metric.of(SAGEMAKER, INVOCATIONS, EndpointName=endpoint, VariantName=variant)
+
+
+def component_invocations(component: str) -> Metric:
+    """Requests to an inference component: published under its name only, without the endpoint's."""
+    return Metric.of(SAGEMAKER, INVOCATIONS, InferenceComponentName=component)
+
+
+def processed(endpoint: str, variant: str) -> Metric:
+    """Requests an asynchronous variant has processed. These publish no `Invocations` at all."""
+    return Metric.of(SAGEMAKER, PROCESSED, EndpointName=endpoint, VariantName=variant)
+
+
+def backlog(endpoint: str) -> Metric:
+    """Requests an asynchronous endpoint has in its queue, those in work included."""
+    return Metric.of(SAGEMAKER, BACKLOG, stat="Maximum", EndpointName=endpoint)
+
+
+def concurrency(endpoint: str, variant: str) -> Metric:
+    """How much of its provisioned concurrency a serverless variant uses."""
+    return Metric.of(SAGEMAKER, CONCURRENCY, stat="Maximum", EndpointName=endpoint, VariantName=variant)
+
+
+def alive(endpoint: str, variant: str) -> Metric:
+    """What every running instance publishes: the proof that metrics of a variant arrive at all."""
+    return Metric.of(
+        INSTANCES, "CPUUtilization", stat="SampleCount", EndpointName=endpoint, VariantName=variant
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """
+    One series that shows requests.
+
+    A *decisive* place has to be judged: zeros prove that it is idle, and where *requests* are absent,
+    *control* has to show that metrics of the same variant arrive. Any other place can only show use,
+    and may be absent.
+    """
+
+    where: str
+    metric: Metric
+    requests: Signal[Series] = field(default_factory=NotRead)
+    control: Signal[Series] = field(default_factory=NotRead)
+    decisive: bool = True
+    proof: Metric | None = None
+
+    @property
+    def used(self) -> datetime | None:
+        """The beginning of the newest hour with a request."""
+        return self.requests.value.last_above_zero if isinstance(self.requests, Value) else None
+
+    @property
+    def count(self) -> int:
+        """How many requests; 0 where the metric shows only that there were some."""
+        counted = isinstance(self.requests, Value) and self.metric.name in COUNTED
+        return round(self.requests.value.total) if counted and isinstance(self.requests, Value) else 0
+
+    @property
+    def unreadable(self) -> str | None:
+        """The error that keeps this place from being judged."""
+        for signal in (self.requests, self.control):
+            if isinstance(signal, Unreadable):
+                return signal.error
+        return None
+
+    def filled(self, data: Mapping[Metric, Signal[Series]]) -> Place:
+        """The same place with what was read for it."""
+        requests = data.get(self.metric, NotRead())
+        control = data.get(self.proof, NotRead()) if self.proof is not None else NotRead()
+        return replace(self, requests=requests, control=control)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """
+    The series that ListMetrics knows, by what they belong to.
+
+    They settle most endpoints before anything is described, and show use that a description no
+    longer knows of: variants replaced since, containers called directly. *error* says that some
+    are missing.
+    """
+
+    by_endpoint: Mapping[str, Sequence[Metric]] = field(default_factory=dict)
+    by_component: Mapping[str, Metric] = field(default_factory=dict)
+    error: str | None = None
+
+    @classmethod
+    def of(cls, *listed: Signal[tuple[Metric, ...]]) -> Hints:
+        """From what was listed."""
+        by_endpoint: dict[str, list[Metric]] = {}
+        by_component: dict[str, Metric] = {}
+        for metric in (metric for signal in listed if isinstance(signal, Value) for metric in signal.value):
+            dimensions = dict(metric.dimensions)
+            if dimensions.keys() == BY_COMPONENT:
+                by_component[dimensions["InferenceComponentName"]] = metric
+            elif dimensions.keys() in (BY_VARIANT, BY_CONTAINER):
+                by_endpoint.setdefault(dimensions["EndpointName"], []).append(metric)
+        errors = [signal.error for signal in listed if isinstance(signal, Unreadable)]
+        return cls(by_endpoint=by_endpoint, by_component=by_component, error=errors[0] if errors else None)
+
+    def places(self, endpoint: str, components: Iterable[InferenceComponent]) -> Iterator[Place]:
+        """Where *endpoint* is known to have had requests. None of it is decisive: much may be missing."""
+        for metric in self.by_endpoint.get(endpoint, ()):
+            dimensions = dict(metric.dimensions)
+            container = f", container {dimensions['ContainerName']}" if "ContainerName" in dimensions else ""
+            yield Place(
+                where=f"variant {dimensions['VariantName']}{container}", metric=metric, decisive=False
+            )
+        for component in components:
+            if metric := self.by_component.get(component.name):
+                yield Place(where=f"inference component {component.name}", metric=metric, decisive=False)
+
+    def of_nobody(self, components: Iterable[InferenceComponent]) -> list[Place]:
+        """The series of inference components that exist no more: nobody can tell where they ran."""
+        known = {component.name for component in components}
+        return [
+            Place(where=f"inference component {name}", metric=metric, decisive=False)
+            for name, metric in self.by_component.items()
+            if name not in known
+        ]
+
+
+def listed(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
+    """The series of one metric of SageMaker that had data in the past two weeks."""
+    return metrics.published(aws, SAGEMAKER, name)
+
+
+def places(
+    description: Description, config: Config, components: Iterable[InferenceComponent]
+) -> Iterator[Place]:
+    """
+    Every place that has to be judged before the described endpoint can be called idle.
+
+    Production and shadow variants alike: a shadow variant is called with every copied request, and
+    costs as much.
+    """
+    name = description.summary.name
+    asynchronous = description.asynchronous or config.asynchronous
+    for variant in description.variants:
+        if asynchronous:
+            yield _of(variant, processed(name, variant.name), alive(name, variant.name))
+        elif variant.serverless:
+            yield _of(variant, invocations(name, variant.name), concurrency(name, variant.name))
+        elif variant.name not in config.hosts:
+            yield _of(variant, invocations(name, variant.name), alive(name, variant.name))
+    for component in components:
+        yield Place(
+            where=f"inference component {component.name}",
+            metric=component_invocations(component.name),
+            proof=alive(name, component.variant),
+        )
+    if asynchronous:
+        yield Place(where="the queue", metric=backlog(name), decisive=False)
+    for variant in description.variants:
+        if variant.concurrency:
+            where = f"the provisioned concurrency of variant {variant.name}"
+            yield Place(where=where, metric=concurrency(name, variant.name), decisive=False)
+
+
+def _of(variant: Variant, metric: Metric, proof: Metric) -> Place:
+    return Place(
+        where=f"{'shadow ' if variant.shadow else ''}variant {variant.name}", metric=metric, proof=proof
+    )

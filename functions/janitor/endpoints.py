@@ -1,0 +1,224 @@
+"""SageMaker endpoints: which there are, what runs behind one, and what an hour of it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from janitor.aws import Listing, attempt, everything
+from janitor.model import Cost, Signal
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        DescribeEndpointConfigOutputTypeDef,
+        DescribeEndpointOutputTypeDef,
+        ProductionVariantSummaryTypeDef,
+    )
+
+    from janitor.aws import Aws
+
+LIST_ENDPOINTS = "sagemaker:ListEndpoints"
+LIST_COMPONENTS = "sagemaker:ListInferenceComponents"
+DESCRIBE_ENDPOINT = "sagemaker:DescribeEndpoint"
+DESCRIBE_CONFIG = "sagemaker:DescribeEndpointConfig"
+
+GONE = ("ValidationException",)
+"""What DescribeEndpoint answers for a well-formed name that does not exist (any more)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """An endpoint as a listing shows it."""
+
+    arn: str
+    name: str
+    status: str
+    created: datetime
+    modified: datetime
+
+    @property
+    def changed(self) -> datetime:
+        """When it was last deployed: a deployment moves the modification time only."""
+        return max(self.created, self.modified)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceComponent:
+    """A model that shares the instances of an endpoint's variant with others."""
+
+    name: str
+    endpoint: str
+    variant: str
+    changed: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """
+    One variant as it runs now.
+
+    *pools* are instance type and count where the variant mixes types; else its type stands in the
+    configuration only. *concurrency* is what a serverless variant keeps warm.
+    """
+
+    name: str
+    shadow: bool = False
+    instances: int = 0
+    pools: tuple[tuple[str, int], ...] = ()
+    serverless: bool = False
+    concurrency: int = 0
+
+    @property
+    def costs(self) -> bool:
+        """Whether it is billed by the hour: scaled to zero and plain serverless are not."""
+        return self.instances > 0 or self.concurrency > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """
+    What DescribeEndpoint leaves out.
+
+    *types* are instance types by variant. *hosts* are the variants without a model of their own:
+    they run inference components, and their own `Invocations` do not exist.
+    """
+
+    types: Mapping[str, str]
+    hosts: frozenset[str] = frozenset()
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """An endpoint as it runs now."""
+
+    summary: Summary
+    config_name: str
+    variants: tuple[Variant, ...]
+    asynchronous: bool = False
+
+    @property
+    def costs(self) -> bool:
+        """Whether anything of it is billed by the hour."""
+        return any(variant.costs for variant in self.variants)
+
+
+def endpoints(aws: Aws) -> Listing[Summary]:
+    """Every endpoint in any status, 100 a page."""
+    pages = aws.sagemaker.get_paginator("list_endpoints").paginate(PaginationConfig={"PageSize": 100})
+    return everything(
+        pages,
+        lambda page: [
+            Summary(
+                arn=found["EndpointArn"],
+                name=found["EndpointName"],
+                status=found["EndpointStatus"],
+                created=found["CreationTime"],
+                modified=found["LastModifiedTime"],
+            )
+            for found in page["Endpoints"]
+        ],
+        source=LIST_ENDPOINTS,
+    )
+
+
+def inference_components(aws: Aws) -> Listing[InferenceComponent]:
+    """Every inference component of the account, 100 a page: cheaper than asking endpoint by endpoint."""
+    pages = aws.sagemaker.get_paginator("list_inference_components").paginate(
+        PaginationConfig={"PageSize": 100}
+    )
+    return everything(
+        pages,
+        lambda page: [
+            InferenceComponent(
+                name=found["InferenceComponentName"],
+                endpoint=found["EndpointName"],
+                variant=found["VariantName"],
+                changed=max(found["CreationTime"], found["LastModifiedTime"]),
+            )
+            for found in page["InferenceComponents"]
+        ],
+        source=LIST_COMPONENTS,
+    )
+
+
+def describe(aws: Aws, name: str) -> Signal[Description]:
+    """What runs behind the endpoint *name*; `Absent` if there is no such endpoint."""
+    return attempt(
+        lambda: _description(aws.sagemaker.describe_endpoint(EndpointName=name)),
+        source=DESCRIBE_ENDPOINT,
+        absent=GONE,
+    )
+
+
+def describe_config(aws: Aws, name: str) -> Signal[Config]:
+    """The endpoint configuration *name*; a deleted one is unreadable, since its endpoint runs on."""
+    return attempt(
+        lambda: _config(aws.sagemaker.describe_endpoint_config(EndpointConfigName=name)),
+        source=DESCRIBE_CONFIG,
+    )
+
+
+def _description(answer: DescribeEndpointOutputTypeDef) -> Description:
+    return Description(
+        summary=Summary(
+            arn=answer["EndpointArn"],
+            name=answer["EndpointName"],
+            status=answer["EndpointStatus"],
+            created=answer["CreationTime"],
+            modified=answer["LastModifiedTime"],
+        ),
+        config_name=answer["EndpointConfigName"],
+        variants=(
+            *(_variant(found) for found in answer["ProductionVariants"]),
+            *(_variant(found, shadow=True) for found in answer.get("ShadowProductionVariants", ())),
+        ),
+        asynchronous="AsyncInferenceConfig" in answer,
+    )
+
+
+def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) -> Variant:
+    name = found["VariantName"]
+    if serverless := found.get("CurrentServerlessConfig"):
+        concurrency = serverless.get("ProvisionedConcurrency", 0)
+        return Variant(name=name, shadow=shadow, serverless=True, concurrency=concurrency)
+    pools = tuple(
+        (pool["InstanceType"], pool["CurrentInstanceCount"]) for pool in found.get("InstancePools", ())
+    )
+    return Variant(name=name, shadow=shadow, instances=found["CurrentInstanceCount"], pools=pools)
+
+
+def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
+    variants = [*answer["ProductionVariants"], *answer.get("ShadowProductionVariants", ())]
+    role = "ExecutionRoleArn" in answer
+    return Config(
+        types={found["VariantName"]: found["InstanceType"] for found in variants if "InstanceType" in found},
+        hosts=frozenset(found["VariantName"] for found in variants if role and "ModelName" not in found),
+        asynchronous="AsyncInferenceConfig" in answer,
+    )
+
+
+def rented(variants: Iterable[Variant], config: Config) -> dict[str, int]:
+    """How many instances of which type run, over all variants and pools; an unknown type is ""."""
+    counts: dict[str, int] = {}
+    for variant in variants:
+        one_type = ((config.types.get(variant.name, ""), variant.instances),)
+        for instance_type, count in variant.pools or one_type:
+            if count:
+                counts[instance_type] = counts.get(instance_type, 0) + count
+    return counts
+
+
+def cost(aws: Aws, variants: tuple[Variant, ...], config: Config) -> Cost:
+    """What leaving it running costs. Provisioned concurrency has no price per instance: unknown."""
+    if any(variant.concurrency for variant in variants):
+        return Cost.standing(None, "provisioned concurrency is not in the instance price list")
+    prices = {kind: aws.prices.hourly(aws.region, "Hosting", kind) for kind in rented(variants, config)}
+    hourly: Decimal | None = Decimal(0)
+    for kind, count in rented(variants, config).items():
+        price = prices[kind].hourly_usd
+        hourly = None if hourly is None or price is None else hourly + count * price
+    return Cost.standing(hourly, ", ".join(dict.fromkeys(price.source for price in prices.values())))

@@ -1,0 +1,110 @@
+"""Settings before they are checked: TOML files and `--set` texts, laid over each other key by key."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message is one line that says which, and what was expected."""
+
+
+def layered(files: Sequence[Path], base: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """The tables of *files*, *base* and *overrides*; later ones win, key by key. Raises SettingsError."""
+    tables: dict[str, Any] = {}
+    for path in files:
+        lay(tables, read_toml(path))
+    lay(tables, base)
+    for override in overrides:
+        lay(tables, parse_override(override))
+    return tables
+
+
+def lay(under: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Put the keys of *over* over those of *under*, table by table."""
+    for key, value in over.items():
+        if isinstance(value, Mapping):
+            table = under.get(key)
+            under[key] = table = dict(table) if isinstance(table, Mapping) else {}
+            lay(table, value)
+        else:
+            under[key] = value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of the TOML document at *path*. Raises SettingsError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: it is not written in UTF-8") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """
+    Tables for "idle-endpoints.window=14d": the value is TOML, else the text as a string.
+
+    "janitor.time_zone=Europe/Berlin" sets what holds for all detectors. Raises SettingsError.
+    """
+    path, equals, written = text.partition("=")
+    keys = path.strip().removeprefix("detectors.").split(".")
+    if not equals or len(keys) < 2 or not all(keys):
+        raise SettingsError(
+            f"--set {text}: write it as DETECTOR.FIELD=VALUE, for example idle-endpoints.window=14d"
+        )
+    if keys[0] != "janitor":
+        keys = ["detectors", *keys]
+    tables: Any = parse_value(written.strip())
+    for key in reversed(keys):
+        tables = {key: tables}
+    whole: dict[str, Any] = tables
+    return whole
+
+
+def parse_value(text: str) -> Any:
+    """*text* as one TOML value, else as the string it is."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if set(parsed) == {"value"} else text
+
+
+def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, Any]:
+    """*table* if it is one and has only *known* keys. Raises SettingsError that names the nearest key."""
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"{where}: expected a table, got {written_as(table)}")
+    prefix = f"{where}." if where else ""
+    for key in table:
+        if key not in known:
+            raise SettingsError(f"unknown setting {prefix}{key}{nearest(key, known)}")
+    return table
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint at the known word that *word* may be meant for, or nothing."""
+    near = difflib.get_close_matches(word, list(known), 1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def written_as(value: object) -> str:
+    """*value* about the way TOML writes it, for a message."""
+    match value:
+        case bool():
+            shown = str(value).lower()
+        case str():
+            shown = f'"{value}"'
+        case list():
+            shown = f"[{', '.join(written_as(item) for item in value)}]"
+        case Mapping():
+            shown = "a table"
+        case _:
+            shown = str(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -1,0 +1,181 @@
+"""The report as one HTML file: no network, dark and light, printable. Everything from AWS is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from janitor.model import Evidence, Finding, Kept, Report, Result
+from janitor.ownership import marks, team
+from janitor.report.text import moment, plain, usd
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+NOBODY = "no owner"
+BARS = 10
+"""Owners that get a bar of their own; the rest share one."""
+
+SHOWN_UNREAD = 10
+"""Resources that could not be judged and are listed at once; the rest is folded away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart: dollars, how many findings, and how long beside the longest one."""
+
+    name: str
+    usd: Decimal
+    count: int
+    percent: float
+
+    @property
+    def label(self) -> str:
+        """What stands at the end of the bar."""
+        return usd(self.usd)
+
+
+def html(report: Report) -> str:
+    """The whole page."""
+    findings = sorted(report.findings, key=dearest)
+    return template().render(
+        report=report,
+        time=moment(report.time),
+        monthly=usd(report.monthly_usd),
+        accrued=usd(report.accrued_usd),
+        hourly=usd(hourly(report)),
+        regions=sorted({sweep.region for sweep in report.sweeps}),
+        rows=[row(number, result) for number, result in enumerate(findings)],
+        shown_unread=SHOWN_UNREAD,
+        unread=[unread(result) for result in report.results if is_unknown(result)],
+        errors=[sweep for sweep in report.sweeps if sweep.error],
+        by_detector=bars(((r.detector, r.monthly_usd) for r in findings), limit=None),
+        by_detector_accrued=bars(((r.detector, r.accrued_usd) for r in findings), limit=None),
+        by_owner=bars(((r.owner or NOBODY, r.monthly_usd) for r in findings), limit=BARS),
+        by_owner_accrued=bars(((r.owner or NOBODY, r.accrued_usd) for r in findings), limit=BARS),
+        sources=sorted(price_sources(findings)),
+    )
+
+
+@cache
+def template() -> Template:
+    """The page's template; autoescaped, and an undefined name is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("janitor.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("report.html.j2")
+
+
+def row(number: int, result: Result) -> dict[str, Any]:
+    """What one line of the table shows, and what its script sorts and filters by."""
+    verdict = result.verdict
+    if not isinstance(verdict, Finding):
+        raise TypeError("only findings have a row")
+    dollars = result.monthly_usd if result.monthly_usd is not None else result.accrued_usd
+    return {
+        "number": number,
+        "detector": result.detector,
+        "name": plain(result.target.name),
+        "arn": plain(result.target.arn),
+        "region": result.target.region,
+        "owner": plain(result.owner or ""),
+        "team": plain(team(result.target) or ""),
+        "confidence": verdict.confidence.value,
+        "reason": plain(verdict.reason),
+        "action": plain(verdict.action),
+        "since": moment(verdict.since) if verdict.since else "",
+        "created": moment(result.target.created) if result.target.created else "",
+        "cost": cost(result),
+        "sort_usd": float(dollars) if dollars is not None else -1.0,
+        "marks": [plain(f"{mark.signal}: {mark.value}") for mark in marks(result.target)],
+        "evidence": [shown(item) for item in verdict.evidence],
+    }
+
+
+def cost(result: Result) -> str:
+    """Dollars a month, dollars so far, "price unknown", or nothing where there is no price."""
+    match result.verdict:
+        case Finding(cost=None) | Kept():
+            return ""
+        case Finding(cost=found) if found is not None and not found.known:
+            return "price unknown"
+    if result.monthly_usd is not None:
+        return f"{usd(result.monthly_usd)} a month"
+    return f"{usd(result.accrued_usd or Decimal(0))} so far"
+
+
+def shown(item: Evidence) -> dict[str, str]:
+    """One signal: its name, and what was read or why not."""
+    said = f"could not be read: {item.error}" if item.error else str(item.value)
+    return {"signal": plain(item.signal), "value": plain(said)}
+
+
+def unread(result: Result) -> dict[str, str]:
+    """One resource that could not be judged."""
+    return {
+        "detector": result.detector,
+        "name": plain(result.target.name),
+        "region": result.target.region,
+        "reason": plain(result.verdict.reason),
+    }
+
+
+def is_unknown(result: Result) -> bool:
+    """Whether nobody could tell if *result* is waste."""
+    return isinstance(result.verdict, Kept) and result.verdict.unknown
+
+
+def dearest(result: Result) -> tuple[bool, Decimal, str]:
+    """Sort key: dollars descending, then ARN."""
+    dollars = result.monthly_usd if result.monthly_usd is not None else result.accrued_usd
+    return (dollars is None, -(dollars or Decimal(0)), result.target.arn)
+
+
+def bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | None) -> list[Bar]:
+    """Dollars summed by name, longest first; past *limit* names the rest become one bar."""
+    sums: dict[str, tuple[Decimal, int]] = {}
+    for name, amount in amounts:
+        if amount is not None:
+            total, count = sums.get(name, (Decimal(0), 0))
+            sums[name] = (total + amount, count + 1)
+    ranked = sorted(sums.items(), key=lambda entry: (-entry[1][0], entry[0]))
+    if limit is not None and len(ranked) > limit:
+        rest = ranked[limit - 1 :]
+        others = (sum((amount for _, (amount, _) in rest), Decimal(0)), sum(count for _, (_, count) in rest))
+        ranked = [*ranked[: limit - 1], (f"{len(rest)} others", others)]
+    longest = max((amount for _, (amount, _) in ranked), default=Decimal(0)) or Decimal(1)
+    return [
+        Bar(plain(name), amount, count, round(float(amount / longest) * 100, 2))
+        for name, (amount, count) in ranked
+    ]
+
+
+def hourly(report: Report) -> Decimal:
+    """What the priced jobs among the findings cost every hour they go on."""
+    return sum(
+        (
+            result.verdict.cost.hourly_usd
+            for result in report.findings
+            if result.accrued_usd is not None
+            and isinstance(result.verdict, Finding)
+            and result.verdict.cost is not None
+            and result.verdict.cost.hourly_usd is not None
+        ),
+        Decimal(0),
+    )
+
+
+def price_sources(findings: Iterable[Result]) -> set[str]:
+    """Where the prices in the report came from."""
+    return {
+        result.verdict.cost.source
+        for result in findings
+        if isinstance(result.verdict, Finding)
+        and result.verdict.cost is not None
+        and result.verdict.cost.known
+    }

@@ -1,0 +1,47 @@
+"""How reports write money, times and text that came from AWS, which is hostile input. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+
+CENT = Decimal("0.01")
+INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Control, format (bidi overrides, zero-width), surrogate, private, unassigned; line and paragraph ends."""
+
+
+def cents(amount: Decimal) -> Decimal:
+    """*amount* rounded to cents, half up, as bills are."""
+    return amount.quantize(CENT, ROUND_HALF_UP)
+
+
+def usd(amount: Decimal) -> str:
+    """Dollars for a reader: whole ones from 100 on, cents below."""
+    return f"${amount:,.0f}" if abs(amount) >= 100 else f"${cents(amount):,}"
+
+
+def moment(at: datetime) -> str:
+    """A time for a reader: "2026-10-06 03:00 UTC"."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def plain(text: str, longest: int = 500) -> str:
+    r"""
+    *text* on one line without anything that moves the cursor, turns the direction or hides.
+
+    Such characters become visible escapes (`\x1b`, `\u202e`), so that a name that uses them is
+    seen to do so. Text over *longest* characters is cut in the middle.
+    """
+    shown = "".join(escaped(character) for character in text)
+    if len(shown) <= longest:
+        return shown
+    half = (longest - 5) // 2
+    return f"{shown[:half]} ... {shown[-half:]}"
+
+
+def escaped(character: str) -> str:
+    """*character*, or its escape if it would not stand on the line as itself."""
+    if unicodedata.category(character) in INVISIBLE:
+        return character.encode("unicode_escape").decode("ascii")
+    return character

@@ -1,0 +1,71 @@
+"""Which required tags a resource lacks, and in which of three ways. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from janitor.model import Tags
+
+RESERVED = "aws:"
+"""Tags that AWS itself sets; nobody else can, so they never count as somebody's attempt."""
+
+
+class Fault(StrEnum):
+    """What is wrong with a required tag."""
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    MISSPELT = "misspelt"
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """
+    One required *key* that a resource does not have as it should.
+
+    *spelt* are the keys that it has instead, right but for case or blanks.
+    """
+
+    key: str
+    fault: Fault
+    spelt: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """What is wrong, without the key: "missing", "empty", "written as 'Owner'"."""
+        instead = " and ".join(f"'{key}'" for key in self.spelt)
+        match self.fault:
+            case Fault.MISSING:
+                return "missing"
+            case Fault.EMPTY:
+                return f"empty, and also written as {instead}" if instead else "empty"
+            case Fault.MISSPELT:
+                return f"written as {instead}"
+
+    def __str__(self) -> str:
+        return f"{self.key} is {self.said}"
+
+
+def lacks(required: Sequence[str], tags: Tags) -> tuple[Lack, ...]:
+    """What *tags* lack of *required*, in the order of *required*."""
+    own = {key: value for key, value in tags.items() if not key.startswith(RESERVED)}
+    return tuple(lack for key in required if (lack := _lack(key, own)) is not None)
+
+
+def _lack(key: str, tags: Tags) -> Lack | None:
+    if tags.get(key, "").strip():
+        return None
+    spelt = tuple(sorted(other for other in tags if other != key and _bare(other) == _bare(key)))
+    if key in tags:
+        return Lack(key, Fault.EMPTY, spelt)
+    filled = tuple(other for other in spelt if tags[other].strip())
+    if filled:
+        return Lack(key, Fault.MISSPELT, filled)
+    return Lack(key, Fault.EMPTY, spelt) if spelt else Lack(key, Fault.MISSING)
+
+
+def _bare(key: str) -> str:
+    """*key* without what a hurried hand adds: capitals and blanks."""
+    return "".join(key.split()).casefold()

@@ -1,0 +1,25 @@
+"""Runs the sandbox until it is told to stop: `python -m sandbox --port 5000`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from threading import Event
+
+from sandbox.server import Sandbox
+
+
+def main() -> None:
+    """Say where it listens, then serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
+    done = Event()
+    for which in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(which, lambda *_: done.set())
+    with Sandbox(parser.parse_args().port) as box:
+        print(f"listening {box.url}", flush=True)
+        done.wait()
+
+
+if __name__ == "__main__":
+    main()

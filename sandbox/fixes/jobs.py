@@ -1,0 +1,72 @@
+"""SageMaker's other jobs - processing, transform, tuning - running until they are stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox import clock
+from sandbox.fixes.training import RUNNING, TRAINING, running, stop
+from sandbox.listing import listing
+from sandbox.patches import Call, serves
+from sandbox.shelves import Kind, create, get, kind, shelf
+
+PROCESSING = kind("ProcessingJob", "processing_jobs", "processing-job")
+TRANSFORM = kind("TransformJob", "transform_jobs", "transform-job")
+TUNING = kind("HyperParameterTuningJob", "hyper_parameter_tuning_jobs", "hyper-parameter-tuning-job")
+# When it started is only told for these two.
+STARTED = {PROCESSING.noun: "ProcessingStartTime", TRANSFORM.noun: "TransformStartTime"}
+NO_CHILDREN = {
+    "TrainingJobStatusCounters": {
+        "Completed": 0,
+        "InProgress": 0,
+        "RetryableError": 0,
+        "NonRetryableError": 0,
+        "Stopped": 0,
+    },
+    "ObjectiveStatusCounters": {"Succeeded": 0, "Pending": 0, "Failed": 0},
+}
+
+
+def _serve(of: Kind) -> None:
+    """Create, Describe and List work alike for the three."""
+
+    @serves("sagemaker", f"Create{of.noun}")
+    def create_job(call: Call) -> dict[str, Any]:
+        extra: dict[str, Any] = {}
+        if started := STARTED.get(of.noun):
+            extra[started] = clock.now()
+        if of is TUNING:
+            config = call.params["HyperParameterTuningJobConfig"]
+            extra |= NO_CHILDREN | {
+                "Strategy": config.get("Strategy"),
+                "ResourceLimits": config.get("ResourceLimits"),
+            }
+        return {of.arn_member: create(call, of, RUNNING, **extra).arn}
+
+    @serves("sagemaker", f"Describe{of.noun}")
+    def describe_job(call: Call) -> dict[str, Any]:
+        return get(call, of).members
+
+    @serves("sagemaker", f"List{of.noun}s")
+    def list_jobs(call: Call) -> dict[str, Any]:
+        return listing(call, of)
+
+    @serves("sagemaker", f"Stop{of.noun}")
+    def stop_job(call: Call) -> None:
+        job = running(get(call, of))
+        job.touch(**{of.status_member: "Stopping"})
+        if of is TUNING:
+            for child in shelf(call, TRAINING).values():
+                if child.members.get("TuningJobArn") == job.arn and child.status == RUNNING:
+                    stop(child)
+
+
+for _kind in (PROCESSING, TRANSFORM, TUNING):
+    _serve(_kind)
+
+
+@serves("sagemaker", "ListTrainingJobsForHyperParameterTuningJob")
+def list_children(call: Call) -> dict[str, Any]:
+    """Training jobs belong to a tuning job by their `TuningJobArn`, which a seed sets."""
+    tuning = get(call, TUNING)
+    return listing(call, TRAINING, only=lambda one: one.members.get("TuningJobArn") == tuning.arn)

@@ -1,0 +1,165 @@
+"""The sandbox as an HTTP server: counts requests, makes them fail on request, hands them to moto."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from sandbox import fixes, wire
+from sandbox.admin import Admin
+from sandbox.faults import Fault, Ledger
+from sandbox.fixes import cloudtrail
+from sandbox.local import answer_locally
+
+type Environ = dict[str, Any]
+type Reply = tuple[str, list[tuple[str, str]], bytes]
+type StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+HOST = "127.0.0.1"
+
+
+class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto's classes are untyped
+    """Logs nothing: a busy test prints thousands of lines otherwise."""
+
+    def log(self, *_: Any, **__: Any) -> None:
+        return
+
+
+def _backend_app(service: Any) -> Any:
+    """moto's application for one service, but letting its crashes through to be reported."""
+    app = create_backend_app(service)
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    return app
+
+
+class Application:
+    """The WSGI application around moto's."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.admin = Admin(self.ledger)
+        self.moto = DomainDispatcherApplication(_backend_app)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        body = _read_body(environ)
+        if environ.get("PATH_INFO", "").startswith("/sandbox/"):
+            reply = self.admin.reply(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
+        else:
+            reply = self._aws(environ, body)
+        status, headers, content = reply
+        start_response(status, headers)
+        return [content]
+
+    def _aws(self, environ: Environ, body: bytes) -> Reply:
+        asked = wire.read(environ, body)
+        failing: Fault | None = None
+        for fault in self.ledger.enter(asked):
+            if fault.latency:
+                time.sleep(fault.latency)
+            failing = None if fault.kind == "latency" else fault
+        if failing is None:
+            return self._work(asked, environ)
+        if failing.kind == "truncate":
+            # The length stays that of the whole, so the client notices that some is missing.
+            status, headers, content = self._work(asked, environ)
+            return status, headers, content[: len(content) // 2]
+        if failing.kind == "lost-reply":
+            self._work(asked, environ)
+        return _error(asked, *failing.failure(asked))
+
+    def _work(self, asked: wire.Asked, environ: Environ) -> Reply:
+        """Do what was asked."""
+        try:
+            reply = answer_locally(asked) or self._moto(environ)
+        except NotImplementedError:
+            message = f"The sandbox does not have {asked.name}."
+            return _error(asked, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
+        except Exception as crash:  # noqa: BLE001  the edge of the sandbox: any crash is moto's or ours
+            traceback.print_exc(file=sys.stderr)
+            message = f"The sandbox failed at {asked.name}: {crash!r}"
+            return _error(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalFailure", message)
+        if reply[0].startswith("200") and asked.service == "sagemaker":
+            if asked.operation.startswith("Create"):
+                cloudtrail.note(
+                    asked.account, asked.region, asked.principal, asked.operation, asked.body
+                )
+        return reply
+
+    def _moto(self, environ: Environ) -> Reply:
+        """moto's reply, with the length that its body has."""
+        started: list[Any] = []
+
+        def start_response(status: str, headers: Any, _: Any = None) -> Any:
+            started[:] = [status, list(headers)]
+
+        chunks = self.moto(environ, start_response)
+        content = b"".join(chunks)
+        if close := getattr(chunks, "close", None):
+            close()
+        status, headers = started
+        return status, headers, content
+
+
+def _read_body(environ: Environ) -> bytes:
+    """The whole body, put back for moto to read again; boto3 sends some of S3's in chunks."""
+    if environ.get("wsgi.input_terminated"):
+        body = environ["wsgi.input"].read()
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["CONTENT_LENGTH"] = str(len(body))
+    else:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return bytes(body)
+
+
+def _error(asked: wire.Asked, status: int, code: str, message: str) -> Reply:
+    headers, content = wire.error(asked, status, code, message)
+    headers |= {"x-amzn-RequestId": "sandbox", "Content-Length": str(len(content))}
+    return f"{int(status)} Error", list(headers.items()), content
+
+
+class Sandbox:
+    """A running sandbox: `with Sandbox() as box: boto3.client(..., endpoint_url=box.url)`."""
+
+    def __init__(self, port: int = 0) -> None:
+        fixes.install()
+        self._server = make_server(
+            HOST, port, Application(), threaded=True, request_handler=_QuietHandler
+        )
+        self.port: int = self._server.server_port
+        self.url = f"http://{HOST}:{self.port}"
+
+    def __enter__(self) -> Self:
+        Thread(target=self.serve, daemon=True, name="sandbox").start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def serve(self) -> None:
+        """Answer requests until stopped."""
+        self._server.serve_forever()
+
+    def stop(self) -> None:
+        """Stop answering; from another thread than the one that serves."""
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,169 @@
+"""What holds for every detector of the registry, and for the shape of the house."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from conftest import ACCOUNT, NOW, REGION
+from policy_sentry.querying.actions import get_actions_with_access_level
+from policy_sentry.querying.all import get_all_actions
+from sandbox.control import Control
+
+from janitor.account import opened
+from janitor.detector import Detector
+from janitor.detectors import DETECTORS
+from sandbox import demo
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "functions" / "janitor"
+
+every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+
+IAM_NAMES = {
+    # the API operation on the left is granted by the action on the right: Service Authorization Reference
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:ListBuckets": "s3:ListAllMyBuckets",
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "s3:GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
+}
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+@cache
+def known_actions() -> frozenset[str]:
+    return frozenset(action.lower() for action in get_all_actions())
+
+
+@cache
+def reading_actions(service: str) -> frozenset[str]:
+    return frozenset(
+        action.lower()
+        for level in ("Read", "List")
+        for action in get_actions_with_access_level(service, level)
+    )
+
+
+def test_every_file_in_detectors_is_registered() -> None:
+    files = {path.stem for path in (SOURCE / "detectors").glob("*.py")} - {"__init__"}
+
+    assert files == {detector.name.replace("-", "_") for detector in DETECTORS}
+
+
+def test_names_are_unique() -> None:
+    assert len({detector.name for detector in DETECTORS}) == len(DETECTORS) > 0
+
+
+@every_detector
+def test_it_says_in_one_line_what_it_does(detector: type[Detector[Any]]) -> None:
+    assert re.fullmatch(r"[A-Z].{10,98}\.", detector.summary())
+
+
+@every_detector
+def test_it_has_a_schedule(detector: type[Detector[Any]]) -> None:
+    assert re.fullmatch(r"rate\(\d+ (minute|hour|day)s?\)|cron\(\S+ \S+ \S+ \S+ \S+ \S+\)", detector.schedule)
+
+
+@every_detector
+def test_it_has_a_page(detector: type[Detector[Any]]) -> None:
+    page = (ROOT / "docs" / "detectors" / f"{detector.name}.md").read_text()
+
+    for heading in ("What it reads", "How it decides", "What it cannot know", "What it would do"):
+        assert f"## {heading}" in page
+    assert "What an undo brings back" in page
+    for field in fields(detector):
+        assert f"`{field.name}`" in page
+
+
+@every_detector
+def test_its_tunables_stand_in_the_example_settings(detector: type[Detector[Any]]) -> None:
+    example = (ROOT / "janitor.toml").read_text()
+
+    section = example.partition(f"[detectors.{detector.name}]")[2].partition("\n[")[0]
+    for field in fields(detector):
+        assert field.name in section or field.name in example.partition("[detectors.")[0]
+
+
+@every_detector
+def test_its_grants_exist_and_only_read(detector: type[Detector[Any]]) -> None:
+    for grant in detector.reads:
+        assert grant.action.lower() in known_actions()
+        assert grant.action.lower() in reading_actions(grant.action.partition(":")[0])
+
+
+@every_detector
+def test_it_has_decide_tables(detector: type[Detector[Any]]) -> None:
+    assert (ROOT / "tests" / "unit" / f"test_{detector.name.replace('-', '_')}.py").exists()
+
+
+@every_detector
+def test_it_reads_exactly_what_it_declares(
+    detector: type[Detector[Any]], demo_account: Control, session: boto3.Session
+) -> None:
+    """Over the demo account: finding, and looking again at everything that was found."""
+    demo_account.clear_calls()
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2) as accounts:
+        (aws,) = accounts
+        rule = detector()
+        for candidate in list(rule.find(aws, NOW)):
+            rule.look(aws, candidate.target, NOW)
+    recorded = {IAM_NAMES.get(call, call) for call in demo_account.calls()}
+
+    assert recorded == {grant.action for grant in detector.reads if not grant.implied}
+
+
+@pytest.fixture
+def demo_account(box: Control) -> Control:
+    demo.seed(box.url)
+    return box
+
+
+def names_used(path: Path) -> Iterator[str]:
+    """Every dotted name in a module: "datetime.now", "os.environ"."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_only_edges_read_clock_and_environment(path: Path) -> None:
+    if path.name == "handlers.py":
+        pytest.skip("an edge")
+    forbidden = ("datetime.now", "datetime.utcnow", "date.today", "time.time", "os.environ", "os.getenv")
+
+    assert not [name for name in names_used(path) if name.endswith(forbidden)]
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules that a file imports, at any place in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_data_flows_one_way(path: Path) -> None:
+    roots = {name.partition(".")[0] for name in imports_of(path)}
+
+    assert not roots & {"cli", "infra", "sandbox", "tests", "typer", "rich", "moto", "aws_cdk"}
+    if path.name == "model.py":
+        assert "janitor" not in roots
+    if path.parent.name == "report":
+        assert not roots & {"boto3", "botocore"}
