@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 from threading import Event
 
 from sandbox.server import Sandbox
@@ -17,7 +18,8 @@ def main() -> None:
     for which in (signal.SIGTERM, signal.SIGINT):
         signal.signal(which, lambda *_: done.set())
     with Sandbox(parser.parse_args().port) as box:
-        print(f"listening {box.url}", flush=True)
+        sys.stdout.write(f"listening {box.url}\n")
+        sys.stdout.flush()
         done.wait()
 
 

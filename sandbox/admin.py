@@ -7,9 +7,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
+from moto.s3.models import s3_backends
 
 from sandbox import clock, state
 from sandbox.faults import Fault, Ledger
@@ -88,7 +88,7 @@ def reset() -> None:
     with state.LOCK:
         BackendDict.reset()
         reset_model_data()
-        get_backend("s3").reset()
+        s3_backends.reset()
         state.clear()
         clock.set_now(clock.DEFAULT)
 
@@ -115,7 +115,7 @@ def _logs(given: dict[str, Any]) -> dict[str, Any]:
         given["group"],
         given["stream"],
         [(at, message) for at, message in given.get("events", [])],
-        given.get("lag_hours"),
+        lag_hours=given.get("lag_hours"),
     )
     return {"written": written}
 

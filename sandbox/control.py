@@ -98,9 +98,7 @@ class Control:
         body["events"] = [[_text(at), message] for at, message in events]
         self._ask("POST", "logs", body | {"lag_hours": lag_hours})
 
-    def metrics(
-        self, namespace: str, series: Iterable[Mapping[str, Any]], *, region: str = REGION
-    ) -> None:
+    def metrics(self, namespace: str, series: Iterable[Mapping[str, Any]], *, region: str = REGION) -> None:
         """Publish whole series: {"metric", "dimensions", "start", "step" in seconds, "values"}."""
         body = {"region": region, "namespace": namespace, "series": [dict(one) for one in series]}
         self._ask("POST", "metrics", body)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox.wire import Asked
 
-KINDS = ("throttle", "error", "deny", "latency", "truncate", "lost-reply", "break-page")
+KINDS = ("throttle", "error", "deny", "latency", "truncate", "drop", "lost-reply", "break-page")
 REMEMBERED = 10_000
 # Each service's own word for it; botocore's retries know all of these.
 THROTTLED = {"s3": (503, "SlowDown"), "cloudwatch": (400, "Throttling"), "sts": (400, "Throttling")}

@@ -55,9 +55,7 @@ def rows(resources: Iterable[Resource]) -> list[Row]:
     return [Row(one.members, one.name, one.status, one.sequence) for one in resources]
 
 
-def listing(
-    call: Call, of: Kind, *, only: Callable[[Resource], bool] = lambda _: True
-) -> dict[str, Any]:
+def listing(call: Call, of: Kind, *, only: Callable[[Resource], bool] = lambda _: True) -> dict[str, Any]:
     """Answer a List operation over everything of one kind."""
     return answer(call, rows(one for one in shelf(call, of).values() if only(one)))
 
@@ -69,9 +67,7 @@ def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:
     late = call.operation in STATUS_AFTER_THE_CUT
     descending = _descending(call)
     order = _order(call)
-    wanted = [
-        (order(row), row) for row in entries if _wanted(row, params, status=not late)
-    ]
+    wanted = [(order(row), row) for row in entries if _wanted(row, params, status=not late)]
     wanted.sort(key=lambda pair: pair[0], reverse=descending)
     if token := params.get("NextToken"):
         last = _read(token)

@@ -31,9 +31,7 @@ class Identity:
     dimensions: Dimensions
 
     @classmethod
-    def of(
-        cls, namespace: str, name: str, dimensions: Iterable[Mapping[str, str]] | None
-    ) -> Identity:
+    def of(cls, namespace: str, name: str, dimensions: Iterable[Mapping[str, str]] | None) -> Identity:
         """From the way AWS's requests spell dimensions."""
         pairs = frozenset((one["Name"], one["Value"]) for one in dimensions or ())
         return cls(namespace, name, pairs)

@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from moto.backends import get_backend
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import camelcase_to_underscores
 
-from sandbox import state
+from sandbox import model, state
+
+# Services that moto keeps once for all regions.
+GLOBAL = {"iam", "s3"}
 
 RESPONSES = {
     "cloudtrail": "moto.cloudtrail.responses:CloudTrailResponse",
@@ -30,7 +34,7 @@ RESPONSES = {
 }
 
 
-class AwsError(ServiceException):  # type: ignore[misc]  # moto's classes are untyped
+class AwsError(ServiceException):
     """An error that reaches the client with this code and message."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -104,6 +108,13 @@ def _params(response: BaseResponse) -> dict[str, Any]:
     if not response.automated_parameter_parsing:
         response.parse_parameters(response.normalized_request)
     return dict(response.params)
+
+
+def backend(service: str, account: str, region: str) -> Any:
+    """The store moto keeps of a service; IAM prefixes are not always moto's names."""
+    name: Any = model.BOTO_NAMES.get(service, service)
+    backends: Any = get_backend(name)
+    return backends[account]["aws" if service in GLOBAL else region]
 
 
 def find(target: str) -> tuple[Any, str]:

@@ -6,17 +6,14 @@ import datetime as dt
 import re
 from typing import Any
 
-from moto.backends import get_backend
-
 from sandbox import clock, model, state
+from sandbox.patches import backend
 from sandbox.shelves import KINDS, Resource, Shelves
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}")
 
 
-def poke(
-    account: str, region: str, service: str, path: list[str | int], changes: dict[str, Any]
-) -> None:
+def poke(account: str, region: str, service: str, path: list[str | int], changes: dict[str, Any]) -> None:
     """Change members of the thing at a path, such as ["endpoints", "my-ep"].
 
     `LookupError` says that there is no such thing, `ValueError` that it has no such member.
@@ -27,9 +24,7 @@ def poke(
         _poke_backend(account, region, service, path, changes)
 
 
-def _poke_resource(
-    account: str, region: str, path: list[str | int], changes: dict[str, Any]
-) -> None:
+def _poke_resource(account: str, region: str, path: list[str | int], changes: dict[str, Any]) -> None:
     of = KINDS[str(path[0])]
     shelf = state.at(Shelves, account, region).of(of)
     if len(path) == 1 or str(path[1]) not in shelf:
@@ -63,7 +58,7 @@ def _set_tags(resource: Resource, value: dict[str, str] | list[dict[str, str]]) 
 
 def _member(shape: Any, key: str, resource: Resource) -> str:
     """AWS's name of a member, which may be given as `EndpointStatus`, `endpoint_status` or `status`."""
-    spelled = {name.lower(): name for name in shape.members}
+    spelled: dict[str, str] = {name.lower(): name for name in shape.members}
     flat = key.replace("_", "").lower()
     for candidate in (flat, f"{resource.kind.noun.lower()}{flat}"):
         if candidate in spelled:
@@ -77,11 +72,10 @@ def _poke_backend(
 ) -> None:
     """The same on moto's own objects, by the names of their Python attributes."""
     try:
-        backends = get_backend(model.BOTO_NAMES.get(service, service))[account]
+        target: Any = backend(service, account, region)
     except (ImportError, KeyError) as unknown:
         message = f"no such service: {service}"
         raise LookupError(message) from unknown
-    target: Any = backends["aws" if service in ("s3", "iam") else region]
     for step in path:
         try:
             target = target[step] if hasattr(target, "__getitem__") else getattr(target, str(step))

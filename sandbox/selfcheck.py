@@ -69,5 +69,6 @@ if __name__ == "__main__":
 
     fixes.load()
     mismatches = problems()
-    print("\n".join(mismatches) or f"moto {MOTO}: every patched symbol is as expected")
+    fine = f"moto {MOTO}: every patched symbol is as expected"
+    sys.stdout.write("\n".join(mismatches or [fine]) + "\n")
     sys.exit(1 if mismatches else 0)

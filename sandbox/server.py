@@ -6,7 +6,7 @@ import io
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from threading import Thread
 from types import TracebackType
@@ -26,13 +26,14 @@ from sandbox.fixes import cloudtrail
 from sandbox.local import answer_locally
 
 type Environ = dict[str, Any]
-type Reply = tuple[str, list[tuple[str, str]], bytes]
+type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
+type Whole = tuple[str, list[tuple[str, str]], bytes]
 type StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 HOST = "127.0.0.1"
 
 
-class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto's classes are untyped
+class _QuietHandler(MotoRequestHandler):
     """Logs nothing: a busy test prints thousands of lines otherwise."""
 
     def log(self, *_: Any, **__: Any) -> None:
@@ -40,7 +41,7 @@ class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto's classes
 
 
 def _backend_app(service: Any) -> Any:
-    """moto's application for one service, but letting its crashes through to be reported."""
+    """The application moto makes for one service, but letting its crashes through to be reported."""
     app = create_backend_app(service)
     app.config["PROPAGATE_EXCEPTIONS"] = True
     return app
@@ -57,12 +58,12 @@ class Application:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         body = _read_body(environ)
         if environ.get("PATH_INFO", "").startswith("/sandbox/"):
-            reply = self.admin.reply(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
+            reply: Reply = self.admin.reply(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
         else:
             reply = self._aws(environ, body)
         status, headers, content = reply
         start_response(status, headers)
-        return [content]
+        return [content] if isinstance(content, bytes) else content
 
     def _aws(self, environ: Environ, body: bytes) -> Reply:
         asked = wire.read(environ, body)
@@ -73,34 +74,32 @@ class Application:
             failing = None if fault.kind == "latency" else fault
         if failing is None:
             return self._work(asked, environ)
+        if failing.kind == "drop":
+            return _dropped(self._work(asked, environ))
         if failing.kind == "truncate":
-            # The length stays that of the whole, so the client notices that some is missing.
-            status, headers, content = self._work(asked, environ)
-            return status, headers, content[: len(content) // 2]
+            return _truncated(self._work(asked, environ))
         if failing.kind == "lost-reply":
             self._work(asked, environ)
         return _error(asked, *failing.failure(asked))
 
-    def _work(self, asked: wire.Asked, environ: Environ) -> Reply:
+    def _work(self, asked: wire.Asked, environ: Environ) -> Whole:
         """Do what was asked."""
         try:
             reply = answer_locally(asked) or self._moto(environ)
         except NotImplementedError:
             message = f"The sandbox does not have {asked.name}."
             return _error(asked, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
-        except Exception as crash:  # noqa: BLE001  the edge of the sandbox: any crash is moto's or ours
+        except Exception as crash:  # the edge of the sandbox: any crash is moto's or ours
             traceback.print_exc(file=sys.stderr)
             message = f"The sandbox failed at {asked.name}: {crash!r}"
             return _error(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalFailure", message)
-        if reply[0].startswith("200") and asked.service == "sagemaker":
-            if asked.operation.startswith("Create"):
-                cloudtrail.note(
-                    asked.account, asked.region, asked.principal, asked.operation, asked.body
-                )
+        if asked.name.startswith("sagemaker:Create") and reply[0].startswith("200"):
+            who = (asked.account, asked.region, asked.principal)
+            cloudtrail.note(*who, asked.operation, asked.body)
         return reply
 
-    def _moto(self, environ: Environ) -> Reply:
-        """moto's reply, with the length that its body has."""
+    def _moto(self, environ: Environ) -> Whole:
+        """The reply of moto, with the length that its body has."""
         started: list[Any] = []
 
         def start_response(status: str, headers: Any, _: Any = None) -> Any:
@@ -126,7 +125,29 @@ def _read_body(environ: Environ) -> bytes:
     return bytes(body)
 
 
-def _error(asked: wire.Asked, status: int, code: str, message: str) -> Reply:
+def _truncated(reply: Whole) -> Whole:
+    """Half of the body under the length of the whole.
+
+    botocore 1.44.8 does not compare the two (`enforce_content_length=False` in its httpsession),
+    and makes an empty answer of JSON or CBOR that it cannot read: no error, no retry, no list.
+    """
+    status, headers, content = reply
+    return status, headers, content[: len(content) // 2]
+
+
+def _dropped(reply: Whole) -> Reply:
+    """Half of the body, then a closed connection in the middle of a chunk: an error in any client."""
+    status, headers, content = reply
+    unsized = [(name, value) for name, value in headers if name.lower() != "content-length"]
+    return status, unsized, _break_off(content[: len(content) // 2])
+
+
+def _break_off(content: bytes) -> Iterator[bytes]:
+    yield content
+    raise ConnectionResetError  # which werkzeug takes for the client's, and says nothing
+
+
+def _error(asked: wire.Asked, status: int, code: str, message: str) -> Whole:
     headers, content = wire.error(asked, status, code, message)
     headers |= {"x-amzn-RequestId": "sandbox", "Content-Length": str(len(content))}
     return f"{int(status)} Error", list(headers.items()), content
@@ -137,9 +158,7 @@ class Sandbox:
 
     def __init__(self, port: int = 0) -> None:
         fixes.install()
-        self._server = make_server(
-            HOST, port, Application(), threaded=True, request_handler=_QuietHandler
-        )
+        self._server = make_server(HOST, port, Application(), threaded=True, request_handler=_QuietHandler)
         self.port: int = self._server.server_port
         self.url = f"http://{HOST}:{self.port}"
 

@@ -117,7 +117,7 @@ def error(asked: Asked, status: int, code: str, message: str) -> tuple[dict[str,
             return {}, b""
         return {"Content-Type": "application/xml"}, _xml("Error", code, message)
     if asked.protocol == "query":
-        kind = "Sender" if status < 500 else "Receiver"  # noqa: PLR2004  HTTP's boundary
+        kind = "Sender" if status < 500 else "Receiver"
         inner = _xml("Error", code, message, f"<Type>{kind}</Type>").decode()
         body = f"<ErrorResponse>{inner}<RequestId>sandbox</RequestId></ErrorResponse>"
         return {"Content-Type": "text/xml"}, body.encode()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor import endpoints, metrics
-from janitor.aws import Listing
 from janitor.endpoint_traffic import DAY, INVOCATIONS, PROCESSED, Hints, Place, listed, places
 from janitor.endpoints import LIST_COMPONENTS, Config, Description, InferenceComponent, Summary
-from janitor.metrics import Metric, Series
-from janitor.model import Absent, Candidate, Cost, NotRead, Signal, Tags, Target, Unreadable, Value
+from janitor.metrics import Series
+from janitor.model import Candidate, Cost, NotRead, Signal, Tags, Target, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -26,9 +25,9 @@ class Endpoint(Candidate):
     """
     An endpoint with everything that was read for it.
 
-    *places* are decisive only once *description* and *config* have been read. *strays* are read for an
-    endpoint that is there for inference components and has none. *history* holds daily requests from
-    before the window, and only serves to say since when it has been idle.
+    *places* are decisive only once *description* and *config* have been read. *strays* are read where
+    an inference component may have been deleted: nobody can tell whose requests theirs were. *history*
+    holds daily requests from before the window, and only serves to say since when it has been idle.
     """
 
     summary: Summary
@@ -44,13 +43,37 @@ class Endpoint(Candidate):
     @property
     def changed(self) -> datetime:
         """When it, or an inference component on it, was last deployed."""
-        on_it = self.components.value if isinstance(self.components, Value) else ()
-        return max([self.summary.changed, *(component.changed for component in on_it)])
+        return max(self._newest.changed, *(one.changed for one in self.on_it), self.summary.changed)
+
+    @property
+    def status(self) -> str:
+        """Its status when it was last looked at."""
+        return self._newest.status
+
+    @property
+    def _newest(self) -> Summary:
+        return self.description.value.summary if isinstance(self.description, Value) else self.summary
 
     @property
     def decisive(self) -> tuple[Place, ...]:
         """The places that have to be judged."""
         return tuple(place for place in self.places if place.decisive)
+
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """The variants that are there for inference components and have none."""
+        match self.description, self.config:
+            case Value(description), Value(config):
+                used = {component.variant for component in self.on_it}
+                names = (variant.name for variant in description.variants if variant.costs)
+                return tuple(name for name in names if name in config.hosts - used)
+            case _:
+                return ()
+
+    @property
+    def on_it(self) -> tuple[InferenceComponent, ...]:
+        """The inference components on it, as far as they could be listed."""
+        return self.components.value if isinstance(self.components, Value) else ()
 
     @property
     def unreadable(self) -> str | None:
@@ -65,21 +88,19 @@ class Endpoint(Candidate):
                 return f"the requests to {place.where} could not be read ({place.unreadable})"
         return None
 
-    def read(self, data: Mapping[Metric, Signal[Series]]) -> Endpoint:
-        """The same endpoint with the metrics that have been read."""
-        return replace(
-            self,
-            places=tuple(place.filled(data) for place in self.places),
-            strays=tuple(place.filled(data) for place in self.strays),
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What is read once, for all endpoints together. *error* says that components are missing."""
+    """
+    What is read once, for all endpoints together.
+
+    *strays* are the places of inference components that are gone; *error* says that the listing of
+    components broke off.
+    """
 
     hints: Hints
     components: Mapping[str, Sequence[InferenceComponent]]
+    strays: tuple[Place, ...] = ()
     error: str | None = None
 
     @classmethod
@@ -95,7 +116,9 @@ class Account:
         components: dict[str, list[InferenceComponent]] = {}
         for component in found.items:
             components.setdefault(component.endpoint, []).append(component)
-        return cls(hints=Hints.of(invoked, done), components=components, error=found.error), rest
+        hints = Hints.of(invoked, done)
+        strays = tuple(hints.of_nobody(found.items))
+        return cls(hints=hints, components=components, strays=strays, error=found.error), rest
 
     def endpoint(self, aws: Aws, summary: Summary, tags: Signal[Tags]) -> Endpoint:
         """A candidate, as far as it is known without asking for it alone."""
@@ -112,37 +135,97 @@ class Account:
             ),
             summary=summary,
             places=tuple(self.hints.places(summary.name, on_it)),
-            components=Unreadable(self.error, LIST_COMPONENTS) if self.error else Value(on_it, LIST_COMPONENTS),
+            components=Unreadable(self.error, LIST_COMPONENTS)
+            if self.error
+            else Value(on_it, LIST_COMPONENTS),
             hints_error=self.hints.error,
         )
 
 
 def survey(
     aws: Aws,
-    listed: Sequence[Endpoint],
+    candidates: Sequence[Endpoint],
     account: Account,
     *,
     window: tuple[datetime, datetime],
     settled: Callable[[Endpoint], bool],
 ) -> list[Endpoint]:
     """
-    Read on wherever the question is still open, in the order of *listed*.
+    Read on wherever the question is still open; the order of *candidates* is kept.
 
-    *settled* says that an endpoint is kept whatever else is read. Nothing is asked of an endpoint
-    that has an unreadable signal either: it is unknown, and stays so.
+    *settled* says that an endpoint is kept whatever else is read. An endpoint with an unreadable
+    signal is unknown and stays so: nothing more is asked of it either.
     """
 
     def still_open(endpoint: Endpoint) -> bool:
-        return endpoint.unreadable is None and not settled(endpoint)
+        return not settled(endpoint) and endpoint.unreadable is None
 
-    def fill(endpoints: Iterable[Endpoint], known: Mapping[Metric, Signal[Series]]) -> list[Endpoint]:
-        """Ask for what the places of open *endpoints* lack, in as few calls as possible."""
-        known = dict(known)
-        lacking = [metric for one in endpoints if still_open(one) for metric in one.lacking(known)]
-        known |= metrics.read(aws, lacking, *window)
-        return [endpoint.read(known) for endpoint in endpoints]
+    def on(read: Callable[[list[Endpoint]], list[Endpoint]], known: list[Endpoint]) -> list[Endpoint]:
+        """*known*, with *read* done to those that are still open."""
+        todo = [endpoint for endpoint in known if still_open(endpoint)]
+        done = {endpoint.target.arn: endpoint for endpoint in read(todo)}
+        return [done.get(endpoint.target.arn, endpoint) for endpoint in known]
 
-    hinted = fill(listed, {})
-    described = _each(aws, describe, hinted, still_open)
-    found = [account.placed(endpoint) for endpoint in described]
-    ...
+    known = on(lambda todo: _measured(aws, todo, window), list(candidates))
+    known = on(lambda todo: aws.map(lambda one: _described(aws, one, account), todo), known)
+    known = on(lambda todo: _measured(aws, todo, window), known)
+    return on(lambda todo: _valued(aws, todo, window), known)
+
+
+def _measured(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:
+    """With what CloudWatch says about every place that has not been asked for yet, and its proof."""
+    wanted = [metric for one in todo for place in (*one.places, *one.strays) for metric in place.lacks]
+    data = metrics.read(aws, wanted, *window)
+    return [
+        replace(
+            one,
+            places=tuple(place.filled(data) for place in one.places),
+            strays=tuple(place.filled(data) for place in one.strays),
+        )
+        for one in todo
+    ]
+
+
+def _described(aws: Aws, one: Endpoint, account: Account) -> Endpoint:
+    """With its variants, and with every place that has to be judged. Two calls at most."""
+    description = endpoints.describe(aws, one.summary.name)
+    if not isinstance(description, Value) or not description.value.costs:
+        return replace(one, description=description)
+    config = endpoints.describe_config(aws, description.value.config_name)
+    if not isinstance(config, Value):
+        return replace(one, description=description, config=config)
+    asked = {place.metric: place for place in one.places}
+    decisive = {
+        place.metric: place.knowing(asked.get(place.metric))
+        for place in places(description.value, config.value, one.on_it)
+    }
+    placed = replace(
+        one,
+        description=description,
+        config=config,
+        places=(*decisive.values(), *(place for place in one.places if place.metric not in decisive)),
+    )
+    return replace(placed, strays=account.strays) if placed.bare else placed
+
+
+def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:
+    """With what it costs, and its daily requests from before the window."""
+    days = {place.metric: replace(place.metric, period=DAY) for one in todo for place in one.decisive}
+    before = window[0]
+    data = metrics.read(aws, days.values(), before - HISTORY, before)
+    return [
+        replace(
+            one,
+            history=tuple(data[days[place.metric]] for place in one.decisive),
+            cost=_cost(aws, one),
+        )
+        for one in todo
+    ]
+
+
+def _cost(aws: Aws, one: Endpoint) -> Cost | None:
+    match one.description, one.config:
+        case Value(description), Value(config):
+            return endpoints.cost(aws, description.variants, config)
+        case _:
+            return None

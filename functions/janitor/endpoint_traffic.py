@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from janitor import metrics
 from janitor.endpoints import Config, Description, InferenceComponent, Variant
 from janitor.metrics import Metric, Series
-from janitor.model import NotRead, Signal, Unreadable, Value
+from janitor.model import Absent, NotRead, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -89,8 +89,9 @@ class Place:
     @property
     def count(self) -> int:
         """How many requests; 0 where the metric shows only that there were some."""
-        counted = isinstance(self.requests, Value) and self.metric.name in COUNTED
-        return round(self.requests.value.total) if counted and isinstance(self.requests, Value) else 0
+        if not isinstance(self.requests, Value) or self.metric.name not in COUNTED:
+            return 0
+        return round(self.requests.value.total)
 
     @property
     def unreadable(self) -> str | None:
@@ -100,11 +101,23 @@ class Place:
                 return signal.error
         return None
 
+    @property
+    def lacks(self) -> Iterator[Metric]:
+        """What has to be asked for before this place can be judged; readable data need no proof."""
+        if isinstance(self.requests, NotRead):
+            yield self.metric
+        if self.proof is not None and isinstance(self.requests, NotRead | Absent):
+            yield self.proof
+
     def filled(self, data: Mapping[Metric, Signal[Series]]) -> Place:
         """The same place with what was read for it."""
-        requests = data.get(self.metric, NotRead())
-        control = data.get(self.proof, NotRead()) if self.proof is not None else NotRead()
+        requests = data.get(self.metric, self.requests)
+        control = data.get(self.proof, self.control) if self.proof is not None else self.control
         return replace(self, requests=requests, control=control)
+
+    def knowing(self, asked: Place | None) -> Place:
+        """The same place with the data of one that was asked for earlier."""
+        return self if asked is None else replace(self, requests=asked.requests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +157,8 @@ class Hints:
                 where=f"variant {dimensions['VariantName']}{container}", metric=metric, decisive=False
             )
         for component in components:
-            if metric := self.by_component.get(component.name):
+            if component.name in self.by_component:
+                metric = self.by_component[component.name]
                 yield Place(where=f"inference component {component.name}", metric=metric, decisive=False)
 
     def of_nobody(self, components: Iterable[InferenceComponent]) -> list[Place]:
@@ -163,22 +177,24 @@ def listed(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
 
 
 def places(
-    description: Description, config: Config, components: Iterable[InferenceComponent]
+    description: Description, config: Config, components: Sequence[InferenceComponent]
 ) -> Iterator[Place]:
     """
     Every place that has to be judged before the described endpoint can be called idle.
 
     Production and shadow variants alike: a shadow variant is called with every copied request, and
-    costs as much.
+    costs as much. A variant that is there for inference components is called through them; without
+    any, it is asked for by its own name, which at least shows whether its metrics arrive.
     """
     name = description.summary.name
+    with_components = {component.variant for component in components}
     asynchronous = description.asynchronous or config.asynchronous
     for variant in description.variants:
         if asynchronous:
             yield _of(variant, processed(name, variant.name), alive(name, variant.name))
         elif variant.serverless:
             yield _of(variant, invocations(name, variant.name), concurrency(name, variant.name))
-        elif variant.name not in config.hosts:
+        elif variant.name not in config.hosts & with_components:
             yield _of(variant, invocations(name, variant.name), alive(name, variant.name))
     for component in components:
         yield Place(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from janitor.aws import ReadError, attempt
@@ -15,6 +17,9 @@ DESCRIBE_LOG_STREAMS = "logs:DescribeLogStreams"
 GET_LOG_EVENTS = "logs:GetLogEvents"
 
 NO_SUCH = ("ResourceNotFoundException",)
+
+EVENTS_PER_PAGE = 10_000
+"""GetLogEvents' limit; a page holds no more than 1 MB either."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
@@ -68,29 +73,47 @@ def stream_names(aws: Aws, group: str, prefix: str) -> Signal[tuple[str, ...]]:
     return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
 
 
+def backwards(
+    aws: Aws, group: str, stream: str, *, limit: int = EVENTS_PER_PAGE
+) -> Iterator[tuple[datetime, ...]]:
+    """
+    The times of the events of *stream*, a page at a time, the newest page first.
+
+    An empty page is no end: "partially full or empty pages don't necessarily mean that pagination is
+    finished", only a token that comes back unchanged does (API reference of GetLogEvents). Pages are
+    cut by time too, so those of a stream that fell silent long ago begin with empty ones
+    (https://github.com/boto/boto3/issues/3718).
+    """
+    get = partial(
+        aws.logs.get_log_events,
+        logGroupName=group,
+        logStreamName=stream,
+        limit=limit,
+        startFromHead=False,
+    )
+    answer, token = get(), None
+    while True:
+        yield tuple(moment(event["timestamp"]) for event in answer["events"])
+        if answer["nextBackwardToken"] == token:
+            return
+        token = answer["nextBackwardToken"]
+        answer = get(nextToken=token)
+
+
 def last_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
     """
     When the newest event of *stream* was written; `Absent` if the stream or its events do not exist.
 
-    Exact, unlike the times that DescribeLogStreams lists. An empty page is no end: "partially full
-    or empty pages don't necessarily mean that pagination is finished", only a token that comes back
-    unchanged does (API reference of GetLogEvents).
+    Exact, unlike the times that DescribeLogStreams lists.
     """
 
     def read() -> datetime | None:
-        answer = aws.logs.get_log_events(
-            logGroupName=group, logStreamName=stream, limit=1, startFromHead=False
-        )
-        for _ in range(EMPTY_PAGES):
-            if answer["events"]:
-                return max(moment(event["timestamp"]) for event in answer["events"])
-            token = answer["nextBackwardToken"]
-            answer = aws.logs.get_log_events(
-                logGroupName=group, logStreamName=stream, limit=1, startFromHead=False, nextToken=token
-            )
-            if not answer["events"] and answer["nextBackwardToken"] == token:
-                return None
-        raise ReadError(f"GetLogEvents: {stream}: no event on {EMPTY_PAGES} pages, and more to read")
+        for turned, page in enumerate(backwards(aws, group, stream, limit=1), start=1):
+            if page:
+                return max(page)
+            if turned == EMPTY_PAGES:
+                raise ReadError(f"GetLogEvents: {stream}: no event on {EMPTY_PAGES} pages, and more to read")
+        return None
 
     match attempt(read, source=GET_LOG_EVENTS, absent=NO_SUCH):
         case Value(at) if at is not None:

@@ -153,7 +153,7 @@ def _notebook(aws: Aws, entry: Mapping[str, Any]) -> Notebook:
 
 
 def _opened(openings: Listing[trail.Event], name: str) -> Signal[trail.Event]:
-    """The newest opening of notebook *name*; a broken-off reading can show one, but not that there is none."""
+    """The newest opening of notebook *name*; a broken-off reading can show one, never the lack of one."""
     newest = max(
         (event for event in openings.items if event.succeeded and name.lower() in _notebooks_of(event)),
         key=lambda event: event.at,

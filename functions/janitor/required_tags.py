@@ -44,9 +44,6 @@ class Lack:
             case Fault.MISSPELT:
                 return f"written as {instead}"
 
-    def __str__(self) -> str:
-        return f"{self.key} is {self.said}"
-
 
 def lacks(required: Sequence[str], tags: Tags) -> tuple[Lack, ...]:
     """What *tags* lack of *required*, in the order of *required*."""
@@ -69,3 +66,22 @@ def _lack(key: str, tags: Tags) -> Lack | None:
 def _bare(key: str) -> str:
     """*key* without what a hurried hand adds: capitals and blanks."""
     return "".join(key.split()).casefold()
+
+
+def told(found: Sequence[Lack], required: int) -> str:
+    """One sentence: "lacks 3 of 6 required tags: team and owner are missing; project is empty"."""
+    keys: dict[str, list[str]] = {}
+    for lack in found:
+        keys.setdefault(lack.said, []).append(lack.key)
+    faults = (f"{_listed(those)} {'is' if len(those) == 1 else 'are'} {said}" for said, those in keys.items())
+    return f"lacks {len(found)} of {required} required tags: {'; '.join(faults)}"
+
+
+def remedy(found: Sequence[Lack]) -> str:
+    """What would help. An empty tag is there already, and only a person knows its value."""
+    empty = all(lack.fault is Fault.EMPTY for lack in found)
+    return "fill in the empty tags" if empty else "add the missing tags"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from janitor.aws import Listing, everything
-from janitor.inventory import IN_PROGRESS, PAGE_SIZE, Resource
+from janitor.inventory import IN_PROGRESS, PAGE_SIZE, Resource, named
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import BucketTypeDef
@@ -40,6 +40,19 @@ def read(aws: Aws, since: datetime) -> Listing[Resource]:
     owned = aws.map(lambda listing: listing(aws, used), (buckets, repositories))
     errors = [listing.error for listing in (*found, *owned) if listing.error is not None]
     return Listing(tuple(one for listing in owned for one in listing.items), "; ".join(errors) or None)
+
+
+def look(aws: Aws, arn: str, since: datetime) -> Resource | None:
+    """
+    The one bucket or repository *arn*; None if the account has none of that name here.
+
+    Raises ReadError, also where the reading broke off before anything was seen to use it.
+    """
+    listing = read(aws, since)
+    found = named(listing.items, arn)
+    if found is None or found.outside is not None:
+        listing.check()
+    return found
 
 
 def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import batched
 from typing import TYPE_CHECKING
 
+from janitor.arns import Arn
 from janitor.aws import attempt, everything
 from janitor.model import Absent, Signal, Tags, Unreadable, Value
 
@@ -111,3 +112,15 @@ def of_repository(aws: Aws, arn: str) -> Signal[Tags]:
         return {tag["Key"]: tag["Value"] for tag in answer["tags"]}
 
     return attempt(read, source=LIST_REPOSITORY_TAGS)
+
+
+def exactly(aws: Aws, arn: str) -> Signal[Tags]:
+    """The tags of one SageMaker resource, bucket or image repository as they are now."""
+    parts = Arn.parse(arn)
+    match parts.service:
+        case "s3":
+            return of_bucket(aws, parts.name)
+        case "ecr":
+            return of_repository(aws, arn)
+        case _:
+            return of_one(aws, arn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ class Event:
     """
     One call that somebody made.
 
+    *source* tells services apart that have a call of the same name ("sagemaker.amazonaws.com").
     *identity* and *request* are CloudTrail's `userIdentity` and `requestParameters` as they are;
     *resources* are the names that CloudTrail lists itself, which for SageMaker is often none.
     """
@@ -41,16 +42,24 @@ class Event:
     resources: frozenset[str]
     identity: Mapping[str, Any]
     request: Mapping[str, Any]
+    source: str = ""
 
 
 def lookup(
-    aws: Aws, name: str, since: datetime, until: datetime, *, pause: Callable[[float], None] = time.sleep
+    aws: Aws,
+    name: str,
+    since: datetime,
+    until: datetime,
+    *,
+    most_pages: int | None = None,
+    pause: Callable[[float], None] = time.sleep,
 ) -> Listing[Event]:
     """
     Every call named *name* between *since* and *until*, newest first.
 
     One reading answers for all resources, so a sweep asks once. Events take some minutes to
-    arrive: none in the last quarter of an hour means nothing.
+    arrive: none in the last quarter of an hour means nothing. After *most_pages*, the reading
+    counts as broken off.
     """
     pages = aws.cloudtrail.get_paginator("lookup_events").paginate(
         LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": name}],
@@ -59,16 +68,20 @@ def lookup(
         PaginationConfig={"PageSize": PAGE},
     )
     return everything(
-        _paced(pages, pause), lambda page: [_event(entry) for entry in page["Events"]], source=LOOKUP_EVENTS
+        _paced(pages, pause, most_pages),
+        lambda page: [_event(entry) for entry in page["Events"]],
+        source=LOOKUP_EVENTS,
     )
 
 
 def _paced(
-    pages: Iterator[LookupEventsResponseTypeDef], pause: Callable[[float], None]
+    pages: Iterable[LookupEventsResponseTypeDef], pause: Callable[[float], None], most: int | None
 ) -> Iterator[LookupEventsResponseTypeDef]:
-    for page in pages:
+    for number, page in enumerate(pages, start=1):
         yield page
         if page.get("NextToken"):
+            if number == most:
+                raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
             pause(PAUSE_SECONDS)
 
 
@@ -87,4 +100,5 @@ def _event(entry: EventTypeDef) -> Event:
         ),
         identity=detail.get("userIdentity") or {},
         request=detail.get("requestParameters") or {},
+        source=entry.get("EventSource", ""),
     )

@@ -44,9 +44,7 @@ def put_metric_data(call: Call) -> None:
     """Accepts any time and the AWS/ namespaces, for seeding: AWS takes two weeks and refuses AWS/."""
     metrics = state.of(Metrics, call)
     for datum in call.params.get("MetricData") or []:
-        identity = Identity.of(
-            call.params["Namespace"], datum["MetricName"], datum.get("Dimensions")
-        )
+        identity = Identity.of(call.params["Namespace"], datum["MetricName"], datum.get("Dimensions"))
         metrics.publish(identity, [_point(datum)])
 
 
@@ -85,9 +83,7 @@ def get_metric_data(call: Call) -> dict[str, Any]:
 
 def _check_queries(queries: list[dict[str, Any]]) -> None:
     if len(queries) > MOST_QUERIES:
-        raise _invalid(
-            "The collection MetricDataQueries must not have a size greater than 500."
-        )
+        raise _invalid("The collection MetricDataQueries must not have a size greater than 500.")
     ids = [query["Id"] for query in queries]
     if len(set(ids)) != len(ids):
         raise _invalid("The values for parameter id in MetricDataQueries are not unique.")
@@ -239,9 +235,7 @@ def _listed(identity: Identity, params: dict[str, Any]) -> bool:
     )
 
 
-def seed(
-    account: str, region: str, namespace: str, series: list[dict[str, Any]]
-) -> int:
+def seed(account: str, region: str, namespace: str, series: list[dict[str, Any]]) -> int:
     """Publish whole series at once: a thousand endpoints' week in one request.
 
     Each is {"metric", "dimensions": {name: value}, "start", "step" (seconds), "values"}; null

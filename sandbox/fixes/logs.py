@@ -5,11 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from moto.backends import get_backend
 from moto.logs.models import LogEvent, LogStream
 
 from sandbox import clock
-from sandbox.patches import AwsError, Call, replaces, serves
+from sandbox.patches import AwsError, Call, backend, replaces, serves
 
 _describe = LogStream.to_describe_dict
 
@@ -18,17 +17,17 @@ _describe = LogStream.to_describe_dict
 def filter_log_events(call: Call) -> dict[str, Any]:
     """Only the streams asked for: moto ignores the prefix and answers with other jobs' events."""
     params = call.params
-    backend = get_backend("logs")[call.account][call.region]
+    logs = backend("logs", call.account, call.region)
     group, prefix = params.get("logGroupName"), params.get("logStreamNamePrefix")
     names = params.get("logStreamNames") or []
     if prefix and names:
         message = "logStreamNames and logStreamNamePrefix cannot be given together."
         raise AwsError("InvalidParameterException", message)
-    if prefix and group in backend.groups:
-        names = [name for name in backend.groups[group].streams if name.startswith(prefix)]
+    if prefix and group in logs.groups:
+        names = [name for name in logs.groups[group].streams if name.startswith(prefix)]
         if not names:
             return {"events": [], "searchedLogStreams": []}
-    events, token, searched = backend.filter_log_events(
+    events, token, searched = logs.filter_log_events(
         group,
         names,
         _millis(params.get("startTime")),
@@ -64,21 +63,22 @@ def describe_stream(self: Any) -> dict[str, Any]:
     return answer
 
 
-def seed(  # noqa: PLR0913  each is one field of the request
+def seed(
     account: str,
     region: str,
     group: str,
     stream: str,
     events: list[tuple[str, str]],
+    *,
     lag_hours: float | None = None,
 ) -> int:
     """Write events of any age, each ingested when it happened; makes group and stream."""
-    backend = get_backend("logs")[account][region]
-    if group not in backend.groups:
-        backend.create_log_group(group, {})
-    streams = backend.groups[group].streams
+    logs = backend("logs", account, region)
+    if group not in logs.groups:
+        logs.create_log_group(group, {})
+    streams = logs.groups[group].streams
     if stream not in streams:
-        backend.create_log_stream(group, stream)
+        logs.create_log_stream(group, stream)
     target = streams[stream]
     for at, message in events:
         when = clock.to_millis(clock.parse(at))

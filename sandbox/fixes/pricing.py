@@ -33,13 +33,21 @@ COMPONENTS = {
 # storage class: the API's storageClass, volumeType, and the suffix of the usage type.
 STORAGE = {
     "STANDARD": ("General Purpose", "Standard", "TimedStorage-ByteHrs"),
-    "STANDARD_IA": ("Infrequent Access", "Standard - Infrequent Access", "TimedStorage-SIA-ByteHrs"),
+    "STANDARD_IA": (
+        "Infrequent Access",
+        "Standard - Infrequent Access",
+        "TimedStorage-SIA-ByteHrs",
+    ),
     "ONEZONE_IA": (
         "Infrequent Access",
         "One Zone - Infrequent Access",
         "TimedStorage-ZIA-ByteHrs",
     ),
-    "GLACIER_IR": ("Archive Instant Retrieval", "Glacier Instant Retrieval", "TimedStorage-GIR-ByteHrs"),
+    "GLACIER_IR": (
+        "Archive Instant Retrieval",
+        "Glacier Instant Retrieval",
+        "TimedStorage-GIR-ByteHrs",
+    ),
     "GLACIER": ("Archive", "Amazon Glacier", "TimedStorage-GlacierByteHrs"),
     "DEEP_ARCHIVE": ("Archive", "Glacier Deep Archive", "TimedStorage-GDA-ByteHrs"),
 }
@@ -54,9 +62,7 @@ def get_products(call: Call) -> dict[str, Any]:
     if products is None:
         message = f"The service code {params.get('ServiceCode')} was not found."
         raise AwsError("NotFoundException", message)
-    found = [
-        one for one in products() if wanted.items() <= _attributes(one).items()
-    ]
+    found = [one for one in products() if wanted.items() <= _attributes(one).items()]
     given = _read(params.get("NextToken"))
     size = int(params.get("MaxResults") or PER_PAGE)
     if not 1 <= size <= PER_PAGE:
@@ -80,10 +86,9 @@ def _filter(one: dict[str, str]) -> tuple[str, str]:
 
 def _attributes(product: dict[str, Any]) -> dict[str, str]:
     inner: dict[str, Any] = product["product"]
-    return inner["attributes"] | {
-        "ServiceCode": product["serviceCode"],
-        "productFamily": inner["productFamily"],
-    }
+    named = {"ServiceCode": product["serviceCode"], "productFamily": inner["productFamily"]}
+    attributes: dict[str, str] = inner["attributes"]
+    return attributes | named
 
 
 def _read(token: str | None) -> int:

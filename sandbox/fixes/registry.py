@@ -6,12 +6,11 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-from moto.backends import get_backend
 from moto.core.utils import camelcase_to_underscores
 
 from sandbox import model
 from sandbox.listing import Row, answer, list_member
-from sandbox.patches import Call, serves
+from sandbox.patches import Call, backend, serves
 
 # Operation: the backend's attribute, and the members that hold the name and the status.
 LISTED = {
@@ -57,8 +56,8 @@ def _read(thing: Any, member: str) -> Any:
 def _serve(operation: str, attribute: str, name: str, status: str) -> None:
     @serves("sagemaker", operation)
     def list_them(call: Call) -> dict[str, Any]:
-        backend = get_backend("sagemaker")[call.account][call.region]
-        things = getattr(backend, attribute).values()
+        kept = backend("sagemaker", call.account, call.region)
+        things = getattr(kept, attribute).values()
         wanted = call.params.get("ModelPackageGroupName")
         if operation == "ListModelPackages":
             things = [one for one in things if one.model_package_group_name == wanted]

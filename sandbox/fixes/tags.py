@@ -6,7 +6,6 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
-from moto.backends import get_backend
 from moto.core.resource_tagging import (
     TaggedResource,
     iter_taggable_backends,
@@ -17,7 +16,7 @@ from moto.s3.models import S3Backend
 from moto.sagemaker.models import SageMakerModelBackend
 
 from sandbox import state
-from sandbox.patches import AwsError, Call, replaces, serves
+from sandbox.patches import AwsError, Call, backend, replaces, serves
 from sandbox.shelves import Resource, Shelves, constraint
 
 _moto_resources = SageMakerModelBackend.iter_tagged_resources
@@ -90,8 +89,8 @@ def delete_tags(call: Call) -> dict[str, Any]:
 
 def _moto_kept(call: Call, arn: str) -> Any:
     """The object behind the ARN of a resource that is still moto's, several slashes or not."""
-    backend = get_backend("sagemaker")[call.account][call.region]
-    for shelf in list(vars(backend).values()):
+    kept = backend("sagemaker", call.account, call.region)
+    for shelf in list(vars(kept).values()):
         for one in list(shelf.values()) if isinstance(shelf, dict) else ():
             if arn in {v for k, v in vars(one).items() if k.endswith("arn")}:
                 return one
@@ -144,7 +143,7 @@ def get_resources(call: Call) -> dict[str, Any]:
     """Tagged *or previously tagged* resources; a token may be used again, as a retry does."""
     params = call.params
     size = params.get("ResourcesPerPage") or 50
-    if not 1 <= size <= 100:  # noqa: PLR2004  the bounds are in the message
+    if not 1 <= size <= 100:
         message = "ResourcesPerPage must be between 1 and 100"
         raise AwsError("InvalidParameterException", message)
     arns = set(params.get("ResourceARNList") or ())
@@ -161,28 +160,26 @@ def get_resources(call: Call) -> dict[str, Any]:
     found.sort(key=lambda one: one.arn)
     page = found[:size]
     return {
-        "ResourceTagMappingList": [
-            {"ResourceARN": one.arn, "Tags": _spelled(one.tags)} for one in page
-        ],
+        "ResourceTagMappingList": [{"ResourceARN": one.arn, "Tags": _spelled(one.tags)} for one in page],
         "PaginationToken": _token(page[-1].arn) if len(found) > size else "",
     }
 
 
 def _tagged(call: Call) -> Iterator[TaggedResource]:
     # moto makes a backend when it is first asked for; here that makes it one that is iterated.
-    _ = get_backend("sagemaker")[call.account][call.region]
+    backend("sagemaker", call.account, call.region)
     once = state.of(EverTagged, call).arns
-    for backend in iter_taggable_backends(call.account, call.region):
-        for one in backend.iter_tagged_resources():
-            if isinstance(backend, S3Backend) and not _here(backend, one, call.region):
+    for store in iter_taggable_backends(call.account, call.region):
+        for one in store.iter_tagged_resources():
+            if isinstance(store, S3Backend) and not _here(store, one, call.region):
                 continue
             if one.tags or one.extra.get("include_untagged") or one.arn in once:
                 yield one
 
 
-def _here(backend: S3Backend, bucket: TaggedResource, region: str) -> bool:
+def _here(store: S3Backend, bucket: TaggedResource, region: str) -> bool:
     """S3 is one backend for all regions, but the Tagging API answers for one."""
-    home: str = backend.buckets[bucket.arn.rpartition(":")[2]].region_name
+    home: str = store.buckets[bucket.arn.rpartition(":")[2]].region_name
     return home == region
 
 

@@ -94,7 +94,9 @@ def running(job: Resource) -> Resource:
 def update_training_job(call: Call) -> dict[str, Any]:
     """A keep-alive period of zero ends the warm pool."""
     job = get(call, TRAINING)
-    changed = {k: call.params[k] for k in ("ProfilerConfig", "RemoteDebugConfig") if k in call.params}
+    changed: dict[str, Any] = {
+        k: call.params[k] for k in ("ProfilerConfig", "RemoteDebugConfig") if k in call.params
+    }
     if resources := call.params.get("ResourceConfig"):
         changed["ResourceConfig"] = job.members.get("ResourceConfig", {}) | resources
         if not resources["KeepAlivePeriodInSeconds"] and _pool_status(job) == "Available":

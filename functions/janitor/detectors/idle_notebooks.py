@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -81,7 +81,7 @@ class IdleNotebooks(Detector[Notebook]):
 
     patience: timedelta = timedelta(hours=12)
     patience_outside_hours: timedelta = timedelta(hours=2)
-    working_hours: WorkingHours = WorkingHours()
+    working_hours: WorkingHours = field(default_factory=WorkingHours)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Notebook]:
         listing = notebooks.listed(aws)
@@ -91,8 +91,8 @@ class IdleNotebooks(Detector[Notebook]):
         quiet = [one for one in found if one.status == IN_SERVICE and one.modified <= since]
         active = logs.streams_active_since(aws, notebooks.LOG_GROUP, since) if quiet else Absent()
         written = active.value if isinstance(active, Value) else {}
-        open_ones = [one for one in quiet if one.stream not in written]
-        read = {one.target.arn: one for one in notebooks.with_signs(aws, open_ones, since, now)}
+        still_open = [one for one in quiet if written.get(one.stream, since) <= since]
+        read = {one.target.arn: one for one in notebooks.with_signs(aws, still_open, since, now)}
         for notebook in found:
             yield read.get(notebook.target.arn) or notebook.among(written)
         listing.check()
@@ -111,7 +111,7 @@ class IdleNotebooks(Detector[Notebook]):
         rule = Rule()
         rule.saw(*_evidence(candidate, allowed, now))
         if candidate.status != IN_SERVICE:
-            return rule.kept(f"its status is {candidate.status}, so nobody can be working in it")
+            return rule.kept(f"its status is {candidate.status}, not {IN_SERVICE}")
         rule.passed("it is InService")
         idle = _fresh_idle(candidate, now)
         last = max(_signs(candidate, idle), key=lambda sign: sign.at)
@@ -122,14 +122,8 @@ class IdleNotebooks(Detector[Notebook]):
             return rule.kept(
                 f"it says itself that it has been idle for only {ago(idle.value)}; {allowed.words}"
             )
-        match candidate.log:
-            case Unreadable(error):
-                return rule.unknown(f"its Jupyter log could not be read ({error}), so it may be in use")
-            case NotRead():
-                return rule.unknown("its Jupyter log was not read, so it may be in use")
-            case Absent() if idle is None:
-                return rule.unknown("it has no Jupyter log, so nothing shows whether anybody works in it")
-        cost = Cost.standing(candidate.price.hourly_usd, candidate.price.source)
+        if (why := _unknown(candidate.log, idle)) is not None:
+            return rule.unknown(why)
         confidence, because = _confidence(candidate, idle)
         rule.passed(because)
         says = "" if idle is None else f"it says itself that it has been idle for {ago(idle.value)}, and "
@@ -137,7 +131,7 @@ class IdleNotebooks(Detector[Notebook]):
             f"{says}the last sign of work was {_when(last, now)}; {allowed.words}",
             confidence,
             action=ACTION,
-            cost=cost,
+            cost=Cost.standing(candidate.price.hourly_usd, candidate.price.source),
             since=last.at,
         )
 
@@ -171,8 +165,21 @@ def _signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[Sign]:
     yield Sign("its start or last change", notebook.modified)
 
 
+def _unknown(log: Signal[datetime], idle: Value[timedelta] | None) -> str | None:
+    """Why nobody can tell whether a notebook that shows no sign of work is idle, or None."""
+    match log:
+        case Unreadable(error):
+            return f"its Jupyter log could not be read ({error}), so it may be in use"
+        case NotRead():
+            return "its Jupyter log was not read, so it may be in use"
+        case Absent() if idle is None:
+            return "it has no Jupyter log, so nothing shows whether anybody works in it"
+        case _:
+            return None
+
+
 def _confidence(notebook: Notebook, idle: Value[timedelta] | None) -> tuple[Confidence, str]:
-    unread = any(isinstance(signal, Unreadable) for signal in (notebook.opened, notebook.busy))
+    unread = any(isinstance(signal, Unreadable | NotRead) for signal in (notebook.opened, notebook.busy))
     if idle is None:
         return Confidence.LIKELY, "nothing shows use, but a kernel may compute in silence"
     if unread:

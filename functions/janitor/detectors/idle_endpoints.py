@@ -1,0 +1,232 @@
+"""Endpoints that run, cost money, and are called by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar
+
+from janitor import endpoints, tags
+from janitor.aws import ReadError
+from janitor.detector import Detector, allow
+from janitor.durations import ago
+from janitor.endpoint_survey import HISTORY, Account, Endpoint, survey
+from janitor.endpoint_traffic import COUNTED, DAY, Place
+from janitor.endpoints import rented
+from janitor.model import (
+    Absent,
+    Confidence,
+    Evidence,
+    Rule,
+    Unreadable,
+    Value,
+    evidence,
+)
+
+if TYPE_CHECKING:
+    from janitor.aws import Aws
+    from janitor.model import Target, Verdict
+
+IN_SERVICE = "InService"
+PLACES_SHOWN = 6
+"""Evidence stays readable however many variants or inference components an endpoint has."""
+
+
+@dataclass(frozen=True)
+class IdleEndpoints(Detector[Endpoint]):
+    """
+    Deletes endpoints that cost money and got no request for a week.
+
+    Every variant, shadow variant and inference component counts, each by the metric it really
+    publishes. The configuration and the models stay, so the endpoint can be created again.
+    """
+
+    name: ClassVar[str] = "idle-endpoints"
+    schedule: ClassVar[str] = "cron(0 3 * * ? *)"
+    kinds: ClassVar[tuple[str, ...]] = ("endpoint",)
+    reads = (
+        allow("sagemaker:ListEndpoints"),
+        allow("sagemaker:ListInferenceComponents"),
+        allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
+        allow("sagemaker:DescribeEndpointConfig", on="endpoint-config/*"),
+        allow("sagemaker:ListTags", on="endpoint/*"),
+        allow("tag:GetResources"),
+        allow("cloudwatch:ListMetrics"),
+        allow("cloudwatch:GetMetricData"),
+        allow("pricing:GetProducts"),
+    )
+
+    min_age: timedelta = timedelta(days=7)
+    window: timedelta = timedelta(days=7)
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Endpoint]:
+        """Every endpoint: lists, metrics and tags in bulk, and descriptions of the quiet ones."""
+        account, (listing, book) = Account.read(
+            aws, endpoints.endpoints, lambda aws: tags.in_bulk(aws, "sagemaker:endpoint")
+        )
+        listed = [account.endpoint(aws, summary, book.of(summary.arn)) for summary in listing.items]
+        yield from self._survey(aws, listed, account, now)
+        listing.check()
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Endpoint | None:
+        """One endpoint, read the same way."""
+        match endpoints.describe(aws, target.name):
+            case Value(described):
+                account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
+                listed = account.endpoint(aws, described.summary, own_tags)
+                return self._survey(aws, [listed], account, now)[0]
+            case Unreadable(error):
+                raise ReadError(error)
+            case _:
+                return None
+
+    def _survey(self, aws: Aws, listed: list[Endpoint], account: Account, now: datetime) -> list[Endpoint]:
+        return survey(
+            aws,
+            listed,
+            account,
+            window=(now - self.window, now),
+            settled=lambda endpoint: self._settled(endpoint, now) is not None,
+        )
+
+    def decide(self, candidate: Endpoint, now: datetime) -> Verdict:
+        """Idle is what runs, is old enough, and had no request anywhere."""
+        rule = Rule()
+        rule.saw(*seen(candidate, now))
+        if (why := self._settled(candidate, now)) is not None:
+            return rule.kept(why)
+        rule.passed(f"in service, and deployed at least {ago(self.min_age)} ago")
+        if (why := candidate.unreadable or unproven(candidate)) is not None:
+            return rule.unknown(why)
+        rule.passed("something runs that is billed by the hour, and every place for requests could be judged")
+        quiet, since = self._quiet(candidate, now)
+        if candidate.bare:
+            quiet += f"; no inference component is on {names(candidate.bare)}, so nothing there can be called"
+        zeros = all(isinstance(place.requests, Value) for place in candidate.decisive)
+        if not zeros:
+            quiet += " (no datapoint, while other metrics of it arrive)"
+        return rule.found(
+            quiet,
+            Confidence.PROVEN
+            if zeros and not candidate.bare and not candidate.hints_error
+            else Confidence.LIKELY,
+            action="delete the endpoint (its configuration and models stay)",
+            cost=candidate.cost,
+            since=since,
+        )
+
+    def _settled(self, endpoint: Endpoint, now: datetime) -> str | None:
+        """Why it is kept whatever else could be read, or None while the question is open."""
+        if isinstance(endpoint.description, Absent):
+            return "it was deleted while it was being looked at"
+        if endpoint.status != IN_SERVICE:
+            return f"it is {endpoint.status}, not {IN_SERVICE}"
+        if (age := now - endpoint.changed) < self.min_age:
+            return f"last deployed {ago(age)} ago; endpoints are left alone for {ago(self.min_age)}"
+        used = [(place.used, place) for place in endpoint.places if place.used is not None]
+        if used:
+            at, place = max(used, key=lambda pair: pair[0])
+            return (
+                f"{requests(place)} in {ago(self.window)}, the last in the hour from {at:%Y-%m-%d %H:%M} UTC"
+            )
+        if isinstance(endpoint.description, Value) and not endpoint.description.value.costs:
+            return (
+                "it costs nothing by the hour: scaled to zero, or serverless without provisioned concurrency"
+            )
+        return None
+
+    def _quiet(self, endpoint: Endpoint, now: datetime) -> tuple[str, datetime]:
+        """How long it has been idle, in words, and the time since when."""
+        start, deployed = now - self.window, endpoint.changed
+        if deployed > start:
+            return f"no request since it was deployed {ago(now - deployed)} ago", deployed
+        quiet = f"no request in {ago(self.window)}"
+        if any(isinstance(days, Unreadable) for days in endpoint.history) or not endpoint.history:
+            return quiet, start
+        days = [found.value.last_above_zero for found in endpoint.history if isinstance(found, Value)]
+        if last := max((day for day in days if day is not None), default=None):
+            since = min(last + timedelta(seconds=DAY), start)
+            return f"{quiet}; the last one was {ago(now - since)} ago", since
+        if deployed >= start - HISTORY:
+            return f"{quiet}, and none since it was deployed {ago(now - deployed)} ago", deployed
+        return f"{quiet}, nor in the {ago(HISTORY)} before", start - HISTORY
+
+
+def unproven(endpoint: Endpoint) -> str | None:
+    """Why silence proves nothing here, or None if it does."""
+    if not isinstance(endpoint.config, Value) or not endpoint.decisive:
+        return "nothing says where its requests could be seen"
+    for place in endpoint.decisive:
+        if not isinstance(place.requests, Value | Absent):
+            return f"the requests to {place.where} were not read"
+        if isinstance(place.requests, Absent) and not isinstance(place.control, Value):
+            return f"no metric of {place.where} arrives, so its silence proves nothing"
+    return deleted(endpoint) if endpoint.bare else None
+
+
+def deleted(endpoint: Endpoint) -> str | None:
+    """Which inference component, now gone, may have had requests on this endpoint."""
+    if endpoint.hints_error is not None:
+        return f"which inference components it had could not be read ({endpoint.hints_error})"
+    for place in endpoint.strays:
+        if place.used is not None:
+            return f"it lost its inference components, and {place.where}, now deleted, had requests"
+    return None
+
+
+def requests(place: Place) -> str:
+    """What a used place had, in words."""
+    if place.metric.name not in COUNTED:
+        return f"{place.where} was in use"
+    return f"{place.count:,} request{'' if place.count == 1 else 's'} to {place.where}"
+
+
+def names(variants: tuple[str, ...]) -> str:
+    """Variants in words."""
+    return f"variant{'' if len(variants) == 1 else 's'} {', '.join(variants)}"
+
+
+def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
+    """What was read, for a report: the places that say most come first, and not all of many."""
+    yield Evidence("status", endpoint.status)
+    yield Evidence("last deployed", f"{ago(now - endpoint.changed)} ago", at=endpoint.changed)
+    places = sorted(
+        (place for place in endpoint.places if place.decisive or not isinstance(place.requests, Absent)),
+        key=lambda place: (place.used is None, place.unreadable is None, isinstance(place.requests, Value)),
+    )
+    for place in places[:PLACES_SHOWN]:
+        yield shown(place)
+    if len(places) > PLACES_SHOWN:
+        yield Evidence("further places for requests", len(places) - PLACES_SHOWN)
+    if endpoint.hints_error is not None:
+        yield Evidence("series that a description does not name", error=endpoint.hints_error)
+    match endpoint.description, endpoint.config:
+        case Value(description), Value(config):
+            counts = rented(description.variants, config)
+            running = [f"{count} x {kind or 'an unknown type'}" for kind, count in sorted(counts.items())]
+            running += [
+                f"{v.concurrency} x concurrency of {v.name}" for v in description.variants if v.concurrency
+            ]
+            yield Evidence("running", ", ".join(running), source=endpoint.description.source)
+    if endpoint.cost is not None:
+        hourly = endpoint.cost.hourly_usd
+        price = "unknown" if hourly is None else f"{hourly.normalize():f} USD an hour"
+        yield Evidence("price", f"{price} ({endpoint.cost.source})")
+
+
+def shown(place: Place) -> Evidence:
+    """One place as evidence."""
+    name = f"requests to {place.where}" if place.metric.name in COUNTED else f"use of {place.where}"
+    match place.requests, place.control:
+        case (Absent(source), Value()):
+            return Evidence(name, "no datapoint, while other metrics arrive", source=source)
+        case (Absent(source), Absent()):
+            return Evidence(name, "no datapoint, nor any other metric", source=source)
+        case (Absent(), Unreadable() as control):
+            return evidence(name, control)
+        case (Value(series, source), _):
+            most = place.count if place.metric.name in COUNTED else max(series.values)
+            return Evidence(name, most, source=source, at=place.used)
+        case _:
+            return evidence(name, place.requests)

@@ -1,0 +1,63 @@
+"""What an ml.* instance type is made of, as far as its utilization metrics need to know."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+CPU_ONLY = re.compile(r"ml\.[mcrt]\d+[a-z]*(-flex)?\.")
+"""General purpose, compute, memory and burstable families have no accelerator."""
+
+ONE_GPU_TO_16X = {"xlarge": 1, "2xlarge": 1, "4xlarge": 1, "8xlarge": 1, "16xlarge": 1}
+
+GPUS = {
+    "p2": {"xlarge": 1, "8xlarge": 8, "16xlarge": 16},
+    "p3": {"2xlarge": 1, "8xlarge": 4, "16xlarge": 8},
+    "p3dn": {"24xlarge": 8},
+    "p4d": {"24xlarge": 8},
+    "p4de": {"24xlarge": 8},
+    "p5": {"4xlarge": 1, "48xlarge": 8},
+    "p5e": {"48xlarge": 8},
+    "p5en": {"48xlarge": 8},
+    "p6-b200": {"48xlarge": 8},
+    "p6-b300": {"48xlarge": 8},
+    "g4dn": {**ONE_GPU_TO_16X, "12xlarge": 4},
+    "g5": {**ONE_GPU_TO_16X, "12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
+    "g6": {**ONE_GPU_TO_16X, "12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
+    "g6e": {**ONE_GPU_TO_16X, "12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
+}
+"""GPUs by family and size: https://aws.amazon.com/ec2/instance-types/ (accelerated computing)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """
+    The vCPUs and GPUs of one instance.
+
+    *gpus* is None where nobody here knows them, and for accelerators that publish no utilization
+    (Trainium, Inferentia): a CPU at rest says nothing about those.
+    """
+
+    vcpus: int
+    gpus: int | None
+
+
+def machine(instance_type: str) -> Machine:
+    """What *instance_type* ("ml.p3.8xlarge") is made of."""
+    _, _, family_and_size = instance_type.partition(".")
+    family, _, size = family_and_size.partition(".")
+    gpus = 0 if CPU_ONLY.match(instance_type) else GPUS.get(family, {}).get(size)
+    return Machine(vcpus(size), gpus)
+
+
+def vcpus(size: str) -> int:
+    """
+    The vCPUs that a size name stands for: four for each "x", in every family.
+
+    Where that is wrong it is too low (36, not 32, in a c4.8xlarge; nothing known in a size without
+    a number), so what counts as a steady load gets stricter, never laxer.
+    """
+    if size in {"medium", "large"}:
+        return 2
+    times = re.fullmatch(r"(\d*)xlarge", size)
+    return 4 * int(times[1] or 1) if times else 1

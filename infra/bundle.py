@@ -1,0 +1,133 @@
+"""
+Builds what ships to Lambda: one folder, without Docker, the same bytes on every machine.
+
+Hash-pinned wheels for the target platform, botocore's data cut to the services used, our source,
+janitor.toml at the root, and byte code that needs no time stamps.
+"""
+
+from __future__ import annotations
+
+import compileall
+import hashlib
+import py_compile
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "functions"
+REQUIREMENTS = ROOT / "requirements" / "lambda.txt"
+SETTINGS = ROOT / "janitor.toml"
+
+PYTHON = "3.13"
+PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_34"}
+"""Lambda's Python runtimes run on Amazon Linux 2023, which has glibc 2.34."""
+
+SERVICES = frozenset(
+    {
+        "cloudtrail",
+        "cloudwatch",
+        "dynamodb",
+        "ecr",
+        "logs",
+        "pricing",
+        "resourcegroupstaggingapi",
+        "s3",
+        "sagemaker",
+        "secretsmanager",
+        "ssm",  # powertools.utilities.parameters makes one at import of its convenience module
+        "sts",
+    }
+)
+"""The services whose models botocore keeps in the bundle; the other 400 are 20 MB nobody reads."""
+
+BUILDER = "1"
+"""Changes when the recipe below changes what it makes, so that an old asset is not reused."""
+
+MACHINE_SPECIFIC = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+"""dist-info files that differ between two builds of the same thing."""
+
+type Architecture = Literal["arm64", "x86_64"]
+
+
+def build(output: Path, architecture: Architecture) -> None:
+    """
+    Fill the empty folder *output*.
+
+    Raises CalledProcessError if a wheel cannot be had or its hash is wrong, RuntimeError on a
+    Python of another minor version, whose byte code Lambda would ignore.
+    """
+    if f"{sys.version_info.major}.{sys.version_info.minor}" != PYTHON:
+        raise RuntimeError(f"build with Python {PYTHON}: byte code of another version is dead weight")
+    install(output, architecture)
+    trim(output)
+    ours = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(SOURCE, output, ignore=ours, dirs_exist_ok=True)
+    shutil.copy(SETTINGS, output / SETTINGS.name)
+    byte_compile(output)
+
+
+def install(output: Path, architecture: Architecture) -> None:
+    """The pinned wheels, copied (uv would link them to its cache, and trimming would cut into that)."""
+    subprocess.run(  # noqa: S603 - our own tool
+        [
+            str(Path(sys.executable).parent / "uv"),
+            *("pip", "install", "--quiet", "--no-config", "--link-mode", "copy"),
+            *("--require-hashes", "--only-binary", ":all:"),
+            *("--python-platform", PLATFORMS[architecture], "--python-version", PYTHON),
+            *("--target", str(output), "--requirement", str(REQUIREMENTS)),
+        ],
+        check=True,
+    )
+
+
+def trim(output: Path) -> None:
+    """Leave out what never runs in Lambda, and what differs from machine to machine."""
+    shutil.rmtree(output / "bin", ignore_errors=True)
+    (output / ".lock").unlink(missing_ok=True)
+    for name in MACHINE_SPECIFIC:
+        for path in output.glob(f"*.dist-info/{name}"):
+            path.unlink()
+    for data in (output / "botocore" / "data", output / "boto3" / "data"):
+        for folder in data.iterdir():
+            if folder.is_dir() and folder.name not in SERVICES:
+                shutil.rmtree(folder)
+    for cached in [*output.rglob("__pycache__")]:
+        shutil.rmtree(cached)
+
+
+def byte_compile(output: Path) -> None:
+    """
+    Byte code that is trusted without looking at the source.
+
+    /var/task is read-only and its files carry no real time, so time-stamped byte code would be
+    stale at every cold start. One worker, so that the order of writing cannot matter.
+    """
+    compileall.compile_dir(
+        output,
+        quiet=1,
+        workers=1,
+        stripdir=str(output),
+        prependdir="/var/task",
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+
+
+def digest(architecture: Architecture) -> str:
+    """Everything the bundle is made from; CDK's own hash would miss the pins and the platform."""
+    total = hashlib.sha256(f"{BUILDER} {PYTHON} {PLATFORMS[architecture]} {sorted(SERVICES)}".encode())
+    for path in inputs():
+        total.update(path.relative_to(ROOT).as_posix().encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def inputs() -> Iterator[Path]:
+    """The files that `build` reads."""
+    yield from (REQUIREMENTS, SETTINGS)
+    for path in sorted(SOURCE.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path

@@ -1,0 +1,289 @@
+"""The rule for notebook instances, signal by signal, at its exact boundaries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from janitor.detectors.idle_notebooks import IdleNotebooks
+from janitor.durations import WorkingHours
+from janitor.model import Absent, Confidence, Finding, Kept, NotRead, Target, Unreadable, Value, Verdict
+from janitor.notebooks import Notebook
+from janitor.prices import Price
+from janitor.trail import Event
+
+NIGHT = datetime(2026, 10, 6, 3, tzinfo=UTC)  # a Tuesday
+NOON = datetime(2026, 10, 6, 12, tzinfo=UTC)
+SATURDAY = datetime(2026, 10, 10, 12, tzinfo=UTC)
+
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+DENIED = Unreadable("GetLogEvents: AccessDeniedException")
+PUBLISHED = {"log": Absent()}  # only the notebook's own metric speaks
+
+
+def notebook(now: datetime, *, quiet: timedelta = 30 * DAY, **signals: Any) -> Notebook:
+    """A notebook in service, changed long ago, that last wrote to its log *quiet* ago."""
+    given: dict[str, Any] = {
+        "log": Value(now - quiet),
+        "opened": Absent(),
+        "busy": Absent(),
+        "idle": Absent(),
+        "modified": now - 60 * DAY,
+    }
+    return Notebook(
+        target=Target(
+            arn="arn:aws:sagemaker:us-east-1:123456789012:notebook-instance/churn",
+            name="churn",
+            kind="notebook-instance",
+            account="123456789012",
+            region="us-east-1",
+            created=now - 90 * DAY,
+            tags=Value({}),
+        ),
+        instance_type="ml.t3.xlarge",
+        price=Price(Decimal("0.20"), "Price List API"),
+        **{"status": "InService", **given, **signals},
+    )
+
+
+def opening(at: datetime) -> Value[Event]:
+    event = Event(
+        name="CreatePresignedNotebookInstanceUrl",
+        at=at,
+        user="maria",
+        succeeded=True,
+        resources=frozenset(),
+        identity={},
+        request={},
+    )
+    return Value(event, "cloudtrail:LookupEvents", at)
+
+
+def judged(candidate: Notebook, now: datetime, **tunables: Any) -> Verdict:
+    return IdleNotebooks(**tunables).decide(candidate, now)
+
+
+def outcome(verdict: Verdict) -> str:
+    if isinstance(verdict, Finding):
+        return str(verdict.confidence)
+    return "unknown" if verdict.unknown else "kept"
+
+
+def shown(verdict: Verdict) -> dict[str, object]:
+    return {seen.signal: seen.error or seen.value for seen in verdict.evidence}
+
+
+@pytest.mark.parametrize(
+    ("now", "quiet", "expected"),
+    [
+        (NOON, 12 * HOUR, "likely"),
+        (NOON, 12 * HOUR - SECOND, "kept"),
+        (NOON, 12 * HOUR + SECOND, "likely"),
+        (NOON, 2 * HOUR, "kept"),
+        (NIGHT, 2 * HOUR, "likely"),
+        (NIGHT, 2 * HOUR - SECOND, "kept"),
+        (SATURDAY, 2 * HOUR, "likely"),
+        (SATURDAY, 2 * HOUR - SECOND, "kept"),
+        (NOON, timedelta(), "kept"),
+        (NOON, -3 * MINUTE, "kept"),
+        (NIGHT, -400 * DAY, "kept"),
+    ],
+)
+def test_the_last_line_of_the_log_decides_to_the_second(
+    now: datetime, quiet: timedelta, expected: str
+) -> None:
+    assert outcome(judged(notebook(now, quiet=quiet), now)) == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "rule"),
+    [
+        (datetime(2026, 10, 6, 7, 59, 59, tzinfo=UTC), "outside working hours"),
+        (datetime(2026, 10, 6, 8, 0, 0, tzinfo=UTC), "patience"),
+        (datetime(2026, 10, 6, 19, 59, 59, tzinfo=UTC), "patience"),
+        (datetime(2026, 10, 6, 20, 0, 0, tzinfo=UTC), "outside working hours"),
+        (SATURDAY, "outside working hours"),
+    ],
+)
+def test_evidence_names_the_rule_of_the_hour(now: datetime, rule: str) -> None:
+    verdict = judged(notebook(now), now)
+    assert shown(verdict)["rule"] == rule
+    assert ("outside working hours" in verdict.reason) == (rule == "outside working hours")
+
+
+@pytest.mark.parametrize(
+    ("now", "hours", "expected"),
+    [
+        (NOON, WorkingHours(holidays=(date(2026, 10, 6),)), "likely"),
+        (NOON, WorkingHours(time_zone="America/Los_Angeles"), "likely"),  # 05:00 there
+        (datetime(2026, 10, 7, 1, tzinfo=UTC), WorkingHours(time_zone="America/Los_Angeles"), "kept"),
+        (NIGHT, WorkingHours(time_zone="Asia/Tokyo"), "kept"),  # noon there
+    ],
+)
+def test_nights_and_holidays_are_those_of_the_time_zone(
+    now: datetime, hours: WorkingHours, expected: str
+) -> None:
+    assert outcome(judged(notebook(now, quiet=3 * HOUR), now, working_hours=hours)) == expected
+
+
+def test_the_outside_rule_never_allows_more_than_the_other() -> None:
+    longer = {"patience": HOUR, "patience_outside_hours": 5 * HOUR}
+    verdict = judged(notebook(NIGHT, quiet=HOUR), NIGHT, **longer)
+    assert outcome(verdict) == "likely"
+    assert shown(verdict)["rule"] == "patience"
+
+
+@pytest.mark.parametrize("status", ["Pending", "Stopping", "Stopped", "Failed", "Updating", "InMaintenance"])
+def test_only_a_notebook_in_service_is_judged(status: str) -> None:
+    verdict = judged(notebook(NIGHT, status=status, log=NotRead()), NIGHT)
+    assert verdict == Kept(
+        reason=f"its status is {status}, not InService",
+        evidence=verdict.evidence,
+        steps=(f"kept: its status is {status}, not InService",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("signals", "sign"),
+    [
+        ({"modified": NIGHT - HOUR}, "its start or last change"),
+        ({"opened": opening(NIGHT - HOUR)}, "its opening by maria"),
+        ({"busy": Value(NIGHT - HOUR)}, "processor use"),
+        ({"log": Value(NIGHT - HOUR)}, "a line in its Jupyter log"),
+        ({"idle": Value(timedelta(), at=NIGHT - 30 * MINUTE)}, "activity in a kernel or terminal"),
+    ],
+)
+@pytest.mark.parametrize("log", [Value(NIGHT - 9 * HOUR), Absent(), DENIED, NotRead()])
+def test_any_recent_sign_keeps_whatever_else_is_unreadable(
+    signals: dict[str, Any], sign: str, log: Any
+) -> None:
+    verdict = judged(notebook(NIGHT, **{"log": log, **signals}), NIGHT)
+    assert outcome(verdict) == "kept"
+    assert sign in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        {"modified": NIGHT - 2 * HOUR},
+        {"opened": opening(NIGHT - 2 * HOUR)},
+        {"busy": Value(NIGHT - 2 * HOUR)},
+    ],
+)
+def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, Any]) -> None:
+    verdict = judged(notebook(NIGHT, **signals), NIGHT)
+    assert outcome(verdict) == "likely"
+    assert "2 hours ago" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (DENIED, "could not be read (GetLogEvents: AccessDeniedException)"),
+        (NotRead(), "was not read"),
+        (Absent(), "it has no Jupyter log"),
+    ],
+)
+def test_without_a_log_nobody_knows(log: Any, words: str) -> None:
+    verdict = judged(notebook(NIGHT, log=log), NIGHT)
+    assert outcome(verdict) == "unknown"
+    assert words in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("idle", "age", "signals", "expected"),
+    [
+        (2 * HOUR, 5 * MINUTE, {}, "proven"),
+        (2 * HOUR - SECOND, 5 * MINUTE, {}, "kept"),
+        (2 * HOUR, 30 * MINUTE, {}, "proven"),
+        (2 * HOUR, 30 * MINUTE + SECOND, {}, "likely"),
+        (timedelta(), 30 * MINUTE + SECOND, {}, "likely"),
+        (2 * HOUR, 5 * MINUTE, PUBLISHED, "proven"),
+        (2 * HOUR - SECOND, 5 * MINUTE, PUBLISHED, "kept"),
+        (HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
+        (9 * HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
+        (9 * HOUR, 5 * MINUTE, {"log": DENIED}, "unknown"),
+        (9 * HOUR, 5 * MINUTE, {"log": NotRead()}, "unknown"),
+        (9 * HOUR, 5 * MINUTE, {"log": Value(NIGHT - HOUR)}, "kept"),
+        (9 * HOUR, 5 * MINUTE, {"opened": opening(NIGHT - HOUR)}, "kept"),
+        (9 * HOUR, 5 * MINUTE, {"opened": Unreadable("denied")}, "likely"),
+        (9 * HOUR, 5 * MINUTE, {"busy": Unreadable("denied")}, "likely"),
+        (9 * HOUR, -5 * MINUTE, {}, "proven"),  # the clocks differ
+    ],
+)
+def test_an_idle_time_from_inside_proves_or_keeps(
+    idle: timedelta, age: timedelta, signals: dict[str, Any], expected: str
+) -> None:
+    published = Value(idle, "cloudwatch:GetMetricData", NIGHT - age)
+    assert outcome(judged(notebook(NIGHT, idle=published, **signals), NIGHT)) == expected
+
+
+@pytest.mark.parametrize(
+    ("signals", "expected"),
+    [
+        (
+            {"opened": Unreadable("LookupEvents: AccessDenied")},
+            ("last opening", "LookupEvents: AccessDenied"),
+        ),
+        ({"busy": Unreadable("ListMetrics: Throttling")}, ("last processor use", "ListMetrics: Throttling")),
+        ({"idle": Unreadable("no answer")}, ("idle time it published", "no answer")),
+        (
+            {"idle": Value(9 * HOUR, at=NIGHT - HOUR)},
+            ("idle time it published", "9 hours at 2026-10-06T02:00:00Z, too long ago to count"),
+        ),
+    ],
+)
+def test_what_only_supports_is_said_when_it_fails(signals: dict[str, Any], expected: tuple[str, str]) -> None:
+    verdict = judged(notebook(NIGHT, **signals), NIGHT)
+    assert outcome(verdict) == "likely"
+    assert expected in shown(verdict).items()
+
+
+def test_a_finding_tells_the_whole_story() -> None:
+    verdict = judged(notebook(NIGHT, quiet=9 * HOUR), NIGHT)
+    assert isinstance(verdict, Finding)
+    assert verdict.reason == (
+        "the last sign of work was a line in its Jupyter log 9 hours ago; "
+        "2 hours are allowed outside working hours (Mon-Fri 08-20 UTC)"
+    )
+    assert verdict.confidence is Confidence.LIKELY
+    assert verdict.action == "stop the notebook instance (its volume and files stay)"
+    assert verdict.since == NIGHT - 9 * HOUR
+    assert verdict.cost is not None
+    assert verdict.cost.monthly_usd == Decimal("146.00")
+    assert shown(verdict) == {
+        "status": "InService",
+        "instance type": "ml.t3.xlarge",
+        "rule": "outside working hours",
+        "last line in the Jupyter log": "2026-10-05T18:00:00Z",
+        "last start or change": "2026-08-07T03:00:00Z",
+        "last opening": "none",
+        "last processor use": "none",
+        "idle time it published": "none",
+    }
+
+
+def test_an_unknown_price_stays_unknown() -> None:
+    unpriced = replace(notebook(NIGHT), price=Price(None, "no price list"))
+    verdict = judged(unpriced, NIGHT)
+    assert isinstance(verdict, Finding)
+    assert verdict.cost is not None
+    assert not verdict.cost.known
+
+
+def test_a_holiday_is_named() -> None:
+    hours = WorkingHours(holidays=(NOON.date(),))
+    verdict = judged(notebook(NOON), NOON, working_hours=hours)
+    assert verdict.reason.endswith("outside working hours (Mon-Fri 08-20 UTC, and this is a holiday)")
+
+
+def test_a_log_from_the_future_is_work() -> None:
+    verdict = judged(notebook(NOON, quiet=-3 * MINUTE), NOON)
+    assert verdict.reason == (
+        "the last sign of work was a line in its Jupyter log at 2026-10-06T12:03:00Z, "
+        "which is after this sweep began; 12 hours are allowed"
+    )
