@@ -20,8 +20,10 @@ help: ## List the targets
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.dev: .venv/.audit requirements/dev.txt
+.venv/.dev: .venv/.audit requirements/dev.txt requirements/runtime.txt requirements/emulator.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --require-hashes --target .venv/runtime -r requirements/runtime.txt
+	$(BIN)/uv pip install --quiet --require-hashes --no-deps --target .venv/emulator -r requirements/emulator.txt
 	@touch $@
 
 setup: .venv/.audit ## Make .venv with everything that the audit and the sandbox need

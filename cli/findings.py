@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
@@ -19,8 +20,8 @@ from janitor.model import Confidence, Cost, Finding, Result
 GAP = 2
 NAME_LIMIT = 240
 OWNER_LIMIT = 60
-OWNER_WIDTH = 22
-ROOM_FOR_NAME = 28
+OWNER_WIDTH = 28
+ROOM_FOR_NAME = 26
 """With less room for names than this beside the other columns, those move to a line of their own."""
 
 NOBODY = "no owner"
@@ -57,76 +58,92 @@ def since(finding: Finding, now: datetime) -> str:
     return f"{day(finding.since)}, {ago(now - finding.since)}"
 
 
-def price(cost: Cost | None) -> tuple[str, str]:
-    """The two lines of the cost column."""
+def price(cost: Cost | None) -> tuple[str, ...]:
+    """The lines of the cost column."""
     match cost:
         case None:
-            return "-", ""
+            return ("-",)
         case Cost(monthly_usd=Decimal() as monthly):
             return usd(monthly), "a month"
         case Cost(accrued_usd=Decimal() as accrued, hourly_usd=rate):
-            return f"{usd(accrued)} so far", f"{hourly(rate)} an hour" if rate is not None else ""
+            return usd(accrued), "so far", *([f"{hourly(rate)}/h"] if rate is not None else [])
         case _:
             return "price", "unknown"
 
 
-def drawn(rows: Sequence[Row], *, now: datetime, width: int, regions: bool) -> RenderableType:
-    """*rows* as one aligned list, *width* columns wide; with *regions*, each says where it is."""
-    prices = [price(row.finding.cost) for row in rows]
-    cost_width = max(cell_len(line) for lines in prices for line in lines)
-    room = width - cost_width - GAP
-    columns = _columns(rows, now, room, regions=regions)
-    one_action = len({row.finding.action for row in rows}) == 1
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """
+    The widths that all findings of a report share, so that the eye can run down it.
+
+    *facts* are those of owner, since, region (if there are several) and confidence; *name* is None
+    where a line is too short to hold a name beside them.
+    """
+
+    now: datetime
+    cost: int
+    room: int
+    name: int | None
+    facts: tuple[int, ...]
+    regions: bool
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], *, now: datetime, width: int, regions: bool) -> Layout:
+        """The layout for *rows* in *width* columns."""
+        cost = max(cell_len(line) for row in rows for line in price(row.finding.cost))
+        owner = min(OWNER_WIDTH, max(cell_len(_owner(row)) for row in rows))
+        age = max(cell_len(since(row.finding, now)) for row in rows)
+        region = max(cell_len(row.result.target.region) for row in rows)
+        facts = (owner, age, *([region] if regions else []), len(Confidence.PROVEN))
+        room = width - cost - GAP
+        left = room - sum(facts) - GAP * len(facts)
+        longest = max(ROOM_FOR_NAME, *(cell_len(_name(row)) for row in rows))
+        name = None if left < ROOM_FOR_NAME else min(left, longest)
+        return cls(now=now, cost=cost, room=room, name=name, facts=facts, regions=regions)
+
+
+def drawn(rows: Sequence[Row], layout: Layout) -> RenderableType:
+    """*rows* one below the other; what would be done is said once if it is the same for all."""
+    actions = {row.finding.action for row in rows}
     table = Table.grid(padding=(0, GAP, 0, 0))
-    table.add_column(justify="right", width=cost_width, no_wrap=True)
-    table.add_column(width=room)
-    for row, (amount, per) in zip(rows, prices, strict=True):
-        cost = Text.assemble((amount, "bold"), "\n", (per, "dim"))
-        table.add_row(cost, _body(row, columns, now, regions=regions, action=not one_action))
-    if one_action:
-        return Group(table, Text(f"Proposed: {plain(rows[0].finding.action)}", style="cyan"))
+    table.add_column(justify="right", width=layout.cost, no_wrap=True)
+    table.add_column(width=layout.room)
+    for row in rows:
+        amount, *per = price(row.finding.cost)
+        cost = Text("\n").join([Text(amount, style="bold"), *(Text(line, style="dim") for line in per)])
+        table.add_row(cost, _body(row, layout, action=len(actions) > 1))
+    if len(actions) == 1:
+        return Group(table, _action(rows[0]), "")
     return table
 
 
-def _columns(rows: Sequence[Row], now: datetime, room: int, *, regions: bool) -> tuple[int, ...] | None:
-    """The widths of name, owner, since, region and confidence; None if a line is too short for them."""
-    owner = min(OWNER_WIDTH, max(cell_len(_owner(row)) for row in rows))
-    age = max(cell_len(since(row.finding, now)) for row in rows)
-    region = max(cell_len(row.result.target.region) for row in rows) if regions else 0
-    fixed = [owner, age, *([region] if regions else []), len(Confidence.PROVEN)]
-    left = room - sum(fixed) - GAP * len(fixed)
-    if left < ROOM_FOR_NAME:
-        return None
-    longest = max(cell_len(_name(row)) for row in rows)
-    return (min(left, max(longest, ROOM_FOR_NAME)), *fixed)
-
-
-def _body(
-    row: Row, columns: tuple[int, ...] | None, now: datetime, *, regions: bool, action: bool
-) -> RenderableType:
+def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
     """Everything of one finding but its cost."""
     name = Text(_name(row), style="bold", overflow="fold")
-    facts = [_owner_text(row), Text(since(row.finding, now))]
-    facts += [Text(plain(row.result.target.region))] if regions else []
-    facts += [_confidence(row.finding.confidence)]
-    lines: list[RenderableType]
-    if columns is None:
-        lines = [name, Text(", ").join(facts)]
-    else:
+    facts = [
+        Text(_owner(row), style="" if row.result.owner else "dim"),
+        Text(since(row.finding, layout.now)),
+        *([Text(plain(row.result.target.region))] if layout.regions else []),
+        Text(row.finding.confidence, style="" if row.finding.confidence is Confidence.PROVEN else "dim"),
+    ]
+    lines: list[RenderableType] = [name, Text("  ").join(facts)]
+    if layout.name is not None:
         head = Table.grid(padding=(0, GAP, 0, 0))
-        for width in columns:
+        for width in (layout.name, *layout.facts):
             head.add_column(width=width, overflow="fold")
         head.add_row(name, *facts)
         lines = [head]
     lines.append(Text(plain(row.finding.reason)))
     lines += [
-        Text(f"could not read {plain(seen.signal)}: {plain(seen.error)}", style="yellow")
+        Text(f"not readable: {plain(seen.signal)} ({plain(seen.error)})", style="yellow")
         for seen in row.finding.evidence
         if seen.error is not None
     ]
-    if action:
-        lines.append(Text(f"Proposed: {plain(row.finding.action)}", style="cyan"))
-    return Group(*lines)
+    return Group(*lines, *([_action(row)] if action else []), "")
+
+
+def _action(row: Row) -> Text:
+    return Text(f"Proposed: {plain(row.finding.action)}", style="cyan")
 
 
 def _name(row: Row) -> str:
@@ -135,11 +152,3 @@ def _name(row: Row) -> str:
 
 def _owner(row: Row) -> str:
     return plain(row.result.owner, OWNER_LIMIT) if row.result.owner else NOBODY
-
-
-def _owner_text(row: Row) -> Text:
-    return Text(_owner(row), style="" if row.result.owner else "dim")
-
-
-def _confidence(confidence: Confidence) -> Text:
-    return Text(confidence.value, style="" if confidence is Confidence.PROVEN else "dim")

@@ -1,12 +1,14 @@
-"""Text that is safe to print: names, tags and messages from AWS are hostile input, and so is a command line."""
+"""Text that is safe to print: names and tags from AWS are hostile input, and so is a command line."""
 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
+from collections.abc import Iterable
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 LONGEST = 2_000
 """Characters of one text that a reader gets to see; nobody reads on, and a tag could hold more."""
@@ -16,7 +18,7 @@ NARROWEST, WIDEST = 60, 140
 """Below, nothing would be aligned; above, the eye loses the line."""
 
 INVISIBLE = ("C", "Zl", "Zp")
-"""Unicode categories that steer a terminal or reorder text: controls, formats (bidi, zero width), separators."""
+"""Unicode categories that steer a terminal or reorder text: controls, bidi and zero-width formats, ..."""
 
 
 def plain(text: str, limit: int = LONGEST) -> str:
@@ -46,3 +48,12 @@ def console(stream: TextIO) -> Console:
     width = asked or (console.width if stream.isatty() else PIPE_WIDTH)
     console.width = max(NARROWEST, min(WIDEST, width))
     return console
+
+
+def write(console: Console, blocks: Iterable[RenderableType]) -> None:
+    """Print *blocks* with a blank line between them, and no blanks at the ends of lines."""
+    with console.capture() as captured:
+        for block in blocks:
+            console.print(block, "", sep="\n")
+    lines = [line.rstrip() for line in captured.get().rstrip().split("\n")]
+    console.file.write(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -13,8 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cli.findings import NAME_LIMIT, Row, drawn, hourly, usd
-from cli.plain import plain
+from cli.findings import NAME_LIMIT, Layout, Row, drawn, hourly, usd
+from cli.plain import plain, write
 from janitor.model import Finding, Kept, Report, Result, Sweep
 from janitor.money import Totals, dearest_first
 from janitor.prices import FROM_TABLE
@@ -56,20 +56,20 @@ def show(console: Console, report: Report, *, every: bool = False, problems: Seq
 
     *problems* are why prices did not come from the Price List API.
     """
+    write(console, drawing(report, width=console.width, every=every, problems=problems))
+
+
+def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str]) -> Iterator[RenderableType]:
+    """The blocks of the report, from the headline to the footnotes."""
     parts = by_detector(report)
-    console.print(headline(report))
-    for part in parts:
-        console.print()
-        console.print(section(part, report, width=console.width, every=every))
-    for block in (
-        not_judged(parts),
-        not_complete(report),
-        totals(report, parts),
-        footnotes(report, problems),
-    ):
-        if block is not None:
-            console.print()
-            console.print(block)
+    yield headline(report)
+    several = len({sweep.region for sweep in report.sweeps}) > 1
+    found = [row for part in parts for row in part.found]
+    layout = Layout.of(found, now=report.time, width=width - INDENT, regions=several) if found else None
+    for part in (part for part in parts if part.results):
+        yield section(part, layout, every=every)
+    ends = (not_judged(parts), not_complete(report), totals(report, parts), footnotes(report, problems))
+    yield from (block for block in ends if block is not None)
 
 
 def by_detector(report: Report) -> list[Part]:
@@ -85,7 +85,7 @@ def headline(report: Report) -> RenderableType:
         f"account {plain(report.account) if report.account else 'unknown'}",
         *([", ".join(map(plain, regions))] if regions else []),
         report.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "dry run: nothing was changed",
+        "dry run, nothing changed",
     ]
     return Group(
         Text.assemble(("ML Janitor  ", "bold cyan"), (verdict(report), "bold")),
@@ -98,21 +98,26 @@ def verdict(report: Report) -> str:
     if not report.sweeps:
         return "No detector ran."
     found, sums = len(report.findings), Totals.of(report.results)
+    broken = [sweep for sweep in report.sweeps if sweep.error is not None]
+    if not found and broken:
+        read = any(sweep.looked_at for sweep in report.sweeps)
+        return "Nothing wasteful in what could be read." if read else "Nothing could be read."
     if not found:
-        incomplete = any(sweep.error for sweep in report.sweeps)
-        return "Nothing wasteful in what could be read." if incomplete else "Nothing wasteful found."
-    return f"{counted(found, 'finding')}: {amounts(sums) or 'no price known'}."
+        return "Nothing wasteful found."
+    return f"{counted(found, 'finding')}{f': {amounts(sums)}' if amounts(sums) else ''}."
 
 
 def amounts(sums: Totals) -> str:
-    """What some findings cost together, in words; nothing if no amount is known."""
+    """What some findings cost together, in words; nothing if they cost nothing."""
     said = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
     if sums.accrued_usd:
-        said.append(f"{usd(sums.accrued_usd)} spent so far, {hourly(sums.hourly_usd)} more every hour")
-    return ", and ".join(said)
+        said.append(f"{usd(sums.accrued_usd)} so far and {hourly(sums.hourly_usd)}/h more")
+    if sums.unpriced:
+        said.append(f"{sums.unpriced:,} of unknown price")
+    return ", ".join(said)
 
 
-def section(part: Part, report: Report, *, width: int, every: bool) -> RenderableType:
+def section(part: Part, layout: Layout | None, *, every: bool) -> RenderableType:
     """One detector: its findings, and why it kept the rest."""
     found, looked_at = part.found, sum(sweep.looked_at for sweep in part.sweeps)
     sums = Totals.of(part.results)
@@ -123,9 +128,8 @@ def section(part: Part, report: Report, *, width: int, every: bool) -> Renderabl
         Text.assemble(counts, "   " if amounts(sums) else "", (amounts(sums), "bold")), justify="right"
     )
     body: list[RenderableType] = []
-    if found:
-        several = len({sweep.region for sweep in report.sweeps}) > 1
-        body.append(drawn(found, now=report.time, width=width - INDENT, regions=several))
+    if found and layout:
+        body.append(drawn(found, layout))
     if kept := part.kept(unknown=False):
         body.append(kept_one_by_one(kept) if every else kept_in_short(kept))
     return Group(head, Padding(Group(*body), (0, 0, 0, INDENT)))
@@ -138,7 +142,7 @@ def kept_in_short(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
         alike.setdefault(pattern(verdict.reason), []).append(plain(verdict.reason))
     ranked = sorted(alike.values(), key=len, reverse=True)
     shown = ranked if len(ranked) <= REASONS_SHOWN else ranked[: REASONS_SHOWN - 1]
-    table = Table.grid(padding=(0, 1, 0, 0))
+    table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(style="dim", justify="right", no_wrap=True)
     table.add_column(style="dim")
@@ -218,9 +222,15 @@ def totals(report: Report, parts: Sequence[Part]) -> RenderableType | None:
         return None
     all_sums = Totals.of(report.results)
     table = Table(
-        box=box.HORIZONTALS, show_footer=True, padding=(0, 1), expand=True, border_style="dim", pad_edge=False
+        box=box.HORIZONTALS,
+        show_edge=False,
+        show_footer=True,
+        padding=(0, 1),
+        pad_edge=False,
+        expand=True,
+        border_style="dim",
     )
-    table.add_column("Total", header_style="bold cyan", footer_style="bold", ratio=1)
+    table.add_column("detector", "total", header_style="dim", footer_style="bold", ratio=1)
     counts = ("looked_at", "found", "kept", "unknown")
     titles = ("looked at", "found", "kept", "unknown")
     for key, title in zip(counts, titles, strict=True):

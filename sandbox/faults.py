@@ -87,13 +87,12 @@ class Fault:
             status, code = THROTTLED.get(asked.service, (400, "ThrottlingException"))
             default = (status, code, "Rate exceeded")
         elif self.kind == "deny":
-            old = asked.protocol in ("s3", "query")
-            default = (
-                403 if old else 400,
-                "AccessDenied" if old else "AccessDeniedException",
+            xml = asked.protocol in ("s3", "query")
+            message = (
                 f"User: arn:aws:iam::{asked.account}:user/janitor is not authorized to perform: "
-                f"{asked.name} because no identity-based policy allows the {asked.name} action",
+                f"{asked.name} because no identity-based policy allows the {asked.name} action"
             )
+            default = (403, "AccessDenied", message) if xml else (400, "AccessDeniedException", message)
         else:
             code = "InternalError" if asked.service == "s3" else "InternalFailure"
             default = (500, code, "We encountered an internal error. Please try again.")

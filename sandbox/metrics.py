@@ -155,8 +155,7 @@ def percent(name: str) -> float:
     """The number in `p99.9`; an error for any statistic that is not supported here."""
     match = re.fullmatch(r"p(\d{1,2}(?:\.\d+)?|100)", name)
     if match is None:
-        message = f"The value {name} for parameter Stat is not supported."
-        raise AwsError("ValidationError", message)
+        raise invalid(f"The value {name} for parameter Stat is not supported.")
     return float(match[1])
 
 
@@ -185,3 +184,27 @@ def seconds(value: Any) -> float:
         aware = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
         return aware.timestamp()
     return float(value)
+
+
+def check_period(period: int) -> None:
+    """Refuse what CloudWatch would."""
+    if period not in SHORT_PERIODS and (period < 1 or period % 60):
+        raise invalid("Period must be 1, 5, 10, 20, 30 or a multiple of 60.")
+
+
+def times(params: dict[str, Any]) -> tuple[float, float]:
+    """The start and the end that a request asks for."""
+    start, end = seconds(params["StartTime"]), seconds(params["EndTime"])
+    if start >= end:
+        raise invalid("The parameter StartTime must be less than the parameter EndTime.")
+    return start, end
+
+
+def in_unit(points: list[Point], unit: str | None) -> list[Point]:
+    """Only the points published in this unit, if one is asked for (documentation of Unit)."""
+    return [point for point in points if point.unit == unit] if unit else points
+
+
+def invalid(message: str) -> AwsError:
+    """What CloudWatch answers to a query it cannot make sense of."""
+    return AwsError("ValidationError", message)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox import clock, model, state
-from sandbox.patches import AwsError, Call
+from sandbox.patches import AwsError, Call, backend
 
 _sequence = itertools.count()
 
@@ -131,6 +131,8 @@ def create(call: Call, of: Kind, status: str | None = None, **members: Any) -> R
     stamps = {of.arn_member: arn, "CreationTime": now, "LastModifiedTime": now}
     if status is not None:
         stamps[of.status_member] = status
+    # A backend of moto's is made when first asked for, and only those are asked about tags.
+    backend("sagemaker", call.account, call.region)
     made = Resource(of, name, asked | stamps | members, tags, ever_tagged=bool(tags))
     shelf(call, of)[name] = made
     return made

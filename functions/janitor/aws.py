@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -204,8 +205,12 @@ def make_client(session: boto3.Session, service: ServiceName, region: str, attem
     A client with explicit retries: botocore's default mode and number changed between releases.
 
     Standard, not adaptive: AWS advises against adaptive where one account serves several workloads.
+    Its times are in UTC wherever it runs: identities and reports must not depend on a machine's zone.
     """
     from botocore.config import Config
+
+    parsers = session._session.get_component("response_parser_factory")  # noqa: SLF001 - boto3 has no other way
+    parsers.set_parser_defaults(timestamp_parser=in_utc)
 
     config = Config(
         retries={"mode": "standard", "total_max_attempts": attempts},
@@ -214,3 +219,13 @@ def make_client(session: boto3.Session, service: ServiceName, region: str, attem
         read_timeout=30,
     )
     return session.client(service, region_name=region, config=config)
+
+
+def in_utc(timestamp: str | float) -> datetime:
+    """A time in an answer. botocore's own parser makes local ones, and is slow on thousands of them."""
+    from botocore.utils import parse_timestamp
+
+    if isinstance(timestamp, int | float):
+        return datetime.fromtimestamp(timestamp, UTC)
+    parsed: datetime = parse_timestamp(timestamp)
+    return parsed.astimezone(UTC)

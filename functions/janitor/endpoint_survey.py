@@ -153,23 +153,28 @@ def survey(
     """
     Read on wherever the question is still open; the order of *candidates* is kept.
 
-    *settled* says that an endpoint is kept whatever else is read. An endpoint with an unreadable
-    signal is unknown and stays so: nothing more is asked of it either.
+    *settled* says that an endpoint is kept whatever else is read. After the first metrics, nothing
+    more is asked of an endpoint with an unreadable signal either: it is unknown, and stays so.
     """
 
-    def still_open(endpoint: Endpoint) -> bool:
+    def readable(endpoint: Endpoint) -> bool:
         return not settled(endpoint) and endpoint.unreadable is None
 
-    def on(read: Callable[[list[Endpoint]], list[Endpoint]], known: list[Endpoint]) -> list[Endpoint]:
-        """*known*, with *read* done to those that are still open."""
-        todo = [endpoint for endpoint in known if still_open(endpoint)]
-        done = {endpoint.target.arn: endpoint for endpoint in read(todo)}
-        return [done.get(endpoint.target.arn, endpoint) for endpoint in known]
+    known = _on(candidates, lambda one: not settled(one), lambda todo: _measured(aws, todo, window))
+    known = _on(known, readable, lambda todo: aws.map(lambda one: _described(aws, one, account), todo))
+    known = _on(known, readable, lambda todo: _measured(aws, todo, window))
+    return _on(known, readable, lambda todo: _valued(aws, todo, window))
 
-    known = on(lambda todo: _measured(aws, todo, window), list(candidates))
-    known = on(lambda todo: aws.map(lambda one: _described(aws, one, account), todo), known)
-    known = on(lambda todo: _measured(aws, todo, window), known)
-    return on(lambda todo: _valued(aws, todo, window), known)
+
+def _on(
+    known: Sequence[Endpoint],
+    still_open: Callable[[Endpoint], bool],
+    read: Callable[[list[Endpoint]], list[Endpoint]],
+) -> list[Endpoint]:
+    """*known* in its order, with *read* done to those that are still open."""
+    todo = [endpoint for endpoint in known if still_open(endpoint)]
+    done = {endpoint.target.arn: endpoint for endpoint in read(todo)}
+    return [done.get(endpoint.target.arn, endpoint) for endpoint in known]
 
 
 def _measured(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:

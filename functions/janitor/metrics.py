@@ -71,7 +71,7 @@ class Series:
     @property
     def last_above_zero(self) -> datetime | None:
         """The start of the newest period with a value above zero."""
-        return max((at for at, value in self.points if value > 0), default=None)
+        return next((at for at, value in reversed(self.points) if value > 0), None)
 
 
 def published(aws: Aws, namespace: str, name: str | None = None) -> Signal[tuple[Metric, ...]]:

@@ -25,12 +25,14 @@ class Lack:
     """
     One required *key* that a resource does not have as it should.
 
-    *spelt* are the keys that it has instead, right but for case or blanks.
+    *spelt* are the keys that it has instead, right but for case or blanks; *filled* is whether one
+    of them has a value.
     """
 
     key: str
     fault: Fault
     spelt: tuple[str, ...] = ()
+    filled: bool = False
 
     @property
     def said(self) -> str:
@@ -42,12 +44,12 @@ class Lack:
             case Fault.EMPTY:
                 return f"empty, and also written as {instead}" if instead else "empty"
             case Fault.MISSPELT:
-                return f"written as {instead}"
+                return f"written as {instead}" if self.filled else f"written as {instead}, and empty"
 
 
 def lacks(required: Sequence[str], tags: Tags) -> tuple[Lack, ...]:
     """What *tags* lack of *required*, in the order of *required*."""
-    own = {key: value for key, value in tags.items() if not key.startswith(RESERVED)}
+    own = {key: value for key, value in tags.items() if not key.lower().startswith(RESERVED)}
     return tuple(lack for key in required if (lack := _lack(key, own)) is not None)
 
 
@@ -55,12 +57,8 @@ def _lack(key: str, tags: Tags) -> Lack | None:
     if tags.get(key, "").strip():
         return None
     spelt = tuple(sorted(other for other in tags if other != key and _bare(other) == _bare(key)))
-    if key in tags:
-        return Lack(key, Fault.EMPTY, spelt)
-    filled = tuple(other for other in spelt if tags[other].strip())
-    if filled:
-        return Lack(key, Fault.MISSPELT, filled)
-    return Lack(key, Fault.EMPTY, spelt) if spelt else Lack(key, Fault.MISSING)
+    fault = Fault.EMPTY if key in tags else Fault.MISSPELT if spelt else Fault.MISSING
+    return Lack(key, fault, spelt, filled=any(tags[other].strip() for other in spelt))
 
 
 def _bare(key: str) -> str:

@@ -120,7 +120,7 @@ def longest_pause(
         whole = False
         pages_left = PAGES
         for stream in streams:
-            of_this = []
+            of_this: list[datetime] = []
             for page in backwards(aws, group, stream):
                 if not pages_left:
                     return events if whole else None

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from janitor.detector import Detector
 from janitor.detectors import DETECTORS
-from janitor.durations import WorkingHours, parse_duration
+from janitor.durations import LONGEST, WorkingHours, format_duration, parse_duration
 from janitor.engine import Policy
 from janitor.exemptions import Exemptions
 from janitor.layers import SettingsError, check_keys, layered, nearest, written_as
@@ -27,9 +27,6 @@ __all__ = ["FILE", "Settings", "SettingsError"]
 
 FILE = "janitor.toml"
 
-LONGEST = timedelta(days=3650)
-"""No signal that the janitor reads goes back further, and dates stay representable."""
-
 type Registry = Sequence[type[Detector[Any]]]
 
 
@@ -37,20 +34,15 @@ type Registry = Sequence[type[Detector[Any]]]
 
 
 def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
     try:
-        span = (
-            value
-            if isinstance(value, timedelta)
-            else parse_duration(value)
-            if isinstance(value, str)
-            else None
-        )
-    except (ValueError, OverflowError):
-        span = None
-    if span is None:
-        raise ValueError('a duration such as "7d", "6h" or "90m"')
-    if not timedelta() < span <= LONGEST:
-        raise ValueError(f'a duration longer than nothing and at most "{LONGEST.days}d"')
+        span = parse_duration(str(value))
+    except ValueError as error:
+        longest = format_duration(LONGEST)
+        raise ValueError(f'a duration such as "7d", "6h" or "90m", and at most "{longest}"') from error
+    if not span:
+        raise ValueError("a duration longer than nothing")
     return span
 
 

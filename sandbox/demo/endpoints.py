@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sandbox.demo.people import Labels
-from sandbox.demo.plan import ACCOUNT, REGION, Plan
+from sandbox.demo.plan import ACCOUNT, REGION, Plan, sagemaker_arn
 from sandbox.demo.storage import MODEL_BUCKET
 from sandbox.demo.times import ago, workday
 from sandbox.demo.traffic import Traffic, hourly, processor
@@ -77,6 +77,10 @@ class Endpoint:
     redeployed: float | None = None
     truth: Truth | None = None
     reports_load: bool = True
+
+    @property
+    def arn(self) -> str:
+        return sagemaker_arn("endpoint", self.name)
 
     @property
     def created(self) -> datetime:

@@ -168,7 +168,7 @@ LOOK_IDLE = (
     Endpoint(
         name="sku-matcher-v5",
         labels=Labels(project=CATALOG_IMAGES, managed_by="terraform"),
-        age=1,
+        age=0.3,
         variants=only("ml.g4dn.xlarge", NEVER),
         truth=lookalike("deployed yesterday"),
     ),
@@ -177,16 +177,14 @@ LOOK_IDLE = (
         labels=Labels(project=ACCOUNT_TAKEOVER, environment="production", managed_by="terraform"),
         age=284,
         variants=only("ml.m5.xlarge", ended(1500, days=10)),
-        redeployed=2,
-        truth=lookalike("a new model was deployed to it two days ago, to be switched on this week"),
+        redeployed=3,
+        truth=lookalike("a new model was deployed to it on Friday, to be switched on this week"),
     ),
     Endpoint(
         name="batch-captioning",
         labels=Labels(project=CATALOG_IMAGES, managed_by="terraform"),
         age=58,
-        variants=(
-            Variant(instance_type="ml.g5.2xlarge", traffic=ended(75, days=12), scaled_to_zero=True),
-        ),
+        variants=(Variant(instance_type="ml.g5.2xlarge", traffic=ended(75, days=12), scaled_to_zero=True),),
         truth=lookalike("scaled to zero instances, which cost nothing"),
     ),
     Endpoint(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from zlib import crc32
 
 from sandbox.demo.people import Labels
-from sandbox.demo.plan import ACCOUNT, Plan
+from sandbox.demo.plan import ACCOUNT, Plan, sagemaker_arn
 from sandbox.demo.times import workday
 from sandbox.demo.truth import Truth
 
@@ -52,6 +52,10 @@ class Notebook:
     truth: Truth | None = None
 
     @property
+    def arn(self) -> str:
+        return sagemaker_arn("notebook-instance", self.name)
+
+    @property
     def created(self) -> datetime:
         return workday(self.age, self.name)
 
@@ -72,7 +76,7 @@ class Notebook:
             plan.call(self.started - NIGHT, by, "sagemaker.stop_notebook_instance", **name)
             plan.call(self.started, by, "sagemaker.start_notebook_instance", **name)
         opened = self.opened or self.worked - SITTING
-        plan.call(opened, by, "sagemaker.create_presigned_notebook_instance_url", **name)
+        plan.note(opened, by, "CreatePresignedNotebookInstanceUrl", notebookInstanceName=self.name)
         if self.stopped is not None:
             plan.call(self.stopped, by, "sagemaker.stop_notebook_instance", **name)
         plan.write(LOG_GROUP, f"{self.name}/jupyter.log", self._log(), lags=self.lags)

@@ -8,8 +8,20 @@ from dataclasses import dataclass, field
 DOMAIN = "example.com"
 
 AISHA, DANIEL, ELENA, HANA, JONAS = "aisha.bello", "daniel.okafor", "elena.rossi", "hana.sato", "jonas.becker"
-LUCAS, MARTA, MEILING, NOAH, OMAR = "lucas.moreau", "marta.kowalska", "mei-ling.zhou", "noah.williams", "omar.haddad"
-PRIYA, RAVI, SOFIA, TOMAS, YUKI = "priya.raman", "ravi.menon", "sofia.lindgren", "tomas.herrera", "yuki.tanaka"
+LUCAS, MARTA, MEILING, NOAH, OMAR = (
+    "lucas.moreau",
+    "marta.kowalska",
+    "mei-ling.zhou",
+    "noah.williams",
+    "omar.haddad",
+)
+PRIYA, RAVI, SOFIA, TOMAS, YUKI = (
+    "priya.raman",
+    "ravi.menon",
+    "sofia.lindgren",
+    "tomas.herrera",
+    "yuki.tanaka",
+)
 
 PIPELINE = "deploy-pipeline"
 """The role that most things in production are created by."""

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import boto3
 
 from sandbox.control import Control
 from sandbox.demo.times import NOW
 from sandbox.demo.traffic import Series
+from sandbox.demo.truth import Truth
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
 KEY = "AKIADEMO"
+
+
+def sagemaker_arn(kind: str, name: str) -> str:
+    """The ARN of the demo's SageMaker resource of this *kind*, such as "endpoint"."""
+    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class Plan:
     series: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     streams: list[Stream] = field(default_factory=list)
     states: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     def call(self, at: datetime, by: str, operation: str, **params: Any) -> None:
         """Have *by* call an *operation*, given as "service.method_of_the_client"."""
@@ -83,6 +90,12 @@ class Plan:
         """Change what Describe answers about the SageMaker resource of this kind and name."""
         self.states.append((kind, name, members))
 
+    def note(self, at: datetime, by: str, event: str, **asked: str) -> None:
+        """Have CloudTrail know of a call that left no other trace. Calls that create are noted anyway."""
+        resources = [{"ResourceName": name} for name in asked.values()]
+        about = {"EventTime": at, "EventName": event, "Username": by, "Resources": resources}
+        self.events.append(about | {"CloudTrailEvent": {"requestParameters": asked}})
+
     def carry_out(self, url: str) -> None:
         """Do all of it to the sandbox at *url*, and leave its clock at the demo's now."""
         control = Control(url)
@@ -94,6 +107,7 @@ class Plan:
             control.logs(one.group, one.name, one.events, lag_hours=one.lags)
         for kind, name, members in self.states:
             control.patch("sagemaker", [kind, name], **members)
+        control.cloudtrail(self.events)
         control.clear_faults()
         control.clear_calls()
 
@@ -105,6 +119,22 @@ class Plan:
                 clock = step.at
                 control.set_clock(clock)
             actor.do(step)
+
+
+class Row(Protocol):
+    """A row of one of the demo's tables."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def arn(self) -> str: ...
+
+    @property
+    def truth(self) -> Truth | None: ...
+
+    def plan(self, plan: Plan) -> None:
+        """Add everything that made it what it is."""
 
 
 class _Actor:

@@ -27,7 +27,9 @@ def plan_buckets(plan: Plan) -> None:
         plan.call(born, labels.creator, "s3.put_bucket_tagging", Bucket=bucket, Tagging=tagging)
 
 
-def store(plan: Plan, at: datetime, by: str, bucket: str, key: str, *, size: int = SMALL, seed: str = "") -> None:
+def store(
+    plan: Plan, at: datetime, by: str, bucket: str, key: str, *, size: int = SMALL, seed: str = ""
+) -> None:
     """Have *by* put an object there; the same *seed* (by default the key) gives the same bytes."""
     body = shake_128((seed or key).encode()).digest(size)
     plan.call(at, by, "s3.put_object", Bucket=bucket, Key=key, Body=body)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from sandbox.demo.times import NOW, SATURDAY, ago, chance
 
@@ -57,9 +56,11 @@ class Traffic:
         burst = sum(count for days, count in self.bursts if moment == whole(ago(days=days)))
         fade = 1.0
         if self.ended is not None:
-            left = ago(days=self.ended) - moment
-            fade = max(0.0, min(1.0, (left + HOUR) / LAST_DAYS))
-        return burst + math.ceil(self.peak * fade * day_and_night(moment) * (0.85 + 0.3 * chance(name, moment)))
+            left = ago(days=self.ended, hours=9 * chance("ended", name)) - moment
+            fade = max(0.0, min(1.0, left / LAST_DAYS))
+        return burst + math.ceil(
+            self.peak * fade * day_and_night(moment) * (0.85 + 0.3 * chance(name, moment))
+        )
 
 
 def steady(peak: float) -> Traffic:
@@ -100,18 +101,14 @@ def processor(traffic: Traffic, name: str, since: datetime) -> Series:
     return hourly(max(NOW - RECENT, since), percent)
 
 
-class Load(StrEnum):
-    """How the instances of a job have been working."""
-
-    WORKING = "working"
-    """Up and down, as batches, evaluations and checkpoints come by."""
-    SPINNING = "spinning"
-    """Full, hour after hour, without the slightest change: a collective that waits for itself."""
-
-
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A metric's value while *working*, how far it *strays*, and its value while *spinning*."""
+    """
+    A metric's value while *working*, and how far it *strays*: batches, evaluations, checkpoints.
+
+    And its value while *spinning*, when a program only waits for itself and hardly anything
+    *trembles* any more.
+    """
 
     working: float
     strays: float
@@ -119,19 +116,21 @@ class Level:
     trembles: float
 
 
-def load(kind: Load, level: Level, name: str, since: datetime) -> Series:
-    """The load of one instance every five minutes, *since* then."""
+def load(
+    level: Level, name: str, since: datetime, until: datetime, *, hung: datetime | None = None
+) -> Series:
+    """A value every five minutes of the instance of this *name*, which spins since it *hung*."""
     step = timedelta(minutes=5)
     start = whole(since) + step * math.ceil((since - whole(since)) / step)
 
     def value(moment: datetime) -> float:
         wobble = 2 * chance(name, moment) - 1
-        if kind is Load.SPINNING:
+        if hung is not None and moment > hung:
             return round(level.spinning + wobble * level.trembles, 3)
         wave = math.sin((moment - NOW) / timedelta(minutes=47) * 2 * math.pi)
         return round(max(0.0, level.working + level.strays * (0.6 * wave + 0.4 * wobble)), 3)
 
-    return Series(start, step, tuple(value(at) for at in moments(start, step)))
+    return Series(start, step, tuple(value(moment) for moment in moments(start, step, until)))
 
 
 def hourly(since: datetime, value: Callable[[datetime], float]) -> Series:
@@ -140,9 +139,9 @@ def hourly(since: datetime, value: Callable[[datetime], float]) -> Series:
     return Series(start, HOUR, tuple(value(moment) for moment in moments(start, HOUR)))
 
 
-def moments(start: datetime, step: timedelta) -> Iterator[datetime]:
-    """From *start* until before now."""
-    while start < NOW:
+def moments(start: datetime, step: timedelta, until: datetime = NOW) -> Iterator[datetime]:
+    """From *start* until before *until*."""
+    while start < until:
         yield start
         start += step
 

@@ -1,4 +1,4 @@
-"""What is known about the demo account and an audit has to find out: which things are waste, and which only look it."""
+"""What is true of the demo account, for an audit to find out: what is waste, and what only looks it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A truth and the resource it is about: its *name* as *detector* reports it."""
+    """A truth, the resource it is about, and the *detector* that ought to find it out."""
 
     detector: str
+    arn: str
     name: str
     why: str
     confidence: str | None = None

@@ -17,6 +17,7 @@ AREAS = (
     "endpoints",
     "jobs",
     "logs",
+    "metric_queries",
     "models",
     "notebooks",
     "pricing",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import uuid
 from typing import Any
 
 from sandbox import clock, model, state
+from sandbox.paging import cut
 from sandbox.patches import AwsError, Call, serves
 
 PER_PAGE = 50
@@ -42,12 +42,8 @@ def lookup_events(call: Call) -> dict[str, Any]:
         and all(_matches(event, wanted) for wanted in params.get("LookupAttributes") or ())
     ]
     found.sort(key=lambda event: event["EventTime"], reverse=True)
-    given = _read(params.get("NextToken"))
-    page = found[given : given + size]
-    answer: dict[str, Any] = {"Events": page}
-    if given + len(page) < len(found):
-        answer["NextToken"] = base64.b64encode(str(given + len(page)).encode()).decode()
-    return answer
+    page, more = cut(found, params.get("NextToken"), size, invalid="InvalidNextTokenException")
+    return {"Events": page} | more
 
 
 def _matches(event: dict[str, Any], wanted: dict[str, str]) -> bool:
@@ -59,13 +55,6 @@ def _matches(event: dict[str, Any], wanted: dict[str, str]) -> bool:
 
 def _aware(moment: Any) -> Any:
     return None if moment is None else moment.replace(tzinfo=moment.tzinfo or clock.DEFAULT.tzinfo)
-
-
-def _read(token: str | None) -> int:
-    try:
-        return int(base64.b64decode(token)) if token else 0
-    except ValueError:
-        raise AwsError("InvalidNextTokenException", "The token is not valid.") from None
 
 
 def record(account: str, region: str, event: dict[str, Any]) -> None:

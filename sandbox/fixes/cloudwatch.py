@@ -1,4 +1,4 @@
-"""CloudWatch metrics, answered from a store of their own.
+"""CloudWatch metrics in a store of their own: publishing, listing, and GetMetricStatistics.
 
 moto compares neither namespaces nor dimensions properly, so an idle endpoint can look busy and a
 busy one idle. Alarms and dashboards stay moto's, and so do not see these metrics. moto's automatic
@@ -7,36 +7,31 @@ AWS/S3 metrics are left out: whoever wants them publishes them.
 
 from __future__ import annotations
 
-import base64
 import itertools
-import json
 import math
-import re
-from collections.abc import Iterator
 from typing import Any
 
 from sandbox import clock, state
 from sandbox.metrics import (
     DAY,
     HOUR,
-    SHORT_PERIODS,
     Identity,
     Metrics,
     Point,
     buckets,
+    check_period,
+    in_unit,
     moment,
-    percent,
     seconds,
     statistic,
+    times,
     window,
 )
+from sandbox.paging import cut
 from sandbox.patches import AwsError, Call, serves
 
-MOST_QUERIES = 500
-MOST_DATAPOINTS = 100_800
 MOST_STATISTICS = 1_440
 LISTED_PER_PAGE = 500
-SIMPLE = {"Average", "Maximum", "Minimum", "SampleCount", "Sum"}
 
 
 @serves("cloudwatch", "PutMetricData")
@@ -63,112 +58,13 @@ def _point(datum: dict[str, Any]) -> Point:
     return Point.single(at, float(datum["Value"]), unit)
 
 
-@serves("cloudwatch", "GetMetricData")
-def get_metric_data(call: Call) -> dict[str, Any]:
-    """Exact metrics only; every expression is refused, since an empty answer reads as idleness."""
-    params = call.params
-    queries = params["MetricDataQueries"]
-    _check_queries(queries)
-    start, end = _times(params)
-    newest_first = params.get("ScanBy") != "TimestampAscending"
-    metrics = state.of(Metrics, call)
-    results = []
-    for query in queries:
-        if query.get("ReturnData") is not False:
-            found = list(_values(metrics, query["MetricStat"], start, end))
-            label = query.get("Label") or query["MetricStat"]["Metric"]["MetricName"]
-            results.append((query["Id"], label, found[::-1] if newest_first else found))
-    return _page(results, int(params.get("MaxDatapoints") or MOST_DATAPOINTS), params)
-
-
-def _check_queries(queries: list[dict[str, Any]]) -> None:
-    if len(queries) > MOST_QUERIES:
-        raise _invalid("The collection MetricDataQueries must not have a size greater than 500.")
-    ids = [query["Id"] for query in queries]
-    if len(set(ids)) != len(ids):
-        raise _invalid("The values for parameter id in MetricDataQueries are not unique.")
-    for query in queries:
-        if not re.fullmatch(r"[a-z][a-zA-Z0-9_]{0,254}", query["Id"]):
-            raise _invalid(
-                f"The value {query['Id']} for parameter Id is not matching the expected pattern "
-                "^[a-z][a-zA-Z0-9_]*$."
-            )
-        if "MetricStat" not in query:
-            expression = query.get("Expression", "")
-            raise _invalid(f"The sandbox does not evaluate expressions: {expression!r}.")
-        _check_period(int(query["MetricStat"]["Period"]))
-
-
-def _check_period(period: int) -> None:
-    if period not in SHORT_PERIODS and (period < 1 or period % 60):
-        raise _invalid("Period must be 1, 5, 10, 20, 30 or a multiple of 60.")
-
-
-def _times(params: dict[str, Any]) -> tuple[float, float]:
-    start, end = seconds(params["StartTime"]), seconds(params["EndTime"])
-    if start >= end:
-        raise _invalid("The parameter StartTime must be less than the parameter EndTime.")
-    return start, end
-
-
-def _values(
-    metrics: Metrics, stat: dict[str, Any], start: float, end: float
-) -> Iterator[tuple[float, float]]:
-    metric, period, wanted = stat["Metric"], int(stat["Period"]), stat["Stat"]
-    if wanted not in SIMPLE:
-        percent(wanted)
-    looked_at = window(start, end, period, clock.now().timestamp())
-    if looked_at is None:
-        return
-    identity = Identity.of(metric["Namespace"], metric["MetricName"], metric.get("Dimensions"))
-    unit = stat.get("Unit")
-    points = metrics.points(identity, *looked_at)
-    for begins, inside in buckets(_in_unit(points, unit), period).items():
-        value = statistic(inside, wanted)
-        if value is not None:
-            yield begins, value
-
-
-def _in_unit(points: list[Point], unit: str | None) -> list[Point]:
-    return [point for point in points if point.unit == unit] if unit else points
-
-
-def _page(
-    results: list[tuple[str, str, list[tuple[float, float]]]], size: int, params: dict[str, Any]
-) -> dict[str, Any]:
-    """Cut the answers after so many datapoints; the token says how many have been given."""
-    given = _read_token(params.get("NextToken"))
-    to_skip, left = given, size
-    answers, more = [], False
-    for name, label, found in results:
-        skipped = min(to_skip, len(found))
-        to_skip -= skipped
-        part = found[skipped : skipped + left]
-        left -= len(part)
-        complete = skipped + len(part) == len(found)
-        more |= not complete
-        answers.append(
-            {
-                "Id": name,
-                "Label": label,
-                "Timestamps": [moment(at) for at, _ in part],
-                "Values": [value for _, value in part],
-                "StatusCode": "Complete" if complete else "PartialData",
-            }
-        )
-    answer: dict[str, Any] = {"MetricDataResults": answers, "Messages": []}
-    if more:
-        answer["NextToken"] = _token(given + size - left)
-    return answer
-
-
 @serves("cloudwatch", "GetMetricStatistics")
 def get_metric_statistics(call: Call) -> dict[str, Any]:
     """Exactly the dimensions asked for; moto also adds up every metric that has more."""
     params = call.params
-    start, end = _times(params)
+    start, end = times(params)
     period = int(params["Period"])
-    _check_period(period)
+    check_period(period)
     names = params.get("Statistics") or []
     extended = params.get("ExtendedStatistics") or []
     if not names and not extended:
@@ -185,7 +81,7 @@ def get_metric_statistics(call: Call) -> dict[str, Any]:
     looked_at = window(start, end, period, clock.now().timestamp())
     points = state.of(Metrics, call).points(identity, *looked_at) if looked_at else []
     datapoints = []
-    for begins, inside in buckets(_in_unit(points, params.get("Unit")), period).items():
+    for begins, inside in buckets(in_unit(points, params.get("Unit")), period).items():
         found: dict[str, Any] = {"Timestamp": moment(begins), "Unit": inside[0].unit or "None"}
         found |= {name: statistic(inside, name) for name in names}
         if extended:
@@ -205,21 +101,13 @@ def list_metrics(call: Call) -> dict[str, Any]:
         for identity in state.of(Metrics, call).alive(now - back, now + 2 * HOUR)
         if _listed(identity, params)
     ]
-    given = _read_token(params.get("NextToken"))
-    page = wanted[given : given + LISTED_PER_PAGE]
-    answer: dict[str, Any] = {
-        "Metrics": [
-            {
-                "Namespace": one.namespace,
-                "MetricName": one.name,
-                "Dimensions": [{"Name": n, "Value": v} for n, v in sorted(one.dimensions)],
-            }
-            for one in page
-        ]
-    }
-    if given + len(page) < len(wanted):
-        answer["NextToken"] = _token(given + len(page))
-    return answer
+    page, more = cut(wanted, params.get("NextToken"), LISTED_PER_PAGE, invalid="InvalidNextToken")
+    return {"Metrics": [_spelled(one) for one in page]} | more
+
+
+def _spelled(identity: Identity) -> dict[str, Any]:
+    dimensions = [{"Name": name, "Value": value} for name, value in sorted(identity.dimensions)]
+    return {"Namespace": identity.namespace, "MetricName": identity.name, "Dimensions": dimensions}
 
 
 def _listed(identity: Identity, params: dict[str, Any]) -> bool:
@@ -255,20 +143,3 @@ def seed(account: str, region: str, namespace: str, series: list[dict[str, Any]]
         metrics.publish(Identity(namespace, one["metric"], pairs), points)
         published += len(points)
     return published
-
-
-def _token(given: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps(given).encode()).decode()
-
-
-def _read_token(token: str | None) -> int:
-    if not token:
-        return 0
-    try:
-        return int(json.loads(base64.urlsafe_b64decode(token)))
-    except (ValueError, TypeError):
-        raise AwsError("InvalidNextToken", "The next token is invalid.") from None
-
-
-def _invalid(message: str) -> AwsError:
-    return AwsError("ValidationError", message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import json
@@ -11,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sandbox.paging import cut
 from sandbox.patches import AwsError, Call
 
 DATA = Path(__file__).parents[2] / "functions" / "janitor" / "data"
@@ -63,18 +63,11 @@ def get_products(call: Call) -> dict[str, Any]:
         message = f"The service code {params.get('ServiceCode')} was not found."
         raise AwsError("NotFoundException", message)
     found = [one for one in products() if wanted.items() <= _attributes(one).items()]
-    given = _read(params.get("NextToken"))
     size = int(params.get("MaxResults") or PER_PAGE)
     if not 1 <= size <= PER_PAGE:
         raise AwsError("InvalidParameterException", "MaxResults must be between 1 and 100")
-    page = found[given : given + size]
-    answer: dict[str, Any] = {
-        "FormatVersion": "aws_v1",
-        "PriceList": [json.dumps(one) for one in page],
-    }
-    if given + len(page) < len(found):
-        answer["NextToken"] = base64.b64encode(str(given + len(page)).encode()).decode()
-    return answer
+    page, more = cut(found, params.get("NextToken"), size, invalid="InvalidNextTokenException")
+    return {"FormatVersion": "aws_v1", "PriceList": [json.dumps(one) for one in page]} | more
 
 
 def _filter(one: dict[str, str]) -> tuple[str, str]:
@@ -89,13 +82,6 @@ def _attributes(product: dict[str, Any]) -> dict[str, str]:
     named = {"ServiceCode": product["serviceCode"], "productFamily": inner["productFamily"]}
     attributes: dict[str, str] = inner["attributes"]
     return attributes | named
-
-
-def _read(token: str | None) -> int:
-    try:
-        return int(base64.b64decode(token)) if token else 0
-    except ValueError:
-        raise AwsError("InvalidNextTokenException", "The token is not valid.") from None
 
 
 @cache

@@ -166,8 +166,6 @@ def get_resources(call: Call) -> dict[str, Any]:
 
 
 def _tagged(call: Call) -> Iterator[TaggedResource]:
-    # moto makes a backend when it is first asked for; here that makes it one that is iterated.
-    backend("sagemaker", call.account, call.region)
     once = state.of(EverTagged, call).arns
     for store in iter_taggable_backends(call.account, call.region):
         for one in store.iter_tagged_resources():

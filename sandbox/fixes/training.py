@@ -9,16 +9,8 @@ from sandbox.listing import listing
 from sandbox.patches import AwsError, Call, serves
 from sandbox.shelves import Resource, create, get, kind
 
-TRAINING = kind(
-    "TrainingJob",
-    "training_jobs",
-    "training-job",
-    duplicate=(
-        "ResourceInUse",
-        "Training job names must be unique within an AWS account and region, and the specified "
-        "training job name already exists: {arn}",
-    ),
-)
+TAKEN = "Training job names must be unique within an account and region; there is already {arn}."
+TRAINING = kind("TrainingJob", "training_jobs", "training-job", duplicate=("ResourceInUse", TAKEN))
 DEFAULT_LIMIT = {"MaxRuntimeInSeconds": 86400}
 RUNNING = "InProgress"
 

@@ -106,10 +106,11 @@ def test_what_are_no_working_hours_is_refused_with_the_form(text: str) -> None:
     ],
 )
 def test_hours_begin_on_the_hour_and_end_before_it(
+    *,
     hours: str,
     day: str,
     time: tuple[int, int, int],
-    expected: bool,  # noqa: FBT001 - a table
+    expected: bool,
 ) -> None:
     at = datetime(2026, 10, WEEK[day], *time, tzinfo=UTC)
     assert WorkingHours.parse(hours).include(at) is expected
@@ -125,7 +126,7 @@ def test_hours_begin_on_the_hour_and_end_before_it(
         (datetime(2026, 10, 26, 8, 0, tzinfo=ZoneInfo("Europe/Berlin")), True),
     ],
 )
-def test_hours_follow_the_clock_of_the_time_zone(at: datetime, expected: bool) -> None:  # noqa: FBT001
+def test_hours_follow_the_clock_of_the_time_zone(*, at: datetime, expected: bool) -> None:
     assert WorkingHours.parse("Mon-Fri 08-20", "Europe/Berlin").include(at) is expected
 
 
@@ -137,7 +138,7 @@ def test_hours_follow_the_clock_of_the_time_zone(at: datetime, expected: bool) -
         (datetime(2026, 10, 6, 11, 0, tzinfo=UTC), False),  # the 7th there
     ],
 )
-def test_a_holiday_is_a_day_of_the_time_zone(at: datetime, free: bool) -> None:  # noqa: FBT001
+def test_a_holiday_is_a_day_of_the_time_zone(*, at: datetime, free: bool) -> None:
     hours = WorkingHours.parse("Mon-Sun 00-24", "Pacific/Auckland", [date(2026, 10, 6)])
     assert hours.holiday(at) is free
     assert hours.include(at) is not free

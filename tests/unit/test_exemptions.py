@@ -49,7 +49,7 @@ def target(tags: Any = None, arn: str = ARN) -> Target:
         ("owner", "true", False),
     ],
 )
-def test_a_keep_tag_keeps_when_it_is_true(key: str, value: str, kept: bool) -> None:  # noqa: FBT001
+def test_a_keep_tag_keeps_when_it_is_true(*, key: str, value: str, kept: bool) -> None:
     reason = Exemptions().reason(target({key: value}), NOW)
     assert reason == (f"tagged {key}={value}" if kept else None)
 
@@ -95,7 +95,7 @@ def test_a_day_that_is_over_does_not_undo_a_keep_tag() -> None:
         (datetime(2026, 10, 6, 7, 0, 0, tzinfo=UTC), False),
     ],
 )
-def test_a_day_ends_in_the_time_zone(now: datetime, kept: bool) -> None:  # noqa: FBT001
+def test_a_day_ends_in_the_time_zone(*, now: datetime, kept: bool) -> None:
     exemptions = Exemptions(time_zone="America/Los_Angeles")
     reason = exemptions.reason(target({"janitor:keep-until": "2026-10-05"}), now)
     assert (reason is not None) is kept
@@ -117,7 +117,7 @@ def test_a_day_ends_in_the_time_zone(now: datetime, kept: bool) -> None:  # noqa
         ("", ARN, False),
     ],
 )
-def test_globs_match_whole_arns(glob: str, arn: str, ignored: bool) -> None:  # noqa: FBT001
+def test_globs_match_whole_arns(*, glob: str, arn: str, ignored: bool) -> None:
     reason = Exemptions(ignore=("*:domain/*", glob)).reason(target(arn=arn), NOW)
     assert reason == (f"ignored by the operator ({glob})" if ignored else None)
 

@@ -194,6 +194,13 @@ def test_without_a_log_nobody_knows(log: Any, words: str) -> None:
     assert words in verdict.reason
 
 
+@pytest.mark.parametrize("log", [Value(NIGHT - 9 * HOUR), Absent()])
+def test_whoever_publishes_an_idle_time_is_not_stopped_while_it_cannot_be_read(log: Any) -> None:
+    verdict = judged(notebook(NIGHT, log=log, idle=Unreadable("GetMetricData: Throttling")), NIGHT)
+    assert outcome(verdict) == "unknown"
+    assert "could not be read (GetMetricData: Throttling)" in verdict.reason
+
+
 @pytest.mark.parametrize(
     ("idle", "age", "signals", "expected"),
     [
@@ -230,7 +237,6 @@ def test_an_idle_time_from_inside_proves_or_keeps(
             ("last opening", "LookupEvents: AccessDenied"),
         ),
         ({"busy": Unreadable("ListMetrics: Throttling")}, ("last processor use", "ListMetrics: Throttling")),
-        ({"idle": Unreadable("no answer")}, ("idle time it published", "no answer")),
         (
             {"idle": Value(9 * HOUR, at=NIGHT - HOUR)},
             ("idle time it published", "9 hours at 2026-10-06T02:00:00Z, too long ago to count"),

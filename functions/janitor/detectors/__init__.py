@@ -5,5 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from janitor.detector import Detector
+from janitor.detectors.hung_training_jobs import HungTrainingJobs
+from janitor.detectors.idle_endpoints import IdleEndpoints
+from janitor.detectors.idle_notebooks import IdleNotebooks
 
-DETECTORS: tuple[type[Detector[Any]], ...] = ()
+DETECTORS: tuple[type[Detector[Any]], ...] = (
+    IdleEndpoints,
+    IdleNotebooks,
+    HungTrainingJobs,
+)

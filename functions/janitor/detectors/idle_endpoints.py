@@ -155,7 +155,8 @@ class IdleEndpoints(Detector[Endpoint]):
 
 def unproven(endpoint: Endpoint) -> str | None:
     """Why silence proves nothing here, or None if it does."""
-    if not isinstance(endpoint.config, Value) or not endpoint.decisive:
+    described = isinstance(endpoint.description, Value) and isinstance(endpoint.config, Value)
+    if not described or not endpoint.decisive:
         return "nothing says where its requests could be seen"
     for place in endpoint.decisive:
         if not isinstance(place.requests, Value | Absent):

@@ -122,7 +122,7 @@ class IdleNotebooks(Detector[Notebook]):
             return rule.kept(
                 f"it says itself that it has been idle for only {ago(idle.value)}; {allowed.words}"
             )
-        if (why := _unknown(candidate.log, idle)) is not None:
+        if (why := _unknown(candidate, idle)) is not None:
             return rule.unknown(why)
         confidence, because = _confidence(candidate, idle)
         rule.passed(because)
@@ -165,14 +165,16 @@ def _signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[Sign]:
     yield Sign("its start or last change", notebook.modified)
 
 
-def _unknown(log: Signal[datetime], idle: Value[timedelta] | None) -> str | None:
+def _unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
     """Why nobody can tell whether a notebook that shows no sign of work is idle, or None."""
-    match log:
-        case Unreadable(error):
+    match notebook.log, notebook.idle:
+        case Unreadable(error), _:
             return f"its Jupyter log could not be read ({error}), so it may be in use"
-        case NotRead():
+        case NotRead(), _:
             return "its Jupyter log was not read, so it may be in use"
-        case Absent() if idle is None:
+        case _, Unreadable(error):
+            return f"the idle time that it may publish could not be read ({error}), so it may be in use"
+        case Absent(), _ if idle is None:
             return "it has no Jupyter log, so nothing shows whether anybody works in it"
         case _:
             return None

@@ -40,6 +40,8 @@ OWNER = "owner"
 STACK = "aws:cloudformation:stack-name"
 MANAGED_BY = "managed-by"
 BY_HAND = "manual"
+ENVIRONMENT = "environment"
+PRODUCTION = frozenset({"prod", "production"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,11 +185,13 @@ def _shown(read: Signal[Tags]) -> Evidence:
 
 
 def _marks(own: Tags) -> Iterator[Evidence]:
-    """Who else looks after it: a tag added by hand is drift to a tool that manages the resource."""
+    """What calls for care: to a tool that manages the resource, a tag added by hand is drift."""
     if (stack := own.get(STACK)) is not None:
         yield Evidence("managed by", f"CloudFormation, stack {stack}")
     elif (tool := own.get(MANAGED_BY, "").strip()) and tool.lower() != BY_HAND:
         yield Evidence("managed by", tool)
+    if (environment := own.get(ENVIRONMENT, "").strip()).lower() in PRODUCTION:
+        yield Evidence("environment", environment)
 
 
 def _creator(read: Signal[Creator], found: Sequence[Lack]) -> Iterator[Evidence]:

@@ -1,0 +1,185 @@
+"""`janitor audit`: sweep, and report what would be done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from cli import edge, terminal
+from cli.plain import console, plain
+from janitor.account import identity, opened
+from janitor.aws import attempt
+from janitor.detector import Detector
+from janitor.engine import Policy, run, unopened
+from janitor.model import Report, Signal, Sweep, Unreadable, Value
+from janitor.report import json as document
+
+if TYPE_CHECKING:
+    import boto3
+
+IDENTITY_ATTEMPTS = 5
+"""Someone who mistyped an endpoint learns it in seconds; a service under load still gets several tries."""
+
+NO_CREDENTIALS = (
+    "there are no AWS credentials: sign in (aws sso login), or name a profile with --profile or AWS_PROFILE; "
+    "to see a demo account instead: janitor sandbox -- janitor audit"
+)
+
+INTERRUPTED = 130
+
+
+class Audited(NamedTuple):
+    """A report, and why its prices did not come from the Price List API."""
+
+    report: Report
+    price_problems: Sequence[str] = ()
+
+
+def audit(
+    ctx: typer.Context,
+    *,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="DETECTOR", help="Which detectors to run; all that are enabled without one."),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REGION", help="Where to look. Repeatable."),
+    ] = None,
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the JSON document to FILE as well.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
+    overrides: edge.Overrides = None,
+    config: edge.Config = None,
+    now: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Judge as of this time (ISO 8601); else JANITOR_NOW, else now."),
+    ] = None,
+) -> int:
+    """
+    Report what an AWS account wastes. A dry run: nothing is changed.
+
+    Uses whatever credentials and AWS_ENDPOINT_URL say. The region is that of --region, else of
+    the settings, else of the session.
+
+    Exit status: 0, every sweep is complete, findings or not; 1, a sweep has an error, and the
+    report says which; 2, bad usage or settings.
+
+    \b
+    Examples:
+      janitor audit
+      janitor audit idle-endpoints --region eu-west-1 --set idle-endpoints.window=14d
+      janitor audit --json | jq .totals
+      janitor sandbox -- janitor audit
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    settings = edge.settings_from(config, overrides, ctx.obj)
+    detectors = edge.detectors_from(names, settings)
+    at = edge.now_from(now)
+    attempts = edge.attempts_from_environment()
+    session = edge.session_from(profile)
+    regions = edge.regions_from(region, settings, session)
+    if json and json_file:
+        raise edge.Refused("--json and --json-file exclude each other")
+    if json_file:
+        check_writable(json_file)
+
+    with ending_at_once():
+        audited = swept(session, detectors, regions, attempts=attempts, now=at, policy=settings.policy)
+    if json:
+        sys.stdout.write(document.text(audited.report, every=every))
+    else:
+        terminal.show(console(sys.stdout), audited.report, every=every, problems=audited.price_problems)
+    if json_file:
+        json_file.write_text(document.text(audited.report, every=every), encoding="ascii")
+    return 1 if any(sweep.error is not None for sweep in audited.report.sweeps) else 0
+
+
+def swept(
+    session: boto3.Session,
+    detectors: Sequence[Detector[Any]],
+    regions: Sequence[str],
+    *,
+    attempts: int,
+    now: datetime,
+    policy: Policy,
+) -> Audited:
+    """Run *detectors* over *regions*, showing progress on a terminal."""
+    with progress(len(detectors) * len(regions)) as done:
+        whose = owner_of(session, regions[0], min(attempts, IDENTITY_ATTEMPTS))
+        if not isinstance(whose, Value):
+            error = whose.error if isinstance(whose, Unreadable) else "the account is unknown"
+            return Audited(unopened(detectors, regions, now=now, error=error))
+        with opened(session, account=whose.value, regions=regions, attempts=attempts) as accounts:
+            report = run(detectors, accounts, now=now, policy=policy, swept=done)
+            return Audited(report, accounts[0].prices.problems)
+
+
+def owner_of(session: boto3.Session, region: str, attempts: int) -> Signal[str]:
+    """The account of the session's credentials, or what to do if there are none."""
+    match attempt(session.get_credentials, source="credentials"):
+        case Value(None):
+            return Unreadable(NO_CREDENTIALS)
+        case Unreadable() as failed:
+            return failed
+        case _:
+            return identity(session, region, attempts)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written after all the work."""
+    try:
+        with path.open("a", encoding="ascii"):
+            pass
+    except OSError as error:
+        raise edge.Refused(f"--json-file: {path} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def progress(sweeps: int) -> Iterator[Any]:
+    """Say on stderr how far the sweeps are, if someone is watching."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    ended: list[Sweep] = []
+    with console(sys.stderr).status("asking whose account this is") as status:
+
+        def done(sweep: Sweep) -> None:
+            ended.append(sweep)
+            status.update(
+                f"{len(ended)} of {sweeps} sweeps; {plain(sweep.detector)} in {plain(sweep.region)} "
+                f"looked at {sweep.looked_at:,}"
+            )
+
+        yield done
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process although reads are in flight: an audit has nothing to put back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        if sys.stderr.isatty():
+            console(sys.stderr).show_cursor(show=True)
+        os.write(2, b"\njanitor: interrupted\n")
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

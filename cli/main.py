@@ -1,0 +1,90 @@
+"""The `janitor` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from cli.audit import audit
+from cli.detectors import detectors
+from cli.edge import Refused
+from cli.plain import plain
+from cli.sandbox import sandbox
+from janitor.detectors import DETECTORS
+from janitor.settings import Registry
+
+BROKEN_PIPE = 141
+"""What a shell reports for a program that SIGPIPE ended."""
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+app = typer.Typer(
+    name="janitor",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=HELP,
+)
+app.command(context_settings=HELP)(audit)
+app.command(context_settings=HELP)(detectors)
+app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
+    if asked:
+        typer.echo(f"janitor {version('ml-janitor')}")
+        raise typer.Exit
+
+
+@app.callback()
+def janitor(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """
+    Find what a machine-learning platform on AWS wastes: what it costs, whose it is, and why.
+
+    \b
+    On a demo account, without AWS:        janitor sandbox -- janitor audit
+    On the account of your credentials:    janitor audit
+    """  # noqa: D301 - \b keeps the lines below it as they are
+
+
+def main(argv: Sequence[str] | None = None, *, registry: Registry = DETECTORS) -> int:
+    """
+    Run one command and return its exit status.
+
+    0: done. 1: done, but a sweep has an error. 2: bad usage or settings, one line on stderr.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a locale must not decide whether there is a report
+    try:
+        code = typer.main.get_command(app).main(
+            args=argv, prog_name="janitor", standalone_mode=False, obj=registry
+        )
+        sys.stdout.flush()
+    except TyperException as error:
+        return complain(error)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return int(code or 0)
+
+
+def complain(error: TyperException) -> int:
+    """Say in one line what is wrong with how the command was given."""
+    said = " ".join(error.format_message().split())
+    if not isinstance(error, Refused):  # typer's own: how options are written
+        command = getattr(getattr(error, "ctx", None), "command_path", "janitor")
+        said = f"{said[:1].lower()}{said[1:].rstrip('.')} (see {command} --help)"
+    typer.echo(f"janitor: {plain(said)}", err=True)
+    return error.exit_code

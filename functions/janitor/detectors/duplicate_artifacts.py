@@ -1,0 +1,149 @@
+"""Model artifacts that are stored more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from janitor import copy_reasons as reasons
+from janitor.artifacts import EXTENSIONS, Names
+from janitor.aws import ReadError, attempt
+from janitor.contents import HEAD_OBJECT, Likeness, described
+from janitor.copies import Role
+from janitor.detector import Detector, allow, implied
+from janitor.duplicates import KIND, Copy, Survey, Where, target_of
+from janitor.model import Absent, Confidence, Rule, Target, Unreadable, Value, Verdict
+from janitor.sizes import shown
+from janitor.storage_prices import table
+
+if TYPE_CHECKING:
+    from janitor.aws import Aws
+
+DELETE = "delete the copy"
+ASK = "delete the copy, if nobody wants it in a second bucket"
+
+NOT_THERE = ("404", "NoSuchKey")
+
+
+@dataclass(frozen=True)
+class DuplicateArtifacts(Detector[Copy]):
+    """
+    Finds model artifacts that are stored more than once.
+
+    Equal sizes and checksums select, equal SHA-256 or equal bytes prove. Whatever a model, a model
+    package, a pipeline, an endpoint or a job refers to stays, else the oldest copy does; a model of
+    several files is a copy as a whole or not at all.
+    """
+
+    name = "duplicate-artifacts"
+    schedule = "cron(0 4 ? * SUN *)"
+    kinds = (KIND,)
+    reads = (
+        allow("s3:ListAllMyBuckets"),
+        allow("s3:ListBucket"),
+        allow("s3:GetObject"),
+        allow("s3:GetObjectTagging"),
+        allow("s3:GetObjectRetention"),
+        allow("s3:GetObjectLegalHold"),
+        allow("s3:GetBucketTagging"),
+        allow("s3:GetBucketVersioning"),
+        allow("s3:GetLifecycleConfiguration"),
+        allow("s3:GetBucketObjectLockConfiguration"),
+        allow("sagemaker:ListModels"),
+        allow("sagemaker:DescribeModel", on="model/*"),
+        allow("sagemaker:ListModelPackageGroups"),
+        allow("sagemaker:ListModelPackages"),
+        allow("sagemaker:DescribeModelPackage", on="model-package/*"),
+        allow("sagemaker:ListPipelines"),
+        allow("sagemaker:DescribePipeline", on="pipeline/*"),
+        allow("sagemaker:ListEndpoints"),
+        allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
+        allow("sagemaker:DescribeEndpointConfig", on="endpoint-config/*"),
+        allow("sagemaker:ListInferenceComponents"),
+        allow("sagemaker:DescribeInferenceComponent", on="inference-component/*"),
+        allow("sagemaker:ListTrainingJobs"),
+        allow("sagemaker:DescribeTrainingJob", on="training-job/*"),
+        allow("sagemaker:ListProcessingJobs"),
+        allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
+        allow("sagemaker:ListTransformJobs"),
+        allow("sagemaker:DescribeTransformJob", on="transform-job/*"),
+        allow("pricing:GetProducts"),
+        implied(
+            "kms:Decrypt",
+            source="S3 API reference, HeadObject: checksums of objects encrypted with a KMS key, and their "
+            "bytes, are only given to callers that may decrypt with it",
+        ),
+    )
+
+    extensions: tuple[str, ...] = EXTENSIONS
+    min_size: int = 1024**2
+    buckets: tuple[str, ...] = ()
+    compare_up_to: int = 20 * GIB
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Copy]:  # noqa: ARG002 - reading asks for no time
+        found = Survey(aws, self._where).read()
+        yield from found.items
+        found.check()
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Copy | None:  # noqa: ARG002
+        bucket, _, key = target.arn.partition(":::")[2].partition("/")
+        match attempt(lambda: described(aws, bucket, key), source=HEAD_OBJECT, absent=NOT_THERE):
+            case Value(one):
+                pass
+            case Unreadable(error):
+                raise ReadError(error)
+            case _:
+                return None
+        if not self._names.fit(one.key, one.size):
+            return Copy(target=target_of(aws, one), stored=one, unit=Absent(HEAD_OBJECT))
+        found = Survey(aws, self._where).read(also=bucket, sizes={one.size})
+        copy = next((copy for copy in found.items if copy.stored.uri == one.uri), None)
+        if copy is None:
+            found.check()
+        return copy
+
+    def decide(self, candidate: Copy, now: datetime) -> Verdict:
+        one, standing = candidate.stored, candidate.standing
+        keeper, match = standing.keeper, standing.match
+        rule = Rule()
+        rule.saw(*reasons.evidence_of(candidate))
+        if not self._names.fit(one.key, one.size):
+            return rule.kept(f"by name and size it is no model artifact of {shown(self.min_size)} or more")
+        if (why := reasons.unread(candidate)) is not None:
+            return rule.unknown(why)
+        rule.passed("everything about it could be read")
+        if (why := reasons.not_a_copy(candidate)) is not None:
+            return rule.kept(why)
+        if keeper is None or match is None:
+            return rule.unknown("nothing says what it is a copy of")
+        if standing.role is Role.UNSURE:
+            return rule.unknown(f"nobody knows whether it is the same as {keeper.uri}: {match.by}")
+        rule.passed(f"{reasons.what(candidate)} is the same as {keeper.uri}: {match.by}")
+        if (why := reasons.perhaps_needed(candidate)) is not None:
+            return rule.unknown(why)
+        rule.passed("nothing refers to it")
+        if isinstance(candidate.lock, Value):
+            return rule.kept(f"it is {candidate.lock.value}")
+        rule.passed("it is not locked")
+        billed = table().get(one.storage_class)
+        if billed is not None and now < (until := one.modified + billed.min_age):
+            return rule.kept(f"{one.storage_class} is billed until {until:%Y-%m-%d} even if it is deleted")
+        crowded = isinstance(candidate.unit, Value) and candidate.unit.value.crowded
+        proven = match.likeness is Likeness.PROVEN and standing.role is Role.SURPLUS and not crowded
+        return rule.found(
+            reasons.surplus(candidate, keeper, match),
+            Confidence.PROVEN if proven else Confidence.LIKELY,
+            action=DELETE if standing.role is Role.SURPLUS else ASK,
+            cost=candidate.cost,
+            since=max(one.modified, keeper.modified),
+        )
+
+    @property
+    def _names(self) -> Names:
+        return Names(extensions=self.extensions, min_size=self.min_size)
+
+    @property
+    def _where(self) -> Where:
+        return Where(buckets=self.buckets, names=self._names, compare_up_to=self.compare_up_to)

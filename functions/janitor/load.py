@@ -1,0 +1,182 @@
+"""The load of a job's hosts: whether CPU and GPU stand still, as in a deadlock, or vary like work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+from janitor import metrics
+from janitor.durations import ago
+from janitor.instances import Machine
+from janitor.metrics import GET_METRIC_DATA, Metric, Series, Stat
+from janitor.model import Absent, NotRead, Signal, Unreadable, Value
+
+if TYPE_CHECKING:
+    from janitor.aws import Aws
+
+PERIOD = 300
+"""Seconds. The metrics come every minute; the lowest and the highest of five are asked for."""
+
+STATS: tuple[Stat, Stat] = ("Minimum", "Maximum")
+
+CPU_TOLERANCE = 0.05
+GPU_TOLERANCE = 0.03
+"""
+How far a load may be from its other extreme, from zero or from full, as a share of full scale.
+
+The CPU also carries the system's own agents. A GPU that waits for a collective nobody answers stands
+at 100 percent (https://github.com/NVIDIA/nccl/issues/1033); training at its best only comes close.
+"""
+
+LONGEST_HOLE = timedelta(hours=1)
+"""How long a metric may be missing in between before its host counts as not measured."""
+
+
+class Motion(Enum):
+    """What one host's load looks like."""
+
+    STUCK = "still, and at rest or full"
+    WORKING = "varies like work"
+    STEADY = "still, but neither at rest nor full"
+    UNMEASURED = "not measured"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The lowest and the highest value of a metric over some time, and its longest *hole*."""
+
+    lowest: float
+    highest: float
+    hole: timedelta = timedelta()
+
+    @property
+    def whole(self) -> bool:
+        """Whether there are values for all of the time."""
+        return self.hole <= LONGEST_HOLE
+
+    def still(self, full: float, tolerance: float) -> bool:
+        """Whether it does not vary, measured against *full*."""
+        return self.highest - self.lowest <= tolerance * full
+
+    def extreme(self, full: float, tolerance: float) -> bool:
+        """Whether it stays near zero or near *full*."""
+        near_zero = self.highest <= tolerance * full
+        near_full = self.lowest >= (1 - tolerance) * full and self.highest <= (1 + tolerance) * full
+        return near_zero or near_full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLoad:
+    """CPU and GPU utilization of one host: 0 to 100 for each vCPU and each GPU it has."""
+
+    host: str
+    cpu: Signal[Span]
+    gpu: Signal[Span]
+
+    def motion(self, machine: Machine) -> Motion:
+        """
+        What the load looks like on *machine*.
+
+        Variation counts whatever else is missing, because it can only show that the host works. On
+        a host with GPUs the CPU need only be still: a deadlocked collective spins one thread for
+        each GPU. Where a metric is missing or the accelerators are not known, nothing is measured.
+        """
+        if self._varies(machine):
+            return Motion.WORKING
+        if isinstance(self.cpu, Unreadable | NotRead) or isinstance(self.gpu, Unreadable | NotRead):
+            return Motion.UNREADABLE
+        decisive = self._decisive(machine)
+        if decisive is None:
+            return Motion.UNMEASURED
+        return Motion.STUCK if decisive else Motion.STEADY
+
+    def _varies(self, machine: Machine) -> bool:
+        cpu = isinstance(self.cpu, Value) and not self.cpu.value.still(100 * machine.vcpus, CPU_TOLERANCE)
+        gpu = isinstance(self.gpu, Value) and not self.gpu.value.still(
+            100 * (machine.gpus or 1), GPU_TOLERANCE
+        )
+        return cpu or gpu
+
+    def _decisive(self, machine: Machine) -> bool | None:
+        """Whether what does the work is at rest or full; None if that is not measured."""
+        cpu = self.cpu.value if isinstance(self.cpu, Value) else None
+        gpu = self.gpu.value if isinstance(self.gpu, Value) else None
+        if machine.gpus is None or cpu is None or not cpu.whole:
+            return None
+        if machine.gpus > 0:
+            return gpu.extreme(100 * machine.gpus, GPU_TOLERANCE) if gpu is not None and gpu.whole else None
+        if gpu is not None and gpu.highest > 0:  # a GPU in a machine that should have none
+            return None
+        return cpu.extreme(100 * machine.vcpus, CPU_TOLERANCE)
+
+
+def read(aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetime) -> dict[str, HostLoad]:
+    """
+    The load of each host in *windows*, from the time given there until *now*; all hosts in bulk.
+
+    A host is named as the metrics' Host dimension does: "my-job/algo-1".
+    """
+    if not windows:
+        return {}
+    wanted = {
+        (host, name, stat): Metric.of(namespace, f"{name}Utilization", stat=stat, period=PERIOD, Host=host)
+        for host in windows
+        for name in ("CPU", "GPU")
+        for stat in STATS
+    }
+    series = metrics.read(aws, wanted.values(), min(windows.values()), now)
+
+    def span_of(host: str, name: str) -> Signal[Span]:
+        lowest, highest = (series[wanted[host, name, stat]] for stat in STATS)
+        return span(lowest, highest, windows[host], now)
+
+    return {host: HostLoad(host=host, cpu=span_of(host, "CPU"), gpu=span_of(host, "GPU")) for host in windows}
+
+
+def span(lows: Signal[Series], highs: Signal[Series], start: datetime, end: datetime) -> Signal[Span]:
+    """The span between *lows* and *highs* from *start* to *end*; a value that is no number is unreadable."""
+    match lows, highs:
+        case (Unreadable() as failed, _) | (_, Unreadable() as failed):
+            return failed
+        case Value(low), Value(high):
+            pass
+        case _:
+            return Absent(GET_METRIC_DATA)
+    within = [(at, value) for at, value in (*low.points, *high.points) if start <= at <= end]
+    if not within:
+        return Absent(GET_METRIC_DATA)
+    values = [value for _, value in within]
+    if not all(map(math.isfinite, values)):
+        return Unreadable("GetMetricData: a value is no number", GET_METRIC_DATA)
+    period = timedelta(seconds=PERIOD)
+    times = sorted({at for at, _ in within})
+    holes = (later - before for before, later in pairwise([start, *times, end]))
+    return Value(Span(min(values), max(values), max(holes) - period), GET_METRIC_DATA)
+
+
+def shown(loads: Sequence[HostLoad], name: Literal["cpu", "gpu"], full: int | None) -> str:
+    """What all hosts' loads were, for a reader: "399 to 400 of 400 (algo-1, algo-2); none (algo-3)"."""
+    hosts: dict[str, list[str]] = {}
+    for one in loads:
+        match one.cpu if name == "cpu" else one.gpu:
+            case Value(seen):
+                text = f"{seen.lowest:.0f} to {seen.highest:.0f}" + (f" of {full}" if full else "")
+                text += "" if seen.whole else f", missing for {ago(seen.hole)}"
+            case Unreadable():
+                text = "unreadable"
+            case _:
+                text = "none"
+        hosts.setdefault(text, []).append(one.host.rpartition("/")[2])
+    return "; ".join(f"{text} ({some(names)})" for text, names in hosts.items())
+
+
+def some(names: Sequence[str], most: int = 4) -> str:
+    """*names* in a sentence, the first few of many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,245 @@
+"""Which places in S3 models, packages, pipelines, endpoints and jobs refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from janitor.aws import Listing, everything, failure
+from janitor.locations import Place, mentioned, parse
+from janitor.model import Absent, Signal, Unreadable, Value
+
+if TYPE_CHECKING:
+    from janitor.aws import Aws
+
+SOURCE = "sagemaker:Describe*"
+"""What is referred to is known from the descriptions of seven kinds of resources together."""
+
+PAGE_SIZE = 100
+"""The largest page of SageMaker's listings; the default is 10."""
+
+IN_PROGRESS = "InProgress"
+
+OUTPUTS = frozenset(
+    {
+        "AsyncInferenceConfig",
+        "CoreDumpConfig",
+        "DataCaptureConfig",
+        "DebugHookConfig",
+        "OutputDataConfig",
+        "ProcessingOutputConfig",
+        "ProfilerConfig",
+        "TensorBoardOutputConfig",
+        "TransformOutput",
+    }
+)
+"""Members that say where something writes, which is no reference to what already lies there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """
+    A kind of resource whose descriptions are searched for places in S3.
+
+    *members* is the list in an answer of its listing, *query* narrows that. Members in *outputs* are
+    not searched.
+    """
+
+    words: str
+    noun: str
+    members: str
+    query: tuple[tuple[str, str], ...] = ()
+    outputs: frozenset[str] = OUTPUTS
+
+    @property
+    def name(self) -> str:
+        """The member that names one in its listing, and that Describe asks for."""
+        return f"{self.noun}Name"
+
+
+RUNNING = (("StatusEquals", IN_PROGRESS),)
+
+MODEL = Kind(words="model", noun="Model", members="Models")
+PACKAGE = Kind(words="model package", noun="ModelPackage", members="ModelPackageSummaryList")
+ENDPOINT = Kind(words="endpoint", noun="Endpoint", members="Endpoints")
+TRAINING = Kind(words="training job", noun="TrainingJob", members="TrainingJobSummaries")
+
+DESCRIBED = (
+    MODEL,
+    TRAINING,
+    Kind(words="pipeline", noun="Pipeline", members="PipelineSummaries", outputs=frozenset()),
+    Kind(words="inference component", noun="InferenceComponent", members="InferenceComponents"),
+    Kind(words="processing job", noun="ProcessingJob", members="ProcessingJobSummaries", query=RUNNING),
+    Kind(words="transform job", noun="TransformJob", members="TransformJobSummaries", query=RUNNING),
+)
+"""
+Of training jobs all there ever were: what a job made, or started from, it refers to for good. Of
+processing and transform jobs those that have not read it yet.
+"""
+
+
+@dataclass(slots=True)
+class References:
+    """Every place that something refers to, and what does; *errors* say what could not be read."""
+
+    errors: list[str] = field(default_factory=list)
+    _exact: dict[tuple[str | None, str], str] = field(default_factory=dict)
+    _beginnings: dict[str | None, dict[str, str]] = field(default_factory=dict)
+
+    def add(self, by: str, places: Iterable[Place]) -> None:
+        """Let *by* refer to *places*. A bucket alone, unless as a beginning, names nothing in it."""
+        for place in places:
+            if place.beginning:
+                self._beginnings.setdefault(place.bucket, {}).setdefault(place.path, by)
+            else:
+                self._exact.setdefault((place.bucket, place.path.rstrip("/")), by)
+
+    @property
+    def buckets(self) -> frozenset[str]:
+        """The buckets in which something is referred to."""
+        buckets = {bucket for bucket, _ in self._exact} | self._beginnings.keys()
+        return frozenset(bucket for bucket in buckets if bucket is not None)
+
+    def to(self, bucket: str, keys: Iterable[str]) -> Signal[tuple[str, ...]]:
+        """What refers to any of *keys*, to a folder of one, or to a beginning of one."""
+        found = dict.fromkeys(by for key in keys for by in self._to_one(bucket, key))
+        if found:
+            return Value(tuple(found), SOURCE)
+        return Unreadable("; ".join(self.errors), SOURCE) if self.errors else Absent(SOURCE)
+
+    def _to_one(self, bucket: str, key: str) -> Iterator[str]:
+        folders = [key[:at] for at, letter in enumerate(key) if letter == "/"]
+        for meant in (bucket, None):
+            for path in (key, *folders):
+                if path and (by := self._exact.get((meant, path))):
+                    yield by
+            for path, by in self._beginnings.get(meant, {}).items():
+                if key.startswith(path):
+                    yield by
+
+
+def read(aws: Aws) -> References:
+    """What everything in the account and region refers to. What cannot be read is among the errors."""
+    references = References()
+    names = {}
+    for kind in DESCRIBED:
+        names[kind] = listed(aws, kind, references, kind.name, dict(kind.query))
+        _describe(aws, kind, names[kind], references)
+    _describe(aws, PACKAGE, packages(aws, references), references)
+    _served(aws, frozenset(names[MODEL]), references)
+    return references
+
+
+def listed(
+    aws: Aws, kind: Kind, references: References, member: str, query: dict[str, str]
+) -> tuple[str, ...]:
+    """The *member* of every resource in one listing of *kind*."""
+    listing = _listing(aws, kind, member, query)
+    if listing.error is not None:
+        references.errors.append(listing.error)
+    return listing.items
+
+
+def _listing(aws: Aws, kind: Kind, member: str, query: dict[str, str]) -> Listing[str]:
+    from botocore import xform_name
+
+    operation = f"List{kind.noun}s"
+    pages: Any = aws.client("sagemaker").get_paginator(xform_name(operation))
+    return everything(
+        pages.paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE}),
+        lambda page: [entry[member] for entry in page[kind.members]],
+        source=f"sagemaker:{operation}",
+    )
+
+
+def packages(aws: Aws, references: References) -> tuple[str, ...]:
+    """The ARNs of all model packages: those in groups, each listed by its group, and those in none."""
+    group = Kind(words="", noun="ModelPackageGroup", members="ModelPackageGroupSummaryList")
+    groups = listed(aws, group, references, group.name, {})
+    queries: list[dict[str, str]] = [{}, *({group.name: name} for name in groups)]
+    listings = aws.map(lambda query: _listing(aws, PACKAGE, "ModelPackageArn", query), queries)
+    references.errors += [listing.error for listing in listings if listing.error is not None]
+    return tuple(dict.fromkeys(arn for listing in listings for arn in listing.items))
+
+
+def _describe(aws: Aws, kind: Kind, names: Sequence[str], references: References) -> None:
+    """Add what each of *names* refers to."""
+    answers = aws.map(lambda name: describe(aws, kind, name), names)
+    for name, answer in zip(names, answers, strict=True):
+        by = f"{kind.words} {name.partition('/')[2] or name}"
+        match answer:
+            case Value(description):
+                references.add(by, mentioned(description, kind.outputs))
+                if kind is TRAINING and description["TrainingJobStatus"] == IN_PROGRESS:
+                    references.add(by, _going_to_write(name, description))
+            case Unreadable(error):
+                references.errors.append(error)
+
+
+def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
+    """The description of one resource; `Absent` if it was deleted since it was listed."""
+    from botocore import xform_name
+    from botocore.exceptions import ClientError
+
+    operation = f"Describe{kind.noun}"
+    source = f"sagemaker:{operation}"
+    try:
+        answer = getattr(aws.client("sagemaker"), xform_name(operation))(**{kind.name: name})
+    except Exception as error:  # anything that is not a failed AWS call is raised again below
+        if isinstance(error, ClientError) and gone(error.response.get("Error", {})):
+            return Absent(source)
+        if (said := failure(error)) is None:
+            raise
+        return Unreadable(f"{kind.words} {name}: {said}", source)
+    if f"{kind.noun}Arn" not in answer:
+        return Unreadable(f"{kind.words} {name}: the answer was cut off", source)
+    return Value({member: value for member, value in answer.items() if member != "ResponseMetadata"}, source)
+
+
+def gone(error: Any) -> bool:
+    """Whether *error* is SageMaker's way of saying that there is no such resource."""
+    missing = "could not find" in error.get("Message", "").lower()
+    return error.get("Code") == "ResourceNotFound" or (error.get("Code") == "ValidationException" and missing)
+
+
+def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Place]:
+    """Where a running training job puts its model: a folder of its own name, under its output path."""
+    place = parse(description.get("OutputDataConfig", {}).get("S3OutputPath", ""))
+    if place is not None:
+        yield Place(place.bucket, "/".join(part for part in (place.path.strip("/"), name) if part))
+
+
+def _served(aws: Aws, models: frozenset[str], references: References) -> None:
+    """
+    Make it an error if an endpoint serves a model that exists no more.
+
+    What the endpoint loads when it scales out then stands nowhere, so any copy may be it.
+    """
+    endpoints = listed(aws, ENDPOINT, references, ENDPOINT.name, {})
+    answers = aws.map(lambda name: _models_of(aws, name), endpoints)
+    for name, answer in zip(endpoints, answers, strict=True):
+        match answer:
+            case Value(served) if missing := sorted(served - models):
+                said = f"endpoint {name} serves model {missing[0]}, which exists no more"
+                references.errors.append(f"{said}: what it loads is unknown")
+            case Unreadable(error):
+                references.errors.append(error)
+
+
+def _models_of(aws: Aws, endpoint: str) -> Signal[frozenset[str]]:
+    """The models that *endpoint*'s configuration names."""
+    config_kind = Kind(words="endpoint configuration", noun="EndpointConfig", members="EndpointConfigs")
+    match describe(aws, ENDPOINT, endpoint):
+        case Value(description):
+            config = description["EndpointConfigName"]
+        case other:
+            return other if isinstance(other, Absent | Unreadable) else Absent()
+    match describe(aws, config_kind, config):
+        case Value(description):
+            variants = [*description["ProductionVariants"], *description.get("ShadowProductionVariants", ())]
+            return Value(frozenset(one["ModelName"] for one in variants if "ModelName" in one), SOURCE)
+        case Unreadable() as unreadable:
+            return unreadable
+        case _:
+            return Unreadable(f"endpoint {endpoint}: its configuration {config} exists no more", SOURCE)

@@ -1,0 +1,145 @@
+"""Detectors that find what a test tells them to, and one with a tunable of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Never
+
+from janitor.aws import Aws
+from janitor.detector import Detector, allow
+from janitor.durations import WorkingHours
+from janitor.model import (
+    Candidate,
+    Confidence,
+    Cost,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Tags,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+
+CREATED = datetime(2026, 7, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing(Candidate):
+    """A resource that knows how it will be judged; an exception is a rule that breaks on it."""
+
+    verdict: Verdict | Exception
+
+
+def thing(
+    name: str,
+    verdict: Verdict | Exception,
+    tags: Signal[Tags] | Mapping[str, str] | None = None,
+    created: datetime | None = CREATED,
+) -> Thing:
+    """A thing with *tags*; none by default, and read."""
+    target = Target(
+        arn=f"arn:aws:sagemaker:us-east-1:123456789012:thing/{name}",
+        name=name,
+        kind="thing",
+        account="123456789012",
+        region="us-east-1",
+        created=created,
+        tags=tags if isinstance(tags, Value | Unreadable | NotRead) else Value(dict(tags or {})),  # type: ignore[arg-type]
+    )
+    return Thing(target=target, verdict=verdict)
+
+
+def waste(monthly: str | None = "10", *, accrued: str | None = None, priced: bool = True) -> Finding:
+    """A finding that costs so much a month, or has cost so much, or (None) an unknown price."""
+    cost = Cost(
+        monthly_usd=None if monthly is None or accrued is not None else Decimal(monthly),
+        accrued_usd=None if accrued is None else Decimal(accrued),
+    )
+    return Finding(
+        reason="nobody uses it",
+        confidence=Confidence.PROVEN,
+        action="remove it",
+        evidence=(),
+        cost=cost if priced else None,
+    )
+
+
+USED = Kept(reason="it is used")
+UNTELLABLE = Kept(reason="its use could not be read", unknown=True)
+
+
+@dataclass(frozen=True)
+class Shelf(Detector[Thing]):
+    """Finds the things on a shelf."""
+
+    name = "shelf"
+    schedule = "rate(1 hour)"
+    kinds = ("thing",)
+    reads = (allow("sagemaker:ListEndpoints"),)
+
+    things: tuple[Thing, ...] = ()
+    breaks: Exception | None = None
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Thing]:  # noqa: ARG002
+        yield from self.things
+        if self.breaks is not None:
+            raise self.breaks
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Thing | None:  # noqa: ARG002
+        return next((thing for thing in self.things if thing.target == target), None)
+
+    def decide(self, candidate: Thing, now: datetime) -> Verdict:  # noqa: ARG002
+        if isinstance(candidate.verdict, Exception):
+            raise candidate.verdict
+        return candidate.verdict
+
+    def act(self, *_: object) -> Never:
+        """What no dry run may reach."""
+        raise AssertionError("a dry run acted")
+
+    prepare = undo = act
+
+
+@dataclass(frozen=True)
+class Cupboard(Shelf):
+    """Finds the things in a cupboard."""
+
+    name = "cupboard"
+
+
+@dataclass(frozen=True)
+class Tunable(Detector[Thing]):
+    """Has a tunable of every kind."""
+
+    name = "tunable-things"
+    schedule = "rate(1 day)"
+    kinds = ("thing",)
+    reads = (allow("sagemaker:ListEndpoints"),)
+
+    window: timedelta = timedelta(days=7)
+    factor: int = 3
+    share: float = 0.5
+    deep: bool = False
+    label: str = "plain"
+    suffixes: tuple[str, ...] = (".bin",)
+    patience: Mapping[str, timedelta] = field(default_factory=lambda: {"Canvas": timedelta(hours=4)})
+    working_hours: WorkingHours = field(default_factory=WorkingHours)
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise ValueError("factor must be at least 1")
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Thing]:  # noqa: ARG002
+        return iter(())
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Thing | None:  # noqa: ARG002
+        return None
+
+    def decide(self, candidate: Thing, now: datetime) -> Verdict:  # noqa: ARG002
+        return USED

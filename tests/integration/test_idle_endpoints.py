@@ -1,0 +1,606 @@
+"""Idle endpoints against the sandbox, kind by kind: what is read, what it costs in calls, what faults do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import NOW
+
+from janitor.aws import Aws, ReadError
+from janitor.detectors.idle_endpoints import IdleEndpoints
+from janitor.engine import Policy, sweep
+from janitor.model import Confidence, Finding, Kept, Sweep, Value, Verdict
+from sandbox.control import Control
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+ROLE = "arn:aws:iam::123456789012:role/ml"
+SAGEMAKER, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
+M5 = {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}
+QUIET: tuple[float, ...] = (0.0,) * (9 * 24)
+
+
+class Seed:
+    """Makes endpoints of any age, and the metrics they would have published for nine days."""
+
+    def __init__(self, box: Control, aws: Aws) -> None:
+        self.box = box
+        self.sagemaker: Any = aws.sagemaker
+        box.set_clock(NOW - 90 * DAY)
+        self.sagemaker.create_model(ModelName="model", ExecutionRoleArn=ROLE)
+        box.set_clock(NOW)
+
+    def endpoint(
+        self,
+        name: str,
+        *variants: dict[str, Any],
+        age: timedelta = 30 * DAY,
+        tags: dict[str, str] | None = None,
+        **config: Any,
+    ) -> None:
+        self.box.set_clock(NOW - age)
+        given = variants or ({"VariantName": "blue"},)
+        self.sagemaker.create_endpoint_config(
+            EndpointConfigName=name, ProductionVariants=[variant(**one) for one in given], **config
+        )
+        listed = [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
+        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=listed)
+        self.box.set_clock(NOW)
+
+    def component(self, name: str, endpoint: str, *, age: timedelta = 30 * DAY) -> None:
+        self.box.set_clock(NOW - age)
+        self.sagemaker.create_inference_component(
+            InferenceComponentName=name,
+            EndpointName=endpoint,
+            VariantName="blue",
+            Specification={
+                "ModelName": "model",
+                "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024},
+            },
+            RuntimeConfig={"CopyCount": 1},
+        )
+        self.box.set_clock(NOW)
+
+    def publish(
+        self, metric: str, values: Sequence[float] = QUIET, *, namespace: str = SAGEMAKER, **dimensions: str
+    ) -> None:
+        """Hourly values, the last of which is for the hour before now."""
+        start = NOW - len(values) * HOUR
+        series = {"metric": metric, "dimensions": dimensions, "start": start, "step": 3600, "values": values}
+        self.box.metrics(namespace, [series])
+
+    def requests(self, endpoint: str, variant: str = "blue", values: Sequence[float] = QUIET) -> None:
+        self.publish("Invocations", values, EndpointName=endpoint, VariantName=variant)
+
+    def control(self, endpoint: str, variant: str = "blue") -> None:
+        self.publish("CPUUtilization", namespace=INSTANCES, EndpointName=endpoint, VariantName=variant)
+
+
+def variant(**given: Any) -> dict[str, Any]:
+    """A production variant of an ordinary kind, with *given* in place of its members; None drops one."""
+    kind = {} if "ServerlessConfig" in given or "InstancePools" in given else M5
+    whole = {"ModelName": "model", "InitialVariantWeight": 1.0, **kind, **given}
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def one_request(ago: timedelta) -> list[float]:
+    """Nine quiet days with one request in the hour that began *ago*."""
+    values = list(QUIET)
+    values[-(ago // HOUR)] = 1.0
+    return values
+
+
+@pytest.fixture
+def seed(box: Control, aws: Aws) -> Seed:
+    return Seed(box, aws)
+
+
+def swept(aws: Aws, detector: IdleEndpoints | None = None, now: datetime = NOW) -> Sweep:
+    return sweep(detector or IdleEndpoints(), aws, now=now, policy=Policy())
+
+
+def verdicts(aws: Aws, detector: IdleEndpoints | None = None) -> dict[str, Verdict]:
+    done = swept(aws, detector)
+    assert done.error is None
+    return {result.target.name: result.verdict for result in done.results}
+
+
+def verdict(aws: Aws, name: str = "churn") -> Verdict:
+    return verdicts(aws)[name]
+
+
+def found(verdict: Verdict, confidence: Confidence) -> Finding:
+    assert isinstance(verdict, Finding), verdict.reason
+    assert verdict.confidence is confidence
+    return verdict
+
+
+def kept(verdict: Verdict, *words: str) -> Kept:
+    assert isinstance(verdict, Kept), verdict.reason
+    assert not verdict.unknown, verdict.reason
+    for word in words:
+        assert word in verdict.reason
+    return verdict
+
+
+def unknown(verdict: Verdict, *words: str) -> Kept:
+    assert isinstance(verdict, Kept), verdict.reason
+    assert verdict.unknown, verdict.reason
+    for word in words:
+        assert word in verdict.reason
+    return verdict
+
+
+# --- variants -----------------------------------------------------------------------------------
+
+
+def test_zeros_from_every_variant_are_proof(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", {"VariantName": "blue"}, {"VariantName": "green", "InitialInstanceCount": 2})
+    seed.requests("churn", "blue")
+    seed.requests("churn", "green")
+
+    finding = found(verdict(aws), Confidence.PROVEN)
+
+    assert finding.reason == "no request in 7 days, and none since it was deployed 30 days ago"
+    assert finding.since == NOW - 30 * DAY
+    assert finding.cost is not None
+    hourly = aws.prices.hourly(aws.region, "Hosting", "ml.m5.xlarge").hourly_usd
+    assert hourly is not None
+    assert finding.cost.monthly_usd == 3 * 730 * hourly
+    shown = {one.signal: one.value for one in finding.evidence}
+    assert shown["requests to variant blue"] == shown["requests to variant green"] == 0
+    assert shown["running"] == "3 x ml.m5.xlarge"
+
+
+def test_a_busy_second_variant_keeps(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", {"VariantName": "blue"}, {"VariantName": "green"})
+    seed.requests("churn", "blue")
+    seed.requests("churn", "green", one_request(3 * HOUR))
+
+    kept(verdict(aws), "1 request to variant green in 7 days", "the hour from 2026-10-06 00:00 UTC")
+
+
+def test_a_second_variant_without_a_series_is_not_idle(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", {"VariantName": "blue"}, {"VariantName": "green"})
+    seed.requests("churn", "blue")
+
+    unknown(verdict(aws), "no metric of variant green arrives")
+
+
+def test_a_busy_shadow_variant_keeps(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", ShadowProductionVariants=[variant(VariantName="dark")])
+    seed.requests("churn", "blue")
+    seed.requests("churn", "dark", one_request(5 * DAY))
+
+    kept(verdict(aws), "variant dark")
+
+
+def test_a_shadow_variant_is_judged_and_priced(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", ShadowProductionVariants=[variant(VariantName="dark", InitialInstanceCount=3)])
+    seed.requests("churn", "blue")
+    unknown(verdict(aws), "shadow variant dark")
+
+    seed.requests("churn", "dark")
+    finding = found(verdict(aws), Confidence.PROVEN)
+
+    assert {one.signal: one.value for one in finding.evidence}["running"] == "4 x ml.m5.xlarge"
+
+
+def test_no_datapoint_is_likely_only_if_other_metrics_arrive(seed: Seed, aws: Aws) -> None:
+    for name in ("with", "without"):
+        seed.endpoint(name)
+    seed.control("with")
+    judged = verdicts(aws)
+
+    found(judged["with"], Confidence.LIKELY)
+    unknown(judged["without"], "no metric of variant blue arrives, so its silence proves nothing")
+
+
+def test_a_container_that_is_called_directly_keeps(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    seed.publish(
+        "Invocations", one_request(HOUR), EndpointName="churn", VariantName="blue", ContainerName="second"
+    )
+
+    kept(verdict(aws), "container second")
+
+
+def test_every_instance_pool_is_priced(seed: Seed, aws: Aws) -> None:
+    pools = [
+        {"InstanceType": "ml.m5.xlarge", "Priority": 1},
+        {"InstanceType": "ml.c5.xlarge", "Priority": 2},
+    ]
+    seed.endpoint("churn", {"VariantName": "blue", "InstancePools": pools, "InitialInstanceCount": 2})
+    seed.requests("churn")
+    pool = ("endpoints", "churn", "ProductionVariants", 0, "InstancePools", 1)
+    seed.box.patch("sagemaker", pool, CurrentInstanceCount=4)
+
+    finding = found(verdict(aws), Confidence.PROVEN)
+
+    assert {one.signal: one.value for one in finding.evidence}[
+        "running"
+    ] == "4 x ml.c5.xlarge, 2 x ml.m5.xlarge"
+    price = {
+        kind: aws.prices.hourly(aws.region, "Hosting", kind).hourly_usd
+        for kind in ("ml.m5.xlarge", "ml.c5.xlarge")
+    }
+    assert finding.cost is not None
+    assert finding.cost.hourly_usd == 2 * (price["ml.m5.xlarge"] or 0) + 4 * (price["ml.c5.xlarge"] or 0)
+
+
+def test_a_type_without_a_price_makes_the_whole_price_unknown(seed: Seed, aws: Aws) -> None:
+    seed.endpoint(
+        "churn", {"VariantName": "blue"}, {"VariantName": "green", "InstanceType": "ml.p6.48xlarge"}
+    )
+    seed.box.fault("pricing", "GetProducts", "deny", times=0)
+    seed.requests("churn", "blue")
+    seed.requests("churn", "green")
+
+    finding = found(verdict(aws), Confidence.PROVEN)
+
+    assert finding.cost is not None
+    assert finding.cost.monthly_usd is None
+
+
+# --- time ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ago", "idle"), [(7 * DAY, False), (7 * DAY + HOUR, True)])
+def test_only_the_window_counts(seed: Seed, aws: Aws, ago: timedelta, idle: bool) -> None:  # noqa: FBT001
+    seed.endpoint("churn")
+    seed.requests("churn", values=one_request(ago))
+
+    assert isinstance(verdict(aws), Finding) == idle
+
+
+def test_the_last_request_before_the_window_is_named(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", age=80 * DAY)
+    values = [0.0] * (60 * 24)
+    values[-41 * 24] = 7.0  # in the first hours of a day
+    seed.requests("churn", values=values)
+
+    finding = found(verdict(aws), Confidence.PROVEN)
+
+    assert finding.reason == "no request in 7 days; the last one was 40 days ago"
+    assert finding.since == datetime(2026, 8, 27, tzinfo=NOW.tzinfo)
+
+
+def test_a_window_of_a_month_is_read_to_its_beginning(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", age=80 * DAY)
+    values = [0.0] * (40 * 24)
+    values[-29 * 24] = 1.0
+    seed.requests("churn", values=values)
+
+    kept(verdicts(aws, IdleEndpoints(window=30 * DAY))["churn"], "1 request to variant blue in 30 days")
+    found(verdicts(aws, IdleEndpoints(window=28 * DAY))["churn"], Confidence.PROVEN)
+
+
+@pytest.mark.parametrize(("age", "idle"), [(7 * DAY, True), (7 * DAY - timedelta(seconds=1), False)])
+def test_a_young_endpoint_is_left_alone(seed: Seed, aws: Aws, age: timedelta, idle: bool) -> None:  # noqa: FBT001
+    seed.endpoint("churn", age=age)
+    seed.requests("churn")
+
+    assert isinstance(verdict(aws), Finding) == idle
+
+
+def test_a_deployment_makes_it_young_again(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    seed.box.set_clock(NOW - DAY)
+    seed.sagemaker.update_endpoint(EndpointName="churn", EndpointConfigName="churn")
+    seed.box.set_clock(NOW)
+
+    kept(verdict(aws), "last deployed 24 hours ago")
+
+
+# --- what costs nothing, and what is not in service ---------------------------------------------
+
+
+def test_scaled_to_zero_costs_nothing(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    only_variant = ("endpoints", "churn", "ProductionVariants", 0)
+    seed.box.patch("sagemaker", only_variant, CurrentInstanceCount=0)
+    seed.box.clear_calls()
+
+    kept(verdict(aws), "costs nothing by the hour")
+
+    assert "sagemaker:DescribeEndpointConfig" not in seed.box.calls()
+
+
+def test_plain_serverless_costs_nothing(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", {"VariantName": "blue", "ServerlessConfig": serverless()})
+
+    kept(verdict(aws), "costs nothing by the hour")
+
+
+def serverless(**more: int) -> dict[str, int]:
+    return {"MemorySizeInMB": 2048, "MaxConcurrency": 5, **more}
+
+
+def test_idle_provisioned_concurrency_is_found_at_an_unknown_price(seed: Seed, aws: Aws) -> None:
+    warm = {"VariantName": "blue", "ServerlessConfig": serverless(ProvisionedConcurrency=2)}
+    for name in ("proven", "likely", "unknown", "used"):
+        seed.endpoint(name, warm)
+    seed.requests("proven")
+    metric = "ServerlessProvisionedConcurrencyUtilization"
+    seed.publish(metric, EndpointName="likely", VariantName="blue")
+    seed.publish(metric, one_request(DAY), EndpointName="used", VariantName="blue")
+    judged = verdicts(aws)
+
+    finding = found(judged["proven"], Confidence.PROVEN)
+    found(judged["likely"], Confidence.LIKELY)
+    unknown(judged["unknown"], "no metric of variant blue arrives")
+    kept(judged["used"], "the provisioned concurrency of variant blue was in use")
+    assert finding.cost is not None
+    assert finding.cost.monthly_usd is None
+
+
+@pytest.mark.parametrize(
+    "status", ["Creating", "Updating", "SystemUpdating", "Failed", "OutOfService", "Deleting"]
+)
+def test_any_other_status_is_kept_and_counted(seed: Seed, aws: Aws, status: str) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    seed.box.patch("sagemaker", ["endpoints", "churn"], EndpointStatus=status)
+    seed.box.clear_calls()
+
+    kept(verdict(aws), f"it is {status}, not InService")
+
+    assert "sagemaker:DescribeEndpoint" not in seed.box.calls()
+
+
+# --- asynchronous -------------------------------------------------------------------------------
+
+ASYNC: dict[str, Any] = {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://ml/out"}}}
+
+
+def test_a_busy_asynchronous_endpoint_is_kept(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", **ASYNC)
+    seed.publish("InvocationsProcessed", one_request(6 * DAY), EndpointName="churn", VariantName="blue")
+    seed.box.clear_calls()
+
+    kept(verdict(aws), "1 request to variant blue")
+
+    assert "sagemaker:DescribeEndpoint" not in seed.box.calls()
+
+
+def test_a_full_queue_keeps_an_asynchronous_endpoint(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", **ASYNC)
+    seed.control("churn")
+    seed.publish("ApproximateBacklogSize", one_request(2 * HOUR), EndpointName="churn")
+
+    kept(verdict(aws), "the queue was in use")
+
+
+def test_an_asynchronous_endpoint_is_never_judged_by_invocations(seed: Seed, aws: Aws) -> None:
+    for name in ("zeros", "never", "unproven"):
+        seed.endpoint(name, **ASYNC)
+    seed.publish("InvocationsProcessed", EndpointName="zeros", VariantName="blue")
+    seed.control("never")
+    seed.requests("unproven")  # AWS publishes none: zeros here are somebody else's
+    judged = verdicts(aws)
+
+    found(judged["zeros"], Confidence.PROVEN)
+    found(judged["never"], Confidence.LIKELY)
+    unknown(judged["unproven"], "no metric of variant blue arrives")
+
+
+# --- inference components -----------------------------------------------------------------------
+
+
+def host(seed: Seed, name: str) -> None:
+    seed.endpoint(name, {"VariantName": "blue", "ModelName": None}, ExecutionRoleArn=ROLE)
+
+
+def test_inference_components_decide_for_their_endpoint(seed: Seed, aws: Aws) -> None:
+    for name in ("idle", "busy", "absent", "unproven"):
+        host(seed, name)
+        seed.component(f"{name}-a", name)
+        seed.component(f"{name}-b", name)
+        seed.publish("Invocations", InferenceComponentName=f"{name}-a")
+    seed.publish("Invocations", InferenceComponentName="idle-b")
+    seed.publish("Invocations", one_request(DAY), InferenceComponentName="busy-b")
+    seed.control("absent")
+    judged = verdicts(aws)
+
+    found(judged["idle"], Confidence.PROVEN)
+    kept(judged["busy"], "inference component busy-b")
+    found(judged["absent"], Confidence.LIKELY)
+    unknown(judged["unproven"], "no metric of inference component unproven-b arrives")
+
+
+def test_a_fresh_inference_component_makes_its_endpoint_young(seed: Seed, aws: Aws) -> None:
+    host(seed, "churn")
+    seed.component("new", "churn", age=2 * DAY)
+    seed.publish("Invocations", InferenceComponentName="new")
+
+    kept(verdict(aws), "last deployed 2 days ago")
+
+
+def test_instances_without_any_inference_component_are_likely_waste(seed: Seed, aws: Aws) -> None:
+    for name in ("empty", "unproven"):
+        host(seed, name)
+    seed.control("empty")
+    judged = verdicts(aws)
+
+    finding = found(judged["empty"], Confidence.LIKELY)
+    assert "no inference component is on variant blue" in finding.reason
+    unknown(judged["unproven"], "no metric of variant blue arrives")
+
+
+def test_requests_to_a_deleted_inference_component_may_have_been_here(seed: Seed, aws: Aws) -> None:
+    host(seed, "churn")
+    seed.control("churn")
+    seed.publish("Invocations", one_request(3 * DAY), InferenceComponentName="gone")
+
+    unknown(verdict(aws), "inference component gone")
+
+
+# --- exemptions and faults ----------------------------------------------------------------------
+
+
+def test_a_keep_tag_keeps(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", tags={"Keep": "no", "keep": "TRUE"})
+    seed.requests("churn")
+
+    kept(verdict(aws), "keep")
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "said"),
+    [
+        ("cloudwatch:GetMetricData", "throttle", "Throttling"),
+        ("cloudwatch:GetMetricData", "deny", "AccessDenied"),
+        ("cloudwatch:GetMetricData", "truncate", ""),
+        ("sagemaker:ListInferenceComponents", "deny", "AccessDenied"),
+        ("sagemaker:ListInferenceComponents", "truncate", ""),
+        ("sagemaker:DescribeEndpoint", "throttle", "ThrottlingException"),
+        ("sagemaker:DescribeEndpoint", "truncate", ""),
+        ("sagemaker:DescribeEndpointConfig", "deny", "AccessDenied"),
+        ("sagemaker:DescribeEndpointConfig", "truncate", ""),
+        ("tag:GetResources", "deny", "AccessDenied"),
+        ("tag:GetResources", "truncate", ""),
+    ],
+)
+def test_what_cannot_be_read_is_unknown(seed: Seed, aws: Aws, call: str, kind: str, said: str) -> None:
+    seed.endpoint("idle")
+    seed.requests("idle")
+    seed.endpoint("silent")
+    seed.control("silent")
+    service, _, operation = call.partition(":")
+    seed.box.fault(service, operation, kind, times=0)
+
+    for judged in verdicts(aws).values():
+        unknown(judged, said)
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+def test_half_of_the_metrics_missing_is_unknown(seed: Seed, aws: Aws, skip: int) -> None:
+    """The first GetMetricData call asks for known series, the second for what a description revealed."""
+    seed.endpoint("churn", {"VariantName": "blue"}, {"VariantName": "green"})
+    seed.requests("churn", "blue")
+    seed.control("churn", "green")
+    found(verdict(aws), Confidence.LIKELY)
+    seed.box.fault("cloudwatch", "GetMetricData", "deny", skip=skip, times=1)
+
+    unknown(verdict(aws), "AccessDenied")
+
+
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
+def test_without_the_list_of_metrics_everything_is_asked_for_and_nothing_is_proven(
+    seed: Seed, aws: Aws, kind: str
+) -> None:
+    seed.endpoint("idle")
+    seed.requests("idle")
+    seed.endpoint("busy")
+    seed.requests("busy", values=one_request(HOUR))
+    seed.box.fault("cloudwatch", "ListMetrics", kind, times=0)
+    judged = verdicts(aws)
+
+    finding = found(judged["idle"], Confidence.LIKELY)
+    kept(judged["busy"], "1 request")
+    assert [one.signal for one in finding.evidence if one.error] == [
+        "series that a description does not name"
+    ]
+
+
+def test_busy_is_busy_whatever_else_fails(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn", values=one_request(HOUR))
+    for operation in ("ListInferenceComponents", "DescribeEndpoint", "DescribeEndpointConfig"):
+        seed.box.fault("sagemaker", operation, "deny", times=0)
+
+    kept(verdict(aws), "1 request")
+
+
+def test_a_listing_that_breaks_off_reports_what_was_read(seed: Seed, aws: Aws) -> None:
+    for number in range(120):
+        seed.endpoint(f"e{number:03}")
+        seed.requests(f"e{number:03}")
+    seed.box.fault("sagemaker", "ListEndpoints", "break-page", skip=1, times=0)
+
+    done = swept(aws)
+
+    assert done.error is not None
+    assert "sagemaker:ListEndpoints broke off after 100" in done.error
+    assert done.looked_at == done.found == 100
+
+
+# --- looking again ------------------------------------------------------------------------------
+
+
+def test_looking_again_reads_the_same(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", tags={"owner": "maria"})
+    seed.requests("churn")
+    seed.endpoint("other")
+    detector = IdleEndpoints()
+    first = next(one for one in detector.find(aws, NOW) if one.target.name == "churn")
+
+    again = detector.look(aws, first.target, NOW)
+
+    assert again is not None
+    assert again.target.tags == Value({"owner": "maria"}, "sagemaker:ListTags")
+    assert replace(again, target=first.target) == first
+    assert detector.decide(again, NOW) == detector.decide(first, NOW)
+
+
+def test_looking_again_sees_a_request_that_came_since(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    detector = IdleEndpoints()
+    (first,) = detector.find(aws, NOW)
+    seed.publish("Invocations", [1.0], EndpointName="churn", VariantName="blue")
+
+    again = detector.look(aws, first.target, NOW)
+
+    assert again is not None
+    kept(detector.decide(again, NOW), "1 request")
+
+
+def test_looking_again_at_what_is_gone(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    detector = IdleEndpoints()
+    (first,) = detector.find(aws, NOW)
+    seed.sagemaker.delete_endpoint(EndpointName="churn")
+
+    assert detector.look(aws, first.target, NOW) is None
+
+
+def test_looking_again_in_vain_says_so(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    detector = IdleEndpoints()
+    (first,) = detector.find(aws, NOW)
+    seed.box.fault("sagemaker", "DescribeEndpoint", "deny", times=0)
+
+    with pytest.raises(ReadError, match="AccessDenied"):
+        detector.look(aws, first.target, NOW)
+
+
+# --- what it costs ------------------------------------------------------------------------------
+
+
+def test_two_calls_for_each_idle_endpoint_and_few_for_the_account(seed: Seed, aws: Aws) -> None:
+    for number in range(120):
+        seed.endpoint(f"e{number:03}")
+        seed.requests(f"e{number:03}", values=QUIET if number < 15 else one_request(HOUR))
+    seed.box.clear_calls()
+
+    done = swept(aws)
+
+    assert (done.found, done.kept, done.unknown) == (15, 105, 0)
+    calls = seed.box.calls()
+    assert calls.pop("sagemaker:DescribeEndpoint") == calls.pop("sagemaker:DescribeEndpointConfig") == 15
+    assert calls.pop("pricing:GetProducts") < 10
+    tags = calls.pop("tag:GetResources")
+    assert tags <= 2
+    assert calls == {
+        "sagemaker:ListEndpoints": 2,
+        "sagemaker:ListInferenceComponents": 1,
+        "cloudwatch:ListMetrics": 2,
+        "cloudwatch:GetMetricData": 2,  # the window, and the history of the idle ones
+    }

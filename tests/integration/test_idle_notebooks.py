@@ -1,0 +1,489 @@
+"""Notebook instances against the sandbox: what is read, how often, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from conftest import NOW
+
+from janitor.aws import Aws, ReadError
+from janitor.detectors.idle_notebooks import IdleNotebooks
+from janitor.engine import Policy, sweep
+from janitor.model import Absent, Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from janitor.trail import lookup
+from sandbox.control import Control
+
+GROUP = "/aws/sagemaker/NotebookInstances"
+OPEN = "CreatePresignedNotebookInstanceUrl"
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Account:
+    return Account(box, session)
+
+
+class Account:
+    """Notebooks of any age and state in the sandbox."""
+
+    def __init__(self, box: Control, session: boto3.Session) -> None:
+        self.box = box
+        self.sagemaker = session.client("sagemaker")
+
+    def notebook(
+        self, name: str, *, wrote: timedelta | None = 9 * HOUR, made: timedelta = 30 * DAY, **tags: str
+    ) -> None:
+        self.box.set_clock(NOW - made)
+        self.sagemaker.create_notebook_instance(
+            NotebookInstanceName=name,
+            InstanceType="ml.t3.xlarge",
+            RoleArn="arn:aws:iam::123456789012:role/notebooks",
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+        self.box.set_clock(NOW)
+        if wrote is not None:
+            self.box.logs(GROUP, f"{name}/jupyter.log", [(NOW - wrote, "Saving file at /eda.ipynb")])
+
+    def publish(
+        self, namespace: str, metric: str, values: Sequence[float], *, ago: timedelta, **dimensions: str
+    ) -> None:
+        series = {"metric": metric, "dimensions": dimensions, "start": NOW - ago, "step": 60}
+        self.box.metrics(namespace, [series | {"values": list(values)}])
+
+
+def swept(aws: Aws, now: datetime = NOW) -> Sweep:
+    return sweep(IdleNotebooks(), aws, now=now, policy=Policy())
+
+
+def only(report: Sweep) -> Result:
+    assert report.error is None
+    (result,) = report.results
+    return result
+
+
+def shown(result: Result) -> dict[str, object]:
+    return {seen.signal: seen.error or seen.value for seen in result.verdict.evidence}
+
+
+def test_a_notebook_left_on_is_found(account: Account, aws: Aws) -> None:
+    account.notebook("churn", owner="maria")
+
+    result = only(swept(aws))
+
+    assert isinstance(result.verdict, Finding)
+    assert result.owner == "maria"
+    assert result.verdict.confidence == "likely"
+    assert result.verdict.since == NOW - 9 * HOUR
+    assert result.verdict.cost is not None
+    assert result.verdict.cost.known
+    assert (
+        "9 hours ago; 2 hours are allowed outside working hours (Mon-Fri 08-20 UTC)" in result.verdict.reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrote", "found"),
+    [(2 * HOUR, True), (2 * HOUR - timedelta(seconds=1), False), (-2 * HOUR, False)],
+)
+def test_boundaries_hold_over_the_wire(
+    account: Account,
+    aws: Aws,
+    *,
+    wrote: timedelta,
+    found: bool,
+) -> None:
+    account.notebook("churn", wrote=wrote)
+
+    assert isinstance(only(swept(aws)).verdict, Finding) is found
+
+
+@pytest.mark.parametrize("wrote", [2 * HOUR, 2 * HOUR - timedelta(seconds=1)])
+def test_at_the_boundary_the_supporting_signals_are_read_too(
+    account: Account, aws: Aws, wrote: timedelta
+) -> None:
+    account.notebook("churn", wrote=wrote)
+    account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName="churn")
+
+    assert isinstance(only(swept(aws)).verdict, Kept)
+
+
+def test_what_is_not_in_service_is_kept_with_its_status(account: Account, aws: Aws) -> None:
+    for status in ("Stopped", "Pending", "Failed", "Updating"):
+        account.notebook(status.lower())
+        account.box.patch("sagemaker", ["notebook_instances", status.lower()], status=status)
+    account.box.clear_calls()
+
+    report = swept(aws)
+
+    assert {result.verdict.reason for result in report.results} == {
+        f"its status is {status}, not InService" for status in ("Stopped", "Pending", "Failed", "Updating")
+    }
+    assert account.box.calls().keys() == {"sagemaker:ListNotebookInstances", "tag:GetResources"}
+
+
+def test_the_list_of_streams_lags_and_the_stream_itself_decides(account: Account, aws: Aws) -> None:
+    account.notebook("churn", wrote=None)
+    events = [(NOW - 9 * HOUR, "kernel started"), (NOW - 10 * MINUTE, "saved")]
+    account.box.logs(GROUP, "churn/jupyter.log", events, lag_hours=8)
+
+    result = only(swept(aws))
+
+    assert isinstance(result.verdict, Kept)
+    assert "a line in its Jupyter log 10 minutes ago" in result.verdict.reason
+
+
+def test_another_stream_of_the_same_beginning_is_not_its_own(account: Account, aws: Aws) -> None:
+    account.notebook("churn")
+    account.notebook("churn-2", wrote=MINUTE)
+    account.box.logs(GROUP, "churn/LifecycleConfigOnStart", [(NOW - MINUTE, "started")])
+
+    verdicts = {result.target.name: result.verdict for result in swept(aws).results}
+
+    assert isinstance(verdicts["churn"], Finding)
+    assert isinstance(verdicts["churn-2"], Kept)
+
+
+def test_without_a_stream_or_a_group_it_is_unknown(account: Account, aws: Aws) -> None:
+    account.notebook("churn", wrote=None)
+    assert "it has no Jupyter log" in only(swept(aws)).verdict.reason
+
+    account.box.logs(GROUP, "churn/jupyter.log")
+    verdict = only(swept(aws)).verdict
+    assert isinstance(verdict, Kept)
+    assert verdict.unknown
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_opening_it_is_work_unless_it_failed(account: Account, aws: Aws, *, failed: bool) -> None:
+    account.notebook("churn")
+    detail: dict[str, Any] = {"requestParameters": {"notebookInstanceName": "churn"}}
+    event = {
+        "EventName": OPEN,
+        "EventTime": NOW - HOUR,
+        "Username": "maria",
+        "CloudTrailEvent": detail | ({"errorCode": "AccessDenied"} if failed else {}),
+    }
+    account.box.cloudtrail([event])
+
+    result = only(swept(aws))
+
+    assert isinstance(result.verdict, Finding) is failed
+    assert shown(result)["last opening"] == ("none" if failed else "2026-10-06T02:00:00Z by maria")
+
+
+def test_opening_another_notebook_is_not_its_own_work(account: Account, aws: Aws) -> None:
+    account.notebook("churn")
+    account.notebook("churn-2")
+    account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName="churn-2")
+
+    verdicts = {result.target.name: result.verdict for result in swept(aws).results}
+
+    assert isinstance(verdicts["churn"], Finding)
+    assert isinstance(verdicts["churn-2"], Kept)
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "busy"),
+    [
+        ("cpu_usage_active", [5.0] * 30, False),
+        ("cpu_usage_active", [1.0] * 20 + [40.0] * 10, True),
+        ("cpu_usage_idle", [99.0] * 30, False),
+        ("cpu_usage_idle", [99.0] * 20 + [60.0] * 10, True),
+        ("nvidia_smi_utilization_gpu", [0.0] * 30, False),
+        ("nvidia_smi_utilization_gpu", [0.0] * 20 + [97.0] * 10, True),
+        ("mem_used_percent", [80.0] * 30, False),
+    ],
+)
+def test_processor_use_is_work(
+    account: Account,
+    aws: Aws,
+    *,
+    metric: str,
+    values: list[float],
+    busy: bool,
+) -> None:
+    account.notebook("churn")
+    more = {"cpu": "cpu3", "host": "ip-10-0-0-7"}
+    account.publish(
+        "SageMakerNotebookInstances", metric, values, ago=HOUR, notebook_instance_name="churn", **more
+    )
+
+    result = only(swept(aws))
+
+    assert isinstance(result.verdict, Kept) is busy
+    assert ("processor use" in result.verdict.reason) is busy
+
+
+@pytest.mark.parametrize(
+    ("idle", "age", "wrote", "expected"),
+    [
+        (9 * HOUR, 10 * MINUTE, 9 * HOUR, "proven"),
+        (2 * HOUR, 30 * MINUTE, None, "proven"),
+        (2 * HOUR - timedelta(seconds=1), 30 * MINUTE, 9 * HOUR, "kept"),
+        (9 * HOUR, 31 * MINUTE, 9 * HOUR, "likely"),
+        (9 * HOUR, 31 * MINUTE, None, "unknown"),
+        (9 * HOUR, 4 * HOUR, 9 * HOUR, "likely"),
+    ],
+)
+def test_the_idle_time_it_publishes_itself(
+    account: Account, aws: Aws, *, idle: timedelta, age: timedelta, wrote: timedelta | None, expected: str
+) -> None:
+    account.notebook("churn", wrote=wrote)
+    older = [60.0, 120.0]  # what it published before does not count
+    values = [*older, idle.total_seconds()]
+    account.publish(
+        "MLJanitor/Notebooks",
+        "IdleSeconds",
+        values,
+        ago=age + len(older) * MINUTE,
+        NotebookInstanceName="churn",
+    )
+
+    verdict = only(swept(aws)).verdict
+
+    if isinstance(verdict, Finding):
+        assert verdict.confidence == expected
+    else:
+        assert ("unknown" if verdict.unknown else "kept") == expected
+
+
+@pytest.mark.parametrize("value", [-5.0, 1e30])
+def test_nonsense_that_a_notebook_publishes_breaks_nothing(account: Account, aws: Aws, value: float) -> None:
+    account.notebook("churn")
+    account.publish("MLJanitor/Notebooks", "IdleSeconds", [value], ago=MINUTE, NotebookInstanceName="churn")
+
+    assert swept(aws).error is None
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "unknown"),
+    [
+        ("logs", "GetLogEvents", True),
+        ("cloudwatch", "GetMetricData", True),
+        ("tag", "GetResources", True),
+        ("logs", "DescribeLogStreams", False),
+        ("cloudtrail", "LookupEvents", False),
+        ("cloudwatch", "ListMetrics", False),
+        ("pricing", "GetProducts", False),
+    ],
+)
+def test_what_cannot_be_read(
+    account: Account,
+    aws: Aws,
+    *,
+    service: str,
+    operation: str,
+    unknown: bool,
+) -> None:
+    account.notebook("churn")
+    account.box.fault(service, operation, "deny", times=0)
+
+    result = only(swept(aws))
+
+    if unknown:
+        assert isinstance(result.verdict, Kept)
+        assert result.verdict.unknown
+        assert "AccessDenied" in result.verdict.reason
+    else:
+        assert isinstance(result.verdict, Finding)
+        assert result.verdict.confidence == "likely"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "signal"),
+    [
+        ("cloudtrail", "LookupEvents", "last opening"),
+        ("cloudwatch", "ListMetrics", "last processor use"),
+    ],
+)
+def test_supporting_signals_that_fail_are_said_and_lower_the_confidence(
+    account: Account, aws: Aws, service: str, operation: str, signal: str
+) -> None:
+    account.notebook("churn")
+    account.publish("MLJanitor/Notebooks", "IdleSeconds", [40_000], ago=MINUTE, NotebookInstanceName="churn")
+    account.box.fault(service, operation, "deny", times=0)
+
+    result = only(swept(aws))
+
+    assert isinstance(result.verdict, Finding)
+    assert result.verdict.confidence == "likely"
+    assert "AccessDenied" in str(shown(result)[signal])
+
+
+def test_a_listing_that_breaks_off_still_reports_what_it_read(account: Account, aws: Aws) -> None:
+    for n in range(103):
+        account.notebook(f"nb-{n:03}", wrote=None if n else 9 * HOUR)
+    account.box.fault("sagemaker", "ListNotebookInstances", "break-page", times=0, skip=1)
+
+    report = swept(aws)
+
+    assert report.looked_at == 100
+    assert report.error is not None
+    assert "broke off after 100" in report.error
+
+
+def test_an_active_account_costs_three_calls_and_an_idle_notebook_one_more(
+    account: Account, aws: Aws
+) -> None:
+    for n in range(40):
+        account.notebook(f"active-{n}", wrote=20 * MINUTE)
+    account.box.clear_calls()
+    swept(aws)
+    assert account.box.calls() == {
+        "sagemaker:ListNotebookInstances": 1,
+        "tag:GetResources": 1,
+        "logs:DescribeLogStreams": 1,
+    }
+
+    for n in range(20):
+        account.notebook(f"idle-{n}")
+    account.box.clear_calls()
+    report = swept(aws)
+    assert report.found == 20
+    assert account.box.calls() == {
+        "sagemaker:ListNotebookInstances": 1,
+        "tag:GetResources": 1,
+        "logs:DescribeLogStreams": 1,
+        "cloudtrail:LookupEvents": 1,
+        "cloudwatch:ListMetrics": 3,
+        "cloudwatch:GetMetricData": 1,
+        "pricing:GetProducts": 1,
+        "logs:GetLogEvents": 20,
+    }
+
+
+# --- looking at one again ---------------------------------------------------------------------
+
+
+def target_of(aws: Aws, now: datetime = NOW) -> Target:
+    return next(IdleNotebooks().find(aws, now)).target
+
+
+def test_looking_reads_every_sign_of_one_notebook(account: Account, aws: Aws) -> None:
+    account.notebook("churn", wrote=10 * MINUTE, keep="true")
+    candidate = IdleNotebooks().look(aws, target_of(aws), NOW)
+
+    assert candidate is not None
+    assert candidate.target.tags == Value({"keep": "true"}, "sagemaker:ListTags")
+    assert candidate.log == Value(NOW - 10 * MINUTE, "logs:GetLogEvents", NOW - 10 * MINUTE)
+    assert isinstance(candidate.opened, Absent)
+
+
+def test_looking_goes_by_the_rule_of_that_moment(account: Account, aws: Aws) -> None:
+    account.notebook("churn", wrote=5 * HOUR)
+    rule, later = IdleNotebooks(), NOW + 6 * HOUR  # 09:00: twelve hours are allowed again
+    target = target_of(aws)
+
+    at_night, by_day = rule.look(aws, target, NOW), rule.look(aws, target, later)
+
+    assert at_night is not None
+    assert by_day is not None
+    assert isinstance(rule.decide(at_night, NOW), Finding)
+    assert isinstance(rule.decide(by_day, later), Kept)
+
+
+def test_a_stopped_one_is_described_and_no_more(account: Account, aws: Aws) -> None:
+    account.notebook("churn")
+    target = target_of(aws)
+    account.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
+
+    candidate = IdleNotebooks().look(aws, target, NOW)
+
+    assert candidate is not None
+    assert candidate.status == "Stopped"
+    assert candidate.log == NotRead()
+
+
+def test_one_that_is_gone_is_none(account: Account, aws: Aws) -> None:
+    account.notebook("churn")
+    target = target_of(aws)
+    account.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
+    account.sagemaker.delete_notebook_instance(NotebookInstanceName="churn")
+
+    assert IdleNotebooks().look(aws, target, NOW) is None
+
+
+def test_one_that_cannot_be_described_is_not_gone(account: Account, aws: Aws) -> None:
+    account.notebook("churn")
+    target = target_of(aws)
+    account.box.fault("sagemaker", "DescribeNotebookInstance", "deny", times=0)
+
+    with pytest.raises(ReadError, match="AccessDenied"):
+        IdleNotebooks().look(aws, target, NOW)
+
+
+def test_one_that_is_neither_described_nor_listed_is_not_gone(account: Account, aws: Aws) -> None:
+    account.notebook("churn")
+    target = target_of(aws)
+    account.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
+    account.sagemaker.delete_notebook_instance(NotebookInstanceName="churn")
+    account.box.fault("sagemaker", "ListNotebookInstances", "deny", times=0)
+
+    with pytest.raises(ReadError, match="AccessDenied"):
+        IdleNotebooks().look(aws, target, NOW)
+
+
+# --- the event history ------------------------------------------------------------------------
+
+
+def test_the_history_is_read_in_full_pages_and_no_faster_than_allowed(box: Control, aws: Aws) -> None:
+    box.cloudtrail({"EventName": OPEN, "EventTime": NOW - n * MINUTE} for n in range(120))
+    box.cloudtrail([{"EventName": "CreateEndpoint", "EventTime": NOW}])
+    box.clear_calls()
+    pauses: list[float] = []
+
+    history = lookup(aws, OPEN, NOW - 110 * MINUTE, NOW, pause=pauses.append)
+
+    assert [event.at for event in history.items] == [NOW - n * MINUTE for n in range(111)]
+    assert history.error is None
+    assert box.calls() == {"cloudtrail:LookupEvents": 3}
+    assert pauses == [0.5, 0.5]
+
+
+def test_an_event_says_who_asked_for_what(account: Account, aws: Aws) -> None:
+    account.notebook("churn")
+    account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName="churn")
+
+    (event,) = lookup(aws, OPEN, NOW - HOUR, NOW).items
+
+    assert event.succeeded
+    assert event.user == "sandbox"
+    assert event.identity["userName"] == "sandbox"
+    assert "churn" in event.request.values()
+
+
+def test_a_history_that_breaks_off_keeps_what_it_read(box: Control, aws: Aws) -> None:
+    box.cloudtrail({"EventName": OPEN, "EventTime": NOW - n * MINUTE} for n in range(60))
+    box.fault("cloudtrail", "LookupEvents", "break-page", times=0, skip=1)
+
+    history = lookup(aws, OPEN, NOW - HOUR, NOW, pause=lambda _: None)
+
+    assert len(history.items) == 50
+    assert history.error is not None
+
+
+def test_half_a_history_can_show_use_but_not_the_lack_of_it(account: Account, aws: Aws) -> None:
+    account.notebook("early")
+    account.notebook("late")
+    others = ({"EventName": OPEN, "EventTime": NOW - 30 * MINUTE} for _ in range(60))
+    account.box.cloudtrail(others)
+    account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName="late")
+    account.box.fault("cloudtrail", "LookupEvents", "break-page", times=0, skip=1)
+
+    found = {one.target.name: one for one in IdleNotebooks().find(aws, NOW)}
+
+    assert isinstance(found["late"].opened, Value)
+    assert isinstance(found["early"].opened, Unreadable)
+
+
+def test_an_event_that_is_no_json_breaks_the_history_off(box: Control, aws: Aws) -> None:
+    box.cloudtrail([{"EventName": OPEN, "EventTime": NOW, "CloudTrailEvent": "{"}])
+
+    history = lookup(aws, OPEN, NOW - HOUR, NOW)
+
+    assert history.error is not None
+    assert "no JSON" in history.error

@@ -1,0 +1,239 @@
+"""The HTML report in a real Chromium: what it shows, how it sorts and filters, and what it refuses to run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ACCOUNT, NOW, REGION
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from janitor.model import (
+    Confidence,
+    Cost,
+    Evidence,
+    Finding,
+    Kept,
+    Mode,
+    Outcome,
+    Report,
+    Result,
+    Sweep,
+    Target,
+    Value,
+)
+from janitor.report.html import html
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--no-first-run",
+]
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e"
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+def finding(
+    number: int, cost: Cost | None = None, *, owner: str | None = "anna@example.com", **changes: Any
+) -> Result:
+    name = changes.pop("name", f"ranker-{number}")
+    target = Target(
+        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/ranker-{number}",
+        name=name,
+        kind="endpoint",
+        account=ACCOUNT,
+        region=REGION,
+        created=NOW - timedelta(days=40),
+        tags=Value({"team": changes.pop("team", "search")}),
+    )
+    verdict = Finding(
+        reason="no request in 7 days",
+        confidence=changes.pop("confidence", Confidence.PROVEN),
+        action="delete the endpoint (its configuration and models stay)",
+        evidence=(Evidence("requests to main", 0), Evidence("backlog", error="AccessDenied: <b>no</b>")),
+        cost=cost or Cost.standing(Decimal(number), "Price List API"),
+    )
+    detector = changes.pop("detector", "idle-endpoints")
+    result = Result(detector=detector, target=target, verdict=verdict, outcome=Outcome.WOULD_ACT, owner=owner)
+    return replace(result, **changes)
+
+
+def unknown(number: int) -> Result:
+    kept = Kept(reason="its metrics could not be read", unknown=True)
+    return replace(finding(number), verdict=kept, outcome=Outcome.KEPT)
+
+
+def report(*results: Result, error: str | None = None) -> Report:
+    sweep = Sweep(
+        detector="idle-endpoints",
+        account=ACCOUNT,
+        region=REGION,
+        mode=Mode.DRY_RUN,
+        results=results,
+        error=error,
+    )
+    return Report(time=NOW, account=ACCOUNT, sweeps=(sweep,))
+
+
+@pytest.fixture
+def shown(browser: Browser, tmp_path: Path) -> Iterator[Any]:
+    """Opens a report the way a person does, from a file; fails the test on a script error or a request."""
+    pages: list[Page] = []
+    trouble: list[str] = []
+
+    def show(what: Report, size: dict[str, int] = DESKTOP) -> Page:
+        path = tmp_path / "report.html"
+        path.write_text(html(what))
+        page = browser.new_page(viewport=size)  # type: ignore[arg-type]
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda request: trouble.append(request.url) if "http" in request.url else None)
+        page.goto(path.as_uri())
+        pages.append(page)
+        return page
+
+    yield show
+    for page in pages:
+        page.close()
+    assert trouble == []
+
+
+def names(page: Page) -> list[str]:
+    """The resources shown, from top to bottom."""
+    rows = page.locator("#findings tbody tr:not([hidden]) td.name strong")
+    return rows.all_inner_texts()
+
+
+def test_totals_say_what_they_leave_out(shown: Any) -> None:
+    page = shown(
+        report(finding(1), finding(2), finding(3, Cost.standing(None)), unknown(4), error="broke off")
+    )
+
+    text = " ".join(page.locator("main").inner_text().split())
+    assert "$2,190" in text  # 3 dollars an hour for 730 hours
+    assert "3 findings, 1 of them without a known price and in no total" in text
+    assert "1 could not be judged" in text
+    assert "idle-endpoints in us-east-1 is not complete: broke off" in text
+    assert "price unknown" in text
+
+
+def test_dearest_first_and_sortable(shown: Any) -> None:
+    page = shown(report(finding(1), finding(3), finding(2)))
+    assert names(page) == ["ranker-3", "ranker-2", "ranker-1"]
+
+    page.get_by_role("button", name="cost").click()
+    assert names(page) == ["ranker-1", "ranker-2", "ranker-3"]
+
+    page.get_by_role("button", name="resource").click()
+    assert names(page) == ["ranker-1", "ranker-2", "ranker-3"]
+    assert page.locator("th[data-sort=name]").get_attribute("aria-sort") == "ascending"
+
+
+@pytest.mark.parametrize(
+    ("filter_", "option", "expected"),
+    [
+        ("owner", "ben@example.com", ["ranker-2"]),
+        ("owner", "none", ["ranker-3"]),
+        ("team", "fraud", ["ranker-3"]),
+        ("detector", "idle-notebooks", ["ranker-2"]),
+        ("confidence", "likely", ["ranker-1"]),
+    ],
+)
+def test_filters(shown: Any, filter_: str, option: str, expected: list[str]) -> None:
+    page = shown(
+        report(
+            finding(1, confidence=Confidence.LIKELY),
+            finding(2, owner="ben@example.com", detector="idle-notebooks"),
+            finding(3, owner=None, team="fraud"),
+        )
+    )
+
+    page.locator(f"[data-filter={filter_}]").select_option(label=option)
+
+    assert names(page) == expected
+    assert page.locator("#count").inner_text() == "1 of 3 shown"
+
+
+def test_search(shown: Any) -> None:
+    page = shown(report(finding(1), finding(22)))
+
+    page.locator("[data-search]").fill("RANKER-22")
+
+    assert names(page) == ["ranker-22"]
+
+
+def test_evidence_is_unfolded_on_demand(shown: Any) -> None:
+    page = shown(report(finding(1)))
+    assert page.locator(".evidence").count() == 0
+
+    page.get_by_role("button", name="evidence").click()
+
+    said = page.locator(".evidence").inner_text()
+    assert "requests to main" in said
+    assert "could not be read: AccessDenied: <b>no</b>" in said
+    assert "endpoint/ranker-1" in said
+    page.get_by_role("button", name="evidence").click()
+    assert page.locator(".evidence").count() == 0
+
+
+def test_hostile_names_stay_text(shown: Any) -> None:
+    page = shown(report(finding(1, name=HOSTILE, owner=HOSTILE, team=HOSTILE)))
+
+    page.get_by_role("button", name="evidence").click()
+
+    assert page.title().startswith("ML Janitor")
+    assert page.locator("main img").count() == 0
+    assert names(page) == ["<img src=x onerror=\"document.title='owned'\">\\x1b[31m\\u202e"]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_nothing_sticks_out(shown: Any, size: dict[str, int]) -> None:
+    long_name = "a-very-long-endpoint-name-without-any-blank-" * 3
+    page = shown(report(finding(1, name=long_name, owner=long_name), unknown(2)), size)
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_two_thousand_findings_stay_usable(shown: Any) -> None:
+    page = shown(report(*(finding(n, owner=f"person-{n % 40}@example.com") for n in range(1, 2001))))
+
+    page.locator("[data-filter=owner]").select_option(label="person-7@example.com")
+    assert len(names(page)) == 50
+    assert page.locator(".bars").nth(1).locator("dt").count() == 10  # nine owners, and the others
+    assert page.locator(".bars").nth(1).locator("dt").last.inner_text() == "31 others"
+
+
+def test_nothing_found_is_said(shown: Any) -> None:
+    page = shown(report())
+
+    assert "Nothing was found" in page.locator("main").inner_text()
+
+
+def test_dark_and_print(shown: Any) -> None:
+    page = shown(report(finding(1)))
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    page.emulate_media(media="print")
+    assert not page.locator(".filters").is_visible()
+    assert page.locator("td.name").first.is_visible()

@@ -1,0 +1,510 @@
+"""Untagged resources in the sandbox, over HTTP: every kind, every read that can fail, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from conftest import ACCOUNT, NOW, REGION
+
+from janitor.aws import Aws, ReadError
+from janitor.detectors.untagged_resources import UntaggedResources
+from janitor.engine import Policy, sweep
+from janitor.model import Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from sandbox.control import Control
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
+ROOT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
+REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+COMPLETE = dict.fromkeys(UntaggedResources().required, "x")
+SSO = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Lab_0123456789abcdef/anna@example.com"
+
+
+def spelled(tags: Mapping[str, str]) -> list[Any]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def model(session: boto3.Session, name: str, **tags: str) -> str:
+    answer = session.client("sagemaker").create_model(
+        ModelName=name,
+        ExecutionRoleArn=ROLE,
+        PrimaryContainer={"Image": f"{REGISTRY}/serve:1", "ModelDataUrl": "s3://models/m.tar.gz"},
+        Tags=spelled(tags),
+    )
+    return answer["ModelArn"]
+
+
+def transform_job(session: boto3.Session, name: str, **tags: str) -> str:
+    answer = session.client("sagemaker").create_transform_job(
+        TransformJobName=name,
+        ModelName="m",
+        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/"}}},
+        TransformOutput={"S3OutputPath": "s3://out/"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        Tags=spelled(tags),
+    )
+    return answer["TransformJobArn"]
+
+
+@pytest.fixture(autouse=True)
+def answers(aws: Aws) -> dict[str, list[dict[str, Any]]]:
+    """
+    What Search and ListSpaces answer, by record and operation: the sandbox has neither.
+
+    The client is answered before the request is sent, so these two calls are not counted.
+    """
+    known: dict[str, list[dict[str, Any]]] = {}
+
+    def answered(member: str, key: Callable[[dict[str, Any]], str]) -> Callable[..., Any]:
+        def answer(params: dict[str, Any], **_: Any) -> Any:
+            return _Accepted(), {member: known.get(key(params), [])}
+
+        return answer
+
+    events = aws.sagemaker.meta.events
+    events.register("before-call.sagemaker.Search", answered("Results", _record))
+    events.register("before-call.sagemaker.ListSpaces", answered("Spaces", lambda _: "ListSpaces"))
+    return known
+
+
+class _Accepted:
+    status_code = 200
+
+
+def _record(params: dict[str, Any]) -> str:
+    body = params["body"].decode()
+    return next(record for record in ("TrainingJob", "Endpoint", "Model") if f'"{record}"' in body)
+
+
+def swept(aws: Aws, **tunables: Any) -> Sweep:
+    return sweep(UntaggedResources(**tunables), aws, now=NOW, policy=Policy())
+
+
+def by_name(results: Iterable[Result]) -> dict[str, Result]:
+    return {result.target.name: result for result in results}
+
+
+def shown(result: Result) -> dict[str, Any]:
+    return {one.signal: one.value or one.error for one in result.verdict.evidence}
+
+
+def look(aws: Aws, arn: str, name: str) -> Any:
+    target = Target(arn=arn, name=name, kind="", account=ACCOUNT, region=REGION, created=None)
+    return UntaggedResources().look(aws, target, NOW)
+
+
+def test_a_never_tagged_resource_is_found_although_the_tagging_api_is_silent_about_it(
+    aws: Aws, session: boto3.Session
+) -> None:
+    model(session, "bare")
+    model(session, "whole", **COMPLETE)
+
+    result = swept(aws)
+
+    assert result.error is None
+    assert [one.target.name for one in result.findings] == ["bare"]
+    assert (result.looked_at, result.unknown) == (2, 0)
+    assert by_name(result.results)["whole"].verdict.reason == "it has every required tag"
+
+
+def test_every_kind_is_listed(
+    aws: Aws, session: boto3.Session, answers: dict[str, list[dict[str, Any]]]
+) -> None:
+    seed_every_kind(session)
+    answers["ListSpaces"] = [{"DomainId": "d-1", "SpaceName": "desk", "CreationTime": NOW}]
+    answers["Model"] = [{"Model": {"Model": {"PrimaryContainer": {"Image": f"{REGISTRY}/serve:1"}}}}]
+
+    result = swept(aws)
+
+    assert result.error is None
+    listed = {one.target.kind for one in result.results}
+    assert listed == set(UntaggedResources.kinds)
+    assert result.found == len(UntaggedResources.kinds) - 1
+    (desk,) = (one for one in result.results if one.target.kind == "space")
+    assert desk.verdict.reason.startswith("its tags could not be read")  # no such space in the sandbox
+
+
+def test_tags_that_the_tagging_api_does_not_know_yet_are_read_exactly(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    model(session, "whole", **COMPLETE)
+    box.fault("tag", "GetResources", "deny", times=0)
+
+    (only,) = swept(aws).results
+
+    assert only.verdict.reason == "it has every required tag"
+    assert isinstance(only.target.tags, Value)
+
+
+def test_without_confirmation_nothing_is_found(aws: Aws, box: Control, session: boto3.Session) -> None:
+    model(session, "bare")
+    model(session, "hidden")
+    box.fault("sagemaker", "ListTags", "deny", times=0, match="hidden")
+
+    results = by_name(swept(aws).results)
+
+    assert isinstance(results["bare"].verdict, Finding)
+    assert isinstance(results["hidden"].verdict, Kept)
+    assert results["hidden"].verdict.unknown
+    assert results["hidden"].verdict.reason.startswith("its tags could not be read: ListTags: AccessDenied")
+
+
+def test_a_cut_off_list_of_tags_is_not_a_list_without_tags(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    model(session, "whole", **COMPLETE)
+    box.fault("tag", "GetResources", "truncate", times=0)
+    box.fault("sagemaker", "ListTags", "truncate", times=0)
+
+    (only,) = swept(aws).results
+
+    assert isinstance(only.verdict, Kept)
+    assert only.verdict.unknown
+
+
+def test_a_listing_that_breaks_off_is_an_error_and_leaves_the_other_kinds_alone(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    for number in range(101):
+        model(session, f"m{number:03}")
+    session.client("sagemaker").create_notebook_instance(
+        NotebookInstanceName="desk", InstanceType="ml.t3.medium", RoleArn=ROLE
+    )
+    box.fault("sagemaker", "ListModels", "error", times=0, skip=1)
+
+    result = swept(aws)
+
+    assert result.error is not None
+    assert result.error.startswith("sagemaker:ListModels broke off after 100: ")
+    assert result.found == 101
+    assert "desk" in by_name(result.findings)
+
+
+def test_an_exempt_resource_is_kept(aws: Aws, session: boto3.Session) -> None:
+    model(session, "kept", keep="TRUE")
+
+    (only,) = swept(aws).results
+
+    assert only.verdict.reason == "tagged keep=TRUE"
+
+
+def test_jobs_are_judged_while_they_run_or_for_a_week(aws: Aws, box: Control, session: boto3.Session) -> None:
+    for name, days in (("running", 30), ("old", 8), ("fresh", 6)):
+        box.set_clock(NOW - timedelta(days=days))
+        transform_job(session, name)
+        if name != "running":
+            box.patch("sagemaker", ["transform_jobs", name], TransformJobStatus="Completed")
+    box.set_clock(NOW)
+
+    assert set(by_name(swept(aws).findings)) == {"running", "fresh"}
+    assert set(by_name(swept(aws, recent=timedelta(days=9)).findings)) == {"running", "old", "fresh"}
+
+
+def test_buckets_and_repositories_are_judged_only_if_sagemaker_uses_them(
+    aws: Aws, session: boto3.Session, answers: dict[str, list[dict[str, Any]]]
+) -> None:
+    default = f"sagemaker-{REGION}-{ACCOUNT}"
+    s3, ecr = session.client("s3"), session.client("ecr")
+    for name in ("models", "logs", "data", default):
+        s3.create_bucket(Bucket=name)
+    s3.put_bucket_tagging(Bucket="data", Tagging={"TagSet": spelled({"team": "x"})})
+    for name in ("serve", "website"):
+        ecr.create_repository(repositoryName=name)
+    container = {"Image": f"{REGISTRY}/serve@sha256:ab", "ModelDataUrl": "s3://models/m.tar.gz"}
+    answers["Model"] = [{"Model": {"Model": {"PrimaryContainer": container}}}]
+    answers["TrainingJob"] = [{"TrainingJob": {"OutputDataConfig": {"S3OutputPath": "s3://data/out"}}}]
+
+    found = by_name(swept(aws).findings)
+
+    assert set(found) == {"models", "data", default, "serve"}
+    assert found["data"].verdict.reason.startswith("lacks 5 of 6 required tags: project, environment")
+    assert found["data"].target.arn == "arn:aws:s3:::data"
+    assert found["serve"].target.arn == f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/serve"
+
+
+def test_tagged_buckets_and_repositories_are_kept(
+    aws: Aws, session: boto3.Session, answers: dict[str, list[dict[str, Any]]]
+) -> None:
+    s3 = session.client("s3")
+    s3.create_bucket(Bucket="models")
+    s3.put_bucket_tagging(Bucket="models", Tagging={"TagSet": spelled(COMPLETE)})
+    session.client("ecr").create_repository(repositoryName="serve", tags=spelled(COMPLETE))
+    container = {"Image": f"{REGISTRY}/serve:1", "ModelDataUrl": "s3://models/m.tar.gz"}
+    answers["Model"] = [{"Model": {"Model": {"Containers": [container]}}}]
+
+    results = swept(aws).results
+
+    assert {one.target.name: one.verdict.reason for one in results} == dict.fromkeys(
+        ["models", "serve"], "it has every required tag"
+    )
+
+
+def test_who_created_it_is_read_once_and_suggested_if_a_person(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    box.set_clock(NOW - timedelta(days=2))
+    model(acting_as("bob"), "hers")  # an earlier one of the same name
+    session.client("sagemaker").delete_model(ModelName="hers")
+    box.set_clock(NOW - timedelta(days=1))
+    model(acting_as("anna"), "hers")
+    model(acting_as("ci-bot"), "machine-made")
+    box.set_clock(NOW)
+    box.clear_calls()
+
+    found = by_name(swept(aws).findings)
+
+    assert shown(found["hers"])["created by"] == "anna (IAM user)"
+    assert shown(found["hers"])["suggestion"] == "owner = anna?"
+    assert shown(found["machine-made"])["created by"] == "ci-bot (IAM user)"
+    assert "suggestion" not in shown(found["machine-made"])
+    assert box.calls()["cloudtrail:LookupEvents"] == 1
+
+
+def test_a_bucket_s_creator_signed_on_with_sso_is_suggested(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    name = f"sagemaker-{REGION}-{ACCOUNT}"
+    session.client("s3").create_bucket(Bucket=name)
+    detail = {
+        "userIdentity": {"type": "AssumedRole", "arn": SSO},
+        "requestParameters": {"bucketName": name},
+    }
+    at = session.client("s3").list_buckets()["Buckets"][0]["CreationDate"]
+    event = {"EventName": "CreateBucket", "EventSource": "s3.amazonaws.com", "EventTime": at.isoformat()}
+    box.cloudtrail([event | {"CloudTrailEvent": detail}])
+
+    (only,) = swept(aws).findings
+
+    assert shown(only)["created by"] == "anna@example.com (single sign-on as Lab)"
+    assert shown(only)["suggestion"] == "owner = anna@example.com?"
+
+
+def acting_as(user: str) -> boto3.Session:
+    """The sandbox takes an access key that is a name for that user's."""
+    return boto3.Session(aws_access_key_id=user, aws_secret_access_key="x", region_name=REGION)
+
+
+def test_the_trail_is_not_read_for_what_is_tagged_or_older_than_it(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    model(session, "whole", **COMPLETE)
+    box.set_clock(NOW - timedelta(days=91))
+    session.client("sagemaker").create_notebook_instance(
+        NotebookInstanceName="desk", InstanceType="ml.t3.medium", RoleArn=ROLE
+    )
+    box.set_clock(NOW)
+    box.clear_calls()
+
+    (desk,) = swept(aws).findings
+
+    assert shown(desk)["created by"] == "not in CloudTrail, which remembers 90 days"
+    assert "cloudtrail:LookupEvents" not in box.calls()
+
+
+def test_an_unreadable_trail_is_said_and_changes_no_verdict(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    model(session, "bare")
+    box.fault("cloudtrail", "LookupEvents", "deny", times=0)
+
+    result = swept(aws)
+
+    assert result.error is None
+    (only,) = result.findings
+    assert "AccessDenied" in shown(only)["created by"]
+
+
+def test_calls_are_pages_and_one_for_each_that_lacks_a_tag(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    for number in range(150):
+        model(session, f"whole{number:03}", **COMPLETE)
+    for number in range(7):
+        model(session, f"bare{number}")
+    box.clear_calls()
+
+    result = swept(aws)
+
+    assert (result.looked_at, result.found) == (157, 7)
+    calls = box.calls()
+    assert calls["sagemaker:ListModels"] == 2
+    assert calls["tag:GetResources"] == 4
+    assert calls["sagemaker:ListTags"] == 7
+    assert not [call for call in calls if ":Describe" in call and not call.startswith("ecr:")]
+
+
+def test_looking_again_reads_one_listing_and_exact_tags(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    arn = model(session, "bare")
+    model(session, "bare-2")
+    box.clear_calls()
+
+    candidate = look(aws, arn, "bare")
+
+    assert candidate.target.arn == arn
+    assert candidate.bulk == NotRead()
+    assert isinstance(UntaggedResources().decide(candidate, NOW), Finding)
+    assert box.calls() == {
+        "sagemaker:ListModels": 1,
+        "sagemaker:ListTags": 1,
+        "cloudtrail:LookupEvents": 1,
+    }
+
+
+def test_looking_again_finds_a_name_that_its_arn_has_lost_the_capitals_of(
+    aws: Aws, session: boto3.Session
+) -> None:
+    arn = model(session, "Bare")
+
+    assert look(aws, arn.lower(), "bare").target.name == "Bare"
+
+
+def test_looking_again_at_what_is_gone_sees_nothing(aws: Aws, session: boto3.Session) -> None:
+    model(session, "bare")
+
+    assert look(aws, f"{ROOT}:model/other", "other") is None
+    assert look(aws, "arn:aws:s3:::other", "other") is None
+
+
+def test_looking_again_at_an_old_job_says_why_it_is_not_judged(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    box.set_clock(NOW - timedelta(days=30))
+    arn = transform_job(session, "old")
+    box.patch("sagemaker", ["transform_jobs", "old"], TransformJobStatus="Completed")
+    box.set_clock(NOW)
+
+    verdict = UntaggedResources().decide(look(aws, arn, "old"), NOW)
+
+    assert isinstance(verdict, Kept)
+    assert verdict.reason == "it is not in progress, and was created before 2026-09-29"
+
+
+def test_looking_again_fails_if_the_listing_does(aws: Aws, box: Control, session: boto3.Session) -> None:
+    arn = model(session, "bare")
+    box.fault("sagemaker", "ListModels", "deny", times=0)
+
+    with pytest.raises(ReadError, match="AccessDenied"):
+        look(aws, arn, "bare")
+    with pytest.raises(ReadError, match="no kind that this detector judges"):
+        look(aws, f"{ROOT}:experiment/e", "e")
+
+
+def test_looking_again_does_not_call_a_bucket_unused_unless_everything_was_read(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    session.client("s3").create_bucket(Bucket="logs")
+
+    unused = UntaggedResources().decide(look(aws, "arn:aws:s3:::logs", "logs"), NOW)
+    assert isinstance(unused, Kept)
+    assert unused.reason == "no model, endpoint or recent training job of this account and region names it"
+
+    box.fault("ecr", "DescribeRepositories", "deny", times=0)
+    with pytest.raises(ReadError, match="AccessDenied"):
+        look(aws, "arn:aws:s3:::logs", "logs")
+
+
+def test_looking_again_with_unreadable_tags_is_unknown(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    arn = model(session, "bare")
+    box.fault("sagemaker", "ListTags", "deny", times=0)
+
+    candidate = look(aws, arn, "bare")
+
+    assert isinstance(candidate.target.tags, Unreadable)
+    verdict = UntaggedResources().decide(candidate, NOW)
+    assert isinstance(verdict, Kept)
+    assert verdict.unknown
+
+
+def test_it_calls_exactly_what_it_declares(
+    aws: Aws, box: Control, session: boto3.Session, answers: dict[str, list[dict[str, Any]]]
+) -> None:
+    seed_every_kind(session)
+    answers["Model"] = [{"Model": {"Model": {"PrimaryContainer": {"Image": f"{REGISTRY}/serve:1"}}}}]
+    box.clear_calls()
+
+    for candidate in list(UntaggedResources().find(aws, NOW)):
+        UntaggedResources().look(aws, candidate.target, NOW)
+
+    recorded = {{"s3:ListBuckets": "s3:ListAllMyBuckets"}.get(call, call) for call in box.calls()}
+    recorded |= {"sagemaker:Search", "sagemaker:ListSpaces"}  # answered by the fixture
+    assert recorded == {grant.action for grant in UntaggedResources.reads}
+
+
+def seed_every_kind(session: boto3.Session) -> None:
+    """One of each, untagged; spaces aside."""
+    sagemaker = session.client("sagemaker")
+    model(session, "m")
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="c",
+        ProductionVariants=[
+            {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+        ],
+    )
+    sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
+    sagemaker.create_notebook_instance(NotebookInstanceName="n", InstanceType="ml.t3.medium", RoleArn=ROLE)
+    sagemaker.create_inference_component(
+        InferenceComponentName="i",
+        EndpointName="e",
+        VariantName="v",
+        Specification={"ModelName": "m", "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 128}},
+        RuntimeConfig={"CopyCount": 1},
+    )
+    seed_jobs(session)
+    sagemaker.create_domain(
+        DomainName="d",
+        AuthMode="IAM",
+        DefaultUserSettings={"ExecutionRole": ROLE},
+        SubnetIds=["subnet-1"],
+        VpcId="vpc-1",
+    )
+    sagemaker.create_model_package_group(ModelPackageGroupName="g")
+    sagemaker.create_pipeline(
+        PipelineName="p", PipelineDefinition="{}", RoleArn=ROLE, ClientRequestToken="0" * 32
+    )
+    group = {
+        "InstanceGroupName": "w",
+        "InstanceType": "ml.c5.large",
+        "InstanceCount": 1,
+        "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-x/", "OnCreate": "x.sh"},
+        "ExecutionRole": ROLE,
+        "ThreadsPerCore": 1,
+    }
+    sagemaker.create_cluster(ClusterName="k", InstanceGroups=[group])  # type: ignore[list-item]
+    session.client("s3").create_bucket(Bucket=f"sagemaker-{REGION}-{ACCOUNT}")
+    session.client("ecr").create_repository(repositoryName="serve")
+
+
+def seed_jobs(session: boto3.Session) -> None:
+    sagemaker = session.client("sagemaker")
+    training: Any = {
+        "AlgorithmSpecification": {"TrainingImage": f"{REGISTRY}/train:1", "TrainingInputMode": "File"},
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": "s3://out/"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    }
+    sagemaker.create_training_job(TrainingJobName="t", **training)
+    sagemaker.create_processing_job(
+        ProcessingJobName="pj",
+        RoleArn=ROLE,
+        AppSpecification={"ImageUri": f"{REGISTRY}/p:1"},
+        ProcessingResources={
+            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        },
+    )
+    transform_job(session, "tj")
+    sagemaker.create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName="hj",
+        HyperParameterTuningJobConfig={
+            "Strategy": "Bayesian",
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1},
+        },
+        TrainingJobDefinition=training,
+    )

@@ -1,0 +1,202 @@
+"""A made-up report with everything that a report can hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from janitor.model import (
+    Confidence,
+    Cost,
+    Evidence,
+    Finding,
+    Kept,
+    Mode,
+    Outcome,
+    Report,
+    Result,
+    Sweep,
+    Target,
+    Value,
+    Verdict,
+)
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+ACCOUNT = "123456789012"
+
+DELETE = "delete the endpoint (its configuration and models stay)"
+STOP_JOB = "stop the job and end its warm pool"
+
+
+def result(
+    detector: str, name: str, verdict: Verdict, *, owner: str | None = None, region: str = "us-east-1"
+) -> Result:
+    """One judged resource."""
+    target = Target(
+        arn=f"arn:aws:sagemaker:{region}:{ACCOUNT}:thing/{name}",
+        name=name,
+        kind="thing",
+        account=ACCOUNT,
+        region=region,
+        created=NOW - timedelta(days=90),
+        tags=Value({"owner": owner} if owner else {}),
+    )
+    outcome = Outcome.WOULD_ACT if isinstance(verdict, Finding) else Outcome.KEPT
+    return Result(detector=detector, target=target, verdict=verdict, outcome=outcome, owner=owner)
+
+
+def finding(
+    reason: str,
+    cost: Cost | None,
+    *,
+    days: float | None = 41,
+    confidence: Confidence = Confidence.PROVEN,
+    action: str = DELETE,
+    unread: str | None = None,
+) -> Finding:
+    """Waste."""
+    seen = [Evidence("requests in 7 days", 0, source="cloudwatch:GetMetricData", at=NOW)]
+    if unread:
+        seen.append(Evidence("opened by", error=unread, source="cloudtrail:LookupEvents"))
+    return Finding(
+        reason=reason,
+        confidence=confidence,
+        action=action,
+        evidence=tuple(seen),
+        cost=cost,
+        since=None if days is None else NOW - timedelta(days=days),
+    )
+
+
+def sweep(detector: str, *results: Result, error: str | None = None, region: str = "us-east-1") -> Sweep:
+    """One sweep of *detector*."""
+    return Sweep(
+        detector=detector, account=ACCOUNT, region=region, mode=Mode.DRY_RUN, results=results, error=error
+    )
+
+
+def standing(hourly: str | None, source: str = "Price List API") -> Cost:
+    """The cost of something that stands."""
+    return Cost.standing(None if hourly is None else Decimal(hourly), source)
+
+
+def accruing(hourly: str, hours: float, source: str = "Price List API") -> Cost:
+    """The cost of a job."""
+    return Cost.accruing(Decimal(hourly), hours, source)
+
+
+def full(region: str = "us-east-1") -> Report:
+    """Three detectors with findings, kept, unknowns and an error."""
+    e, n, j = "idle-endpoints", "idle-notebooks", "hung-training-jobs"
+    endpoints = [
+        result(
+            e,
+            "fraud-scoring-v2-canary",
+            finding(
+                "no request in 7 days on either of its 2 variants; the last one was 41 days ago",
+                standing("7.20"),
+            ),
+            owner="maria.lopez@acme.example",
+        ),
+        result(
+            e,
+            "recsys-candidate-ranker-shadow-experiment-2026-03-blue-green",
+            finding(
+                "no request in 7 days; it never had one since it was made 90 days ago",
+                standing("3.825", "price table of mid-2025"),
+                days=90,
+            ),
+            owner="recsys",
+        ),
+        result(
+            e,
+            "churn-propensity",
+            finding(
+                "no datapoint of Invocations in 7 days, while its CPU metrics arrive",
+                standing("0.269"),
+                confidence=Confidence.LIKELY,
+                days=None,
+            ),
+        ),
+        result(
+            e,
+            "llm-gateway-p5",
+            finding(
+                "no request in 7 days; the last one was 9 days ago", standing(None, "no price list"), days=9
+            ),
+            owner="platform",
+        ),
+        *(result(e, f"busy-{k}", Kept(reason=f"{k * 1204 + 1:,} requests in 7 days")) for k in range(7)),
+        result(e, "keep-me", Kept(reason="tagged keep=true")),
+        result(e, "young", Kept(reason="it was deployed 1 day ago, less than 7 days")),
+        result(e, "zero", Kept(reason="scaled to zero: no instance is running")),
+        result(e, "serverless", Kept(reason="serverless without provisioned concurrency costs nothing")),
+        result(
+            e,
+            "dark",
+            Kept(
+                reason="the metrics could not be read: GetMetricData: AccessDenied: not "
+                "authorized to perform cloudwatch:GetMetricData",
+                unknown=True,
+            ),
+        ),
+    ]
+    notebooks = [
+        result(
+            n,
+            "maria-exploration",
+            finding(
+                "the last line in its Jupyter log is 12 days old, and nobody opened it since",
+                standing("4.284"),
+                days=12,
+                confidence=Confidence.LIKELY,
+                action="stop the notebook instance (its volume and files stay)",
+                unread="LookupEvents: ThrottlingException: Rate exceeded",
+            ),
+            owner="maria.lopez@acme.example",
+        ),
+        result(
+            n,
+            "gpu-sandbox-01",
+            finding(
+                "it says itself that it has been idle for 3 days",
+                standing("0.0464"),
+                days=3,
+                action="stop the notebook instance (its volume and files stay)",
+            ),
+            owner="d.okafor",
+        ),
+        *(
+            result(n, f"nb-{k}", Kept(reason=f"the last line in its Jupyter log is {k + 2} hours old"))
+            for k in range(5)
+        ),
+    ]
+    jobs = [
+        result(
+            j,
+            "llama-ft-8node-2026-09-25-03-00-00-000",
+            finding(
+                "no log line on any of its 4 hosts for 251 hours, all GPUs flat at 100 %; before that it "
+                "never paused for more than 11 minutes",
+                accruing("48.96", 264),
+                days=10.45,
+                action=STOP_JOB,
+            ),
+            owner="nlp-research",
+        ),
+    ]
+    return Report(
+        time=NOW,
+        account=ACCOUNT,
+        sweeps=(
+            sweep(e, *endpoints, region=region),
+            sweep(
+                n,
+                *notebooks,
+                region=region,
+                error="sagemaker:ListNotebookInstances broke off after 7: ListNotebookInstances: "
+                "ThrottlingException: Rate exceeded",
+            ),
+            sweep(j, *jobs, region=region),
+        ),
+    )

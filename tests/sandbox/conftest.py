@@ -1,0 +1,104 @@
+"""One sandbox for a worker, empty before every test, reached over HTTP as any program would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from sandbox.control import Control
+from sandbox.server import Sandbox
+
+ROLE = "arn:aws:iam::123456789012:role/worker"
+type Clients = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    with Sandbox() as box:
+        yield box.url
+
+
+@pytest.fixture
+def control(url: str) -> Control:
+    control = Control(url)
+    control.reset()
+    return control
+
+
+@pytest.fixture(scope="session")
+def _clients(url: str) -> Iterator[Clients]:
+    """Makes boto3 clients, each only once: that takes longer than most tests."""
+    session = boto3.Session()
+    made: dict[tuple[Any, ...], Any] = {}
+
+    def client(name: Any, *, region: str = "us-east-1", key: str = "sandbox", attempts: int = 1) -> Any:
+        which = (name, region, key, attempts)
+        if which not in made:
+            made[which] = session.client(
+                name,
+                region_name=region,
+                endpoint_url=url,
+                aws_access_key_id=key,
+                aws_secret_access_key="x",
+                config=Config(retries={"mode": "standard", "total_max_attempts": attempts}),
+            )
+        return made[which]
+
+    yield client
+    for one in made.values():
+        one.close()
+
+
+@pytest.fixture
+def aws(control: Control, _clients: Clients) -> Clients:
+    """Makes clients of the emptied sandbox; with `attempts=1`, the default, they do not retry."""
+    assert control.calls() == {}
+    return _clients
+
+
+@pytest.fixture
+def sagemaker(aws: Clients) -> Any:
+    return aws("sagemaker")
+
+
+@pytest.fixture
+def endpoint(sagemaker: Any) -> Callable[..., str]:
+    """Deploys an endpoint with everything it needs, and answers its ARN."""
+
+    def deploy(name: str, *, variant: dict[str, Any] | None = None, **config: Any) -> str:
+        if not sagemaker.list_models(NameContains="any-model")["Models"]:
+            sagemaker.create_model(ModelName="any-model", ExecutionRoleArn=ROLE)
+        usual = {"VariantName": "main", "ModelName": "any-model", "InstanceType": "ml.m5.large"}
+        chosen = {"InitialInstanceCount": 1} | usual if variant is None else variant
+        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[chosen], **config)
+        arn: str = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)["EndpointArn"]
+        return arn
+
+    return deploy
+
+
+@pytest.fixture
+def training(sagemaker: Any) -> Callable[..., str]:
+    """Starts a training job, and answers its ARN."""
+
+    def start(name: str, **more: Any) -> str:
+        asked: dict[str, Any] = {
+            "TrainingJobName": name,
+            "RoleArn": ROLE,
+            "AlgorithmSpecification": {"TrainingInputMode": "File", "TrainingImage": "image"},
+            "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
+            "ResourceConfig": {
+                "InstanceType": "ml.p3.8xlarge",
+                "InstanceCount": 4,
+                "VolumeSizeInGB": 50,
+            },
+            "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        }
+        arn: str = sagemaker.create_training_job(**asked | more)["TrainingJobArn"]
+        return arn
+
+    return start

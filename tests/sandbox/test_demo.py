@@ -1,0 +1,382 @@
+"""The demo account is what it says it is: measured over HTTP, without a line of the janitor's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import cache, partial
+from itertools import batched
+from time import process_time
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+
+from sandbox import demo
+from sandbox.control import Control
+from sandbox.server import Sandbox
+
+REGION = "us-east-1"
+HOURS = 730
+"""A month, as AWS's own calculator counts."""
+
+NOW = datetime.fromisoformat("2026-10-06T03:00:00Z")
+WEEK_AGO = NOW - timedelta(days=7)
+
+HUNG = "llm-pretrain-7b-0924"
+
+type Client = Callable[[str], Any]
+
+
+class Account(NamedTuple):
+    """The demo account: how to control it, and what seeding took of both sides' processor time."""
+
+    control: Control
+    seconds: float
+
+    def seed(self) -> None:
+        """Forget everything and make it anew."""
+        self.control.reset()
+        demo.seed(self.control.url)
+
+
+@pytest.fixture(scope="module")
+def account(_sandbox: Sandbox) -> Account:
+    """Seeded once for all tests here, which only read it."""
+    control = Control(_sandbox.url)
+    started = process_time()
+    Account(control, 0).seed()
+    return Account(control, process_time() - started)
+
+
+@pytest.fixture
+def client(account: Account) -> Client:
+    """Clients of the demo account."""
+    return cache(partial(boto3.client, region_name=REGION, endpoint_url=account.control.url))
+
+
+def pages(client: Any, operation: str, member: str, **params: Any) -> list[dict[str, Any]]:
+    return [one for page in client.get_paginator(operation).paginate(**params) for one in page[member]]
+
+
+def names(facts: tuple[demo.Known, ...], detector: str) -> list[str]:
+    return [one.name for one in facts if one.detector == detector]
+
+
+def prices(client: Client, component: str) -> dict[str, float]:
+    wanted = {"regionCode": REGION, "productFamily": "ML Instance", "component": component}
+    filters = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in wanted.items()]
+    listed = pages(
+        client("pricing"), "get_products", "PriceList", ServiceCode="AmazonSageMaker", Filters=filters
+    )
+    found: dict[str, float] = {}
+    for text in listed:
+        product = json.loads(str(text))
+        (term,) = product["terms"]["OnDemand"].values()
+        (dimension,) = term["priceDimensions"].values()
+        found[product["product"]["attributes"]["instanceName"]] = float(dimension["pricePerUnit"]["USD"])
+    return found
+
+
+def variants(client: Client, endpoint: str) -> Iterator[tuple[str, str | None, int]]:
+    """Name, instance type and number of instances of every variant that stands now, shadows included."""
+    sagemaker = client("sagemaker")
+    described = sagemaker.describe_endpoint(EndpointName=endpoint)
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=described["EndpointConfigName"])
+    for part in ("ProductionVariants", "ShadowProductionVariants"):
+        types = {one["VariantName"]: one.get("InstanceType") for one in config.get(part, [])}
+        for one in described.get(part, []):
+            yield one["VariantName"], types[one["VariantName"]], one.get("CurrentInstanceCount", 0)
+
+
+def test_the_demo_is_seeded_quickly(account: Account) -> None:
+    assert account.seconds < 3
+
+
+def test_it_is_tuesday_night_and_nothing_was_called_yet(account: Account) -> None:
+    account.seed()
+    assert account.control.clock() == NOW == demo.NOW
+    assert account.control.calls() == {}
+
+
+def test_idle_endpoints_cost_9200_dollars_a_month(client: Client) -> None:
+    hourly = prices(client, "Hosting")
+    stand = [
+        (kind, count)
+        for name in names(demo.WASTE, "idle-endpoints")
+        for _, kind, count in variants(client, name)
+    ]
+    assert all(count for _, count in stand)
+    known = sum(hourly[kind] * count * HOURS for kind, count in stand if kind in hourly)
+    assert known == pytest.approx(9200, rel=0.01)
+    assert [kind for kind, _ in stand if kind not in hourly] == ["ml.inf2.xlarge"]
+    assert {"ml.g5.xlarge", "ml.m5.4xlarge"} <= {kind for kind, _ in stand}
+
+
+def test_notebooks_left_on_cost_4800_dollars_a_month(client: Client) -> None:
+    hourly, sagemaker = prices(client, "Notebook"), client("sagemaker")
+    left_on = [
+        sagemaker.describe_notebook_instance(NotebookInstanceName=name)
+        for name in names(demo.WASTE, "idle-notebooks")
+    ]
+    assert {one["NotebookInstanceStatus"] for one in left_on} == {"InService"}
+    assert sum(hourly[one["InstanceType"]] * HOURS for one in left_on) == pytest.approx(4800, rel=0.01)
+    assert {"ml.g5.xlarge", "ml.m5.4xlarge"} <= {one["InstanceType"] for one in left_on}
+
+
+def test_the_job_that_started_it_all(client: Client) -> None:
+    assert names(demo.WASTE, "hung-training-jobs") == [HUNG]
+    job = client("sagemaker").describe_training_job(TrainingJobName=HUNG)
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("InProgress", "Training")
+    assert NOW - job["TrainingStartTime"] == timedelta(hours=264)
+    assert job["ResourceConfig"]["InstanceType"] == "ml.p3.8xlarge"
+    assert job["ResourceConfig"]["InstanceCount"] == 4
+    streams = pages(
+        client("logs"),
+        "describe_log_streams",
+        "logStreams",
+        logGroupName="/aws/sagemaker/TrainingJobs",
+        logStreamNamePrefix=f"{HUNG}/algo-",
+    )
+    last = [datetime.fromtimestamp(one["lastEventTimestamp"] / 1000, NOW.tzinfo) for one in streams]
+    assert len(last) == 4
+    assert timedelta(hours=249) < NOW - max(last) < timedelta(hours=251)
+
+
+@pytest.mark.parametrize(
+    ("metric", "full", "trembles"), [("GPUUtilization", 400, 0.1), ("CPUUtilization", 403, 4)]
+)
+def test_every_host_of_that_job_spins(client: Client, metric: str, full: float, trembles: float) -> None:
+    for host in range(1, 5):
+        values = readings(
+            client, "/aws/sagemaker/TrainingJobs", metric, "Average", 300, Host=f"{HUNG}/algo-{host}"
+        )
+        assert len(values) == 7 * 24 * 12
+        assert max(values) - min(values) < trembles
+        assert values[-1] == pytest.approx(full, abs=trembles)
+
+
+def test_that_job_saved_its_last_checkpoint_before_it_fell_silent(client: Client) -> None:
+    saved = client("s3").list_objects_v2(
+        Bucket="meridian-ml-checkpoints", Prefix=f"foundation-models/{HUNG}/"
+    )["Contents"]
+    assert len(saved) == 6
+    assert min(NOW - one["LastModified"] for one in saved) > timedelta(hours=251)
+
+
+def readings(
+    client: Client, namespace: str, metric: str, stat: str, period: int, **dimensions: str
+) -> list[float]:
+    """The last week of one metric."""
+    about = {
+        "Namespace": namespace,
+        "MetricName": metric,
+        "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+    }
+    answer = client("cloudwatch").get_metric_data(
+        MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": about, "Period": period, "Stat": stat}}],
+        StartTime=WEEK_AGO,
+        EndTime=NOW,
+        ScanBy="TimestampAscending",
+    )
+    values: list[float] = answer["MetricDataResults"][0]["Values"]
+    return values
+
+
+def requests(client: Client, endpoint: str) -> dict[str, list[float]]:
+    """The hourly requests of the last week, of every variant and component by its name."""
+    found = {
+        name: readings(client, "AWS/SageMaker", metric, "Sum", 3600, EndpointName=endpoint, VariantName=name)
+        for name, _, _ in variants(client, endpoint)
+        for metric in [metric_of(client, endpoint)]
+    }
+    for one in client("sagemaker").list_inference_components(EndpointNameEquals=endpoint)[
+        "InferenceComponents"
+    ]:
+        name = one["InferenceComponentName"]
+        found[name] = readings(
+            client, "AWS/SageMaker", "Invocations", "Sum", 3600, InferenceComponentName=name
+        )
+    return found
+
+
+def metric_of(client: Client, endpoint: str) -> str:
+    described = client("sagemaker").describe_endpoint(EndpointName=endpoint)
+    return "InvocationsProcessed" if "AsyncInferenceConfig" in described else "Invocations"
+
+
+@pytest.mark.parametrize("fact", [one for one in demo.WASTE if one.detector == "idle-endpoints"])
+def test_idle_endpoints_are_old_running_and_uncalled(client: Client, fact: demo.Known) -> None:
+    described = client("sagemaker").describe_endpoint(EndpointName=fact.name)
+    assert described["EndpointStatus"] == "InService"
+    assert max(described["CreationTime"], described["LastModifiedTime"]) < WEEK_AGO
+    series = [values for values in requests(client, fact.name).values() if values]
+    assert not any(map(sum, series))
+    assert all(len(values) == 7 * 24 for values in series)
+    assert bool(series) == (fact.confidence == "proven")
+    for name, _, _ in variants(client, fact.name):
+        load = readings(
+            client,
+            "/aws/sagemaker/Endpoints",
+            "CPUUtilization",
+            "Average",
+            3600,
+            EndpointName=fact.name,
+            VariantName=name,
+        )
+        assert len(load) == 7 * 24
+
+
+def test_the_unknown_endpoint_publishes_nothing(client: Client) -> None:
+    (fact,) = demo.UNKNOWN
+    assert requests(client, fact.name) == {"AllTraffic": []}
+    metrics = pages(
+        client("cloudwatch"),
+        "list_metrics",
+        "Metrics",
+        Dimensions=[{"Name": "EndpointName", "Value": fact.name}],
+    )
+    assert metrics == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "quiet", "busy"),
+    [
+        ("checkout-fraud-scoring", "baseline", "challenger"),
+        ("search-ranker-next", "current", "candidate"),
+        ("llm-gateway", "llm-gateway-reranker", "llm-gateway-llama-8b"),
+        ("document-ocr", None, "AllTraffic"),
+        ("weekly-assortment-scoring", None, "AllTraffic"),
+    ],
+)
+def test_endpoints_that_look_idle_are_called(
+    client: Client, endpoint: str, quiet: str | None, busy: str
+) -> None:
+    assert endpoint in names(demo.LOOKALIKES, "idle-endpoints")
+    counted = {name: sum(values) for name, values in requests(client, endpoint).items()}
+    assert counted[busy] > 0
+    assert quiet is None or counted[quiet] == 0
+
+
+@pytest.mark.parametrize(
+    ("listing", "member", "name", "detector"),
+    [
+        ("list_endpoints", "Endpoints", "EndpointName", "idle-endpoints"),
+        ("list_notebook_instances", "NotebookInstances", "NotebookInstanceName", "idle-notebooks"),
+        ("list_training_jobs", "TrainingJobSummaries", "TrainingJobName", "hung-training-jobs"),
+    ],
+)
+def test_healthy_resources_outnumber_the_wasteful(
+    client: Client, listing: str, member: str, name: str, detector: str
+) -> None:
+    everything = {one[name] for one in pages(client("sagemaker"), listing, member)}
+    wasteful = set(names(demo.WASTE, detector))
+    assert wasteful < everything
+    assert set(names(demo.LOOKALIKES, detector)) < everything
+    assert len(everything - wasteful) > len(wasteful)
+
+
+def test_a_dozen_things_look_wasteful_and_are_not() -> None:
+    assert len({one.name for one in demo.LOOKALIKES}) >= 12
+    assert not {one.name for one in demo.LOOKALIKES} & {one.name for one in demo.WASTE}
+    assert all(one.why for one in (*demo.WASTE, *demo.LOOKALIKES, *demo.UNKNOWN))
+
+
+def test_a_log_index_lags_behind_a_notebook_in_use(client: Client) -> None:
+    stream = {
+        "logGroupName": "/aws/sagemaker/NotebookInstances",
+        "logStreamName": "feature-store-backfill/jupyter.log",
+    }
+    logs = client("logs")
+    (event,) = logs.get_log_events(**stream, limit=1, startFromHead=False)["events"]
+    assert NOW.timestamp() - event["timestamp"] / 1000 < timedelta(minutes=20).total_seconds()
+    (listed,) = logs.describe_log_streams(
+        logGroupName=stream["logGroupName"], logStreamNamePrefix=stream["logStreamName"]
+    )["logStreams"]
+    assert NOW.timestamp() - listed["lastEventTimestamp"] / 1000 > timedelta(hours=20).total_seconds()
+
+
+def test_somebody_opened_a_notebook_an_hour_ago(client: Client) -> None:
+    events = client("cloudtrail").lookup_events(
+        LookupAttributes=[
+            {"AttributeKey": "EventName", "AttributeValue": "CreatePresignedNotebookInstanceUrl"}
+        ]
+    )["Events"]
+    recent = [one for one in events if NOW - one["EventTime"] == timedelta(hours=1)]
+    assert [(one["Username"], one["Resources"][0]["ResourceName"]) for one in recent] == [
+        ("aisha.bello", "prompt-evaluation")
+    ]
+
+
+def test_most_things_say_whose_they_are(client: Client) -> None:
+    mappings = pages(
+        client("resourcegroupstaggingapi"),
+        "get_resources",
+        "ResourceTagMappingList",
+        ResourceTypeFilters=["sagemaker:endpoint", "sagemaker:notebook-instance", "sagemaker:training-job"],
+    )
+    tags = [{tag["Key"]: tag["Value"] for tag in one["Tags"]} for one in mappings]
+    owners = [one["owner"] for one in tags if "owner" in one]
+    assert all(owner.endswith("@example.com") for owner in owners)
+    assert len(set(owners)) >= 12
+    assert 3 <= len(tags) - len(owners) < len(tags) / 10
+    assert sum("aws:cloudformation:stack-name" in one for one in tags) >= 2
+    assert len({one["team"] for one in tags}) >= 6
+
+
+def snapshot(client: Client) -> dict[str, Any]:
+    """All that can be read, but for identifiers that are random on AWS too."""
+    sagemaker = client("sagemaker")
+    endpoints = [one["EndpointName"] for one in pages(sagemaker, "list_endpoints", "Endpoints")]
+    jobs = [one["TrainingJobName"] for one in pages(sagemaker, "list_training_jobs", "TrainingJobSummaries")]
+    groups = ["/aws/sagemaker/NotebookInstances", "/aws/sagemaker/TrainingJobs"]
+    described = [sagemaker.describe_endpoint(EndpointName=name) for name in endpoints]
+    described += [sagemaker.describe_training_job(TrainingJobName=name) for name in jobs]
+    return {
+        "described": [{k: v for k, v in one.items() if k != "ResponseMetadata"} for one in described],
+        "notebooks": pages(sagemaker, "list_notebook_instances", "NotebookInstances"),
+        "tags": pages(client("resourcegroupstaggingapi"), "get_resources", "ResourceTagMappingList"),
+        "streams": [
+            {k: v for k, v in one.items() if k != "uploadSequenceToken"}
+            for group in groups
+            for one in pages(client("logs"), "describe_log_streams", "logStreams", logGroupName=group)
+        ],
+        "objects": [
+            one
+            for bucket in client("s3").list_buckets()["Buckets"]
+            for one in pages(client("s3"), "list_objects_v2", "Contents", Bucket=bucket["Name"])
+        ],
+        "events": [
+            (one["EventTime"], one["EventName"], one["Username"], one["Resources"])
+            for one in pages(client("cloudtrail"), "lookup_events", "Events")
+        ],
+        "metrics": data(client),
+    }
+
+
+def data(client: Client) -> list[list[float]]:
+    """Every value of every metric, an average an hour."""
+    metrics = pages(client("cloudwatch"), "list_metrics", "Metrics")
+    queries = [
+        {"Id": f"m{number}", "MetricStat": {"Metric": metric, "Period": 3600, "Stat": "Average"}}
+        for number, metric in enumerate(metrics)
+    ]
+    return [
+        one["Values"]
+        for batch in batched(queries, 500, strict=False)
+        for one in pages(
+            client("cloudwatch"),
+            "get_metric_data",
+            "MetricDataResults",
+            MetricDataQueries=list(batch),
+            StartTime=NOW - timedelta(days=50),
+            EndTime=NOW,
+        )
+    ]
+
+
+def test_seeding_again_gives_the_same_account(account: Account, client: Client) -> None:
+    first = snapshot(client)
+    account.seed()
+    assert snapshot(client) == first

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sandbox.control import Control
+
+ROLE = "arn:aws:iam::123456789012:role/worker"
+NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
+ON_GPU = {
+    "VariantName": "main",
+    "ModelName": "any-model",
+    "InstanceType": "ml.g5.xlarge",
+    "InitialInstanceCount": 2,
+}
+
+
+def describe(sagemaker: Any, name: str = "e") -> Any:
+    return sagemaker.describe_endpoint(EndpointName=name)
+
+
+def test_async_and_shadow_variants_are_described(sagemaker: Any, endpoint: Any) -> None:
+    endpoint(
+        "e",
+        variant=ON_GPU,
+        AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://b/out"}},
+        ShadowProductionVariants=[ON_GPU | {"VariantName": "shadow", "InitialInstanceCount": 3}],
+    )
+    found = describe(sagemaker)
+    assert found["AsyncInferenceConfig"]["OutputConfig"]["S3OutputPath"] == "s3://b/out"
+    (shadow,) = found["ShadowProductionVariants"]
+    assert (shadow["VariantName"], shadow["CurrentInstanceCount"]) == ("shadow", 3)
+    assert found["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    assert "InstanceType" not in found["ProductionVariants"][0]
+    assert sagemaker.describe_endpoint_config(EndpointConfigName="e")["ProductionVariants"] == [ON_GPU]
+
+
+def test_serverless_pools_and_scaling(sagemaker: Any, endpoint: Any) -> None:
+    serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 5, "ProvisionedConcurrency": 2}
+    endpoint("s", variant={"VariantName": "v", "ModelName": "any-model", "ServerlessConfig": serverless})
+    (variant,) = describe(sagemaker, "s")["ProductionVariants"]
+    assert variant["CurrentServerlessConfig"] == variant["DesiredServerlessConfig"] == serverless
+    assert "CurrentInstanceCount" not in variant
+
+    pools = [{"InstanceType": "ml.g5.xlarge", "Priority": 2}, {"InstanceType": "ml.g6.xlarge", "Priority": 1}]
+    scaling = {"Status": "ENABLED", "MinInstanceCount": 0, "MaxInstanceCount": 4}
+    endpoint(
+        "p",
+        variant={
+            "VariantName": "v",
+            "InitialInstanceCount": 3,
+            "InstancePools": pools,
+            "ManagedInstanceScaling": scaling,
+        },
+        ExecutionRoleArn=ROLE,
+    )
+    (variant,) = describe(sagemaker, "p")["ProductionVariants"]
+    assert variant["InstancePools"] == [
+        {"InstanceType": "ml.g6.xlarge", "CurrentInstanceCount": 3},
+        {"InstanceType": "ml.g5.xlarge", "CurrentInstanceCount": 0},
+    ]
+    assert variant["ManagedInstanceScaling"] == scaling
+
+
+def test_scaled_to_zero_and_re_weighed(sagemaker: Any, endpoint: Any, control: Control) -> None:
+    endpoint("e", variant=ON_GPU)
+    control.set_clock(NOW + dt.timedelta(hours=1))
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="e",
+        DesiredWeightsAndCapacities=[
+            {"VariantName": "main", "DesiredInstanceCount": 0, "DesiredWeight": 0.5}
+        ],
+    )
+    found = describe(sagemaker)
+    (variant,) = found["ProductionVariants"]
+    assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"], variant["CurrentWeight"]) == (
+        0,
+        0,
+        0.5,
+    )
+    assert found["LastModifiedTime"] > found["CreationTime"]
+    control.patch("sagemaker", ["endpoints", "e", "ProductionVariants", 0], CurrentInstanceCount=7)
+    assert describe(sagemaker)["ProductionVariants"][0]["CurrentInstanceCount"] == 7
+
+
+def test_an_update_deploys_another_configuration(sagemaker: Any, endpoint: Any) -> None:
+    endpoint("e", AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://b/out"}})
+    sagemaker.create_endpoint_config(EndpointConfigName="new", ProductionVariants=[ON_GPU])
+    sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="new")
+    found = describe(sagemaker)
+    assert found["EndpointConfigName"] == "new"
+    assert found["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    assert "AsyncInferenceConfig" not in found
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "ml.g5.48xlarge",
+        "ml.g6e.xlarge",
+        "ml.p5en.48xlarge",
+        "ml.inf2.8xlarge",
+        "ml.c7i.large",
+        "ml.t2.medium",
+    ],
+)
+def test_types_that_moto_does_not_know_are_accepted(endpoint: Any, kind: str) -> None:
+    endpoint("e", variant=ON_GPU | {"InstanceType": kind})
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"InstanceType": "m5.large"}, "enum value set"),
+        ({"ModelName": "ghost"}, "Could not find model"),
+        ({"ModelName": None}, "execution role is required"),
+    ],
+)
+def test_bad_variants_are_refused(endpoint: Any, change: dict[str, Any], expected: str) -> None:
+    variant = {key: value for key, value in (ON_GPU | change).items() if value is not None}
+    with pytest.raises(ClientError, match=expected):
+        endpoint("e", variant=variant)
+
+
+def test_names_are_checked_and_taken_once(endpoint: Any) -> None:
+    for name in ("bad_name", "-dash", "n" * 64):
+        with pytest.raises(ClientError, match="failed to satisfy constraint"):
+            endpoint(name)
+    endpoint("e")
+    with pytest.raises(ClientError, match="Cannot create already existing"):
+        endpoint("e")
+
+
+def test_an_endpoint_that_is_gone_could_not_be_found(sagemaker: Any, endpoint: Any) -> None:
+    endpoint("e")
+    sagemaker.delete_endpoint(EndpointName="e")
+    for gone in (sagemaker.delete_endpoint, sagemaker.describe_endpoint):
+        with pytest.raises(ClientError, match="Could not find endpoint") as caught:
+            gone(EndpointName="e")
+        assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_an_endpoint_that_the_system_updates_is_left_alone(
+    sagemaker: Any, endpoint: Any, control: Control
+) -> None:
+    endpoint("e")
+    control.patch("sagemaker", ["endpoints", "e"], endpoint_status="SystemUpdating")
+    with pytest.raises(ClientError, match="SystemUpdating"):
+        sagemaker.delete_endpoint(EndpointName="e")
+
+
+def test_inference_components_live_on_endpoints(sagemaker: Any, endpoint: Any) -> None:
+    for name in ("e", "other"):
+        endpoint(
+            name,
+            variant={"VariantName": "v", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1},
+            ExecutionRoleArn=ROLE,
+        )
+    sagemaker.create_model(ModelName="any-model-2", ExecutionRoleArn=ROLE)
+    need = {"NumberOfCpuCoresRequired": 1.0, "MinMemoryRequiredInMb": 1024}
+    for number, name in enumerate(("e", "e", "other")):
+        sagemaker.create_inference_component(
+            InferenceComponentName=f"c{number}",
+            EndpointName=name,
+            VariantName="v",
+            Specification={"ModelName": "any-model-2", "ComputeResourceRequirements": need},
+            RuntimeConfig={"CopyCount": 2},
+        )
+    page = sagemaker.list_inference_components(EndpointNameEquals="e", MaxResults=1)
+    assert [one["InferenceComponentName"] for one in page["InferenceComponents"]] == ["c1"]
+    rest = sagemaker.list_inference_components(EndpointNameEquals="e", NextToken=page["NextToken"])
+    assert [one["InferenceComponentName"] for one in rest["InferenceComponents"]] == ["c0"]
+    assert sagemaker.list_inference_components(VariantNameEquals="x")["InferenceComponents"] == []
+
+    sagemaker.update_inference_component(InferenceComponentName="c2", RuntimeConfig={"CopyCount": 0})
+    found = sagemaker.describe_inference_component(InferenceComponentName="c2")
+    assert found["RuntimeConfig"] == {"DesiredCopyCount": 0, "CurrentCopyCount": 0}
+    assert found["EndpointArn"].endswith(":endpoint/other")
+    assert found["InferenceComponentStatus"] == "InService"
+
+    with pytest.raises(ClientError, match="has inference components"):
+        sagemaker.delete_endpoint(EndpointName="other")
+    sagemaker.delete_inference_component(InferenceComponentName="c2")
+    sagemaker.delete_endpoint(EndpointName="other")
+    with pytest.raises(ClientError, match="Could not find inference component"):
+        sagemaker.describe_inference_component(InferenceComponentName="c2")
+
+
+def test_of_many_who_create_one_name_one_succeeds(sagemaker: Any, endpoint: Any) -> None:
+    endpoint("first")
+
+    def create(_: int) -> bool:
+        try:
+            sagemaker.create_endpoint(EndpointName="same", EndpointConfigName="first")
+        except ClientError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(create, range(16))) == 1

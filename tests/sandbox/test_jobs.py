@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sandbox.control import Control
+
+ROLE = "arn:aws:iam::123456789012:role/worker"
+NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
+
+
+def describe(sagemaker: Any, name: str = "job") -> Any:
+    return sagemaker.describe_training_job(TrainingJobName=name)
+
+
+def test_a_training_job_runs_on_and_repeats_what_was_sent(sagemaker: Any, training: Any) -> None:
+    groups = [{"InstanceType": "ml.p4d.24xlarge", "InstanceCount": 2, "InstanceGroupName": "g"}]
+    sent = {
+        "CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints"},
+        "EnableManagedSpotTraining": True,
+        "ResourceConfig": {"InstanceGroups": groups, "VolumeSizeInGB": 1, "KeepAlivePeriodInSeconds": 600},
+    }
+    training("job", **sent)
+    found = describe(sagemaker)
+    assert {key: found[key] for key in sent} == sent
+    assert (found["TrainingJobStatus"], found["SecondaryStatus"]) == ("InProgress", "Training")
+    assert found["TrainingStartTime"] == NOW
+    assert "TrainingEndTime" not in found
+    assert "FinalMetricDataList" not in found
+
+
+def test_a_stopped_job_is_first_stopping(sagemaker: Any, training: Any, control: Control) -> None:
+    training("job")
+    control.set_clock(NOW + dt.timedelta(hours=1))
+    sagemaker.stop_training_job(TrainingJobName="job")
+    found = describe(sagemaker)
+    assert (found["TrainingJobStatus"], found["SecondaryStatus"]) == ("Stopping", "Stopping")
+    assert found["LastModifiedTime"] == NOW + dt.timedelta(hours=1)
+    assert [one["Status"] for one in found["SecondaryStatusTransitions"]] == ["Training", "Stopping"]
+    with pytest.raises(ClientError, match="is in status Stopping"):
+        sagemaker.stop_training_job(TrainingJobName="job")
+    with pytest.raises(ClientError, match="Requested resource not found"):
+        sagemaker.stop_training_job(TrainingJobName="ghost")
+
+
+def test_states_no_api_reaches_can_be_set(sagemaker: Any, training: Any, control: Control) -> None:
+    training("job")
+    began = NOW - dt.timedelta(hours=264)
+    control.patch(
+        "sagemaker",
+        ["training_jobs", "job"],
+        secondary_status="Interrupted",
+        training_start_time=began,
+        TrainingEndTime=None,
+        SecondaryStatusTransitions=[{"Status": "Downloading", "StartTime": "2026-09-25T03:00:00Z"}],
+    )
+    found = describe(sagemaker)
+    assert (found["SecondaryStatus"], found["TrainingStartTime"]) == ("Interrupted", began)
+    assert found["SecondaryStatusTransitions"][0]["StartTime"] == began
+
+
+def test_a_warm_pool_ends_with_its_keep_alive(sagemaker: Any, training: Any, control: Control) -> None:
+    training("job")
+    control.patch("sagemaker", ["training_jobs", "job"], warm_pool_status={"Status": "Available"})
+    pools = sagemaker.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"]
+    assert [one["WarmPoolStatus"]["Status"] for one in pools] == ["Available"]
+    sagemaker.update_training_job(TrainingJobName="job", ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+    found = describe(sagemaker)
+    assert found["WarmPoolStatus"]["Status"] == "Terminated"
+    assert found["ResourceConfig"]["InstanceCount"] == 4
+    assert sagemaker.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"] == []
+
+
+def test_a_name_is_used_once(training: Any) -> None:
+    training("job")
+    with pytest.raises(ClientError) as caught:
+        training("job")
+    assert caught.value.response["Error"]["Code"] == "ResourceInUse"
+
+
+def test_processing_jobs_run_and_stop(sagemaker: Any) -> None:
+    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 1}
+    sagemaker.create_processing_job(
+        ProcessingJobName="p",
+        RoleArn=ROLE,
+        AppSpecification={"ImageUri": "image"},
+        ProcessingResources={"ClusterConfig": cluster},
+    )
+    found = sagemaker.describe_processing_job(ProcessingJobName="p")
+    assert found["ProcessingResources"]["ClusterConfig"] == cluster
+    assert (found["ProcessingJobStatus"], found["ProcessingStartTime"]) == ("InProgress", NOW)
+    sagemaker.stop_processing_job(ProcessingJobName="p")
+    (summary,) = sagemaker.list_processing_jobs(StatusEquals="Stopping")["ProcessingJobSummaries"]
+    assert summary["ProcessingJobName"] == "p"
+
+
+def test_transform_jobs_run_and_stop(sagemaker: Any) -> None:
+    sagemaker.create_transform_job(
+        TransformJobName="t",
+        ModelName="m",
+        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in"}}},
+        TransformOutput={"S3OutputPath": "s3://b/out"},
+        TransformResources={"InstanceCount": 3, "InstanceType": "ml.g5.xlarge"},
+    )
+    found = sagemaker.describe_transform_job(TransformJobName="t")
+    assert (found["TransformJobStatus"], found["TransformResources"]["InstanceCount"]) == ("InProgress", 3)
+    sagemaker.stop_transform_job(TransformJobName="t")
+    assert sagemaker.describe_transform_job(TransformJobName="t")["TransformJobStatus"] == "Stopping"
+    assert sagemaker.list_transform_jobs(StatusEquals="InProgress")["TransformJobSummaries"] == []
+
+
+def test_a_tuning_job_takes_its_children_along(sagemaker: Any, training: Any, control: Control) -> None:
+    arn = sagemaker.create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName="tune",
+        HyperParameterTuningJobConfig={
+            "Strategy": "Bayesian",
+            "ResourceLimits": {"MaxParallelTrainingJobs": 2},
+        },
+    )["HyperParameterTuningJobArn"]
+    for name in ("child", "stranger"):
+        training(name)
+    control.patch("sagemaker", ["training_jobs", "child"], TuningJobArn=arn)
+    children = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName="tune")
+    assert [one["TrainingJobName"] for one in children["TrainingJobSummaries"]] == ["child"]
+    (summary,) = sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"]
+    assert (summary["HyperParameterTuningJobStatus"], summary["Strategy"]) == ("InProgress", "Bayesian")
+
+    sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="tune")
+    found = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="tune")
+    assert found["HyperParameterTuningJobStatus"] == "Stopping"
+    assert describe(sagemaker, "child")["TrainingJobStatus"] == "Stopping"
+    assert describe(sagemaker, "stranger")["TrainingJobStatus"] == "InProgress"

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sandbox.control import Control
+
+ROLE = "arn:aws:iam::123456789012:role/worker"
+NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
+
+
+def names(answer: dict[str, Any]) -> list[str]:
+    return [one["EndpointName"] for one in answer["Endpoints"]]
+
+
+@pytest.fixture
+def dozen(control: Control, endpoint: Any) -> None:
+    """e00 to e11, one a day, the last one today."""
+    for number in range(12):
+        control.set_clock(NOW - (11 - number) * DAY)
+        endpoint(f"e{number:02}")
+
+
+@pytest.mark.usefixtures("dozen")
+def test_ten_to_a_page_newest_first(sagemaker: Any) -> None:
+    page = sagemaker.list_endpoints()
+    assert names(page) == [f"e{number:02}" for number in range(11, 1, -1)]
+    rest = sagemaker.list_endpoints(NextToken=page["NextToken"])
+    assert names(rest) == ["e01", "e00"]
+    assert "NextToken" not in rest
+
+
+@pytest.mark.usefixtures("dozen")
+def test_a_page_survives_the_deletion_of_its_neighbours(sagemaker: Any) -> None:
+    token = sagemaker.list_endpoints(MaxResults=3)["NextToken"]
+    for gone in ("e09", "e08"):
+        sagemaker.delete_endpoint(EndpointName=gone)
+    assert names(sagemaker.list_endpoints(MaxResults=3, NextToken=token)) == ["e07", "e06", "e05"]
+
+
+@pytest.mark.usefixtures("dozen")
+def test_filters_and_orders(sagemaker: Any, control: Control) -> None:
+    control.patch("sagemaker", ["endpoints", "e05"], status="Failed", last_modified_time=NOW - 90 * DAY)
+    assert names(sagemaker.list_endpoints(StatusEquals="Failed")) == ["e05"]
+    assert names(sagemaker.list_endpoints(NameContains="E1")) == ["e11", "e10"]
+    assert names(sagemaker.list_endpoints(CreationTimeBefore=NOW - 10 * DAY)) == ["e00"]
+    assert names(sagemaker.list_endpoints(CreationTimeAfter=NOW - DAY)) == ["e11"]
+    assert names(sagemaker.list_endpoints(LastModifiedTimeBefore=NOW - 30 * DAY)) == ["e05"]
+    assert names(sagemaker.list_endpoints(SortBy="Name", SortOrder="Ascending", MaxResults=2)) == [
+        "e00",
+        "e01",
+    ]
+    assert names(sagemaker.list_endpoints(SortBy="Status", SortOrder="Ascending", MaxResults=1)) == ["e05"]
+
+
+@pytest.mark.parametrize("method", ["list_endpoints", "list_models", "list_training_jobs", "list_pipelines"])
+def test_more_than_a_hundred_cannot_be_asked_for(sagemaker: Any, method: str) -> None:
+    with pytest.raises(ClientError, match="less than or equal to 100") as caught:
+        getattr(sagemaker, method)(MaxResults=101)
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_the_status_of_training_jobs_is_compared_after_the_cut(
+    sagemaker: Any, control: Control, training: Any
+) -> None:
+    for number in range(12):
+        training(f"job-{number}")
+    for number in range(2, 12):
+        control.patch("sagemaker", ["training_jobs", f"job-{number}"], training_job_status="Completed")
+    page = sagemaker.list_training_jobs(StatusEquals="InProgress")
+    assert page["TrainingJobSummaries"] == []
+    rest = sagemaker.list_training_jobs(StatusEquals="InProgress", NextToken=page["NextToken"])
+    assert [one["TrainingJobName"] for one in rest["TrainingJobSummaries"]] == ["job-1", "job-0"]
+
+
+def test_models_and_configurations_have_pages_too(sagemaker: Any, endpoint: Any) -> None:
+    for number in range(12):
+        sagemaker.create_model(ModelName=f"m{number:02}", ExecutionRoleArn=ROLE)
+        endpoint(f"e{number:02}")
+    assert len(sagemaker.list_models()["Models"]) == 10
+    assert [one["ModelName"] for one in sagemaker.list_models(NameContains="m0", MaxResults=2)["Models"]] == [
+        "m09",
+        "m08",
+    ]
+    assert len(sagemaker.list_endpoint_configs(MaxResults=11)["EndpointConfigs"]) == 11
+
+
+def test_what_moto_still_keeps_is_listed_in_pages(sagemaker: Any) -> None:
+    for number in range(12):
+        sagemaker.create_model_package_group(ModelPackageGroupName=f"g{number:02}")
+        sagemaker.create_pipeline(
+            PipelineName=f"p{number:02}",
+            PipelineDefinition="{}",
+            RoleArn=ROLE,
+            ClientRequestToken="t" * 32,
+        )
+    groups = sagemaker.list_model_package_groups()
+    assert len(groups["ModelPackageGroupSummaryList"]) == 10
+    assert groups["ModelPackageGroupSummaryList"][0]["ModelPackageGroupName"] == "g00"
+    pipelines = sagemaker.list_pipelines(MaxResults=5)
+    assert [one["PipelineName"] for one in pipelines["PipelineSummaries"]] == [
+        "p11",
+        "p10",
+        "p09",
+        "p08",
+        "p07",
+    ]
+    assert pipelines["PipelineSummaries"][0]["PipelineArn"].endswith(":pipeline/p11")
+    assert sagemaker.list_domains()["Domains"] == []
+    assert sagemaker.list_clusters()["ClusterSummaries"] == []
+    assert sagemaker.list_model_packages(ModelPackageGroupName="g00")["ModelPackageSummaryList"] == []

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sandbox.control import Control
+
+ROLE = "arn:aws:iam::123456789012:role/worker"
+NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def notebook(control: Control, sagemaker: Any) -> None:
+    control.set_clock(NOW - 9 * DAY)
+    sagemaker.create_notebook_instance(
+        NotebookInstanceName="nb", InstanceType="ml.g5.xlarge", RoleArn=ROLE, LifecycleConfigName="auto-stop"
+    )
+    control.set_clock(NOW)
+
+
+def listed(sagemaker: Any, **filters: Any) -> list[str]:
+    found = sagemaker.list_notebook_instances(**filters)["NotebookInstances"]
+    return [one["NotebookInstanceName"] for one in found]
+
+
+def test_times_and_lifecycle_configurations_filter(sagemaker: Any) -> None:
+    assert listed(sagemaker, LastModifiedTimeBefore=NOW - 8 * DAY) == ["nb"]
+    assert listed(sagemaker, LastModifiedTimeBefore=NOW - 10 * DAY) == []
+    assert listed(sagemaker, CreationTimeAfter=NOW - 8 * DAY) == []
+    assert listed(sagemaker, NotebookInstanceLifecycleConfigNameContains="auto") == ["nb"]
+    assert listed(sagemaker, NotebookInstanceLifecycleConfigNameContains="other") == []
+    assert listed(sagemaker, StatusEquals="Stopped") == []
+
+
+def test_stopping_and_starting_move_the_last_change(sagemaker: Any, control: Control) -> None:
+    sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
+    found = sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
+    assert (found["NotebookInstanceStatus"], found["LastModifiedTime"]) == ("Stopped", NOW)
+    with pytest.raises(ClientError, match=r"Status \(Stopped\) not in \(\[InService\]\)"):
+        sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
+    control.set_clock(NOW + DAY)
+    sagemaker.start_notebook_instance(NotebookInstanceName="nb")
+    found = sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
+    assert (found["NotebookInstanceStatus"], found["LastModifiedTime"]) == ("InService", NOW + DAY)
+
+
+def test_any_status_can_be_set(sagemaker: Any, control: Control) -> None:
+    control.patch("sagemaker", ["notebook_instances", "nb"], status="Stopping")
+    assert listed(sagemaker, StatusEquals="Stopping") == ["nb"]
+
+
+def test_only_a_stopped_one_is_deleted(sagemaker: Any) -> None:
+    with pytest.raises(ClientError, match=r"not in \(\[Stopped, Failed\]\)"):
+        sagemaker.delete_notebook_instance(NotebookInstanceName="nb")
+    sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
+    sagemaker.delete_notebook_instance(NotebookInstanceName="nb")
+    with pytest.raises(ClientError, match="RecordNotFound"):
+        sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
+
+
+def test_opening_one_leaves_an_event(aws: Any) -> None:
+    opened = aws("sagemaker", key="maria").create_presigned_notebook_instance_url(NotebookInstanceName="nb")
+    assert opened["AuthorizedUrl"].startswith("https://nb.notebook.us-east-1.sagemaker.aws?")
+    by_name = [{"AttributeKey": "EventName", "AttributeValue": "CreatePresignedNotebookInstanceUrl"}]
+    (event,) = aws("cloudtrail").lookup_events(LookupAttributes=by_name)["Events"]
+    assert (event["Username"], event["EventTime"]) == ("maria", NOW)
+    assert event["Resources"][0]["ResourceName"] == "nb"

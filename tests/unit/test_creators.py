@@ -1,0 +1,147 @@
+"""Who created a resource, as CloudTrail tells it, and whether that is a person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from janitor.creators import SOON, Creator, creation, identify, made
+from janitor.inventory import Resource
+from janitor.trail import Event
+
+CREATED = datetime(2026, 9, 1, 12, tzinfo=UTC)
+SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
+ENDPOINT = Resource(
+    service="sagemaker",
+    type="endpoint",
+    noun="Endpoint",
+    arn=f"{SAGEMAKER}:endpoint/churn",
+    name="Churn",
+    created=CREATED,
+)
+SPACE = Resource(
+    service="sagemaker",
+    type="space",
+    noun="Space",
+    arn=f"{SAGEMAKER}:space/d-1/anna",
+    name="anna",
+    created=CREATED,
+)
+EVENT = Event(
+    name="CreateEndpoint",
+    at=CREATED,
+    user="anna",
+    succeeded=True,
+    resources=frozenset(),
+    identity={"type": "IAMUser", "userName": "anna"},
+    request={"endpointName": "Churn"},
+    source="sagemaker.amazonaws.com",
+)
+
+
+def session(role: str, name: str, **context: str) -> dict[str, Any]:
+    arn = f"arn:aws:sts::123456789012:assumed-role/{role}/{name}"
+    return {"type": "AssumedRole", "arn": arn, "sessionContext": context}
+
+
+SSO = "AWSReservedSSO_DataScientist_0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("identity", "name", "role", "person"),
+    [
+        ({"type": "IAMUser", "userName": "anna"}, "anna", "IAM user", True),
+        ({"type": "IAMUser", "userName": "ci-deployer"}, "ci-deployer", "IAM user", False),
+        ({"type": "IAMUser", "userName": "svc.training"}, "svc.training", "IAM user", False),
+        (session(SSO, "anna"), "anna", "single sign-on as DataScientist", True),
+        (session(SSO, "anna@example.com"), "anna@example.com", "single sign-on as DataScientist", True),
+        (
+            session(SSO, "jenkins@example.com"),
+            "jenkins@example.com",
+            "single sign-on as DataScientist",
+            False,
+        ),
+        (session("Lab", "anna@example.com"), "anna@example.com", "role Lab", True),
+        (session("Lab", "anna.smith"), "anna.smith", "role Lab", True),
+        (session("Lab", "s\u00f8ren.\u00e5berg"), "s\u00f8ren.\u00e5berg", "role Lab", True),
+        (session("Lab", "anna"), "anna", "role Lab", False),
+        (session("Lab", "github.actions"), "github.actions", "role Lab", False),
+        (
+            session("Lab", "x@p.iam.gserviceaccount.com"),
+            "x@p.iam.gserviceaccount.com",
+            "role Lab",
+            False,
+        ),
+        (session("retrain", "retrain"), "retrain", "role retrain", False),
+        (session("Lab", "botocore-session-1758"), "botocore-session-1758", "role Lab", False),
+        (session("node", "i-0123456789abcdef0"), "i-0123456789abcdef0", "role node", False),
+        (session("Studio", "SageMaker"), "SageMaker", "role Studio", False),
+        (
+            session("Studio", "SageMaker", sourceIdentity="anna.smith"),
+            "anna.smith",
+            "role Studio",
+            True,
+        ),
+        ({"type": "AssumedRole"}, "", "role ", False),
+        ({"type": "Root"}, "root", "Root", False),
+        ({"type": "AWSService", "invokedBy": "sagemaker.amazonaws.com"}, "root", "AWSService", False),
+        ({}, "root", "unknown kind of caller", False),
+    ],
+)
+def test_who_a_caller_is(identity: dict[str, Any], name: str, role: str, *, person: bool) -> None:
+    assert identify(identity, "root") == Creator(name=name, role=role, person=person)
+
+
+def test_a_service_is_named_where_there_is_no_user() -> None:
+    who = identify({"type": "AWSService", "invokedBy": "sagemaker.amazonaws.com"}, None)
+
+    assert str(who) == "sagemaker.amazonaws.com (AWSService)"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"request": {"EndpointName": "Churn"}}, True),
+        ({"request": {"endpointName": "Churn-2"}}, False),
+        ({"request": {"endpointConfigName": "Churn"}}, False),
+        ({"request": {"endpointName": "other"}, "resources": frozenset({"Churn"})}, False),
+        ({"request": {}, "resources": frozenset({"Churn"})}, True),
+        ({"request": {}, "resources": frozenset({ENDPOINT.arn})}, True),
+        ({"request": {}, "resources": frozenset({"Churn-2"})}, False),
+        ({"succeeded": False}, False),
+        ({"source": "elasticmapreduce.amazonaws.com"}, False),
+    ],
+)
+def test_which_event_made_an_endpoint(changed: dict[str, Any], *, expected: bool) -> None:
+    assert made(replace(EVENT, **changed), ENDPOINT) is expected
+
+
+@pytest.mark.parametrize(("domain", "expected"), [("d-1", True), ("d-11", False), ("d-2", False)])
+def test_a_space_belongs_to_its_domain(domain: str, *, expected: bool) -> None:
+    event = replace(EVENT, request={"domainId": domain, "spaceName": "anna"})
+
+    assert made(event, SPACE) is expected
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [(timedelta(), True), (SOON, True), (-SOON, True), (SOON + timedelta(seconds=1), False)],
+)
+def test_only_an_event_near_the_creation_counts(offset: timedelta, *, expected: bool) -> None:
+    event = replace(EVENT, at=CREATED + offset)
+
+    assert (creation(ENDPOINT, [event]) is event) is expected
+
+
+def test_the_nearest_of_several_events_counts() -> None:
+    earlier, nearest, later = (replace(EVENT, at=CREATED + timedelta(minutes=m)) for m in (-3, 1, 2))
+
+    assert creation(ENDPOINT, [later, earlier, nearest]) is nearest
+
+
+def test_nothing_is_known_of_a_resource_without_a_creation_time() -> None:
+    assert creation(replace(ENDPOINT, created=None), [EVENT]) is None

@@ -1,0 +1,252 @@
+"""The engine's laws: what a failure may hide, what unknown means, what a dry run may do."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import boto3
+import pytest
+from fakes import UNTELLABLE, USED, Cupboard, Shelf, thing, waste
+
+from janitor.aws import Aws, ReadError
+from janitor.engine import Policy, run, sweep, unopened
+from janitor.exemptions import Exemptions
+from janitor.model import Confidence, Kept, Mode, NotRead, Outcome, Sweep, Unreadable, Value
+from janitor.prices import Prices
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+BROKEN_OFF = ReadError("sagemaker:ListThings broke off after 2: ThrottlingException: Rate exceeded")
+
+
+def region(name: str) -> Aws:
+    """An account that no detector of these tests asks anything."""
+    session = boto3.Session()
+    prices = Prices(lambda: session.client("pricing"))
+    return Aws(session, region=name, account="123456789012", prices=prices, pool=ThreadPoolExecutor(1))
+
+
+@pytest.fixture
+def aws() -> Aws:
+    return region("us-east-1")
+
+
+def swept(shelf: Shelf, aws: Aws, policy: Policy | None = None) -> Sweep:
+    """One sweep of *shelf*."""
+    return sweep(shelf, aws, now=NOW, policy=policy or Policy())
+
+
+def names(done: Sweep) -> list[str]:
+    """The names of the results, in their order."""
+    return [result.target.name for result in done.results]
+
+
+def test_one_detector_that_fails_hides_nobody_elses_findings(aws: Aws) -> None:
+    broken, healthy = Shelf(breaks=RuntimeError("a bug")), Cupboard(things=(thing("a", waste()),))
+
+    report = run([broken, healthy], [aws], now=NOW, policy=Policy())
+
+    assert [sweep.error for sweep in report.sweeps] == ["RuntimeError: a bug", None]
+    assert [result.target.name for result in report.findings] == ["a"]
+
+
+def test_a_detector_that_fails_before_its_first_candidate_is_an_error_too(aws: Aws) -> None:
+    class Blind(Shelf):
+        def find(self, *_: object) -> None:  # type: ignore[override]
+            raise RuntimeError("not even an iterator")
+
+    assert swept(Blind(), aws).error == "RuntimeError: not even an iterator"
+
+
+def test_what_was_read_before_a_listing_broke_off_is_judged(aws: Aws) -> None:
+    done = swept(Shelf(things=(thing("a", waste()), thing("b", USED)), breaks=BROKEN_OFF), aws)
+
+    assert done.error == str(BROKEN_OFF)
+    assert (done.looked_at, done.found, done.kept) == (2, 1, 1)
+
+
+def test_a_rule_that_fails_on_one_candidate_keeps_it_as_unknown_and_judges_the_rest(aws: Aws) -> None:
+    done = swept(Shelf(things=(thing("bad", ZeroDivisionError("by zero")), thing("good", waste()))), aws)
+
+    verdicts = {result.target.name: result.verdict for result in done.results}
+    assert verdicts["bad"] == Kept(reason="the rule failed: ZeroDivisionError: by zero", unknown=True)
+    assert verdicts["good"] == waste()
+    assert done.error == (
+        "the rule failed on arn:aws:sagemaker:us-east-1:123456789012:thing/bad: ZeroDivisionError: by zero"
+    )
+
+
+def test_the_same_rule_failure_is_said_once_for_all_candidates(aws: Aws) -> None:
+    things = tuple(thing(f"t{number}", ValueError("no")) for number in range(50))
+
+    error = swept(Shelf(things=things), aws).error
+
+    assert error is not None
+    assert error.endswith("thing/t0 and 49 more: ValueError: no")
+
+
+def test_failures_of_listing_and_rule_are_both_said_on_one_line(aws: Aws) -> None:
+    done = swept(Shelf(things=(thing("a", ValueError("two\nlines")),), breaks=BROKEN_OFF), aws)
+
+    assert done.error is not None
+    assert done.error.startswith(f"{BROKEN_OFF}; the rule failed on ")
+    assert done.error.endswith("ValueError: two lines")
+
+
+def test_counts_add_up(aws: Aws) -> None:
+    things = (
+        thing("a", waste()),
+        thing("b", USED),
+        thing("c", UNTELLABLE),
+        thing("d", waste(), {"keep": "true"}),
+        thing("e", waste(), Unreadable("AccessDenied")),
+    )
+
+    done = swept(Shelf(things=things), aws)
+
+    assert (done.looked_at, done.found, done.kept, done.unknown) == (5, 1, 4, 2)
+    assert done.looked_at == done.found + done.kept
+
+
+def test_an_exempt_candidate_is_kept_without_asking_the_rule(aws: Aws) -> None:
+    done = swept(
+        Shelf(things=(thing("a", RuntimeError("never reached"), {"Janitor:x": "", "keep": "TRUE"}),)), aws
+    )
+
+    assert done.error is None
+    assert done.results[0].verdict == Kept(reason="tagged keep=TRUE", steps=("kept: tagged keep=TRUE",))
+
+
+def test_the_operator_can_ignore_by_arn(aws: Aws) -> None:
+    policy = Policy(Exemptions(ignore=("*:thing/prod-*",)))
+    things = (thing("prod-a", waste()), thing("test-a", waste()))
+
+    done = swept(Shelf(things=things), aws, policy)
+
+    assert [result.target.name for result in done.findings] == ["test-a"]
+    assert done.unknown == 0
+
+
+@pytest.mark.parametrize("tags", [Unreadable("AccessDenied"), NotRead()])
+def test_a_finding_whose_tags_were_not_read_is_unknown(aws: Aws, tags: Unreadable | NotRead) -> None:
+    (result,) = swept(Shelf(things=(thing("a", waste(), tags),)), aws).results
+
+    assert isinstance(result.verdict, Kept)
+    assert result.verdict.unknown
+    assert "a keep tag may be there" in result.verdict.reason
+    assert result.verdict.steps[-1].startswith("kept as unknown: ")
+    assert result.outcome is Outcome.KEPT
+
+
+def test_unreadable_tags_do_not_turn_a_kept_candidate_into_an_unknown_one(aws: Aws) -> None:
+    (result,) = swept(Shelf(things=(thing("a", USED, Unreadable("AccessDenied")),)), aws).results
+
+    assert result.verdict == USED
+
+
+def test_a_resource_that_a_shifting_listing_names_twice_counts_once(aws: Aws) -> None:
+    made_again = thing("a", waste(), created=NOW)
+
+    done = swept(Shelf(things=(thing("a", waste()), thing("a", waste()), made_again)), aws)
+
+    assert done.looked_at == 2
+
+
+def test_results_stand_by_dollars_then_arn_and_unknown_prices_last(aws: Aws) -> None:
+    things = (
+        thing("kept", USED),
+        thing("unpriced", waste(None)),
+        thing("cheap", waste("1.004")),
+        thing("also-cheap", waste("1.001")),
+        thing("job", waste(accrued="500")),
+        thing("dear", waste("900")),
+    )
+
+    assert names(swept(Shelf(things=things), aws)) == [
+        "dear", "job", "also-cheap", "cheap", "kept", "unpriced",
+    ]  # fmt: skip
+
+
+def test_sweeps_stand_in_the_order_of_detectors_then_regions() -> None:
+    report = run([Cupboard(), Shelf()], [region("us-west-2"), region("eu-west-1")], now=NOW, policy=Policy())
+
+    assert [(sweep.detector, sweep.region) for sweep in report.sweeps] == [
+        ("cupboard", "us-west-2"),
+        ("cupboard", "eu-west-1"),
+        ("shelf", "us-west-2"),
+        ("shelf", "eu-west-1"),
+    ]
+    assert report.account == "123456789012"
+    assert report.time == NOW
+
+
+def test_each_sweep_is_heard_of_as_it_ends(aws: Aws) -> None:
+    heard: list[str] = []
+
+    run([Shelf(), Cupboard()], [aws], now=NOW, policy=Policy(), swept=lambda s: heard.append(s.detector))
+
+    assert sorted(heard) == ["cupboard", "shelf"]
+
+
+def test_a_dry_run_acts_on_nothing(aws: Aws) -> None:
+    shelf = Shelf(things=(thing("a", waste()), thing("b", USED)))
+    with pytest.raises(AssertionError, match="acted"):
+        shelf.act()
+
+    done = swept(shelf, aws)
+
+    assert done.mode is Mode.DRY_RUN
+    assert done.error is None
+    assert [result.outcome for result in done.results] == [Outcome.WOULD_ACT, Outcome.KEPT]
+    assert [result.due for result in done.results] == [None, None]
+
+
+def test_a_detector_that_reads_nothing_makes_an_empty_sweep(aws: Aws) -> None:
+    done = swept(Shelf(), aws)
+
+    assert (done.looked_at, done.error) == (0, None)
+
+
+def test_a_run_without_an_account_has_an_error_in_every_sweep() -> None:
+    report = unopened([Shelf(), Cupboard()], ["us-east-1", "eu-west-1"], now=NOW, error="no network")
+
+    assert report.account is None
+    assert [(s.detector, s.region, s.account, s.error) for s in report.sweeps] == [
+        ("shelf", "us-east-1", None, "no network"),
+        ("shelf", "eu-west-1", None, "no network"),
+        ("cupboard", "us-east-1", None, "no network"),
+        ("cupboard", "eu-west-1", None, "no network"),
+    ]
+    assert not report.results
+
+
+@pytest.mark.parametrize(
+    ("tags", "owner"),
+    [
+        ({"owner": "maria"}, "maria"),
+        ({"Owner": " maria "}, "maria"),
+        ({"team": "nlp", "owner": "maria"}, "maria"),
+        ({"team": "nlp", "owner": "  "}, "nlp"),
+        ({"project": "x"}, None),
+        ({}, None),
+    ],
+)
+def test_the_owner_is_the_first_that_the_tags_name(aws: Aws, tags: dict[str, str], owner: str | None) -> None:
+    policy = Policy(owner_tags=("owner", "team"))
+
+    (result,) = swept(Shelf(things=(thing("a", USED, tags),)), aws, policy).results
+
+    assert result.owner == owner
+
+
+def test_nobody_owns_what_could_not_be_read(aws: Aws) -> None:
+    (result,) = swept(Shelf(things=(thing("a", USED, Unreadable("no")),)), aws).results
+
+    assert result.owner is None
+
+
+def test_the_confidence_is_the_rules_own(aws: Aws) -> None:
+    (result,) = swept(Shelf(things=(thing("a", waste(), Value({})),)), aws).findings
+
+    assert result.verdict == waste()
+    assert waste().confidence is Confidence.PROVEN

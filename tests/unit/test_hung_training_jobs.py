@@ -1,0 +1,417 @@
+"""What is made of a training job, signal by signal, boundaries included."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from janitor.detectors.hung_training_jobs import HungTrainingJobs, TrainingJob
+from janitor.load import HostLoad, Span
+from janitor.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from janitor.objects import Newest
+from janitor.prices import Price
+from janitor.rhythm import Rhythm
+from janitor.stillness import Signs
+from janitor.training import Job
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+NAME = "llama-pretrain"
+REFUSED = Unreadable("AccessDenied: no", "call")
+
+TARGET = Target(
+    arn=f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{NAME}",
+    name=NAME,
+    kind="training-job",
+    account="123456789012",
+    region="us-east-1",
+    created=NOW - 265 * HOUR,
+)
+JOB = Job(
+    name=NAME,
+    created=NOW - 265 * HOUR,
+    status="InProgress",
+    phase="Training",
+    phase_since=NOW - 264 * HOUR,
+    started=NOW - 264 * HOUR,
+    counted_from=NOW - 264 * HOUR,
+    max_runtime=28 * DAY,
+    max_wait=None,
+    groups=(("ml.p3.8xlarge", 4),),
+    writes_to=(f"s3://models/{NAME}/",),
+)
+ON_CPU = replace(JOB, groups=(("ml.m5.4xlarge", 1),))
+
+FULL, REST, BUSY, HALF = (Span(398, 400), Span(0, 1), Span(40, 390), Span(200, 201))
+SPINNING = Span(410, 440)
+"""A thread for each GPU, of 32 vCPUs."""
+
+
+def host(n: int, gpu: Signal[Span] | Span, cpu: Signal[Span] | Span = SPINNING) -> HostLoad:
+    return HostLoad(
+        host=f"{NAME}/algo-{n}",
+        cpu=Value(cpu) if isinstance(cpu, Span) else cpu,
+        gpu=Value(gpu) if isinstance(gpu, Span) else gpu,
+    )
+
+
+def hung(
+    *hosts: HostLoad,
+    job: Signal[Job] | Job = JOB,
+    silent: timedelta = 200 * HOUR,
+    pause: Signal[timedelta] | timedelta = 10 * MINUTE,
+    wrote: Signal[Newest | None] | timedelta | None = None,
+    price: Price = Price(Decimal("58.752"), "Price List API"),  # noqa: B008 - frozen
+) -> TrainingJob:
+    longest = Value(pause) if isinstance(pause, timedelta) else pause
+    newest: Signal[Newest | None]
+    match wrote:
+        case None:
+            newest = Value(None)
+        case timedelta():
+            newest = Value(Newest("s3://models/ckpt/7", NOW - wrote))
+        case signal:
+            newest = signal
+    loads = hosts or tuple(host(n, FULL) for n in range(1, 5))
+    return TrainingJob(
+        target=TARGET,
+        job=Value(job) if isinstance(job, Job) else job,
+        signs=Signs(
+            rhythm=Value(Rhythm(last=NOW - silent, longest_pause=longest)),
+            newest=newest,
+            loads=Value(loads),
+        ),
+        price=price,
+    )
+
+
+def with_signs(candidate: TrainingJob, **changed: Any) -> TrainingJob:
+    return replace(candidate, signs=replace(candidate.signs, **changed))
+
+
+def decide(candidate: TrainingJob, rule: HungTrainingJobs | None = None) -> Verdict:
+    return (rule or HungTrainingJobs()).decide(candidate, NOW)
+
+
+def words(verdict: Verdict) -> str:
+    """The verdict in one word."""
+    if isinstance(verdict, Finding):
+        return verdict.confidence.value
+    return "unknown" if verdict.unknown else "kept"
+
+
+# --- how long it has been silent ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("silent", "pause", "expected"),
+    [
+        (-5 * MINUTE, NotRead(), "kept"),  # a host whose clock is ahead
+        (MINUTE, NotRead(), "kept"),
+        (6 * HOUR - SECOND, NotRead(), "kept"),
+        (6 * HOUR - SECOND, 1 * MINUTE, "kept"),
+        (6 * HOUR, 1 * MINUTE, "proven"),
+        (6 * HOUR, 2 * HOUR, "proven"),
+        (6 * HOUR, 2 * HOUR + SECOND, "kept"),
+        (30 * HOUR - SECOND, 10 * HOUR, "kept"),
+        (30 * HOUR, 10 * HOUR, "proven"),
+        (6 * HOUR, Absent(), "kept"),
+        (24 * HOUR - SECOND, Absent(), "kept"),
+        (24 * HOUR, Absent(), "likely"),
+        (200 * HOUR, REFUSED, "unknown"),
+        (200 * HOUR, NotRead(), "unknown"),
+    ],
+)
+def test_silence_is_measured_against_the_jobs_own_rhythm(
+    silent: timedelta, pause: Signal[timedelta] | timedelta, expected: str
+) -> None:
+    assert words(decide(hung(silent=silent, pause=pause))) == expected
+
+
+@pytest.mark.parametrize(
+    ("rhythm", "reason"),
+    [
+        (
+            Absent("logs:DescribeLogStreams"),
+            "it has not logged anything, so nothing shows that its logs arrive",
+        ),
+        (REFUSED, "its logs could not be read"),
+        (NotRead(), "its logs could not be read"),
+    ],
+)
+def test_without_logs_nothing_is_known(rhythm: Signal[Rhythm], reason: str) -> None:
+    verdict = decide(with_signs(hung(), rhythm=rhythm))
+
+    assert isinstance(verdict, Kept)
+    assert verdict.unknown
+    assert verdict.reason == reason
+
+
+# --- what it writes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrote", "pause", "expected"),
+    [
+        (None, MINUTE, "proven"),
+        (-MINUTE, MINUTE, "kept"),
+        (6 * HOUR - SECOND, MINUTE, "kept"),
+        (6 * HOUR, MINUTE, "proven"),
+        (30 * HOUR - SECOND, 10 * HOUR, "kept"),
+        (30 * HOUR, 10 * HOUR, "proven"),
+        (24 * HOUR - SECOND, Absent(), "kept"),
+        (24 * HOUR, Absent(), "likely"),
+        (REFUSED, MINUTE, "unknown"),
+        (NotRead(), MINUTE, "unknown"),
+    ],
+)
+def test_a_job_that_writes_is_alive(
+    wrote: Signal[Newest | None] | timedelta | None, pause: Signal[timedelta] | timedelta, expected: str
+) -> None:
+    assert words(decide(hung(wrote=wrote, pause=pause))) == expected
+
+
+# --- its load ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [
+        ([host(1, FULL)], "proven"),
+        ([host(1, REST)], "proven"),
+        ([host(1, REST), host(2, FULL), host(3, FULL)], "proven"),
+        ([host(1, FULL), host(2, BUSY)], "kept"),
+        ([host(1, FULL), host(2, HALF)], "kept"),
+        ([host(1, FULL, Span(300, 460))], "proven"),  # 160 of 3200, exactly the tolerance
+        ([host(1, FULL, Span(300, 461))], "kept"),
+        ([host(1, Span(388, 400))], "proven"),
+        ([host(1, Span(387, 399))], "kept"),  # still, but not full
+        ([host(1, FULL), host(2, REFUSED)], "unknown"),
+        ([host(1, FULL), host(2, FULL, REFUSED)], "unknown"),
+        ([host(1, BUSY), host(2, REFUSED)], "kept"),
+        ([host(1, FULL), host(2, Absent())], "likely"),
+        ([host(1, FULL), host(2, FULL, Absent())], "likely"),
+        ([host(1, BUSY), host(2, Absent())], "kept"),
+        ([host(1, Absent(), Span(100, 1000))], "kept"),
+        ([host(1, FULL), host(2, Span(399, 400, HOUR + SECOND))], "likely"),
+        ([host(1, FULL), host(2, Span(399, 400, HOUR))], "proven"),
+    ],
+)
+def test_every_host_must_stand_still(hosts: list[HostLoad], expected: str) -> None:
+    assert words(decide(hung(*hosts))) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpu", "expected"),
+    [
+        (Span(0, 80), "proven"),  # 5 percent of 16 vCPUs
+        (Span(0, 81), "kept"),
+        (Span(1, 81), "kept"),
+        (Span(100, 101), "kept"),  # one busy thread
+        (Span(1520, 1600), "proven"),
+        (Span(1519, 1590), "kept"),
+        (Absent(), "likely"),
+    ],
+)
+def test_without_gpus_the_cpu_must_be_at_rest_or_full(cpu: Signal[Span] | Span, expected: str) -> None:
+    assert words(decide(hung(host(1, Absent(), cpu), job=ON_CPU))) == expected
+
+
+@pytest.mark.parametrize(
+    "kinds", [["ml.trn1.32xlarge"], ["ml.x99.8xlarge"], ["ml.p3.8xlarge", "ml.m5.large"]]
+)
+def test_accelerators_that_cannot_be_seen_prove_nothing(kinds: list[str]) -> None:
+    job = replace(JOB, groups=tuple((kind, 1) for kind in kinds))
+
+    assert words(decide(hung(host(1, Absent(), Span(0, 1)), job=job))) == "likely"
+    assert words(decide(hung(host(1, Absent(), Span(0, 900)), job=job))) == "kept"
+
+
+@pytest.mark.parametrize(("silent", "expected"), [(24 * HOUR - SECOND, "kept"), (24 * HOUR, "likely")])
+def test_a_host_without_metrics_takes_a_day(silent: timedelta, expected: str) -> None:
+    assert words(decide(hung(host(1, FULL), host(2, Absent(), Absent()), silent=silent))) == expected
+
+
+def test_a_job_without_known_hosts_is_likely_at_most() -> None:
+    assert words(decide(with_signs(hung(), loads=Value(())))) == "likely"
+
+
+@pytest.mark.parametrize("loads", [NotRead(), REFUSED])
+def test_an_unread_load_is_unknown(loads: Signal[tuple[HostLoad, ...]]) -> None:
+    assert words(decide(with_signs(hung(), loads=loads))) == "unknown"
+
+
+# --- its phase and its own limit ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", ["Starting", "Pending"])
+def test_waiting_costs_nothing(phase: str) -> None:
+    verdict = decide(hung(job=replace(JOB, phase=phase, started=None, max_runtime=HOUR)))
+
+    assert isinstance(verdict, Kept)
+    assert not verdict.unknown
+    assert verdict.reason == f"{phase} for 11 days: waiting for instances costs nothing"
+
+
+@pytest.mark.parametrize(
+    "phase", ["Downloading", "Uploading", "Stopping", "Interrupted", "Restarting", "Updating", "NeverHeardOf"]
+)
+def test_other_phases_are_kept(phase: str) -> None:
+    verdict = decide(hung(job=replace(JOB, phase=phase, max_runtime=HOUR)))
+
+    assert isinstance(verdict, Kept)
+    assert verdict.reason == f"not in training but {phase} since 2026-09-25 03:00 UTC"
+
+
+def test_a_job_that_ended_meanwhile_is_kept() -> None:
+    assert words(decide(hung(job=replace(JOB, status="Completed")))) == "kept"
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
+)
+def test_without_a_description_nothing_is_known(job: Signal[Job], expected: str) -> None:
+    assert words(decide(hung(job=job))) == expected
+
+
+def test_training_since_nobody_knows_is_unknown() -> None:
+    assert words(decide(hung(job=replace(JOB, started=None)))) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"max_runtime": 263 * HOUR}, "kept"),  # one hour past it, exactly
+        ({"max_runtime": 263 * HOUR - SECOND}, "proven"),
+        ({"max_runtime": None}, "kept"),
+        ({"max_runtime": 28 * DAY, "max_wait": 264 * HOUR}, "kept"),
+        ({"max_runtime": 28 * DAY, "max_wait": 264 * HOUR - SECOND}, "proven"),
+        ({"max_runtime": 20 * HOUR, "counted_from": NOW - 21 * HOUR}, "kept"),
+        ({"max_runtime": 20 * HOUR, "counted_from": NOW - 21 * HOUR - SECOND}, "proven"),
+    ],
+)
+def test_a_busy_job_may_not_pass_its_own_limit(changed: dict[str, Any], expected: str) -> None:
+    busy = hung(host(1, BUSY), silent=MINUTE, job=replace(JOB, **changed))
+
+    assert words(decide(busy)) == expected
+
+
+def test_past_its_limit_needs_no_other_signal() -> None:
+    verdict = decide(TrainingJob(target=TARGET, job=Value(replace(JOB, max_runtime=24 * HOUR))))
+
+    assert isinstance(verdict, Finding)
+    assert verdict.reason == (
+        "in training 10 days after the end of its own limit of 24 hours (MaxRuntimeInSeconds); price unknown"
+    )
+    assert verdict.since == NOW - 240 * HOUR
+
+
+def test_runtime_alone_is_no_proof() -> None:
+    old = replace(JOB, started=NOW - 27 * DAY, counted_from=NOW - 27 * DAY)
+
+    assert words(decide(hung(silent=MINUTE, pause=NotRead(), job=old))) == "kept"
+
+
+# --- what a finding says -----------------------------------------------------------------------
+
+
+def test_a_deadlock_is_told_in_full() -> None:
+    verdict = decide(hung(silent=200 * HOUR, wrote=201 * HOUR))
+
+    assert isinstance(verdict, Finding)
+    assert verdict.reason == (
+        "no log event for 8 days (its longest pause before was 10 minutes), nothing written to S3,"
+        " and the GPUs of all 4 hosts spin at full load without a change; $58.75 an hour"
+    )
+    assert verdict.confidence is Confidence.PROVEN
+    assert verdict.action == "stop the job (artifacts written so far stay) and end its warm pool"
+    assert verdict.since == NOW - 200 * HOUR
+    assert {one.signal: one.value for one in verdict.evidence} == {
+        "status": "InProgress, Training",
+        "instances": "4 x ml.p3.8xlarge",
+        "billed for": "11 days",
+        "time against MaxRuntimeInSeconds": "11 days of 28 days",
+        "last log event": "2026-09-27 19:00 UTC",
+        "silent for": "8 days",
+        "longest pause before": "10 minutes",
+        "newest object": "s3://models/ckpt/7, 2026-09-27 18:00 UTC",
+        "GPU load": "398 to 400 of 400 (algo-1, algo-2, algo-3, algo-4)",
+        "CPU load": "410 to 440 of 3200 (algo-1, algo-2, algo-3, algo-4)",
+    }
+
+
+def test_it_has_cost_what_was_billed_since_it_started() -> None:
+    verdict = decide(hung())
+
+    assert isinstance(verdict, Finding)
+    assert verdict.cost is not None
+    assert verdict.cost.accrued_usd == Decimal("58.752") * 264
+    assert verdict.cost.monthly_usd is None
+
+
+def test_an_unknown_price_is_not_nothing() -> None:
+    verdict = decide(hung(price=Price(None, "Price List API")))
+
+    assert isinstance(verdict, Finding)
+    assert verdict.cost is not None
+    assert not verdict.cost.known
+    assert verdict.reason.endswith("; price unknown")
+
+
+def test_spot_capacity_costs_less_than_the_list_price() -> None:
+    verdict = decide(hung(job=replace(JOB, spot=True)))
+
+    assert verdict.reason.endswith("; at most $58.75 an hour")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "says"),
+    [
+        ([host(1, REST)], "and the load of its host stands still;"),
+        (
+            [host(1, REST), host(2, FULL), host(3, FULL)],
+            "the GPUs of 2 of 3 hosts spin at full load while the",
+        ),
+        ([host(1, FULL), host(2, Absent())], "and the load of algo-2 is not known;"),
+    ],
+)
+def test_the_load_is_told(hosts: list[HostLoad], says: str) -> None:
+    assert says in decide(hung(*hosts)).reason
+
+
+def test_the_tunables_count() -> None:
+    rule = HungTrainingJobs(
+        silence=2 * HOUR, times_longest_pause=2, silence_without_rhythm=HOUR, overrun=5 * HOUR
+    )
+
+    assert words(decide(hung(silent=2 * HOUR, pause=HOUR), rule)) == "proven"
+    assert words(decide(hung(silent=2 * HOUR - SECOND, pause=MINUTE), rule)) == "kept"
+    assert words(decide(hung(silent=2 * HOUR, pause=Absent()), rule)) == "likely"
+    assert words(decide(hung(silent=MINUTE, job=replace(JOB, max_runtime=259 * HOUR)), rule)) == "kept"
+    assert words(decide(hung(silent=MINUTE, job=replace(JOB, max_runtime=258 * HOUR)), rule)) == "proven"
+
+
+def test_the_steps_stand_in_order() -> None:
+    assert decide(hung()).steps[:-1] == (
+        "in training",
+        "not more than 60 minutes past its own limit",
+        "no log event for 6 hours or more",
+        "silent for longer than its rhythm explains (6 hours)",
+        "nothing was written under its checkpoint and output paths either",
+        "no host's load varies",
+    )

@@ -1,0 +1,414 @@
+"""The rule for endpoints, signal by signal, at its exact boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from janitor.detectors.idle_endpoints import PLACES_SHOWN, IdleEndpoints
+from janitor.endpoint_survey import Endpoint
+from janitor.endpoint_traffic import (
+    BY_CONTAINER,
+    Hints,
+    Place,
+    backlog,
+    component_invocations,
+    invocations,
+    places,
+    processed,
+)
+from janitor.endpoints import Config, Description, InferenceComponent, Summary, Variant, rented
+from janitor.metrics import Metric, Series
+from janitor.model import (
+    Absent,
+    Confidence,
+    Cost,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
+DENIED = Unreadable("GetMetricData: AccessDenied")
+ARRIVES = Value(Series(((NOW - HOUR, 60.0),)))
+ZEROS = Value(Series(tuple((NOW - n * HOUR, 0.0) for n in range(168, 0, -1))))
+RULE = IdleEndpoints()
+
+
+def requests(*, ago: timedelta = HOUR, count: float = 3) -> Value[Series]:
+    """Zeros, and *count* requests in one hour."""
+    return Value(Series(((NOW - 7 * DAY, 0.0), (NOW - ago, count))))
+
+
+def place(requests: Signal[Series], control: Signal[Series] | None = None, **given: Any) -> Place:
+    variant = given.pop("variant", "blue")
+    whole: dict[str, Any] = {"where": f"variant {variant}", "metric": invocations("churn", variant), **given}
+    return Place(requests=requests, control=control or NotRead(), **whole)
+
+
+def summary(**given: Any) -> Summary:
+    whole: dict[str, Any] = {
+        "arn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn",
+        "name": "churn",
+        "status": "InService",
+        "created": NOW - 60 * DAY,
+        "modified": NOW - 60 * DAY,
+    }
+    return Summary(**{**whole, **given})
+
+
+def description(*variants: Variant, **given: Any) -> Value[Description]:
+    whole: dict[str, Any] = {
+        "summary": summary(),
+        "config_name": "churn-1",
+        "variants": variants or (Variant(name="blue", instances=2),),
+    }
+    return Value(Description(**{**whole, **given}))
+
+
+def endpoint(**given: Any) -> Endpoint:
+    """An old endpoint in service whose only variant got nothing but zeros."""
+    whole: dict[str, Any] = {
+        "summary": summary(),
+        "places": (place(ZEROS),),
+        "components": Value(()),
+        "description": description(),
+        "config": Value(Config(types={"blue": "ml.m5.xlarge"})),
+        "history": (Absent(),),
+        "cost": Cost.standing(Decimal("0.46"), "Price List API"),
+    }
+    whole |= given
+    seen: Summary = whole["summary"]
+    target = Target(
+        arn=seen.arn,
+        name=seen.name,
+        kind="endpoint",
+        account="123456789012",
+        region="us-east-1",
+        created=seen.created,
+        tags=Value({}),
+    )
+    return Endpoint(target=target, **whole)
+
+
+def word(verdict: Verdict) -> str:
+    """The verdict in a word."""
+    if isinstance(verdict, Finding):
+        return str(verdict.confidence)
+    return "unknown" if verdict.unknown else "kept"
+
+
+def decided(**given: Any) -> Verdict:
+    return RULE.decide(endpoint(**given), NOW)
+
+
+BULK_ONLY = {"description": NotRead(), "config": NotRead(), "places": ()}
+HOST = Config(types={}, hosts=frozenset({"blue"}))
+COMPONENT = InferenceComponent(name="llm", endpoint="churn", variant="blue", changed=NOW - 30 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param({}, "proven", id="zeros"),
+        # --- places
+        pytest.param({"places": (place(requests()),)}, "kept", id="a request"),
+        pytest.param({"places": (place(ZEROS), place(requests(), variant="green"))}, "kept", id="second"),
+        pytest.param({"places": (place(ZEROS), place(requests(), decisive=False))}, "kept", id="any place"),
+        pytest.param({"places": (place(DENIED), place(requests()))}, "kept", id="busy and unreadable"),
+        pytest.param({"places": (place(ZEROS), place(DENIED))}, "unknown", id="one unreadable"),
+        pytest.param(
+            {"places": (place(ZEROS), place(DENIED, decisive=False))}, "unknown", id="any unreadable"
+        ),
+        pytest.param({"places": (place(ZEROS), place(NotRead()))}, "unknown", id="one not read"),
+        pytest.param({"places": (place(ZEROS), place(Absent(), ARRIVES))}, "likely", id="one absent"),
+        pytest.param({"places": (place(Absent(), Absent()),)}, "unknown", id="no control"),
+        pytest.param({"places": (place(Absent(), DENIED),)}, "unknown", id="control unreadable"),
+        pytest.param({"places": (place(Absent()),)}, "unknown", id="control not read"),
+        pytest.param(
+            {"places": (place(Absent(), ARRIVES), place(Absent(), Absent()))},
+            "unknown",
+            id="one control of two",
+        ),
+        pytest.param(
+            {"places": (place(ZEROS), place(Absent(), decisive=False))}, "proven", id="may be absent"
+        ),
+        pytest.param({"places": ()}, "unknown", id="no place"),
+        pytest.param({"places": (place(ZEROS, decisive=False),)}, "unknown", id="no decisive place"),
+        # --- required and supporting signals
+        pytest.param({"components": DENIED}, "unknown", id="components unreadable"),
+        pytest.param({"description": DENIED}, "unknown", id="description unreadable"),
+        pytest.param({"description": NotRead()}, "unknown", id="not described"),
+        pytest.param({"description": Absent()}, "kept", id="gone"),
+        pytest.param({"config": DENIED}, "unknown", id="config unreadable"),
+        pytest.param({"config": NotRead()}, "unknown", id="config not read"),
+        pytest.param({"hints_error": "ListMetrics: AccessDenied"}, "likely", id="hints unreadable"),
+        pytest.param({"history": (DENIED,)}, "proven", id="history unreadable"),
+        # --- what costs nothing, and what is not in service
+        pytest.param({"description": description(Variant(name="blue"))}, "kept", id="zero instances"),
+        pytest.param(
+            {"description": description(Variant(name="blue", serverless=True))}, "kept", id="serverless"
+        ),
+        pytest.param(
+            {"description": description(Variant(name="blue", serverless=True, concurrency=1))},
+            "proven",
+            id="provisioned concurrency",
+        ),
+        pytest.param(
+            {
+                "description": description(
+                    Variant(name="blue"), Variant(name="dark", shadow=True, instances=1)
+                )
+            },
+            "proven",
+            id="only a shadow runs",
+        ),
+        pytest.param({"summary": summary(status="Updating"), **BULK_ONLY}, "kept", id="updating"),
+        pytest.param(
+            {"description": description(summary=summary(status="Updating"))}, "kept", id="updating since"
+        ),
+        # --- age
+        pytest.param({"summary": summary(modified=NOW - 7 * DAY)}, "proven", id="old enough"),
+        pytest.param({"summary": summary(modified=NOW - 7 * DAY + SECOND)}, "kept", id="too young"),
+        pytest.param(
+            {"summary": summary(created=NOW - DAY, modified=NOW - 9 * DAY)}, "kept", id="created later"
+        ),
+        pytest.param(
+            {"description": description(summary=summary(modified=NOW - HOUR))}, "kept", id="deployed since"
+        ),
+        pytest.param(
+            {"components": Value((replace(COMPONENT, changed=NOW - HOUR),))}, "kept", id="component deployed"
+        ),
+        # --- variants that are there for inference components and have none
+        pytest.param({"config": Value(HOST), "components": Value((COMPONENT,))}, "proven", id="component"),
+        pytest.param({"config": Value(HOST), "places": (place(Absent(), ARRIVES),)}, "likely", id="bare"),
+        pytest.param({"config": Value(HOST)}, "likely", id="bare with zeros"),
+        pytest.param({"config": Value(HOST), "strays": (place(ZEROS),)}, "likely", id="idle stray"),
+        pytest.param({"config": Value(HOST), "strays": (place(requests()),)}, "unknown", id="busy stray"),
+        pytest.param({"config": Value(HOST), "strays": (place(DENIED),)}, "unknown", id="unreadable stray"),
+        pytest.param({"config": Value(HOST), "hints_error": "denied"}, "unknown", id="strays not listed"),
+    ],
+)
+def test_every_signal_has_its_say(given: Mapping[str, Any], expected: str) -> None:
+    assert word(decided(**given)) == expected
+
+
+def test_no_required_signal_missing_is_ever_found() -> None:
+    """Every required signal in turn, in every way of not being known."""
+    for missing in (NotRead(), DENIED):
+        for name in ("description", "config"):
+            assert isinstance(decided(**{name: missing}), Kept)
+        assert isinstance(decided(places=(place(ZEROS), place(missing, variant="green"))), Kept)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (
+            {"places": (place(ZEROS), place(requests(ago=5 * HOUR, count=1204), variant="green"))},
+            "1,204 requests to variant green in 7 days, the last in the hour from 2026-10-05 22:00 UTC",
+        ),
+        (
+            {"places": (place(requests(ago=DAY)), place(requests(count=1), variant="green"))},
+            "1 request to variant green in 7 days, the last in the hour from 2026-10-06 02:00 UTC",
+        ),
+        (
+            {"places": (place(requests(), metric=backlog("churn"), where="the queue", decisive=False),)},
+            "the queue was in use in 7 days, the last in the hour from 2026-10-06 02:00 UTC",
+        ),
+        ({"summary": summary(status="Failed"), **BULK_ONLY}, "it is Failed, not InService"),
+        (
+            {"summary": summary(modified=NOW - 3 * DAY)},
+            "last deployed 3 days ago; endpoints are left alone for 7 days",
+        ),
+        (
+            {"places": (place(DENIED),)},
+            "the requests to variant blue could not be read (GetMetricData: AccessDenied)",
+        ),
+        ({}, "no request in 7 days, and none since it was deployed 60 days ago"),
+        ({"history": (DENIED,)}, "no request in 7 days"),
+        (
+            {
+                "summary": summary(created=NOW - 300 * DAY, modified=NOW - 200 * DAY),
+                "description": description(
+                    summary=summary(modified=NOW - 200 * DAY, created=NOW - 300 * DAY)
+                ),
+            },
+            "no request in 7 days, nor in the 90 days before",
+        ),
+        (
+            {"places": (place(Absent(), ARRIVES),)},
+            (
+                "no request in 7 days, and none since it was deployed 60 days ago"
+                " (no datapoint, while other metrics of it arrive)"
+            ),
+        ),
+    ],
+)
+def test_the_reason_is_concrete(given: Mapping[str, Any], reason: str) -> None:
+    assert decided(**given).reason == reason
+
+
+def days(*, ago: int) -> Value[Series]:
+    """Daily sums with one day of traffic."""
+    midnight = NOW.replace(hour=0)
+    return Value(Series(tuple((midnight - n * DAY, 5.0 if n == ago else 0.0) for n in range(90, 7, -1))))
+
+
+@pytest.mark.parametrize(
+    ("given", "since", "words"),
+    [
+        ({"history": (days(ago=42),)}, NOW.replace(hour=0) - 41 * DAY, "; the last one was 41 days ago"),
+        ({"history": (days(ago=42), days(ago=20))}, NOW.replace(hour=0) - 19 * DAY, "19 days ago"),
+        ({"history": (days(ago=42), Absent())}, NOW.replace(hour=0) - 41 * DAY, "41 days ago"),
+        ({"history": (days(ago=42), DENIED)}, NOW - 7 * DAY, "no request in 7 days"),
+        ({"history": ()}, NOW - 7 * DAY, "no request in 7 days"),
+        ({"history": (Value(Series(((NOW - 7 * DAY - 3 * HOUR, 1.0),))),)}, NOW - 7 * DAY, "7 days ago"),
+        ({"history": (Absent(),)}, NOW - 60 * DAY, "deployed 60 days ago"),
+    ],
+)
+def test_since_is_the_best_that_is_known(given: Mapping[str, Any], since: datetime, words: str) -> None:
+    verdict = decided(**given)
+
+    assert isinstance(verdict, Finding)
+    assert verdict.since == since
+    assert words in verdict.reason
+
+
+def test_a_window_longer_than_its_life_is_not_claimed() -> None:
+    verdict = IdleEndpoints(window=90 * DAY).decide(endpoint(), NOW)
+
+    assert isinstance(verdict, Finding)
+    assert verdict.reason == "no request since it was deployed 60 days ago"
+    assert verdict.since == NOW - 60 * DAY
+
+
+def test_a_finding_carries_cost_action_and_steps() -> None:
+    verdict = decided()
+
+    assert isinstance(verdict, Finding)
+    assert verdict.confidence is Confidence.PROVEN
+    assert verdict.action == "delete the endpoint (its configuration and models stay)"
+    assert verdict.cost is not None
+    assert verdict.cost.monthly_usd == Decimal("0.46") * 730
+    assert len(verdict.steps) == 3
+    assert {one.signal: one.value for one in verdict.evidence} == {
+        "status": "InService",
+        "last deployed": "60 days ago",
+        "requests to variant blue": 0,
+        "running": "2 x ml.m5.xlarge",
+        "price": "0.46 USD an hour (Price List API)",
+    }
+
+
+def test_an_unknown_price_is_said() -> None:
+    verdict = decided(cost=Cost.standing(None, "no price list"))
+
+    assert {one.signal: one.value for one in verdict.evidence}["price"] == "unknown (no price list)"
+
+
+def test_evidence_stays_small_and_shows_what_matters() -> None:
+    many = tuple(place(ZEROS, variant=f"v{n}") for n in range(50))
+    verdict = decided(places=(*many, place(Absent(), Absent(), variant="odd"), place(DENIED, variant="bad")))
+
+    shown = [one for one in verdict.evidence if one.signal.startswith("requests to")]
+    assert [one.signal for one in shown[:2]] == ["requests to variant bad", "requests to variant odd"]
+    assert len(shown) == PLACES_SHOWN
+    assert {one.signal: one.value for one in verdict.evidence}[
+        "further places for requests"
+    ] == 52 - PLACES_SHOWN
+    assert shown[0].error == "GetMetricData: AccessDenied"
+    assert shown[1].value == "no datapoint, nor any other metric"
+
+
+# --- where requests are looked for --------------------------------------------------------------
+
+
+def wanted(described: Value[Description], config: Config, *components: InferenceComponent) -> set[Metric]:
+    """The metrics of the decisive places."""
+    return {one.metric for one in places(described.value, config, components) if one.decisive}
+
+
+def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
+    blue, dark = Variant(name="blue", instances=1), Variant(name="dark", shadow=True, instances=1)
+    plain = Config(types={})
+    queued = description(blue, asynchronous=True)
+
+    assert wanted(description(blue, dark), plain) == {
+        invocations("churn", "blue"),
+        invocations("churn", "dark"),
+    }
+    assert wanted(queued, plain) == {processed("churn", "blue")}
+    assert wanted(description(blue), replace(plain, asynchronous=True)) == {processed("churn", "blue")}
+    assert wanted(description(blue), HOST, COMPONENT) == {component_invocations("llm")}
+    assert wanted(description(blue), HOST) == {invocations("churn", "blue")}
+    assert wanted(description(blue), plain, COMPONENT) == {
+        invocations("churn", "blue"),
+        component_invocations("llm"),
+    }
+    assert backlog("churn") in {one.metric for one in places(queued.value, plain, ())}
+
+
+def test_hints_are_told_apart_by_their_dimensions() -> None:
+    named = Metric.of("AWS/SageMaker", "Invocations", EndpointName="churn")
+    inner = Metric.of(
+        "AWS/SageMaker", "Invocations", EndpointName="churn", VariantName="blue", ContainerName="a"
+    )
+    assert {key for key, _ in inner.dimensions} == BY_CONTAINER
+    hints = Hints.of(
+        Value((named, inner, invocations("churn", "blue"), invocations("other", "blue"))),
+        Value((processed("churn", "blue"), component_invocations("llm"), component_invocations("gone"))),
+    )
+
+    found = {one.metric for one in hints.places("churn", [COMPONENT])}
+
+    assert found == {
+        inner,
+        invocations("churn", "blue"),
+        processed("churn", "blue"),
+        component_invocations("llm"),
+    }
+    assert [one.where for one in hints.of_nobody([COMPONENT])] == ["inference component gone"]
+
+
+def test_hints_that_are_missing_are_said_to_be() -> None:
+    hints = Hints.of(Value((invocations("churn", "blue"),)), Unreadable("ListMetrics: denied"))
+
+    assert hints.error == "ListMetrics: denied"
+    assert len(list(hints.places("churn", ()))) == 1
+
+
+def test_a_place_asks_for_a_proof_only_where_it_needs_one() -> None:
+    proof = invocations("churn", "proof")
+    blue = Place(where="variant blue", metric=invocations("churn", "blue"), proof=proof)
+
+    assert list(blue.lacks) == [blue.metric, proof]
+    assert list(replace(blue, requests=Absent()).lacks) == [proof]
+    assert list(replace(blue, requests=ZEROS).lacks) == []
+    assert list(replace(blue, requests=DENIED).lacks) == []
+
+
+def test_what_is_rented_counts_every_variant_and_pool() -> None:
+    variants = (
+        Variant(name="blue", instances=2),
+        Variant(name="dark", shadow=True, instances=1),
+        Variant(
+            name="mixed", instances=3, pools=(("ml.m5.xlarge", 1), ("ml.g5.xlarge", 2), ("ml.p3.2xlarge", 0))
+        ),
+        Variant(name="off"),
+        Variant(name="new", instances=1),
+    )
+    config = Config(types={"blue": "ml.m5.xlarge", "dark": "ml.g5.xlarge", "off": "ml.c5.xlarge"})
+
+    assert rented(variants, config) == {"ml.m5.xlarge": 3, "ml.g5.xlarge": 3, "": 1}

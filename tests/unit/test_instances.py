@@ -1,0 +1,44 @@
+"""What instance types are made of: too little is safe, too much is not."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import botocore.session
+import pytest
+from botocore.model import StringShape
+
+from janitor.instances import Machine, machine
+
+
+@pytest.mark.parametrize(
+    ("kind", "made_of"),
+    [
+        ("ml.t3.medium", Machine(2, 0)),
+        ("ml.m5.large", Machine(2, 0)),
+        ("ml.c5.xlarge", Machine(4, 0)),
+        ("ml.c5.9xlarge", Machine(36, 0)),
+        ("ml.r5d.24xlarge", Machine(96, 0)),
+        ("ml.m8i-flex.16xlarge", Machine(64, 0)),
+        ("ml.p3.8xlarge", Machine(32, 4)),
+        ("ml.p4d.24xlarge", Machine(96, 8)),
+        ("ml.g5.16xlarge", Machine(64, 1)),
+        ("ml.g5.12xlarge", Machine(48, 4)),
+        ("ml.trn1.32xlarge", Machine(128, None)),
+        ("ml.g99.2xlarge", Machine(8, None)),
+        ("ml.mystery", Machine(1, None)),
+        ("", Machine(1, None)),
+    ],
+)
+def test_made_of(kind: str, made_of: Machine) -> None:
+    assert machine(kind) == made_of
+
+
+def test_only_these_types_for_training_are_not_known() -> None:
+    """A new boto3 may bring new ones: their GPUs belong into the table, or their family here."""
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    types = cast("StringShape", model.shape_for("TrainingInstanceType")).enum
+    unknown = {kind.split(".")[1] for kind in types if machine(kind).gpus is None}
+
+    assert unknown == {"g7", "g7e", "p6e-gb200", "trn1", "trn1n", "trn2"}
+    assert all(machine(kind).vcpus > 1 for kind in types)

@@ -1,0 +1,121 @@
+"""What a listing says of a resource, and which jobs are too old to be judged."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from janitor.aws import Aws, Listing
+from janitor.inventory import KINDS, Kind, Resource, named, once
+from janitor.prices import Prices
+from janitor.storage import located, texts
+
+SINCE = datetime(2026, 9, 29, 3, tzinfo=UTC)
+ROOT = "arn:aws:sagemaker:us-east-1:123456789012"
+
+
+def kind(type_: str) -> Kind:
+    return next(kind for kind in KINDS if kind.type == type_)
+
+
+@pytest.fixture
+def nowhere() -> Aws:
+    """An account that nothing is read from."""
+    session = boto3.Session(region_name="us-east-1")
+    prices = Prices(lambda: session.client("pricing"))
+    return Aws(session, region="us-east-1", account="123456789012", prices=prices, pool=ThreadPoolExecutor(1))
+
+
+def job(status: str, created: datetime) -> dict[str, Any]:
+    return {
+        "TransformJobName": "score",
+        "TransformJobArn": f"{ROOT}:transform-job/score",
+        "TransformJobStatus": status,
+        "CreationTime": created,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "created", "outside"),
+    [
+        ("InProgress", SINCE - timedelta(days=90), None),
+        ("Completed", SINCE, None),
+        (
+            "Completed",
+            SINCE - timedelta(seconds=1),
+            "it is not in progress, and was created before 2026-09-29",
+        ),
+        ("Failed", SINCE - timedelta(days=90), "it is not in progress, and was created before 2026-09-29"),
+    ],
+)
+def test_a_job_counts_while_it_runs_or_is_recent(
+    nowhere: Aws, status: str, created: datetime, outside: str | None
+) -> None:
+    assert kind("transform-job").resource(nowhere, job(status, created), SINCE).outside == outside
+
+
+def test_anything_but_a_job_counts_at_any_age(nowhere: Aws) -> None:
+    entry = {"ModelName": "m", "ModelArn": f"{ROOT}:model/m", "CreationTime": SINCE - timedelta(days=900)}
+
+    assert kind("model").resource(nowhere, entry, SINCE).outside is None
+
+
+def test_a_space_is_listed_without_its_arn(nowhere: Aws) -> None:
+    entry = {"DomainId": "d-1", "SpaceName": "anna", "CreationTime": SINCE}
+
+    assert kind("space").resource(nowhere, entry, SINCE).arn == f"{ROOT}:space/d-1/anna"
+
+
+def test_an_entry_without_a_name_fails_the_read(nowhere: Aws) -> None:
+    with pytest.raises(KeyError):
+        kind("model").resource(nowhere, {"ModelArn": f"{ROOT}:model/m"}, SINCE)
+
+
+def resource(name: str) -> Resource:
+    return Resource(
+        service="sagemaker", type="model", noun="Model", arn=f"{ROOT}:model/{name}", name=name, created=SINCE
+    )
+
+
+def test_a_resource_of_two_listings_is_one_and_both_errors_are_told() -> None:
+    first = Listing((resource("a"), resource("b")), "ListModels broke off")
+    second = Listing((resource("b"), resource("c")), "ListSpaces broke off")
+    whole = once([first, second, Listing((), "ListModels broke off")])
+
+    assert [one.name for one in whole.items] == ["a", "b", "c"]
+    assert whole.error == "ListModels broke off; ListSpaces broke off"
+
+
+def test_an_arn_may_have_lost_its_capitals() -> None:
+    assert named([resource("Churn")], f"{ROOT}:model/churn") == resource("Churn")
+    assert named([resource("Churn")], f"{ROOT}:model/churn-2") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("s3://models/churn/1/model.tar.gz", "s3://models"),
+        ("s3://models", "s3://models"),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/team/serve:1.2", "{}/team/serve"),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/team/serve", "{}/team/serve"),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/serve@sha256:0f3a", "{}/serve"),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/serve:2@sha256:0f3a", "{}/serve"),
+        ("arn:aws:iam::123456789012:role/train", None),
+        ("https://example.com/s3://x", None),
+        ("", None),
+    ],
+)
+def test_which_bucket_or_repository_a_text_names(text: str, place: str | None) -> None:
+    registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+
+    assert located(text) == (place.format(registry) if place else None)
+
+
+def test_the_texts_of_a_record_are_found_at_any_depth() -> None:
+    record = {"Model": {"Containers": [{"Image": "a"}, {"Mode": 1, "Env": {"CODE": "b"}}], "When": SINCE}}
+
+    assert list(texts(record)) == ["a", "b"]

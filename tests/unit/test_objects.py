@@ -1,0 +1,141 @@
+"""The newest object: what S3 answers in ways that the sandbox does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from janitor import objects
+from janitor.aws import Aws
+from janitor.model import Signal, Unreadable, Value
+from janitor.objects import Newest, newest
+from janitor.prices import Prices
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+FRESH = NOW - timedelta(hours=6)
+MINUTE = timedelta(minutes=1)
+LIST = "s3:ListObjectsV2"
+
+
+@pytest.fixture
+def account() -> Iterator[Aws]:
+    session = boto3.Session(region_name="us-east-1")
+    with ThreadPoolExecutor(1) as pool:
+        prices = Prices(lambda: session.client("pricing"))
+        yield Aws(session, region="us-east-1", account="123456789012", prices=prices, pool=pool, attempts=1)
+
+
+@pytest.fixture
+def s3(account: Aws) -> Iterator[Stubber]:
+    with Stubber(account.s3) as stub:
+        yield stub
+        stub.assert_no_pending_responses()
+
+
+def listed(stub: Stubber, more: str = "", /, prefix: str = "a/", **keys: datetime) -> None:
+    contents = [{"Key": f"{prefix}{key}", "LastModified": at} for key, at in keys.items()]
+    answer: dict[str, Any] = {"KeyCount": len(contents), "IsTruncated": bool(more)}
+    stub.add_response(
+        "list_objects_v2",
+        answer
+        | ({"Contents": contents} if contents else {})
+        | ({"NextContinuationToken": more} if more else {}),
+    )
+
+
+def found(account: Aws, *folders: str) -> Signal[Newest | None]:
+    return newest(account, folders or ("s3://bucket/a/",), fresh=FRESH, ignore="/profile_")
+
+
+def test_the_newest_of_all_pages_and_folders(account: Aws, s3: Stubber) -> None:
+    old, newer = FRESH - 9 * MINUTE, FRESH
+    listed(s3, "more", z=old)
+    listed(s3, b=newer)
+    listed(s3, prefix="b/", c=old)
+
+    expected = Newest("s3://bucket/a/b", newer)
+    assert found(account, "s3://bucket/a/", "s3://bucket/b/") == Value(expected, LIST, newer)
+
+
+def test_a_fresh_one_ends_the_search(account: Aws, s3: Stubber) -> None:
+    listed(s3, "more", a=FRESH + MINUTE)
+
+    answer = found(account, "s3://bucket/a/", "s3://bucket/b/")
+
+    assert answer == Value(Newest("s3://bucket/a/a", FRESH + MINUTE), LIST, FRESH + MINUTE)
+
+
+def test_an_empty_folder_was_read(account: Aws, s3: Stubber) -> None:
+    listed(s3)
+
+    assert found(account) == Value(None, LIST)
+
+
+def test_no_folder_has_nothing(account: Aws) -> None:
+    assert newest(account, (), fresh=FRESH) == Value(None, LIST)
+
+
+def test_what_is_ignored_does_not_count(account: Aws, s3: Stubber) -> None:
+    listed(s3, profile_1=NOW, model=FRESH)
+
+    assert found(account) == Value(Newest("s3://bucket/a/model", FRESH), LIST, FRESH)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket"])
+def test_one_folder_that_cannot_be_read_may_hold_a_newer_one(account: Aws, s3: Stubber, code: str) -> None:
+    s3.add_client_error("list_objects_v2", code, "no")
+    listed(s3, prefix="b/", b=FRESH)
+
+    answer = found(account, "s3://bucket/a/", "s3://bucket/b/")
+
+    assert answer == Unreadable(f"s3://bucket/a/: ListObjectsV2: {code}: no", LIST)
+
+
+def test_a_fresh_one_outweighs_an_unreadable_folder(account: Aws, s3: Stubber) -> None:
+    s3.add_client_error("list_objects_v2", "AccessDenied", "no")
+    listed(s3, prefix="b/", b=NOW)
+
+    assert isinstance(found(account, "s3://bucket/a/", "s3://bucket/b/"), Value)
+
+
+def test_a_listing_that_breaks_off_is_unreadable(account: Aws, s3: Stubber) -> None:
+    listed(s3, "more", a=FRESH)
+    s3.add_client_error("list_objects_v2", "SlowDown", "later")
+
+    assert isinstance(found(account), Unreadable)
+
+
+@pytest.mark.parametrize("answer", [{}, {"KeyCount": 1, "IsTruncated": False}])
+def test_an_answer_that_lacks_its_members_is_unreadable(
+    account: Aws, s3: Stubber, answer: dict[str, Any]
+) -> None:
+    s3.add_response("list_objects_v2", answer)
+
+    assert isinstance(found(account), Unreadable)
+
+
+def test_too_many_objects_are_unreadable(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "PAGES", 2)
+    listed(s3, "more", a=FRESH)
+    listed(s3, "more", b=FRESH)
+
+    assert isinstance(found(account), Unreadable)
+
+
+def test_as_many_pages_as_are_read(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "PAGES", 2)
+    listed(s3, "more", a=FRESH)
+    listed(s3, b=FRESH)
+
+    assert isinstance(found(account), Value)
+
+
+@pytest.mark.parametrize("uri", ["https://s3.amazonaws.com/bucket/a/", "s3:///a/", "bucket/a/"])
+def test_another_address_is_unreadable(account: Aws, uri: str) -> None:
+    assert found(account, uri) == Unreadable(f"{uri}: {uri!r} is no s3:// address", LIST)

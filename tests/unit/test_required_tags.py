@@ -1,0 +1,89 @@
+"""What counts as a required tag, and how what is wrong with one is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from janitor.required_tags import Fault, lacks, remedy, told
+
+REQUIRED = ("team", "cost-center")
+TEAM = {"team": "vision"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"cost-center": "4711"}, None),
+        ({"cost-center": " 4711 "}, None),
+        ({"cost-center": "4711", "Cost-Center": "4712"}, None),
+        ({}, (Fault.MISSING, ())),
+        ({"cost_center": "4711"}, (Fault.MISSING, ())),
+        ({"cost-centers": "4711"}, (Fault.MISSING, ())),
+        ({"aws:cost-center": "4711"}, (Fault.MISSING, ())),
+        ({"AWS: cost-center": "4711"}, (Fault.MISSING, ())),
+        ({"cost-center": ""}, (Fault.EMPTY, ())),
+        ({"cost-center": " \t"}, (Fault.EMPTY, ())),
+        ({"cost-center": "", "Cost-Center": "4711"}, (Fault.EMPTY, ("Cost-Center",))),
+        ({"Cost-Center": ""}, (Fault.MISSPELT, ("Cost-Center",))),
+        ({"Cost-Center": "4711"}, (Fault.MISSPELT, ("Cost-Center",))),
+        ({" cost-center ": "4711"}, (Fault.MISSPELT, (" cost-center ",))),
+        ({"cost- center": "4711"}, (Fault.MISSPELT, ("cost- center",))),
+        (
+            {"COST-CENTER": "1", "Cost-Center": "2", "cost-Center": " "},
+            (Fault.MISSPELT, ("COST-CENTER", "Cost-Center", "cost-Center")),
+        ),
+    ],
+)
+def test_one_required_tag(tags: dict[str, str], expected: tuple[Fault, tuple[str, ...]] | None) -> None:
+    found = [(lack.key, lack.fault, lack.spelt) for lack in lacks(REQUIRED, TEAM | tags)]
+
+    assert found == ([] if expected is None else [("cost-center", *expected)])
+
+
+def test_the_order_is_that_of_the_required_tags() -> None:
+    assert [lack.key for lack in lacks(("b", "c", "a"), {"c": "x"})] == ["b", "a"]
+
+
+def test_tags_that_aws_sets_are_nobody_s_even_if_required() -> None:
+    (lack,) = lacks(("aws:owner",), {"aws:owner": "x"})
+
+    assert lack.fault is Fault.MISSING
+
+
+def test_nothing_is_required_of_anything() -> None:
+    assert lacks((), {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({}, "lacks 3 of 3 required tags: team, project and owner are missing"),
+        ({"team": "a", "project": "b"}, "lacks 1 of 3 required tags: owner is missing"),
+        (
+            {"project": "", "Owner": "anna"},
+            "lacks 3 of 3 required tags: team is missing; project is empty; owner is written as 'Owner'",
+        ),
+        (
+            {"team": "a", "project": "b", "owner": " ", "Owner": "anna"},
+            "lacks 1 of 3 required tags: owner is empty, and also written as 'Owner'",
+        ),
+        (
+            {"team": "a", "project": "b", "Owner ": ""},
+            "lacks 1 of 3 required tags: owner is written as 'Owner ', and empty",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(tags: dict[str, str], said: str) -> None:
+    assert told(lacks(("team", "project", "owner"), tags), 3) == said
+
+
+@pytest.mark.parametrize(
+    ("tags", "help_"),
+    [
+        ({}, "add the missing tags"),
+        ({"team": "", "Owner": "anna"}, "add the missing tags"),
+        ({"team": "", "owner": " "}, "fill in the empty tags"),
+    ],
+)
+def test_only_a_person_can_fill_in_what_is_empty(tags: dict[str, str], help_: str) -> None:
+    assert remedy(lacks(("team", "owner"), tags)) == help_

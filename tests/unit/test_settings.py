@@ -1,0 +1,238 @@
+"""Settings: what may be written, where it may be written, and what is said about anything else."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from fakes import Shelf, Tunable
+
+from janitor.detectors import DETECTORS
+from janitor.durations import WorkingHours
+from janitor.exemptions import Exemptions
+from janitor.model import Mode
+from janitor.settings import Settings, SettingsError
+
+ROOT = Path(__file__).parents[2]
+REGISTRY = (Tunable,)
+
+
+def load(text: str = "", *overrides: str, over: str | None = None, tmp_path: Path | None = None) -> Settings:
+    """Settings from one TOML text, one that is laid over it, and overrides."""
+    if tmp_path is None:
+        assert not text
+        return Settings.load(overrides=overrides, registry=REGISTRY)
+    files = []
+    for number, content in enumerate(each for each in (text, over) if each is not None):
+        files.append(tmp_path / f"{number}.toml")
+        files[-1].write_text(content)
+    return Settings.load(files=files, overrides=overrides, registry=REGISTRY)
+
+
+def tuned(settings: Settings) -> Tunable:
+    """The detector as set."""
+    detector = settings.detector(Tunable)
+    assert isinstance(detector, Tunable)
+    return detector
+
+
+def refusal(*overrides: str) -> str:
+    """What is said about *overrides*; always one line."""
+    with pytest.raises(SettingsError) as refused:
+        load("", *overrides)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_without_any_setting_a_detector_is_as_it_was_written() -> None:
+    settings = load()
+
+    assert tuned(settings) == Tunable()
+    assert [type(each) for each in settings.enabled()] == [Tunable]
+    assert settings.mode("tunable-things") is Mode.DRY_RUN
+    assert settings.schedule(Tunable) == "rate(1 day)"
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "value"),
+    [
+        ("window=14d", "window", timedelta(days=14)),
+        ('window="1d12h"', "window", timedelta(hours=36)),
+        ("window=90m", "window", timedelta(minutes=90)),
+        ("factor=5", "factor", 5),
+        ("share=0.25", "share", 0.25),
+        ("share=1", "share", 1),
+        ("deep=true", "deep", True),
+        ("label=a plain text", "label", "a plain text"),
+        ('label="true"', "label", "true"),
+        ("label=", "label", ""),
+        ("label=a=b", "label", "a=b"),
+        ("label=1\nfactor=9", "label", "1\nfactor=9"),
+        ('suffixes=[".pt", ".bin"]', "suffixes", (".pt", ".bin")),
+        ("suffixes=[]", "suffixes", ()),
+        ('patience={Canvas="1h", JupyterLab="2h"}', "patience",
+         {"Canvas": timedelta(hours=1), "JupyterLab": timedelta(hours=2)}),
+        ("patience.Canvas=1h", "patience", {"Canvas": timedelta(hours=1)}),
+    ],
+)  # fmt: skip
+def test_set_takes_toml_and_else_the_text(override: str, field: str, value: object) -> None:
+    for prefix in ("tunable-things.", "detectors.tunable-things."):
+        assert getattr(tuned(load("", prefix + override)), field) == value
+
+
+def test_each_key_comes_from_the_last_layer_that_has_it(tmp_path: Path) -> None:
+    local = '[detectors.tunable-things]\nwindow = "1d"\nfactor = 1\nshare = 0.1\n[janitor]\nignore = ["a"]\n'
+    given = "[detectors.tunable-things]\nfactor = 2\nshare = 0.2\n"
+
+    settings = load(local, "tunable-things.share=0.3", over=given, tmp_path=tmp_path)
+
+    assert tuned(settings) == Tunable(window=timedelta(days=1), factor=2, share=0.3)
+    assert settings.janitor.ignore == ["a"]
+
+
+def test_the_last_override_of_a_key_wins() -> None:
+    assert tuned(load("", "tunable-things.factor=4", "tunable-things.factor=5")).factor == 5
+
+
+def test_a_detector_can_be_switched_off_and_rescheduled() -> None:
+    settings = load("", "tunable-things.enabled=false", "tunable-things.schedule=rate(2 hours)")
+
+    assert settings.enabled() == []
+    assert settings.schedule(Tunable) == "rate(2 hours)"
+
+
+def test_what_holds_for_all_detectors(tmp_path: Path) -> None:
+    settings = load(
+        """
+        [janitor]
+        keep_tags = ["stay"]
+        keep_until_tag = "stay-until"
+        ignore = ["*prod*"]
+        owner_tags = ["who"]
+        time_zone = "Europe/Berlin"
+        working_hours = "Sun-Thu 07-18"
+        holidays = [2026-12-25, "2027-01-01"]
+        """,
+        tmp_path=tmp_path,
+    )
+
+    assert settings.policy.exemptions == Exemptions(("stay",), "stay-until", ("*prod*",), "Europe/Berlin")
+    assert settings.policy.owner_tags == ("who",)
+    expected = WorkingHours(
+        frozenset({6, 0, 1, 2, 3}), 7, 18, "Europe/Berlin", (date(2026, 12, 25), date(2027, 1, 1))
+    )
+    assert tuned(settings).working_hours == settings.working_hours == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("tunable-thing.window=1d", "unknown setting detectors.tunable-thing; did you mean tunable-things?"),
+        ("tunable-things.windw=1d",
+         "unknown setting detectors.tunable-things.windw; did you mean window?"),
+        ("janitor.holyday=[]", "unknown setting janitor.holyday; did you mean holidays?"),
+        ("tunable-things.zzz=1", "unknown setting detectors.tunable-things.zzz"),
+        ("tunable-things.working_hours=x",
+         "unknown setting detectors.tunable-things.working_hours"),
+        ("tunable-things.window=7",
+         'detectors.tunable-things.window: expected a duration such as "7d", "6h" or "90m", and at most "3650d", got 7'),
+        ("tunable-things.window=7x",
+         'detectors.tunable-things.window: expected a duration such as "7d", "6h" or "90m", and at most "3650d", got "7x"'),
+        ("tunable-things.window=0d",
+         'detectors.tunable-things.window: expected a duration longer than nothing, got "0d"'),
+        ("tunable-things.window=3651d", 'such as "7d", "6h" or "90m", and at most "3650d", got "3651d"'),
+        ("tunable-things.window=99999999999999d", "expected a duration such as"),
+        ("tunable-things.factor=2.5", "detectors.tunable-things.factor: expected a whole number, got 2.5"),
+        ("tunable-things.factor=many", 'factor: expected a whole number, got "many"'),
+        ("tunable-things.factor=true", "factor: expected a whole number, got true"),
+        ("tunable-things.factor=0", "detectors.tunable-things: factor must be at least 1"),
+        ("tunable-things.share=half", 'share: expected a number, got "half"'),
+        ("tunable-things.deep=1", "deep: expected true or false, got 1"),
+        ("tunable-things.label=1", "label: expected a text in quotes, got 1"),
+        ("tunable-things.suffixes=.pt", 'suffixes: expected a list such as ["one", "two"], got ".pt"'),
+        ("tunable-things.suffixes=[1]", "suffixes[0]: expected a text in quotes, got 1"),
+        ("tunable-things.patience=1h", 'patience: expected a table, got "1h"'),
+        ('tunable-things.patience={Canvas="soon"}', "patience.Canvas: expected a duration such as"),
+        ("tunable-things.enabled=no", 'enabled: expected true or false, got "no"'),
+        ("tunable-things.mode=act",
+         'detectors.tunable-things.mode: expected "dry-run", because acting does not exist yet, got "act"'),
+        ("tunable-things.schedule=hourly", 'schedule: expected a schedule such as "rate(1 hour)" or'),
+        ("janitor.time_zone=Europe/Berlyn",
+         'janitor.time_zone: expected a time zone such as "Europe/Berlin"; did you mean Europe/Berlin?'),
+        ("janitor.working_hours=always", 'expected working hours such as "Mon-Fri 08-20", got "always"'),
+        ('janitor.holidays=["soon"]', "janitor.holidays[0]: expected a date such as 2026-12-25"),
+        ("janitor.holidays=[5]", "janitor.holidays[0]: expected a date such as 2026-12-25, got 5"),
+        ("janitor.regions=us-east-1", "janitor.regions: expected a list such as"),
+        ("window=1d", "--set window=1d: write it as DETECTOR.FIELD=VALUE"),
+        ("tunable-things.window", "--set tunable-things.window: write it as DETECTOR.FIELD=VALUE"),
+        (".window=1d", "--set .window=1d: write it as DETECTOR.FIELD=VALUE"),
+        ("tunable-things.=1", "--set tunable-things.=1: write it as DETECTOR.FIELD=VALUE"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_named_with_what_was_expected(override: str, said: str) -> None:
+    assert said in refusal(override)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[janitor", "is not valid TOML: "),
+        ("[other]\n", "unknown setting other"),
+        ("janitor = 3\n", "janitor: expected a table, got 3"),
+        ("detectors = []\n", "detectors: expected a table, got []"),
+        ("[detectors]\ntunable-things = true\n", "detectors.tunable-things: expected a table, got true"),
+    ],
+)
+def test_a_file_that_is_no_settings_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(text, tmp_path=tmp_path)
+
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b'[janitor]\nignore = ["\xe4"]\n')
+
+    with pytest.raises(SettingsError, match=r"absent.toml cannot be read: No such file"):
+        Settings.load(files=[tmp_path / "absent.toml"])
+    with pytest.raises(SettingsError, match="it is not written in UTF-8"):
+        Settings.load(files=[tmp_path / "latin"])
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "bom.toml").write_bytes(b"\xef\xbb\xbf[janitor]\n")
+
+    Settings.load(files=[tmp_path / "bom.toml"], registry=REGISTRY)
+
+
+def test_settings_of_detectors_that_are_not_in_the_registry_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"unknown setting detectors.tunable-things"):
+        Settings.parse({"detectors": {"tunable-things": {}}}, registry=(Shelf,))
+
+
+def test_the_file_in_the_repository_loads_and_changes_nothing() -> None:
+    assert Settings.load(files=[ROOT / "janitor.toml"]).janitor == Settings.load().janitor
+
+
+def test_the_file_in_the_repository_shows_every_key_with_its_default(tmp_path: Path) -> None:
+    shown = (ROOT / "janitor.toml").read_text()
+    live = tmp_path / "live.toml"
+    live.write_text("".join(uncommented(line) for line in shown.splitlines(keepends=True)))
+
+    settings, standard = Settings.load(files=[live]), Settings.load()
+
+    assert settings.janitor == standard.janitor
+    assert settings.janitor.model_fields_set == set(type(settings.janitor).model_fields)
+    for detector in DETECTORS:
+        assert settings.detector(detector) == standard.detector(detector) == detector()
+        own = {field.name for field in fields(detector)} - {"working_hours"}
+        assert settings.sections[detector.name].model_fields_set == own
+
+
+def uncommented(line: str) -> str:
+    """*line* of janitor.toml with its key in force."""
+    key, equals, _ = line.removeprefix("# ").partition(" = ")
+    return line.removeprefix("# ") if equals and key.isidentifier() else line

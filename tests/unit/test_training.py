@@ -1,0 +1,131 @@
+"""How a described training job is read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from janitor.instances import Machine
+from janitor.training import Job, _job
+
+START = datetime(2026, 10, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+LEAST = {
+    "TrainingJobName": "train",
+    "TrainingJobStatus": "InProgress",
+    "SecondaryStatus": "Training",
+    "CreationTime": START - HOUR,
+    "StoppingCondition": {},
+}
+
+
+def job(**members: Any) -> Job:
+    return _job(cast("Any", LEAST | members))
+
+
+def test_the_least_that_is_answered() -> None:
+    least = job()
+
+    assert (least.started, least.counted_from, least.max_runtime, least.max_wait) == (None, None, None, None)
+    assert (least.groups, least.hosts, least.writes_to) == ((), (), ())
+    assert least.machine == Machine(1, None)
+    assert not least.spot
+    assert not least.reserved
+
+
+@pytest.mark.parametrize("member", sorted(LEAST))
+def test_a_cut_off_answer_is_no_answer(member: str) -> None:
+    with pytest.raises(KeyError):
+        _job(cast("Any", {key: value for key, value in LEAST.items() if key != member}))
+
+
+def test_limits() -> None:
+    limits = job(StoppingCondition={"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200})
+
+    assert (limits.max_runtime, limits.max_wait) == (HOUR, 2 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("resources", "groups"),
+    [
+        ({"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4}, (("ml.p3.8xlarge", 4),)),
+        (
+            {
+                "InstanceType": "ml.p3.8xlarge",
+                "InstanceCount": 1,
+                "SelectedInstanceType": "ml.g5.xlarge",
+                "SelectedInstanceCount": 2,
+            },
+            (("ml.g5.xlarge", 2),),
+        ),
+        (
+            {
+                "InstanceGroups": [
+                    {"InstanceGroupName": "a", "InstanceType": "ml.p3.8xlarge", "InstanceCount": 2},
+                    {"InstanceGroupName": "b", "InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+                ]
+            },
+            (("ml.p3.8xlarge", 2), ("ml.c5.xlarge", 1)),
+        ),
+    ],
+)
+def test_instances(resources: dict[str, Any], groups: tuple[tuple[str, int], ...]) -> None:
+    assert job(ResourceConfig=resources).groups == groups
+
+
+def test_hosts_of_all_groups_are_counted_through() -> None:
+    groups = [
+        {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 2},
+        {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+    ]
+    mixed = job(ResourceConfig={"InstanceGroups": groups})
+
+    assert mixed.hosts == ("train/algo-1", "train/algo-2", "train/algo-3")
+    assert mixed.machine == Machine(4, None)
+
+
+def test_groups_alike_are_made_of_the_same() -> None:
+    groups = [{"InstanceType": "ml.p3.8xlarge", "InstanceCount": n} for n in (1, 2)]
+
+    assert job(ResourceConfig={"InstanceGroups": groups}).machine == Machine(32, 4)
+
+
+def test_folders_are_exact() -> None:
+    folders = job(
+        OutputDataConfig={"S3OutputPath": "s3://out/models/"},
+        DebugHookConfig={"S3OutputPath": "s3://out/models"},
+        CheckpointConfig={"S3Uri": "s3://ckpt/runs/a"},
+        TensorBoardOutputConfig={"S3OutputPath": "s3://boards"},
+    ).writes_to
+
+    assert folders == ("s3://out/models/train/", "s3://ckpt/runs/a/", "s3://boards/")
+
+
+def test_no_output_path_is_no_folder() -> None:
+    assert job(OutputDataConfig={"S3OutputPath": ""}).writes_to == ()
+
+
+def phase(status: str, hours: int) -> dict[str, Any]:
+    return {"Status": status, "StartTime": START + hours * HOUR}
+
+
+@pytest.mark.parametrize(
+    ("phases", "counted_from"),
+    [
+        ([], START),
+        ([phase("Starting", -1), phase("Downloading", 0), phase("Training", 1)], START),
+        ([phase("Training", 1), phase("Interrupted", 2), phase("Training", 9)], START + 9 * HOUR),
+        ([phase("Training", 9), phase("Interrupted", 2), phase("Training", 1)], START + 9 * HOUR),
+    ],
+)
+def test_an_interrupted_job_is_counted_from_its_newest_attempt(
+    phases: list[dict[str, Any]], counted_from: datetime
+) -> None:
+    assert job(TrainingStartTime=START, SecondaryStatusTransitions=phases).counted_from == counted_from
+
+
+def test_what_is_not_paid_at_list_price() -> None:
+    assert job(EnableManagedSpotTraining=True).spot
+    assert job(ResourceConfig={"TrainingPlanArn": "arn:aws:sagemaker:::training-plan/p"}).reserved

@@ -1,0 +1,193 @@
+"""Judging tags: what is kept, what is found, and what nobody can tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from janitor.creators import Creator
+from janitor.detectors.untagged_resources import TaggedResource, UntaggedResources
+from janitor.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Tags,
+    Target,
+    Unreadable,
+    Value,
+)
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+DETECTOR = UntaggedResources()
+COMPLETE = dict.fromkeys(DETECTOR.required, "x")
+UNTAGGED: Tags = {}
+NONE_OF_SIX = (
+    "lacks 6 of 6 required tags: team, project, environment, cost-center, owner and managed-by are missing"
+)
+ANNA = Creator(name="anna@example.com", role="single sign-on as DataScientist", person=True)
+PIPELINE = Creator(name="SageMaker", role="role pipeline", person=False)
+
+
+def candidate(**signals: Any) -> TaggedResource:
+    target = Target(
+        arn="arn:aws:sagemaker:us-east-1:123456789012:model/churn",
+        name="churn",
+        kind="model",
+        account="123456789012",
+        region="us-east-1",
+        created=NOW,
+    )
+    return TaggedResource(target=target, **signals)
+
+
+def without(*keys: str, **other: str) -> Tags:
+    return {key: value for key, value in COMPLETE.items() if key not in keys} | other
+
+
+def exact(own: Tags) -> TaggedResource:
+    return candidate(bulk=Value({}, "tag:GetResources"), exact=Value(own, "sagemaker:ListTags"))
+
+
+def found(verdict: object) -> Finding:
+    assert isinstance(verdict, Finding)
+    return verdict
+
+
+def seen(verdict: Finding | Kept) -> dict[str, Any]:
+    return {one.signal: one.value if one.error is None else f"error: {one.error}" for one in verdict.evidence}
+
+
+@pytest.mark.parametrize(
+    ("bulk", "own", "reason", "unknown"),
+    [
+        (Value(COMPLETE), NotRead(), "it has every required tag", False),
+        (Value(UNTAGGED), Value(COMPLETE), "it has every required tag", False),
+        (NotRead(), Value(COMPLETE), "it has every required tag", False),
+        (Unreadable("denied"), Value(COMPLETE), "it has every required tag", False),
+        (Value(UNTAGGED), Unreadable("denied"), "its tags could not be read: denied", True),
+        (Value(COMPLETE), Unreadable("denied"), "its tags could not be read: denied", True),
+        (NotRead(), Unreadable("denied"), "its tags could not be read: denied", True),
+        (Unreadable("denied"), NotRead(), "its tags could not be read: denied", True),
+        (NotRead(), NotRead(), "its tags could not be read", True),
+        (Value(UNTAGGED), Absent(), "its tags could not be read", True),
+        (
+            Value(UNTAGGED),
+            NotRead(),
+            "it seems to lack tags, but its own list of tags was not read",
+            True,
+        ),
+    ],
+)
+def test_what_is_kept(bulk: Signal[Tags], own: Signal[Tags], reason: str, *, unknown: bool) -> None:
+    verdict = DETECTOR.decide(candidate(bulk=bulk, exact=own), NOW)
+
+    assert isinstance(verdict, Kept)
+    assert (verdict.reason, verdict.unknown) == (reason, unknown)
+
+
+def test_what_a_sweep_would_not_list_is_kept_whatever_its_tags() -> None:
+    verdict = DETECTOR.decide(replace(exact({}), outside="it is long over"), NOW)
+
+    assert isinstance(verdict, Kept)
+    assert (verdict.reason, verdict.unknown) == ("it is long over", False)
+
+
+@pytest.mark.parametrize(
+    ("own", "reason", "action"),
+    [
+        (
+            {},
+            NONE_OF_SIX,
+            "add the missing tags",
+        ),
+        (without("owner"), "lacks 1 of 6 required tags: owner is missing", "add the missing tags"),
+        (without("owner", owner=""), "lacks 1 of 6 required tags: owner is empty", "fill in the empty tags"),
+        (
+            without("team", Team="vision"),
+            "lacks 1 of 6 required tags: team is written as 'Team'",
+            "add the missing tags",
+        ),
+        (
+            without("team", **{"aws:team": "vision"}),
+            "lacks 1 of 6 required tags: team is missing",
+            "add the missing tags",
+        ),
+    ],
+)
+def test_what_is_found_is_proven_and_has_no_price(own: Tags, reason: str, action: str) -> None:
+    verdict = found(DETECTOR.decide(exact(own), NOW))
+
+    assert verdict.reason == reason
+    assert verdict.action == action
+    assert verdict.confidence is Confidence.PROVEN
+    assert verdict.cost is None
+
+
+def test_another_set_of_tags_can_be_required() -> None:
+    detector = UntaggedResources(required=("Team",))
+
+    assert isinstance(detector.decide(exact({"Team": "vision"}), NOW), Kept)
+    assert found(detector.decide(exact({"team": "vision"}), NOW)).reason == (
+        "lacks 1 of 1 required tags: Team is written as 'team'"
+    )
+
+
+def test_every_fault_is_evidence_with_the_keys_that_are_there_but_not_their_values() -> None:
+    verdict = found(DETECTOR.decide(exact(without("owner", "team", Owner="secret", team=" ")), NOW))
+
+    assert seen(verdict) == {
+        "tags": "Owner, cost-center, environment, managed-by, project, team",
+        "tag team": "empty",
+        "tag owner": "written as 'Owner'",
+        "managed by": "x",
+    }
+    assert {one.source for one in verdict.evidence if one.signal.startswith("tag")} == {"sagemaker:ListTags"}
+
+
+@pytest.mark.parametrize(
+    ("own", "mark"),
+    [
+        ({"aws:cloudformation:stack-name": "prod"}, "CloudFormation, stack prod"),
+        ({"aws:cloudformation:stack-name": "prod", "managed-by": "manual"}, "CloudFormation, stack prod"),
+        ({"managed-by": "terraform"}, "terraform"),
+        ({"managed-by": "Manual"}, None),
+        ({"managed-by": " "}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_tool_manages_is_marked(own: Tags, mark: str | None) -> None:
+    assert seen(found(DETECTOR.decide(exact(own), NOW))).get("managed by") == mark
+
+
+@pytest.mark.parametrize(
+    ("environment", "mark"),
+    [("prod", "prod"), ("Production", "Production"), ("preprod", None), ("dev", None)],
+)
+def test_production_is_marked(environment: str, mark: str | None) -> None:
+    assert seen(found(DETECTOR.decide(exact({"environment": environment}), NOW))).get("environment") == mark
+
+
+@pytest.mark.parametrize(
+    ("creator", "own", "said", "suggestion"),
+    [
+        (Value(ANNA), {}, str(ANNA), "owner = anna@example.com?"),
+        (Value(ANNA), without("owner", Owner="bob"), str(ANNA), "owner = anna@example.com?"),
+        (Value(ANNA), without("team"), str(ANNA), None),
+        (Value(PIPELINE), {}, "SageMaker (role pipeline)", None),
+        (Absent(), {}, "not in CloudTrail, which remembers 90 days", None),
+        (Unreadable("denied"), {}, "error: denied", None),
+        (NotRead(), {}, None, None),
+    ],
+)
+def test_the_creator_is_evidence_and_a_suggestion_only_as_a_person(
+    creator: Signal[Creator], own: Tags, said: str | None, suggestion: str | None
+) -> None:
+    shown = seen(found(DETECTOR.decide(replace(exact(own), creator=creator), NOW)))
+
+    assert (shown.get("created by"), shown.get("suggestion")) == (said, suggestion)
