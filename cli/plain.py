@@ -23,7 +23,9 @@ INVISIBLE = ("C", "Zl", "Zp")
 
 def plain(text: str, limit: int = LONGEST) -> str:
     """*text* on one line with everything that a terminal would obey written out, and cut after *limit*."""
-    shown = "".join(_visible(character) for character in text[: limit + 1])
+    shown = text[: limit + 1]
+    if not (shown.isascii() and shown.isprintable()):
+        shown = "".join(_visible(character) for character in shown)
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
 
 

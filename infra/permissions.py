@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from aws_cdk import ArnFormat, Stack
+from aws_cdk import ArnFormat, Aws, Stack
 from aws_cdk import aws_iam as iam
 
 from janitor.detector import Grant
@@ -34,3 +34,22 @@ def resource_of(stack: Stack, grant: Grant) -> str:
         resource=grant.on,
         arn_format=ArnFormat.NO_RESOURCE_NAME,
     )
+
+
+def acknowledgements(stack: Stack, grants: Iterable[Grant]) -> list[str]:
+    """cdk-nag's ids for the stars in the resources of *grants*, which `resource_of` made on purpose."""
+    resources = {resource_of(stack, grant) for grant in grants}
+    return [
+        f"AwsSolutions-IAM5[Resource::{shown(resource)}]" for resource in sorted(resources) if "*" in resource
+    ]
+
+
+def shown(resource: str) -> str:
+    """A resource the way cdk-nag prints it: pseudo parameters in angle brackets."""
+    for name, token in (
+        ("AWS::Partition", Aws.PARTITION),
+        ("AWS::Region", Aws.REGION),
+        ("AWS::AccountId", Aws.ACCOUNT_ID),
+    ):
+        resource = resource.replace(token, f"<{name}>")
+    return resource

@@ -52,7 +52,7 @@ class Standing:
 
     Of one that stays, *copies* are those that are surplus because of it; without any, *keeper* is
     an equal one that stays too. Of one that is `UNSURE`, *keeper* is what it may or may not be equal
-    to. *others* is how many more have its shape.
+    to. *others* is how many more have its shape, whether they are like it or not.
     """
 
     role: Role
@@ -74,14 +74,13 @@ def settle(members: Sequence[Member], compare: Compare) -> dict[Member, Standing
     all but the needed and the oldest are reported as standing elsewhere too.
     """
     found: dict[Member, Standing] = {}
-    others = len(members) - 1
     stays: list[Member] = []
     for bucket in dict.fromkeys(member.unit.bucket for member in members):
         here = sorted((m for m in members if m.unit.bucket == bucket), key=lambda member: member.rank)
         proven = connected(here, lambda a, b: compare(a, b).likeness is Likeness.PROVEN)
-        heads = [member for equal in proven for member in _surplus(equal, compare, found, others)]
-        stays += _likely(heads, compare, found, others)
-    _elsewhere(stays, compare, found, others)
+        heads = [member for equal in proven for member in _surplus(equal, compare, found)]
+        stays += _likely(heads, compare, found)
+    _elsewhere(stays, compare, found)
     keeps: dict[Unit, list[Unit]] = {}
     for member, standing in found.items():
         if standing.keeper is not None:
@@ -89,16 +88,12 @@ def settle(members: Sequence[Member], compare: Compare) -> dict[Member, Standing
     for member in (member for member in members if member not in found):
         copies = tuple(keeps.get(member.unit, ()))
         found[member] = (
-            Standing(role=Role.STAYS, copies=copies, others=others)
-            if copies
-            else _without_copies(member, members, compare)
+            Standing(role=Role.STAYS, copies=copies) if copies else _without_copies(member, members, compare)
         )
     return found
 
 
-def _surplus(
-    equal: Sequence[Member], compare: Compare, found: dict[Member, Standing], others: int
-) -> list[Member]:
+def _surplus(equal: Sequence[Member], compare: Compare, found: dict[Member, Standing]) -> list[Member]:
     """Of members of one bucket that are the same bytes, those that stay; the rest are *found*."""
     keeper = keeper_of(equal)
     if keeper is None:
@@ -108,13 +103,11 @@ def _surplus(
             match = compare(member, keeper)
             if match.likeness is not Likeness.PROVEN:
                 match = Match(Likeness.PROVEN, "equal to a third copy")
-            found[member] = Standing(role=Role.SURPLUS, keeper=keeper.unit, match=match, others=others)
+            found[member] = Standing(role=Role.SURPLUS, keeper=keeper.unit, match=match)
     return [member for member in equal if member not in found]
 
 
-def _likely(
-    heads: Sequence[Member], compare: Compare, found: dict[Member, Standing], others: int
-) -> list[Member]:
+def _likely(heads: Sequence[Member], compare: Compare, found: dict[Member, Standing]) -> list[Member]:
     """Of what stays in one bucket so far, what stays even though some of it is likely to be alike."""
     keepers = {standing.keeper for standing in found.values()}
     stays: list[Member] = []
@@ -125,11 +118,11 @@ def _likely(
             stays.append(member)
         else:
             keeper, match = older
-            found[member] = Standing(role=Role.SURPLUS, keeper=keeper.unit, match=match, others=others)
+            found[member] = Standing(role=Role.SURPLUS, keeper=keeper.unit, match=match)
     return stays
 
 
-def _elsewhere(stays: Sequence[Member], compare: Compare, found: dict[Member, Standing], others: int) -> None:
+def _elsewhere(stays: Sequence[Member], compare: Compare, found: dict[Member, Standing]) -> None:
     """Of what stays in all buckets, find what another bucket holds as well."""
     first: list[Member] = []
     for member in sorted(stays, key=lambda m: m.rank):
@@ -139,7 +132,7 @@ def _elsewhere(stays: Sequence[Member], compare: Compare, found: dict[Member, St
             first.append(member)
         else:
             keeper, match = older
-            found[member] = Standing(role=Role.ELSEWHERE, keeper=keeper.unit, match=match, others=others)
+            found[member] = Standing(role=Role.ELSEWHERE, keeper=keeper.unit, match=match)
 
 
 def keeper_of(equal: Sequence[Member]) -> Member | None:
@@ -160,6 +153,6 @@ def _without_copies(member: Member, members: Sequence[Member], compare: Compare)
     matches = [(other, compare(member, other)) for other in others]
     best = max(matches, key=lambda pair: pair[1].likeness, default=None)
     if best is None or best[1].likeness is Likeness.DIFFERENT:
-        return Standing(role=Role.ALONE, others=len(others))
+        return Standing(role=Role.ALONE)
     role = Role.UNSURE if best[1].likeness is Likeness.UNKNOWN else Role.STAYS
-    return Standing(role=role, keeper=best[0].unit, match=best[1], others=len(others))
+    return Standing(role=role, keeper=best[0].unit, match=best[1])

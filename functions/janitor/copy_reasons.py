@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from janitor.artifacts import LIST_OBJECTS, Unit
@@ -12,6 +13,7 @@ from janitor.copies import Role
 from janitor.duplicates import Copy
 from janitor.model import Absent, Evidence, Signal, Unreadable, Value, evidence
 from janitor.sizes import shown
+from janitor.storage_prices import table
 
 NAMED_COPIES = 10
 """Copies that the evidence of the one that stays names one by one."""
@@ -40,15 +42,29 @@ def not_a_copy(copy: Copy) -> str | None:
         return "a replication rule of another bucket made it, and governs it"
     if copy.standing.role is Role.ALONE:
         return _alone(copy)
-    return _stays(copy) if copy.standing.role is Role.STAYS else None
+    stays = copy.standing.role is Role.STAYS and isinstance(copy.referred, Absent)
+    return _stays(copy) if stays else None
 
 
-def perhaps_needed(copy: Copy) -> str | None:
-    """Why nobody can tell whether *copy* may go, if something that tells it was not read."""
+def doubt(copy: Copy) -> str | None:
+    """Why nobody can tell whether *copy* may go, if something that tells it is unknown."""
+    keeper, match = copy.standing.keeper, copy.standing.match
+    if copy.standing.role is Role.UNSURE and keeper is not None and match is not None:
+        return f"nobody knows whether {what(copy)} is the same as {keeper.uri}: {match.by}"
     if not isinstance(copy.referred, Absent):
-        return f"something may refer to it: {_error(copy.referred)}"
+        return f"something may refer to {what(copy)}: {_error(copy.referred)}"
     if not isinstance(copy.lock, Value | Absent):
         return f"it may be locked: {_error(copy.lock)}"
+    return None
+
+
+def protected(copy: Copy, now: datetime) -> str | None:
+    """Why *copy* stays although it is surplus: a lock, or a storage class that is billed all the same."""
+    if isinstance(copy.lock, Value):
+        return f"it is {copy.lock.value}"
+    row = table().get(copy.stored.storage_class)
+    if row is not None and now < (until := copy.stored.modified + row.min_age):
+        return f"{copy.stored.storage_class} is billed until {until:%Y-%m-%d}, even if it is deleted before"
     return None
 
 

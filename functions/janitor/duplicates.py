@@ -157,7 +157,8 @@ class Survey:
         found: dict[Unit, tuple[Standing, Signal[tuple[str, ...]]]] = {}
         for cell in cells:
             for member, standing in settle(cell, self._alike).items():
-                found[member.unit] = standing, member.referred
+                others = len(shapes[member.unit.shape]) - 1
+                found[member.unit] = replace(standing, others=others), member.referred
         return found
 
     def _heads(self, units: Iterable[Unit]) -> None:

@@ -58,7 +58,7 @@ class Kind:
 
     def queries(self, since: datetime) -> tuple[dict[str, Any], ...]:
         """What to list: everything, or of jobs those in progress and those created since *since*."""
-        return ({"CreationTimeAfter": since},) if self.job else ({},)
+        return ({"StatusEquals": IN_PROGRESS}, {"CreationTimeAfter": since}) if self.job else ({},)
 
     def resource(self, aws: Aws, entry: dict[str, Any], since: datetime) -> Resource:
         """An entry of the listing; a member that is not there fails the read, as a cut-off answer does."""

@@ -93,15 +93,17 @@ def instance_prices(products: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]
     """
     Hourly on-demand dollars by instance name.
 
-    A name with more than one price is left out: a doubtful price is an unknown one.
+    A name with more than one price is left out: a doubtful price is an unknown one. So is a price in
+    another currency, and a price of nothing, which is a line of somebody's discount.
     """
     prices: dict[str, set[Decimal]] = {}
     for product in products:
         name = product["product"]["attributes"].get("instanceName")
         for term in product.get("terms", {}).get("OnDemand", {}).values():
             for dimension in term["priceDimensions"].values():
-                if name and dimension.get("unit") in {"Hrs", "Hours", "Hour"}:
-                    prices.setdefault(name, set()).add(Decimal(dimension["pricePerUnit"]["USD"]))
+                dollars = Decimal(dimension["pricePerUnit"].get("USD", 0))
+                if name and dollars and dimension.get("unit") in {"Hrs", "Hours", "Hour"}:
+                    prices.setdefault(name, set()).add(dollars)
     return {name: found.pop() for name, found in prices.items() if len(found) == 1}
 
 

@@ -3,7 +3,8 @@ A company's machine-learning account at night: what the audit is shown on, and t
 
 `seed` makes it in a sandbox. `WASTE` is what an audit should find there, `LOOKALIKES` what it has
 to leave alone although it looks like waste, `UNKNOWN` what nobody can judge. To add something, add a
-row to a table: `idle_endpoints`, `busy_endpoints`, `notebook_table`, `job_table`.
+row to a table: `idle_endpoints`, `busy_endpoints`, `notebook_table`, `job_table`, `other_jobs`,
+`copies`, `leftovers`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from sandbox.demo import endpoints, jobs, notebooks
+from sandbox.demo import copies, endpoints, jobs, notebooks
 from sandbox.demo.busy_endpoints import BUSY
+from sandbox.demo.copies import ARTIFACTS
 from sandbox.demo.idle_endpoints import IDLE, LOOK_IDLE, UNTELLABLE
 from sandbox.demo.job_table import JOBS
+from sandbox.demo.leftovers import LEFTOVERS, untagged
 from sandbox.demo.notebook_table import NOTEBOOKS
+from sandbox.demo.other_jobs import OTHER_JOBS
 from sandbox.demo.plan import Plan, Row
 from sandbox.demo.storage import plan_buckets
 from sandbox.demo.times import NOW
@@ -23,13 +27,13 @@ from sandbox.demo.truth import Kind, Known
 
 __all__ = ["LOOKALIKES", "NOW", "UNKNOWN", "WASTE", "Known", "seed"]
 
-ENDPOINTS = (*IDLE, *UNTELLABLE, *LOOK_IDLE, *BUSY)
 TABLES: Mapping[str, tuple[Row, ...]] = {
-    endpoints.DETECTOR: ENDPOINTS,
+    endpoints.DETECTOR: (*IDLE, *UNTELLABLE, *LOOK_IDLE, *BUSY),
     notebooks.DETECTOR: NOTEBOOKS,
-    jobs.DETECTOR: JOBS,
+    jobs.DETECTOR: (*JOBS, *OTHER_JOBS),
+    copies.DETECTOR: ARTIFACTS,
 }
-"""Every row, by the detector that judges it."""
+"""Every row, by the detector that judges it. What lacks tags is told from all of them."""
 
 
 def seed(url: str) -> None:
@@ -44,6 +48,8 @@ def _history() -> Plan:
     for table in TABLES.values():
         for row in table:
             row.plan(plan)
+    for leftover in LEFTOVERS:
+        leftover.plan(plan)
     return plan
 
 
@@ -54,6 +60,6 @@ def _known(kind: Kind) -> Iterator[Known]:
                 yield Known(detector, row.arn, row.name, row.truth.why, row.truth.confidence)
 
 
-WASTE = tuple(_known(Kind.WASTE))
+WASTE = (*_known(Kind.WASTE), *untagged(_history()))
 LOOKALIKES = tuple(_known(Kind.LOOKALIKE))
 UNKNOWN = tuple(_known(Kind.UNKNOWN))

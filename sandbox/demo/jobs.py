@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox.demo.people import Labels
 from sandbox.demo.plan import ACCOUNT, REGION, Plan, sagemaker_arn
@@ -16,7 +16,6 @@ from sandbox.demo.truth import Truth
 
 DETECTOR = "hung-training-jobs"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
-NAMESPACE = LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 IMAGE = f"763104351884.dkr.ecr.{REGION}.amazonaws.com/pytorch-training:2.6.0-gpu-py312"
 
 PROCESSORS = {
@@ -54,8 +53,12 @@ class Job:
     One training job: *created*, *started* (in billing's sense) or not yet, *ended* or not.
 
     Its instances do *work* of one kind, or from *hung* on spin. *status* is SageMaker's
-    SecondaryStatus. *saved* are the times of its checkpoints.
+    SecondaryStatus. *saved* are the times of its checkpoints, *tuner* the tuning job that it belongs
+    to, and *warm_until* the time until which its instances are retained for the next job.
     """
+
+    group: ClassVar[str] = "/aws/sagemaker/TrainingJobs"
+    """Its metrics' namespace, and its log group."""
 
     name: str
     labels: Labels
@@ -70,6 +73,8 @@ class Job:
     log: Log | None = None
     hung: datetime | None = None
     saved: tuple[datetime, ...] = ()
+    tuner: str | None = None
+    warm_until: datetime | None = None
     truth: Truth | None = None
 
     @property
@@ -109,15 +114,22 @@ class Job:
             RoleArn=ROLE,
             OutputDataConfig={"S3OutputPath": f"s3://{MODEL_BUCKET}/training/"},
             CheckpointConfig={"S3Uri": f"s3://{CHECKPOINT_BUCKET}/{self.checkpoints}"},
-            ResourceConfig={
-                "InstanceType": self.instance_type,
-                "InstanceCount": self.count,
-                "VolumeSizeInGB": 500,
-            },
+            ResourceConfig=self._resources(),
             StoppingCondition=limits,
             EnableManagedSpotTraining=self.spot,
             Tags=self.labels.tags(),
         )
+
+    def _resources(self) -> dict[str, Any]:
+        rented = {
+            "InstanceType": self.instance_type,
+            "InstanceCount": self.count,
+            "VolumeSizeInGB": 500,
+        }
+        if self.warm_until is None or self.ended is None:
+            return rented
+        kept = self.warm_until - self.ended
+        return rented | {"KeepAlivePeriodInSeconds": int(kept.total_seconds())}
 
     def _advance(self, plan: Plan) -> None:
         """Bring it to where it stands: the sandbox's own jobs train from the first moment on."""
@@ -144,6 +156,10 @@ class Job:
         if self.status == "Completed":
             artifact = f"s3://{MODEL_BUCKET}/training/{self.name}/output/model.tar.gz"
             members["ModelArtifacts"] = {"S3ModelArtifacts": artifact}
+        if self.tuner is not None:
+            members["TuningJobArn"] = sagemaker_arn("hyper-parameter-tuning-job", self.tuner)
+        if self.warm_until is not None:
+            members["WarmPoolStatus"] = {"Status": "Available"}
         plan.state("training_jobs", self.name, **members)
 
     @property
@@ -153,17 +169,18 @@ class Job:
     def _measure(self, plan: Plan, started: datetime, host: str) -> None:
         cpus, gpus = PROCESSORS[self.instance_type]
         until = min(self.ended or NOW, NOW if self.status == "Training" else self._last_line)
-        levels = {"CPUUtilization": Level(30 * cpus, 9 * cpus, 100 * max(gpus, 1) + 3, 1.5)}
+        # While a collective waits, each GPU is full, and one CPU for each; without GPUs, nothing works.
+        levels = {"CPUUtilization": Level(30 * cpus, 9 * cpus, 103 * gpus or 0.4, 1.5 if gpus else 0.2)}
         if gpus:
             levels["GPUUtilization"] = Level(81 * gpus, 17 * gpus, 100 * gpus, 0.04)
         for metric, level in levels.items():
             series = load(level, f"{host}/{metric}", started + BOOT, until, hung=self.hung)
-            plan.publish(NAMESPACE, metric, {"Host": host}, series)
+            plan.publish(self.group, metric, {"Host": host}, series)
 
     def _write(self, plan: Plan, started: datetime, host: int) -> None:
         if self.log is not None:
             stream = f"{self.name}/algo-{host}-{int((started + BOOT).timestamp())}"
-            plan.write(LOG_GROUP, stream, self._lines(self.log, started + BOOT, host))
+            plan.write(self.group, stream, self._lines(self.log, started + BOOT, host))
 
     def _lines(self, log: Log, first: datetime, host: int) -> Iterator[tuple[datetime, str]]:
         """What the program prints: how it set out, then its progress at a steady pace."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from hashlib import shake_128
 
-from sandbox.demo.people import PLATFORM, Labels
-from sandbox.demo.plan import Plan
+from sandbox.demo.people import DANIEL, PLATFORM, Labels
+from sandbox.demo.plan import ACCOUNT, REGION, Plan
 from sandbox.demo.times import workday
 
 MODEL_BUCKET = "meridian-ml-models"
 CHECKPOINT_BUCKET = "meridian-ml-checkpoints"
-BUCKETS = (MODEL_BUCKET, CHECKPOINT_BUCKET)
+DEFAULT_BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
+"""Made by SageMaker's SDK for whoever does not name a bucket; it does not tag it."""
 
 SMALL = 512
 """Bytes of an object of which only the name and the age matter."""
@@ -20,7 +21,8 @@ SMALL = 512
 def plan_buckets(plan: Plan) -> None:
     """Make the buckets, before anything is put into them."""
     labels = Labels(project=PLATFORM, environment="production", managed_by="terraform")
-    for bucket in BUCKETS:
+    plan.call(workday(870, DEFAULT_BUCKET), DANIEL, "s3.create_bucket", Bucket=DEFAULT_BUCKET)
+    for bucket in (MODEL_BUCKET, CHECKPOINT_BUCKET):
         born = workday(900, bucket)
         plan.call(born, labels.creator, "s3.create_bucket", Bucket=bucket)
         tagging = {"TagSet": labels.tags()}
@@ -28,8 +30,16 @@ def plan_buckets(plan: Plan) -> None:
 
 
 def store(
-    plan: Plan, at: datetime, by: str, bucket: str, key: str, *, size: int = SMALL, seed: str = ""
+    plan: Plan,
+    at: datetime,
+    by: str,
+    bucket: str,
+    key: str,
+    *,
+    size: int = SMALL,
+    seed: str = "",
+    tags: str = "",
 ) -> None:
     """Have *by* put an object there; the same *seed* (by default the key) gives the same bytes."""
     body = shake_128((seed or key).encode()).digest(size)
-    plan.call(at, by, "s3.put_object", Bucket=bucket, Key=key, Body=body)
+    plan.call(at, by, "s3.put_object", Bucket=bucket, Key=key, Body=body, Tagging=tags)

@@ -106,27 +106,26 @@ class Level:
     """
     A metric's value while *working*, and how far it *strays*: batches, evaluations, checkpoints.
 
-    And its value while *spinning*, when a program only waits for itself and hardly anything
-    *trembles* any more.
+    And its value while *waiting* for something that never comes, when hardly anything *trembles*.
     """
 
     working: float
     strays: float
-    spinning: float
+    waiting: float
     trembles: float
 
 
 def load(
     level: Level, name: str, since: datetime, until: datetime, *, hung: datetime | None = None
 ) -> Series:
-    """A value every five minutes of the instance of this *name*, which spins since it *hung*."""
+    """A value every five minutes of the instance of this *name*, which only waits since it *hung*."""
     step = timedelta(minutes=5)
     start = whole(since) + step * math.ceil((since - whole(since)) / step)
 
     def value(moment: datetime) -> float:
         wobble = 2 * chance(name, moment) - 1
         if hung is not None and moment > hung:
-            return round(level.spinning + wobble * level.trembles, 3)
+            return round(level.waiting + wobble * level.trembles, 3)
         wave = math.sin((moment - NOW) / timedelta(minutes=47) * 2 * math.pi)
         return round(max(0.0, level.working + level.strays * (0.6 * wave + 0.4 * wobble)), 3)
 

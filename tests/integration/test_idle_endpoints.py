@@ -160,7 +160,7 @@ def test_a_busy_second_variant_keeps(seed: Seed, aws: Aws) -> None:
     seed.requests("churn", "blue")
     seed.requests("churn", "green", one_request(3 * HOUR))
 
-    kept(verdict(aws), "1 request to variant green in 7 days", "the hour from 2026-10-06 00:00 UTC")
+    kept(verdict(aws), "1 request to variant green in the last 7 days", "the hour from 2026-10-06 00:00 UTC")
 
 
 def test_a_second_variant_without_a_series_is_not_idle(seed: Seed, aws: Aws) -> None:
@@ -275,7 +275,10 @@ def test_a_window_of_a_month_is_read_to_its_beginning(seed: Seed, aws: Aws) -> N
     values[-29 * 24] = 1.0
     seed.requests("churn", values=values)
 
-    kept(verdicts(aws, IdleEndpoints(window=30 * DAY))["churn"], "1 request to variant blue in 30 days")
+    kept(
+        verdicts(aws, IdleEndpoints(window=30 * DAY))["churn"],
+        "1 request to variant blue in the last 30 days",
+    )
     found(verdicts(aws, IdleEndpoints(window=28 * DAY))["churn"], Confidence.PROVEN)
 
 
@@ -307,7 +310,7 @@ def test_scaled_to_zero_costs_nothing(seed: Seed, aws: Aws) -> None:
     seed.box.patch("sagemaker", only_variant, CurrentInstanceCount=0)
     seed.box.clear_calls()
 
-    kept(verdict(aws), "costs nothing by the hour")
+    kept(verdict(aws), "nothing of it is billed by the hour")
 
     assert "sagemaker:DescribeEndpointConfig" not in seed.box.calls()
 
@@ -315,7 +318,7 @@ def test_scaled_to_zero_costs_nothing(seed: Seed, aws: Aws) -> None:
 def test_plain_serverless_costs_nothing(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn", {"VariantName": "blue", "ServerlessConfig": serverless()})
 
-    kept(verdict(aws), "costs nothing by the hour")
+    kept(verdict(aws), "nothing of it is billed by the hour")
 
 
 def serverless(**more: int) -> dict[str, int]:

@@ -60,8 +60,8 @@ def pages(client: Any, operation: str, member: str, **params: Any) -> list[dict[
     return [one for page in client.get_paginator(operation).paginate(**params) for one in page[member]]
 
 
-def names(facts: tuple[demo.Known, ...], detector: str) -> list[str]:
-    return [one.name for one in facts if one.detector == detector]
+def names(facts: tuple[demo.Known, ...], detector: str, kind: str = "") -> list[str]:
+    return [one.name for one in facts if one.detector == detector and f":{kind}" in one.arn]
 
 
 def prices(client: Client, component: str) -> dict[str, float]:
@@ -126,7 +126,7 @@ def test_notebooks_left_on_cost_4800_dollars_a_month(client: Client) -> None:
 
 
 def test_the_job_that_started_it_all(client: Client) -> None:
-    assert names(demo.WASTE, "hung-training-jobs") == [HUNG]
+    assert names(demo.WASTE, "hung-training-jobs", "training-job") == [HUNG]
     job = client("sagemaker").describe_training_job(TrainingJobName=HUNG)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("InProgress", "Training")
     assert NOW - job["TrainingStartTime"] == timedelta(hours=264)
@@ -145,7 +145,7 @@ def test_the_job_that_started_it_all(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "full", "trembles"), [("GPUUtilization", 400, 0.1), ("CPUUtilization", 403, 4)]
+    ("metric", "full", "trembles"), [("GPUUtilization", 400, 0.1), ("CPUUtilization", 412, 4)]
 )
 def test_every_host_of_that_job_spins(client: Client, metric: str, full: float, trembles: float) -> None:
     for host in range(1, 5):
@@ -260,27 +260,32 @@ def test_endpoints_that_look_idle_are_called(
 
 
 @pytest.mark.parametrize(
-    ("listing", "member", "name", "detector"),
+    ("listing", "member", "arn", "detector"),
     [
-        ("list_endpoints", "Endpoints", "EndpointName", "idle-endpoints"),
-        ("list_notebook_instances", "NotebookInstances", "NotebookInstanceName", "idle-notebooks"),
-        ("list_training_jobs", "TrainingJobSummaries", "TrainingJobName", "hung-training-jobs"),
+        ("list_endpoints", "Endpoints", "EndpointArn", "idle-endpoints"),
+        ("list_notebook_instances", "NotebookInstances", "NotebookInstanceArn", "idle-notebooks"),
+        ("list_training_jobs", "TrainingJobSummaries", "TrainingJobArn", "hung-training-jobs"),
     ],
 )
 def test_healthy_resources_outnumber_the_wasteful(
-    client: Client, listing: str, member: str, name: str, detector: str
+    client: Client, listing: str, member: str, arn: str, detector: str
 ) -> None:
-    everything = {one[name] for one in pages(client("sagemaker"), listing, member)}
-    wasteful = set(names(demo.WASTE, detector))
+    everything = {one[arn] for one in pages(client("sagemaker"), listing, member)}
+    kind = min(everything).split(":")[5].split("/")[0]
+    wasteful, alike = (
+        {one.arn for one in facts if one.detector == detector and f":{kind}/" in one.arn}
+        for facts in (demo.WASTE, demo.LOOKALIKES)
+    )
     assert wasteful < everything
-    assert set(names(demo.LOOKALIKES, detector)) < everything
+    assert alike < everything
     assert len(everything - wasteful) > len(wasteful)
 
 
 def test_a_dozen_things_look_wasteful_and_are_not() -> None:
-    assert len({one.name for one in demo.LOOKALIKES}) >= 12
-    assert not {one.name for one in demo.LOOKALIKES} & {one.name for one in demo.WASTE}
-    assert all(one.why for one in (*demo.WASTE, *demo.LOOKALIKES, *demo.UNKNOWN))
+    facts = (*demo.WASTE, *demo.LOOKALIKES, *demo.UNKNOWN)
+    assert len(demo.LOOKALIKES) >= 12
+    assert len({(one.detector, one.arn) for one in facts}) == len(facts)
+    assert all(one.why for one in facts)
 
 
 def test_a_log_index_lags_behind_a_notebook_in_use(client: Client) -> None:
@@ -323,6 +328,63 @@ def test_most_things_say_whose_they_are(client: Client) -> None:
     assert 3 <= len(tags) - len(owners) < len(tags) / 10
     assert sum("aws:cloudformation:stack-name" in one for one in tags) >= 2
     assert len({one["team"] for one in tags}) >= 6
+
+
+def test_exactly_the_untagged_lack_a_required_tag(client: Client) -> None:
+    required = {"team", "project", "environment", "cost-center", "owner", "managed-by"}
+    untagged = {one.arn for one in demo.WASTE if one.detector == "untagged-resources"}
+    tagged = {
+        one["ResourceARN"]: {tag["Key"] for tag in one["Tags"] if tag["Value"].strip()}
+        for one in pages(client("resourcegroupstaggingapi"), "get_resources", "ResourceTagMappingList")
+    }
+    assert {arn for arn, keys in tagged.items() if not required <= keys} == untagged & tagged.keys()
+    never = {name.rpartition("/")[2].rpartition(":")[2] for name in untagged - tagged.keys()}
+    assert never == {
+        "copy-of-moderation-retrain",
+        "sagemaker-us-east-1-123456789012",
+        "sagemaker-xgboost-2026-08-11-02-13-44",
+    }
+    assert len(tagged) > 4 * len(untagged)
+
+
+def test_surplus_copies_are_the_bytes_that_a_model_uses(client: Client) -> None:
+    s3 = client("s3")
+
+    def content(key: str) -> bytes:
+        body: bytes = s3.get_object(Bucket="meridian-ml-models", Key=key)["Body"].read()
+        return body
+
+    model = client("sagemaker").describe_model(ModelName="search-ranker")["PrimaryContainer"]["ModelDataUrl"]
+    used = content(model.removeprefix("s3://meridian-ml-models/"))
+    assert len(used) > 1024**2
+    copies = [one.partition("/")[2] for one in names(demo.WASTE, "duplicate-artifacts")]
+    assert len(copies) == 2
+    assert all(content(key) == used for key in copies)
+    other = content("search-relevance/ranker-2026-06/model.tar.gz")
+    assert len(other) == len(used)
+    assert other != used
+
+
+def test_jobs_of_other_kinds_are_there(client: Client) -> None:
+    sagemaker = client("sagemaker")
+    (hung,) = names(demo.WASTE, "hung-training-jobs", "processing-job")
+    (group,) = client("logs").describe_log_streams(
+        logGroupName="/aws/sagemaker/ProcessingJobs", logStreamNamePrefix=f"{hung}/algo-"
+    )["logStreams"]
+    assert NOW.timestamp() - group["lastEventTimestamp"] / 1000 > timedelta(hours=29).total_seconds()
+    (tuner,) = pages(sagemaker, "list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries")
+    children = pages(
+        sagemaker,
+        "list_training_jobs_for_hyper_parameter_tuning_job",
+        "TrainingJobSummaries",
+        HyperParameterTuningJobName=tuner["HyperParameterTuningJobName"],
+    )
+    assert [one["TrainingJobStatus"] for one in children] == ["InProgress", "InProgress"]
+    (warm,) = pages(sagemaker, "list_training_jobs", "TrainingJobSummaries", WarmPoolStatusEquals="Available")
+    described = sagemaker.describe_training_job(TrainingJobName=warm["TrainingJobName"])
+    kept = timedelta(seconds=described["ResourceConfig"]["KeepAlivePeriodInSeconds"])
+    assert kept <= timedelta(hours=6)
+    assert described["TrainingEndTime"] + kept > NOW
 
 
 def snapshot(client: Client) -> dict[str, Any]:

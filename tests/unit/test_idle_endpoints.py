@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from janitor.detectors.idle_endpoints import PLACES_SHOWN, IdleEndpoints
+from janitor.detectors.idle_endpoints import IdleEndpoints
+from janitor.endpoint_evidence import PLACES_SHOWN
 from janitor.endpoint_survey import Endpoint
 from janitor.endpoint_traffic import (
     BY_CONTAINER,
@@ -216,16 +217,19 @@ def test_no_required_signal_missing_is_ever_found() -> None:
     ("given", "reason"),
     [
         (
-            {"places": (place(ZEROS), place(requests(ago=5 * HOUR, count=1204), variant="green"))},
-            "1,204 requests to variant green in 7 days, the last in the hour from 2026-10-05 22:00 UTC",
+            {"places": (place(ZEROS), place(requests(ago=5 * HOUR, count=1204), variant="b"))},
+            (
+                "1,204 requests to variant b in the last 7 days, "
+                "the latest in the hour from 2026-10-05 22:00 UTC"
+            ),
         ),
         (
             {"places": (place(requests(ago=DAY)), place(requests(count=1), variant="green"))},
-            "1 request to variant green in 7 days, the last in the hour from 2026-10-06 02:00 UTC",
+            "1 request to variant green in the last 7 days, the latest in the hour from 2026-10-06 02:00 UTC",
         ),
         (
             {"places": (place(requests(), metric=backlog("churn"), where="the queue", decisive=False),)},
-            "the queue was in use in 7 days, the last in the hour from 2026-10-06 02:00 UTC",
+            "the queue was in use in the last 7 days, the latest in the hour from 2026-10-06 02:00 UTC",
         ),
         ({"summary": summary(status="Failed"), **BULK_ONLY}, "it is Failed, not InService"),
         (

@@ -16,7 +16,6 @@ from janitor.detector import Detector, allow, implied
 from janitor.duplicates import KIND, Copy, Survey, Where, target_of
 from janitor.model import Absent, Confidence, Rule, Target, Unreadable, Value, Verdict
 from janitor.sizes import shown
-from janitor.storage_prices import table
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -80,7 +79,7 @@ class DuplicateArtifacts(Detector[Copy]):
     extensions: tuple[str, ...] = EXTENSIONS
     min_size: int = 1024**2
     buckets: tuple[str, ...] = ()
-    compare_up_to: int = 20 * GIB
+    compare_up_to: int = 20 * 1024**3
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Copy]:  # noqa: ARG002 - reading asks for no time
         found = Survey(aws, self._where).read()
@@ -116,20 +115,15 @@ class DuplicateArtifacts(Detector[Copy]):
         rule.passed("everything about it could be read")
         if (why := reasons.not_a_copy(candidate)) is not None:
             return rule.kept(why)
-        if keeper is None or match is None:
-            return rule.unknown("nothing says what it is a copy of")
-        if standing.role is Role.UNSURE:
-            return rule.unknown(f"nobody knows whether it is the same as {keeper.uri}: {match.by}")
-        rule.passed(f"{reasons.what(candidate)} is the same as {keeper.uri}: {match.by}")
-        if (why := reasons.perhaps_needed(candidate)) is not None:
-            return rule.unknown(why)
+        rule.passed("another artifact of its size may be the same")
+        why = reasons.doubt(candidate)
+        if why is not None or keeper is None or match is None:
+            return rule.unknown(why or "nothing says what it is a copy of")
+        rule.passed(f"{reasons.what(candidate)} is like {keeper.uri}: {match.by}")
         rule.passed("nothing refers to it")
-        if isinstance(candidate.lock, Value):
-            return rule.kept(f"it is {candidate.lock.value}")
-        rule.passed("it is not locked")
-        billed = table().get(one.storage_class)
-        if billed is not None and now < (until := one.modified + billed.min_age):
-            return rule.kept(f"{one.storage_class} is billed until {until:%Y-%m-%d} even if it is deleted")
+        if (why := reasons.protected(candidate, now)) is not None:
+            return rule.kept(why)
+        rule.passed("it is not locked, nor billed for a minimum time that has yet to pass")
         crowded = isinstance(candidate.unit, Value) and candidate.unit.value.crowded
         proven = match.likeness is Likeness.PROVEN and standing.role is Role.SURPLUS and not crowded
         return rule.found(

@@ -11,26 +11,16 @@ from janitor import endpoints, tags
 from janitor.aws import ReadError
 from janitor.detector import Detector, allow
 from janitor.durations import ago
+from janitor.endpoint_evidence import seen
 from janitor.endpoint_survey import HISTORY, Account, Endpoint, survey
 from janitor.endpoint_traffic import COUNTED, DAY, Place
-from janitor.endpoints import rented
-from janitor.model import (
-    Absent,
-    Confidence,
-    Evidence,
-    Rule,
-    Unreadable,
-    Value,
-    evidence,
-)
+from janitor.model import Absent, Confidence, Rule, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
     from janitor.model import Target, Verdict
 
 IN_SERVICE = "InService"
-PLACES_SHOWN = 6
-"""Evidence stays readable however many variants or inference components an endpoint has."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +90,18 @@ class IdleEndpoints(Detector[Endpoint]):
         if (why := candidate.unreadable or unproven(candidate)) is not None:
             return rule.unknown(why)
         rule.passed("something runs that is billed by the hour, and every place for requests could be judged")
-        quiet, since = self._quiet(candidate, now)
+        reason, since = self._quiet(candidate, now)
         if candidate.bare:
-            quiet += f"; no inference component is on {names(candidate.bare)}, so nothing there can be called"
+            reason += (
+                f"; no inference component is on {names(candidate.bare)}, so nothing there can be called"
+            )
         zeros = all(isinstance(place.requests, Value) for place in candidate.decisive)
         if not zeros:
-            quiet += " (no datapoint, while other metrics of it arrive)"
+            reason += " (no datapoint, while other metrics of it arrive)"
+        certain = zeros and not candidate.bare and candidate.hints_error is None
         return rule.found(
-            quiet,
-            Confidence.PROVEN
-            if zeros and not candidate.bare and not candidate.hints_error
-            else Confidence.LIKELY,
+            reason,
+            Confidence.PROVEN if certain else Confidence.LIKELY,
             action="delete the endpoint (its configuration and models stay)",
             cost=candidate.cost,
             since=since,
@@ -127,13 +118,10 @@ class IdleEndpoints(Detector[Endpoint]):
         used = [(place.used, place) for place in endpoint.places if place.used is not None]
         if used:
             at, place = max(used, key=lambda pair: pair[0])
-            return (
-                f"{requests(place)} in {ago(self.window)}, the last in the hour from {at:%Y-%m-%d %H:%M} UTC"
-            )
+            latest = f"the latest in the hour from {at:%Y-%m-%d %H:%M} UTC"
+            return f"{requests(place)} in the last {ago(self.window)}, {latest}"
         if isinstance(endpoint.description, Value) and not endpoint.description.value.costs:
-            return (
-                "it costs nothing by the hour: scaled to zero, or serverless without provisioned concurrency"
-            )
+            return "nothing of it is billed by the hour: scaled to zero, or plain serverless"
         return None
 
     def _quiet(self, endpoint: Endpoint, now: datetime) -> tuple[str, datetime]:
@@ -186,48 +174,3 @@ def requests(place: Place) -> str:
 def names(variants: tuple[str, ...]) -> str:
     """Variants in words."""
     return f"variant{'' if len(variants) == 1 else 's'} {', '.join(variants)}"
-
-
-def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
-    """What was read, for a report: the places that say most come first, and not all of many."""
-    yield Evidence("status", endpoint.status)
-    yield Evidence("last deployed", f"{ago(now - endpoint.changed)} ago", at=endpoint.changed)
-    places = sorted(
-        (place for place in endpoint.places if place.decisive or not isinstance(place.requests, Absent)),
-        key=lambda place: (place.used is None, place.unreadable is None, isinstance(place.requests, Value)),
-    )
-    for place in places[:PLACES_SHOWN]:
-        yield shown(place)
-    if len(places) > PLACES_SHOWN:
-        yield Evidence("further places for requests", len(places) - PLACES_SHOWN)
-    if endpoint.hints_error is not None:
-        yield Evidence("series that a description does not name", error=endpoint.hints_error)
-    match endpoint.description, endpoint.config:
-        case Value(description), Value(config):
-            counts = rented(description.variants, config)
-            running = [f"{count} x {kind or 'an unknown type'}" for kind, count in sorted(counts.items())]
-            running += [
-                f"{v.concurrency} x concurrency of {v.name}" for v in description.variants if v.concurrency
-            ]
-            yield Evidence("running", ", ".join(running), source=endpoint.description.source)
-    if endpoint.cost is not None:
-        hourly = endpoint.cost.hourly_usd
-        price = "unknown" if hourly is None else f"{hourly.normalize():f} USD an hour"
-        yield Evidence("price", f"{price} ({endpoint.cost.source})")
-
-
-def shown(place: Place) -> Evidence:
-    """One place as evidence."""
-    name = f"requests to {place.where}" if place.metric.name in COUNTED else f"use of {place.where}"
-    match place.requests, place.control:
-        case (Absent(source), Value()):
-            return Evidence(name, "no datapoint, while other metrics arrive", source=source)
-        case (Absent(source), Absent()):
-            return Evidence(name, "no datapoint, nor any other metric", source=source)
-        case (Absent(), Unreadable() as control):
-            return evidence(name, control)
-        case (Value(series, source), _):
-            most = place.count if place.metric.name in COUNTED else max(series.values)
-            return Evidence(name, most, source=source, at=place.used)
-        case _:
-            return evidence(name, place.requests)

@@ -1,0 +1,12 @@
+"""Acknowledges a finding of cdk-nag, on the construct that causes it, with its reason."""
+
+from __future__ import annotations
+
+from aws_cdk import Acknowledgment, Validations
+from constructs import IConstruct
+
+
+def acknowledge(construct: IConstruct, *ids: str, reason: str) -> None:
+    """Accept the rules *ids* for *construct* and what is inside it, because of *reason*."""
+    for rule in ids:
+        Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))

@@ -1,0 +1,91 @@
+"""What wakes somebody: a failed run, a run that did not happen, a message nobody could deliver."""
+
+from __future__ import annotations
+
+import re
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+
+def alarm(
+    scope: Construct,
+    id_: str,
+    *,
+    metric: cloudwatch.IMetric,
+    says: str,
+    topic: sns.ITopic,
+    threshold: float = 0,
+    comparison: cloudwatch.ComparisonOperator = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+    periods: int = 1,
+    missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
+) -> cloudwatch.Alarm:
+    """One alarm that tells *topic* what it *says*; docs/operating.md says what to do about it."""
+    made = cloudwatch.Alarm(
+        scope,
+        id_,
+        metric=metric,
+        alarm_description=says,
+        threshold=threshold,
+        comparison_operator=comparison,
+        evaluation_periods=periods,
+        treat_missing_data=missing,
+    )
+    made.add_alarm_action(actions.SnsAction(topic))
+    return made
+
+
+def watch_function(
+    scope: Construct, function: lambda_.IFunction, *, name: str, schedule: str, topic: sns.ITopic
+) -> None:
+    """Alarms on runs of *function* that failed, and on a *schedule* that did not run it."""
+    alarm(
+        scope,
+        "Errors",
+        metric=function.metric_errors(period=Duration.minutes(15)),
+        says=f"{name}: a run failed. Its log group says why; the report says what was still read.",
+        topic=topic,
+    )
+    period, periods = patience(schedule)
+    alarm(
+        scope,
+        "DidNotRun",
+        metric=function.metric_invocations(period=period),
+        says=f"{name}: its schedule ({schedule}) did not run it.",
+        topic=topic,
+        threshold=1,
+        comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+        periods=periods,
+        missing=cloudwatch.TreatMissingData.BREACHING,
+    )
+
+
+def watch_queue(scope: Construct, id_: str, queue: sqs.IQueue, *, says: str, topic: sns.ITopic) -> None:
+    """An alarm on any message in *queue*."""
+    alarm(
+        scope,
+        id_,
+        metric=queue.metric_approximate_number_of_messages_visible(period=Duration.minutes(5)),
+        says=says,
+        topic=topic,
+    )
+
+
+def patience(schedule: str) -> tuple[Duration, int]:
+    """
+    How long a schedule may be silent: a period, and how many of them.
+
+    CloudWatch looks back seven days at the most, so a weekly schedule gets exactly those.
+    """
+    if re.fullmatch(r"rate\(1 hour\)", schedule):
+        return Duration.hours(1), 3
+    if rate := re.fullmatch(r"rate\((\d+) hours\)", schedule):
+        return Duration.hours(1), min(24, 2 * int(rate[1]) + 1)
+    if re.fullmatch(r"cron\(\S+ \S+ \* \* \? \*\)", schedule) or schedule == "rate(1 day)":
+        return Duration.days(1), 2
+    return Duration.days(1), 7

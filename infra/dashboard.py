@@ -1,0 +1,76 @@
+"""The dashboard: the money first, then how the sweeps went, then what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from janitor.telemetry import DETECTOR, NAMESPACE
+
+DAY = Duration.days(1)
+
+
+def dashboard(scope: Construct, id_: str, functions: dict[str, lambda_.IFunction]) -> cloudwatch.Dashboard:
+    """One page for the whole deployment; *functions* by detector."""
+    detectors = list(functions)
+    made = cloudwatch.Dashboard(scope, id_, default_interval=Duration.days(30))
+    made.add_widgets(
+        graph("What the findings cost, dollars a month", "MonthlyUsd", detectors, stacked=True, width=16),
+        total("Dollars a month now", "MonthlyUsd", detectors),
+    )
+    made.add_widgets(
+        graph("Found", "Found", detectors),
+        graph("Could not be judged", "Unknown", detectors),
+        graph("Looked at", "LookedAt", detectors),
+    )
+    made.add_widgets(
+        graph("Seconds a sweep takes", "Duration", detectors, width=12),
+        cloudwatch.GraphWidget(
+            title="Runs that failed",
+            width=12,
+            left=[function.metric_errors(period=DAY, label=name) for name, function in functions.items()],
+        ),
+    )
+    return made
+
+
+def latest(name: str, detector: str) -> cloudwatch.Metric:
+    """The largest value a day of one of the janitor's own metrics: hourly sweeps must not add up."""
+    return cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name=name,
+        dimensions_map={DETECTOR: detector},
+        statistic="Maximum",
+        period=DAY,
+        label=detector,
+    )
+
+
+def graph(
+    title: str, name: str, detectors: Sequence[str], *, width: int = 8, stacked: bool = False
+) -> cloudwatch.GraphWidget:
+    """One metric over time, a line per detector."""
+    left = [latest(name, detector) for detector in detectors]
+    return cloudwatch.GraphWidget(title=title, left=left, width=width, stacked=stacked)
+
+
+def total(title: str, name: str, detectors: Sequence[str]) -> cloudwatch.SingleValueWidget:
+    """The sum over all detectors, as one number."""
+    metrics = {f"m{n}": latest(name, detector) for n, detector in enumerate(detectors)}
+    return cloudwatch.SingleValueWidget(
+        title=title,
+        width=8,
+        height=6,
+        metrics=[
+            cloudwatch.MathExpression(
+                expression=f"SUM([{', '.join(metrics)}])",
+                using_metrics=dict(metrics),
+                label="all",
+                period=DAY,
+            )
+        ],
+    )

@@ -1,0 +1,162 @@
+"""One scheduled Lambda function with everything around it: role, logs, schedule, queues, alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as targets
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.acknowledge import acknowledge
+from infra.alarms import watch_function, watch_queue
+from infra.permissions import acknowledgements, statements
+from janitor.detector import Grant
+
+RUNTIME = lambda_.Runtime.PYTHON_3_13
+RETENTION = logs.RetentionDays.THREE_MONTHS
+EVENT_AGE = Duration.hours(1)
+"""An older event would run as a dry run anyway; better that its alarm says so."""
+
+DELIVERY_RETRIES = 3
+RUN_RETRIES = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all functions of the stack have in common."""
+
+    code: lambda_.Code
+    architecture: lambda_.Architecture
+    topic: sns.ITopic
+    time_zone: str
+    environment: Mapping[str, str]
+
+
+class ScheduledFunction(Construct):
+    """
+    A function that its schedule runs, under a role of its own.
+
+    The scheduler's retries and dead-letter queue see failed deliveries only; a run that fails goes
+    to the function's own retries and on-failure queue. Either queue raises an alarm.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        name: str,
+        description: str,
+        handler: str,
+        schedule: str,
+        grants: Sequence[Grant],
+        shared: Shared,
+        environment: Mapping[str, str],
+        memory: int = 512,
+        timeout: Duration | None = None,
+    ) -> None:
+        super().__init__(scope, id_)
+        group = logs.LogGroup(self, "Logs", retention=RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
+        self.role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description=f"ML Janitor, {name}: {description}"[:1000],
+        )
+        failed = queue(self, "Failed")
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            description=f"{name}: {description}"[:256],
+            runtime=RUNTIME,
+            architecture=shared.architecture,
+            code=shared.code,
+            handler=handler,
+            role=self.role,
+            memory_size=memory,
+            timeout=timeout or Duration.minutes(15),
+            log_group=group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
+            system_log_level_v2=lambda_.SystemLogLevel.WARN,
+            environment={**shared.environment, **environment},
+            retry_attempts=RUN_RETRIES,
+            max_event_age=EVENT_AGE,
+            on_failure=destinations.SqsDestination(failed),
+            recursive_loop=lambda_.RecursiveLoop.TERMINATE,
+        )
+        self._grant(group, grants)
+        undelivered = queue(self, "Undelivered")
+        scheduler.Schedule(
+            self,
+            "Schedule",
+            description=f"ML Janitor runs {name}",
+            schedule=expression(schedule, shared.time_zone),
+            target=targets.LambdaInvoke(
+                self.function,
+                input=scheduler.ScheduleTargetInput.from_object(
+                    {"time": scheduler.ContextAttribute.scheduled_time}
+                ),
+                retry_attempts=DELIVERY_RETRIES,
+                max_event_age=EVENT_AGE,
+                dead_letter_queue=undelivered,
+            ),
+        )
+        watch_function(self, self.function, name=name, schedule=schedule, topic=shared.topic)
+        watch_queue(
+            self,
+            "FailedMessages",
+            failed,
+            says=f"{name}: a run failed {RUN_RETRIES + 1} times; its event is in {id_}'s Failed queue.",
+            topic=shared.topic,
+        )
+        watch_queue(
+            self,
+            "UndeliveredMessages",
+            undelivered,
+            says=f"{name}: the schedule could not invoke it; its event is in {id_}'s Undelivered queue.",
+            topic=shared.topic,
+        )
+
+    def _grant(self, group: logs.ILogGroup, grants: Sequence[Grant]) -> None:
+        """Exactly *grants*, and writing its own log."""
+        for statement in statements(Stack.of(self), grants):
+            self.role.add_to_policy(statement)
+        group.grant_write(self.role)
+        acknowledge(
+            self.role,
+            *acknowledgements(Stack.of(self), grants),
+            reason="These actions either have no resource level in IAM, or read resources whose names are not "
+            "known before they are listed; each is declared by the detector that calls it, and a test "
+            "compares the declaration with the calls recorded.",
+        )
+
+
+def queue(scope: Construct, id_: str) -> sqs.Queue:
+    """A queue for what went wrong; kept for two weeks, the longest there is."""
+    made = sqs.Queue(
+        scope,
+        id_,
+        enforce_ssl=True,
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        retention_period=Duration.days(14),
+    )
+    acknowledge(
+        made, "AwsSolutions-SQS3", reason="It is itself the queue for what could not be delivered or run."
+    )
+    return made
+
+
+def expression(schedule: str, time_zone: str) -> scheduler.ScheduleExpression:
+    """A detector's schedule in the operator's time zone."""
+    return scheduler.ScheduleExpression.expression(schedule, cdk.TimeZone.of(time_zone))

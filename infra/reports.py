@@ -1,0 +1,35 @@
+"""The bucket that whole reports are kept in: private, encrypted, and emptied by age."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.acknowledge import acknowledge
+
+KEEP = Duration.days(90)
+
+
+class Reports(s3.Bucket):
+    """One object per sweep; nobody but the janitor writes, and only the account reads."""
+
+    def __init__(self, scope: Construct, id_: str) -> None:
+        super().__init__(
+            scope,
+            id_,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            lifecycle_rules=[
+                s3.LifecycleRule(expiration=KEEP, abort_incomplete_multipart_upload_after=Duration.days(1))
+            ],
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        acknowledge(
+            self,
+            "AwsSolutions-S1",
+            reason="Reports name resources and dollars, no secrets; an access log would need a bucket of its own "
+            "that nobody reads. CloudTrail data events can be switched on where they are wanted.",
+        )

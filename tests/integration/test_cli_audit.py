@@ -1,0 +1,419 @@
+"""`janitor audit` against the sandbox: what it prints, where, and with which exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+from conftest import ACCOUNT, NOW, REGION
+from jsonschema import Draft202012Validator, FormatChecker
+
+from cli.main import main
+from janitor.detectors import DETECTORS
+from janitor.report.json import schema
+from sandbox.control import Control
+
+NAMES = [detector.name for detector in DETECTORS]
+AT = "2026-10-06T03:00:00Z"
+HERE = ("--region", REGION)
+
+
+class Ran(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its output as the one JSON document that it has to be, fitting the schema."""
+        read: dict[str, Any] = json.loads(self.out)
+        Draft202012Validator(schema(), format_checker=FormatChecker()).validate(read)
+        return read
+
+
+type Janitor = Callable[..., Ran]
+
+
+@pytest.fixture
+def janitor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Janitor:
+    """Run `janitor` in this process, which spares its start; in an empty directory, at NOW."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JANITOR_NOW", AT)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+
+    def run(*args: str | Path) -> Ran:
+        capfd.readouterr()
+        status = main([str(arg) for arg in args])
+        return Ran(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Control:
+    """Three notebooks: one left on, one in use, one with a keep tag."""
+    sagemaker = session.client("sagemaker")
+    box.set_clock(NOW - timedelta(days=30))
+    for name, tags in {"left-on": {"owner": "maria"}, "in-use": {}, "wanted": {"keep": "true"}}.items():
+        sagemaker.create_notebook_instance(
+            NotebookInstanceName=name,
+            InstanceType="ml.t3.xlarge",
+            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+    box.set_clock(NOW)
+    for name, ago in {"left-on": timedelta(days=9), "in-use": timedelta(minutes=9)}.items():
+        box.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", [(NOW - ago, "Saving file")])
+    return box
+
+
+def refused(ran: Ran) -> str:
+    """The one line that a refusal is: exit 2, nothing on stdout."""
+    assert (ran.status, ran.out) == (2, "")
+    (line,) = ran.err.splitlines()
+    assert line.startswith("janitor: ")
+    return line.removeprefix("janitor: ")
+
+
+# --- the program itself ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("account")
+def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
+    program = Path(sys.executable).parent / "janitor"
+
+    done = subprocess.run(
+        [program, "audit", "--json-file", "report.json"],
+        env={**os.environ, "JANITOR_NOW": AT},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert "left-on" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) == 100
+    written = Ran(0, (tmp_path / "report.json").read_text(), "").document
+    assert [each["name"] for each in written["results"]] == ["left-on"]
+
+
+@pytest.mark.usefixtures("account")
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    program = Path(sys.executable).parent / "janitor"
+
+    with subprocess.Popen(
+        [program, "audit", "--json", "--all"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == ""
+
+
+# --- reports -------------------------------------------------------------------------------------
+
+
+def test_json_is_exactly_one_document(account: Control, janitor: Janitor) -> None:  # noqa: ARG001
+    ran = janitor("audit", "--json")
+
+    assert (ran.status, ran.err) == (0, "")
+    shown = ran.document
+    assert (shown["time"], shown["account"]) == (AT, ACCOUNT)
+    assert [each["detector"] for each in shown["sweeps"]] == NAMES
+    assert {each["region"] for each in shown["sweeps"]} == {REGION}
+    (found,) = shown["results"]
+    assert (found["name"], found["owner"], found["outcome"]) == ("left-on", "maria", "would-act")
+    assert found["created"] == "2026-09-06T03:00:00Z"
+    assert shown["totals"]["monthly_usd"] == found["monthly_usd"] > 0
+
+
+@pytest.mark.usefixtures("account")
+def test_all_adds_the_other_kept_ones(janitor: Janitor) -> None:
+    shown = janitor("audit", "--json", "--all", "idle-notebooks").document
+
+    assert {each["name"]: each["outcome"] for each in shown["results"]} == {
+        "left-on": "would-act",
+        "in-use": "kept",
+        "wanted": "kept",
+    }
+    (sweep,) = shown["sweeps"]
+    assert (sweep["looked_at"], sweep["found"], sweep["kept"], sweep["unknown"]) == (3, 1, 2, 0)
+
+
+@pytest.mark.usefixtures("account")
+def test_the_terminal_report_lists_kept_ones_with_all(janitor: Janitor) -> None:
+    assert "wanted" not in janitor("audit").out
+    assert "tagged keep=true" in janitor("audit", "--all").out
+
+
+@pytest.mark.usefixtures("box")
+def test_detectors_run_in_the_order_of_the_registry_and_once(janitor: Janitor) -> None:
+    named = [NAMES[2], NAMES[0], NAMES[2]]
+
+    shown = janitor("audit", *named, "--json").document
+
+    assert [each["detector"] for each in shown["sweeps"]] == [NAMES[0], NAMES[2]]
+
+
+@pytest.mark.usefixtures("box")
+def test_a_detector_that_is_switched_off_runs_when_it_is_named(janitor: Janitor) -> None:
+    off = ("--set", "idle-notebooks.enabled=false", "--json")
+
+    assert "idle-notebooks" not in {each["detector"] for each in janitor("audit", *off).document["sweeps"]}
+    (sweep,) = janitor("audit", "idle-notebooks", *off).document["sweeps"]
+    assert sweep["detector"] == "idle-notebooks"
+
+
+@pytest.mark.usefixtures("box")
+def test_several_regions_are_swept_once_each(janitor: Janitor) -> None:
+    flags = ["--region", "us-west-2", "--region", "eu-west-1", "--region", "us-west-2"]
+
+    shown = janitor("audit", "idle-notebooks", "--json", *flags).document
+
+    assert [each["region"] for each in shown["sweeps"]] == ["us-west-2", "eu-west-1"]
+
+
+# --- what a run is given -------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("box")
+def test_now_is_the_flag_then_the_environment_then_the_clock(
+    janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("audit", "idle-notebooks", "--json")
+
+    assert janitor(*args, "--now", "2026-10-07T05:00:00+02:00").document["time"] == "2026-10-07T03:00:00Z"
+    assert janitor(*args, "--now", "2026-10-07").document["time"] == "2026-10-07T00:00:00Z"
+    assert janitor(*args).document["time"] == AT
+    monkeypatch.delenv("JANITOR_NOW")
+    assert janitor(*args).document["time"] not in {AT, "2026-10-07T03:00:00Z"}
+
+
+@pytest.mark.usefixtures("box")
+def test_the_region_is_the_flags_then_the_settings_then_the_sessions(
+    janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def regions(*args: str) -> list[str]:
+        shown = janitor("audit", "idle-notebooks", "--json", *args).document
+        return [each["region"] for each in shown["sweeps"]]
+
+    assert regions() == [REGION]
+    (tmp_path / "janitor.toml").write_text('[janitor]\nregions = ["eu-west-1", "eu-central-1"]\n')
+    assert regions() == ["eu-west-1", "eu-central-1"]
+    assert regions("--region", "us-west-2") == ["us-west-2"]
+
+    (tmp_path / "janitor.toml").unlink()
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert refused(janitor("audit")).startswith("no region: give --region")
+
+
+@pytest.mark.usefixtures("account")
+def test_settings_come_in_layers(janitor: Janitor, tmp_path: Path) -> None:
+    def found(*args: str | Path) -> int:
+        (sweep,) = janitor("audit", "idle-notebooks", "--json", *args).document["sweeps"]
+        return int(sweep["found"])
+
+    section = "[detectors.idle-notebooks]\npatience_outside_hours = "
+    (tmp_path / "janitor.toml").write_text(f'{section}"30d"\n')
+    (tmp_path / "mine.toml").write_text(f'{section}"8d"\n')
+
+    assert found() == 0
+    assert found("--config", tmp_path / "mine.toml") == 1
+    assert found("--config", "mine.toml", "--set", "idle-notebooks.patience_outside_hours=10d") == 0
+
+
+# --- what goes wrong -----------------------------------------------------------------------------
+
+
+def test_a_listing_that_fails_is_an_error_of_its_sweep_only(account: Control, janitor: Janitor) -> None:
+    account.fault("sagemaker", "ListEndpoints", "deny", times=0)
+
+    ran = janitor("audit", "--json")
+
+    assert ran.status == 1
+    errors = {each["detector"]: each["error"] for each in ran.document["sweeps"]}
+    assert "ListEndpoints" in errors.pop("idle-endpoints")
+    assert set(errors.values()) == {None}
+    assert [each["name"] for each in ran.document["results"]] == ["left-on"]
+
+
+def test_the_terminal_report_is_printed_although_a_sweep_failed(account: Control, janitor: Janitor) -> None:
+    account.fault("sagemaker", "ListEndpoints", "deny", times=0)
+
+    ran = janitor("audit")
+
+    assert ran.status == 1
+    assert "left-on" in ran.out
+    assert "Not complete: 1 of " in ran.out
+
+
+def test_without_credentials_every_sweep_is_an_error_and_says_what_to_do(
+    box: Control, janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    box.clear_calls()
+
+    ran = janitor("audit", "--json")
+
+    assert (ran.status, ran.err) == (1, "")
+    assert ran.document["account"] is None
+    assert len(ran.document["sweeps"]) == len(NAMES)
+    for each in ran.document["sweeps"]:
+        assert each["error"].startswith("there are no AWS credentials: sign in")
+    assert box.calls() == {}
+
+
+def test_credentials_that_are_not_accepted_make_every_sweep_an_error(box: Control, janitor: Janitor) -> None:
+    box.fault("sts", "GetCallerIdentity", "deny", times=0)
+
+    ran = janitor("audit", "--json")
+
+    assert ran.status == 1
+    assert ran.document["account"] is None
+    assert all("GetCallerIdentity" in each["error"] for each in ran.document["sweeps"])
+
+
+def test_an_endpoint_that_does_not_answer_makes_every_sweep_an_error(
+    janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+    ran = janitor("audit")
+
+    assert ran.status == 1
+    assert "Nothing could be read." in ran.out
+    assert "127.0.0.1:9" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "missing command (see janitor --help)"),
+        (("adit",), "no such command 'adit'. Did you mean 'audit'? (see janitor --help)"),
+        (("audit", "--jsn"), "no such option: --jsn"),
+        (("audit", "--region"), "option '--region' requires an argument"),
+        (("audit", "idle-notebook"), "no detector is called idle-notebook; did you mean idle-notebooks?"),
+        (("audit", "x\ny\x1b[2J"), r"no detector is called x y\x1b[2J"),
+        (("audit", "--set", "idle-notebooks.patence=1d"),
+         "unknown setting detectors.idle-notebooks.patence; did you mean patience?"),
+        (("audit", "--set", "idle-notebooks.patience=soon"),
+         "detectors.idle-notebooks.patience: expected a duration such as"),
+        (("audit", "--set", "idle-notebooks.mode=act"), "acting does not exist yet"),
+        (("audit", "--set", "patience"), "--set patience: write it as DETECTOR.FIELD=VALUE"),
+        (("audit", "--config", "absent.toml"), "absent.toml cannot be read: No such file or directory"),
+        (("audit", "--now", "tonight"), "--now: expected a time such as 2026-10-06T03:00:00Z, got tonight"),
+        (("audit", "--now", "0001-01-01T00:00+14:00"), "--now: expected a time such as"),
+        (("audit", "--json", "--json-file", "x"), "--json and --json-file exclude each other"),
+        (("audit", "--json-file", "no/such/place"), "--json-file: no/such/place cannot be written: No such"),
+        (("audit", "--json-file", "/"), "--json-file: / cannot be written: Is a directory"),
+        (("audit", "--profile", "nobody"), "no AWS profile is called nobody"),
+        (("audit", "--region", "us-east-9"), "AWS has no region us-east-9 that this version knows; did you"),
+        (("audit", "--region", "us east"), "AWS has no region us east"),
+        (("audit", "--region", ""), "no region: give --region"),
+        (("detectors", "--set", "x"), "--set x: write it as DETECTOR.FIELD=VALUE"),
+    ],
+)  # fmt: skip
+def test_a_misuse_is_one_line(janitor: Janitor, args: tuple[str, ...], said: str) -> None:
+    assert said in refused(janitor(*args))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("JANITOR_NOW", "tonight", "JANITOR_NOW: expected a time such as 2026-10-06T03:00:00Z, got tonight"),
+        ("AWS_MAX_ATTEMPTS", "0", "AWS_MAX_ATTEMPTS: expected a number of tries from 1 on, got 0"),
+        ("AWS_MAX_ATTEMPTS", "many", "AWS_MAX_ATTEMPTS: expected a number of tries from 1 on, got many"),
+        ("AWS_ENDPOINT_URL", "localhost:5000", "AWS_ENDPOINT_URL: expected a URL such as http://127"),
+        ("AWS_ENDPOINT_URL_STS", "nowhere", "AWS_ENDPOINT_URL_STS: expected a URL"),
+        ("AWS_PROFILE", "nobody", "no AWS profile is called nobody"),
+    ],
+)
+def test_a_wrong_environment_is_one_line(
+    janitor: Janitor, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert said in refused(janitor("audit"))
+
+
+def test_a_settings_file_that_is_wrong_is_one_line(janitor: Janitor, tmp_path: Path) -> None:
+    (tmp_path / "janitor.toml").write_text("[janitor]\nregion = []\n")
+
+    assert refused(janitor("audit")) == "unknown setting janitor.region; did you mean regions?"
+
+
+def test_a_profile_is_suggested(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "aws").write_text("[profile production]\nregion = us-west-2\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+
+    line = refused(janitor("audit", "--profile", "prodution"))
+
+    assert line == "no AWS profile is called prodution; did you mean production?"
+
+
+@pytest.mark.usefixtures("box")
+def test_an_endpoint_of_ones_own_may_call_its_regions_what_it_likes(janitor: Janitor) -> None:
+    ran = janitor("audit", "idle-notebooks", "--json", "--region", "us-east-9")
+
+    assert ran.status in {0, 1}
+    assert [each["region"] for each in ran.document["sweeps"]] == ["us-east-9"]
+
+
+def test_calls_are_tried_as_often_as_the_environment_says(
+    box: Control, janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.fault("sagemaker", "ListNotebookInstances", "error", times=0)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
+    box.clear_calls()
+
+    assert janitor("audit", "idle-notebooks").status == 1
+    assert box.calls()["sagemaker:ListNotebookInstances"] == 3
+
+
+# --- the other commands --------------------------------------------------------------------------
+
+
+def test_detectors_lists_schedules_and_tunables(janitor: Janitor) -> None:
+    ran = janitor("detectors", "--set", "idle-notebooks.patience=1d")
+
+    assert (ran.status, ran.err) == (0, "")
+    for detector in DETECTORS:
+        assert f"{detector.name}  {detector.schedule}\n  {detector.summary()}\n" in ran.out
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert ["patience", "1d", "default", "12h"] in lines
+    assert ["patience_outside_hours", "2h"] in lines
+
+
+@pytest.mark.parametrize("command", ["audit", "detectors", "sandbox"])
+def test_help_is_complete(janitor: Janitor, command: str) -> None:
+    ran = janitor(command, "--help")
+
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.startswith(f"Usage: janitor {command} ")
+    assert "\\b" not in ran.out
+
+
+def test_help_names_every_flag_of_the_audit(janitor: Janitor) -> None:
+    shown = janitor("audit", "--help").out
+
+    flags = ("--region", "--profile", "--json", "--json-file", "--all", "--set", "--config", "--now")
+    assert [flag for flag in flags if f"\n  {flag}" not in shown] == []
+    assert "DETECTOR" in shown
+
+
+def test_the_version_is_printed(janitor: Janitor) -> None:
+    assert janitor("--version").out == "janitor 0.1.0\n"

@@ -1,0 +1,467 @@
+"""Training jobs against the sandbox: what is read, how often, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+from conftest import ACCOUNT, NOW, REGION
+
+from janitor.aws import Aws, ReadError
+from janitor.detectors.hung_training_jobs import HungTrainingJobs
+from janitor.engine import Policy, sweep
+from janitor.model import Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from sandbox.control import Control
+
+GROUP = NAMESPACE = "/aws/sagemaker/TrainingJobs"
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+AGE = 264 * HOUR
+
+SIX_HOURS = 6 * 12
+FULL, REST = [400.0] * SIX_HOURS, [0.0] * SIX_HOURS
+BUSY = [40.0, 390.0] * (SIX_HOURS // 2)
+SPINNING = [420.0] * SIX_HOURS
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Account:
+    box.set_clock(NOW - 300 * DAY)
+    for bucket in ("models", "ckpt"):
+        session.client("s3").create_bucket(Bucket=bucket)
+    box.set_clock(NOW)
+    return Account(box, session)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Training jobs of any age and state in the sandbox."""
+
+    box: Control
+    session: boto3.Session
+
+    def job(
+        self,
+        name: str,
+        *,
+        hosts: int = 1,
+        age: timedelta = AGE,
+        silent: timedelta | None = 100 * HOUR,
+        gpu: Sequence[float] = FULL,
+        tags: dict[str, str] | None = None,
+        **request: Any,
+    ) -> None:
+        """One that logged every hour until *silent* ago; None for one that never did."""
+        self.box.set_clock(NOW - age)
+        self.session.client("sagemaker").create_training_job(
+            **{
+                "TrainingJobName": name,
+                "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+                "RoleArn": "arn:aws:iam::123456789012:role/training",
+                "OutputDataConfig": {"S3OutputPath": "s3://models/runs"},
+                "CheckpointConfig": {"S3Uri": f"s3://ckpt/{name}"},
+                "ResourceConfig": {
+                    "InstanceType": "ml.p3.8xlarge",
+                    "InstanceCount": hosts,
+                    "VolumeSizeInGB": 100,
+                },
+                "StoppingCondition": {"MaxRuntimeInSeconds": 28 * 86400},
+                "Tags": [{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+            }
+            | request
+        )
+        self.box.set_clock(NOW)
+        for host in range(1, hosts + 1):
+            if silent is not None:
+                self.log(f"{name}/algo-{host}-1790000000", hourly(NOW - age, NOW - silent))
+            self.measure(f"{name}/algo-{host}", gpu)
+
+    def log(self, stream: str, times: Sequence[datetime], lag_hours: float | None = None) -> None:
+        self.box.logs(GROUP, stream, [(at, "step") for at in times], lag_hours=lag_hours)
+
+    def measure(self, host: str, gpu: Sequence[float], cpu: Sequence[float] = SPINNING) -> None:
+        series = [
+            {
+                "metric": metric,
+                "dimensions": {"Host": host},
+                "start": NOW - 6 * HOUR,
+                "step": 300,
+                "values": list(values),
+            }
+            for metric, values in (("GPUUtilization", gpu), ("CPUUtilization", cpu))
+            if values
+        ]
+        self.box.metrics(NAMESPACE, series)
+
+    def write(self, bucket: str, key: str, *, ago: timedelta) -> None:
+        self.box.set_clock(NOW - ago)
+        self.session.client("s3").put_object(Bucket=bucket, Key=key, Body=b"weights")
+        self.box.set_clock(NOW)
+
+
+def hourly(first: datetime, last: datetime) -> list[datetime]:
+    hours = (last - first) // HOUR
+    return [first + n * HOUR for n in range(hours)] + [last]
+
+
+def target(name: str) -> Target:
+    return Target(
+        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}",
+        name=name,
+        kind="training-job",
+        account=ACCOUNT,
+        region=REGION,
+        created=None,
+    )
+
+
+def swept(aws: Aws, **tunables: Any) -> Sweep:
+    return sweep(HungTrainingJobs(**tunables), aws, now=NOW, policy=Policy())
+
+
+def only(report: Sweep) -> Result:
+    assert report.error is None
+    (result,) = report.results
+    return result
+
+
+def kept(report: Sweep) -> str:
+    verdict = only(report).verdict
+    assert isinstance(verdict, Kept)
+    assert not verdict.unknown
+    return verdict.reason
+
+
+def unknown(report: Sweep) -> str:
+    verdict = only(report).verdict
+    assert isinstance(verdict, Kept)
+    assert verdict.unknown
+    return verdict.reason
+
+
+def test_a_deadlock_is_found(account: Account, aws: Aws) -> None:
+    account.job("llama", hosts=4, silent=250 * HOUR, tags={"owner": "maria"})
+    account.write("ckpt", "llama/step-7", ago=251 * HOUR)
+
+    result = only(swept(aws))
+
+    assert isinstance(result.verdict, Finding)
+    assert result.verdict.confidence == "proven"
+    assert result.verdict.reason == (
+        "no log event for 10 days (its longest pause before was 60 minutes), nothing written to S3,"
+        " and the GPUs of all 4 hosts spin at full load without a change; $58.75 an hour"
+    )
+    assert result.verdict.since == NOW - 250 * HOUR
+    assert result.owner == "maria"
+    assert result.accrued_usd == Decimal("58.752") * 264
+
+
+@pytest.mark.parametrize(
+    ("silent", "found"),
+    [(6 * HOUR, True), (6 * HOUR - SECOND, False), (-MINUTE, False)],
+)
+def test_six_hours_of_silence(account: Account, aws: Aws, *, silent: timedelta, found: bool) -> None:
+    account.job("llama", silent=silent)
+
+    assert isinstance(only(swept(aws)).verdict, Finding) is found
+
+
+@pytest.mark.parametrize(("silent", "found"), [(30 * HOUR, True), (30 * HOUR - SECOND, False)])
+def test_three_times_the_longest_pause(account: Account, aws: Aws, *, silent: timedelta, found: bool) -> None:
+    account.job("epochs", silent=None)
+    account.log("epochs/algo-1-1790000000", [*hourly(NOW - AGE, NOW - silent - 10 * HOUR), NOW - silent])
+    account.box.metrics(
+        NAMESPACE,
+        [
+            {
+                "metric": f"{name}Utilization",
+                "dimensions": {"Host": "epochs/algo-1"},
+                "start": NOW - 31 * HOUR,
+                "step": 300,
+                "values": [400.0] * (31 * 12),
+            }
+            for name in ("GPU", "CPU")
+        ],
+    )
+
+    assert isinstance(only(swept(aws)).verdict, Finding) is found
+
+
+def test_the_way_to_the_first_event_is_a_pause_too(account: Account, aws: Aws) -> None:
+    account.job("slow-start", silent=None)
+    account.log("slow-start/algo-1-1790000000", [NOW - 200 * HOUR])
+
+    assert "it once paused for 2 days and went on" in kept(swept(aws, times_longest_pause=4))
+
+
+def test_streams_are_exact(account: Account, aws: Aws) -> None:
+    account.job("train")
+    account.log("train-2/algo-1-1790000000", [NOW - MINUTE])
+    account.log("train/algo/else", [NOW - MINUTE])
+
+    assert isinstance(only(swept(aws)).verdict, Finding)
+
+
+def test_one_host_that_logs_is_enough(account: Account, aws: Aws) -> None:
+    account.job("llama", hosts=3)
+    account.log("llama/algo-3-1790000000", [NOW - HOUR])
+
+    assert kept(swept(aws)) == "it last logged 60 minutes ago"
+
+
+def test_the_list_of_streams_lags_and_the_stream_itself_decides(account: Account, aws: Aws) -> None:
+    account.job("llama", silent=None)
+    account.log("llama/algo-1-1790000000", hourly(NOW - AGE, NOW - MINUTE), lag_hours=10)
+
+    assert kept(swept(aws)) == "it last logged 1 minute ago"
+
+
+def test_a_job_that_never_logged_is_unknown(account: Account, aws: Aws) -> None:
+    account.job("llama", silent=None)
+
+    assert unknown(swept(aws)) == "it has not logged anything, so nothing shows that its logs arrive"
+
+
+@pytest.mark.parametrize(
+    ("bucket", "key", "alive"),
+    [
+        ("ckpt", "llama/step-9", True),
+        ("models", "runs/llama/debug-output/9", True),
+        ("models", "runs/llama/profiler-output/framework/9", True),
+        ("models", "runs/llama/profiler-output/system/incremental/9", False),
+        ("models", "runs/llama-2/debug-output/9", False),
+        ("ckpt", "llama-2/step-9", False),
+    ],
+)
+def test_writing_is_a_sign_of_life(account: Account, aws: Aws, *, bucket: str, key: str, alive: bool) -> None:
+    account.job("llama")
+    account.write(bucket, key, ago=HOUR)
+
+    assert isinstance(only(swept(aws)).verdict, Finding) is not alive
+
+
+@pytest.mark.parametrize(("ago", "found"), [(6 * HOUR, True), (6 * HOUR - SECOND, False)])
+def test_writing_six_hours_ago(account: Account, aws: Aws, *, ago: timedelta, found: bool) -> None:
+    account.job("llama")
+    account.write("ckpt", "llama/step-9", ago=ago)
+
+    assert isinstance(only(swept(aws)).verdict, Finding) is found
+
+
+def test_a_load_that_varies_is_work(account: Account, aws: Aws) -> None:
+    account.job("llama", hosts=2)
+    account.job("eval", gpu=BUSY)
+    account.box.metrics(
+        NAMESPACE,
+        [
+            {
+                "metric": "GPUUtilization",
+                "dimensions": {"Host": "llama/algo-2"},
+                "start": NOW - 2 * HOUR,
+                "step": 60,
+                "values": [100.0],
+            }
+        ],
+    )
+
+    report = swept(aws)
+
+    assert {result.verdict.reason for result in report.results} == {
+        "silent, but the load of algo-1 varies like work",
+        "silent, but the load of algo-2 varies like work",
+    }
+
+
+def test_hosts_at_rest_while_others_spin_is_a_deadlock(account: Account, aws: Aws) -> None:
+    account.job("llama", hosts=2)
+    account.job("rest", gpu=REST)
+
+    report = swept(aws)
+
+    assert [result.verdict.confidence for result in report.findings] == ["proven", "proven"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("silent", "confidence"), [(24 * HOUR, "likely"), (24 * HOUR - SECOND, None)])
+def test_a_host_without_metrics(
+    account: Account, aws: Aws, *, silent: timedelta, confidence: str | None
+) -> None:
+    account.job("llama", silent=silent, gpu=[])
+
+    assert getattr(only(swept(aws)).verdict, "confidence", None) == confidence
+
+
+def test_waiting_jobs_and_other_phases_cost_one_call_each(account: Account, aws: Aws) -> None:
+    for phase in ("Starting", "Pending", "Downloading", "Uploading", "Interrupted"):
+        account.job(phase)
+        account.box.patch("sagemaker", ["training_jobs", phase], secondary_status=phase)
+    account.box.clear_calls()
+
+    report = swept(aws)
+
+    assert (report.looked_at, report.kept, report.unknown) == (5, 5, 0)
+    assert account.box.calls() == {"sagemaker:ListTrainingJobs": 1, "sagemaker:DescribeTrainingJob": 5}
+
+
+def test_a_job_past_its_own_limit_is_found_though_it_logs(account: Account, aws: Aws) -> None:
+    account.job("late", silent=MINUTE, age=26 * HOUR, StoppingCondition={"MaxRuntimeInSeconds": 86400})
+    account.box.clear_calls()
+
+    verdict = only(swept(aws)).verdict
+
+    assert isinstance(verdict, Finding)
+    assert "in training 2 hours after the end of its own limit of 24 hours" in verdict.reason
+    assert "logs:DescribeLogStreams" not in account.box.calls()
+
+
+def test_jobs_that_ended_are_no_candidates_and_hide_none(account: Account, aws: Aws) -> None:
+    account.job("llama")
+    for n in range(150):
+        account.session.client("sagemaker").create_training_job(
+            TrainingJobName=f"done-{n}",
+            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+            RoleArn="arn:aws:iam::123456789012:role/training",
+            OutputDataConfig={"S3OutputPath": "s3://models/runs"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 3600},
+        )
+        account.box.patch("sagemaker", ["training_jobs", f"done-{n}"], training_job_status="Completed")
+
+    assert only(swept(aws)).target.name == "llama"  # behind a first page without any job in progress
+
+
+@pytest.mark.parametrize(
+    "tag", [{"janitor:keep": "true"}, {"keep": "TRUE"}, {"janitor:keep-until": "someday"}]
+)
+def test_a_keep_tag_keeps(account: Account, aws: Aws, tag: dict[str, str]) -> None:
+    account.job("llama", tags=tag)
+
+    assert "tagged" in kept(swept(aws))
+
+
+@pytest.mark.parametrize(
+    ("operation", "says"),
+    [
+        ("sagemaker:DescribeTrainingJob", "its description could not be read"),
+        ("logs:DescribeLogStreams", "its logs could not be read"),
+        ("logs:GetLogEvents", "its logs could not be read"),
+        ("s3:ListObjectsV2", "its checkpoint and output paths could not be read, so it may be writing"),
+        ("cloudwatch:GetMetricData", "its load could not be read, so it may be working"),
+        ("sagemaker:ListTags", "its tags could not be read, so a keep tag may be there"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
+def test_what_cannot_be_read_keeps(account: Account, aws: Aws, operation: str, says: str, kind: str) -> None:
+    account.job("llama")
+    service, _, call = operation.partition(":")
+    account.box.fault(service, call, kind, times=0)
+
+    assert unknown(swept(aws)).startswith(says)
+
+
+def test_a_listing_that_broke_off_is_an_error_and_what_was_read_is_reported(
+    account: Account, aws: Aws
+) -> None:
+    account.job("llama")
+    for n in range(110):
+        account.job(f"other-{n}", age=HOUR, silent=None, gpu=[])
+    account.job("newest", age=8 * HOUR, silent=7 * HOUR)
+    account.box.patch("sagemaker", ["training_jobs", "newest"], creation_time=NOW.isoformat())
+    account.box.fault("sagemaker", "ListTrainingJobs", "break-page", skip=1, times=0)
+
+    report = swept(aws)
+
+    assert report.error is not None
+    assert "sagemaker:ListTrainingJobs broke off after 100" in report.error
+    assert [result.target.name for result in report.findings] == ["newest"]
+
+
+def test_a_job_without_a_known_price_is_found_all_the_same(account: Account, aws: Aws) -> None:
+    account.job(
+        "llama",
+        ResourceConfig={
+            "InstanceGroups": [
+                {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 1, "InstanceGroupName": "a"},
+                {"InstanceType": "ml.p5e.48xlarge", "InstanceCount": 1, "InstanceGroupName": "b"},
+            ],
+            "VolumeSizeInGB": 1,
+        },
+    )
+
+    result = only(swept(aws))
+
+    assert isinstance(result.verdict, Finding)
+    assert result.verdict.confidence == "likely"  # which host is which cannot be told
+    assert result.accrued_usd is None
+    assert result.verdict.reason.endswith("; price unknown")
+
+
+def test_only_what_is_open_is_read(account: Account, aws: Aws) -> None:
+    account.job("busy", silent=MINUTE)
+    account.job("llama")
+    account.box.clear_calls()
+
+    swept(aws)
+
+    assert account.box.calls() == {
+        "sagemaker:ListTrainingJobs": 1,
+        "sagemaker:DescribeTrainingJob": 2,
+        "logs:DescribeLogStreams": 2,
+        "logs:GetLogEvents": 3,  # the newest event, and the history of a few events with its end
+        "s3:ListObjectsV2": 2,
+        "cloudwatch:GetMetricData": 1,
+        "sagemaker:ListTags": 1,
+        "pricing:GetProducts": 1,
+    }
+
+
+def test_looking_again_reads_the_same(account: Account, aws: Aws) -> None:
+    account.job("llama", tags={"owner": "maria"})
+    account.job("busy", silent=MINUTE, tags={"owner": "li"})
+    rule = HungTrainingJobs()
+    (found,) = [one for one in rule.find(aws, NOW) if one.target.name == "llama"]
+
+    again = rule.look(aws, target("llama"), NOW)
+    busy = rule.look(aws, target("busy"), NOW)
+
+    assert again == found
+    assert busy is not None
+    assert busy.target.tags == Value({"owner": "li"}, "sagemaker:ListTags")
+    assert isinstance(rule.decide(busy, NOW), Kept)
+
+
+def test_looking_again_sees_what_changed(account: Account, aws: Aws) -> None:
+    account.job("llama")
+    account.session.client("sagemaker").stop_training_job(TrainingJobName="llama")
+
+    candidate = HungTrainingJobs().look(aws, target("llama"), NOW)
+
+    assert candidate is not None
+    verdict = HungTrainingJobs().decide(candidate, NOW)
+    assert isinstance(verdict, Kept)
+    assert verdict.reason == "no longer in progress (Stopping)"
+
+
+def test_looking_at_what_is_gone_or_cannot_be_read(account: Account, aws: Aws) -> None:
+    assert HungTrainingJobs().look(aws, target("never-was"), NOW) is None
+
+    account.job("llama")
+    account.box.fault("sagemaker", "DescribeTrainingJob", "deny", times=0)
+    with pytest.raises(ReadError, match="DescribeTrainingJob: AccessDenied"):
+        HungTrainingJobs().look(aws, target("llama"), NOW)
+
+
+def test_kept_jobs_need_no_tags(account: Account, aws: Aws) -> None:
+    account.job("busy", silent=MINUTE)
+
+    assert only(swept(aws)).target.tags == NotRead()
+
+
+def test_unreadable_tags_are_said_to_be(account: Account, aws: Aws) -> None:
+    account.job("llama")
+    account.box.fault("sagemaker", "ListTags", "deny", times=0)
+
+    assert isinstance(only(swept(aws)).target.tags, Unreadable)

@@ -1,0 +1,61 @@
+"""Prices over HTTP: the Price List first, the table where it cannot be asked, and never a guess."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from conftest import REGION
+
+from janitor.aws import Aws
+from janitor.prices import FROM_API, FROM_TABLE, Price, table
+from sandbox.control import Control
+
+DIFFERS = "ml.g5.xlarge"
+"""The sandbox's Price List has another price for it than the table."""
+
+
+def test_the_price_list_goes_before_the_table(aws: Aws) -> None:
+    price = aws.prices.hourly(REGION, "Hosting", DIFFERS)
+
+    assert price == Price(Decimal("1.412"), FROM_API)
+    assert table()[DIFFERS] != price.hourly_usd
+
+
+def test_it_is_asked_once_for_each_component_and_region(box: Control, aws: Aws) -> None:
+    for _ in range(3):
+        aws.prices.hourly(REGION, "Hosting", DIFFERS)
+        aws.prices.hourly(REGION, "Hosting", "ml.m5.xlarge")
+    once = box.calls()["pricing:GetProducts"]
+    aws.prices.hourly(REGION, "Notebook", DIFFERS)
+    twice = box.calls()["pricing:GetProducts"]
+    aws.prices.hourly("eu-west-1", "Hosting", DIFFERS)
+
+    assert once < twice < box.calls()["pricing:GetProducts"]
+    assert twice == 2 * once
+
+
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
+def test_the_table_answers_where_the_price_list_does_not(box: Control, aws: Aws, kind: str) -> None:
+    box.fault("pricing", "GetProducts", kind, times=0)
+
+    assert aws.prices.hourly(REGION, "Hosting", DIFFERS) == Price(table()[DIFFERS], FROM_TABLE)
+    assert len(aws.prices.problems) == 1
+    assert "pricing:GetProducts" in aws.prices.problems[0]
+
+
+def test_elsewhere_there_is_no_table(box: Control, aws: Aws) -> None:
+    box.fault("pricing", "GetProducts", "deny", times=0)
+
+    assert aws.prices.hourly("eu-west-1", "Hosting", DIFFERS).hourly_usd is None
+
+
+def test_an_unheard_of_type_has_no_price(aws: Aws) -> None:
+    assert aws.prices.hourly(REGION, "Hosting", "ml.z99.xlarge").hourly_usd is None
+    assert aws.prices.problems == ()
+
+
+def test_half_a_price_list_is_none(box: Control, aws: Aws) -> None:
+    box.fault("pricing", "GetProducts", "break-page", times=0)
+
+    assert aws.prices.hourly(REGION, "Hosting", DIFFERS).source == FROM_TABLE

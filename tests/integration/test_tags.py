@@ -1,0 +1,106 @@
+"""Tags over HTTP: all pages, untagged and no longer tagged resources, and what faults make of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import ACCOUNT, REGION
+
+from janitor.aws import Aws
+from janitor.model import Unreadable, Value
+from janitor.tags import in_bulk, of_bucket, of_many, of_one
+from sandbox.control import Control
+
+KIND = "sagemaker:model"
+
+
+def arn(name: str) -> str:
+    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/{name}"
+
+
+@pytest.fixture
+def sagemaker(aws: Aws) -> Any:
+    return aws.sagemaker
+
+
+def model(sagemaker: Any, name: str, **tags: str) -> str:
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    answer: dict[str, str] = sagemaker.create_model(
+        ModelName=name, ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/ml", Tags=listed
+    )
+    return answer["ModelArn"]
+
+
+def test_every_page_is_read_a_hundred_at_a_time(sagemaker: Any, box: Control, aws: Aws) -> None:
+    for number in range(230):
+        model(sagemaker, f"m{number}", owner=f"o{number}")
+
+    book = in_bulk(aws, KIND)
+
+    assert box.calls()["tag:GetResources"] == 3
+    assert [book.of(arn(f"m{n}")) for n in range(230)] == [
+        Value({"owner": f"o{n}"}, "tag:GetResources") for n in range(230)
+    ]
+
+
+def test_never_tagged_and_no_longer_tagged_are_both_untagged(sagemaker: Any, aws: Aws) -> None:
+    never, once = model(sagemaker, "never"), model(sagemaker, "once", owner="maria")
+    sagemaker.delete_tags(ResourceArn=once, TagKeys=["owner"])
+
+    book = in_bulk(aws, KIND)
+
+    assert book.of(never) == book.of(once) == Value({}, "tag:GetResources")
+
+
+def test_half_a_book_says_nothing_of_the_other_half(sagemaker: Any, box: Control, aws: Aws) -> None:
+    for number in range(120):
+        model(sagemaker, f"m{number:03}", owner="maria")
+    box.fault("tag", "GetResources", "break-page", skip=1, times=0)
+
+    book = in_bulk(aws, KIND)
+
+    signals = [book.of(arn(f"m{number:03}")) for number in range(120)]
+    assert sum(isinstance(signal, Value) for signal in signals) == 100
+    assert sum(isinstance(signal, Unreadable) for signal in signals) == 20
+    assert all(signal.value for signal in signals if isinstance(signal, Value))
+
+
+@pytest.mark.parametrize("kind", ["deny", "throttle", "truncate"])
+def test_unreadable_tags_are_not_no_tags(sagemaker: Any, box: Control, aws: Aws, kind: str) -> None:
+    made = model(sagemaker, "m", keep="true")
+    box.fault("tag", "GetResources", kind, times=0)
+    box.fault("sagemaker", "ListTags", kind, times=0)
+
+    assert isinstance(in_bulk(aws, KIND).of(made), Unreadable)
+    assert isinstance(of_many(aws, [made]).of(made), Unreadable)
+    assert isinstance(of_one(aws, made), Unreadable)
+
+
+def test_one_resource_is_read_exactly(sagemaker: Any, aws: Aws) -> None:
+    tags = {f"key-{number:02}": "x" for number in range(50)}
+    made = model(sagemaker, "m", **tags)
+
+    assert of_one(aws, made) == Value(tags, "sagemaker:ListTags")
+
+
+def test_many_are_read_50_to_a_call(sagemaker: Any, box: Control, aws: Aws) -> None:
+    made = [model(sagemaker, f"m{number:03}", owner=f"o{number}") for number in range(51)]
+
+    book = of_many(aws, made)
+
+    assert box.calls()["tag:GetResources"] == 2
+    assert [book.of(one) for one in made] == [
+        Value({"owner": f"o{number}"}, "tag:GetResources") for number in range(51)
+    ]
+
+
+def test_a_bucket_without_tags_has_none(box: Control, aws: Aws) -> None:
+    aws.s3.create_bucket(Bucket="plain")
+    aws.s3.create_bucket(Bucket="tagged")
+    aws.s3.put_bucket_tagging(Bucket="tagged", Tagging={"TagSet": [{"Key": "keep", "Value": "true"}]})
+
+    assert of_bucket(aws, "plain") == Value({}, "s3:GetBucketTagging")
+    assert of_bucket(aws, "tagged") == Value({"keep": "true"}, "s3:GetBucketTagging")
+    box.fault("s3", "GetBucketTagging", "deny", times=0)
+    assert isinstance(of_bucket(aws, "plain"), Unreadable)

@@ -1,0 +1,122 @@
+"""What checksums and bytes say about two objects, and what they do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from janitor.artifacts import Stored
+from janitor.contents import Contents, Likeness, connected, contents, likeness
+
+
+def known(**said: Any) -> Contents:
+    return Contents(**{"size": 100, **said})
+
+
+def sha(value: str) -> Contents:
+    return known(whole={"SHA-256": value})
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (sha("x"), sha("x"), Likeness.PROVEN),
+        (sha("x"), sha("y"), Likeness.DIFFERENT),
+        (known(whole={"SHA-512": "x"}), known(whole={"SHA-512": "x"}), Likeness.PROVEN),
+        (known(whole={"CRC64NVME": "x"}), known(whole={"CRC64NVME": "x"}), Likeness.LIKELY),
+        (known(whole={"CRC64NVME": "x"}), known(whole={"CRC64NVME": "y"}), Likeness.DIFFERENT),
+        (known(whole={"SHA-1": "x"}), known(whole={"SHA-1": "x"}), Likeness.LIKELY),
+        (known(whole={"MD5": "x"}), known(whole={"MD5": "x"}), Likeness.LIKELY),
+        (sha("x"), known(whole={"CRC32": "x"}), Likeness.UNKNOWN),
+        # equal SHA-256 and unequal CRC cannot be: one of them is wrong, so nothing is proven
+        (
+            known(whole={"SHA-256": "x", "CRC32": "1"}),
+            known(whole={"SHA-256": "x", "CRC32": "2"}),
+            Likeness.DIFFERENT,
+        ),
+        # of parts: equal ones are a hint, unequal ones none
+        (known(parts={"SHA-256": "x-3"}), known(parts={"SHA-256": "x-3"}), Likeness.LIKELY),
+        (known(parts={"SHA-256": "x-3"}), known(parts={"SHA-256": "y-2"}), Likeness.UNKNOWN),
+        (known(md5="x"), known(md5="x"), Likeness.LIKELY),
+        (known(md5="x"), known(md5="y"), Likeness.DIFFERENT),
+        (known(parts_etag="x-3"), known(parts_etag="x-3"), Likeness.LIKELY),
+        (known(parts_etag="x-3"), known(parts_etag="y-3"), Likeness.UNKNOWN),
+        (known(md5="x"), known(parts_etag="y-2"), Likeness.UNKNOWN),
+        (known(), known(), Likeness.UNKNOWN),
+        (known(), known(size=101), Likeness.DIFFERENT),
+        (known(digests=(b"1",)), known(digests=(b"1",)), Likeness.UNKNOWN),
+        (known(digests=(b"1", b"2")), known(digests=(b"1", b"3")), Likeness.DIFFERENT),
+        (known(digests=(b"1",)), known(digests=(b"2", b"3")), Likeness.DIFFERENT),
+        (known(digests=(b"1",), complete=True), known(digests=(b"1",), complete=True), Likeness.PROVEN),
+        (known(digests=(b"1",), complete=True), known(digests=(b"1",)), Likeness.UNKNOWN),
+    ],
+)
+def test_likeness(a: Contents, b: Contents, expected: Likeness) -> None:
+    assert likeness(a, b).likeness is expected
+    assert likeness(b, a).likeness is expected
+
+
+def stored(etag: str) -> Stored:
+    return Stored(
+        bucket="b",
+        key="k",
+        size=9,
+        etag=etag,
+        modified=datetime(2026, 1, 1, tzinfo=UTC),
+        storage_class="STANDARD",
+    )
+
+
+PLAIN = '"0123456789abcdef0123456789abcdef"'
+PARTS = '"0123456789abcdef0123456789abcdef-3"'
+
+
+@pytest.mark.parametrize(
+    ("etag", "answer", "expected"),
+    [
+        (PLAIN, {}, {"md5": PLAIN}),
+        (PLAIN, {"ServerSideEncryption": "AES256"}, {"md5": PLAIN}),
+        (PLAIN, {"ServerSideEncryption": "aws:kms"}, {}),
+        (PLAIN, {"ServerSideEncryption": "aws:kms:dsse"}, {}),
+        (PLAIN, {"SSECustomerAlgorithm": "AES256"}, {}),
+        (PARTS, {}, {"parts_etag": PARTS}),
+        (PARTS, {"ServerSideEncryption": "aws:kms"}, {}),
+        (
+            PLAIN,
+            {"ChecksumSHA256": "x", "ChecksumType": "FULL_OBJECT"},
+            {"md5": PLAIN, "whole": {"SHA-256": "x"}},
+        ),
+        (PLAIN, {"ChecksumSHA256": "x"}, {"md5": PLAIN, "whole": {"SHA-256": "x"}}),
+        (
+            PARTS,
+            {"ChecksumSHA256": "x-3", "ChecksumType": "COMPOSITE"},
+            {"parts_etag": PARTS, "parts": {"SHA-256": "x-3"}},
+        ),
+        (PARTS, {"ChecksumSHA256": "x"}, {"parts_etag": PARTS, "parts": {"SHA-256": "x"}}),
+        (PARTS, {"ChecksumCRC32": "x-3"}, {"parts_etag": PARTS, "parts": {"CRC32": "x-3"}}),
+        (
+            PARTS,
+            {"ChecksumCRC64NVME": "x", "ChecksumType": "FULL_OBJECT"},
+            {"parts_etag": PARTS, "whole": {"CRC64NVME": "x"}},
+        ),
+        (PLAIN, {"ReplicationStatus": "REPLICA"}, {"md5": PLAIN, "replica": True}),
+        (PLAIN, {"ReplicationStatus": "COMPLETED"}, {"md5": PLAIN}),
+        (PLAIN, {"Expiration": "soon", "VersionId": "v"}, {"md5": PLAIN, "expires": "soon", "version": "v"}),
+        (PLAIN, {"ArchiveStatus": "ARCHIVE_ACCESS"}, {"md5": PLAIN, "archived": "ARCHIVE_ACCESS"}),
+    ],
+)
+def test_what_head_object_says(etag: str, answer: dict[str, str], expected: dict[str, Any]) -> None:
+    assert contents(stored(etag), answer) == Contents(size=9, **expected)
+
+
+def test_nothing_is_left_to_read_of_an_empty_file() -> None:
+    assert contents(replace(stored(PLAIN), size=0), {}).complete
+
+
+def test_connected_joins_what_a_later_thing_connects() -> None:
+    near = connected([1, 5, 3, 9, 7, 20], lambda a, b: abs(a - b) <= 2)
+
+    assert sorted(sorted(group) for group in near) == [[1, 3, 5, 7, 9], [20]]

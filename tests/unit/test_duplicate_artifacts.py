@@ -1,0 +1,234 @@
+"""The rule for artifacts stored more than once, signal by signal, at its exact boundaries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from janitor.artifacts import Stored, Unit
+from janitor.buckets import Habits
+from janitor.contents import Contents, Likeness, Match
+from janitor.copies import Role, Standing
+from janitor.detectors.duplicate_artifacts import ASK, DELETE, DuplicateArtifacts
+from janitor.duplicates import Copy
+from janitor.model import Absent, Confidence, Cost, Finding, NotRead, Target, Unreadable, Value, Verdict
+
+NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
+MIB = 1024**2
+
+DENIED = Unreadable("DescribeModel: AccessDeniedException")
+PROVEN = Match(Likeness.PROVEN, "equal SHA-256")
+LIKELY = Match(Likeness.LIKELY, "equal CRC64NVME")
+UNKNOWN = Match(Likeness.UNKNOWN, "their bytes were not compared")
+
+
+def stored(key: str = "backup/model.tar.gz", *, bucket: str = "models", **changed: Any) -> Stored:
+    given: dict[str, Any] = {
+        "size": 300 * MIB,
+        "etag": '"e"',
+        "modified": NOW - 40 * DAY,
+        "storage_class": "STANDARD",
+    }
+    return Stored(bucket=bucket, key=key, **{**given, **changed})
+
+
+def unit(*files: Stored, region: str = "us-east-1", **changed: Any) -> Unit:
+    return Unit(bucket=files[0].bucket, region=region, files=files, **changed)
+
+
+KEEPER = unit(stored("live/model.tar.gz", modified=NOW - 90 * DAY))
+HABITS = Habits(versioning=Absent(), lock=Absent(), lifecycle=Absent(), tags=Value({}))
+
+
+def copy(
+    one: Stored | None = None, *, match: Match = PROVEN, role: Role = Role.SURPLUS, **signals: Any
+) -> Copy:
+    """A copy that nothing protects, of an older one in its bucket."""
+    one = one or stored()
+    given: dict[str, Any] = {
+        "unit": Value(unit(one)),
+        "contents": Value(Contents(size=one.size)),
+        "referred": Absent(),
+        "standing": Standing(role=role, keeper=KEEPER, match=match, others=1),
+        "cost": Cost(monthly_usd=Decimal("6.9"), source="Price List API"),
+        "habits": HABITS,
+        "lock": Absent(),
+    }
+    return Copy(
+        target=Target(
+            arn=f"arn:aws:s3:::{one.bucket}/{one.key}",
+            name=f"{one.bucket}/{one.key}",
+            kind="object",
+            account="123456789012",
+            region="us-east-1",
+            created=one.modified,
+            tags=Value({}),
+        ),
+        stored=one,
+        **{**given, **signals},
+    )
+
+
+def judged(candidate: Copy, now: datetime = NOW, **tunables: Any) -> Verdict:
+    return DuplicateArtifacts(**tunables).decide(candidate, now)
+
+
+def outcome(verdict: Verdict) -> str:
+    if isinstance(verdict, Finding):
+        return str(verdict.confidence)
+    return "unknown" if verdict.unknown else "kept"
+
+
+def crowded(one: Stored) -> Value[Unit]:
+    return Value(unit(one, crowded=True))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        (copy(), "proven"),
+        (copy(match=LIKELY), "likely"),
+        (copy(role=Role.ELSEWHERE), "likely"),
+        (copy(unit=crowded(stored())), "likely"),
+        (copy(match=UNKNOWN, role=Role.UNSURE), "unknown"),
+        (copy(referred=Value(("model churn",))), "kept"),
+        (copy(referred=DENIED), "unknown"),
+        (copy(referred=NotRead()), "unknown"),
+        (copy(lock=Value("under a legal hold")), "kept"),
+        (copy(lock=DENIED), "unknown"),
+        (copy(lock=NotRead()), "unknown"),
+        (copy(contents=DENIED), "unknown"),
+        (copy(unit=DENIED), "unknown"),
+        (copy(unit=NotRead()), "unknown"),
+        (copy(listing_error="ListObjectsV2 broke off"), "unknown"),
+        (copy(archived="GLACIER"), "kept"),
+        (copy(replica=True), "kept"),
+        (copy(standing=Standing(role=Role.ALONE, others=2)), "kept"),
+        (copy(standing=Standing(role=Role.STAYS, copies=(KEEPER,), others=1)), "kept"),
+        (copy(standing=Standing(role=Role.STAYS, copies=(KEEPER,), others=1), referred=DENIED), "unknown"),
+        (copy(standing=Standing(role=Role.SURPLUS)), "unknown"),
+        (copy(habits=replace(HABITS, versioning=DENIED, lifecycle=DENIED)), "proven"),
+    ],
+)
+def test_every_signal_has_its_say(candidate: Copy, expected: str) -> None:
+    assert outcome(judged(candidate)) == expected
+
+
+@pytest.mark.parametrize(
+    ("candidate", "says"),
+    [
+        (
+            copy(),
+            "it has the same bytes as s3://models/live/model.tar.gz (equal SHA-256), which stays; nothing "
+            "refers to this one; deleting it frees its bytes at once",
+        ),
+        (
+            copy(match=LIKELY),
+            "it very likely has the same bytes as s3://models/live/model.tar.gz (equal CRC64NVME), which stays",
+        ),
+        (copy(role=Role.ELSEWHERE), "another bucket: it may be a replica that somebody wants"),
+        (
+            copy(role=Role.ELSEWHERE, unit=Value(unit(stored(), region="eu-west-1"))),
+            "another region (us-east-1): it may be a replica",
+        ),
+        (copy(unit=crowded(stored())), "other weights lie in its folder"),
+        (
+            copy(unit=Value(unit(stored(), stored("backup/x"), root="backup/"))),
+            "its folder (2 files) has the same",
+        ),
+        (copy(referred=Value(("model a", "pipeline b"))), "model a (and 1 more) refers to it"),
+        (copy(archived="DEEP_ARCHIVE"), "it is archived (DEEP_ARCHIVE)"),
+        (copy(standing=Standing(role=Role.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
+        (copy(standing=Standing(role=Role.ALONE, others=2)), "differ from those of 2 other artifacts"),
+        (copy(standing=Standing(role=Role.ALONE, others=1)), "differ from those of 1 other artifact of"),
+        (copy(referred=DENIED), "something may refer to it: DescribeModel: AccessDeniedException"),
+        (copy(lock=Value("retained until 2027-01-01 (compliance)")), "it is retained until 2027-01-01"),
+        (
+            copy(match=UNKNOWN, role=Role.UNSURE),
+            "nobody knows whether it is the same as s3://models/live/model",
+        ),
+    ],
+)
+def test_the_reason_says_it_in_a_sentence(candidate: Copy, says: str) -> None:
+    assert says in judged(candidate).reason
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "age", "expected"),
+    [
+        ("STANDARD", SECOND, "proven"),
+        ("STANDARD_IA", 30 * DAY - SECOND, "kept"),
+        ("STANDARD_IA", 30 * DAY, "proven"),
+        ("GLACIER_IR", 90 * DAY - SECOND, "kept"),
+        ("GLACIER_IR", 90 * DAY, "proven"),
+        ("INTELLIGENT_TIERING", SECOND, "proven"),
+    ],
+)
+def test_a_class_with_a_minimum_time_is_billed_until_then(
+    storage_class: str, age: timedelta, expected: str
+) -> None:
+    one = stored(storage_class=storage_class, modified=NOW - age)
+
+    assert outcome(judged(copy(one))) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "expected"),
+    [
+        ("a/model.tar.gz", MIB, "proven"),
+        ("a/model.tar.gz", MIB - 1, "kept"),
+        ("a/MODEL.TAR.GZ", MIB, "proven"),
+        ("a/model.csv", MIB, "kept"),
+    ],
+)
+def test_only_model_artifacts_are_judged(key: str, size: int, expected: str) -> None:
+    assert outcome(judged(copy(stored(key, size=size)))) == expected
+
+
+def test_the_tunables_say_what_an_artifact_is() -> None:
+    data = copy(stored("a/data.parquet", size=100))
+
+    assert outcome(judged(data, extensions=(".parquet",), min_size=100)) == "proven"
+    assert outcome(judged(data, extensions=(".parquet",), min_size=101)) == "kept"
+
+
+def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -> None:
+    found = judged(copy())
+
+    assert isinstance(found, Finding)
+    assert {seen.signal: seen.value for seen in found.evidence}["keeper"] == "s3://models/live/model.tar.gz"
+    assert found.cost is not None
+    assert found.cost.monthly_usd == Decimal("6.9")
+    assert found.since == NOW - 40 * DAY
+    assert found.action == DELETE
+
+
+def test_it_has_been_waste_since_the_younger_of_both_was_written() -> None:
+    younger = unit(stored("live/model.tar.gz", modified=NOW - 3 * DAY))
+    found = judged(copy(standing=Standing(role=Role.SURPLUS, keeper=younger, match=PROVEN)))
+
+    assert isinstance(found, Finding)
+    assert found.since == NOW - 3 * DAY
+
+
+def test_a_copy_in_another_bucket_is_only_asked_about() -> None:
+    found = judged(copy(role=Role.ELSEWHERE))
+
+    assert isinstance(found, Finding)
+    assert (found.action, found.confidence) == (ASK, Confidence.LIKELY)
+
+
+def test_when_bytes_are_freed_is_said_for_versioned_buckets() -> None:
+    rule = {"ID": "old", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
+    versioned = replace(HABITS, versioning=Value("Enabled"))
+
+    assert "never freed" in judged(copy(habits=versioned)).reason
+    expiring = replace(versioned, lifecycle=Value((rule,)))
+    assert "freed 30 days later, by lifecycle rule old" in judged(copy(habits=expiring)).reason
+    unread = replace(HABITS, versioning=DENIED)
+    assert "unknown, since its versioning" in judged(copy(habits=unread)).reason

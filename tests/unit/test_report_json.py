@@ -1,0 +1,269 @@
+"""The JSON document: its keys, order, rounding, times and nulls, and the schema that describes it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+from reports import finding, full, result, standing, sweep
+
+from janitor.model import Confidence, Cost, Evidence, Finding, Kept, Mode, Report, Sweep
+from janitor.report.json import document, money, schema, text
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+
+RESULT_KEYS = [
+    "detector", "account", "region", "arn", "name", "created", "owner", "reason", "confidence", "evidence",
+    "unknown", "action", "outcome", "due", "monthly_usd", "accrued_usd",
+]  # fmt: skip
+
+
+def problems(shown: dict[str, Any]) -> list[str]:
+    """What the schema finds wrong with *shown*."""
+    validator = Draft202012Validator(schema(), format_checker=FormatChecker())
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(shown)]
+
+
+def one(verdict: Finding | Kept, *, owner: str | None = None) -> dict[str, Any]:
+    """The document's one result for *verdict*."""
+    report = Report(time=NOW, account="1", sweeps=(sweep("d", result("d", "a", verdict, owner=owner)),))
+    (shown,) = document(report, every=True)["results"]
+    return dict(shown)
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(schema())
+
+
+def test_every_object_of_the_schema_is_closed_and_complete() -> None:
+    def objects(node: Any) -> list[dict[str, Any]]:
+        children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+        below = [found for child in children for found in objects(child)]
+        return [node, *below] if isinstance(node, dict) and node.get("type") == "object" else below
+
+    found = objects(schema())
+
+    assert len(found) == 5
+    for each in found:
+        assert each["additionalProperties"] is False
+        assert set(each["required"]) == set(each["properties"])
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_a_full_report_fits_the_schema(every: bool) -> None:  # noqa: FBT001
+    assert problems(document(full(), every=every)) == []
+
+
+def test_an_empty_report_fits_the_schema() -> None:
+    nothing = Sweep(detector="d", account=None, region="us-east-1", mode=Mode.DRY_RUN, error="no network")
+
+    shown = document(Report(time=NOW, account=None, sweeps=(nothing,)))
+
+    assert problems(shown) == []
+    assert shown["totals"] == {"monthly_usd": 0, "accrued_usd": 0, "unpriced": 0}
+    assert shown["account"] is None
+    assert shown["sweeps"][0]["account"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["version"], 2),
+        (["time"], "2026-10-06T03:00:00+00:00"),
+        (["time"], "2026-13-06T03:00:00Z"),
+        (["more"], 1),
+        (["totals", "monthly_usd"], None),
+        (["totals", "unpriced"], -1),
+        (["sweeps", 0, "mode"], "wet-run"),
+        (["sweeps", 0, "more"], 1),
+        (["results", 0, "reason"], None),
+        (["results", 0, "confidence"], "certain"),
+        (["results", 0, "unknown"], True),
+        (["results", 0, "evidence", 0, "value"], []),
+        (["results", 0, "monthly_usd"], "12"),
+        (["results", -1, "monthly_usd"], 12),
+        (["results", -1, "action"], "delete it"),
+    ],
+)
+def test_the_schema_refuses_what_a_report_never_says(path: list[str | int], value: object) -> None:
+    shown = json.loads(text(full()))
+    assert shown["results"][-1]["detector"] == "hung-training-jobs"
+    shown["results"].reverse()
+    shown["results"].append(next(each for each in shown["results"] if each["unknown"]))
+    node = shown
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+
+    assert problems(shown)
+
+
+def test_keys_stand_as_documented() -> None:
+    shown = document(full())
+
+    assert list(shown) == ["version", "time", "account", "totals", "sweeps", "results"]
+    assert list(shown["totals"]) == ["monthly_usd", "accrued_usd", "unpriced"]
+    for each in shown["sweeps"]:
+        assert list(each) == [
+            "detector", "account", "region", "mode", "looked_at", "found", "kept", "unknown", "error",
+        ]  # fmt: skip
+    for each in shown["results"]:
+        assert list(each) == RESULT_KEYS
+        for seen in each["evidence"]:
+            assert list(seen) == ["signal", "value", "error"]
+
+
+def test_findings_and_unknowns_always_and_the_others_when_asked() -> None:
+    some, every = document(full())["results"], document(full(), every=True)["results"]
+
+    assert {each["outcome"] for each in some if not each["unknown"]} == {"would-act"}
+    assert [each["name"] for each in some if each["unknown"]] == ["dark"]
+    assert len(every) == sum(each["looked_at"] for each in document(full())["sweeps"])
+    assert [each for each in every if each in some] == some
+
+
+def test_counts_of_sweeps_add_up() -> None:
+    for each in document(full())["sweeps"]:
+        assert each["looked_at"] == each["found"] + each["kept"]
+        assert each["unknown"] <= each["kept"]
+
+
+def test_a_finding_says_what_applies_to_it() -> None:
+    shown = one(finding("nobody calls it", standing("7.20")), owner="maria")
+
+    assert shown == {
+        "detector": "d",
+        "account": "123456789012",
+        "region": "us-east-1",
+        "arn": "arn:aws:sagemaker:us-east-1:123456789012:thing/a",
+        "name": "a",
+        "created": "2026-07-08T03:00:00Z",
+        "owner": "maria",
+        "reason": "nobody calls it",
+        "confidence": "proven",
+        "evidence": [{"signal": "requests in 7 days", "value": 0, "error": None}],
+        "unknown": False,
+        "action": "delete the endpoint (its configuration and models stay)",
+        "outcome": "would-act",
+        "due": None,
+        "monthly_usd": 5256.0,
+        "accrued_usd": None,
+    }
+
+
+def test_what_does_not_apply_to_a_kept_one_is_null() -> None:
+    shown = one(Kept(reason="it is used"))
+
+    assert (shown["outcome"], shown["unknown"]) == ("kept", False)
+    nulls = ("owner", "confidence", "action", "due", "monthly_usd", "accrued_usd")
+    assert [shown[key] for key in nulls] == [None] * len(nulls)
+
+
+def test_a_job_has_accrued_dollars_and_no_monthly_ones() -> None:
+    shown = one(finding("it hangs", Cost.accruing(Decimal("48.96"), 264)))
+
+    assert (shown["monthly_usd"], shown["accrued_usd"]) == (None, 12925.44)
+
+
+def test_an_unknown_price_is_null_and_counted() -> None:
+    report = Report(
+        time=NOW,
+        account="1",
+        sweeps=(
+            sweep(
+                "d",
+                result("d", "a", finding("x", standing(None))),
+                result("d", "b", finding("x", None)),
+                result("d", "c", finding("x", standing("1"))),
+            ),
+        ),
+    )
+
+    shown = document(report)
+
+    assert shown["totals"] == {"monthly_usd": 730.0, "accrued_usd": 0.0, "unpriced": 1}
+    assert [each["monthly_usd"] for each in shown["results"]] == [730.0, None, None]
+
+
+@pytest.mark.parametrize(
+    ("usd", "rounded"), [("0.004", 0.0), ("0.005", 0.01), ("2.675", 2.68), ("1", 1.0), (None, None)]
+)
+def test_money_is_rounded_to_cents_half_up(usd: str | None, rounded: float | None) -> None:
+    assert money(None if usd is None else Decimal(usd)) == rounded
+
+
+def test_totals_are_the_sum_of_what_is_shown() -> None:
+    results = [result("d", name, finding("x", Cost(monthly_usd=Decimal("0.005")))) for name in "abc"]
+
+    shown = document(Report(time=NOW, account="1", sweeps=(sweep("d", *results),)))
+
+    assert shown["totals"]["monthly_usd"] == sum(each["monthly_usd"] for each in shown["results"]) == 0.03
+
+
+def test_order_is_registry_then_dollars_over_all_regions_then_arn() -> None:
+    def priced(detector: str, name: str, monthly: str | None, region: str) -> Any:
+        cost = Cost(monthly_usd=None if monthly is None else Decimal(monthly))
+        return result(detector, name, finding("x", cost), region=region)
+
+    east, west = "us-east-1", "eu-west-1"
+    report = Report(
+        time=NOW,
+        account="1",
+        sweeps=(
+            sweep("z", priced("z", "a", None, east), priced("z", "b", "5", east), region=east),
+            sweep("z", priced("z", "c", "9", west), priced("z", "d", "5.001", west), region=west),
+            sweep("a", priced("a", "e", "1", east), region=east),
+            sweep("a", result("a", "u", Kept(reason="?", unknown=True)), region=west),
+        ),
+    )
+
+    shown = document(report)["results"]
+
+    assert [each["name"] for each in shown] == ["c", "d", "b", "a", "e", "u"]
+    assert [each["region"] for each in shown] == [west, west, east, east, east, west]
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        (datetime(2026, 10, 6, 3, tzinfo=UTC), "2026-10-06T03:00:00Z"),
+        (datetime(2026, 10, 6, 5, tzinfo=timezone(timedelta(hours=2))), "2026-10-06T03:00:00Z"),
+        (datetime(2026, 10, 6, 3, 0, 0, 250_000, tzinfo=UTC), "2026-10-06T03:00:00.250000Z"),
+    ],
+)
+def test_times_are_utc_with_a_z(at: datetime, shown: str) -> None:
+    made = document(Report(time=at, account=None, sweeps=()))
+
+    assert made["time"] == shown
+    assert problems(made) == []
+
+
+def test_text_is_one_ascii_document_whatever_resources_are_called() -> None:
+    name = "\x1b[31m\u202e\x9b\n\ud800é"
+    report = Report(
+        time=NOW, account="1", sweeps=(sweep("d", result("d", name, finding(name, None), owner=name)),)
+    )
+
+    made = text(report)
+
+    assert made.isascii()
+    assert not {character for character in made if ord(character) < 32} - {"\n"}
+    assert json.loads(made) == document(report)
+    assert made.endswith("}\n")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_json_lacks_become_words(value: float) -> None:
+    seen = Finding(reason="x", confidence=Confidence.PROVEN, action="y", evidence=(Evidence("load", value),))
+
+    assert one(seen)["evidence"] == [{"signal": "load", "value": str(value), "error": None}]
+
+
+def test_evidence_that_could_not_be_read_has_its_error() -> None:
+    shown = one(finding("x", None, unread="AccessDenied"))
+
+    assert shown["evidence"][1] == {"signal": "opened by", "value": None, "error": "AccessDenied"}

@@ -1,0 +1,26 @@
+"""What a book of tags knows of a resource that is in it, and of one that is not."""
+
+from __future__ import annotations
+
+from janitor.model import Unreadable, Value
+from janitor.tags import TagBook
+
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn"
+SOURCE = "tag:GetResources"
+
+
+def test_a_resource_in_the_book_has_its_tags_in_any_case_of_its_arn() -> None:
+    book = TagBook({ARN: {"keep": "true"}})
+
+    assert book.of(ARN) == book.of(ARN.replace("churn", "Churn")) == Value({"keep": "true"}, SOURCE)
+
+
+def test_a_resource_that_is_not_in_a_complete_book_has_none() -> None:
+    assert TagBook({}).of(ARN) == Value({}, SOURCE)
+
+
+def test_a_resource_that_is_not_in_a_broken_off_book_may_have_any() -> None:
+    book = TagBook({ARN: {}}, "GetResources broke off")
+
+    assert book.of(ARN) == Value({}, SOURCE)
+    assert book.of(f"{ARN}-2") == Unreadable("GetResources broke off", SOURCE)

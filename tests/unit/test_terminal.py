@@ -1,0 +1,300 @@
+"""The report in a terminal and in a pipe: everything a reader needs, aligned, and nothing hostile."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep
+from rich.cells import cell_len
+
+from cli.plain import console, plain
+from cli.terminal import pattern, show
+from janitor.model import Cost, Kept, Report, Result, Target, Verdict
+
+HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
+
+
+def drawn(report: Report, *, every: bool = False, problems: tuple[str, ...] = ()) -> str:
+    """The report as a pipe gets it."""
+    stream = io.StringIO()
+    show(console(stream), report, every=every, problems=problems)
+    return stream.getvalue()
+
+
+def of(*results: Result) -> Report:
+    """A report of one sweep."""
+    return Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf", *results),))
+
+
+def flat(text: str) -> str:
+    """*text* with its line breaks undone."""
+    return " ".join(text.split())
+
+
+def test_a_finding_says_what_whose_since_when_why_and_what_would_be_done() -> None:
+    shown = drawn(
+        of(result("shelf", "fraud-v2", finding("nobody called it", standing("7.20")), owner="maria"))
+    )
+
+    (line,) = [line for line in shown.splitlines() if "fraud-v2" in line]
+    assert line.split() == ["$5,256", "fraud-v2", "maria", "2026-08-26,", "41", "days", "proven"]
+    assert "a month  nobody called it\n" in shown
+    assert f"Proposed: {DELETE}\n" in shown
+
+
+def test_the_headline_and_the_totals_say_what_it_costs() -> None:
+    shown = drawn(full())
+
+    assert shown.splitlines()[0] == (
+        "ML Janitor  7 findings: $11,406 a month, $12,925 so far and $48.96/h more, 1 of unknown price."
+    )
+    (line,) = [line for line in shown.splitlines() if line.startswith("total ")]
+    assert line.split() == ["total", "24", "7", "17", "1", "$11,406", "$12,925"]
+    assert "The sums leave out 1 finding whose price is unknown." in shown
+
+
+def test_a_job_shows_what_it_has_cost_and_what_an_hour_more_does() -> None:
+    shown = drawn(of(result("shelf", "job", finding("it hangs", accruing("48.96", 264)))))
+
+    cost = [line.split()[0] for line in shown.splitlines() if re.match(r" +(\$|so far)", line)]
+    assert cost == ["$12,925", "so", "$48.96/h"]
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        (standing(None), "unknown"),
+        (None, "- "),
+        (standing("0.001"), "<$1"),
+        (standing("0.0019"), "$1 "),
+        (standing("1000"), "$730,000"),
+    ],
+)
+def test_amounts(cost: Cost | None, said: str) -> None:
+    shown = drawn(of(result("shelf", "a", finding("x", cost))))
+
+    assert any(line.strip().startswith(said) for line in shown.splitlines())
+
+
+def test_different_actions_are_said_with_each_finding() -> None:
+    results = [result("shelf", name, finding("x", None, action=f"do {name}")) for name in "ab"]
+
+    shown = drawn(of(*results))
+
+    assert shown.index("Proposed: do a") < shown.index("Proposed: do b")
+
+
+def test_a_missing_owner_and_time_are_said() -> None:
+    shown = drawn(of(result("shelf", "a", finding("x", None, days=None))))
+
+    assert "no owner" in shown
+    assert "since unknown" in shown
+
+
+def test_what_could_not_be_read_stands_apart() -> None:
+    shown = drawn(full())
+
+    assert "Could not be judged, so kept: 1\n  idle-endpoints: dark\n    the metrics could not be" in shown
+    assert "Not complete: 1 of 3 sweeps\n  idle-notebooks in us-east-1\n    sagemaker:ListNote" in shown
+    assert "idle-notebooks (not complete)" in shown
+    assert "not readable: opened by (LookupEvents: ThrottlingException: Rate exceeded)" in shown
+
+
+def test_many_unknowns_with_one_reason_take_one_place() -> None:
+    results = [
+        result("shelf", f"dark-{number:03}", Kept(reason="AccessDenied", unknown=True))
+        for number in range(300)
+    ]
+
+    shown = drawn(of(*results))
+
+    assert "shelf: dark-000, dark-001, dark-002, dark-003, dark-004, dark-005 and 294 more" in flat(shown)
+    assert shown.count("AccessDenied") == 1
+
+
+def test_an_error_of_every_sweep_is_said_once() -> None:
+    sweeps = tuple(sweep(name, error="no network") for name in ("a", "b"))
+
+    shown = drawn(Report(time=NOW, account=None, sweeps=sweeps))
+
+    assert shown.startswith("ML Janitor  Nothing could be read.\naccount unknown")
+    assert "Not complete: 2 of 2 sweeps\n  every sweep\n    no network\n" in shown
+
+
+def test_nothing_found_is_only_said_of_what_was_read() -> None:
+    used = result("shelf", "a", Kept(reason="used"))
+
+    assert "Nothing wasteful found." in drawn(of(used))
+    broken = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf", used, error="broke off"),))
+    assert "Nothing wasteful in what could be read." in drawn(broken)
+    assert "No detector ran." in drawn(Report(time=NOW, account=ACCOUNT, sweeps=()))
+
+
+def test_kept_ones_are_summed_up_by_their_commonest_reasons() -> None:
+    reasons = [f"{number} requests in 7 days" for number in (1204, 3, 1)] + ["tagged keep=true"] * 2
+    results = [result("shelf", f"k{n}", Kept(reason=reason)) for n, reason in enumerate(reasons)]
+
+    shown = drawn(of(*results))
+
+    assert "  kept  3  like: 1204 requests in 7 days\n        2  tagged keep=true\n" in shown
+    assert "k0" not in shown
+
+
+def test_all_lists_every_kept_one_with_its_reason() -> None:
+    shown = drawn(full(), every=True)
+
+    for number in range(7):
+        assert re.search(rf"busy-{number} +{number * 1204 + 1:,} requests in 7 days", shown)
+    assert "like: " not in shown
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("3,612 requests in 7 days", "1 request in 7 days"),
+        ("it last logged 1 minute ago", "it last logged 12 minutes ago"),
+        ("deployed on 2026-10-05", "deployed on 2026-10-01"),
+    ],
+)
+def test_reasons_that_differ_in_numbers_only_are_alike(one: str, other: str) -> None:
+    assert pattern(one) == pattern(other) != pattern("tagged keep=true")
+
+
+def test_where_prices_came_from_is_admitted() -> None:
+    shown = flat(drawn(full(), problems=("pricing:GetProducts: AccessDenied",)))
+
+    assert "1 finding priced from the price table of mid-2025 that comes with the janitor" in shown
+    assert "Prices could not be asked for: pricing:GetProducts: AccessDenied" in shown
+    listed = drawn(of(result("shelf", "a", finding("x", standing("1")))))
+    assert "price table" not in listed
+
+
+def test_regions_are_named_where_there_are_several() -> None:
+    here = result("shelf", "a", finding("x", standing("1")))
+    there = result("shelf", "b", finding("x", standing("2")), region="eu-west-1")
+    report = of(here)
+    assert drawn(report).count("us-east-1") == 1
+
+    both = replace(report, sweeps=(sweep("shelf", here), sweep("shelf", there, region="eu-west-1")))
+    shown = drawn(both)
+
+    assert re.search(r"\$1,460 +b .*eu-west-1 +proven\n(.*\n)+.*\$730 +a .*us-east-1 +proven", shown)
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "100", "140"])
+@pytest.mark.parametrize("every", [True, False])
+def test_it_fits_and_ends_its_lines_cleanly(
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+    every: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+
+    lines = drawn(full(), every=every, problems=("x " * 100,)).split("\n")
+
+    assert max(map(cell_len, lines)) == int(columns)
+    assert not [line for line in lines if line != line.rstrip()]
+    assert lines[-1] == ""
+    assert "\n\n\n" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize("columns", ["", "0", "wide", "-5"])
+def test_a_pipe_is_100_columns_wide_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert console(io.StringIO()).width == 100
+
+
+@pytest.mark.parametrize(("columns", "width"), [("20", 60), ("1000", 140)])
+def test_widths_that_nobody_can_read_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, columns: str, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert console(io.StringIO()).width == width
+
+
+def test_a_pipe_gets_no_escape_codes_and_a_terminal_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    screen = Screen()
+
+    show(console(screen), full())
+
+    assert "\x1b[1m" in screen.getvalue()
+    assert "\x1b" not in drawn(full())
+
+
+def test_hostile_text_is_written_out_everywhere() -> None:
+    target = Target(arn="arn:x", name=HOSTILE, kind="thing", account=ACCOUNT, region="us-east-1", created=NOW)
+    waste = finding(HOSTILE, standing("1"), action=HOSTILE, unread=HOSTILE)
+    verdicts: tuple[Verdict, ...] = (
+        waste,
+        Kept(reason=HOSTILE),
+        Kept(reason=HOSTILE, unknown=True),
+    )
+    results = [
+        replace(result("shelf", "x", verdict, owner=HOSTILE), target=replace(target, arn=f"arn:{number}"))
+        for number, verdict in enumerate(verdicts)
+    ]
+    report = Report(time=NOW, account=HOSTILE, sweeps=(sweep("shelf", *results, error=HOSTILE),))
+
+    for every in (True, False):
+        shown = drawn(report, every=every, problems=(HOSTILE,))
+
+        assert not [c for c in shown if c != "\n" and (not c.isprintable() or c in "\u202e\u200b")]
+        assert "[bold]x[/bold]" in shown
+        assert ":smile:" in shown
+        assert r"\x1b[31mred\x1b[0m" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("a\nb\tc\r", r"a\nb\tc\r"),
+        ("\u202eabc\u2066", r"\u202eabc\u2066"),
+        ("\u200b\ufeff\u2028", r"\u200b\ufeff\u2028"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\ud800", r"\ud800"),
+        ("a\u00a0b", "a b"),
+        ("Größe 東京", "Größe 東京"),
+        ("[red]", "[red]"),
+    ],
+)
+def test_plain_writes_out_what_a_terminal_would_obey(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+def test_plain_cuts_what_nobody_reads() -> None:
+    assert plain("x" * 100, 10) == "x" * 7 + "..."
+    assert plain("x" * 10, 10) == "x" * 10
+    assert len(plain("\x00" * 10_000)) <= 2_000
+
+
+def test_a_very_long_name_is_folded_and_cut() -> None:
+    shown = drawn(of(result("shelf", "W" * 1_000, finding("x", standing("1")))))
+
+    assert 200 < shown.count("W") < 300
+    assert "WWW..." in shown
+
+
+def test_many_findings_are_drawn_in_order() -> None:
+    results = [
+        result("shelf", f"thing-{number:04}", finding("x", standing(str(Decimal(number + 1)))))
+        for number in range(500)
+    ]
+
+    names = re.findall(r"thing-\d{4}", drawn(of(*results)))
+
+    assert names == [f"thing-{number:04}" for number in reversed(range(500))]
