@@ -319,6 +319,14 @@ class Sweep:
         """How many could not be judged."""
         return sum(isinstance(r.verdict, Kept) and r.verdict.unknown for r in self.results)
 
+    @property
+    def unpriced(self) -> int:
+        """How many findings cost something, but nobody could say how much."""
+        return sum(
+            isinstance(r.verdict, Finding) and r.verdict.cost is not None and not r.verdict.cost.known
+            for r in self.findings
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -351,7 +359,4 @@ class Report:
     @property
     def unpriced(self) -> int:
         """How many findings cost something, but nobody could say how much."""
-        return sum(
-            isinstance(r.verdict, Finding) and r.verdict.cost is not None and not r.verdict.cost.known
-            for r in self.findings
-        )
+        return sum(sweep.unpriced for sweep in self.sweeps)

@@ -115,7 +115,7 @@ def _written(rule: Rule, newest: Signal[Newest | None], needed: timedelta, now: 
             rule.saw(evidence("newest object", newest, "none under its checkpoint and output paths"))
         case Value(found) if found is not None:
             rule.saw(evidence("newest object", newest, f"{found.uri}, {stamp(found.modified)}"))
-            if now - found.modified <= needed:
+            if now - found.modified < needed:
                 return rule.kept(f"silent, but it wrote to S3 {ago(now - found.modified)} ago ({found.uri})")
         case _:
             rule.saw(evidence("newest object", newest))

@@ -101,6 +101,15 @@ def test_boundaries_hold_over_the_wire(
     assert isinstance(only(swept(aws)).verdict, Finding) is found
 
 
+@pytest.mark.parametrize(("made", "found"), [(2 * HOUR, True), (2 * HOUR - timedelta(seconds=1), False)])
+def test_a_start_or_change_counts_to_the_second(
+    account: Account, aws: Aws, *, made: timedelta, found: bool
+) -> None:
+    account.notebook("churn", made=made)
+
+    assert isinstance(only(swept(aws)).verdict, Finding) is found
+
+
 @pytest.mark.parametrize("wrote", [2 * HOUR, 2 * HOUR - timedelta(seconds=1)])
 def test_at_the_boundary_the_supporting_signals_are_read_too(
     account: Account, aws: Aws, wrote: timedelta

@@ -182,6 +182,12 @@ def test_inference_components_live_on_endpoints(sagemaker: Any, endpoint: Any) -
     assert found["EndpointArn"].endswith(":endpoint/other")
     assert found["InferenceComponentStatus"] == "InService"
 
+    sagemaker.update_inference_component_runtime_config(
+        InferenceComponentName="c2", DesiredRuntimeConfig={"CopyCount": 3}
+    )
+    found = sagemaker.describe_inference_component(InferenceComponentName="c2")
+    assert found["RuntimeConfig"]["CurrentCopyCount"] == 3
+
     with pytest.raises(ClientError, match="has inference components"):
         sagemaker.delete_endpoint(EndpointName="other")
     sagemaker.delete_inference_component(InferenceComponentName="c2")
@@ -202,3 +208,14 @@ def test_of_many_who_create_one_name_one_succeeds(sagemaker: Any, endpoint: Any)
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(create, range(16))) == 1
+
+
+def test_an_endpoint_outlives_its_configuration_and_model(sagemaker: Any, endpoint: Any) -> None:
+    endpoint("e")
+    sagemaker.delete_endpoint_config(EndpointConfigName="e")
+    sagemaker.delete_model(ModelName="any-model")
+    assert describe(sagemaker)["EndpointStatus"] == "InService"
+    with pytest.raises(ClientError, match="Could not find endpoint configuration"):
+        sagemaker.describe_endpoint_config(EndpointConfigName="e")
+    with pytest.raises(ClientError, match="Could not find model"):
+        sagemaker.describe_model(ModelName="any-model")

@@ -110,6 +110,49 @@ def test_what_moto_still_keeps_is_listed_in_pages(sagemaker: Any) -> None:
         "p07",
     ]
     assert pipelines["PipelineSummaries"][0]["PipelineArn"].endswith(":pipeline/p11")
-    assert sagemaker.list_domains()["Domains"] == []
-    assert sagemaker.list_clusters()["ClusterSummaries"] == []
-    assert sagemaker.list_model_packages(ModelPackageGroupName="g00")["ModelPackageSummaryList"] == []
+
+
+def test_domains_clusters_and_model_packages_tell_who_they_are(sagemaker: Any) -> None:
+    for number in range(11):
+        sagemaker.create_domain(
+            DomainName=f"d{number:02}",
+            AuthMode="IAM",
+            DefaultUserSettings={"ExecutionRole": ROLE},
+            SubnetIds=["subnet-1"],
+            VpcId="vpc-1",
+        )
+        sagemaker.create_cluster(
+            ClusterName=f"c{number:02}",
+            InstanceGroups=[
+                {
+                    "InstanceGroupName": "workers",
+                    "InstanceType": "ml.p5.48xlarge",
+                    "InstanceCount": 2,
+                    "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-b/x", "OnCreate": "on.sh"},
+                    "ExecutionRole": ROLE,
+                    "ThreadsPerCore": 1,
+                }
+            ],
+        )
+    domains = sagemaker.list_domains()
+    assert [one["DomainName"] for one in domains["Domains"]] == [f"d{number:02}" for number in range(10)]
+    first = domains["Domains"][0]
+    assert first["DomainArn"].endswith(f":domain/{first['DomainId']}")
+    assert first["Status"] == "InService"
+    rest = sagemaker.list_domains(NextToken=domains["NextToken"])["Domains"]
+    assert [one["DomainName"] for one in rest] == ["d10"]
+
+    clusters = sagemaker.list_clusters(NameContains="c1")["ClusterSummaries"]
+    assert [(one["ClusterName"], one["ClusterStatus"]) for one in clusters] == [("c10", "InService")]
+    assert ":cluster/" in clusters[0]["ClusterArn"]
+    assert len(sagemaker.list_clusters()["ClusterSummaries"]) == 10
+
+    sagemaker.create_model_package_group(ModelPackageGroupName="g")
+    sagemaker.create_model_package_group(ModelPackageGroupName="other")
+    for group in ("g", "g", "other"):
+        sagemaker.create_model_package(ModelPackageGroupName=group, ModelPackageDescription="d")
+    versions = sagemaker.list_model_packages(ModelPackageGroupName="g", MaxResults=1)
+    assert [one["ModelPackageVersion"] for one in versions["ModelPackageSummaryList"]] == [1]
+    rest = sagemaker.list_model_packages(ModelPackageGroupName="g", NextToken=versions["NextToken"])
+    (second,) = rest["ModelPackageSummaryList"]
+    assert second["ModelPackageArn"].endswith(":model-package/g/2")

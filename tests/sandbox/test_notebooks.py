@@ -48,6 +48,18 @@ def test_stopping_and_starting_move_the_last_change(sagemaker: Any, control: Con
     assert (found["NotebookInstanceStatus"], found["LastModifiedTime"]) == ("InService", NOW + DAY)
 
 
+def test_only_a_stopped_one_is_changed(sagemaker: Any) -> None:
+    with pytest.raises(ClientError, match=r"not in \(\[Stopped, Failed\]\)"):
+        sagemaker.update_notebook_instance(NotebookInstanceName="nb", InstanceType="ml.t3.medium")
+    sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
+    sagemaker.update_notebook_instance(
+        NotebookInstanceName="nb", InstanceType="ml.t3.medium", DisassociateLifecycleConfig=True
+    )
+    found = sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
+    assert found["InstanceType"] == "ml.t3.medium"
+    assert "NotebookInstanceLifecycleConfigName" not in found
+
+
 def test_any_status_can_be_set(sagemaker: Any, control: Control) -> None:
     control.patch("sagemaker", ["notebook_instances", "nb"], status="Stopping")
     assert listed(sagemaker, StatusEquals="Stopping") == ["nb"]

@@ -1,0 +1,644 @@
+"""Artifacts stored more than once, against the sandbox: what is read, how often, and what is made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+from conftest import ACCOUNT, NOW, REGION
+from sandbox.control import Control
+
+from janitor.aws import Aws
+from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
+from janitor.engine import Policy, sweep
+from janitor.model import Absent, Finding, Kept, Result, Sweep, Value
+
+DAY = timedelta(days=1)
+MIB = 1024**2
+ROLE = "arn:aws:iam::123456789012:role/ml"
+BUCKET = "models"
+DEFAULT_BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
+
+
+class Account:
+    """Artifacts of any age and content in the sandbox, and what refers to them."""
+
+    def __init__(self, box: Control, session: boto3.Session) -> None:
+        self.box = box
+        self.s3 = session.client("s3")
+        self.sagemaker = session.client("sagemaker")
+        self.bucket(BUCKET)
+
+    def bucket(self, name: str, **given: Any) -> None:
+        self.s3.create_bucket(Bucket=name, **given)
+
+    def put(
+        self,
+        key: str,
+        content: str = "model",
+        *,
+        age: int = 40,
+        size: int = MIB,
+        bucket: str = BUCKET,
+        **given: Any,
+    ) -> None:
+        self.box.set_clock(NOW - age * DAY)
+        body = (content.encode() * size)[:size]
+        self.s3.put_object(Bucket=bucket, Key=key, Body=body, **given)
+        self.box.set_clock(NOW)
+
+    def model(self, name: str = "churn", **container: Any) -> None:
+        self.sagemaker.create_model(
+            ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "i", **container}
+        )
+
+    def training_job(self, name: str, **given: Any) -> None:
+        members: dict[str, Any] = {
+            "AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"},
+            "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/jobs"},
+            "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        }
+        self.sagemaker.create_training_job(TrainingJobName=name, RoleArn=ROLE, **{**members, **given})
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Account:
+    return Account(box, session)
+
+
+def swept(aws: Aws, **tunables: Any) -> Sweep:
+    detector = DuplicateArtifacts(**{"buckets": (BUCKET,), **tunables})
+    return sweep(detector, aws, now=NOW, policy=Policy())
+
+
+def by_key(done: Sweep) -> Mapping[str, Result]:
+    return {result.target.name.partition("/")[2]: result for result in done.results}
+
+
+def words(done: Sweep) -> dict[str, str]:
+    return {key: outcome(result) for key, result in by_key(done).items()}
+
+
+def outcome(result: Result) -> str:
+    if isinstance(result.verdict, Finding):
+        return str(result.verdict.confidence)
+    return "unknown" if result.verdict.unknown else "kept"
+
+
+def test_copies_are_proven_and_priced_and_the_oldest_stays(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put("b/model.tar.gz", age=40)
+    account.put("c/model.tar.gz", "another", age=30)
+    account.put("d/model.tar.gz", size=2 * MIB)
+
+    done = swept(aws)
+
+    assert done.error is None
+    assert words(done) == {"a/model.tar.gz": "kept", "b/model.tar.gz": "proven", "c/model.tar.gz": "kept"}
+    found = by_key(done)["b/model.tar.gz"]
+    assert found.target.arn == "arn:aws:s3:::models/b/model.tar.gz"
+    assert found.target.created == NOW - 40 * DAY
+    assert found.monthly_usd == Decimal("0.023") / 1024
+
+
+def test_odd_keys_are_read_as_they_are(account: Account, aws: Aws) -> None:
+    for key in ("a/mo del+1&é=ü%2F.tar.gz", "b//x?y#z.tar.gz", "c/\u2028\U0001f600.tar.gz"):
+        account.put(key)
+
+    assert sorted(words(swept(aws)).values()) == ["kept", "proven", "proven"]
+
+
+def test_an_equal_sha_256_proves_without_reading_a_byte(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50, ChecksumAlgorithm="SHA256")
+    account.put("b/model.tar.gz", ChecksumAlgorithm="SHA256")
+    account.box.clear_calls()
+
+    done = swept(aws)
+
+    assert "equal SHA-256" in by_key(done)["b/model.tar.gz"].verdict.reason
+    assert "s3:GetObject" not in account.box.calls()
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"), [(2 * MIB, "proven"), (2 * MIB - 1, "likely"), (0, "likely")]
+)
+def test_what_may_not_be_read_is_only_likely(account: Account, aws: Aws, budget: int, expected: str) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put("b/model.tar.gz")
+
+    assert words(swept(aws, compare_up_to=budget))["b/model.tar.gz"] == expected
+
+
+def test_listed_checksums_cost_nothing_where_no_two_sizes_are_equal(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz")
+    account.put("b/model.tar.gz", size=MIB + 1)
+    account.box.clear_calls()
+
+    assert swept(aws).results == ()
+    assert account.box.calls() == {"s3:HeadBucket": 1, "s3:ListObjectsV2": 1}
+
+
+COPY = "b/model.tar.gz"
+
+MODELS: dict[str, dict[str, Any]] = {
+    "exactly": {"ModelDataUrl": f"s3://{BUCKET}/{COPY}"},
+    "by https": {"ModelDataUrl": f"https://s3.us-east-1.amazonaws.com/{BUCKET}/{COPY}"},
+    "by virtual host": {"ModelDataUrl": f"https://{BUCKET}.s3.us-east-1.amazonaws.com/{COPY}"},
+    "by access point": {"ModelDataUrl": f"s3://point-abc-s3alias/{COPY}"},
+    "in its environment": {"Environment": {"HF_MODEL": f"s3://{BUCKET}/b"}},
+    "all of a folder": {"Mode": "MultiModel", "ModelDataUrl": f"s3://{BUCKET}/b/"},
+    "by prefix": {
+        "ModelDataSource": {
+            "S3DataSource": {"S3Uri": f"s3://{BUCKET}/b", "S3DataType": "S3Prefix", "CompressionType": "None"}
+        }
+    },
+    "as an object": {
+        "ModelDataSource": {
+            "S3DataSource": {
+                "S3Uri": f"s3://{BUCKET}/{COPY}",
+                "S3DataType": "S3Object",
+                "CompressionType": "Gzip",
+            }
+        }
+    },
+    "as a further source": {
+        "AdditionalModelDataSources": [
+            {
+                "ChannelName": "lora",
+                "S3DataSource": {
+                    "S3Uri": f"s3://{BUCKET}/{COPY}",
+                    "S3DataType": "S3Object",
+                    "CompressionType": "None",
+                },
+            }
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("container", MODELS.values(), ids=MODELS.keys())
+def test_a_copy_that_a_model_refers_to_stays_instead_of_the_older_one(
+    account: Account, aws: Aws, container: dict[str, Any]
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model(**container)
+
+    done = swept(aws)
+
+    assert words(done) == {"a/model.tar.gz": "proven", COPY: "kept"}
+    assert "model churn refers to it" in by_key(done)[COPY].verdict.reason
+
+
+@pytest.mark.parametrize(
+    "address", [f"s3://{BUCKET}/b/model.tar", f"s3://{BUCKET}/{COPY}.bak", "s3://other/b/model.tar.gz"]
+)
+def test_a_similar_address_is_no_reference(account: Account, aws: Aws, address: str) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model(ModelDataUrl=address)
+
+    assert words(swept(aws)) == {"a/model.tar.gz": "kept", COPY: "proven"}
+
+
+CHANNEL = {"ChannelName": "base", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix"}}}
+
+
+def channel(uri: str) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri}
+    return {"ChannelName": "base", "DataSource": {"S3DataSource": source}}
+
+
+JOBS: dict[str, dict[str, Any]] = {
+    "as its input": {"InputDataConfig": [channel(f"s3://{BUCKET}/b/mo")]},
+    "as its checkpoints": {"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/b"}},
+    "as where it writes": {"OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/"}},
+    "in a parameter": {"HyperParameters": {"base": json.dumps(f"s3://{BUCKET}/{COPY}")}},
+}
+
+
+@pytest.mark.parametrize("given", JOBS.values(), ids=JOBS.keys())
+def test_a_copy_that_a_training_job_refers_to_stays(
+    account: Account, aws: Aws, given: dict[str, Any]
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.training_job("b", **given)
+
+    assert words(swept(aws)) == {"a/model.tar.gz": "proven", COPY: "kept"}
+
+
+def test_what_a_finished_job_made_stays_but_not_what_lies_where_it_wrote(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put("jobs/done/output/model.tar.gz")
+    account.put("jobs/done/spare.tar.gz")
+    account.training_job("done")
+    account.box.patch(
+        "sagemaker",
+        ["training_jobs", "done"],
+        TrainingJobStatus="Completed",
+        ModelArtifacts={"S3ModelArtifacts": f"s3://{BUCKET}/jobs/done/output/model.tar.gz"},
+    )
+
+    assert words(swept(aws)) == {
+        "a/model.tar.gz": "proven",
+        "jobs/done/output/model.tar.gz": "kept",
+        "jobs/done/spare.tar.gz": "proven",
+    }
+
+
+def test_a_copy_that_a_pipeline_or_a_model_package_refers_to_stays(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.put("c/model.tar.gz")
+    account.put("d/model.tar.gz")
+    definition = {
+        "Version": "2020-12-01",
+        "Parameters": [{"DefaultValue": f"s3://{BUCKET}/{COPY}"}],
+        "Steps": [],
+    }
+    account.sagemaker.create_pipeline(
+        PipelineName="nightly",
+        PipelineDefinition=json.dumps(definition),
+        ClientRequestToken="t" * 32,
+        RoleArn=ROLE,
+    )
+    account.sagemaker.create_model_package_group(ModelPackageGroupName="churn")
+    for key, group in (
+        ("c/model.tar.gz", {"ModelPackageGroupName": "churn"}),
+        ("d/model.tar.gz", {"ModelPackageName": "one"}),
+    ):
+        account.sagemaker.create_model_package(
+            **group,
+            InferenceSpecification={
+                "Containers": [{"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/{key}"}],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+        )
+
+    done = swept(aws)
+
+    assert words(done) == {
+        "a/model.tar.gz": "proven",
+        COPY: "kept",
+        "c/model.tar.gz": "kept",
+        "d/model.tar.gz": "kept",
+    }
+    assert "pipeline nightly refers" in by_key(done)[COPY].verdict.reason
+
+
+def test_an_endpoint_whose_model_is_gone_may_need_any_copy(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model(ModelDataUrl="s3://elsewhere/x.tar.gz")
+    variant: Any = {
+        "VariantName": "v",
+        "ModelName": "churn",
+        "InstanceType": "ml.m5.xlarge",
+        "InitialInstanceCount": 1,
+    }
+    account.sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
+    account.sagemaker.create_endpoint(EndpointName="live", EndpointConfigName="c")
+    assert words(swept(aws))[COPY] == "proven"
+
+    account.sagemaker.delete_model(ModelName="churn")
+    done = swept(aws)
+
+    assert words(done)[COPY] == "unknown"
+    assert "endpoint live serves model churn, which exists no more" in by_key(done)[COPY].verdict.reason
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "ListModels",
+        "DescribeModel",
+        "ListModelPackageGroups",
+        "ListModelPackages",
+        "ListPipelines",
+        "ListTrainingJobs",
+        "DescribeTrainingJob",
+        "ListProcessingJobs",
+        "ListTransformJobs",
+        "ListInferenceComponents",
+        "ListEndpoints",
+    ],
+)
+@pytest.mark.parametrize("kind", ["deny", "error", "truncate"])
+def test_no_copy_is_surplus_while_a_reference_may_be_unread(
+    account: Account, aws: Aws, operation: str, kind: str
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model(ModelDataUrl="s3://elsewhere/x.tar.gz")
+    account.training_job("t")
+    account.box.fault("sagemaker", operation, kind, times=0)
+
+    done = swept(aws)
+
+    assert set(words(done).values()) == {"unknown"}
+    assert done.results
+
+
+@pytest.mark.parametrize("kind", ["deny", "error"])
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        ("HeadObject", "unknown"),
+        ("GetObject", "likely"),
+        ("GetObjectTagging", "unknown"),
+        ("GetBucketTagging", "unknown"),
+        ("GetObjectLockConfiguration", "unknown"),
+        ("GetBucketVersioning", "proven"),
+        ("GetBucketLifecycleConfiguration", "proven"),
+    ],
+)
+def test_what_cannot_be_read_keeps_the_copy_if_it_matters(
+    account: Account, aws: Aws, operation: str, kind: str, expected: str
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.box.fault("s3", operation, kind, times=0)
+
+    assert words(swept(aws))[COPY] == expected
+
+
+def test_a_bucket_that_may_not_be_listed_breaks_the_sweep_and_not_the_others(
+    account: Account, aws: Aws
+) -> None:
+    account.bucket("closed")
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.box.fault("s3", "ListObjectsV2", "deny", times=0, match="closed")
+
+    done = swept(aws, buckets=(BUCKET, "closed", "missing"))
+
+    assert words(done)[COPY] == "proven"
+    assert "closed broke off after 0" in str(done.error)
+    assert "bucket missing" in str(done.error)
+
+
+def test_keep_tags_of_the_object_and_of_its_bucket_count(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY, Tagging="keep=true")
+    account.put("c/model.tar.gz", Tagging="owner=maria")
+    done = swept(aws)
+    assert words(done) == {"a/model.tar.gz": "kept", COPY: "kept", "c/model.tar.gz": "proven"}
+    assert by_key(done)["c/model.tar.gz"].owner == "maria"
+
+    tags: Any = [{"Key": "janitor:keep", "Value": "true"}]
+    account.s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": tags})
+
+    assert set(words(swept(aws)).values()) == {"kept"}
+
+
+def test_locks_are_asked_for_by_their_own_calls(account: Account, aws: Aws) -> None:
+    account.bucket("locked", ObjectLockEnabledForBucket=True)
+    account.put("a.tar.gz", age=50, bucket="locked")
+    account.put("held.tar.gz", bucket="locked", ObjectLockLegalHoldStatus="ON")
+    until = NOW + 100 * DAY
+    account.put(
+        "retained.tar.gz", bucket="locked", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until
+    )
+    account.put("free.tar.gz", bucket="locked")
+
+    done = swept(aws, buckets=("locked",))
+
+    reasons = {key: result.verdict.reason for key, result in by_key(done).items()}
+    assert words(done)["free.tar.gz"] == "proven"
+    assert "never freed" in reasons["free.tar.gz"]
+    assert reasons["held.tar.gz"] == "it is under a legal hold"
+    assert reasons["retained.tar.gz"] == f"it is retained until {until:%Y-%m-%d} (governance)"
+
+    for operation in ("GetObjectRetention", "GetObjectLegalHold"):
+        account.box.fault("s3", operation, "deny", times=0)
+    assert words(swept(aws, buckets=("locked",)))["held.tar.gz"] == "unknown"
+
+
+def test_a_versioned_bucket_says_when_bytes_are_freed(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    assert "never freed" in by_key(swept(aws))[COPY].verdict.reason
+
+    rule: Any = {
+        "ID": "old-versions",
+        "Status": "Enabled",
+        "Filter": {"Prefix": "b/"},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 14},
+    }
+    account.s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
+
+    assert "freed 14 days later, by lifecycle rule old-versions" in by_key(swept(aws))[COPY].verdict.reason
+
+
+def test_archived_copies_stay_and_are_nobodys_keeper(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50, StorageClass="DEEP_ARCHIVE")
+    account.put(COPY)
+    account.put("c/model.tar.gz", age=30)
+
+    done = swept(aws)
+
+    assert words(done) == {"a/model.tar.gz": "kept", COPY: "kept", "c/model.tar.gz": "proven"}
+    assert "archived (DEEP_ARCHIVE)" in by_key(done)["a/model.tar.gz"].verdict.reason
+
+
+def test_a_copy_in_another_bucket_is_reported_apart(account: Account, aws: Aws) -> None:
+    account.bucket("backup")
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY, bucket="backup")
+
+    done = swept(aws, buckets=(BUCKET, "backup"))
+
+    assert words(done)[COPY] == "likely"
+    assert "every byte read" in by_key(done)[COPY].verdict.reason
+    assert "replica" in by_key(done)[COPY].verdict.reason
+
+
+def test_a_copy_in_another_region_is_judged_there_and_known_here(
+    account: Account, aws: Aws, session: boto3.Session
+) -> None:
+    session.client("s3", region_name="eu-west-1").create_bucket(
+        Bucket="europe", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    account.put("a/model.tar.gz", age=50, bucket="europe")
+    account.put(COPY)
+
+    done = swept(aws, buckets=(BUCKET, "europe"))
+
+    assert words(done) == {COPY: "likely"}
+    assert "another region (eu-west-1)" in by_key(done)[COPY].verdict.reason
+    assert "equal" in by_key(done)[COPY].verdict.reason
+    assert "s3:GetObject" not in account.box.calls()
+
+
+def folder(account: Account, root: str, *, age: int = 40, config: str = "{}", shards: int = 2) -> None:
+    for n in range(1, shards + 1):
+        account.put(f"{root}/model-{n:05}-of-{shards:05}.safetensors", f"shard {n}", age=age)
+    account.put(f"{root}/config.json", config, age=age, size=len(config))
+    account.put(f"{root}/README.md", root, age=age, size=10)
+
+
+def test_a_folder_of_several_files_is_a_copy_as_a_whole(account: Account, aws: Aws) -> None:
+    folder(account, "llm", age=50)
+    folder(account, "llm-copy")
+
+    done = swept(aws)
+
+    assert done.found == 2
+    assert {key for key, said in words(done).items() if said == "proven"} == {
+        "llm-copy/model-00001-of-00002.safetensors",
+        "llm-copy/model-00002-of-00002.safetensors",
+    }
+    assert "its folder (3 files) has the same bytes as s3://models/llm/" in done.findings[0].verdict.reason
+
+
+def test_a_folder_that_differs_in_one_small_file_is_no_copy(account: Account, aws: Aws) -> None:
+    folder(account, "llm", age=50, config='{"a": 1}')
+    folder(account, "llm-tuned", config='{"a": 2}')
+
+    done = swept(aws)
+
+    assert set(words(done).values()) == {"kept"}
+    assert done.looked_at == 4
+
+
+def test_a_folder_that_lacks_a_file_is_no_copy(account: Account, aws: Aws) -> None:
+    folder(account, "llm", age=50)
+    folder(account, "llm-copy")
+    account.s3.delete_object(Bucket=BUCKET, Key="llm-copy/config.json")
+
+    done = swept(aws)
+
+    assert set(words(done).values()) == {"kept"}
+    assert "no other folder holds the same files" in done.results[0].verdict.reason
+
+
+def test_the_parts_of_a_larger_model_are_not_copies_by_themselves(account: Account, aws: Aws) -> None:
+    for root, unet in (("sd", "one"), ("sd-tuned", "two")):
+        account.put(f"{root}/model_index.json", "{}", size=2)
+        account.put(f"{root}/vae/config.json", "{}", size=2)
+        account.put(f"{root}/vae/diffusion.safetensors", "the same vae")
+        account.put(f"{root}/unet/diffusion.safetensors", unet, size=2 * MIB)
+
+    assert set(words(swept(aws)).values()) == {"kept"}
+
+
+def test_a_reference_to_one_file_keeps_the_whole_folder(account: Account, aws: Aws) -> None:
+    folder(account, "llm", age=50)
+    folder(account, "llm-copy")
+    account.model(Environment={"WEIGHTS": f"s3://{BUCKET}/llm-copy/model-00002-of-00002.safetensors"})
+
+    found = {key for key, said in words(swept(aws)).items() if said == "proven"}
+
+    assert found == {"llm/model-00001-of-00002.safetensors", "llm/model-00002-of-00002.safetensors"}
+
+
+def test_a_keep_tag_on_one_file_keeps_the_whole_folder(account: Account, aws: Aws) -> None:
+    folder(account, "llm", age=50)
+    folder(account, "llm-copy")
+    tags: Any = [{"Key": "keep", "Value": "true"}]
+    account.s3.put_object_tagging(Bucket=BUCKET, Key="llm-copy/config.json", Tagging={"TagSet": tags})
+
+    assert set(words(swept(aws)).values()) == {"kept"}
+
+
+def test_weights_beside_other_weights_are_only_likely_copies(account: Account, aws: Aws) -> None:
+    account.put("a/encoder.onnx", "encoder", age=50)
+    account.put("b/encoder.onnx", "encoder")
+    account.put("b/decoder.onnx", "decoder")
+
+    done = swept(aws)
+
+    assert words(done) == {"a/encoder.onnx": "kept", "b/encoder.onnx": "likely", "b/decoder.onnx": "kept"}
+    assert "may belong to the same model" in by_key(done)["b/encoder.onnx"].verdict.reason
+
+
+def test_without_named_buckets_those_that_are_referred_to_are_searched(account: Account, aws: Aws) -> None:
+    account.bucket("unheard-of")
+    account.bucket(DEFAULT_BUCKET)
+    for bucket in (BUCKET, "unheard-of", DEFAULT_BUCKET):
+        account.put(f"{bucket}/a.tar.gz", bucket, age=50, bucket=bucket)
+        account.put(f"{bucket}/b.tar.gz", bucket, bucket=bucket)
+    account.model(ModelDataUrl=f"s3://{BUCKET}/models/a.tar.gz")
+    account.model("jumpstart", ModelDataUrl="s3://jumpstart-cache-prod-us-east-1/x.tar.gz")
+
+    done = swept(aws, buckets=())
+
+    assert done.error is None
+    assert {key for key, said in words(done).items() if said == "proven"} == {
+        "models/b.tar.gz",
+        f"{DEFAULT_BUCKET}/b.tar.gz",
+    }
+    assert done.looked_at == 4
+
+
+def test_without_named_buckets_unreadable_references_break_the_sweep(account: Account, aws: Aws) -> None:
+    account.box.fault("sagemaker", "ListModels", "deny", times=0)
+
+    assert "not every bucket may be known" in str(swept(aws, buckets=()).error)
+
+
+def test_looking_at_one_says_what_finding_all_said(account: Account, aws: Aws) -> None:
+    folder(account, "llm", age=50)
+    folder(account, "llm-copy")
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    detector = DuplicateArtifacts(buckets=(BUCKET,))
+
+    for candidate in detector.find(aws, NOW):
+        again = detector.look(aws, candidate.target, NOW)
+        assert again == candidate
+
+
+def test_looking_at_what_is_gone_no_artifact_or_alone(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.put("notes.txt")
+    account.put("alone.tar.gz", size=3 * MIB)
+    detector = DuplicateArtifacts(buckets=("another",))
+    target = by_key(swept(aws))[COPY].target
+
+    def looked(key: str) -> Any:
+        candidate = detector.look(aws, replace(target, arn=f"arn:aws:s3:::{BUCKET}/{key}"), NOW)
+        return candidate and detector.decide(candidate, NOW)
+
+    assert looked("gone.tar.gz") is None
+    assert "no model artifact" in looked("notes.txt").reason
+    assert looked("alone.tar.gz").reason == "no other artifact can be the same"
+    assert isinstance(looked(COPY), Finding)
+
+    account.s3.delete_object(Bucket=BUCKET, Key="a/model.tar.gz")
+    assert isinstance(looked(COPY), Kept)
+
+
+def test_what_was_replaced_since_it_was_listed_is_unknown(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.box.fault(
+        "s3", "HeadObject", "error", times=0, status=412, code="PreconditionFailed", match="b/model"
+    )
+
+    done = swept(aws)
+
+    assert words(done) == {"a/model.tar.gz": "unknown", COPY: "unknown"}
+
+
+def test_signals_carry_where_they_are_from(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+
+    found = next(
+        one for one in DuplicateArtifacts(buckets=(BUCKET,)).find(aws, NOW) if one.stored.key == COPY
+    )
+
+    assert found.target.tags == Value({}, "s3:GetObjectTagging")
+    assert found.lock == Absent("s3:GetObjectLockConfiguration")
