@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from cli import edge, terminal
-from cli.plain import console, plain
+from cli.plain import console, progress
 from janitor.account import identity, opened
 from janitor.aws import attempt
 from janitor.detector import Detector
@@ -116,11 +116,19 @@ def swept(
     policy: Policy,
 ) -> Audited:
     """Run *detectors* over *regions*, showing progress on a terminal."""
-    with progress(len(detectors) * len(regions)) as done:
+    total = len(detectors) * len(regions)
+    ended: list[Sweep] = []
+    with progress("asking whose account this is") as say:
+
+        def done(sweep: Sweep) -> None:
+            ended.append(sweep)
+            say(f"{len(ended)} of {total} sweeps; {sweep.detector} looked at {sweep.looked_at:,}")
+
         whose = owner_of(session, regions[0], min(attempts, IDENTITY_ATTEMPTS))
         if not isinstance(whose, Value):
             error = whose.error if isinstance(whose, Unreadable) else "the account is unknown"
             return Audited(unopened(detectors, regions, now=now, error=error))
+        say(f"0 of {total} sweeps")
         with opened(session, account=whose.value, regions=regions, attempts=attempts) as accounts:
             report = run(detectors, accounts, now=now, policy=policy, swept=done)
             return Audited(report, accounts[0].prices.problems)
@@ -144,25 +152,6 @@ def check_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise edge.Refused(f"--json-file: {path} cannot be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def progress(sweeps: int) -> Iterator[Any]:
-    """Say on stderr how far the sweeps are, if someone is watching."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    ended: list[Sweep] = []
-    with console(sys.stderr).status("asking whose account this is") as status:
-
-        def done(sweep: Sweep) -> None:
-            ended.append(sweep)
-            status.update(
-                f"{len(ended)} of {sweeps} sweeps; {plain(sweep.detector)} in {plain(sweep.region)} "
-                f"looked at {sweep.looked_at:,}"
-            )
-
-        yield done
 
 
 @contextmanager

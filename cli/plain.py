@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console, RenderableType
@@ -59,3 +61,13 @@ def write(console: Console, blocks: Iterable[RenderableType]) -> None:
             console.print(block, "", sep="\n")
     lines = [line.rstrip() for line in captured.get().rstrip().split("\n")]
     console.file.write(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n")
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[Callable[[str], None]]:
+    """Say on stderr what is being done, if someone is watching; yields what changes it."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with console(sys.stderr).status(doing) as status:
+        yield status.update

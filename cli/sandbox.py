@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from cli import edge
-from cli.plain import plain
+from cli.plain import plain, progress
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -80,7 +80,8 @@ def sandbox(
         if not empty:
             from sandbox.demo import seed
 
-            seed(box.url)
+            with progress("filling the demo account"):
+                seed(box.url)
         now = moment(Control(box.url).clock())
         if command:
             return run_in(command, environment(os.environ, box.url, now))

@@ -154,7 +154,11 @@ def _error(asked: wire.Asked, status: int, code: str, message: str) -> Whole:
 
 
 class Sandbox:
-    """A running sandbox: `with Sandbox() as box: boto3.client(..., endpoint_url=box.url)`."""
+    """A running sandbox: `with Sandbox() as box: boto3.client(..., endpoint_url=box.url)`.
+
+    moto keeps its state in the process, so two sandboxes in one process are two doors to the same
+    account; faults and counts are each door's own.
+    """
 
     def __init__(self, port: int = 0) -> None:
         fixes.install()

@@ -3,90 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor import endpoints, metrics
+from janitor.endpoint_signals import Endpoint
 from janitor.endpoint_traffic import DAY, INVOCATIONS, PROCESSED, Hints, Place, listed, places
-from janitor.endpoints import LIST_COMPONENTS, Config, Description, InferenceComponent, Summary
-from janitor.metrics import Series
-from janitor.model import Candidate, Cost, NotRead, Signal, Tags, Target, Unreadable, Value
+from janitor.endpoints import LIST_COMPONENTS, InferenceComponent, Summary
+from janitor.model import Cost, Signal, Tags, Target, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
 
 HISTORY = timedelta(days=90)
 """How far back the last request of an idle endpoint is searched for: a day a point, one call for all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint(Candidate):
-    """
-    An endpoint with everything that was read for it.
-
-    *places* are decisive only once *description* and *config* have been read. *strays* are read where
-    an inference component may have been deleted: nobody can tell whose requests theirs were. *history*
-    holds daily requests from before the window, and only serves to say since when it has been idle.
-    """
-
-    summary: Summary
-    places: tuple[Place, ...] = ()
-    components: Signal[tuple[InferenceComponent, ...]] = field(default_factory=NotRead)
-    hints_error: str | None = None
-    description: Signal[Description] = field(default_factory=NotRead)
-    config: Signal[Config] = field(default_factory=NotRead)
-    strays: tuple[Place, ...] = ()
-    history: tuple[Signal[Series], ...] = ()
-    cost: Cost | None = None
-
-    @property
-    def changed(self) -> datetime:
-        """When it, or an inference component on it, was last deployed."""
-        return max(self._newest.changed, *(one.changed for one in self.on_it), self.summary.changed)
-
-    @property
-    def status(self) -> str:
-        """Its status when it was last looked at."""
-        return self._newest.status
-
-    @property
-    def _newest(self) -> Summary:
-        return self.description.value.summary if isinstance(self.description, Value) else self.summary
-
-    @property
-    def decisive(self) -> tuple[Place, ...]:
-        """The places that have to be judged."""
-        return tuple(place for place in self.places if place.decisive)
-
-    @property
-    def bare(self) -> tuple[str, ...]:
-        """The variants that are there for inference components and have none."""
-        match self.description, self.config:
-            case Value(description), Value(config):
-                used = {component.variant for component in self.on_it}
-                names = (variant.name for variant in description.variants if variant.costs)
-                return tuple(name for name in names if name in config.hosts - used)
-            case _:
-                return ()
-
-    @property
-    def on_it(self) -> tuple[InferenceComponent, ...]:
-        """The inference components on it, as far as they could be listed."""
-        return self.components.value if isinstance(self.components, Value) else ()
-
-    @property
-    def unreadable(self) -> str | None:
-        """Which required signal could not be read, and why."""
-        if isinstance(self.components, Unreadable):
-            return f"its inference components could not be listed ({self.components.error})"
-        for signal, what in ((self.description, "it"), (self.config, "its configuration")):
-            if isinstance(signal, Unreadable):
-                return f"{what} could not be described ({signal.error})"
-        for place in (*self.places, *self.strays):
-            if place.unreadable is not None:
-                return f"the requests to {place.where} could not be read ({place.unreadable})"
-        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +54,9 @@ class Account:
     def endpoint(self, aws: Aws, summary: Summary, tags: Signal[Tags]) -> Endpoint:
         """A candidate, as far as it is known without asking for it alone."""
         on_it = tuple(self.components.get(summary.name, ()))
+        components: Signal[tuple[InferenceComponent, ...]] = Value(on_it, LIST_COMPONENTS)
+        if self.error is not None:
+            components = Unreadable(self.error, LIST_COMPONENTS)
         return Endpoint(
             target=Target(
                 arn=summary.arn,
@@ -135,9 +69,7 @@ class Account:
             ),
             summary=summary,
             places=tuple(self.hints.places(summary.name, on_it)),
-            components=Unreadable(self.error, LIST_COMPONENTS)
-            if self.error
-            else Value(on_it, LIST_COMPONENTS),
+            components=components,
             hints_error=self.hints.error,
         )
 

@@ -67,7 +67,7 @@ class Span:
     def extreme(self, full: float, tolerance: float) -> bool:
         """Whether it stays near zero or near *full*."""
         near_zero = self.highest <= tolerance * full
-        near_full = self.lowest >= 0 and self.highest <= (1 + tolerance) * full
+        near_full = self.lowest >= (1 - tolerance) * full and self.highest <= (1 + tolerance) * full
         return near_zero or near_full
 
 

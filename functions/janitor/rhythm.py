@@ -57,7 +57,7 @@ def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetim
         return Value(Rhythm(last=hint, longest_pause=NotRead()), DESCRIBE_LOG_STREAMS, hint)
     match _last(aws, group, streams, fresh):
         case Value(exact):
-            last = exact if hint is None else max(exact, hint)
+            last = exact
         case Absent() if hint is not None:  # its events have expired, but the listing remembers when
             last = hint
         case (Absent() | Unreadable() | NotRead()) as none:

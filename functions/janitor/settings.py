@@ -112,6 +112,9 @@ class JanitorSection(BaseModel):
     time_zone: TimeZone = "UTC"
     working_hours: Hours = "Mon-Fri 08-20"
     holidays: list[Day] = []
+    slack_channel: str = ""
+    slack_secret: str = ""
+    digest_schedule: Annotated[str, AfterValidator(_schedule)] = "cron(0 7 * * ? *)"
 
 
 class DetectorSection(BaseModel):

@@ -225,9 +225,9 @@ def test_settings_come_in_layers(janitor: Janitor, tmp_path: Path) -> None:
         (sweep,) = janitor("audit", "idle-notebooks", "--json", *args).document["sweeps"]
         return int(sweep["found"])
 
-    section = "[detectors.idle-notebooks]\npatience_outside_hours = "
-    (tmp_path / "janitor.toml").write_text(f'{section}"30d"\n')
-    (tmp_path / "mine.toml").write_text(f'{section}"8d"\n')
+    section = "[detectors.idle-notebooks]\n"
+    (tmp_path / "janitor.toml").write_text(f'{section}patience = "30d"\npatience_outside_hours = "30d"\n')
+    (tmp_path / "mine.toml").write_text(f'{section}patience_outside_hours = "8d"\n')
 
     assert found() == 0
     assert found("--config", tmp_path / "mine.toml") == 1

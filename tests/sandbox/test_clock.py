@@ -73,3 +73,21 @@ def test_what_makes_no_sense_is_refused_with_a_reason(control: Control) -> None:
         control._ask("PATCH", "state", {})
     with pytest.raises(SandboxError, match="no such endpoint"):
         control.patch("sagemaker", ["endpoints", "ghost"], status="Failed")
+
+
+def test_an_object_can_be_made_older_than_the_clock(control: Control, aws: Any) -> None:
+    s3, old = aws("s3"), START - dt.timedelta(days=400)
+    s3.create_bucket(Bucket="bucket")
+    s3.put_object(Bucket="bucket", Key="a/key", Body=b"x")
+    control.patch("s3", ["buckets", "bucket", "keys", "a/key"], last_modified=old)
+    assert s3.list_objects_v2(Bucket="bucket")["Contents"][0]["LastModified"] == old
+    with pytest.raises(SandboxError, match="no 'ghost' on the way"):
+        control.patch("s3", ["buckets", "ghost"], creation_date=old)
+    with pytest.raises(SandboxError, match="has no attribute 'colour'"):
+        control.patch("s3", ["buckets", "bucket"], colour="red")
+
+
+def test_a_resource_has_only_the_members_that_aws_describes(control: Control, endpoint: Any) -> None:
+    endpoint("e")
+    with pytest.raises(SandboxError, match="has no member 'endpoint_color'; it has EndpointName"):
+        control.patch("sagemaker", ["endpoints", "e"], endpoint_color="red")

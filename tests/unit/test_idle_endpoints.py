@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.endpoint_evidence import PLACES_SHOWN
-from janitor.endpoint_survey import Endpoint
+from janitor.endpoint_signals import PLACES_SHOWN, Endpoint
 from janitor.endpoint_traffic import (
     BY_CONTAINER,
     Hints,

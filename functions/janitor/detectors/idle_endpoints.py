@@ -11,8 +11,8 @@ from janitor import endpoints, tags
 from janitor.aws import ReadError
 from janitor.detector import Detector, allow
 from janitor.durations import ago
-from janitor.endpoint_evidence import seen
-from janitor.endpoint_survey import HISTORY, Account, Endpoint, survey
+from janitor.endpoint_signals import Endpoint, seen
+from janitor.endpoint_survey import HISTORY, Account, survey
 from janitor.endpoint_traffic import COUNTED, DAY, Place
 from janitor.model import Absent, Confidence, Rule, Unreadable, Value
 

@@ -1,0 +1,130 @@
+"""What is known of one endpoint, and how a report shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from janitor.durations import ago
+from janitor.endpoint_traffic import COUNTED, Place
+from janitor.endpoints import Config, Description, InferenceComponent, Summary, rented
+from janitor.metrics import Series
+from janitor.model import Absent, Candidate, Cost, Evidence, NotRead, Signal, Unreadable, Value, evidence
+
+PLACES_SHOWN = 6
+"""Evidence stays readable however many variants or inference components an endpoint has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint(Candidate):
+    """
+    An endpoint with everything that was read for it.
+
+    *places* are decisive only once *description* and *config* have been read. *strays* are read where
+    an inference component may have been deleted: nobody can tell whose requests theirs were. *history*
+    holds daily requests from before the window, and only serves to say since when it has been idle.
+    """
+
+    summary: Summary
+    places: tuple[Place, ...] = ()
+    components: Signal[tuple[InferenceComponent, ...]] = field(default_factory=NotRead)
+    hints_error: str | None = None
+    description: Signal[Description] = field(default_factory=NotRead)
+    config: Signal[Config] = field(default_factory=NotRead)
+    strays: tuple[Place, ...] = ()
+    history: tuple[Signal[Series], ...] = ()
+    cost: Cost | None = None
+
+    @property
+    def changed(self) -> datetime:
+        """When it, or an inference component on it, was last deployed."""
+        return max(self._newest.changed, *(one.changed for one in self.on_it), self.summary.changed)
+
+    @property
+    def status(self) -> str:
+        """Its status when it was last looked at."""
+        return self._newest.status
+
+    @property
+    def _newest(self) -> Summary:
+        return self.description.value.summary if isinstance(self.description, Value) else self.summary
+
+    @property
+    def decisive(self) -> tuple[Place, ...]:
+        """The places that have to be judged."""
+        return tuple(place for place in self.places if place.decisive)
+
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """The variants that are there for inference components and have none."""
+        match self.description, self.config:
+            case Value(description), Value(config):
+                used = {component.variant for component in self.on_it}
+                names = (variant.name for variant in description.variants if variant.costs)
+                return tuple(name for name in names if name in config.hosts - used)
+            case _:
+                return ()
+
+    @property
+    def on_it(self) -> tuple[InferenceComponent, ...]:
+        """The inference components on it, as far as they could be listed."""
+        return self.components.value if isinstance(self.components, Value) else ()
+
+    @property
+    def unreadable(self) -> str | None:
+        """Which required signal could not be read, and why."""
+        if isinstance(self.components, Unreadable):
+            return f"its inference components could not be listed ({self.components.error})"
+        for signal, what in ((self.description, "it"), (self.config, "its configuration")):
+            if isinstance(signal, Unreadable):
+                return f"{what} could not be described ({signal.error})"
+        for place in (*self.places, *self.strays):
+            if place.unreadable is not None:
+                return f"the requests to {place.where} could not be read ({place.unreadable})"
+        return None
+
+
+def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
+    """What was read, for a report: the places that say most come first, and not all of many."""
+    yield Evidence("status", endpoint.status)
+    yield Evidence("last deployed", f"{ago(now - endpoint.changed)} ago", at=endpoint.changed)
+    places = sorted(
+        (place for place in endpoint.places if place.decisive or not isinstance(place.requests, Absent)),
+        key=lambda place: (place.used is None, place.unreadable is None, isinstance(place.requests, Value)),
+    )
+    for place in places[:PLACES_SHOWN]:
+        yield shown(place)
+    if len(places) > PLACES_SHOWN:
+        yield Evidence("further places for requests", len(places) - PLACES_SHOWN)
+    if endpoint.hints_error is not None:
+        yield Evidence("series that a description does not name", error=endpoint.hints_error)
+    match endpoint.description, endpoint.config:
+        case Value(description), Value(config):
+            counts = rented(description.variants, config)
+            running = [f"{count} x {kind or 'an unknown type'}" for kind, count in sorted(counts.items())]
+            running += [
+                f"{v.concurrency} x concurrency of {v.name}" for v in description.variants if v.concurrency
+            ]
+            yield Evidence("running", ", ".join(running), source=endpoint.description.source)
+    if endpoint.cost is not None:
+        hourly = endpoint.cost.hourly_usd
+        price = "unknown" if hourly is None else f"{hourly.normalize():f} USD an hour"
+        yield Evidence("price", f"{price} ({endpoint.cost.source})")
+
+
+def shown(place: Place) -> Evidence:
+    """One place as evidence."""
+    name = f"requests to {place.where}" if place.metric.name in COUNTED else f"use of {place.where}"
+    match place.requests, place.control:
+        case (Absent(source), Value()):
+            return Evidence(name, "no datapoint, while other metrics arrive", source=source)
+        case (Absent(source), Absent()):
+            return Evidence(name, "no datapoint, nor any other metric", source=source)
+        case (Absent(), Unreadable() as control):
+            return evidence(name, control)
+        case (Value(series, source), _):
+            most = place.count if place.metric.name in COUNTED else max(series.values)
+            return Evidence(name, most, source=source, at=place.used)
+        case _:
+            return evidence(name, place.requests)
