@@ -35,6 +35,7 @@ def code(architecture: Architecture) -> lambda_.Code:
         asset_hash=digest(architecture),
         asset_hash_type=cdk.AssetHashType.CUSTOM,
         bundling=cdk.BundlingOptions(
-            image=cdk.DockerImage.from_registry("never-pulled"), local=Local(architecture)
+            image=cdk.DockerImage.from_registry("never-pulled"),
+            local=Local(architecture),  # type: ignore[arg-type]
         ),
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
-from aws_cdk import ArnFormat, Aws, Stack
+from aws_cdk import ArnFormat, Stack, Token
 from aws_cdk import aws_iam as iam
 
 from janitor.detector import Grant
@@ -27,6 +28,8 @@ def statements(stack: Stack, grants: Iterable[Grant]) -> list[iam.PolicyStatemen
 
 def resource_of(stack: Stack, grant: Grant) -> str:
     """The ARN of *grant* in the stack's own account and region; "*" and whole ARNs stay as they are."""
+    if Token.is_unresolved(grant.on):
+        return grant.on
     if grant.on == "*" or grant.on.startswith("arn:"):
         return grant.on.replace("arn:aws:", f"arn:{stack.partition}:", 1)
     return stack.format_arn(
@@ -38,18 +41,19 @@ def resource_of(stack: Stack, grant: Grant) -> str:
 
 def acknowledgements(stack: Stack, grants: Iterable[Grant]) -> list[str]:
     """cdk-nag's ids for the stars in the resources of *grants*, which `resource_of` made on purpose."""
-    resources = {resource_of(stack, grant) for grant in grants}
-    return [
-        f"AwsSolutions-IAM5[Resource::{shown(resource)}]" for resource in sorted(resources) if "*" in resource
-    ]
+    resources = {shown(stack, resource_of(stack, grant)) for grant in grants}
+    return [f"AwsSolutions-IAM5[Resource::{resource}]" for resource in sorted(resources) if "*" in resource]
 
 
-def shown(resource: str) -> str:
-    """A resource the way cdk-nag prints it: pseudo parameters in angle brackets."""
-    for name, token in (
-        ("AWS::Partition", Aws.PARTITION),
-        ("AWS::Region", Aws.REGION),
-        ("AWS::AccountId", Aws.ACCOUNT_ID),
-    ):
-        resource = resource.replace(token, f"<{name}>")
+def shown(stack: Stack, resource: str) -> str:
+    """A resource the way cdk-nag prints it: pseudo parameters and attributes in angle brackets."""
+    if isinstance(resolved := stack.resolve(resource), dict) and "Fn::Join" in resolved:
+        return "".join(part if isinstance(part, str) else reference(part) for part in resolved["Fn::Join"][1])
     return resource
+
+
+def reference(part: dict[str, Any]) -> str:
+    """An intrinsic inside a resource: `Ref` of a pseudo parameter, or `Fn::GetAtt` of something's ARN."""
+    if "Ref" in part:
+        return f"<{part['Ref']}>"
+    return f"<{'.'.join(part['Fn::GetAtt'])}>"

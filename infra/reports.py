@@ -30,6 +30,6 @@ class Reports(s3.Bucket):
         acknowledge(
             self,
             "AwsSolutions-S1",
-            reason="Reports name resources and dollars, no secrets; an access log would need a bucket of its own "
-            "that nobody reads. CloudTrail data events can be switched on where they are wanted.",
+            reason="Reports name resources and dollars, no secrets; an access log would need a bucket of "
+            "its own that nobody reads. CloudTrail data events can be switched on where they are wanted.",
         )

@@ -28,6 +28,7 @@ GLOBAL = {"iam", "s3"}
 RESPONSES = {
     "cloudtrail": "moto.cloudtrail.responses:CloudTrailResponse",
     "cloudwatch": "moto.cloudwatch.responses:CloudWatchResponse",
+    "ecr": "moto.ecr.responses:ECRResponse",
     "logs": "moto.logs.responses:LogsResponse",
     "sagemaker": "moto.sagemaker.responses:SageMakerResponse",
     "tag": "moto.resourcegroupstaggingapi.responses:ResourceGroupsTaggingAPIResponse",

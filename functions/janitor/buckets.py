@@ -27,7 +27,9 @@ LARGEST_PAGE = 1000
 
 NO_LIFECYCLE = ("NoSuchLifecycleConfiguration",)
 NO_LOCK = ("ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound")
-UNLOCKED = ("NoSuchObjectLockConfiguration",)
+UNLOCKED = ("NoSuchObjectLockConfiguration", "NoSuchObjectLegalHold", *NO_LOCK)
+"""What S3, and servers that speak like it, answer for an object without a retention or legal hold."""
+
 
 ENABLED, SUSPENDED = "Enabled", "Suspended"
 

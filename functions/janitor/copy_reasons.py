@@ -63,7 +63,7 @@ def protected(copy: Copy, now: datetime) -> str | None:
     if isinstance(copy.lock, Value):
         return f"it is {copy.lock.value}"
     row = table().get(copy.stored.storage_class)
-    if row is not None and now < (until := copy.stored.modified + row.min_age):
+    if row is not None and row.min_age and now < (until := copy.stored.modified + row.min_age):
         return f"{copy.stored.storage_class} is billed until {until:%Y-%m-%d}, even if it is deleted before"
     return None
 

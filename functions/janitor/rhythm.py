@@ -57,7 +57,7 @@ def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetim
         return Value(Rhythm(last=hint, longest_pause=NotRead()), DESCRIBE_LOG_STREAMS, hint)
     match _last(aws, group, streams, fresh):
         case Value(exact):
-            last = exact
+            last = exact if hint is None else max(exact, hint)
         case Absent() if hint is not None:  # its events have expired, but the listing remembers when
             last = hint
         case (Absent() | Unreadable() | NotRead()) as none:
@@ -111,8 +111,8 @@ def longest_pause(
     """
     The longest time between two events of all *streams* together, from *started* to *last*.
 
-    At most `PAGES` pages are read. A stream that was read to its beginning counts, one that was not
-    is left out: fewer events make longer pauses, which is the safe side.
+    At most `PAGES` pages are read, and at least one stream to its beginning, or the answer is
+    `Absent`. Events that were not read can only make a pause look longer, which is the safe side.
     """
 
     def heard() -> set[datetime] | None:
@@ -120,13 +120,11 @@ def longest_pause(
         whole = False
         pages_left = PAGES
         for stream in streams:
-            of_this: list[datetime] = []
             for page in backwards(aws, group, stream):
+                events.update(page)
+                pages_left -= 1
                 if not pages_left:
                     return events if whole else None
-                pages_left -= 1
-                of_this += page
-            events.update(of_this)
             whole = True
         return events
 

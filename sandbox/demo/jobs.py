@@ -192,7 +192,7 @@ class Job:
             late = timedelta(seconds=20 * chance(self.name, host, number))
             loss = 1.6 + 8.2 / (1 + number / 14) + 0.08 * chance("loss", self.name, number)
             text = f"[rank{rank}] step {number * log.step} | loss {loss:.4f}"
-            yield min(at + late, log.until), text if host == 1 else f"{text} | data queue ok"
+            yield min(at + late, log.until), text
 
     @property
     def _world(self) -> int:

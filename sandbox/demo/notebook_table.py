@@ -71,8 +71,8 @@ LEFT_ON = (
         instance_type="ml.m5.4xlarge",
         labels=personal(PRICING, HANA),
         age=70,
-        started=ago(days=9, hours=9),
-        worked=ago(days=8, hours=4, minutes=2),
+        started=ago(days=11, hours=9),
+        worked=ago(days=10, hours=4, minutes=2),
         truth=likely_waste("the simulation ended more than a week ago"),
     ),
     Notebook(

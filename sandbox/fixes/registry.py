@@ -1,4 +1,4 @@
-"""Listings over what moto still keeps itself: domains, pipelines, clusters, the model registry."""
+"""Listings over what moto still keeps itself: pipelines, clusters, the model registry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from sandbox.patches import Call, backend, serves
 # Operation: the backend's attribute, and the members that hold the name and the status.
 LISTED = {
     "ListClusters": ("clusters", "ClusterName", "ClusterStatus"),
-    "ListDomains": ("domains", "DomainName", "Status"),
     "ListModelPackageGroups": (
         "model_package_groups",
         "ModelPackageGroupName",
@@ -30,8 +29,6 @@ SPELLED = {
     "ModelPackageArn": ("model_package_arn", "arn"),
     "PipelineArn": ("pipeline_arn", "arn"),
     "ClusterArn": ("cluster_arn", "arn"),
-    "DomainId": ("domain_id", "id"),
-    "DomainArn": ("domain_arn", "arn"),
     "ModelPackageGroupArn": ("model_package_group_arn", "arn"),
 }
 

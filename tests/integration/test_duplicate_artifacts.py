@@ -12,12 +12,12 @@ from typing import Any
 import boto3
 import pytest
 from conftest import ACCOUNT, NOW, REGION
-from sandbox.control import Control
 
 from janitor.aws import Aws
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
 from janitor.engine import Policy, sweep
 from janitor.model import Absent, Finding, Kept, Result, Sweep, Value
+from sandbox.control import Control
 
 DAY = timedelta(days=1)
 MIB = 1024**2
@@ -54,8 +54,17 @@ class Account:
         self.box.set_clock(NOW)
 
     def model(self, name: str = "churn", **container: Any) -> None:
-        self.sagemaker.create_model(
-            ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "i", **container}
+        primary: Any = {"Image": "i", **container}
+        self.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=primary)
+
+    def model_package(self, key: str, **named: Any) -> None:
+        self.sagemaker.create_model_package(
+            InferenceSpecification={
+                "Containers": [{"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/{key}"}],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+            **named,
         )
 
     def training_job(self, name: str, **given: Any) -> None:
@@ -208,9 +217,6 @@ def test_a_similar_address_is_no_reference(account: Account, aws: Aws, address: 
     assert words(swept(aws)) == {"a/model.tar.gz": "kept", COPY: "proven"}
 
 
-CHANNEL = {"ChannelName": "base", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix"}}}
-
-
 def channel(uri: str) -> dict[str, Any]:
     source = {"S3DataType": "S3Prefix", "S3Uri": uri}
     return {"ChannelName": "base", "DataSource": {"S3DataSource": source}}
@@ -271,18 +277,8 @@ def test_a_copy_that_a_pipeline_or_a_model_package_refers_to_stays(account: Acco
         RoleArn=ROLE,
     )
     account.sagemaker.create_model_package_group(ModelPackageGroupName="churn")
-    for key, group in (
-        ("c/model.tar.gz", {"ModelPackageGroupName": "churn"}),
-        ("d/model.tar.gz", {"ModelPackageName": "one"}),
-    ):
-        account.sagemaker.create_model_package(
-            **group,
-            InferenceSpecification={
-                "Containers": [{"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/{key}"}],
-                "SupportedContentTypes": ["text/csv"],
-                "SupportedResponseMIMETypes": ["text/csv"],
-            },
-        )
+    account.model_package("c/model.tar.gz", ModelPackageGroupName="churn")
+    account.model_package("d/model.tar.gz", ModelPackageName="one")
 
     done = swept(aws)
 
@@ -332,7 +328,7 @@ def test_an_endpoint_whose_model_is_gone_may_need_any_copy(account: Account, aws
         "ListEndpoints",
     ],
 )
-@pytest.mark.parametrize("kind", ["deny", "error", "truncate"])
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
 def test_no_copy_is_surplus_while_a_reference_may_be_unread(
     account: Account, aws: Aws, operation: str, kind: str
 ) -> None:
@@ -348,7 +344,6 @@ def test_no_copy_is_surplus_while_a_reference_may_be_unread(
     assert done.results
 
 
-@pytest.mark.parametrize("kind", ["deny", "error"])
 @pytest.mark.parametrize(
     ("operation", "expected"),
     [
@@ -362,11 +357,11 @@ def test_no_copy_is_surplus_while_a_reference_may_be_unread(
     ],
 )
 def test_what_cannot_be_read_keeps_the_copy_if_it_matters(
-    account: Account, aws: Aws, operation: str, kind: str, expected: str
+    account: Account, aws: Aws, operation: str, expected: str
 ) -> None:
     account.put("a/model.tar.gz", age=50)
     account.put(COPY)
-    account.box.fault("s3", operation, kind, times=0)
+    account.box.fault("s3", operation, "deny", times=0)
 
     assert words(swept(aws))[COPY] == expected
 
@@ -400,27 +395,18 @@ def test_keep_tags_of_the_object_and_of_its_bucket_count(account: Account, aws: 
     assert set(words(swept(aws)).values()) == {"kept"}
 
 
-def test_locks_are_asked_for_by_their_own_calls(account: Account, aws: Aws) -> None:
+@pytest.mark.parametrize("operation", ["GetObjectRetention", "GetObjectLegalHold"])
+def test_a_lock_that_cannot_be_read_may_be_there(account: Account, aws: Aws, operation: str) -> None:
+    """What the locks say when they can be read is tested on a server that has them all."""
     account.bucket("locked", ObjectLockEnabledForBucket=True)
     account.put("a.tar.gz", age=50, bucket="locked")
-    account.put("held.tar.gz", bucket="locked", ObjectLockLegalHoldStatus="ON")
-    until = NOW + 100 * DAY
-    account.put(
-        "retained.tar.gz", bucket="locked", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until
-    )
-    account.put("free.tar.gz", bucket="locked")
+    account.put("b.tar.gz", bucket="locked")
+    account.box.fault("s3", operation, "deny", times=0)
 
     done = swept(aws, buckets=("locked",))
 
-    reasons = {key: result.verdict.reason for key, result in by_key(done).items()}
-    assert words(done)["free.tar.gz"] == "proven"
-    assert "never freed" in reasons["free.tar.gz"]
-    assert reasons["held.tar.gz"] == "it is under a legal hold"
-    assert reasons["retained.tar.gz"] == f"it is retained until {until:%Y-%m-%d} (governance)"
-
-    for operation in ("GetObjectRetention", "GetObjectLegalHold"):
-        account.box.fault("s3", operation, "deny", times=0)
-    assert words(swept(aws, buckets=("locked",)))["held.tar.gz"] == "unknown"
+    assert words(done)["b.tar.gz"] == "unknown"
+    assert "it may be locked" in by_key(done)["b.tar.gz"].verdict.reason
 
 
 def test_a_versioned_bucket_says_when_bytes_are_freed(account: Account, aws: Aws) -> None:

@@ -225,6 +225,8 @@ def test_processor_use_is_work(
 
     assert isinstance(result.verdict, Kept) is busy
     assert ("processor use" in result.verdict.reason) is busy
+    # from 02:20 to 02:30: the end of the last period, in which it may have worked to the last second
+    assert shown(result)["last processor use"] == ("2026-10-06T02:30:00Z" if busy else "none")
 
 
 @pytest.mark.parametrize(

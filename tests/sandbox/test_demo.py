@@ -440,5 +440,6 @@ def data(client: Client) -> list[list[float]]:
 
 def test_seeding_again_gives_the_same_account(account: Account, client: Client) -> None:
     first = snapshot(client)
+    demo._history.cache_clear()
     account.seed()
     assert snapshot(client) == first

@@ -161,6 +161,7 @@ def test_the_reason_says_it_in_a_sentence(candidate: Copy, says: str) -> None:
     ("storage_class", "age", "expected"),
     [
         ("STANDARD", SECOND, "proven"),
+        ("STANDARD", -SECOND, "proven"),
         ("STANDARD_IA", 30 * DAY - SECOND, "kept"),
         ("STANDARD_IA", 30 * DAY, "proven"),
         ("GLACIER_IR", 90 * DAY - SECOND, "kept"),

@@ -125,7 +125,8 @@ def test_too_many_objects_are_unreadable(account: Aws, s3: Stubber, monkeypatch:
     listed(s3, "more", a=FRESH)
     listed(s3, "more", b=FRESH)
 
-    assert isinstance(found(account), Unreadable)
+    error = "s3://bucket/a/: ListObjectsV2: more than 2 pages, not read to the end"
+    assert found(account) == Unreadable(error, LIST)
 
 
 def test_as_many_pages_as_are_read(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:

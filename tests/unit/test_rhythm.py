@@ -168,20 +168,31 @@ def test_pages_go_back_to_the_beginning(account: Aws, logs: Stubber) -> None:
 
 
 def test_a_history_too_long_to_read_has_no_rhythm(account: Aws, logs: Stubber) -> None:
-    for n in range(PAGES + 1):
+    for n in range(PAGES):
         events(logs, f"b{n}", LAST - n * MINUTE)
 
     assert pause(account) == Absent(GET)
 
 
-def test_streams_read_to_their_beginning_bound_the_rest(account: Aws, logs: Stubber) -> None:
-    events(logs, "b1", STARTED + 10 * HOUR, LAST - 10 * HOUR)
+def test_what_was_not_read_makes_pauses_longer(account: Aws, logs: Stubber) -> None:
+    events(logs, "b1", STARTED + 10 * HOUR)
     events(logs, "b1")
-    for n in range(PAGES - 1):
-        events(logs, f"b{n}", LAST - n * MINUTE)
+    for n in range(PAGES - 2):
+        events(logs, f"b{n}", LAST - n * HOUR / 10)
 
-    # not the minutes of the second stream, whose beginning was not reached
-    assert pause(account, "a", "b") == Value(18 * HOUR, GET)
+    assert pause(account, "a", "b") == Value(28 * HOUR - (PAGES - 3) * HOUR / 10, GET)
+
+
+def test_a_listing_may_know_of_a_later_event(account: Aws, logs: Stubber) -> None:
+    streams(logs, a=LAST)
+    for _ in range(2):
+        events(logs, "b1", LAST - HOUR)
+    events(logs, "b1")
+
+    answer = rhythm(account)
+
+    assert isinstance(answer, Value)
+    assert answer.value.last == LAST
 
 
 def test_a_history_that_breaks_off_is_unreadable(account: Aws, logs: Stubber) -> None:

