@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from cli import edge, terminal
-from cli.plain import console, progress
+from cli.screen import console, progress
 from janitor.account import identity, opened
 from janitor.aws import attempt
 from janitor.detector import Detector

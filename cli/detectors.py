@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import edge
-from cli.plain import console, plain, write
+from cli.screen import console, write
 from janitor.durations import format_duration
 from janitor.layers import written_as
+from janitor.report.text import plain
 from janitor.settings import SHARED
 
 

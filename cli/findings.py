@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -13,13 +13,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.plain import plain
 from janitor.durations import ago
 from janitor.model import Confidence, Cost, Finding, Result
+from janitor.report.text import plain, usd
 
 GAP = 2
 NAME_LIMIT = 240
 OWNER_LIMIT = 60
+ERROR_LIMIT = 2_000
 OWNER_WIDTH = 28
 ROOM_FOR_NAME = 26
 """With less room for names than this beside the other columns, those move to a line of their own."""
@@ -32,18 +33,6 @@ class Row(NamedTuple):
 
     result: Result
     finding: Finding
-
-
-def usd(amount: Decimal) -> str:
-    """Whole dollars, as a reader compares them."""
-    if 0 < amount < 1:
-        return "<$1"
-    return f"${amount.quantize(Decimal(1), ROUND_HALF_UP):,}"
-
-
-def hourly(amount: Decimal) -> str:
-    """Dollars an hour, which are few enough to have cents."""
-    return f"${amount.quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
 
 
 def day(at: datetime) -> str:
@@ -66,7 +55,7 @@ def price(cost: Cost | None) -> tuple[str, ...]:
         case Cost(monthly_usd=Decimal() as monthly):
             return usd(monthly), "a month"
         case Cost(accrued_usd=Decimal() as accrued, hourly_usd=rate):
-            return usd(accrued), "so far", *([f"{hourly(rate)}/h"] if rate is not None else [])
+            return usd(accrued), "so far", *([f"{usd(rate)}/h"] if rate is not None else [])
         case _:
             return "price", "unknown"
 
@@ -135,7 +124,7 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
         lines = [head]
     lines.append(Text(plain(row.finding.reason)))
     lines += [
-        Text(f"not readable: {plain(seen.signal)} ({plain(seen.error)})", style="yellow")
+        Text(f"not readable: {plain(seen.signal)} ({plain(seen.error, ERROR_LIMIT)})", style="yellow")
         for seen in row.finding.evidence
         if seen.error is not None
     ]

@@ -14,9 +14,9 @@ from typer.exceptions import TyperException
 from cli.audit import audit
 from cli.detectors import detectors
 from cli.edge import Refused
-from cli.plain import plain
 from cli.sandbox import sandbox
 from janitor.detectors import DETECTORS
+from janitor.report.text import plain
 from janitor.settings import Registry
 
 BROKEN_PIPE = 141

@@ -17,7 +17,8 @@ from typing import Annotated
 import typer
 
 from cli import edge
-from cli.plain import plain, progress
+from cli.screen import progress
+from janitor.report.text import plain
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC
 
 from rich import box
@@ -13,41 +11,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cli.findings import NAME_LIMIT, Layout, Row, drawn, hourly, usd
-from cli.plain import plain, write
-from janitor.model import Finding, Kept, Report, Result, Sweep
-from janitor.money import Totals, dearest_first
-from janitor.prices import FROM_TABLE
+from cli import kept
+from cli.findings import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
+from cli.parts import Part, by_detector
+from cli.screen import write
+from cli.sums import amounts, counted, footnotes, totals
+from janitor.model import Report, Sweep
+from janitor.money import Totals
+from janitor.report.text import plain
 
 INDENT = 2
-REASONS_SHOWN = 4
 NAMES_SHOWN = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """All sweeps of one detector, whatever their regions."""
-
-    detector: str
-    sweeps: tuple[Sweep, ...]
-
-    @property
-    def results(self) -> list[Result]:
-        """Their results, dearest first."""
-        return sorted((result for sweep in self.sweeps for result in sweep.results), key=dearest_first)
-
-    @property
-    def found(self) -> list[Row]:
-        """Their findings, dearest first."""
-        return [Row(result, result.verdict) for result in self.results if isinstance(result.verdict, Finding)]
-
-    def kept(self, *, unknown: bool) -> list[tuple[Result, Kept]]:
-        """What was kept, either because it could not be judged, or for a good reason."""
-        return [
-            (result, result.verdict)
-            for result in self.results
-            if isinstance(result.verdict, Kept) and result.verdict.unknown is unknown
-        ]
 
 
 def show(console: Console, report: Report, *, every: bool = False, problems: Sequence[str] = ()) -> None:
@@ -70,12 +44,6 @@ def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str])
         yield section(part, layout, every=every)
     ends = (not_judged(parts), not_complete(report), totals(report, parts), footnotes(report, problems))
     yield from (block for block in ends if block is not None)
-
-
-def by_detector(report: Report) -> list[Part]:
-    """The report's sweeps put together by detector, in the registry's order."""
-    names = dict.fromkeys(sweep.detector for sweep in report.sweeps)
-    return [Part(name, tuple(s for s in report.sweeps if s.detector == name)) for name in names]
 
 
 def headline(report: Report) -> RenderableType:
@@ -107,16 +75,6 @@ def verdict(report: Report) -> str:
     return f"{counted(found, 'finding')}{f': {amounts(sums)}' if amounts(sums) else ''}."
 
 
-def amounts(sums: Totals) -> str:
-    """What some findings cost together, in words; nothing if they cost nothing."""
-    said = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
-    if sums.accrued_usd:
-        said.append(f"{usd(sums.accrued_usd)} so far and {hourly(sums.hourly_usd)}/h more")
-    if sums.unpriced:
-        said.append(f"{sums.unpriced:,} of unknown price")
-    return ", ".join(said)
-
-
 def section(part: Part, layout: Layout | None, *, every: bool) -> RenderableType:
     """One detector: its findings, and why it kept the rest."""
     found, looked_at = part.found, sum(sweep.looked_at for sweep in part.sweeps)
@@ -130,46 +88,9 @@ def section(part: Part, layout: Layout | None, *, every: bool) -> RenderableType
     body: list[RenderableType] = []
     if found and layout:
         body.append(drawn(found, layout))
-    if kept := part.kept(unknown=False):
-        body.append(kept_one_by_one(kept) if every else kept_in_short(kept))
+    if rest := part.kept(unknown=False):
+        body.append(kept.one_by_one(rest) if every else kept.in_short(rest))
     return Group(head, Padding(Group(*body), (0, 0, 0, INDENT)))
-
-
-def kept_in_short(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
-    """The commonest reasons to keep; reasons that differ in numbers and dates only count as one."""
-    alike: dict[str, list[str]] = {}
-    for _, verdict in kept:
-        alike.setdefault(pattern(verdict.reason), []).append(plain(verdict.reason))
-    ranked = sorted(alike.values(), key=len, reverse=True)
-    shown = ranked if len(ranked) <= REASONS_SHOWN else ranked[: REASONS_SHOWN - 1]
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(style="dim", justify="right", no_wrap=True)
-    table.add_column(style="dim")
-    for number, reasons in enumerate(shown):
-        like = "like: " if len(set(reasons)) > 1 else ""
-        table.add_row("kept" if number == 0 else "", str(len(reasons)), f"{like}{reasons[0]}")
-    if rest := sum(map(len, ranked[len(shown) :])):
-        table.add_row("", str(rest), "for other reasons; --all lists them")
-    return table
-
-
-def pattern(reason: str) -> str:
-    """*reason* without its numbers, dates and plurals."""
-    words = re.sub(r"\S*\d\S*", "#", reason).split()
-    return " ".join(word.rstrip(",.;").removesuffix("s") for word in words)
-
-
-def kept_one_by_one(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
-    """Every kept resource with its reason."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold", max_width=40)
-    table.add_column(style="dim")
-    for number, (result, verdict) in enumerate(kept):
-        name = plain(result.target.name, NAME_LIMIT)
-        table.add_row("kept" if number == 0 else "", name, plain(verdict.reason))
-    return table
 
 
 def not_judged(parts: Iterable[Part]) -> RenderableType | None:
@@ -191,7 +112,7 @@ def not_complete(report: Report) -> RenderableType | None:
     alike: dict[str, list[Sweep]] = {}
     for sweep in report.sweeps:
         if sweep.error is not None:
-            alike.setdefault(plain(sweep.error), []).append(sweep)
+            alike.setdefault(plain(sweep.error, ERROR_LIMIT), []).append(sweep)
     if not alike:
         return None
     rows = [(where(sweeps, report), error) for error, sweeps in alike.items()]
@@ -216,68 +137,7 @@ def block(title: str, rows: Iterable[tuple[str, str]], *, style: str) -> Rendera
     return Group(*lines)
 
 
-def totals(report: Report, parts: Sequence[Part]) -> RenderableType | None:
-    """What it adds up to, detector by detector."""
-    if not parts:
-        return None
-    all_sums = Totals.of(report.results)
-    table = Table(
-        box=box.HORIZONTALS,
-        show_edge=False,
-        show_footer=True,
-        padding=(0, 1),
-        pad_edge=False,
-        expand=True,
-        border_style="dim",
-    )
-    table.add_column("detector", "total", header_style="dim", footer_style="bold", ratio=1)
-    counts = ("looked_at", "found", "kept", "unknown")
-    titles = ("looked at", "found", "kept", "unknown")
-    for key, title in zip(counts, titles, strict=True):
-        total = sum(getattr(sweep, key) for sweep in report.sweeps)
-        table.add_column(title, f"{total:,}", justify="right", header_style="dim", footer_style="bold")
-    for title, amount in (("a month", all_sums.monthly_usd), ("so far", all_sums.accrued_usd)):
-        table.add_column(title, usd(amount), justify="right", header_style="dim", footer_style="bold")
-    for part in parts:
-        sums = Totals.of(part.results)
-        name = Text(plain(part.detector))
-        if any(sweep.error is not None for sweep in part.sweeps):
-            name.append(" (not complete)", "red")
-        table.add_row(
-            name,
-            *(f"{sum(getattr(sweep, key) for sweep in part.sweeps):,}" for key in counts),
-            usd(sums.monthly_usd) if sums.monthly_usd else "",
-            usd(sums.accrued_usd) if sums.accrued_usd else "",
-        )
-    return table
-
-
-def footnotes(report: Report, problems: Sequence[str]) -> RenderableType | None:
-    """What a reader of the amounts has to know."""
-    notes = []
-    if unpriced := Totals.of(report.results).unpriced:
-        notes.append(f"The sums leave out {counted(unpriced, 'finding')} whose price is unknown.")
-    dated = sum(
-        FROM_TABLE in row.finding.cost.source
-        for part in by_detector(report)
-        for row in part.found
-        if row.finding.cost is not None and row.finding.cost.known
-    )
-    if dated:
-        notes.append(
-            f"{counted(dated, 'finding')} priced from the {FROM_TABLE} that comes with the janitor, "
-            "not from AWS's Price List API: today's price may differ."
-        )
-    notes += [f"Prices could not be asked for: {plain(problem)}" for problem in dict.fromkeys(problems)]
-    return Group(*(Text(note, style="dim") for note in notes)) if notes else None
-
-
 def listed(names: Sequence[str]) -> str:
     """Some names and how many more there are."""
     more = len(names) - NAMES_SHOWN
     return ", ".join(names) if more <= 0 else f"{', '.join(names[:NAMES_SHOWN])} and {more:,} more"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things: "1 finding", "2 findings"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

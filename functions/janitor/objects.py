@@ -65,7 +65,7 @@ def _newest(aws: Aws, folder: str, fresh: datetime, ignore: str | None) -> Newes
                 found = Newest(f"s3://{bucket}/{entry['Key']}", entry["LastModified"])
             if found.modified > fresh:
                 return found
-        if False:
+        if turned == PAGES and page["IsTruncated"]:
             raise ReadError(f"ListObjectsV2: more than {PAGES} pages, not read to the end")
     return found
 

@@ -22,7 +22,7 @@ from janitor.model import Absent, NotRead, Signal, Unreadable, Value
 if TYPE_CHECKING:
     from janitor.aws import Aws
 
-PAGES = 60
+PAGES = 30
 """How many pages of GetLogEvents (10,000 events or 1 MB each) are read to learn one job's rhythm."""
 
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
-from zoneinfo import available_timezones
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from janitor.detector import Detector
 from janitor.detectors import DETECTORS
-from janitor.durations import LONGEST, WorkingHours, format_duration, parse_duration
+from janitor.durations import WorkingHours
 from janitor.engine import Policy
 from janitor.exemptions import Exemptions
-from janitor.layers import SettingsError, check_keys, layered, nearest, written_as
+from janitor.layers import SettingsError, check_keys, layered, written_as
 from janitor.model import Mode
+from janitor.values import EXPECTED, AllowedMode, Day, Duration, Hours, Schedule, TimeZone
 
 __all__ = ["FILE", "Settings", "SettingsError"]
 
@@ -29,72 +28,6 @@ FILE = "janitor.toml"
 
 type Registry = Sequence[type[Detector[Any]]]
 
-
-# --- what a value may be; the messages complete the sentence "expected ..., got ..." ---------
-
-
-def _duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    try:
-        span = parse_duration(str(value))
-    except ValueError as error:
-        longest = format_duration(LONGEST)
-        raise ValueError(f'a duration such as "7d", "6h" or "90m", and at most "{longest}"') from error
-    if not span:
-        raise ValueError("a duration longer than nothing")
-    return span
-
-
-def _time_zone(value: str) -> str:
-    if value not in available_timezones():
-        raise ValueError(f'a time zone such as "Europe/Berlin"{nearest(value, available_timezones())}')
-    return value
-
-
-def _hours(value: str) -> str:
-    try:
-        WorkingHours.parse(value)
-    except ValueError as error:
-        raise ValueError('working hours such as "Mon-Fri 08-20"') from error
-    return value
-
-
-def _day(value: object) -> object:
-    try:
-        return date.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError as error:
-        raise ValueError("a date such as 2026-12-25") from error
-
-
-def _mode(value: str) -> str:
-    if value != Mode.DRY_RUN:
-        raise ValueError('"dry-run", because acting does not exist yet')
-    return value
-
-
-def _schedule(value: str) -> str:
-    if value and not re.fullmatch(r"rate\(\d+ (minute|hour|day)s?\)|cron\(\S+( \S+){5}\)", value):
-        raise ValueError('a schedule such as "rate(1 hour)" or "cron(0 3 * * ? *)"')
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
-Hours = Annotated[str, AfterValidator(_hours)]
-Day = Annotated[date, BeforeValidator(_day)]
-
-EXPECTED = {
-    "bool_type": "true or false",
-    "date_type": "a date such as 2026-12-25",
-    "dict_type": "a table",
-    "float_type": "a number",
-    "int_from_float": "a whole number",
-    "int_type": "a whole number",
-    "list_type": 'a list such as ["one", "two"]',
-    "string_type": "a text in quotes",
-}
-"""What pydantic's errors mean to someone who writes TOML."""
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -114,7 +47,7 @@ class JanitorSection(BaseModel):
     holidays: list[Day] = []
     slack_channel: str = ""
     slack_secret: str = ""
-    digest_schedule: Annotated[str, AfterValidator(_schedule)] = "cron(0 7 * * ? *)"
+    digest_schedule: Schedule = "cron(0 7 * * ? *)"
 
 
 class DetectorSection(BaseModel):
@@ -123,8 +56,8 @@ class DetectorSection(BaseModel):
     model_config = STRICT
 
     enabled: bool = True
-    mode: Annotated[str, AfterValidator(_mode)] = Mode.DRY_RUN.value
-    schedule: Annotated[str, AfterValidator(_schedule)] = ""
+    mode: AllowedMode = Mode.DRY_RUN.value
+    schedule: Schedule = ""
 
 
 SHARED = {"working_hours"}

@@ -4,7 +4,7 @@ A company's machine-learning account at night: what the audit is shown on, and t
 `seed` makes it in a sandbox. `WASTE` is what an audit should find there, `LOOKALIKES` what it has
 to leave alone although it looks like waste, `UNKNOWN` what nobody can judge. To add something, add a
 row to a table: `idle_endpoints`, `busy_endpoints`, `notebook_table`, `job_table`, `other_jobs`,
-`copies`, `leftovers`.
+`studio_table`, `copies`, `leftovers`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from sandbox.demo import copies, endpoints, jobs, notebooks
+from sandbox.demo import copies, endpoints, jobs, notebooks, studio
 from sandbox.demo.busy_endpoints import BUSY
 from sandbox.demo.copies import ARTIFACTS
 from sandbox.demo.idle_endpoints import IDLE, LOOK_IDLE, UNTELLABLE
@@ -22,6 +22,7 @@ from sandbox.demo.notebook_table import NOTEBOOKS
 from sandbox.demo.other_jobs import OTHER_JOBS
 from sandbox.demo.plan import Plan, Row
 from sandbox.demo.storage import plan_buckets
+from sandbox.demo.studio_table import APPS, DOMAINS
 from sandbox.demo.times import NOW
 from sandbox.demo.truth import Kind, Known
 
@@ -31,6 +32,7 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
     endpoints.DETECTOR: (*IDLE, *UNTELLABLE, *LOOK_IDLE, *BUSY),
     notebooks.DETECTOR: NOTEBOOKS,
     jobs.DETECTOR: (*JOBS, *OTHER_JOBS),
+    studio.DETECTOR: APPS,
     copies.DETECTOR: ARTIFACTS,
 }
 """Every row, by the detector that judges it. What lacks tags is told from all of them."""
@@ -45,6 +47,9 @@ def seed(url: str) -> None:
 def _history() -> Plan:
     plan = Plan()
     plan_buckets(plan)
+    for domain in DOMAINS:
+        domain.plan(plan)
+    studio.plan_profiles(plan, APPS)
     for table in TABLES.values():
         for row in table:
             row.plan(plan)

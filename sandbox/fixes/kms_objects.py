@@ -15,7 +15,7 @@ _puts = itertools.count()
 _init = FakeKey.__init__
 
 
-@replaces("moto.s3.models:FakeKey.__init__", was="")
+@replaces("moto.s3.models:FakeKey.__init__", was="cd9d1347667a")
 def born(self: Any, *args: Any, **members: Any) -> None:
     """
     As moto's, and under a KMS key with an ETag that differs from put to put, also for equal bytes.

@@ -77,7 +77,9 @@ def refuse_if(call: Call, resource: Resource, *plurals: str, **members: str) -> 
     """Nothing that still holds something can be deleted."""
     for plural in plurals:
         if left := inside(call, plural, **members):
-            message = f"Unable to delete {resource.kind.noun} [{resource.name}]: it has {plural} ({left[0].name})"
+            message = (
+                f"Unable to delete {resource.kind.noun} [{resource.name}]: it has {plural} ({left[0].name})"
+            )
             raise AwsError("ResourceInUse", message)
 
 
@@ -155,7 +157,9 @@ def _serve(of: StudioKind, contains: str) -> None:
     @serves("sagemaker", f"Delete{of.noun}")
     def delete_one(call: Call) -> None:
         one = found(call, of, _key(call, of))
-        refuse_if(call, one, APPS, DomainId=call.params["DomainId"], **{of.name_member: one.members[of.name_member]})
+        refuse_if(
+            call, one, APPS, DomainId=call.params["DomainId"], **{of.name_member: one.members[of.name_member]}
+        )
         del shelf(call, of)[one.name]
 
 
@@ -189,7 +193,9 @@ def _summaries(call: Call) -> dict[str, Any]:
 
 
 def _update(call: Call, one: Resource) -> dict[str, Any]:
-    changed = {k: merged(one.members.get(k), v) for k, v in call.params.items() if not k.endswith(("Id", "Name"))}
+    changed = {
+        k: merged(one.members.get(k), v) for k, v in call.params.items() if not k.endswith(("Id", "Name"))
+    }
     one.touch(**changed)
     return {one.kind.arn_member: one.arn}
 

@@ -84,7 +84,9 @@ def create_app(call: Call) -> dict[str, Any]:
         LastHealthCheckTimestamp=now,
         LastUserActivityTimestamp=now,
     )
-    inherited = found(call, DOMAIN, call.params["DomainId"]).tags | (owner.tags if owner.kind is PROFILE else {})
+    inherited = found(call, DOMAIN, call.params["DomainId"]).tags | (
+        owner.tags if owner.kind is PROFILE else {}
+    )
     made.tags = inherited | made.tags
     made.ever_tagged = bool(made.tags)
     return {"AppArn": made.arn}

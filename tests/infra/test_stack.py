@@ -1,38 +1,228 @@
-"""The synthesised stack: what it lets the janitor do, and that it needs no credentials to be made."""
+"""Laws of the template, for every detector of the registry."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
-from aws_cdk.assertions import Template
+from policy_sentry.querying.actions import (
+    get_actions_that_support_wildcard_arns_only,
+    get_actions_with_access_level,
+)
+from policy_sentry.querying.all import get_all_actions
+from synthesis import SLACK, Synthesised
 
-from infra.stack import JanitorStack
+from janitor.detector import Detector
 from janitor.detectors import DETECTORS
 
+every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 
-@pytest.fixture(scope="module")
-def template() -> Template:
-    app = cdk.App(context={"aws:cdk:bundling-stacks": []})
-    return Template.from_stack(JanitorStack(app, "Test"))
+OWN_SERVICES = {"dynamodb", "logs", "sqs", "sns", "lambda"}
+"""Where the janitor changes things of its own: ledger, log groups, queues, topic, its own functions."""
 
 
-def granted(template: Template) -> set[str]:
-    """Every action that any statement of any policy in the template allows."""
-    policies: dict[str, Any] = template.find_resources("AWS::IAM::ManagedPolicy")
-    found: set[str] = set()
-    for policy in policies.values():
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
-            assert statement["Effect"] == "Allow"
-            actions = statement["Action"]
-            found |= {actions} if isinstance(actions, str) else set(actions)
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def construct(detector: type[Detector[Any]]) -> str:
+    return detector.__name__
+
+
+def only(resources: dict[str, dict[str, Any]], part: str) -> dict[str, Any]:
+    (found,) = [properties for name, properties in resources.items() if name.startswith(part)]
     return found
 
 
-def test_the_policy_holds_exactly_all_reads(template: Template) -> None:
-    assert granted(template) == {grant.action for detector in DETECTORS for grant in detector.reads}
+@every_detector
+def test_it_has_a_function_that_can_find_it(stack: Synthesised, detector: type[Detector[Any]]) -> None:
+    function = only(stack.of_type("AWS::Lambda::Function"), construct(detector))
+
+    assert function["Environment"]["Variables"]["JANITOR_DETECTOR"] == detector.name
+    assert function["Handler"] == "janitor.handlers.sweep"
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+    assert function["LoggingConfig"]["LogFormat"] == "JSON"
+    assert function["Timeout"] == 900
+    assert "ReservedConcurrentExecutions" not in function
 
 
-def test_no_wildcard_actions(template: Template) -> None:
-    assert not [action for action in granted(template) if "*" in action]
+@every_detector
+def test_its_schedule_is_its_own(stack: Synthesised, detector: type[Detector[Any]]) -> None:
+    schedule = only(stack.of_type("AWS::Scheduler::Schedule"), construct(detector))
+
+    assert schedule["ScheduleExpression"] == detector.schedule
+    assert schedule["ScheduleExpressionTimezone"] == "UTC"
+    assert json.loads(schedule["Target"]["Input"]) == {"time": "<aws.scheduler.scheduled-time>"}
+    assert schedule["Target"]["RetryPolicy"] == {
+        "MaximumEventAgeInSeconds": 3600,
+        "MaximumRetryAttempts": 3,
+    }
+    assert schedule["Target"]["DeadLetterConfig"]["Arn"]
+
+
+@every_detector
+def test_a_failed_run_is_kept(stack: Synthesised, detector: type[Detector[Any]]) -> None:
+    config = only(stack.of_type("AWS::Lambda::EventInvokeConfig"), construct(detector))
+
+    assert config["MaximumRetryAttempts"] == 1
+    assert config["DestinationConfig"]["OnFailure"]["Destination"]
+
+
+@every_detector
+def test_it_has_its_alarms(stack: Synthesised, detector: type[Detector[Any]]) -> None:
+    alarms = {
+        name: alarm
+        for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items()
+        if name.startswith(construct(detector))
+    }
+    kinds = {name.removeprefix(construct(detector))[:-8] for name in alarms}
+
+    assert kinds == {"Errors", "DidNotRun", "FailedMessages", "UndeliveredMessages"}
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"]
+        assert alarm["Period"] * alarm["EvaluationPeriods"] <= 7 * 24 * 3600
+    silent = only(alarms, f"{construct(detector)}DidNotRun")
+    assert silent["TreatMissingData"] == "breaching"
+
+
+@every_detector
+def test_its_logs_do_not_pile_up(stack: Synthesised, detector: type[Detector[Any]]) -> None:
+    assert only(stack.of_type("AWS::Logs::LogGroup"), construct(detector))["RetentionInDays"] == 90
+
+
+@every_detector
+def test_its_role_holds_what_it_declares(stack: Synthesised, detector: type[Detector[Any]]) -> None:
+    granted = {
+        action
+        for statement in stack.role_statements(construct(detector) + "Role")
+        for action in listed(statement["Action"])
+    }
+    own = {
+        *(f"dynamodb:{action}" for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")),
+        *("logs:CreateLogStream", "logs:PutLogEvents"),
+        *("s3:PutObject", "secretsmanager:GetSecretValue", "sqs:SendMessage"),
+        *("sqs:GetQueueAttributes", "sqs:GetQueueUrl"),
+    }
+
+    assert granted - own == {grant.action for grant in detector.reads} - own
+    assert {"s3:PutObject", "dynamodb:PutItem", "logs:PutLogEvents"} <= granted
+
+
+@cache
+def mutating(service: str) -> frozenset[str]:
+    return frozenset(
+        action.lower()
+        for level in ("Write", "Permissions management", "Tagging")
+        for action in get_actions_with_access_level(service, level)
+    )
+
+
+def test_a_dry_run_deployment_can_change_nothing_of_a_customers(stack: Synthesised) -> None:
+    for name, statement in stack.statements():
+        if statement["Effect"] != "Allow":
+            continue
+        for action in listed(statement["Action"]):
+            service = action.partition(":")[0]
+            if service in OWN_SERVICES or action.lower() not in mutating(service):
+                continue
+            assert action == "s3:PutObject", (name, action)
+            assert all("Reports" in json.dumps(resource) for resource in listed(statement["Resource"]))
+
+
+def test_own_services_are_used_on_own_resources_only(stack: Synthesised) -> None:
+    for _, statement in stack.statements():
+        for action in listed(statement["Action"]):
+            if action.partition(":")[0] in OWN_SERVICES and action.lower() in mutating(
+                action.partition(":")[0]
+            ):
+                for resource in listed(statement.get("Resource", [])):
+                    assert not isinstance(resource, str), (action, resource)
+
+
+@cache
+def known() -> frozenset[str]:
+    return frozenset(action.lower() for action in get_all_actions())
+
+
+@cache
+def star_only(service: str) -> frozenset[str]:
+    return frozenset(action.lower() for action in get_actions_that_support_wildcard_arns_only(service))
+
+
+def test_iam_lint(stack: Synthesised) -> None:
+    """Every action exists, none is a wildcard, and none stands on * that has a resource level."""
+    for name, statement in stack.statements():
+        if statement["Effect"] != "Allow":
+            continue
+        for action in listed(statement["Action"]):
+            assert "*" not in action, (name, action)
+            assert action.lower() in known(), (name, action)
+            if listed(statement.get("Resource", "?")) == ["*"]:
+                service = action.partition(":")[0]
+                assert action.lower() in star_only(service), (name, action)
+
+
+def test_the_synthesis_has_nothing_to_say(stack: Synthesised) -> None:
+    """cdk-nag's AwsSolutions and CDK's own validation of the template."""
+    said = [
+        (violation["ruleName"], violation["description"])
+        for plugin in stack.validation.get("pluginReports", [])
+        for violation in plugin["violations"]
+    ]
+
+    assert said == []
+
+
+def test_cfn_lint(stack: Synthesised) -> None:
+    program = Path(sys.executable).parent / "cfn-lint"
+    done = subprocess.run(
+        [program, "--ignore-checks", "W3005", "W3045", "--", stack.path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == ""
+    assert done.returncode == 0
+
+
+def test_the_table_can_be_read_restored_and_forgets(stack: Synthesised) -> None:
+    (table,) = stack.of_type("AWS::DynamoDB::GlobalTable").values()
+
+    assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
+    assert table["Replicas"][0]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+
+
+def test_reports_are_private_and_end(stack: Synthesised) -> None:
+    (bucket,) = stack.of_type("AWS::S3::Bucket").values()
+
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["BucketEncryption"]
+    assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == 90
+
+
+def test_the_dashboard_shows_the_money_first(stack: Synthesised) -> None:
+    (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.dumps(dashboard["DashboardBody"])
+
+    assert body.index("dollars a month") < body.index("Could not be judged")
+    for detector in DETECTORS:
+        assert detector.name in body
+
+
+def test_slack_is_one_secret(stack: Synthesised) -> None:
+    secrets = [
+        statement
+        for _, statement in stack.statements()
+        if "secretsmanager:GetSecretValue" in listed(statement["Action"])
+    ]
+
+    assert secrets
+    assert all(SLACK["janitor"]["slack_secret"] in json.dumps(statement) for statement in secrets)

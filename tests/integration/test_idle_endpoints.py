@@ -315,6 +315,15 @@ def test_scaled_to_zero_costs_nothing(seed: Seed, aws: Aws) -> None:
     assert "sagemaker:DescribeEndpointConfig" not in seed.box.calls()
 
 
+def test_an_instance_count_that_is_missing_is_not_zero(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    only_variant = ("endpoints", "churn", "ProductionVariants", 0)
+    seed.box.patch("sagemaker", only_variant, CurrentInstanceCount=None)
+
+    unknown(verdict(aws), "could not be described", "CurrentInstanceCount")
+
+
 def test_plain_serverless_costs_nothing(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn", {"VariantName": "blue", "ServerlessConfig": serverless()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -47,36 +47,6 @@ def transform_job(session: boto3.Session, name: str, **tags: str) -> str:
         Tags=spelled(tags),
     )
     return answer["TransformJobArn"]
-
-
-@pytest.fixture(autouse=True)
-def answers(aws: Aws) -> dict[str, list[dict[str, Any]]]:
-    """
-    What Search and ListSpaces answer, by record and operation: the sandbox has neither.
-
-    The client is answered before the request is sent, so these two calls are not counted.
-    """
-    known: dict[str, list[dict[str, Any]]] = {}
-
-    def answered(member: str, key: Callable[[dict[str, Any]], str]) -> Callable[..., Any]:
-        def answer(params: dict[str, Any], **_: Any) -> Any:
-            return _Accepted(), {member: known.get(key(params), [])}
-
-        return answer
-
-    events = aws.sagemaker.meta.events
-    events.register("before-call.sagemaker.Search", answered("Results", _record))
-    events.register("before-call.sagemaker.ListSpaces", answered("Spaces", lambda _: "ListSpaces"))
-    return known
-
-
-class _Accepted:
-    status_code = 200
-
-
-def _record(params: dict[str, Any]) -> str:
-    body = params["body"].decode()
-    return next(record for record in ("TrainingJob", "Endpoint", "Model") if f'"{record}"' in body)
 
 
 def swept(aws: Aws, **tunables: Any) -> Sweep:

@@ -11,9 +11,11 @@ import pytest
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep
 from rich.cells import cell_len
 
-from cli.plain import console, plain
-from cli.terminal import pattern, show
+from cli.kept import pattern
+from cli.screen import console
+from cli.terminal import show
 from janitor.model import Cost, Kept, Report, Result, Target, Verdict
+from janitor.report.text import plain
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
 
@@ -69,8 +71,8 @@ def test_a_job_shows_what_it_has_cost_and_what_an_hour_more_does() -> None:
     [
         (standing(None), "unknown"),
         (None, "- "),
-        (standing("0.001"), "<$1"),
-        (standing("0.0019"), "$1 "),
+        (standing("0.001"), "$0.73"),
+        (standing("0.1"), "$73.00"),
         (standing("1000"), "$730,000"),
     ],
 )
@@ -267,7 +269,6 @@ def test_hostile_text_is_written_out_everywhere() -> None:
         ("\u200b\ufeff\u2028", r"\u200b\ufeff\u2028"),
         ("\x9b31m", r"\x9b31m"),
         ("\ud800", r"\ud800"),
-        ("a\u00a0b", "a b"),
         ("Größe 東京", "Größe 東京"),
         ("[red]", "[red]"),
     ],
@@ -276,17 +277,11 @@ def test_plain_writes_out_what_a_terminal_would_obey(text: str, shown: str) -> N
     assert plain(text) == shown
 
 
-def test_plain_cuts_what_nobody_reads() -> None:
-    assert plain("x" * 100, 10) == "x" * 7 + "..."
-    assert plain("x" * 10, 10) == "x" * 10
-    assert len(plain("\x00" * 10_000)) <= 2_000
-
-
 def test_a_very_long_name_is_folded_and_cut() -> None:
     shown = drawn(of(result("shelf", "W" * 1_000, finding("x", standing("1")))))
 
     assert 200 < shown.count("W") < 300
-    assert "WWW..." in shown
+    assert "WWW ... WWW" in shown
 
 
 def test_many_findings_are_drawn_in_order() -> None:

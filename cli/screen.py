@@ -1,42 +1,19 @@
-"""Text that is safe to print: names and tags from AWS are hostile input, and so is a command line."""
+"""Consoles that print every text literally, as wide as the reader can use, and no escape codes in a pipe."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console, RenderableType
 
-LONGEST = 2_000
-"""Characters of one text that a reader gets to see; nobody reads on, and a tag could hold more."""
-
 PIPE_WIDTH = 100
 NARROWEST, WIDEST = 60, 140
 """Below, nothing would be aligned; above, the eye loses the line."""
-
-INVISIBLE = ("C", "Zl", "Zp")
-"""Unicode categories that steer a terminal or reorder text: controls, bidi and zero-width formats, ..."""
-
-
-def plain(text: str, limit: int = LONGEST) -> str:
-    """*text* on one line with everything that a terminal would obey written out, and cut after *limit*."""
-    shown = text[: limit + 1]
-    if not (shown.isascii() and shown.isprintable()):
-        shown = "".join(_visible(character) for character in shown)
-    return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
-
-
-def _visible(character: str) -> str:
-    if character == " " or not unicodedata.category(character).startswith((*INVISIBLE, "Zs")):
-        return character
-    if unicodedata.category(character) == "Zs":
-        return " "
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def console(stream: TextIO) -> Console:

@@ -1,0 +1,14 @@
+"""The synthesised stack, once for all tests; jsii takes seconds to start."""
+
+from __future__ import annotations
+
+import pytest
+from synthesis import SLACK, Synthesised, synthesise
+
+from janitor.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """The default deployment, with Slack."""
+    return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(SLACK))

@@ -1,0 +1,61 @@
+"""Synthesises the stack for tests, with every check there is and without building the bundle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
+
+from infra.stack import JanitorStack
+from janitor.settings import Settings
+
+SLACK = {"janitor": {"slack_channel": "C0123456789", "slack_secret": "ml-janitor/slack"}}
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """A template as CloudFormation gets it, and what the checks of the synthesis said."""
+
+    template: dict[str, Any]
+    path: Path
+    validation: dict[str, Any]
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The properties of every resource of one type, by logical id."""
+        return {
+            name: resource.get("Properties", {})
+            for name, resource in self.template["Resources"].items()
+            if resource["Type"] == kind
+        }
+
+    def statements(self) -> list[tuple[str, dict[str, Any]]]:
+        """Every IAM statement of roles, policies and resource policies, by logical id."""
+        found = []
+        for name, resource in self.template["Resources"].items():
+            properties = resource.get("Properties", {})
+            documents = [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
+            documents += [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+            for document in documents:
+                found += [(name, statement) for statement in document["Statement"]]
+        return found
+
+    def role_statements(self, part: str) -> list[dict[str, Any]]:
+        """The statements of the role policies whose logical id contains *part*."""
+        return [statement for name, statement in self.statements() if part in name and "Role" in name]
+
+
+def synthesise(outdir: Path, settings: Settings) -> Synthesised:
+    """Make the stack for *settings* with every check there is, and without building the bundle."""
+    app = cdk.App(outdir=str(outdir), context={"aws:cdk:bundling-stacks": []})
+    JanitorStack(app, "Test", settings=settings)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    app.synth()
+    path = outdir / "Test.template.json"
+    report = outdir / "validation-report.json"
+    return Synthesised(
+        json.loads(path.read_text()), path, json.loads(report.read_text()) if report.exists() else {}
+    )
