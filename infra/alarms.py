@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import math
+from datetime import timedelta
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -11,6 +12,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
+
+from janitor import schedules
 
 
 def alarm(
@@ -82,10 +85,9 @@ def patience(schedule: str) -> tuple[Duration, int]:
 
     CloudWatch looks back seven days at the most, so a weekly schedule gets exactly those.
     """
-    if re.fullmatch(r"rate\(1 hour\)", schedule):
-        return Duration.hours(1), 3
-    if rate := re.fullmatch(r"rate\((\d+) hours\)", schedule):
-        return Duration.hours(1), min(24, 2 * int(rate[1]) + 1)
-    if re.fullmatch(r"cron\(\S+ \S+ \* \* \? \*\)", schedule) or schedule == "rate(1 day)":
+    every = schedules.period(schedule)
+    if every >= schedules.WEEK:
+        return Duration.days(1), 7
+    if every >= schedules.DAY:
         return Duration.days(1), 2
-    return Duration.days(1), 7
+    return Duration.hours(1), min(24, 2 * math.ceil(every / timedelta(hours=1)) + 1)

@@ -1,4 +1,4 @@
-"""The sandbox as an HTTP server: counts requests, makes them fail on request, hands them to moto."""
+"""The sandbox as an HTTP server: counts requests, makes them fail on request, hands them to moto or Slack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from sandbox import fixes, wire
+from sandbox import fixes, slack, wire
 from sandbox.admin import Admin
 from sandbox.faults import Fault, Ledger
 from sandbox.fixes import cloudtrail
@@ -57,8 +57,10 @@ class Application:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         body = _read_body(environ)
-        if environ.get("PATH_INFO", "").startswith("/sandbox/"):
-            reply: Reply = self.admin.reply(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
+        if (slacks := slack.answer(environ, body)) is not None:
+            reply: Reply = slacks
+        elif environ.get("PATH_INFO", "").startswith("/sandbox/"):
+            reply = self.admin.reply(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
         else:
             reply = self._aws(environ, body)
         status, headers, content = reply

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -25,12 +25,25 @@ def identity(session: boto3.Session, region: str, attempts: int) -> Signal[str]:
 
 @contextmanager
 def opened(
-    session: boto3.Session, *, account: str, regions: Sequence[str], attempts: int
+    session: boto3.Session,
+    *,
+    account: str,
+    regions: Sequence[str],
+    attempts: int,
+    has_time: Callable[[], bool] = lambda: True,
 ) -> Iterator[list[Aws]]:
-    """One `Aws` per region of *account*, for the length of a run."""
+    """One `Aws` per region of *account*, for the length of a run; none calls once *has_time* says no."""
     prices = Prices(lambda: make_client(session, "pricing", PRICING_REGION, attempts))
     with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
         yield [
-            Aws(session, region=region, account=account, prices=prices, pool=pool, attempts=attempts)
+            Aws(
+                session,
+                region=region,
+                account=account,
+                prices=prices,
+                pool=pool,
+                attempts=attempts,
+                has_time=has_time,
+            )
             for region in regions
         ]

@@ -51,6 +51,10 @@ class ReadError(Exception):
     """A read failed; the message says which call, and why, in one line."""
 
 
+class OutOfTimeError(ReadError):
+    """The run has no time left for another call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing[T]:
     """All pages of one listing, or the pages read before it broke off with *error*."""
@@ -126,7 +130,8 @@ class Aws:
 
     Clients are made when first used and kept: one per service, each with botocore's standard
     retries. *attempts* is the total number of tries per call. All `Aws` of a run share *pool*,
-    *prices* and the session.
+    *prices* and the session. Once *has_time* says no, every further call is refused, so that a run
+    ends in time with what it has read; `ran_out` then says so.
     """
 
     def __init__(
@@ -138,11 +143,14 @@ class Aws:
         prices: Prices,
         pool: ThreadPoolExecutor,
         attempts: int = DEFAULT_ATTEMPTS,
+        has_time: Callable[[], bool] = lambda: True,
     ) -> None:
         self.region = region
         self.account = account
         self.prices = prices
         self.attempts = attempts
+        self.ran_out = False
+        self._has_time = has_time
         self._session = session
         self._pool = pool
         self._making = threading.Lock()
@@ -153,8 +161,15 @@ class Aws:
         key = (service, region or self.region)
         with self._making:
             if key not in self._clients:
-                self._clients[key] = make_client(self._session, service, key[1], self.attempts)
+                client = make_client(self._session, service, key[1], self.attempts)
+                client.meta.events.register("before-call", self._refuse_when_late)
+                self._clients[key] = client
             return self._clients[key]
+
+    def _refuse_when_late(self, **_: object) -> None:
+        if not self._has_time():
+            self.ran_out = True
+            raise OutOfTimeError("the run has no time left")
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I]) -> list[O]:
         """*read* each of *items* through the shared pool; the answers keep the order of *items*."""

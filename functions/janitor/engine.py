@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from janitor.aws import failure
 from janitor.exemptions import Exemptions
 from janitor.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Value, Verdict
 from janitor.money import dearest_first
+from janitor.ownership import marks
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -118,8 +119,15 @@ def read(detector: Detector[Any], aws: Aws, now: datetime) -> tuple[Iterable[Can
         for candidate in detector.find(aws, now):
             candidates.setdefault(candidate.target.key, candidate)
     except Exception as error:  # a detector's failure must not hide what it read, nor the other sweeps
-        return candidates.values(), [describe(error)]
-    return candidates.values(), []
+        return candidates.values(), [*late(aws), describe(error)]
+    return candidates.values(), late(aws)
+
+
+def late(aws: Aws) -> list[str]:
+    """What a sweep that ran out of time says of itself."""
+    return (
+        ["it ran out of time, so what had not been read by then is missing or unknown"] if aws.ran_out else []
+    )
 
 
 def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: Policy) -> Verdict:
@@ -130,6 +138,8 @@ def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: 
     if isinstance(verdict, Finding) and (why := policy.exemptions.unreadable(candidate.target)) is not None:
         steps = (*verdict.steps, f"kept as unknown: {why}")
         return Kept(reason=why, unknown=True, evidence=verdict.evidence, steps=steps)
+    if isinstance(verdict, Finding):
+        return replace(verdict, evidence=(*verdict.evidence, *marks(candidate.target)))
     return verdict
 
 

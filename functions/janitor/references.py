@@ -58,6 +58,8 @@ class Kind:
         return f"{self.noun}Name"
 
 
+MANIFESTS = ("ManifestFile", "AugmentedManifestFile")
+
 RUNNING = (("StatusEquals", IN_PROGRESS),)
 
 MODEL = Kind(words="model", noun="Model", members="Models")
@@ -173,6 +175,7 @@ def _describe(aws: Aws, kind: Kind, names: Sequence[str], references: References
                 references.add(by, mentioned(description, kind.outputs))
                 if kind is TRAINING and description["TrainingJobStatus"] == IN_PROGRESS:
                     references.add(by, _going_to_write(name, description))
+                    references.errors += _hidden(by, description)
             case Unreadable(error):
                 references.errors.append(error)
 
@@ -208,6 +211,14 @@ def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Place]:
     place = parse(description.get("OutputDataConfig", {}).get("S3OutputPath", ""))
     if place is not None:
         yield Place(place.bucket, "/".join(part for part in (place.path.strip("/"), name) if part))
+
+
+def _hidden(by: str, description: dict[str, Any]) -> Iterator[str]:
+    """Why it is unknown what a running training job reads: a manifest lists it, which is not opened."""
+    for channel in description.get("InputDataConfig", ()):
+        source = channel.get("DataSource", {}).get("S3DataSource", {})
+        if source.get("S3DataType") in MANIFESTS:
+            yield f"{by} reads what {source['S3Uri']} lists, which was not opened"
 
 
 def _served(aws: Aws, models: frozenset[str], references: References) -> None:

@@ -28,7 +28,6 @@ FILE = "janitor.toml"
 
 type Registry = Sequence[type[Detector[Any]]]
 
-
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 

@@ -137,8 +137,8 @@ def _moving(
     loads = signal.value if isinstance(signal, Value) else ()
     gpus = 100 * machine.gpus if machine.gpus else None
     rule.saw(
-        Evidence("GPU load", shown(loads, "gpu", gpus)),
-        Evidence("CPU load", shown(loads, "cpu", 100 * machine.vcpus)),
+        Evidence("GPU load", shown(loads, "gpu", gpus) or "not known"),
+        Evidence("CPU load", shown(loads, "cpu", 100 * machine.vcpus) or "not known"),
     )
     motions: dict[Motion, list[str]] = {}
     for one in loads:
@@ -174,7 +174,7 @@ def _stuck(loads: tuple[HostLoad, ...]) -> str:
     """How hosts that stand still do it."""
     hosts = f"all {len(loads)} hosts" if len(loads) > 1 else "its host"
     gpus = [one.gpu.value for one in loads if isinstance(one.gpu, Value)]
-    spinning = sum(gpu.lowest > 0 for gpu in gpus)
+    spinning = sum(gpu.lowest > 50 for gpu in gpus)  # one full GPU is 100, and all at rest are almost 0
     if not gpus or not spinning:
         return f"the load of {hosts} stands still"
     if spinning == len(gpus):

@@ -35,7 +35,7 @@ class Domain:
     def plan(self, plan: Plan) -> None:
         """Have it made."""
         settings: dict[str, Any] = {"ExecutionRole": ROLE}
-        idle = {"LifecycleManagement": "DISABLED"}
+        idle: dict[str, Any] = {"LifecycleManagement": "DISABLED"}
         if self.minutes is not None:
             idle = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": self.minutes}
         for kind in ("JupyterLabAppSettings", "CodeEditorAppSettings"):

@@ -115,7 +115,8 @@ def _reader(record: str, name: str) -> Callable[[Resource], Any]:
         key = name.removeprefix("Tags.")
         return lambda one: one.tags.get(key)
     path = name.split(".")
-    shape: Any = model.output("sagemaker", "Search").members["Results"].member.members[record]
+    results: Any = model.output("sagemaker", "Search").members["Results"]
+    shape = results.member.members[record]
     if record == "Model":
         shape = shape.members["Model"]
     for step in path:

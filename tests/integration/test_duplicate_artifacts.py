@@ -241,6 +241,19 @@ def test_a_copy_that_a_training_job_refers_to_stays(
     assert words(swept(aws)) == {"a/model.tar.gz": "proven", COPY: "kept"}
 
 
+def test_what_a_running_job_reads_by_a_manifest_is_unknown(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    listed = channel("s3://elsewhere/list.manifest")
+    listed["DataSource"]["S3DataSource"]["S3DataType"] = "ManifestFile"
+    account.training_job("t", InputDataConfig=[listed])
+    assert words(swept(aws))[COPY] == "unknown"
+
+    account.box.patch("sagemaker", ["training_jobs", "t"], TrainingJobStatus="Completed")
+
+    assert words(swept(aws))[COPY] == "proven"
+
+
 def test_what_a_finished_job_made_stays_but_not_what_lies_where_it_wrote(account: Account, aws: Aws) -> None:
     account.put("a/model.tar.gz", age=50)
     account.put("jobs/done/output/model.tar.gz")

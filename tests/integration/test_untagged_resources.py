@@ -28,6 +28,7 @@ def spelled(tags: Mapping[str, str]) -> list[Any]:
 
 
 def model(session: boto3.Session, name: str, **tags: str) -> str:
+    """A model that uses the repository "serve" and the bucket "models"."""
     answer = session.client("sagemaker").create_model(
         ModelName=name,
         ExecutionRoleArn=ROLE,
@@ -47,6 +48,17 @@ def transform_job(session: boto3.Session, name: str, **tags: str) -> str:
         Tags=spelled(tags),
     )
     return answer["TransformJobArn"]
+
+
+def training(output: str) -> Any:
+    """What every training job needs."""
+    return {
+        "AlgorithmSpecification": {"TrainingImage": f"{REGISTRY}/train:1", "TrainingInputMode": "File"},
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": output},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    }
 
 
 def swept(aws: Aws, **tunables: Any) -> Sweep:
@@ -80,21 +92,15 @@ def test_a_never_tagged_resource_is_found_although_the_tagging_api_is_silent_abo
     assert by_name(result.results)["whole"].verdict.reason == "it has every required tag"
 
 
-def test_every_kind_is_listed(
-    aws: Aws, session: boto3.Session, answers: dict[str, list[dict[str, Any]]]
-) -> None:
+def test_every_kind_is_listed(aws: Aws, session: boto3.Session) -> None:
     seed_every_kind(session)
-    answers["ListSpaces"] = [{"DomainId": "d-1", "SpaceName": "desk", "CreationTime": NOW}]
-    answers["Model"] = [{"Model": {"Model": {"PrimaryContainer": {"Image": f"{REGISTRY}/serve:1"}}}}]
 
     result = swept(aws)
 
     assert result.error is None
     listed = {one.target.kind for one in result.results}
     assert listed == set(UntaggedResources.kinds)
-    assert result.found == len(UntaggedResources.kinds) - 1
-    (desk,) = (one for one in result.results if one.target.kind == "space")
-    assert desk.verdict.reason.startswith("its tags could not be read")  # no such space in the sandbox
+    assert result.found == len(UntaggedResources.kinds)
 
 
 def test_tags_that_the_tagging_api_does_not_know_yet_are_read_exactly(
@@ -174,7 +180,7 @@ def test_jobs_are_judged_while_they_run_or_for_a_week(aws: Aws, box: Control, se
 
 
 def test_buckets_and_repositories_are_judged_only_if_sagemaker_uses_them(
-    aws: Aws, session: boto3.Session, answers: dict[str, list[dict[str, Any]]]
+    aws: Aws, session: boto3.Session
 ) -> None:
     default = f"sagemaker-{REGION}-{ACCOUNT}"
     s3, ecr = session.client("s3"), session.client("ecr")
@@ -184,33 +190,39 @@ def test_buckets_and_repositories_are_judged_only_if_sagemaker_uses_them(
     for name in ("serve", "website"):
         ecr.create_repository(repositoryName=name)
     container = {"Image": f"{REGISTRY}/serve@sha256:ab", "ModelDataUrl": "s3://models/m.tar.gz"}
-    answers["Model"] = [{"Model": {"Model": {"PrimaryContainer": container}}}]
-    answers["TrainingJob"] = [{"TrainingJob": {"OutputDataConfig": {"S3OutputPath": "s3://data/out"}}}]
+    session.client("sagemaker").create_model(
+        ModelName="m",
+        ExecutionRoleArn=ROLE,
+        Containers=[container],  # type: ignore[list-item]
+        Tags=spelled(COMPLETE),
+    )
+    session.client("sagemaker").create_training_job(
+        TrainingJobName="t",
+        **training("s3://data/out"),
+        Tags=spelled(COMPLETE),
+    )
 
     result = swept(aws)
 
     found = by_name(result.findings)
     assert set(found) == {"models", "data", default, "serve"}
-    assert result.looked_at == 4
+    assert result.looked_at == 6
     assert found["data"].verdict.reason.startswith("lacks 5 of 6 required tags: project, environment")
     assert found["data"].target.arn == "arn:aws:s3:::data"
     assert found["serve"].target.arn == f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/serve"
 
 
-def test_tagged_buckets_and_repositories_are_kept(
-    aws: Aws, session: boto3.Session, answers: dict[str, list[dict[str, Any]]]
-) -> None:
+def test_tagged_buckets_and_repositories_are_kept(aws: Aws, session: boto3.Session) -> None:
     s3 = session.client("s3")
     s3.create_bucket(Bucket="models")
     s3.put_bucket_tagging(Bucket="models", Tagging={"TagSet": spelled(COMPLETE)})
     session.client("ecr").create_repository(repositoryName="serve", tags=spelled(COMPLETE))
-    container = {"Image": f"{REGISTRY}/serve:1", "ModelDataUrl": "s3://models/m.tar.gz"}
-    answers["Model"] = [{"Model": {"Model": {"Containers": [container]}}}]
+    model(session, "m", **COMPLETE)
 
     results = swept(aws).results
 
     assert {one.target.name: one.verdict.reason for one in results} == dict.fromkeys(
-        ["models", "serve"], "it has every required tag"
+        ["models", "serve", "m"], "it has every required tag"
     )
 
 
@@ -392,23 +404,19 @@ def test_looking_again_with_unreadable_tags_is_unknown(
     assert verdict.unknown
 
 
-def test_it_calls_exactly_what_it_declares(
-    aws: Aws, box: Control, session: boto3.Session, answers: dict[str, list[dict[str, Any]]]
-) -> None:
+def test_it_calls_exactly_what_it_declares(aws: Aws, box: Control, session: boto3.Session) -> None:
     seed_every_kind(session)
-    answers["Model"] = [{"Model": {"Model": {"PrimaryContainer": {"Image": f"{REGISTRY}/serve:1"}}}}]
     box.clear_calls()
 
     for candidate in list(UntaggedResources().find(aws, NOW)):
         UntaggedResources().look(aws, candidate.target, NOW)
 
     recorded = {{"s3:ListBuckets": "s3:ListAllMyBuckets"}.get(call, call) for call in box.calls()}
-    recorded |= {"sagemaker:Search", "sagemaker:ListSpaces"}  # answered by the fixture
     assert recorded == {grant.action for grant in UntaggedResources.reads}
 
 
 def seed_every_kind(session: boto3.Session) -> None:
-    """One of each, untagged; spaces aside."""
+    """One of each, untagged."""
     sagemaker = session.client("sagemaker")
     model(session, "m")
     sagemaker.create_endpoint_config(
@@ -427,13 +435,14 @@ def seed_every_kind(session: boto3.Session) -> None:
         RuntimeConfig={"CopyCount": 1},
     )
     seed_jobs(session)
-    sagemaker.create_domain(
+    domain = sagemaker.create_domain(
         DomainName="d",
         AuthMode="IAM",
         DefaultUserSettings={"ExecutionRole": ROLE},
         SubnetIds=["subnet-1"],
         VpcId="vpc-1",
-    )
+    )["DomainId"]
+    sagemaker.create_space(DomainId=domain, SpaceName="s")
     sagemaker.create_model_package_group(ModelPackageGroupName="g")
     sagemaker.create_pipeline(
         PipelineName="p", PipelineDefinition="{}", RoleArn=ROLE, ClientRequestToken="0" * 32
@@ -444,7 +453,6 @@ def seed_every_kind(session: boto3.Session) -> None:
         "InstanceCount": 1,
         "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-x/", "OnCreate": "x.sh"},
         "ExecutionRole": ROLE,
-        "ThreadsPerCore": 1,
     }
     sagemaker.create_cluster(ClusterName="k", InstanceGroups=[group])  # type: ignore[list-item]
     session.client("s3").create_bucket(Bucket=f"sagemaker-{REGION}-{ACCOUNT}")
@@ -453,14 +461,7 @@ def seed_every_kind(session: boto3.Session) -> None:
 
 def seed_jobs(session: boto3.Session) -> None:
     sagemaker = session.client("sagemaker")
-    training: Any = {
-        "AlgorithmSpecification": {"TrainingImage": f"{REGISTRY}/train:1", "TrainingInputMode": "File"},
-        "RoleArn": ROLE,
-        "OutputDataConfig": {"S3OutputPath": "s3://out/"},
-        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
-    }
-    sagemaker.create_training_job(TrainingJobName="t", **training)
+    sagemaker.create_training_job(TrainingJobName="t", **training("s3://out/"))
     sagemaker.create_processing_job(
         ProcessingJobName="pj",
         RoleArn=ROLE,
@@ -476,5 +477,5 @@ def seed_jobs(session: boto3.Session) -> None:
             "Strategy": "Bayesian",
             "ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1},
         },
-        TrainingJobDefinition=training,
+        TrainingJobDefinition=training("s3://out/"),
     )

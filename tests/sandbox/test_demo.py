@@ -229,7 +229,7 @@ def test_idle_endpoints_are_old_running_and_uncalled(client: Client, fact: demo.
 
 
 def test_the_unknown_endpoint_publishes_nothing(client: Client) -> None:
-    (fact,) = demo.UNKNOWN
+    (fact,) = (one for one in demo.UNKNOWN if one.detector == "idle-endpoints")
     assert requests(client, fact.name) == {"AllTraffic": []}
     metrics = pages(
         client("cloudwatch"),
@@ -387,6 +387,47 @@ def test_jobs_of_other_kinds_are_there(client: Client) -> None:
     assert described["TrainingEndTime"] + kept > NOW
 
 
+def test_studio_apps_are_named_as_they_are(client: Client) -> None:
+    facts = (*demo.WASTE, *demo.LOOKALIKES, *demo.UNKNOWN)
+    known = {one.arn for one in facts if one.detector == "idle-studio-apps"}
+    sagemaker = client("sagemaker")
+    apps = pages(sagemaker, "list_apps", "Apps")
+    keys = ("DomainId", "UserProfileName", "SpaceName", "AppType", "AppName")
+    described = [sagemaker.describe_app(**{key: one[key] for key in keys if one.get(key)}) for one in apps]
+    assert known < {one["AppArn"] for one in described}
+    assert {one["Status"] for one in described} == {"InService", "Deleted"}
+    wasteful = names(demo.WASTE, "idle-studio-apps")
+    assert 0 < len(wasteful) < len(described) / 2
+    seen = [
+        NOW - one["LastUserActivityTimestamp"]
+        for one in described
+        if one["AppType"] != "Canvas" and one["Status"] == "InService"
+        if one["LastUserActivityTimestamp"] != one["LastHealthCheckTimestamp"]
+    ]
+    assert any(age > timedelta(days=3) for age in seen)
+    assert any(age < timedelta(hours=1) for age in seen)
+    assert len(seen) < len(described) - 4
+
+
+def test_canvas_says_how_long_nobody_was_there(client: Client) -> None:
+    metrics = pages(
+        client("cloudwatch"), "list_metrics", "Metrics", Namespace="/aws/sagemaker/Canvas/AppActivity"
+    )
+    latest = [
+        readings(
+            client,
+            metric["Namespace"],
+            metric["MetricName"],
+            "Maximum",
+            300,
+            **{one["Name"]: one["Value"] for one in metric["Dimensions"]},
+        )[-1]
+        for metric in metrics
+    ]
+    minutes = sorted(value / 60 for value in latest)
+    assert [round(value, -1) for value in minutes] == [40, 560]
+
+
 def snapshot(client: Client) -> dict[str, Any]:
     """All that can be read, but for identifiers that are random on AWS too."""
     sagemaker = client("sagemaker")
@@ -398,6 +439,7 @@ def snapshot(client: Client) -> dict[str, Any]:
     return {
         "described": [{k: v for k, v in one.items() if k != "ResponseMetadata"} for one in described],
         "notebooks": pages(sagemaker, "list_notebook_instances", "NotebookInstances"),
+        "apps": pages(sagemaker, "list_apps", "Apps"),
         "tags": pages(client("resourcegroupstaggingapi"), "get_resources", "ResourceTagMappingList"),
         "streams": [
             {k: v for k, v in one.items() if k != "uploadSequenceToken"}

@@ -383,6 +383,7 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
     ("hosts", "says"),
     [
         ([host(1, REST)], "and the load of its host stands still;"),
+        ([host(1, Span(1, 2))], "and the load of its host stands still;"),
         (
             [host(1, REST), host(2, FULL), host(3, FULL)],
             "the GPUs of 2 of 3 hosts spin at full load while the",

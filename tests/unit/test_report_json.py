@@ -210,11 +210,12 @@ def test_order_is_registry_then_dollars_over_all_regions_then_arn() -> None:
         return result(detector, name, finding("x", cost), region=region)
 
     east, west = "us-east-1", "eu-west-1"
+    free = priced("z", "free", "0", east)
     report = Report(
         time=NOW,
         account="1",
         sweeps=(
-            sweep("z", priced("z", "a", None, east), priced("z", "b", "5", east), region=east),
+            sweep("z", priced("z", "a", None, east), priced("z", "b", "5", east), free, region=east),
             sweep("z", priced("z", "c", "9", west), priced("z", "d", "5.001", west), region=west),
             sweep("a", priced("a", "e", "1", east), region=east),
             sweep("a", result("a", "u", Kept(reason="?", unknown=True)), region=west),
@@ -223,8 +224,8 @@ def test_order_is_registry_then_dollars_over_all_regions_then_arn() -> None:
 
     shown = document(report)["results"]
 
-    assert [each["name"] for each in shown] == ["c", "d", "b", "a", "e", "u"]
-    assert [each["region"] for each in shown] == [west, west, east, east, east, west]
+    assert [each["name"] for each in shown] == ["c", "d", "b", "free", "a", "e", "u"]
+    assert [each["region"] for each in shown] == [west, west, east, east, east, east, west]
 
 
 @pytest.mark.parametrize(

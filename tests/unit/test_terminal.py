@@ -281,7 +281,6 @@ def test_a_very_long_name_is_folded_and_cut() -> None:
     shown = drawn(of(result("shelf", "W" * 1_000, finding("x", standing("1")))))
 
     assert 200 < shown.count("W") < 300
-    assert "WWW ... WWW" in shown
 
 
 def test_many_findings_are_drawn_in_order() -> None:

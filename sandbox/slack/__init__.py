@@ -1,0 +1,7 @@
+"""A Slack over HTTP: one workspace that validates as Slack does, fails on request, and keeps what it got."""
+
+from sandbox.slack.app import answer
+from sandbox.slack.control import SlackControl
+from sandbox.slack.workspace import CHANNEL, HOOK, TOKEN
+
+__all__ = ["CHANNEL", "HOOK", "TOKEN", "SlackControl", "answer"]

@@ -1,0 +1,188 @@
+"""Slack's HTTP: /slack/api/METHOD, /slack/files/upload/ID, /slack/hooks/T/B/SECRET, and /sandbox/slack/..."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from sandbox import state
+from sandbox.slack.methods import METHODS, Args, webhook
+from sandbox.slack.workspace import (
+    CHANNEL,
+    HOOK,
+    HOOKS,
+    TOKEN,
+    UPLOADS,
+    Channel,
+    Fault,
+    RefusedError,
+    User,
+    Usergroup,
+    Workspace,
+    workspace,
+)
+
+type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
+
+API, UPLOAD, CONTROL = "/slack/api/", "/slack/files/upload/", "/sandbox/slack"
+
+HOOK_STATUS = {
+    "channel_not_found": HTTPStatus.NOT_FOUND,
+    "not_in_channel": HTTPStatus.FORBIDDEN,
+    "is_archived": HTTPStatus.GONE,
+}
+"""Where a webhook's refusal is no 400."""
+
+
+def answer(environ: dict[str, Any], body: bytes) -> Reply | None:
+    """The reply to a request that is Slack's or about it; None if it is neither."""
+    path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
+    with state.LOCK:
+        if path.startswith(CONTROL):
+            return _control(method, path.removeprefix(CONTROL).strip("/"), body)
+        if path.startswith(API):
+            return _guarded(path.removeprefix(API), lambda space: _api(space, environ, body))
+        if path.startswith(UPLOAD):
+            return _guarded(UPLOADS, lambda space: _upload(space, path.removeprefix(UPLOAD), body))
+        if path.startswith("/slack/hooks/"):
+            return _guarded(HOOKS, lambda space: _hook(space, path, body))
+    return None
+
+
+def _guarded(name: str, work: Callable[[Workspace], Reply]) -> Reply:
+    """Do it, unless something is to go wrong."""
+    space = workspace()
+    match space.enter(name):
+        case Fault(kind="ratelimit", retry_after=seconds):
+            status, headers, content = _json(
+                {"ok": False, "error": "ratelimited"}, HTTPStatus.TOO_MANY_REQUESTS
+            )
+            return status, [*headers, ("Retry-After", str(seconds))], content
+        case Fault(kind="down", status=0):
+            return _hung_up()
+        case Fault(kind="down", status=status):
+            return _plain("upstream connect error or disconnect", HTTPStatus(status))
+        case Fault(kind="error", code=code):
+            return (
+                _plain(code, HTTPStatus.FORBIDDEN) if name == HOOKS else _json({"ok": False, "error": code})
+            )
+        case Fault(kind="lost-reply"):
+            work(space)
+            return _hung_up()
+    return work(space)
+
+
+def _api(space: Workspace, environ: dict[str, Any], body: bytes) -> Reply:
+    args = _arguments(environ, body)
+    name = environ["PATH_INFO"].removeprefix(API)
+    try:
+        if name not in METHODS:
+            raise RefusedError("unknown_method")  # noqa: TRY301 - one place makes refusals answers
+        _authorise(environ, args)
+        done = METHODS[name](space, args)
+    except RefusedError as refused:
+        return _json({"ok": False, "error": refused.error} | refused.more)
+    if "upload_url" in done:
+        done["upload_url"] = f"http://{environ['HTTP_HOST']}{done['upload_url']}"
+    return _json({"ok": True} | done)
+
+
+def _authorise(environ: dict[str, Any], args: Args) -> None:
+    given = environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ") or args.pop("token", "")
+    if not given:
+        raise RefusedError("not_authed")
+    if given != TOKEN:
+        raise RefusedError("invalid_auth")
+
+
+def _arguments(environ: dict[str, Any], body: bytes) -> Args:
+    args = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+    if environ.get("CONTENT_TYPE", "").startswith("application/json"):
+        given = json.loads(body or b"{}")
+        return args | given if isinstance(given, dict) else args
+    return args | dict(parse_qsl(body.decode(), keep_blank_values=True))
+
+
+def _upload(space: Workspace, file_id: str, body: bytes) -> Reply:
+    file = space.files.get(file_id)
+    if file is None:
+        return _plain("file not found", HTTPStatus.NOT_FOUND)
+    if len(body) != file.length:
+        return _plain(f"{len(body)} bytes, not {file.length}", HTTPStatus.BAD_REQUEST)
+    file.content = body
+    return _plain(f"OK - {len(body)}")
+
+
+def _hook(space: Workspace, path: str, body: bytes) -> Reply:
+    if path != HOOK:
+        return _plain("no_service", HTTPStatus.NOT_FOUND)
+    try:
+        given = json.loads(body)
+        webhook(space, CHANNEL, given)
+    except RefusedError as refused:
+        return _plain(refused.error, HOOK_STATUS.get(refused.error, HTTPStatus.BAD_REQUEST))
+    except (ValueError, AttributeError):
+        return _plain("invalid_payload", HTTPStatus.BAD_REQUEST)
+    return _plain("ok")
+
+
+# --- the sandbox's own interface ----------------------------------------------------------------
+
+
+def _control(method: str, name: str, body: bytes) -> Reply:
+    space = workspace()
+    try:
+        given = json.loads(body or b"{}")
+        match method, name:
+            case "GET", "":
+                return _json(
+                    {
+                        "messages": [message.shown() for message in space.messages],
+                        "files": [file.shown() for file in space.files.values()],
+                        "calls": dict(space.calls),
+                    }
+                )
+            case "POST", "channels":
+                space.channels[given["id"]] = Channel(**given)
+            case "POST", "users":
+                space.users[given["id"]] = User(**given)
+            case "POST", "usergroups":
+                space.usergroups[given["id"]] = Usergroup(**given)
+            case "POST", "faults":
+                space.faults.append(Fault.of(given))
+            case "DELETE", "faults":
+                space.faults.clear()
+            case _:
+                return _json({"error": f"no {method} {CONTROL}/{name}"}, HTTPStatus.NOT_FOUND)
+    except (ValueError, TypeError, LookupError) as problem:
+        return _json({"error": str(problem)}, HTTPStatus.BAD_REQUEST)
+    return _json({})
+
+
+# --- replies --------------------------------------------------------------------------------------
+
+
+def _json(answer: Any, status: HTTPStatus = HTTPStatus.OK) -> Reply:
+    return _sent(json.dumps(answer).encode(), "application/json; charset=utf-8", status)
+
+
+def _plain(text: str, status: HTTPStatus = HTTPStatus.OK) -> Reply:
+    return _sent(text.encode(), "text/html; charset=utf-8", status)
+
+
+def _sent(content: bytes, kind: str, status: HTTPStatus) -> Reply:
+    headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
+    return f"{status.value} {status.phrase}", headers, content
+
+
+def _hung_up() -> Reply:
+    """A connection that is closed before the first byte of an answer."""
+
+    def nothing() -> Iterator[bytes]:
+        raise ConnectionResetError  # which werkzeug takes for the client's, and says nothing
+        yield b""
+
+    return "200 OK", [], nothing()

@@ -1,0 +1,57 @@
+"""A client for the sandbox's Slack: sees what was posted, adds people and channels, makes it fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.control import Control
+from sandbox.slack.workspace import HOOK
+
+
+class SlackControl:
+    """The workspace behind `url`, which is the sandbox's."""
+
+    def __init__(self, url: str) -> None:
+        self._control = Control(url)
+        self.api = f"{self._control.url}/slack/api/"
+        """What slack_sdk calls a base URL."""
+        self.hook = f"{self._control.url}{HOOK}"
+        """An incoming webhook that posts to `CHANNEL`."""
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Every message in the order they came, each with whom it mentions."""
+        return list(self._seen()["messages"])
+
+    def files(self) -> list[dict[str, Any]]:
+        """Every upload, with its content as text."""
+        return list(self._seen()["files"])
+
+    def calls(self) -> dict[str, int]:
+        """How many requests were made by method; webhooks are `hook`, uploads `upload`."""
+        return dict(self._seen()["calls"])
+
+    def add_channel(self, channel: str, name: str, **more: Any) -> None:
+        """Make a channel; `member=False` if the app is not in it, `archived=True`."""
+        self._post("channels", id=channel, name=name, **more)
+
+    def add_user(self, user: str, email: str, **more: Any) -> None:
+        """Add a person; `name`, `deleted=True`."""
+        self._post("users", id=user, email=email, **more)
+
+    def add_usergroup(self, group: str, handle: str, *users: str) -> None:
+        """Add a group of people."""
+        self._post("usergroups", id=group, handle=handle, users=list(users))
+
+    def fault(self, kind: str, **rule: Any) -> None:
+        """Make requests fail; see `sandbox.slack.workspace.Fault` for the rule's fields."""
+        self._post("faults", kind=kind, **rule)
+
+    def clear_faults(self) -> None:
+        """Let everything work again."""
+        self._control._ask("DELETE", "slack/faults")
+
+    def _seen(self) -> Any:
+        return self._control._ask("GET", "slack")
+
+    def _post(self, what: str, **body: Any) -> None:
+        self._control._ask("POST", f"slack/{what}", body)

@@ -1,0 +1,106 @@
+"""What counts as a model artifact, and which files make up one model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from janitor.artifacts import Names, Shelf, same_size, stored
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+MIB = 1024**2
+
+
+def shelf(*keys: str, sizes: tuple[int, ...] = ()) -> Shelf:
+    made = Shelf(bucket="b", region="r")
+    page: Any = {
+        "KeyCount": len(keys),
+        "Contents": [entry(key, *sizes[n : n + 1]) for n, key in enumerate(keys)],
+    }
+    made.artifacts = made.put(page, Names())
+    return made
+
+
+def entry(key: str, size: int = MIB) -> dict[str, Any]:
+    return {"Key": key, "Size": size, "ETag": '"e"', "LastModified": AT}
+
+
+@pytest.mark.parametrize(
+    ("key", "beside", "root"),
+    [
+        # one file, whatever it is beside
+        ("a/model.tar.gz", ["a/config.json", "a/b/tokenizer.json"], None),
+        ("a/model.pt", [], None),
+        ("model.pt", [], None),
+        ("a/model.pt", ["a/other.pt"], None),
+        ("a/model.pt", ["a/README.md", "a/.gitattributes", "a/LICENSE", "a/_SUCCESS", "a/train.log"], None),
+        ("a/model.pt", ["a/"], None),
+        ("a/model.pt", ["metrics.json", "x/config.json"], None),
+        # weights beside their config, or anything that may belong to them
+        ("a/model.safetensors", ["a/config.json"], "a/"),
+        ("a/model.onnx", ["a/model.onnx.data"], "a/"),
+        ("a/model.pt", ["a/labels.txt"], "a/"),
+        ("model.pt", ["config.json"], ""),
+        # one piece of several, even if the others are missing
+        ("a/model-00001-of-00003.safetensors", [], "a/"),
+        ("a/consolidated.00.pth", [], "a/"),
+        ("a/mp_rank_00_model_states.pt", [], "a/"),
+        ("a/shard_3.pt", [], "a/"),
+        # folders of a larger model
+        ("sd/vae/weights.safetensors", ["sd/model_index.json", "sd/vae/config.json"], "sd/"),
+        ("st/1_Dense/pytorch_model.bin", ["st/modules.json", "st/1_Dense/config.json"], "st/"),
+        ("repo/1/model.onnx", ["repo/config.pbtxt"], "repo/"),
+        ("run/artifacts/model.pkl", ["run/metrics.json"], None),
+        ("a/model.pt", ["config.json"], None),
+    ],
+)
+def test_which_folder_a_file_makes_up_a_model_with(key: str, beside: list[str], root: str | None) -> None:
+    made = shelf(key, *beside)
+
+    one = next(one for one in made.artifacts if one.key == key)
+    assert made.root(one) == root
+
+
+def test_weights_beside_weights_are_crowded_and_archives_are_not() -> None:
+    made = shelf(
+        "a/x.pt",
+        "a/y.pt",
+        "b/x.pt",
+        "c/x.tar.gz",
+        "c/y.tar.gz",
+        "d/x.pt",
+        "d/small.pt",
+        sizes=(MIB,) * 6 + (9,),
+    )
+
+    assert {one.key for one in made.artifacts if made.crowded(one)} == {"a/x.pt", "a/y.pt", "d/x.pt"}
+
+
+def test_only_large_enough_artifacts_are_kept() -> None:
+    made = shelf("a.tar.gz", "b.TAR.GZ", "c.tar.gz", "d.csv", sizes=(MIB, MIB, MIB - 1, MIB))
+
+    assert [one.key for one in made.artifacts] == ["a.tar.gz", "b.TAR.GZ"]
+
+
+def test_only_sizes_that_occur_twice_matter() -> None:
+    made = [shelf("a.tar.gz", "b.tar.gz", sizes=(MIB, 2 * MIB)), shelf("c.tar.gz", sizes=(2 * MIB,))]
+
+    assert [one.key for _, one in same_size(made)] == ["b.tar.gz", "c.tar.gz"]
+    assert [one.key for _, one in same_size(made, {MIB})] == ["a.tar.gz"]
+
+
+def test_an_empty_page_is_not_a_cut_off_one() -> None:
+    empty: Any = {"KeyCount": 0}
+    cut_off: Any = {}
+
+    assert Shelf(bucket="b", region="r").put(empty, Names()) == []
+    with pytest.raises(KeyError):
+        Shelf(bucket="b", region="r").put(cut_off, Names())
+
+
+def test_an_object_without_a_class_is_a_standard_one() -> None:
+    given: Any = entry("a")
+
+    assert stored("b", given).storage_class == "STANDARD"

@@ -1,0 +1,88 @@
+"""What becomes of an object that is deleted from a bucket."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from janitor.artifacts import Stored
+from janitor.buckets import Habits, freed
+from janitor.model import Absent, Signal, Unreadable, Value
+
+ONE = Stored(
+    bucket="b",
+    key="models/a.tar.gz",
+    size=100,
+    etag='"e"',
+    modified=datetime(2026, 1, 1, tzinfo=UTC),
+    storage_class="STANDARD",
+)
+TAGS = {"team": "search"}
+TEAM, OTHER = {"Key": "team", "Value": "search"}, {"Key": "team", "Value": "ads"}
+DENIED = Unreadable("denied")
+
+
+def rule(days: int = 30, *, status: str = "Enabled", **given: Any) -> dict[str, Any]:
+    return {"ID": "old", "Status": status, "NoncurrentVersionExpiration": {"NoncurrentDays": days}, **given}
+
+
+def said(*rules: dict[str, Any], versioning: Signal[str] | None = None, version: str | None = "v1") -> str:
+    habits = Habits(
+        versioning=versioning or Value("Enabled"),
+        lock=Absent(),
+        lifecycle=Value(rules) if rules else Absent(),
+        tags=Value({}),
+    )
+    return freed(habits, ONE, version, TAGS)
+
+
+def test_without_versions_its_bytes_are_freed_at_once() -> None:
+    assert said(versioning=Absent()) == "deleting it frees its bytes at once"
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [(None, "at once"), ("null", "at once"), ("v1", "never freed")]
+)
+def test_suspended_versioning_depends_on_the_version(version: str | None, expected: str) -> None:
+    assert expected in said(versioning=Value("Suspended"), version=version)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, True),
+        ({"Prefix": "models/"}, True),
+        ({"Prefix": "data/"}, False),
+        ({"Filter": {}}, True),
+        ({"Filter": {"Prefix": "models/"}}, True),
+        ({"Filter": {"Prefix": "data/"}}, False),
+        ({"Filter": {"Tag": TEAM}}, True),
+        ({"Filter": {"Tag": OTHER}}, False),
+        ({"Filter": {"ObjectSizeGreaterThan": 99}}, True),
+        ({"Filter": {"ObjectSizeGreaterThan": 100}}, False),
+        ({"Filter": {"ObjectSizeLessThan": 101}}, True),
+        ({"Filter": {"ObjectSizeLessThan": 100}}, False),
+        ({"Filter": {"And": {"Prefix": "models/", "Tags": [TEAM]}}}, True),
+        ({"Filter": {"And": {"Prefix": "models/", "Tags": [TEAM, OTHER]}}}, False),
+        ({"status": "Disabled"}, False),
+        ({"NoncurrentVersionExpiration": {"NoncurrentDays": 9, "NewerNoncurrentVersions": 2}}, False),
+        ({"NoncurrentVersionExpiration": {}}, False),
+    ],
+)
+def test_which_lifecycle_rules_free_it(filters: dict[str, Any], *, expected: bool) -> None:
+    text = said(rule(**filters))
+
+    assert ("freed 30 days later, by lifecycle rule old" in text) is expected
+    assert ("never freed" in text) is not expected
+
+
+def test_the_soonest_rule_counts() -> None:
+    assert "freed 7 days later" in said(rule(30), rule(7))
+
+
+def test_what_is_unreadable_is_said_to_be() -> None:
+    assert "unknown, since its versioning is (denied)" in said(versioning=DENIED)
+    habits = Habits(versioning=Value("Enabled"), lock=Absent(), lifecycle=DENIED, tags=Value({}))
+    assert "whether a lifecycle rule frees its bytes is unknown (denied)" in freed(habits, ONE, "v", TAGS)

@@ -1,0 +1,88 @@
+"""Addresses of places in S3, as descriptions spell them, and what they refer to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from janitor.locations import Place, mentioned, parse
+from janitor.model import Absent, Unreadable, Value
+from janitor.references import References
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("s3://b/a/k.tar.gz", Place("b", "a/k.tar.gz")),
+        ("s3://b", Place("b", "")),
+        ("s3://b/", Place("b", "")),
+        ("s3://b/with blank/ü%2F", Place("b", "with blank/ü%2F")),
+        ("https://s3.eu-west-1.amazonaws.com/b/a%20b/k", Place("b", "a b/k")),
+        ("https://s3-eu-west-1.amazonaws.com/b/k", Place("b", "k")),
+        ("https://b.c.s3.amazonaws.com/k", Place("b.c", "k")),
+        ("https://b.s3.cn-north-1.amazonaws.com.cn/k", Place("b", "k")),
+        ("https://example.com/b/k", None),
+        ("s3://arn:aws:s3:us-east-1:123456789012:accesspoint/p/a/k", Place(None, "a/k")),
+        ("s3://p-abc-s3alias/a/k", Place(None, "a/k")),
+        ("model.tar.gz", None),
+    ],
+)
+def test_addresses(text: str, place: Place | None) -> None:
+    assert parse(text) == place
+
+
+DEFINITION = {"Steps": [{"Arguments": {"ModelDataUrl": "s3://b/k", "S3OutputPath": "s3://b/out"}}]}
+
+
+@pytest.mark.parametrize(
+    ("description", "places"),
+    [
+        ({"A": ["s3://b/k", {"B": "s3://c/l"}]}, {Place("b", "k"), Place("c", "l")}),
+        ({"S3DataType": "S3Prefix", "S3Uri": "s3://b/k"}, {Place("b", "k", beginning=True)}),
+        ({"S3DataType": "S3Object", "S3Uri": "s3://b/k"}, {Place("b", "k")}),
+        ({"Mode": "MultiModel", "ModelDataUrl": "s3://b/k/"}, {Place("b", "k/", beginning=True)}),
+        ({"Mode": "MultiModel", "Environment": {"X": "s3://b/k"}}, {Place("b", "k")}),
+        ({"PipelineDefinition": json.dumps(DEFINITION)}, {Place("b", "k"), Place("b", "out")}),
+        ({"HyperParameters": {"dir": '"s3://b/k"'}}, {Place("b", "k")}),
+        ({"Command": "run --from s3://b/k --to 's3://b/l'"}, {Place("b", "k"), Place("b", "l")}),
+        ({"Inputs": "s3://b/k,s3://b/l"}, {Place("b", "k,s3://b/l"), Place("b", "k"), Place("b", "l")}),
+        ({"Broken": '{"a": "s3://b/k"'}, {Place("b", "k")}),
+        ({"OutputDataConfig": {"S3OutputPath": "s3://b/out"}, "Number": 3}, set()),
+    ],
+)
+def test_every_address_in_a_description_is_found(description: dict[str, Any], places: set[Place]) -> None:
+    assert set(mentioned(description, {"OutputDataConfig"})) == places
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "referred"),
+    [
+        (Place("b", "a/k.pt"), "a/k.pt", True),
+        (Place("b", "a/k.pt"), "a/k.pt.bak", False),
+        (Place("b", "a"), "a/k.pt", True),
+        (Place("b", "a/"), "a/k.pt", True),
+        (Place("b", "a"), "ab/k.pt", False),
+        (Place("b", "a", beginning=True), "ab/k.pt", True),
+        (Place("b", "", beginning=True), "ab/k.pt", True),
+        (Place("b", ""), "ab/k.pt", False),
+        (Place("c", "a/k.pt"), "a/k.pt", False),
+        (Place(None, "a/k.pt"), "a/k.pt", True),
+    ],
+)
+def test_what_a_place_refers_to(place: Place, key: str, *, referred: bool) -> None:
+    references = References()
+    references.add("model churn", [place])
+
+    found = references.to("b", [key])
+
+    assert isinstance(found, Value if referred else Absent)
+
+
+def test_a_reference_is_known_even_where_others_are_not() -> None:
+    references = References(errors=["ListPipelines: AccessDenied"])
+    references.add("model churn", [Place("b", "k")])
+
+    assert references.to("b", ["x", "k"]) == Value(("model churn",), "sagemaker:Describe*")
+    assert references.to("b", ["x"]) == Unreadable("ListPipelines: AccessDenied", "sagemaker:Describe*")
