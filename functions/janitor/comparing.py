@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ class Comparison:
         self.known = known
         self.left = budget
 
-    def settle(self, sets: Iterable[Sequence[Stored]]) -> None:
+    def settle(self, sets: Sequence[Sequence[Stored]]) -> None:
         """Read what is needed to tell which objects in each of *sets* are the same bytes."""
         probed = self._afford([cell for one in sets for cell in self._open(one)], whole=False)
         self._read(probed, 1)
@@ -51,6 +51,8 @@ class Comparison:
         while todo:
             self._read(todo, max(1, THREADS // sum(len(cell) for cell in todo)))
             todo = [cell for one in todo for cell in self._open(one)]
+        for one in sets:
+            self._share(one)
 
     def _open(self, objects: Sequence[Stored]) -> list[list[Stored]]:
         """
@@ -58,15 +60,19 @@ class Comparison:
 
         Of objects already proven equal, one stands for all: what is read of it is true of the rest.
         """
+        firsts = [equal[0] for equal in self._share(objects)]
+        cells = connected(firsts, lambda a, b: self._alike(a, b) is not Likeness.DIFFERENT)
+        return [cell for cell in cells if len(cell) > 1]
+
+    def _share(self, objects: Sequence[Stored]) -> list[list[Stored]]:
+        """The readable ones of *objects*, those proven equal together, each knowing what is known of any."""
         readable = [one for one in objects if not self.known[one].unread]
         peers = connected(readable, lambda a, b: self._alike(a, b) is Likeness.PROVEN)
         for equal in peers:
             best = max((self.known[one] for one in equal), key=lambda known: len(known.digests))
             for one in equal:
                 self.known[one] = replace(self.known[one], digests=best.digests, complete=best.complete)
-        firsts = [equal[0] for equal in peers]
-        cells = connected(firsts, lambda a, b: self._alike(a, b) is not Likeness.DIFFERENT)
-        return [cell for cell in cells if len(cell) > 1]
+        return peers
 
     def _alike(self, a: Stored, b: Stored) -> Likeness:
         return likeness(self.known[a], self.known[b]).likeness

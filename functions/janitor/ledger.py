@@ -12,6 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from janitor.model import Result, Sweep
+from janitor.money import Totals
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -151,8 +152,7 @@ class Ledger:
     # --- sweeps -------------------------------------------------------------------------------
 
     def _remember(self, sweep: Sweep, now: datetime, new: int) -> None:
-        monthly = [r.monthly_usd for r in sweep.findings if r.monthly_usd is not None]
-        accrued = [r.accrued_usd for r in sweep.findings if r.accrued_usd is not None]
+        totals = Totals.of(sweep.results)
         item = {
             "pk": partition("sweep", sweep),
             "sk": "latest",
@@ -165,9 +165,9 @@ class Ledger:
             "kept": sweep.kept,
             "unknown": sweep.unknown,
             "new": new,
-            "monthly_usd": sum(monthly, Decimal(0)),
-            "accrued_usd": sum(accrued, Decimal(0)),
-            "unpriced": sweep.unpriced,
+            "monthly_usd": totals.monthly_usd,
+            "accrued_usd": totals.accrued_usd,
+            "unpriced": totals.unpriced,
             "error": sweep.error,
         }
         self._client.put_item(TableName=self._table, Item=self._item(item))

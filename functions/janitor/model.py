@@ -319,14 +319,6 @@ class Sweep:
         """How many could not be judged."""
         return sum(isinstance(r.verdict, Kept) and r.verdict.unknown for r in self.results)
 
-    @property
-    def unpriced(self) -> int:
-        """How many findings cost something, but nobody could say how much."""
-        return sum(
-            isinstance(r.verdict, Finding) and r.verdict.cost is not None and not r.verdict.cost.known
-            for r in self.findings
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -345,18 +337,3 @@ class Report:
     def findings(self) -> tuple[Result, ...]:
         """Every finding, sweep by sweep."""
         return tuple(result for sweep in self.sweeps for result in sweep.findings)
-
-    @property
-    def monthly_usd(self) -> Decimal:
-        """What the priced standing findings cost a month; `unpriced` says how many it leaves out."""
-        return sum((r.monthly_usd for r in self.findings if r.monthly_usd is not None), Decimal(0))
-
-    @property
-    def accrued_usd(self) -> Decimal:
-        """What the priced jobs among the findings have cost so far."""
-        return sum((r.accrued_usd for r in self.findings if r.accrued_usd is not None), Decimal(0))
-
-    @property
-    def unpriced(self) -> int:
-        """How many findings cost something, but nobody could say how much."""
-        return sum(sweep.unpriced for sweep in self.sweeps)

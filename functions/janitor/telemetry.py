@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from janitor.money import Totals
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -17,6 +18,7 @@ DETECTOR = "detector"
 
 def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int) -> None:
     """One structured line per sweep: counts, dollars and what went wrong, never a name or a value."""
+    totals = Totals.of(sweep.results)
     say = logger.error if sweep.error else logger.info
     say(
         "swept",
@@ -30,8 +32,8 @@ def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int) -> None
             "new": new,
             "kept": sweep.kept,
             "unknown": sweep.unknown,
-            "monthly_usd": float(monthly(sweep)),
-            "unpriced": sweep.unpriced,
+            "monthly_usd": float(totals.monthly_usd),
+            "unpriced": totals.unpriced,
             "seconds": round(seconds, 3),
             "sweep_error": sweep.error,
         },
@@ -42,6 +44,7 @@ def measure(sweep: Sweep, *, seconds: float) -> None:
     """The sweep as CloudWatch metrics, written to the log in the embedded metric format."""
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+    totals = Totals.of(sweep.results)
     metrics = EphemeralMetrics(namespace=NAMESPACE)
     metrics.add_dimension(DETECTOR, sweep.detector)
     metrics.add_metadata("region", sweep.region)
@@ -49,11 +52,6 @@ def measure(sweep: Sweep, *, seconds: float) -> None:
     metrics.add_metric("Found", MetricUnit.Count, sweep.found)
     metrics.add_metric("Kept", MetricUnit.Count, sweep.kept)
     metrics.add_metric("Unknown", MetricUnit.Count, sweep.unknown)
-    metrics.add_metric("MonthlyUsd", MetricUnit.NoUnit, float(monthly(sweep)))
+    metrics.add_metric("MonthlyUsd", MetricUnit.NoUnit, float(totals.monthly_usd))
     metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
     metrics.flush_metrics()
-
-
-def monthly(sweep: Sweep) -> Decimal:
-    """What the priced findings cost a month."""
-    return sum((r.monthly_usd for r in sweep.findings if r.monthly_usd is not None), Decimal(0))

@@ -87,6 +87,7 @@ def test_a_thread_must_exist_and_hang_on_a_parent(client: WebClient) -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing:UserWarning")
 def test_a_message_needs_a_text_that_is_not_endless(client: WebClient) -> None:
     assert refused(client.chat_postMessage, channel=CHANNEL, text="", blocks=[section("x")])["error"] == (
         "no_text"

@@ -110,7 +110,8 @@ def test_of_objects_proven_equal_only_one_is_read(store: Bytes) -> None:
 def test_what_is_known_to_differ_or_to_be_equal_is_not_read(store: Bytes) -> None:
     a, b = store.put("a", b"x" * 50), store.put("b", b"x" * 50)
     settled(store, [a, b], a=Contents(size=50, md5="1"), b=Contents(size=50, md5="2"))
-    settled(store, [a, b], **dict.fromkeys("ab", Contents(size=50, whole={"SHA-256": "s"})))
+    sha = Contents(size=50, whole={"SHA-256": "s"})
+    settled(store, [a, b], a=sha, b=sha)
 
     assert store.read == {}
 

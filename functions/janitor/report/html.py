@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from janitor.model import Evidence, Finding, Kept, Report, Result
+from janitor.money import Totals, dearest_first, dollars
 from janitor.ownership import marks, team
 from janitor.report.text import moment, plain, usd
 
@@ -40,13 +41,15 @@ class Bar:
 
 def html(report: Report) -> str:
     """The whole page."""
-    findings = sorted(report.findings, key=dearest)
+    findings = sorted(report.findings, key=dearest_first)
+    totals = Totals.of(findings)
     return template().render(
         report=report,
         time=moment(report.time),
-        monthly=usd(report.monthly_usd),
-        accrued=usd(report.accrued_usd),
-        hourly=usd(hourly(report)),
+        totals=totals,
+        monthly=usd(totals.monthly_usd),
+        accrued=usd(totals.accrued_usd),
+        hourly=usd(totals.hourly_usd),
         regions=sorted({sweep.region for sweep in report.sweeps}),
         rows=[row(number, result) for number, result in enumerate(findings)],
         shown_unread=SHOWN_UNREAD,
@@ -76,7 +79,7 @@ def row(number: int, result: Result) -> dict[str, Any]:
     verdict = result.verdict
     if not isinstance(verdict, Finding):
         raise TypeError("only findings have a row")
-    dollars = result.monthly_usd if result.monthly_usd is not None else result.accrued_usd
+    amount = dollars(result)
     return {
         "number": number,
         "detector": result.detector,
@@ -91,7 +94,7 @@ def row(number: int, result: Result) -> dict[str, Any]:
         "since": moment(verdict.since) if verdict.since else "",
         "created": moment(result.target.created) if result.target.created else "",
         "cost": cost(result),
-        "sort_usd": float(dollars) if dollars is not None else -1.0,
+        "sort_usd": float(amount) if amount is not None else -1.0,
         "marks": [plain(f"{mark.signal}: {mark.value}") for mark in marks(result.target)],
         "evidence": [shown(item) for item in verdict.evidence],
     }
@@ -130,12 +133,6 @@ def is_unknown(result: Result) -> bool:
     return isinstance(result.verdict, Kept) and result.verdict.unknown
 
 
-def dearest(result: Result) -> tuple[bool, Decimal, str]:
-    """Sort key: dollars descending, then ARN."""
-    dollars = result.monthly_usd if result.monthly_usd is not None else result.accrued_usd
-    return (dollars is None, -(dollars or Decimal(0)), result.target.arn)
-
-
 def bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | None) -> list[Bar]:
     """Dollars summed by name, longest first; past *limit* names the rest become one bar."""
     sums: dict[str, tuple[Decimal, int]] = {}
@@ -153,21 +150,6 @@ def bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | None) ->
         Bar(plain(name), amount, count, round(float(amount / longest) * 100, 2))
         for name, (amount, count) in ranked
     ]
-
-
-def hourly(report: Report) -> Decimal:
-    """What the priced jobs among the findings cost every hour they go on."""
-    return sum(
-        (
-            result.verdict.cost.hourly_usd
-            for result in report.findings
-            if result.accrued_usd is not None
-            and isinstance(result.verdict, Finding)
-            and result.verdict.cost is not None
-            and result.verdict.cost.hourly_usd is not None
-        ),
-        Decimal(0),
-    )
 
 
 def price_sources(findings: Iterable[Result]) -> set[str]:

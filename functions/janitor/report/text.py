@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
-CENT = Decimal("0.01")
+from janitor.money import cents
+
 INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Control, format (bidi overrides, zero-width), surrogate, private, unassigned; line and paragraph ends."""
-
-
-def cents(amount: Decimal) -> Decimal:
-    """*amount* rounded to cents, half up, as bills are."""
-    return amount.quantize(CENT, ROUND_HALF_UP)
 
 
 def usd(amount: Decimal) -> str:
