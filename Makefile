@@ -31,7 +31,7 @@ setup: .venv/.audit ## Make .venv with everything that the audit and the sandbox
 dev: .venv/.dev ## ... and everything that the tests, the checks and CDK need
 
 audit: setup ## Run the dry-run audit over the sandbox's demo account
-	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --json-file report.json
+	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --json-file report.json --html report.html
 
 test: dev ## Run all tests
 	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadgroup -q

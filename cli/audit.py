@@ -22,6 +22,7 @@ from janitor.detector import Detector
 from janitor.engine import Policy, run, unopened
 from janitor.model import Report, Signal, Sweep, Unreadable, Value
 from janitor.report import json as document
+from janitor.report.html import html
 
 if TYPE_CHECKING:
     import boto3
@@ -60,6 +61,9 @@ def audit(
     json_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the JSON document to FILE as well.")
     ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page to FILE.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
@@ -92,8 +96,9 @@ def audit(
     regions = edge.regions_from(region, settings, session)
     if json and json_file:
         raise edge.Refused("--json and --json-file exclude each other")
-    if json_file:
-        check_writable(json_file)
+    for flag, path in (("--json-file", json_file), ("--html", html_file)):
+        if path:
+            check_writable(flag, path)
 
     with ending_at_once():
         audited = swept(session, detectors, regions, attempts=attempts, now=at, policy=settings.policy)
@@ -103,6 +108,8 @@ def audit(
         terminal.show(console(sys.stdout), audited.report, every=every, problems=audited.price_problems)
     if json_file:
         json_file.write_text(document.text(audited.report, every=every), encoding="ascii")
+    if html_file:
+        html_file.write_text(html(audited.report), encoding="utf-8")
     return 1 if any(sweep.error is not None for sweep in audited.report.sweeps) else 0
 
 
@@ -145,13 +152,13 @@ def owner_of(session: boto3.Session, region: str, attempts: int) -> Signal[str]:
             return identity(session, region, attempts)
 
 
-def check_writable(path: Path) -> None:
+def check_writable(flag: str, path: Path) -> None:
     """Refuse a file that could not be written after all the work."""
     try:
         with path.open("a", encoding="ascii"):
             pass
     except OSError as error:
-        raise edge.Refused(f"--json-file: {path} cannot be written: {error.strerror or error}") from error
+        raise edge.Refused(f"{flag}: {path} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager

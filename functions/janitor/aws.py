@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 type ServiceName = Literal[
     "cloudtrail",
     "cloudwatch",
+    "dynamodb",
     "ecr",
     "logs",
     "pricing",
     "resourcegroupstaggingapi",
     "s3",
     "sagemaker",
+    "secretsmanager",
     "sts",
 ]
 

@@ -150,7 +150,7 @@ class Survey:
         groups = [group for group in shapes.values() if len(group) > 1]
         self._heads([unit for group in groups for unit in group])
         open_ones = [
-            [self._member(unit) for unit in group] for group in groups
+            [self._member(unit) for unit in group if not archived(unit, self.known)] for group in groups
         ]
         cells = [cell for group in open_ones for cell in self._cells(group)]
         self._compare([cell for cell in cells if self._worth_reading(cell)])

@@ -1,76 +1,192 @@
-"""The Lambda edges: read the event, the environment and the settings; everything else happens below."""
+"""The Lambda edges: the event, the environment, the clock; everything else happens below."""
 
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from janitor.model import Mode
 
-from janitor.account import identity, opened
-from janitor.aws import DEFAULT_ATTEMPTS
-from janitor.engine import run
-from janitor.model import Report, Unreadable, Value
-from janitor.settings import FILE, Settings
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from janitor.events import SweepEvent
+    from janitor.runs import Ran, Runner
+    from janitor.settings import Settings
+
+RESERVE = timedelta(seconds=60)
+"""What a run keeps of its time for the report, the ledger and Slack; a quarter of it, if that is less."""
+
+IDEMPOTENT_FOR = timedelta(hours=6)
 
 
-class SweepEvent(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What the deployment says of a function."""
+
+    table: str
+    bucket: str
+    region: str
+    detector: str = ""
+    root: Path = Path()
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str]) -> Environment:
+        """From environment variables. Raises KeyError with the name of one that is missing."""
+        return cls(
+            table=variables["JANITOR_TABLE"],
+            bucket=variables["JANITOR_BUCKET"],
+            region=variables["AWS_REGION"],
+            detector=variables.get("JANITOR_DETECTOR", ""),
+            root=Path(variables.get("LAMBDA_TASK_ROOT", ".")),
+        )
+
+
+def clock() -> datetime:
+    """The real time."""
+    return datetime.now(UTC)
+
+
+@cache
+def logger() -> Logger:
+    """Structured logs; nothing of an event or a resource is logged by itself."""
+    from aws_lambda_powertools import Logger
+
+    return Logger(service="ml-janitor")
+
+
+def sweep(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """
-    What the schedule sends: *time* is the scheduler's, and becomes the sweep's `now`.
+    Run the detector that JANITOR_DETECTOR names, once per event however often it is delivered.
 
-    *regions* replace the deployment's own for one run.
+    Raises ValueError for an event that makes no sense, and RunFailedError after everything that
+    could be done was done.
     """
+    from janitor.once import once
+    from janitor.settings import FILE, Settings
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    asked = parsed(event)
+    environment = Environment.read(os.environ)
+    settings = Settings.load(files=[path for path in [environment.root / FILE] if path.exists()])
 
-    time: AwareDatetime
-    regions: tuple[str, ...] = ()
+    def work() -> dict[str, Any]:
+        return answer(ran(asked, environment, settings, context))
 
-
-def sweep(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Run the detector that JANITOR_DETECTOR names, and answer with its counts."""
-    asked = SweepEvent.model_validate(event)
-    root = Path(os.environ.get("LAMBDA_TASK_ROOT", "."))
-    settings = Settings.load(files=[path for path in [root / FILE] if path.exists()])
-    report = sweep_once(os.environ["JANITOR_DETECTOR"], settings, asked.regions, asked.time)
-    return answer(report)
+    identity = asked.model_dump(mode="json") if asked.time else {"request": context.aws_request_id}
+    key = {"detector": environment.detector, **identity}
+    return once(work, key=key, table=environment.table, context=context, keep=IDEMPOTENT_FOR)
 
 
-def sweep_once(name: str, settings: Settings, regions: tuple[str, ...], now: datetime) -> Report:
-    """One detector over *regions*, else the settings' regions, else the function's own."""
+def parsed(event: object) -> SweepEvent:
+    """*event*, checked. Raises ValueError with one line."""
+    from pydantic import ValidationError
+
+    from janitor.events import SweepEvent
+
+    try:
+        asked = SweepEvent.model_validate(event)
+        asked.target()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "event"
+        raise ValueError(f"the event makes no sense: {where}: {first['msg']}") from None
+    return asked
+
+
+def ran(asked: SweepEvent, environment: Environment, settings: Settings, context: LambdaContext) -> Ran:
+    """The run that *asked* for, in this account."""
     import boto3
 
+    from janitor.account import opened
+    from janitor.aws import DEFAULT_ATTEMPTS
+
+    real_now = clock()
     session = boto3.Session()
-    where = regions or tuple(settings.janitor.regions) or (str(session.region_name),)
-    whose = identity(session, where[0], DEFAULT_ATTEMPTS)
-    match whose:
-        case Value(account):
-            detectors = [detector for detector in settings.enabled() if detector.name == name]
-            with opened(session, account=account, regions=where, attempts=DEFAULT_ATTEMPTS) as accounts:
-                return run(detectors, accounts, now=now, policy=settings.policy)
-        case Unreadable(error):
-            raise RuntimeError(f"the function's own account is unknown: {error}")
-        case _:
-            raise AssertionError("identity() answers Value or Unreadable")
+    detector = next(one for one in settings.enabled() if one.name == environment.detector)
+    has_time = time_left(context)
+    target = asked.target()
+    regions = asked.regions or tuple(settings.janitor.regions) or (environment.region,)
+    if target is not None:
+        regions = (target.region or regions[0],)
+    account = own_account(context)
+    runner = made(session, environment, settings, context)
+    with opened(
+        session, account=account, regions=regions, attempts=DEFAULT_ATTEMPTS, has_time=has_time
+    ) as accounts:
+        now, note = asked.time or real_now, noted(asked, real_now)
+        if target is not None and asked.resource is not None:
+            return runner.look(detector, accounts[0], asked.resource, now=now, note=note)
+        return runner.sweep(detector, accounts, now=now, note=note)
 
 
-def answer(report: Report) -> dict[str, Any]:
-    """Counts only: an invocation's answer has a size limit, an account's waste has none."""
+def made(session: Any, environment: Environment, settings: Settings, context: LambdaContext) -> Runner:
+    """The runner with its parts: ledger, archive and Slack, all in the function's own region."""
+    from janitor.archive import Archive
+    from janitor.aws import DEFAULT_ATTEMPTS, make_client
+    from janitor.ledger import Ledger
+    from janitor.runs import Runner
+
+    region = environment.region
+    return Runner(
+        policy=settings.policy,
+        ledger=Ledger(make_client(session, "dynamodb", region, DEFAULT_ATTEMPTS), environment.table),
+        archive=Archive(make_client(session, "s3", region, DEFAULT_ATTEMPTS), environment.bucket),
+        tell=lambda *_: False,
+        logger=logger(),
+        clock=clock,
+        holder=context.aws_request_id,
+        patience=timedelta(milliseconds=context.get_remaining_time_in_millis()),
+    )
+
+
+def noted(asked: SweepEvent, real_now: datetime) -> str:
+    """What a reader must know of the run besides its findings."""
+    if asked.stale(real_now) and asked.time is not None:
+        age = real_now - asked.time
+        return f"the event was {age.total_seconds() / 3600:.1f} hours old, so this was a {Mode.DRY_RUN}"
+    return ""
+
+
+def time_left(context: LambdaContext) -> Callable[[], bool]:
+    """Whether there is time for another call, with enough kept for what comes after reading."""
+    total = timedelta(milliseconds=context.get_remaining_time_in_millis())
+    reserve = min(RESERVE, total / 4)
+
+    def has_time() -> bool:
+        return timedelta(milliseconds=context.get_remaining_time_in_millis()) > reserve
+
+    return has_time
+
+
+def own_account(context: LambdaContext) -> str:
+    """The account that the function runs in, from its own ARN: no call needed."""
+    return context.invoked_function_arn.split(":")[4]
+
+
+def answer(done: Ran) -> dict[str, Any]:
+    """Counts and where the report lies: an answer has a size limit, an account's waste has none."""
     return {
-        "time": report.time.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "account": report.account,
+        "time": done.report.time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "account": done.report.account,
+        "report": done.where,
+        "new": done.new,
+        "note": done.note,
         "sweeps": [
             {
                 "detector": sweep.detector,
                 "region": sweep.region,
+                "mode": sweep.mode.value,
                 "looked_at": sweep.looked_at,
                 "found": sweep.found,
                 "kept": sweep.kept,
                 "unknown": sweep.unknown,
-                "error": sweep.error,
             }
-            for sweep in report.sweeps
+            for sweep in done.report.sweeps
         ],
     }

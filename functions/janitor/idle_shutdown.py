@@ -123,7 +123,7 @@ def _layer(kind: str, description: Settings, *, shared: bool) -> Layer:
 def _each(
     aws: Aws, places: Iterable[Place], source: str, describe: Callable[[Aws, Place], Any]
 ) -> dict[Place, Signal[Settings]]:
-    """Each of *places* described once; one that is gone counts as unreadable, and so does a cut-off answer."""
+    """Each of *places* described once; one that is gone counts as unreadable, like a cut-off answer."""
     once = list(dict.fromkeys(places))
     answers = aws.map(lambda place: attempt(lambda: describe(aws, place), source=source), once)
     return dict(zip(once, answers, strict=True))

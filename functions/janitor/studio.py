@@ -37,10 +37,10 @@ class App(Candidate):
     An app of Studio, which runs for a user profile, or in a space.
 
     *profile* is the user profile it runs for, or the one that owns its *space*; shared spaces have
-    none. *inherited* are the keys of those of its target's tags that are its space's or its profile's. *activity* is when
-    its user was last active, if a health check has not overwritten it; *log* its last log line, *idle*
-    the idle time that Canvas published, with the time of that datapoint. *shutdown* is after how long
-    Studio itself stops it.
+    none. *inherited* are the keys of those of its tags that are its space's or its profile's.
+    *activity* is when its user was last active, if a health check has not overwritten it; *log* its
+    last log line, *idle* the idle time that Canvas published, with the time of that datapoint.
+    *shutdown* is after how long Studio itself stops it.
     """
 
     domain: str
