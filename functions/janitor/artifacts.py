@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from janitor.aws import ReadError, attempt, everything
 from janitor.model import Signal
+from janitor.model_files import archive, belongs, index, shard
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
@@ -38,26 +38,6 @@ EXTENSIONS = (
     ".tar.gz",
     ".tgz",
 )
-
-ARCHIVES = (".keras", ".mar", ".nemo", ".tar", ".tar.gz", ".tgz", ".zip")
-"""Names of files that hold a whole model by themselves, whatever lies beside them."""
-
-SHARD = re.compile(
-    r"\d+-of-\d+|(^|[-_.])(part|rank|shard)[-_.]?\d+|^consolidated\.\d+\.|^mp_rank_\d+|zero_pp_rank_\d+",
-    re.IGNORECASE,
-)
-"""File names of one piece of a model: of Hugging Face, Megatron, DeepSpeed, Llama."""
-
-NOTES = re.compile(
-    r"(readme|licen[cs]e|notice|use_policy).*|.*\.(md|log|md5|sha256|png|jpe?g)|\.\w+|_success", re.IGNORECASE
-)
-"""File names of what may lie beside weights without belonging to the model."""
-
-INDEX = re.compile(
-    r"(model_index|modules|config|adapter_config|generation_config|config_sentence_transformers|params)\.json"
-    r"|.*\.index\.json|tokenizer.*|saved_model\.pb|config\.pbtxt|MLmodel"
-)
-"""File names that say: this folder, with all folders in it, is one model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +109,9 @@ class Shelf:
                     self.weights[one.folder] = self.weights.get(one.folder, 0) + 1
                 if names.fit(one.key, one.size):
                     found.append(one)
-            elif belongs(one):
+            elif belongs(one.file):
                 self.mixed.add(one.folder)
-                if INDEX.fullmatch(one.file):
+                if index(one.file):
                     self.models.add(one.folder)
         return found
 
@@ -148,7 +128,7 @@ class Shelf:
         for above in (one.key[:end] for end in steps):
             if above in self.models:
                 return above
-        alone = one.folder not in self.mixed and not SHARD.search(one.file)
+        alone = one.folder not in self.mixed and not shard(one.file)
         return None if alone else one.folder
 
     def crowded(self, one: Stored) -> bool:
@@ -202,11 +182,11 @@ def folder(aws: Aws, bucket: str, region: str, root: str) -> Signal[Unit]:
     """The model in folder *root* with all its files, notes left out."""
 
     def listed() -> Unit:
-        page = aws.client("s3", region).list_objects_v2(Bucket=bucket, Prefix=root, EncodingType="url")
+        page = aws.client("s3", region).list_objects_v2(Bucket=bucket, Prefix=root)
         if page["IsTruncated"]:
             raise ReadError(f"s3://{bucket}/{root} holds more than {LARGEST_PAGE} objects")
         found = [stored(bucket, entry) for entry in entries(page)]
-        files = sorted((one for one in found if belongs(one)), key=lambda one: one.key)
+        files = sorted((one for one in found if belongs(one.file)), key=lambda one: one.key)
         return Unit(bucket=bucket, region=region, files=tuple(files), root=root)
 
     return attempt(listed, source=LIST_OBJECTS)
@@ -227,16 +207,6 @@ def stored(bucket: str, entry: ObjectTypeDef) -> Stored:
         modified=entry["LastModified"],
         storage_class=entry.get("StorageClass", "STANDARD"),
     )
-
-
-def archive(key: str) -> bool:
-    """Whether *key* is the name of a file that is a whole model by itself."""
-    return key.lower().endswith(ARCHIVES)
-
-
-def belongs(one: Stored) -> bool:
-    """Whether *one* may belong to the model beside it: no folder marker and no note."""
-    return bool(one.file) and not NOTES.fullmatch(one.file)
 
 
 def same_size(shelves: Iterable[Shelf], only: AbstractSet[int] | None = None) -> list[tuple[Shelf, Stored]]:

@@ -122,7 +122,7 @@ def _alone(copy: Copy) -> str:
         return f"it is one file of a model, and no other folder holds the same files as {what(copy)}"
     if others:
         return f"its bytes differ from those of {others} other artifact{'s' * (others > 1)} of its size"
-    return "no other artifact can be the same"
+    return "no other artifact of its size is a model by itself"
 
 
 def _stays(copy: Copy) -> str:

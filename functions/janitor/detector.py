@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from janitor.arns import Arn
 from janitor.model import Candidate, Target, Verdict
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
+
+
+SERVICES = {"bucket": "s3", "object": "s3", "repository": "ecr"}
+"""Whose resource types `Detector.kinds` are, where not SageMaker's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,11 @@ class Detector[C: Candidate](ABC):
     @abstractmethod
     def decide(self, candidate: C, now: datetime) -> Verdict:
         """Judge one candidate: pure, and always with a reason."""
+
+    @classmethod
+    def judges(cls, arn: Arn) -> bool:
+        """Whether *arn* is of one of its `kinds`. Other services have an endpoint or a cluster too."""
+        return arn.kind in cls.kinds and arn.service == SERVICES.get(arn.kind, "sagemaker")
 
     @classmethod
     def summary(cls) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from janitor.arns import Arn
 from janitor.aws import failure
 from janitor.exemptions import Exemptions
 from janitor.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Value, Verdict
@@ -80,6 +81,30 @@ def unopened(
 def sweep(detector: Detector[Any], aws: Aws, *, now: datetime, policy: Policy) -> Sweep:
     """One detector over one account and region. Everything is read before anything is judged."""
     found, broken = read(detector, aws, now)
+    return judged(detector, aws, found, broken, now=now, policy=policy)
+
+
+def sweep_one(detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, policy: Policy) -> Sweep:
+    """
+    The one resource *arn*, looked at and judged exactly as in a sweep; no result if it is gone.
+
+    What goes wrong is the sweep's error here too, an ARN that is not this detector's or lies in
+    another account or region among it.
+    """
+    found, broken = look(detector, aws, arn, now)
+    return judged(detector, aws, found, broken, now=now, policy=policy)
+
+
+def judged(
+    detector: Detector[Any],
+    aws: Aws,
+    found: Iterable[Candidate],
+    broken: Sequence[str],
+    *,
+    now: datetime,
+    policy: Policy,
+) -> Sweep:
+    """The sweep that comes out of *found*; *broken* is what kept more from being found."""
     results: list[Result] = []
     failures: dict[str, list[str]] = {}
     for candidate in found:
@@ -123,6 +148,32 @@ def read(detector: Detector[Any], aws: Aws, now: datetime) -> tuple[Iterable[Can
     return candidates.values(), late(aws)
 
 
+def look(detector: Detector[Any], aws: Aws, arn: str, now: datetime) -> tuple[list[Candidate], list[str]]:
+    """The one candidate *arn*, none if it is gone, and what kept it from being looked at."""
+    try:
+        candidate = detector.look(aws, target_of(detector, aws, arn), now)
+    except Exception as error:  # told as the sweep's error, like a listing that fails
+        return [], [*late(aws), describe(error)]
+    return [] if candidate is None else [candidate], late(aws)
+
+
+def target_of(detector: Detector[Any], aws: Aws, arn: str) -> Target:
+    """
+    Which resource *arn* is, as far as it says so itself. Raises ValueError.
+
+    A detector asks for its resource by name: an ARN from elsewhere, or of another kind, would get
+    the answer for a namesake.
+    """
+    parts = Arn.parse(arn)
+    if not detector.judges(parts):
+        raise ValueError(f"{detector.name} does not judge {arn}")
+    if parts.account not in {"", aws.account} or parts.region not in {"", aws.region}:
+        raise ValueError(f"{arn} is not in account {aws.account} and region {aws.region}")
+    return Target(
+        arn=arn, name=parts.name, kind=parts.kind, account=aws.account, region=aws.region, created=None
+    )
+
+
 def late(aws: Aws) -> list[str]:
     """What a sweep that ran out of time says of itself."""
     return (
@@ -133,7 +184,7 @@ def late(aws: Aws) -> list[str]:
 def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: Policy) -> Verdict:
     """Exempt it, or decide; a finding whose tags are unreadable may be exempt, so it is kept as unknown."""
     if (why := policy.exemptions.reason(candidate.target, now)) is not None:
-        return Kept(reason=why, steps=(f"kept: {why}",))
+        return exempted(detector, candidate, now, why)
     verdict = detector.decide(candidate, now)
     if isinstance(verdict, Finding) and (why := policy.exemptions.unreadable(candidate.target)) is not None:
         steps = (*verdict.steps, f"kept as unknown: {why}")
@@ -141,6 +192,15 @@ def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: 
     if isinstance(verdict, Finding):
         return replace(verdict, evidence=(*verdict.evidence, *marks(candidate.target)))
     return verdict
+
+
+def exempted(detector: Detector[Any], candidate: Candidate, now: datetime, why: str) -> Kept:
+    """Kept because of *why*, whatever the rule says; what it saw and would say is told all the same."""
+    try:
+        verdict = detector.decide(candidate, now)
+    except Exception:  # the exemption stands, and may have been given because the rule breaks here
+        return Kept(reason=why, steps=(f"kept: {why}",))
+    return Kept(reason=why, evidence=verdict.evidence, steps=(*verdict.steps, f"kept: {why}"))
 
 
 def rule_failed(said: str, arns: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ DESCRIBE_PROFILE = "sagemaker:DescribeUserProfile"
 DESCRIBE_SPACE = "sagemaker:DescribeSpace"
 
 ENABLED = "ENABLED"
+SHARED = "Shared"
 
 type Settings = Mapping[str, Any]
 type Place = tuple[str, str]
@@ -74,11 +75,11 @@ def _profile(app: App, spaces: Mapping[Place, Signal[Settings]]) -> str | None:
     if app.space is None:
         return app.profile
     match spaces[app.domain, app.space]:
-        case Value(space):
-            name: str | None = space.get("OwnershipSettings", {}).get("OwnerUserProfileName")
+        case Value(space) if space["SpaceSharingSettings"].get("SharingType") != SHARED:
+            name: str | None = space["OwnershipSettings"].get("OwnerUserProfileName")
             return name
         case _:
-            return app.profile
+            return None
 
 
 def timeout(kind: str, above: Sequence[Signal[Settings]], *, shared: bool) -> Signal[timedelta]:
@@ -86,7 +87,7 @@ def timeout(kind: str, above: Sequence[Signal[Settings]], *, shared: bool) -> Si
     After how long Studio stops an idle app of this *kind*; `Absent` if it does not.
 
     *above* are the descriptions of its domain, its user profile and its space, as far as it has them:
-    the nearer one wins. *shared* is whether it runs in a space without an owner.
+    the nearer one wins. *shared* is whether it runs in a space of several users.
     """
     on: bool | None = None
     after: timedelta | None = None
@@ -143,8 +144,7 @@ def _user_profile(aws: Aws, place: Place) -> Settings:
 
 def _space(aws: Aws, place: Place) -> Settings:
     answer = aws.sagemaker.describe_space(DomainId=place[0], SpaceName=place[1])
-    return {
-        "DomainId": answer["DomainId"],
-        "SpaceSettings": answer.get("SpaceSettings", {}),
-        "OwnershipSettings": answer.get("OwnershipSettings", {}),
+    settings = {
+        name: answer.get(name, {}) for name in ("SpaceSettings", "OwnershipSettings", "SpaceSharingSettings")
     }
+    return settings | {"DomainId": answer["DomainId"]}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from janitor.aws import Listing, everything, failure
+from janitor.descriptions import IN_PROGRESS, Kind, describe, listing
 from janitor.locations import Place, mentioned, parse
 from janitor.model import Absent, Signal, Unreadable, Value
 
@@ -15,48 +15,6 @@ if TYPE_CHECKING:
 
 SOURCE = "sagemaker:Describe*"
 """What is referred to is known from the descriptions of seven kinds of resources together."""
-
-PAGE_SIZE = 100
-"""The largest page of SageMaker's listings; the default is 10."""
-
-IN_PROGRESS = "InProgress"
-
-OUTPUTS = frozenset(
-    {
-        "AsyncInferenceConfig",
-        "CoreDumpConfig",
-        "DataCaptureConfig",
-        "DebugHookConfig",
-        "OutputDataConfig",
-        "ProcessingOutputConfig",
-        "ProfilerConfig",
-        "TensorBoardOutputConfig",
-        "TransformOutput",
-    }
-)
-"""Members that say where something writes, which is no reference to what already lies there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """
-    A kind of resource whose descriptions are searched for places in S3.
-
-    *members* is the list in an answer of its listing, *query* narrows that. Members in *outputs* are
-    not searched.
-    """
-
-    words: str
-    noun: str
-    members: str
-    query: tuple[tuple[str, str], ...] = ()
-    outputs: frozenset[str] = OUTPUTS
-
-    @property
-    def name(self) -> str:
-        """The member that names one in its listing, and that Describe asks for."""
-        return f"{self.noun}Name"
-
 
 MANIFESTS = ("ManifestFile", "AugmentedManifestFile")
 
@@ -137,22 +95,10 @@ def listed(
     aws: Aws, kind: Kind, references: References, member: str, query: dict[str, str]
 ) -> tuple[str, ...]:
     """The *member* of every resource in one listing of *kind*."""
-    listing = _listing(aws, kind, member, query)
-    if listing.error is not None:
-        references.errors.append(listing.error)
-    return listing.items
-
-
-def _listing(aws: Aws, kind: Kind, member: str, query: dict[str, str]) -> Listing[str]:
-    from botocore import xform_name
-
-    operation = f"List{kind.noun}s"
-    pages: Any = aws.client("sagemaker").get_paginator(xform_name(operation))
-    return everything(
-        pages.paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE}),
-        lambda page: [entry[member] for entry in page[kind.members]],
-        source=f"sagemaker:{operation}",
-    )
+    found = listing(aws, kind, member, query)
+    if found.error is not None:
+        references.errors.append(found.error)
+    return found.items
 
 
 def packages(aws: Aws, references: References) -> tuple[str, ...]:
@@ -160,9 +106,9 @@ def packages(aws: Aws, references: References) -> tuple[str, ...]:
     group = Kind(words="", noun="ModelPackageGroup", members="ModelPackageGroupSummaryList")
     groups = listed(aws, group, references, group.name, {})
     queries: list[dict[str, str]] = [{}, *({group.name: name} for name in groups)]
-    listings = aws.map(lambda query: _listing(aws, PACKAGE, "ModelPackageArn", query), queries)
-    references.errors += [listing.error for listing in listings if listing.error is not None]
-    return tuple(dict.fromkeys(arn for listing in listings for arn in listing.items))
+    listings = aws.map(lambda query: listing(aws, PACKAGE, "ModelPackageArn", query), queries)
+    references.errors += [found.error for found in listings if found.error is not None]
+    return tuple(dict.fromkeys(arn for found in listings for arn in found.items))
 
 
 def _describe(aws: Aws, kind: Kind, names: Sequence[str], references: References) -> None:
@@ -178,32 +124,6 @@ def _describe(aws: Aws, kind: Kind, names: Sequence[str], references: References
                     references.errors += _hidden(by, description)
             case Unreadable(error):
                 references.errors.append(error)
-
-
-def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
-    """The description of one resource; `Absent` if it was deleted since it was listed."""
-    from botocore import xform_name
-    from botocore.exceptions import ClientError
-
-    operation = f"Describe{kind.noun}"
-    source = f"sagemaker:{operation}"
-    try:
-        answer = getattr(aws.client("sagemaker"), xform_name(operation))(**{kind.name: name})
-    except Exception as error:  # anything that is not a failed AWS call is raised again below
-        if isinstance(error, ClientError) and gone(error.response.get("Error", {})):
-            return Absent(source)
-        if (said := failure(error)) is None:
-            raise
-        return Unreadable(f"{kind.words} {name}: {said}", source)
-    if f"{kind.noun}Arn" not in answer:
-        return Unreadable(f"{kind.words} {name}: the answer was cut off", source)
-    return Value({member: value for member, value in answer.items() if member != "ResponseMetadata"}, source)
-
-
-def gone(error: Any) -> bool:
-    """Whether *error* is SageMaker's way of saying that there is no such resource."""
-    missing = "could not find" in error.get("Message", "").lower()
-    return error.get("Code") == "ResourceNotFound" or (error.get("Code") == "ValidationException" and missing)
 
 
 def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Place]:

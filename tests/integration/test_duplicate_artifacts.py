@@ -450,6 +450,13 @@ def test_archived_copies_stay_and_are_nobodys_keeper(account: Account, aws: Aws)
     assert "archived (DEEP_ARCHIVE)" in by_key(done)["a/model.tar.gz"].verdict.reason
 
 
+def test_an_archived_one_is_nobodys_keeper_even_if_it_is_the_only_other(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50, StorageClass="DEEP_ARCHIVE")
+    account.put(COPY)
+
+    assert set(words(swept(aws)).values()) == {"kept"}
+
+
 def test_a_copy_in_another_bucket_is_reported_apart(account: Account, aws: Aws) -> None:
     account.bucket("backup")
     account.put("a/model.tar.gz", age=50)
@@ -488,14 +495,14 @@ def folder(account: Account, root: str, *, age: int = 40, config: str = "{}", sh
 
 def test_a_folder_of_several_files_is_a_copy_as_a_whole(account: Account, aws: Aws) -> None:
     folder(account, "llm", age=50)
-    folder(account, "llm-copy")
+    folder(account, "llm copy+ü")
 
     done = swept(aws)
 
     assert done.found == 2
     assert {key for key, said in words(done).items() if said == "proven"} == {
-        "llm-copy/model-00001-of-00002.safetensors",
-        "llm-copy/model-00002-of-00002.safetensors",
+        "llm copy+ü/model-00001-of-00002.safetensors",
+        "llm copy+ü/model-00002-of-00002.safetensors",
     }
     assert "its folder (3 files) has the same bytes as s3://models/llm/" in done.findings[0].verdict.reason
 
@@ -612,7 +619,7 @@ def test_looking_at_what_is_gone_no_artifact_or_alone(account: Account, aws: Aws
 
     assert looked("gone.tar.gz") is None
     assert "no model artifact" in looked("notes.txt").reason
-    assert looked("alone.tar.gz").reason == "no other artifact can be the same"
+    assert looked("alone.tar.gz").reason == "no other artifact of its size is a model by itself"
     assert isinstance(looked(COPY), Finding)
 
     account.s3.delete_object(Bucket=BUCKET, Key="a/model.tar.gz")

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from janitor import copy_reasons as reasons
+from janitor.artifact_survey import Survey, Where
 from janitor.artifacts import EXTENSIONS, Names
 from janitor.aws import ReadError, attempt
 from janitor.contents import HEAD_OBJECT, Likeness, described
 from janitor.copies import Role
 from janitor.detector import Detector, allow, implied
-from janitor.duplicates import KIND, Copy, Survey, Where, target_of
+from janitor.duplicates import KIND, Copy, target_of
 from janitor.model import Absent, Confidence, Rule, Target, Unreadable, Value, Verdict
 from janitor.sizes import shown
 

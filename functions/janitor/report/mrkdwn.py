@@ -1,4 +1,4 @@
-"""Text and blocks as Slack takes them: text from AWS calls nobody and formats nothing, lengths are kept. Pure."""
+"""Text and blocks as Slack takes them: text from AWS calls nobody and formats nothing. Pure."""
 
 from __future__ import annotations
 
@@ -118,9 +118,9 @@ def _span(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """*text* with a capital letter and a full stop."""
+    """*text* with a full stop, and with a capital letter if it begins with a word and not with a name."""
     ended = text if text.endswith((".", "!", "?")) else f"{text}."
-    return ended[:1].upper() + ended[1:]
+    return ended[:1].upper() + ended[1:] if ended.split()[0].isalpha() else ended
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,0 +1,354 @@
+"""The rule for Studio apps, signal by signal, at its exact boundaries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from janitor import idle_shutdown
+from janitor.detectors.idle_studio_apps import IdleStudioApps
+from janitor.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from janitor.prices import Price
+from janitor.settings import Settings, SettingsError
+from janitor.studio import App
+from janitor.studio_tags import inherit
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+DENIED = Unreadable("GetLogEvents: AccessDeniedException")
+NOT_LAB = {"type": "KernelGateway", "shutdown": NotRead()}
+
+
+def app(**given: Any) -> App:
+    """A JupyterLab app, started long ago, whose user and log have been silent for nine hours."""
+    usual: dict[str, Any] = {
+        "domain": "d-1",
+        "type": "JupyterLab",
+        "status": "InService",
+        "profile": "anna",
+        "space": "desk",
+        "instance_type": "ml.g5.xlarge",
+        "started": NOW - 30 * DAY,
+        "activity": Value(NOW - 9 * HOUR),
+        "checked": NOW,
+        "log": Value(NOW - 9 * HOUR),
+        "shutdown": Absent(),
+        "price": Price(Decimal("1.40"), "Price List API"),
+    }
+    return App(target=target(), **usual | given)
+
+
+def target() -> Target:
+    return Target(
+        arn="arn:aws:sagemaker:us-east-1:123456789012:app/d-1/desk/jupyterlab/default",
+        name="desk/JupyterLab/default",
+        kind="app",
+        account="123456789012",
+        region="us-east-1",
+        created=NOW - 30 * DAY,
+        tags=Value({}),
+    )
+
+
+def canvas(idle: timedelta, *, at: timedelta = 5 * MINUTE, **given: Any) -> App:
+    """A Canvas app that published this idle time so long ago."""
+    usual = {"type": "Canvas", "space": None, "instance_type": None, "log": NotRead(), "shutdown": NotRead()}
+    usual |= {"activity": Absent(), "idle": Value(idle, "cloudwatch:GetMetricData", NOW - at)}
+    return app(**usual | given)
+
+
+def judged(candidate: App, **tunables: Any) -> Verdict:
+    return IdleStudioApps(**tunables).decide(candidate, NOW)
+
+
+def outcome(verdict: Verdict) -> str:
+    if isinstance(verdict, Finding):
+        return str(verdict.confidence)
+    return "unknown" if verdict.unknown else "kept"
+
+
+def shown(verdict: Verdict) -> dict[str, object]:
+    return {seen.signal: seen.error or seen.value for seen in verdict.evidence}
+
+
+@pytest.mark.parametrize(
+    ("signals", "expected"),
+    [
+        ({"activity": Value(NOW - 4 * HOUR)}, "likely"),
+        ({"activity": Value(NOW - 4 * HOUR + SECOND)}, "kept"),
+        ({"activity": Value(NOW + HOUR)}, "kept"),
+        ({"log": Value(NOW - 4 * HOUR)}, "likely"),
+        ({"log": Value(NOW - 4 * HOUR + SECOND)}, "kept"),
+        ({"started": NOW - 4 * HOUR}, "likely"),
+        ({"started": NOW - 4 * HOUR + SECOND}, "kept"),
+        ({"activity": Absent()}, "likely"),
+        ({"log": Absent()}, "likely"),
+        ({"activity": Absent(), "log": Absent()}, "unknown"),
+        ({"activity": Absent(), "log": Value(NOW - MINUTE)}, "kept"),
+        ({"activity": DENIED}, "unknown"),
+        ({"activity": DENIED, "log": Value(NOW - MINUTE)}, "kept"),
+        ({"activity": NotRead()}, "unknown"),
+        ({"log": DENIED}, "unknown"),
+        ({"log": DENIED, "activity": Value(NOW - MINUTE)}, "kept"),
+        ({"log": NotRead()}, "unknown"),
+    ],
+)
+def test_the_newest_sign_of_use_decides_to_the_second(signals: dict[str, Any], expected: str) -> None:
+    assert outcome(judged(app(**signals))) == expected
+
+
+@pytest.mark.parametrize(
+    ("signals", "reason"),
+    [
+        ({"status": "Deleted"}, "its status is Deleted, not InService"),
+        ({"status": "Pending"}, "its status is Pending, not InService"),
+        ({"type": "JupyterServer"}, "it is a JupyterServer app; only JupyterLab, CodeEditor"),
+        ({"type": "RStudioServerPro"}, "it is a RStudioServerPro app"),
+        ({"type": "TensorBoard"}, "it is a TensorBoard app"),
+        ({"instance_type": "system"}, "it runs on the system instance, which is free"),
+    ],
+)
+def test_what_is_no_waste_is_kept_with_the_reason(signals: dict[str, Any], reason: str) -> None:
+    verdict = judged(app(**signals))
+
+    assert isinstance(verdict, Kept)
+    assert not verdict.unknown
+    assert verdict.reason.startswith(reason)
+
+
+def test_an_instance_that_nobody_tells_may_be_the_free_one() -> None:
+    assert outcome(judged(app(instance_type=None))) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        (canvas(4 * HOUR - 5 * MINUTE), "proven"),
+        (canvas(4 * HOUR - 5 * MINUTE - SECOND), "kept"),
+        (canvas(9 * HOUR, at=30 * MINUTE), "proven"),
+        (canvas(9 * HOUR, at=30 * MINUTE + SECOND), "unknown"),
+        (canvas(MINUTE, at=2 * HOUR), "unknown"),
+        (canvas(9 * HOUR, started=NOW - HOUR), "kept"),
+        (canvas(9 * HOUR, instance_type="system"), "proven"),
+        (canvas(9 * HOUR, activity=Value(NOW - MINUTE)), "kept"),
+        (canvas(9 * HOUR, activity=DENIED), "unknown"),
+        (canvas(9 * HOUR, idle=Absent()), "unknown"),
+        (canvas(9 * HOUR, idle=DENIED), "unknown"),
+        (canvas(9 * HOUR, idle=NotRead()), "unknown"),
+        (canvas(9 * HOUR, idle=Absent(), activity=Value(NOW - 9 * HOUR)), "unknown"),
+    ],
+)
+def test_canvas_goes_by_the_idle_time_that_it_publishes(candidate: App, expected: str) -> None:
+    assert outcome(judged(candidate)) == expected
+
+
+@pytest.mark.parametrize("kind", ["JupyterLab", "CodeEditor"])
+@pytest.mark.parametrize(
+    ("shutdown", "quiet", "expected"),
+    [
+        (Value(60 * MINUTE), 4 * HOUR, "likely"),
+        (Value(60 * MINUTE), 3 * HOUR, "kept"),
+        (Value(3 * HOUR), 6 * HOUR, "likely"),
+        (Value(3 * HOUR), 6 * HOUR - SECOND, "kept"),
+        (Value(7 * DAY), 13 * DAY, "kept"),
+        (Absent(), 4 * HOUR, "likely"),
+        (DENIED, 9 * HOUR, "unknown"),
+        (NotRead(), 9 * HOUR, "unknown"),
+    ],
+)
+def test_studio_s_own_idle_shutdown_gets_twice_its_time(
+    kind: str, shutdown: Signal[timedelta], quiet: timedelta, expected: str
+) -> None:
+    silent = {"activity": Value(NOW - quiet), "log": Value(NOW - quiet)}
+    verdict = judged(app(type=kind, shutdown=shutdown, **silent))
+
+    assert outcome(verdict) == expected
+    assert ("did not" in verdict.reason) == (isinstance(verdict, Finding) and isinstance(shutdown, Value))
+
+
+def test_apps_that_studio_never_stops_itself_need_no_word_about_it() -> None:
+    assert outcome(judged(app(**NOT_LAB))) == "likely"
+    assert "Studio's own idle shutdown" not in shown(judged(app(**NOT_LAB)))
+
+
+def test_patience_is_by_type() -> None:
+    patience = {"JupyterLab": 10 * HOUR, "KernelGateway": 8 * HOUR}
+
+    assert outcome(judged(app(), patience=patience)) == "kept"
+    assert outcome(judged(app(**NOT_LAB), patience=patience)) == "likely"
+    assert outcome(judged(app(type="CodeEditor"), patience=patience)) == "likely"
+
+
+def test_patience_is_set_in_the_settings_and_a_wrong_type_is_refused() -> None:
+    def settings(written: dict[str, str]) -> IdleStudioApps:
+        tables = {"detectors": {"idle-studio-apps": {"patience": written}}}
+        detector = Settings.parse(tables, registry=[IdleStudioApps]).detector(IdleStudioApps)
+        assert isinstance(detector, IdleStudioApps)
+        return detector
+
+    assert outcome(settings({"JupyterLab": "10h"}).decide(app(), NOW)) == "kept"
+    with pytest.raises(SettingsError, match="patience: no app type Jupyterlab; there are JupyterLab, "):
+        settings({"Jupyterlab": "10h"})
+
+
+def test_a_finding_says_what_how_long_and_what_it_costs() -> None:
+    verdict = judged(app(activity=Value(NOW - 11 * HOUR), inherited={"user profile": ("owner",)}))
+
+    assert isinstance(verdict, Finding)
+    assert verdict.reason == "the last sign of use was a line in its log 9 hours ago; 4 hours are allowed"
+    assert verdict.confidence is Confidence.LIKELY
+    assert verdict.action == "delete the app (its space and volume stay; memory and running terminals do not)"
+    assert verdict.since == NOW - 9 * HOUR
+    assert verdict.cost is not None
+    assert verdict.cost.monthly_usd == Decimal("1022.00")
+    said = shown(verdict)
+    assert said["user profile"] == "anna"
+    assert said["tags of its user profile"] == "owner"
+    assert said["last activity of its user"] == "2026-10-05T16:00:00Z"
+    assert said["Studio's own idle shutdown"] == "off"
+
+
+def test_evidence_says_that_a_health_check_overwrote_the_activity() -> None:
+    assert shown(judged(app(activity=Absent())))["last activity of its user"] == (
+        "none apart from its last health check"
+    )
+    assert "last health check" not in shown(judged(app(activity=Absent(), checked=None)))
+
+
+def test_evidence_says_that_canvas_spoke_too_long_ago() -> None:
+    assert str(shown(judged(canvas(9 * HOUR, at=HOUR)))["idle time that Canvas published"]).endswith(
+        "9 hours at 2026-10-06T02:00:00Z, too long ago to count"
+    )
+
+
+def test_a_sign_after_the_sweep_began_is_said_to_be_that() -> None:
+    assert "which is after this sweep began" in judged(app(log=Value(NOW + SECOND))).reason
+
+
+# --- tags -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "holds"),
+    [
+        (None, "x", "x"),
+        ("x", "y", "x"),
+        ("false", "true", "true"),
+        ("true", "false", "true"),
+        ("true", "true", "true"),
+        ("2026-10-01", "2026-11-01", "2026-11-01"),
+        ("2026-11-01", "2026-10-01", "2026-11-01"),
+        ("2026-10-01", "for good", "for good"),
+        ("for good", "2026-10-01", "for good"),
+        ("", " True ", " True "),
+    ],
+)
+def test_the_nearer_tag_holds_unless_the_other_keeps_longer(near: str | None, far: str, holds: str) -> None:
+    own = {} if near is None else {"k": near}
+
+    merged, inherited = inherit(own, {"space": {"k": far}})
+
+    assert merged == {"k": holds}
+    assert bool(inherited) == (holds == far != near)
+
+
+def test_the_nearest_of_several_holds_and_what_manages_them_is_not_inherited() -> None:
+    above = {
+        "space": {"owner": "ben", "managed-by": "terraform", "aws:cloudformation:stack-name": "s"},
+        "user profile": {"owner": "anna", "team": "x", "Managed-By": "cdk"},
+    }
+
+    merged, inherited = inherit({"project": "p"}, above)
+
+    assert merged == {"project": "p", "owner": "ben", "team": "x"}
+    assert inherited == {"space": ("owner",), "user profile": ("team",)}
+
+
+# --- Studio's own idle shutdown ---------------------------------------------------------------
+
+
+def idle(kind: str = "JupyterLab", **settings: Any) -> dict[str, Any]:
+    return {f"{kind}AppSettings": {"AppLifecycleManagement": {"IdleSettings": settings}}}
+
+
+ON = idle(LifecycleManagement="ENABLED", IdleTimeoutInMinutes=60)
+OFF = idle(LifecycleManagement="DISABLED", IdleTimeoutInMinutes=60)
+
+
+@pytest.mark.parametrize(
+    ("domain", "profile", "space", "minutes"),
+    [
+        ({}, {}, {}, None),
+        (ON, {}, {}, 60),
+        (OFF, {}, {}, None),
+        (OFF, ON, {}, 60),
+        (ON, OFF, {}, None),
+        (ON, idle(IdleTimeoutInMinutes=90), {}, 90),
+        (ON, {}, idle(IdleTimeoutInMinutes=300), 300),
+        (ON, idle(IdleTimeoutInMinutes=90), idle(IdleTimeoutInMinutes=300), 300),
+        (ON, OFF, idle(IdleTimeoutInMinutes=300), None),
+        ({}, {}, idle(IdleTimeoutInMinutes=300), 300),
+        (idle("CodeEditor", LifecycleManagement="ENABLED", IdleTimeoutInMinutes=60), {}, {}, None),
+    ],
+)
+def test_the_nearest_setting_counts(
+    domain: dict[str, Any], profile: dict[str, Any], space: dict[str, Any], minutes: int | None
+) -> None:
+    above: list[Signal[idle_shutdown.Settings]] = [
+        Value({"DefaultUserSettings": domain, "DefaultSpaceSettings": {}}),
+        Value({"UserSettings": profile}),
+        Value({"SpaceSettings": space}),
+    ]
+
+    answer = idle_shutdown.timeout("JupyterLab", above, shared=False)
+
+    assert answer == (Absent() if minutes is None else Value(timedelta(minutes=minutes)))
+
+
+def test_a_shared_space_follows_the_domain_s_settings_for_spaces() -> None:
+    above: list[Signal[idle_shutdown.Settings]] = [
+        Value({"DefaultUserSettings": OFF, "DefaultSpaceSettings": ON}),
+        Value({"SpaceSettings": {}}),
+    ]
+
+    assert idle_shutdown.timeout("JupyterLab", above, shared=True) == Value(HOUR)
+    assert idle_shutdown.timeout("JupyterLab", above, shared=False) == Absent()
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_half_the_settings_tell_nothing(broken: int) -> None:
+    above: list[Signal[idle_shutdown.Settings]] = [
+        Value({"DefaultUserSettings": ON}),
+        Value({"UserSettings": OFF}),
+    ]
+    above[broken] = DENIED
+
+    assert idle_shutdown.timeout("JupyterLab", above, shared=False) == DENIED
+
+
+def test_an_idle_shutdown_without_a_time_is_not_told() -> None:
+    above: list[Signal[idle_shutdown.Settings]] = [
+        Value({"DefaultUserSettings": idle(LifecycleManagement="ENABLED")})
+    ]
+
+    assert isinstance(idle_shutdown.timeout("JupyterLab", above, shared=False), Unreadable)
+
+
+def test_the_stream_of_an_app_in_a_space_is_by_the_space() -> None:
+    assert app().stream == "d-1/desk/JupyterLab/default"
+    assert replace(app(), space=None).stream == "d-1/anna/JupyterLab/default"
