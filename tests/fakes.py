@@ -92,7 +92,7 @@ class Shelf(Detector[Thing]):
             raise self.breaks
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Thing | None:  # noqa: ARG002
-        return next((thing for thing in self.things if thing.target == target), None)
+        return next((thing for thing in self.things if thing.target.arn == target.arn), None)
 
     def decide(self, candidate: Thing, now: datetime) -> Verdict:  # noqa: ARG002
         if isinstance(candidate.verdict, Exception):

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from janitor.arns import Arn
-from janitor.aws import failure
+from janitor.aws import ReadError, failure
 from janitor.exemptions import Exemptions
 from janitor.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Value, Verdict
 from janitor.money import dearest_first
@@ -159,16 +159,19 @@ def look(detector: Detector[Any], aws: Aws, arn: str, now: datetime) -> tuple[li
 
 def target_of(detector: Detector[Any], aws: Aws, arn: str) -> Target:
     """
-    Which resource *arn* is, as far as it says so itself. Raises ValueError.
+    Which resource *arn* is, as far as it says so itself. Raises ReadError.
 
     A detector asks for its resource by name: an ARN from elsewhere, or of another kind, would get
     the answer for a namesake.
     """
-    parts = Arn.parse(arn)
+    try:
+        parts = Arn.parse(arn)
+    except ValueError as error:
+        raise ReadError(str(error)) from error
     if not detector.judges(parts):
-        raise ValueError(f"{detector.name} does not judge {arn}")
+        raise ReadError(f"{detector.name} does not judge {arn}")
     if parts.account not in {"", aws.account} or parts.region not in {"", aws.region}:
-        raise ValueError(f"{arn} is not in account {aws.account} and region {aws.region}")
+        raise ReadError(f"{arn} is not in account {aws.account} and region {aws.region}")
     return Target(
         arn=arn, name=parts.name, kind=parts.kind, account=aws.account, region=aws.region, created=None
     )

@@ -36,7 +36,7 @@ def last(app: App, now: datetime) -> Sign:
 def _signs(app: App, now: datetime) -> Iterator[Sign]:
     idle = fresh_idle(app, now)
     if idle is not None and idle.at is not None:
-        yield Sign("use that Canvas saw", idle.at - idle.value)
+        yield Sign("activity that Canvas saw", idle.at - idle.value)
     if isinstance(app.activity, Value):
         yield Sign("activity of its user", app.activity.value)
     if isinstance(app.log, Value):

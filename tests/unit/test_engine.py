@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import boto3
@@ -10,9 +11,9 @@ import pytest
 from fakes import UNTELLABLE, USED, Cupboard, Shelf, thing, waste
 
 from janitor.aws import Aws, ReadError
-from janitor.engine import Policy, run, sweep, unopened
+from janitor.engine import Policy, run, sweep, sweep_one, unopened
 from janitor.exemptions import Exemptions
-from janitor.model import Confidence, Kept, Mode, NotRead, Outcome, Sweep, Unreadable, Value
+from janitor.model import Confidence, Evidence, Kept, Mode, NotRead, Outcome, Sweep, Unreadable, Value
 from janitor.prices import Prices
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -109,9 +110,7 @@ def test_counts_add_up(aws: Aws) -> None:
 
 
 def test_an_exempt_candidate_is_kept_even_if_the_rule_breaks_on_it(aws: Aws) -> None:
-    done = swept(
-        Shelf(things=(thing("a", RuntimeError("a bug"), {"Janitor:x": "", "keep": "TRUE"}),)), aws
-    )
+    done = swept(Shelf(things=(thing("a", RuntimeError("a bug"), {"Janitor:x": "", "keep": "TRUE"}),)), aws)
 
     assert done.error is None
     assert done.results[0].verdict == Kept(reason="tagged keep=TRUE", steps=("kept: tagged keep=TRUE",))
@@ -250,3 +249,93 @@ def test_the_confidence_is_the_rules_own(aws: Aws) -> None:
 
     assert result.verdict == waste()
     assert waste().confidence is Confidence.PROVEN
+
+
+# --- one resource -----------------------------------------------------------------------------------
+
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:thing/a"
+
+
+def test_one_resource_is_judged_as_in_a_sweep(aws: Aws) -> None:
+    shelf = Shelf(things=(thing("a", waste(), {"owner": "maria"}), thing("b", waste())))
+
+    done = sweep_one(shelf, aws, ARN, now=NOW, policy=Policy())
+
+    assert done.results == tuple(one for one in swept(shelf, aws).results if one.target.name == "a")
+    assert (done.detector, done.account, done.region, done.error) == (
+        "shelf",
+        "123456789012",
+        "us-east-1",
+        None,
+    )
+
+
+def test_one_resource_that_is_gone_is_no_result_and_no_error(aws: Aws) -> None:
+    done = sweep_one(Shelf(), aws, ARN, now=NOW, policy=Policy())
+
+    assert (done.results, done.error) == ((), None)
+
+
+def test_one_resource_that_could_not_be_read_is_an_error(aws: Aws) -> None:
+    class Blind(Shelf):
+        def look(self, *_: object) -> None:  # type: ignore[override]
+            raise BROKEN_OFF
+
+    done = sweep_one(Blind(), aws, ARN, now=NOW, policy=Policy())
+
+    assert (done.results, done.error) == ((), str(BROKEN_OFF))
+
+
+def test_a_rule_that_fails_on_the_one_resource_keeps_it_as_unknown(aws: Aws) -> None:
+    shelf = Shelf(things=(thing("a", ZeroDivisionError("by zero")),))
+
+    done = sweep_one(shelf, aws, ARN, now=NOW, policy=Policy())
+
+    assert done.unknown == 1
+    assert done.error == f"the rule failed on {ARN}: ZeroDivisionError: by zero"
+
+
+@pytest.mark.parametrize(
+    ("arn", "error"),
+    [
+        ("a", "'a' is no ARN (arn:partition:service:region:account:resource)"),
+        (
+            "arn:aws:sagemaker:us-east-1:123456789012:endpoint/a",
+            "shelf does not judge arn:aws:sagemaker:us-east-1:123456789012:endpoint/a",
+        ),
+        (
+            "arn:aws:eks:us-east-1:123456789012:thing/a",
+            "shelf does not judge arn:aws:eks:us-east-1:123456789012:thing/a",
+        ),
+        (
+            "arn:aws:sagemaker:us-east-1:999999999999:thing/a",
+            "arn:aws:sagemaker:us-east-1:999999999999:thing/a is not in account 123456789012 and region us-east-1",
+        ),
+        (
+            "arn:aws:sagemaker:eu-west-1:123456789012:thing/a",
+            "arn:aws:sagemaker:eu-west-1:123456789012:thing/a is not in account 123456789012 and region us-east-1",
+        ),
+    ],
+)
+def test_a_namesake_from_elsewhere_is_not_looked_at(aws: Aws, arn: str, error: str) -> None:
+    class Unasked(Shelf):
+        def look(self, *_: object) -> None:  # type: ignore[override]
+            raise AssertionError("it was looked at")
+
+    done = sweep_one(Unasked(), aws, arn, now=NOW, policy=Policy())
+
+    assert (done.results, done.error) == ((), error)
+
+
+def test_an_exempt_resource_is_kept_with_what_the_rule_saw_and_would_say(aws: Aws) -> None:
+    seen = (Evidence("requests", 0),)
+    found = replace(waste(), evidence=seen, steps=("found, proven: nobody uses it",))
+
+    (result,) = swept(Shelf(things=(thing("a", found, {"keep": "true"}),)), aws).results
+
+    assert result.outcome is Outcome.KEPT
+    assert result.verdict == Kept(
+        reason="tagged keep=true",
+        evidence=seen,
+        steps=("found, proven: nobody uses it", "kept: tagged keep=true"),
+    )

@@ -65,10 +65,16 @@ def target() -> Target:
     )
 
 
-def canvas(idle: timedelta, *, at: timedelta = 5 * MINUTE, **given: Any) -> App:
+def canvas(unused: timedelta, *, at: timedelta = 5 * MINUTE, **given: Any) -> App:
     """A Canvas app that published this idle time so long ago."""
-    usual = {"type": "Canvas", "space": None, "instance_type": None, "log": NotRead(), "shutdown": NotRead()}
-    usual |= {"activity": Absent(), "idle": Value(idle, "cloudwatch:GetMetricData", NOW - at)}
+    usual: dict[str, Any] = {
+        "type": "Canvas",
+        "space": None,
+        "instance_type": None,
+        "log": NotRead(),
+        "shutdown": NotRead(),
+    }
+    usual |= {"activity": Absent(), "idle": Value(unused, "cloudwatch:GetMetricData", NOW - at)}
     return app(**usual | given)
 
 

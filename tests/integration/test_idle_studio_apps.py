@@ -1,0 +1,605 @@
+"""Studio apps against the sandbox: what is read, how often, and what is made of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from conftest import ACCOUNT, NOW, REGION
+
+from janitor.aws import Aws, ReadError
+from janitor.detectors.idle_studio_apps import IdleStudioApps
+from janitor.engine import Policy, sweep
+from janitor.model import Absent, Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from janitor.studio import App
+from sandbox.control import Control
+
+GROUP = "/aws/sagemaker/studio"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/studio"
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+OWNERS = Policy(owner_tags=("owner",))
+
+
+def spelled(tags: dict[str, str]) -> list[Any]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def idle_settings(kind: str = "JupyterLab", **settings: Any) -> Any:
+    return {f"{kind}AppSettings": {"AppLifecycleManagement": {"IdleSettings": settings}}}
+
+
+ON = idle_settings(LifecycleManagement="ENABLED", IdleTimeoutInMinutes=60)
+
+
+class Studio:
+    """A domain of two users in the sandbox, with apps of any age and state."""
+
+    def __init__(self, box: Control, session: boto3.Session, **settings: Any) -> None:
+        self.box = box
+        self.sagemaker: Any = session.client("sagemaker")
+        box.set_clock(NOW - 60 * DAY)
+        defaults: Any = {"ExecutionRole": ROLE} | settings
+        self.domain = self.sagemaker.create_domain(
+            DomainName="research",
+            AuthMode="IAM",
+            DefaultUserSettings=defaults,
+            SubnetIds=["subnet-1"],
+            VpcId="vpc-1",
+        )["DomainId"]
+        box.set_clock(NOW)
+
+    def profile(self, name: str, settings: Any = None, **tags: str) -> str:
+        asked = {"DomainId": self.domain, "UserProfileName": name, "Tags": spelled(tags)}
+        self.sagemaker.create_user_profile(**asked, **({"UserSettings": settings} if settings else {}))
+        return name
+
+    def space(
+        self,
+        name: str,
+        owner: str | None = None,
+        settings: Any = None,
+        *,
+        sharing: str = "Private",
+        **tags: str,
+    ) -> str:
+        owned = {
+            "OwnershipSettings": {"OwnerUserProfileName": owner},
+            "SpaceSharingSettings": {"SharingType": sharing},
+        }
+        self.sagemaker.create_space(
+            DomainId=self.domain,
+            SpaceName=name,
+            Tags=spelled(tags),
+            **(owned if owner else {}),
+            **({"SpaceSettings": settings} if settings else {}),
+        )
+        return name
+
+    def app(
+        self,
+        *,
+        space: str | None = None,
+        profile: str | None = None,
+        kind: str = "JupyterLab",
+        name: str = "default",
+        age: timedelta = 30 * DAY,
+        active: timedelta | None = 9 * HOUR,
+        wrote: timedelta | None = 9 * HOUR,
+        instance: str | None = "ml.g5.xlarge",
+        **tags: str,
+    ) -> dict[str, str]:
+        """An app whose user was *active* so long ago (None: overwritten) and whose log *wrote* then."""
+        owner = {"SpaceName": space} if space else {"UserProfileName": profile or ""}
+        key = {"DomainId": self.domain, "AppType": kind, "AppName": name} | owner
+        self.box.set_clock(NOW - age)
+        spec = {"ResourceSpec": {"InstanceType": instance}} if instance else {}
+        self.sagemaker.create_app(**key, **spec, Tags=spelled(tags))
+        self.box.set_clock(NOW)
+        path = f"{self.domain}/{space or profile}/{kind}/{name}"
+        checked = NOW - 5 * MINUTE
+        self.box.patch(
+            "sagemaker",
+            ["apps", path],
+            LastHealthCheckTimestamp=checked,
+            LastUserActivityTimestamp=checked if active is None else NOW - active,
+        )
+        if wrote is not None:
+            self.box.logs(GROUP, path, [(NOW - wrote, "Saving file at /eda.ipynb")])
+        return key
+
+    def canvas_says(self, user: str, idle: timedelta, *, ago: timedelta = 2 * MINUTE) -> None:
+        dimensions = {"DomainId": self.domain, "UserProfileName": user}
+        values = [60.0, idle.total_seconds()]  # an older value does not count
+        series = {"metric": "TimeSinceLastActive", "start": NOW - ago - MINUTE, "step": 60}
+        published = series | {"dimensions": dimensions, "values": values}
+        self.box.metrics("/aws/sagemaker/Canvas/AppActivity", [published])
+
+
+@pytest.fixture
+def studio(box: Control, session: boto3.Session) -> Studio:
+    made = Studio(box, session)
+    made.space("desk", made.profile("anna"))
+    return made
+
+
+def swept(aws: Aws, now: datetime = NOW, **tunables: Any) -> Sweep:
+    return sweep(IdleStudioApps(**tunables), aws, now=now, policy=OWNERS)
+
+
+def only(report: Sweep) -> Result:
+    assert report.error is None
+    (result,) = report.results
+    return result
+
+
+def shown(result: Result) -> dict[str, object]:
+    return {seen.signal: seen.error or seen.value for seen in result.verdict.evidence}
+
+
+def reason(result: Result) -> str:
+    assert isinstance(result.verdict, Kept)
+    return result.verdict.reason
+
+
+def unknown(result: Result) -> bool:
+    return isinstance(result.verdict, Kept) and result.verdict.unknown
+
+
+def test_an_app_left_running_is_found(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk", owner="maria")
+
+    result = only(swept(aws))
+
+    assert isinstance(result.verdict, Finding)
+    assert (
+        result.target.arn
+        == f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:app/{studio.domain}/desk/jupyterlab/default"
+    )
+    assert result.target.name == "desk/JupyterLab/default"
+    assert result.owner == "maria"
+    assert result.verdict.confidence == "likely"
+    assert result.verdict.since == NOW - 9 * HOUR
+    assert result.verdict.cost is not None
+    assert result.verdict.cost.known
+    assert shown(result)["user profile"] == "anna"
+    assert shown(result)["instance type"] == "ml.g5.xlarge"
+
+
+@pytest.mark.parametrize("kind", ["JupyterLab", "CodeEditor", "KernelGateway"])
+@pytest.mark.parametrize(
+    ("active", "wrote", "expected"),
+    [
+        (4 * HOUR, 9 * HOUR, "found"),
+        (4 * HOUR - MINUTE, 9 * HOUR, "kept"),
+        (9 * HOUR, 4 * HOUR - MINUTE, "kept"),
+        (9 * HOUR, None, "found"),
+        (None, 9 * HOUR, "found"),
+        (None, MINUTE, "kept"),
+        (None, None, "unknown"),
+    ],
+)
+def test_user_activity_counts_where_no_health_check_overwrote_it_then_the_log(
+    studio: Studio,
+    aws: Aws,
+    *,
+    kind: str,
+    active: timedelta | None,
+    wrote: timedelta | None,
+    expected: str,
+) -> None:
+    studio.app(profile="anna", kind=kind, active=active, wrote=wrote)
+
+    result = only(swept(aws))
+
+    said = "found" if isinstance(result.verdict, Finding) else "unknown" if unknown(result) else "kept"
+    assert said == expected
+
+
+def test_other_apps_and_the_free_instance_are_kept(studio: Studio, aws: Aws) -> None:
+    studio.app(profile="anna", kind="JupyterServer", instance=None)
+    studio.app(profile="anna", kind="TensorBoard")
+    studio.app(profile="anna", kind="KernelGateway", instance="system")
+    studio.box.clear_calls()
+
+    reasons = {result.target.name.split("/")[1]: reason(result) for result in swept(aws).results}
+
+    assert reasons["JupyterServer"].startswith("it is a JupyterServer app; only ")
+    assert reasons["TensorBoard"].startswith("it is a TensorBoard app; only ")
+    assert reasons["KernelGateway"] == "it runs on the system instance, which is free"
+    assert studio.box.calls() == {"sagemaker:ListApps": 1, "tag:GetResources": 1}
+
+
+def test_a_deleted_app_is_listed_and_not_found(studio: Studio, aws: Aws) -> None:
+    studio.sagemaker.delete_app(**studio.app(space="desk"))
+    studio.box.clear_calls()
+
+    assert reason(only(swept(aws))) == "its status is Deleted, not InService"
+    assert studio.box.calls() == {"sagemaker:ListApps": 1}
+
+
+def test_an_app_that_started_lately_is_kept_without_being_described(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk", age=3 * HOUR, active=None, wrote=None)
+    studio.box.clear_calls()
+
+    assert "its start 3 hours ago" in reason(only(swept(aws)))
+    assert "sagemaker:DescribeApp" not in studio.box.calls()
+
+
+def test_the_list_of_streams_lags_and_the_stream_itself_decides(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk", wrote=None)
+    events = [(NOW - 9 * HOUR, "started"), (NOW - 10 * MINUTE, "saved")]
+    studio.box.logs(GROUP, f"{studio.domain}/desk/JupyterLab/default", events, lag_hours=8)
+
+    assert "a line in its log 10 minutes ago" in reason(only(swept(aws)))
+
+
+def test_the_log_of_a_lifecycle_script_or_another_app_is_not_its_own(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk")
+    for other in ("desk/JupyterLab/default/LifecycleConfigOnStart", "desk-2/JupyterLab/default"):
+        studio.box.logs(GROUP, f"{studio.domain}/{other}", [(NOW - MINUTE, "done")])
+
+    assert isinstance(only(swept(aws)).verdict, Finding)
+
+
+# --- Canvas -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("idle", "ago", "expected"),
+    [
+        (5 * HOUR, 2 * MINUTE, "proven"),
+        (HOUR, 2 * MINUTE, "kept"),
+        (5 * HOUR, 40 * MINUTE, "unknown"),
+        (5 * HOUR, 5 * HOUR, "unknown"),
+        (timedelta(days=10**6), 2 * MINUTE, "proven"),
+        (timedelta(seconds=-5), 2 * MINUTE, "kept"),
+    ],
+)
+def test_canvas_goes_by_what_it_publishes(
+    studio: Studio,
+    aws: Aws,
+    *,
+    idle: timedelta,
+    ago: timedelta,
+    expected: str,
+) -> None:
+    studio.app(profile="anna", kind="Canvas", instance=None, active=None, wrote=MINUTE)
+    studio.canvas_says("anna", idle, ago=ago)
+    studio.canvas_says("ben", MINUTE)
+
+    result = only(swept(aws))
+
+    if isinstance(result.verdict, Finding):
+        assert result.verdict.confidence == expected
+        assert result.verdict.cost is not None
+        assert not result.verdict.cost.known
+    else:
+        assert ("unknown" if result.verdict.unknown else "kept") == expected
+
+
+def test_a_negative_idle_time_is_none(studio: Studio, aws: Aws) -> None:
+    studio.app(profile="anna", kind="Canvas", instance=None)
+    studio.canvas_says("anna", timedelta(seconds=-600))
+
+    assert reason(only(swept(aws))).startswith(
+        "the last sign of use was activity that Canvas saw 2 minutes ago"
+    )
+
+
+def test_canvas_without_a_metric_is_unknown(studio: Studio, aws: Aws) -> None:
+    studio.app(profile="anna", kind="Canvas", instance=None)
+
+    assert reason(only(swept(aws))) == "Canvas published no idle time of its user in the last 30 minutes"
+
+
+# --- Studio's own idle shutdown ---------------------------------------------------------------
+
+
+def test_where_studio_stops_it_itself_it_is_left_to_that_for_twice_the_time(
+    box: Control, session: boto3.Session, aws: Aws
+) -> None:
+    three = idle_settings(LifecycleManagement="ENABLED", IdleTimeoutInMinutes=180)
+    studio = Studio(box, session, **three)
+    for name, quiet in (("young", 5 * HOUR), ("late", 6 * HOUR)):
+        studio.space(name, studio.profile(f"of-{name}"))
+        studio.app(space=name, active=quiet, wrote=quiet)
+
+    results = {result.target.name.split("/")[0]: result for result in swept(aws).results}
+
+    assert reason(results["young"]).endswith("Studio's own idle shutdown has 6 hours to stop it")
+    assert isinstance(results["late"].verdict, Finding)
+    assert results["late"].verdict.reason.endswith("should have stopped it after 3 hours, and did not")
+    assert shown(results["late"])["Studio's own idle shutdown"] == "after 3 hours"
+
+
+def test_profiles_and_spaces_override_the_domain(box: Control, session: boto3.Session, aws: Aws) -> None:
+    week = idle_settings(LifecycleManagement="ENABLED", IdleTimeoutInMinutes=7 * 24 * 60)
+    off = idle_settings(LifecycleManagement="DISABLED")
+    studio = Studio(box, session, **week)
+    studio.space("left-to-it", studio.profile("anna"))
+    studio.space("off", studio.profile("ben", off))
+    studio.space("sooner", studio.profile("cleo"), idle_settings(IdleTimeoutInMinutes=60))
+    studio.space("nobody-s")  # these two follow the domain's settings for spaces, of which there are none
+    studio.space("shared", "anna", sharing="Shared")
+    for name in ("left-to-it", "off", "sooner", "nobody-s", "shared"):
+        studio.app(space=name)
+    studio.app(space="left-to-it", kind="CodeEditor", name="code")
+
+    found = {result.target.name for result in swept(aws).findings}
+
+    assert found == {
+        "off/JupyterLab/default",
+        "sooner/JupyterLab/default",
+        "nobody-s/JupyterLab/default",
+        "shared/JupyterLab/default",
+        "left-to-it/CodeEditor/code",
+    }
+
+
+# --- tags -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["app", "space", "profile"])
+def test_a_keep_tag_on_the_app_its_space_or_its_user_profile_keeps_it(
+    studio: Studio, aws: Aws, where: str
+) -> None:
+    keep: Any = {"janitor:keep": "true"}
+    studio.profile("ben", **(keep if where == "profile" else {}))
+    studio.space("lab", "ben", **(keep if where == "space" else {}))
+    studio.app(space="lab", **(keep if where == "app" else {}))
+
+    result = only(swept(aws))
+
+    assert reason(result) == "tagged janitor:keep=true"
+
+
+def test_without_a_tag_of_its_own_the_space_s_owner_is_named_and_said_so(studio: Studio, aws: Aws) -> None:
+    studio.profile("ben", owner="ben@example.com")
+    studio.space("lab", "ben")
+    studio.app(space="lab")
+
+    result = only(swept(aws))
+
+    assert result.owner == "ben@example.com"
+    assert shown(result)["tags of its user profile"] == "owner"
+    assert shown(result)["user profile"] == "ben"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("tag", "GetResources"), ("sagemaker", "ListSpaces")],
+)
+def test_a_keep_tag_that_could_not_be_read_may_be_there(
+    studio: Studio, aws: Aws, service: str, operation: str
+) -> None:
+    studio.app(space="desk")
+    studio.box.fault(service, operation, "deny", times=0)
+
+    result = only(swept(aws))
+
+    assert unknown(result)
+    assert "so a keep tag may be there" in reason(result)
+    assert "AccessDenied" in reason(result)
+
+
+# --- what cannot be read ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
+@pytest.mark.parametrize(
+    ("service", "operation", "is_unknown"),
+    [
+        ("sagemaker", "DescribeApp", True),
+        ("sagemaker", "DescribeDomain", True),
+        ("sagemaker", "DescribeUserProfile", True),
+        ("sagemaker", "DescribeSpace", True),
+        ("logs", "GetLogEvents", True),
+        ("logs", "DescribeLogStreams", False),
+        ("pricing", "GetProducts", False),
+    ],
+)
+def test_what_cannot_be_read(
+    studio: Studio,
+    aws: Aws,
+    *,
+    service: str,
+    operation: str,
+    is_unknown: bool,
+    kind: str,
+) -> None:
+    studio.app(space="desk")
+    studio.box.fault(service, operation, kind, times=0)
+
+    result = only(swept(aws))
+
+    assert unknown(result) is is_unknown
+    assert isinstance(result.verdict, Finding) is not is_unknown
+    if is_unknown:
+        assert ("AccessDenied" if kind == "deny" else "cut off") in reason(result)
+
+
+def test_an_unreadable_idle_time_of_canvas_is_unknown(studio: Studio, aws: Aws) -> None:
+    studio.app(profile="anna", kind="Canvas", instance=None)
+    studio.canvas_says("anna", 5 * HOUR)
+    studio.box.fault("cloudwatch", "GetMetricData", "deny", times=0)
+
+    assert "AccessDenied" in reason(only(swept(aws)))
+
+
+def test_a_listing_that_breaks_off_still_reports_what_it_read(studio: Studio, aws: Aws) -> None:
+    for number in range(101):
+        studio.app(profile="anna", kind="KernelGateway", name=f"k{number}", age=MINUTE, wrote=None)
+    studio.box.fault("sagemaker", "ListApps", "break-page", times=0, skip=1)
+
+    report = swept(aws)
+
+    assert report.looked_at == 100
+    assert report.error is not None
+    assert "broke off after 100" in report.error
+
+
+# --- what it costs ----------------------------------------------------------------------------
+
+
+def test_an_active_account_costs_four_calls_and_an_idle_app_two_more(studio: Studio, aws: Aws) -> None:
+    for number in range(20):
+        studio.app(profile="anna", name=f"active-{number}", wrote=20 * MINUTE)
+    studio.app(space="desk", wrote=20 * MINUTE)
+    studio.box.clear_calls()
+    swept(aws)
+    active = {
+        "sagemaker:ListApps": 1,
+        "sagemaker:ListSpaces": 1,
+        "tag:GetResources": 1,
+        "logs:DescribeLogStreams": 1,
+    }
+    assert studio.box.calls() == active
+
+    for number in range(10):
+        studio.app(profile="anna", name=f"idle-{number}")
+    studio.box.clear_calls()
+    report = swept(aws)
+    assert report.found == 10
+    assert studio.box.calls() == active | {
+        "sagemaker:DescribeApp": 10,
+        "logs:GetLogEvents": 10,
+        "sagemaker:DescribeDomain": 1,
+        "sagemaker:DescribeUserProfile": 1,
+        "pricing:GetProducts": 1,
+    }
+
+
+# --- looking at one again ---------------------------------------------------------------------
+
+
+def target_of(aws: Aws) -> Target:
+    return next(IdleStudioApps().find(aws, NOW)).target
+
+
+def looked(aws: Aws, target: Target) -> App:
+    candidate = IdleStudioApps().look(aws, target, NOW)
+    assert candidate is not None
+    return candidate
+
+
+def test_looking_again_reads_the_same_of_one_app(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk")
+    studio.sagemaker.add_tags(
+        ResourceArn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:space/{studio.domain}/desk",
+        Tags=spelled({"team": "x"}),
+    )
+    found = next(IdleStudioApps().find(aws, NOW))
+
+    again = looked(aws, found.target)
+
+    assert isinstance(IdleStudioApps().decide(again, NOW), Finding)
+    assert again.target.tags == Value({"team": "x"}, "sagemaker:ListTags")
+    assert again.target.key == found.target.key
+    assert (again.activity, again.log, again.shutdown) == (found.activity, found.log, found.shutdown)
+    assert (again.price, again.inherited) == (found.price, found.inherited)
+
+
+def test_an_arn_alone_is_enough_in_any_case(studio: Studio, aws: Aws) -> None:
+    studio.space("Lab", "anna")
+    studio.app(space="Lab")
+    arn = target_of(aws).arn
+    bare = Target(arn=arn.lower(), name="", kind="", account=ACCOUNT, region=REGION, created=None)
+
+    assert looked(aws, bare).space == "Lab"
+
+
+def test_an_app_that_is_used_again_is_seen(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk")
+    target = target_of(aws)
+    path = f"{studio.domain}/desk/JupyterLab/default"
+    studio.box.patch("sagemaker", ["apps", path], LastUserActivityTimestamp=NOW - MINUTE)
+
+    again = looked(aws, target)
+
+    assert isinstance(IdleStudioApps().decide(again, NOW), Kept)
+    assert again.log == NotRead()
+
+
+def test_a_deleted_one_is_kept_as_that_and_after_a_day_it_is_gone(studio: Studio, aws: Aws) -> None:
+    key = studio.app(space="desk")
+    target = target_of(aws)
+    studio.sagemaker.delete_app(**key)
+    studio.box.clear_calls()
+
+    assert looked(aws, target).status == "Deleted"
+    assert studio.box.calls() == {"sagemaker:ListApps": 1}
+    studio.box.set_clock(NOW + DAY)
+    assert IdleStudioApps().look(aws, target, NOW + DAY) is None
+
+
+def test_of_a_user_and_a_space_of_one_name_the_one_of_that_time_is_seen(studio: Studio, aws: Aws) -> None:
+    studio.app(profile="anna", age=20 * DAY)
+    target = target_of(aws)
+    studio.app(space="desk", age=10 * DAY)
+    path = f"{studio.domain}/desk/JupyterLab/default"
+    studio.box.patch("sagemaker", ["apps", path], SpaceName="anna")  # now both have the same ARN
+
+    again = looked(aws, target)
+
+    assert (again.profile, again.space) == ("anna", None)
+
+
+def test_the_arn_is_the_one_that_aws_tells(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk")
+    spelled_so = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:app/{studio.domain}/desk/JupyterLab/default"
+    studio.box.patch("sagemaker", ["apps", f"{studio.domain}/desk/JupyterLab/default"], AppArn=spelled_so)
+
+    assert only(swept(aws)).target.arn == spelled_so
+
+
+def test_an_app_that_goes_while_it_is_looked_at_is_kept(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk")
+    studio.box.fault("sagemaker", "DescribeApp", "error", times=0, code="ResourceNotFound", status=400)
+
+    assert reason(only(swept(aws))) == "its status is Deleted, not InService"
+
+
+def test_looking_again_fails_if_the_listing_does(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk")
+    target = target_of(aws)
+    studio.box.fault("sagemaker", "ListApps", "deny", times=0)
+
+    with pytest.raises(ReadError, match="AccessDenied"):
+        IdleStudioApps().look(aws, target, NOW)
+
+
+def test_unreadable_tags_of_its_user_profile_are_unreadable_tags(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk")
+    target = target_of(aws)
+    studio.box.fault("sagemaker", "ListTags", "deny", times=0, match="user-profile")
+
+    assert isinstance(looked(aws, target).target.tags, Unreadable)
+
+
+def test_it_calls_exactly_what_it_declares(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk")
+    studio.app(profile="anna", kind="Canvas", instance=None)
+    studio.box.clear_calls()
+
+    for candidate in list(IdleStudioApps().find(aws, NOW)):
+        IdleStudioApps().look(aws, candidate.target, NOW)
+
+    assert set(studio.box.calls()) == {grant.action for grant in IdleStudioApps.reads}
+
+
+def test_without_any_app_only_the_list_is_read(studio: Studio, aws: Aws) -> None:
+    studio.box.clear_calls()
+
+    assert swept(aws).looked_at == 0
+    assert studio.box.calls() == {"sagemaker:ListApps": 1}
+
+
+def test_activity_that_a_health_check_overwrote_is_absent(studio: Studio, aws: Aws) -> None:
+    studio.app(space="desk", active=None)
+
+    (candidate,) = IdleStudioApps().find(aws, NOW)
+
+    assert isinstance(candidate.activity, Absent)
+    assert candidate.checked == NOW - 5 * MINUTE
