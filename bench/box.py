@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import boto3
+
 from sandbox.control import Control
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from itertools import batched
 
 import boto3
-from janitor.detectors.idle_endpoints import IdleEndpoints
 
 from bench.box import ACCOUNT, NOW, REGION, Box
 from janitor.account import opened
+from janitor.detectors.idle_endpoints import IdleEndpoints
 from janitor.engine import Policy, run
 from janitor.model import Report
 

@@ -13,7 +13,9 @@ from typer.exceptions import TyperException
 
 from cli.audit import audit
 from cli.detectors import detectors
+from cli.doctor import doctor
 from cli.edge import Refused
+from cli.explain import explain
 from cli.sandbox import sandbox
 from janitor.detectors import DETECTORS
 from janitor.report.text import plain
@@ -32,6 +34,8 @@ app = typer.Typer(
     context_settings=HELP,
 )
 app.command(context_settings=HELP)(audit)
+app.command(context_settings=HELP)(explain)
+app.command(context_settings=HELP)(doctor)
 app.command(context_settings=HELP)(detectors)
 app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
 

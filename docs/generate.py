@@ -21,7 +21,7 @@ from janitor.detectors import DETECTORS
 from janitor.durations import WorkingHours, format_duration
 
 ROOT = Path(__file__).parent.parent
-SESSION = ("janitor", "audit", "idle-notebooks", "hung-training-jobs")
+SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
 """The command whose real output the README shows, run on the sandbox's demo account."""
 
 

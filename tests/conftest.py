@@ -11,11 +11,11 @@ from typing import Any
 
 import boto3
 import pytest
-from sandbox.control import Control
-from sandbox.server import Sandbox
 
 from janitor.aws import Aws, make_client
 from janitor.prices import Prices
+from sandbox.control import Control
+from sandbox.server import Sandbox
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 """The sandbox's default time: a Tuesday night."""
@@ -46,6 +46,7 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fake credentials, and nothing of the machine's own AWS configuration."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "JANITOR_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # reports must not depend on the terminal of whoever tests
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIASANDBOX")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sandbox")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)

@@ -12,20 +12,23 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import ACCOUNT, NOW, REGION
 from policy_sentry.querying.actions import get_actions_with_access_level
 from policy_sentry.querying.all import get_all_actions
-from sandbox.control import Control
 
+from conftest import ACCOUNT, NOW, REGION
 from janitor.account import opened
 from janitor.detector import Detector
 from janitor.detectors import DETECTORS
 from sandbox import demo
+from sandbox.control import Control
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "functions" / "janitor"
 
 every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+
+READS_ALL_THE_SAME = {"kms:Decrypt"}
+"""Listed as writing in the Service Authorization Reference, but it only reads encrypted bytes."""
 
 IAM_NAMES = {
     # the API operation on the left is granted by the action on the right: Service Authorization Reference
@@ -101,6 +104,8 @@ def test_its_tunables_stand_in_the_example_settings(detector: type[Detector[Any]
 def test_its_grants_exist_and_only_read(detector: type[Detector[Any]]) -> None:
     for grant in detector.reads:
         assert grant.action.lower() in known_actions()
+        if grant.action in READS_ALL_THE_SAME:
+            continue
         assert grant.action.lower() in reading_actions(grant.action.partition(":")[0])
 
 
@@ -122,12 +127,31 @@ def test_it_reads_exactly_what_it_declares(
             rule.look(aws, candidate.target, NOW)
     recorded = {IAM_NAMES.get(call, call) for call in demo_account.calls()}
 
-    assert recorded == {grant.action for grant in detector.reads if not grant.implied}
+    declared = {grant.action for grant in detector.reads if not grant.implied}
+    assert recorded - declared == set()
+    assert declared - recorded == set()
 
 
 @pytest.fixture
-def demo_account(box: Control) -> Control:
+def demo_account(box: Control, session: boto3.Session) -> Control:
+    """The demo account, and what it lacks: a registry, a repository of images, a lock on objects."""
     demo.seed(box.url)
+    sagemaker, s3 = session.client("sagemaker"), session.client("s3")
+    image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/serving:1"
+    session.client("ecr").create_repository(repositoryName="serving")
+    s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+    for copy in ("a", "b"):
+        s3.put_object(Bucket="locked", Key=f"{copy}/model.tar.gz", Body=b"m" * 1024**2)
+    container: Any = {"Image": image, "ModelDataUrl": "s3://locked/a/model.tar.gz"}
+    specification: Any = {
+        "Containers": [container],
+        "SupportedContentTypes": ["application/json"],
+        "SupportedResponseMIMETypes": ["application/json"],
+    }
+    role = f"arn:aws:iam::{ACCOUNT}:role/ml"
+    sagemaker.create_model(ModelName="locked", ExecutionRoleArn=role, PrimaryContainer=container)
+    sagemaker.create_model_package_group(ModelPackageGroupName="registered")
+    sagemaker.create_model_package(ModelPackageGroupName="registered", InferenceSpecification=specification)
     return box
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from synthesis import SLACK, Synthesised, synthesise
 
 from janitor.settings import Settings
+from synthesis import SLACK, Synthesised, synthesise
 
 
 @pytest.fixture(scope="session")

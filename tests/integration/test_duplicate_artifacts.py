@@ -11,8 +11,8 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import ACCOUNT, NOW, REGION
 
+from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
 from janitor.engine import Policy, sweep

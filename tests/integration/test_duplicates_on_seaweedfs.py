@@ -16,8 +16,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from conftest import NOW
 
+from conftest import NOW
 from janitor import comparing
 from janitor.aws import Aws
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts

@@ -10,8 +10,8 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import ACCOUNT, NOW, REGION
 
+from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws, ReadError
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
 from janitor.engine import Policy, sweep

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import NOW
 
+from conftest import NOW
 from janitor.aws import Aws, ReadError
 from janitor.detectors.idle_endpoints import IdleEndpoints
 from janitor.engine import Policy, sweep

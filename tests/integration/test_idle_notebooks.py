@@ -8,8 +8,8 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import NOW
 
+from conftest import NOW
 from janitor.aws import Aws, ReadError
 from janitor.detectors.idle_notebooks import IdleNotebooks
 from janitor.engine import Policy, sweep

@@ -7,8 +7,8 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import ACCOUNT, NOW, REGION
 
+from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws, ReadError
 from janitor.detectors.idle_studio_apps import IdleStudioApps
 from janitor.engine import Policy, sweep

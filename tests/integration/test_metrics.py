@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, timedelta
 
 import pytest
-from conftest import NOW
 
+from conftest import NOW
 from janitor.aws import Aws
 from janitor.metrics import Metric, published, read
 from janitor.model import Absent, Unreadable, Value

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from conftest import REGION
 
+from conftest import REGION
 from janitor.aws import Aws
 from janitor.prices import FROM_API, FROM_TABLE, Price, table
 from sandbox.control import Control

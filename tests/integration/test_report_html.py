@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ACCOUNT, NOW, REGION
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from conftest import ACCOUNT, NOW, REGION
 from janitor.model import (
     Confidence,
     Cost,

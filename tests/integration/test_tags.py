@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import ACCOUNT, REGION
 
+from conftest import ACCOUNT, REGION
 from janitor.aws import Aws
 from janitor.model import Unreadable, Value
 from janitor.tags import in_bulk, of_bucket, of_many, of_one

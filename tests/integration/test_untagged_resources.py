@@ -8,8 +8,8 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import ACCOUNT, NOW, REGION
 
+from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws, ReadError
 from janitor.detectors.untagged_resources import UntaggedResources
 from janitor.engine import Policy, sweep

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import boto3
-from conftest import ACCOUNT, NOW, REGION
 from hypothesis import HealthCheck, given, settings
-from properties.world import World, worlds
 
+from conftest import ACCOUNT, NOW, REGION
 from janitor.account import opened
-from janitor.detectors import DETECTORS
+from janitor.detectors.hung_training_jobs import HungTrainingJobs
+from janitor.detectors.idle_endpoints import IdleEndpoints
+from janitor.detectors.idle_notebooks import IdleNotebooks
 from janitor.engine import Policy, run
 from janitor.model import Report
+from properties.world import Notebook, Thing, World, worlds
 from sandbox.control import Control
+
+JUDGED = (IdleEndpoints(), IdleNotebooks(), HungTrainingJobs())
 
 
 def audit(session: boto3.Session) -> Report:
-    """All detectors; one try per call, so that a fault is believed at once and nobody sleeps."""
+    """The detectors whose kinds the worlds have; one try per call, so that a fault is believed at once."""
     with opened(session, account=ACCOUNT, regions=[REGION], attempts=1) as accounts:
-        return run([detector() for detector in DETECTORS], accounts, now=NOW, policy=Policy())
+        return run(JUDGED, accounts, now=NOW, policy=Policy())
 
 
 @settings(
@@ -42,7 +48,7 @@ def test_nothing_but_waste_is_found(world: World, box: Control, session: boto3.S
     waste = {arn for arn, thing in truth.items() if thing.may}
     assert found(undisturbed) <= waste
     assert found(undisturbed) >= {arn for arn, thing in truth.items() if thing.must}
-    assert found(disturbed) <= waste
+    assert found(disturbed) <= waste | unseen_openings(world, truth)
     for fault in world.faults:
         if fault.lasting and not fault.skip and fault.kind in {"error", "deny", "throttle"}:
             unreadable = {arn for arn, thing in truth.items() if thing.needs(fault.call)}
@@ -57,3 +63,16 @@ def test_nothing_but_waste_is_found(world: World, box: Control, session: boto3.S
 def found(report: Report) -> set[str]:
     """The ARNs of the findings."""
     return {result.target.arn.lower() for result in report.findings}
+
+
+def unseen_openings(world: World, truth: Mapping[str, Thing]) -> set[str]:
+    """
+    Notebooks whose only fresh sign of use is that somebody opened them, while CloudTrail is disturbed.
+
+    CloudTrail only supports: it can show use, but without it a notebook is still found, as likely.
+    """
+    if not any(fault.call == "cloudtrail:LookupEvents" for fault in world.faults):
+        return set()
+    return {
+        arn for arn, thing in truth.items() if isinstance(thing, Notebook) and replace(thing, opened=None).may
+    }

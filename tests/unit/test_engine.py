@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
-from fakes import UNTELLABLE, USED, Cupboard, Shelf, thing, waste
 
+from fakes import UNTELLABLE, USED, Cupboard, Shelf, thing, waste
 from janitor.aws import Aws, ReadError
 from janitor.engine import Policy, run, sweep, sweep_one, unopened
 from janitor.exemptions import Exemptions
@@ -278,7 +278,7 @@ def test_one_resource_that_is_gone_is_no_result_and_no_error(aws: Aws) -> None:
 
 def test_one_resource_that_could_not_be_read_is_an_error(aws: Aws) -> None:
     class Blind(Shelf):
-        def look(self, *_: object) -> None:  # type: ignore[override]
+        def look(self, *_: object) -> None:
             raise BROKEN_OFF
 
     done = sweep_one(Blind(), aws, ARN, now=NOW, policy=Policy())
@@ -309,22 +309,24 @@ def test_a_rule_that_fails_on_the_one_resource_keeps_it_as_unknown(aws: Aws) -> 
         ),
         (
             "arn:aws:sagemaker:us-east-1:999999999999:thing/a",
-            "arn:aws:sagemaker:us-east-1:999999999999:thing/a is not in account 123456789012 and region us-east-1",
+            "is not in account 123456789012 and region us-east-1",
         ),
         (
             "arn:aws:sagemaker:eu-west-1:123456789012:thing/a",
-            "arn:aws:sagemaker:eu-west-1:123456789012:thing/a is not in account 123456789012 and region us-east-1",
+            "is not in account 123456789012 and region us-east-1",
         ),
     ],
 )
 def test_a_namesake_from_elsewhere_is_not_looked_at(aws: Aws, arn: str, error: str) -> None:
     class Unasked(Shelf):
-        def look(self, *_: object) -> None:  # type: ignore[override]
+        def look(self, *_: object) -> None:
             raise AssertionError("it was looked at")
 
     done = sweep_one(Unasked(), aws, arn, now=NOW, policy=Policy())
 
-    assert (done.results, done.error) == ((), error)
+    assert done.results == ()
+    assert done.error is not None
+    assert done.error.endswith(error)
 
 
 def test_an_exempt_resource_is_kept_with_what_the_rule_saw_and_would_say(aws: Aws) -> None:

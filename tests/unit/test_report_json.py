@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
-from reports import finding, full, result, standing, sweep
 
 from janitor.model import Confidence, Cost, Evidence, Finding, Kept, Mode, Report, Sweep
 from janitor.report.json import document, money, schema, text
+from reports import finding, full, result, standing, sweep
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from fakes import Shelf, Tunable
 
+from fakes import Shelf, Tunable
 from janitor.detectors import DETECTORS
 from janitor.durations import WorkingHours
 from janitor.exemptions import Exemptions

@@ -8,7 +8,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep
 from rich.cells import cell_len
 
 from cli.kept import pattern
@@ -16,6 +15,7 @@ from cli.screen import console
 from cli.terminal import show
 from janitor.model import Cost, Kept, Report, Result, Target, Verdict
 from janitor.report.text import plain
+from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
 

@@ -26,6 +26,9 @@ ASK = "delete the copy, if nobody wants it in a second bucket"
 
 NOT_THERE = ("404", "NoSuchKey")
 
+BUCKETS = "arn:aws:s3:::*"
+OBJECTS = "arn:aws:s3:::*/*"
+
 
 @dataclass(frozen=True)
 class DuplicateArtifacts(Detector[Copy]):
@@ -42,19 +45,19 @@ class DuplicateArtifacts(Detector[Copy]):
     kinds = (KIND,)
     reads = (
         allow("s3:ListAllMyBuckets"),
-        allow("s3:ListBucket"),
-        allow("s3:GetObject"),
-        allow("s3:GetObjectTagging"),
-        allow("s3:GetObjectRetention"),
-        allow("s3:GetObjectLegalHold"),
-        allow("s3:GetBucketTagging"),
-        allow("s3:GetBucketVersioning"),
-        allow("s3:GetLifecycleConfiguration"),
-        allow("s3:GetBucketObjectLockConfiguration"),
+        allow("s3:ListBucket", on=BUCKETS),
+        allow("s3:GetObject", on=OBJECTS),
+        allow("s3:GetObjectTagging", on=OBJECTS),
+        allow("s3:GetObjectRetention", on=OBJECTS),
+        allow("s3:GetObjectLegalHold", on=OBJECTS),
+        allow("s3:GetBucketTagging", on=BUCKETS),
+        allow("s3:GetBucketVersioning", on=BUCKETS),
+        allow("s3:GetLifecycleConfiguration", on=BUCKETS),
+        allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
         allow("sagemaker:ListModels"),
         allow("sagemaker:DescribeModel", on="model/*"),
         allow("sagemaker:ListModelPackageGroups"),
-        allow("sagemaker:ListModelPackages"),
+        allow("sagemaker:ListModelPackages", on="model-package-group/*"),
         allow("sagemaker:DescribeModelPackage", on="model-package/*"),
         allow("sagemaker:ListPipelines"),
         allow("sagemaker:DescribePipeline", on="pipeline/*"),
@@ -72,6 +75,7 @@ class DuplicateArtifacts(Detector[Copy]):
         allow("pricing:GetProducts"),
         implied(
             "kms:Decrypt",
+            on="key/*",
             source="S3 API reference, HeadObject: checksums of objects encrypted with a KMS key, and their "
             "bytes, are only given to callers that may decrypt with it",
         ),

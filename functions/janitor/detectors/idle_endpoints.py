@@ -26,7 +26,7 @@ IN_SERVICE = "InService"
 @dataclass(frozen=True)
 class IdleEndpoints(Detector[Endpoint]):
     """
-    Deletes endpoints that cost money and got no request for a week.
+    Finds endpoints that cost money and got no request for a week.
 
     Every variant, shadow variant and inference component counts, each by the metric it really
     publishes. The configuration and the models stay, so the endpoint can be created again.

@@ -53,7 +53,8 @@ def announcement(
     new = sorted(recorded.new, key=dearest_first)
     if not new:
         return None
-    known = [result for result in sweep.findings if result.target.key not in {r.target.key for r in new}]
+    keys = {result.target.key for result in new}
+    known = [result for result in sweep.findings if result.target.key not in keys]
     return Post(
         main=_main(sweep, new, now, _small_print(sweep.detector, known, report, keep_tag)),
         replies=tuple(thread(new, now, people or {})),

@@ -81,7 +81,7 @@ def told(result: Result, now: datetime) -> list[str]:
 
 
 def _told_below(result: Result, now: datetime, own: str) -> list[str]:
-    """One finding below its owner's name: its *own* action if they differ, and what could not be read of it."""
+    """One finding below its owner's name: its *own* action if they differ, and what could not be read."""
     unread = [seen for seen in result.verdict.evidence if seen.error is not None]
     return [
         *_lines(result, now),
@@ -135,5 +135,6 @@ def amounts(sums: Totals) -> str:
 
 
 def share(results: Sequence[Result]) -> str:
+    """How many findings, and what they cost: "2 for $8,048 a month"."""
     said = amounts(Totals.of(results))
     return f"{len(results):,}{f' for {said}' if said else ''}"

@@ -1,0 +1,41 @@
+"""What Slack's refusals mean, and what a person does about them. Pure."""
+
+from __future__ import annotations
+
+PASSING = frozenset(
+    {"fatal_error", "internal_error", "ratelimited", "request_timeout", "rollup_error", "service_unavailable"}
+)
+"""Refusals that are Slack's own trouble: asking again is right."""
+
+ABOUT_ONE_PERSON = frozenset({"invalid_arguments", "user_not_found", "user_not_visible", "users_not_found"})
+"""Refusals that say something about one person; any other would meet the next one too."""
+
+NEW_TOKEN = "put the app's current bot token (xoxb-...) into the secret"  # noqa: S105 - advice, not a token
+INSTALL_AGAIN = "install the app again, and put its new bot token into the secret"
+NEW_WEBHOOK = "make a new incoming webhook, and put its URL into the secret"
+ASK_AN_ADMIN = "ask an administrator of the workspace to let the app post there"
+UNARCHIVE = "unarchive the channel, or choose another one"
+
+TO_DO = {
+    "account_inactive": INSTALL_AGAIN,
+    "action_prohibited": ASK_AN_ADMIN,
+    "channel_is_archived": UNARCHIVE,
+    "channel_not_found": "check slack_channel in janitor.toml; a private channel has to invite the app first",
+    "invalid_auth": NEW_TOKEN,
+    "invalid_token": NEW_WEBHOOK,
+    "is_archived": UNARCHIVE,
+    "missing_scope": "add the scope to the app under OAuth & Permissions, and install it again",
+    "no_active_hooks": NEW_WEBHOOK,
+    "no_service": NEW_WEBHOOK,
+    "not_authed": NEW_TOKEN,
+    "not_in_channel": "invite the app to the channel: type /invite and the app's name there",
+    "restricted_action": ASK_AN_ADMIN,
+    "token_expired": NEW_TOKEN,
+    "token_revoked": INSTALL_AGAIN,
+}
+
+
+def refusal(error: str, where: str, details: str = "") -> str:
+    """One line about Slack's *error*: where it said no, and what to do."""
+    said = f"Slack refused the post to {where}: {error}{f' ({details})' if details else ''}"
+    return f"{said}; {TO_DO.get(error, 'nothing was posted, and asking again will not help')}"

@@ -1,0 +1,363 @@
+"""Posts over HTTP to the sandbox's Slack, on good days and bad ones. Nothing sleeps: time is made up."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+
+from janitor.ledger import Recorded
+from janitor.model import Sweep
+from janitor.patience import TRIES
+from janitor.report.mrkdwn import Message, Post, section
+from janitor.report.slack import announcement, owners
+from janitor.slack import Slack, SlackError, Time, Webhook
+from janitor.slack_secret import secret, sender
+from reports import NOW, full
+from sandbox.control import Control
+from sandbox.slack import CHANNEL, TOKEN, SlackControl
+
+DEADLINE = 100.0
+
+
+class Clock:
+    """Seconds that pass only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def workspace(box: Control) -> SlackControl:
+    return SlackControl(box.url)
+
+
+@pytest.fixture
+def time(clock: Clock) -> Time:
+    return Time(clock=lambda: clock.now, sleep=clock.sleep)
+
+
+@pytest.fixture
+def bot(workspace: SlackControl, time: Time) -> Slack:
+    return Slack(TOKEN, "#ml-costs", time, url=workspace.api)
+
+
+@pytest.fixture
+def hook(workspace: SlackControl, time: Time) -> Webhook:
+    return Webhook(workspace.hook, time)
+
+
+def post(text: str = "hello", *replies: str, attachment: str = "") -> Post:
+    def message(said: str) -> Message:
+        return Message(text=said, blocks=(section(said),))
+
+    return Post(main=message(text), replies=tuple(map(message, replies)), attachment=attachment)
+
+
+def texts(workspace: SlackControl) -> list[str]:
+    return [message["text"] for message in workspace.messages()]
+
+
+# --- good days ------------------------------------------------------------------------------------
+
+
+def test_a_whole_sweep_arrives_with_its_thread_its_owner_and_its_report(
+    bot: Slack, workspace: SlackControl
+) -> None:
+    workspace.add_user("U7", "maria.lopez@acme.example")
+    sweep: Sweep = full().sweeps[0]
+    people = bot.people(owners(sweep.findings), deadline=DEADLINE)
+    said = announcement(sweep, Recorded(new=sweep.findings, entries={}), now=NOW, people=people)
+    assert said is not None
+    delivered = bot.deliver(said, b"<html>all of it", deadline=DEADLINE)
+
+    main, *replies = workspace.messages()
+    assert delivered == replace(delivered, channel=CHANNEL, ts=main["ts"], problems=())
+    assert main["text"].startswith("$8,245 a month: 4 new idle endpoints")
+    assert (main["thread_ts"], main["mentions"]) == (None, [])
+    assert {reply["thread_ts"] for reply in replies} == {main["ts"]}
+    assert [who for reply in replies for who in reply["mentions"]] == ["@U7"]
+    (file,) = workspace.files()
+    assert (file["content"], file["thread_ts"]) == ("<html>all of it", main["ts"])
+    assert file["title"] == "idle-endpoints-123456789012-us-east-1-2026-10-06.html"
+
+
+def test_people_are_looked_up_once_and_only_by_address(bot: Slack, workspace: SlackControl) -> None:
+    workspace.add_user("U1", "a@x")
+    asked = ["a@x", "recsys", "gone@x", "a@x"]
+    assert bot.people(asked, deadline=DEADLINE) == {"a@x": "U1"}
+    assert bot.people(asked, deadline=DEADLINE) == {"a@x": "U1"}
+    assert workspace.calls() == {"users.lookupByEmail": 2}
+
+
+def test_a_webhook_gets_the_message_alone(hook: Webhook, workspace: SlackControl) -> None:
+    assert hook.people(["a@x"], deadline=DEADLINE) == {}
+    hook.deliver(post("main", "reply", attachment="r.html"), b"x", deadline=DEADLINE)
+    assert [(m["text"], m["via"]) for m in workspace.messages()] == [("main", "webhook")]
+    assert workspace.files() == []
+
+
+# --- bad days -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["bot", "hook"])
+def either(request: pytest.FixtureRequest) -> Iterator[Any]:
+    yield request.getfixturevalue(request.param)
+
+
+def test_a_rate_limit_is_waited_out_again_and_again(
+    either: Any, workspace: SlackControl, clock: Clock
+) -> None:
+    for _ in range(3):
+        workspace.fault("ratelimit", retry_after=30)
+    either.deliver(post(), deadline=DEADLINE)
+    assert (texts(workspace), clock.slept) == (["hello"], [30, 30, 30])
+
+
+def test_a_rate_limit_longer_than_the_time_left_is_an_error_at_once(
+    either: Any, workspace: SlackControl, clock: Clock
+) -> None:
+    workspace.fault("ratelimit", retry_after=100, times=0)
+    with pytest.raises(SlackError, match=r"asks to wait 100 s \(rate limit\), and only 100 s are left"):
+        either.deliver(post(), deadline=DEADLINE)
+    assert (texts(workspace), clock.slept) == ([], [])
+
+
+@pytest.mark.parametrize("status", [0, 500, 503])
+def test_an_outage_is_waited_out(either: Any, workspace: SlackControl, clock: Clock, status: int) -> None:
+    workspace.fault("down", status=status, times=3)
+    either.deliver(post(), deadline=DEADLINE)
+    assert (texts(workspace), clock.slept) == (["hello"], [1, 2, 4])
+
+
+def test_slacks_own_errors_are_waited_out(bot: Slack, workspace: SlackControl, clock: Clock) -> None:
+    workspace.fault("error", code="internal_error")
+    bot.deliver(post(), deadline=DEADLINE)
+    assert (texts(workspace), clock.slept) == (["hello"], [1])
+
+
+@pytest.mark.parametrize("status", [0, 503])
+def test_slack_that_stays_down_is_an_error(
+    either: Any, workspace: SlackControl, clock: Clock, status: int
+) -> None:
+    workspace.fault("down", status=status, times=0)
+    with pytest.raises(SlackError, match="Slack could not be reached"):
+        either.deliver(post(), deadline=DEADLINE)
+    assert clock.slept == [1, 2, 4, 8, 16]
+    assert sum(workspace.calls().values()) == TRIES
+
+
+def test_slack_that_stays_down_costs_no_more_than_the_time_left(
+    either: Any, workspace: SlackControl, clock: Clock
+) -> None:
+    workspace.fault("down", times=0)
+    with pytest.raises(SlackError):
+        either.deliver(post(), deadline=5)
+    assert clock.slept == [1, 2]
+
+
+def test_a_lost_reply_is_repeated_rather_than_the_message_lost(bot: Slack, workspace: SlackControl) -> None:
+    workspace.fault("lost-reply")
+    delivered = bot.deliver(post("main", "reply"), deadline=DEADLINE)
+
+    once, again, reply = workspace.messages()
+    assert (once["text"], again["text"], reply["thread_ts"]) == ("main", "main", again["ts"])
+    assert delivered.ts == again["ts"]
+    assert once["client_msg_id"] == again["client_msg_id"] != reply["client_msg_id"]
+    assert once["metadata"] == again["metadata"] != reply["metadata"]
+
+
+def test_a_webhooks_lost_reply_is_repeated(hook: Webhook, workspace: SlackControl) -> None:
+    workspace.fault("lost-reply")
+    hook.deliver(post(), deadline=DEADLINE)
+    assert texts(workspace) == ["hello", "hello"]
+
+
+def test_a_failed_reply_does_not_lose_the_rest(bot: Slack, workspace: SlackControl) -> None:
+    workspace.fault("error", code="invalid_blocks", skip=1)
+    said = post("main", "one", "two", attachment="r.html")
+    delivered = bot.deliver(said, b"x", deadline=DEADLINE)
+    assert texts(workspace) == ["main", "two"]
+    assert len(workspace.files()) == 1
+    (problem,) = delivered.problems
+    assert problem.startswith("reply 1 of 2 is missing: Slack refused the post to channel #ml-costs")
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("files.getUploadURLExternal", "error"),
+        ("upload", "down"),
+        ("files.completeUploadExternal", "error"),
+    ],
+)
+def test_a_failed_file_does_not_lose_the_message(
+    bot: Slack, workspace: SlackControl, method: str, kind: str
+) -> None:
+    workspace.fault(kind, method=method, times=0)
+    delivered = bot.deliver(post("main", attachment="r.html"), b"x", deadline=DEADLINE)
+    assert texts(workspace) == ["main"]
+    assert len(delivered.problems) == 1
+    assert "the report is not attached" in delivered.problems[0]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "ratelimit", "retry_after": 9},
+        {"kind": "down", "status": 502},
+        {"kind": "down", "status": 0},
+        {"kind": "lost-reply"},
+    ],
+)
+def test_an_upload_is_repeated_too(
+    bot: Slack, workspace: SlackControl, clock: Clock, fault: dict[str, Any]
+) -> None:
+    workspace.fault(**fault, method="upload")
+    delivered = bot.deliver(post(attachment="r.html"), b"x", deadline=DEADLINE)
+    assert delivered.problems == ()
+    assert workspace.files()[0]["channel"] == CHANNEL
+    assert clock.slept == [fault.get("retry_after", 1)]
+
+
+# --- people who cannot be looked up ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [{"kind": "error", "code": "missing_scope"}, {"kind": "down", "status": 0}])
+def test_a_failed_look_up_names_people_plainly_and_asks_for_nobody_else(
+    bot: Slack, workspace: SlackControl, fault: dict[str, Any]
+) -> None:
+    workspace.add_user("U1", "a@x")
+    workspace.fault(**fault, method="users.*", times=0)
+    assert bot.people(["a@x", "b@x"], deadline=DEADLINE) == {}
+    asked = workspace.calls()
+    assert bot.people(["c@x"], deadline=DEADLINE) == {}
+    assert workspace.calls() == asked
+    bot.deliver(post(), deadline=DEADLINE)
+    assert texts(workspace) == ["hello"]
+
+
+def test_a_rate_limited_look_up_is_waited_for(bot: Slack, workspace: SlackControl, clock: Clock) -> None:
+    workspace.add_user("U1", "a@x")
+    workspace.fault("ratelimit", retry_after=20)
+    assert bot.people(["a@x"], deadline=DEADLINE) == {"a@x": "U1"}
+    assert clock.slept == [20]
+
+
+def test_looking_people_up_takes_a_quarter_of_the_time_at_most(
+    bot: Slack, workspace: SlackControl, clock: Clock
+) -> None:
+    workspace.fault("ratelimit", retry_after=20, times=0)
+    assert bot.people(["a@x", "b@x", "c@x"], deadline=DEADLINE) == {}
+    assert clock.slept == [20]
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("channel", "says"),
+    [
+        ("nowhere", "channel nowhere: channel_not_found; check slack_channel in janitor.toml"),
+        ("outside", "channel outside: not_in_channel; invite the app to the channel"),
+        ("old", "channel old: is_archived; unarchive the channel"),
+    ],
+)
+def test_a_refusal_says_in_one_line_what_to_do(
+    workspace: SlackControl, time: Time, clock: Clock, channel: str, says: str
+) -> None:
+    workspace.add_channel("C1", "outside", member=False)
+    workspace.add_channel("C2", "old", archived=True)
+    with pytest.raises(SlackError) as caught:
+        Slack(TOKEN, channel, time, url=workspace.api).deliver(post(), deadline=DEADLINE)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert clock.slept == []
+
+
+def test_a_wrong_token_is_not_repeated_in_the_error_or_the_log(
+    workspace: SlackControl, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    bot = Slack("xoxb-wrong", CHANNEL, time, url=workspace.api)
+    with pytest.raises(SlackError, match="invalid_auth; put the app's current bot token") as caught:
+        bot.deliver(post(), deadline=DEADLINE)
+    Webhook(workspace.hook, time).deliver(post(), deadline=DEADLINE)
+    assert "xoxb-wrong" not in f"{caught.value} {bot!r} {caplog.text}"
+    assert "opensesame" not in caplog.text
+
+
+def test_slacks_own_words_about_bad_blocks_are_passed_on(bot: Slack) -> None:
+    bad = Post(main=Message(text="x", blocks=({"type": "sections"},)))
+    with pytest.raises(SlackError, match=r"invalid_blocks .*unsupported type: sections"):
+        bot.deliver(bad, deadline=DEADLINE)
+
+
+def test_a_dead_webhook_says_to_make_a_new_one(workspace: SlackControl, time: Time) -> None:
+    with pytest.raises(SlackError, match="no_service; make a new incoming webhook") as caught:
+        Webhook(f"{workspace.hook}x", time).deliver(post(), deadline=DEADLINE)
+    assert "opensesame" not in str(caught.value)
+
+
+# --- the secret -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", ["xoxb-1\n", json.dumps({"token": "xoxb-1"})])
+def test_a_secret_with_a_token_makes_a_bot(time: Time, kept: str) -> None:
+    assert repr(sender(kept, "#ml", time)) == "Slack('#ml')"
+
+
+def test_a_secret_with_a_url_makes_a_webhook(time: Time) -> None:
+    assert isinstance(sender("https://hooks.slack.com/services/T/B/x", "", time), Webhook)
+
+
+@pytest.mark.parametrize(
+    ("kept", "channel", "says"),
+    [
+        ("hunter2", "#ml", "neither a bot token"),
+        ('{"password": "hunter2"}', "#ml", 'without a "token"'),
+        ('{"hunter2', "#ml", 'without a "token"'),
+        ("xoxb-hunter2", "", "slack_channel is not set"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_not_repeated(time: Time, kept: str, channel: str, says: str) -> None:
+    with pytest.raises(SlackError, match=says) as caught:
+        sender(kept, channel, time)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.fixture
+def _no_cached_secrets() -> Iterator[None]:
+    from aws_lambda_powertools.utilities import parameters
+
+    parameters.clear_caches()  # type: ignore[no-untyped-call]
+    yield
+    parameters.clear_caches()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.usefixtures("_no_cached_secrets")
+def test_the_secret_comes_from_secrets_manager_by_name(session: boto3.Session) -> None:
+    session.client("secretsmanager").create_secret(Name="janitor/slack", SecretString="xoxb-1")
+    assert secret("janitor/slack") == "xoxb-1"
+
+
+@pytest.mark.usefixtures("_no_cached_secrets")
+def test_a_secret_that_is_not_there_is_one_clear_line(session: boto3.Session) -> None:
+    assert session
+    with pytest.raises(SlackError, match=r"the secret janitor/other cannot be read: .*ResourceNotFound"):
+        secret("janitor/other")

@@ -1,0 +1,62 @@
+"""What the reading of artifacts does when S3 changes under it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from janitor.artifact_survey import Survey, Where
+from janitor.artifacts import Names, Shelf
+from janitor.aws import Aws
+from janitor.model import Unreadable, Value
+
+MIB = 1024**2
+
+
+class Listed:
+    """S3 as far as listing a folder goes."""
+
+    def __init__(self, page: dict[str, Any]) -> None:
+        self.page = page
+
+    def client(self, service: str, region: str) -> SimpleNamespace:
+        assert (service, region) == ("s3", "us-east-1")
+        return SimpleNamespace(list_objects_v2=lambda **_: self.page)
+
+    def map(self, read: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        return [read(item) for item in items]
+
+
+def page(etag: str, *, truncated: bool = False) -> dict[str, Any]:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    entries = [
+        {"Key": "a/model.safetensors", "Size": MIB, "ETag": etag, "LastModified": at},
+        {"Key": "a/config.json", "Size": 2, "ETag": '"c"', "LastModified": at},
+    ]
+    return {"KeyCount": 2, "IsTruncated": truncated, "Contents": entries}
+
+
+@pytest.mark.parametrize(
+    ("again", "error"),
+    [
+        (page('"e"'), None),
+        (page('"f"'), "s3://b/a/model.safetensors was replaced meanwhile"),
+        (page('"e"', truncated=True), "s3://b/a/ holds more than 1000 objects"),
+        ({}, "the answer lacks IsTruncated: it was cut off"),
+    ],
+)
+def test_a_folder_counts_only_if_it_is_still_the_one_that_was_listed(
+    again: dict[str, Any], error: str | None
+) -> None:
+    shelf = Shelf(bucket="b", region="us-east-1")
+    (one,) = shelf.put(cast("Any", page('"e"')), Names())
+    survey = Survey(cast("Aws", Listed(again)), Where(buckets=("b",), names=Names(), compare_up_to=0))
+
+    unit = survey._units([(shelf, one)])[one]
+
+    assert isinstance(unit, Value if error is None else Unreadable)
+    assert error is None or (isinstance(unit, Unreadable) and error in unit.error)

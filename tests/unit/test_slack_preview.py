@@ -1,0 +1,56 @@
+"""The message that Slack would get, as a terminal and a pipe show it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from cli.screen import console, write
+from cli.slack_preview import preview, text
+from janitor.model import Report
+from reports import ACCOUNT, NOW, finding, full, result, standing, sweep
+
+
+def drawn(report: Report) -> str:
+    stream = io.StringIO()
+    write(console(stream), preview(report, keep_tag="janitor:keep"))
+    return stream.getvalue()
+
+
+def test_the_dearest_sweeps_message_stands_there_and_the_others_are_named() -> None:
+    said = drawn(full())
+    assert said.startswith(
+        "What Slack would get\n  │ $12,925 so far, $48.96 more every hour: 1 new hung training job\n  │\n"
+    )
+    assert "\n  │ Owned by nlp-research, since 2026-09-25 (10 days), proven.\n" in said
+    assert "\n  in its thread: The dearest, by owner: nlp-research\n" in said
+    assert "and 2 more messages of this kind:\n  $8,245 a month: 4 new idle endpoints" in said
+
+
+def test_nothing_found_is_nothing_drawn() -> None:
+    assert list(preview(replace(full(), sweeps=(sweep("idle-endpoints"),)))) == []
+
+
+def test_a_pipe_gets_no_markup_no_escape_codes_and_no_wide_lines() -> None:
+    hostile = result(
+        "idle-endpoints",
+        "a`<!channel>&*b*\x1b[31m",
+        finding("<@U1> & [bold]x[/bold] :tada:", standing("7.2")),
+        owner="_x_",
+    )
+    said = drawn(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", hostile),)))
+    assert r"a'<!channel>&*b*\x1b[31m  $5,256 a month" in said
+    assert "<@U1> & [bold]x[/bold]" in said
+    assert "\x1b" not in said
+    assert "&lt;" not in said
+    assert max(map(len, said.splitlines())) <= 100
+
+
+def test_marked_up_text_is_styled() -> None:
+    line = text("`name`  *$5* of <@U1>, &lt;x&gt;")
+    assert line.plain == "name  $5 of @U1, <x>"
+    assert [(line.plain[span.start : span.end], span.style) for span in line.spans] == [
+        ("name", "cyan"),
+        ("$5", "bold"),
+        ("@U1", "blue"),
+    ]
