@@ -24,6 +24,7 @@ help: ## List the targets
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --require-hashes --target .venv/runtime -r requirements/runtime.txt
 	$(BIN)/uv pip install --quiet --require-hashes --no-deps --target .venv/emulator -r requirements/emulator.txt
+	cd tests/slack-types && PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent
 	@touch $@
 
 node_modules/.package-lock.json: .venv/.dev package.json package-lock.json
@@ -35,7 +36,7 @@ setup: .venv/.audit ## Make .venv with everything that the audit and the sandbox
 dev: .venv/.dev ## ... and everything that the tests, the checks and CDK need
 
 audit: setup ## Run the dry-run audit over the sandbox's demo account
-	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --json-file report.json --html report.html
+	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --slack --json-file report.json --html report.html
 
 test: dev ## Run all tests
 	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadgroup -q

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from cli import edge, terminal
-from cli.screen import console, progress
+from cli.screen import console, progress, write
+from cli.slack_preview import preview
 from janitor.account import identity, opened
 from janitor.aws import attempt
 from janitor.detector import Detector
@@ -64,6 +65,9 @@ def audit(
     html_file: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page to FILE.")
     ] = None,
+    slack: Annotated[
+        bool, typer.Option("--slack", help="Draw the message that Slack would get below the report.")
+    ] = False,
     every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
@@ -94,6 +98,8 @@ def audit(
     attempts = edge.attempts_from_environment()
     session = edge.session_from(profile)
     regions = edge.regions_from(region, settings, session)
+    if json and slack:
+        raise edge.Refused("--json and --slack exclude each other")
     if json and json_file:
         raise edge.Refused("--json and --json-file exclude each other")
     for flag, path in (("--json-file", json_file), ("--html", html_file)):
@@ -106,6 +112,9 @@ def audit(
         sys.stdout.write(document.text(audited.report, every=every))
     else:
         terminal.show(console(sys.stdout), audited.report, every=every, problems=audited.price_problems)
+        if slack:
+            keep_tag = next(iter(settings.janitor.keep_tags), "")
+            write(console(sys.stdout), ["", *preview(audited.report, keep_tag=keep_tag)])
     if json_file:
         json_file.write_text(document.text(audited.report, every=every), encoding="ascii")
     if html_file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from janitor.events import SweepEvent
-    from janitor.runs import Ran, Runner
+    from janitor.ledger import Recorded
+    from janitor.model import Report, Sweep
+    from janitor.runs import Ran, Runner, Tell
     from janitor.settings import Settings
+    from janitor.telling import Teller
 
 RESERVE = timedelta(seconds=60)
 """What a run keeps of its time for the report, the ledger and Slack; a quarter of it, if that is less."""
+
+SPARE_SECONDS = 5
+"""What Slack leaves of the remaining time, so that a run can still end by itself."""
 
 IDEMPOTENT_FOR = timedelta(hours=6)
 
@@ -137,12 +144,72 @@ def made(session: Any, environment: Environment, settings: Settings, context: La
         policy=settings.policy,
         ledger=Ledger(make_client(session, "dynamodb", region, DEFAULT_ATTEMPTS), environment.table),
         archive=Archive(make_client(session, "s3", region, DEFAULT_ATTEMPTS), environment.bucket),
-        tell=lambda *_: False,
+        tell=heard(settings, context),
         logger=logger(),
         clock=clock,
         holder=context.aws_request_id,
         patience=timedelta(milliseconds=context.get_remaining_time_in_millis()),
     )
+
+
+def telling(settings: Settings, context: LambdaContext) -> Teller | None:
+    """Slack, for the time the run has left; None where the settings name no secret."""
+    if not settings.janitor.slack_secret:
+        return None
+    from janitor.slack import API, Time
+    from janitor.slack_secret import secret, sender
+    from janitor.telling import Teller
+
+    url = os.environ.get("JANITOR_SLACK_URL", API)
+    passing = Time(clock=time.monotonic, sleep=time.sleep)
+    made = sender(secret(settings.janitor.slack_secret), settings.janitor.slack_channel, passing, url=url)
+    left = context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS
+    return Teller(
+        sender=made,
+        deadline=time.monotonic() + left,
+        keep_tag=next(iter(settings.janitor.keep_tags), ""),
+    )
+
+
+def heard(settings: Settings, context: LambdaContext) -> Tell:
+    """Tells Slack; its secret is read only when there is something to tell, after all the rest."""
+
+    def tell(report: Report, sweep: Sweep, recorded: Recorded, where: str, taken: Callable[[], None]) -> None:
+        if teller := telling(settings, context):
+            teller.tell(report, sweep, recorded, where, taken)
+
+    return tell
+
+
+def digest(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """
+    Say once a day in Slack what all sweeps found, and which did not run.
+
+    Raises ValueError for an event that makes no sense, SlackError if Slack did not take it.
+    """
+    import boto3
+
+    from janitor.aws import DEFAULT_ATTEMPTS, make_client
+    from janitor.ledger import Ledger
+    from janitor.settings import FILE, Settings
+    from janitor.telling import rows
+
+    asked = parsed(event)
+    environment = Environment.read(os.environ)
+    settings = Settings.load(files=[path for path in [environment.root / FILE] if path.exists()])
+    client = make_client(boto3.Session(), "dynamodb", environment.region, DEFAULT_ATTEMPTS)
+    now = asked.time or clock()
+    listed = rows(
+        Ledger(client, environment.table),
+        [(detector, settings.schedule(type(detector))) for detector in settings.enabled()],
+        own_account(context),
+        asked.regions or settings.janitor.regions or [environment.region],
+        now=now,
+    )
+    if teller := telling(settings, context):
+        teller.digest(listed, now=now)
+    missing = [f"{row.detector} in {row.region}" for row in listed if row.late or row.last is None]
+    return {"time": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "sweeps": len(listed), "did_not_run": missing}
 
 
 def noted(asked: SweepEvent, real_now: datetime) -> str:

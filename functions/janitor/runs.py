@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from janitor.detector import Detector
     from janitor.ledger import Ledger
 
-type Tell = Callable[[Report, Sweep, Recorded, str], bool]
-"""Tells people of a sweep's new findings: report, sweep, what is new, a note. False if nobody listens."""
+type Tell = Callable[[Report, Sweep, Recorded, str, Callable[[], None]], None]
+"""Tells people what is new in a sweep, and where its report lies; calls back once the message was taken."""
 
 
 class RunFailedError(Exception):
@@ -83,8 +84,9 @@ class Runner:
                     recorded = self.ledger.record(aws, sweep, now)
                 new += len(recorded.new)
                 with self._keeping_on(failures, "Slack could not be told"):
-                    if recorded.new and self.tell(report, sweep, recorded, note):
-                        self.ledger.announced(aws, sweep, recorded.new, self.clock())
+                    if recorded.new:
+                        taken = partial(self.ledger.announced, aws, sweep, recorded.new, self.clock())
+                        self.tell(report, sweep, recorded, where, taken)
                 telemetry.summarise(self.logger, sweep, seconds=seconds, new=new)
                 telemetry.measure(sweep, seconds=seconds)
                 if sweep.error is not None:

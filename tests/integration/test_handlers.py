@@ -9,13 +9,16 @@ from typing import Any
 
 import boto3
 import pytest
+from aws_lambda_powertools.utilities.parameters import clear_caches
 
 from conftest import ACCOUNT, REGION
 from fakes import FakeContext
 from janitor import handlers
+from janitor.detectors import DETECTORS
 from janitor.runs import RunFailedError
 from sandbox import demo
 from sandbox.control import Control
+from sandbox.slack import CHANNEL, TOKEN, SlackControl
 
 EVENTS = Path(__file__).parent.parent.parent / "events"
 TABLE, BUCKET = "ledger", "reports"
@@ -119,6 +122,59 @@ def test_a_run_short_of_time_ends_with_what_it_read(deployed: Control) -> None:
 
     with pytest.raises(RunFailedError, match="it ran out of time"):
         handlers.sweep(event("scheduled.json"), FakeContext(calls_until_late=3))
+
+
+@pytest.fixture
+def workspace(
+    deployed: Control, session: boto3.Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> SlackControl:
+    """The deployment with Slack: a secret with a bot token, and settings that name it."""
+    clear_caches()  # type: ignore[no-untyped-call]
+    session.client("secretsmanager").create_secret(Name="slack", SecretString=TOKEN)
+    (tmp_path / "janitor.toml").write_text(
+        f'[janitor]\nslack_secret = "slack"\nslack_channel = "{CHANNEL}"\n'
+    )
+    slack = SlackControl(deployed.url)
+    monkeypatch.setenv("LAMBDA_TASK_ROOT", str(tmp_path))
+    monkeypatch.setenv("JANITOR_SLACK_URL", slack.api)
+    return slack
+
+
+def test_slack_is_told_once_of_what_is_new(workspace: SlackControl) -> None:
+    handlers.sweep(event("scheduled.json"), FakeContext())
+    first = len(workspace.messages())
+
+    answer = handlers.sweep({"time": "2026-10-06T03:01:00Z"}, FakeContext(request="the-next-one"))
+
+    assert first > 0
+    assert answer["new"] == 0
+    assert len(workspace.messages()) == first
+    assert "10" in json.dumps(workspace.messages()[0])
+
+
+def test_slack_being_down_fails_the_run_after_everything_else(
+    workspace: SlackControl, session: boto3.Session
+) -> None:
+    workspace.fault("error", method="chat.postMessage", code="invalid_auth", times=0)
+
+    with pytest.raises(RunFailedError, match="Slack could not be told"):
+        handlers.sweep(event("scheduled.json"), FakeContext())
+
+    items = kept(session)
+    assert len(of_kind(items, "finding")) == 10
+    assert not [item for item in items if "announced" in item]
+    assert of_kind(items, "lease") == []
+
+
+def test_the_digest_says_which_sweeps_did_not_run(workspace: SlackControl) -> None:
+    handlers.sweep(event("scheduled.json"), FakeContext())
+    before = len(workspace.messages())
+
+    answer = handlers.digest({"time": "2026-10-06T07:00:00Z"}, FakeContext(request="digest"))
+
+    assert answer["sweeps"] == len(DETECTORS)
+    assert "idle-endpoints in us-east-1" in answer["did_not_run"]
+    assert "Did not run" in json.dumps(workspace.messages()[before:])
 
 
 @pytest.mark.usefixtures("deployed")
