@@ -57,7 +57,7 @@ class DuplicateArtifacts(Detector[Copy]):
         allow("sagemaker:ListModels"),
         allow("sagemaker:DescribeModel", on="model/*"),
         allow("sagemaker:ListModelPackageGroups"),
-        allow("sagemaker:ListModelPackages", on="model-package-group/*"),
+        allow("sagemaker:ListModelPackages", on="model-package/*"),
         allow("sagemaker:DescribeModelPackage", on="model-package/*"),
         allow("sagemaker:ListPipelines"),
         allow("sagemaker:DescribePipeline", on="pipeline/*"),
