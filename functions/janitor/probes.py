@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PLACEHOLDER = "ml-janitor-doctor"
 """A name that nothing has: an allowed call answers that it does not exist."""
 
+PLACEHOLDER_DOMAIN = "d-mljanitordoctor"
+"""A Studio domain's id has a form; a call that breaks it is refused before permissions are looked at."""
+
 REFUSALS = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
 
 CLIENTS = {"tag": "resourcegroupstaggingapi"}
@@ -93,7 +96,12 @@ def names(aws: Aws, grant: Grant, bucket: str | None) -> Mapping[str, str]:
     resource = "endpoint/*" if grant.on in {"*", "*/*"} else grant.on
     arn = f"arn:{aws.partition}:{service}:{aws.region}:{aws.account}:{resource.replace('*', PLACEHOLDER)}"
     log_group = grant.on.removeprefix("log-group:").removesuffix(":*")
-    return {"arn": arn, "bucket": bucket or PLACEHOLDER, "loggroupname": log_group}
+    return {
+        "arn": arn,
+        "bucket": bucket or PLACEHOLDER,
+        "domainid": PLACEHOLDER_DOMAIN,
+        "loggroupname": log_group,
+    }
 
 
 def least(shape: StructureShape | None, names: Mapping[str, str]) -> dict[str, Any]:
