@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,9 @@ from sandbox.control import Control
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+
+LATENCY = 0.05
+"""Seconds that every call takes, besides what the sandbox itself needs."""
 
 
 class Box:
@@ -43,3 +48,21 @@ class Box:
     ) -> None:
         self._process.terminate()
         self._process.wait(10)
+
+    def slow_down(self) -> None:
+        """From now on, every call takes its time."""
+        self.control.fault("*", "*", "latency", times=0, latency=LATENCY)
+
+
+def timed[T](box: Box, work: Callable[[], T]) -> tuple[float, T, dict[str, int]]:
+    """How long *work* took, its answer, and the calls it made."""
+    box.control.clear_calls()
+    begun = time.perf_counter()
+    answer = work()
+    return time.perf_counter() - begun, answer, box.control.calls()
+
+
+def print_calls(calls: Mapping[str, int]) -> None:
+    """The calls by operation, aligned."""
+    for name, count in sorted(calls.items()):
+        print(f"    {count:5} {name}")

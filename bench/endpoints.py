@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import batched
 
 import boto3
 
-from bench.box import ACCOUNT, NOW, REGION, Box
+from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
 from janitor.account import opened
 from janitor.detectors.idle_endpoints import IdleEndpoints
 from janitor.engine import Policy, run
@@ -17,28 +15,26 @@ from janitor.model import Report
 
 ENDPOINTS = 1_000
 IDLE = 100
-LATENCY = 0.05
 
 
 def main() -> None:
     """Seed, run both, print the ratios."""
     with Box() as box:
         seed(box)
-        box.control.fault("*", "*", "latency", times=0, latency=LATENCY)
+        box.slow_down()
         sweep_seconds, report, calls = timed(box, lambda: audit(box.session))
         loop_seconds, idle, loop_calls = timed(box, lambda: obvious_loop(box.session))
     total, loop_total = sum(calls.values()), sum(loop_calls.values())
     describes = sum(n for name, n in calls.items() if name.startswith("sagemaker:Describe"))
     found = sum(sweep.found for sweep in report.sweeps)
-    print(f"{ENDPOINTS} endpoints, {IDLE} of them idle, {LATENCY * 1000:.0f} ms a call")
+    print(f"{ENDPOINTS:,} endpoints, {IDLE} of them idle, {LATENCY * 1000:.0f} ms a call")
     print(f"  idle-endpoints   {sweep_seconds:6.1f} s  {total:5} calls  {found} found")
     print(f"  the obvious loop {loop_seconds:6.1f} s  {loop_total:5} calls  {idle} found")
     print(
         f"  {loop_seconds / sweep_seconds:.0f} times faster with {loop_total / total:.1f} times fewer calls"
     )
     print(f"  calls per idle endpoint {describes / IDLE:.1f}, calls for the account {total - describes}")
-    for name, count in sorted(calls.items()):
-        print(f"    {count:5} {name}")
+    print_calls(calls)
 
 
 def audit(session: boto3.Session) -> Report:
@@ -72,14 +68,6 @@ def obvious_loop(session: boto3.Session) -> int:
                 requests += sum(point["Sum"] for point in answer["Datapoints"])
             idle += requests == 0
     return idle
-
-
-def timed[T](box: Box, work: Callable[[], T]) -> tuple[float, T, dict[str, int]]:
-    """How long *work* took, its answer, and the calls it made."""
-    box.control.clear_calls()
-    begun = time.perf_counter()
-    answer = work()
-    return time.perf_counter() - begun, answer, box.control.calls()
 
 
 def seed(box: Box) -> None:

@@ -6,12 +6,14 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
+import xmltodict  # type: ignore[import-untyped]
 from moto.core.resource_tagging import (
     TaggedResource,
     iter_taggable_backends,
     make_tag_matcher,
     match_resource_type,
 )
+from moto.s3.exceptions import DuplicateTagKeys, NoSystemTags
 from moto.s3.models import S3Backend
 from moto.sagemaker.models import SageMakerModelBackend
 
@@ -127,6 +129,20 @@ def untag_resource(self: Any, arn: str, tag_keys: list[str]) -> None:
         resource.tags = {k: v for k, v in resource.tags.items() if k not in tag_keys}
     else:
         _moto_untag(self, arn, tag_keys)
+
+
+@replaces("moto.s3.responses:S3Response._bucket_tagging_from_body", was="e4b57fadc2da")
+def bucket_tagging_from_body(self: Any) -> dict[str, str]:
+    """The tags as they were written: moto trims the blanks off keys, and loses values without a letter."""
+    parsed = xmltodict.parse(self.body, strip_whitespace=False, force_list={"Tag": True})
+    tags: dict[str, str] = {}
+    for tag in (parsed["Tagging"].get("TagSet") or {}).get("Tag", ()):
+        if tag["Key"] in tags:
+            raise DuplicateTagKeys
+        if tag["Key"].startswith("aws:"):
+            raise NoSystemTags
+        tags[tag["Key"]] = tag["Value"] or ""
+    return tags
 
 
 @replaces("moto.s3.models:S3Backend.put_bucket_tagging", was="a3b19e1d7c96")

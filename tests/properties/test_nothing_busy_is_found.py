@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import boto3
@@ -11,21 +10,17 @@ from hypothesis import HealthCheck, given, settings
 
 from conftest import ACCOUNT, NOW, REGION
 from janitor.account import opened
-from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.detectors.idle_notebooks import IdleNotebooks
-from janitor.engine import Policy, run
-from janitor.model import Report
-from properties.world import Notebook, Thing, World, worlds
+from janitor.engine import run
+from janitor.model import Finding, Kept, Report, Result
+from janitor.settings import Settings
+from properties.worlds import FAULTS, LISTINGS, NEAR_MISSES, Claim, Fault, World, refusals, worlds
+from properties.worlds.artifacts import MIN_SIZE
 from sandbox.control import Control
 
-JUDGED = (IdleEndpoints(), IdleNotebooks(), HungTrainingJobs())
+SETTINGS = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
 
-
-def audit(session: boto3.Session) -> Report:
-    """The detectors whose kinds the worlds have; one try per call, so that a fault is believed at once."""
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=1) as accounts:
-        return run(JUDGED, accounts, now=NOW, policy=Policy())
+type Key = tuple[str, str]
+type Claims = dict[Key, Claim]
 
 
 @settings(
@@ -37,42 +32,92 @@ def audit(session: boto3.Session) -> Report:
 )
 @given(world=worlds)
 def test_nothing_but_waste_is_found(world: World, box: Control, session: boto3.Session) -> None:
-    box.reset()
-    truth = world.build(session, box, NOW)
+    claims = built(world, box, session)
+    assert all_wrong(audit(session), claims, ()) == []
 
-    undisturbed = audit(session)
     for fault in world.faults:
         fault.apply(box)
-    disturbed = audit(session)
-
-    waste = {arn for arn, thing in truth.items() if thing.may}
-    assert found(undisturbed) <= waste
-    assert found(undisturbed) >= {arn for arn, thing in truth.items() if thing.must}
-    assert found(disturbed) <= waste | unseen_openings(world, truth)
-    for fault in world.faults:
-        if fault.lasting and not fault.skip and fault.kind in {"error", "deny", "throttle"}:
-            unreadable = {arn for arn, thing in truth.items() if thing.needs(fault.call)}
-            assert not found(disturbed) & unreadable
-    for report in (undisturbed, disturbed):
-        for sweep in report.sweeps:
-            assert sweep.looked_at == sweep.found + sweep.kept
-            assert sweep.unknown <= sweep.kept
-    assert all(sweep.error is None for sweep in undisturbed.sweeps)
+    assert all_wrong(audit(session), claims, world.faults) == []
 
 
-def found(report: Report) -> set[str]:
-    """The ARNs of the findings."""
-    return {result.target.arn.lower() for result in report.findings}
+def test_every_near_miss_is_kept_whatever_cannot_be_read(box: Control, session: boto3.Session) -> None:
+    """What is waste but for a single member, all together, while each call in turn gives half an answer."""
+    claims = built(NEAR_MISSES, box, session)
+    assert all_wrong(audit(session), claims, ()) == []
+
+    for fault in FAULTS:
+        concerned = {claim.detector for claim in claims.values() if claim.concerns(fault.call)}
+        concerned |= {detector for detector, calls in LISTINGS.items() if fault.call in calls}
+        box.clear_faults()
+        fault.apply(box)
+        assert all_wrong(audit(session, concerned), claims, [fault]) == [], fault.call
 
 
-def unseen_openings(world: World, truth: Mapping[str, Thing]) -> set[str]:
-    """
-    Notebooks whose only fresh sign of use is that somebody opened them, while CloudTrail is disturbed.
+def built(world: World, box: Control, session: boto3.Session) -> Claims:
+    """What is claimed of *world*, which is all there is now."""
+    box.reset()
+    return {claim.key: claim for claim in world.build(session, box, NOW)}
 
-    CloudTrail only supports: it can show use, but without it a notebook is still found, as likely.
-    """
-    if not any(fault.call == "cloudtrail:LookupEvents" for fault in world.faults):
-        return set()
-    return {
-        arn for arn, thing in truth.items() if isinstance(thing, Notebook) and replace(thing, opened=None).may
-    }
+
+def audit(session: boto3.Session, only: Iterable[str] = LISTINGS) -> Report:
+    """One try per call, so that a fault is believed at once and nobody sleeps."""
+    detectors = [detector for detector in SETTINGS.enabled() if detector.name in only]
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=1) as accounts:
+        return run(detectors, accounts, now=NOW, policy=SETTINGS.policy)
+
+
+def all_wrong(report: Report, claims: Claims, faults: Sequence[Fault]) -> list[str]:
+    """Everything in *report* that is not as it has to be while *faults* are in force."""
+    return [
+        *dishonest(report, claims, faults),
+        *called_busy(report, claims, faults),
+        *silently_incomplete(report, faults),
+        *([] if faults else overlooked(report, claims)),
+    ]
+
+
+def dishonest(report: Report, claims: Claims, faults: Sequence[Fault]) -> list[str]:
+    """Findings that nobody can honestly make, and verdicts without a reason."""
+    wrong = [
+        f"{key(result)} is found, {result.verdict.confidence}: {result.verdict.reason}"
+        for result in report.findings
+        if isinstance(result.verdict, Finding)
+        if (claim := claims.get(key(result))) is None or not claim.allows(result.verdict.confidence, faults)
+    ]
+    return wrong + [f"{key(result)} has no reason" for result in report.results if not result.verdict.reason]
+
+
+def called_busy(report: Report, claims: Claims, faults: Sequence[Fault]) -> list[str]:
+    """Waste that is kept as if it were in use, although what would tell cannot be read: it is unknown."""
+    return [
+        f"{key(result)} is kept: {result.verdict.reason}"
+        for result in report.results
+        if isinstance(result.verdict, Kept) and not result.verdict.unknown
+        if (claim := claims.get(key(result))) is not None and claim.unknown(faults)
+    ]
+
+
+def silently_incomplete(report: Report, faults: Sequence[Fault]) -> list[str]:
+    """Sweeps whose listing failed and that do not say so, or that fail although nothing does."""
+    refused = refusals(faults)
+    return [
+        f"{sweep.detector}: {sweep.error or 'complete'}"
+        for sweep in report.sweeps
+        if (LISTINGS[sweep.detector] & refused and sweep.error is None)
+        or (not faults and sweep.error is not None)
+    ]
+
+
+def overlooked(report: Report, claims: Claims) -> list[str]:
+    """Waste that is not found, although everything can be read."""
+    found = {key(result) for result in report.findings}
+    why = {key(result): result.verdict.reason for result in report.results}
+    return [
+        f"{where} is not found: {why.get(where, 'not looked at')}"
+        for where, claim in claims.items()
+        if claim.must and where not in found
+    ]
+
+
+def key(result: Result) -> Key:
+    return result.detector, result.target.arn.lower()

@@ -107,3 +107,11 @@ def test_tagging_in_bulk_reaches_sagemaker(aws: Any, sagemaker: Any, endpoint: A
     answer = aws("resourcegroupstaggingapi").tag_resources(ResourceARNList=[arn], Tags={"team": "search"})
     assert answer["FailedResourcesMap"] == {}
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [TEAM]
+
+
+def test_a_bucket_has_its_tags_as_they_were_written(aws: Any) -> None:
+    s3 = aws("s3")
+    s3.create_bucket(Bucket="models")
+    tags = [{"Key": "owner", "Value": ""}, {"Key": "team ", "Value": " "}, {"Key": "a", "Value": " x "}]
+    s3.put_bucket_tagging(Bucket="models", Tagging={"TagSet": tags})
+    assert s3.get_bucket_tagging(Bucket="models")["TagSet"] == tags

@@ -1,0 +1,71 @@
+"""The whole audit of a larger account at 50 ms a call: all sweeps side by side, against each alone."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import boto3
+
+from bench.account import SIZES, seed
+from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
+from janitor.account import opened
+from janitor.detector import Detector
+from janitor.engine import run
+from janitor.model import Report
+from janitor.settings import Settings
+
+SETTINGS = Settings.load()
+
+
+def main() -> None:
+    """Seed, audit detector by detector and then all together, print the ratio."""
+    with Box() as box:
+        seed(box)
+        box.slow_down()
+        idle_memory = peak_memory()
+        rows = []
+        for detector in SETTINGS.enabled():
+            seconds, report, calls = timed(box, partial(audit, box.session, [detector]))
+            rows.append((detector.name, seconds, sum(calls.values()), found(report)))
+        together, report, calls = timed(box, partial(audit, box.session, SETTINGS.enabled()))
+    alone = sum(seconds for _, seconds, _, _ in rows)
+    made = ", ".join(f"{count} {kind}" for kind, (count, _) in SIZES.items())
+    print(f"The whole audit, {LATENCY * 1000:.0f} ms a call")
+    print(f"  of {made}")
+    for row in rows:
+        print_row(*row)
+    print_row("one after the other", alone, sum(row[2] for row in rows), sum(row[3] for row in rows))
+    print_row("side by side", together, sum(calls.values()), found(report))
+    print(f"  {alone / together:.1f} times faster side by side")
+    print(f"  peak memory {peak_memory():.0f} MB, of which {idle_memory:.0f} MB before the first sweep")
+    print_calls(calls)
+
+
+def audit(session: boto3.Session, detectors: Sequence[Detector[Any]]) -> Report:
+    """As the command line does it."""
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=3) as accounts:
+        return run(detectors, accounts, now=NOW, policy=SETTINGS.policy)
+
+
+def found(report: Report) -> int:
+    """How many findings; a sweep that is not complete has measured nothing."""
+    if errors := [sweep.error for sweep in report.sweeps if sweep.error is not None]:
+        raise RuntimeError("; ".join(errors))
+    return len(report.findings)
+
+
+def peak_memory() -> float:
+    """Of this process, which is the client, in MB; Linux counts in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def print_row(name: str, seconds: float, calls: int, findings: int) -> None:
+    """One aligned line."""
+    print(f"  {name:21} {seconds:6.1f} s  {calls:5} calls  {findings:4} found")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The audit of the demo account finds what is waste there, all of it, and nothing that only looks like it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from janitor.account import opened
+from janitor.arns import Arn
+from janitor.detector import Detector
+from janitor.detectors import DETECTORS
+from janitor.engine import run
+from janitor.model import Finding, Report, Result
+from janitor.money import Totals
+from janitor.settings import Settings
+from sandbox import demo
+from sandbox.control import Control
+from sandbox.demo import Known
+from sandbox.server import Sandbox
+
+HUNG = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/llm-pretrain-7b-0924"
+"""In training on 4 ml.p3.8xlarge at $14.688 an hour for 264 hours."""
+
+every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+
+
+@pytest.fixture(scope="module")
+def report(_sandbox: Sandbox) -> Report:
+    """One audit for all tests here, which only read it; with everything at its default."""
+    Control(_sandbox.url).reset()
+    demo.seed(_sandbox.url)
+    session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
+    settings = Settings.load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
+        with opened(session, account=ACCOUNT, regions=[REGION], attempts=2) as accounts:
+            return run(settings.enabled(), accounts, now=NOW, policy=settings.policy)
+
+
+def of(detector: type[Detector[Any]], facts: Iterable[Known]) -> dict[str, str | None]:
+    """The confidence of what *detector* ought to say about the kinds that it judges, by ARN."""
+    return {
+        fact.arn: fact.confidence
+        for fact in facts
+        if fact.detector == detector.name and Arn.parse(fact.arn).kind in detector.kinds
+    }
+
+
+def results(detector: type[Detector[Any]], report: Report) -> dict[str, Result]:
+    return {result.target.arn: result for result in report.results if result.detector == detector.name}
+
+
+def test_every_sweep_is_complete(report: Report) -> None:
+    assert [sweep.detector for sweep in report.sweeps] == [detector.name for detector in DETECTORS]
+    assert [sweep.error for sweep in report.sweeps if sweep.error is not None] == []
+    assert all(sweep.looked_at for sweep in report.sweeps)
+
+
+@every_detector
+def test_it_finds_exactly_the_waste(detector: type[Detector[Any]], report: Report) -> None:
+    found = {
+        arn: result.verdict.confidence.value
+        for arn, result in results(detector, report).items()
+        if isinstance(result.verdict, Finding)
+    }
+
+    assert found == of(detector, demo.WASTE)
+    assert found
+
+
+@every_detector
+def test_it_keeps_what_only_looks_like_waste(detector: type[Detector[Any]], report: Report) -> None:
+    judged = results(detector, report)
+
+    assert not {
+        arn: judged[arn].verdict.reason
+        for arn in of(detector, demo.LOOKALIKES)
+        if arn in judged and isinstance(judged[arn].verdict, Finding)
+    }
+
+
+@every_detector
+def test_it_says_what_nobody_can_tell(detector: type[Detector[Any]], report: Report) -> None:
+    unknown = {
+        arn
+        for arn, result in results(detector, report).items()
+        if not isinstance(result.verdict, Finding) and result.verdict.unknown
+    }
+
+    assert unknown == of(detector, demo.UNKNOWN).keys()
+
+
+def test_every_verdict_has_a_reason(report: Report) -> None:
+    assert [result.target.arn for result in report.results if not result.verdict.reason.strip()] == []
+
+
+@pytest.mark.parametrize(("detector", "monthly"), [("idle-endpoints", 9_200), ("idle-notebooks", 4_800)])
+def test_the_waste_costs_what_it_does(detector: str, monthly: int, report: Report) -> None:
+    found = [result for result in report.findings if result.detector == detector]
+
+    assert float(Totals.of(found).monthly_usd) == pytest.approx(monthly, rel=0.01)
+
+
+def test_the_job_that_started_it_all_has_its_price(report: Report) -> None:
+    (job,) = (
+        one for one in report.findings if (one.detector, one.target.arn) == ("hung-training-jobs", HUNG)
+    )
+
+    assert job.accrued_usd == 264 * 4 * Decimal("14.688")
+    assert job.monthly_usd is None

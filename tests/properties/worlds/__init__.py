@@ -1,0 +1,125 @@
+"""
+Random accounts, and an oracle that knows what is waste in them.
+
+Every thing here carries its own truth, written from what the words mean, and shares no code with
+the detectors: there is one file for each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import boto3
+from hypothesis import strategies as st
+
+from properties.worlds import artifacts, endpoints, jobs, notebooks, resources, studio
+from properties.worlds.artifacts import Artifacts, Stores, some_artifacts, some_stores
+from properties.worlds.base import (
+    BUCKET,
+    COMPLETE,
+    LABELS,
+    NONE,
+    UNKEPT,
+    Account,
+    Claim,
+    Fault,
+    Labels,
+    Thing,
+    refusals,
+)
+from properties.worlds.endpoints import Endpoint, build_model
+from properties.worlds.jobs import Job
+from sandbox.control import Control
+
+__all__ = ["FAULTS", "LISTINGS", "NEAR_MISSES", "Claim", "Fault", "World", "refusals", "worlds"]
+
+LISTINGS = {
+    # what each detector judges comes from these; without one, its sweep is not complete
+    "idle-endpoints": {"sagemaker:ListEndpoints"},
+    "idle-notebooks": {"sagemaker:ListNotebookInstances"},
+    "idle-studio-apps": {"sagemaker:ListApps"},
+    "hung-training-jobs": {"sagemaker:ListTrainingJobs"},
+    "untagged-resources": {"sagemaker:ListEndpoints", "sagemaker:ListModels", "sagemaker:Search"},
+    "duplicate-artifacts": {"s3:ListBuckets", "s3:ListObjectsV2"},
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """One account and what goes wrong with it."""
+
+    things: Sequence[Thing]
+    stores: Stores
+    bucket: Labels
+    faults: Sequence[Fault] = ()
+
+    def build(self, session: boto3.Session, control: Control, now: datetime) -> list[Claim]:
+        """Make everything; the answer is what is claimed of it."""
+        account = Account(session=session, control=control, now=now)
+        self.stores.build(account)
+        used = any(isinstance(thing, Job) for thing in self.things)
+        perhaps = any(isinstance(thing, Endpoint) and thing.kind == "async" for thing in self.things)
+        account.bucket(BUCKET, self.bucket, judged=used or perhaps, certainly=used)
+        build_model(account)
+        for thing in sorted(self.things, key=lambda thing: isinstance(thing, Artifacts)):
+            thing.build(account)  # artifacts last: what else there is may refer to them
+        account.be(timedelta())
+        return account.claims
+
+
+some_things = st.one_of(
+    *(kind.some for kind in (*endpoints.KINDS, notebooks.KIND, notebooks.KIND, jobs.KIND, jobs.KIND)),
+    *(kind.some for kind in (*studio.KINDS, *resources.KINDS[-2:])),
+    some_artifacts,
+    some_artifacts,
+    some_artifacts,
+)
+
+KINDS = ("error", "throttle", "deny", "truncate", "lost-reply", "break-page")
+
+
+@st.composite
+def some_worlds(draw: st.DrawFn) -> World:
+    """An account, and faults in one or two calls that tell something about it."""
+    things = draw(st.lists(some_things, min_size=3, max_size=7))
+    faults = st.builds(
+        Fault,
+        call=st.sampled_from(sorted({call for thing in things for call in thing.calls})),
+        kind=st.sampled_from(KINDS),
+        lasting=st.sampled_from([True, True, True, False]),
+        skip=st.sampled_from([0, 0, 0, 0, 1, 3]),
+    )
+    return World(
+        things=things,
+        stores=draw(some_stores),
+        bucket=draw(st.sampled_from(LABELS)),
+        faults=draw(st.lists(faults, min_size=1, max_size=2)),
+    )
+
+
+worlds = some_worlds()
+
+NEAR_MISSES = World(
+    things=[
+        *(thing for kind in (*endpoints.KINDS, notebooks.KIND, jobs.KIND) for thing in kind.near_misses()),
+        *(thing for kind in (*studio.KINDS, *resources.KINDS) for thing in kind.near_misses()),
+        *artifacts.near_misses(),
+    ],
+    stores=Stores(labels=(UNKEPT[1], COMPLETE), versioned=True),
+    bucket=NONE,
+)
+"""Plain waste of every kind, and all that is waste but for a single member."""
+
+FAULTS = [
+    *(
+        Fault(call, "deny" if call == "s3:HeadObject" else "truncate", lasting=True)
+        for call in sorted({call for thing in NEAR_MISSES.things for call in thing.calls})
+    ),
+    Fault("logs:GetLogEvents", "deny", lasting=True, match="algo-2"),
+]
+"""
+Each call giving half an answer, which is worse than an error: boto3 takes it for an empty one. And one
+stream of several that cannot be read.
+"""

@@ -1,0 +1,250 @@
+"""Random endpoints of every kind, with requests here and there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from properties.worlds.base import (
+    BUCKET,
+    COMPLETE,
+    DAY,
+    EXEMPT,
+    HOUR,
+    ROLE,
+    UNKEPT,
+    Account,
+    Claim,
+    Kind,
+    Labels,
+    Thing,
+    Values,
+    spans,
+)
+
+METRICS = "/aws/sagemaker/Endpoints"
+MODEL = "model"
+"""The one that all endpoints serve."""
+
+HOURS = 9 * 24
+"""For how long metrics have been published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """What a series says: busy in the window, zeros only, or not there; *control*: other metrics arrive."""
+
+    shape: str
+    control: bool
+
+    @property
+    def idle(self) -> bool:
+        return self.shape in {"zeros", "ended"} or (self.shape == "none" and self.control)
+
+    def values(self) -> list[float]:
+        """Hourly, the newest last."""
+        quiet = [0.0] * HOURS
+        if self.shape == "busy":
+            quiet[-100] = 3.0
+        if self.shape == "ended":
+            quiet[:24] = [5.0] * 24
+        return quiet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint(Thing):
+    """
+    An endpoint with one variant, or if it is a classic one with two or a shadow.
+
+    *replaced* is whether a variant that is there no more had requests in the window: only the list
+    of metrics tells.
+    """
+
+    calls = (
+        "sagemaker:ListEndpoints",
+        "sagemaker:DescribeEndpoint",
+        "sagemaker:DescribeEndpointConfig",
+        "sagemaker:ListInferenceComponents",
+        "cloudwatch:GetMetricData",
+        "cloudwatch:GetMetricData",
+        "cloudwatch:ListMetrics",
+        "tag:GetResources",
+        "pricing:GetProducts",
+    )
+
+    labels: Labels
+    kind: str
+    age: timedelta
+    status: str
+    variants: Sequence[Traffic]
+    shadow: Traffic | None
+    replaced: bool
+    instances: int
+    backlog: int
+
+    @property
+    def series(self) -> list[Traffic]:
+        shadow = [self.shadow] if self.shadow and self.kind == "classic" else []
+        return [*self.variants[: 1 if shadow or self.kind != "classic" else 2], *shadow]
+
+    @property
+    def shadows(self) -> int:
+        return 1 if self.shadow and self.kind == "classic" else 0
+
+    def claim(self, arn: str) -> Claim:
+        idle = (
+            not self.labels.exempt
+            and self.status == "InService"
+            and self.age >= 7 * DAY
+            and self.instances > 0
+            and self.kind != "serverless"
+            and all(traffic.idle for traffic in self.series)
+            and not (self.kind == "async" and self.backlog)
+        )
+        return Claim(
+            detector="idle-endpoints",
+            arn=arn,
+            may=idle and not self.replaced,
+            must=idle and not self.replaced,
+            certain=all(traffic.shape != "none" for traffic in self.series),
+            needs=frozenset(self.calls) - {"cloudwatch:ListMetrics", "pricing:GetProducts"},
+            supports=frozenset({"cloudwatch:ListMetrics"}),
+            hides=frozenset({"cloudwatch:ListMetrics"}) if idle and self.replaced else frozenset(),
+        )
+
+    def build(self, account: Account) -> None:
+        name, sagemaker = account.name("endpoint"), account.sagemaker
+        account.be(self.age)
+        config = sagemaker.create_endpoint_config(EndpointConfigName=name, **self._config())
+        account.tagged(config["EndpointConfigArn"], self.labels)
+        made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self.labels.listed)
+        if self.kind == "component":
+            component = sagemaker.create_inference_component(
+                InferenceComponentName=f"{name}-ic",
+                EndpointName=name,
+                VariantName="v0",
+                Specification={"ModelName": MODEL},
+                RuntimeConfig={"CopyCount": 1},
+                Tags=COMPLETE.listed,
+            )
+            account.tagged(component["InferenceComponentArn"], COMPLETE)
+        account.be(timedelta())
+        self._patch(account, name)
+        self._publish(account, name)
+        account.tagged(made["EndpointArn"], self.labels)
+        account.claims.append(self.claim(made["EndpointArn"]))
+
+    def _config(self) -> dict[str, Any]:
+        hosts: dict[str, Any] = {
+            "InstanceType": "ml.m5.xlarge",
+            "InitialInstanceCount": max(1, self.instances),
+        }
+        if self.kind == "serverless":
+            hosts = {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
+        model = {} if self.kind == "component" else {"ModelName": MODEL}
+        variants = [{"VariantName": f"v{n}", **model, **hosts} for n in range(len(self.series))]
+        config: dict[str, Any] = {
+            "ProductionVariants": variants[: len(variants) - self.shadows],
+            "Tags": self.labels.listed,
+        }
+        if self.shadows:
+            config["ShadowProductionVariants"] = variants[-1:]
+        if self.kind == "component":
+            config["ExecutionRoleArn"] = ROLE
+        if self.kind == "async":
+            config["AsyncInferenceConfig"] = {"OutputConfig": {"S3OutputPath": f"s3://{BUCKET}/async"}}
+        return config
+
+    def _patch(self, account: Account, name: str) -> None:
+        """Its status, and what was scaled to zero."""
+        if self.status != "InService":
+            account.control.patch("sagemaker", ["endpoints", name], EndpointStatus=self.status)
+        if self.instances == 0 and self.kind != "serverless":
+            production = len(self.series) - self.shadows
+            for part, count in (
+                ("ProductionVariants", production),
+                ("ShadowProductionVariants", self.shadows),
+            ):
+                for n in range(count):
+                    where: list[str | int] = ["endpoints", name, part, n]
+                    account.control.patch("sagemaker", where, CurrentInstanceCount=0)
+
+    def _publish(self, account: Account, name: str) -> None:
+        start = account.now - HOURS * HOUR
+        requests: list[dict[str, Any]] = []
+        hosts: list[dict[str, Any]] = []
+
+        def add(to: list[dict[str, Any]], metric: str, values: list[float], **dimensions: str) -> None:
+            to.append(
+                {"metric": metric, "dimensions": dimensions, "start": start, "step": 3600, "values": values}
+            )
+
+        metric = "InvocationsProcessed" if self.kind == "async" else "Invocations"
+        for number, traffic in enumerate(self.series):
+            variant = {"EndpointName": name, "VariantName": f"v{number}"}
+            if traffic.control:
+                add(hosts, "CPUUtilization", [2.0] * HOURS, **variant)
+            if traffic.shape != "none":
+                component = {"InferenceComponentName": f"{name}-ic"}
+                add(requests, metric, traffic.values(), **component if self.kind == "component" else variant)
+        if self.kind == "async":
+            add(requests, "ApproximateBacklogSize", [float(self.backlog)] * HOURS, EndpointName=name)
+        if self.replaced:
+            busy = Traffic(shape="busy", control=True).values()
+            add(requests, metric, busy, EndpointName=name, VariantName="before")
+        account.control.metrics("AWS/SageMaker", requests)
+        account.control.metrics(METRICS, hosts)
+
+
+def build_model(account: Account) -> None:
+    """Make the model that endpoints serve, before any endpoint."""
+    made = account.sagemaker.create_model(
+        ModelName=MODEL, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "i"}, Tags=COMPLETE.listed
+    )
+    account.tagged(made["ModelArn"], COMPLETE)
+
+
+BUSY = Traffic(shape="busy", control=True)
+ZEROS = Traffic(shape="zeros", control=True)
+ENDED = Traffic(shape="ended", control=False)
+SILENT = Traffic(shape="none", control=True)
+LOST = Traffic(shape="none", control=False)
+
+SHARED_WASTE: Values = {
+    "labels": UNKEPT,
+    "age": spans(DAY, 40, 7),
+    "status": ["InService"],
+    "variants": [(ZEROS, ZEROS), (ENDED, SILENT), (SILENT, ZEROS)],
+    "shadow": [None],
+    "replaced": [False],
+    "instances": [1, 2],
+    "backlog": [0],
+}
+SHARED_OTHER: Values = {
+    "labels": EXEMPT,
+    "age": spans(HOUR, 1, 7 * 24 - 1),
+    "status": ["Updating", "Failed"],
+    "variants": [(BUSY, ZEROS), (LOST, ZEROS)],
+    "replaced": [True],
+    "instances": [0],
+}
+KINDS = (
+    Kind(
+        make=Endpoint,
+        waste={**SHARED_WASTE, "kind": ["classic"], "shadow": [None, ZEROS, SILENT]},
+        other={
+            **SHARED_OTHER,
+            "kind": ["serverless"],
+            "variants": [*SHARED_OTHER["variants"], (ZEROS, BUSY), (ZEROS, LOST)],
+            "shadow": [BUSY, LOST],
+        },
+    ),
+    Kind(
+        make=Endpoint,
+        waste={**SHARED_WASTE, "kind": ["async"]},
+        other={**SHARED_OTHER, "backlog": [4]},
+    ),
+    Kind(make=Endpoint, waste={**SHARED_WASTE, "kind": ["component"]}, other=SHARED_OTHER),
+)

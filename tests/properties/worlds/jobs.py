@@ -1,0 +1,200 @@
+"""Random training jobs: at work, silent, at a standstill, past their limits, not there yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from properties.worlds.base import (
+    BUCKET,
+    EXEMPT,
+    HOUR,
+    MINUTE,
+    ROLE,
+    UNKEPT,
+    Account,
+    Claim,
+    Kind,
+    Labels,
+    Thing,
+    spans,
+)
+
+GROUP = "/aws/sagemaker/TrainingJobs"
+"""Of logs and of metrics."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Thing):
+    """
+    A training job of some *age*, which logged something at every *gap* and then fell *silent*.
+
+    *load* is that of all its hosts, *checkpoint* how long ago it wrote one, *limit* its longest
+    runtime. *stirs* is the one sign of life that only its last host gives: "log" or "load".
+    """
+
+    calls = (
+        "sagemaker:ListTrainingJobs",
+        "sagemaker:DescribeTrainingJob",
+        "sagemaker:ListTags",
+        "logs:DescribeLogStreams",
+        "logs:GetLogEvents",
+        "logs:GetLogEvents",
+        "cloudwatch:GetMetricData",
+        "cloudwatch:GetMetricData",
+        "s3:ListObjectsV2",
+        "s3:ListObjectsV2",
+    )
+
+    labels: Labels
+    secondary: str
+    age: timedelta
+    gap: timedelta
+    silent: timedelta
+    logs: bool
+    hosts: int
+    load: str
+    stirs: str
+    checkpoint: timedelta | None
+    limit: timedelta
+
+    @property
+    def quiet_for(self) -> timedelta:
+        return min(self.silent, self.age - self.gap)
+
+    @property
+    def overdue(self) -> bool:
+        return self.age >= self.limit + HOUR
+
+    @property
+    def hung(self) -> bool:
+        if self.labels.exempt or self.secondary != "Training":
+            return False
+        if self.overdue:
+            return True
+        if not self.logs or self.stirs or (self.checkpoint is not None and self.checkpoint < 6 * HOUR):
+            return False
+        if self.quiet_for < max(6 * HOUR, 3 * self.gap):
+            return False
+        return self.load in {"zero", "full"} or (self.load == "none" and self.quiet_for >= 24 * HOUR)
+
+    def claim(self, arn: str) -> Claim:
+        needs = {"sagemaker:ListTrainingJobs", "sagemaker:DescribeTrainingJob", "sagemaker:ListTags"}
+        if not self.overdue:
+            needs |= {
+                "logs:GetLogEvents",
+                "logs:DescribeLogStreams",
+                "s3:ListObjectsV2",
+                "cloudwatch:GetMetricData",
+            }
+        return Claim(
+            detector="hung-training-jobs",
+            arn=arn,
+            may=self.hung,
+            must=self.hung,
+            certain=self.overdue or self.load != "none",
+            needs=frozenset(needs),
+        )
+
+    def build(self, account: Account) -> None:
+        name = account.name("job")
+        account.be(self.age)
+        arn = account.sagemaker.create_training_job(
+            TrainingJobName=name,
+            AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
+            RoleArn=ROLE,
+            OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/output"},
+            CheckpointConfig={"S3Uri": f"s3://{BUCKET}/checkpoints/{name}"},
+            ResourceConfig={
+                "InstanceType": "ml.g5.xlarge",
+                "InstanceCount": self.hosts,
+                "VolumeSizeInGB": 50,
+            },
+            StoppingCondition={"MaxRuntimeInSeconds": int(self.limit.total_seconds())},
+            Tags=self.labels.listed,
+        )["TrainingJobArn"]
+        if self.checkpoint is not None:
+            account.be(self.checkpoint)
+            account.s3.put_object(Bucket=BUCKET, Key=f"checkpoints/{name}/step-1.pt", Body=b"x")
+        account.be(timedelta())
+        if self.secondary != "Training":
+            account.control.patch("sagemaker", ["training_jobs", name], SecondaryStatus=self.secondary)
+        self._log(account, name)
+        account.control.metrics(GROUP, self._loads(account, name))
+        account.tagged(arn, self.labels)
+        account.claims.append(self.claim(arn))
+
+    def _log(self, account: Account, name: str) -> None:
+        started, last = account.now - self.age, account.now - self.quiet_for
+        if self.logs:
+            count = int((last - started) / self.gap) + 1
+            events = [(last - n * self.gap, f"step {n}") for n in range(count)][::-1]
+            for host in range(1, self.hosts + 1):
+                stirs = self.stirs == "log" and host == self.hosts
+                fresh = [(account.now - MINUTE, "step on")] if stirs else []
+                stream = f"{name}/algo-{host}-1700000000"
+                lags = 20.0 if stirs else None  # the list of streams knows nothing of it yet
+                account.control.logs(GROUP, stream, [*events, *fresh], lag_hours=lags)
+
+    def _loads(self, account: Account, name: str) -> list[dict[str, object]]:
+        levels = [self.load] * self.hosts
+        if self.stirs == "load":
+            levels[-1] = "varying"
+        hosts = [
+            host_load(f"{name}/algo-{number}", level, account.now) for number, level in enumerate(levels, 1)
+        ]
+        return [series for host in hosts for series in host]
+
+
+def host_load(host: str, level: str, now: datetime) -> list[dict[str, object]]:
+    """The load of one host over the last day and a half."""
+    points = 12 * 36
+    levels = {
+        "zero": ([0.0] * points, [1.0] * points),
+        "full": ([100.0] * points, [400.0] * points),
+        "varying": (
+            [30.0 if n % 3 else 95.0 for n in range(points)],
+            [200.0 if n % 2 else 60.0 for n in range(points)],
+        ),
+    }
+    if level not in levels:
+        return []
+    gpu, cpu = levels[level]
+    shared = {
+        "dimensions": {"Host": host},
+        "start": now - timedelta(minutes=5) * points,
+        "step": 300,
+    }
+    return [
+        {"metric": "GPUUtilization", "values": gpu, **shared},
+        {"metric": "CPUUtilization", "values": cpu, **shared},
+    ]
+
+
+KIND = Kind(
+    make=Job,
+    waste={
+        "labels": UNKEPT,
+        "secondary": ["Training"],
+        "age": spans(HOUR, 90, 40),
+        "gap": spans(HOUR, 0.25, 1, 3),
+        "silent": spans(HOUR, 10, 28, 36),
+        "logs": [True],
+        "hosts": [2, 1],
+        "load": ["full", "zero"],
+        "stirs": [""],
+        "checkpoint": [None, 38 * HOUR],
+        "limit": spans(HOUR, 400, 24),
+    },
+    other={
+        "labels": EXEMPT,
+        "secondary": ["Starting", "Uploading", "Interrupted", "Downloading"],
+        "age": spans(HOUR, 5),
+        "gap": spans(HOUR, 9),
+        "silent": spans(HOUR, 0.1, 5.9),
+        "logs": [False],
+        "load": ["varying", "none"],
+        "stirs": ["log", "load"],
+        "checkpoint": spans(HOUR, 1),
+    },
+)

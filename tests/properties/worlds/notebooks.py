@@ -1,0 +1,148 @@
+"""Random notebook instances, with signs of work of several kinds and ages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from properties.worlds.base import (
+    EXEMPT,
+    HOUR,
+    MINUTE,
+    ROLE,
+    UNKEPT,
+    Account,
+    Claim,
+    Kind,
+    Labels,
+    Thing,
+    spans,
+)
+
+PATIENCE_AT_NIGHT = 2 * HOUR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notebook(Thing):
+    """
+    A notebook instance; how long ago it was changed, logged, was opened, and computed.
+
+    *idle* is for how long it says itself that nothing has worked.
+    """
+
+    calls = (
+        "sagemaker:ListNotebookInstances",
+        "logs:DescribeLogStreams",
+        "logs:GetLogEvents",
+        "logs:GetLogEvents",
+        "cloudtrail:LookupEvents",
+        "cloudtrail:LookupEvents",
+        "cloudwatch:GetMetricData",
+        "cloudwatch:ListMetrics",
+        "tag:GetResources",
+    )
+
+    labels: Labels
+    status: str
+    modified: timedelta
+    logged: timedelta | None
+    opened: timedelta | None
+    computed: timedelta | None
+    idle: timedelta | None
+
+    def claim(self, arn: str) -> Claim:
+        told = self.logged is not None or self.idle is not None
+        open_ = not self.labels.exempt and self.status == "InService" and told
+        plain = [self.modified, self.logged, self.idle]
+        quiet = open_ and all(sign is None or sign >= PATIENCE_AT_NIGHT for sign in plain)
+        fresh = [
+            calls
+            for sign, calls in (
+                (self.opened, {"cloudtrail:LookupEvents"}),
+                (self.computed, {"cloudwatch:ListMetrics", "cloudwatch:GetMetricData"}),
+            )
+            if sign is not None and sign < PATIENCE_AT_NIGHT
+        ]
+        return Claim(
+            detector="idle-notebooks",
+            arn=arn,
+            may=quiet and not fresh,
+            must=quiet and not fresh,
+            certain=self.idle is not None,
+            needs=frozenset(
+                {
+                    "sagemaker:ListNotebookInstances",
+                    "tag:GetResources",
+                    "logs:GetLogEvents",
+                    "cloudwatch:GetMetricData",
+                }
+            ),
+            supports=frozenset({"cloudtrail:LookupEvents", "cloudwatch:ListMetrics"}),
+            hides=frozenset(fresh[0]) if quiet and len(fresh) == 1 else frozenset(),
+        )
+
+    def build(self, account: Account) -> None:
+        name = account.name("notebook")
+        account.be(self.modified)
+        arn = account.sagemaker.create_notebook_instance(
+            NotebookInstanceName=name,
+            InstanceType="ml.t3.medium",
+            RoleArn=ROLE,
+            Tags=self.labels.listed,
+        )["NotebookInstanceArn"]
+        if self.opened is not None:
+            account.be(self.opened)
+            account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName=name)
+        account.be(timedelta())
+        where = ["notebook_instances", name]
+        account.control.patch("sagemaker", where, NotebookInstanceStatus=self.status)
+        self._leave_signs(account, name)
+        account.tagged(arn, self.labels)
+        account.claims.append(self.claim(arn))
+
+    def _leave_signs(self, account: Account, name: str) -> None:
+        now = account.now
+        if self.logged is not None:
+            events = [(now - self.logged - HOUR, "kernel started"), (now - self.logged, "saved")]
+            account.control.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", events)
+        if self.computed is not None:
+            cores = {
+                "metric": "cpu_usage_idle",
+                "dimensions": {"notebook_instance_name": name, "cpu": "cpu0"},
+                "start": now - self.computed - 5 * MINUTE,
+                "step": 60,
+                "values": [20.0] * 5,
+            }
+            account.control.metrics("SageMakerNotebookInstances", [cores])
+        if self.idle is not None:
+            newest = {
+                "metric": "IdleSeconds",
+                "dimensions": {"NotebookInstanceName": name},
+                "start": now - 5 * MINUTE,
+                "step": 60,
+                "values": [self.idle.total_seconds()],
+            }
+            account.control.metrics("MLJanitor/Notebooks", [newest])
+
+
+KIND = Kind(
+    make=Notebook,
+    waste={
+        "labels": UNKEPT,
+        "status": ["InService"],
+        "modified": spans(HOUR, 200, 2.0),
+        "logged": spans(HOUR, 40, 2.0),
+        "opened": [None, 5 * HOUR, 2 * HOUR],
+        "computed": [None, 30 * HOUR],
+        "idle": [None, 2 * HOUR, 40 * HOUR],
+    },
+    other={
+        "labels": EXEMPT,
+        "status": ["Stopped", "Updating"],
+        "modified": spans(HOUR, 0.2, 1.9),
+        "logged": [None, *spans(HOUR, 0.2, 1.9)],
+        "opened": spans(HOUR, 0.2, 1.9),
+        "computed": spans(HOUR, 0.5),
+        "idle": spans(HOUR, 0.2, 1.9),
+    },
+)

@@ -1,0 +1,122 @@
+"""Random resources of which only the tags are judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from properties.worlds.base import (
+    BUCKET,
+    COMPLETE,
+    DAY,
+    EXEMPT,
+    MISSPELT,
+    NONE,
+    ROLE,
+    UNKEPT,
+    Account,
+    Kind,
+    Labels,
+    Thing,
+)
+from properties.worlds.endpoints import MODEL
+
+JOBS = ("processing-job", "transform-job")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource(Thing):
+    """A model package group, a pipeline, or a job that is *running* or over."""
+
+    calls = (
+        "tag:GetResources",
+        "sagemaker:ListTags",
+        "sagemaker:ListTags",
+        "sagemaker:ListModels",
+        "sagemaker:Search",
+        "s3:GetBucketTagging",
+        "cloudtrail:LookupEvents",
+    )
+
+    kind: str
+    labels: Labels
+    age: timedelta
+    running: bool
+
+    def build(self, account: Account) -> None:
+        account.be(self.age)
+        arn = MAKERS[self.kind](account, account.name(self.kind), self.labels.listed)
+        account.be(timedelta())
+        if self.kind in JOBS and not self.running:
+            plural, name = f"{self.kind.replace('-', '_')}s", arn.rpartition("/")[2]
+            status = f"{self.kind.title().replace('-', '')}Status"
+            account.control.patch("sagemaker", [plural, name], **{status: "Completed"})
+        recent = self.kind not in JOBS or self.running or self.age <= 7 * DAY
+        account.tagged(arn, self.labels, judged=recent)
+
+
+def _group(account: Account, name: str, tags: Any) -> str:
+    made = account.sagemaker.create_model_package_group(ModelPackageGroupName=name, Tags=tags)
+    return made["ModelPackageGroupArn"]
+
+
+def _pipeline(account: Account, name: str, tags: Any) -> str:
+    made = account.sagemaker.create_pipeline(
+        PipelineName=name,
+        PipelineDefinition="{}",
+        RoleArn=ROLE,
+        ClientRequestToken=f"{name:0>32}",
+        Tags=tags,
+    )
+    return made["PipelineArn"]
+
+
+def _processing_job(account: Account, name: str, tags: Any) -> str:
+    made = account.sagemaker.create_processing_job(
+        ProcessingJobName=name,
+        AppSpecification={"ImageUri": "i"},
+        ProcessingResources={
+            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10}
+        },
+        RoleArn=ROLE,
+        Tags=tags,
+    )
+    return made["ProcessingJobArn"]
+
+
+def _transform_job(account: Account, name: str, tags: Any) -> str:
+    source: Any = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/batch"}
+    made = account.sagemaker.create_transform_job(
+        TransformJobName=name,
+        ModelName=MODEL,
+        TransformInput={"DataSource": {"S3DataSource": source}},
+        TransformOutput={"S3OutputPath": f"s3://{BUCKET}/scored"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        Tags=tags,
+    )
+    return made["TransformJobArn"]
+
+
+MAKERS = {
+    "model-package-group": _group,
+    "pipeline": _pipeline,
+    "processing-job": _processing_job,
+    "transform-job": _transform_job,
+}
+
+KINDS = (
+    *(
+        Kind(
+            make=Resource,
+            waste={"kind": [kind], "labels": [NONE, *MISSPELT], "age": [40 * DAY], "running": [True]},
+            other={"labels": [COMPLETE, *EXEMPT], "running": [False]},
+        )
+        for kind in MAKERS
+    ),
+    Kind(
+        make=Resource,
+        waste={"kind": JOBS, "labels": UNKEPT[2:], "age": [DAY], "running": [False]},
+        other={"age": [40 * DAY], "labels": EXEMPT},
+    ),
+)

@@ -1,0 +1,295 @@
+"""Random Studio apps, in spaces and for user profiles, with and without Studio's own idle shutdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from properties.worlds.base import (
+    COMPLETE,
+    EXEMPT,
+    HOUR,
+    MINUTE,
+    NONE,
+    ROLE,
+    UNKEPT,
+    Account,
+    Claim,
+    Kind,
+    Labels,
+    Thing,
+    Values,
+    spans,
+)
+
+PATIENCE = 4 * HOUR
+GROUP = "/aws/sagemaker/studio"
+
+IN_SPACES = ("JupyterLab", "CodeEditor")
+"""These run in spaces, and have an idle shutdown."""
+
+JUDGED = (*IN_SPACES, "KernelGateway", "Canvas")
+
+OFF = timedelta()
+"""What a domain or profile says that switches idle shutdown off; None says nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class App(Thing):
+    """
+    An app, and the space or user profile that it runs for, which have labels of their own.
+
+    *started*, *active* and *logged* are how long ago that was; an app that is not *active* has the
+    time of its health check there. *idle* is what Canvas publishes, *published* how long ago. After
+    so long Studio stops it itself: as its *domain*, its *profile* and its *space* have it.
+    """
+
+    calls = (
+        "sagemaker:ListApps",
+        "sagemaker:ListSpaces",
+        "sagemaker:DescribeApp",
+        "sagemaker:DescribeDomain",
+        "sagemaker:DescribeUserProfile",
+        "sagemaker:DescribeSpace",
+        "logs:DescribeLogStreams",
+        "logs:GetLogEvents",
+        "cloudwatch:GetMetricData",
+        "tag:GetResources",
+    )
+
+    kind: str
+    labels: Labels
+    labels_above: Labels
+    labels_of_profile: Labels
+    status: str
+    instance: str
+    started: timedelta
+    active: timedelta | None
+    logged: timedelta | None
+    idle: timedelta | None
+    published: timedelta
+    shared: bool
+    domain: timedelta | None
+    profile: timedelta | None
+    space: timedelta | None
+
+    @property
+    def in_space(self) -> bool:
+        return self.kind in IN_SPACES
+
+    @property
+    def exempt(self) -> bool:
+        above = self.in_space and self.labels_above.exempt
+        return self.labels.exempt or self.labels_of_profile.exempt or above
+
+    @property
+    def free(self) -> bool:
+        return self.instance == "system" and self.kind != "Canvas"
+
+    @property
+    def stopped_after(self) -> timedelta:
+        """When Studio itself stops it, once it is idle; `OFF` if never."""
+        if not self.in_space:
+            return OFF
+        said = self.domain if self.profile is None or self.shared else self.profile
+        if self.shared and self.kind == "CodeEditor":  # a domain's settings for spaces have no word for it
+            said = None
+        if self.space is None or said == OFF:
+            return said or OFF
+        return self.space
+
+    @property
+    def unused(self) -> bool:
+        """Whether something tells that nobody uses it, for longer than it may take Studio to stop it."""
+        if self.kind == "Canvas":
+            if self.idle is None or self.published > 30 * MINUTE:
+                return False
+            signs = [self.started, self.idle + self.published]
+        else:
+            used = [sign for sign in (self.active, self.logged) if sign is not None]
+            if not used:
+                return False
+            signs = [self.started, *used]
+        return min(signs) >= max(PATIENCE, 2 * self.stopped_after)
+
+    def claim(self, arn: str) -> Claim:
+        waste = (
+            self.kind in JUDGED
+            and self.status == "InService"
+            and not self.free
+            and not self.exempt
+            and self.unused
+        )
+        needs = {"sagemaker:ListApps", "sagemaker:DescribeApp", "tag:GetResources"}
+        if self.in_space:
+            needs |= {"sagemaker:ListSpaces", "sagemaker:DescribeSpace", "sagemaker:DescribeDomain"}
+            needs |= set() if self.shared else {"sagemaker:DescribeUserProfile"}
+        needs.add("cloudwatch:GetMetricData" if self.kind == "Canvas" else "logs:GetLogEvents")
+        return Claim(
+            detector="idle-studio-apps",
+            arn=arn,
+            may=waste,
+            must=waste,
+            certain=self.kind == "Canvas",
+            needs=frozenset(needs),
+        )
+
+    def build(self, account: Account) -> None:
+        account.be(100 * HOUR)
+        domain = self._domain(account)
+        user = account.name("user")
+        settings = {"ExecutionRole": ROLE, **shutdown(self.profile)}
+        account.sagemaker.create_user_profile(
+            DomainId=domain,
+            UserProfileName=user,
+            UserSettings=settings,  # type: ignore[arg-type]  # the same for either kind
+            Tags=self.labels_of_profile.listed,
+        )
+        owner = {"UserProfileName": user}
+        if self.in_space:
+            owner = {"SpaceName": self._space(account, domain, user)}
+        account.be(self.started)
+        app: Any = {"DomainId": domain, **owner, "AppType": self.kind, "AppName": "default"}
+        if self.instance:
+            app["ResourceSpec"] = {"InstanceType": self.instance}
+        arn = account.sagemaker.create_app(**app, Tags=self.labels.listed)["AppArn"]
+        (name,) = owner.values()
+        self._use(account, domain, name)
+        if self.status == "Deleted":
+            account.be(HOUR)
+            account.sagemaker.delete_app(**{key: app[key] for key in app if key != "ResourceSpec"})
+        account.be(timedelta())
+        account.claims.append(self.claim(arn))
+
+    def _domain(self, account: Account) -> str:
+        """The account's one domain that says this about idle shutdown."""
+        name = "domain" if self.domain is None else f"domain-{self.domain // MINUTE}"
+        known = account.sagemaker.list_domains()["Domains"]
+        if found := [one["DomainId"] for one in known if one["DomainName"] == name]:
+            return found[0]
+        settings: Any = {"ExecutionRole": ROLE, **shutdown(self.domain)}
+        of_spaces: Any = {key: settings[key] for key in settings if not key.startswith("CodeEditor")}
+        made = account.sagemaker.create_domain(
+            DomainName=name,
+            AuthMode="SSO",
+            DefaultUserSettings=settings,
+            DefaultSpaceSettings=of_spaces,
+            SubnetIds=["subnet-0a1b2c3d4e5f60718"],
+            VpcId="vpc-0f1e2d3c4b5a69788",
+            Tags=COMPLETE.listed,
+        )
+        account.tagged(made["DomainArn"], COMPLETE)
+        return made["DomainId"]
+
+    def _space(self, account: Account, domain: str, user: str) -> str:
+        name = account.name("space")
+        settings: Any = {"AppType": self.kind}
+        if self.space is not None:
+            idle = {"IdleSettings": {"IdleTimeoutInMinutes": self.space // MINUTE}}
+            settings[f"{self.kind}AppSettings"] = {"AppLifecycleManagement": idle}
+        made = account.sagemaker.create_space(
+            DomainId=domain,
+            SpaceName=name,
+            OwnershipSettings={"OwnerUserProfileName": user},
+            SpaceSharingSettings={"SharingType": "Shared" if self.shared else "Private"},
+            SpaceSettings=settings,
+            Tags=self.labels_above.listed,
+        )
+        account.tagged(made["SpaceArn"], self.labels_above)
+        return name
+
+    def _use(self, account: Account, domain: str, owner: str) -> None:
+        """Leave the traces of its use."""
+        path, now = f"{domain}/{owner}/{self.kind}/default", account.now
+        members: dict[str, Any] = {}
+        if self.kind != "Canvas":
+            seen = 2 * MINUTE if self.active is None else self.active
+            members = {
+                "LastHealthCheckTimestamp": now - 2 * MINUTE,
+                "LastUserActivityTimestamp": now - seen,
+            }
+        if self.status == "Pending":
+            members["Status"] = "Pending"
+        if members:
+            account.control.patch("sagemaker", ["apps", path], **members)
+        if self.logged is not None:
+            account.control.logs(GROUP, path, [(now - self.logged, "Saving file")])
+        if self.kind == "Canvas" and self.idle is not None:
+            newest = {
+                "metric": "TimeSinceLastActive",
+                "dimensions": {"DomainId": domain, "UserProfileName": owner},
+                "start": now - self.published,
+                "step": 60,
+                "values": [self.idle.total_seconds()],
+            }
+            account.control.metrics("/aws/sagemaker/Canvas/AppActivity", [newest])
+
+
+def shutdown(after: timedelta | None) -> Mapping[str, Any]:
+    """Settings of a domain or profile for idle shutdown: after so long, off, or nothing said."""
+    if after is None:
+        return {}
+    idle: dict[str, Any] = {"LifecycleManagement": "DISABLED"}
+    if after != OFF:
+        idle = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": after // MINUTE}
+    return {f"{kind}AppSettings": {"AppLifecycleManagement": {"IdleSettings": idle}} for kind in IN_SPACES}
+
+
+SHARED_WASTE: Values = {
+    "labels": UNKEPT,
+    "labels_above": [COMPLETE, NONE],
+    "labels_of_profile": [COMPLETE, NONE],
+    "status": ["InService"],
+    "instance": ["ml.t3.medium"],
+    "started": spans(HOUR, 80),
+    "active": [None],
+    "logged": spans(HOUR, 60),
+    "idle": [None],
+    "published": spans(MINUTE, 5),
+    "shared": [False],
+    "domain": [None],
+    "profile": [None],
+    "space": [None],
+}
+SHARED_OTHER: Values = {
+    "labels": EXEMPT,
+    "labels_of_profile": EXEMPT[:2],
+    "status": ["Deleted", "Pending"],
+    "started": spans(HOUR, 2, 4),
+}
+USED: Values = {"active": spans(HOUR, 0.5, 3.9, 4), "logged": [None, *spans(HOUR, 0.5, 3.9, 4)]}
+KINDS = (
+    *(
+        Kind(
+            make=App,
+            waste={
+                **SHARED_WASTE,
+                "kind": [kind],
+                "active": [None, 60 * HOUR],
+                "shared": [False, True],
+                "domain": [None, OFF, 6 * HOUR],
+            },
+            other={
+                **SHARED_OTHER,
+                **USED,
+                "labels_above": EXEMPT[:2],
+                "domain": spans(HOUR, 35),
+                "profile": [OFF, *spans(HOUR, 2, 35)],
+                "space": spans(HOUR, 3, 35),
+            },
+        )
+        for kind in IN_SPACES
+    ),
+    Kind(
+        make=App,
+        waste={**SHARED_WASTE, "kind": ["KernelGateway"]},
+        other={**SHARED_OTHER, **USED, "kind": ["JupyterServer"], "instance": ["system"]},
+    ),
+    Kind(
+        make=App,
+        waste={**SHARED_WASTE, "kind": ["Canvas"], "idle": spans(HOUR, 60), "instance": ["", "system"]},
+        other={**SHARED_OTHER, "idle": [None, *spans(HOUR, 0.5, 3.9)], "published": spans(MINUTE, 50)},
+    ),
+)
