@@ -1,5 +1,9 @@
 """`make bench`: every measurement, one after the other."""
 
-from bench import endpoints
+from bench import audit, endpoints, functions
 
 endpoints.main()
+print()
+audit.main()
+print()
+functions.main()

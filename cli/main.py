@@ -16,6 +16,7 @@ from cli.detectors import detectors
 from cli.doctor import doctor
 from cli.edge import Refused
 from cli.explain import explain
+from cli.replay import replay
 from cli.sandbox import sandbox
 from janitor.detectors import DETECTORS
 from janitor.report.text import plain
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command(context_settings=HELP)(audit)
 app.command(context_settings=HELP)(explain)
 app.command(context_settings=HELP)(doctor)
+app.command(context_settings=HELP)(replay)
 app.command(context_settings=HELP)(detectors)
 app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
 

@@ -40,6 +40,7 @@ In another terminal:
   export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION={region}
   export AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}
   export JANITOR_NOW={now}
+{deployed}
   janitor audit
 
 Any boto3 program and the AWS CLI work too. Ctrl-C ends it, and nothing is kept.
@@ -60,8 +61,9 @@ def sandbox(
     """
     Start a local AWS with a demo account that wastes money. Nothing leaves this machine.
 
-    With a command, runs it against the sandbox (endpoint, credentials, region and JANITOR_NOW are
-    set) and exits with its status. Without one, serves until Ctrl-C. State is in memory.
+    With a command, runs it against the sandbox (endpoint, credentials, region, JANITOR_NOW, and the
+    table and bucket of a deployed stack are set) and exits with its status. Without one, serves
+    until Ctrl-C. State is in memory.
 
     \b
     Examples:
@@ -71,24 +73,50 @@ def sandbox(
     """  # noqa: D301 - \b keeps the lines below it as they are
     try:
         from sandbox.control import Control
+        from sandbox.deployment import deploy
         from sandbox.server import Sandbox
     except ImportError as error:
         raise edge.Refused(
             f"the sandbox is not installed ({error.name} is missing): pip install 'ml-janitor[sandbox]'"
         ) from error
     check_free(port)
-    with Sandbox(port) as box:
+    with without_aws(), Sandbox(port) as box:
         if not empty:
             from sandbox.demo import seed
 
             with progress("filling the demo account"):
                 seed(box.url)
         now = moment(Control(box.url).clock())
+        deployed = deploy(box.url)
         if command:
-            return run_in(command, environment(os.environ, box.url, now))
+            return run_in(command, environment(os.environ, box.url, now) | deployed)
         what = "An empty account" if empty else "The demo account"
-        serve(USAGE.format(what=what, url=box.url, now=now, region=REGION, key=KEY_ID, secret=SECRET))
+        exports = "\n".join(f"  export {name}={value}" for name, value in deployed.items())
+        serve(
+            USAGE.format(
+                what=what,
+                url=box.url,
+                now=now,
+                region=REGION,
+                key=KEY_ID,
+                secret=SECRET,
+                deployed=exports,
+            )
+        )
     return 0
+
+
+@contextmanager
+def without_aws() -> Iterator[None]:
+    """The process without the machine's own AWS configuration, which the sandbox's boto3 would read too."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    for name in before:
+        if name not in KEPT:
+            del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(before)
 
 
 def check_free(port: int) -> None:

@@ -13,7 +13,9 @@ import py_compile
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "functions"
 REQUIREMENTS = ROOT / "requirements" / "lambda.txt"
 SETTINGS = ROOT / "janitor.toml"
+BUILT = ROOT / ".build"
 
 PYTHON = "3.13"
 PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_34"}
@@ -68,6 +71,28 @@ def build(output: Path, architecture: Architecture) -> None:
     shutil.copytree(SOURCE, output, ignore=ours, dirs_exist_ok=True)
     shutil.copy(SETTINGS, output / SETTINGS.name)
     byte_compile(output)
+
+
+def cached(architecture: Architecture) -> Path:
+    """
+    The bundle under `.build`, built only if something that it is made from, or this recipe, has changed.
+
+    Of older ones the latest stays: another process may still run it.
+    """
+    key = hashlib.sha256(digest(architecture).encode() + Path(__file__).read_bytes()).hexdigest()
+    path = BUILT / f"{architecture}-{key[:16]}"
+    if not path.exists():
+        BUILT.mkdir(exist_ok=True)
+        older = sorted(BUILT.glob(f"{architecture}-*"), key=lambda one: one.stat().st_mtime)
+        for one in older[:-1]:
+            shutil.rmtree(one, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=BUILT) as folder:
+            made = Path(folder) / "bundle"
+            made.mkdir()
+            build(made, architecture)
+            with suppress(OSError):  # another process was faster
+                made.rename(path)
+    return path
 
 
 def install(output: Path, architecture: Architecture) -> None:

@@ -31,6 +31,9 @@ PROGRAMS = VENV / "emulator" / "samcli" / "local" / "rapid"
 INVOKE = "/2015-03-31/functions/function/invocations"
 START_PATIENCE = 10.0
 
+ACCOUNT = "012345678912"
+"""The account in the ARN of every function that AWS's emulator runs: it cannot be told another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

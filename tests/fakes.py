@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Never
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from janitor.aws import Aws
 from janitor.detector import Detector, allow
 from janitor.durations import WorkingHours
@@ -145,22 +143,3 @@ class Tunable(Detector[Thing]):
 
     def decide(self, candidate: Thing, now: datetime) -> Verdict:  # noqa: ARG002
         return USED
-
-
-class FakeContext(LambdaContext):
-    """Lambda's context: five minutes; after *calls_until_late* looks at the clock, nothing is left."""
-
-    def __init__(self, *, request: str = "request-1", calls_until_late: int | None = None) -> None:
-        self._aws_request_id = request
-        self._function_name = "sweep"
-        self._memory_limit_in_mb = 1024
-        self._invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:sweep"
-        self._left = calls_until_late
-
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]
-        """What is left."""
-        if self._left is not None:
-            self._left -= 1
-            if self._left < 0:
-                return 1_000
-        return 300_000

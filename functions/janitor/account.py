@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from janitor.aws import PRICING_REGION, THREADS, Aws, attempt, make_client
+from janitor.aws import THREADS, Aws, attempt, make_client
 from janitor.model import Signal
 from janitor.prices import Prices
 
@@ -33,9 +33,10 @@ def opened(
     has_time: Callable[[], bool] = lambda: True,
 ) -> Iterator[list[Aws]]:
     """One `Aws` per region of *account*, for the length of a run; none calls once *has_time* says no."""
-    prices = Prices(lambda: make_client(session, "pricing", PRICING_REGION, attempts))
+    accounts: list[Aws] = []
+    prices = Prices(lambda: accounts[0].pricing)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
-        yield [
+        accounts += [
             Aws(
                 session,
                 region=region,
@@ -47,3 +48,4 @@ def opened(
             )
             for region in regions
         ]
+        yield accounts

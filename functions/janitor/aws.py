@@ -164,7 +164,8 @@ class Aws:
         with self._making:
             if key not in self._clients:
                 client = make_client(self._session, service, key[1], self.attempts)
-                client.meta.events.register("before-call", self._refuse_when_late)
+                for moment in ("before-call", "before-send"):  # before-send comes with every retry
+                    client.meta.events.register(moment, self._refuse_when_late)
                 self._clients[key] = client
             return self._clients[key]
 

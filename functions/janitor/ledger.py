@@ -1,32 +1,27 @@
-"""The ledger: what the janitor remembers between runs, in one DynamoDB table. The only DynamoDB code."""
+"""The ledger: what the janitor remembers of findings and sweeps between runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
-
-from janitor.model import Result, Sweep
-from janitor.money import Totals
+from janitor.model import Kept, Result, Sweep
+from janitor.money import Totals, cents
+from janitor.table import EXPIRES, ConditionFailedError, Table, moment, partition, stamp
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
-
     from janitor.aws import Aws
+
+FINDING, SWEEP, DIGEST, LATEST = "finding", "sweep", "digest", "latest"
 
 KEEP_CLOSED = timedelta(days=90)
 """How long a closed finding stays readable before DynamoDB removes it."""
 
-CONDITION_FAILED = "ConditionalCheckFailedException"
-
-
-class LeaseTakenError(Exception):
-    """Another run sweeps the same detector, account and region right now."""
+GONE = "the resource is no longer there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +33,7 @@ class Entry:
     last_seen: datetime
     announced: datetime | None = None
     closed: datetime | None = None
+    close_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +42,10 @@ class Recorded:
 
     new: tuple[Result, ...]
     entries: Mapping[str, Entry]
+
+    def first_seen(self, now: datetime) -> int:
+        """How many were seen for the first time by the sweep of *now*: the same however often it is run."""
+        return sum(stamp(entry.first_seen) == stamp(now) for entry in self.entries.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,6 @@ class LastSweep:
     found: int
     kept: int
     unknown: int
-    new: int
     monthly_usd: Decimal
     accrued_usd: Decimal
     unpriced: int
@@ -69,18 +68,15 @@ class LastSweep:
 
 class Ledger:
     """
-    Findings by ARN + creation time, the last sweep of each kind, and leases.
+    Findings by ARN + creation time, and the last sweep of each kind, in *table*.
 
     Keys can be read by a person: "finding#idle-endpoints#123456789012#us-east-1" and
-    "arn:...@2026-09-01T00:00:00+00:00". Every write says what it expects to find, so that two runs
-    at once and a retried run leave what one run would have left.
+    "arn:...@2026-09-01T00:00:00+00:00". A write done twice leaves what one would have left, so a
+    retried run does no harm; two at once are kept apart by `Leases`.
     """
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client = client
+    def __init__(self, table: Table) -> None:
         self._table = table
-        self._write = TypeSerializer()
-        self._read = TypeDeserializer()
 
     # --- findings -----------------------------------------------------------------------------
 
@@ -88,74 +84,84 @@ class Ledger:
         """
         Remember every finding of *sweep*; after a complete one, close what is no longer found.
 
-        A finding is new until it was announced: a message that failed is tried again next time.
+        A finding is new until it was announced: a message that failed is tried again next time. What
+        could not be judged this time stays as it is, because unknown is not mended. A run for an
+        earlier time than what is remembered, such as a late event's, takes nothing of it back.
         """
-        before = {entry.key: entry for entry in self.entries(sweep)}
-        entries = dict(aws.map(lambda result: self._see(sweep, result, now), sweep.findings))
+        before = {entry.key: entry for entry in self.entries(sweep.detector, sweep.account, sweep.region)}
+        found = sweep.findings
+        entries = dict(
+            zip((r.target.key for r in found), aws.map(self._seer(sweep, before, now), found), strict=True)
+        )
         if sweep.error is None:
-            gone = [key for key, entry in before.items() if key not in entries and entry.closed is None]
-            aws.map(lambda key: self._close(sweep, key, now), gone)
-        new = tuple(result for result in sweep.findings if entries[result.target.key].announced is None)
-        self._remember(sweep, now, len(new))
+            verdicts = {result.target.key: result.verdict for result in sweep.results}
+            gone = [
+                (entry, verdict.reason if isinstance(verdict, Kept) else GONE)
+                for entry in before.values()
+                if entry.key not in entries
+                and entry.closed is None
+                and entry.last_seen <= now
+                and not (isinstance(verdict := verdicts.get(entry.key), Kept) and verdict.unknown)
+            ]
+            aws.map(lambda closing: self._close(sweep, *closing, now), gone)
+        self._remember(sweep, now)
+        new = tuple(result for result in found if entries[result.target.key].announced is None)
         return Recorded(new=new, entries=entries)
 
-    def entries(self, sweep: Sweep) -> Iterator[Entry]:
-        """Everything that is remembered for *sweep*'s detector, account and region."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": partition("finding", sweep)}},
-            ConsistentRead=True,
-        )
-        for page in pages:
-            for item in page["Items"]:
-                yield self._entry(item)
+    def entries(self, detector: str, account: str | None, region: str) -> list[Entry]:
+        """Everything that is remembered of a detector's findings in an account and region."""
+        return [_entry(item) for item in self._table.query(partition(FINDING, detector, account, region))]
 
     def announced(self, aws: Aws, sweep: Sweep, results: Sequence[Result], now: datetime) -> None:
         """Remember that Slack took a message with *results*."""
+        where = partition(FINDING, sweep.detector, sweep.account, sweep.region)
+        marks = {"announced": stamp(now)}
+        aws.map(lambda key: self._table.change(where, key, at_first=marks), [r.target.key for r in results])
 
-        def mark(result: Result) -> None:
-            self._update(
-                {"pk": partition("finding", sweep), "sk": result.target.key},
-                "SET announced = if_not_exists(announced, :now)",
-                {":now": stamp(now)},
+    def _seer(self, sweep: Sweep, before: Mapping[str, Entry], now: datetime) -> Callable[[Result], Entry]:
+        where = partition(FINDING, sweep.detector, sweep.account, sweep.region)
+
+        def see(result: Result) -> Entry:
+            known = before.get(result.target.key)
+            first = {"first_seen": stamp(now)}
+            again = known is not None and known.closed is not None
+            seen = {
+                "last_seen": stamp(now if known is None else max(now, known.last_seen)),
+                "name": result.target.name,
+                "reason": result.verdict.reason,
+                "owner": result.owner,
+                "monthly_usd": cents(result.monthly_usd),
+                "accrued_usd": cents(result.accrued_usd),
+            }
+            item = self._table.change(
+                where,
+                result.target.key,
+                set_to=seen | (first if again else {}),
+                at_first={} if again else first,
+                remove=f"closed, close_reason, {EXPIRES}",
             )
+            return _entry(item)
 
-        aws.map(mark, results)
+        return see
 
-    def _see(self, sweep: Sweep, result: Result, now: datetime) -> tuple[str, Entry]:
-        item = self._update(
-            {"pk": partition("finding", sweep), "sk": result.target.key},
-            "SET first_seen = if_not_exists(first_seen, :now), last_seen = :now, #name = :name, "
-            "reason = :reason, #owner = :owner, monthly_usd = :monthly, accrued_usd = :accrued "
-            "REMOVE closed, expires",
-            {
-                ":now": stamp(now),
-                ":name": result.target.name,
-                ":reason": result.verdict.reason,
-                ":owner": result.owner,
-                ":monthly": result.monthly_usd,
-                ":accrued": result.accrued_usd,
-            },
-            names={"#name": "name", "#owner": "owner"},
-        )
-        return result.target.key, self._entry(item)
-
-    def _close(self, sweep: Sweep, key: str, now: datetime) -> None:
+    def _close(self, sweep: Sweep, entry: Entry, why: str, now: datetime) -> None:
         """It is no longer found: if it comes back, it is announced again."""
-        self._update(
-            {"pk": partition("finding", sweep), "sk": key},
-            "SET closed = :now, close_reason = :why, expires = :expires REMOVE announced",
-            {":now": stamp(now), ":why": "no longer found", ":expires": int((now + KEEP_CLOSED).timestamp())},
+        self._table.change(
+            partition(FINDING, sweep.detector, sweep.account, sweep.region),
+            entry.key,
+            set_to={
+                "closed": stamp(now),
+                "close_reason": why,
+                EXPIRES: int((now + KEEP_CLOSED).timestamp()),
+            },
+            remove="announced",
         )
 
     # --- sweeps -------------------------------------------------------------------------------
 
-    def _remember(self, sweep: Sweep, now: datetime, new: int) -> None:
+    def _remember(self, sweep: Sweep, now: datetime) -> None:
         totals = Totals.of(sweep.results)
-        item = {
-            "pk": partition("sweep", sweep),
-            "sk": "latest",
+        said = {
             "detector": sweep.detector,
             "account": sweep.account,
             "region": sweep.region,
@@ -164,24 +170,22 @@ class Ledger:
             "found": sweep.found,
             "kept": sweep.kept,
             "unknown": sweep.unknown,
-            "new": new,
             "monthly_usd": totals.monthly_usd,
             "accrued_usd": totals.accrued_usd,
             "unpriced": totals.unpriced,
             "error": sweep.error,
         }
-        self._client.put_item(TableName=self._table, Item=self._item(item))
+        where = partition(SWEEP, sweep.detector, sweep.account, sweep.region)
+        with suppress(ConditionFailedError):  # a later sweep is remembered already
+            self._table.put(
+                where, LATEST, said, only_if="attribute_not_exists(pk) OR #time <= :now", now=stamp(now)
+            )
 
     def last_sweep(self, detector: str, account: str, region: str) -> LastSweep | None:
         """The latest sweep, or None if there never was one."""
-        answer = self._client.get_item(
-            TableName=self._table,
-            Key=self._item({"pk": f"sweep#{detector}#{account}#{region}", "sk": "latest"}),
-            ConsistentRead=True,
-        )
-        if "Item" not in answer:
+        item = self._table.get(partition(SWEEP, detector, account, region), LATEST)
+        if item is None:
             return None
-        item = self._plain(answer["Item"])
         return LastSweep(
             detector=detector,
             account=account,
@@ -191,111 +195,30 @@ class Ledger:
             found=int(item["found"]),
             kept=int(item["kept"]),
             unknown=int(item["unknown"]),
-            new=int(item["new"]),
             monthly_usd=item["monthly_usd"],
             accrued_usd=item["accrued_usd"],
             unpriced=int(item["unpriced"]),
             error=item["error"],
         )
 
-    # --- leases -------------------------------------------------------------------------------
+    # --- digests ------------------------------------------------------------------------------
 
-    def lease(
-        self, detector: str, account: str, region: str, *, holder: str, now: datetime, until: datetime
-    ) -> None:
-        """
-        Take the right to sweep, until *until* or `release`; *now* is the edge's clock, not the event's.
+    def last_digest(self, account: str) -> datetime | None:
+        """The time of the latest digest, or None if there never was one."""
+        item = self._table.get(f"{DIGEST}#{account}", LATEST)
+        return moment(item["time"]) if item else None
 
-        The same *holder* (the invocation's id, which Lambda keeps over its retries) takes it again.
-        Raises LeaseTakenError.
-        """
-        item = {
-            "pk": f"lease#{detector}#{account}#{region}",
-            "sk": "lease",
-            "holder": holder,
-            "until": stamp(until),
-            "expires": int((until + timedelta(days=1)).timestamp()),
-        }
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=self._item(item),
-                ConditionExpression="attribute_not_exists(pk) OR holder = :me OR #until <= :now",
-                ExpressionAttributeNames={"#until": "until"},
-                ExpressionAttributeValues=self._item({":me": holder, ":now": stamp(now)}),
-            )
-        except ClientError as error:
-            if code(error) == CONDITION_FAILED:
-                raise LeaseTakenError(
-                    f"{detector} is being swept in {account}, {region} by another run"
-                ) from error
-            raise
-
-    def release(self, detector: str, account: str, region: str, *, holder: str) -> None:
-        """Give the lease back, unless it is somebody else's by now."""
-        try:
-            self._client.delete_item(
-                TableName=self._table,
-                Key=self._item({"pk": f"lease#{detector}#{account}#{region}", "sk": "lease"}),
-                ConditionExpression="holder = :me",
-                ExpressionAttributeValues=self._item({":me": holder}),
-            )
-        except ClientError as error:
-            if code(error) != CONDITION_FAILED:
-                raise
-
-    # --- DynamoDB's own forms -----------------------------------------------------------------
-
-    def _update(
-        self,
-        key: Mapping[str, str],
-        expression: str,
-        values: Mapping[str, Any],
-        names: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        more: Any = {"ExpressionAttributeNames": dict(names)} if names else {}
-        answer = self._client.update_item(
-            TableName=self._table,
-            Key=self._item(key),
-            UpdateExpression=expression,
-            ExpressionAttributeValues=self._item(values),
-            ReturnValues="ALL_NEW",
-            **more,
-        )
-        return dict(answer["Attributes"])
-
-    def _item(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self._write.serialize(value) for name, value in values.items()}
-
-    def _plain(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self._read.deserialize(value) for name, value in item.items()}
-
-    def _entry(self, item: Mapping[str, Any]) -> Entry:
-        found = self._plain(item)
-        return Entry(
-            key=found["sk"],
-            first_seen=datetime.fromisoformat(found["first_seen"]),
-            last_seen=datetime.fromisoformat(found["last_seen"]),
-            announced=optional(found.get("announced")),
-            closed=optional(found.get("closed")),
-        )
+    def digested(self, account: str, now: datetime) -> None:
+        """Remember that Slack took the digest of *now*."""
+        self._table.put(f"{DIGEST}#{account}", LATEST, {"time": stamp(now)})
 
 
-def partition(kind: str, sweep: Sweep) -> str:
-    """The partition key of one *kind* of item of a sweep."""
-    return f"{kind}#{sweep.detector}#{sweep.account}#{sweep.region}"
-
-
-def stamp(at: datetime) -> str:
-    """A time as it stands in the table: UTC, and in an order that text has too."""
-    return at.astimezone(UTC).isoformat(timespec="seconds")
-
-
-def optional(text: str | None) -> datetime | None:
-    """A time that may not be there."""
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def code(error: ClientError) -> str:
-    """The error code of a refused call."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+def _entry(item: Mapping[str, Any]) -> Entry:
+    return Entry(
+        key=item["sk"],
+        first_seen=datetime.fromisoformat(item["first_seen"]),
+        last_seen=datetime.fromisoformat(item["last_seen"]),
+        announced=moment(item.get("announced")),
+        closed=moment(item.get("closed")),
+        close_reason=item.get("close_reason", ""),
+    )

@@ -1,53 +1,72 @@
-"""Does something once per key, however often Lambda delivers the event: Powertools' idempotency."""
+"""Does something once per event, however often Lambda delivers it: Powertools' idempotency."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from aws_lambda_powertools.utilities.idempotency import (
+    DynamoDBPersistenceLayer,
+    IdempotencyConfig,
+    idempotent_function,
+)
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
+
+from janitor.table import EXPIRES, KEY
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from janitor.invocation import Context
+    from janitor.table import Table
+
+KEEP = timedelta(hours=24)
+"""How long an answer is remembered. Lambda and its scheduler give up on an event much sooner."""
+
+
+class InProgressError(Exception):
+    """Another invocation is at work on the same event. Lambda's own retry then gets its answer."""
 
 
 def once(
     work: Callable[[], dict[str, Any]],
     *,
-    key: Mapping[str, Any],
-    table: str,
-    context: LambdaContext,
-    keep: timedelta,
+    name: str,
+    event: str,
+    table: Table,
+    context: Context,
 ) -> dict[str, Any]:
     """
-    The answer of *work*, done now or remembered from before.
+    The answer of *work* to *event*, done now or remembered from before.
 
-    Records stand in the ledger's table under "idempotency#..." keys of their own. Work that raises
-    is forgotten, so that a retry does it again; work that was killed is free again when its time
-    would have been over.
+    Records stand in the ledger's table under keys of their own, "idempotency#" and the function's
+    *name*. Work that raises is forgotten, so that a retry does it again; work that was killed is
+    free again when its time would have been over. Raises InProgressError.
     """
-    from aws_lambda_powertools.utilities.idempotency import (
-        DynamoDBPersistenceLayer,
-        IdempotencyConfig,
-        idempotent_function,
-    )
-
-    config = IdempotencyConfig(expires_after_seconds=int(keep.total_seconds()))
-    config.register_lambda_context(context)
+    config = IdempotencyConfig(expires_after_seconds=int(KEEP.total_seconds()), hash_function="sha256")
+    config.register_lambda_context(cast("LambdaContext", context))
+    pk, sk = KEY
     layer = DynamoDBPersistenceLayer(
-        table_name=table,
-        key_attr="pk",
-        sort_key_attr="sk",
-        static_pk_value=f"idempotency#{key['detector']}",
-        expiry_attr="expires",
+        table_name=table.name,
+        key_attr=pk,
+        sort_key_attr=sk,
+        static_pk_value=f"idempotency#{name}",
+        expiry_attr=EXPIRES,
         in_progress_expiry_attr="in_progress_expires",
-        status_attr="status",
         data_attr="answer",
+        boto3_client=table.client,
     )
 
     # The decorator of Powertools is not typed.
-    @idempotent_function(data_keyword_argument="key", persistence_store=layer, config=config)  # type: ignore[untyped-decorator]
-    def done(*, key: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - read by the decorator
+    @idempotent_function(  # type: ignore[untyped-decorator]
+        data_keyword_argument="event", persistence_store=layer, config=config, key_prefix="event"
+    )
+    def done(*, event: str) -> dict[str, Any]:  # noqa: ARG001 - read by the decorator
         return work()
 
-    answer: dict[str, Any] = done(key=dict(key))
+    try:
+        answer: dict[str, Any] = done(event=event)
+    except IdempotencyAlreadyInProgressError:
+        raise InProgressError(f"another invocation of {name} is at work on the same event") from None
     return answer

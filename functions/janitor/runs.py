@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from janitor import telemetry
-from janitor.aws import failure
 from janitor.engine import Policy, run, sweep_one
+from janitor.failures import Failures
 from janitor.ledger import Recorded
 from janitor.model import Report, Sweep
 
@@ -22,19 +21,42 @@ if TYPE_CHECKING:
     from janitor.archive import Archive
     from janitor.aws import Aws
     from janitor.detector import Detector
+    from janitor.leases import Leases
     from janitor.ledger import Ledger
 
-type Tell = Callable[[Report, Sweep, Recorded, str, Callable[[], None]], None]
-"""Tells people what is new in a sweep, and where its report lies; calls back once the message was taken."""
+
+class Tell(Protocol):
+    """Tells people what is new."""
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        recorded: Recorded,
+        *,
+        now: datetime,
+        where: str,
+        note: str,
+        taken: Callable[[], None],
+    ) -> Sequence[str]:
+        """
+        Tell of *sweep*'s new findings, and call *taken* as soon as the message has arrived.
+
+        *where* is where the whole report lies. The answer is what did not arrive although the
+        message did, one line each. Raises an error if the message did not.
+        """
 
 
-class RunFailedError(Exception):
-    """Something in a run failed; everything else was done before this was raised. One line."""
+class Known(NamedTuple):
+    """A sweep, where it was, and what the ledger knows of its findings."""
+
+    aws: Aws
+    sweep: Sweep
+    recorded: Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What a run leaves: its report, where it lies, and how many findings were new."""
+    """What a run leaves: its report, where it lies, and how many findings were seen for the first time."""
 
     report: Report
     where: str
@@ -48,13 +70,15 @@ class Runner:
     Everything a run needs from the outside.
 
     *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
-    names this invocation, *patience* is how long it may take.
+    names the event, so that its retry goes on under its own lease; *patience* is how long the run
+    may take. Without *tell* nobody is told, and nothing counts as announced.
     """
 
     policy: Policy
     ledger: Ledger
+    leases: Leases
     archive: Archive
-    tell: Tell
+    tell: Tell | None
     logger: Logger
     clock: Callable[[], datetime]
     holder: str
@@ -64,63 +88,102 @@ class Runner:
         self, detector: Detector[Any], accounts: Sequence[Aws], *, now: datetime, note: str = ""
     ) -> Ran:
         """
-        Sweep *accounts*, and do all the rest even if one part of it fails.
+        Sweep *accounts*, and do all the rest even if a part of it fails. Slack comes last.
 
         Raises LeaseTakenError before anything is read; RunFailedError at the end, for an incomplete
-        sweep, a ledger that could not be written, or a message that could not be delivered.
+        sweep, a report or a ledger that could not be written, or a message that did not arrive.
         """
-        failures: list[str] = []
-        with self._leases(detector, accounts):
-            begun = perf_counter()
-            report = run([detector], accounts, now=now, policy=self.policy)
-            seconds = perf_counter() - begun
-            with self._keeping_on(failures, "the report could not be kept"):
-                where = ""
-                where = self.archive.keep(report, folder=f"{detector.name}/{accounts[0].account}")
-            new = 0
-            for aws, sweep in zip(accounts, report.sweeps, strict=True):
-                recorded = Recorded(new=(), entries={})
-                with self._keeping_on(failures, "the ledger could not be written"):
-                    recorded = self.ledger.record(aws, sweep, now)
-                new += len(recorded.new)
-                with self._keeping_on(failures, "Slack could not be told"):
-                    if recorded.new:
-                        taken = partial(self.ledger.announced, aws, sweep, recorded.new, self.clock())
-                        self.tell(report, sweep, recorded, where, taken)
-                telemetry.summarise(self.logger, sweep, seconds=seconds, new=new)
-                telemetry.measure(sweep, seconds=seconds)
-                if sweep.error is not None:
-                    failures.append(f"{sweep.detector} in {sweep.region} is not complete: {sweep.error}")
-        if failures:
-            raise RunFailedError("; ".join(failures))
+        failures = Failures(self.logger)
+        with self._leased(detector, accounts, failures):
+            begun, ended = perf_counter(), dict[str, float]()
+
+            def swept(sweep: Sweep) -> None:
+                """All regions began at once."""
+                ended[sweep.region] = perf_counter() - begun
+
+            report = run([detector], accounts, now=now, policy=self.policy, swept=swept)
+            where = self._kept(report, detector.name, failures)
+            known = self._remembered(report, accounts, failures)
+            for one in known:
+                new = one.recorded.first_seen(now)
+                telemetry.summarise(
+                    self.logger, one.sweep, seconds=ended[one.sweep.region], new=new, note=note
+                )
+            telemetry.measure(detector.name, report.sweeps, seconds=max(ended.values()))
+            for one in known:
+                with failures.survived("Slack could not be told"):
+                    for problem in self._told(one, failures, now=now, where=where, note=note):
+                        failures.note(f"Slack: {problem}")
+        failures.check(where)
+        new = sum(one.recorded.first_seen(now) for one in known)
         return Ran(report=report, where=where, new=new, note=note)
 
     def look(self, detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, note: str = "") -> Ran:
-        """One resource only: judged and reported, and nobody is told."""
+        """
+        One resource only: judged and reported. Nothing is remembered, and nobody is told.
+
+        Raises RunFailedError if it could not be judged.
+        """
+        failures = Failures(self.logger)
+        begun = perf_counter()
         judged = sweep_one(detector, aws, arn, now=now, policy=self.policy)
         report = Report(time=now, account=aws.account, sweeps=(judged,))
-        where = self.archive.keep(report, folder=f"{detector.name}/{aws.account}/one")
+        where = self._kept(report, detector.name, failures, folder="one")
+        telemetry.summarise(self.logger, judged, seconds=perf_counter() - begun, new=0, note=note)
         if judged.error is not None:
-            raise RunFailedError(judged.error)
+            failures.note(judged.error)
+        failures.check(where)
         return Ran(report=report, where=where, new=0, note=note)
 
     @contextmanager
-    def _leases(self, detector: Detector[Any], accounts: Sequence[Aws]) -> Iterator[None]:
+    def _leased(self, detector: Detector[Any], accounts: Sequence[Aws], failures: Failures) -> Iterator[None]:
         """One sweep of a detector, account and region at a time."""
+
+        def release(account: str, region: str) -> None:
+            with failures.survived("a lease could not be given back"):
+                self.leases.release(detector.name, account, region, holder=self.holder)
+
         with ExitStack() as held:
             for aws in accounts:
-                where = (detector.name, aws.account, aws.region)
                 now = self.clock()
-                self.ledger.lease(*where, holder=self.holder, now=now, until=now + self.patience)
-                held.callback(self.ledger.release, *where, holder=self.holder)
+                self.leases.take(
+                    detector.name,
+                    aws.account,
+                    aws.region,
+                    holder=self.holder,
+                    now=now,
+                    until=now + self.patience,
+                )
+                held.callback(release, aws.account, aws.region)
             yield
 
-    @contextmanager
-    def _keeping_on(self, failures: list[str], what: str) -> Iterator[None]:
-        """Note a failed part of the run and go on: one failure must not take the others with it."""
-        try:
-            yield
-        except Exception as error:
-            said = failure(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
-            failures.append(f"{what}: {said}")
-            self.logger.exception(what)
+    def _kept(self, report: Report, detector: str, failures: Failures, *, folder: str = "") -> str:
+        """Where the report lies now; nowhere if that failed."""
+        path = [detector, str(report.account), *([folder] if folder else [])]
+        with failures.survived("the report could not be kept"):
+            return self.archive.keep(report, folder="/".join(path))
+        return ""
+
+    def _remembered(self, report: Report, accounts: Sequence[Aws], failures: Failures) -> list[Known]:
+        """Each sweep with what the ledger knows of it: nothing, where it could not be written."""
+        known = []
+        for aws, sweep in zip(accounts, report.sweeps, strict=True):
+            if sweep.error is not None:
+                failures.note(f"{sweep.detector} in {sweep.region} is not complete: {sweep.error}")
+            recorded = Recorded(new=(), entries={})
+            with failures.survived("the ledger could not be written"):
+                recorded = self.ledger.record(aws, sweep, report.time)
+            known.append(Known(aws, sweep, recorded))
+        return known
+
+    def _told(
+        self, known: Known, failures: Failures, *, now: datetime, where: str, note: str
+    ) -> Sequence[str]:
+        if self.tell is None or not known.recorded.new:
+            return ()
+
+        def taken() -> None:
+            with failures.survived("the ledger could not be told what was announced"):
+                self.ledger.announced(known.aws, known.sweep, known.recorded.new, self.clock())
+
+        return self.tell(known.sweep, known.recorded, now=now, where=where, note=note, taken=taken)

@@ -3,28 +3,76 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 
+HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
+MONTH = timedelta(days=31)
+YEAR = timedelta(days=366)
+
+DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
 
 def period(schedule: str) -> timedelta:
     """
-    The time between two runs of an EventBridge schedule, or the longest there can be for a cron.
+    The longest time there can be between two runs of an EventBridge schedule.
 
-    A cron that names a day of the month or of the week counts as weekly, any other one as daily;
-    one that runs every hour says so with "*" or a step in its hour.
+    Of a cron this reads the hours, and either the days of the week or those of the month; what it
+    cannot read ("L", "3#1") counts as monthly, and one that names months as yearly.
     """
     if rate := re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", schedule):
         return timedelta(**{f"{rate[2]}s": int(rate[1])})
     _, hour, day_of_month, month, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
-    if {day_of_month, month, day_of_week} <= {"*", "?"}:
-        return timedelta(hours=1) if hour == "*" else DAY
-    return WEEK
+    if month != "*":
+        return YEAR
+    if day_of_week not in {"*", "?"}:
+        between = longest_gap(parsed(day_of_week, range(1, 8)), 7, DAY) or MONTH
+    elif day_of_month not in {"*", "?"}:
+        between = longest_gap(parsed(day_of_month, range(1, 32)), 31, DAY) or MONTH
+    else:
+        between = DAY
+    return between if between > DAY else longest_gap(parsed(hour, range(24)), 24, HOUR) or DAY
+
+
+def longest_gap(moments: Iterable[int], cycle: int, unit: timedelta) -> timedelta | None:
+    """The longest way from one of *moments* to the next in a *cycle* of *unit*; None without moments."""
+    ordered = sorted(moments)
+    if not ordered:
+        return None
+    following = [*ordered[1:], ordered[0] + cycle]
+    return max(after - before for before, after in zip(ordered, following, strict=True)) * unit
+
+
+def parsed(field: str, values: range) -> set[int]:
+    """The values that one field of a cron names, of all that there are; none if it cannot be read."""
+    found: set[int] = set()
+    for part in field.split(","):
+        if (named := re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", part)) is None:
+            return set()
+        start, end, step = named.groups()
+        first = values.start if start == "*" else number(start)
+        last = number(end) if end else values.stop - 1 if start == "*" or step else first
+        if first is None or last is None or first not in values or last not in values:
+            return set()
+        if last < first:  # FRI-MON goes round
+            last += len(values)
+        found |= {
+            (value - values.start) % len(values) + values.start
+            for value in range(first, last + 1, int(step or 1))
+        }
+    return found
+
+
+def number(text: str) -> int | None:
+    """A number or the name of a day as a cron means it; None if it is neither."""
+    if text in DAYS:
+        return DAYS.index(text) + 1
+    return int(text) if text.isdecimal() else None
 
 
 def overdue_after(schedule: str) -> timedelta:
     """How long after its last run a schedule is late: two periods for short ones, else one and some hours."""
     every = period(schedule)
-    return 2 * every + timedelta(hours=1) if every < DAY else every + timedelta(hours=3)
+    return 2 * every + HOUR if every < DAY else every + 3 * HOUR

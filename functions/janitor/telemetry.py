@@ -1,7 +1,9 @@
-"""What a run says of itself to CloudWatch: one summary line and a few metrics per sweep."""
+"""What a run says of itself to CloudWatch: a line per sweep, and a few metrics per run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from janitor.money import Totals
@@ -16,7 +18,7 @@ DETECTOR = "detector"
 """The one dimension of the janitor's own metrics."""
 
 
-def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int) -> None:
+def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: str) -> None:
     """One structured line per sweep: counts, dollars and what went wrong, never a name or a value."""
     totals = Totals.of(sweep.results)
     say = logger.error if sweep.error else logger.info
@@ -33,25 +35,30 @@ def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int) -> None
             "kept": sweep.kept,
             "unknown": sweep.unknown,
             "monthly_usd": float(totals.monthly_usd),
+            "accrued_usd": float(totals.accrued_usd),
             "unpriced": totals.unpriced,
             "seconds": round(seconds, 3),
             "sweep_error": sweep.error,
+            "note": note,
         },
     )
 
 
-def measure(sweep: Sweep, *, seconds: float) -> None:
-    """The sweep as CloudWatch metrics, written to the log in the embedded metric format."""
+def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
+    """
+    One run as CloudWatch metrics, written to the log in the embedded metric format.
+
+    All regions of a run are one value: the largest value of a day is then the day's, not a region's.
+    """
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-    totals = Totals.of(sweep.results)
+    dollars = sum((Totals.of(sweep.results).monthly_usd for sweep in sweeps), Decimal(0))
     metrics = EphemeralMetrics(namespace=NAMESPACE)
-    metrics.add_dimension(DETECTOR, sweep.detector)
-    metrics.add_metadata("region", sweep.region)
-    metrics.add_metric("LookedAt", MetricUnit.Count, sweep.looked_at)
-    metrics.add_metric("Found", MetricUnit.Count, sweep.found)
-    metrics.add_metric("Kept", MetricUnit.Count, sweep.kept)
-    metrics.add_metric("Unknown", MetricUnit.Count, sweep.unknown)
-    metrics.add_metric("MonthlyUsd", MetricUnit.NoUnit, float(totals.monthly_usd))
+    metrics.add_dimension(DETECTOR, detector)
+    metrics.add_metric("LookedAt", MetricUnit.Count, sum(sweep.looked_at for sweep in sweeps))
+    metrics.add_metric("Found", MetricUnit.Count, sum(sweep.found for sweep in sweeps))
+    metrics.add_metric("Kept", MetricUnit.Count, sum(sweep.kept for sweep in sweeps))
+    metrics.add_metric("Unknown", MetricUnit.Count, sum(sweep.unknown for sweep in sweeps))
+    metrics.add_metric("MonthlyUsd", MetricUnit.NoUnit, float(dollars))
     metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
     metrics.flush_metrics()

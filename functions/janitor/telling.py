@@ -1,81 +1,69 @@
-"""Tells Slack what a run found that is new, and once a day what all sweeps found."""
+"""Tells Slack what a run found, and what all of them found in a day."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from janitor.patience import SlackError
-from janitor.report.digest import Row, digest
+from janitor.model import Report, Sweep
 from janitor.report.html import html
+from janitor.report.mrkdwn import Post, context, prose, sentence
 from janitor.report.slack import announcement, owners
-from janitor.schedules import DAY, overdue_after
 
 if TYPE_CHECKING:
-    from janitor.detector import Detector
-    from janitor.ledger import Ledger, Recorded
-    from janitor.model import Report, Sweep
+    from janitor.ledger import Recorded
     from janitor.slack import Sender
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Teller:
-    """Posts through *sender* until *deadline*, in the seconds of the sender's clock."""
+    """
+    Tells Slack, until *deadline* in the seconds of the sender's clock.
 
-    sender: Sender
-    deadline: float
-    keep_tag: str
+    *connect* makes the sender once there is something to tell: a quiet night reads no secret.
+    *keep_tag* is the tag that exempts.
+    """
 
-    def tell(
-        self, report: Report, sweep: Sweep, recorded: Recorded, where: str, taken: Callable[[], None]
-    ) -> None:
-        """
-        Post what is new, the whole *report* attached; *taken* is called once Slack has the message.
+    def __init__(self, connect: Callable[[], Sender], *, deadline: float, keep_tag: str = "") -> None:
+        self._connect = connect
+        self._deadline = deadline
+        self._keep_tag = keep_tag
 
-        Raises SlackError if the message, or a part of its thread, did not arrive.
-        """
-        people = self.sender.people(owners(recorded.new), deadline=self.deadline)
-        post = announcement(
-            sweep, recorded, now=report.time, people=people, report=where, keep_tag=self.keep_tag
-        )
+    @cached_property
+    def _sender(self) -> Sender:
+        return self._connect()
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        recorded: Recorded,
+        *,
+        now: datetime,
+        where: str,
+        note: str,
+        taken: Callable[[], None],
+    ) -> Sequence[str]:
+        """Post *sweep*'s new findings with its report. Raises SlackError if the message was not taken."""
+        people = self._sender.people(owners(recorded.new), deadline=self._deadline)
+        post = announcement(sweep, recorded, now=now, people=people, report=where, keep_tag=self._keep_tag)
         if post is None:
-            return
-        done = self.sender.deliver(post, html(report).encode(), deadline=self.deadline, taken=taken)
-        complain(done.problems)
-
-    def digest(self, rows: Iterable[Row], *, now: datetime) -> None:
-        """Post the digest of *rows*. Raises SlackError."""
-        complain(self.sender.deliver(digest(tuple(rows), now=now), deadline=self.deadline).problems)
-
-
-def complain(problems: Iterable[str]) -> None:
-    """Raise SlackError with what did not arrive, if anything did not."""
-    if said := "; ".join(problems):
-        raise SlackError(f"the message was delivered, but not all of it: {said}")
-
-
-def rows(
-    ledger: Ledger,
-    detectors: Iterable[tuple[Detector[Any], str]],
-    account: str,
-    regions: Iterable[str],
-    *,
-    now: datetime,
-) -> list[Row]:
-    """What every sweep that should run said last; *detectors* come with their schedules."""
-    places = list(regions)
-    return [
-        Row(
-            detector=detector.name,
-            account=account,
-            region=region,
-            last=last,
-            new=last.new if last is not None and now - last.time <= DAY else 0,
-            late=last is not None and now - last.time > overdue_after(schedule),
+            return ()
+        page = html(Report(time=now, account=sweep.account, sweeps=(sweep,)))
+        delivered = self._sender.deliver(
+            noted(post, note), page.encode(), deadline=self._deadline, taken=taken
         )
-        for detector, schedule in detectors
-        for region in places
-        for last in [ledger.last_sweep(detector.name, account, region)]
-    ]
+        return delivered.problems
+
+    def post(self, post: Post) -> Sequence[str]:
+        """Post something else, such as the digest. Raises SlackError if the message was not taken."""
+        return self._sender.deliver(post, deadline=self._deadline).problems
+
+
+def noted(post: Post, note: str) -> Post:
+    """*post* with *note* in small print below its message."""
+    if not note:
+        return post
+    main = replace(post.main, blocks=(*post.main.blocks, context(sentence(prose(note)))))
+    return replace(post, main=main)

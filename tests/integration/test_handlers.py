@@ -1,194 +1,449 @@
-"""The Lambda edge with the real payloads of events/, against the demo account over HTTP."""
+"""The Lambda edges with the real payloads of events/, over HTTP: what goes in, and all that comes out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from io import StringIO
+from itertools import chain, repeat
+from logging import StreamHandler
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.parameters import clear_caches
+from aws_lambda_powertools import Logger
 
-from conftest import ACCOUNT, REGION
-from fakes import FakeContext
+from conftest import ACCOUNT, NOW, REGION
+from fakes import Shelf, thing, waste
 from janitor import handlers
 from janitor.detectors import DETECTORS
-from janitor.runs import RunFailedError
+from janitor.events import MalformedEventError
+from janitor.failures import RunFailedError
+from janitor.leases import Leases, LeaseTakenError
+from janitor.model import Mode, Report, Sweep
+from janitor.once import InProgressError
+from janitor.runs import Ran
+from janitor.settings import SettingsError
+from janitor.table import Table
+from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from sandbox import demo
 from sandbox.control import Control
-from sandbox.slack import CHANNEL, TOKEN, SlackControl
+from sandbox.deployment import BUCKET
+from sandbox.slack import SlackControl
 
-EVENTS = Path(__file__).parent.parent.parent / "events"
-TABLE, BUCKET = "ledger", "reports"
+HEAVY = ("boto3", "botocore", "pydantic", "jinja2", "slack_sdk", "aws_lambda_powertools")
 
 
 @pytest.fixture
-def deployed(box: Control, session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Control:
-    """The demo account with what the stack owns, and the environment of one of its functions."""
+def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """What the functions write to their log, but for the metrics."""
+    stream = StringIO()
+    logger = Logger(service=f"test-{id(stream)}", logger_handler=StreamHandler(stream))
+    monkeypatch.setattr(handlers, "logger", lambda: logger)
+    return stream
+
+
+@pytest.fixture(autouse=True)
+def _logged(log: StringIO) -> None:
+    """Every test has a log of its own."""
+
+
+def lines(log: StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+# --- what goes in ----------------------------------------------------------------------------------
+
+
+def test_a_scheduled_event_leaves_findings_a_report_a_ledger_and_a_message(
+    deployed: SlackControl, box: Control, session: boto3.Session, log: StringIO
+) -> None:
     demo.seed(box.url)
-    session.client("s3").create_bucket(Bucket=BUCKET)
-    session.client("dynamodb").create_table(
-        TableName=TABLE,
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    variables = {
-        "AWS_REGION": REGION,
-        "JANITOR_TABLE": TABLE,
-        "JANITOR_BUCKET": BUCKET,
-        "JANITOR_DETECTOR": "idle-notebooks",
+
+    answer = handlers.sweep(event("scheduled"), Context())
+
+    (swept,) = answer.pop("sweeps")
+    waste = [one.name for one in demo.WASTE if one.detector == "idle-endpoints"]
+    assert answer == {
+        "time": "2026-10-06T03:00:00Z",
+        "account": ACCOUNT,
+        "report": f"s3://{BUCKET}/idle-endpoints/{ACCOUNT}/2026-10-06T03-00-00Z.html",
+        "new": len(waste),
+        "note": "",
     }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    return box
-
-
-def event(name: str) -> Any:
-    return json.loads((EVENTS / name).read_text())
-
-
-def kept(session: boto3.Session) -> list[Mapping[str, Any]]:
-    return session.client("dynamodb").scan(TableName=TABLE)["Items"]  # type: ignore[return-value]
-
-
-def of_kind(items: list[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
-    return [item for item in items if item["pk"]["S"].startswith(f"{kind}#")]
-
-
-@pytest.mark.usefixtures("deployed")
-def test_a_scheduled_event_sweeps_its_detector_and_remembers(session: boto3.Session) -> None:
-    answer = handlers.sweep(event("scheduled.json"), FakeContext())
-
-    (swept,) = answer["sweeps"]
-    assert (answer["account"], swept["detector"], swept["region"]) == (ACCOUNT, "idle-notebooks", REGION)
-    assert swept["found"] == answer["new"] == 10
+    assert (swept["detector"], swept["region"], swept["mode"]) == ("idle-endpoints", REGION, "dry-run")
+    assert swept["found"] == len(waste)
     assert swept["looked_at"] == swept["found"] + swept["kept"]
-    assert json.loads(json.dumps(answer)) == answer
-    items = kept(session)
-    assert len(of_kind(items, "finding")) == 10
-    assert len(of_kind(items, "sweep")) == 1
-    assert of_kind(items, "lease") == []
-    key = answer["report"].removeprefix(f"s3://{BUCKET}/")
-    page = session.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
-    assert "gpu-sandbox-shared" in page
+    kept = items(session)
+    assert sorted(item["name"] for item in kept["finding"]) == sorted(waste)
+    assert all("announced" in item for item in kept["finding"])
+    (page,) = (text for key, text in reports(session).items() if key.endswith(".html"))
+    main = deployed.messages()[0]
+    assert f"{len(waste)} new idle endpoints" in main["text"]
+    assert [file["thread_ts"] for file in deployed.files()] == [main["ts"]]
+    assert all(name in page and name in deployed.files()[0]["content"] for name in waste)
+    (line,) = lines(log)
+    assert (line["message"], line["request_id"]) == ("swept", Context().aws_request_id)
 
 
-def test_the_same_event_twice_is_one_run(deployed: Control) -> None:
-    first = handlers.sweep(event("scheduled.json"), FakeContext())
-    deployed.clear_calls()
+def test_a_manual_dry_run_judges_as_of_now(
+    deployed: SlackControl, box: Control, session: boto3.Session
+) -> None:
+    idle_endpoints(session, box, "a")
 
-    second = handlers.sweep(event("scheduled.json"), FakeContext(request="another"))
+    answer = handlers.sweep(event("manual-dry-run"), Context())
 
-    assert second == first
-    assert not [call for call in deployed.calls() if call.startswith("sagemaker:")]
-
-
-@pytest.mark.usefixtures("deployed")
-def test_a_stale_event_says_so() -> None:
-    answer = handlers.sweep(event("stale.json"), FakeContext())
-
-    assert "hours old, so this was a dry-run" in answer["note"]
+    assert (answer["time"], answer["new"]) == ("2026-10-06T03:00:30Z", 1)
+    assert answer["sweeps"][0]["mode"] == "dry-run"
+    assert len(deployed.messages()) == 2
 
 
-@pytest.mark.usefixtures("deployed")
-def test_one_resource_is_looked_at_alone(session: boto3.Session) -> None:
-    answer = handlers.sweep(event("one-resource.json"), FakeContext())
+def test_an_event_for_some_regions_looks_at_those_only(
+    deployed: SlackControl, tmp_path: Path, session: boto3.Session, box: Control
+) -> None:
+    (tmp_path / "janitor.toml").write_text(f'{WITH_SLACK}regions = ["eu-west-1", "us-east-1"]\n')
+    idle_endpoints(session, box, "a")
+
+    assert [one["region"] for one in handlers.sweep(event("scheduled"), Context())["sweeps"]] == [
+        "eu-west-1",
+        "us-east-1",
+    ]
+    assert [one["region"] for one in handlers.sweep(event("one-region"), Context())["sweeps"]] == [REGION]
+    assert len(deployed.messages()) == 2
+
+
+def test_an_event_for_one_resource_judges_it_and_leaves_a_report_only(
+    deployed: SlackControl, box: Control, session: boto3.Session
+) -> None:
+    demo.seed(box.url)
+
+    answer = handlers.sweep(event("one-resource"), Context())
 
     (swept,) = answer["sweeps"]
-    assert (swept["looked_at"], swept["found"], answer["new"]) == (1, 1, 0)
-    assert of_kind(kept(session), "finding") == []
+    assert (swept["looked_at"], swept["found"]) == (1, 1)
+    assert answer["report"].startswith(f"s3://{BUCKET}/idle-endpoints/{ACCOUNT}/one/")
+    assert set(items(session)) == {"idempotency"}
+    assert deployed.messages() == []
 
 
-def test_an_incomplete_sweep_fails_after_everything_else(deployed: Control, session: boto3.Session) -> None:
-    deployed.fault("tag", "GetResources", "deny", times=0)
-    deployed.fault("sagemaker", "ListNotebookInstances", "break-page", times=0)
+def test_a_stale_event_runs_as_a_dry_run_and_says_so_everywhere(
+    deployed: SlackControl, box: Control, session: boto3.Session, log: StringIO
+) -> None:
+    idle_endpoints(session, box, "a")
 
-    with pytest.raises(RunFailedError, match="idle-notebooks in us-east-1 is not complete"):
-        handlers.sweep(event("scheduled.json"), FakeContext())
+    answer = handlers.sweep(event("stale"), Context())
 
-    items = kept(session)
-    assert len(of_kind(items, "sweep")) == 1
-    assert of_kind(items, "lease") == []
+    says = "the event was 2 hours old, so this was a dry run"
+    assert answer["note"] == says
+    assert answer["time"] == "2026-10-06T00:30:00Z"
+    assert [line["note"] for line in lines(log)] == [says]
+    assert (
+        deployed.messages()[0]["blocks"][-1]["elements"][0]["text"]
+        == "The event was 2 hours old, so this was a dry run."
+    )
 
 
-def test_a_run_short_of_time_ends_with_what_it_read(deployed: Control) -> None:
-    del deployed
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (event("malformed"), r"mode: Input should be 'dry-run'"),
+        ({"time": "soon"}, "time: Input should be a valid datetime"),
+        ({"time": "2026-10-06T03:00:00"}, "time: Input should have timezone info"),
+        ({"time": "2026-10-06T03:06:00Z"}, "time: 2026-10-06T03:06:00Z is yet to come"),
+        ({"act": True}, "act: Extra inputs are not permitted"),
+        ({"regions": ["everywhere"]}, r"regions\.0: String should match pattern"),
+        ({"regions": ["us-east-1"] * 41}, "regions: Tuple should have at most 40 items"),
+        ({"resource": "fraud-scoring"}, "resource: 'fraud-scoring' is no ARN"),
+        ([], "event: Input should be a valid dictionary"),
+        ("{", "event: Invalid JSON"),
+    ],
+)
+def test_a_malformed_event_is_refused_in_one_line_before_anything_is_asked(
+    deployed: SlackControl, box: Control, wrong: Any, says: str
+) -> None:
+    assert deployed
+    with pytest.raises(MalformedEventError, match=f"^the event makes no sense: {says}") as caught:
+        handlers.sweep(wrong, Context())
+
+    assert "\n" not in str(caught.value)
+    assert box.calls() == {}
+
+
+@pytest.mark.parametrize("name", ["JANITOR_TABLE", "JANITOR_BUCKET", "AWS_REGION"])
+def test_an_environment_that_lacks_something_is_named(
+    deployed: SlackControl, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert deployed
+    monkeypatch.delenv(name)
+    with pytest.raises(SettingsError, match=f"{name} is not set"):
+        handlers.sweep(event("scheduled"), Context())
+
+
+def test_a_detector_that_does_not_exist_is_named(
+    deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deployed
+    monkeypatch.setenv("JANITOR_DETECTOR", "idle-hands")
+    with pytest.raises(SettingsError, match="no enabled detector is called idle-hands"):
+        handlers.sweep(event("scheduled"), Context())
+
+
+# --- once ------------------------------------------------------------------------------------------
+
+
+def test_an_event_that_is_delivered_twice_is_answered_from_memory(
+    deployed: SlackControl, box: Control, session: boto3.Session
+) -> None:
+    idle_endpoints(session, box, "a")
+    first = handlers.sweep(event("scheduled"), Context())
+    left = (items(session), reports(session), deployed.messages())
+    box.clear_calls()
+
+    again = handlers.sweep(event("scheduled"), Context(aws_request_id="another"))
+
+    assert again == first
+    assert box.calls() == {"dynamodb:PutItem": 1}
+    assert (items(session), reports(session), deployed.messages()) == left
+    (record,) = items(session)["idempotency"]
+    assert record["pk"] == "idempotency#idle-endpoints"
+    assert record["expires"] > record["in_progress_expires"] / 1000
+
+
+def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_answer_later(
+    deployed: SlackControl, box: Control, session: boto3.Session
+) -> None:
+    idle_endpoints(session, box, "a")
+    box.fault("sagemaker", "ListEndpoints", "latency", latency=1.5)
+
+    with ThreadPoolExecutor(2) as both:
+        running = [both.submit(handlers.sweep, event("scheduled"), Context()) for _ in range(2)]
+    failures = [one.exception() for one in running]
+
+    (failed,) = (one for one in failures if one is not None)
+    assert isinstance(failed, InProgressError)
+    assert str(failed) == "another invocation of idle-endpoints is at work on the same event"
+    answer = next(one.result() for one in running if one.exception() is None)
+    assert handlers.sweep(event("scheduled"), Context()) == answer
+    assert len(items(session)["finding"]) == 1
+    assert len(deployed.messages()) == 2
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "janitor.engine.sweep",
+        "janitor.archive.Archive.keep",
+        "janitor.ledger.Ledger.record",
+        "janitor.ledger.Ledger._remember",
+        "janitor.telemetry.measure",
+        "janitor.slack.Slack._looked_up",
+        "janitor.slack.Slack._attach",
+        "janitor.leases.Leases.release",
+    ],
+)
+def test_a_run_that_was_killed_is_done_by_its_retry_and_nothing_twice(
+    deployed: SlackControl, box: Control, session: boto3.Session, where: str
+) -> None:
+    """Lambda kills at the timeout, which nothing in the process sees; Lambda then tries again."""
+    idle_endpoints(session, box, "a", "b")
+    with pytest.MonkeyPatch.context() as killing:
+        killing.setattr(where, killed)
+        with pytest.raises(KeyboardInterrupt):
+            handlers.sweep(event("scheduled"), Context(milliseconds=chain([0], repeat(900_000))))
+    assert any(item["status"] == "INPROGRESS" for item in items(session)["idempotency"])
+
+    answer = handlers.sweep(event("scheduled"), Context())
+
+    assert (answer["new"], answer["sweeps"][0]["found"]) == (2, 2)
+    kept = items(session)
+    assert [item["first_seen"] for item in kept["finding"]] == ["2026-10-06T03:00:00Z"] * 2
+    assert all("announced" in item for item in kept["finding"])
+    assert (len(kept["sweep"]), len(reports(session)), "lease" in kept) == (1, 2, False)
+    assert [one["text"] for one in deployed.messages() if one["thread_ts"] is None] == [
+        deployed.messages()[0]["text"]
+    ]
+
+
+def killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_another_run_of_the_same_sweep_is_refused(
+    deployed: SlackControl, session: boto3.Session, table: Table
+) -> None:
+    until = NOW + timedelta(minutes=15)
+    Leases(table).take("idle-endpoints", ACCOUNT, REGION, holder="other", now=NOW, until=until)
+
+    with pytest.raises(LeaseTakenError):
+        handlers.sweep(event("manual-dry-run"), Context())
+
+    assert (reports(session), deployed.messages()) == ({}, [])
+
+
+# --- what goes wrong -------------------------------------------------------------------------------
+
+
+def test_slack_being_down_fails_the_run_after_everything_else_and_the_retry_posts(
+    deployed: SlackControl, box: Control, session: boto3.Session, log: StringIO
+) -> None:
+    idle_endpoints(session, box, "a")
+    deployed.fault("error", times=0, code="account_inactive")
+
+    with pytest.raises(RunFailedError, match=r"Slack could not be told: .*account_inactive"):
+        handlers.sweep(event("scheduled"), Context())
+
+    assert (len(items(session)["finding"]), len(reports(session))) == (1, 2)
+    assert lines(log)[0]["message"] == "swept"
+    deployed.clear_faults()
+    handlers.sweep(event("scheduled"), Context())
+    assert [one["thread_ts"] is None for one in deployed.messages()] == [True, False]
+
+
+def test_nothing_new_reads_no_secret_and_posts_nothing(
+    deployed: SlackControl, box: Control, session: boto3.Session
+) -> None:
+    idle_endpoints(session, box)
+
+    handlers.sweep(event("scheduled"), Context())
+
+    assert deployed.calls() == {}
+    assert "secretsmanager:GetSecretValue" not in box.calls()
+
+
+def test_without_a_slack_nothing_is_posted(
+    deployed: SlackControl, box: Control, session: boto3.Session, tmp_path: Path
+) -> None:
+    (tmp_path / "janitor.toml").unlink()
+    idle_endpoints(session, box, "a")
+
+    assert handlers.sweep(event("scheduled"), Context())["new"] == 1
+    assert deployed.calls() == {}
+
+
+class Hurried(Context):
+    """A context whose time for reading is over once the endpoints have been listed; two minutes are left."""
+
+    def __init__(self, box: Control) -> None:
+        super().__init__()
+        self._box = box
+        box.clear_calls()
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 119_000 if "sagemaker:ListEndpoints" in self._box.calls() else 900_000
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_run_that_would_run_out_of_time_ends_as_an_error_with_what_it_read(
+    box: Control, session: boto3.Session
+) -> None:
+    idle_endpoints(session, box, "a", "b")
+
+    with pytest.raises(RunFailedError, match="idle-endpoints in us-east-1 is not complete: it ran out of"):
+        handlers.sweep(event("scheduled"), Hurried(box))
+
+    (kept,) = (json.loads(text) for key, text in reports(session).items() if key.endswith(".json"))
+    assert kept["sweeps"][0]["looked_at"] == 2
+    assert {one["unknown"] for one in kept["results"]} == {True}
+    assert "ran out of time" in items(session)["sweep"][0]["error"]
+    assert "cloudwatch:GetMetricData" not in box.calls()
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_call_that_is_throttled_is_not_tried_again_without_time_for_it(
+    box: Control, session: boto3.Session
+) -> None:
+    idle_endpoints(session, box, "a")
+    box.fault("sagemaker", "ListEndpoints", "throttle", times=0)
 
     with pytest.raises(RunFailedError, match="it ran out of time"):
-        handlers.sweep(event("scheduled.json"), FakeContext(calls_until_late=3))
+        handlers.sweep(event("scheduled"), Hurried(box))
+
+    assert box.calls()["sagemaker:ListEndpoints"] == 1
 
 
-@pytest.fixture
-def workspace(
-    deployed: Control, session: boto3.Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> SlackControl:
-    """The deployment with Slack: a secret with a bot token, and settings that name it."""
-    clear_caches()  # type: ignore[no-untyped-call]
-    session.client("secretsmanager").create_secret(Name="slack", SecretString=TOKEN)
-    (tmp_path / "janitor.toml").write_text(
-        f'[janitor]\nslack_secret = "slack"\nslack_channel = "{CHANNEL}"\n'
-    )
-    slack = SlackControl(deployed.url)
-    monkeypatch.setenv("LAMBDA_TASK_ROOT", str(tmp_path))
-    monkeypatch.setenv("JANITOR_SLACK_URL", slack.api)
-    return slack
+# --- what never comes out --------------------------------------------------------------------------
+
+SECRET_WORD = "hunter2-never-to-be-seen"
 
 
-def test_slack_is_told_once_of_what_is_new(workspace: SlackControl) -> None:
-    handlers.sweep(event("scheduled.json"), FakeContext())
-    first = len(workspace.messages())
-
-    answer = handlers.sweep({"time": "2026-10-06T03:01:00Z"}, FakeContext(request="the-next-one"))
-
-    assert first > 0
-    assert answer["new"] == 0
-    assert len(workspace.messages()) == first
-    assert "10" in json.dumps(workspace.messages()[0])
+@pytest.fixture(params=[one.name for one in DETECTORS])
+def detector(request: pytest.FixtureRequest, deployed: SlackControl, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every function in turn."""
+    assert deployed
+    monkeypatch.setenv("JANITOR_DETECTOR", request.param)
+    return str(request.param)
 
 
-def test_slack_being_down_fails_the_run_after_everything_else(
-    workspace: SlackControl, session: boto3.Session
+def test_values_of_hyperparameters_and_environments_come_out_nowhere(
+    detector: str, box: Control, session: boto3.Session, log: StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workspace.fault("error", method="chat.postMessage", code="invalid_auth", times=0)
+    with_secrets(session, box)
 
-    with pytest.raises(RunFailedError, match="Slack could not be told"):
-        handlers.sweep(event("scheduled.json"), FakeContext())
+    answer = handlers.sweep(event("scheduled"), Context())
 
-    items = kept(session)
-    assert len(of_kind(items, "finding")) == 10
-    assert not [item for item in items if "announced" in item]
-    assert of_kind(items, "lease") == []
-
-
-def test_the_digest_says_which_sweeps_did_not_run(workspace: SlackControl) -> None:
-    handlers.sweep(event("scheduled.json"), FakeContext())
-    before = len(workspace.messages())
-
-    answer = handlers.digest({"time": "2026-10-06T07:00:00Z"}, FakeContext(request="digest"))
-
-    assert answer["sweeps"] == len(DETECTORS)
-    assert "idle-endpoints in us-east-1" in answer["did_not_run"]
-    assert "Did not run" in json.dumps(workspace.messages()[before:])
+    assert answer["sweeps"][0]["looked_at"] > 0 or detector in {"idle-notebooks", "idle-studio-apps"}
+    slack = SlackControl(box.url)
+    left = [answer, items(session), reports(session), slack.messages(), slack.files()]
+    written = "".join([log.getvalue(), *capsys.readouterr(), *(repr(one) for one in left)])
+    assert "swept" in written
+    assert SECRET_WORD not in written
 
 
-@pytest.mark.usefixtures("deployed")
-@pytest.mark.parametrize("wrong", ["malformed.json"])
-def test_a_malformed_event_is_refused_in_one_line(wrong: str) -> None:
-    with pytest.raises(ValueError, match="the event makes no sense: time") as refused:
-        handlers.sweep(event(wrong), FakeContext())
+def with_secrets(session: boto3.Session, box: Control) -> None:
+    """A job that has been silent for ten days, a model and an endpoint, all with secrets in plain text."""
+    sagemaker: Any = session.client("sagemaker")
+    idle_endpoints(session, box, "a")
+    box.set_clock(NOW - timedelta(days=10))
+    role = f"arn:aws:iam::{ACCOUNT}:role/ml"
+    environment = {"API_TOKEN": SECRET_WORD}
+    sagemaker.create_training_job(
+        TrainingJobName="llama-ft",
+        RoleArn=role,
+        AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+        OutputDataConfig={"S3OutputPath": "s3://models/out"},
+        ResourceConfig={"InstanceType": "ml.p4d.24xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+        StoppingCondition={"MaxRuntimeInSeconds": 28 * 24 * 3600},
+        HyperParameters={"wandb_api_key": SECRET_WORD},
+        Environment=environment,
+    )
+    container = {"Image": "image", "ModelDataUrl": "s3://models/one.pt", "Environment": environment}
+    sagemaker.create_model(ModelName="with-secrets", ExecutionRoleArn=role, PrimaryContainer=container)
+    s3 = session.client("s3")
+    s3.create_bucket(Bucket="models")
+    for name in ("one", "two"):
+        s3.put_object(Bucket="models", Key=f"{name}.pt", Body=b"weights" * 200_000)
+    started = NOW - timedelta(days=10)
+    box.logs("/aws/sagemaker/TrainingJobs", "llama-ft/algo-1", [(started, f"epoch 1 {SECRET_WORD}")])
+    box.set_clock(NOW)
 
-    assert "\n" not in str(refused.value)
+
+def test_the_answer_is_small_however_much_was_found() -> None:
+    results = tuple(Shelf(things=tuple(thing(f"thing-{n}", waste()) for n in range(2000))).things)
+    sweep = Sweep(detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=results)  # type: ignore[arg-type]
+    report = Report(time=NOW, account=ACCOUNT, sweeps=(sweep,) * 40)
+
+    with pytest.MonkeyPatch.context() as counted:
+        counted.setattr(Sweep, "findings", property(lambda self: self.results))
+        counted.setattr(Sweep, "unknown", 0)
+        answer = handlers.answer(Ran(report=report, where="s3://bucket/report.html", new=2000, note=""))
+
+    assert len(json.dumps(answer)) < 10_000
 
 
-@pytest.mark.usefixtures("deployed")
-def test_every_payload_is_used() -> None:
-    """What stands in events/ is what the tests above send."""
-    names = {path.name for path in EVENTS.glob("*.json")}
+# --- cold starts -----------------------------------------------------------------------------------
 
-    assert names == {"scheduled.json", "stale.json", "one-resource.json", "malformed.json"}
+
+def test_importing_the_handlers_imports_nothing_heavy() -> None:
+    script = "import sys, janitor.handlers; print(*sorted(name for name in sys.modules if '.' not in name))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT / "functions")},
+    )
+    assert not set(HEAVY) & set(done.stdout.split())

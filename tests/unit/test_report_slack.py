@@ -409,7 +409,6 @@ def row(
         region="us-east-1",
         time=NOW - timedelta(hours=30 if late else 2),
         error=error,
-        new=new,
         **numbers | more,
     )
     return Row(detector=detector, account=account, region="us-east-1", last=last, new=new, late=late)

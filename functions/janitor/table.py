@@ -1,0 +1,134 @@
+"""The one DynamoDB table: plain values in, plain values out. The only code that speaks DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+KEY = ("pk", "sk")
+NOTHING: Mapping[str, Any] = {}
+EXPIRES = "expires"
+"""The attribute after whose time, in seconds since 1970, DynamoDB removes an item."""
+
+
+class ConditionFailedError(Exception):
+    """A write was refused because the item is not as the write expects it."""
+
+
+class Table:
+    """The table *name*, whose items have the key "pk", "sk"."""
+
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self.client = client
+        self.name = name
+        self._write = TypeSerializer()
+        self._read = TypeDeserializer()
+
+    def get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        """One item as it stands now, or None."""
+        answer = self.client.get_item(TableName=self.name, Key=self._dynamo(key(pk, sk)), ConsistentRead=True)
+        return self._plain(answer["Item"]) if "Item" in answer else None
+
+    def query(self, pk: str) -> Iterator[dict[str, Any]]:
+        """Every item of one partition as it stands now, all pages."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=self._dynamo({":pk": pk}),
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from map(self._plain, page["Items"])
+
+    def put(
+        self, pk: str, sk: str, attributes: Mapping[str, Any], *, only_if: str = "", **values: Any
+    ) -> None:
+        """Write a whole item, where condition *only_if* holds. Raises ConditionFailedError."""
+        item = self._dynamo({**key(pk, sk), **attributes})
+        with_condition = self._condition(only_if, attributes, values)
+        self._guarded(lambda: self.client.put_item(TableName=self.name, Item=item, **with_condition))
+
+    def change(
+        self,
+        pk: str,
+        sk: str,
+        *,
+        set_to: Mapping[str, Any] = NOTHING,
+        at_first: Mapping[str, Any] = NOTHING,
+        remove: str = "",
+    ) -> dict[str, Any]:
+        """
+        Set some attributes of an item, which need not exist, and answer all of them.
+
+        *set_to* replaces, *at_first* only fills what is not there yet, *remove* names what goes.
+        """
+        sets = [f"#{name} = :{name}" for name in set_to]
+        sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in at_first]
+        named = {**set_to, **at_first}
+        answer = self.client.update_item(
+            TableName=self.name,
+            Key=self._dynamo(key(pk, sk)),
+            UpdateExpression=f"SET {', '.join(sets)}{f' REMOVE {remove}' if remove else ''}",
+            ExpressionAttributeNames={f"#{name}": name for name in named},
+            ExpressionAttributeValues=self._dynamo({f":{name}": value for name, value in named.items()}),
+            ReturnValues="ALL_NEW",
+        )
+        return self._plain(answer["Attributes"])
+
+    def delete(self, pk: str, sk: str, *, only_if: str, **values: Any) -> None:
+        """Remove an item where condition *only_if* holds. Raises ConditionFailedError."""
+        dynamo_key = self._dynamo(key(pk, sk))
+        with_condition = self._condition(only_if, {}, values)
+        self._guarded(lambda: self.client.delete_item(TableName=self.name, Key=dynamo_key, **with_condition))
+
+    def _condition(self, only_if: str, attributes: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        """The members of a request that make it conditional; "#name" in *only_if* is an attribute."""
+        if not only_if:
+            return {}
+        used = {f"#{name}": name for name in attributes if f"#{name} " in f"{only_if} "}
+        return {
+            "ConditionExpression": only_if,
+            "ExpressionAttributeValues": self._dynamo({f":{name}": value for name, value in values.items()}),
+            **({"ExpressionAttributeNames": used} if used else {}),
+        }
+
+    def _guarded(self, write: Any) -> None:
+        try:
+            write()
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
+                raise ConditionFailedError from error
+            raise
+
+    def _dynamo(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._write.serialize(value) for name, value in values.items()}
+
+    def _plain(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._read.deserialize(value) for name, value in item.items()}
+
+
+def key(pk: str, sk: str) -> dict[str, str]:
+    """The key of one item."""
+    return dict(zip(KEY, (pk, sk), strict=True))
+
+
+def partition(kind: str, detector: str, account: str | None, region: str) -> str:
+    """The partition key of one *kind* of item of one sweep; a person can read it."""
+    return f"{kind}#{detector}#{account}#{region}"
+
+
+def stamp(at: datetime) -> str:
+    """A time as it stands in the table: UTC, to the second, and in an order that text has too."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(text: str | None) -> datetime | None:
+    """The time that `stamp` wrote, if there is one."""
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,41 @@
+"""What a deployed stack owns, in the sandbox, and the environment of its functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import boto3
+import pytest
+from aws_lambda_powertools.utilities import parameters
+
+from conftest import REGION
+from janitor.aws import make_client
+from janitor.table import Table
+from lambdas import WITH_SLACK
+from sandbox.control import Control
+from sandbox.deployment import TABLE, deploy
+from sandbox.slack import SlackControl
+
+
+@pytest.fixture
+def deployed(box: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlackControl:
+    """The functions' environment for a deployment with Slack, and the workspace that it posts to."""
+    (tmp_path / "janitor.toml").write_text(WITH_SLACK)
+    environment = {
+        **deploy(box.url),
+        "AWS_REGION": REGION,
+        "LAMBDA_TASK_ROOT": str(tmp_path),
+        "JANITOR_DETECTOR": "idle-endpoints",
+        "JANITOR_NOW": "2026-10-06T03:00:30Z",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    parameters.clear_caches()  # type: ignore[no-untyped-call]
+    box.clear_calls()
+    return SlackControl(box.url)
+
+
+@pytest.fixture
+def table(deployed: SlackControl, session: boto3.Session) -> Table:  # noqa: ARG001 - it makes the table
+    """The ledger's table."""
+    return Table(make_client(session, "dynamodb", REGION, 2), TABLE)

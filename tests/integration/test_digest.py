@@ -1,0 +1,147 @@
+"""The digest's function over HTTP: all sweeps in one message, and which of them did not run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from io import StringIO
+from logging import StreamHandler
+from pathlib import Path
+
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+
+from conftest import ACCOUNT, NOW, REGION
+from janitor import handlers
+from janitor.detectors import DETECTORS
+from janitor.events import MalformedEventError
+from janitor.failures import RunFailedError
+from janitor.ledger import Ledger
+from janitor.model import Mode, Sweep
+from janitor.table import Table
+from lambdas import WITH_SLACK, Context, event, idle_endpoints, items
+from sandbox.control import Control
+from sandbox.slack import SlackControl
+
+NAMES = [one.name for one in DETECTORS]
+
+
+@pytest.fixture(autouse=True)
+def _log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    stream = StringIO()
+    logger = Logger(service=f"test-{id(stream)}", logger_handler=StreamHandler(stream))
+    monkeypatch.setattr(handlers, "logger", lambda: logger)
+    return stream
+
+
+@pytest.fixture
+def ledger(table: Table) -> Ledger:
+    return Ledger(table)
+
+
+def quiet(ledger: Ledger, aws: object, *, but: str = "", ago: timedelta = timedelta(hours=1)) -> None:
+    """Every detector but one has just run, and found nothing."""
+    for name in NAMES:
+        if name != but:
+            sweep = Sweep(detector=name, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN)
+            ledger.record(aws, sweep, NOW - ago)  # type: ignore[arg-type]
+
+
+def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger, aws: object) -> None:
+    quiet(ledger, aws)
+
+    answer = handlers.digest(event("scheduled"), Context())
+
+    assert answer == {"sweeps": len(NAMES), "did_not_run": 0, "found": 0, "new": 0}
+    assert [one["text"] for one in deployed.messages()] == [
+        f"Nothing new today. All {len(NAMES)} sweeps ran."
+    ]
+
+
+def test_what_was_found_since_the_last_digest_is_new_and_the_rest_is_counted(
+    deployed: SlackControl, ledger: Ledger, aws: object, box: Control, session: boto3.Session
+) -> None:
+    quiet(ledger, aws, but="idle-endpoints")
+    ledger.digested(ACCOUNT, NOW - timedelta(minutes=10))
+    idle_endpoints(session, box, "a", "b")
+    handlers.sweep(event("scheduled"), Context())
+    posted = len(deployed.messages())
+
+    answer = handlers.digest(event("scheduled"), Context())
+
+    assert (answer["found"], answer["new"]) == (2, 2)
+    (digest,) = deployed.messages()[posted:]
+    assert "2 findings, 2 of them new" in digest["text"]
+    assert ledger.last_digest(ACCOUNT) == NOW
+    later = handlers.digest({"time": "2026-10-06T03:01:00Z"}, Context())
+    assert (later["found"], later["new"]) == (2, 0)
+
+
+def test_a_sweep_that_did_not_run_is_named(deployed: SlackControl, ledger: Ledger, aws: object) -> None:
+    """Hourly sweeps are late after three hours, daily ones are not; one has never run."""
+    quiet(ledger, aws, but="idle-notebooks", ago=timedelta(hours=5))
+
+    answer = handlers.digest(event("scheduled"), Context())
+
+    said = " ".join(str(block) for block in deployed.messages()[0]["blocks"])
+    assert answer["did_not_run"] > 1
+    assert "idle notebooks in" in said
+    assert "it never has" in said
+    assert "hung training jobs in" in said
+    assert "the last time was 5 hours ago" in said
+    assert "idle endpoints in" not in said
+
+
+def test_a_digest_that_is_delivered_twice_is_posted_once(
+    deployed: SlackControl, ledger: Ledger, aws: object
+) -> None:
+    quiet(ledger, aws)
+
+    first = handlers.digest(event("scheduled"), Context())
+
+    assert handlers.digest(event("scheduled"), Context(aws_request_id="another")) == first
+    assert len(deployed.messages()) == 1
+
+
+def test_a_digest_that_slack_does_not_take_fails_and_is_tried_again(
+    deployed: SlackControl, ledger: Ledger, aws: object
+) -> None:
+    quiet(ledger, aws)
+    deployed.fault("error", times=0, code="channel_not_found")
+
+    with pytest.raises(RunFailedError, match=r"Slack could not be told: .*channel_not_found"):
+        handlers.digest(event("scheduled"), Context())
+
+    assert ledger.last_digest(ACCOUNT) is None
+    deployed.clear_faults()
+    handlers.digest(event("scheduled"), Context())
+    assert len(deployed.messages()) == 1
+
+
+def test_every_region_of_the_deployment_has_its_row(
+    deployed: SlackControl, ledger: Ledger, aws: object, tmp_path: Path
+) -> None:
+    (tmp_path / "janitor.toml").write_text(f'{WITH_SLACK}regions = ["{REGION}", "eu-west-1"]\n')
+    quiet(ledger, aws)
+
+    answer = handlers.digest(event("scheduled"), Context())
+
+    assert (answer["sweeps"], answer["did_not_run"]) == (2 * len(NAMES), len(NAMES))
+    assert len(deployed.messages()) == 1
+
+
+def test_without_a_slack_a_digest_is_counted_only(
+    deployed: SlackControl, ledger: Ledger, aws: object, tmp_path: Path, session: boto3.Session
+) -> None:
+    (tmp_path / "janitor.toml").unlink()
+    quiet(ledger, aws)
+
+    assert handlers.digest(event("scheduled"), Context())["did_not_run"] == 0
+    assert deployed.messages() == []
+    assert "digest" in items(session)
+
+
+def test_a_digest_takes_a_time_and_nothing_else(deployed: SlackControl) -> None:
+    with pytest.raises(MalformedEventError, match="mode: Extra inputs are not permitted"):
+        handlers.digest(event("manual-dry-run"), Context())
+    assert deployed.messages() == []

@@ -1,0 +1,286 @@
+"""The ledger over HTTP: what is new, what is closed and when, and who may sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from fakes import UNTELLABLE, USED, Shelf, Thing, thing, waste
+from janitor.aws import Aws
+from janitor.engine import Policy, sweep
+from janitor.leases import Leases, LeaseTakenError
+from janitor.ledger import GONE, KEEP_CLOSED, Entry, Ledger, Recorded
+from janitor.model import Sweep
+from janitor.table import Table
+from lambdas import items
+from sandbox.control import Control
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+LAMP, CHAIR = thing("lamp", waste("10")), thing("chair", waste("20"))
+
+
+@pytest.fixture
+def ledger(table: Table) -> Ledger:
+    return Ledger(table)
+
+
+@pytest.fixture
+def leases(table: Table) -> Leases:
+    return Leases(table)
+
+
+def swept(aws: Aws, *things: Thing, breaks: Exception | None = None) -> Sweep:
+    return sweep(Shelf(things=things, breaks=breaks), aws, now=NOW, policy=Policy())
+
+
+def names(recorded: Recorded) -> list[str]:
+    return [result.target.name for result in recorded.new]
+
+
+def entries(ledger: Ledger) -> dict[str, Entry]:
+    """Everything remembered of the shelf, by the name of the thing."""
+    found = ledger.entries("shelf", ACCOUNT, REGION)
+    return {entry.key.split("/")[1].split("@")[0]: entry for entry in found}
+
+
+def told(ledger: Ledger, aws: Aws, done: Sweep, now: datetime) -> Recorded:
+    """Recorded, and announced."""
+    recorded = ledger.record(aws, done, now)
+    ledger.announced(aws, done, recorded.new, now)
+    return recorded
+
+
+# --- what is new -----------------------------------------------------------------------------------
+
+
+def test_a_finding_is_new_until_it_was_announced(ledger: Ledger, aws: Aws) -> None:
+    done = swept(aws, LAMP, CHAIR)
+
+    assert names(ledger.record(aws, done, NOW)) == ["chair", "lamp"]
+    assert names(ledger.record(aws, done, NOW + DAY)) == ["chair", "lamp"]
+    ledger.announced(aws, done, done.findings, NOW + DAY)
+    assert names(ledger.record(aws, done, NOW + 2 * DAY)) == []
+    assert entries(ledger)["lamp"] == Entry(
+        key=LAMP.target.key, first_seen=NOW, last_seen=NOW + 2 * DAY, announced=NOW + DAY
+    )
+
+
+def test_what_was_announced_keeps_the_time_it_first_was(ledger: Ledger, aws: Aws) -> None:
+    done = swept(aws, LAMP)
+    told(ledger, aws, done, NOW)
+
+    ledger.announced(aws, done, done.findings, NOW + DAY)
+
+    assert entries(ledger)["lamp"].announced == NOW
+
+
+def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto3.Session) -> None:
+    ledger.record(aws, swept(aws, thing("lamp", waste("10.006"), {"owner": "maria"})), NOW)
+
+    (item,) = items(session)["finding"]
+    assert item == {
+        "pk": f"finding#shelf#{ACCOUNT}#{REGION}",
+        "sk": LAMP.target.key,
+        "first_seen": "2026-10-06T03:00:00Z",
+        "last_seen": "2026-10-06T03:00:00Z",
+        "name": "lamp",
+        "reason": "nobody uses it",
+        "owner": "maria",
+        "monthly_usd": Decimal("10.01"),
+        "accrued_usd": None,
+    }
+
+
+def test_how_many_were_first_seen_does_not_change_when_a_run_is_repeated(ledger: Ledger, aws: Aws) -> None:
+    told(ledger, aws, swept(aws, LAMP), NOW - DAY)
+    done = swept(aws, LAMP, CHAIR)
+
+    assert told(ledger, aws, done, NOW).first_seen(NOW) == 1
+    assert told(ledger, aws, done, NOW).first_seen(NOW) == 1
+
+
+# --- what is closed --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("later", "why"), [((), GONE), ((replace(LAMP, verdict=USED),), "it is used")], ids=["gone", "kept"]
+)
+def test_what_is_no_longer_found_is_closed_with_a_reason_and_a_time_to_live(
+    ledger: Ledger, aws: Aws, session: boto3.Session, later: tuple[Thing, ...], why: str
+) -> None:
+    told(ledger, aws, swept(aws, LAMP), NOW)
+
+    ledger.record(aws, swept(aws, *later), NOW + DAY)
+
+    closed = entries(ledger)["lamp"]
+    assert (closed.closed, closed.close_reason, closed.announced) == (NOW + DAY, why, None)
+    (item,) = items(session)["finding"]
+    assert item["expires"] == int((NOW + DAY + KEEP_CLOSED).timestamp())
+
+
+def test_what_was_closed_keeps_its_time_and_is_not_closed_again(ledger: Ledger, aws: Aws) -> None:
+    told(ledger, aws, swept(aws, LAMP), NOW)
+
+    for days in (1, 2):
+        ledger.record(aws, swept(aws), NOW + days * DAY)
+
+    assert entries(ledger)["lamp"].closed == NOW + DAY
+
+
+def test_what_comes_back_is_announced_again_and_lives_on(
+    ledger: Ledger, aws: Aws, session: boto3.Session
+) -> None:
+    told(ledger, aws, swept(aws, LAMP), NOW)
+    ledger.record(aws, swept(aws), NOW + DAY)
+
+    again = ledger.record(aws, swept(aws, LAMP), NOW + 2 * DAY)
+
+    assert names(again) == ["lamp"]
+    assert entries(ledger)["lamp"].first_seen == NOW + 2 * DAY
+    (item,) = items(session)["finding"]
+    assert not {"closed", "close_reason", "expires"} & set(item)
+
+
+@pytest.mark.parametrize(
+    ("things", "breaks"),
+    [((), RuntimeError("the listing broke off")), ((replace(LAMP, verdict=UNTELLABLE),), None)],
+    ids=["incomplete", "unknown"],
+)
+def test_nothing_is_closed_that_could_not_be_looked_at(
+    ledger: Ledger, aws: Aws, things: tuple[Thing, ...], breaks: Exception | None
+) -> None:
+    told(ledger, aws, swept(aws, LAMP), NOW)
+
+    ledger.record(aws, swept(aws, *things, breaks=breaks), NOW + DAY)
+    again = ledger.record(aws, swept(aws, LAMP), NOW + 2 * DAY)
+
+    assert entries(ledger)["lamp"].closed is None
+    assert names(again) == []
+
+
+def test_a_resource_that_was_made_anew_starts_from_nothing(ledger: Ledger, aws: Aws) -> None:
+    told(ledger, aws, swept(aws, LAMP), NOW)
+    anew = thing("lamp", waste("10"), created=NOW)
+
+    again = ledger.record(aws, swept(aws, anew), NOW + DAY)
+
+    assert [result.target.key for result in again.new] == [anew.target.key]
+    old, new = sorted(ledger.entries("shelf", ACCOUNT, REGION), key=lambda entry: entry.first_seen)
+    assert (old.close_reason, new.first_seen) == (GONE, NOW + DAY)
+
+
+def test_a_late_event_takes_nothing_back(ledger: Ledger, aws: Aws) -> None:
+    """A run for yesterday that comes after today's: judged as of yesterday, the lamp was still in use."""
+    told(ledger, aws, swept(aws, LAMP, CHAIR), NOW)
+
+    ledger.record(aws, swept(aws, CHAIR), NOW - DAY)
+
+    seen = entries(ledger)
+    assert (seen["lamp"].closed, seen["chair"].last_seen) == (None, NOW)
+    last = ledger.last_sweep("shelf", ACCOUNT, REGION)
+    assert last is not None
+    assert (last.time, last.found) == (NOW, 2)
+
+
+# --- sweeps and digests ----------------------------------------------------------------------------
+
+
+def test_the_last_sweep_is_remembered_in_numbers(ledger: Ledger, aws: Aws) -> None:
+    assert ledger.last_sweep("shelf", ACCOUNT, REGION) is None
+    things = [LAMP, thing("clock", waste(None)), thing("tap", waste(accrued="7.5")), thing("bed", UNTELLABLE)]
+
+    ledger.record(aws, swept(aws, *things, breaks=RuntimeError("broke")), NOW)
+
+    last = ledger.last_sweep("shelf", ACCOUNT, REGION)
+    assert last is not None
+    assert (last.time, last.looked_at, last.found, last.kept, last.unknown) == (NOW, 4, 3, 1, 1)
+    assert (last.monthly_usd, last.accrued_usd, last.unpriced) == (Decimal(10), Decimal("7.5"), 1)
+    assert last.error == "RuntimeError: broke"
+    assert ledger.last_sweep("shelf", ACCOUNT, "eu-west-1") is None
+
+
+def test_the_last_digest_is_remembered(ledger: Ledger) -> None:
+    assert ledger.last_digest(ACCOUNT) is None
+    ledger.digested(ACCOUNT, NOW)
+    assert ledger.last_digest(ACCOUNT) == NOW
+
+
+# --- many ------------------------------------------------------------------------------------------
+
+
+def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
+    ledger: Ledger, aws: Aws, box: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DynamoDB's page is 1 MB: these findings fill two. Every write goes through the pool."""
+    pooled: list[int] = []
+    through_the_pool = aws.map
+
+    def counted(work: Callable[[Any], Any], todo: Sequence[Any]) -> list[Any]:
+        pooled.append(len(todo))
+        return through_the_pool(work, todo)
+
+    monkeypatch.setattr(aws, "map", counted)
+    wordy = replace(waste("1"), reason="so " * 3000)
+    done = swept(aws, *(thing(f"thing-{n}", wordy) for n in range(150)))
+
+    first = told(ledger, aws, done, NOW)
+    box.clear_calls()
+    second = ledger.record(aws, done, NOW + DAY)
+    third = ledger.record(aws, swept(aws), NOW + 2 * DAY)
+
+    assert (len(first.new), len(second.new), len(third.new)) == (150, 0, 0)
+    assert [many for many in pooled if many] == [150, 150, 150, 150]
+    assert all(entry.closed for entry in ledger.entries("shelf", ACCOUNT, REGION))
+    assert box.calls() == {"dynamodb:Query": 6, "dynamodb:UpdateItem": 300, "dynamodb:PutItem": 2}
+
+
+# --- leases ----------------------------------------------------------------------------------------
+
+
+def take(leases: Leases, holder: str, now: datetime = NOW, region: str = REGION) -> None:
+    leases.take("shelf", ACCOUNT, region, holder=holder, now=now, until=now + HOUR)
+
+
+def test_one_sweep_of_a_detector_account_and_region_at_a_time(leases: Leases) -> None:
+    take(leases, "first")
+
+    with pytest.raises(LeaseTakenError, match=f"shelf is being swept in {ACCOUNT}, {REGION} by another run"):
+        take(leases, "second")
+    take(leases, "second", region="eu-west-1")
+
+    leases.release("shelf", ACCOUNT, REGION, holder="first")
+    take(leases, "second")
+
+
+def test_a_lease_ends_with_its_time(leases: Leases) -> None:
+    take(leases, "killed")
+
+    with pytest.raises(LeaseTakenError):
+        take(leases, "next", NOW + HOUR - timedelta(seconds=1))
+    take(leases, "next", NOW + HOUR)
+
+
+def test_the_same_event_goes_on_under_its_own_lease(leases: Leases) -> None:
+    take(leases, "event")
+    take(leases, "event", NOW + timedelta(minutes=1))
+
+    with pytest.raises(LeaseTakenError):
+        take(leases, "other", NOW + HOUR)
+
+
+def test_nobody_gives_back_the_lease_of_another(leases: Leases) -> None:
+    take(leases, "late")
+    take(leases, "next", NOW + HOUR)
+
+    leases.release("shelf", ACCOUNT, REGION, holder="late")
+
+    with pytest.raises(LeaseTakenError):
+        take(leases, "third", NOW + HOUR)

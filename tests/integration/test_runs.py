@@ -1,0 +1,335 @@
+"""A run around the engine: one failed part does not take the others with it, and Slack comes last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from io import StringIO
+from logging import StreamHandler
+from typing import Any
+
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+
+from conftest import ACCOUNT, NOW, REGION
+from fakes import UNTELLABLE, USED, Shelf, thing, waste
+from janitor.archive import Archive
+from janitor.aws import Aws
+from janitor.engine import Policy
+from janitor.failures import RunFailedError
+from janitor.leases import Leases, LeaseTakenError
+from janitor.ledger import Ledger, Recorded
+from janitor.model import Sweep
+from janitor.prices import Prices
+from janitor.runs import Runner
+from janitor.table import Table
+from lambdas import items, reports
+from sandbox.control import Control
+from sandbox.deployment import BUCKET
+
+LATER = timedelta(minutes=1)
+ELSEWHERE = "eu-west-1"
+
+
+@dataclass
+class Listener:
+    """Somebody who is told, or whom nothing reaches; `killed` is a run that ends right after the message."""
+
+    fails: Exception | None = None
+    problems: tuple[str, ...] = ()
+    killed: bool = False
+    heard: list[list[str]] = field(default_factory=list)
+    wheres: list[str] = field(default_factory=list)
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        recorded: Recorded,
+        *,
+        now: datetime,
+        where: str,
+        note: str,
+        taken: Callable[[], None],
+    ) -> Sequence[str]:
+        del sweep, now, note
+        if self.fails is not None:
+            raise self.fails
+        self.heard.append([result.target.name for result in recorded.new])
+        self.wheres.append(where)
+        taken()
+        if self.killed:
+            raise KeyboardInterrupt
+        return self.problems
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+def log() -> StringIO:
+    return StringIO()
+
+
+@pytest.fixture
+def runner(table: Table, session: boto3.Session, listener: Listener, log: StringIO) -> Runner:
+    return Runner(
+        policy=Policy(),
+        ledger=Ledger(table),
+        leases=Leases(table),
+        archive=Archive(session.client("s3"), BUCKET),
+        tell=listener,
+        logger=Logger(service=f"test-{id(log)}", logger_handler=StreamHandler(log)),
+        clock=lambda: NOW + LATER,
+        holder="event-1",
+        patience=timedelta(minutes=15),
+    )
+
+
+@pytest.fixture
+def elsewhere(session: boto3.Session) -> Aws:
+    prices = Prices(lambda: session.client("pricing"))
+    return Aws(session, region=ELSEWHERE, account=ACCOUNT, prices=prices, pool=ThreadPoolExecutor(1))
+
+
+SHELF = Shelf(things=(thing("lamp", waste("10")), thing("chair", waste("20")), thing("bed", USED)))
+BROKEN = Shelf(things=SHELF.things, breaks=RuntimeError("the listing broke off"))
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    """Every structured line that was written."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_a_run_leaves_a_report_a_ledger_a_log_metrics_and_a_message(
+    runner: Runner, aws: Aws, session: boto3.Session, listener: Listener, log: StringIO
+) -> None:
+    done = runner.sweep(SHELF, [aws], now=NOW, note="a note")
+
+    assert (done.new, done.note) == (2, "a note")
+    assert done.where == f"s3://{BUCKET}/shelf/{ACCOUNT}/2026-10-06T03-00-00Z.html"
+    assert {key.rpartition(".")[2] for key in reports(session)} == {"json", "html"}
+    assert (listener.heard, listener.wheres) == ([["chair", "lamp"]], [done.where])
+    kept = items(session)
+    assert {item["announced"] for item in kept["finding"]} == {"2026-10-06T03:01:00Z"}
+    assert [item["found"] for item in kept["sweep"]] == [2]
+    assert "lease" not in kept
+    (line,) = lines(log.getvalue())
+    numbers = {key: line[key] for key in ("looked_at", "found", "new", "kept", "unknown", "monthly_usd")}
+    assert numbers == {
+        "looked_at": 3,
+        "found": 2,
+        "new": 2,
+        "kept": 1,
+        "unknown": 0,
+        "monthly_usd": 30.0,
+    }
+    assert (line["message"], line["level"], line["note"]) == ("swept", "INFO", "a note")
+    assert (line["detector"], line["account"], line["region"]) == ("shelf", ACCOUNT, REGION)
+
+
+def test_metrics_have_the_detector_as_their_only_dimension_and_one_value_for_all_regions(
+    runner: Runner, aws: Aws, elsewhere: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner.sweep(SHELF, [aws, elsewhere], now=NOW)
+
+    (metrics,) = [line for line in lines(capsys.readouterr().out) if "_aws" in line]
+    (told,) = metrics.pop("_aws")["CloudWatchMetrics"]
+    assert (told["Namespace"], told["Dimensions"]) == ("MLJanitor", [["detector"]])
+    names = {one["Name"]: one["Unit"] for one in told["Metrics"]}
+    assert names == {
+        "LookedAt": "Count",
+        "Found": "Count",
+        "Kept": "Count",
+        "Unknown": "Count",
+        "MonthlyUsd": "None",
+        "Duration": "Seconds",
+    }
+    assert metrics.pop("Duration")[0] >= 0
+    assert metrics == {
+        "detector": "shelf",
+        "LookedAt": [6.0],
+        "Found": [4.0],
+        "Kept": [2.0],
+        "Unknown": [0.0],
+        "MonthlyUsd": [60.0],
+    }
+
+
+def test_a_finding_is_announced_once(runner: Runner, aws: Aws, listener: Listener) -> None:
+    runner.sweep(Shelf(things=SHELF.things[:1]), [aws], now=NOW - timedelta(days=1))
+    runner.sweep(SHELF, [aws], now=NOW)
+    runner.sweep(SHELF, [aws], now=NOW + LATER)
+
+    assert listener.heard == [["lamp"], ["chair"]]
+
+
+def test_a_repeated_run_leaves_what_one_would_have_left(
+    runner: Runner, aws: Aws, session: boto3.Session
+) -> None:
+    first = runner.sweep(SHELF, [aws], now=NOW)
+    left = (items(session), sorted(reports(session)))
+
+    assert runner.sweep(SHELF, [aws], now=NOW) == first
+    assert (items(session), sorted(reports(session))) == left
+
+
+# --- what fails ------------------------------------------------------------------------------------
+
+
+def test_slack_being_down_fails_the_run_after_everything_else_and_is_tried_again(
+    runner: Runner, aws: Aws, session: boto3.Session, listener: Listener, log: StringIO
+) -> None:
+    listener.fails = ConnectionError("Slack is down")
+
+    with pytest.raises(RunFailedError, match=r"Slack could not be told: .*Slack is down; the report: s3://"):
+        runner.sweep(SHELF, [aws], now=NOW)
+
+    assert len(reports(session)) == 2
+    kept = items(session)
+    assert (len(kept["finding"]), len(kept["sweep"]), "lease" in kept) == (2, 1, False)
+    assert [line["message"] for line in lines(log.getvalue())] == ["swept", "Slack could not be told"]
+
+    listener.fails = None
+    runner.sweep(SHELF, [aws], now=NOW)
+    assert listener.heard == [["chair", "lamp"]]
+
+
+def test_what_is_missing_of_a_message_fails_the_run_but_is_not_posted_again(
+    runner: Runner, aws: Aws, listener: Listener
+) -> None:
+    listener.problems = ("reply 1 of 2 is missing",)
+    with pytest.raises(RunFailedError, match="Slack: reply 1 of 2 is missing"):
+        runner.sweep(SHELF, [aws], now=NOW)
+
+    runner.sweep(SHELF, [aws], now=NOW)
+    assert len(listener.heard) == 1
+
+
+def test_a_run_that_is_killed_after_its_message_does_not_post_it_again(
+    runner: Runner, aws: Aws, listener: Listener
+) -> None:
+    listener.killed = True
+    with pytest.raises(KeyboardInterrupt):
+        runner.sweep(SHELF, [aws], now=NOW)
+
+    listener.killed = False
+    runner.sweep(SHELF, [aws], now=NOW)
+    assert len(listener.heard) == 1
+
+
+def test_a_report_that_cannot_be_kept_fails_the_run_after_everything_else(
+    runner: Runner, aws: Aws, box: Control, session: boto3.Session, listener: Listener
+) -> None:
+    box.fault("s3", "PutObject", "deny", times=0)
+
+    with pytest.raises(RunFailedError, match="the report could not be kept: PutObject: AccessDenied"):
+        runner.sweep(SHELF, [aws], now=NOW)
+
+    assert len(items(session)["finding"]) == 2
+    assert (listener.heard, listener.wheres) == ([["chair", "lamp"]], [""])
+
+
+def test_a_ledger_that_cannot_be_written_fails_the_run_and_nobody_is_told(
+    runner: Runner, aws: Aws, box: Control, session: boto3.Session, listener: Listener
+) -> None:
+    """Without the ledger nobody knows what is new, and telling everything every night helps no one."""
+    box.fault("dynamodb", "UpdateItem", "deny", times=0)
+
+    with pytest.raises(RunFailedError, match="the ledger could not be written: UpdateItem: AccessDenied"):
+        runner.sweep(SHELF, [aws], now=NOW)
+
+    assert (len(reports(session)), listener.heard) == (2, [])
+
+
+def test_an_incomplete_sweep_is_reported_and_fails_the_run(
+    runner: Runner, aws: Aws, session: boto3.Session, listener: Listener, log: StringIO
+) -> None:
+    with pytest.raises(RunFailedError, match=r"shelf in us-east-1 is not complete: .*the listing broke off"):
+        runner.sweep(BROKEN, [aws], now=NOW)
+
+    assert listener.heard == [["chair", "lamp"]]
+    assert len(items(session)["finding"]) == 2
+    (kept,) = (json.loads(text) for key, text in reports(session).items() if key.endswith(".json"))
+    assert len(kept["results"]) == 3
+    (line,) = lines(log.getvalue())
+    assert (line["level"], line["sweep_error"]) == ("ERROR", "RuntimeError: the listing broke off")
+
+
+def test_the_failures_of_many_regions_are_one_short_line(runner: Runner, aws: Aws) -> None:
+    regions = [aws] * 40
+    broken = Shelf(breaks=RuntimeError("no " * 10_000))
+
+    with pytest.raises(RunFailedError, match="and 30 more; the report:") as caught:
+        runner.sweep(broken, regions, now=NOW)
+
+    assert len(str(caught.value)) < 6000
+    assert "\n" not in str(caught.value)
+
+
+# --- leases ----------------------------------------------------------------------------------------
+
+
+def test_a_region_that_is_being_swept_stops_the_run_before_it_reads(
+    runner: Runner, aws: Aws, elsewhere: Aws, table: Table, session: boto3.Session
+) -> None:
+    Leases(table).take("shelf", ACCOUNT, ELSEWHERE, holder="other", now=NOW, until=NOW + 2 * LATER)
+
+    with pytest.raises(LeaseTakenError):
+        runner.sweep(SHELF, [aws, elsewhere], now=NOW)
+
+    assert (reports(session), [item["holder"] for item in items(session)["lease"]]) == ({}, ["other"])
+
+
+def test_a_lease_that_cannot_be_given_back_hides_no_other_failure(
+    runner: Runner, aws: Aws, box: Control, listener: Listener
+) -> None:
+    listener.fails = ConnectionError("Slack is down")
+    box.fault("dynamodb", "DeleteItem", "deny", times=0)
+
+    with pytest.raises(RunFailedError, match=r"Slack is down; a lease could not be given back: DeleteItem"):
+        runner.sweep(SHELF, [aws], now=NOW)
+
+
+# --- one resource ----------------------------------------------------------------------------------
+
+
+def test_one_resource_is_reported_and_neither_remembered_nor_told(
+    runner: Runner, aws: Aws, session: boto3.Session, listener: Listener
+) -> None:
+    one = Shelf(things=(thing("lamp", waste("10")),))
+    seen = next(one.find(aws, NOW)).target
+
+    done = runner.look(Looking(things=one.things), aws, seen.arn, now=NOW)
+
+    assert [result.target.name for result in done.report.sweeps[0].results] == ["lamp"]
+    assert done.where == f"s3://{BUCKET}/shelf/{ACCOUNT}/one/2026-10-06T03-00-00Z.html"
+    assert (items(session), listener.heard) == ({}, [])
+
+
+def test_one_resource_that_cannot_be_judged_fails_the_run(runner: Runner, aws: Aws) -> None:
+    with pytest.raises(RunFailedError, match="shelf does not judge arn:aws:s3:::bucket"):
+        runner.look(SHELF, aws, "arn:aws:s3:::bucket", now=NOW)
+
+
+class Looking(Shelf):
+    """Knows a thing by its ARN alone, as real detectors do."""
+
+    def look(self, aws: Aws, target: Any, now: datetime) -> Any:  # noqa: ARG002
+        return next(one for one in self.things if one.target.arn == target.arn)
+
+
+def test_without_a_slack_nothing_counts_as_announced(
+    runner: Runner, aws: Aws, session: boto3.Session
+) -> None:
+    quiet = Shelf(things=(*SHELF.things, thing("rug", UNTELLABLE)))
+
+    done = replace(runner, tell=None).sweep(quiet, [aws], now=NOW)
+
+    assert done.new == 2
+    assert not any("announced" in item for item in items(session)["finding"])

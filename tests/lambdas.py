@@ -1,0 +1,103 @@
+"""Functions as Lambda would call them: contexts, the real events, and a look at what a run left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer
+
+from sandbox.control import Control
+from sandbox.deployment import BUCKET, SECRET, TABLE
+from sandbox.slack import CHANNEL
+
+ROOT = Path(__file__).parent.parent
+EVENTS = ROOT / "events"
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+
+WITH_SLACK = f"""
+[janitor]
+slack_channel = "{CHANNEL}"
+slack_secret = "{SECRET}"
+"""
+
+
+@dataclass
+class Context:
+    """A Lambda context whose time goes by as it is looked at: *milliseconds* is what it says, in turn."""
+
+    aws_request_id: str = "11111111-1111-1111-1111-111111111111"
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:janitor"
+    function_name: str = "janitor"
+    milliseconds: Iterator[int] | int = 900_000
+    log_stream_name: str = field(default="stream")
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds if isinstance(self.milliseconds, int) else next(self.milliseconds)
+
+
+def event(name: str) -> dict[str, Any]:
+    """One of the real payloads."""
+    loaded: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return loaded
+
+
+def items(session: boto3.Session) -> dict[str, list[dict[str, Any]]]:
+    """The whole table by kind of item."""
+    read = TypeDeserializer()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for page in session.client("dynamodb").get_paginator("scan").paginate(TableName=TABLE):
+        for item in page["Items"]:
+            plain = {name: read.deserialize(value) for name, value in item.items()}
+            found.setdefault(plain["pk"].split("#")[0], []).append(plain)
+    return found
+
+
+def reports(session: boto3.Session) -> Mapping[str, str]:
+    """Every object of the report bucket as text, by key."""
+    s3 = session.client("s3")
+    listed = s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    return {
+        one["Key"]: s3.get_object(Bucket=BUCKET, Key=one["Key"])["Body"].read().decode() for one in listed
+    }
+
+
+def idle_endpoints(
+    session: boto3.Session, box: Control, *names: str, owner: str = "maria@acme.example"
+) -> None:
+    """Endpoints that are a month old and have had no request for nine days."""
+    sagemaker = session.client("sagemaker")
+    box.set_clock(NOW - timedelta(days=30))
+    sagemaker.create_model(ModelName="m", ExecutionRoleArn="arn:aws:iam::123456789012:role/ml")
+    variant: Any = {
+        "VariantName": "blue",
+        "ModelName": "m",
+        "InstanceType": "ml.m5.xlarge",
+        "InitialInstanceCount": 1,
+    }
+    sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
+    for name in names:
+        sagemaker.create_endpoint(
+            EndpointName=name, EndpointConfigName="c", Tags=[{"Key": "owner", "Value": owner}]
+        )
+    box.set_clock(NOW)
+    start = NOW - timedelta(days=9)
+    box.metrics(
+        "AWS/SageMaker",
+        [
+            {
+                "metric": "Invocations",
+                "dimensions": {"EndpointName": name, "VariantName": "blue"},
+                "start": start,
+                "step": 3600,
+                "values": [0.0] * 216,
+            }
+            for name in names
+        ],
+    )

@@ -1,0 +1,84 @@
+"""Events as values: what makes two the same, which are late, and where they look."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from janitor.events import SKEW, STALE, MalformedEventError, SweepEvent, read
+from lambdas import EVENTS, event
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+ENDPOINT = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/fraud"
+
+
+def at(time: datetime | None = NOW, **more: object) -> SweepEvent:
+    return read({} if time is None else {"time": time.isoformat(), **more}, SweepEvent, NOW)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EVENTS.glob("*.json")))
+def test_every_payload_can_be_read_but_the_malformed_one(name: str) -> None:
+    if name == "malformed":
+        with pytest.raises(MalformedEventError):
+            read(event(name), SweepEvent, NOW)
+    else:
+        assert read(event(name), SweepEvent, NOW)
+
+
+@pytest.mark.parametrize(
+    ("age", "note"),
+    [
+        (timedelta(0), ""),
+        (STALE, ""),
+        (STALE + timedelta(seconds=1), "the event was 60 minutes old, so this was a dry run"),
+        (timedelta(days=3), "the event was 3 days old, so this was a dry run"),
+        (-SKEW, ""),
+    ],
+)
+def test_an_event_is_stale_after_an_hour(age: timedelta, note: str) -> None:
+    assert at(NOW - age).noted(NOW) == note
+
+
+def test_an_event_without_a_time_is_never_stale() -> None:
+    assert at(None).noted(NOW) == ""
+
+
+def test_an_event_from_the_future_is_refused() -> None:
+    """Everything would look idle from there."""
+    with pytest.raises(MalformedEventError, match="time: 2026-10-06T03:05:01Z is yet to come"):
+        at(NOW + SKEW + timedelta(seconds=1))
+
+
+def test_the_same_event_has_the_same_identity_however_it_is_delivered() -> None:
+    same = [
+        read({"time": "2026-10-06T03:00:00Z"}, SweepEvent, NOW),
+        read({"time": "2026-10-06T05:00:00+02:00", "regions": []}, SweepEvent, NOW),
+    ]
+    assert len({one.identity(str(number)) for number, one in enumerate(same)}) == 1
+
+
+@pytest.mark.parametrize(
+    "other", [{"regions": ["eu-west-1"]}, {"resource": ENDPOINT}, {"mode": "dry-run"}], ids=str
+)
+def test_events_that_ask_for_something_else_are_others(other: dict[str, object]) -> None:
+    assert at(**other).identity("1") != at().identity("1")  # type: ignore[arg-type]
+
+
+def test_without_a_time_the_request_is_the_identity() -> None:
+    """Two people who ask for a dry run both get one."""
+    assert at(None).identity("1") == at(None).identity("1") != at(None).identity("2")
+
+
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        ({}, ("us-east-1", "us-west-2")),
+        ({"regions": ["eu-west-1", "eu-west-1"]}, ("eu-west-1",)),
+        ({"resource": ENDPOINT}, ("eu-west-1",)),
+        ({"resource": "arn:aws:s3:::models/a.pt"}, ("us-east-1",)),
+        ({"resource": ENDPOINT, "regions": ["us-west-2"]}, ("eu-west-1",)),
+    ],
+)
+def test_where_an_event_looks(asked: dict[str, object], where: tuple[str, ...]) -> None:
+    assert at(**asked).within(("us-east-1", "us-west-2")) == where  # type: ignore[arg-type]

@@ -1,0 +1,67 @@
+"""How long a schedule may be silent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from janitor.detectors import DETECTORS
+from janitor.schedules import overdue_after, period
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "longest"),
+    [
+        ("rate(1 hour)", HOUR),
+        ("rate(6 hours)", 6 * HOUR),
+        ("rate(90 minutes)", timedelta(minutes=90)),
+        ("rate(7 days)", 7 * DAY),
+        ("cron(0 * * * ? *)", HOUR),
+        ("cron(0 */6 * * ? *)", 6 * HOUR),
+        ("cron(0 0/6 * * ? *)", 6 * HOUR),
+        ("cron(0 2/8 * * ? *)", 8 * HOUR),
+        ("cron(0 5/10 * * ? *)", 14 * HOUR),
+        ("cron(0 0,1,12 * * ? *)", 12 * HOUR),
+        ("cron(0 8-18 * * ? *)", 14 * HOUR),
+        ("cron(0 22-6/4 * * ? *)", 16 * HOUR),
+        ("cron(0 3 * * ? *)", DAY),
+        ("cron(15 3 ? * * *)", DAY),
+        ("cron(0 3 ? * MON-FRI *)", 3 * DAY),
+        ("cron(0 3 ? * 2-6 *)", 3 * DAY),
+        ("cron(0 * ? * MON-FRI *)", 3 * DAY),
+        ("cron(0 3 ? * FRI-MON *)", 4 * DAY),
+        ("cron(0 3 ? * MON,THU *)", 4 * DAY),
+        ("cron(0 4 ? * SUN *)", 7 * DAY),
+        ("cron(0 4 ? * 6L *)", 31 * DAY),
+        ("cron(0 4 ? * 2#1 *)", 31 * DAY),
+        ("cron(0 4 1 * ? *)", 31 * DAY),
+        ("cron(0 4 1,15 * ? *)", 17 * DAY),
+        ("cron(0 4 1/2 * ? *)", 2 * DAY),
+        ("cron(0 4 L * ? *)", 31 * DAY),
+        ("cron(0 4 1 JAN ? *)", 366 * DAY),
+        ("cron(0 x * * ? *)", DAY),
+        ("cron(0 30 * * ? *)", DAY),
+    ],
+)
+def test_the_longest_time_between_two_runs(schedule: str, longest: timedelta) -> None:
+    assert period(schedule) == longest
+
+
+@pytest.mark.parametrize(
+    ("schedule", "late"),
+    [
+        ("rate(1 hour)", 3 * HOUR),
+        ("cron(0 3 * * ? *)", 27 * HOUR),
+        ("cron(0 4 ? * SUN *)", 7 * DAY + 3 * HOUR),
+    ],
+)
+def test_when_a_silence_is_late(schedule: str, late: timedelta) -> None:
+    assert overdue_after(schedule) == late
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_no_detector_has_a_schedule_that_cannot_be_read(detector: type) -> None:
+    assert HOUR <= period(detector.schedule) <= 7 * DAY  # type: ignore[attr-defined]
