@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -15,28 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from cli import edge, terminal
+from cli.credentials import caller_of
+from cli.interrupts import ending_at_once
 from cli.screen import console, progress, write
 from cli.slack_preview import preview
-from janitor.account import identity, opened
-from janitor.aws import attempt
+from janitor.account import opened
 from janitor.detector import Detector
 from janitor.engine import Policy, run, unopened
-from janitor.model import Report, Signal, Sweep, Unreadable, Value
+from janitor.model import Report, Sweep, Unreadable, Value
 from janitor.report import json as document
 from janitor.report.html import html
 
 if TYPE_CHECKING:
     import boto3
-
-IDENTITY_ATTEMPTS = 5
-"""Someone who mistyped an endpoint learns it in seconds; a service under load still gets several tries."""
-
-NO_CREDENTIALS = (
-    "there are no AWS credentials: sign in (aws sso login), or name a profile with --profile or AWS_PROFILE; "
-    "to see a demo account instead: janitor sandbox -- janitor audit"
-)
-
-INTERRUPTED = 130
 
 
 class Audited(NamedTuple):
@@ -140,25 +127,14 @@ def swept(
             ended.append(sweep)
             say(f"{len(ended)} of {total} sweeps; {sweep.detector} looked at {sweep.looked_at:,}")
 
-        whose = owner_of(session, regions[0], min(attempts, IDENTITY_ATTEMPTS))
+        whose = caller_of(session, regions[0], attempts)
         if not isinstance(whose, Value):
             error = whose.error if isinstance(whose, Unreadable) else "the account is unknown"
             return Audited(unopened(detectors, regions, now=now, error=error))
         say(f"0 of {total} sweeps")
-        with opened(session, account=whose.value, regions=regions, attempts=attempts) as accounts:
+        with opened(session, account=whose.value.account, regions=regions, attempts=attempts) as accounts:
             report = run(detectors, accounts, now=now, policy=policy, swept=done)
             return Audited(report, accounts[0].prices.problems)
-
-
-def owner_of(session: boto3.Session, region: str, attempts: int) -> Signal[str]:
-    """The account of the session's credentials, or what to do if there are none."""
-    match attempt(session.get_credentials, source="credentials"):
-        case Value(None):
-            return Unreadable(NO_CREDENTIALS)
-        case Unreadable() as failed:
-            return failed
-        case _:
-            return identity(session, region, attempts)
 
 
 def check_writable(flag: str, path: Path) -> None:
@@ -168,23 +144,3 @@ def check_writable(flag: str, path: Path) -> None:
             pass
     except OSError as error:
         raise edge.Refused(f"{flag}: {path} cannot be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def ending_at_once() -> Iterator[None]:
-    """Let Ctrl-C end the process although reads are in flight: an audit has nothing to put back."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(*_: object) -> None:
-        if sys.stderr.isatty():
-            console(sys.stderr).show_cursor(show=True)
-        os.write(2, b"\njanitor: interrupted\n")
-        os._exit(INTERRUPTED)
-
-    before = signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,119 +1,180 @@
-"""`janitor doctor`: whether an audit could read everything, before it is relied upon."""
+"""`janitor doctor`: whether an audit here would see everything."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from pydantic import BaseModel
 
-from cli import edge
-from cli.audit import IDENTITY_ATTEMPTS, owner_of
+from cli import checkup, edge
+from cli.checkup import Change, Checkup
+from cli.credentials import caller_of
+from cli.interrupts import ending_at_once
 from cli.screen import console, progress, write
 from janitor.account import opened
-from janitor.aws import Aws
-from janitor.detector import Detector, Grant
-from janitor.model import Unreadable, Value
-from janitor.probes import Allowed, Probe, probe
-from janitor.report.text import plain
-from janitor.settings import Settings
+from janitor.aws import attempt
+from janitor.detector import Detector, allow
+from janitor.model import Value
+from janitor.prices import GET_PRODUCTS
+from janitor.probes import probe_all
+from janitor.settings import FILE, Settings
+
+if TYPE_CHECKING:
+    import boto3
+
+MOST_ATTEMPTS = 3
+"""A probe that is throttled is asked again, but one that nobody answers should not take minutes."""
+
+ORIGINS = {
+    "assume-role": "an assumed role",
+    "container-role": "the container's role",
+    "env": "the environment",
+    "iam-role": "the machine's role",
+    "shared-credentials-file": "the credentials file",
+    "sso": "single sign-on",
+}
+"""botocore's words for where credentials come from."""
+
+PRICES = allow(GET_PRODUCTS)
 
 
 def doctor(
     ctx: typer.Context,
     *,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DETECTOR", help="Which detectors to check; all that are enabled without one."
+        ),
+    ] = None,
     region: Annotated[
-        list[str] | None, typer.Option(metavar="REGION", help="Where to look. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="REGION", help="Where to look. Repeatable."),
     ] = None,
     profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
 ) -> int:
     """
-    Check identity, regions and settings, and which reads would be refused.
+    Check identity, settings, and what the detectors may read. Nothing is changed.
 
-    Every permission that a detector needs is tried once, with a call that reads nothing of
-    interest; a missing one is named.
+    Each read that a detector declares is tried on something that does not exist: what AWS denies is
+    missing, and any other answer means that it is allowed. What only a real object can tell is
+    listed as not probed, with the reason.
 
-    Exit status: 0, nothing would be refused; 1, something would, or nobody knows whose account it
-    is; 2, bad usage or settings.
-    """
+    Exit status: 0, nothing is missing; 1, an action is refused or was not answered, or nobody could
+    say whose credentials these are; 2, bad usage or settings.
+
+    \b
+    Examples:
+      janitor doctor
+      janitor doctor idle-notebooks --profile audit --region eu-west-1
+    """  # noqa: D301 - \b keeps the lines below it as they are
     settings = edge.settings_from(config, overrides, ctx.obj)
-    detectors = settings.enabled()
+    detectors = edge.detectors_from(names, settings)
+    now = edge.now_from(None)
     attempts = edge.attempts_from_environment()
     session = edge.session_from(profile)
     regions = edge.regions_from(region, settings, session)
-    whose = owner_of(session, regions[0], min(attempts, IDENTITY_ATTEMPTS))
-    out = console(sys.stdout)
-    if not isinstance(whose, Value):
-        error = whose.error if isinstance(whose, Unreadable) else "unknown"
-        write(out, [Group(*about("unknown", regions), Text(plain(f"identity: {error}"), style="red"))])
-        return 1
-    blocks: list[RenderableType] = [Group(*about(whose.value, regions), *tuned(settings))]
-    refused = False
-    for where in regions:
-        with (
-            progress(f"trying every read in {where}"),
-            opened(session, account=whose.value, regions=[where], attempts=attempts) as (aws,),
-        ):
-            tried = probed(aws, detectors)
-        refused = refused or any(one.allowed is Allowed.NO for one in tried.values())
-        blocks += shown(where, detectors, tried)
-    write(out, blocks)
-    return 1 if refused else 0
+    facts = {
+        "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
+        "endpoint": ", ".join(endpoints(os.environ)),
+        "settings": ", ".join(sources(config, overrides)) or f"the defaults (there is no {FILE} here)",
+    }
+
+    with ending_at_once(), progress("asking whose credentials these are") as say:
+        caller = caller_of(session, regions[0], attempts)
+        probed: checkup.Answers = {}
+        if isinstance(caller, Value):
+            say("trying every read")
+            probed = tried(
+                session,
+                detectors,
+                regions,
+                account=caller.value.account,
+                attempts=min(attempts, MOST_ATTEMPTS),
+                now=now,
+            )
+    result = Checkup(
+        caller=caller,
+        credentials=credentials(session),
+        facts={name: fact for name, fact in facts.items() if fact},
+        changes=tuple(changes(settings)),
+        detectors=tuple(detectors),
+        off=tuple(each.name for each in settings.registry if not settings.sections[each.name].enabled),
+        prices=PRICES,
+        probed=probed,
+    )
+    write(console(sys.stdout), checkup.drawing(result))
+    return 0 if result.fine else 1
 
 
-def probed(aws: Aws, detectors: Sequence[Detector[Any]]) -> Mapping[Grant, Probe]:
-    """Every grant of *detectors*, tried once; what S3 allows, on the first bucket that the settings name."""
-    grants = list(dict.fromkeys(grant for detector in detectors for grant in detector.reads))
-    named = [bucket for detector in detectors for bucket in getattr(detector, "buckets", ())]
-    bucket = named[0] if named else None
-    return dict(zip(grants, aws.map(lambda grant: probe(aws, grant, bucket=bucket), grants), strict=True))
+def chosen_by(flags: Sequence[str] | None, settings: Settings) -> str:
+    """Where the regions come from."""
+    if flags:
+        return "--region"
+    return "the settings" if settings.janitor.regions else "the session"
 
 
-def about(account: str, regions: Sequence[str]) -> Iterator[Text]:
-    """Whose account, where."""
-    yield Text.assemble(("ML Janitor doctor", "bold"))
-    yield Text(f"account {account}, regions {', '.join(plain(region) for region in regions)}")
-    if url := os.environ.get("AWS_ENDPOINT_URL"):
-        yield Text(plain(f"endpoint {url} (AWS_ENDPOINT_URL)"))
+def credentials(session: boto3.Session) -> str:
+    """Where the session's credentials come from."""
+    match attempt(session.get_credentials, source="credentials"):
+        case Value(found) if found is not None:
+            profile = session.profile_name
+            named = f", profile {profile}" if profile in session.available_profiles else ""
+            return f"{ORIGINS.get(found.method, found.method)}{named}"
+        case _:
+            return "none"
 
 
-def tuned(settings: Settings) -> Iterator[Text]:
-    """What the operator has set."""
-    changed = [f"janitor.{key}" for key in sorted(settings.janitor.model_fields_set)]
-    for name, section in settings.sections.items():
-        changed += [f"{name}.{key}" for key in sorted(section.model_fields_set)]
-    yield Text(plain(f"settings: {', '.join(changed) if changed else 'all defaults'}"))
-    off = [name for name, section in settings.sections.items() if not section.enabled]
-    if off:
-        yield Text(plain(f"switched off: {', '.join(off)}"), style="yellow")
+def endpoints(environment: os._Environ[str]) -> list[str]:
+    """The addresses that calls go to instead of AWS's own."""
+    return [
+        f"{url} ({name})"
+        for name, url in sorted(environment.items())
+        if name.startswith("AWS_ENDPOINT_URL") and url
+    ]
 
 
-def shown(
-    region: str, detectors: Sequence[Detector[Any]], tried: Mapping[Grant, Probe]
-) -> Iterator[RenderableType]:
-    """One region: how many reads each detector has, and what it lacks."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for detector in detectors:
-        probes = [tried[grant] for grant in detector.reads]
-        told = [one for one in probes if one.allowed is not Allowed.UNTOLD]
-        missing = [one for one in told if one.allowed is Allowed.NO]
-        said = Text(f"{len(told) - len(missing)} of {len(told)} reads allowed", "red" if missing else "green")
-        table.add_row(Text(detector.name, style="bold cyan"), said)
-        for one in missing:
-            table.add_row("", Text(plain(f"missing {one.grant.action} on {one.grant.on}"), style="red"))
-    yield Group(Text(plain(f"reads in {region}"), style="bold"), Padding(table, (0, 0, 0, 2)))
-    untold = {one.grant.action: one.why for one in tried.values() if one.allowed is Allowed.UNTOLD}
-    if untold:
-        reasons: dict[str, list[str]] = {}
-        for action, why in untold.items():
-            reasons.setdefault(why, []).append(action)
-        lines = [Text(plain(f"{', '.join(actions)}: {why}")) for why, actions in reasons.items()]
-        yield Group(Text("could not be tried", style="bold"), Padding(Group(*lines), (0, 0, 0, 2)))
+def sources(config: Path | None, overrides: Sequence[str] | None) -> list[str]:
+    """What was read for the settings, later ones winning."""
+    found = [f"./{FILE}"] if Path(FILE).exists() else []
+    found += [str(config)] if config else []
+    return [*found, *([f"{len(overrides)} of --set"] if overrides else [])]
+
+
+def changes(settings: Settings) -> Iterable[Change]:
+    """Every setting that is not at its default."""
+    standard = Settings.parse({}, registry=settings.registry)
+    tables: dict[str, tuple[BaseModel, BaseModel]] = {"janitor": (settings.janitor, standard.janitor)}
+    tables |= {name: (section, standard.sections[name]) for name, section in settings.sections.items()}
+    for table, (given, default) in tables.items():
+        for field in type(given).model_fields:
+            value, usual = getattr(given, field), getattr(default, field)
+            if value != usual:
+                yield Change(name=f"{table}.{field}", value=value, default=usual)
+
+
+def tried(
+    session: boto3.Session,
+    detectors: Sequence[Detector[Any]],
+    regions: Sequence[str],
+    *,
+    account: str,
+    attempts: int,
+    now: datetime,
+) -> checkup.Answers:
+    """The answer to every read of *detectors*, region by region."""
+    grants = [PRICES, *(grant for detector in detectors for grant in detector.reads)]
+    buckets = [name for detector in detectors for name in getattr(detector, "buckets", ())]
+    with opened(session, account=account, regions=regions, attempts=attempts) as accounts:
+        return {
+            aws.region: {one.grant: one for one in probe_all(aws, grants, now=now, buckets=buckets)}
+            for aws in accounts
+        }

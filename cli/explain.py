@@ -1,37 +1,60 @@
-"""`janitor explain`: what was read of one resource, the rule's steps, and the verdict."""
+"""`janitor explain`: why one resource is judged as it is."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
-from cli import edge
-from cli.audit import IDENTITY_ATTEMPTS, owner_of
-from cli.findings import price
-from cli.screen import console, write
+from cli import edge, explanation
+from cli.credentials import caller_of
+from cli.interrupts import ending_at_once
+from cli.screen import console, progress, write
 from janitor.account import opened
 from janitor.arns import Arn
 from janitor.detector import Detector
-from janitor.engine import sweep_one
-from janitor.model import Evidence, Finding, Result, Sweep, Unreadable, Value, Verdict
-from janitor.report.text import moment, plain
-from janitor.settings import Settings
+from janitor.engine import SIDE_BY_SIDE, Policy, sweep_one
+from janitor.model import Unreadable, Value
+from janitor.report import explained as document
+from janitor.report.explained import Explained
 
-VALUE_LIMIT = 400
+if TYPE_CHECKING:
+    import boto3
+
+    from janitor.aws import Aws
+    from janitor.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One resource that one detector judges, and the region to ask in."""
+
+    arn: str
+    detector: Detector[Any]
+    region: str
+
+
+class UnknownAccountError(edge.Refused):
+    """Nobody could say whose account it is, so nothing was looked at."""
+
+    exit_code = 1
 
 
 def explain(
     ctx: typer.Context,
     *,
-    arns: Annotated[list[str], typer.Argument(metavar="ARN", help="Which resources to explain.")],
+    arns: Annotated[list[str], typer.Argument(metavar="ARN...", help="The resources to explain.")],
+    region: Annotated[
+        str | None,
+        typer.Option(metavar="REGION", help="Where to look for what has no region in its ARN (S3)."),
+    ] = None,
     profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
     now: Annotated[
@@ -40,121 +63,111 @@ def explain(
     ] = None,
 ) -> int:
     """
-    Explain a verdict: every signal, the rule's steps in order, and what came of them.
+    Explain one verdict: every signal, every step of the rule. Nothing is changed.
 
-    Each resource is read anew and judged as in an audit, by every detector that judges its kind;
-    kept resources are explained like found ones.
+    Each resource is read again and judged by every detector for its kind, those that are switched
+    off among them, whether it is found or kept.
 
-    Exit status: 0, everything was explained; 1, something could not be read; 2, bad usage, or an
-    ARN that no detector judges.
-    """
+    Exit status: 0, all of it was looked at, what is gone included; 1, something could not be
+    looked at; 2, bad usage, or an ARN of another account or of a kind that no detector judges.
+
+    \b
+    Examples:
+      janitor explain arn:aws:sagemaker:us-east-1:123456789012:endpoint/my-endpoint
+      janitor explain --json arn:aws:s3:::my-bucket/models/model.tar.gz | jq .explanations
+    """  # noqa: D301 - \b keeps the lines below it as they are
     settings = edge.settings_from(config, overrides, ctx.obj)
-    asked = {arn: judges_of(arn, settings) for arn in dict.fromkeys(arns)}
     at = edge.now_from(now)
     attempts = edge.attempts_from_environment()
+    parsed = {text.strip(): parsed_from(text) for text in arns}
+    for text, arn in parsed.items():
+        check_kind(text, arn, settings)
     session = edge.session_from(profile)
-    regions = {arn: Arn.parse(arn).region or edge.regions_from(None, settings, session)[0] for arn in asked}
-    whose = owner_of(session, next(iter(regions.values())), min(attempts, IDENTITY_ATTEMPTS))
-    if not isinstance(whose, Value):
-        raise edge.Refused(whose.error if isinstance(whose, Unreadable) else "the account is unknown")
-    for arn in asked:
-        if Arn.parse(arn).account not in {"", whose.value}:
-            raise edge.Refused(f"{arn} is not in account {whose.value}, to which the credentials belong")
+    asked = [
+        question
+        for text, arn in parsed.items()
+        for question in questions(text, arn, region_of(arn, region, settings, session), settings)
+    ]
 
-    blocks: list[RenderableType] = []
-    failed = False
-    for region in dict.fromkeys(regions.values()):
-        with opened(session, account=whose.value, regions=[region], attempts=attempts) as (aws,):
-            for arn in (arn for arn in asked if regions[arn] == region):
-                for detector in asked[arn]:
-                    judged = sweep_one(detector, aws, arn, now=at, policy=settings.policy)
-                    failed = failed or judged.error is not None
-                    blocks += shown(arn, judged)
-    write(console(sys.stdout), blocks)
-    return 1 if failed else 0
+    with ending_at_once(), progress("asking whose account this is") as say:
+        account = account_of(session, asked[0].region, attempts)
+        for text, arn in parsed.items():
+            if arn.account not in {"", account}:
+                raise edge.Refused(f"{text} is in account {arn.account}; the credentials are of {account}")
+        say(f"looking at {len(parsed)} resource{'' if len(parsed) == 1 else 's'}")
+        answers = answered(session, asked, account=account, attempts=attempts, now=at, policy=settings.policy)
+    if json:
+        sys.stdout.write(document.text(answers, time=at, account=account))
+    else:
+        screen = console(sys.stdout)
+        write(screen, explanation.drawing(answers, now=at, account=account, width=screen.width))
+    return 1 if any(each.sweep.error is not None for each in answers) else 0
 
 
-def judges_of(arn: str, settings: Settings) -> Sequence[Detector[Any]]:
-    """The detectors that judge *arn*."""
+def parsed_from(text: str) -> Arn:
+    """The ARN that *text* is."""
     try:
-        parts = Arn.parse(arn)
+        return Arn.parse(text)
     except ValueError as error:
         raise edge.Refused(str(error)) from error
-    judges = [settings.detector(detector) for detector in settings.registry if detector.judges(parts)]
-    if not judges:
-        kinds = sorted({kind for detector in settings.registry for kind in detector.kinds})
-        raise edge.Refused(f"no detector judges {arn}; they judge: {', '.join(kinds)}")
-    return judges
 
 
-def shown(arn: str, judged: Sweep) -> Iterator[RenderableType]:
-    """One explanation: the verdict first, then what it stands on."""
-    if judged.error is not None:
-        yield head(judged.detector, "could not be read", "red", arn)
-        yield indented(Text(plain(judged.error)))
-    elif not judged.results:
-        yield head(judged.detector, "gone", "yellow", arn)
-        yield indented(Text("There is no such resource any more."))
-    for result in judged.results:
-        yield head(judged.detector, *title(result.verdict), plain(result.target.arn))
-        yield indented(Group(*facts(result)))
-        yield indented(signals(result.verdict.evidence))
-        yield indented(steps(result.verdict))
+def check_kind(text: str, arn: Arn, settings: Settings) -> None:
+    """Refuse an ARN that nobody judges."""
+    if any(detector.judges(arn) for detector in settings.registry):
+        return
+    kinds = sorted({kind for detector in settings.registry for kind in detector.kinds})
+    raise edge.Refused(
+        f"no detector judges {text}, which is of kind {arn.kind} of {arn.service or 'no service'};"
+        f" these kinds are judged: {', '.join(kinds)}"
+    )
 
 
-def title(verdict: Verdict) -> tuple[str, str]:
-    """The verdict in a word or two, and its colour."""
-    if isinstance(verdict, Finding):
-        return f"found, {verdict.confidence}", "yellow"
-    return ("kept as unknown", "magenta") if verdict.unknown else ("kept", "green")
+def region_of(arn: Arn, flag: str | None, settings: Settings, session: boto3.Session) -> str:
+    """Where to look: the ARN says so, except for S3."""
+    return edge.regions_from([arn.region or flag or ""] if arn.region or flag else None, settings, session)[0]
 
 
-def head(detector: str, said: str, colour: str, arn: str) -> Text:
-    """The first lines of an explanation."""
-    return Text.assemble((detector, "bold cyan"), "  ", (said, f"bold {colour}"), "\n", (arn, "dim"))
+def questions(text: str, arn: Arn, region: str, settings: Settings) -> list[Question]:
+    """One for each detector that judges *arn*, in the registry's order."""
+    return [
+        Question(arn=text, detector=settings.detector(detector), region=region)
+        for detector in settings.registry
+        if detector.judges(arn)
+    ]
 
 
-def facts(result: Result) -> Iterator[Text]:
-    """What a reader wants to know besides the rule."""
-    yield Text(plain(f"{result.verdict.reason[:1].upper()}{result.verdict.reason[1:]}."))
-    known = [f"owner {plain(result.owner)}" if result.owner else "no owner"]
-    if result.target.created is not None:
-        known.append(f"created {moment(result.target.created)}")
-    if isinstance(result.verdict, Finding):
-        if result.verdict.since is not None:
-            known.append(f"since {moment(result.verdict.since)}")
-        if result.verdict.cost is not None:
-            known.append(" ".join(price(result.verdict.cost)))
-    yield Text(", ".join(known), style="dim")
-    if isinstance(result.verdict, Finding):
-        yield Text(plain(f"Would {result.verdict.action}."))
+def account_of(session: boto3.Session, region: str, attempts: int) -> str:
+    """The account of the session's credentials."""
+    match caller_of(session, region, attempts):
+        case Value(caller):
+            return caller.account
+        case Unreadable(error):
+            raise UnknownAccountError(error)
+        case _:
+            raise AssertionError("a caller is known or unreadable")
 
 
-def signals(evidence: Sequence[Evidence]) -> RenderableType:
-    """Every signal with its value, its time and the call it came from."""
-    if not evidence:
-        return Text("No signal was needed.", style="dim")
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("signal", overflow="fold", ratio=3)
-    table.add_column("value", overflow="fold", ratio=5)
-    table.add_column("time", no_wrap=True)
-    table.add_column("read by", overflow="fold", ratio=3)
-    for item in evidence:
-        said = f"could not be read: {item.error}" if item.error else str(item.value)
-        value = Text(plain(said, VALUE_LIMIT), style="red" if item.error else "")
-        at = moment(item.at).removesuffix(" UTC") if item.at else ""
-        table.add_row(Text(plain(item.signal)), value, Text(at), Text(plain(item.source), style="dim"))
-    return table
+def answered(
+    session: boto3.Session,
+    asked: Sequence[Question],
+    *,
+    account: str,
+    attempts: int,
+    now: datetime,
+    policy: Policy,
+) -> list[Explained]:
+    """Look at everything that is *asked*, side by side."""
+    regions = tuple(dict.fromkeys(question.region for question in asked))
+    with (
+        opened(session, account=account, regions=regions, attempts=attempts) as accounts,
+        ThreadPoolExecutor(min(SIDE_BY_SIDE, len(asked)), thread_name_prefix="explain") as side_by_side,
+    ):
+        by_region: dict[str, Aws] = dict(zip(regions, accounts, strict=True))
 
+        def one(question: Question) -> Explained:
+            aws = by_region[question.region]
+            judged = sweep_one(question.detector, aws, question.arn, now=now, policy=policy)
+            return Explained(arn=question.arn, sweep=judged)
 
-def steps(verdict: Verdict) -> RenderableType:
-    """The rule's steps, numbered in the order they were taken."""
-    table = Table.grid(padding=(0, 1, 0, 0))
-    for number, step in enumerate(verdict.steps, 1):
-        table.add_row(Text(f"{number}.", style="dim"), Text(plain(step)))
-    return Group(Text("The rule's steps", style="dim"), table)
-
-
-def indented(block: RenderableType) -> Padding:
-    """*block* under its head."""
-    return Padding(block, (0, 0, 0, 2))
+        return list(side_by_side.map(one, asked))

@@ -36,9 +36,9 @@ app = typer.Typer(
 )
 app.command(context_settings=HELP)(audit)
 app.command(context_settings=HELP)(explain)
-app.command(context_settings=HELP)(doctor)
 app.command(context_settings=HELP)(replay)
 app.command(context_settings=HELP)(detectors)
+app.command(context_settings=HELP)(doctor)
 app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
 
 

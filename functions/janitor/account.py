@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from janitor.aws import THREADS, Aws, attempt, make_client
 from janitor.model import Signal
@@ -17,10 +17,22 @@ if TYPE_CHECKING:
 GET_CALLER_IDENTITY = "sts:GetCallerIdentity"
 
 
-def identity(session: boto3.Session, region: str, attempts: int) -> Signal[str]:
-    """The account that the session's credentials belong to; needs no permission."""
+class Caller(NamedTuple):
+    """Who some credentials are: an account, and in it a user or the session of a role."""
+
+    account: str
+    arn: str
+
+
+def caller(session: boto3.Session, region: str, attempts: int) -> Signal[Caller]:
+    """Who the session's credentials are; needs no permission."""
     client = make_client(session, "sts", region, attempts)
-    return attempt(lambda: str(client.get_caller_identity()["Account"]), source=GET_CALLER_IDENTITY)
+
+    def read() -> Caller:
+        answer = client.get_caller_identity()
+        return Caller(account=answer["Account"], arn=answer["Arn"])
+
+    return attempt(read, source=GET_CALLER_IDENTITY)
 
 
 @contextmanager

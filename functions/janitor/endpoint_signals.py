@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from janitor.durations import ago
 from janitor.endpoint_traffic import COUNTED, Place
-from janitor.endpoints import Config, Description, InferenceComponent, Summary, rented
-from janitor.metrics import Series
+from janitor.endpoints import LIST_ENDPOINTS, Config, Description, InferenceComponent, Summary, rented
+from janitor.metrics import LIST_METRICS, Series
 from janitor.model import Absent, Candidate, Cost, Evidence, NotRead, Signal, Unreadable, Value, evidence
+from janitor.prices import FROM_API, GET_PRODUCTS
 
 PLACES_SHOWN = 6
 """Evidence stays readable however many variants or inference components an endpoint has."""
@@ -24,6 +25,7 @@ class Endpoint(Candidate):
     *places* are decisive only once *description* and *config* have been read. *strays* are read where
     an inference component may have been deleted: nobody can tell whose requests theirs were. *history*
     holds daily requests from before the window, and only serves to say since when it has been idle.
+    One that was asked for *alone* shows every signal, however many; it is the same endpoint all the same.
     """
 
     summary: Summary
@@ -35,6 +37,7 @@ class Endpoint(Candidate):
     strays: tuple[Place, ...] = ()
     history: tuple[Signal[Series], ...] = ()
     cost: Cost | None = None
+    alone: bool = field(default=False, compare=False)
 
     @property
     def changed(self) -> datetime:
@@ -86,19 +89,53 @@ class Endpoint(Candidate):
 
 
 def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
-    """What was read, for a report: the places that say most come first, and not all of many."""
-    yield Evidence("status", endpoint.status)
-    yield Evidence("last deployed", f"{ago(now - endpoint.changed)} ago", at=endpoint.changed)
+    """What was read: all of an endpoint that was asked for alone, of others what a report has room for."""
+    described = endpoint.description.source if isinstance(endpoint.description, Value) else LIST_ENDPOINTS
+    yield Evidence("status", endpoint.status, source=described)
+    yield Evidence(
+        "last deployed", f"{ago(now - endpoint.changed)} ago", source=described, at=endpoint.changed
+    )
+    if endpoint.alone:
+        names = ", ".join(component.name for component in endpoint.on_it)
+        yield evidence("inference components on it", endpoint.components, names or "none")
+    yield from _traffic(endpoint)
+    if endpoint.alone:
+        yield from _before(endpoint)
+    if endpoint.hints_error is not None:
+        yield Evidence(
+            "series that a description does not name", error=endpoint.hints_error, source=LIST_METRICS
+        )
+    yield from _running(endpoint)
+    if endpoint.cost is not None:
+        hourly = endpoint.cost.hourly_usd
+        price = "unknown" if hourly is None else f"{hourly.normalize():f} USD an hour"
+        asked = GET_PRODUCTS if FROM_API in endpoint.cost.source else ""
+        yield Evidence("price", f"{price} ({endpoint.cost.source})", source=asked)
+
+
+def _traffic(endpoint: Endpoint) -> Iterator[Evidence]:
+    """The places for requests: those that say most come first, and in a report not all of many."""
     places = sorted(
         (place for place in endpoint.places if place.decisive or not isinstance(place.requests, Absent)),
         key=lambda place: (place.used is None, place.unreadable is None, isinstance(place.requests, Value)),
     )
-    for place in places[:PLACES_SHOWN]:
+    most = len(places) if endpoint.alone else PLACES_SHOWN
+    for place in places[:most]:
         yield shown(place)
-    if len(places) > PLACES_SHOWN:
-        yield Evidence("further places for requests", len(places) - PLACES_SHOWN)
-    if endpoint.hints_error is not None:
-        yield Evidence("series that a description does not name", error=endpoint.hints_error)
+    if len(places) > most:
+        yield Evidence("further places for requests", len(places) - most)
+
+
+def _before(endpoint: Endpoint) -> Iterator[Evidence]:
+    """Signals that matter to few endpoints: requests to what is gone, and from before the window."""
+    for place in endpoint.strays:
+        yield replace(shown(place), signal=f"requests to {place.where}, now deleted")
+    for place, days in zip(endpoint.decisive, endpoint.history, strict=False):
+        count = round(days.value.total) if isinstance(days, Value) else None
+        yield evidence(f"earlier requests to {place.where}", days, count)
+
+
+def _running(endpoint: Endpoint) -> Iterator[Evidence]:
     match endpoint.description, endpoint.config:
         case Value(description), Value(config):
             counts = rented(description.variants, config)
@@ -107,10 +144,10 @@ def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
                 f"{v.concurrency} x concurrency of {v.name}" for v in description.variants if v.concurrency
             ]
             yield Evidence("running", ", ".join(running), source=endpoint.description.source)
-    if endpoint.cost is not None:
-        hourly = endpoint.cost.hourly_usd
-        price = "unknown" if hourly is None else f"{hourly.normalize():f} USD an hour"
-        yield Evidence("price", f"{price} ({endpoint.cost.source})")
+        case _ if endpoint.alone:
+            if not isinstance(endpoint.description, Value):
+                yield evidence("description", endpoint.description)
+            yield evidence("configuration", endpoint.config, "read")
 
 
 def shown(place: Place) -> Evidence:

@@ -52,7 +52,8 @@ class Notebook(Candidate):
 
     *log* is when Jupyter last wrote to its log, *opened* the last call that opened it, *busy* the
     last time its processors worked, *idle* the idle time that it published itself, with the time
-    of that datapoint. *modified* moves when it is started, stopped or changed.
+    of that datapoint. *modified* moves when it is started, stopped or changed. *source* is the call
+    that showed it.
     """
 
     status: str
@@ -63,6 +64,7 @@ class Notebook(Candidate):
     busy: Signal[datetime] = field(default_factory=NotRead)
     idle: Signal[timedelta] = field(default_factory=NotRead)
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
+    source: str = LIST
 
     @property
     def stream(self) -> str:
@@ -98,7 +100,10 @@ def described(aws: Aws, target: Target) -> Notebook | None:
     Raises ReadError.
     """
     answer = attempt(
-        lambda: _notebook(aws, aws.sagemaker.describe_notebook_instance(NotebookInstanceName=target.name)),
+        lambda: replace(
+            _notebook(aws, aws.sagemaker.describe_notebook_instance(NotebookInstanceName=target.name)),
+            source=DESCRIBE,
+        ),
         source=DESCRIBE,
         absent=("ValidationException",),
     )

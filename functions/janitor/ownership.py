@@ -39,9 +39,10 @@ def is_production(target: Target) -> bool:
 
 def marks(target: Target) -> tuple[Evidence, ...]:
     """What a reader should know before anything is done to *target*."""
+    source = target.tags.source if isinstance(target.tags, Value) else ""
     found = []
     if (tool := manager(target)) is not None:
-        found.append(Evidence("managed by", tool))
+        found.append(Evidence("managed by", tool, source=source))
     if is_production(target):
-        found.append(Evidence("environment", tags_of(target)["environment"]))
+        found.append(Evidence("environment", tags_of(target)["environment"], source=source))
     return tuple(found)

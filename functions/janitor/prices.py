@@ -24,6 +24,7 @@ TABLE = "data/sagemaker-prices-us-east-1.csv"
 TABLE_REGION = "us-east-1"
 TABLE_DATE = "mid-2025"
 
+GET_PRODUCTS = "pricing:GetProducts"
 FROM_API = "Price List API"
 FROM_TABLE = f"price table of {TABLE_DATE}"
 
@@ -82,7 +83,7 @@ class Prices:
                 PaginationConfig={"PageSize": 100},
             )
         )
-        listing = everything(pages, lambda page: page["PriceList"], source="pricing:GetProducts")
+        listing = everything(pages, lambda page: page["PriceList"], source=GET_PRODUCTS)
         if listing.error is not None:
             self._problems[listing.error] = None
             return None

@@ -1,137 +1,270 @@
-"""Finds out whether one IAM action is allowed, by a call that reads nothing of interest."""
+"""Finds out whether an IAM action is allowed, by trying it where nothing can come of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from janitor.aws import PRICING_REGION, failure
+from janitor.aws import failure
 
 if TYPE_CHECKING:
-    from botocore.model import StructureShape
+    from botocore.model import OperationModel, Shape
 
     from janitor.aws import Aws
     from janitor.detector import Grant
 
-PLACEHOLDER = "ml-janitor-doctor"
-"""A name that nothing has: an allowed call answers that it does not exist."""
-
-PLACEHOLDER_DOMAIN = "d-mljanitordoctor"
-"""A Studio domain's id has a form; a call that breaks it is refused before permissions are looked at."""
-
-REFUSALS = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
+NOBODY = "ml-janitor-doctor"
+"""The name that is asked for: a resource that does not exist is denied, or not, like one that does."""
 
 CLIENTS = {"tag": "resourcegroupstaggingapi"}
-"""IAM prefixes that boto3 calls otherwise."""
+"""botocore's name of a service where it is not IAM's prefix."""
 
-OPERATIONS = {
-    # actions that are granted under another name than the operation has: Service Authorization Reference
+CALLS = {
+    "s3:GetBucketObjectLockConfiguration": "GetObjectLockConfiguration",
+    "s3:GetLifecycleConfiguration": "GetBucketLifecycleConfiguration",
+    "s3:GetObject": "HeadObject",
+    "s3:ListAllMyBuckets": "ListBuckets",
     "s3:ListBucket": "ListObjectsV2",
     "s3:ListBucketVersions": "ListObjectVersions",
-    "s3:ListAllMyBuckets": "ListBuckets",
-    "s3:GetObject": "HeadObject",
-    "s3:GetLifecycleConfiguration": "GetBucketLifecycleConfiguration",
-    "s3:GetBucketObjectLockConfiguration": "GetObjectLockConfiguration",
 }
+"""The API operation that an action allows, where it has another name (Service Authorization Reference)."""
+
+PAGE_SIZES = frozenset(
+    {"MaxResults", "maxResults", "MaxItems", "MaxKeys", "MaxBuckets", "limit", "Limit", "ResourcesPerPage"}
+)
+
+DENIED = frozenset(
+    {
+        "403",  # the answer to a HEAD request has no room for a code
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "Forbidden",
+        "NotAuthorized",
+        "UnauthorizedOperation",
+    }
+)
+
+NOT_ANSWERED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "OptInRequired",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "SlowDown",
+        "SubscriptionRequiredException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "UnknownOperationException",
+        "UnrecognizedClientException",
+    }
+)
+"""Errors that come before AWS asks whether an action is allowed, so that they say nothing about it."""
 
 
-class Allowed(StrEnum):
+class Answer(StrEnum):
     """What a probe found out."""
 
-    YES = "allowed"
-    NO = "refused"
-    UNTOLD = "untold"
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+    NOT_PROBED = "not probed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """
+    One grant with the answer to its probe; *why* says it in AWS's words, or why there is none.
+
+    An action on buckets was tried on *bucket* alone.
+    """
+
+    grant: Grant
+    answer: Answer
+    why: str = ""
+    bucket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One grant and what became of trying it; *why* explains anything but a yes."""
+    """One harmless call."""
 
-    grant: Grant
-    allowed: Allowed
-    why: str = ""
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
 
 
-def probe(aws: Aws, grant: Grant, *, bucket: str | None) -> Probe:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
     """
-    Try *grant* once.
+    What probes need to know of the account: a *bucket* of its own to try S3's actions on.
 
-    AWS checks permissions before it looks whether a thing exists, so any answer but a refusal
-    means that the call is allowed. S3 is the exception: without a real *bucket* it tells nothing.
+    Without one, *no_bucket* says why: a bucket that does not exist answers the same to everybody,
+    and one that somebody else owns denies everything.
     """
-    service, _, action = grant.action.partition(":")
-    if grant.implied:
-        return Probe(grant, Allowed.UNTOLD, f"no call shows it: {grant.source}")
-    if service == "s3" and action != "ListAllMyBuckets" and bucket is None:
-        return Probe(
-            grant,
-            Allowed.UNTOLD,
-            "name a bucket in [detectors.duplicate-artifacts] buckets, and it is tried there",
-        )
-    named: Any = CLIENTS.get(service, service)
-    client = aws.client(named, PRICING_REGION if service == "pricing" else None)
-    operation = OPERATIONS.get(grant.action, action)
-    model = client.meta.service_model.operation_model(operation)
-    arguments = least(model.input_shape, names(aws, grant, bucket))
+
+    now: datetime
+    bucket: str | None = None
+    no_bucket: str = "no bucket is known to try it on"
+
+
+def probe_all(aws: Aws, grants: Sequence[Grant], *, now: datetime, buckets: Sequence[str]) -> list[Probed]:
+    """Try each of *grants* once, side by side; S3's on the first of *buckets* that the account has."""
+    unique = list(dict.fromkeys(grants))
+    around = surroundings(aws, buckets, now) if any(map(on_a_bucket, unique)) else Surroundings(now=now)
+    answers = aws.map(lambda grant: probe(aws, grant, around), unique)
+    listable = [one.answer for one in answers if one.grant.action == "s3:ListBucket"]
+    return answers if Answer.ALLOWED in listable else [hidden(one) for one in answers]
+
+
+def surroundings(aws: Aws, buckets: Sequence[str], now: datetime) -> Surroundings:
+    """With the first of *buckets* that the account owns, else the one that SageMaker made by default."""
+    wanted = [*buckets, f"sagemaker-{aws.region}-{aws.account}"]
     try:
-        client._make_api_call(operation, arguments)  # noqa: SLF001 - an operation by its name, whichever it is
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code"))
-        if code in REFUSALS:
-            return Probe(grant, Allowed.NO, failure(error) or code)
-        if code.startswith(("Throttl", "5", "Internal", "ServiceUnavailable")):
-            return Probe(grant, Allowed.UNTOLD, failure(error) or code)
-    except BotoCoreError as error:
-        return Probe(grant, Allowed.UNTOLD, failure(error) or str(error))
-    return Probe(grant, Allowed.YES)
+        pages = aws.s3.get_paginator("list_buckets").paginate(BucketRegion=aws.region)
+        owned = {bucket["Name"] for page in pages for bucket in page["Buckets"]}
+    except Exception as error:  # anything that is not a failed AWS call is raised again below
+        if failure(error) is None:
+            raise
+        return Surroundings(now=now, no_bucket="the account's buckets could not be listed to try it on one")
+    bucket = next((name for name in wanted if name in owned), None)
+    said = f"none of these buckets is in this account and region to try it on: {', '.join(wanted)}"
+    return Surroundings(now=now, bucket=bucket, no_bucket=said)
 
 
-def names(aws: Aws, grant: Grant, bucket: str | None) -> Mapping[str, str]:
-    """The names a probe of *grant* uses: inside what the grant is on, so that an exact policy allows it."""
-    service = grant.action.partition(":")[0]
-    resource = "endpoint/*" if grant.on in {"*", "*/*"} else grant.on
-    arn = f"arn:{aws.partition}:{service}:{aws.region}:{aws.account}:{resource.replace('*', PLACEHOLDER)}"
-    log_group = grant.on.removeprefix("log-group:").removesuffix(":*")
-    return {
-        "arn": arn,
-        "bucket": bucket or PLACEHOLDER,
-        "domainid": PLACEHOLDER_DOMAIN,
-        "loggroupname": log_group,
-    }
+def on_a_bucket(grant: Grant) -> bool:
+    """Whether only a real bucket can tell."""
+    return grant.action.startswith("s3:") and grant.action != "s3:ListAllMyBuckets"
 
 
-def least(shape: StructureShape | None, names: Mapping[str, str]) -> dict[str, Any]:
-    """The fewest arguments that botocore lets through, with names that nothing has."""
-    if shape is None:
+def probe(aws: Aws, grant: Grant, around: Surroundings) -> Probed:
+    """Try one grant."""
+    prepared = prepare(aws, grant, around)
+    if isinstance(prepared, str):
+        return Probed(grant, Answer.NOT_PROBED, prepared)
+    return replace(asked(grant, called(aws, prepared)), bucket=prepared.parameters.get("Bucket"))
+
+
+def prepare(aws: Aws, grant: Grant, around: Surroundings) -> Probe | str:
+    """The call to try *grant* with, or why there is none."""
+    from botocore.exceptions import UnknownServiceError
+    from botocore.model import OperationNotFoundError
+
+    prefix, _, name = grant.action.partition(":")
+    if grant.implied:
+        return f"no call has this name; it is demanded beside others ({grant.source})"
+    if on_a_bucket(grant) and around.bucket is None:
+        return around.no_bucket
+    service, operation = CLIENTS.get(prefix, prefix), CALLS.get(grant.action, name)
+    try:
+        model = aws.client(service).meta.service_model.operation_model(operation)  # type: ignore[arg-type]
+    except (OperationNotFoundError, UnknownServiceError):
+        return "no call is known that needs this action only"
+    return Probe(service, operation, parameters(aws, grant, model, around))
+
+
+def parameters(aws: Aws, grant: Grant, model: OperationModel, around: Surroundings) -> dict[str, Any]:
+    """The least that *model* takes: what it requires, a page of one, and nothing that exists but a bucket."""
+    if model.input_shape is None:
         return {}
-    members = shape.members
-    wanted = list(shape.required_members)
-    wanted += [name for name in ("MaxResults", "MaxKeys", "limit") if name in members and name not in wanted]
-    return {name: filler(name, members[name], names) for name in wanted}
+    members: Mapping[str, Shape] = model.input_shape.members
+    given: dict[str, Any] = {
+        name: max(1, members[name].metadata.get("min", 1)) for name in PAGE_SIZES & members.keys()
+    }
+    special = {
+        "Bucket": around.bucket,
+        "DomainId": f"d-{NOBODY}",  # the only name that has to begin in a certain way
+        "EndTime": around.now,
+        "MetricDataQueries": [QUERY],
+        "ServiceCode": "AmazonSageMaker",
+        "StartTime": around.now - timedelta(hours=1),
+    }
+    for name in {*model.input_shape.required_members, *named_by(grant)} & members.keys():
+        given[name] = special.get(name) or placeholder(aws, grant, name, members[name])
+    if "logGroupName" in members:
+        given["logGroupName"] = grant.on.removeprefix("log-group:").removesuffix(":*").replace("*", NOBODY)
+    return given
 
 
-def filler(name: str, shape: Any, names: Mapping[str, str]) -> Any:  # noqa: PLR0911 - one per type
-    """A value of *shape* that means nothing."""
-    if name.lower() in names:
-        return names[name.lower()]
-    if shape.metadata.get("enum"):
-        return shape.metadata["enum"][0]
-    match shape.type_name:
-        case "structure":
-            return least(shape, names)
-        case "list":
-            return [filler(name, shape.member, names)]
-        case "map":
-            return {}
-        case "timestamp":
-            return 0
-        case "boolean":
-            return False
-        case "integer" | "long" | "float" | "double":
-            return max(1, int(shape.metadata.get("min", 1)))
-        case _:
-            return names["arn"] if name.lower().endswith("arn") else PLACEHOLDER
+def named_by(grant: Grant) -> tuple[str, ...]:
+    """The member that names the resource which *grant* is for: AWS would else ask about all of them."""
+    kind = grant.on.partition("/")[0]
+    return (f"{''.join(word.capitalize() for word in kind.split('-'))}Name",)
+
+
+QUERY = {
+    "Id": "nothing",
+    "MetricStat": {
+        "Metric": {"Namespace": "AWS/SageMaker", "MetricName": "Invocations"},
+        "Period": 3600,
+        "Stat": "Sum",
+    },
+}
+"""The one thing to ask GetMetricData for, which takes no empty list."""
+
+
+def placeholder(aws: Aws, grant: Grant, name: str, shape: Shape) -> Any:
+    """A value for one required member that means nothing to anybody."""
+    if name.lower().endswith("arn"):
+        service = grant.action.partition(":")[0]
+        kind = grant.on.partition("/")[0]
+        on = "endpoint/*" if kind in {"", "*"} else f"{kind}/*"
+        return f"arn:{aws.partition}:{service}:{aws.region}:{aws.account}:{on.replace('*', NOBODY)}"
+    choices = getattr(shape, "enum", None)
+    return choices[0] if choices else NOBODY
+
+
+def called(aws: Aws, one: Probe) -> Exception | None:
+    """The error that the call answers with, or None."""
+    from botocore import xform_name
+
+    call: Callable[..., Any] = getattr(aws.client(one.service), xform_name(one.operation))  # type: ignore[arg-type]
+    try:
+        call(**one.parameters)
+    except Exception as error:  # judged by `asked`, which raises what is no failed AWS call
+        return error
+    return None
+
+
+def asked(grant: Grant, error: Exception | None) -> Probed:
+    """What the answer to a probe says: a refusal, or that AWS got further than asking whether it may."""
+    from botocore.exceptions import ClientError
+
+    if error is None:
+        return Probed(grant, Answer.ALLOWED)
+    said = failure(error)
+    if said is None:
+        raise error
+    if not isinstance(error, ClientError):
+        return Probed(grant, Answer.FAILED, said)
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in DENIED:
+        return Probed(grant, Answer.REFUSED, said)
+    if code in NOT_ANSWERED or status >= 500:
+        return Probed(grant, Answer.FAILED, said)
+    return Probed(grant, Answer.ALLOWED, said)
+
+
+def hidden(one: Probed) -> Probed:
+    """
+    *one* where nothing in the bucket may be listed: S3 then denies every object that does not exist.
+
+    (S3 API reference, HeadObject: "If you don't have the s3:ListBucket permission, Amazon S3
+    returns an HTTP status code 403".)
+    """
+    if one.answer is not Answer.REFUSED or not one.grant.action.startswith("s3:GetObject"):
+        return one
+    why = "without s3:ListBucket, S3 denies what does not exist, whether it may be read or not"
+    return replace(one, answer=Answer.NOT_PROBED, why=why)

@@ -1,23 +1,25 @@
-"""`janitor explain` and `janitor doctor` against the demo account, over HTTP."""
+"""`janitor explain` against the sandbox: every signal, every step, and the verdict."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import boto3
 import pytest
 
 from cli.main import main
-from conftest import ACCOUNT, REGION
-from janitor.detectors import DETECTORS
-from janitor.probes import OPERATIONS
+from conftest import ACCOUNT, NOW, REGION
+from janitor.engine import sweep
+from janitor.settings import Settings
 from sandbox import demo
 from sandbox.control import Control
 
-IDLE = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/ranker-bert-large-canary"
-GRANTS = sorted({grant.action for detector in DETECTORS for grant in detector.reads})
-SIMPLE = [action for action in GRANTS if action.startswith(("sagemaker:", "cloudwatch:", "logs:", "tag:"))]
+SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
 
 class Ran(NamedTuple):
@@ -27,119 +29,309 @@ class Ran(NamedTuple):
     out: str
     err: str
 
+    @property
+    def flat(self) -> str:
+        """Its output on one line."""
+        return " ".join(self.out.split())
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its output as one JSON document."""
+        read: dict[str, Any] = json.loads(self.out)
+        return read
+
 
 type Janitor = Callable[..., Ran]
 
 
 @pytest.fixture
 def janitor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Janitor:
+    """Run `janitor` in this process, which spares its start; in an empty directory, at NOW."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JANITOR_NOW", "2026-10-06T03:00:00Z")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
 
-    def run(*args: str) -> Ran:
+    def run(*args: str | Path) -> Ran:
         capfd.readouterr()
-        status = main(list(args))
+        status = main([str(arg) for arg in args])
         return Ran(status, *capfd.readouterr())
 
     return run
 
 
 @pytest.fixture
-def account(box: Control) -> Control:
-    demo.seed(box.url)
+def account(box: Control, session: boto3.Session) -> Control:
+    """Three notebooks: one left on, one in use, one with a keep tag."""
+    sagemaker = session.client("sagemaker")
+    box.set_clock(NOW - timedelta(days=30))
+    for name, tags in {"left-on": {"owner": "maria"}, "in-use": {}, "wanted": {"keep": "true"}}.items():
+        sagemaker.create_notebook_instance(
+            NotebookInstanceName=name,
+            InstanceType="ml.t3.xlarge",
+            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+    box.set_clock(NOW)
+    for name, ago in {"left-on": timedelta(days=9), "in-use": timedelta(minutes=9)}.items():
+        box.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", [(NOW - ago, "Saving file")])
     return box
 
 
+def notebook(name: str) -> str:
+    return f"{SAGEMAKER}:notebook-instance/{name}"
+
+
+def refused(ran: Ran) -> str:
+    """The one line that a refusal is: exit 2, nothing on stdout."""
+    assert (ran.status, ran.out) == (2, "")
+    (line,) = ran.err.splitlines()
+    assert line.startswith("janitor: ")
+    return line.removeprefix("janitor: ")
+
+
+# --- found, kept, exempt, gone -----------------------------------------------------------------------
+
+
 @pytest.mark.usefixtures("account")
-def test_a_finding_is_explained_by_every_detector_that_judges_it(janitor: Janitor) -> None:
-    ran = janitor("explain", IDLE)
+def test_a_finding_shows_signals_with_sources_then_steps_then_what_would_be_done(janitor: Janitor) -> None:
+    ran = janitor("explain", notebook("left-on"))
 
-    assert ran.status == 0
-    assert "idle-endpoints  found, proven" in ran.out
-    assert "untagged-resources  kept" in ran.out
-    assert "cloudwatch:GetMetricData" in ran.out
-    assert "requests to variant" in ran.out
-    assert "2. something runs that is billed by the hour" in ran.out
-    assert "3. found, proven: no request in 7 days" in ran.out
+    assert (ran.status, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert re.fullmatch(r"idle-notebooks +found, likely", next(li for li in lines if "idle-notebooks" in li))
+    assert re.search(r"status +InService +sagemaker:DescribeNotebookInstance\n", ran.out)
+    assert re.search(r"last line in the Jupyter log +2026-09-27T03:00:00Z +logs:GetLogEvents\n", ran.out)
+    assert re.search(r"tags +owner=maria +sagemaker:ListTags\n", ran.out)
+    assert "1 it is InService 2 the last sign of work was a line in its Jupyter log 9 days ago" in ran.flat
+    assert "4 found, likely: the last sign of work" in ran.flat
+    assert "Cost: $146 a month" in ran.flat
+    assert "Proposed: stop the notebook instance" in ran.flat
+    order = [ran.out.index(part) for part in ("  status ", "  1  it is InService", "Proposed:")]
+    assert order == sorted(order)
 
 
 @pytest.mark.usefixtures("account")
-def test_an_exempt_resource_is_explained_with_its_signals(janitor: Janitor) -> None:
-    kept = next(known for known in demo.LOOKALIKES if "keep" in known.why and "endpoint/" in known.arn)
+def test_every_detector_for_the_kind_is_asked(janitor: Janitor) -> None:
+    explained = janitor("explain", "--json", notebook("left-on")).document["explanations"]
 
-    ran = janitor("explain", kept.arn)
-
-    assert ran.status == 0
-    assert "idle-endpoints  kept" in ran.out
-    assert "requests to" in ran.out
-    assert "kept: tagged" in ran.out
+    assert [(each["detector"], each["verdict"]) for each in explained] == [
+        ("idle-notebooks", "found"),
+        ("untagged-resources", "found"),
+    ]
 
 
-def test_an_unreadable_resource_is_an_error(account: Control, janitor: Janitor) -> None:
-    account.fault("sagemaker", "DescribeEndpoint", "deny", times=0)
+@pytest.mark.usefixtures("account")
+def test_a_kept_one_is_explained_too(janitor: Janitor) -> None:
+    ran = janitor("explain", notebook("in-use"))
 
-    ran = janitor("explain", IDLE)
+    assert re.search(r"^idle-notebooks +kept$", ran.out, re.MULTILINE)
+    assert "2 kept: the last sign of work was a line in its Jupyter log 9 minutes ago" in ran.flat
+    assert "2026-10-06T02:51:00Z" in ran.out
+    assert "Proposed: stop" not in ran.flat
 
-    assert ran.status == 1
-    assert "DescribeEndpoint" in ran.out
+
+@pytest.mark.usefixtures("account")
+def test_an_exempt_one_shows_its_signals_what_the_rule_would_say_and_why_it_is_kept(janitor: Janitor) -> None:
+    (explained, _) = janitor("explain", "--json", notebook("wanted")).document["explanations"]
+
+    assert (explained["verdict"], explained["reason"]) == ("kept", "tagged keep=true")
+    assert {"status", "last line in the Jupyter log", "tags"} <= {
+        seen["signal"] for seen in explained["signals"]
+    }
+    *rule, last = explained["steps"]
+    assert rule
+    assert last == "kept: tagged keep=true"
 
 
 @pytest.mark.usefixtures("account")
 def test_what_is_gone_is_said_to_be_gone(janitor: Janitor) -> None:
-    ran = janitor("explain", IDLE.replace("ranker", "renamed"))
+    ran = janitor("explain", notebook("never-was"))
 
     assert ran.status == 0
-    assert "idle-endpoints  gone" in ran.out
-
-
-@pytest.mark.usefixtures("box")
-@pytest.mark.parametrize(
-    ("arn", "said"),
-    [
-        ("endpoint/mine", "is no ARN"),
-        (f"arn:aws:iam::{ACCOUNT}:role/mine", "no detector judges"),
-        (f"arn:aws:ec2:{REGION}:{ACCOUNT}:endpoint/mine", "no detector judges"),
-        (IDLE.replace(ACCOUNT, "999999999999"), f"is not in account {ACCOUNT}"),
-    ],
-)
-def test_a_wrong_arn_is_bad_usage(janitor: Janitor, arn: str, said: str) -> None:
-    ran = janitor("explain", arn)
-
-    assert (ran.status, ran.out) == (2, "")
-    assert said in ran.err
-    assert ran.err.count("\n") == 1
+    assert re.search(r"^idle-notebooks +gone$", ran.out, re.MULTILINE)
+    assert f"It is not in {REGION}: it is gone." in ran.out
 
 
 @pytest.mark.usefixtures("account")
-def test_a_healthy_account_is_refused_nothing(janitor: Janitor) -> None:
-    ran = janitor("doctor", "--set", 'duplicate-artifacts.buckets=["meridian-ml-models"]')
+def test_several_are_explained_in_the_order_asked_and_once(janitor: Janitor) -> None:
+    asked = [notebook("wanted"), notebook("left-on"), notebook("wanted")]
 
-    assert ran.status == 0
-    assert f"account {ACCOUNT}, regions {REGION}" in ran.out
-    assert "duplicate-artifacts.buckets" in ran.out
-    assert "missing" not in ran.out
-    for detector in DETECTORS:
-        assert detector.name in ran.out
+    explained = janitor("explain", "--json", *asked).document["explanations"]
+
+    assert [each["arn"] for each in explained] == [asked[0], asked[0], asked[1], asked[1]]
 
 
-@pytest.mark.parametrize("action", SIMPLE)
-def test_a_missing_permission_is_named_and_no_other(box: Control, janitor: Janitor, action: str) -> None:
-    service, _, operation = action.partition(":")
-    box.fault(service, operation, "deny", times=0)
+@pytest.mark.usefixtures("account")
+def test_a_bucket_has_no_region_in_its_arn(janitor: Janitor, session: boto3.Session) -> None:
+    session.client("s3").create_bucket(
+        Bucket="sagemaker-eu", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    arn = "arn:aws:s3:::sagemaker-eu"
 
-    ran = janitor("doctor")
+    there = janitor("explain", arn, "--region", "eu-west-1")
+    here = janitor("explain", arn)
+
+    assert re.search(r"^untagged-resources +kept$", there.out, re.MULTILINE)
+    assert f"It is not in {REGION}: it is gone, or in another region" in here.flat
+
+
+# --- as in an audit --------------------------------------------------------------------------------------
+
+
+def test_every_verdict_of_the_demo_account_is_explained_with_sources(
+    box: Control, janitor: Janitor, aws: Any
+) -> None:
+    """One finding and one kept resource of each detector, judged alone as in its sweep."""
+    demo.seed(box.url)
+    settings = Settings.load()
+    judged = [sweep(detector, aws, now=NOW, policy=settings.policy) for detector in settings.enabled()]
+    samples = [
+        result
+        for swept in judged
+        for results in (swept.findings, [one for one in swept.results if one not in swept.findings])
+        for result in results[:1]
+    ]
+
+    explained = janitor("explain", "--json", *{one.target.arn: None for one in samples}).document
+
+    told = {(each["arn"], each["detector"]): each for each in explained["explanations"]}
+    for one in samples:
+        each = told[one.target.arn, one.detector]
+        assert each["error"] is None
+        assert each["reason"] == one.verdict.reason
+        assert each["steps"]
+        assert any(seen["source"] for seen in each["signals"])
+        assert any(seen["signal"] == "tags" for seen in each["signals"])
+
+
+@pytest.mark.usefixtures("account")
+def test_it_judges_by_the_settings_and_the_time_given(janitor: Janitor) -> None:
+    def verdict(*flags: str) -> Any:
+        return janitor("explain", "--json", notebook("left-on"), *flags).document["explanations"][0][
+            "verdict"
+        ]
+
+    assert verdict() == "found"
+    assert (
+        verdict("--set", "idle-notebooks.patience_outside_hours=10d", "--set", "idle-notebooks.patience=10d")
+        == "kept"
+    )
+    assert verdict("--now", "2026-09-27T04:00:00Z") == "kept"
+    assert verdict("--set", "idle-notebooks.enabled=false") == "found"
+
+
+def test_nothing_is_changed(account: Control, janitor: Janitor) -> None:
+    account.clear_calls()
+
+    janitor("explain", notebook("left-on"))
+
+    for call in account.calls():
+        assert re.match(r"\w+:(List|Describe|Get|Lookup|Search)", call)
+
+
+# --- failures and refusals -------------------------------------------------------------------------------
+
+
+def test_what_could_not_be_looked_at_is_an_error_and_the_rest_is_explained(
+    account: Control, janitor: Janitor
+) -> None:
+    account.fault("sagemaker", "DescribeNotebookInstance", "deny", times=0)
+
+    ran = janitor("explain", notebook("left-on"))
 
     assert ran.status == 1
-    missing = {line.split()[1] for line in ran.out.splitlines() if line.strip().startswith("missing ")}
-    assert missing == {action}
+    assert re.search(r"^idle-notebooks +not looked at$", ran.out, re.MULTILINE)
+    assert "Not complete: DescribeNotebookInstance: AccessDeniedException" in ran.flat
+    assert re.search(r"^untagged-resources +found, proven$", ran.out, re.MULTILINE)
 
 
-def test_every_read_is_tried_or_told_why_not(box: Control, janitor: Janitor) -> None:
-    """Every declared read is tried, or the reason why it cannot be is printed."""
-    ran = janitor("doctor")
+def test_a_signal_that_could_not_be_read_is_shown_with_its_error(account: Control, janitor: Janitor) -> None:
+    account.fault("logs", "GetLogEvents", "deny", times=0)
 
-    tried = {call.partition(":")[2] for call in box.calls()}
-    for action in GRANTS:
-        operation = OPERATIONS.get(action, action.partition(":")[2])
-        assert operation in tried or action in ran.out.partition("could not be tried")[2]
+    ran = janitor("explain", notebook("left-on"))
+
+    assert ran.status == 0
+    assert re.search(r"^idle-notebooks +unknown$", ran.out, re.MULTILINE)
+    assert "not readable: GetLogEvents: logs:GetLogEvents AccessDeniedException" in ran.flat
+
+
+@pytest.mark.parametrize(
+    ("arn", "said"),
+    [
+        ("left-on", "'left-on' is no ARN (arn:partition:service:region:account:resource)"),
+        (f"arn:aws:iam::{ACCOUNT}:role/mine", "no detector judges arn:aws:iam::"),
+        (
+            f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/mine",
+            "which is of kind cluster of eks; these kinds are judged: ",
+        ),
+        (
+            notebook("left-on").replace(ACCOUNT, "999999999999"),
+            f"is in account 999999999999; the credentials are of {ACCOUNT}",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("account")
+def test_a_wrong_arn_is_bad_usage(janitor: Janitor, arn: str, said: str) -> None:
+    assert said in refused(janitor("explain", arn))
+
+
+@pytest.mark.usefixtures("account")
+def test_the_kinds_that_are_judged_are_named(janitor: Janitor) -> None:
+    said = refused(janitor("explain", f"{SAGEMAKER}:hub/mine"))
+
+    for kind in ("app", "bucket", "endpoint", "notebook-instance", "object", "training-job"):
+        assert re.search(rf"\b{kind}\b", said.partition("these kinds are judged: ")[2])
+
+
+@pytest.mark.usefixtures("box")
+def test_a_misspelt_region_is_refused_before_anything_is_asked(
+    janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+
+    said = refused(janitor("explain", notebook("a").replace(REGION, "us-eest-1")))
+
+    assert said.startswith("AWS has no region us-eest-1")
+
+
+@pytest.mark.usefixtures("box")
+@pytest.mark.parametrize("flags", [[], ["--now", "soon"], ["--set", "x"], ["--profile", "nobody"]])
+def test_bad_usage_is_one_line(janitor: Janitor, flags: list[str]) -> None:
+    args = [notebook("a"), *flags] if flags else []
+
+    assert refused(janitor("explain", *args))
+
+
+def test_an_unknown_account_is_one_line_and_no_verdict(account: Control, janitor: Janitor) -> None:
+    account.fault("sts", "GetCallerIdentity", "deny", times=0)
+
+    ran = janitor("explain", notebook("left-on"))
+
+    assert (ran.status, ran.out) == (1, "")
+    assert "AccessDenied" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+# --- on the screen -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("columns", [60, 100, 140])
+def test_it_fits_and_has_no_escape_codes_in_a_pipe(
+    janitor: Janitor, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    ran = janitor("explain", notebook("left-on"), notebook("in-use"))
+
+    assert max(map(len, ran.out.splitlines())) == columns
+    assert "\x1b" not in ran.out
+    assert not [line for line in ran.out.splitlines() if line != line.rstrip()]
+    assert "sagemaker:DescribeNotebookInstance" in ran.out
+
+
+def test_help_names_both_commands_in_a_line(janitor: Janitor) -> None:
+    ran = janitor("--help")
+
+    assert re.search(r"^  explain +Explain one verdict: \S.*$", ran.out, re.MULTILINE)
+    assert re.search(r"^  doctor +Check identity, settings, \S.*$", ran.out, re.MULTILINE)

@@ -415,3 +415,17 @@ def test_what_is_rented_counts_every_variant_and_pool() -> None:
     config = Config(types={"blue": "ml.m5.xlarge", "dark": "ml.g5.xlarge", "off": "ml.c5.xlarge"})
 
     assert rented(variants, config) == {"ml.m5.xlarge": 3, "ml.g5.xlarge": 3, "": 1}
+
+
+def test_one_that_was_asked_for_alone_shows_everything() -> None:
+    many = tuple(place(ZEROS, variant=f"v{n}") for n in range(50))
+
+    alone, listed = decided(places=many, alone=True), decided(places=many)
+
+    names = [one.signal for one in alone.evidence]
+    assert [name for name in names if name.startswith("requests to")] == [
+        f"requests to variant v{n}" for n in range(50)
+    ]
+    assert "inference components on it" in names
+    assert "further places for requests" not in names
+    assert alone.reason == listed.reason

@@ -1,61 +1,226 @@
-"""Probes that AWS cannot reject as malformed: it would do so before it looks at permissions."""
+"""Which call a read is tried with, and what its answer says."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.model import Shape
 
-from janitor import probes
-from janitor.detector import Grant
+from janitor.aws import Aws
+from janitor.detector import Detector, Grant, allow, implied
 from janitor.detectors import DETECTORS
+from janitor.prices import Prices
+from janitor.probes import NOBODY, Answer, Probe, Probed, Surroundings, asked, hidden, prepare
 
-GRANTS = sorted(
-    {grant for detector in DETECTORS for grant in detector.reads if not grant.implied},
-    key=lambda grant: (grant.action, grant.on),
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+IN_A_BUCKET = Surroundings(now=NOW, bucket="our-bucket")
+
+
+@pytest.fixture
+def aws() -> Aws:
+    """An account that nothing is asked of."""
+    session = boto3.Session()
+    prices = Prices(lambda: session.client("pricing"))
+    return Aws(session, region="us-east-1", account="123456789012", prices=prices, pool=ThreadPoolExecutor(1))
+
+
+def prepared(aws: Aws, grant: Grant) -> Probe:
+    """The call for *grant*, which there has to be."""
+    made = prepare(aws, grant, IN_A_BUCKET)
+    assert isinstance(made, Probe)
+    return made
+
+
+# --- every read of every detector ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+def test_every_read_is_probed_or_implied(detector: type[Detector[Any]], aws: Aws) -> None:
+    explained = {grant for grant in detector.reads if isinstance(prepare(aws, grant, IN_A_BUCKET), str)}
+
+    assert explained == {grant for grant in detector.reads if grant.implied}
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+def test_its_probes_only_read_and_are_well_formed(detector: type[Detector[Any]], aws: Aws) -> None:
+    for grant in (grant for grant in detector.reads if not grant.implied):
+        made = prepared(aws, grant)
+
+        assert re.match(r"(List|Describe|Get|Head|Lookup|Search)", made.operation)
+        model = aws.client(made.service).meta.service_model.operation_model(made.operation)  # type: ignore[arg-type]
+        if model.input_shape is not None:
+            check(model.input_shape, made.parameters)
+
+
+def check(shape: Shape, value: Any) -> None:
+    """What AWS would refuse before it asks whether the call is allowed, which would look like a yes."""
+    match shape.type_name:
+        case "structure":
+            assert value.keys() <= shape.members.keys()  # type: ignore[attr-defined]
+            assert value.keys() >= set(shape.required_members)
+            for name, member in value.items():
+                check(shape.members[name], member)  # type: ignore[attr-defined]
+        case "list":
+            assert len(value) >= shape.metadata.get("min", 0)
+            for member in value:
+                check(shape.member, member)  # type: ignore[attr-defined]
+        case "string":
+            assert value
+            assert re.fullmatch(shape.metadata.get("pattern", ".*"), value)
+            assert value in (getattr(shape, "enum", None) or [value])
+            assert shape.metadata.get("min", 0) <= len(value) <= shape.metadata.get("max", 10_000)
+        case "integer" | "long":
+            assert shape.metadata.get("min", 0) <= value <= shape.metadata.get("max", value)
+
+
+# --- how a call is made ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("grant", "service", "operation", "parameters"),
+    [
+        (allow("sagemaker:ListEndpoints"), "sagemaker", "ListEndpoints", {"MaxResults": 1}),
+        (allow("tag:GetResources"), "resourcegroupstaggingapi", "GetResources", {"ResourcesPerPage": 1}),
+        (allow("s3:ListBucket"), "s3", "ListObjectsV2", {"Bucket": "our-bucket", "MaxKeys": 1}),
+        (allow("s3:GetObject"), "s3", "HeadObject", {"Bucket": "our-bucket", "Key": NOBODY}),
+        (
+            allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
+            "sagemaker",
+            "DescribeEndpoint",
+            {"EndpointName": NOBODY},
+        ),
+        (
+            allow("sagemaker:ListTags", on="training-job/*"),
+            "sagemaker",
+            "ListTags",
+            {
+                "ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{NOBODY}",
+                "MaxResults": 50,
+            },
+        ),
+        (
+            allow("sagemaker:ListTags", on="*/*"),
+            "sagemaker",
+            "ListTags",
+            {"ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{NOBODY}"},
+        ),
+        (
+            allow("sagemaker:ListModelPackages", on="model-package-group/*"),
+            "sagemaker",
+            "ListModelPackages",
+            {"ModelPackageGroupName": NOBODY, "MaxResults": 1},
+        ),
+        (
+            allow("ecr:ListTagsForResource", on="repository/*"),
+            "ecr",
+            "ListTagsForResource",
+            {"resourceArn": f"arn:aws:ecr:us-east-1:123456789012:repository/{NOBODY}"},
+        ),
+        (
+            allow("logs:GetLogEvents", on="log-group:/aws/sagemaker/TrainingJobs:*"),
+            "logs",
+            "GetLogEvents",
+            {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamName": NOBODY, "limit": 1},
+        ),
+        (allow("pricing:GetProducts"), "pricing", "GetProducts", {"ServiceCode": "AmazonSageMaker"}),
+    ],
 )
+def test_a_probe_asks_where_the_grant_holds(
+    aws: Aws, grant: Grant, service: str, operation: str, parameters: Mapping[str, Any]
+) -> None:
+    made = prepared(aws, grant)
+
+    assert (made.service, made.operation) == (service, operation)
+    assert parameters.items() <= made.parameters.items()
 
 
-class FakeAws:
-    """As much of an account as names are made of."""
-
-    partition, region, account = "aws", "us-east-1", "123456789012"
-
-
-def broken(value: Any, shape: Any, where: str) -> Iterator[str]:
-    """The constraints of botocore's service model that *value* breaks."""
-    rules = shape.metadata
-    match value:
-        case str():
-            if rules.get("pattern") and not re.search(rules["pattern"], value):
-                yield f"{where} does not fit {rules['pattern']}"
-            if rules.get("max") and len(value) > rules["max"]:
-                yield f"{where} is longer than {rules['max']}"
-            if rules.get("enum") and value not in rules["enum"]:
-                yield f"{where} is none of {rules['enum']}"
-        case dict() if shape.type_name == "structure":
-            for name, item in value.items():
-                yield from broken(item, shape.members[name], f"{where}.{name}")
-        case list():
-            for item in value:
-                yield from broken(item, shape.member, where)
-        case int() if not isinstance(value, bool) and value < rules.get("min", value):
-            yield f"{where} is less than {rules['min']}"
+@pytest.mark.parametrize(
+    ("grant", "why"),
+    [
+        (
+            implied("kms:Decrypt", source="S3 says so"),
+            "no call has this name; it is demanded beside others (S3 says so)",
+        ),
+        (allow("s3:GetObject"), "there is none"),
+        (allow("s3:GetBucketTagging", on="arn:aws:s3:::*"), "there is none"),
+        (allow("sagemaker:ReadMinds"), "no call is known that needs this action only"),
+        (allow("minds:Read"), "no call is known that needs this action only"),
+    ],
+)
+def test_what_is_not_probed_is_explained(aws: Aws, grant: Grant, why: str) -> None:
+    assert prepare(aws, grant, Surroundings(now=NOW, no_bucket="there is none")) == why
 
 
-@pytest.mark.parametrize("grant", GRANTS, ids=lambda grant: f"{grant.action} on {grant.on}")
-def test_a_probe_is_well_formed(grant: Grant) -> None:
-    service, _, action = grant.action.partition(":")
-    session = boto3.Session(region_name="us-east-1")
-    named: Any = probes.CLIENTS.get(service, service)
-    model = session.client(named).meta.service_model.operation_model(
-        probes.OPERATIONS.get(grant.action, action)
+def test_listing_the_buckets_needs_none(aws: Aws) -> None:
+    assert isinstance(prepare(aws, allow("s3:ListAllMyBuckets"), Surroundings(now=NOW)), Probe)
+
+
+# --- what an answer says ---------------------------------------------------------------------------
+
+
+def answered(code: str, status: int = 400) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code, "Message": "so"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        "DescribeEndpoint",
     )
-    account: Any = FakeAws()
 
-    arguments = probes.least(model.input_shape, probes.names(account, grant, None))
 
-    assert list(broken(arguments, model.input_shape, grant.action)) == []
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (None, Answer.ALLOWED),
+        (answered("ValidationException"), Answer.ALLOWED),
+        (answered("ResourceNotFound"), Answer.ALLOWED),
+        (answered("404", 404), Answer.ALLOWED),
+        (answered("NoSuchTagSet", 404), Answer.ALLOWED),
+        (answered("AccessDenied", 403), Answer.REFUSED),
+        (answered("AccessDeniedException"), Answer.REFUSED),
+        (answered("403", 403), Answer.REFUSED),
+        (answered("ThrottlingException"), Answer.FAILED),
+        (answered("SlowDown", 503), Answer.FAILED),
+        (answered("ExpiredToken", 403), Answer.FAILED),
+        (answered("UnrecognizedClientException"), Answer.FAILED),
+        (answered("InternalFailure", 500), Answer.FAILED),
+        (EndpointConnectionError(endpoint_url="https://nowhere"), Answer.FAILED),
+    ],
+    ids=str,
+)
+def test_only_a_denial_is_a_refusal_and_only_an_answer_is_a_permission(
+    error: Exception | None, answer: Answer
+) -> None:
+    assert asked(allow("sagemaker:DescribeEndpoint"), error).answer is answer
+
+
+def test_awss_own_words_are_kept() -> None:
+    said = asked(allow("sagemaker:DescribeEndpoint"), answered("AccessDeniedException")).why
+
+    assert said == "DescribeEndpoint: AccessDeniedException: so"
+
+
+def test_a_bug_is_no_answer() -> None:
+    with pytest.raises(ZeroDivisionError):
+        asked(allow("sagemaker:DescribeEndpoint"), ZeroDivisionError())
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "after"),
+    [
+        ("s3:GetObject", Answer.REFUSED, Answer.NOT_PROBED),
+        ("s3:GetObjectTagging", Answer.REFUSED, Answer.NOT_PROBED),
+        ("s3:GetObject", Answer.ALLOWED, Answer.ALLOWED),
+        ("s3:GetObject", Answer.FAILED, Answer.FAILED),
+        ("s3:GetBucketTagging", Answer.REFUSED, Answer.REFUSED),
+        ("sagemaker:ListEndpoints", Answer.REFUSED, Answer.REFUSED),
+    ],
+)
+def test_a_denied_object_says_nothing_where_nothing_may_be_listed(
+    action: str, before: Answer, after: Answer
+) -> None:
+    assert hidden(Probed(allow(action), before)).answer is after

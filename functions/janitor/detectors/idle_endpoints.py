@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
@@ -65,7 +65,8 @@ class IdleEndpoints(Detector[Endpoint]):
             case Value(described):
                 account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
                 listed = account.endpoint(aws, described.summary, own_tags)
-                return self._survey(aws, [listed], account, now)[0]
+                (read,) = self._survey(aws, [listed], account, now)
+                return replace(read, alone=True)
             case Unreadable(error):
                 raise ReadError(error)
             case _:

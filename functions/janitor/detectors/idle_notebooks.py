@@ -190,11 +190,13 @@ def _confidence(notebook: Notebook, idle: Value[timedelta] | None) -> tuple[Conf
 
 
 def _evidence(notebook: Notebook, allowed: Allowance, now: datetime) -> Iterator[Evidence]:
-    yield Evidence("status", notebook.status)
-    yield Evidence("instance type", notebook.instance_type)
+    yield Evidence("status", notebook.status, source=notebook.source)
+    yield Evidence("instance type", notebook.instance_type, source=notebook.source)
     yield Evidence("rule", allowed.rule)
     yield evidence("last line in the Jupyter log", notebook.log, _shown(notebook.log))
-    yield Evidence("last start or change", _iso(notebook.modified), at=notebook.modified)
+    yield Evidence(
+        "last start or change", _iso(notebook.modified), source=notebook.source, at=notebook.modified
+    )
     opened = notebook.opened
     by = f"{_iso(opened.value.at)} by {opened.value.user}" if isinstance(opened, Value) else None
     yield evidence("last opening", opened, by)

@@ -110,11 +110,11 @@ class UntaggedResources(Detector[TaggedResource]):
     def decide(self, candidate: TaggedResource, now: datetime) -> Verdict:  # noqa: ARG002 - a tag has no age
         """Proven by the resource's own list of tags; the tagging API alone proves only that all are there."""
         rule = Rule()
-        if candidate.outside is not None:
-            return rule.kept(candidate.outside)
         confirmed = not isinstance(candidate.exact, NotRead)
         read = candidate.exact if confirmed else candidate.bulk
         rule.saw(_shown(read))
+        if candidate.outside is not None:
+            return rule.kept(candidate.outside)
         if not isinstance(read, Value):
             why = f": {read.error}" if isinstance(read, Unreadable) else ""
             return rule.unknown(f"its tags could not be read{why}")

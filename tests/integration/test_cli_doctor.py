@@ -1,0 +1,260 @@
+"""`janitor doctor` against the sandbox: it names what is missing, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+
+from cli.main import main
+from conftest import ACCOUNT, NOW, REGION
+from janitor.aws import Aws
+from janitor.detector import Detector
+from janitor.detectors import DETECTORS
+from janitor.probes import CALLS, Answer, probe_all
+from sandbox.control import Control
+
+BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
+
+
+class Ran(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def headline(self) -> str:
+        """Its first line, without the name."""
+        return self.out.splitlines()[0].removeprefix("ML Janitor  ")
+
+    @property
+    def flat(self) -> str:
+        """Its output on one line."""
+        return " ".join(self.out.split())
+
+
+type Janitor = Callable[..., Ran]
+
+
+@pytest.fixture
+def janitor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Janitor:
+    """Run `janitor` in this process, which spares its start; in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JANITOR_NOW", "2026-10-06T03:00:00Z")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+
+    def run(*args: str | Path) -> Ran:
+        capfd.readouterr()
+        status = main([str(arg) for arg in args])
+        return Ran(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Control:
+    """An account with nothing but the bucket that SageMaker makes by default."""
+    session.client("s3").create_bucket(Bucket=BUCKET)
+    box.clear_calls()
+    return box
+
+
+ACTIONS = sorted({grant.action for one in DETECTORS for grant in one.reads if not grant.implied})
+
+
+def smallest_with(action: str) -> type[Detector[Any]]:
+    """The detector with the fewest reads that has *action* among them."""
+    having = [one for one in DETECTORS if action in {grant.action for grant in one.reads}]
+    return min(having, key=lambda one: len(one.reads))
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+def test_each_action_that_is_denied_is_refused_and_no_other(
+    account: Control, aws: Aws, detector: type[Detector[Any]]
+) -> None:
+    for action in (action for action in ACTIONS if smallest_with(action) is detector):
+        service, name = action.split(":")
+        account.clear_faults()
+        account.fault(service, CALLS.get(action, name), "deny", times=0)
+
+        answers = probe_all(aws, detector.reads, now=NOW, buckets=[])
+
+        assert {one.grant.action for one in answers if one.answer is Answer.REFUSED} == {action}
+        assert not [one for one in answers if one.answer is Answer.FAILED]
+
+
+@pytest.mark.parametrize("action", ["sagemaker:ListTags", "tag:GetResources", "cloudwatch:GetMetricData"])
+def test_the_missing_action_is_named_and_nothing_else(
+    account: Control, janitor: Janitor, action: str
+) -> None:
+    service, operation = action.split(":")
+    account.fault(service, operation, "deny", times=0)
+
+    ran = janitor("doctor", "idle-endpoints")
+
+    assert ran.status == 1
+    assert ran.headline == f"1 action refused: {action}."
+    (row,) = re.findall(r"^idle-endpoints .*$", ran.out, re.MULTILINE)
+    assert re.fullmatch(rf"idle-endpoints +8 of 9 +{action}", row)
+    assert f"Refused: 1 action {action} (idle-endpoints)" in ran.flat
+    assert f"is not authorized to perform: {action}" in ran.flat
+
+
+def test_an_account_where_all_is_allowed(account: Control, janitor: Janitor) -> None:
+    ran = janitor("doctor")
+
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.headline == "Everything that could be tried is allowed."
+    for detector in DETECTORS:
+        probed = sum(not grant.implied for grant in detector.reads)
+        assert re.search(rf"^{detector.name} +{probed} of {len(detector.reads)}\b", ran.out, re.MULTILINE)
+    assert "missing" in ran.out
+    assert max(map(len, ran.out.splitlines())) == 100
+    assert "\x1b" not in ran.out
+    for call in account.calls():
+        assert re.match(r"\w+:(List|Describe|Get|Head|Lookup|Search)", call)
+
+
+def test_every_read_is_asked_for_once(account: Control, janitor: Janitor) -> None:
+    janitor("doctor", "duplicate-artifacts")
+
+    own = {"s3:ListBuckets": 2}  # once to find a bucket to try the others on
+    assert account.calls() == {call: own.get(call, 1) for call in account.calls()}
+
+
+def test_it_says_who_asks_and_where(account: Control, janitor: Janitor) -> None:
+    ran = janitor("doctor", "idle-notebooks")
+
+    assert re.search(rf"identity +arn:aws:\S+:{ACCOUNT}:\S+", ran.out)
+    assert re.search(rf"account +{ACCOUNT}", ran.out)
+    assert re.search(rf"regions +{REGION} \(from the session\)", ran.out)
+    assert f"{account.url} (AWS_ENDPOINT_URL)" in ran.out
+    assert "the defaults (there is no janitor.toml here)" in ran.out
+    assert "the Price List API answers" in ran.out
+
+
+@pytest.mark.usefixtures("account")
+def test_it_says_where_settings_come_from_and_which_are_not_the_defaults(
+    janitor: Janitor, tmp_path: Path
+) -> None:
+    (tmp_path / "janitor.toml").write_text('[janitor]\nregions = ["eu-west-1"]\n')
+    other = tmp_path / "other.toml"
+    other.write_text('[detectors.idle-endpoints]\nwindow = "14d"\nmin_age = "7d"\n')
+    switched_off = ("--set", "idle-studio-apps.enabled=false")
+
+    ran = janitor("doctor", "--config", other, *switched_off)
+
+    assert re.search(r"regions +eu-west-1 \(from the settings\)", ran.out)
+    assert "./janitor.toml," in ran.out
+    assert "1 of --set" in ran.flat
+    assert "idle-endpoints.window = 14d  default 7d" in ran.out
+    assert "idle-studio-apps.enabled = false  default true" in ran.out
+    assert "min_age" not in ran.out
+    assert re.search(r"switched off +idle-studio-apps", ran.out)
+    assert not re.search(r"idle-studio-apps +\d+ of", ran.out)
+
+
+@pytest.mark.usefixtures("account")
+def test_a_refusal_in_one_region_names_it(janitor: Janitor, account: Control) -> None:
+    account.fault("sagemaker", "ListEndpoints", "deny", times=1)
+    regions = ("--region", REGION, "--region", "eu-west-1")
+
+    ran = janitor("doctor", "idle-endpoints", *regions)
+
+    assert f"sagemaker:ListEndpoints (in {REGION})" in ran.out
+    assert "17 of 18" in ran.out
+
+
+@pytest.mark.usefixtures("box")
+def test_without_a_bucket_s3_is_not_probed_and_nothing_is_missing(janitor: Janitor) -> None:
+    ran = janitor("doctor", "duplicate-artifacts")
+
+    assert ran.status == 0
+    assert "none of these buckets is in this account and region" in ran.out
+    assert BUCKET in ran.out
+
+
+def test_the_buckets_of_the_settings_are_tried_first(
+    account: Control, session: boto3.Session, janitor: Janitor
+) -> None:
+    session.client("s3").create_bucket(Bucket="our-models")
+    account.clear_calls()
+
+    ran = janitor("doctor", "duplicate-artifacts", "--set", 'duplicate-artifacts.buckets=["our-models"]')
+
+    assert ran.status == 0
+    assert "our-models, for what needs a bucket" in ran.out
+
+
+def test_without_leave_to_list_a_bucket_its_objects_are_not_judged(
+    account: Control, janitor: Janitor
+) -> None:
+    account.fault("s3", "ListObjectsV2", "deny", times=0)
+    account.fault("s3", "HeadObject", "deny", times=0)
+
+    ran = janitor("doctor", "duplicate-artifacts")
+
+    assert ran.headline == "1 action refused: s3:ListBucket."
+    assert "without s3:ListBucket, S3 denies what does not exist" in ran.out
+
+
+def test_what_nobody_answers_is_neither_allowed_nor_missing(account: Control, janitor: Janitor) -> None:
+    account.fault("sagemaker", "ListEndpoints", "error", times=0)
+
+    ran = janitor("doctor", "idle-endpoints")
+
+    assert ran.status == 1
+    assert ran.headline == "1 action not answered: sagemaker:ListEndpoints."
+    assert "8 of 9" in ran.out
+
+
+def test_refused_prices_come_from_the_table(account: Control, janitor: Janitor) -> None:
+    account.fault("pricing", "GetProducts", "deny", times=0)
+
+    ran = janitor("doctor", "untagged-resources")  # which has no prices, so that nothing it needs is missing
+
+    assert ran.status == 0
+    assert "the Price List API does not answer" in ran.out
+    assert "so they come from the price table of" in ran.flat
+
+
+def test_an_unknown_identity_is_said_and_nothing_is_tried(account: Control, janitor: Janitor) -> None:
+    account.fault("sts", "GetCallerIdentity", "deny", times=0)
+
+    ran = janitor("doctor")
+
+    assert ran.status == 1
+    assert ran.headline == "Nobody can say whose credentials these are."
+    assert "AccessDenied" in ran.out
+    assert set(account.calls()) == {"sts:GetCallerIdentity"}
+
+
+@pytest.mark.usefixtures("account")
+def test_without_credentials_it_says_what_to_do(janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    ran = janitor("doctor")
+
+    assert ran.status == 1
+    assert "there are no AWS credentials" in ran.out
+    assert re.search(r"credentials +none", ran.out)
+
+
+@pytest.mark.usefixtures("box")
+@pytest.mark.parametrize(
+    "args", [["idle-endpoint"], ["--region", "us-eest-1"], ["--set", "x=1"], ["--profile", "nobody"]]
+)
+def test_bad_usage_is_one_line(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, args: list[str]) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+
+    ran = janitor("doctor", *args)
+
+    assert (ran.status, ran.out) == (2, "")
+    assert len(ran.err.splitlines()) == 1

@@ -1,0 +1,251 @@
+"""An explanation on the screen and as a document: nothing left out, nothing hostile let through."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cli.explanation import drawing
+from cli.screen import console, write
+from fakes import thing, waste
+from janitor.model import (
+    Cost,
+    Evidence,
+    Finding,
+    Kept,
+    Mode,
+    NotRead,
+    Outcome,
+    Result,
+    Sweep,
+    Unreadable,
+    Verdict,
+)
+from janitor.report.explained import Explained, signals, text
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+HOSTILE = "\x1b[2Jevil\u202ename\n[red]x[/red]"
+
+
+def explained(verdict: Verdict, *, tags: Any = None, name: str = "a", error: str | None = None) -> Explained:
+    """One thing, judged so."""
+    target = thing(name, verdict, tags).target
+    outcome = Outcome.WOULD_ACT if isinstance(verdict, Finding) else Outcome.KEPT
+    result = Result(detector="shelf", target=target, verdict=verdict, outcome=outcome)
+    return Explained(arn=target.arn, sweep=sweep(result, error=error))
+
+
+def sweep(*results: Result, error: str | None = None) -> Sweep:
+    return Sweep(
+        detector="shelf",
+        account="123456789012",
+        region="us-east-1",
+        mode=Mode.DRY_RUN,
+        results=results,
+        error=error,
+    )
+
+
+def drawn(*all_of_it: Explained, width: int = 100) -> str:
+    """What is written to a pipe."""
+    screen = console(io.StringIO())
+    screen.width = width
+    write(screen, drawing(all_of_it, now=NOW, account="123456789012", width=width))
+    written = screen.file
+    assert isinstance(written, io.StringIO)
+    return written.getvalue()
+
+
+def kept(*seen: Evidence) -> Kept:
+    return Kept(reason="it is used", evidence=seen, steps=("it is there", "kept: it is used"))
+
+
+# --- signals ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seen", "lines"),
+    [
+        (Evidence("requests", 1234567, source="s:Call"), ["requests  1,234,567 s:Call"]),
+        (Evidence("load", 0.25), ["load      0.25"]),
+        (Evidence("owner", None), ["owner     none"]),
+        (
+            Evidence("last", "long ago", source="s:Call", at=NOW),
+            ["last      long ago s:Call", "2026-10-06 03:00 UTC"],
+        ),
+        (Evidence("log", error="Denied: no", source="s:Call"), ["log       not readable: Denied: no s:Call"]),
+    ],
+)
+def test_a_signal_is_a_line_of_name_value_and_source(seen: Evidence, lines: list[str]) -> None:
+    out = drawn(explained(kept(seen, Evidence("requests", 1))))
+
+    squeezed = [" ".join(line.split()) for line in out.splitlines()]
+    for line in lines:
+        assert " ".join(line.split()) in squeezed
+
+
+@pytest.mark.parametrize("value", ["2026-10-06T03:00:00Z", "2026-10-06 03:00 UTC, by maria"])
+def test_a_time_that_the_value_says_already_is_not_said_twice(value: str) -> None:
+    out = drawn(explained(kept(Evidence("start", value, at=NOW))))
+
+    body = out.partition("shelf")[2]
+    assert body.count("03:00") == 1
+
+
+@pytest.mark.parametrize(
+    ("tags", "value", "error"),
+    [
+        ({"team": "nlp", "owner": "maria"}, "owner=maria, team=nlp", None),
+        ({}, "none", None),
+        (Unreadable("denied", "sagemaker:ListTags"), None, "denied"),
+        (NotRead(), "not read: the question was settled without it", None),
+    ],
+)
+def test_the_tags_are_a_signal_too(tags: Any, value: str | None, error: str | None) -> None:
+    one = explained(kept(), tags=tags)
+    assert one.result is not None
+
+    (seen,) = signals(one.result)
+
+    assert (seen.signal, seen.value, seen.error) == ("tags", value, error)
+
+
+def test_tags_that_the_rule_shows_itself_are_not_shown_twice() -> None:
+    one = explained(kept(Evidence("tags", "owner")), tags={"owner": "maria"})
+    assert one.result is not None
+
+    assert signals(one.result) == (Evidence("tags", "owner"),)
+
+
+# --- steps and verdicts ----------------------------------------------------------------------------
+
+
+def test_steps_are_numbered_in_their_order() -> None:
+    out = drawn(explained(kept()))
+
+    assert "  1  it is there\n  2  kept: it is used\n" in out
+
+
+def test_a_verdict_without_steps_shows_its_reason() -> None:
+    assert "  1  the rule failed" in drawn(explained(Kept(reason="the rule failed", unknown=True)))
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        (Cost.standing(None, "no price list"), "Cost: price unknown (no price list)"),
+        (None, None),
+    ],
+)
+def test_a_cost_is_said_where_there_is_one(cost: Cost | None, said: str | None) -> None:
+    out = drawn(explained(replace(waste(), cost=cost)))
+
+    assert "Proposed: remove it" in out
+    assert said in out if said else "Cost" not in out
+
+
+def test_a_finding_says_since_when() -> None:
+    out = drawn(explained(replace(waste(), cost=None, since=NOW - timedelta(days=3))))
+
+    assert "Waste since 2026-10-03, 3 days\n" in out
+
+
+@pytest.mark.parametrize(
+    ("one", "verdict"),
+    [
+        (explained(waste()), "found"),
+        (explained(kept()), "kept"),
+        (explained(Kept(reason="who knows", unknown=True)), "unknown"),
+        (Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep()), "gone"),
+        (Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(error="no")), "not looked at"),
+    ],
+)
+def test_the_verdict_in_a_word(one: Explained, verdict: str) -> None:
+    assert one.verdict == verdict
+    assert f"1 verdict on 1 resource: 1 {verdict}." in drawn(one)
+
+
+def test_an_error_beside_a_verdict_is_shown() -> None:
+    out = drawn(explained(Kept(reason="the rule failed", unknown=True), error="the rule failed on it"))
+
+    assert "Not complete: the rule failed on it" in out
+
+
+# --- hostile text ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_what_came_from_aws_cannot_steer_the_terminal(width: int) -> None:
+    verdict = replace(
+        waste(),
+        reason=HOSTILE,
+        action=HOSTILE,
+        evidence=(Evidence(HOSTILE, HOSTILE, source=HOSTILE), Evidence("log", error=HOSTILE)),
+        steps=(HOSTILE, HOSTILE),
+    )
+
+    out = drawn(explained(verdict, tags={"owner": HOSTILE}, name=HOSTILE, error=HOSTILE), width=width)
+
+    assert not {"\x1b", "\u202e"} & set(out)
+    assert r"\x1b[2Jevil\u202ename" in out
+    assert max(map(len, out.splitlines())) <= width
+
+
+# --- the document ------------------------------------------------------------------------------------
+
+
+def test_the_document_has_everything_that_the_screen_has() -> None:
+    seen = (
+        Evidence("requests", 0, source="cloudwatch:GetMetricData", at=NOW),
+        Evidence("load", float("nan")),
+    )
+    one = explained(
+        replace(waste(), evidence=seen, steps=("found, proven: nobody uses it",)), tags={"a": "b"}
+    )
+
+    document = json.loads(text([one], time=NOW, account="123456789012"))
+
+    assert (document["version"], document["time"], document["account"]) == (
+        1,
+        "2026-10-06T03:00:00Z",
+        "123456789012",
+    )
+    (each,) = document["explanations"]
+    assert (each["detector"], each["region"], each["verdict"], each["error"]) == (
+        "shelf",
+        "us-east-1",
+        "found",
+        None,
+    )
+    assert each["signals"] == [
+        {
+            "signal": "requests",
+            "value": 0,
+            "error": None,
+            "source": "cloudwatch:GetMetricData",
+            "at": "2026-10-06T03:00:00Z",
+        },
+        {"signal": "load", "value": "nan", "error": None, "source": None, "at": None},
+        {"signal": "tags", "value": "a=b", "error": None, "source": None, "at": None},
+    ]
+    assert each["steps"] == ["found, proven: nobody uses it"]
+    assert (each["reason"], each["confidence"], each["action"]) == ("nobody uses it", "proven", "remove it")
+    assert (each["monthly_usd"], each["accrued_usd"]) == (10.0, None)
+
+
+def test_the_document_of_something_gone_says_so() -> None:
+    one = Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep())
+
+    (each,) = json.loads(text([one], time=NOW, account="1"))["explanations"]
+
+    assert (each["verdict"], each["error"]) == ("gone", None)
+    assert "steps" not in each
+
+
+def test_the_document_is_ascii() -> None:
+    assert text([explained(kept(Evidence("name", HOSTILE)))], time=NOW, account="1").isascii()
