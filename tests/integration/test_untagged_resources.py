@@ -207,7 +207,9 @@ def test_buckets_and_repositories_are_judged_only_if_sagemaker_uses_them(
     found = by_name(result.findings)
     assert set(found) == {"models", "data", default, "serve"}
     assert result.looked_at == 6
-    assert found["data"].verdict.reason.startswith("lacks 5 of 6 required tags: project, environment")
+    assert found["data"].verdict.reason.startswith(
+        "this bucket lacks 5 of 6 required tags: project, environment"
+    )
     assert found["data"].target.arn == "arn:aws:s3:::data"
     assert found["serve"].target.arn == f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/serve"
 

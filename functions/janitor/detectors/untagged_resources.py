@@ -37,12 +37,6 @@ if TYPE_CHECKING:
 OWNER = "owner"
 """The required tag for which the creator is suggested."""
 
-STACK = "aws:cloudformation:stack-name"
-MANAGED_BY = "managed-by"
-BY_HAND = "manual"
-ENVIRONMENT = "environment"
-PRODUCTION = frozenset({"prod", "production"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedResource(Candidate):
@@ -124,8 +118,14 @@ class UntaggedResources(Detector[TaggedResource]):
             return rule.unknown("it seems to lack tags, but its own list of tags was not read")
         rule.passed("its own list of tags was read, and does not hold every required one")
         rule.saw(*(Evidence(f"tag {lack.key}", lack.said, source=read.source) for lack in found))
-        rule.saw(*_marks(read.value), *_creator(candidate.creator, found))
-        return rule.found(told(found, len(self.required)), Confidence.PROVEN, action=remedy(found))
+        rule.saw(*_creator(candidate.creator, found))
+        kind = candidate.target.kind.replace("-", " ")
+        return rule.found(
+            f"this {kind} {told(found, len(self.required))}",
+            Confidence.PROVEN,
+            action=remedy(found),
+            since=candidate.target.created,
+        )
 
     def _candidates(
         self, aws: Aws, resources: Sequence[Resource], bulk: Sequence[Signal[Tags]], now: datetime
@@ -182,16 +182,6 @@ def _shown(read: Signal[Tags]) -> Evidence:
     """The keys only: what stands in the tags is the owner's business."""
     keys = ", ".join(sorted(read.value)) or "none" if isinstance(read, Value) else None
     return evidence("tags", read, keys)
-
-
-def _marks(own: Tags) -> Iterator[Evidence]:
-    """What calls for care: to a tool that manages the resource, a tag added by hand is drift."""
-    if (stack := own.get(STACK)) is not None:
-        yield Evidence("managed by", f"CloudFormation, stack {stack}")
-    elif (tool := own.get(MANAGED_BY, "").strip()) and tool.lower() != BY_HAND:
-        yield Evidence("managed by", tool)
-    if (environment := own.get(ENVIRONMENT, "").strip()).lower() in PRODUCTION:
-        yield Evidence("environment", environment)
 
 
 def _creator(read: Signal[Creator], found: Sequence[Lack]) -> Iterator[Evidence]:
