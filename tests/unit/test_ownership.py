@@ -47,6 +47,7 @@ def test_what_a_tool_manages_is_marked(own: Tags, mark: str | None) -> None:
         ({"Environment": " Production "}, "Production"),
         ({"environment": "dev"}, None),
         ({"environment": "nonprod"}, None),
+        ({"environment": "preprod"}, None),
         ({}, None),
     ],
 )

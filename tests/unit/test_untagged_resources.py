@@ -27,7 +27,10 @@ NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DETECTOR = UntaggedResources()
 COMPLETE = dict.fromkeys(DETECTOR.required, "x")
 UNTAGGED: Tags = {}
-NONE_OF_SIX = "this model lacks 6 of 6 required tags: team, project, environment, cost-center, owner and managed-by are missing"
+NONE_OF_SIX = (
+    "this model lacks 6 of 6 required tags: "
+    "team, project, environment, cost-center, owner and managed-by are missing"
+)
 ANNA = Creator(name="anna@example.com", role="single sign-on as DataScientist", person=True)
 PIPELINE = Creator(name="SageMaker", role="role pipeline", person=False)
 
