@@ -31,6 +31,7 @@ PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_34
 
 SERVICES = frozenset(
     {
+        "application-autoscaling",
         "cloudtrail",
         "cloudwatch",
         "dynamodb",

@@ -9,12 +9,13 @@ from decimal import Decimal
 from typing import Never
 
 from janitor.aws import Aws
-from janitor.detector import Detector, allow
+from janitor.detector import Cleanup, Detector, allow
 from janitor.durations import WorkingHours
 from janitor.model import (
     Candidate,
     Confidence,
     Cost,
+    Effect,
     Finding,
     Kept,
     NotRead,
@@ -78,6 +79,9 @@ UNTELLABLE = Kept(reason="its use could not be read", unknown=True)
 class Shelf(Detector[Thing]):
     """Finds the things on a shelf."""
 
+    cleanup = Cleanup(
+        effect=Effect.DELETE, grace=timedelta(days=3), act_on=Confidence.PROVEN, lost="the thing's dust"
+    )
     name = "shelf"
     schedule = "rate(1 hour)"
     kinds = ("thing",)
@@ -103,7 +107,7 @@ class Shelf(Detector[Thing]):
         """What no dry run may reach."""
         raise AssertionError("a dry run acted")
 
-    prepare = undo = act
+    prepare = settled = undo = act
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from janitor.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.model import OperationModel
     from types_boto3_cloudtrail import CloudTrailClient
     from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_logs import CloudWatchLogsClient
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from janitor.prices import Prices
 
 type ServiceName = Literal[
+    "application-autoscaling",
     "cloudtrail",
     "cloudwatch",
     "dynamodb",
@@ -126,9 +129,20 @@ def attempt[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = 
         return Unreadable(said, source)
 
 
+READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)")
+"""The operations that change nothing, by the verbs that AWS names them with."""
+
+
+class DryRunError(Exception):
+    """Something wanted to change a resource through an `Aws` that only reads. A fault in the program."""
+
+
 class Aws:
     """
-    One account and region of AWS, for reading.
+    One account and region of AWS, for reading; `armed` gives one that may also write.
+
+    Which of the two it is decides whether a call that changes anything leaves the process at all:
+    a dry run cannot act, whatever a detector does and whatever its credentials allow.
 
     Clients are made when first used and kept: one per service, each with botocore's standard
     retries. *attempts* is the total number of tries per call. All `Aws` of a run share *pool*,
@@ -146,7 +160,9 @@ class Aws:
         pool: ThreadPoolExecutor,
         attempts: int = DEFAULT_ATTEMPTS,
         has_time: Callable[[], bool] = lambda: True,
+        may_write: bool = False,
     ) -> None:
+        self.may_write = may_write
         self.region = region
         self.account = account
         self.prices = prices
@@ -158,6 +174,24 @@ class Aws:
         self._making = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
 
+    def armed(self) -> Aws:
+        """The same account and region, for acting and undoing. Only the engine asks for it."""
+        return Aws(
+            self._session,
+            region=self.region,
+            account=self.account,
+            prices=self.prices,
+            pool=self._pool,
+            attempts=self.attempts,
+            has_time=self._has_time,
+            may_write=True,
+        )
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the run still has time for something that is better not broken off."""
+        return self._has_time()
+
     def client(self, service: ServiceName, region: str | None = None) -> Any:
         """The one client of *service*, made when first asked for (making one is not thread-safe)."""
         key = (service, region or self.region)
@@ -166,6 +200,7 @@ class Aws:
                 client = make_client(self._session, service, key[1], self.attempts)
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
                     client.meta.events.register(moment, self._refuse_when_late)
+                client.meta.events.register("before-call", self._refuse_in_a_dry_run)
                 self._clients[key] = client
             return self._clients[key]
 
@@ -173,6 +208,10 @@ class Aws:
         if not self._has_time():
             self.ran_out = True
             raise OutOfTimeError("the run has no time left")
+
+    def _refuse_in_a_dry_run(self, model: OperationModel, **_: object) -> None:
+        if not self.may_write and not READS.match(model.name):
+            raise DryRunError(f"{model.name} changes something, and this run only reads")
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I]) -> list[O]:
         """*read* each of *items* through the shared pool; the answers keep the order of *items*."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from janitor.arns import Arn
-from janitor.model import Candidate, Target, Verdict
+from janitor.model import Candidate, Confidence, Effect, Finding, Target, Verdict
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -45,6 +45,50 @@ def implied(action: str, on: str = "*", *, source: str) -> Grant:
     return Grant(action, on, implied=True, source=source)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleanup:
+    """
+    What acting on a detector's findings means.
+
+    *grace* is how long a warning stands before the act, and *act_on* the least confidence that may be
+    acted on, unless the operator sets others. *lost* is what an undo does not bring back, as words
+    that complete "An undo does not bring back ...".
+    """
+
+    effect: Effect
+    grace: timedelta
+    act_on: Confidence
+    lost: str
+
+
+class CannotActError(Exception):
+    """A finding must not be acted on, for a reason that only `prepare` sees; one sentence says it."""
+
+
+class NotYetError(Exception):
+    """
+    Preparing did not come to an end in the time there was; one sentence says so.
+
+    *memo* is given back to the next `prepare` of the same warning, so that it goes on from there.
+    """
+
+    def __init__(self, reason: str, memo: Mapping[str, Any]) -> None:
+        super().__init__(reason)
+        self.memo = memo
+
+
+class Steps(Protocol):
+    """The steps of one act or undo. Each is recorded, and done once however often the act is tried."""
+
+    def do(self, name: str, call: Callable[[], object]) -> None:
+        """
+        Do the step *name* by *call*, unless it was done before.
+
+        A run that was killed, or whose answer was lost, calls it again: *call* must take "already
+        so" for success.
+        """
+
+
 @dataclass(frozen=True)
 class Detector[C: Candidate](ABC):
     """
@@ -54,12 +98,18 @@ class Detector[C: Candidate](ABC):
     are its tunables (typed, defaulted, settable in janitor.toml under their own names), methods
     stand in the order they run. The first line of a subclass's docstring is what the command line,
     the README and Lambda show.
+
+    A detector without `cleanup` only advises. One with it also says which permissions its `prepare`
+    and `act` need beyond *reads* (*acts*), and all that its `undo` needs (*undoes*).
     """
 
     name: ClassVar[str]
     schedule: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
     reads: ClassVar[tuple[Grant, ...]]
+    cleanup: ClassVar[Cleanup | None] = None
+    acts: ClassVar[tuple[Grant, ...]] = ()
+    undoes: ClassVar[tuple[Grant, ...]] = ()
 
     @abstractmethod
     def find(self, aws: Aws, now: datetime) -> Iterator[C]:
@@ -82,6 +132,45 @@ class Detector[C: Candidate](ABC):
     @abstractmethod
     def decide(self, candidate: C, now: datetime) -> Verdict:
         """Judge one candidate: pure, and always with a reason."""
+
+    def prepare(self, aws: Aws, candidate: C, finding: Finding, memo: Mapping[str, Any]) -> Mapping[str, Any]:
+        """
+        Everything that `undo` will need to bring *candidate* back, as plain JSON: reads only.
+
+        The engine stores the answer before it acts; without it there is no act. Raises CannotActError
+        if the finding must stay as it is after all, NotYetError to go on from its memo next time, and
+        ReadError (or botocore's own errors) if something could not be read.
+        """
+        raise NotImplementedError(f"{self.name} only advises")
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        """
+        Clean *target* up, one recorded step after the other. "Already gone" is success.
+
+        *undo* is what `prepare` answered, *aws* may write. A lost answer is settled by looking.
+        """
+        raise NotImplementedError(f"{self.name} only advises")
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
+        """
+        Whether *target* is as a whole `act` leaves it, or on its way there: gone, stopped, stopping.
+
+        Asked after an act that was broken off or whose answer was lost. Another resource that has
+        its name now does not count as it.
+        """
+        raise NotImplementedError(f"{self.name} only advises")
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        """
+        Bring *target* back from what `prepare` answered, after a whole `act` or a half one.
+
+        "Already there" is success. Raises CannotActError if it can no longer be brought back.
+        """
+        raise NotImplementedError(f"{self.name} only advises")
+
+    def never_acts(self) -> str | None:
+        """Why it would not act on anything with its own tunables as they are set, or None."""
+        return None
 
     @classmethod
     def judges(cls, arn: Arn) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from janitor.arming import Arming
 from janitor.arns import Arn
 from janitor.aws import ReadError, failure
 from janitor.exemptions import Exemptions
+from janitor.holds import Hold, held
 from janitor.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Value, Verdict
 from janitor.money import dearest_first
 from janitor.ownership import marks
@@ -26,10 +28,29 @@ SIDE_BY_SIDE = 32
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What holds for every detector alike: the exemptions, and which tags name an owner."""
+    """
+    What a run goes by: the exemptions, which tags name an owner, and what each detector may act on.
+
+    *holds* are what people said about single resources, by identity. A detector without *arming* of
+    its own runs dry.
+    """
 
     exemptions: Exemptions = field(default_factory=Exemptions)
     owner_tags: Sequence[str] = ("owner",)
+    arming: Mapping[str, Arming] = field(default_factory=dict)
+    holds: Mapping[str, Sequence[Hold]] = field(default_factory=dict)
+
+    def dry(self) -> Policy:
+        """The same, for a run that must not act."""
+        return replace(self, arming={})
+
+    def armed(self, detector: str) -> Arming:
+        """What the deployment allows *detector*."""
+        return self.arming.get(detector, Arming())
+
+    def keeps(self, target: Target, now: datetime) -> str | None:
+        """Why *target* is exempt at *now*, or None."""
+        return self.exemptions.reason(target, now) or held(self.holds.get(target.key, ()), now)
 
     def owner(self, target: Target) -> str | None:
         """The owner that *target*'s tags name; keys count in any case, in the order of *owner_tags*."""
@@ -113,23 +134,38 @@ def judged(
         except Exception as error:  # a rule that breaks on one candidate keeps it, and says so
             failures.setdefault(describe(error), []).append(candidate.target.arn)
             verdict = Kept(reason=f"the rule failed: {describe(error)}", unknown=True)
-        results.append(
-            Result(
-                detector=detector.name,
-                target=candidate.target,
-                verdict=verdict,
-                outcome=Outcome.WOULD_ACT if isinstance(verdict, Finding) else Outcome.KEPT,
-                owner=policy.owner(candidate.target),
-            )
-        )
+        results.append(result(detector, candidate.target, verdict, policy))
     errors = [*broken, *(rule_failed(said, arns) for said, arns in failures.items())]
     return Sweep(
         detector=detector.name,
         account=aws.account,
         region=aws.region,
-        mode=Mode.DRY_RUN,
+        mode=policy.armed(detector.name).mode,
         results=tuple(sorted(results, key=dearest_first)),
         error="; ".join(errors) or None,
+    )
+
+
+def result(detector: Detector[Any], target: Target, verdict: Verdict, policy: Policy) -> Result:
+    """What comes of *verdict* before anybody was warned: the only place where the mode decides."""
+    arming = policy.armed(detector.name)
+    outcome, note = Outcome.KEPT, ""
+    if isinstance(verdict, Finding):
+        if detector.cleanup is None:
+            outcome = Outcome.ADVISED
+        elif not arming.armed:
+            outcome = Outcome.WOULD_ACT
+        elif (why := arming.spares(target, verdict)) is not None:
+            outcome, note = Outcome.ADVISED, f"only reported: {why}"
+        else:
+            outcome, note = Outcome.WAITING, "its warning has not been delivered yet"
+    return Result(
+        detector=detector.name,
+        target=target,
+        verdict=verdict,
+        outcome=outcome,
+        owner=policy.owner(target),
+        note=note,
     )
 
 
@@ -186,7 +222,7 @@ def late(aws: Aws) -> list[str]:
 
 def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: Policy) -> Verdict:
     """Exempt it, or decide; a finding whose tags are unreadable may be exempt, so it is kept as unknown."""
-    if (why := policy.exemptions.reason(candidate.target, now)) is not None:
+    if (why := policy.keeps(candidate.target, now)) is not None:
         return exempted(detector, candidate, now, why)
     verdict = detector.decide(candidate, now)
     if isinstance(verdict, Finding) and (why := policy.exemptions.unreadable(candidate.target)) is not None:

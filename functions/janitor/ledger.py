@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from janitor.actions import finding_id
 from janitor.model import Kept, Result, Sweep
 from janitor.money import Totals, cents
 from janitor.table import EXPIRES, ConditionFailedError, Table, moment, partition, stamp
@@ -23,17 +25,52 @@ KEEP_CLOSED = timedelta(days=90)
 
 GONE = "the resource is no longer there"
 
+CLOSING = ("closed", "close_reason", EXPIRES)
+WARNING = ("warned", "due", "channel", "message", "approved", "hurried", "memo")
+"""What is remembered of a closing, and of a warning: void once a finding is closed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What is remembered of one finding; *announced* is when Slack took the message that named it."""
+    """
+    What is remembered of one finding; *announced* is when Slack took the message that named it.
+
+    *warned* is when Slack took its warning, which stands in *channel* as *message*, and *due* when
+    it may be acted on. *approved* and *hurried* name who said yes to many deletions at once, and who
+    pressed *Do it now*. *memo* is where `prepare` goes on.
+    """
 
     key: str
+    detector: str
+    account: str
+    region: str
+    name: str
+    reason: str
     first_seen: datetime
     last_seen: datetime
+    owner: str | None = None
+    monthly_usd: Decimal | None = None
+    accrued_usd: Decimal | None = None
     announced: datetime | None = None
+    warned: datetime | None = None
+    due: datetime | None = None
+    channel: str = ""
+    message: str = ""
+    approved: str = ""
+    hurried: str = ""
+    memo: Mapping[str, Any] = field(default_factory=dict)
     closed: datetime | None = None
     close_reason: str = ""
+
+    @property
+    def id(self) -> str:
+        """Its short name."""
+        return finding_id(self.detector, self.key)
+
+    @property
+    def arn(self) -> str:
+        """The resource, without its creation time."""
+        return self.key.rpartition("@")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +163,10 @@ class Ledger:
             first = {"first_seen": stamp(now)}
             again = known is not None and known.closed is not None
             seen = {
+                "key": result.target.key,
+                "detector": sweep.detector,
+                "account": sweep.account,
+                "region": sweep.region,
                 "last_seen": stamp(now if known is None else max(now, known.last_seen)),
                 "name": result.target.name,
                 "reason": result.verdict.reason,
@@ -138,7 +179,7 @@ class Ledger:
                 result.target.key,
                 set_to=seen | (first if again else {}),
                 at_first={} if again else first,
-                remove=f"closed, close_reason, {EXPIRES}",
+                remove=CLOSING,
             )
             return _entry(item)
 
@@ -146,16 +187,62 @@ class Ledger:
 
     def _close(self, sweep: Sweep, entry: Entry, why: str, now: datetime) -> None:
         """It is no longer found: if it comes back, it is announced again."""
+        self._close_at(partition(FINDING, sweep.detector, sweep.account, sweep.region), entry, why, now)
+
+    def _close_at(self, where: str, entry: Entry, why: str, now: datetime) -> None:
         self._table.change(
-            partition(FINDING, sweep.detector, sweep.account, sweep.region),
+            where,
             entry.key,
             set_to={
                 "closed": stamp(now),
                 "close_reason": why,
                 EXPIRES: int((now + KEEP_CLOSED).timestamp()),
             },
-            remove="announced",
+            remove=("announced", *WARNING),
         )
+
+    # --- warnings -----------------------------------------------------------------------------
+
+    def warned(
+        self, entry: Entry, *, now: datetime, due: datetime, channel: str = "", message: str = ""
+    ) -> None:
+        """Remember that Slack took the warning of *entry*; the first one stands."""
+        self._change(
+            entry,
+            at_first={
+                "announced": stamp(now),
+                "warned": stamp(now),
+                "due": stamp(due),
+                "channel": channel,
+                "message": message,
+            },
+        )
+
+    def hurry(self, entry: Entry, *, by: str, now: datetime) -> None:
+        """Somebody pressed *Do it now*: it is due. Raises ConditionFailedError if the warning is void."""
+        self._change(entry, set_to={"due": stamp(now), "hurried": by}, only_if="#warned = :warned")
+
+    def approve(self, entry: Entry, *, by: str) -> None:
+        """Somebody looked, and said yes to it among many. Raises ConditionFailedError like `hurry`."""
+        self._change(entry, set_to={"approved": by}, only_if="#warned = :warned")
+
+    def unwarn(self, entry: Entry) -> None:
+        """Its warning is void, because it is only reported now: it would have to be warned about again."""
+        where = partition(FINDING, entry.detector, entry.account, entry.region)
+        self._table.change(where, entry.key, remove=WARNING)
+
+    def memorise(self, entry: Entry, memo: Mapping[str, Any]) -> None:
+        """Keep how far preparing came."""
+        self._change(entry, set_to={"memo": json.dumps(memo)})
+
+    def close(self, entry: Entry, why: str, now: datetime) -> None:
+        """It is over: cleaned up, or no longer waste when looked at again. Its warning is void."""
+        self._close_at(partition(FINDING, entry.detector, entry.account, entry.region), entry, why, now)
+
+    def _change(self, entry: Entry, *, only_if: str = "", **changes: Mapping[str, Any]) -> None:
+        expected = {"warned": stamp(entry.warned)} if only_if and entry.warned else {}
+        where = partition(FINDING, entry.detector, entry.account, entry.region)
+        self._table.change(where, entry.key, only_if=only_if, **changes, **expected)  # type: ignore[arg-type]
 
     # --- sweeps -------------------------------------------------------------------------------
 
@@ -215,10 +302,25 @@ class Ledger:
 
 def _entry(item: Mapping[str, Any]) -> Entry:
     return Entry(
-        key=item["sk"],
+        key=item["key"],
+        detector=item["detector"],
+        account=item["account"],
+        region=item["region"],
+        name=item["name"],
+        reason=item["reason"],
+        owner=item.get("owner"),
+        monthly_usd=item.get("monthly_usd"),
+        accrued_usd=item.get("accrued_usd"),
         first_seen=datetime.fromisoformat(item["first_seen"]),
         last_seen=datetime.fromisoformat(item["last_seen"]),
         announced=moment(item.get("announced")),
+        warned=moment(item.get("warned")),
+        due=moment(item.get("due")),
+        channel=item.get("channel", ""),
+        message=item.get("message", ""),
+        approved=item.get("approved", ""),
+        hurried=item.get("hurried", ""),
+        memo=json.loads(item.get("memo", "{}")),
         closed=moment(item.get("closed")),
         close_reason=item.get("close_reason", ""),
     )

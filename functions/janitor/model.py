@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -24,6 +24,19 @@ class Mode(StrEnum):
 
     DRY_RUN = "dry-run"
     ACT = "act"
+
+
+class Effect(StrEnum):
+    """What acting does to a resource; the most reversible first."""
+
+    TAG = "tag"
+    STOP = "stop"
+    DELETE = "delete"
+
+    @property
+    def rank(self) -> int:
+        """Its place among all: the lower, the easier to take back."""
+        return list(Effect).index(self)
 
 
 class Outcome(StrEnum):
@@ -174,7 +187,8 @@ class Finding:
 
     *action* is what would be done, in words; *since* is how long it has been waste, if that can be
     known; *cost* is None where the waste has no price of its own. *steps* are the rule's steps in
-    the order they were taken.
+    the order they were taken; *grace* is how long a warning must stand, where this finding needs
+    another time than its detector's.
     """
 
     reason: str
@@ -184,6 +198,7 @@ class Finding:
     steps: tuple[str, ...] = ()
     cost: Cost | None = None
     since: datetime | None = None
+    grace: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +251,7 @@ class Rule:
         action: str,
         cost: Cost | None = None,
         since: datetime | None = None,
+        grace: timedelta | None = None,
     ) -> Finding:
         """Waste, and why."""
         return Finding(
@@ -246,6 +262,7 @@ class Rule:
             steps=(*self._steps, f"found, {confidence}: {reason}"),
             cost=cost,
             since=since,
+            grace=grace,
         )
 
 
@@ -254,7 +271,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A judged candidate with its outcome."""
+    """
+    A judged candidate with its outcome.
+
+    *note* says what a reader has to know of the outcome: why it waits, what failed. *due* is when a
+    warned finding may be acted on.
+    """
 
     detector: str
     target: Target
@@ -262,6 +284,7 @@ class Result:
     outcome: Outcome
     owner: str | None = None
     due: datetime | None = None
+    note: str = ""
 
     @property
     def monthly_usd(self) -> Decimal | None:
@@ -284,7 +307,8 @@ class Sweep:
     One detector over one account and region.
 
     *error* says why the sweep is not complete; what was read is in *results* all the same.
-    *account* is None if nobody could say which one it is.
+    *account* is None if nobody could say which one it is. *held* says which limit held back what,
+    one line each.
     """
 
     detector: str
@@ -293,6 +317,7 @@ class Sweep:
     mode: Mode
     results: tuple[Result, ...] = ()
     error: str | None = None
+    held: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[Result, ...]:

@@ -32,9 +32,10 @@ def manager(target: Target) -> str | None:
     return None if tool.lower() in BY_HAND else tool
 
 
-def is_production(target: Target) -> bool:
-    """Whether the environment tag says that *target* serves production."""
-    return tags_of(target).get("environment", "").lower() in PRODUCTION
+def environment(target: Target) -> str | None:
+    """The production environment that *target*'s tags name, as they write it; None if they name none."""
+    named = tags_of(target).get("environment", "")
+    return named if named.lower() in PRODUCTION else None
 
 
 def marks(target: Target) -> tuple[Evidence, ...]:
@@ -43,6 +44,6 @@ def marks(target: Target) -> tuple[Evidence, ...]:
     found = []
     if (tool := manager(target)) is not None:
         found.append(Evidence("managed by", tool, source=source))
-    if is_production(target):
-        found.append(Evidence("environment", tags_of(target)["environment"], source=source))
+    if (serves := environment(target)) is not None:
+        found.append(Evidence("environment", serves, source=source))
     return tuple(found)

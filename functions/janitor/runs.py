@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -13,16 +13,19 @@ from janitor import telemetry
 from janitor.engine import Policy, run, sweep_one
 from janitor.failures import Failures
 from janitor.ledger import Recorded
-from janitor.model import Report, Sweep
+from janitor.model import Outcome, Report, Result, Sweep
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
+    from janitor.acting import Acting
     from janitor.archive import Archive
     from janitor.aws import Aws
     from janitor.detector import Detector
+    from janitor.holds import Hold
     from janitor.leases import Leases
     from janitor.ledger import Ledger
+    from janitor.warning import Warner
 
 
 class Tell(Protocol):
@@ -71,7 +74,8 @@ class Runner:
 
     *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
     names the event, so that its retry goes on under its own lease; *patience* is how long the run
-    may take. Without *tell* nobody is told, and nothing counts as announced.
+    may take. Without *tell* nobody is told, and nothing counts as announced. Without *acting* or
+    without *warner* nothing is ever acted on, nor in a run that is *dry*.
     """
 
     policy: Policy
@@ -83,6 +87,9 @@ class Runner:
     clock: Callable[[], datetime]
     holder: str
     patience: timedelta
+    acting: Acting | None = None
+    warner: Warner | None = None
+    dry: bool = False
 
     def sweep(
         self, detector: Detector[Any], accounts: Sequence[Aws], *, now: datetime, note: str = ""
@@ -101,9 +108,12 @@ class Runner:
                 """All regions began at once."""
                 ended[sweep.region] = perf_counter() - begun
 
-            report = run([detector], accounts, now=now, policy=self.policy, swept=swept)
-            where = self._kept(report, detector.name, failures)
+            policy = self._policy(accounts, failures)
+            report = run([detector], accounts, now=now, policy=policy, swept=swept)
             known = self._remembered(report, accounts, failures)
+            known = [self._cleaned(detector, one, policy, now, failures) for one in known]
+            report = replace(report, sweeps=tuple(one.sweep for one in known))
+            where = self._kept(report, detector.name, failures)
             for one in known:
                 new = one.recorded.first_seen(now)
                 telemetry.summarise(
@@ -134,6 +144,41 @@ class Runner:
             failures.note(judged.error)
         failures.check(where)
         return Ran(report=report, where=where, new=0, note=note)
+
+    def _policy(self, accounts: Sequence[Aws], failures: Failures) -> Policy:
+        """The policy of this run, with what people said; dry if that cannot be read."""
+        policy = self.policy.dry() if self.dry or self.acting is None or self.warner is None else self.policy
+        if self.acting is None:
+            return policy
+        holds: dict[str, Sequence[Hold]] = {}
+        with failures.survived("what people asked to keep could not be read"):
+            for aws in accounts:
+                holds |= self.acting.holds.all(aws.account, aws.region)
+            return replace(policy, holds=holds)
+        return policy.dry()
+
+    def _cleaned(
+        self, detector: Detector[Any], known: Known, policy: Policy, now: datetime, failures: Failures
+    ) -> Known:
+        """Act on what is due, then warn about what is new. Without the ledger's word there is neither."""
+        acting, warner, arming = self.acting, self.warner, policy.armed(detector.name)
+        if acting is None or self.dry:
+            return known
+        entries, sweep = known.recorded.entries, known.sweep
+        if not self.policy.armed(detector.name).armed:
+            with failures.survived("old warnings could not be voided"):
+                acting.disarmed(entries)
+            return known
+        with failures.survived("acting broke off"):
+            sweep = acting.act(detector, known.aws, sweep, entries, now=now, policy=policy)
+            for why in sweep.held:
+                self.logger.warning("held back", extra={"detector": detector.name, "limit": why})
+        if warner is not None and arming.armed:
+            with failures.survived("the warnings could not be sent"):
+                sweep, problems = warner(sweep, entries, arming, now=now)
+                for problem in problems:
+                    failures.note(f"Slack: {problem}")
+        return known._replace(sweep=sweep)
 
     @contextmanager
     def _leased(self, detector: Detector[Any], accounts: Sequence[Aws], failures: Failures) -> Iterator[None]:
@@ -179,11 +224,20 @@ class Runner:
     def _told(
         self, known: Known, failures: Failures, *, now: datetime, where: str, note: str
     ) -> Sequence[str]:
-        if self.tell is None or not known.recorded.new:
+        new = tuple(self._to_announce(known))
+        if self.tell is None or not new:
             return ()
 
         def taken() -> None:
             with failures.survived("the ledger could not be told what was announced"):
-                self.ledger.announced(known.aws, known.sweep, known.recorded.new, self.clock())
+                self.ledger.announced(known.aws, known.sweep, new, self.clock())
 
-        return self.tell(known.sweep, known.recorded, now=now, where=where, note=note, taken=taken)
+        recorded = replace(known.recorded, new=new)
+        return self.tell(known.sweep, recorded, now=now, where=where, note=note, taken=taken)
+
+    def _to_announce(self, known: Known) -> Iterator[Result]:
+        """What is new and gets no warning of its own: a warning says all that an announcement says."""
+        outcomes = {result.target.key: result.outcome for result in known.sweep.results}
+        for result in known.recorded.new:
+            if outcomes.get(result.target.key) not in {Outcome.WARNED, Outcome.WAITING}:
+                yield result

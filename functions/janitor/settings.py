@@ -5,22 +5,36 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields
-from datetime import timedelta
+from dataclasses import MISSING, fields
+from dataclasses import Field as DataclassField
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
+from janitor.arming import Arming
 from janitor.detector import Detector
 from janitor.detectors import DETECTORS
 from janitor.durations import WorkingHours
 from janitor.engine import Policy
 from janitor.exemptions import Exemptions
 from janitor.layers import SettingsError, check_keys, layered, written_as
-from janitor.model import Mode
-from janitor.values import EXPECTED, AllowedMode, Day, Duration, Hours, Schedule, TimeZone
+from janitor.model import Confidence, Effect, Mode
+from janitor.values import (
+    EXPECTED,
+    AllowedConfidence,
+    AllowedMode,
+    Count,
+    Day,
+    Duration,
+    Hours,
+    Percent,
+    Place,
+    Schedule,
+    TimeZone,
+)
 
 __all__ = ["FILE", "Settings", "SettingsError"]
 
@@ -46,17 +60,35 @@ class JanitorSection(BaseModel):
     holidays: list[Day] = []
     slack_channel: str = ""
     slack_secret: str = ""
+    slack_signing_secret: str = ""
+    slack_group: str = ""
+    max_actions_per_night: Count = 50
+    undo_days: Annotated[int, Field(ge=1, le=90)] = 30
     digest_schedule: Schedule = "cron(0 7 * * ? *)"
 
 
 class DetectorSection(BaseModel):
-    """`[detectors.NAME]`: what every detector has; its own tunables come from its dataclass fields."""
+    """
+    `[detectors.NAME]`: what every detector has; its own tunables come from its dataclass fields.
+
+    *act_on*, *grace* and *business_days* are the detector's own where they are not set.
+    *armed_until* is the day on which it was disarmed: what it did can still be undone for undo_days.
+    """
 
     model_config = STRICT
 
     enabled: bool = True
     mode: AllowedMode = Mode.DRY_RUN.value
     schedule: Schedule = ""
+    act_in: list[Place] = []
+    act_on: AllowedConfidence | None = None
+    grace: Duration | None = None
+    business_days: bool | None = None
+    max_actions: Count = 10
+    max_share: Percent = 20
+    act_on_managed: list[str] = []
+    act_on_environments: list[str] = []
+    armed_until: Day | None = None
 
 
 SHARED = {"working_hours"}
@@ -105,7 +137,16 @@ class Settings:
         settings = cls(janitor, sections, registry)
         for detector in registry:
             settings.detector(detector)
+            settings.check_arms(detector)
         return settings
+
+    def check_arms(self, detector: type[Detector[Any]]) -> None:
+        """Refuse a detector that is armed for nowhere. Raises SettingsError."""
+        if self.mode(detector.name) is Mode.ACT and self.arming(detector).act_in == ():
+            raise SettingsError(
+                f'detectors.{detector.name}: mode = "act" needs act_in, the accounts and regions to act in, '
+                'for example act_in = ["123456789012/eu-west-1"]'
+            )
 
     def detector(self, detector: type[Detector[Any]]) -> Detector[Any]:
         """*detector* with its tunables set. Raises SettingsError if it refuses them."""
@@ -138,11 +179,71 @@ class Settings:
             tuple(section.ignore),
             time_zone=section.time_zone,
         )
-        return Policy(exemptions, tuple(section.owner_tags))
+        arming = {detector.name: self.arming(detector) for detector in self.registry if detector.cleanup}
+        return Policy(exemptions, tuple(section.owner_tags), arming)
 
     def mode(self, detector: str) -> Mode:
         """What the deployment allows *detector*."""
         return Mode(self.sections[detector].mode)
+
+    def arming(self, detector: type[Detector[Any]]) -> Arming:
+        """What the deployment lets *detector* act on. Raises SettingsError if it can only advise."""
+        section, cleanup = self.sections[detector.name], detector.cleanup
+        if cleanup is None:
+            raise SettingsError(f"detectors.{detector.name}: it only advises, so there is nothing to arm")
+        deletes = cleanup.effect is Effect.DELETE
+        return Arming(
+            mode=self.mode(detector.name),
+            effect=cleanup.effect,
+            act_in=tuple(section.act_in),
+            act_on=Confidence(section.act_on) if section.act_on else cleanup.act_on,
+            grace=cleanup.grace if section.grace is None else section.grace,
+            business_days=deletes if section.business_days is None else section.business_days,
+            max_actions=section.max_actions,
+            max_share=section.max_share,
+            act_on_managed=tuple(section.act_on_managed),
+            act_on_environments=tuple(section.act_on_environments),
+            time_zone=self.janitor.time_zone,
+            holidays=tuple(self.janitor.holidays),
+        )
+
+    def armed(self) -> list[Detector[Any]]:
+        """Every enabled detector that may act."""
+        return [each for each in self.enabled() if self.mode(each.name) is Mode.ACT]
+
+    def undoable(self, today: date) -> list[Detector[Any]]:
+        """Every detector whose acts may still be undone on *today*: armed, or disarmed not long ago."""
+        span = timedelta(days=self.janitor.undo_days)
+
+        def was_armed(detector: type[Detector[Any]]) -> bool:
+            section = self.sections[detector.name]
+            if self.mode(detector.name) is Mode.ACT:
+                return True
+            return section.armed_until is not None and today <= section.armed_until + span
+
+        return [self.detector(each) for each in self.registry if was_armed(each)]
+
+    def idle_arms(self) -> list[str]:
+        """Why an armed detector would never act as things are set, one line for each that would not."""
+        said = []
+        for detector in self.armed():
+            where = f"detectors.{detector.name}: mode is act, but it would never act: "
+            said += [where + why for why in [self._never_acts(detector)] if why]
+        return said
+
+    def _never_acts(self, detector: Detector[Any]) -> str | None:
+        section = self.sections[detector.name]
+        regions = self.janitor.regions
+        elsewhere = regions and not any(place.partition("/")[2] in {"", *regions} for place in section.act_in)
+        if not self.janitor.slack_secret:
+            return "nothing is acted on without a delivered warning, and janitor.slack_secret is not set"
+        if section.max_actions == 0:
+            return "max_actions is 0"
+        if self.janitor.max_actions_per_night == 0:
+            return "janitor.max_actions_per_night is 0"
+        if elsewhere:
+            return "act_in names none of janitor.regions"
+        return detector.never_acts()
 
     def schedule(self, detector: type[Detector[Any]]) -> str:
         """When *detector* runs: its own schedule, unless the operator set another."""
@@ -172,7 +273,7 @@ def _accepts(hint: Any) -> Any:
     return hint
 
 
-def _default(field: Field[Any]) -> Any:
+def _default(field: DataclassField[Any]) -> Any:
     value = field.default_factory() if field.default_factory is not MISSING else field.default
     return list(value) if isinstance(value, tuple) else value
 

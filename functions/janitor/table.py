@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 KEY = ("pk", "sk")
+LONGEST, READABLE = 1000, 900
+"""Bytes of a sort key that stay as they are, and those that are left of a longer one."""
+
 NOTHING: Mapping[str, Any] = {}
 EXPIRES = "expires"
 """The attribute after whose time, in seconds since 1970, DynamoDB removes an item."""
@@ -52,7 +57,7 @@ class Table:
     ) -> None:
         """Write a whole item, where condition *only_if* holds. Raises ConditionFailedError."""
         item = self._dynamo({**key(pk, sk), **attributes})
-        with_condition = self._condition(only_if, attributes, values)
+        with_condition = self._condition(only_if, values)
         self._guarded(lambda: self.client.put_item(TableName=self.name, Item=item, **with_condition))
 
     def change(
@@ -62,46 +67,59 @@ class Table:
         *,
         set_to: Mapping[str, Any] = NOTHING,
         at_first: Mapping[str, Any] = NOTHING,
-        remove: str = "",
+        add: Mapping[str, set[str]] = NOTHING,
+        remove: Sequence[str] = (),
+        only_if: str = "",
+        **values: Any,
     ) -> dict[str, Any]:
         """
         Set some attributes of an item, which need not exist, and answer all of them.
 
-        *set_to* replaces, *at_first* only fills what is not there yet, *remove* names what goes.
+        *set_to* replaces, *at_first* only fills what is not there yet, *add* puts members into sets,
+        *remove* names what goes. Raises ConditionFailedError where condition *only_if* does not hold.
         """
         sets = [f"#{name} = :{name}" for name in set_to]
         sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in at_first]
-        named = {**set_to, **at_first}
-        answer = self.client.update_item(
-            TableName=self.name,
-            Key=self._dynamo(key(pk, sk)),
-            UpdateExpression=f"SET {', '.join(sets)}{f' REMOVE {remove}' if remove else ''}",
-            ExpressionAttributeNames={f"#{name}": name for name in named},
-            ExpressionAttributeValues=self._dynamo({f":{name}": value for name, value in named.items()}),
-            ReturnValues="ALL_NEW",
+        adds = [f"#{name} :{name}" for name in add]
+        named = {**set_to, **at_first, **add}
+        clauses = {"SET": sets, "ADD": adds, "REMOVE": [f"#{name}" for name in remove]}
+        update = " ".join(f"{verb} {', '.join(said)}" for verb, said in clauses.items() if said)
+        condition: Any = {"ConditionExpression": only_if} if only_if else {}
+        given = self._dynamo({f":{name}": value for name, value in {**named, **values}.items()})
+        answer = self._guarded(
+            lambda: self.client.update_item(
+                TableName=self.name,
+                Key=self._dynamo(key(pk, sk)),
+                UpdateExpression=update,
+                ExpressionAttributeNames={f"#{name}": name for name in [*named, *remove, *aliased(only_if)]},
+                ExpressionAttributeValues=given,
+                ReturnValues="ALL_NEW",
+                **condition,
+            )
         )
         return self._plain(answer["Attributes"])
 
-    def delete(self, pk: str, sk: str, *, only_if: str, **values: Any) -> None:
+    def delete(self, pk: str, sk: str, *, only_if: str = "", **values: Any) -> None:
         """Remove an item where condition *only_if* holds. Raises ConditionFailedError."""
         dynamo_key = self._dynamo(key(pk, sk))
-        with_condition = self._condition(only_if, {}, values)
+        with_condition = self._condition(only_if, values)
         self._guarded(lambda: self.client.delete_item(TableName=self.name, Key=dynamo_key, **with_condition))
 
-    def _condition(self, only_if: str, attributes: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    def _condition(self, only_if: str, values: Mapping[str, Any]) -> Any:
         """The members of a request that make it conditional; "#name" in *only_if* is an attribute."""
         if not only_if:
             return {}
-        used = {f"#{name}": name for name in attributes if f"#{name} " in f"{only_if} "}
+        used = {f"#{name}": name for name in aliased(only_if)}
+        given = self._dynamo({f":{name}": value for name, value in values.items()})
         return {
             "ConditionExpression": only_if,
-            "ExpressionAttributeValues": self._dynamo({f":{name}": value for name, value in values.items()}),
+            **({"ExpressionAttributeValues": given} if given else {}),
             **({"ExpressionAttributeNames": used} if used else {}),
         }
 
-    def _guarded(self, write: Any) -> None:
+    def _guarded[A](self, write: Callable[[], A]) -> A:
         try:
-            write()
+            return write()
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
                 raise ConditionFailedError from error
@@ -114,8 +132,16 @@ class Table:
         return {name: self._read.deserialize(value) for name, value in item.items()}
 
 
+def aliased(expression: str) -> list[str]:
+    """The attributes that *expression* names as "#name": any word may be reserved one day."""
+    return re.findall(r"#(\w+)", expression)
+
+
 def key(pk: str, sk: str) -> dict[str, str]:
-    """The key of one item."""
+    """The key of one item. A sort key has at most 1,024 bytes; an S3 object's name alone may have them."""
+    long = sk.encode()
+    if len(long) > LONGEST:
+        sk = f"{long[:READABLE].decode(errors='ignore')}...{sha256(long).hexdigest()}"
     return dict(zip(KEY, (pk, sk), strict=True))
 
 

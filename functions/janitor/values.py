@@ -7,11 +7,11 @@ from datetime import date, timedelta
 from typing import Annotated
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from janitor.durations import LONGEST, WorkingHours, format_duration, parse_duration
 from janitor.layers import nearest
-from janitor.model import Mode
+from janitor.model import Confidence, Mode
 
 
 def _duration(value: object) -> timedelta:
@@ -49,8 +49,20 @@ def _day(value: object) -> object:
 
 
 def _mode(value: str) -> str:
-    if value != Mode.DRY_RUN:
-        raise ValueError('"dry-run", because acting does not exist yet')
+    if value not in set(Mode):
+        raise ValueError('"dry-run" or "act"')
+    return value
+
+
+def _confidence(value: str) -> str:
+    if value not in set(Confidence):
+        raise ValueError('"proven" or "likely"')
+    return value
+
+
+def _place(value: str) -> str:
+    if not re.fullmatch(r"\d{12}(/[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2})?", value):
+        raise ValueError('an account such as "123456789012", or a region of one: "123456789012/eu-west-1"')
     return value
 
 
@@ -65,6 +77,10 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Hours = Annotated[str, AfterValidator(_hours)]
 Day = Annotated[date, BeforeValidator(_day)]
 AllowedMode = Annotated[str, AfterValidator(_mode)]
+AllowedConfidence = Annotated[str, AfterValidator(_confidence)]
+Place = Annotated[str, AfterValidator(_place)]
+Count = Annotated[int, Field(ge=0)]
+Percent = Annotated[int, Field(ge=0, le=100)]
 Schedule = Annotated[str, AfterValidator(_schedule)]
 
 EXPECTED = {
@@ -72,6 +88,8 @@ EXPECTED = {
     "date_type": "a date such as 2026-12-25",
     "dict_type": "a table",
     "float_type": "a number",
+    "greater_than_equal": "a number that is not negative",
+    "less_than_equal": "a percentage, at most 100",
     "int_from_float": "a whole number",
     "int_type": "a whole number",
     "list_type": 'a list such as ["one", "two"]',

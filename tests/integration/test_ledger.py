@@ -69,7 +69,16 @@ def test_a_finding_is_new_until_it_was_announced(ledger: Ledger, aws: Aws) -> No
     ledger.announced(aws, done, done.findings, NOW + DAY)
     assert names(ledger.record(aws, done, NOW + 2 * DAY)) == []
     assert entries(ledger)["lamp"] == Entry(
-        key=LAMP.target.key, first_seen=NOW, last_seen=NOW + 2 * DAY, announced=NOW + DAY
+        key=LAMP.target.key,
+        detector="shelf",
+        account=ACCOUNT,
+        region=REGION,
+        name="lamp",
+        reason="nobody uses it",
+        monthly_usd=Decimal("10.00"),
+        first_seen=NOW,
+        last_seen=NOW + 2 * DAY,
+        announced=NOW + DAY,
     )
 
 
@@ -89,6 +98,10 @@ def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto
     assert item == {
         "pk": f"finding#shelf#{ACCOUNT}#{REGION}",
         "sk": LAMP.target.key,
+        "key": LAMP.target.key,
+        "detector": "shelf",
+        "account": ACCOUNT,
+        "region": REGION,
         "first_seen": "2026-10-06T03:00:00Z",
         "last_seen": "2026-10-06T03:00:00Z",
         "name": "lamp",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from janitor import copy_reasons as reasons
@@ -13,9 +13,9 @@ from janitor.artifacts import EXTENSIONS, Names
 from janitor.aws import ReadError, attempt
 from janitor.contents import HEAD_OBJECT, Likeness, described
 from janitor.copies import Role
-from janitor.detector import Detector, allow, implied
+from janitor.detector import Cleanup, Detector, allow, implied
 from janitor.duplicates import KIND, Copy, target_of
-from janitor.model import Absent, Confidence, Rule, Target, Unreadable, Value, Verdict
+from janitor.model import Absent, Confidence, Effect, Rule, Target, Unreadable, Value, Verdict
 from janitor.sizes import shown
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ class DuplicateArtifacts(Detector[Copy]):
     name = "duplicate-artifacts"
     schedule = "cron(0 4 ? * SUN *)"
     kinds = (KIND,)
+    cleanup = Cleanup(
+        effect=Effect.DELETE,
+        grace=timedelta(days=3),
+        act_on=Confidence.PROVEN,
+        lost="the object's own date and version id",
+    )
     reads = (
         allow("s3:ListAllMyBuckets"),
         allow("s3:ListBucket", on=BUCKETS),

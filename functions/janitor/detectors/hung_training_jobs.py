@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from janitor import load, objects, rhythm, stillness, tags, training
 from janitor.aws import ReadError
-from janitor.detector import Detector, allow
+from janitor.detector import Cleanup, Detector, allow
 from janitor.durations import ago
 from janitor.metrics import GET_METRIC_DATA
 from janitor.model import (
@@ -17,6 +17,7 @@ from janitor.model import (
     Candidate,
     Confidence,
     Cost,
+    Effect,
     Evidence,
     Finding,
     Kept,
@@ -63,6 +64,12 @@ class HungTrainingJobs(Detector[TrainingJob]):
     name = "hung-training-jobs"
     schedule = "rate(1 hour)"
     kinds = ("training-job",)
+    cleanup = Cleanup(
+        effect=Effect.STOP,
+        grace=timedelta(hours=2),
+        act_on=Confidence.PROVEN,
+        lost="the progress since the last checkpoint",
+    )
     reads = (
         allow("sagemaker:ListTrainingJobs"),
         allow("sagemaker:DescribeTrainingJob", on="training-job/*"),

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from janitor import endpoints, tags
 from janitor.aws import ReadError
-from janitor.detector import Detector, allow
+from janitor.detector import Cleanup, Detector, allow
 from janitor.durations import ago
 from janitor.endpoint_signals import Endpoint, seen
 from janitor.endpoint_survey import HISTORY, Account, survey
 from janitor.endpoint_traffic import COUNTED, DAY, Place
-from janitor.model import Absent, Confidence, Rule, Unreadable, Value
+from janitor.model import Absent, Confidence, Effect, Rule, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -35,6 +35,12 @@ class IdleEndpoints(Detector[Endpoint]):
     name: ClassVar[str] = "idle-endpoints"
     schedule: ClassVar[str] = "cron(0 3 * * ? *)"
     kinds: ClassVar[tuple[str, ...]] = ("endpoint",)
+    cleanup = Cleanup(
+        effect=Effect.DELETE,
+        grace=timedelta(days=3),
+        act_on=Confidence.PROVEN,
+        lost="its capacity, if AWS has none left, nor its autoscaling's cool-downs and its creation time",
+    )
     reads = (
         allow("sagemaker:ListEndpoints"),
         allow("sagemaker:ListInferenceComponents"),

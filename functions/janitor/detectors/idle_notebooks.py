@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from janitor import logs, notebooks, tags
-from janitor.detector import Detector, allow
+from janitor.detector import Cleanup, Detector, allow
 from janitor.durations import WorkingHours, ago
 from janitor.model import (
     Absent,
     Confidence,
     Cost,
+    Effect,
     Evidence,
     NotRead,
     Rule,
@@ -66,6 +67,12 @@ class IdleNotebooks(Detector[Notebook]):
     name = "idle-notebooks"
     schedule = "rate(1 hour)"
     kinds = (notebooks.KIND,)
+    cleanup = Cleanup(
+        effect=Effect.STOP,
+        grace=timedelta(days=1),
+        act_on=Confidence.LIKELY,
+        lost="what kernels held in memory, and files outside the volume",
+    )
     reads = (
         allow("sagemaker:ListNotebookInstances"),
         allow("sagemaker:DescribeNotebookInstance", on="notebook-instance/*"),

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from janitor import canvas, idle_shutdown, logs, studio, studio_signs, studio_tags
-from janitor.detector import Detector, allow
+from janitor.detector import Cleanup, Detector, allow
 from janitor.durations import ago
-from janitor.model import Confidence, Cost, Rule, Target, Value, Verdict
+from janitor.model import Confidence, Cost, Effect, Rule, Target, Value, Verdict
 from janitor.prices import Price
 from janitor.studio import CANVAS, CODE_EDITOR, IN_SERVICE, JUPYTER_LAB, KERNEL_GATEWAY, SYSTEM, App
 
@@ -40,6 +40,12 @@ class IdleStudioApps(Detector[App]):
     name = "idle-studio-apps"
     schedule = "rate(1 hour)"
     kinds = (studio.KIND,)
+    cleanup = Cleanup(
+        effect=Effect.STOP,
+        grace=timedelta(days=1),
+        act_on=Confidence.LIKELY,
+        lost="what the app held in memory, its running terminals and kernels",
+    )
     reads = (
         allow("sagemaker:ListApps"),
         allow("sagemaker:ListSpaces"),

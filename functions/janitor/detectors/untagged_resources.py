@@ -12,12 +12,13 @@ from janitor import creators, inventory, storage, tags
 from janitor.arns import Arn
 from janitor.aws import ReadError
 from janitor.creators import Creator
-from janitor.detector import Detector, allow
+from janitor.detector import Cleanup, Detector, allow
 from janitor.inventory import Resource
 from janitor.model import (
     Absent,
     Candidate,
     Confidence,
+    Effect,
     Evidence,
     NotRead,
     Rule,
@@ -63,6 +64,12 @@ class UntaggedResources(Detector[TaggedResource]):
     name = "untagged-resources"
     schedule = "cron(0 5 ? * MON *)"
     kinds = (*(kind.type for kind in inventory.KINDS), "bucket", "repository")
+    cleanup = Cleanup(
+        effect=Effect.TAG,
+        grace=timedelta(days=1),
+        act_on=Confidence.PROVEN,
+        lost="",
+    )
     reads = (
         *(allow(f"sagemaker:{kind.operation}") for kind in inventory.KINDS),
         allow("sagemaker:Search"),

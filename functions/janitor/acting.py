@@ -1,0 +1,342 @@
+"""Acts on what is due, after a complete sweep: limits, look again, prepare, store, act, record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from janitor.actions import UNFINISHED, Action, BegunBeforeError, RecordedSteps
+from janitor.aws import OutOfTimeError
+from janitor.detector import CannotActError, NotYetError
+from janitor.engine import describe, judge
+from janitor.model import Finding, Kept, Outcome, Result, Sweep
+from janitor.table import stamp
+
+if TYPE_CHECKING:
+    from janitor.actions import Actions
+    from janitor.arming import Arming
+    from janitor.aws import Aws
+    from janitor.detector import Detector
+    from janitor.engine import Policy
+    from janitor.holds import Holds
+    from janitor.ledger import Entry, Ledger
+    from janitor.limits import Limits
+    from janitor.model import Verdict
+
+TRIES = 3
+"""How often an action is tried before a person has to look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acting:
+    """
+    What acting needs from the outside.
+
+    *clock* is the real time (law 4), *pause* waits between two actions, *put_back* asks for the undo
+    of a half-done action, which this role itself may not do. *at_most* is for a whole night.
+    """
+
+    ledger: Ledger
+    actions: Actions
+    holds: Holds
+    limits: Limits
+    clock: Callable[[], datetime]
+    pause: Callable[[], None]
+    put_back: Callable[[Action], None]
+    at_most: int
+
+    def act(
+        self,
+        detector: Detector[Any],
+        aws: Aws,
+        sweep: Sweep,
+        entries: Mapping[str, Entry],
+        *,
+        now: datetime,
+        policy: Policy,
+    ) -> Sweep:
+        """
+        *sweep* with the outcomes of acting on what is due; *entries* are its findings in the ledger.
+
+        A sweep that is not complete, or that runs dry, comes back with nothing done. One action's
+        failure does not stop the others.
+        """
+        arming = policy.armed(detector.name)
+        if not arming.armed:
+            return sweep
+        if sweep.error is not None:
+            return _waiting(sweep, entries, "nothing is acted on, because the sweep is not complete")
+        return _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy).done()
+
+    def disarmed(self, entries: Mapping[str, Entry]) -> None:
+        """Void the warnings of a detector that is armed no longer: armed again, it has to warn again."""
+        for entry in entries.values():
+            if entry.warned is not None:
+                self.ledger.unwarn(entry)
+
+
+class _EndsError(Exception):
+    """What ends the way of one finding before anything is done to it."""
+
+    def __init__(self, outcome: Outcome, note: str) -> None:
+        super().__init__(note)
+        self.outcome = outcome
+        self.note = note
+
+
+class _Work:
+    """One sweep's acting."""
+
+    def __init__(
+        self,
+        acting: Acting,
+        detector: Detector[Any],
+        aws: Aws,
+        sweep: Sweep,
+        *,
+        entries: Mapping[str, Entry],
+        now: datetime,
+        policy: Policy,
+    ) -> None:
+        self.acting = acting
+        self.detector = detector
+        self.reading = aws
+        self.writing = aws.armed()
+        self.sweep = sweep
+        self.entries = entries
+        self.now = now
+        self.policy = policy
+        self.arming: Arming = policy.armed(detector.name)
+        self.results = {result.target.key: result for result in sweep.results}
+        self.held: dict[str, int] = {}
+        self.full: str | None = None
+        """The limit that was reached: nothing more is looked at then."""
+
+    def done(self) -> Sweep:
+        """What was broken off first, then what is due, the oldest first."""
+        broken_off = self._broken_off()
+        for action in broken_off:
+            self._finish(action)
+        due = self._due(besides={action.target.key for action in broken_off})
+        if (why := self._smells(due)) is not None:
+            due = [result for result in due if self.entries[result.target.key].approved]
+            self.held[f"{why}; to go on: janitor approve {self.detector.name}"] = 0
+        for number, result in enumerate(due):
+            if number:
+                self.acting.pause()
+            self._put(self._one(result, self.entries[result.target.key]))
+        held = tuple(why if not times else f"{why}: {times}" for why, times in self.held.items())
+        return replace(self.sweep, results=tuple(self.results.values()), held=held)
+
+    # --- what is due --------------------------------------------------------------------------
+
+    def _due(self, *, besides: set[str]) -> list[Result]:
+        """The findings whose warning has stood long enough; all others say what they wait for."""
+        clock = self.acting.clock()
+        due = []
+        for result in self.sweep.results:
+            entry = self.entries.get(result.target.key)
+            if result.target.key in besides or entry is None or entry.due is None:
+                continue
+            if result.outcome is Outcome.ADVISED:
+                self.acting.ledger.unwarn(entry)
+            if result.outcome is not Outcome.WAITING:
+                continue
+            if entry.due > clock:
+                self._put(replace(result, due=entry.due, note="warned; not due yet"))
+            else:
+                due.append(replace(result, due=entry.due))
+        return sorted(due, key=lambda result: (result.due or clock, result.target.arn))
+
+    def _smells(self, due: Sequence[Result]) -> str | None:
+        unapproved = [result for result in due if not self.entries[result.target.key].approved]
+        why = self.arming.too_many(len(unapproved), self.sweep.looked_at)
+        if why is not None:
+            for result in unapproved:
+                self._put(replace(result, note=f"held back: {why}"))
+        return why
+
+    def _place(self, key: str, clock: datetime) -> str | None:
+        """Which limit leaves no place for one more action, or None if it got one."""
+        sweep = self.sweep
+        name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{stamp(self.now)}"
+        limits, most = self.acting.limits, self.arming.max_actions
+        if not limits.in_sweep(name, key, at_most=most, now=clock):
+            return f"max_actions = {most} for one sweep"
+        if not limits.in_night(str(sweep.account), key, at_most=self.acting.at_most, now=clock):
+            return f"max_actions_per_night = {self.acting.at_most}"
+        return None
+
+    # --- one finding --------------------------------------------------------------------------
+
+    def _one(self, result: Result, entry: Entry) -> Result:
+        """Everything from looking again to the record."""
+        try:
+            action = self._begun(result, entry)
+        except _EndsError as ends:
+            return replace(result, outcome=ends.outcome, note=ends.note)
+        except Exception as error:  # nothing was done yet; the others still are
+            return self._stopped(result, entry, error)
+        try:
+            return self._carried_out(result, action)
+        except Exception as error:  # only the ledger is left to fail here: without it there are no more acts
+            said = f"the ledger could not be written: {describe(error)}"
+            self.full = said
+            return replace(result, outcome=Outcome.FAILED, note=said)
+
+    def _begun(self, result: Result, entry: Entry) -> Action:
+        """Look again, prepare, take a place, store the undo. Raises what ends it before anything is done."""
+        if self.full is not None:
+            raise self._no_place(self.full)
+        if not self.reading.has_time:
+            raise OutOfTimeError
+        clock = self.acting.clock()
+        verdict, candidate = self._again(result, clock)
+        if not isinstance(verdict, Finding):
+            raise self._changed(entry, verdict, clock)
+        if (why := self.arming.spares(candidate.target, verdict)) is not None:
+            raise _EndsError(Outcome.ADVISED, f"only reported: {why}")
+        undo = self.detector.prepare(self.reading, candidate, verdict, entry.memo)
+        if (limit := self._place(entry.key, clock)) is not None:
+            raise self._no_place(limit)
+        return self.acting.actions.begin(
+            replace(result, verdict=verdict, target=candidate.target),
+            undo,
+            warned=entry.warned or clock,
+            now=clock,
+            by=entry.hurried,
+            channel=entry.channel,
+            message=entry.message,
+        )
+
+    def _stopped(self, result: Result, entry: Entry, error: Exception) -> Result:
+        """Why nothing was done to *result*."""
+        match error:
+            case NotYetError():
+                self.acting.ledger.memorise(entry, error.memo)
+                return replace(result, note=f"being prepared: {error}")
+            case CannotActError():
+                return replace(result, outcome=Outcome.ADVISED, note=f"only reported: {error}")
+            case OutOfTimeError():
+                return replace(result, note="the run has no time left; its turn comes next time")
+            case BegunBeforeError():
+                return replace(result, note=str(error))
+            case _:
+                said = f"nothing was done: {describe(error)}"
+                return replace(result, outcome=Outcome.FAILED, note=said)
+
+    def _no_place(self, limit: str) -> _EndsError:
+        self.full = limit
+        said = f"held back by {limit}"
+        self.held[said] = self.held.get(said, 0) + 1
+        return _EndsError(Outcome.WAITING, said)
+
+    def _again(self, result: Result, clock: datetime) -> tuple[Verdict | None, Any]:
+        """Law 4: the verdict on the one resource as it is now, and its candidate; None if it is gone."""
+        candidate = self.detector.look(self.reading, result.target, clock)
+        if candidate is None:
+            return None, None
+        if candidate.target.key != result.target.key:
+            return Kept(reason="another resource has its name now"), None
+        holds = self.acting.holds.all(result.target.account, result.target.region)
+        policy = replace(self.policy, holds=holds)
+        return judge(self.detector, candidate, clock, policy), candidate
+
+    def _changed(self, entry: Entry, verdict: Kept | None, clock: datetime) -> _EndsError:
+        """Why it is no longer acted on. What could not be judged keeps its warning, and waits."""
+        if verdict is not None and verdict.unknown:
+            said = f"could not be judged when looked at again: {verdict.reason}"
+            return _EndsError(Outcome.WAITING, said)
+        why = "it is gone" if verdict is None else verdict.reason
+        self.acting.ledger.close(entry, why, clock)
+        return _EndsError(Outcome.CHANGED, why)
+
+    def _carried_out(self, result: Result, action: Action) -> Result:
+        """Act, and record what AWS said. A lost answer is settled by looking."""
+        try:
+            steps = RecordedSteps(self.acting.actions, action, "act")
+            self.detector.act(self.writing, action.target, action.undo, steps)
+        except Exception as error:  # recorded; the next sweep goes on with it
+            said = describe(error)
+            if not self._settled(action):
+                self.acting.actions.failed(action, said)
+                return replace(result, outcome=Outcome.FAILED, note=said)
+        return self._recorded(result, action)
+
+    def _recorded(self, result: Result, action: Action) -> Result:
+        clock = self.acting.clock()
+        self.acting.actions.acted(action, clock)
+        entry = self.entries.get(action.target.key)
+        if entry is not None and entry.closed is None:
+            self.acting.ledger.close(entry, "cleaned up", clock)
+        return replace(result, outcome=Outcome.ACTED, note=f"undo: janitor undo {action.id}")
+
+    def _settled(self, action: Action) -> bool:
+        """Whether the resource is as the act leaves it; what cannot be looked at is not."""
+        try:
+            return self.detector.settled(self.reading, action.target, action.undo)
+        except Exception:  # the failure that led here is told, and the next sweep looks again
+            return False
+
+    # --- what was broken off ------------------------------------------------------------------
+
+    def _broken_off(self) -> list[Action]:
+        """The lease of this sweep is ours, so nobody else is at work on what is unfinished."""
+        listed = self.acting.actions.all(self.sweep.detector, str(self.sweep.account), self.sweep.region)
+        return [action for action in listed if action.stage in UNFINISHED]
+
+    def _finish(self, action: Action) -> None:
+        """Finish a half-done action if its resource is still waste, else have it put back."""
+        result = self.results.get(action.target.key) or Result(
+            detector=self.sweep.detector,
+            target=action.target,
+            verdict=Kept(reason="an action on it was broken off"),
+            outcome=Outcome.WAITING,
+        )
+        try:
+            self._put(self._finished(result, action))
+        except _EndsError as ends:
+            self._put(replace(result, outcome=ends.outcome, note=ends.note))
+        except BegunBeforeError as other:
+            self._put(replace(result, note=str(other)))
+        except Exception as error:  # told; the next sweep tries again
+            said = f"half done, and could not be finished: {describe(error)}"
+            self._put(replace(result, outcome=Outcome.FAILED, note=said))
+
+    def _finished(self, result: Result, action: Action) -> Result:
+        if self._settled(action):
+            return self._recorded(result, action)
+        if action.attempts >= TRIES:
+            said = f"failed {TRIES} times, so a person has to look: {action.error}"
+            raise _EndsError(Outcome.FAILED, said)
+        if not self.arming.within(action.target.account, action.target.region):
+            raise _EndsError(Outcome.WAITING, "half done, and act_in no longer names its place")
+        clock = self.acting.clock()
+        verdict, _ = self._again(replace(result, target=action.target), clock)
+        if isinstance(verdict, Kept):
+            if verdict.unknown:
+                said = f"half done, and could not be judged: {verdict.reason}"
+                raise _EndsError(Outcome.WAITING, said)
+            self.acting.put_back(action)
+            said = f"{verdict.reason}; what had been done is being put back"
+            raise _EndsError(Outcome.CHANGED, said)
+        if (limit := self._place(action.target.key, clock)) is not None:
+            raise self._no_place(limit)
+        return self._carried_out(result, self.acting.actions.again(action, clock))
+
+    def _put(self, result: Result) -> None:
+        self.results[result.target.key] = result
+
+
+def _waiting(sweep: Sweep, entries: Mapping[str, Entry], why: str) -> Sweep:
+    """*sweep* in which everything that could have been acted on says why it was not."""
+
+    def noted(result: Result) -> Result:
+        if result.outcome is not Outcome.WAITING:
+            return result
+        entry = entries.get(result.target.key)
+        return replace(result, due=entry.due if entry else None, note=why)
+
+    return replace(sweep, results=tuple(map(noted, sweep.results)))

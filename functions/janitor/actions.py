@@ -1,0 +1,255 @@
+"""What the janitor did and how it can be taken back, step by step, in the ledger's table. Laws 7 and 8."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from janitor.model import Target
+from janitor.table import EXPIRES, ConditionFailedError, Table, moment, partition, stamp
+
+if TYPE_CHECKING:
+    from janitor.model import Result
+
+ACTION = "action"
+STEP = "step_"
+
+EXACT = Decimal("0.0001")
+
+KEEP = timedelta(days=120)
+"""How long an action stays readable: longer than it can be undone."""
+
+
+class Stage(StrEnum):
+    """How far an action came. `acting` and `undoing` that nobody is at work on were broken off."""
+
+    ACTING = "acting"
+    ACTED = "acted"
+    FAILED = "failed"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+
+
+UNFINISHED = frozenset({Stage.ACTING, Stage.FAILED})
+UNDOABLE = frozenset({Stage.ACTING, Stage.ACTED, Stage.FAILED, Stage.UNDOING})
+
+
+class BegunBeforeError(Exception):
+    """The action is not as the writer expects it: another run was at it."""
+
+
+def finding_id(detector: str, key: str) -> str:
+    """The short name of a finding, for people: ten digits of what it is about."""
+    return sha256(f"{detector} {key}".encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """
+    One clean-up of one finding, under one warning.
+
+    *undo* is what its detector prepared, *steps* are "begun" or "done" by name, those of the undo
+    among them. *hourly_usd* is what it saves while it is not undone; None is unknown.
+    """
+
+    sk: str
+    detector: str
+    target: Target
+    stage: Stage
+    warned: datetime
+    began: datetime
+    undo: Mapping[str, Any]
+    by: str = ""
+    attempts: int = 1
+    ended: datetime | None = None
+    error: str = ""
+    steps: Mapping[str, str] = field(default_factory=dict)
+    hourly_usd: Decimal | None = None
+    channel: str = ""
+    message: str = ""
+    undone_by: str = ""
+
+    @property
+    def id(self) -> str:
+        """The id of the finding that it cleaned up."""
+        return finding_id(self.detector, self.target.key)
+
+
+class Actions:
+    """
+    The actions in *table*, by detector, account and region.
+
+    Every change is conditional on the stage it comes from, so that of two runs at once one stops.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def all(self, detector: str, account: str, region: str) -> list[Action]:
+        """Every action that is remembered, the oldest first."""
+        items = self._table.query(partition(ACTION, detector, account, region))
+        return sorted(map(_action, items), key=lambda action: action.began)
+
+    def begin(
+        self,
+        result: Result,
+        undo: Mapping[str, Any],
+        *,
+        warned: datetime,
+        now: datetime,
+        by: str = "",
+        channel: str = "",
+        message: str = "",
+    ) -> Action:
+        """
+        Store what brings *result*'s resource back, before anything is done to it.
+
+        Raises BegunBeforeError if this warning was acted on before, TypeError if *undo* is not plain JSON.
+        """
+        written = json.dumps(undo, sort_keys=True)
+        if json.loads(written) != dict(undo):
+            raise TypeError(f"{result.detector}: what was prepared is not plain JSON")
+        target = result.target
+        cost = getattr(result.verdict, "cost", None)
+        sk = f"{target.key}#{stamp(warned)}"
+        item = {
+            "detector": result.detector,
+            "arn": target.arn,
+            "name": target.name,
+            "kind": target.kind,
+            "account": target.account,
+            "region": target.region,
+            "created": None if target.created is None else target.created.isoformat(),
+            "stage": Stage.ACTING.value,
+            "warned": stamp(warned),
+            "began": stamp(now),
+            "undo": written,
+            "by": by,
+            "attempts": 1,
+            "hourly_usd": None
+            if cost is None or cost.hourly_usd is None
+            else cost.hourly_usd.quantize(EXACT),
+            "channel": channel,
+            "message": message,
+            EXPIRES: int((now + KEEP).timestamp()),
+        }
+        try:
+            self._table.put(self._where(result), sk, item, only_if="attribute_not_exists(pk)")
+        except ConditionFailedError as error:
+            raise BegunBeforeError(f"{target.name} was acted on before under this warning") from error
+        return _action({**item, "sk": sk})
+
+    def again(self, action: Action, now: datetime) -> Action:
+        """Go on with a broken-off action. Raises BegunBeforeError if another run does already."""
+        return self._moved(
+            action, Stage.ACTING, {"attempts": action.attempts + 1, "error": "", "again": stamp(now)}
+        )
+
+    def acted(self, action: Action, now: datetime) -> Action:
+        """All its steps are done, as AWS said."""
+        return self._moved(action, Stage.ACTED, {"ended": stamp(now), "error": ""})
+
+    def failed(self, action: Action, error: str) -> Action:
+        """It broke off with *error*; what was done is in its steps."""
+        return self._moved(action, Stage.FAILED, {"error": error})
+
+    def undoing(self, action: Action, by: str) -> Action:
+        """Begin to take it back, or go on with it. Raises BegunBeforeError if it is not as it was read."""
+        changes = {"undone_by": by, "error": "", "attempts": action.attempts + 1}
+        return self._moved(action, Stage.UNDOING, changes)
+
+    def undone(self, action: Action, now: datetime) -> Action:
+        """It is taken back."""
+        return self._moved(action, Stage.UNDONE, {"undone": stamp(now), "error": ""})
+
+    def undo_failed(self, action: Action, error: str) -> Action:
+        """Taking it back broke off; it can be tried again."""
+        return self._moved(action, Stage.UNDOING, {"error": error})
+
+    def told(self, action: Action, *, channel: str, message: str) -> None:
+        """Remember which message speaks of it."""
+        self._table.change(self._place(action), action.sk, set_to={"channel": channel, "message": message})
+
+    def step(self, action: Action, name: str, how: str) -> None:
+        """Remember that the step *name* is "begun" or "done"."""
+        self._table.change(
+            self._place(action), action.sk, set_to={f"{STEP}{_word(name)}": json.dumps([name, how])}
+        )
+
+    def _moved(self, action: Action, to: Stage, also: Mapping[str, Any]) -> Action:
+        try:
+            item = self._table.change(
+                self._place(action),
+                action.sk,
+                set_to={"stage": to.value, **also},
+                only_if="#stage = :expected AND #attempts = :tried",
+                expected=action.stage.value,
+                tried=action.attempts,
+            )
+        except ConditionFailedError as error:
+            raise BegunBeforeError(f"another run is at work on {action.target.name}") from error
+        return _action(item)
+
+    def _place(self, action: Action) -> str:
+        return partition(ACTION, action.detector, action.target.account, action.target.region)
+
+    def _where(self, result: Result) -> str:
+        return partition(ACTION, result.detector, result.target.account, result.target.region)
+
+
+class RecordedSteps:
+    """The steps of one *action*, recorded before and after each; *phase* is "act" or "undo"."""
+
+    def __init__(self, actions: Actions, action: Action, phase: str) -> None:
+        self._actions = actions
+        self._action = action
+        self._phase = phase
+
+    def do(self, name: str, call: Callable[[], object]) -> None:
+        """Do the step *name*, unless it is recorded as done."""
+        full = f"{self._phase}: {name}"
+        if self._action.steps.get(full) == "done":
+            return
+        self._actions.step(self._action, full, "begun")
+        call()
+        self._actions.step(self._action, full, "done")
+
+
+def _word(name: str) -> str:
+    """A step's name as part of an attribute's: DynamoDB takes letters and digits in aliases only."""
+    return sha256(name.encode()).hexdigest()[:16]
+
+
+def _action(item: Mapping[str, Any]) -> Action:
+    steps = [json.loads(value) for name, value in item.items() if name.startswith(STEP)]
+    return Action(
+        sk=item["sk"],
+        detector=item["detector"],
+        target=Target(
+            arn=item["arn"],
+            name=item["name"],
+            kind=item["kind"],
+            account=item["account"],
+            region=item["region"],
+            created=moment(item["created"]),
+        ),
+        stage=Stage(item["stage"]),
+        warned=datetime.fromisoformat(item["warned"]),
+        began=datetime.fromisoformat(item["began"]),
+        undo=json.loads(item["undo"]),
+        by=item["by"],
+        attempts=int(item["attempts"]),
+        ended=moment(item.get("ended")),
+        error=item.get("error", ""),
+        steps=dict(steps),
+        hourly_usd=item["hourly_usd"],
+        channel=item["channel"],
+        message=item["message"],
+        undone_by=item.get("undone_by", ""),
+    )

@@ -1,0 +1,96 @@
+"""What a deployment lets a detector act on: where, on what, how soon, and how much at once. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from janitor.model import Confidence, Effect, Finding, Mode, Target
+from janitor.ownership import environment, manager
+
+SATURDAY = 5
+SMALL = 3
+"""As many deletions at once never smell of a broken signal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arming:
+    """
+    What the operator allows one detector.
+
+    *act_in* holds accounts ("123456789012") and regions of accounts ("123456789012/eu-west-1"); empty
+    means nowhere. *act_on* is the least confidence. *max_share* is in percent of what was looked at.
+    """
+
+    mode: Mode = Mode.DRY_RUN
+    effect: Effect = Effect.DELETE
+    act_in: Sequence[str] = ()
+    act_on: Confidence = Confidence.PROVEN
+    grace: timedelta = timedelta(days=3)
+    business_days: bool = True
+    max_actions: int = 10
+    max_share: int = 20
+    act_on_managed: Sequence[str] = ()
+    act_on_environments: Sequence[str] = ()
+    time_zone: str = "UTC"
+    holidays: Sequence[date] = ()
+
+    @property
+    def armed(self) -> bool:
+        """Whether it may act at all."""
+        return self.mode is Mode.ACT
+
+    def within(self, account: str | None, region: str) -> bool:
+        """Whether it may act in *region* of *account*."""
+        return account in self.act_in or f"{account}/{region}" in self.act_in
+
+    def spares(self, target: Target, finding: Finding) -> str | None:
+        """Why this finding is only reported, or None if it may be warned about and acted on."""
+        if not self.within(target.account, target.region):
+            return f"act_in does not name account {target.account} and region {target.region}"
+        if self.act_on is Confidence.PROVEN and finding.confidence is not Confidence.PROVEN:
+            return f"it is {finding.confidence}, and only what is proven is acted on"
+        if target.created is None:
+            return "its creation time is unknown, so it could not be told from another of its name"
+        return self.protects(target)
+
+    def protects(self, target: Target) -> str | None:
+        """Why *target* is only ever reported: a tool manages it, or it serves production."""
+        tool = manager(target)
+        if tool is not None and not _named(tool, self.act_on_managed):
+            return f"{tool} manages it"
+        if (serves := environment(target)) is not None and not _named(serves, self.act_on_environments):
+            return f"it serves {serves}"
+        return None
+
+    def due(self, warned: datetime, finding: Finding) -> datetime:
+        """
+        When a finding warned about at *warned* may be acted on.
+
+        On business days only, it moves to the same hour of the next day that is no weekend and no
+        holiday in the operator's time zone.
+        """
+        due = warned + (self.grace if finding.grace is None else finding.grace)
+        zone = ZoneInfo(self.time_zone)
+        local = due.astimezone(zone)
+        while self.business_days and (local.weekday() >= SATURDAY or local.date() in self.holidays):
+            following = local.date() + timedelta(days=1)
+            local = datetime.combine(following, time(local.hour, local.minute, local.second), zone)
+        return max(due, local.astimezone(due.tzinfo))
+
+    def too_many(self, due: int, looked_at: int) -> str | None:
+        """Why *due* deletions at once, of *looked_at*, need a person's word first; None if they do not."""
+        if self.effect is not Effect.DELETE or due <= SMALL or due * 100 <= self.max_share * looked_at:
+            return None
+        return (
+            f"{due} of {looked_at} are due for deletion at once, more than max_share = {self.max_share} %: "
+            "that smells of a broken signal"
+        )
+
+
+def _named(word: str, names: Sequence[str]) -> bool:
+    """Whether *names* has *word*, in any case; "cloudformation" names every stack."""
+    lower = word.lower()
+    return any(name.lower() in {lower, lower.partition(" ")[0]} for name in names)

@@ -1,0 +1,57 @@
+"""How many actions there were, over a sweep and over a night: counted in the ledger's table. Law 6."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from hashlib import sha256
+from zoneinfo import ZoneInfo
+
+from janitor.table import EXPIRES, ConditionFailedError, Table, stamp
+
+LIMIT = "limit"
+KEEP = timedelta(days=7)
+NOON = timedelta(hours=12)
+
+
+class Limits:
+    """
+    The counters in *table*: who has a place in a sweep, and in a night.
+
+    A place is taken by one conditional write, and by the same action only once: a retried run takes
+    none again, and two runs at once cannot take the last one both.
+    """
+
+    def __init__(self, table: Table, time_zone: str) -> None:
+        self._table = table
+        self._zone = ZoneInfo(time_zone)
+
+    def in_sweep(self, sweep: str, action: str, *, at_most: int, now: datetime) -> bool:
+        """Whether *action* has one of *at_most* places in the sweep that *sweep* names."""
+        return self._take(f"sweep#{sweep}", action, at_most=at_most, now=now)
+
+    def in_night(self, account: str, action: str, *, at_most: int, now: datetime) -> bool:
+        """Whether *action* has one of *at_most* places in the night of *now*, over all sweeps."""
+        return self._take(f"night#{account}#{self.night(now)}", action, at_most=at_most, now=now)
+
+    def night(self, now: datetime) -> str:
+        """The night that *now* is in, by the day on which it began: from noon to noon, local time."""
+        return (now.astimezone(self._zone).replace(tzinfo=None) - NOON).date().isoformat()
+
+    def _take(self, counter: str, action: str, *, at_most: int, now: datetime) -> bool:
+        """Actions stand in the counter as digests: 16 digits keep hundreds of them within one item."""
+        mark = sha256(action.encode()).hexdigest()[:16]
+        if at_most <= 0:
+            return False
+        try:
+            self._table.change(
+                LIMIT,
+                counter,
+                set_to={EXPIRES: int((now + KEEP).timestamp()), "last": stamp(now)},
+                add={"taken": {mark}},
+                only_if="attribute_not_exists(#taken) OR size(#taken) < :most OR contains(#taken, :mark)",
+                most=at_most,
+                mark=mark,
+            )
+        except ConditionFailedError:
+            return False
+        return True

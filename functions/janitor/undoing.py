@@ -1,0 +1,88 @@
+"""Takes back what the janitor did, under a role of its own. Law 7."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from janitor.actions import UNDOABLE, Action, RecordedSteps, Stage
+from janitor.detector import CannotActError
+from janitor.durations import ago
+from janitor.engine import describe
+from janitor.holds import Hold, How
+
+if TYPE_CHECKING:
+    from janitor.actions import Actions
+    from janitor.aws import Aws
+    from janitor.detector import Detector
+    from janitor.holds import Holds
+
+REST = timedelta(days=7)
+"""How long a resource that was brought back is left alone: whoever wanted it back needs time to use it."""
+
+
+class CannotUndoError(Exception):
+    """There is nothing to take back, or it can no longer be; one line says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undoing:
+    """What undoing needs from the outside. *clock* is the real time; *within* is `undo_days`."""
+
+    actions: Actions
+    holds: Holds
+    clock: Callable[[], datetime]
+    within: timedelta
+
+    def find(self, detector: str, account: str, region: str, finding: str) -> Action:
+        """
+        The newest action on the finding of id *finding* that can be taken back.
+
+        Raises CannotUndoError.
+        """
+        known = [each for each in self.actions.all(detector, account, region) if each.id == finding]
+        if not known:
+            raise CannotUndoError(f"nothing was done to finding {finding} by {detector} in {region}")
+        action = known[-1]
+        if action.stage is Stage.UNDONE:
+            raise CannotUndoError(f"{action.target.name} was brought back before, by {action.undone_by}")
+        if action.stage not in UNDOABLE:
+            raise CannotUndoError(f"{action.target.name} is {action.stage}")
+        if (age := self.clock() - action.began) > self.within:
+            raise CannotUndoError(
+                f"{action.target.name} was cleaned up {ago(age)} ago; undo_days is {self.within.days}"
+            )
+        return action
+
+    def undo(self, detector: Detector[Any], aws: Aws, action: Action, *, by: str) -> Action:
+        """
+        Bring back what *action* cleaned up, whole or half; then leave it alone for a week.
+
+        Raises CannotUndoError with what went wrong; it can be tried again. Raises BegunBeforeError if
+        another run is at it.
+        """
+        action = self.actions.undoing(action, by)
+        try:
+            steps = RecordedSteps(self.actions, action, "undo")
+            detector.undo(aws.armed(), action.target, action.undo, steps)
+        except Exception as error:  # recorded and told; trying again goes on from there
+            said = str(error) if isinstance(error, CannotActError) else describe(error)
+            self.actions.undo_failed(action, said)
+            raise CannotUndoError(f"{action.target.name} could not be brought back: {said}") from error
+        now = self.clock()
+        done = self.actions.undone(action, now)
+        self.holds.put(
+            action.target.account,
+            action.target.region,
+            Hold(
+                key=action.target.key,
+                how=How.SNOOZED,
+                by=by,
+                said=now,
+                until=now + REST,
+                why="it was brought back",
+            ),
+        )
+        return replace(done, steps=action.steps)
