@@ -103,11 +103,21 @@ class Shelf(Detector[Thing]):
             raise candidate.verdict
         return candidate.verdict
 
+    def prepare(self, *_: object) -> Never:
+        """What no dry run may reach."""
+        raise AssertionError("a dry run acted")
+
     def act(self, *_: object) -> Never:
         """What no dry run may reach."""
         raise AssertionError("a dry run acted")
 
-    prepare = settled = undo = act
+    def settled(self, *_: object) -> Never:
+        """What no dry run may reach."""
+        raise AssertionError("a dry run acted")
+
+    def undo(self, *_: object) -> Never:
+        """What no dry run may reach."""
+        raise AssertionError("a dry run acted")
 
 
 @dataclass(frozen=True)

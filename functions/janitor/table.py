@@ -84,17 +84,17 @@ class Table:
         named = {**set_to, **at_first, **add}
         clauses = {"SET": sets, "ADD": adds, "REMOVE": [f"#{name}" for name in remove]}
         update = " ".join(f"{verb} {', '.join(said)}" for verb, said in clauses.items() if said)
-        condition: Any = {"ConditionExpression": only_if} if only_if else {}
         given = self._dynamo({f":{name}": value for name, value in {**named, **values}.items()})
+        optional: Any = {"ConditionExpression": only_if} if only_if else {}
+        optional |= {"ExpressionAttributeValues": given} if given else {}
         answer = self._guarded(
             lambda: self.client.update_item(
                 TableName=self.name,
                 Key=self._dynamo(key(pk, sk)),
                 UpdateExpression=update,
                 ExpressionAttributeNames={f"#{name}": name for name in [*named, *remove, *aliased(only_if)]},
-                ExpressionAttributeValues=given,
                 ReturnValues="ALL_NEW",
-                **condition,
+                **optional,
             )
         )
         return self._plain(answer["Attributes"])

@@ -1,0 +1,690 @@
+"""The armed order of things, law by law: warned, due, within the limits, looked at again, undoable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from io import StringIO
+from logging import StreamHandler
+from typing import Any
+
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+
+from armed import Cellar, KilledError, LostError, World, tagged
+from conftest import ACCOUNT, NOW, REGION
+from fakes import UNTELLABLE, thing, waste
+from janitor.acting import TRIES, Acting
+from janitor.actions import Action, Actions, Stage
+from janitor.archive import Archive
+from janitor.arming import Arming
+from janitor.aws import Aws
+from janitor.detector import CannotActError, NotYetError
+from janitor.engine import Policy
+from janitor.failures import RunFailedError
+from janitor.holds import Hold, Holds, How
+from janitor.leases import Leases
+from janitor.ledger import Ledger
+from janitor.limits import Limits
+from janitor.model import Confidence, Effect, Mode, Outcome, Result, Sweep
+from janitor.runs import Ran, Runner
+from janitor.table import Table
+from janitor.undoing import CannotUndoError, Undoing
+from janitor.warning import Warner
+from sandbox.deployment import BUCKET
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+TUESDAY = NOW
+ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=3 * DAY, business_days=False)
+
+
+@dataclass
+class Postman:
+    """Who carries the warnings; nothing arrives while he is *ill*."""
+
+    ill: bool = False
+    carried: list[str] = field(default_factory=list)
+    dues: dict[str, datetime] = field(default_factory=dict)
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        warnings: Sequence[Result],
+        *,
+        now: datetime,
+        delivered: Callable[[Result, str, str], None],
+    ) -> Sequence[str]:
+        del sweep, now
+        for result in warnings:
+            if self.ill:
+                return [f"{result.target.name} was not delivered"]
+            self.carried.append(result.target.name)
+            assert result.due is not None
+            self.dues[result.target.name] = result.due
+            delivered(result, "C1", f"ts-{result.target.name}")
+        return ()
+
+
+class Nights:
+    """A deployment with one armed detector, and a clock that a test moves."""
+
+    def __init__(self, table: Table, session: boto3.Session, aws: Aws, world: World) -> None:
+        self.table, self.session, self.aws, self.world = table, session, aws, world
+        self.clock = TUESDAY
+        self.arming = ARMED
+        self.postman = Postman()
+        self.at_most = 50
+        self.pauses = 0
+        self.put_back: list[Action] = []
+        self.ledger, self.actions, self.holds = Ledger(table), Actions(table), Holds(table)
+        self.undoing = Undoing(
+            actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
+        )
+
+    def runner(self, *, dry: bool = False, event: str = "") -> Runner:
+        """What one invocation works with."""
+        return Runner(
+            policy=Policy(arming={"cellar": self.arming}),
+            ledger=self.ledger,
+            leases=Leases(self.table),
+            archive=Archive(self.session.client("s3"), BUCKET),
+            tell=None,
+            logger=Logger(service=f"test-{id(self)}", logger_handler=StreamHandler(StringIO())),
+            clock=lambda: self.clock,
+            holder=event or f"event-{self.clock}",
+            patience=timedelta(minutes=15),
+            acting=Acting(
+                ledger=self.ledger,
+                actions=self.actions,
+                holds=self.holds,
+                limits=Limits(self.table, "UTC"),
+                clock=lambda: self.clock,
+                pause=self._pause,
+                put_back=self.put_back.append,
+                at_most=self.at_most,
+            ),
+            warner=Warner(ledger=self.ledger, warn=self.postman, clock=lambda: self.clock),
+            dry=dry,
+        )
+
+    def _pause(self) -> None:
+        self.pauses += 1
+
+    def sweep(self, **how: Any) -> Ran:
+        """One night's run."""
+        return self.runner(**how).sweep(Cellar(), [self.aws], now=self.clock)
+
+    def after(self, span: timedelta, **how: Any) -> dict[str, Result]:
+        """The results of a run *span* later, by name."""
+        self.clock += span
+        return by_name(self.sweep(**how))
+
+    def warned(self, *names: str, **about: Any) -> None:
+        """Waste that was warned about now, and is due in three days."""
+        self.world.add(*names, **about)
+        results = by_name(self.sweep())
+        assert {results[name].outcome for name in names} == {Outcome.WARNED}
+
+    def of(self, name: str) -> Action:
+        """The newest action on *name*."""
+        return [a for a in self.actions.all("cellar", ACCOUNT, REGION) if a.target.name == name][-1]
+
+    def hold(self, name: str, **how: Any) -> None:
+        """Somebody's word on *name*."""
+        key = self.world.things[name].target.key
+        self.holds.put(ACCOUNT, REGION, Hold(key=key, by="maria", said=self.clock, **how))
+
+
+def by_name(ran: Ran) -> dict[str, Result]:
+    return {result.target.name: result for result in ran.report.results}
+
+
+@pytest.fixture
+def nights(
+    table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Nights]:
+    world = World()
+    monkeypatch.setattr(Cellar, "world", world)
+    yield Nights(table, session, aws, world)
+
+
+# --- the order of things ----------------------------------------------------------------------------
+
+
+def test_it_warns_waits_looks_again_acts_and_reports(nights: Nights) -> None:
+    nights.world.add("lamp")
+
+    warned = by_name(nights.sweep())["lamp"]
+    assert warned.outcome is Outcome.WARNED
+    assert warned.due == nights.postman.dues["lamp"] >= TUESDAY + 3 * DAY
+    waiting = nights.after(2 * DAY)["lamp"]
+    assert (waiting.outcome, waiting.note) == (Outcome.WAITING, "warned; not due yet")
+    assert nights.world.done == []
+    nights.world.looked_at.clear()
+    acted = nights.after(2 * DAY)["lamp"]
+
+    assert acted.outcome is Outcome.ACTED
+    assert nights.world.done == ["unplug lamp", "remove lamp"]
+    assert nights.world.looked_at == [nights.clock]
+    assert nights.postman.carried == ["lamp"]
+    action = nights.of("lamp")
+    assert (action.stage, action.undo, action.ended) == (Stage.ACTED, {"name": "lamp"}, nights.clock)
+    assert action.steps == {"act: unplug": "done", "act: remove": "done"}
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    assert (entry.closed, entry.close_reason, entry.due) == (nights.clock, "cleaned up", None)
+
+
+def test_a_dry_run_neither_warns_nor_acts(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.add("chair")
+
+    results = nights.after(4 * DAY, dry=True)
+
+    assert {result.outcome for result in results.values()} == {Outcome.WOULD_ACT}
+    assert (nights.world.done, nights.postman.carried) == ([], ["lamp"])
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.ACTED
+
+
+def test_what_reads_only_cannot_write_whatever_a_detector_does(nights: Nights) -> None:
+    nights.world.add("lamp")
+    target = nights.world.things["lamp"].target
+
+    with pytest.raises(CannotActError):
+        Cellar().act(nights.aws, target, {"name": "lamp"}, steps=None)  # type: ignore[arg-type]
+    with pytest.raises(Exception, match="DeleteEndpoint changes something"):
+        nights.aws.sagemaker.delete_endpoint(EndpointName="lamp")
+
+
+def test_a_sweep_that_broke_off_warns_about_what_it_read_and_acts_on_nothing(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.broken = RuntimeError("the listing broke off")
+    nights.clock += 4 * DAY
+
+    with pytest.raises(RunFailedError, match="the listing broke off"):
+        nights.sweep()
+
+    assert nights.world.done == []
+    nights.world.broken = None
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.ACTED
+
+
+# --- law 5: nobody is surprised ---------------------------------------------------------------------
+
+
+def test_nothing_is_due_whose_warning_did_not_arrive_and_the_due_date_moves(nights: Nights) -> None:
+    nights.world.add("lamp")
+    nights.postman.ill = True
+    with pytest.raises(RunFailedError, match="lamp was not delivered"):
+        nights.sweep()
+    nights.postman.ill = False
+
+    late = nights.after(5 * DAY)["lamp"]
+
+    assert late.outcome is Outcome.WARNED
+    assert late.due is not None
+    assert late.due >= nights.clock + 3 * DAY
+    assert nights.world.done == []
+
+
+def test_a_warning_is_sent_once(nights: Nights) -> None:
+    nights.warned("lamp")
+
+    nights.after(HOUR)
+    nights.after(HOUR)
+
+    assert nights.postman.carried == ["lamp"]
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({"how": How.KEPT, "why": "a demo"}, "kept by maria: a demo"),
+        ({"how": How.SNOOZED, "until": NOW + 9 * DAY}, "snoozed by maria until 2026-10-15 03:00 UTC"),
+    ],
+    ids=["kept", "snoozed"],
+)
+def test_what_somebody_keeps_is_kept(nights: Nights, how: dict[str, Any], why: str) -> None:
+    nights.warned("lamp")
+    nights.hold("lamp", **how)
+
+    kept = nights.after(4 * DAY)["lamp"]
+
+    assert (kept.outcome, kept.verdict.reason) == (Outcome.KEPT, why)
+    assert nights.world.done == []
+
+
+def test_after_a_snooze_it_is_warned_about_again(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.hold("lamp", how=How.SNOOZED, until=NOW + 7 * DAY)
+    nights.after(4 * DAY)
+
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.world.done == []
+
+
+def test_a_keep_said_between_the_sweep_and_the_act_still_counts(nights: Nights) -> None:
+    nights.warned("lamp", "chair")
+
+    def keep(step: str) -> None:
+        nights.world.before = lambda _: None
+        nights.hold("chair" if "lamp" in step else "lamp", how=How.KEPT)
+
+    nights.world.before = keep
+    outcomes = sorted(result.outcome for result in nights.after(4 * DAY).values())
+
+    assert outcomes == [Outcome.ACTED, Outcome.CHANGED]
+    assert len(nights.world.things) == 1
+
+
+def test_now_is_pressed_on_a_delivered_warning_only(nights: Nights) -> None:
+    nights.warned("lamp")
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    nights.ledger.hurry(entry, by="maria", now=nights.clock)
+
+    acted = nights.after(timedelta(minutes=1))["lamp"]
+
+    assert acted.outcome is Outcome.ACTED
+    assert nights.of("lamp").by == "maria"
+
+
+def test_a_void_warning_takes_no_presses(nights: Nights) -> None:
+    from janitor.table import ConditionFailedError
+
+    nights.warned("lamp")
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    nights.world.use("lamp")
+    nights.after(HOUR)
+
+    with pytest.raises(ConditionFailedError):
+        nights.ledger.hurry(entry, by="maria", now=nights.clock)
+
+
+def test_a_warning_is_void_once_the_detector_is_disarmed(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WOULD_ACT
+    nights.arming = ARMED
+
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.world.done == []
+
+
+def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
+    nights.arming = replace(ARMED, business_days=True, holidays=(date(2026, 10, 9), date(2026, 10, 12)))
+    nights.warned("lamp")
+
+    due = nights.postman.dues["lamp"]
+
+    assert due == datetime(2026, 10, 13, 3, 10, tzinfo=due.tzinfo)
+
+
+# --- only reported ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arming", "tags", "why"),
+    [
+        ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, {}, "act_in does not name account"),
+        ({}, {"managed-by": "terraform"}, "terraform manages it"),
+        ({}, {"aws:cloudformation:stack-name": "web"}, "CloudFormation stack web manages it"),
+        ({}, {"environment": "Production"}, "it serves Production"),
+    ],
+    ids=["elsewhere", "terraform", "cloudformation", "production"],
+)
+def test_some_findings_are_only_reported(
+    nights: Nights, arming: dict[str, Any], tags: dict[str, str], why: str
+) -> None:
+    nights.arming = replace(ARMED, **arming)
+    nights.world.things["lamp"] = tagged("lamp", **tags)
+
+    advised = by_name(nights.sweep())["lamp"]
+
+    assert advised.outcome is Outcome.ADVISED
+    assert why in advised.note
+    assert nights.after(9 * DAY)["lamp"].outcome is Outcome.ADVISED
+    assert (nights.world.done, nights.postman.carried) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("arming", "tags"),
+    [
+        ({"act_in": (f"{ACCOUNT}/{REGION}",)}, {}),
+        ({"act_on_managed": ("Terraform",)}, {"managed-by": "terraform"}),
+        ({"act_on_managed": ("CloudFormation",)}, {"aws:cloudformation:stack-name": "web"}),
+        ({"act_on_environments": ("prod",)}, {"environment": "Prod"}),
+    ],
+    ids=["region", "terraform", "cloudformation", "production"],
+)
+def test_unless_the_operator_names_them(nights: Nights, arming: dict[str, Any], tags: dict[str, str]) -> None:
+    nights.arming = replace(ARMED, **arming)
+    nights.world.things["lamp"] = tagged("lamp", **tags)
+
+    assert by_name(nights.sweep())["lamp"].outcome is Outcome.WARNED
+
+
+def test_what_is_likely_is_only_reported_where_proof_is_asked_for(nights: Nights) -> None:
+    nights.world.add("lamp")
+    nights.world.judge("lamp", replace(waste(), confidence=Confidence.LIKELY))
+
+    assert by_name(nights.sweep())["lamp"].outcome is Outcome.ADVISED
+    nights.arming = replace(ARMED, act_on=Confidence.LIKELY)
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.WARNED
+
+
+def test_a_tag_that_came_after_the_warning_protects(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.things["lamp"] = tagged("lamp", environment="prod")
+
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ADVISED
+    nights.world.things["lamp"] = tagged("lamp")
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.world.done == []
+
+
+# --- law 4: look again --------------------------------------------------------------------------------
+
+
+def test_what_is_in_use_again_when_looked_at_is_changed(nights: Nights) -> None:
+    nights.warned("lamp", "chair")
+
+    def use(step: str) -> None:
+        nights.world.before = lambda _: None
+        nights.world.use("lamp" if "chair" in step else "chair")
+
+    nights.world.before = use
+    results = nights.after(4 * DAY)
+
+    assert sorted(result.outcome for result in results.values()) == [Outcome.ACTED, Outcome.CHANGED]
+    (left,) = nights.world.things
+    assert results[left].note == "it is used"
+    assert nights.after(4 * DAY)[left].outcome is Outcome.KEPT
+
+
+def test_what_cannot_be_judged_when_looked_at_again_waits(nights: Nights) -> None:
+    nights.warned("lamp", "chair")
+
+    def lose(step: str) -> None:
+        nights.world.before = lambda _: None
+        nights.world.judge("lamp" if "chair" in step else "chair", UNTELLABLE)
+
+    nights.world.before = lose
+    results = nights.after(4 * DAY)
+
+    assert sorted(result.outcome for result in results.values()) == [Outcome.ACTED, Outcome.WAITING]
+
+
+def test_a_re_created_resource_starts_from_nothing(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.hold("lamp", how=How.SNOOZED, until=NOW)
+    nights.world.things["lamp"] = thing("lamp", waste(), created=NOW)
+
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.world.done == []
+
+
+# --- law 6: small blast radius --------------------------------------------------------------------------
+
+
+def test_at_most_so_many_in_a_sweep_and_the_rest_wait(nights: Nights) -> None:
+    nights.arming = replace(ARMED, max_actions=2, max_share=100)
+    nights.warned("a", "b", "c")
+
+    ran = nights.after(4 * DAY)
+
+    assert sorted(result.outcome for result in ran.values()) == [
+        Outcome.ACTED,
+        Outcome.ACTED,
+        Outcome.WAITING,
+    ]
+    (held,) = [result for result in ran.values() if result.outcome is Outcome.WAITING]
+    assert held.note == "held back by max_actions = 2 for one sweep"
+    assert nights.pauses >= 1
+    assert next(iter(nights.after(HOUR).values())).outcome is Outcome.ACTED
+
+
+def test_a_retry_of_the_same_sweep_gets_no_places_of_its_own(nights: Nights) -> None:
+    nights.arming = replace(ARMED, max_actions=1, max_share=100)
+    nights.warned("a", "b")
+    nights.clock += 4 * DAY
+
+    nights.sweep()
+    nights.sweep()
+
+    assert len(nights.world.things) == 1
+
+
+def test_a_night_has_so_many_over_all_sweeps(nights: Nights) -> None:
+    nights.arming = replace(ARMED, max_share=100)
+    nights.at_most = 2
+    nights.warned("a", "b", "c")
+
+    nights.after(4 * DAY)
+    nights.after(HOUR)
+    assert len(nights.world.things) == 1
+    nights.after(12 * HOUR)
+
+    assert nights.world.things == {}
+
+
+@pytest.mark.parametrize("limit", ["max_actions", "night"])
+def test_none_means_none(nights: Nights, limit: str) -> None:
+    nights.arming = replace(ARMED, max_actions=0 if limit == "max_actions" else 10)
+    nights.at_most = 0 if limit == "night" else 50
+    nights.warned("lamp")
+
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WAITING
+    assert nights.world.done == []
+
+
+def test_many_deletions_at_once_need_a_persons_word(nights: Nights) -> None:
+    nights.warned("a", "b", "c", "d")
+    nights.clock += 4 * DAY
+
+    ran = nights.sweep()
+    assert nights.world.done == []
+    assert {result.outcome for result in ran.report.results} == {Outcome.WAITING}
+    (held,) = ran.report.sweeps[0].held
+    assert "4 of 4 are due for deletion at once" in held
+    assert "janitor approve cellar" in held
+    for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
+        nights.ledger.approve(entry, by="maria")
+
+    assert {result.outcome for result in nights.after(HOUR).values()} == {Outcome.ACTED}
+
+
+def test_an_approval_is_for_what_was_looked_at(nights: Nights) -> None:
+    nights.warned("a", "b", "c", "d")
+    for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
+        nights.ledger.approve(entry, by="maria")
+    nights.world.add("e", "f", "g", "h")
+    nights.after(HOUR)
+
+    nights.after(5 * DAY)
+
+    assert sorted(nights.world.things) == ["e", "f", "g", "h"]
+
+
+# --- law 7: it can be undone --------------------------------------------------------------------------
+
+
+def test_without_the_undo_in_the_ledger_nothing_is_done(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.warned("lamp")
+
+    def full(*_: object, **__: object) -> Action:
+        raise OSError("the table is full")
+
+    monkeypatch.setattr(nights.actions, "begin", full)
+    failed = nights.after(4 * DAY)["lamp"]
+
+    assert failed.outcome is Outcome.FAILED
+    assert "nothing was done" in failed.note
+    assert "the table is full" in failed.note
+    assert nights.world.done == []
+
+
+def test_what_was_done_is_brought_back_and_then_left_alone(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+
+    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+    done = nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
+
+    assert (done.stage, done.undone_by) == (Stage.UNDONE, "maria")
+    assert (list(nights.world.things), nights.world.unplugged) == (["lamp"], set())
+    assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
+    assert nights.after(7 * DAY)["lamp"].outcome is Outcome.WARNED
+    with pytest.raises(CannotUndoError, match="brought back before, by maria"):
+        nights.undoing.find("cellar", ACCOUNT, REGION, action.id)
+
+
+def test_an_undo_that_broke_off_goes_on_where_it_stopped(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    nights.world.after = raising(LostError("reset"), at="bring back lamp")
+    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+    with pytest.raises(CannotUndoError, match="reset"):
+        nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
+    nights.world.after = lambda _: None
+
+    again = nights.undoing.find("cellar", ACCOUNT, REGION, action.id)
+    nights.undoing.undo(Cellar(), nights.aws, again, by="maria")
+
+    assert nights.world.done[2:] == ["bring back lamp", "plug in lamp"]
+    assert nights.of("lamp").stage is Stage.UNDONE
+
+
+def test_what_is_too_old_is_not_undone(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    nights.clock += 31 * DAY
+
+    with pytest.raises(CannotUndoError, match="undo_days is 30"):
+        nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------
+
+
+def raising(error: BaseException, *, at: str) -> Callable[[str], None]:
+    """Raises *error* at one step."""
+
+    def step(name: str) -> None:
+        if name == at:
+            raise error
+
+    return step
+
+
+def test_a_lost_answer_is_settled_by_looking(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.after = raising(LostError("reset"), at="remove lamp")
+
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ACTED
+    assert nights.of("lamp").stage is Stage.ACTED
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", ["unplug lamp", "remove lamp"])
+def test_a_killed_run_is_finished_by_the_next_without_doing_anything_twice(
+    nights: Nights, moment: str, step: str
+) -> None:
+    nights.warned("lamp")
+    setattr(nights.world, moment, raising(KilledError(), at=step))
+    nights.clock += 4 * DAY
+    with pytest.raises(KilledError):
+        nights.sweep()
+    assert nights.of("lamp").stage is Stage.ACTING
+    nights.world.before = nights.world.after = lambda _: None
+
+    nights.after(HOUR)
+
+    assert nights.of("lamp").stage is Stage.ACTED
+    assert nights.world.things == {}
+    assert nights.world.done.count("remove lamp") == 1
+    assert len(nights.actions.all("cellar", ACCOUNT, REGION)) == 1
+
+
+def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+    nights.world.before = lambda _: None
+    nights.world.use("lamp")
+
+    changed = nights.after(HOUR)["lamp"]
+
+    assert changed.outcome is Outcome.CHANGED
+    assert "is being put back" in changed.note
+    (asked,) = nights.put_back
+    nights.undoing.undo(Cellar(), nights.aws, asked, by="the janitor")
+    assert nights.world.unplugged == set()
+    assert nights.world.done == ["unplug lamp", "plug in lamp"]
+
+
+def test_what_keeps_failing_is_left_to_a_person(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(RuntimeError("denied"), at="remove lamp")
+    for _ in range(TRIES):
+        assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+
+    last = nights.after(DAY)["lamp"]
+
+    assert last.outcome is Outcome.FAILED
+    assert "a person has to look" in last.note
+    assert nights.of("lamp").attempts == TRIES
+
+
+def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:
+    nights.warned("a", "b", "c")
+    nights.world.before = raising(RuntimeError("denied"), at="unplug b")
+
+    outcomes = {name: result.outcome for name, result in nights.after(4 * DAY).items()}
+
+    assert outcomes == {"a": Outcome.ACTED, "b": Outcome.FAILED, "c": Outcome.ACTED}
+
+
+@pytest.mark.parametrize(
+    ("refuses", "outcome", "note"),
+    [
+        (CannotActError("it is watched"), Outcome.ADVISED, "only reported: it is watched"),
+        (NotYetError("half is compared", {}), Outcome.WAITING, "being prepared: half is compared"),
+        (RuntimeError("denied"), Outcome.FAILED, "nothing was done: RuntimeError: denied"),
+    ],
+    ids=["cannot", "not yet", "broken"],
+)
+def test_what_cannot_be_prepared_is_not_done(
+    nights: Nights, refuses: Exception, outcome: Outcome, note: str
+) -> None:
+    nights.warned("lamp")
+    nights.world.refuses = refuses
+
+    result = nights.after(4 * DAY)["lamp"]
+
+    assert (result.outcome, result.note) == (outcome, note)
+    assert nights.world.done == []
+
+
+def test_preparing_goes_on_from_its_memo(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.refuses = NotYetError("comparing", {})
+
+    nights.after(4 * DAY)
+    nights.after(HOUR)
+
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    assert entry.memo == {"read": 2}
+
+
+def test_two_runs_of_one_warning_begin_one_action(nights: Nights) -> None:
+    from janitor.actions import BegunBeforeError
+
+    nights.warned("lamp")
+    result = nights.after(HOUR)["lamp"]
+    nights.actions.begin(result, {"name": "lamp"}, warned=NOW, now=nights.clock)
+
+    with pytest.raises(BegunBeforeError):
+        nights.actions.begin(result, {"name": "lamp"}, warned=NOW, now=nights.clock)
