@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import aws_cdk as cdk
 
 from infra.stack import JanitorStack
 
 app = cdk.App()
-JanitorStack(app, "MlJanitor", description="ML Janitor: finds what a machine-learning platform wastes")
+JanitorStack(
+    app,
+    "MlJanitor",
+    today=datetime.now(UTC).date(),
+    description="ML Janitor: finds what a machine-learning platform wastes",
+)
 app.synth()

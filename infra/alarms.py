@@ -43,10 +43,8 @@ def alarm(
     return made
 
 
-def watch_function(
-    scope: Construct, function: lambda_.IFunction, *, name: str, schedule: str, topic: sns.ITopic
-) -> None:
-    """Alarms on runs of *function* that failed, and on a *schedule* that did not run it."""
+def watch_errors(scope: Construct, function: lambda_.IFunction, *, name: str, topic: sns.ITopic) -> None:
+    """An alarm on runs of *function* that failed."""
     alarm(
         scope,
         "Errors",
@@ -54,6 +52,12 @@ def watch_function(
         says=f"{name}: a run failed. Its log group says why; the report says what was still read.",
         topic=topic,
     )
+
+
+def watch_schedule(
+    scope: Construct, function: lambda_.IFunction, *, name: str, schedule: str, topic: sns.ITopic
+) -> None:
+    """An alarm on a *schedule* that did not run *function*."""
     period, periods = patience(schedule)
     alarm(
         scope,

@@ -1,4 +1,4 @@
-"""One scheduled Lambda function with everything around it: role, logs, schedule, queues, alarms."""
+"""One Lambda function with everything around it: role, logs, queues, alarms, and its schedule."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.acknowledge import acknowledge
-from infra.alarms import watch_function, watch_queue
-from infra.permissions import acknowledgements, statements
+from infra.alarms import watch_errors, watch_queue, watch_schedule
+from infra.permissions import Place, acknowledgements, statements
 from janitor.detector import Grant
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
@@ -42,12 +42,20 @@ class Shared:
     environment: Mapping[str, str]
 
 
-class ScheduledFunction(Construct):
-    """
-    A function that its schedule runs, under a role of its own.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What a function's role holds: *grants*, each in the places *where*, less what *denied* says."""
 
-    The scheduler's retries and dead-letter queue see failed deliveries only; a run that fails goes
-    to the function's own retries and on-failure queue. Either queue raises an alarm.
+    grants: Sequence[Grant]
+    where: Sequence[Place]
+    denied: Sequence[iam.PolicyStatement] = ()
+
+
+class JanitorFunction(Construct):
+    """
+    A function under a role of its own, with its log group, and a queue for what failed.
+
+    A run that fails goes to the function's own retries and then to the queue; both raise an alarm.
     """
 
     def __init__(
@@ -58,8 +66,7 @@ class ScheduledFunction(Construct):
         name: str,
         description: str,
         handler: str,
-        schedule: str,
-        grants: Sequence[Grant],
+        allowed: Sequence[Allowed],
         shared: Shared,
         environment: Mapping[str, str],
         memory: int = 512,
@@ -100,7 +107,66 @@ class ScheduledFunction(Construct):
             "AwsSolutions-L1",
             reason="Python 3.13 is supported by Lambda until 2029, and the bundle's byte code is for it.",
         )
-        self._grant(group, grants)
+        for each in allowed:
+            self._allow(each)
+        group.grant_write(self.role)
+        watch_errors(self, self.function, name=name, topic=shared.topic)
+        watch_queue(
+            self,
+            "FailedMessages",
+            failed,
+            says=f"{name}: a run failed {RUN_RETRIES + 1} times; its event is in {id_}'s Failed queue.",
+            topic=shared.topic,
+        )
+
+    def _allow(self, allowed: Allowed) -> None:
+        stack = Stack.of(self)
+        for statement in [*statements(stack, allowed.grants, allowed.where), *allowed.denied]:
+            self.role.add_to_policy(statement)
+        acknowledge(
+            self.role,
+            *acknowledgements(stack, allowed.grants, allowed.where),
+            reason="These actions either have no resource level in IAM, or concern resources whose names "
+            "are not known before they are listed; each is declared by the detector that calls it, and a "
+            "test compares the declaration with the calls recorded.",
+        )
+
+
+class ScheduledFunction(JanitorFunction):
+    """
+    A function that its schedule runs.
+
+    The scheduler's retries and dead-letter queue see failed deliveries only; that queue raises an
+    alarm too, and so does a schedule that did not run.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        name: str,
+        description: str,
+        handler: str,
+        schedule: str,
+        allowed: Sequence[Allowed],
+        shared: Shared,
+        environment: Mapping[str, str],
+        memory: int = 512,
+        timeout: Duration | None = None,
+    ) -> None:
+        super().__init__(
+            scope,
+            id_,
+            name=name,
+            description=description,
+            handler=handler,
+            allowed=allowed,
+            shared=shared,
+            environment=environment,
+            memory=memory,
+            timeout=timeout,
+        )
         undelivered = queue(self, "Undelivered")
         scheduler.Schedule(
             self,
@@ -118,14 +184,7 @@ class ScheduledFunction(Construct):
                 role=self._invoker(),
             ),
         )
-        watch_function(self, self.function, name=name, schedule=schedule, topic=shared.topic)
-        watch_queue(
-            self,
-            "FailedMessages",
-            failed,
-            says=f"{name}: a run failed {RUN_RETRIES + 1} times; its event is in {id_}'s Failed queue.",
-            topic=shared.topic,
-        )
+        watch_schedule(self, self.function, name=name, schedule=schedule, topic=shared.topic)
         watch_queue(
             self,
             "UndeliveredMessages",
@@ -153,19 +212,6 @@ class ScheduledFunction(Construct):
             reason="CDK's grant_invoke covers the function's versions, of which there are none.",
         )
         return role
-
-    def _grant(self, group: logs.ILogGroup, grants: Sequence[Grant]) -> None:
-        """Exactly *grants*, and writing its own log."""
-        for statement in statements(Stack.of(self), grants):
-            self.role.add_to_policy(statement)
-        group.grant_write(self.role)
-        acknowledge(
-            self.role,
-            *acknowledgements(Stack.of(self), grants),
-            reason="These actions either have no resource level in IAM, or concern resources whose names "
-            "are not known before they are listed; each is declared by the detector that calls it, and a "
-            "test compares the declaration with the calls recorded.",
-        )
 
 
 def queue(scope: Construct, id_: str) -> sqs.Queue:

@@ -2,28 +2,74 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 
-class Ledger(dynamodb.TableV2):
+class Ledger(dynamodb.Table):
     """
     A table whose keys a person can read: *pk* is the kind of item and its sweep, *sk* the resource.
 
-    It outlives the stack: what was announced to whom is not lost with a redeployment.
+    It outlives the stack: what was announced to whom is not lost with a redeployment. Undo records
+    hold whole descriptions, hyperparameters among them, so the table is encrypted under a key of the
+    customer's own, which can be taken away.
     """
 
     def __init__(self, scope: Construct, id_: str) -> None:
+        key = kms.Key(
+            scope,
+            f"{id_}Key",
+            description="ML Janitor: what it remembers, undo records among it",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.RETAIN,
+            policy=iam.PolicyDocument(statements=key_policy(Stack.of(scope))),
+        )
         super().__init__(
             scope,
             id_,
             partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
-            billing=dynamodb.Billing.on_demand(),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=key,
             time_to_live_attribute="expires",
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
             removal_policy=RemovalPolicy.RETAIN,
         )
+
+
+def key_policy(stack: Stack) -> list[iam.PolicyStatement]:
+    """
+    The account governs the key, and whoever may use the table may use it through DynamoDB.
+
+    The same as the policy of AWS's own key for DynamoDB, so that roles need no statement about keys.
+    """
+    through_dynamodb = {
+        "StringEquals": {
+            "kms:CallerAccount": stack.account,
+            "kms:ViaService": f"dynamodb.{stack.region}.{stack.url_suffix}",
+        }
+    }
+    return [
+        iam.PolicyStatement(principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]),
+        iam.PolicyStatement(
+            principals=[iam.AnyPrincipal()],
+            actions=[
+                "kms:CreateGrant",
+                "kms:Decrypt",
+                "kms:DescribeKey",
+                "kms:Encrypt",
+                "kms:GenerateDataKey",
+                "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+            ],
+            resources=["*"],
+            conditions=through_dynamodb,
+        ),
+    ]

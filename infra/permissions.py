@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from aws_cdk import ArnFormat, Stack, Token
 from aws_cdk import aws_iam as iam
@@ -12,11 +12,37 @@ from aws_cdk import aws_iam as iam
 from janitor.detector import Grant
 
 
-def statements(stack: Stack, grants: Iterable[Grant]) -> list[iam.PolicyStatement]:
+class Place(NamedTuple):
+    """Where a grant holds: an account, and a region of it."""
+
+    account: str
+    region: str
+
+
+def places(stack: Stack, regions: Sequence[str]) -> list[Place]:
+    """The *regions* of the stack's own account; its own region if none is named."""
+    return [Place(stack.account, region) for region in regions or [stack.region]]
+
+
+def named(stack: Stack, act_in: Sequence[str], regions: Sequence[str]) -> list[Place]:
+    """
+    The accounts and regions that `act_in` names, as the operator wrote them.
+
+    In a deployment to another account than those, what they allow is nowhere.
+    """
+    found = []
+    for place in act_in:
+        account, _, region = place.partition("/")
+        found += [Place(account, each) for each in ([region] if region else regions or [stack.region])]
+    return found
+
+
+def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[iam.PolicyStatement]:
     """One Allow per set of resources, everything sorted, so that a template shows real changes only."""
     actions: dict[str, set[str]] = defaultdict(set)
     for grant in grants:
-        actions[resource_of(stack, grant)].add(grant.action)
+        for resource in resources_of(stack, grant, where):
+            actions[resource].add(grant.action)
     by_resource: dict[frozenset[str], set[str]] = defaultdict(set)
     for resource, granted in actions.items():
         by_resource[frozenset(granted)].add(resource)
@@ -26,22 +52,46 @@ def statements(stack: Stack, grants: Iterable[Grant]) -> list[iam.PolicyStatemen
     ]
 
 
-def resource_of(stack: Stack, grant: Grant) -> str:
-    """The ARN of *grant* in the stack's own account and region; "*" and whole ARNs stay as they are."""
+def sparing(grants: Iterable[Grant], keep_tags: Sequence[str]) -> list[iam.PolicyStatement]:
+    """
+    A Deny per keep tag: what is tagged to be kept cannot be changed, whatever the program does.
+
+    It holds where the action supports aws:ResourceTag; docs/permissions.md says which do.
+    """
+    actions = sorted({grant.action for grant in grants})
+    return [
+        iam.PolicyStatement(
+            effect=iam.Effect.DENY,
+            actions=actions,
+            resources=["*"],
+            conditions={"StringEqualsIgnoreCase": {f"aws:ResourceTag/{tag}": "true"}},
+        )
+        for tag in keep_tags
+        if actions
+    ]
+
+
+def resources_of(stack: Stack, grant: Grant, where: Sequence[Place]) -> list[str]:
+    """The ARNs of *grant* in every one of the places; "*" and whole ARNs stay as they are."""
     if Token.is_unresolved(grant.on):
-        return grant.on
+        return [grant.on]
     if grant.on == "*" or grant.on.startswith("arn:"):
-        return grant.on.replace("arn:aws:", f"arn:{stack.partition}:", 1)
-    return stack.format_arn(
-        service=grant.action.partition(":")[0],
-        resource=grant.on,
-        arn_format=ArnFormat.NO_RESOURCE_NAME,
-    )
+        return [grant.on.replace("arn:aws:", f"arn:{stack.partition}:", 1)]
+    return [
+        stack.format_arn(
+            service=grant.action.partition(":")[0],
+            account=place.account,
+            region=place.region,
+            resource=grant.on,
+            arn_format=ArnFormat.NO_RESOURCE_NAME,
+        )
+        for place in where
+    ]
 
 
-def acknowledgements(stack: Stack, grants: Iterable[Grant]) -> list[str]:
-    """cdk-nag's ids for the stars in the resources of *grants*, which `resource_of` made on purpose."""
-    resources = {shown(stack, resource_of(stack, grant)) for grant in grants}
+def acknowledgements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[str]:
+    """cdk-nag's ids for the stars in the resources of *grants*, which `resources_of` made on purpose."""
+    resources = {shown(stack, each) for grant in grants for each in resources_of(stack, grant, where)}
     return [f"AwsSolutions-IAM5[Resource::{resource}]" for resource in sorted(resources) if "*" in resource]
 
 

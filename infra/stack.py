@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from constructs import Construct
 
 from infra.code import code
 from infra.dashboard import dashboard
-from infra.function import ScheduledFunction, Shared
+from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
+from infra.permissions import named, places, sparing
 from infra.reports import Reports
-from janitor.detector import allow
+from infra.slack import SlackButtons
+from janitor.detector import Detector, Grant, allow
+from janitor.model import Mode
 from janitor.settings import FILE, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -26,15 +30,24 @@ class JanitorStack(Stack):
     """
     One scheduled function per enabled detector, a digest, and what they share.
 
-    *settings* decide which detectors there are and when they run; they are validated before
-    anything is made, by the same code that reads them in Lambda.
+    *settings* decide which detectors there are, when they run and what they may act on; they are
+    validated before anything is made, by the same code that reads them in Lambda. *today* decides
+    whether what a disarmed detector did can still be undone.
     """
 
     def __init__(
-        self, scope: Construct, id_: str, *, settings: Settings | None = None, **kwargs: Any
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        today: date,
+        settings: Settings | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(scope, id_, **kwargs)
         settings = settings or Settings.load(files=[ROOT / FILE])
+        for said in settings.idle_arms():
+            cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)
         self.topic = sns.Topic(self, "Alarms", display_name="ML Janitor", enforce_ssl=True)
         self.ledger = Ledger(self, "Ledger")
         self.reports = Reports(self, "Reports")
@@ -48,15 +61,24 @@ class JanitorStack(Stack):
                 "JANITOR_BUCKET": self.reports.bucket_name,
             },
         )
-        own = [
-            *(
-                allow(f"dynamodb:{action}", on=self.ledger.table_arn)
-                for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
-            ),
-            *self._slack(settings),
-        ]
+        everywhere = places(self, settings.janitor.regions)
+        remember = ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
+        own = Allowed(
+            grants=[
+                *(allow(f"dynamodb:{action}", on=self.ledger.table_arn) for action in remember),
+                *self._slack(settings),
+            ],
+            where=everywhere,
+        )
+        undo = self._undo(settings, today, own, shared)
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
+            keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
+            allowed = [own, Allowed(grants=[*detector.reads, keep], where=everywhere)]
+            environment = {"JANITOR_DETECTOR": detector.name}
+            if undo is not None and settings.mode(detector.name) is Mode.ACT:
+                allowed += self._arms(settings, detector, undo)
+                environment["JANITOR_UNDO"] = undo.function_name
             made = ScheduledFunction(
                 self,
                 type(detector).__name__,
@@ -64,13 +86,9 @@ class JanitorStack(Stack):
                 description=detector.summary(),
                 handler="janitor.handlers.sweep",
                 schedule=settings.schedule(type(detector)),
-                grants=[
-                    *detector.reads,
-                    *own,
-                    allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*")),
-                ],
+                allowed=allowed,
                 shared=shared,
-                environment={"JANITOR_DETECTOR": detector.name},
+                environment=environment,
                 memory=1024,
             )
             self.functions[detector.name] = made.function
@@ -81,11 +99,23 @@ class JanitorStack(Stack):
             description="Says once a day what all sweeps found, and which did not run.",
             handler="janitor.handlers.digest",
             schedule=settings.janitor.digest_schedule,
-            grants=own,
+            allowed=[own],
             shared=shared,
             environment={},
             timeout=Duration.minutes(5),
         )
+        if undo is not None and settings.janitor.slack_secret and settings.janitor.slack_signing_secret:
+            armed = {detector.name for detector in settings.armed()}
+            SlackButtons(
+                self,
+                "Slack",
+                signing_secret=settings.janitor.slack_signing_secret,
+                secret=self._secret(settings.janitor.slack_signing_secret),
+                own=own,
+                shared=shared,
+                sweeps={name: each for name, each in self.functions.items() if name in armed},
+                undo=undo,
+            )
         dashboard(self, "Dashboard", self.functions)
         cdk.CfnOutput(
             self, "AlarmTopic", value=self.topic.topic_arn, description="Subscribe whoever is on call"
@@ -93,14 +123,59 @@ class JanitorStack(Stack):
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
 
-    def _slack(self, settings: Settings) -> list[Any]:
+    def _arms(self, settings: Settings, detector: Detector[Any], undo: lambda_.IFunction) -> list[Allowed]:
+        """What *detector* may change, where `act_in` says, and never what is tagged to be kept."""
+        section = settings.janitor
+        arming = settings.arming(type(detector))
+        return [
+            Allowed(
+                grants=detector.acts,
+                where=named(self, arming.act_in, section.regions),
+                denied=sparing(detector.acts, section.keep_tags),
+            ),
+            Allowed(grants=[allow("lambda:InvokeFunction", on=undo.function_arn)], where=()),
+        ]
+
+    def _undo(
+        self, settings: Settings, today: date, own: Allowed, shared: Shared
+    ) -> lambda_.IFunction | None:
+        """The function that takes back what was done, while there can be something to take back."""
+        undoable = settings.undoable(today)
+        if not undoable:
+            return None
+        section = settings.janitor
+        made = JanitorFunction(
+            self,
+            "Undo",
+            name="undo",
+            description="Takes back what a detector did.",
+            handler="janitor.handlers.undo",
+            allowed=[
+                own,
+                *(
+                    Allowed(
+                        grants=detector.undoes,
+                        where=named(self, settings.arming(type(detector)).act_in, section.regions),
+                    )
+                    for detector in undoable
+                ),
+            ],
+            shared=shared,
+            environment={},
+            memory=1024,
+        )
+        return made.function
+
+    def _slack(self, settings: Settings) -> list[Grant]:
         """Reading the one secret that holds Slack's token, where Slack is used at all."""
-        if not settings.janitor.slack_secret:
-            return []
-        name = self.format_arn(
+        return [self._secret(settings.janitor.slack_secret)] if settings.janitor.slack_secret else []
+
+    def _secret(self, name: str) -> Grant:
+        """Reading the secret *name*, to whose ARN Secrets Manager adds six characters."""
+        arn = self.format_arn(
             service="secretsmanager",
             resource="secret",
-            resource_name=f"{settings.janitor.slack_secret}-??????",
+            resource_name=f"{name}-??????",
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
-        return [allow("secretsmanager:GetSecretValue", on=name)]
+        return allow("secretsmanager:GetSecretValue", on=arn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from infra.stack import JanitorStack
 from janitor.settings import Settings
 
 SLACK = {"janitor": {"slack_channel": "C0123456789", "slack_secret": "ml-janitor/slack"}}
+
+TODAY = date(2026, 10, 6)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Synthesised:
 def synthesise(outdir: Path, settings: Settings) -> Synthesised:
     """Make the stack for *settings* with every check there is, and without building the bundle."""
     app = cdk.App(outdir=str(outdir), context={"aws:cdk:bundling-stacks": []})
-    JanitorStack(app, "Test", settings=settings)
+    JanitorStack(app, "Test", today=TODAY, settings=settings)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     app.synth()
     path = outdir / "Test.template.json"

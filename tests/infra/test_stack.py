@@ -198,11 +198,28 @@ def test_cfn_lint(stack: Synthesised) -> None:
 
 
 def test_the_table_can_be_read_restored_and_forgets(stack: Synthesised) -> None:
-    (table,) = stack.of_type("AWS::DynamoDB::GlobalTable").values()
+    (table,) = stack.of_type("AWS::DynamoDB::Table").values()
 
     assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
-    assert table["Replicas"][0]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+
+
+def test_undo_records_are_encrypted_under_a_key_of_the_customers(stack: Synthesised) -> None:
+    (table,) = stack.of_type("AWS::DynamoDB::Table").values()
+    ((name, key),) = stack.of_type("AWS::KMS::Key").items()
+
+    assert table["SSESpecification"] == {
+        "KMSMasterKeyId": {"Fn::GetAtt": [name, "Arn"]},
+        "SSEEnabled": True,
+        "SSEType": "KMS",
+    }
+    assert key["EnableKeyRotation"]
+    assert stack.template["Resources"][name]["DeletionPolicy"] == "Retain"
+    account, everybody = key["KeyPolicy"]["Statement"]
+    assert "root" in json.dumps(account["Principal"])
+    assert everybody["Principal"] == {"AWS": "*"}
+    assert set(everybody["Condition"]["StringEquals"]) == {"kms:CallerAccount", "kms:ViaService"}
 
 
 def test_reports_are_private_and_end(stack: Synthesised) -> None:

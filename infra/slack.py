@@ -1,0 +1,82 @@
+"""What hears Slack's buttons: a function with a URL that checks and passes on, and one that does the work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import Duration
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra.function import Allowed, JanitorFunction, Shared
+from janitor.detector import Grant, allow
+
+
+class SlackButtons(Construct):
+    """
+    Two functions, because Slack wants an answer within three seconds.
+
+    The receiver faces the internet: it verifies Slack's signature and may do nothing but invoke the
+    worker. The worker writes to the ledger, and invokes the functions that act and undo; neither
+    holds a permission on a customer's resource.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        signing_secret: str,
+        secret: Grant,
+        own: Allowed,
+        shared: Shared,
+        sweeps: Mapping[str, lambda_.IFunction],
+        undo: lambda_.IFunction,
+    ) -> None:
+        super().__init__(scope, id_)
+        invoked = [undo, *sweeps.values()]
+        worker = JanitorFunction(
+            self,
+            "Worker",
+            name="slack-worker",
+            description="Does what a button in Slack asks for, if whoever pressed it may.",
+            handler="janitor.handlers.pressed",
+            allowed=[
+                own,
+                Allowed(
+                    grants=[allow("lambda:InvokeFunction", on=each.function_arn) for each in invoked],
+                    where=(),
+                ),
+            ],
+            shared=shared,
+            environment={
+                "JANITOR_FUNCTIONS": json.dumps({name: each.function_name for name, each in sweeps.items()}),
+                "JANITOR_UNDO": undo.function_name,
+            },
+            timeout=Duration.minutes(2),
+        )
+        receiver = JanitorFunction(
+            self,
+            "Receiver",
+            name="slack-receiver",
+            description="Takes what Slack sends, checks its signature and passes it on.",
+            handler="janitor.handlers.interact",
+            allowed=[
+                Allowed(
+                    grants=[secret, allow("lambda:InvokeFunction", on=worker.function.function_arn)], where=()
+                )
+            ],
+            shared=shared,
+            environment={
+                "JANITOR_SIGNING_SECRET": signing_secret,
+                "JANITOR_WORKER": worker.function.function_name,
+            },
+            memory=1024,
+            timeout=Duration.seconds(10),
+        )
+        url = receiver.function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.NONE)
+        cdk.CfnOutput(
+            cdk.Stack.of(self), "SlackRequestUrl", value=url.url, description="For Slack's interactivity"
+        )

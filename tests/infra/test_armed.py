@@ -1,0 +1,157 @@
+"""Laws of a template in which detectors are armed: who gets which power, and who does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from janitor.detectors import DETECTORS
+from janitor.settings import Settings
+from synthesis import SLACK, TODAY, Synthesised, synthesise
+
+ACCOUNT = "123456789012"
+BUTTONS = {**SLACK["janitor"], "slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
+ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
+PERMANENT = {
+    "s3:DeleteObjectVersion",
+    "s3:DeleteBucket",
+    "s3:PutLifecycleConfiguration",
+    "kms:ScheduleKeyDeletion",
+}
+    "s3:DeleteObjectVersion",
+    "s3:DeleteBucket",
+    "s3:PutLifecycleConfiguration",
+    "kms:ScheduleKeyDeletion",
+}
+
+every_actor = pytest.mark.parametrize(
+    "name", [detector.name for detector in DETECTORS if detector.cleanup is not None]
+)
+
+
+@pytest.fixture(scope="module")
+def stack_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Synthesised]:
+    """The stack in which some detectors have other settings, made once for each."""
+
+    @cache
+    def made(*armed: str, **more: str) -> Synthesised:
+        sections = {name: {**ARMS, **json.loads(more.get("section", "{}"))} for name in armed}
+        tables = {"janitor": BUTTONS, "detectors": sections}
+        return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(tables))
+
+    return made
+
+
+def construct(name: str) -> str:
+    return next(detector.__name__ for detector in DETECTORS if detector.name == name)
+
+
+def roles(stack: Synthesised) -> dict[str, Any]:
+    """The policies of every role, by logical id."""
+    return {name: policy["PolicyDocument"] for name, policy in stack.of_type("AWS::IAM::Policy").items()}
+
+
+@every_actor
+def test_arming_one_detector_changes_its_own_role_and_adds_what_undoes_and_hears(
+    stack_of: Callable[..., Synthesised], name: str
+) -> None:
+    before, after = roles(stack_of()), roles(stack_of(name))
+
+    changed = {role for role in before if before[role] != after.get(role)}
+    added = {role for role in after if role not in before}
+    assert {role.removeprefix(construct(name))[:4] for role in changed} == {"Role"}
+    assert {role[:4] for role in added} == {"Undo", "Slac"}
+
+
+@every_actor
+def test_acts_are_allowed_where_act_in_says(stack_of: Callable[..., Synthesised], name: str) -> None:
+    detector = next(detector for detector in DETECTORS if detector.name == name)
+    stack = stack_of(name)
+    acts = {grant.action for grant in Settings.load().detector(detector).acts}
+    assert acts
+
+    for role, statement in stack.statements():
+        granted = acts - {grant.action for grant in detector.reads}
+        if statement["Effect"] != "Allow" or not granted & set(_listed(statement["Action"])):
+            continue
+        if not role.startswith(construct(name)):
+            assert role.startswith("Undo"), role
+            continue
+        for resource in map(json.dumps, _listed(statement["Resource"])):
+            assert "eu-west-1" in resource or ":s3:::" in resource or resource == '"*"', resource
+            assert "AWS::AccountId" not in resource, resource
+
+
+@every_actor
+def test_what_is_tagged_to_be_kept_is_denied_to_the_role_that_acts(
+    stack_of: Callable[..., Synthesised], name: str
+) -> None:
+    denied = [
+        statement
+        for statement in stack_of(name).role_statements(f"{construct(name)}Role")
+        if statement["Effect"] == "Deny"
+    ]
+
+    conditions = [statement["Condition"]["StringEqualsIgnoreCase"] for statement in denied]
+    assert conditions == [{"aws:ResourceTag/janitor:keep": "true"}, {"aws:ResourceTag/keep": "true"}]
+
+
+def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> None:
+    stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
+
+    for name, statement in stack.statements():
+        if statement["Effect"] == "Allow" and "KeyPolicy" not in statement:
+            assert not PERMANENT & set(_listed(statement["Action"])), name
+
+
+def test_undo_powers_outlive_the_arms_for_undo_days(tmp_path: Path) -> None:
+    def functions(armed_until: str) -> set[str]:
+        section = {"act_in": [ACCOUNT], "armed_until": armed_until}
+        settings = Settings.parse({"janitor": BUTTONS, "detectors": {"idle-notebooks": section}})
+        stack = synthesise(tmp_path / armed_until, settings)
+        return {name[:4] for name in stack.of_type("AWS::Lambda::Function")}
+
+    assert "Undo" in functions("2026-09-06")
+    assert "Undo" not in functions("2026-09-05")
+    assert TODAY.isoformat() == "2026-10-06"
+
+
+def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
+    stack_of: Callable[..., Synthesised],
+) -> None:
+    stack = stack_of("idle-notebooks")
+    (url,) = stack.of_type("AWS::Lambda::Url").values()
+
+    granted = {
+        action
+        for statement in stack.role_statements("SlackReceiverRole")
+        for action in _listed(statement["Action"])
+    }
+    assert url["AuthType"] == "NONE"
+    assert granted - {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"} == {
+        *("logs:CreateLogStream", "logs:PutLogEvents"),
+        *("secretsmanager:GetSecretValue", "lambda:InvokeFunction"),
+    }
+
+
+def test_the_synthesis_of_a_fully_armed_stack_has_nothing_to_say(
+    stack_of: Callable[..., Synthesised],
+) -> None:
+    stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
+    said = [
+        (violation["ruleName"], violation["description"])
+        for plugin in stack.validation.get("pluginReports", [])
+        for violation in plugin["violations"]
+        if violation["ruleName"] != "janitor:never-acts"
+    ]
+
+    assert said == []
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
