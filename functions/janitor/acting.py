@@ -198,13 +198,16 @@ class _Work:
             raise self._changed(entry, verdict, clock)
         if (why := self.arming.spares(candidate.target, verdict)) is not None:
             raise _EndsError(Outcome.ADVISED, f"only reported: {why}")
+        warned = entry.warned or clock
+        if not entry.hurried and self.arming.due(warned, verdict) > clock:
+            raise _EndsError(Outcome.WAITING, "its warning has not stood for as long as this rule gives")
         undo = self.detector.prepare(self.reading, candidate, verdict, entry.memo)
         if (limit := self._place(entry.key, clock)) is not None:
             raise self._no_place(limit)
         return self.acting.actions.begin(
             replace(result, verdict=verdict, target=candidate.target),
             undo,
-            warned=entry.warned or clock,
+            warned=warned,
             now=clock,
             by=entry.hurried,
             channel=entry.channel,

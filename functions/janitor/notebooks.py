@@ -52,13 +52,14 @@ class Notebook(Candidate):
 
     *log* is when Jupyter last wrote to its log, *opened* the last call that opened it, *busy* the
     last time its processors worked, *idle* the idle time that it published itself, with the time
-    of that datapoint. *modified* moves when it is started, stopped or changed. *source* is the call
-    that showed it.
+    of that datapoint. *modified* moves when it is started, stopped or changed. *lifecycle* is the
+    script that runs when it starts. *source* is the call that showed it.
     """
 
     status: str
     instance_type: str
     modified: datetime
+    lifecycle: str | None = None
     log: Signal[datetime] = field(default_factory=NotRead)
     opened: Signal[trail.Event] = field(default_factory=NotRead)
     busy: Signal[datetime] = field(default_factory=NotRead)
@@ -154,6 +155,7 @@ def _notebook(aws: Aws, entry: Mapping[str, Any]) -> Notebook:
         status=entry["NotebookInstanceStatus"],
         instance_type=entry["InstanceType"],
         modified=entry["LastModifiedTime"].astimezone(UTC),
+        lifecycle=entry.get("NotebookInstanceLifecycleConfigName"),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from janitor import logs, notebooks, tags
+from janitor import logs, notebook_power, notebooks, tags
 from janitor.detector import Cleanup, Detector, allow
 from janitor.durations import WorkingHours, ago
 from janitor.model import (
@@ -16,6 +16,7 @@ from janitor.model import (
     Cost,
     Effect,
     Evidence,
+    Finding,
     NotRead,
     Rule,
     Signal,
@@ -29,6 +30,7 @@ from janitor.notebooks import IN_SERVICE, Notebook
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
+    from janitor.detector import Steps
 
 ACTION = "stop the notebook instance (its volume and files stay)"
 
@@ -85,9 +87,15 @@ class IdleNotebooks(Detector[Notebook]):
         allow("cloudwatch:GetMetricData"),
         allow("pricing:GetProducts"),
     )
+    acts = (allow("sagemaker:StopNotebookInstance", on="notebook-instance/*"),)
+    undoes = (
+        allow("sagemaker:DescribeNotebookInstance", on="notebook-instance/*"),
+        allow("sagemaker:StartNotebookInstance", on="notebook-instance/*"),
+    )
 
     patience: timedelta = timedelta(hours=12)
     patience_outside_hours: timedelta = timedelta(hours=2)
+    grace_outside_hours: timedelta = timedelta(hours=1)
     working_hours: WorkingHours = field(default_factory=WorkingHours)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Notebook]:
@@ -140,7 +148,26 @@ class IdleNotebooks(Detector[Notebook]):
             action=ACTION,
             cost=Cost.standing(candidate.price.hourly_usd, candidate.price.source),
             since=last.at,
+            grace=self.grace_outside_hours if allowed.rule == OUTSIDE else None,
         )
+
+    def prepare(
+        self,
+        aws: Aws,  # noqa: ARG002 - looking again has just read everything
+        candidate: Notebook,
+        finding: Finding,  # noqa: ARG002
+        memo: Mapping[str, Any],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        return notebook_power.prepared(candidate)
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        steps.do("stop", lambda: notebook_power.stop(aws, target))
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return notebook_power.is_off(aws, target)
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        steps.do("start", lambda: notebook_power.start(aws, target))
 
     def allowance(self, now: datetime) -> Allowance:
         """How long a notebook may be quiet at *now*: outside working hours, the shorter time counts."""

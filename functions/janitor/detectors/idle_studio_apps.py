@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from janitor import canvas, idle_shutdown, logs, studio, studio_signs, studio_tags
-from janitor.detector import Cleanup, Detector, allow
+from janitor import canvas, idle_shutdown, logs, studio, studio_apps, studio_signs, studio_tags
+from janitor.detector import Cleanup, Detector, allow, implied
 from janitor.durations import ago
-from janitor.model import Confidence, Cost, Effect, Rule, Target, Value, Verdict
+from janitor.model import Confidence, Cost, Effect, Finding, Rule, Target, Value, Verdict
 from janitor.prices import Price
 from janitor.studio import CANVAS, CODE_EDITOR, IN_SERVICE, JUPYTER_LAB, KERNEL_GATEWAY, SYSTEM, App
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
+    from janitor.detector import Steps
 
 ACTION = "delete the app (its space and volume stay; memory and running terminals do not)"
 
@@ -61,6 +62,16 @@ class IdleStudioApps(Detector[App]):
         allow("logs:GetLogEvents", on=f"log-group:{studio.LOG_GROUP}:*"),
         allow("cloudwatch:GetMetricData"),
         allow("pricing:GetProducts"),
+    )
+    acts = (allow("sagemaker:DeleteApp", on="app/*"),)
+    undoes = (
+        allow("sagemaker:DescribeApp", on="app/*"),
+        allow("sagemaker:CreateApp", on="app/*"),
+        implied(
+            "sagemaker:AddTags",
+            on="app/*",
+            source="Service Authorization Reference, Amazon SageMaker AI, CreateApp: dependent actions",
+        ),
     )
 
     patience: Mapping[str, timedelta] = field(default_factory=lambda: dict.fromkeys(JUDGED, PATIENCE))
@@ -134,6 +145,24 @@ class IdleStudioApps(Detector[App]):
             cost=Cost.standing(candidate.price.hourly_usd, candidate.price.source),
             since=last.at,
         )
+
+    def prepare(
+        self,
+        aws: Aws,
+        candidate: App,
+        finding: Finding,  # noqa: ARG002
+        memo: Mapping[str, Any],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        return studio_apps.prepared(aws, candidate)
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        steps.do("delete", lambda: studio_apps.delete(aws, target, undo))
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return studio_apps.is_off(aws, target)
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        steps.do("create", lambda: studio_apps.create(aws, undo))
 
     def _allowed(self, app: App) -> timedelta:
         """For how long an app of this type may be unused."""

@@ -1,0 +1,91 @@
+"""Stops and starts notebook instances; "already so" is success, and a lost answer is settled by looking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from janitor import notebooks
+from janitor.detector import CannotActError
+from janitor.notebooks import IN_SERVICE
+
+if TYPE_CHECKING:
+    from janitor.aws import Aws
+    from janitor.model import Target
+
+REFUSED = "ValidationException"
+"""What AWS answers to a start or stop that the status does not allow, and for a notebook that is gone."""
+
+GONE = "RecordNotFound"
+"""What its message then says of a missing one."""
+
+OFF = frozenset({"Stopping", "Stopped", "Deleting"})
+"""A notebook instance that does not run any more, or soon will not."""
+
+ON = frozenset({IN_SERVICE, "Pending", "Updating", "PendingMaintenance", "InMaintenance"})
+"""One that runs, or is on its way there."""
+
+
+def prepared(notebook: notebooks.Notebook) -> dict[str, Any]:
+    """What *notebook* was before it is stopped. Raises CannotActError if it does not run."""
+    if notebook.status != IN_SERVICE:
+        raise CannotActError(f"its status is {notebook.status} now")
+    return {
+        "status": notebook.status,
+        "instance_type": notebook.instance_type,
+        "lifecycle_config": notebook.lifecycle,
+    }
+
+
+def stop(aws: Aws, target: Target) -> None:
+    """Stop it. That it is off already, or gone, is what a second try finds after a lost answer."""
+    from botocore.exceptions import ClientError
+
+    try:
+        aws.sagemaker.stop_notebook_instance(NotebookInstanceName=target.name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != REFUSED or not is_off(aws, target):
+            raise
+
+
+def is_off(aws: Aws, target: Target) -> bool:
+    """Whether *target* is off or gone; a new one of its name does not count as it. Raises ReadError."""
+    notebook = notebooks.described(aws, target)
+    return notebook is None or notebook.target.created != target.created or notebook.status in OFF
+
+
+def start(aws: Aws, target: Target) -> None:
+    """
+    Start it as it is now: whoever changed its type or script since then meant to.
+
+    Raises CannotActError while it is still stopping, and if it is gone.
+    """
+    from botocore.exceptions import ClientError
+
+    if is_on(aws, target):
+        return
+    try:
+        aws.sagemaker.start_notebook_instance(NotebookInstanceName=target.name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != REFUSED or not is_on(aws, target):
+            raise
+
+
+def is_on(aws: Aws, target: Target) -> bool:
+    """Whether *target* runs or is about to. Raises CannotActError if it cannot be started."""
+    from botocore.exceptions import ClientError
+
+    try:
+        answer = aws.sagemaker.describe_notebook_instance(NotebookInstanceName=target.name)
+    except ClientError as error:
+        said = error.response["Error"]
+        if said["Code"] == REFUSED and GONE in said.get("Message", ""):
+            raise CannotActError("it was deleted since, and its volume with it") from error
+        raise
+    if answer["CreationTime"] != target.created:
+        raise CannotActError("it was deleted since, and another notebook instance has its name now")
+    status = answer["NotebookInstanceStatus"]
+    if status == "Stopping":
+        raise CannotActError("it is still stopping, which takes some minutes; then it can be started again")
+    if status == "Deleting":
+        raise CannotActError("it is being deleted, and its volume with it")
+    return status in ON
