@@ -16,8 +16,12 @@ from cli.detectors import detectors
 from cli.doctor import doctor
 from cli.edge import Refused
 from cli.explain import explain
+from cli.remembered import findings
 from cli.replay import replay
 from cli.sandbox import sandbox
+from cli.say import approve, keep, snooze
+from cli.sweep import sweep
+from cli.undo import undo
 from janitor.detectors import DETECTORS
 from janitor.report.text import plain
 from janitor.settings import Registry
@@ -36,6 +40,12 @@ app = typer.Typer(
 )
 app.command(context_settings=HELP)(audit)
 app.command(context_settings=HELP)(explain)
+app.command(context_settings=HELP)(findings)
+app.command(context_settings=HELP)(keep)
+app.command(context_settings=HELP)(snooze)
+app.command(context_settings=HELP)(approve)
+app.command(context_settings=HELP)(sweep)
+app.command(context_settings=HELP)(undo)
 app.command(context_settings=HELP)(replay)
 app.command(context_settings=HELP)(detectors)
 app.command(context_settings=HELP)(doctor)

@@ -77,6 +77,16 @@ class Acting:
                 self.ledger.unwarn(entry)
 
 
+def due_now(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> list[Result]:
+    """The findings of *sweep* that may be acted on at *clock*, the oldest due first."""
+    due = []
+    for result in sweep.results:
+        entry = entries.get(result.target.key)
+        if result.outcome is Outcome.WAITING and entry is not None and entry.due is not None:
+            due += [replace(result, due=entry.due)] if entry.due <= clock else []
+    return sorted(due, key=lambda result: (result.due or clock, result.target.arn))
+
+
 class _EndsError(Exception):
     """What ends the way of one finding before anything is done to it."""
 
@@ -134,21 +144,16 @@ class _Work:
 
     def _due(self, *, besides: set[str]) -> list[Result]:
         """The findings whose warning has stood long enough; all others say what they wait for."""
-        clock = self.acting.clock()
-        due = []
         for result in self.sweep.results:
             entry = self.entries.get(result.target.key)
             if result.target.key in besides or entry is None or entry.due is None:
                 continue
             if result.outcome is Outcome.ADVISED:
                 self.acting.ledger.unwarn(entry)
-            if result.outcome is not Outcome.WAITING:
-                continue
-            if entry.due > clock:
+            elif result.outcome is Outcome.WAITING:
                 self._put(replace(result, due=entry.due, note="warned; not due yet"))
-            else:
-                due.append(replace(result, due=entry.due))
-        return sorted(due, key=lambda result: (result.due or clock, result.target.arn))
+        due = due_now(self.sweep, self.entries, self.acting.clock())
+        return [result for result in due if result.target.key not in besides]
 
     def _smells(self, due: Sequence[Result]) -> str | None:
         unapproved = [result for result in due if not self.entries[result.target.key].approved]

@@ -1,0 +1,130 @@
+"""What commands on the ledger share: the account, the table, the clock, and who is asking."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import edge
+from cli.credentials import caller_of
+from janitor.account import opened
+from janitor.actions import Actions
+from janitor.aws import Aws, make_client
+from janitor.holds import Holds
+from janitor.leases import Leases
+from janitor.ledger import Entry, Ledger
+from janitor.model import Unreadable, Value
+from janitor.table import Table
+
+if TYPE_CHECKING:
+    from janitor.detector import Detector
+    from janitor.settings import Settings
+
+TABLE = "JANITOR_TABLE"
+
+TableName = Annotated[
+    str | None, typer.Option("--table", metavar="NAME", help="The ledger; else JANITOR_TABLE.")
+]
+Region = Annotated[list[str] | None, typer.Option(metavar="REGION", help="Where to look. Repeatable.")]
+Profile = Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")]
+Now = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Take this time for now (ISO 8601)."),
+]
+
+
+class UnknownAccountError(edge.Refused):
+    """Nobody could say whose account it is, so nothing was done."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """An opened account with the ledger of its deployment. *who* is the caller, in a few words."""
+
+    settings: Settings
+    accounts: Sequence[Aws]
+    table: Table
+    who: str
+    now: datetime
+
+    @property
+    def account(self) -> str:
+        """Whose account it is."""
+        return self.accounts[0].account
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.table)
+
+    @property
+    def actions(self) -> Actions:
+        return Actions(self.table)
+
+    @property
+    def holds(self) -> Holds:
+        return Holds(self.table)
+
+    @property
+    def leases(self) -> Leases:
+        return Leases(self.table)
+
+    def entries(self, detectors: Sequence[Detector[Any]] | None = None) -> list[Entry]:
+        """What the ledger knows of *detectors* (else of all) in every region."""
+        names = [each.name for each in detectors or self.settings.registry]
+        return [
+            entry
+            for name in names
+            for aws in self.accounts
+            for entry in self.ledger.entries(name, self.account, aws.region)
+        ]
+
+    def aws(self, region: str) -> Aws:
+        """The account in *region*."""
+        return next(aws for aws in self.accounts if aws.region == region)
+
+
+@contextmanager
+def desk(
+    settings: Settings,
+    *,
+    table: str | None,
+    region: Sequence[str] | None,
+    profile: str | None,
+    now: str | None,
+) -> Iterator[Desk]:
+    """The desk for one command. Raises Refused, and UnknownAccountError without usable credentials."""
+    name = table or os.environ.get(TABLE)
+    if not name:
+        raise edge.Refused(
+            f"no ledger: give --table NAME or set {TABLE}; the deployment's output LedgerTable names it"
+        )
+    at = edge.now_from(now)
+    attempts = edge.attempts_from_environment()
+    session = edge.session_from(profile)
+    regions = edge.regions_from(region, settings, session)
+    home = session.region_name or regions[0]
+    whose = caller_of(session, home, attempts)
+    if not isinstance(whose, Value):
+        raise UnknownAccountError(whose.error if isinstance(whose, Unreadable) else "the account is unknown")
+    client = make_client(session, "dynamodb", home, attempts)
+    with opened(session, account=whose.value.account, regions=regions, attempts=attempts) as accounts:
+        yield Desk(
+            settings=settings,
+            accounts=accounts,
+            table=Table(client, name),
+            who=person(whose.value.arn),
+            now=at,
+        )
+
+
+def person(arn: str) -> str:
+    """Who an ARN of STS or IAM is, for a reader: the name of the user, or that of the role's session."""
+    return arn.rpartition("/")[2] or arn

@@ -1,0 +1,155 @@
+"""`janitor keep`, `snooze` and `approve`: what a person says about findings, into the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from cli import edge
+from cli.desk import Desk, Now, Profile, Region, TableName, desk
+from cli.failing import failing
+from janitor.arns import Arn
+from janitor.engine import sweep_one
+from janitor.holds import Hold, How
+from janitor.layers import nearest
+from janitor.report.text import plain
+
+if TYPE_CHECKING:
+    from janitor.settings import Settings
+
+ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The resource.")]
+
+
+def keep(
+    ctx: typer.Context,
+    arn: ArnArgument,
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")],
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="The last day on which it is kept; else for good.")
+    ] = None,
+    table: TableName = None,
+    region: Region = None,
+    profile: Profile = None,
+    config: edge.Config = None,
+    now: Now = None,
+) -> int:
+    """
+    Keep one resource: nothing is done to it, whatever detector finds it.
+
+    It holds for this resource only: one that is created anew with the same name starts from nothing.
+
+    \b
+    Example:
+      janitor keep arn:aws:sagemaker:eu-west-1:123456789012:endpoint/demo --reason "the fair"
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    settings = edge.settings_from(config, (), ctx.obj)
+    with failing("keep"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
+        end = None if until is None else end_of(until, settings.janitor.time_zone)
+        return hold(at, arn, How.KEPT, until=end, why=reason)
+
+
+def snooze(
+    ctx: typer.Context,
+    arn: ArnArgument,
+    days: Annotated[int, typer.Argument(metavar="DAYS", min=1, max=365, help="For how long.")],
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")] = "",
+    table: TableName = None,
+    region: Region = None,
+    profile: Profile = None,
+    config: edge.Config = None,
+    now: Now = None,
+) -> int:
+    """Leave one resource alone for some days; then it is warned about again."""
+    settings = edge.settings_from(config, (), ctx.obj)
+    with failing("snooze"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
+        return hold(at, arn, How.SNOOZED, until=at.now + timedelta(days=days), why=reason)
+
+
+def approve(
+    ctx: typer.Context,
+    detector: Annotated[str, typer.Argument(metavar="DETECTOR", help="Whose findings were looked at.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    table: TableName = None,
+    region: Region = None,
+    profile: Profile = None,
+    config: edge.Config = None,
+    now: Now = None,
+) -> int:
+    """
+    Say yes to many deletions at once, after looking at them.
+
+    For what is warned about now; what is warned about later needs a word of its own. It is acted on
+    by the next sweep, within all other limits.
+    """
+    settings = edge.settings_from(config, (), ctx.obj)
+    (found,) = edge.detectors_from([detector], settings)
+    with failing("approve"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
+        warned = [e for e in at.entries([found]) if e.warned and e.due and not e.closed and not e.approved]
+        if not warned:
+            typer.echo(f"No warning of {detector} waits for a person's word.")
+            return 0
+        for entry in sorted(warned, key=lambda entry: entry.due or at.now):
+            due = "now" if entry.due and entry.due <= at.now else f"{entry.due:%Y-%m-%d %H:%M} UTC"
+            typer.echo(f"  {entry.id}  due {due}  {plain(entry.name)}: {plain(entry.reason)}")
+        if not yes and not typer.confirm(f"Approve all {len(warned)}?"):
+            typer.echo("Nothing was approved.")
+            return 0
+        for entry in warned:
+            at.ledger.approve(entry, by=at.who)
+        typer.echo(f"Approved {len(warned)} by {at.who}; the next sweep of {detector} acts on what is due.")
+    return 0
+
+
+def hold(at: Desk, arn: str, how: How, *, until: datetime | None, why: str) -> int:
+    """Remember a hold on the resource that *arn* is now."""
+    key, where = identity(at, arn)
+    said = Hold(key=key, how=how, by=at.who, said=at.now, until=until, why=why)
+    at.holds.put(at.account, where, said)
+    typer.echo(f"{plain(arn)}: {said.reason(at.now)}.")
+    return 0
+
+
+def identity(at: Desk, arn: str) -> tuple[str, str]:
+    """ARN + creation time of the resource that *arn* is now, and its region. Raises Refused."""
+    try:
+        parts = Arn.parse(arn)
+    except ValueError as error:
+        raise edge.Refused(str(error)) from error
+    if parts.account not in {"", at.account}:
+        raise edge.Refused(f"{arn} is not in account {at.account}")
+    detectors = [each for each in at.settings.registry if each.judges(parts)]
+    if not detectors:
+        raise edge.Refused(f"no detector judges {arn}{nearest(parts.kind, _kinds(at.settings))}")
+    problems = []
+    for aws in at.accounts:
+        if parts.region not in {"", aws.region}:
+            continue
+        for detector in detectors:
+            judged = sweep_one(
+                at.settings.detector(detector), aws, arn, now=at.now, policy=at.settings.policy.dry()
+            )
+            for result in judged.results:
+                if result.target.created is not None:
+                    return result.target.key, aws.region
+            problems += [judged.error] if judged.error else []
+    raise edge.Refused(f"{arn} could not be looked at: {'; '.join(problems) or 'it is gone'}")
+
+
+def _kinds(settings: Settings) -> set[str]:
+    return {kind for detector in settings.registry for kind in detector.kinds}
+
+
+def end_of(day: str, time_zone: str) -> datetime:
+    """The end of *day* in *time_zone*. Raises Refused."""
+    try:
+        last = date.fromisoformat(day)
+    except ValueError as error:
+        raise edge.Refused(f"--until: expected a date such as 2027-01-31, got {day}") from error
+    midnight = datetime.combine(last + timedelta(days=1), datetime.min.time(), ZoneInfo(time_zone))
+    return midnight.astimezone(UTC)

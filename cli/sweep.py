@@ -1,0 +1,183 @@
+"""`janitor sweep`: what an armed deployment would do now, and with --act, doing it by hand."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from cli import edge
+from cli.desk import Desk, Now, Profile, Region, TableName, desk
+from cli.failing import FailedError, failing
+from janitor.acting import Acting, due_now
+from janitor.actions import Action
+from janitor.aws import Aws
+from janitor.detector import Detector
+from janitor.engine import Policy
+from janitor.engine import sweep as swept
+from janitor.leases import LeaseTakenError
+from janitor.ledger import Entry
+from janitor.limits import Limits
+from janitor.model import Outcome, Sweep
+from janitor.report.text import moment, plain
+from janitor.undoing import Undoing
+
+PACE = 1.0
+"""Seconds between two actions."""
+
+PATIENCE = timedelta(minutes=15)
+SAID = {
+    Outcome.ACTED: "done",
+    Outcome.FAILED: "FAILED",
+    Outcome.CHANGED: "not done, it changed",
+    Outcome.ADVISED: "not done",
+    Outcome.WAITING: "waits",
+    Outcome.KEPT: "kept",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One sweep, and what the ledger knows of its findings."""
+
+    detector: Detector[Any]
+    aws: Aws
+    sweep: Sweep
+    entries: dict[str, Entry]
+
+
+def sweep(
+    ctx: typer.Context,
+    *,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="DETECTOR", help="Which armed detectors; all without one.")
+    ] = None,
+    act: Annotated[bool, typer.Option("--act", help="Do what is due, after asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the account id.")] = False,
+    table: TableName = None,
+    region: Region = None,
+    profile: Profile = None,
+    config: edge.Config = None,
+    now: Now = None,
+) -> int:
+    """
+    Show what is due, and with --act do it: under the same laws as the deployed functions.
+
+    Only what janitor.toml arms, in act_in, whose warning stood long enough, within the limits, and
+    only after looking again. Nobody is warned from here; the deployed functions do that.
+
+    Exit status: 0, done; 1, a sweep has an error or an action failed; 2, bad usage or settings.
+
+    \b
+    Examples:
+      janitor sweep
+      janitor sweep idle-notebooks --act
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    settings = edge.settings_from(config, (), ctx.obj)
+    armed = {each.name for each in settings.armed()}
+    detectors = edge.detectors_from(names, settings) if names else settings.armed()
+    for detector in detectors:
+        if detector.name not in armed:
+            raise edge.Refused(f'{detector.name} is not armed: set mode = "act" and act_in in janitor.toml')
+    if not detectors:
+        raise edge.Refused('no detector is armed: set mode = "act" and act_in in janitor.toml')
+    ordered = sorted(detectors, key=lambda each: each.cleanup.effect.rank if each.cleanup else 0)
+    with failing("sweep"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
+        plans = [planned(at, detector, aws) for detector in ordered for aws in at.accounts]
+        due = sum(shown(at, plan) for plan in plans)
+        broken = any(plan.sweep.error is not None for plan in plans)
+        if not due or not act:
+            typer.echo("Nothing was done." if due else "Nothing is due.")
+            return 1 if broken else 0
+        if not yes:
+            typed = typer.prompt(f"To act on {due} in account {at.account}, type the account id", default="")
+            if typed.strip() != at.account:
+                raise edge.Refused("that is not the account id; nothing was done")
+        failed = [carried_out(at, plan) for plan in plans if plan.sweep.error is None]
+    return 1 if broken or any(failed) else 0
+
+
+def planned(at: Desk, detector: Detector[Any], aws: Aws) -> Plan:
+    """Sweep, and ask the ledger about what was found."""
+    entries = {entry.key: entry for entry in at.ledger.entries(detector.name, at.account, aws.region)}
+    return Plan(
+        detector=detector,
+        aws=aws,
+        sweep=swept(detector, aws, now=at.now, policy=policy(at, aws)),
+        entries={key: entry for key, entry in entries.items() if entry.closed is None},
+    )
+
+
+def policy(at: Desk, aws: Aws) -> Policy:
+    """The settings' policy, with what people said."""
+    return replace(at.settings.policy, holds=at.holds.all(at.account, aws.region))
+
+
+def shown(at: Desk, plan: Plan) -> int:
+    """Print what is due of one sweep; how much that is."""
+    where = f"{plan.detector.name} in {plan.aws.region}"
+    if plan.sweep.error is not None:
+        typer.echo(f"{where}: not complete, so nothing is acted on: {plain(plan.sweep.error, 2000)}")
+        return 0
+    due = due_now(plan.sweep, plan.entries, at.now)
+    waiting = sum(result.outcome is Outcome.WAITING for result in plan.sweep.results) - len(due)
+    typer.echo(f"{where}: {len(due)} due, {waiting} waiting.")
+    for result in due:
+        entry = plan.entries[result.target.key]
+        action = getattr(result.verdict, "action", "")
+        warned = moment(entry.warned) if entry.warned else "never"
+        typer.echo(f"  {entry.id}  {plain(result.target.name)}: {plain(action)}")
+        typer.echo(f"              {plain(result.verdict.reason)}; warned {warned}")
+    return len(due)
+
+
+def carried_out(at: Desk, plan: Plan) -> bool:
+    """Act on one sweep under its lease, and say what came of it; whether something failed."""
+    holder = f"by hand: {at.who}"
+    where = (plan.detector.name, at.account, plan.aws.region)
+    try:
+        at.leases.take(*where, holder=holder, now=at.now, until=at.now + PATIENCE)
+    except LeaseTakenError as error:
+        raise FailedError(str(error)) from error
+    try:
+        done = acting(at, plan).act(
+            plan.detector, plan.aws, plan.sweep, plan.entries, now=at.now, policy=policy(at, plan.aws)
+        )
+    finally:
+        at.leases.release(*where, holder=holder)
+    due = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
+    before = {result.target.key for result in plan.sweep.results}
+    tried = [each for each in done.results if each.target.key in due or each.target.key not in before]
+    for result in tried:
+        typer.echo(f"{plain(result.target.name)}: {SAID[result.outcome]}. {plain(result.note, 1000)}")
+    for why in done.held:
+        typer.echo(f"Held back: {why}")
+    return any(result.outcome is Outcome.FAILED for result in tried)
+
+
+def acting(at: Desk, plan: Plan) -> Acting:
+    """Acting from this machine: what is half done and in use again is put back from here."""
+    settings = at.settings
+    undoing = Undoing(
+        actions=at.actions,
+        holds=at.holds,
+        clock=lambda: at.now,
+        within=timedelta(days=settings.janitor.undo_days),
+    )
+
+    def put_back(action: Action) -> None:
+        undoing.undo(plan.detector, plan.aws, action, by=f"{at.who}: it is in use again")
+
+    return Acting(
+        ledger=at.ledger,
+        actions=at.actions,
+        holds=at.holds,
+        limits=Limits(at.table, settings.janitor.time_zone),
+        clock=lambda: at.now,
+        pause=lambda: time.sleep(PACE),
+        put_back=put_back,
+        at_most=settings.janitor.max_actions_per_night,
+    )
