@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 from aws_lambda_powertools.utilities import parameters
 
+from armed import Cellar, World
 from conftest import REGION
-from janitor.aws import make_client
+from janitor.aws import Aws, make_client
 from janitor.table import Table
 from lambdas import WITH_SLACK
+from nights import Nights
 from sandbox.control import Control
 from sandbox.deployment import TABLE, deploy
 from sandbox.slack import SlackControl
@@ -39,3 +42,12 @@ def deployed(box: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 def table(deployed: SlackControl, session: boto3.Session) -> Table:  # noqa: ARG001 - it makes the table
     """The ledger's table."""
     return Table(make_client(session, "dynamodb", REGION, 2), TABLE)
+
+
+@pytest.fixture
+def nights(
+    table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Nights]:
+    world = World()
+    monkeypatch.setattr(Cellar, "world", world)
+    yield Nights(table, session, aws, world)

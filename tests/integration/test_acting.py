@@ -2,153 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
-from io import StringIO
-from logging import StreamHandler
 from typing import Any
 
-import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
-from armed import Cellar, KilledError, LostError, World, tagged
+from armed import Cellar, KilledError, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from janitor.acting import TRIES, Acting
-from janitor.actions import Action, Actions, Stage
-from janitor.archive import Archive
-from janitor.arming import Arming
-from janitor.aws import Aws
+from janitor.acting import TRIES
+from janitor.actions import Action, Stage
 from janitor.detector import CannotActError, NotYetError
-from janitor.engine import Policy
 from janitor.failures import RunFailedError
-from janitor.holds import Hold, Holds, How
-from janitor.leases import Leases
-from janitor.ledger import Ledger
-from janitor.limits import Limits
-from janitor.model import Confidence, Effect, Mode, Outcome, Result, Sweep
-from janitor.runs import Ran, Runner
-from janitor.table import Table
-from janitor.undoing import CannotUndoError, Undoing
-from janitor.warning import Warner
-from sandbox.deployment import BUCKET
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-TUESDAY = NOW
-ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=3 * DAY, business_days=False)
-
-
-@dataclass
-class Postman:
-    """Who carries the warnings; nothing arrives while he is *ill*."""
-
-    ill: bool = False
-    carried: list[str] = field(default_factory=list)
-    dues: dict[str, datetime] = field(default_factory=dict)
-
-    def __call__(
-        self,
-        sweep: Sweep,
-        warnings: Sequence[Result],
-        *,
-        now: datetime,
-        delivered: Callable[[Result, str, str], None],
-    ) -> Sequence[str]:
-        del sweep, now
-        for result in warnings:
-            if self.ill:
-                return [f"{result.target.name} was not delivered"]
-            self.carried.append(result.target.name)
-            assert result.due is not None
-            self.dues[result.target.name] = result.due
-            delivered(result, "C1", f"ts-{result.target.name}")
-        return ()
-
-
-class Nights:
-    """A deployment with one armed detector, and a clock that a test moves."""
-
-    def __init__(self, table: Table, session: boto3.Session, aws: Aws, world: World) -> None:
-        self.table, self.session, self.aws, self.world = table, session, aws, world
-        self.clock = TUESDAY
-        self.arming = ARMED
-        self.postman = Postman()
-        self.at_most = 50
-        self.pauses = 0
-        self.put_back: list[Action] = []
-        self.ledger, self.actions, self.holds = Ledger(table), Actions(table), Holds(table)
-        self.undoing = Undoing(
-            actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
-        )
-
-    def runner(self, *, dry: bool = False, event: str = "") -> Runner:
-        """What one invocation works with."""
-        return Runner(
-            policy=Policy(arming={"cellar": self.arming}),
-            ledger=self.ledger,
-            leases=Leases(self.table),
-            archive=Archive(self.session.client("s3"), BUCKET),
-            tell=None,
-            logger=Logger(service=f"test-{id(self)}", logger_handler=StreamHandler(StringIO())),
-            clock=lambda: self.clock,
-            holder=event or f"event-{self.clock}",
-            patience=timedelta(minutes=15),
-            acting=Acting(
-                ledger=self.ledger,
-                actions=self.actions,
-                holds=self.holds,
-                limits=Limits(self.table, "UTC"),
-                clock=lambda: self.clock,
-                pause=self._pause,
-                put_back=self.put_back.append,
-                at_most=self.at_most,
-            ),
-            warner=Warner(ledger=self.ledger, warn=self.postman, clock=lambda: self.clock),
-            dry=dry,
-        )
-
-    def _pause(self) -> None:
-        self.pauses += 1
-
-    def sweep(self, **how: Any) -> Ran:
-        """One night's run."""
-        return self.runner(**how).sweep(Cellar(), [self.aws], now=self.clock)
-
-    def after(self, span: timedelta, **how: Any) -> dict[str, Result]:
-        """The results of a run *span* later, by name."""
-        self.clock += span
-        return by_name(self.sweep(**how))
-
-    def warned(self, *names: str, **about: Any) -> None:
-        """Waste that was warned about now, and is due in three days."""
-        self.world.add(*names, **about)
-        results = by_name(self.sweep())
-        assert {results[name].outcome for name in names} == {Outcome.WARNED}
-
-    def of(self, name: str) -> Action:
-        """The newest action on *name*."""
-        return [a for a in self.actions.all("cellar", ACCOUNT, REGION) if a.target.name == name][-1]
-
-    def hold(self, name: str, **how: Any) -> None:
-        """Somebody's word on *name*."""
-        key = self.world.things[name].target.key
-        self.holds.put(ACCOUNT, REGION, Hold(key=key, by="maria", said=self.clock, **how))
-
-
-def by_name(ran: Ran) -> dict[str, Result]:
-    return {result.target.name: result for result in ran.report.results}
-
-
-@pytest.fixture
-def nights(
-    table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Nights]:
-    world = World()
-    monkeypatch.setattr(Cellar, "world", world)
-    yield Nights(table, session, aws, world)
-
+from janitor.holds import How
+from janitor.model import Confidence, Mode, Outcome
+from janitor.undoing import CannotUndoError
+from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
 
 # --- the order of things ----------------------------------------------------------------------------
 

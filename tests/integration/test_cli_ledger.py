@@ -1,0 +1,207 @@
+"""`janitor findings, keep, snooze, approve, sweep, undo`: a person at the ledger."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from armed import Cellar
+from cli.main import main
+from conftest import ACCOUNT
+from fakes import thing, waste
+from nights import DAY, Nights
+from sandbox.deployment import TABLE
+
+ARMED = f"""
+[detectors.cellar]
+mode = "act"
+act_in = ["{ACCOUNT}"]
+"""
+
+
+class Desk:
+    """The command line in a directory with a janitor.toml, beside a deployment."""
+
+    def __init__(
+        self, nights: Nights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.nights, self._monkeypatch, self._capsys = nights, monkeypatch, capsys
+
+    def __call__(self, *argv: str, typed: str | None = None) -> tuple[int, str]:
+        """The status of one command, and all that it said."""
+        self._monkeypatch.setenv("JANITOR_NOW", self.nights.clock.isoformat())
+        self._monkeypatch.setenv("JANITOR_TABLE", TABLE)
+        if typed is not None:
+            self._monkeypatch.setattr("sys.stdin", _Typed(typed))
+        status = main(list(argv), registry=(Cellar,))
+        said = self._capsys.readouterr()
+        return status, said.out + said.err
+
+
+class _Typed:
+    """Somebody types one line."""
+
+    def __init__(self, line: str) -> None:
+        self._lines = [f"{line}\n"]
+
+    def readline(self) -> str:
+        return self._lines.pop(0) if self._lines else ""
+
+
+@pytest.fixture
+def desk(
+    nights: Nights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    (tmp_path / "janitor.toml").write_text(ARMED)
+    monkeypatch.chdir(tmp_path)
+    return Desk(nights, monkeypatch, capsys)
+
+
+def arn(name: str) -> str:
+    return thing(name, waste()).target.arn
+
+
+def test_findings_says_what_waits_for_whom(desk: Desk) -> None:
+    assert desk("findings") == (0, "Nothing is open, and nothing can be undone.\n")
+    desk.nights.warned("lamp")
+
+    status, said = desk("findings")
+
+    assert status == 0
+    assert "lamp  us-east-1" in said
+    assert "warned 2026-10-06 03:00 UTC, due 2026-10-09 03:10 UTC" in said
+    (line,) = json.loads(desk("findings", "--json")[1])
+    assert (line["detector"], line["arn"], line["due"]) == (
+        "cellar",
+        arn("lamp"),
+        "2026-10-09T03:10:00+00:00",
+    )
+    assert line["id"] in said
+
+
+def test_what_is_kept_by_hand_stays(desk: Desk) -> None:
+    desk.nights.warned("lamp")
+
+    status, said = desk("keep", arn("lamp"), "--until", "2026-11-30", "--reason", "the fair")
+
+    assert status == 0
+    assert "until 2026-12-01 00:00 UTC: the fair" in said
+    assert "the fair" in desk("findings")[1]
+    desk.nights.clock += 4 * DAY
+    assert desk("sweep", "--act", "--yes") == (0, "cellar in us-east-1: 0 due, 0 waiting.\nNothing is due.\n")
+    assert desk.nights.world.done == []
+
+
+def test_a_snooze_ends(desk: Desk) -> None:
+    desk.nights.warned("lamp")
+
+    assert desk("snooze", arn("lamp"), "5")[0] == 0
+    desk.nights.clock += 4 * DAY
+    assert "0 due" in desk("sweep")[1]
+    desk.nights.clock += 2 * DAY
+
+    assert "1 due" in desk("sweep")[1]
+
+
+@pytest.mark.parametrize(
+    ("arn", "said"),
+    [
+        ("arn:aws:sagemaker:us-east-1:999999999999:thing/lamp", "is not in account 123456789012"),
+        ("arn:aws:sagemaker:us-east-1:123456789012:thing/gone", "could not be looked at: it is gone"),
+        ("arn:aws:sagemaker:us-east-1:123456789012:chair/lamp", "no detector judges"),
+        ("lamp", "lamp"),
+    ],
+)
+def test_nobody_keeps_what_is_not_there(desk: Desk, arn: str, said: str) -> None:
+    status, heard = desk("keep", arn, "--reason", "why not")
+
+    assert status == 2
+    assert said in heard
+
+
+def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.clock += 4 * DAY
+
+    status, said = desk("sweep")
+    assert (status, said.count("lamp")) == (0, 1)
+    assert said.endswith("Nothing was done.\n")
+    assert desk("sweep", "--act", typed="123")[0] == 2
+    assert desk.nights.world.done == []
+    status, said = desk("sweep", "--act", typed=ACCOUNT)
+
+    assert status == 0
+    assert "lamp: done. undo: janitor undo" in said
+    assert desk.nights.world.things == {}
+
+
+def test_acting_by_hand_obeys_the_same_laws(desk: Desk) -> None:
+    desk.nights.world.add("lamp")
+    desk.nights.sweep()
+    desk.nights.world.add("chair")
+
+    status, said = desk("sweep", "--act", "--yes")
+
+    assert (status, desk.nights.world.done) == (0, [])
+    assert "0 due, 2 waiting" in said
+
+
+def test_what_is_not_armed_is_refused(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "janitor.toml").write_text("")
+
+    assert desk("sweep", "cellar", "--act", "--yes")[0] == 2
+    status, said = desk("sweep", "--act", "--yes")
+
+    assert (status, "no detector is armed" in said) == (2, True)
+
+
+def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.after(4 * DAY)
+    finding = desk.nights.of("lamp").id
+    assert f"janitor undo {finding}" in desk("findings")[1]
+
+    status, said = desk("undo", finding)
+
+    assert (status, said) == (0, "lamp is back. Not brought back: the dust on it.\n")
+    assert list(desk.nights.world.things) == ["lamp"]
+    assert "Nothing is open" in desk("findings")[1]
+    status, said = desk("undo", finding)
+    assert (status, "brought back before" in said) == (2, True)
+    assert desk("undo", "0123456789")[0] == 2
+
+
+def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:
+    desk.nights.warned("a", "b", "c", "d")
+    desk.nights.clock += 4 * DAY
+    assert "janitor approve cellar" in desk("sweep", "--act", "--yes")[1]
+    assert desk.nights.world.done == []
+
+    assert "Nothing was approved" in desk("approve", "cellar", typed="n")[1]
+    status, said = desk("approve", "cellar", "--yes")
+    assert (status, "Approved 4" in said) == (0, True)
+    desk.nights.clock += DAY
+    desk("sweep", "--act", "--yes")
+
+    assert desk.nights.world.things == {}
+
+
+@pytest.mark.usefixtures("desk")
+def test_without_a_ledger_it_says_where_to_find_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("JANITOR_TABLE")
+
+    assert main(["findings"], registry=(Cellar,)) == 2
+    assert "LedgerTable" in capsys.readouterr().err
+
+
+def test_a_refused_table_is_one_line(desk: Desk) -> None:
+    desk.nights.table.client.delete_table(TableName=TABLE)
+
+    status, said = desk("findings")
+
+    assert (status, said.count("\n")) == (1, 1)
+    assert "ResourceNotFoundException" in said
