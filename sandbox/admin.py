@@ -14,7 +14,9 @@ from moto.s3.models import s3_backends
 from sandbox import clock, state
 from sandbox.faults import Fault, Ledger
 from sandbox.fixes import cloudtrail, cloudwatch, logs
+from sandbox.life import life
 from sandbox.poke import poke
+from sandbox.progress import durations
 from sandbox.wire import ACCOUNT
 
 type Reply = tuple[str, list[tuple[str, str]], bytes]
@@ -30,6 +32,9 @@ class Admin:
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "clock"): self._clock,
             ("PUT", "clock"): self._set_clock,
+            ("GET", "durations"): lambda _: dict(durations().seconds),
+            ("PUT", "durations"): _set_durations,
+            ("POST", "revive"): _revive,
             ("POST", "reset"): self._reset,
             ("POST", "faults"): self._fault,
             ("DELETE", "faults"): self._clear_faults,
@@ -95,6 +100,17 @@ def reset() -> None:
 
 def _where(given: dict[str, Any]) -> tuple[str, str]:
     return given.get("account") or ACCOUNT, given.get("region") or DEFAULT_REGION
+
+
+def _revive(_: dict[str, Any]) -> dict[str, Any]:
+    life().over = False
+    return {}
+
+
+def _set_durations(given: dict[str, Any]) -> dict[str, float]:
+    with state.LOCK:
+        durations().set(given)
+        return dict(durations().seconds)
 
 
 def _patch(given: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,28 @@ from typing import Any
 
 from sandbox.wire import Asked
 
-KINDS = ("throttle", "error", "deny", "latency", "truncate", "drop", "lost-reply", "break-page")
+KINDS = (
+    "throttle",
+    "error",
+    "deny",
+    "latency",
+    "truncate",
+    "drop",
+    "lost-reply",
+    "hang-up",
+    "break-page",
+    "killed",
+    "killed-before",
+)
+"""
+What comes of it: an error (`throttle`, `error`, `deny`, `break-page`) and nothing is done; a late, half or
+broken-off answer (`latency`, `truncate`, `drop`); the work is done, and the answer is an error
+(`lost-reply`) or a connection that closes without one (`hang-up`); or the end of whoever asked, after the
+work was done or before: see `sandbox.life`.
+"""
+AFTER = ("truncate", "drop", "lost-reply", "hang-up", "killed")
+"""The kinds that let the work be done first."""
+
 REMEMBERED = 10_000
 # Each service's own word for it; botocore's retries know all of these.
 THROTTLED = {"s3": (503, "SlowDown"), "cloudwatch": (400, "Throttling"), "sts": (400, "Throttling")}

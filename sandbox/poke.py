@@ -44,6 +44,8 @@ def _poke_resource(account: str, region: str, path: list[str | int], changes: di
             _set_tags(resource, value)
             continue
         name = _member(shape, key, resource)
+        if target is resource.members and name == resource.kind.status_member:
+            resource.coming = None  # a status that was set stays
         if value is None:
             target.pop(name, None)
         else:

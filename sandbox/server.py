@@ -21,8 +21,9 @@ from werkzeug.serving import make_server
 
 from sandbox import fixes, slack, wire
 from sandbox.admin import Admin
-from sandbox.faults import Fault, Ledger
+from sandbox.faults import AFTER, Fault, Ledger
 from sandbox.fixes import cloudtrail
+from sandbox.life import CODE, MESSAGE, life
 from sandbox.local import answer_locally
 
 type Environ = dict[str, Any]
@@ -34,10 +35,14 @@ HOST = "127.0.0.1"
 
 
 class _QuietHandler(MotoRequestHandler):
-    """Logs nothing: a busy test prints thousands of lines otherwise."""
+    """Logs nothing: a busy test prints thousands of lines otherwise. And hangs up when it is told to."""
 
     def log(self, *_: Any, **__: Any) -> None:
         return
+
+    def connection_dropped(self, error: BaseException, environ: Environ | None = None) -> None:  # noqa: ARG002
+        """Close it: werkzeug would await the next request of a client that awaits an answer."""
+        self.close_connection = True
 
 
 def _backend_app(service: Any) -> Any:
@@ -69,19 +74,30 @@ class Application:
 
     def _aws(self, environ: Environ, body: bytes) -> Reply:
         asked = wire.read(environ, body)
+        if life().over:
+            return _killed(asked)
         failing: Fault | None = None
         for fault in self.ledger.enter(asked):
             if fault.latency:
                 time.sleep(fault.latency)
             failing = None if fault.kind == "latency" else fault
-        if failing is None:
-            return self._work(asked, environ)
-        if failing.kind == "drop":
-            return _dropped(self._work(asked, environ))
-        if failing.kind == "truncate":
-            return _truncated(self._work(asked, environ))
-        if failing.kind == "lost-reply":
-            self._work(asked, environ)
+        return self._work(asked, environ) if failing is None else self._fail(failing, asked, environ)
+
+    def _fail(self, failing: Fault, asked: wire.Asked, environ: Environ) -> Reply:
+        """Have it go wrong, before or after the work is done."""
+        if failing.kind in ("killed", "killed-before"):
+            life().over = True
+        if failing.kind in AFTER:
+            done = self._work(asked, environ)
+        match failing.kind:
+            case "drop":
+                return _dropped(done)
+            case "truncate":
+                return _truncated(done)
+            case "hang-up":
+                return "200 OK", [], _break_off()
+            case "killed" | "killed-before":
+                return _killed(asked)
         return _error(asked, *failing.failure(asked))
 
     def _work(self, asked: wire.Asked, environ: Environ) -> Whole:
@@ -138,14 +154,24 @@ def _truncated(reply: Whole) -> Whole:
 
 
 def _dropped(reply: Whole) -> Reply:
-    """Half of the body, then a closed connection in the middle of a chunk: an error in any client."""
+    """Half of the body, then a closed connection in the middle of a chunk: an error in any client.
+
+    Without a body there is nothing to break off, and the connection closes before the status.
+    """
     status, headers, content = reply
     unsized = [(name, value) for name, value in headers if name.lower() != "content-length"]
     return status, unsized, _break_off(content[: len(content) // 2])
 
 
-def _break_off(content: bytes) -> Iterator[bytes]:
-    yield content
+def _killed(asked: wire.Asked) -> Whole:
+    """A client error, which botocore does not try again; HEAD has no body to say it with."""
+    return _error(asked, HTTPStatus.BAD_REQUEST, CODE, MESSAGE)
+
+
+def _break_off(content: bytes = b"") -> Iterator[bytes]:
+    """Some of an answer, and then none: without any, not even the status is sent."""
+    if content:
+        yield content
     raise ConnectionResetError  # which werkzeug takes for the client's, and says nothing
 
 

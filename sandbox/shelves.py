@@ -1,4 +1,4 @@
-"""The sandbox's SageMaker: what it holds, and how anything in it is made, found and listed.
+"""The sandbox's SageMaker: what it holds, what is about to happen to it, how it is made and found.
 
 moto keeps a class per resource, each with its own gaps: members dropped, duplicates replaced in
 silence, filters ignored. Here a resource is simply the members its Describe operation answers,
@@ -7,9 +7,11 @@ and what differs between kinds is one row of a table.
 
 from __future__ import annotations
 
+import datetime as dt
+import heapq
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +62,8 @@ class Resource:
     tags: dict[str, str]
     ever_tagged: bool
     sequence: int = field(default_factory=lambda: next(_sequence))
+    coming: Step | None = None
+    """What happens to it next, if nothing else does before."""
 
     @property
     def arn(self) -> str:
@@ -80,17 +84,41 @@ class Resource:
         self.ever_tagged = self.ever_tagged or bool(tags)
 
 
+@dataclass(slots=True, frozen=True, eq=False)
+class Step:
+    """Something that is going to happen to a resource."""
+
+    at: dt.datetime
+    resource: Resource
+    change: Callable[[Resource, dt.datetime], None]
+
+
 class Shelves:
-    """All SageMaker resources of one account in one region."""
+    """All SageMaker resources of one account in one region, as they are at the sandbox's time."""
 
     def __init__(self) -> None:
         self.by_kind: dict[str, dict[str, Resource]] = {}
+        self._agenda: list[tuple[dt.datetime, int, Step]] = []
 
     def of(self, kind: Kind) -> dict[str, Resource]:
         """The resources of one kind by name, oldest first."""
+        self.settle()
         return self.by_kind.setdefault(kind.noun, {})
 
+    def plan(self, step: Step) -> None:
+        """Have a step happen in its time, unless the resource has another one coming by then."""
+        heapq.heappush(self._agenda, (step.at, next(_sequence), step))
+
+    def settle(self) -> None:
+        """Let everything happen whose time has come, in its order."""
+        while self._agenda and self._agenda[0][0] <= clock.now():
+            _, _, step = heapq.heappop(self._agenda)
+            if step.resource.coming is step:
+                step.resource.coming = None
+                step.change(step.resource, step.at)
+
     def __iter__(self) -> Iterator[Resource]:
+        self.settle()
         return (one for shelf in list(self.by_kind.values()) for one in list(shelf.values()))
 
 
@@ -139,7 +167,7 @@ def create(call: Call, of: Kind, status: str | None = None, **members: Any) -> R
 
 
 def delete(call: Call, of: Kind) -> None:
-    """Forget a resource at once: what AWS does in minutes has no meaning on a still clock."""
+    """Forget a resource at once, as a model: what goes in minutes is `progress.vanishes`."""
     del shelf(call, of)[get(call, of).name]
 
 

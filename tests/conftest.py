@@ -15,6 +15,7 @@ import pytest
 from janitor.aws import Aws, make_client
 from janitor.prices import Prices
 from sandbox.control import Control
+from sandbox.progress import DEFAULTS
 from sandbox.server import Sandbox
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -63,11 +64,23 @@ def _sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def box(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Control:
-    """An empty sandbox at NOW; every boto3 client of the test talks to it."""
+    """
+    An empty sandbox at NOW; every boto3 client of the test talks to it.
+
+    What a test builds up in it comes up at once; `paced` is the same with the times of AWS.
+    """
     control = Control(_sandbox.url)
     control.reset()
+    control.set_durations({"*": 0})
     monkeypatch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
     return control
+
+
+@pytest.fixture
+def paced(box: Control) -> Control:
+    """The sandbox where endpoints are Creating, and notebooks Stopping, for minutes of its clock."""
+    box.set_durations(DEFAULTS)
+    return box
 
 
 @pytest.fixture

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
-from sandbox.fixes.endpoints import ENDPOINT
+from sandbox import progress
+from sandbox.fixes.endpoints import ENDPOINT, IN_PROGRESS
 from sandbox.fixes.models import MODEL
 from sandbox.listing import listing
 from sandbox.patches import AwsError, Call, serves
-from sandbox.shelves import Resource, create, delete, get, kind
+from sandbox.shelves import Resource, create, get, kind
 
 COMPONENT = kind(
     "InferenceComponent",
@@ -24,9 +26,17 @@ COMPONENT = kind(
 
 @serves("sagemaker", "CreateInferenceComponent")
 def create_component(call: Call) -> dict[str, Any]:
-    """Placed at once on a variant of an existing endpoint; an adapter inherits its base's."""
+    """
+    Creating for a while on a variant of an endpoint; an adapter inherits its base's.
+
+    The endpoint must be in service. AWS does not document what it does otherwise; its own SDK waits, and
+    so must whoever wants to be sure.
+    """
     params = call.params
     endpoint = get(call, ENDPOINT, params["EndpointName"])
+    if endpoint.status in IN_PROGRESS:
+        message = f'Endpoint "{endpoint.arn}" is in status {endpoint.status}.'
+        raise AwsError("ValidationException", message)
     base = _base(call)
     variant = params.get("VariantName") or (base and base.members["VariantName"])
     if variant not in {one["VariantName"] for one in endpoint.members["ProductionVariants"]}:
@@ -37,11 +47,15 @@ def create_component(call: Call) -> dict[str, Any]:
     made = create(
         call,
         COMPONENT,
-        "InService",
+        "Creating",
         EndpointArn=endpoint.arn,
         VariantName=variant,
-        RuntimeConfig=_copies(params.get("RuntimeConfig", {}).get("CopyCount", 1)),
+        RuntimeConfig={
+            "DesiredCopyCount": params.get("RuntimeConfig", {}).get("CopyCount", 1),
+            "CurrentCopyCount": 0,
+        },
     )
+    progress.later(call, made, progress.takes("component.create"), _arrived)
     return {"InferenceComponentArn": made.arn}
 
 
@@ -50,8 +64,13 @@ def _base(call: Call) -> Resource | None:
     return get(call, COMPONENT, name) if name else None
 
 
-def _copies(count: int) -> dict[str, int]:
-    return {"DesiredCopyCount": count, "CurrentCopyCount": count}
+def _arrived(component: Resource, at: dt.datetime) -> None:
+    runtime = component.members["RuntimeConfig"]
+    component.members.update(
+        InferenceComponentStatus="InService",
+        RuntimeConfig=runtime | {"CurrentCopyCount": runtime["DesiredCopyCount"]},
+        LastModifiedTime=at,
+    )
 
 
 @serves("sagemaker", "DescribeInferenceComponent")
@@ -73,28 +92,48 @@ def list_components(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "UpdateInferenceComponent")
 def update_component(call: Call) -> dict[str, Any]:
-    """Another specification or another number of copies, at once."""
-    component = get(call, COMPONENT)
+    """Another specification or another number of copies."""
     changed = {
         member: call.params[member]
         for member in ("Specification", "Specifications")
         if call.params.get(member)
     }
-    if runtime := call.params.get("RuntimeConfig"):
-        changed["RuntimeConfig"] = _copies(runtime["CopyCount"])
-    component.touch(**changed)
-    return {"InferenceComponentArn": component.arn}
+    return _update(call, call.params.get("RuntimeConfig"), changed)
 
 
 @serves("sagemaker", "UpdateInferenceComponentRuntimeConfig")
 def update_runtime(call: Call) -> dict[str, Any]:
-    """Another number of copies, at once; zero is allowed."""
-    component = get(call, COMPONENT)
-    component.touch(RuntimeConfig=_copies(call.params["DesiredRuntimeConfig"]["CopyCount"]))
+    """Another number of copies; zero is allowed."""
+    return _update(call, call.params["DesiredRuntimeConfig"], {})
+
+
+def _update(call: Call, runtime: dict[str, Any] | None, changed: dict[str, Any]) -> dict[str, Any]:
+    """Desired at once, there when the component has been Updating for a while."""
+    component = _changeable(call)
+    if runtime:
+        changed["RuntimeConfig"] = component.members["RuntimeConfig"] | {
+            "DesiredCopyCount": runtime["CopyCount"]
+        }
+    component.touch(InferenceComponentStatus="Updating", **changed)
+    progress.later(call, component, progress.takes("component.update"), _arrived)
     return {"InferenceComponentArn": component.arn}
 
 
 @serves("sagemaker", "DeleteInferenceComponent")
 def delete_component(call: Call) -> None:
-    """Gone at once."""
-    delete(call, COMPONENT)
+    """
+    Deleting for a while, and on its endpoint until it is gone.
+
+    Refused while it is Creating (aws/amazon-sagemaker-examples #3432, where one hung there for days).
+    """
+    component = _changeable(call)
+    component.touch(InferenceComponentStatus="Deleting")
+    progress.vanishes(call, component, "component.delete")
+
+
+def _changeable(call: Call) -> Resource:
+    component = get(call, COMPONENT)
+    if component.status in IN_PROGRESS:
+        message = f'Inference component "{component.arn}" is in status {component.status}.'
+        raise AwsError("ValidationException", message)
+    return component

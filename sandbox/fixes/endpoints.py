@@ -1,25 +1,16 @@
-"""SageMaker endpoints and their configurations: real-time, async, serverless, shadowed, scaled."""
+"""SageMaker endpoints: real-time, async, serverless, shadowed, scaled; each change takes its minutes."""
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
-from sandbox import state
-from sandbox.fixes.models import MODEL
+from sandbox import progress, scaling, state
+from sandbox.fixes.endpoint_configs import CONFIG, VARIANT_LISTS
 from sandbox.listing import listing
 from sandbox.patches import AwsError, Call, serves
-from sandbox.shelves import Resource, Shelves, check_instance_type, create, delete, get, kind
+from sandbox.shelves import Resource, Shelves, create, get, kind, shelf
 
-CONFIG = kind(
-    "EndpointConfig",
-    "endpoint_configs",
-    "endpoint-config",
-    missing='Could not find endpoint configuration "{arn}".',
-    duplicate=(
-        "ValidationException",
-        'Cannot create already existing endpoint configuration "{arn}".',
-    ),
-)
 ENDPOINT = kind(
     "Endpoint",
     "endpoints",
@@ -36,57 +27,23 @@ FROM_CONFIG = (
     "MetricsConfig",
 )
 FROM_VARIANT = ("CapacityReservationConfig", "ManagedInstanceScaling", "RoutingConfig")
-VARIANT_LISTS = ("ProductionVariants", "ShadowProductionVariants")
 # "cannot be updated or deleted" (documentation of EndpointStatus).
 UNTOUCHABLE = "SystemUpdating"
-
-
-@serves("sagemaker", "CreateEndpointConfig")
-def create_endpoint_config(call: Call) -> dict[str, Any]:
-    """Keep the configuration; without `ModelName` it is one for inference components."""
-    for member in VARIANT_LISTS:
-        for number, variant in enumerate(call.params.get(member) or [], 1):
-            _check_variant(call, variant, f"{member[0].lower()}{member[1:]}.{number}.member")
-    return {"EndpointConfigArn": create(call, CONFIG).arn}
-
-
-def _check_variant(call: Call, variant: dict[str, Any], where: str) -> None:
-    check_instance_type(variant.get("InstanceType"), f"{where}.instanceType")
-    for pool in variant.get("InstancePools") or []:
-        check_instance_type(pool.get("InstanceType"), f"{where}.instancePools.instanceType")
-    if name := variant.get("ModelName"):
-        get(call, MODEL, name)
-    elif not call.params.get("ExecutionRoleArn"):
-        message = "An execution role is required when a production variant names no model."
-        raise AwsError("ValidationException", message)
-    if not any(variant.get(one) for one in ("InstanceType", "InstancePools", "ServerlessConfig")):
-        message = f"{where} names neither an instance type, nor pools, nor a serverless config."
-        raise AwsError("ValidationException", message)
-
-
-@serves("sagemaker", "DescribeEndpointConfig")
-def describe_endpoint_config(call: Call) -> dict[str, Any]:
-    """Everything it was created with."""
-    return get(call, CONFIG).members
-
-
-@serves("sagemaker", "ListEndpointConfigs")
-def list_endpoint_configs(call: Call) -> dict[str, Any]:
-    """Pages and filters."""
-    return listing(call, CONFIG)
-
-
-@serves("sagemaker", "DeleteEndpointConfig")
-def delete_endpoint_config(call: Call) -> None:
-    """Configurations in use may be deleted, which strands their endpoints."""
-    delete(call, CONFIG)
+# The words that AWS's own Kubernetes operator waits for: aws/amazon-sagemaker-operator-for-k8s, where
+# DeleteEndpointInProgressMessagePrefix is this with the code ValidationException.
+IN_PROGRESS = ("Creating", "Updating", "RollingBack", "Deleting")
 
 
 @serves("sagemaker", "CreateEndpoint")
 def create_endpoint(call: Call) -> dict[str, Any]:
-    """Deployed at once; `/sandbox/state` sets any other status."""
+    """
+    Creating for some minutes, and then in service; `/sandbox/state` sets any other status.
+
+    A name comes free again when the endpoint that had it is gone, and not while it is Deleting.
+    """
     config = get(call, CONFIG, call.params["EndpointConfigName"])
-    made = create(call, ENDPOINT, "InService", **_deployed(config))
+    made = create(call, ENDPOINT, "Creating", **_deployed(config))
+    progress.becomes(call, made, "endpoint.create", EndpointStatus="InService")
     return {"EndpointArn": made.arn}
 
 
@@ -138,56 +95,101 @@ def list_endpoints(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "UpdateEndpoint")
 def update_endpoint(call: Call) -> dict[str, Any]:
-    """Deploy another configuration, at once."""
+    """
+    Updating for some minutes, and described as it was until the other configuration is deployed.
+
+    "The describing endpoint only contains information about the current endpoint config" until then
+    (aws-controllers-k8s/sagemaker-controller #7). Refused where it would change the instance type of a
+    variant that scales automatically (developer guide, "Update endpoints that use auto scaling").
+    """
     endpoint = _changeable(call)
     config = get(call, CONFIG, call.params["EndpointConfigName"])
-    for name in (*FROM_CONFIG, *VARIANT_LISTS):
-        endpoint.members.pop(name, None)
-    endpoint.touch(EndpointConfigName=config.name, **_deployed(config))
+    _keep_scaled_types(call, endpoint, config)
+
+    def deployed(one: Resource, at: dt.datetime) -> None:
+        for name in (*FROM_CONFIG, *VARIANT_LISTS):
+            one.members.pop(name, None)
+        one.members.update(_deployed(config), EndpointConfigName=config.name)
+        one.members.update(EndpointStatus="InService", LastModifiedTime=at)
+
+    endpoint.touch(EndpointStatus="Updating")
+    progress.later(call, endpoint, progress.takes("endpoint.update"), deployed)
     return {"EndpointArn": endpoint.arn}
+
+
+def _keep_scaled_types(call: Call, endpoint: Resource, config: Resource) -> None:
+    scaled = scaling.scaled_variants(call, endpoint.name)
+    before = shelf(call, CONFIG).get(endpoint.members["EndpointConfigName"])
+    old = {} if before is None else _types(before)
+    for variant, instance in _types(config).items():
+        if variant in scaled and old.get(variant, instance) != instance:
+            message = f'The variant "{variant}" is registered for automatic scaling: its instance type stays.'
+            raise AwsError("ValidationException", message)
+
+
+def _types(config: Resource) -> dict[str, str | None]:
+    return {one["VariantName"]: one.get("InstanceType") for one in config.members["ProductionVariants"]}
 
 
 @serves("sagemaker", "UpdateEndpointWeightsAndCapacities")
 def update_weights_and_capacities(call: Call) -> dict[str, Any]:
-    """Scale or re-weigh variants, at once."""
+    """What is desired changes at once, what there is when the endpoint has been Updating for a while."""
     endpoint = _changeable(call)
     variants = {one["VariantName"]: one for one in endpoint.members.get("ProductionVariants", [])}
-    for desired in call.params["DesiredWeightsAndCapacities"]:
-        variant = variants.get(desired["VariantName"])
-        if variant is None:
-            message = f'The variant name(s) "{desired["VariantName"]}" is/are not present.'
-            raise AwsError("ValidationException", message)
-        for asked, members in (
-            ("DesiredWeight", ("CurrentWeight", "DesiredWeight")),
-            ("DesiredInstanceCount", ("CurrentInstanceCount", "DesiredInstanceCount")),
-        ):
-            if asked in desired:
-                variant.update(dict.fromkeys(members, desired[asked]))
-        if changed := desired.get("ServerlessUpdateConfig"):
-            for member in ("CurrentServerlessConfig", "DesiredServerlessConfig"):
-                variant[member] = variant.get(member, {}) | changed
-    endpoint.touch()
+    asked = call.params["DesiredWeightsAndCapacities"]
+    if strange := {one["VariantName"] for one in asked} - set(variants):
+        message = f'The variant name(s) "{", ".join(sorted(strange))}" is/are not present.'
+        raise AwsError("ValidationException", message)
+    for one in asked:
+        variant = variants[one["VariantName"]]
+        variant |= {name: one[name] for name in ("DesiredWeight", "DesiredInstanceCount") if name in one}
+        if changed := one.get("ServerlessUpdateConfig"):
+            variant["DesiredServerlessConfig"] = variant.get("DesiredServerlessConfig", {}) | changed
+
+    def arrived(one: Resource, at: dt.datetime) -> None:
+        for variant in one.members["ProductionVariants"]:
+            wanted = {name: value for name, value in variant.items() if name.startswith("Desired")}
+            variant |= {name.replace("Desired", "Current", 1): value for name, value in wanted.items()}
+        one.members.update(EndpointStatus="InService", LastModifiedTime=at)
+
+    endpoint.touch(EndpointStatus="Updating")
+    progress.later(call, endpoint, progress.takes("endpoint.update"), arrived)
     return {"EndpointArn": endpoint.arn}
 
 
 @serves("sagemaker", "DeleteEndpoint")
 def delete_endpoint(call: Call) -> None:
-    """Refused while inference components run on it."""
+    """
+    Deleting for a while; its configuration stays, and what scaled it does not.
+
+    Refused while inference components are on it, the ones that are being deleted among them: AWS's words
+    are those in gruntwork-io/cloud-nuke #1142. "Application Auto Scaling deregisters those models as
+    scalable targets without notifying you" (developer guide, "Delete endpoints configured for auto
+    scaling"); for inference components that is not said, and there are none by then.
+    """
     endpoint = _changeable(call)
-    on_it = [
-        one.name
-        for one in state.of(Shelves, call)
-        if one.kind.noun == "InferenceComponent" and one.members["EndpointName"] == endpoint.name
-    ]
-    if on_it:
-        message = f'Cannot delete endpoint "{endpoint.arn}": it has inference components {on_it}.'
+    on_it = {"EndpointName": endpoint.name}.items()
+    if any(one.kind.noun == "InferenceComponent" and on_it <= one.members.items() for one in _all(call)):
+        message = (
+            "Cannot delete endpoint with inference component associated. "
+            "Please delete inference component and try it again."
+        )
         raise AwsError("ValidationException", message)
-    delete(call, ENDPOINT)
+    scaling.deregister_endpoint(call, endpoint.name)
+    endpoint.touch(EndpointStatus="Deleting")
+    progress.vanishes(call, endpoint, "endpoint.delete")
+
+
+def _all(call: Call) -> Shelves:
+    return state.of(Shelves, call)
 
 
 def _changeable(call: Call) -> Resource:
     endpoint = get(call, ENDPOINT)
     if endpoint.status == UNTOUCHABLE:
         message = f'Cannot update or delete endpoint "{endpoint.arn}" in status {UNTOUCHABLE}.'
+        raise AwsError("ValidationException", message)
+    if endpoint.status in IN_PROGRESS:
+        message = f'Cannot update in-progress endpoint "{endpoint.arn}".'
         raise AwsError("ValidationException", message)
     return endpoint

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
-from sandbox import clock
+from sandbox import clock, progress
 from sandbox.fixes.training import RUNNING, TRAINING, running, stop
 from sandbox.listing import listing
 from sandbox.patches import Call, serves
-from sandbox.shelves import Kind, create, get, kind, shelf
+from sandbox.shelves import Kind, Resource, create, get, kind, shelf
 
 PROCESSING = kind("ProcessingJob", "processing_jobs", "processing-job")
 TRANSFORM = kind("TransformJob", "transform_jobs", "transform-job")
 TUNING = kind("HyperParameterTuningJob", "hyper_parameter_tuning_jobs", "hyper-parameter-tuning-job")
 # When it started is only told for these two.
 STARTED = {PROCESSING.noun: "ProcessingStartTime", TRANSFORM.noun: "TransformStartTime"}
+ENDED = {
+    PROCESSING.noun: "ProcessingEndTime",
+    TRANSFORM.noun: "TransformEndTime",
+    TUNING.noun: "HyperParameterTuningEndTime",
+}
+STOPPING = {PROCESSING.noun: "processing.stop", TRANSFORM.noun: "transform.stop", TUNING.noun: "tuning.stop"}
 NO_CHILDREN = {
     "TrainingJobStatusCounters": {
         "Completed": 0,
@@ -56,9 +63,19 @@ def _serve(of: Kind) -> None:
         job = running(get(call, of))
         job.touch(**{of.status_member: "Stopping"})
         if of is TUNING:
-            for child in shelf(call, TRAINING).values():
-                if child.members.get("TuningJobArn") == job.arn and child.status == RUNNING:
-                    stop(child)
+            _stop_children(call, job)
+
+        def stopped(one: Resource, at: dt.datetime) -> None:
+            one.members.update({of.status_member: "Stopped", ENDED[of.noun]: at, "LastModifiedTime": at})
+
+        progress.later(call, job, progress.takes(STOPPING[of.noun]), stopped)
+
+
+def _stop_children(call: Call, tuning: Resource) -> None:
+    """Its documentation: "and all running training jobs that the tuning job launched"."""
+    for child in shelf(call, TRAINING).values():
+        if child.members.get("TuningJobArn") == tuning.arn and child.status == RUNNING:
+            stop(call, child)
 
 
 for _kind in (PROCESSING, TRANSFORM, TUNING):

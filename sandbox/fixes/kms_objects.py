@@ -8,6 +8,7 @@ from typing import Any
 
 from moto.s3.models import FakeKey
 
+from sandbox.fixes.object_versions import apart
 from sandbox.patches import replaces
 
 KMS = ("aws:kms", "aws:kms:dsse")
@@ -24,6 +25,7 @@ def born(self: Any, *args: Any, **members: Any) -> None:
     data" (API reference of Object). That of a multipart upload goes on ending in the number of parts.
     """
     _init(self, *args, **members)
+    self.last_modified = apart(self.last_modified)
     if self.encryption in KMS:
         _, dash, parts = (self._etag or "").partition("-")
         opaque = hashlib.sha256(f"{self.bucket_name}/{self.name}/{next(_puts)}".encode()).hexdigest()[:32]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sandbox import clock
+from sandbox import clock, progress
 from sandbox.listing import listing
 from sandbox.patches import AwsError, Call, serves
-from sandbox.shelves import Resource, check_instance_type, create, delete, get, kind
+from sandbox.shelves import Resource, check_instance_type, create, get, kind
 
 NOTEBOOK = kind(
     "NotebookInstance",
@@ -35,13 +35,14 @@ RENAMED = {
 
 @serves("sagemaker", "CreateNotebookInstance")
 def create_notebook(call: Call) -> dict[str, Any]:
-    """In service at once."""
+    """Pending for some minutes, then in service."""
     check_instance_type(call.params.get("InstanceType"), "instanceType")
     name = call.params["NotebookInstanceName"]
     extra = {new: call.params[old] for old, new in RENAMED.items() if old in call.params}
     defaults = {key: value for key, value in DEFAULTS.items() if key not in call.params}
     address = f"{name}.notebook.{call.region}.sagemaker.aws"
-    made = create(call, NOTEBOOK, "InService", Url=address, **defaults, **extra)
+    made = create(call, NOTEBOOK, "Pending", Url=address, **defaults, **extra)
+    progress.becomes(call, made, "notebook.create", NotebookInstanceStatus="InService")
     return {"NotebookInstanceArn": made.arn}
 
 
@@ -61,14 +62,14 @@ def list_notebooks(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "StartNotebookInstance")
 def start_notebook(call: Call) -> None:
-    """Stopped or failed ones come back at once."""
-    _move(_in_status(call, "Pending", "Stopped", "Failed"), "InService")
+    """Stopped or failed ones are Pending for some minutes, then in service."""
+    _move(call, _in_status(call, "Pending", "Stopped", "Failed"), "notebook.start", "Pending", "InService")
 
 
 @serves("sagemaker", "StopNotebookInstance")
 def stop_notebook(call: Call) -> None:
-    """Stopped at once; `/sandbox/state` sets Stopping for who wants to see it on the way."""
-    _move(_in_status(call, "Stopping", "InService"), "Stopped")
+    """Stopping for a minute or two, then stopped; its volume stays."""
+    _move(call, _in_status(call, "Stopping", "InService"), "notebook.stop", "Stopping", "Stopped")
 
 
 @serves("sagemaker", "UpdateNotebookInstance")
@@ -80,14 +81,16 @@ def update_notebook(call: Call) -> dict[str, Any]:
     notebook.touch(**{RENAMED.get(key, key): value for key, value in asked.items()})
     if call.params.get("DisassociateLifecycleConfig"):
         notebook.members.pop(RENAMED["LifecycleConfigName"], None)
+    _move(call, notebook, "notebook.update", "Updating", "Stopped")
     return {}
 
 
 @serves("sagemaker", "DeleteNotebookInstance")
 def delete_notebook(call: Call) -> None:
     """Only a stopped or failed one, whose volume is lost with it."""
-    _in_status(call, "Deleting", "Stopped", "Failed")
-    delete(call, NOTEBOOK)
+    notebook = _in_status(call, "Deleting", "Stopped", "Failed")
+    notebook.touch(NotebookInstanceStatus="Deleting")
+    progress.vanishes(call, notebook, "notebook.delete")
 
 
 @serves("sagemaker", "CreatePresignedNotebookInstanceUrl")
@@ -109,5 +112,6 @@ def _in_status(call: Call, going_to: str, *allowed: str) -> Resource:
     return notebook
 
 
-def _move(notebook: Resource, status: str) -> None:
-    notebook.touch(NotebookInstanceStatus=status)
+def _move(call: Call, notebook: Resource, what: str, now: str, then: str) -> None:
+    notebook.touch(NotebookInstanceStatus=now)
+    progress.becomes(call, notebook, what, NotebookInstanceStatus=then)

@@ -1,4 +1,4 @@
-"""Listings over what moto still keeps itself: pipelines, clusters, the model registry."""
+"""Listings over what moto still keeps itself - pipelines, clusters, the model registry - and deletions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from moto.core.utils import camelcase_to_underscores
 
 from sandbox import model
 from sandbox.listing import Row, answer, list_member
-from sandbox.patches import Call, backend, serves
+from sandbox.patches import AwsError, Call, backend, serves
 
 # Operation: the backend's attribute, and the members that hold the name and the status.
 LISTED = {
@@ -65,3 +65,29 @@ def _serve(operation: str, attribute: str, name: str, status: str) -> None:
 
 for _operation, _how in LISTED.items():
     _serve(_operation, *_how)
+
+
+@serves("sagemaker", "DeleteModelPackage")
+def delete_package(call: Call) -> None:
+    """By ARN, or by name for one that has no version."""
+    kept = backend("sagemaker", call.account, call.region)
+    name = call.params["ModelPackageName"]
+    arn = kept.model_package_name_mapping.get(name)
+    if arn not in kept.model_packages:
+        raise AwsError("ValidationException", f"Model package {name} does not exist.")
+    del kept.model_packages[arn]
+    for other in [key for key, value in kept.model_package_name_mapping.items() if value == arn]:
+        del kept.model_package_name_mapping[other]
+
+
+@serves("sagemaker", "DeleteModelPackageGroup")
+def delete_group(call: Call) -> None:
+    """Only an empty one: its model's one error is a ConflictException."""
+    kept = backend("sagemaker", call.account, call.region)
+    name = call.params["ModelPackageGroupName"]
+    if name not in kept.model_package_groups:
+        raise AwsError("ValidationException", f"Model Package Group {name} does not exist.")
+    if any(one.model_package_group_name == name for one in kept.model_packages.values()):
+        message = f"Model Package Group {name} cannot be deleted because it still contains Model Packages."
+        raise AwsError("ConflictException", message)
+    del kept.model_package_groups[name]

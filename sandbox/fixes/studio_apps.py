@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sandbox import clock
+from sandbox import clock, progress
 from sandbox.fixes.studio import APPS, DOMAIN, PROFILE, SPACE, StudioKind, found, shelve
 from sandbox.listing import listing
 from sandbox.patches import AwsError, Call, serves
@@ -59,7 +59,10 @@ def _of(call: Call) -> Resource:
 @serves("sagemaker", "CreateApp")
 def create_app(call: Call) -> dict[str, Any]:
     """
-    In service at once. What it inherits from the domain and the profile is a copy of their tags.
+    Pending for a while, then in service. What it inherits from domain and profile is a copy of their tags.
+
+    A deleted one of the same name makes room, also while it is still listed; one that is being deleted
+    does not (ResourceInUse, as the operation's model has it).
 
     Both times of activity are those of the first health check: see DescribeApp's documentation of
     LastUserActivityTimestamp.
@@ -80,6 +83,7 @@ def create_app(call: Call) -> dict[str, Any]:
         key,
         # IAM and ARNs spell the type in lower case (developer guide, domain resource isolation).
         arn=APP.arn_of(call, f"{owner.name}/{kind.lower()}/{call.params['AppName']}"),
+        Status="Pending",
         ResourceSpec=asked | ({"InstanceType": instance} if instance else {}),
         LastHealthCheckTimestamp=now,
         LastUserActivityTimestamp=now,
@@ -89,6 +93,7 @@ def create_app(call: Call) -> dict[str, Any]:
     )
     made.tags = inherited | made.tags
     made.ever_tagged = bool(made.tags)
+    progress.becomes(call, made, "app.create", Status="InService")
     return {"AppArn": made.arn}
 
 
@@ -114,8 +119,20 @@ def list_apps(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "DeleteApp")
 def delete_app(call: Call) -> None:
-    """Deleted at once, and listed as that for a day; its space and volume stay."""
+    """
+    Deleting for a while, then listed as Deleted for a day; its space and volume stay.
+
+    A second time is a ValidationException with the words that hashicorp/terraform-provider-aws takes for
+    success in its own deletion of apps; while it is on its way there, or Pending, it is in use.
+    """
     app = _of(call)
     if app.status == "Deleted":
-        raise AwsError("ResourceNotFound", f"App [{call.params['AppName']}] does not exist.")
-    app.touch(Status="Deleted", **{DELETED_AT: clock.now()})
+        raise AwsError("ValidationException", f"App [{app.arn}] has already been deleted.")
+    if app.status in ("Deleting", "Pending"):
+        raise AwsError("ResourceInUse", f"App [{app.arn}] is in status {app.status}.")
+
+    def deleted(one: Resource, at: dt.datetime) -> None:
+        one.members.update({"Status": "Deleted", DELETED_AT: at, "LastModifiedTime": at})
+
+    app.touch(Status="Deleting")
+    progress.later(call, app, progress.takes("app.delete"), deleted)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
-from sandbox import clock
+from sandbox import clock, progress
+from sandbox.fixes import warm_pools
 from sandbox.listing import listing
 from sandbox.patches import AwsError, Call, serves
 from sandbox.shelves import Resource, create, get, kind
@@ -28,6 +30,7 @@ def create_training_job(call: Call) -> dict[str, Any]:
         SecondaryStatusTransitions=[{"Status": "Training", "StartTime": now}],
         StoppingCondition=limit,
         TrainingStartTime=now,
+        **warm_pools.of_new(call),
     )
     return {"TrainingJobArn": made.arn}
 
@@ -42,33 +45,43 @@ def describe_training_job(call: Call) -> dict[str, Any]:
 def list_training_jobs(call: Call) -> dict[str, Any]:
     """The status is compared after the page is cut; by warm pool, too."""
     pool = call.params.get("WarmPoolStatusEquals")
-    return listing(call, TRAINING, only=lambda one: not pool or _pool_status(one) == pool)
-
-
-def _pool_status(job: Resource) -> str | None:
-    pool: dict[str, str] = job.members.get("WarmPoolStatus") or {}
-    return pool.get("Status")
+    return listing(call, TRAINING, only=lambda one: not pool or warm_pools.status(one) == pool)
 
 
 @serves("sagemaker", "StopTrainingJob")
 def stop_training_job(call: Call) -> None:
-    """Stopping from now on; `/sandbox/state` says when it has Stopped."""
-    stop(get(call, TRAINING))
+    """Stopping for the two minutes that SIGTERM leaves its container, then Stopped."""
+    stop(call, get(call, TRAINING))
 
 
-def stop(job: Resource) -> None:
+def stop(call: Call, job: Resource) -> None:
     """Ask a running job to end."""
     running(job)
     now = clock.now()
-    transitions = [*job.members.get("SecondaryStatusTransitions", [])]
-    if transitions:
-        transitions[-1] = {**transitions[-1], "EndTime": now}
-    transitions.append({"Status": "Stopping", "StartTime": now})
     job.touch(
         TrainingJobStatus="Stopping",
         SecondaryStatus="Stopping",
-        SecondaryStatusTransitions=transitions,
+        SecondaryStatusTransitions=_moved(job, "Stopping", now),
     )
+
+    def stopped(one: Resource, at: dt.datetime) -> None:
+        one.members.update(
+            TrainingJobStatus="Stopped",
+            SecondaryStatus="Stopped",
+            SecondaryStatusTransitions=_moved(one, "Stopped", at),
+            TrainingEndTime=at,
+            LastModifiedTime=at,
+        )
+        warm_pools.retain(call, one, at)
+
+    progress.later(call, job, progress.takes("training.stop"), stopped)
+
+
+def _moved(job: Resource, status: str, at: dt.datetime) -> list[dict[str, Any]]:
+    transitions = [*job.members.get("SecondaryStatusTransitions", [])]
+    if transitions:
+        transitions[-1] = {**transitions[-1], "EndTime": at}
+    return [*transitions, {"Status": status, "StartTime": at}]
 
 
 def running(job: Resource) -> Resource:
@@ -84,15 +97,14 @@ def running(job: Resource) -> Resource:
 
 @serves("sagemaker", "UpdateTrainingJob")
 def update_training_job(call: Call) -> dict[str, Any]:
-    """A keep-alive period of zero ends the warm pool."""
+    """Another keep-alive period of the warm pool, of which zero ends it."""
     job = get(call, TRAINING)
     changed: dict[str, Any] = {
         k: call.params[k] for k in ("ProfilerConfig", "RemoteDebugConfig") if k in call.params
     }
     if resources := call.params.get("ResourceConfig"):
         changed["ResourceConfig"] = job.members.get("ResourceConfig", {}) | resources
-        if not resources["KeepAlivePeriodInSeconds"] and _pool_status(job) == "Available":
-            pool = job.members["WarmPoolStatus"]
-            changed["WarmPoolStatus"] = pool | {"Status": "Terminated"}
     job.touch(**changed)
+    if resources:
+        warm_pools.keep_alive(call, job)
     return {"TrainingJobArn": job.arn}

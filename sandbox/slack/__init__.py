@@ -2,6 +2,17 @@
 
 from sandbox.slack.app import answer
 from sandbox.slack.control import SlackControl
-from sandbox.slack.workspace import CHANNEL, HOOK, TOKEN
+from sandbox.slack.presses import Signed, form, sign
+from sandbox.slack.workspace import CHANNEL, HOOK, SIGNING_SECRET, TOKEN
 
-__all__ = ["CHANNEL", "HOOK", "TOKEN", "SlackControl", "answer"]
+__all__ = [
+    "CHANNEL",
+    "HOOK",
+    "SIGNING_SECRET",
+    "TOKEN",
+    "Signed",
+    "SlackControl",
+    "answer",
+    "form",
+    "sign",
+]

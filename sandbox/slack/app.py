@@ -1,4 +1,8 @@
-"""Slack's HTTP: /slack/api/METHOD, /slack/files/upload/ID, /slack/hooks/T/B/SECRET, and /sandbox/slack/..."""
+"""
+Slack's HTTP: /slack/api/METHOD, /slack/files/upload/ID, /slack/hooks/T/B/SECRET, /slack/actions/T/N/SECRET.
+
+And the sandbox's own about it, /sandbox/slack/...
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from sandbox import state
+from sandbox.life import life
 from sandbox.slack.methods import METHODS, Args, webhook
+from sandbox.slack.presses import RESPONSE_PATH, press, respond
 from sandbox.slack.workspace import (
     CHANNEL,
     HOOK,
     HOOKS,
+    RESPONSES,
     TOKEN,
     UPLOADS,
     Channel,
@@ -42,37 +49,50 @@ def answer(environ: dict[str, Any], body: bytes) -> Reply | None:
     path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
     with state.LOCK:
         if path.startswith(CONTROL):
-            return _control(method, path.removeprefix(CONTROL).strip("/"), body)
-        if path.startswith(API):
-            return _guarded(path.removeprefix(API), lambda space: _api(space, environ, body))
-        if path.startswith(UPLOAD):
-            return _guarded(UPLOADS, lambda space: _upload(space, path.removeprefix(UPLOAD), body))
-        if path.startswith("/slack/hooks/"):
-            return _guarded(HOOKS, lambda space: _hook(space, path, body))
+            return _control(method, path.removeprefix(CONTROL).strip("/"), body, environ["HTTP_HOST"])
+        if not path.startswith("/slack/"):
+            return None
+        if life().over:
+            return _hung_up()
+        works: dict[str, tuple[str, Callable[[Workspace], Reply]]] = {
+            API: (path.removeprefix(API), lambda space: _api(space, environ, body)),
+            UPLOAD: (UPLOADS, lambda space: _upload(space, path.removeprefix(UPLOAD), body)),
+            "/slack/hooks/": (HOOKS, lambda space: _hook(space, path, body)),
+            RESPONSE_PATH: (RESPONSES, lambda space: _response(space, path, body)),
+        }
+        for start, (name, work) in works.items():
+            if path.startswith(start):
+                return _guarded(name, work)
     return None
 
 
 def _guarded(name: str, work: Callable[[Workspace], Reply]) -> Reply:
     """Do it, unless something is to go wrong."""
     space = workspace()
-    match space.enter(name):
-        case Fault(kind="ratelimit", retry_after=seconds):
+    fault = space.enter(name)
+    if fault is None:
+        return work(space)
+    if fault.kind in ("lost-reply", "killed"):
+        work(space)
+    if fault.kind in ("killed", "killed-before"):
+        life().over = True
+    return _failed(name, fault)
+
+
+def _failed(name: str, fault: Fault) -> Reply:
+    match fault.kind:
+        case "ratelimit":
             status, headers, content = _json(
                 {"ok": False, "error": "ratelimited"}, HTTPStatus.TOO_MANY_REQUESTS
             )
-            return status, [*headers, ("Retry-After", str(seconds))], content
-        case Fault(kind="down", status=0):
-            return _hung_up()
-        case Fault(kind="down", status=status):
-            return _plain("upstream connect error or disconnect", HTTPStatus(status))
-        case Fault(kind="error", code=code):
-            return (
-                _plain(code, HTTPStatus.FORBIDDEN) if name == HOOKS else _json({"ok": False, "error": code})
-            )
-        case Fault(kind="lost-reply"):
-            work(space)
-            return _hung_up()
-    return work(space)
+            return status, [*headers, ("Retry-After", str(fault.retry_after))], content
+        case "down" if fault.status:
+            return _plain("upstream connect error or disconnect", HTTPStatus(fault.status))
+        case "error" if name in (HOOKS, RESPONSES):
+            return _plain(fault.code, HTTPStatus.FORBIDDEN)
+        case "error":
+            return _json({"ok": False, "error": fault.code})
+    return _hung_up()
 
 
 def _api(space: Workspace, environ: dict[str, Any], body: bytes) -> Reply:
@@ -129,10 +149,22 @@ def _hook(space: Workspace, path: str, body: bytes) -> Reply:
     return _plain("ok")
 
 
+def _response(space: Workspace, path: str, body: bytes) -> Reply:
+    try:
+        respond(space, path, json.loads(body))
+    except RefusedError as refused:
+        gone = refused.error in ("invalid_url", "used_url", "expired_url")
+        status = HTTPStatus.NOT_FOUND if gone else HTTPStatus.BAD_REQUEST
+        return _json({"ok": False, "error": refused.error}, status)
+    except (ValueError, TypeError, AttributeError):
+        return _plain("invalid_payload", HTTPStatus.BAD_REQUEST)
+    return _json({"ok": True})
+
+
 # --- the sandbox's own interface ----------------------------------------------------------------
 
 
-def _control(method: str, name: str, body: bytes) -> Reply:
+def _control(method: str, name: str, body: bytes, host: str) -> Reply:
     space = workspace()
     try:
         given = json.loads(body or b"{}")
@@ -142,9 +174,13 @@ def _control(method: str, name: str, body: bytes) -> Reply:
                     {
                         "messages": [message.shown() for message in space.messages],
                         "files": [file.shown() for file in space.files.values()],
+                        "responses": list(space.responses),
                         "calls": dict(space.calls),
                     }
                 )
+            case "POST", "press":
+                signed = press(space, host, given)
+                return _json({"headers": dict(signed.headers), "body": signed.body.decode()})
             case "POST", "channels":
                 space.channels[given["id"]] = Channel(**given)
             case "POST", "users":
@@ -157,6 +193,8 @@ def _control(method: str, name: str, body: bytes) -> Reply:
                 space.faults.clear()
             case _:
                 return _json({"error": f"no {method} {CONTROL}/{name}"}, HTTPStatus.NOT_FOUND)
+    except KeyError as missing:
+        return _json({"error": f"missing: {missing}"}, HTTPStatus.BAD_REQUEST)
     except (ValueError, TypeError, LookupError) as problem:
         return _json({"error": str(problem)}, HTTPStatus.BAD_REQUEST)
     return _json({})

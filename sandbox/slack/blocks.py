@@ -140,6 +140,9 @@ def _confirm(dialog: Any, where: str) -> Problems:
     if not isinstance(dialog, dict):
         yield _said("must be an object", where)
         return
+    yield from _unknown(dialog, DIALOG, where)
+    if dialog.get("style", "primary") not in {"primary", "danger"}:
+        yield _said("must be one of primary, danger", f"{where}/style")
     for name, types, longest in (
         ("title", (PLAIN,), 100),
         ("text", EITHER, 300),
@@ -193,6 +196,7 @@ def _listed(items: Any) -> list[Any]:
 
 
 BUTTON = {"type", "text", "action_id", "value", "url", "style", "confirm", "accessibility_label"}
+DIALOG = {"title", "text", "confirm", "deny", "style"}
 BLOCKS: dict[str, tuple[set[str], Callable[[dict[str, Any], str], Problems]]] = {
     "header": ({"text"}, _header),
     "section": ({"text", "fields", "accessory", "expand"}, _section),

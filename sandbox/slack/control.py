@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.control import Control
+from sandbox.slack.presses import Signed
 from sandbox.slack.workspace import HOOK
 
 
@@ -29,6 +30,31 @@ class SlackControl:
     def calls(self) -> dict[str, int]:
         """How many requests were made by method; webhooks are `hook`, uploads `upload`."""
         return dict(self._seen()["calls"])
+
+    def responses(self) -> list[dict[str, Any]]:
+        """What was posted to response URLs, with the channel and ts of the message that was pressed."""
+        return list(self._seen()["responses"])
+
+    def press(
+        self,
+        ts: str,
+        action_id: str,
+        *,
+        user: str,
+        channel: str | None = None,
+        block_id: str | None = None,
+        value: str | None = None,
+    ) -> Signed:
+        """
+        The signed request that Slack sends when *user* presses a button of the message of *ts*.
+
+        `SandboxError` if the message as it is now has not exactly one such button, or nobody is that user.
+        To send it twice, late or changed is the caller's; `sandbox.slack.sign` signs anything, of any time.
+        """
+        asked = {"ts": ts, "action_id": action_id, "user": user}
+        more = {"channel": channel, "block_id": block_id, "value": value}
+        told = self._control._ask("POST", "slack/press", asked | more)
+        return Signed(told["headers"], told["body"].encode())
 
     def add_channel(self, channel: str, name: str, **more: Any) -> None:
         """Make a channel; `member=False` if the app is not in it, `archived=True`."""

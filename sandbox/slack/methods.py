@@ -18,7 +18,7 @@ type Answer = dict[str, Any]
 def post_message(space: Workspace, args: Args) -> Answer:
     """chat.postMessage."""
     channel = space.channel(_needed(args, "channel"))
-    text, blocks = _content(args)
+    text, blocks = content(args)
     thread_ts = args.get("thread_ts")
     if thread_ts is not None:
         space.parent(channel.id, str(thread_ts))
@@ -43,7 +43,7 @@ def update(space: Workspace, args: Args) -> Answer:
         if (message.channel, message.ts) == (channel, ts):
             if message.via != "bot":
                 raise RefusedError("cant_update_message")
-            message.text, message.blocks = _content(args)
+            message.text, message.blocks = content(args)
             message.edited = True
             return {"channel": channel, "ts": ts, "text": message.text}
     raise RefusedError("message_not_found")
@@ -106,7 +106,7 @@ def complete_upload(space: Workspace, args: Args) -> Answer:
 def webhook(space: Workspace, channel: str, args: Args) -> None:
     """An incoming webhook: no thread, no answer but "ok"."""
     found = space.channel(channel)
-    text, blocks = _content(args)
+    text, blocks = content(args)
     space.post(Message(channel=found.id, ts=space.next_ts(), text=text, blocks=blocks, via="webhook"))
 
 
@@ -121,7 +121,7 @@ METHODS: dict[str, Callable[[Workspace, Args], Answer]] = {
 }
 
 
-def _content(args: Args) -> tuple[str, list[Any]]:
+def content(args: Args) -> tuple[str, list[Any]]:
     """
     Text and blocks, or what is wrong with them.
 

@@ -10,14 +10,16 @@ from typing import Any, Self
 
 from sandbox import clock, state
 
-TEAM = "T0SANDBOX"
+TEAM, DOMAIN = "T0SANDBOX", "sandbox"
+BOT, BOT_USER = "B0SANDBOX", "U0SANDBOX"
 TOKEN = "xoxb-sandbox"
 CHANNEL = "C0MLCOSTS"
 HOOK = f"/slack/hooks/{TEAM}/B0SANDBOX/opensesame"
+SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 
-FAULTS = ("ratelimit", "lost-reply", "down", "error")
-HOOKS, UPLOADS = "hook", "upload"
-"""What faults and counts call the two requests that have no method name."""
+FAULTS = ("ratelimit", "lost-reply", "down", "error", "killed", "killed-before")
+HOOKS, UPLOADS, RESPONSES = "hook", "upload", "response"
+"""What faults and counts call the requests that have no method name."""
 
 
 class RefusedError(Exception):
@@ -96,6 +98,16 @@ class Message:
 
 
 @dataclass(slots=True)
+class ResponseUrl:
+    """Where an app may answer a press, until it is used up or too old."""
+
+    channel: str
+    ts: str
+    expires: float
+    left: int
+
+
+@dataclass(slots=True)
 class Fault:
     """What goes wrong with the next *times* requests (0 is all) after *skip* of a method, by glob."""
 
@@ -139,6 +151,8 @@ class Workspace:
         self.usergroups: dict[str, Usergroup] = {}
         self.files: dict[str, File] = {}
         self.messages: list[Message] = []
+        self.response_urls: dict[str, ResponseUrl] = {}
+        self.responses: list[dict[str, Any]] = []
         self.faults: list[Fault] = []
         self.calls: Counter[str] = Counter()
 
@@ -158,6 +172,10 @@ class Workspace:
         if found.archived:
             raise RefusedError("is_archived")
         return found
+
+    def message(self, channel: str, ts: str) -> Message | None:
+        """The message that stands there now."""
+        return next((one for one in self.messages if (one.channel, one.ts) == (channel, ts)), None)
 
     def parent(self, channel: str, ts: str) -> Message:
         """The message that a thread hangs on."""

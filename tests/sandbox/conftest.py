@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -66,8 +67,18 @@ def sagemaker(aws: Clients) -> Any:
 
 
 @pytest.fixture
-def endpoint(sagemaker: Any) -> Callable[..., str]:
-    """Deploys an endpoint with everything it needs, and answers its ARN."""
+def later(control: Control) -> Callable[..., None]:
+    """Moves the clock on."""
+
+    def move(**by: float) -> None:
+        control.set_clock(control.clock() + timedelta(**by))
+
+    return move
+
+
+@pytest.fixture
+def endpoint(sagemaker: Any, control: Control) -> Callable[..., str]:
+    """Deploys an endpoint with everything it needs, which is in service at once, and answers its ARN."""
 
     def deploy(name: str, *, variant: dict[str, Any] | None = None, **config: Any) -> str:
         if not sagemaker.list_models(NameContains="any-model")["Models"]:
@@ -75,7 +86,8 @@ def endpoint(sagemaker: Any) -> Callable[..., str]:
         usual = {"VariantName": "main", "ModelName": "any-model", "InstanceType": "ml.m5.large"}
         chosen = {"InitialInstanceCount": 1} | usual if variant is None else variant
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[chosen], **config)
-        arn: str = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)["EndpointArn"]
+        with control.at_once():
+            arn: str = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)["EndpointArn"]
         return arn
 
     return deploy

@@ -77,21 +77,39 @@ def test_scaled_to_zero_and_re_weighed(sagemaker: Any, endpoint: Any, control: C
     )
     found = describe(sagemaker)
     (variant,) = found["ProductionVariants"]
+    assert found["EndpointStatus"] == "Updating"
+    assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"], variant["CurrentWeight"]) == (
+        2,
+        0,
+        1.0,
+    )
+    assert found["LastModifiedTime"] == NOW + dt.timedelta(hours=1)
+    control.set_clock(NOW + dt.timedelta(hours=2))
+    found = describe(sagemaker)
+    (variant,) = found["ProductionVariants"]
     assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"], variant["CurrentWeight"]) == (
         0,
         0,
         0.5,
     )
-    assert found["LastModifiedTime"] > found["CreationTime"]
+    assert found["EndpointStatus"] == "InService"
+    assert found["LastModifiedTime"] == NOW + dt.timedelta(hours=1, minutes=6)
     control.patch("sagemaker", ["endpoints", "e", "ProductionVariants", 0], CurrentInstanceCount=7)
     assert describe(sagemaker)["ProductionVariants"][0]["CurrentInstanceCount"] == 7
 
 
-def test_an_update_deploys_another_configuration(sagemaker: Any, endpoint: Any) -> None:
+def test_an_update_deploys_another_configuration_in_some_minutes(
+    sagemaker: Any, endpoint: Any, later: Any
+) -> None:
     endpoint("e", AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://b/out"}})
     sagemaker.create_endpoint_config(EndpointConfigName="new", ProductionVariants=[ON_GPU])
     sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="new")
     found = describe(sagemaker)
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("Updating", "e")
+    assert "AsyncInferenceConfig" in found
+    later(minutes=6)
+    found = describe(sagemaker)
+    assert found["EndpointStatus"] == "InService"
     assert found["EndpointConfigName"] == "new"
     assert found["ProductionVariants"][0]["CurrentInstanceCount"] == 2
     assert "AsyncInferenceConfig" not in found
@@ -135,9 +153,10 @@ def test_names_are_checked_and_taken_once(endpoint: Any) -> None:
         endpoint("e")
 
 
-def test_an_endpoint_that_is_gone_could_not_be_found(sagemaker: Any, endpoint: Any) -> None:
+def test_an_endpoint_that_is_gone_could_not_be_found(sagemaker: Any, endpoint: Any, later: Any) -> None:
     endpoint("e")
     sagemaker.delete_endpoint(EndpointName="e")
+    later(minutes=1)
     for gone in (sagemaker.delete_endpoint, sagemaker.describe_endpoint):
         with pytest.raises(ClientError, match="Could not find endpoint") as caught:
             gone(EndpointName="e")
@@ -153,47 +172,133 @@ def test_an_endpoint_that_the_system_updates_is_left_alone(
         sagemaker.delete_endpoint(EndpointName="e")
 
 
-def test_inference_components_live_on_endpoints(sagemaker: Any, endpoint: Any) -> None:
-    for name in ("e", "other"):
-        endpoint(
-            name,
-            variant={"VariantName": "v", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1},
-            ExecutionRoleArn=ROLE,
-        )
+@pytest.fixture
+def component(sagemaker: Any, endpoint: Any) -> Any:
+    """Puts inference components on an endpoint, which is made with the first one."""
     sagemaker.create_model(ModelName="any-model-2", ExecutionRoleArn=ROLE)
+    variant = {"VariantName": "v", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}
     need = {"NumberOfCpuCoresRequired": 1.0, "MinMemoryRequiredInMb": 1024}
-    for number, name in enumerate(("e", "e", "other")):
+
+    def put(name: str, on: str) -> None:
+        if not sagemaker.list_endpoints(NameContains=on)["Endpoints"]:
+            endpoint(on, variant=variant, ExecutionRoleArn=ROLE)
         sagemaker.create_inference_component(
-            InferenceComponentName=f"c{number}",
-            EndpointName=name,
+            InferenceComponentName=name,
+            EndpointName=on,
             VariantName="v",
             Specification={"ModelName": "any-model-2", "ComputeResourceRequirements": need},
             RuntimeConfig={"CopyCount": 2},
         )
+
+    return put
+
+
+def component_of(sagemaker: Any, name: str = "c") -> tuple[str, int, int]:
+    found = sagemaker.describe_inference_component(InferenceComponentName=name)
+    runtime = found["RuntimeConfig"]
+    return found["InferenceComponentStatus"], runtime["DesiredCopyCount"], runtime["CurrentCopyCount"]
+
+
+def test_inference_components_live_on_endpoints(sagemaker: Any, component: Any) -> None:
+    for number, name in enumerate(("e", "e", "other")):
+        component(f"c{number}", name)
     page = sagemaker.list_inference_components(EndpointNameEquals="e", MaxResults=1)
     assert [one["InferenceComponentName"] for one in page["InferenceComponents"]] == ["c1"]
     rest = sagemaker.list_inference_components(EndpointNameEquals="e", NextToken=page["NextToken"])
     assert [one["InferenceComponentName"] for one in rest["InferenceComponents"]] == ["c0"]
     assert sagemaker.list_inference_components(VariantNameEquals="x")["InferenceComponents"] == []
-
-    sagemaker.update_inference_component(InferenceComponentName="c2", RuntimeConfig={"CopyCount": 0})
     found = sagemaker.describe_inference_component(InferenceComponentName="c2")
-    assert found["RuntimeConfig"] == {"DesiredCopyCount": 0, "CurrentCopyCount": 0}
     assert found["EndpointArn"].endswith(":endpoint/other")
-    assert found["InferenceComponentStatus"] == "InService"
 
+
+def test_the_copies_of_a_component_come_and_go_in_their_time(
+    sagemaker: Any, component: Any, later: Any
+) -> None:
+    component("c", "e")
+    assert component_of(sagemaker) == ("Creating", 2, 0)
+    later(minutes=4)
+    assert component_of(sagemaker) == ("InService", 2, 2)
+    sagemaker.update_inference_component(InferenceComponentName="c", RuntimeConfig={"CopyCount": 0})
+    assert component_of(sagemaker) == ("Updating", 0, 2)
+    later(minutes=3)
+    assert component_of(sagemaker) == ("InService", 0, 0)
     sagemaker.update_inference_component_runtime_config(
-        InferenceComponentName="c2", DesiredRuntimeConfig={"CopyCount": 3}
+        InferenceComponentName="c", DesiredRuntimeConfig={"CopyCount": 3}
     )
-    found = sagemaker.describe_inference_component(InferenceComponentName="c2")
-    assert found["RuntimeConfig"]["CurrentCopyCount"] == 3
+    later(minutes=3)
+    assert component_of(sagemaker) == ("InService", 3, 3)
 
-    with pytest.raises(ClientError, match="has inference components"):
-        sagemaker.delete_endpoint(EndpointName="other")
-    sagemaker.delete_inference_component(InferenceComponentName="c2")
-    sagemaker.delete_endpoint(EndpointName="other")
+
+def test_a_component_goes_before_its_endpoint(sagemaker: Any, component: Any, later: Any) -> None:
+    component("c", "e")
+    on_its_way = "is in status Creating"
+    with pytest.raises(ClientError, match=on_its_way):
+        sagemaker.delete_inference_component(InferenceComponentName="c")
+    later(minutes=4)
+    sagemaker.delete_inference_component(InferenceComponentName="c")
+    assert component_of(sagemaker)[0] == "Deleting"
+    with pytest.raises(ClientError, match="with inference component associated") as caught:
+        sagemaker.delete_endpoint(EndpointName="e")
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+    later(minutes=1)
     with pytest.raises(ClientError, match="Could not find inference component"):
-        sagemaker.describe_inference_component(InferenceComponentName="c2")
+        sagemaker.describe_inference_component(InferenceComponentName="c")
+    sagemaker.delete_endpoint(EndpointName="e")
+
+
+def test_a_component_waits_for_its_endpoint(sagemaker: Any, component: Any, later: Any) -> None:
+    component("first", "e")
+    sagemaker.create_endpoint(EndpointName="new", EndpointConfigName="e")
+    with pytest.raises(ClientError, match="is in status Creating"):
+        component("c", "new")
+    later(minutes=5)
+    component("c", "new")
+
+
+def test_an_endpoint_comes_up_and_goes_in_its_time(sagemaker: Any, endpoint: Any, later: Any) -> None:
+    endpoint("first")
+    again = {"EndpointName": "e", "EndpointConfigName": "first"}
+    sagemaker.create_endpoint(**again)
+    assert describe(sagemaker)["EndpointStatus"] == "Creating"
+    later(minutes=5, seconds=-1)
+    assert describe(sagemaker)["EndpointStatus"] == "Creating"
+    later(seconds=1)
+    found = describe(sagemaker)
+    assert found["EndpointStatus"] == "InService"
+    assert found["LastModifiedTime"] - found["CreationTime"] == dt.timedelta(minutes=5)
+
+    sagemaker.delete_endpoint(EndpointName="e")
+    assert [
+        one["EndpointName"] for one in sagemaker.list_endpoints(StatusEquals="Deleting")["Endpoints"]
+    ] == ["e"]
+    with pytest.raises(ClientError, match="already existing"):
+        sagemaker.create_endpoint(**again)
+    later(minutes=1)
+    with pytest.raises(ClientError, match="Could not find endpoint"):
+        describe(sagemaker)
+    assert sagemaker.describe_endpoint_config(EndpointConfigName="first")
+    sagemaker.create_endpoint(**again)
+    assert describe(sagemaker)["CreationTime"] == NOW + dt.timedelta(minutes=6)
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating", "RollingBack", "Deleting"])
+def test_an_endpoint_on_its_way_is_left_alone(
+    sagemaker: Any, endpoint: Any, control: Control, status: str
+) -> None:
+    endpoint("e")
+    control.patch("sagemaker", ["endpoints", "e"], endpoint_status=status)
+    for change, asked in (
+        ("delete_endpoint", {}),
+        ("update_endpoint", {"EndpointConfigName": "e"}),
+        (
+            "update_endpoint_weights_and_capacities",
+            {"DesiredWeightsAndCapacities": [{"VariantName": "main"}]},
+        ),
+    ):
+        with pytest.raises(ClientError, match="Cannot update in-progress endpoint") as caught:
+            getattr(sagemaker, change)(EndpointName="e", **asked)
+        assert caught.value.response["Error"]["Code"] == "ValidationException"
+    assert describe(sagemaker)["EndpointStatus"] == status
 
 
 def test_of_many_who_create_one_name_one_succeeds(sagemaker: Any, endpoint: Any) -> None:

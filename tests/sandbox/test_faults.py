@@ -84,7 +84,7 @@ def test_a_lost_reply_has_done_its_work(control: Control, sagemaker: Any, endpoi
     control.fault("sagemaker", "DeleteEndpoint", "lost-reply")
     with pytest.raises(ClientError, match="InternalFailure"):
         sagemaker.delete_endpoint(EndpointName="e")
-    assert sagemaker.list_endpoints()["Endpoints"] == []
+    assert [one["EndpointStatus"] for one in sagemaker.list_endpoints()["Endpoints"]] == ["Deleting"]
 
 
 def test_a_truncated_reply_is_an_error_in_xml_and_silence_in_json(control: Control, aws: Any) -> None:

@@ -12,6 +12,14 @@ ROLE = "arn:aws:iam::123456789012:role/worker"
 NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 
 
+KEPT = {
+    "InstanceType": "ml.p3.8xlarge",
+    "InstanceCount": 4,
+    "VolumeSizeInGB": 50,
+    "KeepAlivePeriodInSeconds": 3600,
+}
+
+
 def describe(sagemaker: Any, name: str = "job") -> Any:
     return sagemaker.describe_training_job(TrainingJobName=name)
 
@@ -44,6 +52,75 @@ def test_a_stopped_job_is_first_stopping(sagemaker: Any, training: Any, control:
         sagemaker.stop_training_job(TrainingJobName="job")
     with pytest.raises(ClientError, match="Requested resource not found"):
         sagemaker.stop_training_job(TrainingJobName="ghost")
+
+
+def test_a_stopping_job_has_stopped_two_minutes_later(
+    sagemaker: Any, training: Any, control: Control
+) -> None:
+    training("job")
+    sagemaker.stop_training_job(TrainingJobName="job")
+    control.set_clock(NOW + dt.timedelta(minutes=2, seconds=-1))
+    assert describe(sagemaker)["TrainingJobStatus"] == "Stopping"
+    control.set_clock(NOW + dt.timedelta(days=1))
+    found = describe(sagemaker)
+    end = NOW + dt.timedelta(minutes=2)
+    assert (found["TrainingJobStatus"], found["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert (found["TrainingEndTime"], found["LastModifiedTime"]) == (end, end)
+    transitions = [
+        (one["Status"], one["StartTime"], one.get("EndTime")) for one in found["SecondaryStatusTransitions"]
+    ]
+    assert transitions == [("Training", NOW, NOW), ("Stopping", NOW, end), ("Stopped", end, None)]
+    assert "WarmPoolStatus" not in found
+    with pytest.raises(ClientError, match="is in status Stopped") as caught:
+        sagemaker.stop_training_job(TrainingJobName="job")
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_a_stopped_job_leaves_its_warm_pool_until_its_keep_alive_is_over(
+    sagemaker: Any, training: Any, control: Control
+) -> None:
+    training("job", ResourceConfig=KEPT)
+    assert describe(sagemaker)["WarmPoolStatus"] == {"Status": "InUse"}
+    sagemaker.stop_training_job(TrainingJobName="job")
+    control.set_clock(NOW + dt.timedelta(minutes=10))
+    assert describe(sagemaker)["WarmPoolStatus"] == {"Status": "Available"}
+    control.set_clock(NOW + dt.timedelta(hours=9))
+    pool = describe(sagemaker)["WarmPoolStatus"]
+    assert pool == {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 3600}
+
+
+def test_a_warm_pool_is_ended_at_once_by_a_period_of_zero(
+    sagemaker: Any, training: Any, control: Control
+) -> None:
+    training("job", ResourceConfig=KEPT)
+    sagemaker.stop_training_job(TrainingJobName="job")
+    control.set_clock(NOW + dt.timedelta(minutes=12))
+    sagemaker.update_training_job(TrainingJobName="job", ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+    pool = describe(sagemaker)["WarmPoolStatus"]
+    assert pool == {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 600}
+
+
+def test_a_period_of_zero_before_the_end_leaves_no_pool(
+    sagemaker: Any, training: Any, control: Control
+) -> None:
+    training("job", ResourceConfig=KEPT)
+    sagemaker.stop_training_job(TrainingJobName="job")
+    sagemaker.update_training_job(TrainingJobName="job", ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+    assert describe(sagemaker)["WarmPoolStatus"]["Status"] == "InUse"
+    control.set_clock(NOW + dt.timedelta(minutes=2))
+    assert describe(sagemaker)["WarmPoolStatus"]["Status"] == "Terminated"
+    assert describe(sagemaker)["TrainingJobStatus"] == "Stopped"
+
+
+def test_a_job_is_submitted_again_from_its_description(sagemaker: Any, training: Any) -> None:
+    training("job", CheckpointConfig={"S3Uri": "s3://bucket/ckpt"}, Environment={"A": "1"})
+    sagemaker.stop_training_job(TrainingJobName="job")
+    shape = sagemaker.meta.service_model.operation_model("CreateTrainingJob").input_shape
+    asked = {name: value for name, value in describe(sagemaker).items() if name in shape.members}
+    sagemaker.create_training_job(**asked | {"TrainingJobName": "job-again"})
+    again = describe(sagemaker, "job-again")
+    assert {name: again[name] for name in asked} == asked | {"TrainingJobName": "job-again"}
+    assert again["TrainingJobStatus"] == "InProgress"
 
 
 def test_states_no_api_reaches_can_be_set(sagemaker: Any, training: Any, control: Control) -> None:
@@ -81,7 +158,7 @@ def test_a_name_is_used_once(training: Any) -> None:
     assert caught.value.response["Error"]["Code"] == "ResourceInUse"
 
 
-def test_processing_jobs_run_and_stop(sagemaker: Any) -> None:
+def test_processing_jobs_run_and_stop(sagemaker: Any, control: Control) -> None:
     cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 1}
     sagemaker.create_processing_job(
         ProcessingJobName="p",
@@ -95,9 +172,14 @@ def test_processing_jobs_run_and_stop(sagemaker: Any) -> None:
     sagemaker.stop_processing_job(ProcessingJobName="p")
     (summary,) = sagemaker.list_processing_jobs(StatusEquals="Stopping")["ProcessingJobSummaries"]
     assert summary["ProcessingJobName"] == "p"
+    control.set_clock(NOW + dt.timedelta(minutes=1))
+    found = sagemaker.describe_processing_job(ProcessingJobName="p")
+    assert (found["ProcessingJobStatus"], found["ProcessingEndTime"]) == ("Stopped", control.clock())
+    with pytest.raises(ClientError, match="processing job is in status Stopped"):
+        sagemaker.stop_processing_job(ProcessingJobName="p")
 
 
-def test_transform_jobs_run_and_stop(sagemaker: Any) -> None:
+def test_transform_jobs_run_and_stop(sagemaker: Any, control: Control) -> None:
     sagemaker.create_transform_job(
         TransformJobName="t",
         ModelName="m",
@@ -110,6 +192,9 @@ def test_transform_jobs_run_and_stop(sagemaker: Any) -> None:
     sagemaker.stop_transform_job(TransformJobName="t")
     assert sagemaker.describe_transform_job(TransformJobName="t")["TransformJobStatus"] == "Stopping"
     assert sagemaker.list_transform_jobs(StatusEquals="InProgress")["TransformJobSummaries"] == []
+    control.set_clock(NOW + dt.timedelta(minutes=1))
+    found = sagemaker.describe_transform_job(TransformJobName="t")
+    assert (found["TransformJobStatus"], found["TransformEndTime"]) == ("Stopped", control.clock())
 
 
 def test_a_tuning_job_takes_its_children_along(sagemaker: Any, training: Any, control: Control) -> None:
@@ -133,3 +218,8 @@ def test_a_tuning_job_takes_its_children_along(sagemaker: Any, training: Any, co
     assert found["HyperParameterTuningJobStatus"] == "Stopping"
     assert describe(sagemaker, "child")["TrainingJobStatus"] == "Stopping"
     assert describe(sagemaker, "stranger")["TrainingJobStatus"] == "InProgress"
+    control.set_clock(NOW + dt.timedelta(minutes=3))
+    found = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="tune")
+    assert found["HyperParameterTuningJobStatus"] == "Stopped"
+    assert found["HyperParameterTuningEndTime"] == NOW + dt.timedelta(minutes=3)
+    assert describe(sagemaker, "child")["TrainingEndTime"] == NOW + dt.timedelta(minutes=2)

@@ -35,10 +35,11 @@ def test_ten_to_a_page_newest_first(sagemaker: Any) -> None:
 
 
 @pytest.mark.usefixtures("dozen")
-def test_a_page_survives_the_deletion_of_its_neighbours(sagemaker: Any) -> None:
+def test_a_page_survives_the_deletion_of_its_neighbours(sagemaker: Any, control: Control) -> None:
     token = sagemaker.list_endpoints(MaxResults=3)["NextToken"]
-    for gone in ("e09", "e08"):
-        sagemaker.delete_endpoint(EndpointName=gone)
+    with control.at_once():
+        for gone in ("e09", "e08"):
+            sagemaker.delete_endpoint(EndpointName=gone)
     assert names(sagemaker.list_endpoints(MaxResults=3, NextToken=token)) == ["e07", "e06", "e05"]
 
 
@@ -156,3 +157,26 @@ def test_domains_clusters_and_model_packages_tell_who_they_are(sagemaker: Any) -
     rest = sagemaker.list_model_packages(ModelPackageGroupName="g", NextToken=versions["NextToken"])
     (second,) = rest["ModelPackageSummaryList"]
     assert second["ModelPackageArn"].endswith(":model-package/g/2")
+
+
+def test_packages_go_before_their_group(sagemaker: Any) -> None:
+    sagemaker.create_model_package_group(ModelPackageGroupName="g")
+    spec = {
+        "Containers": [{"Image": "image"}],
+        "SupportedContentTypes": ["text/csv"],
+        "SupportedResponseMIMETypes": ["text/csv"],
+    }
+    arn = sagemaker.create_model_package(ModelPackageGroupName="g", InferenceSpecification=spec)[
+        "ModelPackageArn"
+    ]
+    with pytest.raises(ClientError) as caught:
+        sagemaker.delete_model_package_group(ModelPackageGroupName="g")
+    assert caught.value.response["Error"]["Code"] == "ConflictException"
+    sagemaker.delete_model_package(ModelPackageName=arn)
+    assert sagemaker.list_model_packages(ModelPackageGroupName="g")["ModelPackageSummaryList"] == []
+    sagemaker.delete_model_package_group(ModelPackageGroupName="g")
+    assert sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"] == []
+    with pytest.raises(ClientError, match="does not exist"):
+        sagemaker.delete_model_package(ModelPackageName=arn)
+    with pytest.raises(ClientError, match="does not exist"):
+        sagemaker.delete_model_package_group(ModelPackageGroupName="g")

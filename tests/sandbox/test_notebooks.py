@@ -11,6 +11,7 @@ from sandbox.control import Control
 ROLE = "arn:aws:iam::123456789012:role/worker"
 NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
+MINUTE = dt.timedelta(minutes=1)
 
 
 @pytest.fixture(autouse=True)
@@ -36,40 +37,69 @@ def test_times_and_lifecycle_configurations_filter(sagemaker: Any) -> None:
     assert listed(sagemaker, StatusEquals="Stopped") == []
 
 
-def test_stopping_and_starting_move_the_last_change(sagemaker: Any, control: Control) -> None:
-    sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
+def status(sagemaker: Any) -> tuple[str, dt.datetime]:
     found = sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
-    assert (found["NotebookInstanceStatus"], found["LastModifiedTime"]) == ("Stopped", NOW)
+    return found["NotebookInstanceStatus"], found["LastModifiedTime"]
+
+
+def test_it_is_pending_before_it_is_in_service(control: Control, sagemaker: Any) -> None:
+    sagemaker.create_notebook_instance(NotebookInstanceName="new", InstanceType="ml.t3.medium", RoleArn=ROLE)
+    assert listed(sagemaker, StatusEquals="Pending") == ["new"]
+    control.set_clock(NOW + 4 * MINUTE)
+    assert listed(sagemaker, StatusEquals="Pending") == []
+
+
+def test_stopping_and_starting_take_their_time_and_move_the_last_change(
+    sagemaker: Any, control: Control
+) -> None:
+    sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
+    assert status(sagemaker) == ("Stopping", NOW)
+    with pytest.raises(ClientError, match=r"Status \(Stopping\) not in \(\[InService\]\)"):
+        sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
+    with pytest.raises(ClientError, match=r"Status \(Stopping\) not in \(\[Stopped, Failed\]\)"):
+        sagemaker.start_notebook_instance(NotebookInstanceName="nb")
+    control.set_clock(NOW + DAY)
+    assert status(sagemaker) == ("Stopped", NOW + 1.5 * MINUTE)
     with pytest.raises(ClientError, match=r"Status \(Stopped\) not in \(\[InService\]\)"):
         sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
-    control.set_clock(NOW + DAY)
     sagemaker.start_notebook_instance(NotebookInstanceName="nb")
-    found = sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
-    assert (found["NotebookInstanceStatus"], found["LastModifiedTime"]) == ("InService", NOW + DAY)
+    assert status(sagemaker) == ("Pending", NOW + DAY)
+    control.set_clock(NOW + DAY + 3 * MINUTE)
+    assert status(sagemaker) == ("InService", NOW + DAY + 3 * MINUTE)
 
 
-def test_only_a_stopped_one_is_changed(sagemaker: Any) -> None:
+def test_only_a_stopped_one_is_changed(sagemaker: Any, control: Control) -> None:
     with pytest.raises(ClientError, match=r"not in \(\[Stopped, Failed\]\)"):
         sagemaker.update_notebook_instance(NotebookInstanceName="nb", InstanceType="ml.t3.medium")
     sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
+    control.set_clock(NOW + 2 * MINUTE)
     sagemaker.update_notebook_instance(
         NotebookInstanceName="nb", InstanceType="ml.t3.medium", DisassociateLifecycleConfig=True
     )
     found = sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
     assert found["InstanceType"] == "ml.t3.medium"
     assert "NotebookInstanceLifecycleConfigName" not in found
+    assert status(sagemaker)[0] == "Updating"
+    control.set_clock(NOW + 3 * MINUTE)
+    assert status(sagemaker)[0] == "Stopped"
 
 
 def test_any_status_can_be_set(sagemaker: Any, control: Control) -> None:
-    control.patch("sagemaker", ["notebook_instances", "nb"], status="Stopping")
-    assert listed(sagemaker, StatusEquals="Stopping") == ["nb"]
+    sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
+    control.patch("sagemaker", ["notebook_instances", "nb"], status="Failed")
+    assert listed(sagemaker, StatusEquals="Failed") == ["nb"]
+    control.set_clock(NOW + DAY)  # and nothing that was on its way comes after
+    assert listed(sagemaker, StatusEquals="Failed") == ["nb"]
 
 
-def test_only_a_stopped_one_is_deleted(sagemaker: Any) -> None:
+def test_only_a_stopped_one_is_deleted(sagemaker: Any, control: Control) -> None:
     with pytest.raises(ClientError, match=r"not in \(\[Stopped, Failed\]\)"):
         sagemaker.delete_notebook_instance(NotebookInstanceName="nb")
     sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
+    control.set_clock(NOW + 2 * MINUTE)
     sagemaker.delete_notebook_instance(NotebookInstanceName="nb")
+    assert status(sagemaker)[0] == "Deleting"
+    control.set_clock(NOW + 3 * MINUTE)
     with pytest.raises(ClientError, match="RecordNotFound"):
         sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
 

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from sandbox.clock import DEFAULT
 from sandbox.control import Control
 
+MINUTE = timedelta(minutes=1)
 ROLE = "arn:aws:iam::123456789012:role/studio"
 ROOT = "arn:aws:sagemaker:us-east-1:123456789012"
 IDLE = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 60}
@@ -120,9 +121,10 @@ def test_a_space_is_described_with_its_settings(sagemaker: Any, domain: str) -> 
 
 
 def test_an_app_in_a_space_is_in_service_and_its_times_are_those_of_a_health_check(
-    sagemaker: Any, domain: str
+    sagemaker: Any, control: Control, domain: str
 ) -> None:
-    arn = sagemaker.create_app(**lab(domain), ResourceSpec={"InstanceType": "ml.g5.xlarge"})["AppArn"]
+    with control.at_once():
+        arn = sagemaker.create_app(**lab(domain), ResourceSpec={"InstanceType": "ml.g5.xlarge"})["AppArn"]
 
     found = sagemaker.describe_app(**lab(domain))
 
@@ -161,33 +163,61 @@ def test_what_an_app_runs_on_unless_asked(
     assert sagemaker.describe_app(**asked)["ResourceSpec"].get("InstanceType") == instance
 
 
-def test_a_deleted_app_is_listed_for_a_day(sagemaker: Any, control: Control, domain: str) -> None:
+def statuses(sagemaker: Any) -> list[str]:
+    return [one["Status"] for one in sagemaker.list_apps()["Apps"]]
+
+
+def test_an_app_comes_up_and_goes_in_its_time_and_is_listed_for_a_day(
+    sagemaker: Any, control: Control, domain: str
+) -> None:
     sagemaker.create_app(**lab(domain))
+    assert statuses(sagemaker) == ["Pending"]
+    assert refused(sagemaker.delete_app, **lab(domain))[0] == "ResourceInUse"
+    control.set_clock(DEFAULT + 2 * MINUTE)
+    assert statuses(sagemaker) == ["InService"]
     sagemaker.delete_app(**lab(domain))
+    assert statuses(sagemaker) == ["Deleting"]
+    assert refused(sagemaker.delete_app, **lab(domain))[0] == "ResourceInUse"
+    control.set_clock(DEFAULT + 3 * MINUTE)
+    assert statuses(sagemaker) == ["Deleted"]
+    code, message = refused(sagemaker.delete_app, **lab(domain))
+    assert (code, message.endswith("has already been deleted.")) == ("ValidationException", True)
 
-    def statuses() -> list[str]:
-        return [one["Status"] for one in sagemaker.list_apps()["Apps"]]
-
-    assert statuses() == ["Deleted"]
-    assert refused(sagemaker.delete_app, **lab(domain))[0] == "ResourceNotFound"
-    control.set_clock(DEFAULT + timedelta(hours=24, seconds=-1))
-    assert statuses() == ["Deleted"]
+    gone = DEFAULT + 3 * MINUTE + timedelta(hours=24)
+    control.set_clock(gone - timedelta(seconds=1))
+    assert statuses(sagemaker) == ["Deleted"]
     assert sagemaker.describe_app(**lab(domain))["Status"] == "Deleted"
-    control.set_clock(DEFAULT + timedelta(hours=24))
-    assert statuses() == []
+    control.set_clock(gone)
+    assert statuses(sagemaker) == []
     assert refused(sagemaker.describe_app, **lab(domain))[0] == "ResourceNotFound"
+    assert refused(sagemaker.delete_app, **lab(domain))[0] == "ResourceNotFound"
 
 
-def test_an_app_comes_back_under_the_same_name(sagemaker: Any, control: Control, domain: str) -> None:
-    sagemaker.create_app(**lab(domain))
+def test_an_app_comes_back_under_the_same_name_with_every_field(
+    sagemaker: Any, control: Control, domain: str
+) -> None:
+    spec = {
+        "InstanceType": "ml.g5.xlarge",
+        "SageMakerImageArn": f"{ROOT}:image/distribution",
+        "SageMakerImageVersionArn": f"{ROOT}:image-version/distribution/3",
+        "LifecycleConfigArn": f"{ROOT}:studio-lifecycle-config/packages",
+    }
+    sagemaker.create_app(**lab(domain), ResourceSpec=spec, RecoveryMode=False)
     assert refused(sagemaker.create_app, **lab(domain))[0] == "ResourceInUse"
+    control.set_clock(DEFAULT + 2 * MINUTE)
+    before = sagemaker.describe_app(**lab(domain))
     sagemaker.delete_app(**lab(domain))
+    assert refused(sagemaker.create_app, **lab(domain))[0] == "ResourceInUse"
     control.set_clock(DEFAULT + timedelta(hours=1))
 
-    sagemaker.create_app(**lab(domain))
+    kept = {name: before[name] for name in ("ResourceSpec", "RecoveryMode")}
+    sagemaker.create_app(**lab(domain), **kept)
 
     (app,) = sagemaker.list_apps()["Apps"]
-    assert (app["Status"], app["CreationTime"]) == ("InService", DEFAULT + timedelta(hours=1))
+    assert (app["Status"], app["CreationTime"]) == ("Pending", DEFAULT + timedelta(hours=1))
+    after = sagemaker.describe_app(**lab(domain))
+    assert after["ResourceSpec"] == spec
+    assert after["RecoveryMode"] is False
 
 
 def test_apps_are_listed_by_domain_and_owner_in_pages(sagemaker: Any, domain: str) -> None:
@@ -218,13 +248,16 @@ def test_an_app_needs_one_owner_that_exists(sagemaker: Any, domain: str) -> None
     assert refused(sagemaker.create_app, **lab("d-none"))[0] == "ResourceNotFound"
 
 
-def test_nothing_that_holds_something_is_deleted(sagemaker: Any, domain: str) -> None:
+def test_nothing_that_holds_something_is_deleted(sagemaker: Any, control: Control, domain: str) -> None:
     sagemaker.create_app(**lab(domain))
     desk = {"DomainId": domain, "SpaceName": "desk"}
 
     assert refused(sagemaker.delete_space, **desk)[0] == "ResourceInUse"
     assert refused(sagemaker.delete_domain, DomainId=domain)[0] == "ResourceInUse"
+    control.set_clock(DEFAULT + 2 * MINUTE)
     sagemaker.delete_app(**lab(domain))
+    assert refused(sagemaker.delete_space, **desk)[0] == "ResourceInUse"
+    control.set_clock(DEFAULT + 3 * MINUTE)
     sagemaker.delete_space(**desk)
     sagemaker.delete_user_profile(DomainId=domain, UserProfileName="anna")
     sagemaker.delete_domain(DomainId=domain)

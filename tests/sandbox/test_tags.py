@@ -115,3 +115,96 @@ def test_a_bucket_has_its_tags_as_they_were_written(aws: Any) -> None:
     tags = [{"Key": "owner", "Value": ""}, {"Key": "team ", "Value": " "}, {"Key": "a", "Value": " x "}]
     s3.put_bucket_tagging(Bucket="models", Tagging={"TagSet": tags})
     assert s3.get_bucket_tagging(Bucket="models")["TagSet"] == tags
+
+
+def one_of_each(sagemaker: Any, endpoint: Any, training: Any) -> dict[str, str]:
+    """A resource of every kind that carries tags and is told of by a listing, by its type in ARNs."""
+    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 1}
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in"}}
+    tuning = {"Strategy": "Bayesian", "ResourceLimits": {"MaxParallelTrainingJobs": 2}}
+    group = {
+        "InstanceGroupName": "w",
+        "InstanceType": "ml.p5.48xlarge",
+        "InstanceCount": 1,
+        "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-x/", "OnCreate": "x.sh"},
+        "ExecutionRole": ROLE,
+    }
+    endpoint("e", ExecutionRoleArn=ROLE)
+    sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE)
+    sagemaker.create_inference_component(
+        InferenceComponentName="c",
+        EndpointName="e",
+        VariantName="main",
+        Specification={"ModelName": "m"},
+        RuntimeConfig={"CopyCount": 1},
+    )
+    sagemaker.create_notebook_instance(NotebookInstanceName="n", InstanceType="ml.t3.medium", RoleArn=ROLE)
+    training("t")
+    sagemaker.create_processing_job(
+        ProcessingJobName="p",
+        RoleArn=ROLE,
+        AppSpecification={"ImageUri": "image"},
+        ProcessingResources={"ClusterConfig": cluster},
+    )
+    sagemaker.create_transform_job(
+        TransformJobName="b",
+        ModelName="m",
+        TransformInput={"DataSource": source},
+        TransformOutput={"S3OutputPath": "s3://b/out"},
+        TransformResources={"InstanceCount": 1, "InstanceType": "ml.g5.xlarge"},
+    )
+    sagemaker.create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName="h", HyperParameterTuningJobConfig=tuning
+    )
+    domain = sagemaker.create_domain(
+        DomainName="d",
+        AuthMode="IAM",
+        DefaultUserSettings={"ExecutionRole": ROLE},
+        SubnetIds=["subnet-1"],
+        VpcId="vpc-1",
+    )["DomainId"]
+    sagemaker.create_space(DomainId=domain, SpaceName="s")
+    sagemaker.create_model_package_group(ModelPackageGroupName="g")
+    sagemaker.create_pipeline(
+        PipelineName="l", PipelineDefinition="{}", RoleArn=ROLE, ClientRequestToken="t" * 32
+    )
+    arns = [sagemaker.create_cluster(ClusterName="k", InstanceGroups=[group])["ClusterArn"]]
+    root = arns[0].rpartition(":")[0]
+    names = {
+        "endpoint": "e",
+        "endpoint-config": "e",
+        "model": "m",
+        "inference-component": "c",
+        "notebook-instance": "n",
+        "training-job": "t",
+        "processing-job": "p",
+        "transform-job": "b",
+        "hyper-parameter-tuning-job": "h",
+        "domain": domain,
+        "space": f"{domain}/s",
+        "model-package-group": "g",
+        "pipeline": "l",
+    }
+    return {kind: f"{root}:{kind}/{name}" for kind, name in names.items()} | {"cluster": arns[0]}
+
+
+def test_every_kind_takes_tags_and_gives_them_up_again(
+    sagemaker: Any, aws: Any, endpoint: Any, training: Any
+) -> None:
+    env = {"Key": "env", "Value": "dev"}
+    arns = one_of_each(sagemaker, endpoint, training)
+    for arn in arns.values():
+        sagemaker.add_tags(ResourceArn=arn, Tags=[TEAM])
+        sagemaker.add_tags(ResourceArn=arn, Tags=[env])
+    assert resources(aws, ResourceTypeFilters=["sagemaker"]) == {arn: [TEAM, env] for arn in arns.values()}
+    for kind, arn in arns.items():
+        sagemaker.delete_tags(ResourceArn=arn, TagKeys=["env"])
+        assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [TEAM], kind
+
+
+def test_repositories_take_tags_and_give_them_up_again(aws: Any) -> None:
+    ecr = aws("ecr")
+    arn = ecr.create_repository(repositoryName="serve")["repository"]["repositoryArn"]
+    ecr.tag_resource(resourceArn=arn, tags=[TEAM, {"Key": "env", "Value": "dev"}])
+    ecr.untag_resource(resourceArn=arn, tagKeys=["env"])
+    assert ecr.list_tags_for_resource(resourceArn=arn)["tags"] == [TEAM]

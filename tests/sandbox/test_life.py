@@ -1,0 +1,122 @@
+"""The end of a process between two steps, and answers that never come, for every call that acts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError
+from slack_sdk import WebClient
+
+from sandbox.control import Control
+from sandbox.life import Killed, mortal
+from sandbox.slack import CHANNEL, TOKEN, SlackControl
+
+ROLE = "arn:aws:iam::123456789012:role/worker"
+NOTEBOOK = {"NotebookInstanceName": "nb"}
+
+
+@pytest.fixture
+def notebook(sagemaker: Any, control: Control) -> None:
+    with control.at_once():
+        sagemaker.create_notebook_instance(**NOTEBOOK, InstanceType="ml.t3.medium", RoleArn=ROLE)
+
+
+@pytest.fixture
+def process() -> boto3.Session:
+    """The session of a process that can die."""
+    session = boto3.Session("AKIASANDBOX", "sandbox", region_name="us-east-1")
+    mortal(session)
+    return session
+
+
+def client(session: boto3.Session, control: Control, name: Any) -> Any:
+    config = Config(retries={"mode": "standard", "total_max_attempts": 3})
+    return session.client(name, endpoint_url=control.url, config=config)
+
+
+def status(sagemaker: Any) -> str:
+    found: str = sagemaker.describe_notebook_instance(**NOTEBOOK)["NotebookInstanceStatus"]
+    return found
+
+
+@pytest.mark.usefixtures("notebook")
+@pytest.mark.parametrize(("kind", "left"), [("killed", "Stopping"), ("killed-before", "InService")])
+def test_a_process_dies_with_the_work_done_or_not(
+    control: Control, process: boto3.Session, sagemaker: Any, kind: str, left: str
+) -> None:
+    control.fault("sagemaker", "StopNotebookInstance", kind)
+    victim = client(process, control, "sagemaker")
+    control.clear_calls()
+    with pytest.raises(Killed):
+        victim.stop_notebook_instance(**NOTEBOOK)
+    assert control.calls() == {"sagemaker:StopNotebookInstance": 1}
+    control.revive()
+    assert status(sagemaker) == left
+
+
+@pytest.mark.usefixtures("notebook")
+def test_the_dead_do_nothing_more_wherever_they_ask(
+    control: Control, process: boto3.Session, sagemaker: Any, aws: Any
+) -> None:
+    slack = SlackControl(control.url)
+    aws("s3").create_bucket(Bucket="b-1")
+    control.fault("sagemaker", "DescribeNotebookInstance", "killed")
+    with pytest.raises(Killed):
+        status(client(process, control, "sagemaker"))
+    # not even who does not believe it
+    with pytest.raises(ClientError, match="Killed"):
+        sagemaker.stop_notebook_instance(**NOTEBOOK)
+    with pytest.raises(ClientError, match="Killed"):
+        aws("s3").put_object(Bucket="b-1", Key="k", Body=b"x")
+    with pytest.raises(OSError, match="closed connection"):
+        WebClient(TOKEN, base_url=slack.api, retry_handlers=[]).chat_postMessage(channel=CHANNEL, text="x")
+    control.revive()
+    assert status(client(process, control, "sagemaker")) == "InService"
+    assert "Contents" not in aws("s3").list_objects_v2(Bucket="b-1")
+    assert slack.messages() == []
+
+
+@pytest.mark.usefixtures("notebook")
+def test_a_process_may_die_of_slack(control: Control, sagemaker: Any) -> None:
+    slack = SlackControl(control.url)
+    web = WebClient(TOKEN, base_url=slack.api, retry_handlers=[])
+    for kind, posted in (("killed", ["x"]), ("killed-before", ["x"])):
+        slack.fault(kind)
+        with pytest.raises(OSError, match="closed connection"):
+            web.chat_postMessage(channel=CHANNEL, text="x")
+        with pytest.raises(ClientError, match="Killed"):
+            status(sagemaker)
+        assert [one["text"] for one in slack.messages()] == posted
+        control.revive()
+        slack.clear_faults()
+
+
+def test_a_reset_revives(control: Control, process: boto3.Session) -> None:
+    control.fault("sagemaker", "*", "killed-before")
+    with pytest.raises(Killed):
+        client(process, control, "sagemaker").list_endpoints()
+    control.reset()
+    assert client(process, control, "sagemaker").list_endpoints()["Endpoints"] == []
+
+
+@pytest.mark.usefixtures("notebook")
+@pytest.mark.parametrize("kind", ["hang-up", "drop"])
+def test_the_work_is_done_and_the_connection_closes(control: Control, sagemaker: Any, kind: str) -> None:
+    control.fault("sagemaker", "StopNotebookInstance", kind)
+    with pytest.raises(ConnectionClosedError):
+        sagemaker.stop_notebook_instance(**NOTEBOOK)
+    assert status(sagemaker) == "Stopping"
+
+
+@pytest.mark.parametrize("kind", ["hang-up", "drop"])
+def test_an_answer_without_a_body_can_be_lost_too(control: Control, aws: Any, kind: str) -> None:
+    s3 = aws("s3")
+    s3.create_bucket(Bucket="b-1")
+    s3.put_object(Bucket="b-1", Key="k", Body=b"x")
+    control.fault("s3", "DeleteObject", kind)
+    with pytest.raises(ConnectionClosedError):
+        s3.delete_object(Bucket="b-1", Key="k")
+    assert "Contents" not in s3.list_objects_v2(Bucket="b-1")
