@@ -94,7 +94,7 @@ def audit(
             check_writable(flag, path)
 
     with ending_at_once():
-        audited = swept(session, detectors, regions, attempts=attempts, now=at, policy=settings.policy)
+        audited = swept(session, detectors, regions, attempts=attempts, now=at, policy=settings.policy.dry())
     if json:
         sys.stdout.write(document.text(audited.report, every=every))
     else:

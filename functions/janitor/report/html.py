@@ -8,9 +8,10 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from janitor.model import Evidence, Finding, Kept, Report, Result
+from janitor.model import Evidence, Finding, Kept, Mode, Report, Result
 from janitor.money import Totals, dearest_first, dollars
 from janitor.ownership import marks, team
+from janitor.report.outcomes import became
 from janitor.report.text import moment, plain, usd
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def html(report: Report) -> str:
         rows=[row(number, result) for number, result in enumerate(findings)],
         shown_unread=SHOWN_UNREAD,
         unread=[unread(result) for result in report.results if is_unknown(result)],
+        dry=all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps),
+        held=[(sweep.detector, why) for sweep in report.sweeps for why in map(plain, sweep.held)],
         errors=[sweep for sweep in report.sweeps if sweep.error],
         by_detector=bars(((r.detector, r.monthly_usd) for r in findings), limit=None),
         by_detector_accrued=bars(((r.detector, r.accrued_usd) for r in findings), limit=None),
@@ -90,7 +93,7 @@ def row(number: int, result: Result) -> dict[str, Any]:
         "team": plain(team(result.target) or ""),
         "confidence": verdict.confidence.value,
         "reason": plain(verdict.reason),
-        "action": plain(verdict.action),
+        "became": became(result),
         "since": moment(verdict.since) if verdict.since else "",
         "created": moment(result.target.created) if result.target.created else "",
         "cost": cost(result),

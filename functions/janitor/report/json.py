@@ -85,6 +85,7 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         "kept": sweep.kept,
         "unknown": sweep.unknown,
         "error": sweep.error,
+        "held": list(sweep.held),
     }
 
 
@@ -105,6 +106,7 @@ def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
         "action": verdict.action if isinstance(verdict, Finding) else None,
         "outcome": result.outcome.value,
         "due": moment(result.due),
+        "note": result.note,
         "monthly_usd": money(result.monthly_usd),
         "accrued_usd": money(result.accrued_usd),
     }
