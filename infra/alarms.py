@@ -14,6 +14,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from janitor import schedules
+from janitor.telemetry import DETECTOR, NAMESPACE
 
 
 def alarm(
@@ -70,6 +71,22 @@ def watch_schedule(
         periods=periods,
         missing=cloudwatch.TreatMissingData.BREACHING,
     )
+
+
+def watch_acts(scope: Construct, *, name: str, topic: sns.ITopic) -> None:
+    """Alarms on an armed detector: an act that failed, and a limit that held something back."""
+    for id_, says in (
+        ("ActionsFailed", f"{name}: an action failed. The report and `janitor findings` say which, and why."),
+        ("HeldBack", f"{name}: a limit held something back. The report says which limit, and what to do."),
+    ):
+        metric = cloudwatch.Metric(
+            namespace=NAMESPACE,
+            metric_name=id_,
+            dimensions_map={DETECTOR: name},
+            statistic="Maximum",
+            period=Duration.hours(1),
+        )
+        alarm(scope, id_, metric=metric, says=says, topic=topic)
 
 
 def watch_queue(scope: Construct, id_: str, queue: sqs.IQueue, *, says: str, topic: sns.ITopic) -> None:

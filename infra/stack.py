@@ -12,6 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra.alarms import watch_acts
 from infra.code import code
 from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
@@ -91,6 +92,8 @@ class JanitorStack(Stack):
                 environment=environment,
                 memory=1024,
             )
+            if settings.mode(detector.name) is Mode.ACT:
+                watch_acts(made, name=detector.name, topic=self.topic)
             self.functions[detector.name] = made.function
         ScheduledFunction(
             self,

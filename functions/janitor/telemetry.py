@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from janitor.model import Mode, Outcome
 from janitor.money import Totals
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 NAMESPACE = "MLJanitor"
 DETECTOR = "detector"
 """The one dimension of the janitor's own metrics."""
+
+OUTCOMES = {"Warned": Outcome.WARNED, "Acted": Outcome.ACTED, "ActionsFailed": Outcome.FAILED}
+"""What an armed run says besides, with how many limits held something back (HeldBack)."""
 
 
 def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: str) -> None:
@@ -39,6 +43,8 @@ def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: s
             "unpriced": totals.unpriced,
             "seconds": round(seconds, 3),
             "sweep_error": sweep.error,
+            "held_back": list(sweep.held),
+            **{name.lower(): sum(r.outcome is out for r in sweep.results) for name, out in OUTCOMES.items()},
             "note": note,
         },
     )
@@ -61,4 +67,9 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     metrics.add_metric("Unknown", MetricUnit.Count, sum(sweep.unknown for sweep in sweeps))
     metrics.add_metric("MonthlyUsd", MetricUnit.NoUnit, float(dollars))
     metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
+    if any(sweep.mode is Mode.ACT for sweep in sweeps):
+        results = [result for sweep in sweeps for result in sweep.results]
+        for name, outcome in OUTCOMES.items():
+            metrics.add_metric(name, MetricUnit.Count, sum(r.outcome is outcome for r in results))
+        metrics.add_metric("HeldBack", MetricUnit.Count, sum(len(sweep.held) for sweep in sweeps))
     metrics.flush_metrics()

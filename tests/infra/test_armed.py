@@ -96,6 +96,19 @@ def test_what_is_tagged_to_be_kept_is_denied_to_the_role_that_acts(
     assert conditions == [{"aws:ResourceTag/janitor:keep": "true"}, {"aws:ResourceTag/keep": "true"}]
 
 
+@every_actor
+def test_an_armed_detector_has_alarms_on_what_it_does(
+    stack_of: Callable[..., Synthesised], name: str
+) -> None:
+    alarms = stack_of(name).of_type("AWS::CloudWatch::Alarm")
+    own = {alarm["MetricName"]: alarm for alarm in alarms.values() if alarm.get("Namespace") == "MLJanitor"}
+
+    assert set(own) == {"ActionsFailed", "HeldBack"}
+    for alarm in own.values():
+        assert alarm["Dimensions"] == [{"Name": "detector", "Value": name}]
+        assert alarm["TreatMissingData"] == "notBreaching"
+
+
 def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> None:
     stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
 

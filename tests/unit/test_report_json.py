@@ -18,7 +18,7 @@ NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 
 RESULT_KEYS = [
     "detector", "account", "region", "arn", "name", "created", "owner", "reason", "confidence", "evidence",
-    "unknown", "action", "outcome", "due", "monthly_usd", "accrued_usd",
+    "unknown", "action", "outcome", "due", "note", "monthly_usd", "accrued_usd",
 ]  # fmt: skip
 
 
@@ -110,6 +110,7 @@ def test_keys_stand_as_documented() -> None:
     for each in shown["sweeps"]:
         assert list(each) == [
             "detector", "account", "region", "mode", "looked_at", "found", "kept", "unknown", "error",
+            "held",
         ]  # fmt: skip
     for each in shown["results"]:
         assert list(each) == RESULT_KEYS
@@ -150,6 +151,7 @@ def test_a_finding_says_what_applies_to_it() -> None:
         "action": "delete the endpoint (its configuration and models stay)",
         "outcome": "would-act",
         "due": None,
+        "note": "",
         "monthly_usd": 5256.0,
         "accrued_usd": None,
     }
