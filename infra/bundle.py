@@ -40,6 +40,7 @@ SERVICES = frozenset(
         "pricing",
         "resourcegroupstaggingapi",
         "s3",
+        "s3control",
         "sagemaker",
         "secretsmanager",
         "ssm",  # powertools.utilities.parameters makes one at import of its convenience module

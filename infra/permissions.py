@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from aws_cdk import ArnFormat, Stack, Token
 from aws_cdk import aws_iam as iam
 
-from janitor.detector import Grant
+from janitor.detector import Condition, Grant
 
 
 class Place(NamedTuple):
@@ -38,17 +38,21 @@ def named(stack: Stack, act_in: Sequence[str], regions: Sequence[str]) -> list[P
 
 
 def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[iam.PolicyStatement]:
-    """One Allow per set of resources, everything sorted, so that a template shows real changes only."""
-    actions: dict[str, set[str]] = defaultdict(set)
+    """
+    One Allow per set of actions under the same conditions.
+
+    Everything is sorted, so that a template shows real changes only.
+    """
+    actions: dict[tuple[str, tuple[Condition, ...]], set[str]] = defaultdict(set)
     for grant in grants:
         for resource in resources_of(stack, grant, where):
-            actions[resource].add(grant.action)
-    by_resource: dict[frozenset[str], set[str]] = defaultdict(set)
-    for resource, granted in actions.items():
-        by_resource[frozenset(granted)].add(resource)
+            actions[resource, grant.when].add(grant.action)
+    by_actions: dict[tuple[tuple[str, ...], tuple[Condition, ...]], set[str]] = defaultdict(set)
+    for (resource, when), granted in actions.items():
+        by_actions[tuple(sorted(granted)), when].add(resource)
     return [
-        iam.PolicyStatement(actions=sorted(granted), resources=sorted(resources))
-        for granted, resources in sorted(by_resource.items(), key=lambda item: sorted(item[0]))
+        iam.PolicyStatement(actions=granted, resources=sorted(resources), conditions=conditions(when))
+        for (granted, when), resources in sorted(by_actions.items(), key=lambda item: str(item[0]))
     ]
 
 
@@ -69,6 +73,14 @@ def sparing(grants: Iterable[Grant], keep_tags: Sequence[str]) -> list[iam.Polic
         for tag in keep_tags
         if actions
     ]
+
+
+def conditions(when: Iterable[Condition]) -> dict[str, dict[str, list[str]]]:
+    """A statement's conditions, by operator and key; all of them must hold."""
+    by_operator: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for one in when:
+        by_operator[one.operator][one.key] = list(one.values)
+    return dict(by_operator)
 
 
 def resources_of(stack: Stack, grant: Grant, where: Sequence[Place]) -> list[str]:

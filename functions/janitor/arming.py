@@ -52,6 +52,8 @@ class Arming:
             return f"act_in does not name account {target.account} and region {target.region}"
         if self.act_on is Confidence.PROVEN and finding.confidence is not Confidence.PROVEN:
             return f"it is {finding.confidence}, and only what is proven is acted on"
+        if finding.spared is not None:
+            return finding.spared
         if target.created is None:
             return "its creation time is unknown, so it could not be told from another of its name"
         return self.protects(target)

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
+from urllib.parse import urlsplit, urlunsplit
 
 from janitor.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.awsrequest import AWSRequest
     from botocore.model import OperationModel
     from types_boto3_cloudtrail import CloudTrailClient
     from types_boto3_cloudwatch import CloudWatchClient
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from types_boto3_pricing import PricingClient
     from types_boto3_resourcegroupstaggingapi import ResourceGroupsTaggingAPIClient
     from types_boto3_s3 import S3Client
+    from types_boto3_s3control import S3ControlClient
     from types_boto3_sagemaker import SageMakerClient
     from types_boto3_sts import STSClient
 
@@ -37,6 +40,7 @@ type ServiceName = Literal[
     "pricing",
     "resourcegroupstaggingapi",
     "s3",
+    "s3control",
     "sagemaker",
     "secretsmanager",
     "sts",
@@ -47,6 +51,8 @@ THREADS = 16
 
 DEFAULT_ATTEMPTS = 8
 """Tries per call, the first one included, unless AWS_MAX_ATTEMPTS says otherwise."""
+
+AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 PRICING_REGION = "us-east-1"
 """The Price List API answers in a few regions only, for all of them."""
@@ -245,6 +251,10 @@ class Aws:
         return cast("S3Client", self.client("s3"))
 
     @property
+    def s3control(self) -> S3ControlClient:
+        return cast("S3ControlClient", self.client("s3control"))
+
+    @property
     def sagemaker(self) -> SageMakerClient:
         return cast("SageMakerClient", self.client("sagemaker"))
 
@@ -275,7 +285,22 @@ def make_client(session: boto3.Session, service: ServiceName, region: str, attem
         connect_timeout=5,
         read_timeout=30,
     )
-    return session.client(service, region_name=region, config=config)
+    client = session.client(service, region_name=region, config=config)
+    if service == "s3control":
+        client.meta.events.register("request-created", _at_one_host)
+    return client
+
+
+def _at_one_host(request: AWSRequest, **_: object) -> None:
+    """
+    An endpoint of one's own has one name, not one for each account.
+
+    botocore puts the account before S3 Control's host, also before that of AWS_ENDPOINT_URL.
+    """
+    url = urlsplit(str(request.url))
+    number, host = url.netloc.split(".", 1)
+    if number.isdigit() and not (url.hostname or "").endswith(AWS_DOMAINS):
+        request.url = urlunsplit(url._replace(netloc=host))
 
 
 def in_utc(timestamp: str | float) -> datetime:

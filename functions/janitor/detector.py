@@ -20,24 +20,35 @@ SERVICES = {"bucket": "s3", "object": "s3", "repository": "ecr"}
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of IAM: *key*, compared with *values* by *operator*, such as "StringEquals"."""
+
+    operator: str
+    key: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """
     One IAM permission a detector needs.
 
     *on* is the resource part of an ARN in the sweep's own account and region ("endpoint/*" of the
     action's service), a whole ARN, or "*" for actions without a resource level. An *implied* grant
-    is one that AWS demands although no call of that name is made; *source* says who says so.
+    is one that AWS demands although no call of that name is made; *source* says who says so. It holds
+    only where all conditions of *when* do.
     """
 
     action: str
     on: str = "*"
     implied: bool = False
     source: str = ""
+    when: tuple[Condition, ...] = ()
 
 
-def allow(action: str, on: str = "*") -> Grant:
+def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = ()) -> Grant:
     """Permission for a call the detector makes itself."""
-    return Grant(action, on)
+    return Grant(action, on, when=when)
 
 
 def implied(action: str, on: str = "*", *, source: str) -> Grant:
@@ -108,8 +119,16 @@ class Detector[C: Candidate](ABC):
     kinds: ClassVar[tuple[str, ...]]
     reads: ClassVar[tuple[Grant, ...]]
     cleanup: ClassVar[Cleanup | None] = None
-    acts: ClassVar[tuple[Grant, ...]] = ()
-    undoes: ClassVar[tuple[Grant, ...]] = ()
+
+    @property
+    def acts(self) -> tuple[Grant, ...]:
+        """What `prepare`, `act` and `settled` need beyond *reads*: a constant, unless tunables narrow it."""
+        return ()
+
+    @property
+    def undoes(self) -> tuple[Grant, ...]:
+        """All that `undo` needs, in a role of its own; like *acts*."""
+        return ()
 
     @abstractmethod
     def find(self, aws: Aws, now: datetime) -> Iterator[C]:

@@ -188,7 +188,8 @@ class Finding:
     *action* is what would be done, in words; *since* is how long it has been waste, if that can be
     known; *cost* is None where the waste has no price of its own. *steps* are the rule's steps in
     the order they were taken; *grace* is how long a warning must stand, where this finding needs
-    another time than its detector's.
+    another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
+    that already: nobody is warned of what will not happen.
     """
 
     reason: str
@@ -199,6 +200,7 @@ class Finding:
     cost: Cost | None = None
     since: datetime | None = None
     grace: timedelta | None = None
+    spared: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +254,7 @@ class Rule:
         cost: Cost | None = None,
         since: datetime | None = None,
         grace: timedelta | None = None,
+        spared: str | None = None,
     ) -> Finding:
         """Waste, and why."""
         return Finding(
@@ -263,6 +266,7 @@ class Rule:
             cost=cost,
             since=since,
             grace=grace,
+            spared=spared,
         )
 
 

@@ -61,6 +61,11 @@ def _lack(key: str, tags: Tags) -> Lack | None:
     return Lack(key, fault, spelt, filled=any(tags[other].strip() for other in spelt))
 
 
+def written(key: str, tags: Tags) -> bool:
+    """Whether *tags* has *key*, empty or not, in whatever capitals and blanks."""
+    return any(_bare(other) == _bare(key) for other in tags)
+
+
 def _bare(key: str) -> str:
     """*key* without what a hurried hand adds: capitals and blanks."""
     return "".join(key.split()).casefold()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from janitor.creators import Creator
-from janitor.detectors.untagged_resources import TaggedResource, UntaggedResources
+from janitor.detectors.untagged_resources import UntaggedResources
 from janitor.model import (
     Absent,
     Confidence,
@@ -22,6 +22,7 @@ from janitor.model import (
     Unreadable,
     Value,
 )
+from janitor.tagged import TaggedResource
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DETECTOR = UntaggedResources()

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from janitor import creators, inventory, storage, tags
-from janitor.arns import Arn
-from janitor.aws import ReadError
+from janitor import creators, filling, inventory, storage, tagged, tagging, tags
 from janitor.creators import Creator
-from janitor.detector import Cleanup, Detector, allow
+from janitor.detector import CannotActError, Cleanup, Detector, Grant, allow
+from janitor.filling import OWNER
 from janitor.inventory import Resource
 from janitor.model import (
     Absent,
-    Candidate,
     Confidence,
     Effect,
     Evidence,
+    Finding,
     NotRead,
     Rule,
     Signal,
@@ -30,27 +29,12 @@ from janitor.model import (
     Verdict,
     evidence,
 )
-from janitor.required_tags import Lack, lacks, remedy, told
+from janitor.required_tags import Fault, Lack, lacks, remedy, told
+from janitor.tagged import TaggedResource
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
-
-OWNER = "owner"
-"""The required tag for which the creator is suggested."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaggedResource(Candidate):
-    """
-    One resource with its tags: from the tagging API in bulk, and exactly where those left a question.
-
-    *outside* says why a sweep would not judge it; *creator* is read only for what lacks a tag.
-    """
-
-    outside: str | None = None
-    bulk: Signal[Tags] = field(default_factory=NotRead)
-    exact: Signal[Tags] = field(default_factory=NotRead)
-    creator: Signal[Creator] = field(default_factory=NotRead)
+    from janitor.detector import Steps
 
 
 @dataclass(frozen=True)
@@ -84,6 +68,39 @@ class UntaggedResources(Detector[TaggedResource]):
 
     required: tuple[str, ...] = ("team", "project", "environment", "cost-center", "owner", "managed-by")
     recent: timedelta = timedelta(days=7)
+    fill_tags: Mapping[str, str] = field(default_factory=dict)
+    fill_owner: bool = True
+
+    def __post_init__(self) -> None:
+        filling.check(self.fill_tags, self.required)
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """The keys that may be filled in, in the order of *required*."""
+        return tuple(key for key in self.required if key in self.fill_tags or self._from_creator(key))
+
+    def _from_creator(self, key: str) -> bool:
+        return key == OWNER and self.fill_owner
+
+    @property
+    def acts(self) -> tuple[Grant, ...]:
+        """Adding the keys that are filled in, each where it is absent."""
+        return tuple(filling.may_add(self.filled))
+
+    @property
+    def undoes(self) -> tuple[Grant, ...]:
+        """
+        Removing required tags: what an earlier `fill_tags` added can be undone too.
+
+        The listings show whether a resource is still the same one.
+        """
+        return (
+            *(grant for grant in self.reads if grant.action in tagged.UNDO_READS),
+            *filling.may_remove(self.required),
+        )
+
+    def never_acts(self) -> str | None:
+        return None if self.filled else "fill_tags is empty, and no owner is filled in"
 
     def find(self, aws: Aws, now: datetime) -> Iterator[TaggedResource]:
         """List by kind, ask for tags in bulk, and for exact ones where a required tag is not there."""
@@ -102,7 +119,7 @@ class UntaggedResources(Detector[TaggedResource]):
 
     def look(self, aws: Aws, target: Target, now: datetime) -> TaggedResource | None:
         """The same listing, narrowed to one name, and exact tags."""
-        resource = _look(aws, target, now - self.recent)
+        resource = tagged.look(aws, target, now - self.recent)
         if resource is None:
             return None
         (candidate,) = self._candidates(aws, [resource], [NotRead()], now)
@@ -127,12 +144,56 @@ class UntaggedResources(Detector[TaggedResource]):
         rule.saw(*(Evidence(f"tag {lack.key}", lack.said, source=read.source) for lack in found))
         rule.saw(*_creator(candidate.creator, found))
         kind = candidate.target.kind.replace("-", " ")
+        adding = self._additions(candidate, found)
         return rule.found(
             f"this {kind} {told(found, len(self.required))}",
             Confidence.PROVEN,
-            action=remedy(found),
+            action=filling.told(adding) if adding else remedy(found),
             since=candidate.target.created,
+            spared=None if adding else self._spared(candidate, found),
         )
+
+    def prepare(
+        self,
+        aws: Aws,  # noqa: ARG002 - looking again has just read everything
+        candidate: TaggedResource,
+        finding: Finding,  # noqa: ARG002
+        memo: Mapping[str, Any],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        if not isinstance(candidate.exact, Value):
+            raise CannotActError("its own list of tags was not read")
+        own = candidate.exact.value
+        adding = self._additions(candidate, lacks(self.required, own))
+        if len(own) + len(adding) > tagging.MOST:
+            raise CannotActError(f"it has {len(own)} tags, and AWS takes {tagging.MOST}")
+        return {"tags": dict(own), "add": adding}
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        for key, value in undo["add"].items():
+            steps.do(f"add {key}", partial(tagging.add, aws, target.arn, key, value))
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
+        if not tagged.same(aws, target):
+            return True
+        return filling.filled(undo["add"], tagging.read(aws, target.arn))
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        if not tagged.same(aws, target):
+            raise CannotActError("it is gone, or another resource has its name now")
+        for key, value in undo["add"].items():
+            steps.do(f"remove {key}", partial(tagging.remove, aws, target.arn, key, value))
+
+    def _additions(self, candidate: TaggedResource, found: Sequence[Lack]) -> dict[str, str]:
+        return filling.additions(found, self.fill_tags, candidate.creator, creator_owns=self.fill_owner)
+
+    def _spared(self, candidate: TaggedResource, found: Sequence[Lack]) -> str:
+        """Why nothing is filled in."""
+        missing = [lack.key for lack in found if lack.fault is Fault.MISSING]
+        if not missing:
+            return "no tag is absent: only a person knows what belongs into those that are there"
+        if isinstance(candidate.creator, Unreadable) and self._from_creator(OWNER) and OWNER in missing:
+            return f"who created it could not be read ({candidate.creator.error})"
+        return f"fill_tags has nothing for {' and '.join(missing)}"
 
     def _candidates(
         self, aws: Aws, resources: Sequence[Resource], bulk: Sequence[Signal[Tags]], now: datetime
@@ -148,7 +209,7 @@ class UntaggedResources(Detector[TaggedResource]):
         for one, seen in zip(resources, bulk, strict=True):
             own = exact.get(one.arn, NotRead())
             yield TaggedResource(
-                target=_target(
+                target=tagged.target_of(
                     aws, one, own if isinstance(own, Value) or isinstance(seen, NotRead) else seen
                 ),
                 outside=one.outside,
@@ -159,30 +220,6 @@ class UntaggedResources(Detector[TaggedResource]):
 
     def _complete(self, read: Signal[Tags]) -> bool:
         return isinstance(read, Value) and not lacks(self.required, read.value)
-
-
-def _look(aws: Aws, target: Target, since: datetime) -> Resource | None:
-    """The resource as its listing shows it now. Raises ReadError."""
-    arn = Arn.parse(target.arn)
-    if arn.service == "sagemaker":
-        kind = next((kind for kind in inventory.KINDS if kind.type == arn.kind), None)
-        if kind is not None:
-            return inventory.look(aws, kind, target.arn, target.name, since)
-    if (arn.service, arn.kind) in {("s3", "bucket"), ("ecr", "repository")}:
-        return storage.look(aws, target.arn, since)
-    raise ReadError(f"{target.arn} is of no kind that this detector judges")
-
-
-def _target(aws: Aws, resource: Resource, read: Signal[Tags]) -> Target:
-    return Target(
-        arn=resource.arn,
-        name=resource.name,
-        kind=resource.type,
-        account=aws.account,
-        region=aws.region,
-        created=resource.created,
-        tags=read,
-    )
 
 
 def _shown(read: Signal[Tags]) -> Evidence:
