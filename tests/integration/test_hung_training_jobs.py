@@ -433,6 +433,7 @@ def test_looking_again_reads_the_same(account: Account, aws: Aws) -> None:
     assert isinstance(rule.decide(busy, NOW), Kept)
 
 
+@pytest.mark.usefixtures("paced")
 def test_looking_again_sees_what_changed(account: Account, aws: Aws) -> None:
     account.job("llama")
     account.session.client("sagemaker").stop_training_job(TrainingJobName="llama")
