@@ -13,20 +13,35 @@ from synthesis import Synthesised
 STACK = "Test"
 
 type Resolve = Callable[[Any], Any]
+type RoleOfSandbox = dict[str, Any]
+"""A role as `IamControl.enforce` takes it: its policies and its trust."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """What invokes a function: the role it does so under, and where what it could not deliver goes."""
+
+    role: str
+    undelivered: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """A function of the stack: the role it runs under, and what it finds in its environment."""
+    """A function of the stack, its role and its schedule, and where its log and its failed events go."""
 
     id: str
+    arn: str
     role: str
     handler: str
     environment: Mapping[str, str]
+    log_group: str
+    failed: str
+    schedule: Schedule | None
 
     @property
-    def detector(self) -> str | None:
-        return self.environment.get("JANITOR_DETECTOR")
+    def name(self) -> str:
+        """That of its detector or its handler: what its items in the ledger are called after."""
+        return self.environment.get("JANITOR_DETECTOR", self.handler.rpartition(".")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +55,19 @@ class Deployed:
 
     def functions(self) -> list[Function]:
         """All functions."""
-        return [
-            Function(
-                id=name,
-                role=self.resolve(properties["Role"]),
-                handler=properties["Handler"],
-                environment=self.resolve(properties["Environment"]["Variables"]),
-            )
-            for name, properties in self.stack.of_type("AWS::Lambda::Function").items()
-        ]
+        return [self._function(name) for name in self.stack.of_type("AWS::Lambda::Function")]
 
-    def roles(self) -> dict[str, dict[str, Any]]:
-        """Every role by ARN with exactly its policies and its trust, as `IamControl.enforce` takes them."""
-        roles: dict[str, dict[str, Any]] = {
-            self.arn(name): {
-                "policies": [
-                    self.resolve(policy["PolicyDocument"]) for policy in properties.get("Policies", [])
-                ],
+    def roles(self) -> dict[str, RoleOfSandbox]:
+        """Every role by ARN, with exactly its policies and its trust."""
+        roles: dict[str, RoleOfSandbox] = {}
+        for name, properties in self.stack.of_type("AWS::IAM::Role").items():
+            if "ManagedPolicyArns" in properties or "PermissionsBoundary" in properties:
+                raise NotImplementedError(f"{name} has policies besides its own")
+            documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+            roles[self.arn(name)] = {
+                "policies": [self.resolve(document) for document in documents],
                 "trust": self.resolve(properties["AssumeRolePolicyDocument"]),
             }
-            for name, properties in self.stack.of_type("AWS::IAM::Role").items()
-        }
         for policy in self.stack.of_type("AWS::IAM::Policy").values():
             for role in policy["Roles"]:
                 roles[self.arn(role["Ref"])]["policies"].append(self.resolve(policy["PolicyDocument"]))
@@ -68,7 +75,7 @@ class Deployed:
 
     def create(self, session: boto3.Session, *, secret: str, token: str) -> None:
         """Make what the functions need of the stack, and the secret, which is an operator's."""
-        for name, table in self.stack.of_type("AWS::DynamoDB::GlobalTable").items():
+        for name, table in self.stack.of_type("AWS::DynamoDB::Table").items():
             session.client("dynamodb").create_table(
                 TableName=self.name(name),
                 KeySchema=table["KeySchema"],
@@ -77,7 +84,16 @@ class Deployed:
             )
         for name in self.stack.of_type("AWS::S3::Bucket"):
             session.client("s3").create_bucket(Bucket=self.name(name))
+        for name in self.stack.of_type("AWS::SQS::Queue"):
+            session.client("sqs").create_queue(QueueName=self.name(name))
+        for name in self.stack.of_type("AWS::Logs::LogGroup"):
+            session.client("logs").create_log_group(logGroupName=self.name(name))
         session.client("secretsmanager").create_secret(Name=secret, SecretString=token)
+
+    def one(self, kind: str) -> str:
+        """The ARN of the one resource of a type, such as the table."""
+        (name,) = self.stack.of_type(kind)
+        return self.arn(name)
 
     def resolve(self, value: Any) -> Any:
         """*value* with its intrinsic functions replaced. Raises KeyError for one that is not known here."""
@@ -103,7 +119,7 @@ class Deployed:
         """What `Fn::GetAtt` of Arn answers. Raises KeyError for a type that is not known here."""
         where = f"{self.region}:{self.account}"
         path = {
-            "AWS::DynamoDB::GlobalTable": f"dynamodb:{where}:table/",
+            "AWS::DynamoDB::Table": f"dynamodb:{where}:table/",
             "AWS::IAM::Role": f"iam::{self.account}:role/",
             "AWS::Lambda::Function": f"lambda:{where}:function:",
             "AWS::Logs::LogGroup": f"logs:{where}:log-group:",
@@ -114,6 +130,37 @@ class Deployed:
         # That of a log group ends so (CloudFormation's reference of AWS::Logs::LogGroup, "Return values").
         end = ":*" if self._type(logical) == "AWS::Logs::LogGroup" else ""
         return f"arn:{self.partition}:{path}{self.name(logical)}{end}"
+
+    def _function(self, logical: str) -> Function:
+        properties = self.stack.of_type("AWS::Lambda::Function")[logical]
+        (failing,) = self._pointing_at(logical, "AWS::Lambda::EventInvokeConfig", "FunctionName")
+        schedules = self._pointing_at(logical, "AWS::Scheduler::Schedule", "Target", "Arn")
+        return Function(
+            id=logical,
+            arn=self.arn(logical),
+            role=self.resolve(properties["Role"]),
+            handler=properties["Handler"],
+            environment=self.resolve(properties["Environment"]["Variables"]),
+            log_group=self.resolve(properties["LoggingConfig"]["LogGroup"]),
+            failed=self.resolve(failing["DestinationConfig"]["OnFailure"]["Destination"]),
+            schedule=self._schedule(schedules[0]["Target"]) if schedules else None,
+        )
+
+    def _schedule(self, target: dict[str, Any]) -> Schedule:
+        return Schedule(
+            role=self.resolve(target["RoleArn"]),
+            undelivered=self.resolve(target["DeadLetterConfig"]["Arn"]),
+        )
+
+    def _pointing_at(self, logical: str, kind: str, *path: str) -> list[dict[str, Any]]:
+        """The resources of a type that refer to *logical* at *path* of their properties."""
+
+        def refers(properties: Any) -> bool:
+            for member in path:
+                properties = properties[member]
+            return properties in ({"Ref": logical}, {"Fn::GetAtt": [logical, "Arn"]})
+
+        return [each for each in self.stack.of_type(kind).values() if refers(each)]
 
     def _type(self, logical: str) -> str:
         return str(self.stack.template["Resources"][logical]["Type"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from sandbox.iam import conditions
 from sandbox.iam.conditions import Condition, Context
-from sandbox.iam.globs import arn_like, like
+from sandbox.iam.globs import ARN_PARTS, arn_like, like
 
 VERSION = "2012-10-17"
 ELEMENTS = {
@@ -58,6 +58,9 @@ class Statement:
             resources, all_but_resources = None, False
         else:
             resources, all_but_resources = _either(given, "Resource")
+            if short := [one for one in resources if one != "*" and one.count(":") < ARN_PARTS - 1]:
+                message = f"a Resource is * or a whole ARN, not {', '.join(short)}"
+                raise ValueError(message)
         if trust != ("Principal" in given) or (trust and {"Resource", "NotResource"} & set(given)):
             message = "a trust policy has principals and no resources, an identity policy the opposite"
             raise ValueError(message)

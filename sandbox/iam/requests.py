@@ -16,7 +16,9 @@ from sandbox.patches import Call
 from sandbox.wire import Asked
 
 type Environ = dict[str, Any]
-PARSERS = {"query": "query", "s3": "rest-xml"}
+PARSERS = {"query": "query", "rest-json": "rest-json", "s3": "rest-xml"}
+IN_PATHS = {"rest-json", "s3"}
+"""Protocols whose parameters stand in the path too."""
 
 
 def read(asked: Asked, environ: Environ) -> Call:
@@ -31,9 +33,9 @@ def read(asked: Asked, environ: Environ) -> Call:
 
 
 def _parsed(asked: Asked, environ: Environ) -> dict[str, Any]:
-    """By moto's parser. S3 puts what matters here into path, query and headers, except in a POST."""
+    """By moto's parser. REST has what matters here in path, query and headers, but for a POST to S3."""
     request = BackendRequest({**environ, "wsgi.input": None})
-    where = get_service_router(asked.service).match(request)[1] if asked.protocol == "s3" else {}
+    where = get_service_router(asked.service).match(request)[1] if asked.protocol in IN_PATHS else {}
     operation = get_service_model(asked.service).operation_model(asked.operation)
     parser = PROTOCOL_PARSERS[PARSERS[asked.protocol]](operation, map_type=dict)
     form = MultiDict(parse_qsl(asked.body.decode())) if asked.protocol == "query" else request.args
@@ -42,7 +44,7 @@ def _parsed(asked: Asked, environ: Environ) -> dict[str, Any]:
             "method": asked.method,
             "values": form,
             "headers": request.headers,
-            "body": asked.body if asked.method == "POST" else b"",
+            "body": asked.body if asked.method == "POST" and asked.protocol != "rest-json" else b"",
             "url_path": request.path,
             "url_params": where,
         }

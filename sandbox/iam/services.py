@@ -128,10 +128,20 @@ def _identity(call: Call) -> Needs:
     return []
 
 
+def _functions(call: Call) -> Needs:
+    """The action of Invoke is called otherwise. A function is named, or its ARN given; it has no versions."""
+    if call.operation != "Invoke" or "Qualifier" in call.params:
+        raise NotImplementedError
+    name = call.params["FunctionName"]
+    where = name if name.startswith("arn:") else arn(call, "lambda", f"function:{name}")
+    return [Need("lambda:InvokeFunction", where)]
+
+
 READERS: Mapping[str, Reader] = {
     "cloudwatch": _alarms,
     "dynamodb": dynamodb.needs,
     "ecr": _repositories,
+    "lambda": _functions,
     "logs": _logs,
     "s3": s3.needs,
     "sagemaker": sagemaker.needs,

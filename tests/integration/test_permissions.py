@@ -1,182 +1,264 @@
-"""Every detector over HTTP under the role that the template gives it: no permission missing, none idle."""
+"""Every function with every event over HTTP under the template's roles: nothing missing, nothing idle."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+import declared
 import rarities
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, REGION
+from declared import covers, granted, listed, statements, without
 from deployed import Deployed, Function
-from janitor.account import opened
-from janitor.aws import ReadError
-from janitor.detector import Detector, Grant
+from hosted import LAMBDA, SCHEDULER, Host, Ran
+from janitor.arns import Arn
 from janitor.detectors import DETECTORS
-from janitor.model import Candidate
-from janitor.settings import Settings
+from janitor.events import MalformedEventError
+from janitor.failures import RunFailedError
+from janitor.settings import FILE, Settings
+from lambdas import EVENTS, WITH_SLACK, event
 from sandbox import demo
 from sandbox.control import Control, SandboxError
+from sandbox.deployment import SECRET
 from sandbox.iam import IamControl
-from sandbox.iam.globs import arn_like
 from sandbox.server import Sandbox
-from synthesis import SLACK, synthesise
+from sandbox.slack import TOKEN, SlackControl
+from synthesis import synthesise
 
-every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+DIGEST = "digest"
+every_function = pytest.mark.parametrize("name", [*(detector.name for detector in DETECTORS), DIGEST])
 
-type Statement = dict[str, Any]
-type Asked = tuple[str, str]
-"""An action and a resource."""
+FILES = sorted(path.stem for path in EVENTS.glob("*.json"))
+AT = "2026-10-06T03:00:00Z"
+ABROAD = "eu-west-1"
+
+IN_LAMBDAS_HANDS = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}
+"""What Lambda does, not the function, which never learns that its log or its failure was not kept."""
+
+REFUSAL = re.compile(r"not authorized to perform|AccessDenied|HeadObject: 403")
+
+type Runs = dict[str, Ran]
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """The default deployment with Slack."""
-    made = synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(SLACK))
-    return Deployed(made, ACCOUNT, REGION)
-
-
-@pytest.fixture(scope="module")
-def url(_sandbox: Sandbox, deployed: Deployed) -> Iterator[str]:
-    """The demo account with the stack in it, made once: nothing here changes anything."""
+def account(_sandbox: Sandbox) -> Iterator[str]:
+    """The demo account without its busy endpoints, and with rarities; nothing here changes it any more."""
     Control(_sandbox.url).reset()
     demo.seed(_sandbox.url)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
-        root = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
-        rarities.seed(root)
-        deployed.create(root, secret=SLACK["janitor"]["slack_secret"], token="xoxb-1")
+        session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
+        rarities.seed(session)
+        delete_the_busy(session)
+        abroad = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")
+        abroad.create_model(ModelName="abroad", ExecutionRoleArn=rarities.ROLE)
     yield _sandbox.url
     Control(_sandbox.url).reset()
 
 
-@pytest.fixture
-def iam(url: str, monkeypatch: pytest.MonkeyPatch) -> IamControl:
-    """The IAM of that account; clients of the test talk to it."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    return IamControl(url)
+def delete_the_busy(session: boto3.Session) -> None:
+    """Endpoints that need no permission that others do not: they only make every run here longer."""
+    sagemaker = session.client("sagemaker")
+    kept = {known.arn for known in (*demo.WASTE, *demo.UNKNOWN)}
+    hosts = {one["EndpointName"] for one in sagemaker.list_inference_components()["InferenceComponents"]}
+    for one in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]:
+        if one["EndpointArn"] not in kept and one["EndpointName"] not in hosts:
+            sagemaker.delete_endpoint(EndpointName=one["EndpointName"])
 
 
-def function_of(deployed: Deployed, detector: type[Detector[Any]]) -> Function:
-    (function,) = (one for one in deployed.functions() if one.detector == detector.name)
-    return function
+@pytest.fixture(scope="module")
+def host(account: str, tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """The default deployment with Slack, and what it owns."""
+    host = hosted(account, tmp_path_factory.mktemp("task"), WITH_SLACK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", account)
+        session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
+        host.deployed.create(session, secret=SECRET, token=TOKEN)
+    return host
 
 
-def read_all(
-    detector: type[Detector[Any]], iam: IamControl, role: str, *, until_denied: bool = False
-) -> tuple[set[Asked], set[Asked]]:
+def hosted(url: str, files: Path, settings: str) -> Host:
+    """A deployment with *settings*, which its functions find beside their code."""
+    (files / FILE).write_text(settings)
+    made = synthesise(files / "cdk.out", Settings.load(files=[files / FILE]))
+    return Host(Deployed(made, ACCOUNT, REGION), url, files)
+
+
+def every_event(host: Host, function: Function) -> Runs:
     """
-    Find everything, then look at each of it again, as *role*; what was allowed, and what was denied.
+    What became of each event of events/, then of one for each kind of resource that was looked at.
 
-    With *until_denied* nothing more is read once something was.
+    Last, where Slack refuses the message: an event that failed after it was begun is forgotten.
     """
-    session = boto3.Session(**iam.credentials(role, service="lambda.amazonaws.com"), region_name=REGION)
-    iam.forget()
-    found: list[Candidate] = []
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=1) as (aws,):
-        with suppress(ReadError):
-            found += detector().find(aws, NOW)
-        for candidate in found:
-            if until_denied and asked(iam, allowed=False):
-                break
-            with suppress(ReadError):
-                detector().look(aws, candidate.target, NOW)
-    assert {one["role"] for one in iam.record()} == {role}
-    return asked(iam, allowed=True), asked(iam, allowed=False)
+    host.forget(function)
+    runs = {file: host.invoke(function, event(file)) for file in FILES}
+    runs |= {arn: host.invoke(function, {"time": AT, "resource": arn}) for arn in one_of_each(host, function)}
+    if function.name == DIGEST:
+        SlackControl(host.url).fault("error", times=0)
+        runs["Slack refuses"] = host.invoke(function, {"time": "2026-10-06T03:00:01Z"})
+        SlackControl(host.url).clear_faults()
+    return runs
 
 
-def asked(iam: IamControl, *, allowed: bool) -> set[Asked]:
-    return {(one["action"], one["resource"]) for one in iam.record() if one["allowed"] is allowed}
+def one_of_each(host: Host, function: Function) -> list[str]:
+    """An ARN of each kind in the function's reports; apps of different types belong to different things."""
+    found: dict[tuple[str, ...], str] = {}
+    for text in host.reports(function):
+        for result in json.loads(text)["results"]:
+            arn = Arn.parse(result["arn"])
+            parts = result["arn"].split("/")
+            found.setdefault((arn.kind, *(parts[3:4] if arn.kind == "app" else ())), result["arn"])
+    return list(found.values())
 
 
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def failure(name: str, file: str) -> type[Exception] | None:
+    """How the function of that name ends with a file of events/."""
+    asked = event(file)
+    if file == "malformed" or (name == DIGEST and set(asked) - {"time"}):
+        return MalformedEventError
+    detectors = [detector for detector in DETECTORS if detector.name == name]
+    if "resource" in asked and not any(one.judges(Arn.parse(asked["resource"])) for one in detectors):
+        return RunFailedError
+    return None
 
 
-def concerns(detector: type[Detector[Any]], statement: Statement) -> bool:
-    """Whether it is for the detector's reading, rather than for the janitor's own things."""
-    return set(listed(statement["Action"])) <= {grant.action for grant in detector.reads}
+def last_sweep(host: Host) -> None:
+    """Something that the digest can sum up."""
+    host.enforce()
+    host.invoke(host.function(DETECTORS[0].name), event("scheduled"))
 
 
-def without(role: dict[str, Any], statement: Statement) -> dict[str, Any]:
-    documents = [
-        policy | {"Statement": [one for one in policy["Statement"] if one != statement]}
-        for policy in role["policies"]
-    ]
-    return role | {"policies": documents}
+@every_function
+def test_its_roles_are_granted_what_is_declared_and_nothing_else(host: Host, name: str) -> None:
+    function, roles = host.function(name), host.deployed.roles()
+
+    assert granted(roles[function.role]) == declared.of_function(host.deployed, function, regions=[REGION])
+    assert function.schedule is not None
+    assert granted(roles[function.schedule.role]) == declared.of_schedule(function)
 
 
-def statements(role: dict[str, Any]) -> list[Statement]:
-    return [one for policy in role["policies"] for one in policy["Statement"]]
+@every_function
+def test_it_asks_for_all_that_is_declared_and_for_nothing_else(host: Host, name: str) -> None:
+    """Each permission is used on a resource of its own, which no other covers as well."""
+    function = host.function(name)
+    needs = declared.of_function(host.deployed, function, regions=[REGION])
+    last_sweep(host)
 
+    runs = every_event(host, function)
 
-def covers(grant: Grant, asked: Asked) -> bool:
-    """Whether this grant, and not just the action by another, allows what was asked."""
-    action, resource = asked
-    service = grant.action.partition(":")[0]
-    whole = grant.on == "*" or grant.on.startswith("arn:")
-    pattern = grant.on if whole else f"arn:aws:{service}:{REGION}:{ACCOUNT}:{grant.on}"
-    return action == grant.action and (resource == "*" if pattern == "*" else arn_like(pattern, resource))
-
-
-@every_detector
-def test_it_needs_what_it_declares_and_nothing_else(
-    deployed: Deployed, iam: IamControl, detector: type[Detector[Any]]
-) -> None:
-    """Every grant was needed on a resource of its own; one on * by an action that has no resources."""
-    iam.enforce(deployed.roles())
-
-    allowed, denied = read_all(detector, iam, function_of(deployed, detector).role)
-
-    assert denied == set()
-    declared = {grant.action for grant in detector.reads}
-    assert {action for action, _ in allowed} <= declared
-    idle = [grant for grant in detector.reads if not any(covers(grant, one) for one in allowed)]
-    assert idle == []
-
-
-@every_detector
-def test_no_statement_can_be_missed(
-    deployed: Deployed, iam: IamControl, detector: type[Detector[Any]]
-) -> None:
-    roles, role = deployed.roles(), function_of(deployed, detector).role
-    removed = [one for one in statements(roles[role]) if concerns(detector, one)]
-
-    for statement in removed:
-        iam.enforce(roles | {role: without(roles[role], statement)})
-        _, denied = read_all(detector, iam, role, until_denied=True)
-        assert denied, statement
-        actions = set(listed(statement["Action"]))
-        assert {action for action, _ in denied} <= actions
-    assert {action for one in removed for action in listed(one["Action"])} == {
-        grant.action for grant in detector.reads
+    assert {file: type(runs[file].error) for file in FILES} == {
+        file: failure(name, file) or type(None) for file in FILES
     }
+    assert {what: ran.denied for what, ran in runs.items() if ran.denied} == {}
+    asked = {one for ran in runs.values() for one in ran.allowed}
+    assert {one for one in asked if sum(covers(need, one) for need in needs) != 1} == set()
+    assert {need for need in needs if not any(covers(need, one) for one in asked)} == set()
 
 
-def test_every_function_is_trusted_to_lambda_and_its_schedule_to_the_scheduler(
-    deployed: Deployed, iam: IamControl
-) -> None:
-    iam.enforce(deployed.roles())
+@every_function
+def test_each_statement_of_its_role_is_missed_and_the_refusal_is_told(host: Host, name: str) -> None:
+    function, roles = host.function(name), host.deployed.roles()
+    last_sweep(host)
 
-    functions = {function.role for function in deployed.functions()}
-    for role in deployed.roles():
-        mine = "lambda.amazonaws.com" if role in functions else "scheduler.amazonaws.com"
-        assert iam.credentials(role, service=mine)
-        with pytest.raises(SandboxError, match="does not trust"):
-            iam.credentials(role, service="ec2.amazonaws.com")
+    for statement in statements(roles[function.role]):
+        host.enforce(roles | {function.role: without(roles[function.role], statement)})
+        ran, told = until_denied(host, function)
+        actions = set(listed(statement["Action"]))
+        assert ran.denied, f"nothing needs {statement}"
+        assert {action for action, _ in ran.denied} <= actions
+        assert REFUSAL.search(told) or actions <= IN_LAMBDAS_HANDS, f"nobody hears of {ran.denied}"
 
 
-@every_detector
-def test_its_role_changes_nothing(deployed: Deployed, iam: IamControl, detector: type[Detector[Any]]) -> None:
+def until_denied(host: Host, function: Function) -> tuple[Ran, str]:
+    """The first run that something was denied to, or the last there is; and all that it told."""
+    host.forget(function)
+    for asked in asking(host, function):
+        ran = host.invoke(function, asked)
+        if ran.denied:
+            break
+    return ran, "\n".join([repr(ran.error), ran.log, *host.reports(function)])
+
+
+def asking(host: Host, function: Function) -> Iterator[dict[str, Any]]:
+    """The fewest events that make use of every statement, the quickest first."""
+    yield event("malformed")
+    yield event("scheduled")
+    for arn in one_of_each(host, function):
+        yield {"time": AT, "resource": arn}
+
+
+@every_function
+def test_its_schedule_may_invoke_it_and_leave_word_and_misses_either(host: Host, name: str) -> None:
+    function, roles = host.function(name), host.deployed.roles()
+    assert function.schedule is not None
+    role = function.schedule.role
+    host.enforce()
+
+    ran = host.deliver(function, event("scheduled"))
+
+    assert ran.allowed == declared.of_schedule(function)
+    assert not ran.denied
+    for statement in statements(roles[role]):
+        host.enforce(roles | {role: without(roles[role], statement)})
+        denied = host.deliver(function, event("scheduled")).denied
+        assert denied == {(statement["Action"], statement["Resource"])}
+
+
+def test_every_region_of_the_settings_is_granted(host: Host, account: str, tmp_path: Path) -> None:
+    """Here and abroad, as one deployment sweeps them; *host* has made what it owns."""
+    assert host
+    both = hosted(account, tmp_path, f'{WITH_SLACK}regions = ["{REGION}", "{ABROAD}"]\n')
+    both.enforce()
+    function = both.function("untagged-resources")
+    both.forget(function)
+
+    ran = both.invoke(function, event("scheduled"))
+
+    assert (ran.error, ran.denied) == (None, frozenset())
+    assert ("sagemaker:ListTags", f"arn:aws:sagemaker:{ABROAD}:{ACCOUNT}:model/abroad") in ran.allowed
+    for each in both.deployed.functions():
+        needs = declared.of_function(both.deployed, each, regions=[REGION, ABROAD])
+        assert granted(both.deployed.roles()[each.role]) == needs
+
+
+def test_a_region_that_is_not_in_the_settings_is_refused(host: Host) -> None:
+    host.enforce()
+    function = host.function("untagged-resources")
+    host.forget(function)
+
+    ran = host.invoke(function, {"time": AT, "regions": [ABROAD]})
+
+    assert ("sagemaker:ListTags", f"arn:aws:sagemaker:{ABROAD}:{ACCOUNT}:model/abroad") in ran.denied
+
+
+def test_functions_trust_lambda_and_schedules_the_scheduler(host: Host, account: str) -> None:
+    host.enforce()
+    services = {function.role: LAMBDA for function in host.deployed.functions()}
+    services |= {one.schedule.role: SCHEDULER for one in host.deployed.functions() if one.schedule}
+    iam = IamControl(account)
+
+    assert set(services) == set(host.deployed.roles())
+    for role, service in services.items():
+        assert iam.credentials(role, service=service)
+        for other in {LAMBDA, SCHEDULER, "ec2.amazonaws.com"} - {service}:
+            with pytest.raises(SandboxError, match="does not trust"):
+                iam.credentials(role, service=other)
+
+
+@every_function
+def test_its_role_changes_nothing(host: Host, account: str, name: str) -> None:
     """What actions there are for findings, and what else one could do with a bucket."""
-    iam.enforce(deployed.roles())
-    role = function_of(deployed, detector).role
-    session = boto3.Session(**iam.credentials(role, service="lambda.amazonaws.com"), region_name=REGION)
-    sagemaker, s3 = session.client("sagemaker"), session.client("s3")
+    host.enforce()
+    session = host.session(host.function(name).role, LAMBDA)
+    sagemaker = session.client("sagemaker", endpoint_url=account)
+    s3 = session.client("s3", endpoint_url=account)
     model = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/m"
     calls: tuple[Callable[[], object], ...] = (
         lambda: sagemaker.delete_endpoint(EndpointName="e"),

@@ -27,6 +27,10 @@ def sm(resource: str) -> str:
     return f"arn:aws:sagemaker:us-east-1:{HERE}:{resource}"
 
 
+def fn(name: str) -> str:
+    return f"arn:aws:lambda:us-east-1:{HERE}:function:{name}"
+
+
 def lg(resource: str) -> str:
     return f"arn:aws:logs:us-east-1:{HERE}:log-group:{resource}"
 
@@ -77,6 +81,8 @@ CALLS: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
         {"resourceArn": f"arn:aws:ecr:us-east-1:{HERE}:repository/a"},
         [("", f"arn:aws:ecr:us-east-1:{HERE}:repository/a")],
     ),
+    ("lambda", "Invoke", {"FunctionName": "f", "Payload": b"{}"}, [("lambda:InvokeFunction", fn("f"))]),
+    ("lambda", "Invoke", {"FunctionName": fn("f")}, [("lambda:InvokeFunction", fn("f"))]),
     ("logs", "DescribeLogGroups", {"logGroupNamePrefix": "/aws"}, [("", lg(":log-stream:"))]),
     ("logs", "DescribeLogStreams", {"logGroupName": "/g"}, [("", lg("/g:log-stream:"))]),
     ("logs", "DescribeLogStreams", {"logGroupIdentifier": lg("/g")}, [("", lg("/g:log-stream:"))]),

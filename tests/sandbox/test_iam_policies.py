@@ -143,6 +143,7 @@ def test_all_conditions_have_to_hold() -> None:
         {"NotResource": "*"},
         {"Principal": "*"},
         {"Resource": "arn:aws:s3:::${aws:username}"},
+        {"Resource": "arn:aws:s3*"},
         {"Condition": {"NumericLessThan": {"s3:prefix": "10"}}},
         {"Condition": {"ForSomeValues:StringLike": {"aws:TagKeys": "a"}}},
         {"Condition": {"StringEquals": {"aws:SourceIp": "10.0.0.1"}}},
