@@ -56,6 +56,7 @@ class JanitorFunction(Construct):
     A function under a role of its own, with its log group, and a queue for what failed.
 
     A run that fails goes to the function's own retries and then to the queue; both raise an alarm.
+    The role is closed to CDK's own grants, which are wider than what is used.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class JanitorFunction(Construct):
             architecture=shared.architecture,
             code=shared.code,
             handler=handler,
-            role=self.role,
+            role=self.role.without_policy_updates(),
             memory_size=memory,
             timeout=timeout or Duration.minutes(15),
             log_group=group,
@@ -110,6 +111,7 @@ class JanitorFunction(Construct):
         for each in allowed:
             self._allow(each)
         group.grant_write(self.role)
+        failed.grant(self.role, "sqs:SendMessage")
         watch_errors(self, self.function, name=name, topic=shared.topic)
         watch_queue(
             self,
@@ -181,7 +183,7 @@ class ScheduledFunction(JanitorFunction):
                 retry_attempts=DELIVERY_RETRIES,
                 max_event_age=EVENT_AGE,
                 dead_letter_queue=undelivered,
-                role=self._invoker(),
+                role=self._invoker(undelivered).without_policy_updates(),
             ),
         )
         watch_schedule(self, self.function, name=name, schedule=schedule, topic=shared.topic)
@@ -193,24 +195,20 @@ class ScheduledFunction(JanitorFunction):
             topic=shared.topic,
         )
 
-    def _invoker(self) -> iam.Role:
-        """The role of the schedule: it may invoke this function, from this account."""
-        stack = Stack.of(self)
+    def _invoker(self, undelivered: sqs.IQueue) -> iam.Role:
+        """The role of the schedule: it may invoke this function, or leave word that it could not."""
         role = iam.Role(
             self,
             "Invoker",
             assumed_by=iam.ServicePrincipal(
-                "scheduler.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": stack.account}}
+                "scheduler.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
             ),
         )
-        default = self.function.node.default_child
-        if not isinstance(default, lambda_.CfnFunction):
-            raise TypeError("an L2 function stands on a CfnFunction")
-        acknowledge(
-            role,
-            f"AwsSolutions-IAM5[Resource::<{stack.resolve(default.logical_id)}.Arn>:*]",
-            reason="CDK's grant_invoke covers the function's versions, of which there are none.",
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
         )
+        undelivered.grant(role, "sqs:SendMessage")
         return role
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -63,19 +64,13 @@ class JanitorStack(Stack):
             },
         )
         everywhere = places(self, settings.janitor.regions)
-        remember = ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
-        own = Allowed(
-            grants=[
-                *(allow(f"dynamodb:{action}", on=self.ledger.table_arn) for action in remember),
-                *self._slack(settings),
-            ],
-            where=everywhere,
-        )
+        sweeping = Allowed(grants=[*self._remember(), *self._slack(settings)], where=everywhere)
+        own = replace(sweeping, grants=[*sweeping.grants, *self._remember("GetItem")])
         undo = self._undo(settings, today, own, shared)
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
             keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
-            allowed = [own, Allowed(grants=[*detector.reads, keep], where=everywhere)]
+            allowed = [sweeping, Allowed(grants=[*detector.reads, keep], where=everywhere)]
             environment = {"JANITOR_DETECTOR": detector.name}
             if undo is not None and settings.mode(detector.name) is Mode.ACT:
                 allowed += self._arms(settings, detector, undo)
@@ -131,6 +126,7 @@ class JanitorStack(Stack):
         section = settings.janitor
         arming = settings.arming(type(detector))
         return [
+            Allowed(grants=self._remember("GetItem"), where=()),
             Allowed(
                 grants=detector.acts,
                 where=named(self, arming.act_in, section.regions),
@@ -168,6 +164,11 @@ class JanitorStack(Stack):
             memory=1024,
         )
         return made.function
+
+    def _remember(self, *actions: str) -> list[Grant]:
+        """These *actions* on the ledger's table, or what a sweep does there that only reports."""
+        actions = actions or ("DeleteItem", "PutItem", "Query", "UpdateItem")
+        return [allow(f"dynamodb:{action}", on=self.ledger.table_arn) for action in actions]
 
     def _slack(self, settings: Settings) -> list[Grant]:
         """Reading the one secret that holds Slack's token, where Slack is used at all."""

@@ -14,6 +14,7 @@ from moto.s3.models import s3_backends
 from sandbox import clock, state
 from sandbox.faults import Fault, Ledger
 from sandbox.fixes import cloudtrail, cloudwatch, logs
+from sandbox.iam import Gate
 from sandbox.life import life
 from sandbox.poke import poke
 from sandbox.progress import durations
@@ -27,8 +28,9 @@ DEFAULT_REGION = "us-east-1"
 class Admin:
     """Answers /sandbox/…; every body is a JSON object, and so is every answer but one."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, gate: Gate) -> None:
         self._ledger = ledger
+        self._gate = gate
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "clock"): self._clock,
             ("PUT", "clock"): self._set_clock,
@@ -45,6 +47,11 @@ class Admin:
             ("POST", "cloudtrail"): _cloudtrail,
             ("POST", "logs"): _logs,
             ("POST", "metrics"): _metrics,
+            ("POST", "iam"): self._roles,
+            ("DELETE", "iam"): self._open,
+            ("POST", "iam/credentials"): lambda given: gate.credentials(given["role"], given.get("service")),
+            ("GET", "iam/record"): lambda _: gate.record(),
+            ("DELETE", "iam/record"): self._forget,
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
@@ -73,6 +80,19 @@ class Admin:
     def _reset(self, _: dict[str, Any]) -> dict[str, Any]:
         reset()
         self._ledger.clear()
+        self._gate.clear()
+        return {}
+
+    def _roles(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._gate.install(given["roles"], enforce=bool(given["enforce"]))
+        return {}
+
+    def _open(self, _: dict[str, Any]) -> dict[str, Any]:
+        self._gate.clear()
+        return {}
+
+    def _forget(self, _: dict[str, Any]) -> dict[str, Any]:
+        self._gate.forget()
         return {}
 
     def _fault(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from sandbox import fixes, slack, wire
 from sandbox.admin import Admin
 from sandbox.faults import AFTER, Fault, Ledger
 from sandbox.fixes import cloudtrail
+from sandbox.iam import Gate
 from sandbox.life import CODE, MESSAGE, life
 from sandbox.local import answer_locally
 
@@ -57,7 +58,8 @@ class Application:
 
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self.admin = Admin(self.ledger)
+        self.gate = Gate()
+        self.admin = Admin(self.ledger, self.gate)
         self.moto = DomainDispatcherApplication(_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -101,8 +103,10 @@ class Application:
         return _error(asked, *failing.failure(asked))
 
     def _work(self, asked: wire.Asked, environ: Environ) -> Whole:
-        """Do what was asked."""
+        """Do what was asked, if whoever asks for it may."""
         try:
+            if refused := self.gate.refusal(asked, environ):
+                return _error(asked, refused.status, refused.code, refused.message)
             reply = answer_locally(asked) or self._moto(environ)
         except NotImplementedError:
             message = f"The sandbox does not have {asked.name}."

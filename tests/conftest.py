@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.loaders import create_loader
 
 from janitor.aws import Aws, make_client
 from janitor.prices import Prices
@@ -39,6 +40,15 @@ def _no_network() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_read_once() -> Iterator[None]:
+    """AWS's models, which every new session would read and parse again: that takes longer than most tests."""
+    loader = create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", lambda _: loader)
         yield
 
 

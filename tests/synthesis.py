@@ -11,7 +11,7 @@ from typing import Any
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
-from infra.stack import JanitorStack
+from infra.stack import ROOT, JanitorStack
 from janitor.settings import Settings
 
 SLACK = {"janitor": {"slack_channel": "C0123456789", "slack_secret": "ml-janitor/slack"}}
@@ -52,8 +52,9 @@ class Synthesised:
 
 
 def synthesise(outdir: Path, settings: Settings) -> Synthesised:
-    """Make the stack for *settings* with every check there is, and without building the bundle."""
-    app = cdk.App(outdir=str(outdir), context={"aws:cdk:bundling-stacks": []})
+    """Make the stack for *settings* under cdk.json's flags, with every check, and without the bundle."""
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = cdk.App(outdir=str(outdir), context={**context, "aws:cdk:bundling-stacks": []})
     JanitorStack(app, "Test", today=TODAY, settings=settings)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     app.synth()

@@ -94,7 +94,7 @@ def _moto_kept(call: Call, arn: str) -> Any:
     kept = backend("sagemaker", call.account, call.region)
     for shelf in list(vars(kept).values()):
         for one in list(shelf.values()) if isinstance(shelf, dict) else ():
-            if arn in {v for k, v in vars(one).items() if k.endswith("arn")}:
+            if arn in {v for k, v in getattr(one, "__dict__", {}).items() if k.endswith("arn")}:
                 return one
     message = f'Could not find resource "{arn}".'
     raise AwsError("ValidationException", message)

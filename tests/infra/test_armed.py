@@ -141,7 +141,7 @@ def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
         for action in _listed(statement["Action"])
     }
     assert url["AuthType"] == "NONE"
-    assert granted - {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"} == {
+    assert granted - {"sqs:SendMessage"} == {
         *("logs:CreateLogStream", "logs:PutLogEvents"),
         *("secretsmanager:GetSecretValue", "lambda:InvokeFunction"),
     }

@@ -110,7 +110,6 @@ def test_its_role_holds_what_it_declares(stack: Synthesised, detector: type[Dete
         *(f"dynamodb:{action}" for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")),
         *("logs:CreateLogStream", "logs:PutLogEvents"),
         *("s3:PutObject", "secretsmanager:GetSecretValue", "sqs:SendMessage"),
-        *("sqs:GetQueueAttributes", "sqs:GetQueueUrl"),
     }
 
     assert granted - own == {grant.action for grant in detector.reads} - own

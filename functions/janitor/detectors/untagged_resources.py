@@ -57,7 +57,7 @@ class UntaggedResources(Detector[TaggedResource]):
     reads = (
         *(allow(f"sagemaker:{kind.operation}") for kind in inventory.KINDS),
         allow("sagemaker:Search"),
-        allow("sagemaker:ListTags", on="*/*"),
+        *(allow("sagemaker:ListTags", on=f"{kind.type}/*") for kind in inventory.KINDS),
         allow("tag:GetResources"),
         allow("s3:ListAllMyBuckets"),
         allow("s3:GetBucketTagging", on="arn:aws:s3:::*"),

@@ -1,0 +1,126 @@
+"""Where every request is judged, and what was asked for is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from threading import Lock
+from typing import Any
+
+from sandbox.iam import principals, requests, services
+from sandbox.iam.needs import Need
+from sandbox.iam.policies import Decision
+from sandbox.iam.principals import ROOT_KEY, Caller
+from sandbox.iam.roles import Roles
+from sandbox.patches import Call
+from sandbox.wire import Asked
+
+type Environ = dict[str, Any]
+
+SESSION_POLICIES = {"Policy", "PolicyArns", "Tags"}
+"""Parameters of AssumeRole that would narrow or colour a session."""
+
+UNKNOWN_KEY = {
+    "s3": (HTTPStatus.FORBIDDEN, "InvalidAccessKeyId"),
+    "query": (HTTPStatus.FORBIDDEN, "InvalidClientTokenId"),
+}
+DENIED = {"s3": (HTTPStatus.FORBIDDEN, "AccessDenied"), "query": (HTTPStatus.FORBIDDEN, "AccessDenied")}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The error that a request ends with."""
+
+    status: int
+    code: str
+    message: str
+
+
+class Gate:
+    """Enforces the roles that are installed; open until they are, and for root's keys always."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """No roles, no record, and the gate open."""
+        self._roles: Roles | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new record."""
+        with self._lock:
+            self._record: list[dict[str, Any]] = []
+
+    def install(self, roles: dict[str, Any], *, enforce: bool) -> None:
+        """Replace all roles. `ValueError` for a policy that the sandbox could not judge."""
+        read = Roles(roles)
+        self._roles = read if enforce else None
+
+    def credentials(self, role: str, service: str | None) -> dict[str, str]:
+        """A new session of a role, as *service* would get it; without one, its trust is not asked."""
+        if self._roles is None or role not in self._roles:
+            message = f"no such role is installed and enforced: {role}"
+            raise LookupError(message)
+        if service is not None and not self._roles.trusts_service(role, service):
+            message = f"{role} does not trust {service}"
+            raise ValueError(message)
+        return principals.session_of(role, "sandbox")
+
+    def record(self) -> list[dict[str, Any]]:
+        """What roles asked for, in order: role, action, resource, allowed."""
+        with self._lock:
+            return list(self._record)
+
+    def refusal(self, asked: Asked, environ: Environ) -> Refusal | None:
+        """Why a request is not to be answered; None if it is."""
+        roles = self._roles
+        if roles is None or asked.principal.startswith(ROOT_KEY):
+            return None
+        caller = principals.of(asked.principal) if asked.principal else None
+        if caller is None:
+            code = UNKNOWN_KEY.get(asked.protocol, (HTTPStatus.BAD_REQUEST, "UnrecognizedClientException"))
+            return Refusal(*code, "The security token included in the request is invalid.")
+        try:
+            call = requests.read(asked, environ)
+            judged = _judge(roles, caller, asked, call)
+        except (NotImplementedError, KeyError):
+            message = f"The sandbox's IAM does not know what {asked.name} needs permission for: not emulated."
+            return Refusal(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
+        self._write_down(caller, judged)
+        refused = [(need, said) for need, said in judged if said is not Decision.ALLOWED]
+        return _denial(asked, caller, *refused[0]) if refused else None
+
+    def _write_down(self, caller: Caller, judged: list[tuple[Need, Decision]]) -> None:
+        entries = [
+            {
+                "role": caller.role,
+                "action": need.action,
+                "resource": need.resource,
+                "allowed": said is Decision.ALLOWED,
+            }
+            for need, said in judged
+        ]
+        with self._lock:
+            self._record += entries
+
+
+def _judge(roles: Roles, caller: Caller, asked: Asked, call: Call) -> list[tuple[Need, Decision]]:
+    if asked.name == "sts:AssumeRole":
+        if SESSION_POLICIES & set(call.params):
+            raise NotImplementedError
+        return [roles.may_assume(caller, call)]
+    return [(need, roles.may(caller, call, need)) for need in services.needs(asked.service, call)]
+
+
+def _denial(asked: Asked, caller: Caller, need: Need, said: Decision) -> Refusal:
+    """In AWS's words, which name the session, the action, the resource, and what kind of no it is."""
+    status, code = DENIED.get(asked.protocol, (HTTPStatus.BAD_REQUEST, "AccessDeniedException"))
+    why = (
+        "with an explicit deny in an identity-based policy"
+        if said is Decision.DENIED
+        else f"because no identity-based policy allows the {need.action} action"
+    )
+    message = f"User: {caller.session} is not authorized to perform: {need.action}"
+    return Refusal(status, code, f"{message} on resource: {need.resource} {why}")

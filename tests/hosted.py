@@ -1,0 +1,212 @@
+"""What Lambda and EventBridge Scheduler do around a function, in the sandbox, under the stack's roles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from io import StringIO
+from itertools import count
+from logging import StreamHandler
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities import parameters
+from botocore.exceptions import ClientError
+
+from conftest import NOW
+from deployed import Deployed, Function
+from janitor import handlers
+from janitor.table import KEY
+from lambdas import Context
+from sandbox.iam import IamControl
+from sandbox.slack import SlackControl
+
+LAMBDA, SCHEDULER = "lambda.amazonaws.com", "scheduler.amazonaws.com"
+
+type Asked = tuple[str, str]
+"""An action and a resource."""
+
+type Roles = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What became of an invocation: its answer or its error, its log, and what its role asked for."""
+
+    answer: dict[str, Any] | None
+    error: Exception | None
+    log: str
+    allowed: frozenset[Asked]
+    denied: frozenset[Asked]
+
+
+class Host:
+    """
+    Runs the functions of *deployed* in the sandbox at *url*, each under its own role.
+
+    What AWS does in a role's name is done in its name here too, because the role has to allow it:
+    Lambda writes the log, and sends the event of a run that failed to the on-failure queue (Lambda
+    developer guide, "Defining Lambda function permissions with an execution role", and "Capturing
+    records of Lambda asynchronous invocations"); the scheduler invokes, and sends what it could not
+    deliver to the dead-letter queue (EventBridge Scheduler user guide, "Configuring a dead-letter
+    queue"). *files* holds what the function finds beside
+    its code: janitor.toml.
+    """
+
+    def __init__(self, deployed: Deployed, url: str, files: Path) -> None:
+        self.deployed = deployed
+        self._iam = IamControl(url)
+        self.url = url
+        self._files = files
+        self._streams = count()
+
+    def enforce(self, roles: Roles | None = None) -> None:
+        """From now on the roles of the stack hold, or *roles* instead."""
+        self._iam.enforce(self.deployed.roles() if roles is None else roles)
+
+    def session(self, role: str, service: str) -> boto3.Session:
+        """A session of *role*, as *service* would get it."""
+        given = self._iam.credentials(role, service=service)
+        return boto3.Session(**given, region_name=self.deployed.region)
+
+    def invoke(self, function: Function, event: Any) -> Ran:
+        """One asynchronous invocation, without Lambda's own retry."""
+        session = self.session(function.role, LAMBDA)
+        self._iam.forget()
+        written, answer, error = StringIO(), None, None
+        logger = Logger(service=f"hosted-{id(written)}", logger_handler=StreamHandler(written))
+        with pytest.MonkeyPatch.context() as patch:
+            self._environment(patch, function, session)
+            patch.setattr(handlers, "logger", lambda: logger)
+            try:
+                answer = entry(function)(event, Context(invoked_function_arn=function.arn))
+            except Exception as raised:  # whatever a function raises, Lambda calls it a failed run
+                error = raised
+            self._log(session, function.log_group, written.getvalue())
+            if error is not None:
+                self._send(session, function.failed, event)
+        return self._ran(function.role, answer=answer, error=error, log=written.getvalue())
+
+    def deliver(self, function: Function, event: Any) -> Ran:
+        """What the scheduler does: once it invokes, and once it gives up."""
+        assert function.schedule is not None
+        session = self.session(function.schedule.role, SCHEDULER)
+        self._iam.forget()
+        client = session.client("lambda", endpoint_url=self.url)
+        # There are no functions in the sandbox; what counts is that it is allowed as far as that answer.
+        attempted(
+            lambda: client.invoke(FunctionName=function.arn, Payload=json.dumps(event)), or_=NO_FUNCTION
+        )
+        self._send(session, function.schedule.undelivered, event)
+        return self._ran(function.schedule.role)
+
+    def function(self, name: str) -> Function:
+        """The function of a detector, or the digest's."""
+        (found,) = (one for one in self.deployed.functions() if one.name == name)
+        return found
+
+    def reports(self, function: Function) -> list[str]:
+        """The JSON reports that the function has kept."""
+        s3, bucket = self._root("s3"), self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
+        kept = s3.list_objects_v2(Bucket=bucket, Prefix=f"{function.name}/").get("Contents", [])
+        return [
+            s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read().decode()
+            for one in kept
+            if one["Key"].endswith(".json")
+        ]
+
+    def forget(self, function: Function) -> None:
+        """Remove what the function has left behind, so that the next run is its first."""
+        s3, bucket = self._root("s3"), self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
+        for one in s3.list_objects_v2(Bucket=bucket, Prefix=f"{function.name}/").get("Contents", []):
+            s3.delete_object(Bucket=bucket, Key=one["Key"])
+        dynamodb, table = self._root("dynamodb"), self.deployed.one("AWS::DynamoDB::Table")
+        for item in dynamodb.scan(TableName=table.rpartition("/")[2])["Items"]:
+            if function.name in item[KEY[0]]["S"].split("#"):
+                dynamodb.delete_item(TableName=table.rpartition("/")[2], Key={key: item[key] for key in KEY})
+
+    def _root(self, service: Any) -> Any:
+        """A client that may do everything, and is not recorded."""
+        session = boto3.Session("AKIASANDBOX", "sandbox", region_name=self.deployed.region)
+        return session.client(service, endpoint_url=self.url)
+
+    def _environment(self, patch: pytest.MonkeyPatch, function: Function, session: boto3.Session) -> None:
+        """What the function finds: its role's credentials, Lambda's variables, and those of the template."""
+        credentials = session.get_credentials()
+        assert credentials is not None
+        assert credentials.token is not None
+        variables = {
+            "AWS_ACCESS_KEY_ID": credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+            "AWS_SESSION_TOKEN": credentials.token,
+            "AWS_REGION": self.deployed.region,
+            "AWS_DEFAULT_REGION": self.deployed.region,
+            "AWS_ENDPOINT_URL": self.url,
+            "LAMBDA_TASK_ROOT": str(self._files),
+            "JANITOR_NOW": "2026-10-06T03:00:30Z",
+            "JANITOR_SLACK_URL": SlackControl(self.url).api,
+            **function.environment,
+        }
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        parameters.clear_caches()  # type: ignore[no-untyped-call]
+
+    def _log(self, session: boto3.Session, group: str, text: str) -> None:
+        logs = session.client("logs", endpoint_url=self.url)
+        stream = f"2026/10/06/[$LATEST]{next(self._streams)}"
+        event: Any = {"timestamp": int(NOW.timestamp() * 1000), "message": text or "START"}
+        attempted(lambda: logs.create_log_stream(logGroupName=group, logStreamName=stream))
+        attempted(
+            lambda: logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event]),
+            or_=NO_STREAM,
+        )
+
+    def _send(self, session: boto3.Session, queue: str, event: Any) -> None:
+        _, account, name = queue.rsplit(":", 2)
+        sqs = session.client("sqs", endpoint_url=self.url)
+        attempted(
+            lambda: sqs.send_message(QueueUrl=f"{self.url}/{account}/{name}", MessageBody=json.dumps(event))
+        )
+
+    def _ran(
+        self,
+        role: str,
+        *,
+        answer: dict[str, Any] | None = None,
+        error: Exception | None = None,
+        log: str = "",
+    ) -> Ran:
+        record = self._iam.record()
+        assert {one["role"] for one in record} <= {role}
+        asked = {
+            allowed: frozenset(
+                (one["action"], one["resource"]) for one in record if one["allowed"] is allowed
+            )
+            for allowed in (True, False)
+        }
+        return Ran(answer=answer, error=error, log=log, allowed=asked[True], denied=asked[False])
+
+
+DENIED = ("AccessDenied", "AccessDeniedException")
+NO_FUNCTION = NO_STREAM = "ResourceNotFoundException"
+
+
+def attempted(call: Callable[[], object], *, or_: str = "") -> None:
+    """Do it, if it is allowed: the record says whether it was. *or_* is an error that is as good."""
+    try:
+        call()
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in (*DENIED, or_):
+            raise
+
+
+def entry(function: Function) -> Callable[[Any, Context], dict[str, Any]]:
+    """The function's code, as its Handler names it."""
+    module, _, name = function.handler.rpartition(".")
+    found: Callable[[Any, Context], dict[str, Any]] = getattr(import_module(module), name)
+    return found

@@ -1,0 +1,273 @@
+"""Every function with every event over HTTP under the template's roles: nothing missing, nothing idle."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+import declared
+import rarities
+from conftest import ACCOUNT, REGION
+from declared import covers, granted, listed, statements, without
+from deployed import Deployed, Function
+from hosted import LAMBDA, SCHEDULER, Host, Ran
+from janitor.arns import Arn
+from janitor.detectors import DETECTORS
+from janitor.events import MalformedEventError
+from janitor.failures import RunFailedError
+from janitor.settings import FILE, Settings
+from lambdas import EVENTS, WITH_SLACK, event
+from sandbox import demo
+from sandbox.control import Control, SandboxError
+from sandbox.deployment import SECRET
+from sandbox.iam import IamControl
+from sandbox.server import Sandbox
+from sandbox.slack import TOKEN, SlackControl
+from synthesis import synthesise
+
+DIGEST = "digest"
+every_function = pytest.mark.parametrize("name", [*(detector.name for detector in DETECTORS), DIGEST])
+
+FILES = sorted(path.stem for path in EVENTS.glob("*.json"))
+AT = "2026-10-06T03:00:00Z"
+ABROAD = "eu-west-1"
+
+IN_LAMBDAS_HANDS = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}
+"""What Lambda does, not the function, which never learns that its log or its failure was not kept."""
+
+REFUSAL = re.compile(r"not authorized to perform|AccessDenied|HeadObject: 403")
+
+type Runs = dict[str, Ran]
+
+
+@pytest.fixture(scope="module")
+def account(_sandbox: Sandbox) -> Iterator[str]:
+    """The demo account without its busy endpoints, and with rarities; nothing here changes it any more."""
+    Control(_sandbox.url).reset()
+    demo.seed(_sandbox.url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
+        session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
+        rarities.seed(session)
+        delete_the_busy(session)
+        abroad = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")
+        abroad.create_model(ModelName="abroad", ExecutionRoleArn=rarities.ROLE)
+    yield _sandbox.url
+    Control(_sandbox.url).reset()
+
+
+def delete_the_busy(session: boto3.Session) -> None:
+    """Endpoints that need no permission that others do not: they only make every run here longer."""
+    sagemaker = session.client("sagemaker")
+    kept = {known.arn for known in (*demo.WASTE, *demo.UNKNOWN)}
+    hosts = {one["EndpointName"] for one in sagemaker.list_inference_components()["InferenceComponents"]}
+    for one in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]:
+        if one["EndpointArn"] not in kept and one["EndpointName"] not in hosts:
+            sagemaker.delete_endpoint(EndpointName=one["EndpointName"])
+
+
+@pytest.fixture(scope="module")
+def host(account: str, tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """The default deployment with Slack, and what it owns."""
+    host = hosted(account, tmp_path_factory.mktemp("task"), WITH_SLACK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", account)
+        session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
+        host.deployed.create(session, secret=SECRET, token=TOKEN)
+    return host
+
+
+def hosted(url: str, files: Path, settings: str) -> Host:
+    """A deployment with *settings*, which its functions find beside their code."""
+    (files / FILE).write_text(settings)
+    made = synthesise(files / "cdk.out", Settings.load(files=[files / FILE]))
+    return Host(Deployed(made, ACCOUNT, REGION), url, files)
+
+
+def every_event(host: Host, function: Function) -> Runs:
+    """
+    What became of each event of events/, then of one for each kind of resource that was looked at.
+
+    Last, where Slack refuses the message: an event that failed after it was begun is forgotten.
+    """
+    host.forget(function)
+    runs = {file: host.invoke(function, event(file)) for file in FILES}
+    runs |= {arn: host.invoke(function, {"time": AT, "resource": arn}) for arn in one_of_each(host, function)}
+    if function.name == DIGEST:
+        SlackControl(host.url).fault("error", times=0)
+        runs["Slack refuses"] = host.invoke(function, {"time": "2026-10-06T03:00:01Z"})
+        SlackControl(host.url).clear_faults()
+    return runs
+
+
+def one_of_each(host: Host, function: Function) -> list[str]:
+    """An ARN of each kind in the function's reports; apps of different types belong to different things."""
+    found: dict[tuple[str, ...], str] = {}
+    for text in host.reports(function):
+        for result in json.loads(text)["results"]:
+            arn = Arn.parse(result["arn"])
+            parts = result["arn"].split("/")
+            found.setdefault((arn.kind, *(parts[3:4] if arn.kind == "app" else ())), result["arn"])
+    return list(found.values())
+
+
+def failure(name: str, file: str) -> type[Exception] | None:
+    """How the function of that name ends with a file of events/."""
+    asked = event(file)
+    if file == "malformed" or (name == DIGEST and set(asked) - {"time"}):
+        return MalformedEventError
+    detectors = [detector for detector in DETECTORS if detector.name == name]
+    if "resource" in asked and not any(one.judges(Arn.parse(asked["resource"])) for one in detectors):
+        return RunFailedError
+    return None
+
+
+def last_sweep(host: Host) -> None:
+    """Something that the digest can sum up."""
+    host.enforce()
+    host.invoke(host.function(DETECTORS[0].name), event("scheduled"))
+
+
+@every_function
+def test_its_roles_are_granted_what_is_declared_and_nothing_else(host: Host, name: str) -> None:
+    function, roles = host.function(name), host.deployed.roles()
+
+    assert granted(roles[function.role]) == declared.of_function(host.deployed, function, regions=[REGION])
+    assert function.schedule is not None
+    assert granted(roles[function.schedule.role]) == declared.of_schedule(function)
+
+
+@every_function
+def test_it_asks_for_all_that_is_declared_and_for_nothing_else(host: Host, name: str) -> None:
+    """Each permission is used on a resource of its own, which no other covers as well."""
+    function = host.function(name)
+    needs = declared.of_function(host.deployed, function, regions=[REGION])
+    last_sweep(host)
+
+    runs = every_event(host, function)
+
+    assert {file: type(runs[file].error) for file in FILES} == {
+        file: failure(name, file) or type(None) for file in FILES
+    }
+    assert {what: ran.denied for what, ran in runs.items() if ran.denied} == {}
+    asked = {one for ran in runs.values() for one in ran.allowed}
+    assert {one for one in asked if sum(covers(need, one) for need in needs) != 1} == set()
+    assert {need for need in needs if not any(covers(need, one) for one in asked)} == set()
+
+
+@every_function
+def test_each_statement_of_its_role_is_missed_and_the_refusal_is_told(host: Host, name: str) -> None:
+    function, roles = host.function(name), host.deployed.roles()
+    last_sweep(host)
+
+    for statement in statements(roles[function.role]):
+        host.enforce(roles | {function.role: without(roles[function.role], statement)})
+        ran, told = until_denied(host, function)
+        actions = set(listed(statement["Action"]))
+        assert ran.denied, f"nothing needs {statement}"
+        assert {action for action, _ in ran.denied} <= actions
+        assert REFUSAL.search(told) or actions <= IN_LAMBDAS_HANDS, f"nobody hears of {ran.denied}"
+
+
+def until_denied(host: Host, function: Function) -> tuple[Ran, str]:
+    """The first run that something was denied to, or the last there is; and all that it told."""
+    host.forget(function)
+    for asked in asking(host, function):
+        ran = host.invoke(function, asked)
+        if ran.denied:
+            break
+    return ran, "\n".join([repr(ran.error), ran.log, *host.reports(function)])
+
+
+def asking(host: Host, function: Function) -> Iterator[dict[str, Any]]:
+    """The fewest events that make use of every statement, the quickest first."""
+    yield event("malformed")
+    yield event("scheduled")
+    for arn in one_of_each(host, function):
+        yield {"time": AT, "resource": arn}
+
+
+@every_function
+def test_its_schedule_may_invoke_it_and_leave_word_and_misses_either(host: Host, name: str) -> None:
+    function, roles = host.function(name), host.deployed.roles()
+    assert function.schedule is not None
+    role = function.schedule.role
+    host.enforce()
+
+    ran = host.deliver(function, event("scheduled"))
+
+    assert ran.allowed == declared.of_schedule(function)
+    assert not ran.denied
+    for statement in statements(roles[role]):
+        host.enforce(roles | {role: without(roles[role], statement)})
+        denied = host.deliver(function, event("scheduled")).denied
+        assert denied == {(statement["Action"], statement["Resource"])}
+
+
+def test_every_region_of_the_settings_is_granted(host: Host, account: str, tmp_path: Path) -> None:
+    """Here and abroad, as one deployment sweeps them; *host* has made what it owns."""
+    assert host
+    both = hosted(account, tmp_path, f'{WITH_SLACK}regions = ["{REGION}", "{ABROAD}"]\n')
+    both.enforce()
+    function = both.function("untagged-resources")
+    both.forget(function)
+
+    ran = both.invoke(function, event("scheduled"))
+
+    assert (ran.error, ran.denied) == (None, frozenset())
+    assert ("sagemaker:ListTags", f"arn:aws:sagemaker:{ABROAD}:{ACCOUNT}:model/abroad") in ran.allowed
+    for each in both.deployed.functions():
+        needs = declared.of_function(both.deployed, each, regions=[REGION, ABROAD])
+        assert granted(both.deployed.roles()[each.role]) == needs
+
+
+def test_a_region_that_is_not_in_the_settings_is_refused(host: Host) -> None:
+    host.enforce()
+    function = host.function("untagged-resources")
+    host.forget(function)
+
+    ran = host.invoke(function, {"time": AT, "regions": [ABROAD]})
+
+    assert ("sagemaker:ListTags", f"arn:aws:sagemaker:{ABROAD}:{ACCOUNT}:model/abroad") in ran.denied
+
+
+def test_functions_trust_lambda_and_schedules_the_scheduler(host: Host, account: str) -> None:
+    host.enforce()
+    services = {function.role: LAMBDA for function in host.deployed.functions()}
+    services |= {one.schedule.role: SCHEDULER for one in host.deployed.functions() if one.schedule}
+    iam = IamControl(account)
+
+    assert set(services) == set(host.deployed.roles())
+    for role, service in services.items():
+        assert iam.credentials(role, service=service)
+        for other in {LAMBDA, SCHEDULER, "ec2.amazonaws.com"} - {service}:
+            with pytest.raises(SandboxError, match="does not trust"):
+                iam.credentials(role, service=other)
+
+
+@every_function
+def test_its_role_changes_nothing(host: Host, account: str, name: str) -> None:
+    """What actions there are for findings, and what else one could do with a bucket."""
+    host.enforce()
+    session = host.session(host.function(name).role, LAMBDA)
+    sagemaker = session.client("sagemaker", endpoint_url=account)
+    s3 = session.client("s3", endpoint_url=account)
+    model = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/m"
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: sagemaker.delete_endpoint(EndpointName="e"),
+        lambda: sagemaker.stop_notebook_instance(NotebookInstanceName="n"),
+        lambda: sagemaker.stop_training_job(TrainingJobName="t"),
+        lambda: sagemaker.add_tags(ResourceArn=model, Tags=[{"Key": "k", "Value": "v"}]),
+        lambda: s3.delete_object(Bucket="meridian-ml-models", Key="k"),
+        lambda: s3.put_object(Bucket="meridian-ml-models", Key="k", Body=b""),
+    )
+    for call in calls:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            call()

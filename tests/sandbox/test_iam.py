@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from policies import allow, document, role
+from sandbox.control import Control, SandboxError
+from sandbox.iam import IamControl
+
+ROOT = "AKIASANDBOX"
+HERE = "123456789012"
+JANITOR = f"arn:aws:iam::{HERE}:role/janitor"
+TABLE = f"arn:aws:dynamodb:us-east-1:{HERE}:table/ledger"
+
+type Clients = Callable[..., Any]
+type As = Callable[..., Any]
+
+
+@pytest.fixture
+def iam(control: Control) -> IamControl:
+    return IamControl(control.url)
+
+
+@pytest.fixture
+def root(aws: Clients) -> Clients:
+    return lambda name, **more: aws(name, key=ROOT, **more)
+
+
+@pytest.fixture
+def under(control: Control, iam: IamControl, aws: Clients) -> As:
+    """Makes the janitor's role with these statements, and clients that act as it."""
+    assert control.calls() == {}
+
+    def client(name: str, *statements: dict[str, Any]) -> Any:
+        iam.enforce({JANITOR: role(*statements)})
+        return aws(name, key=iam.credentials(JANITOR)["aws_access_key_id"])
+
+    return client
+
+
+def denied(call: Callable[..., Any], **params: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    assert caught.value.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException", "403")
+    return str(caught.value)
+
+
+def test_it_is_open_until_roles_are_installed(control: Control, iam: IamControl, aws: Clients) -> None:
+    aws("sagemaker").list_endpoints()
+    iam.enforce({JANITOR: role()})
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
+        aws("sagemaker").list_endpoints()
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        aws("s3").list_buckets()
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        aws("sts").get_caller_identity()
+    aws("sagemaker", key=ROOT).list_endpoints()
+    assert iam.record() == []
+    control.reset()
+    aws("sagemaker").list_endpoints()
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "params", "code", "action", "resource"),
+    [
+        ("sagemaker", "list_endpoints", {}, "AccessDeniedException", "sagemaker:ListEndpoints", "*"),
+        ("cloudwatch", "list_metrics", {}, "AccessDeniedException", "cloudwatch:ListMetrics", "*"),
+        (
+            "s3",
+            "list_objects_v2",
+            {"Bucket": "models"},
+            "AccessDenied",
+            "s3:ListBucket",
+            "arn:aws:s3:::models",
+        ),
+        (
+            "s3",
+            "head_object",
+            {"Bucket": "models", "Key": "k"},
+            "403",
+            "s3:GetObject",
+            "arn:aws:s3:::models/k",
+        ),
+        ("sns", "list_topics", {}, "AccessDenied", "sns:ListTopics", "*"),
+    ],
+)
+def test_a_refusal_reads_as_on_aws_and_is_recorded(
+    *,
+    under: As,
+    iam: IamControl,
+    service: str,
+    method: str,
+    params: dict[str, Any],
+    code: str,
+    action: str,
+    resource: str,
+) -> None:
+    client = under(service, allow("sqs:*"))
+    with pytest.raises(ClientError) as caught:
+        getattr(client, method)(**params)
+    error = caught.value.response["Error"]
+    assert error["Code"] == code
+    if method != "head_object":
+        assert error["Message"] == (
+            f"User: arn:aws:sts::{HERE}:assumed-role/janitor/sandbox is not authorized to perform: {action} "
+            f"on resource: {resource} because no identity-based policy allows the {action} action"
+        )
+    assert iam.record() == [{"role": JANITOR, "action": action, "resource": resource, "allowed": False}]
+    iam.forget()
+    assert iam.record() == []
+
+
+def sm(resource: str) -> str:
+    return f"arn:aws:sagemaker:us-east-1:{HERE}:{resource}"
+
+
+def test_what_is_not_emulated_is_refused_loudly(under: As, iam: IamControl, control: Control) -> None:
+    with pytest.raises(ClientError, match="not emulated") as caught:
+        under("sagemaker", allow()).list_hubs()
+    assert caught.value.response["Error"]["Code"] == "NotImplemented"
+    with pytest.raises(ClientError, match="not emulated"):
+        under("ec2", allow()).describe_instances()
+    assert iam.record() == []
+    assert sum(control.calls().values()) == 2
+
+
+def test_only_these_resources(under: As, root: Clients, iam: IamControl) -> None:
+    for name in ("mine", "other"):
+        root("s3").create_bucket(Bucket=name)
+        root("s3").put_object(Bucket=name, Key="a/1", Body=b"x")
+    s3 = under(
+        "s3",
+        allow("s3:ListBucket", "arn:aws:s3:::mine", Condition={"StringLike": {"s3:prefix": "a/*"}}),
+        allow(["s3:GetObject", "s3:PutObject"], "arn:aws:s3:::mine/a/*"),
+    )
+    assert s3.list_objects_v2(Bucket="mine", Prefix="a/")["KeyCount"] == 1
+    denied(s3.list_objects_v2, Bucket="mine")
+    denied(s3.list_objects_v2, Bucket="other", Prefix="a/")
+    s3.copy_object(Bucket="mine", Key="a/2", CopySource="mine/a/1")
+    denied(s3.copy_object, Bucket="mine", Key="a/3", CopySource="other/a/1")
+    denied(s3.copy_object, Bucket="mine", Key="b", CopySource="mine/a/1")
+    denied(s3.delete_object, Bucket="mine", Key="a/1")
+    denied(s3.head_object, Bucket="other", Key="a/1")
+    assert {
+        "role": JANITOR,
+        "action": "s3:PutObject",
+        "resource": "arn:aws:s3:::mine/a/2",
+        "allowed": True,
+    } in (iam.record())
+    assert root("s3").list_objects_v2(Bucket="mine")["KeyCount"] == 2
+
+
+def test_a_customers_key_has_to_be_usable_for_its_objects(under: As, root: Clients) -> None:
+    root("s3").create_bucket(Bucket="models")
+    key = f"arn:aws:kms:us-east-1:{HERE}:key/k-1"
+    kms = {"ServerSideEncryption": "aws:kms"}
+    root("s3").put_object(Bucket="models", Key="theirs", Body=b"x", SSEKMSKeyId=key, **kms)
+    root("s3").put_object(Bucket="models", Key="managed", Body=b"x", **kms)
+    reads = allow("s3:GetObject", "arn:aws:s3:::models/*")
+    s3 = under("s3", reads)
+    s3.get_object(Bucket="models", Key="managed")["Body"].close()
+    s3.head_object(Bucket="models", Key="theirs")
+    denied(s3.head_object, Bucket="models", Key="theirs", ChecksumMode="ENABLED")
+    assert f"kms:Decrypt on resource: {key}" in denied(s3.get_object, Bucket="models", Key="theirs")
+    s3 = under("s3", reads, allow("kms:Decrypt", key))
+    s3.get_object(Bucket="models", Key="theirs")["Body"].close()
+
+
+def test_tags_of_the_resource_decide(under: As, root: Clients) -> None:
+    usual = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    root("sagemaker").create_model(ModelName="m", ExecutionRoleArn=JANITOR)
+    root("sagemaker").create_endpoint_config(EndpointConfigName="c", ProductionVariants=[usual])
+    for name in ("dev", "prod"):
+        root("sagemaker").create_endpoint(
+            EndpointName=name, EndpointConfigName="c", Tags=[{"Key": "env", "Value": name}]
+        )
+    root("sagemaker").create_endpoint(EndpointName="none", EndpointConfigName="c")
+    client = under(
+        "sagemaker",
+        allow("sagemaker:DeleteEndpoint", sm("endpoint/*")),
+        allow(
+            "sagemaker:DeleteEndpoint",
+            sm("endpoint/*"),
+            Effect="Deny",
+            Condition={"StringNotEquals": {"aws:ResourceTag/env": "dev"}},
+        ),
+    )
+    client.delete_endpoint(EndpointName="dev")
+    assert "with an explicit deny in an identity-based policy" in denied(
+        client.delete_endpoint, EndpointName="prod"
+    )
+    denied(client.delete_endpoint, EndpointName="none")
+    client = under(
+        "sagemaker",
+        allow(
+            "sagemaker:DeleteEndpoint", "*", Condition={"StringEquals": {"sagemaker:ResourceTag/env": "prod"}}
+        ),
+    )
+    denied(client.delete_endpoint, EndpointName="none")
+    client.delete_endpoint(EndpointName="prod")
+
+
+def test_tags_of_the_request_decide(under: As, root: Clients) -> None:
+    client = under(
+        "sagemaker",
+        allow(
+            "sagemaker:AddTags",
+            "*",
+            Condition={
+                "ForAllValues:StringEquals": {"aws:TagKeys": ["ml-janitor"]},
+                "StringEquals": {"aws:RequestTag/ml-janitor": "seen"},
+            },
+        ),
+    )
+    root("sagemaker").create_model(ModelName="m", ExecutionRoleArn=JANITOR)
+    tag = {"Key": "ml-janitor", "Value": "seen"}
+    client.add_tags(ResourceArn=sm("model/m"), Tags=[tag])
+    denied(client.add_tags, ResourceArn=sm("model/m"), Tags=[tag | {"Value": "x"}])
+    denied(client.add_tags, ResourceArn=sm("model/m"), Tags=[tag, {"Key": "x", "Value": "y"}])
+
+
+def test_only_this_namespace_and_these_partition_keys(under: As, root: Clients) -> None:
+    cloudwatch = under(
+        "cloudwatch",
+        allow(
+            "cloudwatch:PutMetricData", "*", Condition={"StringEquals": {"cloudwatch:namespace": "MlJanitor"}}
+        ),
+    )
+    metric = [{"MetricName": "m", "Value": 1.0}]
+    cloudwatch.put_metric_data(Namespace="MlJanitor", MetricData=metric)
+    denied(cloudwatch.put_metric_data, Namespace="AWS/SageMaker", MetricData=metric)
+    root("dynamodb").create_table(
+        TableName="ledger",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+    )
+    table = under(
+        "dynamodb",
+        allow(
+            ["dynamodb:PutItem", "dynamodb:Query"],
+            TABLE,
+            Condition={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["lease#*"]}},
+        ),
+    )
+    table.put_item(TableName="ledger", Item={"pk": {"S": "lease#1"}})
+    denied(table.put_item, TableName="ledger", Item={"pk": {"S": "finding#1"}})
+    queried = {"TableName": "ledger", "KeyConditionExpression": "#k = :k"}
+    names = {"ExpressionAttributeNames": {"#k": "pk"}}
+    table.query(**queried, **names, ExpressionAttributeValues={":k": {"S": "lease#1"}})
+    denied(table.query, **queried, **names, ExpressionAttributeValues={":k": {"S": "finding#1"}})
+
+
+def test_a_secret_is_known_by_its_whole_arn(under: As, root: Clients) -> None:
+    for name in ("ml-janitor/slack", "ml-janitor/slack-2"):
+        root("secretsmanager").create_secret(Name=name, SecretString="xoxb")
+    where = f"arn:aws:secretsmanager:us-east-1:{HERE}:secret:ml-janitor/slack-??????"
+    client = under("secretsmanager", allow("secretsmanager:GetSecretValue", where))
+    assert client.get_secret_value(SecretId="ml-janitor/slack")["SecretString"] == "xoxb"
+    denied(client.get_secret_value, SecretId="ml-janitor/slack-2")
+    denied(client.get_secret_value, SecretId="ml-janitor/none")
+
+
+def test_a_wrong_policy_is_not_installed(iam: IamControl, aws: Clients) -> None:
+    wrongs: tuple[dict[str, Any], ...] = (
+        {JANITOR: role(allow() | {"Effect": "Maybe"})},
+        {JANITOR: role(allow(Condition={"StringEquals": {"aws:SourceVpc": "v"}}))},
+        {JANITOR: {"trust": document(allow())}},
+        {JANITOR: {"policy": []}},
+        {"janitor": role()},
+    )
+    for wrong in wrongs:
+        with pytest.raises(SandboxError, match=r"HTTP|error"):
+            iam.enforce(wrong)
+    aws("sagemaker").list_endpoints()
+    iam.enforce({JANITOR: role()})
+    iam.open()
+    aws("sagemaker").list_endpoints()
