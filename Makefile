@@ -62,9 +62,9 @@ CDK := PATH=$(CURDIR)/$(BIN):$$PATH $(NODE_ENV) node_modules/.bin/cdk
 synth: node_modules/.package-lock.json ## Make the CloudFormation template; needs no credentials
 	$(CDK) synth --quiet --strict
 
-deploy: node_modules/.package-lock.json ## Deploy to the account of your credentials (once before: make deploy BOOTSTRAP=1)
+deploy: node_modules/.package-lock.json ## Deploy to the account of your credentials (first time: BOOTSTRAP=1; to undo changes made by hand: REVERT=1)
 	$(if $(BOOTSTRAP),$(CDK) bootstrap,)
-	$(CDK) deploy
+	$(CDK) deploy $(if $(REVERT),--revert-drift,)
 
 diff: node_modules/.package-lock.json ## What a deployment would change
 	$(CDK) diff

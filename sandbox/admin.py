@@ -13,7 +13,7 @@ from moto.s3.models import s3_backends
 
 from sandbox import clock, state
 from sandbox.faults import Fault, Ledger
-from sandbox.fixes import cloudtrail, cloudwatch, logs
+from sandbox.fixes import cloudformation, cloudtrail, cloudwatch, logs
 from sandbox.poke import poke
 from sandbox.wire import ACCOUNT
 
@@ -40,6 +40,7 @@ class Admin:
             ("POST", "cloudtrail"): _cloudtrail,
             ("POST", "logs"): _logs,
             ("POST", "metrics"): _metrics,
+            ("POST", "stacks"): _stacks,
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
@@ -123,6 +124,11 @@ def _logs(given: dict[str, Any]) -> dict[str, Any]:
 def _metrics(given: dict[str, Any]) -> dict[str, Any]:
     published = cloudwatch.seed(*_where(given), given["namespace"], given["series"])
     return {"published": published}
+
+
+def _stacks(given: dict[str, Any]) -> dict[str, Any]:
+    cloudformation.seed(*_where(given), given["name"], list(given["resources"]))
+    return {}
 
 
 def _bad(problem: str) -> Reply:

@@ -26,6 +26,7 @@ from sandbox import model, state
 GLOBAL = {"iam", "s3"}
 
 RESPONSES = {
+    "cloudformation": "moto.cloudformation.responses:CloudFormationResponse",
     "cloudtrail": "moto.cloudtrail.responses:CloudTrailResponse",
     "cloudwatch": "moto.cloudwatch.responses:CloudWatchResponse",
     "ecr": "moto.ecr.responses:ECRResponse",

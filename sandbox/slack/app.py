@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from sandbox import state
-from sandbox.slack.methods import METHODS, Args, webhook
+from sandbox.slack.methods import METHODS, SCOPES, Args, webhook
 from sandbox.slack.workspace import (
     CHANNEL,
     HOOK,
@@ -82,12 +82,14 @@ def _api(space: Workspace, environ: dict[str, Any], body: bytes) -> Reply:
         if name not in METHODS:
             raise RefusedError("unknown_method")  # noqa: TRY301 - one place makes refusals answers
         _authorise(environ, args)
+        space.demand(*SCOPES.get(name, ()))
         done = METHODS[name](space, args)
     except RefusedError as refused:
         return _json({"ok": False, "error": refused.error} | refused.more)
     if "upload_url" in done:
         done["upload_url"] = f"http://{environ['HTTP_HOST']}{done['upload_url']}"
-    return _json({"ok": True} | done)
+    status, headers, content = _json({"ok": True} | done)
+    return status, [*headers, ("X-OAuth-Scopes", ",".join(space.scopes))], content
 
 
 def _authorise(environ: dict[str, Any], args: Args) -> None:
@@ -151,6 +153,8 @@ def _control(method: str, name: str, body: bytes) -> Reply:
                 space.users[given["id"]] = User(**given)
             case "POST", "usergroups":
                 space.usergroups[given["id"]] = Usergroup(**given)
+            case "PUT", "scopes":
+                space.scopes = list(given["scopes"])
             case "POST", "faults":
                 space.faults.append(Fault.of(given))
             case "DELETE", "faults":
