@@ -58,7 +58,7 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
         return
     yield Check(what="secret", outcome=Outcome.FINE, said=f"{section.slack_secret} can be read")
     if not token.startswith("xoxb-"):
-        said = "an incoming webhook cannot be asked anything without posting; the next message will tell"
+        said = "a webhook cannot be asked anything without posting; the next message will tell"
         yield Check(what="Slack", outcome=Outcome.NOT_PROBED, said=said)
         return
     yield from bot_checks(Workspace(token, url or API), section.slack_channel)
