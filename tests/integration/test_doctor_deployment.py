@@ -358,7 +358,8 @@ def test_a_detector_that_is_not_in_the_stack(
 def test_what_cannot_be_looked_at_is_neither_well_nor_wrong(
     box: Control, doctor: Doctor, action: str, what: str, *, kind: str, outcome: str
 ) -> None:
-    box.fault(*action.split(":"), kind, times=0)
+    service, operation = action.split(":")
+    box.fault(service, operation, kind, times=0)
 
     ran = doctor()
 
