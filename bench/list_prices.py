@@ -43,7 +43,9 @@ PRICES = {
         source="CloudWatch user guide, GetMetricData",
     ),
     "cloudwatch-requests": Price(usd=0.01, per=1000, unit="other CloudWatch request", source=CLOUDWATCH),
-    "custom-metrics": Price(usd=0.30, unit="custom metric and month", source=CLOUDWATCH),
+    "custom-metrics": Price(
+        usd=0.30, unit="custom metric and month, by the hour in which it is written", source=CLOUDWATCH
+    ),
     "alarms": Price(usd=0.10, unit="standard alarm and month", source=PRICE_LIST),
     "dashboards": Price(usd=3.00, unit="dashboard and month", source=CLOUDWATCH_TOO),
     "logs-written": Price(usd=0.50, unit="GB of logs written", source=CLOUDWATCH_TOO),

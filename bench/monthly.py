@@ -18,6 +18,7 @@ COUNTED = Path(__file__).parent / "counted.json"
 """What `make cost` counted, and when."""
 
 MONTH = timedelta(days=365.25) / 12
+HOUR = timedelta(hours=1)
 GB = 1e9
 WRITE_UNIT, READ_UNIT = 1024, 4096
 """Bytes of an item that one unit covers (DynamoDB, on-demand)."""
@@ -81,8 +82,10 @@ def used_in_a_month(given: Mapping[str, Any]) -> Counter[str]:
     used["secrets"] = 1
     used["table-kept"] = used["table-recovery"] = stack["table_bytes"] / GB
     for function in given["functions"].values():
-        used["custom-metrics"] += function["custom_metrics"]
-        runs = MONTH / period(function["schedule"])
+        every = period(function["schedule"])
+        runs = MONTH / every
+        # A custom metric is billed for the hours in which it is written, and no others.
+        used["custom-metrics"] += function["custom_metrics"] * min(1.0, HOUR / every)
         for name, amount in used_in_a_run(function):
             used[name] += runs * amount
         used["logs-kept"] += (

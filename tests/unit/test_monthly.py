@@ -67,6 +67,17 @@ def test_a_month_of_one_function_by_hand() -> None:
     assert lines["logs"] == pytest.approx(RUNS * 1e-6 * (0.50 + months * 0.03))
 
 
+def test_a_custom_metric_is_billed_for_the_hours_in_which_it_is_written() -> None:
+    daily = ONE | {"schedule": "cron(0 3 * * ? *)"}
+    often = ONE | {"schedule": "rate(15 minutes)"}
+
+    def metrics(function: dict[str, Any]) -> float:
+        return monthly.bill(GIVEN | {"functions": {"one": function}}).lines["custom metrics"]
+
+    assert metrics(daily) == pytest.approx(1.80 / 24)
+    assert metrics(often) == pytest.approx(1.80)
+
+
 def test_the_total_is_the_sum_of_the_lines_and_every_price_is_in_one() -> None:
     made = monthly.bill(GIVEN)
     used = [name for names in monthly.GROUPS.values() for name in names.split()]
