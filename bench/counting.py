@@ -74,7 +74,7 @@ def count() -> dict[str, Any]:
         "machine": platform.machine(),
         "latency_seconds": LATENCY,
         "account": sizes,
-        "stack": {key: stack[key] for key in ("alarms", "dashboards", "log_days", "report_days")}
+        "stack": {key: stack[key] for key in ("alarms", "dashboards", "keys", "log_days", "report_days")}
         | {"table_bytes": sum(map(size, items))},
         "functions": counted,
     }
@@ -84,7 +84,7 @@ def deployed(folder: Path) -> dict[str, Any]:
     """What the template of a default deployment has."""
     app = cdk.App(outdir=str(folder / "cdk"), context={"aws:cdk:bundling-stacks": []})
     settings = Settings.parse({"janitor": {"slack_channel": CHANNEL, "slack_secret": SECRET}})
-    JanitorStack(app, "Cost", settings=settings)
+    JanitorStack(app, "Cost", today=datetime.now(UTC).date(), settings=settings)
     app.synth()
     resources = json.loads((folder / "cdk" / "Cost.template.json").read_text())["Resources"].values()
 
@@ -102,6 +102,7 @@ def deployed(folder: Path) -> dict[str, Any]:
         "schedules": schedules | {DIGEST: settings.janitor.digest_schedule},
         "alarms": len(of("AWS::CloudWatch::Alarm")),
         "dashboards": len(of("AWS::CloudWatch::Dashboard")),
+        "keys": len(of("AWS::KMS::Key")),
         "log_days": max(one["RetentionInDays"] for one in of("AWS::Logs::LogGroup")),
         "report_days": bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"],
     }

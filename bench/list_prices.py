@@ -27,6 +27,7 @@ CLOUDWATCH_TOO = (
     "https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards (2026-06-13)"
 )
 DYNAMODB = "https://airbyte.com/data-engineering-resources/dynamodb-pricing (2025-07-21)"
+KMS = "https://aws.amazon.com/kms/pricing/ (as widely published up to mid-2025)"
 LAMBDA = "https://cloudchipr.com/blog/aws-lambda-pricing (2024, US East)"
 PRICE_LIST = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/ (the Price List, as quoted in 2026)"
 S3 = "https://aws.amazon.com/s3/pricing/ (S3 Standard, as widely published up to mid-2025)"
@@ -48,6 +49,7 @@ PRICES = {
     ),
     "alarms": Price(usd=0.10, unit="standard alarm and month", source=PRICE_LIST),
     "dashboards": Price(usd=3.00, unit="dashboard and month", source=CLOUDWATCH_TOO),
+    "keys": Price(usd=1.00, unit="customer-managed key and month", source=KMS),
     "logs-written": Price(usd=0.50, unit="GB of logs written", source=CLOUDWATCH_TOO),
     "logs-kept": Price(usd=0.03, unit="GB of logs and month", source=PRICE_LIST),
     "table-writes": Price(usd=0.625, per=1e6, unit="write request unit", source=DYNAMODB),

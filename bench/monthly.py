@@ -29,6 +29,7 @@ GROUPS = {
     "alarms": "alarms",
     "custom metrics": "custom-metrics",
     "dashboard": "dashboards",
+    "key of the ledger (KMS)": "keys",
     "metrics read (GetMetricData)": "metrics-read",
     "Lambda": "lambda-gb-seconds lambda-requests",
     "secret for Slack": "secrets secret-reads",
@@ -79,6 +80,7 @@ def used_in_a_month(given: Mapping[str, Any]) -> Counter[str]:
     used: Counter[str] = Counter()
     used["alarms"] = stack["alarms"]
     used["dashboards"] = stack["dashboards"]
+    used["keys"] = stack["keys"]
     used["secrets"] = 1
     used["table-kept"] = used["table-recovery"] = stack["table_bytes"] / GB
     for function in given["functions"].values():

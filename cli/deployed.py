@@ -106,7 +106,7 @@ def table(checks: Sequence[Check]) -> RenderableType:
         if check.about:
             by_function.setdefault(check.about, {}).setdefault(check.what, []).append(check)
     for about, found in by_function.items():
-        drawn.add_row(plain(about), *(cell(found.get(column, [])) for column in COLUMNS))
+        drawn.add_row(Text(plain(about)), *(cell(found.get(column, [])) for column in COLUMNS))
     return drawn
 
 
@@ -114,7 +114,7 @@ def cell(checks: Sequence[Check]) -> Text:
     """One thing of one function, in a word or two; the blocks below say the rest."""
     worst = min(checks, key=lambda check: ORDER.index(check.outcome), default=None)
     if worst is None:
-        return Text("none", style="red")
+        return Text()
     said = worst.short or SHORT.get(worst.outcome, worst.said)
     return Text(plain(said, CELL_LIMIT), style=STYLES.get(worst.outcome, ""))
 

@@ -17,14 +17,17 @@ ALARMS_A_CALL = 100
 """The most names that DescribeAlarms takes (API reference)."""
 
 OLDEST = "ApproximateAgeOfOldestMessage"
-QUEUES = {"Failed": "runs that failed", "Undelivered": "events that could not be delivered"}
+FAILED, UNDELIVERED = "Failed", "Undelivered"
+QUEUES = {FAILED: "runs that failed", UNDELIVERED: "events that could not be delivered"}
 
 
-def queue_check(here: Deployment, stack: Stack, about: str, construct: str, now: datetime) -> Check:
-    """Whether messages wait in one of its two queues."""
+def queue_check(
+    here: Deployment, stack: Stack, about: str, construct: str, now: datetime, *queues: str
+) -> Check:
+    """Whether messages wait in one of a function's *queues*."""
     waiting: dict[str, int] = {}
     said = []
-    for part, what in QUEUES.items():
+    for part in queues:
         url = stack.one(construct, part, QUEUE)
         numbers = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         ask = partial(here.client("sqs").get_queue_attributes, QueueUrl=url, AttributeNames=[*numbers])
@@ -37,13 +40,13 @@ def queue_check(here: Deployment, stack: Stack, about: str, construct: str, now:
                     about=about,
                     what="queues",
                     outcome=Outcome.WRONG,
-                    said=f"its queue for {what} was deleted",
+                    said=f"its queue for {QUEUES[part]} was deleted",
                     to_do=DEPLOY_AGAIN,
                     short="deleted",
                 )
         if count := sum(int(asked["Attributes"][number]) for number in numbers):
             waiting[part] = count
-            said.append(f"{count} in {part} ({what}), {oldest(here, str(url), now)}")
+            said.append(f"{count} in {part} ({QUEUES[part]}), {oldest(here, str(url), now)}")
     if not waiting:
         return Check(about=about, what="queues", outcome=Outcome.FINE, said="empty")
     return Check(

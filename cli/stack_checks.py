@@ -8,23 +8,27 @@ from datetime import datetime
 from functools import partial
 
 from cli.stack import DEPLOY_AGAIN, PAGE, Check, Deployment, Gone, Outcome, Stack, Trouble, read
-from cli.stack_alarms import queue_check
+from cli.stack_alarms import FAILED, QUEUES, queue_check
 from janitor.durations import ago
 from janitor.ledger import LastSweep, Ledger
 from janitor.schedules import overdue_after
 from janitor.table import Table
 
 FUNCTION, SCHEDULE = "AWS::Lambda::Function", "AWS::Scheduler::Schedule"
-TABLE = "AWS::DynamoDB::GlobalTable"
+TABLE = "AWS::DynamoDB::Table"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """A function as the settings want it, if they do: its *construct* in the stack, and its *schedule*."""
+    """
+    A function as the settings want it, if they do: its *construct* in the stack, and its *schedule*.
+
+    One without a schedule is called when somebody asks for something; it need not be there.
+    """
 
     name: str
     construct: str
-    schedule: str
+    schedule: str = ""
     enabled: bool = True
     sweeps: bool = True
 
@@ -43,7 +47,7 @@ def function_checks(here: Deployment, stack: Stack, one: Expected, around: Surro
     """Everything about one function."""
     deployed = stack.one(one.construct, "Function", FUNCTION)
     if deployed is None:
-        if one.enabled:
+        if one.enabled and one.schedule:
             yield Check(
                 about=one.name,
                 what="function",
@@ -61,10 +65,15 @@ def function_checks(here: Deployment, stack: Stack, one: Expected, around: Surro
             to_do="make deploy takes it away; or these are not the settings that were deployed",
         )
     yield function_check(here, deployed, one)
-    schedule, made = schedule_check(here, stack, one, around)
-    yield schedule
-    yield last_run(here, stack, one, around, made)
-    yield queue_check(here, stack, one.name, one.construct, around.now)
+    if one.schedule:
+        schedule, made = schedule_check(here, stack, one, around)
+        yield schedule
+        yield last_run(here, stack, one, around, made)
+        queues = [*QUEUES]
+    else:
+        yield Check(about=one.name, what="schedule", outcome=Outcome.FINE, said="when it is asked")
+        queues = [FAILED]
+    yield queue_check(here, stack, one.name, one.construct, around.now, *queues)
 
 
 def function_check(here: Deployment, deployed: str, one: Expected) -> Check:

@@ -61,8 +61,9 @@ class Maker:
         self._made: dict[str, Made] = {}
         self._makers: Mapping[str, Callable[[str, Any], Made]] = {
             "AWS::CloudWatch::Alarm": self._alarm,
-            "AWS::DynamoDB::GlobalTable": self._table,
+            "AWS::DynamoDB::Table": self._table,
             "AWS::IAM::Role": self._role,
+            "AWS::KMS::Key": self._key,
             "AWS::Lambda::Function": self._function,
             "AWS::Logs::LogGroup": self._log_group,
             "AWS::S3::Bucket": self._bucket,
@@ -130,6 +131,10 @@ class Maker:
             FunctionName=name, Code={"ZipFile": packed.getvalue()}, **given
         )
         return name, {"Arn": function["FunctionArn"]}
+
+    def _key(self, _: str, properties: Any) -> Made:
+        described = self.client("kms").create_key(Policy=json.dumps(properties["KeyPolicy"]))["KeyMetadata"]
+        return described["KeyId"], {"Arn": described["Arn"]}
 
     def _log_group(self, name: str, properties: Any) -> Made:
         logs = self.client("logs")

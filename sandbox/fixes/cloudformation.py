@@ -1,6 +1,6 @@
 """Stacks that `sandbox.stack` has made: CloudFormation itself is not here, only what it says of them.
 
-moto makes stacks of its own, but knows neither schedules nor alarms nor global tables in a template.
+moto makes stacks of its own, but knows neither schedules nor alarms in a template.
 """
 
 from __future__ import annotations

@@ -23,11 +23,6 @@ PERMANENT = {
     "s3:PutLifecycleConfiguration",
     "kms:ScheduleKeyDeletion",
 }
-    "s3:DeleteObjectVersion",
-    "s3:DeleteBucket",
-    "s3:PutLifecycleConfiguration",
-    "kms:ScheduleKeyDeletion",
-}
 
 every_actor = pytest.mark.parametrize(
     "name", [detector.name for detector in DETECTORS if detector.cleanup is not None]

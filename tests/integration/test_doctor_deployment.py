@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 
+from cli.deployment import expected_of
 from cli.main import main
 from conftest import ACCOUNT, REGION
 from janitor.detectors import DETECTORS
@@ -28,6 +29,7 @@ NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)
 """A Tuesday morning: every schedule has run since the day before, the weekly ones this week."""
 
 SLACK = f'[janitor]\nslack_channel = "#ml-costs"\nslack_secret = "{SECRET}"\n'
+SETTINGS = {"slack_channel": "#ml-costs", "slack_secret": SECRET}
 ALL_SCOPES = ("chat:write", "files:write", "users:read", "users:read.email")
 
 
@@ -86,8 +88,7 @@ class Site:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The default stack, with Slack."""
-    tables = {"janitor": {"slack_channel": "#ml-costs", "slack_secret": SECRET}}
-    return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(tables)).template
+    return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse({"janitor": SETTINGS})).template
 
 
 @pytest.fixture
@@ -147,6 +148,29 @@ def test_all_is_well(site: Site, doctor: Doctor, box: Control) -> None:
         call for call in box.calls() if re.match(r"\w+:(Put|Create|Delete|Update|Send|Publish)", call)
     ]
     assert len(site.ids) > 100  # which is as many as DescribeStackResources would answer
+
+
+def test_an_armed_stack_has_no_function_that_is_not_looked_at(
+    box: Control, session: boto3.Session, tmp_path: Path, doctor: Doctor
+) -> None:
+    arms = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
+    buttons = {"slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
+    settings = {"janitor": {**SETTINGS, **buttons}, "detectors": {"idle-notebooks": arms}}
+    made = synthesise(tmp_path / "armed", Settings.parse(settings))
+    site = Site(session, deploy(box.url, made.template))
+    failed = site.physical("UndoFailed")
+    site.client("sqs").send_message(QueueUrl=failed, MessageBody="{}")
+
+    ran = doctor()
+
+    known = {one.construct for one in expected_of(Settings.parse(settings), None)}
+    assert {
+        name.removesuffix("Function")
+        for name in (name[:-8] for name in made.of_type("AWS::Lambda::Function"))
+    } == known
+    assert re.fullmatch(r"undo +when it is asked +1 waiting +2 quiet", ran.row("undo"))
+    assert re.fullmatch(r"Slack's receiver +when it is asked +empty +2 quiet", ran.row("Slack's receiver"))
+    assert "undo: queues messages wait: 1 in Failed" in ran.part
 
 
 @pytest.mark.usefixtures("box")

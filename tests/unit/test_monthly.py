@@ -41,7 +41,7 @@ ONE = {
 GIVEN: dict[str, Any] = {
     "date": "2026-11-25",
     "account": {"endpoints": 1_000, "models": 1},
-    "stack": {"alarms": 4, "dashboards": 1, "log_days": 90, "report_days": 90, "table_bytes": 2e9},
+    "stack": {"alarms": 4, "dashboards": 1, "keys": 1, "log_days": 90, "report_days": 90, "table_bytes": 2e9},
     "functions": {"one": ONE},
 }
 RUNS = 365.25 / 12 * 24
@@ -52,6 +52,7 @@ def test_a_month_of_one_function_by_hand() -> None:
 
     assert lines["alarms"] == pytest.approx(0.40)
     assert lines["dashboard"] == pytest.approx(3.00)
+    assert lines["key of the ledger (KMS)"] == pytest.approx(1.00)
     assert lines["custom metrics"] == pytest.approx(1.80)
     assert lines["metrics read (GetMetricData)"] == pytest.approx(RUNS * 0.02)
     assert lines["other CloudWatch requests"] == pytest.approx(RUNS * 0.00003)
