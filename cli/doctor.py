@@ -1,4 +1,4 @@
-"""`janitor doctor`: whether an audit here would see everything."""
+"""`janitor doctor`: whether an audit here would see everything, and whether the deployed stack works."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from cli import checkup, edge
+from cli import checkup, deployed, edge
 from cli.checkup import Change, Checkup
 from cli.credentials import caller_of
+from cli.deployment import Examiner
 from cli.interrupts import ending_at_once
 from cli.screen import console, progress, write
+from cli.stack import STACK
 from janitor.account import opened
 from janitor.aws import attempt
 from janitor.detector import Detector, allow
@@ -58,23 +60,32 @@ def doctor(
         typer.Option(metavar="REGION", help="Where to look. Repeatable."),
     ] = None,
     profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
+    stack: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"The deployed stack; {STACK} if there is one of that name."),
+    ] = None,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
 ) -> int:
     """
-    Check identity, settings, and what the detectors may read. Nothing is changed.
+    Check identity, settings, what the detectors may read, and the deployed stack. Nothing is changed.
 
     Each read that a detector declares is tried on something that does not exist: what AWS denies is
     missing, and any other answer means that it is allowed. What only a real object can tell is
     listed as not probed, with the reason.
 
-    Exit status: 0, nothing is missing; 1, an action is refused or was not answered, or nobody could
-    say whose credentials these are; 2, bad usage or settings.
+    Of a deployed stack it looks at schedules, last runs, queues, alarms and whoever hears of them,
+    and at Slack: the token, its scopes, the channel. Each problem says what to do next.
+
+    Exit status: 0, nothing is missing; 1, an action is refused or was not answered, something is
+    wrong in the stack, or nobody could say whose credentials these are; 2, bad usage or settings.
+    That nothing is deployed here, or that you may not look for it, is no problem unless --stack names it.
 
     \b
     Examples:
       janitor doctor
       janitor doctor idle-notebooks --profile audit --region eu-west-1
+      janitor doctor --stack MlJanitor
     """  # noqa: D301 - \b keeps the lines below it as they are
     settings = edge.settings_from(config, overrides, ctx.obj)
     detectors = edge.detectors_from(names, settings)
@@ -91,6 +102,7 @@ def doctor(
     with ending_at_once(), progress("asking whose credentials these are") as say:
         caller = caller_of(session, regions[0], attempts)
         probed: checkup.Answers = {}
+        found: deployed.Deployed | None = None
         if isinstance(caller, Value):
             say("trying every read")
             probed = tried(
@@ -101,6 +113,19 @@ def doctor(
                 attempts=min(attempts, MOST_ATTEMPTS),
                 now=now,
             )
+            say("looking at the deployed stack")
+            found = Examiner(
+                session=session,
+                settings=settings,
+                stack=stack or STACK,
+                named=stack is not None,
+                names=names,
+                regions=tuple(dict.fromkeys([session.region_name or regions[0], *regions])),
+                account=caller.value.account,
+                attempts=min(attempts, MOST_ATTEMPTS),
+                now=now,
+                slack_url=os.environ.get("JANITOR_SLACK_URL", ""),
+            ).examine()
     result = Checkup(
         caller=caller,
         credentials=credentials(session),
@@ -111,8 +136,9 @@ def doctor(
         prices=PRICES,
         probed=probed,
     )
-    write(console(sys.stdout), checkup.drawing(result))
-    return 0 if result.fine else 1
+    blocks = [*checkup.drawing(result), *(deployed.drawing(found) if found else ())]
+    write(console(sys.stdout), blocks)
+    return 0 if result.fine and (found is None or found.fine) else 1
 
 
 def chosen_by(flags: Sequence[str] | None, settings: Settings) -> str:

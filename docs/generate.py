@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from bench import monthly
 from janitor.detector import Detector
 from janitor.detectors import DETECTORS
 from janitor.durations import WorkingHours, format_duration
@@ -41,7 +42,7 @@ def main() -> int:
 def pages() -> list[tuple[Path, str]]:
     """Every page with its generated parts as they should be."""
     readme = ROOT / "README.md"
-    parts = {"detectors": detector_table(), "reads": permission_list()}
+    parts = {"detectors": detector_table(), "reads": permission_list(), "cost": cost()}
     if "<!-- session -->" in readme.read_text():
         parts["session"] = session()
     made = [(readme, fill(readme.read_text(), parts))]
@@ -81,6 +82,12 @@ def permission_list() -> str:
     return "\n".join(
         f"- `{service}`: {', '.join(sorted(names))}" for service, names in sorted(actions.items())
     )
+
+
+def cost() -> str:
+    """What a month costs, computed from what was last counted."""
+    made = monthly.bill(monthly.counted())
+    return f"{monthly.summary(made)}\n\n{monthly.table(made)}"
 
 
 def head(detector: type[Detector[Any]]) -> str:

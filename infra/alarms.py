@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from aws_cdk import Duration
+from aws_cdk import Annotations, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_lambda as lambda_
@@ -59,7 +59,14 @@ def watch_schedule(
     scope: Construct, function: lambda_.IFunction, *, name: str, schedule: str, topic: sns.ITopic
 ) -> None:
     """An alarm on a *schedule* that did not run *function*."""
-    period, periods = patience(schedule)
+    watched = patience(schedule)
+    if watched is None:
+        Annotations.of(scope).add_info(
+            f"{name} runs on {schedule}, less than once a week: CloudWatch cannot see that it did not run. "
+            "The digest and janitor doctor say so instead."
+        )
+        return
+    period, periods = watched
     alarm(
         scope,
         "DidNotRun",
@@ -100,15 +107,16 @@ def watch_queue(scope: Construct, id_: str, queue: sqs.IQueue, *, says: str, top
     )
 
 
-def patience(schedule: str) -> tuple[Duration, int]:
+def patience(schedule: str) -> tuple[Duration, int] | None:
     """
     How long a schedule may be silent: a period, and how many of them.
 
-    CloudWatch looks back seven days at the most, so a weekly schedule gets exactly those.
+    An alarm sees seven days at the most (PutMetricAlarm: Period times EvaluationPeriods), so a weekly
+    schedule gets exactly those, and a longer one None: its alarm would ring between any two runs.
     """
     every = schedules.period(schedule)
-    if every >= schedules.WEEK:
-        return Duration.days(1), 7
+    if every > schedules.WEEK:
+        return None
     if every >= schedules.DAY:
-        return Duration.days(1), 2
+        return Duration.days(1), min(7, math.ceil(every / schedules.DAY) + 1)
     return Duration.hours(1), min(24, 2 * math.ceil(every / timedelta(hours=1)) + 1)

@@ -13,7 +13,7 @@ from moto.s3.models import s3_backends
 
 from sandbox import clock, state
 from sandbox.faults import Fault, Ledger
-from sandbox.fixes import cloudtrail, cloudwatch, logs
+from sandbox.fixes import cloudformation, cloudtrail, cloudwatch, logs
 from sandbox.iam import Gate
 from sandbox.life import life
 from sandbox.poke import poke
@@ -52,6 +52,7 @@ class Admin:
             ("POST", "iam/credentials"): lambda given: gate.credentials(given["role"], given.get("service")),
             ("GET", "iam/record"): lambda _: gate.record(),
             ("DELETE", "iam/record"): self._forget,
+            ("POST", "stacks"): _stacks,
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
@@ -159,6 +160,11 @@ def _logs(given: dict[str, Any]) -> dict[str, Any]:
 def _metrics(given: dict[str, Any]) -> dict[str, Any]:
     published = cloudwatch.seed(*_where(given), given["namespace"], given["series"])
     return {"published": published}
+
+
+def _stacks(given: dict[str, Any]) -> dict[str, Any]:
+    cloudformation.seed(*_where(given), given["name"], list(given["resources"]))
+    return {}
 
 
 def _bad(problem: str) -> Reply:

@@ -127,6 +127,11 @@ class Control:
         body = {"region": region, "namespace": namespace, "series": [dict(one) for one in series]}
         self._ask("POST", "metrics", body)
 
+    def stack(self, name: str, resources: Iterable[Mapping[str, str]], *, region: str = REGION) -> None:
+        """Say that a CloudFormation stack is there: {"logical", "physical", "type"} of each resource."""
+        body = {"region": region, "name": name, "resources": [dict(one) for one in resources]}
+        self._ask("POST", "stacks", body)
+
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         request = urllib.request.Request(  # noqa: S310  the scheme is the caller's, and http
             f"{self.url}/sandbox/{path}",

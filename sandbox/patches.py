@@ -27,6 +27,7 @@ GLOBAL = {"iam", "s3"}
 
 RESPONSES = {
     "application-autoscaling": "moto.applicationautoscaling.responses:ApplicationAutoScalingResponse",
+    "cloudformation": "moto.cloudformation.responses:CloudFormationResponse",
     "cloudtrail": "moto.cloudtrail.responses:CloudTrailResponse",
     "cloudwatch": "moto.cloudwatch.responses:CloudWatchResponse",
     "ecr": "moto.ecr.responses:ECRResponse",

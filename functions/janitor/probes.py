@@ -239,22 +239,25 @@ def called(aws: Aws, one: Probe) -> Exception | None:
 
 def asked(grant: Grant, error: Exception | None) -> Probed:
     """What the answer to a probe says: a refusal, or that AWS got further than asking whether it may."""
+    return Probed(grant, Answer.ALLOWED) if error is None else Probed(grant, *said_by(error))
+
+
+def said_by(error: Exception) -> tuple[Answer, str]:
+    """What a failed call says of whether it is allowed, and in AWS's words; raises what is no failed call."""
     from botocore.exceptions import ClientError
 
-    if error is None:
-        return Probed(grant, Answer.ALLOWED)
     said = failure(error)
     if said is None:
         raise error
     if not isinstance(error, ClientError):
-        return Probed(grant, Answer.FAILED, said)
+        return Answer.FAILED, said
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in DENIED:
-        return Probed(grant, Answer.REFUSED, said)
+        return Answer.REFUSED, said
     if code in NOT_ANSWERED or status >= 500:
-        return Probed(grant, Answer.FAILED, said)
-    return Probed(grant, Answer.ALLOWED, said)
+        return Answer.FAILED, said
+    return Answer.ALLOWED, said
 
 
 def hidden(one: Probed) -> Probed:

@@ -7,9 +7,9 @@ import json
 from janitor.slack import API, Sender, Slack, SlackError, Time, Webhook
 
 
-def sender(secret_text: str, channel: str, time: Time, *, url: str = API) -> Sender:
+def held(secret_text: str) -> str:
     """
-    A sender from what the secret holds: a webhook's URL, a bot token, or JSON with one as "token".
+    What the secret holds: a webhook's URL, or a bot token, which may stand as "token" in JSON.
 
     Raises SlackError, which never repeats the secret.
     """
@@ -19,10 +19,16 @@ def sender(secret_text: str, channel: str, time: Time, *, url: str = API) -> Sen
             said = str(json.loads(said)["token"])
         except (ValueError, LookupError):
             raise SlackError('the secret for Slack is JSON without a "token"') from None
-    if said.startswith(("https://", "http://")):
-        return Webhook(said, time)
-    if not said.startswith("xoxb-"):
+    if not said.startswith(("https://", "http://", "xoxb-")):
         raise SlackError("the secret for Slack holds neither a bot token (xoxb-...) nor a webhook's URL")
+    return said
+
+
+def sender(secret_text: str, channel: str, time: Time, *, url: str = API) -> Sender:
+    """A sender from what the secret holds. Raises SlackError, which never repeats the secret."""
+    said = held(secret_text)
+    if not said.startswith("xoxb-"):
+        return Webhook(said, time)
     if not channel:
         raise SlackError("slack_channel is not set in janitor.toml, and a bot token needs one")
     return Slack(said, channel, time, url=url)

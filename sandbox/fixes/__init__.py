@@ -12,6 +12,7 @@ from sandbox import clock, patches, selfcheck
 
 AREAS = (
     "autoscaling",
+    "cloudformation",
     "cloudtrail",
     "cloudwatch",
     "clusters",

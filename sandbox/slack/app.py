@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from sandbox import state
 from sandbox.life import life
-from sandbox.slack.methods import METHODS, Args, webhook
+from sandbox.slack.methods import METHODS, SCOPES, Args, webhook
 from sandbox.slack.presses import RESPONSE_PATH, press, respond
 from sandbox.slack.workspace import (
     CHANNEL,
@@ -102,12 +102,14 @@ def _api(space: Workspace, environ: dict[str, Any], body: bytes) -> Reply:
         if name not in METHODS:
             raise RefusedError("unknown_method")  # noqa: TRY301 - one place makes refusals answers
         _authorise(environ, args)
+        space.demand(*SCOPES.get(name, ()))
         done = METHODS[name](space, args)
     except RefusedError as refused:
         return _json({"ok": False, "error": refused.error} | refused.more)
     if "upload_url" in done:
         done["upload_url"] = f"http://{environ['HTTP_HOST']}{done['upload_url']}"
-    return _json({"ok": True} | done)
+    status, headers, content = _json({"ok": True} | done)
+    return status, [*headers, ("X-OAuth-Scopes", ",".join(space.scopes))], content
 
 
 def _authorise(environ: dict[str, Any], args: Args) -> None:
@@ -181,23 +183,34 @@ def _control(method: str, name: str, body: bytes, host: str) -> Reply:
             case "POST", "press":
                 signed = press(space, host, given)
                 return _json({"headers": dict(signed.headers), "body": signed.body.decode()})
-            case "POST", "channels":
-                space.channels[given["id"]] = Channel(**given)
-            case "POST", "users":
-                space.users[given["id"]] = User(**given)
-            case "POST", "usergroups":
-                space.usergroups[given["id"]] = Usergroup(**given)
-            case "POST", "faults":
-                space.faults.append(Fault.of(given))
-            case "DELETE", "faults":
-                space.faults.clear()
             case _:
-                return _json({"error": f"no {method} {CONTROL}/{name}"}, HTTPStatus.NOT_FOUND)
+                if not _set(space, method, name, given):
+                    return _json({"error": f"no {method} {CONTROL}/{name}"}, HTTPStatus.NOT_FOUND)
     except KeyError as missing:
         return _json({"error": f"missing: {missing}"}, HTTPStatus.BAD_REQUEST)
     except (ValueError, TypeError, LookupError) as problem:
         return _json({"error": str(problem)}, HTTPStatus.BAD_REQUEST)
     return _json({})
+
+
+def _set(space: Workspace, method: str, name: str, given: Any) -> bool:
+    """Set up a part of the workspace; False if there is no such part."""
+    match method, name:
+        case "POST", "channels":
+            space.channels[given["id"]] = Channel(**given)
+        case "POST", "users":
+            space.users[given["id"]] = User(**given)
+        case "POST", "usergroups":
+            space.usergroups[given["id"]] = Usergroup(**given)
+        case "PUT", "scopes":
+            space.scopes = list(given["scopes"])
+        case "POST", "faults":
+            space.faults.append(Fault.of(given))
+        case "DELETE", "faults":
+            space.faults.clear()
+        case _:
+            return False
+    return True
 
 
 # --- replies --------------------------------------------------------------------------------------

@@ -68,6 +68,10 @@ class SlackControl:
         """Add a group of people."""
         self._post("usergroups", id=group, handle=handle, users=list(users))
 
+    def set_scopes(self, *scopes: str) -> None:
+        """Let the app do this and no more."""
+        self._control._ask("PUT", "slack/scopes", {"scopes": list(scopes)})
+
     def fault(self, kind: str, **rule: Any) -> None:
         """Make requests fail; see `sandbox.slack.workspace.Fault` for the rule's fields."""
         self._post("faults", kind=kind, **rule)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.slack.blocks import problems, too_long
-from sandbox.slack.workspace import TEAM, File, Message, RefusedError, User, Workspace
+from sandbox.slack.workspace import TEAM, Channel, File, Message, RefusedError, User, Workspace
 
 LONGEST_TEXT = 40_000
 
@@ -110,7 +110,42 @@ def webhook(space: Workspace, channel: str, args: Args) -> None:
     space.post(Message(channel=found.id, ts=space.next_ts(), text=text, blocks=blocks, via="webhook"))
 
 
+def auth_test(_: Workspace, __: Args) -> Answer:
+    """auth.test, which any valid token may ask."""
+    return {
+        "team": "Sandbox",
+        "team_id": TEAM,
+        "user": "janitor",
+        "user_id": "U0JANITOR",
+        "bot_id": "B0JANITOR",
+    }
+
+
+def conversation_info(space: Workspace, args: Args) -> Answer:
+    """conversations.info, which takes a channel by its id only."""
+    wanted = _needed(args, "channel")
+    found = next((one for one in space.seen() if one.id == wanted), None)
+    if found is None:
+        raise RefusedError("channel_not_found")
+    return {"channel": _channel(found)}
+
+
+def conversations(space: Workspace, args: Args) -> Answer:
+    """conversations.list, `limit` of them a page."""
+    start, size = int(args.get("cursor") or 0), int(args.get("limit") or 100)
+    wanted = str(args.get("types") or "public_channel").split(",")
+    for kind in wanted:
+        space.demand("groups:read" if kind == "private_channel" else "channels:read")
+    seen = [one for one in space.seen() if ("private_channel" if one.private else "public_channel") in wanted]
+    more = str(start + size) if start + size < len(seen) else ""
+    page = [_channel(one) for one in seen[start : start + size]]
+    return {"channels": page, "response_metadata": {"next_cursor": more}}
+
+
 METHODS: dict[str, Callable[[Workspace, Args], Answer]] = {
+    "auth.test": auth_test,
+    "conversations.info": conversation_info,
+    "conversations.list": conversations,
     "chat.postMessage": post_message,
     "chat.update": update,
     "users.lookupByEmail": lookup_by_email,
@@ -119,6 +154,19 @@ METHODS: dict[str, Callable[[Workspace, Args], Answer]] = {
     "files.getUploadURLExternal": upload_url,
     "files.completeUploadExternal": complete_upload,
 }
+
+
+SCOPES: dict[str, tuple[str, ...]] = {
+    "chat.postMessage": ("chat:write",),
+    "chat.update": ("chat:write",),
+    "conversations.info": ("channels:read", "groups:read"),
+    "files.completeUploadExternal": ("files:write",),
+    "files.getUploadURLExternal": ("files:write",),
+    "usergroups.users.list": ("usergroups:read",),
+    "users.info": ("users:read",),
+    "users.lookupByEmail": ("users:read.email",),
+}
+"""Of which scopes a method needs one, by its reference page; no other method here needs any."""
 
 
 def content(args: Args) -> tuple[str, list[Any]]:
@@ -139,6 +187,16 @@ def content(args: Args) -> tuple[str, list[Any]]:
     if too_long(blocks):
         raise RefusedError("msg_blocks_too_long")
     return text, blocks
+
+
+def _channel(channel: Channel) -> Answer:
+    return {
+        "id": channel.id,
+        "name": channel.name,
+        "is_member": channel.member,
+        "is_archived": channel.archived,
+        "is_private": channel.private,
+    }
 
 
 def _user(user: User) -> Answer:

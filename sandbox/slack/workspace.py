@@ -22,6 +22,10 @@ HOOKS, UPLOADS, RESPONSES = "hook", "upload", "response"
 """What faults and counts call the requests that have no method name."""
 
 
+SCOPES = ("channels:read", "chat:write", "files:write", "groups:read", "users:read", "users:read.email")
+"""What the app may do, unless somebody takes it away."""
+
+
 class RefusedError(Exception):
     """Slack says no: *error* is its code, *more* what else its answer holds."""
 
@@ -39,6 +43,7 @@ class Channel:
     name: str
     member: bool = True
     archived: bool = False
+    private: bool = False
 
 
 @dataclass(slots=True)
@@ -147,6 +152,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self.channels = {CHANNEL: Channel(CHANNEL, "ml-costs")}
+        self.scopes = list(SCOPES)
         self.users: dict[str, User] = {}
         self.usergroups: dict[str, Usergroup] = {}
         self.files: dict[str, File] = {}
@@ -176,6 +182,15 @@ class Workspace:
     def message(self, channel: str, ts: str) -> Message | None:
         """The message that stands there now."""
         return next((one for one in self.messages if (one.channel, one.ts) == (channel, ts)), None)
+
+    def seen(self) -> list[Channel]:
+        """The channels that the app can see: a private one only from inside."""
+        return [one for one in self.channels.values() if one.member or not one.private]
+
+    def demand(self, *any_of: str) -> None:
+        """Refuse unless the app has one of these scopes."""
+        if any_of and not set(any_of) & set(self.scopes):
+            raise RefusedError("missing_scope", needed=",".join(any_of), provided=",".join(self.scopes))
 
     def parent(self, channel: str, ts: str) -> Message:
         """The message that a thread hangs on."""

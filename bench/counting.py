@@ -1,0 +1,201 @@
+"""Counts what one run of every function takes, on an account with a thousand endpoints, into counted.json."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import boto3
+
+from bench import functions
+from bench.account import SIZES, seed
+from bench.audit import audit
+from bench.box import ACCOUNT, LATENCY, REGION, Box, timed
+from bench.monthly import COUNTED, bill, money
+from cli.replay import LocalContext, environment
+from infra.bundle import cached
+from infra.stack import JanitorStack
+from janitor import handlers
+from janitor.settings import Settings
+from sandbox.deployment import BUCKET, SECRET, TABLE, deploy
+from sandbox.slack import CHANNEL
+
+ENDPOINTS = 1_000
+DIGEST = "digest"
+REAL_TIME = "2026-10-06T03:00:00Z"
+SETTINGS = f'[janitor]\nslack_channel = "{CHANNEL}"\nslack_secret = "{SECRET}"\n'
+STARTS = 3
+
+
+def main() -> None:
+    """Count, keep, and print the bill."""
+    made = count()
+    COUNTED.write_text(json.dumps(made, indent=2) + "\n")
+    whole = bill(made)
+    print(f"a month for {ENDPOINTS:,} endpoints: {money(whole.total)}")
+    for line, usd in whole.lines.items():
+        print(f"  {money(usd):>16}  {line}")
+
+
+def count() -> dict[str, Any]:
+    """Everything that the bill is computed from."""
+    with Box() as box, tempfile.TemporaryDirectory() as folder:
+        stack = deployed(Path(folder))
+        seed(box, endpoints=ENDPOINTS)
+        metrics = {name: metrics_requested(name) for name in stack["memory"] if name != DIGEST}
+        (Path(folder) / "janitor.toml").write_text(SETTINGS)
+        variables = {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": REAL_TIME}
+        started = init_seconds(list(stack["memory"]), variables)
+        with environment({**variables, "LAMBDA_TASK_ROOT": folder}):
+            log = io.StringIO()
+            with redirect_stdout(log):
+                counted = {name: runs(box, name, log) for name in stack["memory"]}
+            for name, function in counted.items():
+                function |= {
+                    "schedule": stack["schedules"][name],
+                    "memory_mb": stack["memory"][name],
+                    "init_seconds": started[name],
+                    "metrics_requested": metrics.get(name, 0),
+                }
+        sizes = {kind: number for kind, (number, _) in SIZES.items()} | {"endpoints": ENDPOINTS}
+        items = [*every_item(box)]
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": platform.machine(),
+        "latency_seconds": LATENCY,
+        "account": sizes,
+        "stack": {key: stack[key] for key in ("alarms", "dashboards", "keys", "log_days", "report_days")}
+        | {"table_bytes": sum(map(size, items))},
+        "functions": counted,
+    }
+
+
+def deployed(folder: Path) -> dict[str, Any]:
+    """What the template of a default deployment has."""
+    app = cdk.App(outdir=str(folder / "cdk"), context={"aws:cdk:bundling-stacks": []})
+    settings = Settings.parse({"janitor": {"slack_channel": CHANNEL, "slack_secret": SECRET}})
+    JanitorStack(app, "Cost", today=datetime.now(UTC).date(), settings=settings)
+    app.synth()
+    resources = json.loads((folder / "cdk" / "Cost.template.json").read_text())["Resources"].values()
+
+    def of(kind: str) -> list[dict[str, Any]]:
+        return [one["Properties"] for one in resources if one["Type"] == kind]
+
+    memory = {
+        one["Environment"]["Variables"].get("JANITOR_DETECTOR", DIGEST): one["MemorySize"]
+        for one in of("AWS::Lambda::Function")
+    }
+    schedules = {type(one).name: settings.schedule(type(one)) for one in settings.enabled()}
+    (bucket,) = of("AWS::S3::Bucket")
+    return {
+        "memory": memory,
+        "schedules": schedules | {DIGEST: settings.janitor.digest_schedule},
+        "alarms": len(of("AWS::CloudWatch::Alarm")),
+        "dashboards": len(of("AWS::CloudWatch::Dashboard")),
+        "keys": len(of("AWS::KMS::Key")),
+        "log_days": max(one["RetentionInDays"] for one in of("AWS::Logs::LogGroup")),
+        "report_days": bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"],
+    }
+
+
+def metrics_requested(name: str) -> int:
+    """How many metrics one sweep asks GetMetricData for: that is what it is billed by."""
+    session, asked = boto3.Session(region_name=REGION), []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        asked.append(len(params["MetricDataQueries"]))
+
+    session.events.register("provide-client-params.cloudwatch.GetMetricData", note)
+    detectors = [one for one in Settings.load().enabled() if one.name == name]
+    report = audit(session, detectors)
+    if problems := [sweep.error for sweep in report.sweeps if sweep.error]:
+        raise RuntimeError("; ".join(problems))
+    return sum(asked)
+
+
+def runs(box: Box, name: str, log: io.StringIO) -> dict[str, Any]:
+    """What the second run of a function takes, when everything that the first found is known."""
+    os.environ["JANITOR_DETECTOR"] = "" if name == DIGEST else name
+    box.slow_down()
+    reports = set(report_sizes(box))
+    for minute in (58, 59):
+        log.truncate(log.seek(0))
+        seconds, _, calls = timed(box, lambda minute=minute: invoked(name, f"2026-10-06T02:{minute}:00Z"))
+        before, reports = reports, set(report_sizes(box))
+    box.control.clear_faults()
+    lines = log.getvalue()
+    items = [item for item in every_item(box) if item["pk"]["S"].startswith(f"finding#{name}#")]
+    return {
+        "seconds": round(seconds, 2),
+        "calls": calls,
+        "log_bytes": len(lines.encode()),
+        "custom_metrics": len(metric_names(lines)),
+        "report_bytes": sum(length for _, length in reports - before),
+        "largest_item": max(map(size, items), default=0),
+        "findings_bytes": sum(map(size, items)),
+    }
+
+
+def invoked(name: str, time: str) -> dict[str, Any]:
+    """One invocation, in this process."""
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:janitor"
+    handler = handlers.digest if name == DIGEST else handlers.sweep
+    return handler({"time": time}, LocalContext(invoked_function_arn=arn))
+
+
+def init_seconds(names: list[str], variables: dict[str, str]) -> dict[str, float]:
+    """How long Lambda's own runtime takes until the handler is imported, in the median."""
+    machine: Any = "arm64" if platform.machine() == "aarch64" else "x86_64"
+    bundle = cached(machine)
+    found = {}
+    for name in names:
+        handler = "janitor.handlers.digest" if name == DIGEST else "janitor.handlers.sweep"
+        given = {key: said for key, said in os.environ.items() if key.startswith("AWS_")} | variables
+        starts = [
+            functions.initialised(bundle, handler, given | {"JANITOR_DETECTOR": name}) for _ in range(STARTS)
+        ]
+        found[name] = round(statistics.median(starts) / 1000, 3)
+    return found
+
+
+def metric_names(lines: str) -> set[str]:
+    """The custom metrics in a log, by the embedded metric format."""
+    documents = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+    return {
+        metric["Name"]
+        for one in documents
+        for directive in one.get("_aws", {}).get("CloudWatchMetrics", [])
+        for metric in directive["Metrics"]
+    }
+
+
+def report_sizes(box: Box) -> Iterator[tuple[str, int]]:
+    """Every report that was kept, with its bytes."""
+    pages = box.session.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    for page in pages:
+        yield from ((one["Key"], one["Size"]) for one in page.get("Contents", []))
+
+
+def every_item(box: Box) -> Iterator[dict[str, Any]]:
+    """The whole ledger, as DynamoDB has it."""
+    for page in box.session.client("dynamodb").get_paginator("scan").paginate(TableName=TABLE):
+        yield from page["Items"]
+
+
+def size(item: dict[str, Any]) -> int:
+    """Bytes of one item: its names and values, as DynamoDB counts them but for numbers."""
+    return sum(len(name) + len(str(*value.values()).encode()) for name, value in item.items())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""What a month of the janitor costs: the calls that `make cost` counted, times list prices. Computes only."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from bench.list_prices import PRICES, READ
+from janitor.schedules import period
+
+COUNTED = Path(__file__).parent / "counted.json"
+"""What `make cost` counted, and when."""
+
+MONTH = timedelta(days=365.25) / 12
+HOUR = timedelta(hours=1)
+GB = 1e9
+WRITE_UNIT, READ_UNIT = 1024, 4096
+"""Bytes of an item that one unit covers (DynamoDB, on-demand)."""
+
+S3_LISTS = frozenset({"s3:ListBuckets", "s3:ListObjectVersions", "s3:ListObjectsV2"})
+
+GROUPS = {
+    "alarms": "alarms",
+    "custom metrics": "custom-metrics",
+    "dashboard": "dashboards",
+    "key of the ledger (KMS)": "keys",
+    "metrics read (GetMetricData)": "metrics-read",
+    "Lambda": "lambda-gb-seconds lambda-requests",
+    "secret for Slack": "secrets secret-reads",
+    "reports (S3)": "s3-writes s3-reads s3-kept",
+    "ledger (DynamoDB)": "table-writes table-reads table-kept table-recovery",
+    "logs": "logs-written logs-kept",
+    "other CloudWatch requests": "cloudwatch-requests",
+    "EventBridge Scheduler": "scheduler",
+}
+"""The lines of the bill, and the prices that each of them adds up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """One month: dollars by line of `GROUPS`, the dearest first."""
+
+    lines: Mapping[str, float]
+    account: Mapping[str, int]
+    counted: date
+
+    @property
+    def total(self) -> float:
+        """All of it, in dollars."""
+        return sum(self.lines.values())
+
+
+def counted() -> dict[str, Any]:
+    """What was counted."""
+    read: dict[str, Any] = json.loads(COUNTED.read_text())
+    return read
+
+
+def bill(given: Mapping[str, Any]) -> Bill:
+    """The bill for what was counted."""
+    used = used_in_a_month(given)
+    if unpriced := used.keys() - PRICES.keys():
+        raise ValueError(f"no price is known for {', '.join(sorted(unpriced))}")
+    lines = {
+        line: sum(PRICES[name].of(used[name]) for name in names.split()) for line, names in GROUPS.items()
+    }
+    dearest = dict(sorted(lines.items(), key=lambda item: -item[1]))
+    return Bill(lines=dearest, account=given["account"], counted=date.fromisoformat(given["date"]))
+
+
+def used_in_a_month(given: Mapping[str, Any]) -> Counter[str]:
+    """How much of everything in `PRICES` a month takes: what is there all the time, and every run."""
+    stack = given["stack"]
+    used: Counter[str] = Counter()
+    used["alarms"] = stack["alarms"]
+    used["dashboards"] = stack["dashboards"]
+    used["keys"] = stack["keys"]
+    used["secrets"] = 1
+    used["table-kept"] = used["table-recovery"] = stack["table_bytes"] / GB
+    for function in given["functions"].values():
+        every = period(function["schedule"])
+        runs = MONTH / every
+        # A custom metric is billed for the hours in which it is written, and no others.
+        used["custom-metrics"] += function["custom_metrics"] * min(1.0, HOUR / every)
+        for name, amount in used_in_a_run(function):
+            used[name] += runs * amount
+        used["logs-kept"] += (
+            runs * function["log_bytes"] / GB * stack["log_days"] / (MONTH / timedelta(days=1))
+        )
+        used["s3-kept"] += (
+            runs * function["report_bytes"] / GB * stack["report_days"] / (MONTH / timedelta(days=1))
+        )
+    return used
+
+
+def used_in_a_run(function: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """How much one run takes. Calls that are not named here cost nothing."""
+    yield "lambda-requests", 1
+    yield "scheduler", 1
+    seconds = function["seconds"] + function["init_seconds"]  # initialisation is billed since August 2025
+    yield "lambda-gb-seconds", seconds * function["memory_mb"] / 1024
+    yield "logs-written", function["log_bytes"] / GB
+    yield "metrics-read", function["metrics_requested"]
+    write, query = units(function["largest_item"], WRITE_UNIT), units(function["findings_bytes"], READ_UNIT)
+    for call, times in function["calls"].items():
+        service, _, operation = call.partition(":")
+        match service, operation:
+            case "cloudwatch", "GetMetricData":
+                pass  # by metric, above
+            case "cloudwatch", _:
+                yield "cloudwatch-requests", times
+            case "dynamodb", "PutItem" | "UpdateItem" | "DeleteItem":
+                yield "table-writes", times * write
+            case "dynamodb", "GetItem":
+                yield "table-reads", times
+            case "dynamodb", "Query":
+                yield "table-reads", times * query
+            case "s3", _:
+                writes = call in S3_LISTS or operation.startswith("Put")
+                yield "s3-writes" if writes else "s3-reads", times
+            case "secretsmanager", _:
+                yield "secret-reads", times
+
+
+def units(size: float, unit: int) -> int:
+    """Request units for something of *size* bytes: at least one, and never part of one."""
+    return max(1, math.ceil(size / unit))
+
+
+def table(made: Bill) -> str:
+    """The bill as Markdown, with what it is for."""
+    rows = [f"| {line} | {money(usd)} |" for line, usd in made.lines.items()]
+    return "\n".join(["| a month | |", "| --- | ---: |", *rows, f"| **total** | **{money(made.total)}** |"])
+
+
+def summary(made: Bill) -> str:
+    """The bill in one sentence."""
+    kinds = [f"{number:,} {kind}" for kind, number in made.account.items()]
+    return (
+        f"About **{money(made.total)} a month** for an account with {', '.join(kinds[:-1])} and {kinds[-1]}: "
+        f"what `make cost` counted on {made.counted} times list prices of us-east-1 read on {READ}, "
+        "without any free tier."
+    )
+
+
+def money(usd: float) -> str:
+    """Dollars and cents; less than a cent is not nothing."""
+    return "less than $0.01" if usd < 0.005 else f"${usd:,.2f}"

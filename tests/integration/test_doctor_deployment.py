@@ -1,0 +1,523 @@
+"""`janitor doctor` and the deployed stack: the synthesised template, made in the sandbox, and broken."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+
+from cli.deployment import expected_of
+from cli.main import main
+from conftest import ACCOUNT, REGION
+from janitor.detectors import DETECTORS
+from janitor.settings import Settings
+from janitor.table import Table, partition, stamp
+from sandbox.control import Control
+from sandbox.deployment import SECRET
+from sandbox.slack import CHANNEL, TOKEN, SlackControl
+from sandbox.stack import NAME, deploy
+from synthesis import synthesise
+
+NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)
+"""A Tuesday morning: every schedule has run since the day before, the weekly ones this week."""
+
+SLACK = f'[janitor]\nslack_channel = "#ml-costs"\nslack_secret = "{SECRET}"\n'
+SETTINGS = {"slack_channel": "#ml-costs", "slack_secret": SECRET}
+ALL_SCOPES = ("chat:write", "files:write", "users:read", "users:read.email")
+
+
+class Ran(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+
+    @property
+    def part(self) -> str:
+        """What it says of the deployment, on one line."""
+        return " ".join(self.out.partition("Deployment  ")[2].split())
+
+    def row(self, function: str) -> str:
+        """One row of the table of functions."""
+        (found,) = re.findall(rf"^{function} .*$", self.out.partition("Deployment  ")[2], re.MULTILINE)
+        return str(found)
+
+
+type Doctor = Callable[..., Ran]
+
+
+class Site:
+    """The deployed stack, and what a test does to it."""
+
+    def __init__(self, session: boto3.Session, ids: dict[str, str]) -> None:
+        self.session = session
+        self.ids = ids
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service)  # type: ignore[call-overload]
+
+    def physical(self, start: str) -> str:
+        (found,) = [
+            name for logical, name in self.ids.items() if re.fullmatch(f"{start}[0-9A-F]{{8}}", logical)
+        ]
+        return found
+
+    def ran(self, detector: str, ago: timedelta, *, error: str | None = None) -> None:
+        """What a sweep leaves in the ledger."""
+        numbers = ("looked_at", "found", "kept", "unknown", "unpriced")
+        said = {"time": stamp(NOW - ago), "error": error, **dict.fromkeys(numbers, 0)}
+        money = {"monthly_usd": Decimal(0), "accrued_usd": Decimal(0)}
+        self._table().put(partition("sweep", detector, ACCOUNT, REGION), "latest", said | money)
+
+    def all_ran(self) -> None:
+        for detector in DETECTORS:
+            self.ran(detector.name, timedelta(minutes=20))
+        self._table().put(f"digest#{ACCOUNT}", "latest", {"time": stamp(NOW - timedelta(hours=2))})
+
+    def _table(self) -> Table:
+        return Table(self.client("dynamodb"), self.physical("Ledger"))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The default stack, with Slack."""
+    return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse({"janitor": SETTINGS})).template
+
+
+@pytest.fixture
+def site(box: Control, session: boto3.Session, template: dict[str, Any]) -> Site:
+    """A deployment in which all is well."""
+    box.set_clock(NOW - timedelta(days=30))
+    made = Site(session, deploy(box.url, template))
+    box.set_clock(NOW)
+    topic = made.physical("Alarms")
+    made.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint="oncall@example.com")
+    made.all_ran()
+    return made
+
+
+@pytest.fixture
+def doctor(
+    box: Control, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Doctor:
+    """Run `janitor doctor` beside a janitor.toml with Slack."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "janitor.toml").write_text(SLACK)
+    monkeypatch.setenv("JANITOR_NOW", NOW.isoformat())
+    monkeypatch.setenv("JANITOR_SLACK_URL", f"{box.url}/slack/api/")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # a fault is believed at once, and nobody sleeps
+
+    def run(*args: str) -> Ran:
+        capfd.readouterr()
+        status = main(["doctor", *args])
+        return Ran(status, capfd.readouterr().out)
+
+    return run
+
+
+@pytest.fixture
+def slack(box: Control) -> SlackControl:
+    return SlackControl(box.url)
+
+
+def test_all_is_well(site: Site, doctor: Doctor, box: Control) -> None:
+    box.clear_calls()
+
+    ran = doctor()
+
+    assert ran.part.startswith(f"Stack {NAME} in {REGION}: all is well.")
+    assert ran.status == 0
+    for detector in DETECTORS:
+        assert re.fullmatch(
+            rf"{detector.name} +{re.escape(detector.schedule)} +20 minutes ago +empty +4 quiet",
+            ran.row(detector.name),
+        )
+    assert re.fullmatch(r"digest +\S+ \S+ \S+ \S+ \S+ \S+ +2 hours ago +empty +4 quiet", ran.row("digest"))
+    assert f"secret {SECRET} can be read" in ran.part
+    assert "Slack janitor in workspace Sandbox" in ran.part
+    assert "channel #ml-costs, and the app is in it" in ran.part
+    assert TOKEN not in ran.out
+    assert not [
+        call for call in box.calls() if re.match(r"\w+:(Put|Create|Delete|Update|Send|Publish)", call)
+    ]
+    assert len(site.ids) > 100  # which is as many as DescribeStackResources would answer
+
+
+def test_an_armed_stack_has_no_function_that_is_not_looked_at(
+    box: Control, session: boto3.Session, tmp_path: Path, doctor: Doctor
+) -> None:
+    arms = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
+    buttons = {"slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
+    settings = {"janitor": {**SETTINGS, **buttons}, "detectors": {"idle-notebooks": arms}}
+    made = synthesise(tmp_path / "armed", Settings.parse(settings))
+    site = Site(session, deploy(box.url, made.template))
+    failed = site.physical("UndoFailed")
+    site.client("sqs").send_message(QueueUrl=failed, MessageBody="{}")
+
+    ran = doctor()
+
+    known = {one.construct for one in expected_of(Settings.parse(settings), None)}
+    assert {
+        name.removesuffix("Function")
+        for name in (name[:-8] for name in made.of_type("AWS::Lambda::Function"))
+    } == known
+    assert re.fullmatch(r"undo +when it is asked +1 waiting +2 quiet", ran.row("undo"))
+    assert re.fullmatch(r"Slack's receiver +when it is asked +empty +2 quiet", ran.row("Slack's receiver"))
+    assert "undo: queues messages wait: 1 in Failed" in ran.part
+
+
+@pytest.mark.usefixtures("box")
+def test_not_deployed_is_said_and_is_no_problem(doctor: Doctor) -> None:
+    ran = doctor()
+
+    assert ran.part == f"Not deployed here: there is no stack {NAME} in {REGION}."
+    assert ran.status == 0
+
+
+@pytest.mark.usefixtures("box")
+def test_a_stack_that_was_asked_for_has_to_be_there(doctor: Doctor) -> None:
+    ran = doctor("--stack", "Other")
+
+    assert ran.part == f"Not deployed here: there is no stack Other in {REGION}."
+    assert ran.status == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "said"), [("deny", 0, "is refused"), ("error", 1, "did not answer")]
+)
+def test_who_may_only_audit_is_not_told_off(
+    box: Control, doctor: Doctor, kind: str, status: int, said: str
+) -> None:
+    box.fault("cloudformation", "ListStackResources", kind, times=0)
+
+    ran = doctor()
+
+    assert "cannot be told" in ran.part
+    assert said in ran.part
+    assert ran.status == status
+    assert doctor("--stack", NAME).status == 1
+
+
+def test_a_deleted_schedule(site: Site, doctor: Doctor) -> None:
+    site.client("scheduler").delete_schedule(Name=site.physical("IdleEndpointsSchedule"))
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert re.match(r"idle-endpoints +deleted ", ran.row("idle-endpoints"))
+    assert (
+        "idle-endpoints: schedule its schedule was deleted, so nothing runs it → make deploy REVERT=1"
+        in ran.part
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"State": "DISABLED"}, "its schedule is disabled"),
+        (
+            {"ScheduleExpression": "rate(2 hours)"},
+            "it runs on rate(2 hours) (UTC); the settings here say rate(1 hour)",
+        ),
+        ({"ScheduleExpressionTimezone": "Europe/Oslo"}, "it runs on rate(1 hour) (Europe/Oslo)"),
+    ],
+)
+def test_a_schedule_that_was_changed(site: Site, doctor: Doctor, changes: dict[str, str], said: str) -> None:
+    scheduler, name = site.client("scheduler"), site.physical("IdleNotebooksSchedule")
+    now = scheduler.get_schedule(Name=name)
+    kept = ("FlexibleTimeWindow", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "Target")
+    scheduler.update_schedule(Name=name, **{key: now[key] for key in kept} | changes)
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert f"{NAME} in {REGION}: 1 problem." in ran.part
+    assert f"idle-notebooks: schedule {said}" in ran.part
+
+
+def test_a_sweep_that_is_overdue_never_was_or_was_not_complete(site: Site, doctor: Doctor) -> None:
+    site.ran("idle-notebooks", timedelta(hours=3, seconds=1))
+    site.ran(
+        "idle-endpoints", timedelta(hours=6), error="sagemaker:ListEndpoints broke off after 10: Throttling"
+    )
+    site.client("dynamodb").delete_item(
+        TableName=site.physical("Ledger"),
+        Key={"pk": {"S": partition("sweep", "untagged-resources", ACCOUNT, REGION)}, "sk": {"S": "latest"}},
+    )
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert (
+        "idle-notebooks: last run it last ran 3 hours ago, and is overdue → see docs/operating.md, DidNotRun"
+        in ran.part
+    )
+    assert "6 hours ago, was not complete: sagemaker:ListEndpoints broke off after 10: Throttling" in ran.part
+    assert "it has never run, and its schedule has been there for 30 days" in ran.part
+    assert "3 problems." in ran.part
+
+
+def test_a_run_that_is_not_due_yet_is_not_missed(box: Control, site: Site, doctor: Doctor) -> None:
+    site.ran("idle-notebooks", timedelta(hours=3))
+    box.set_clock(NOW - timedelta(days=2))
+    table = site.physical("Ledger")
+    for pk in (partition("sweep", "duplicate-artifacts", ACCOUNT, REGION), f"digest#{ACCOUNT}"):
+        site.client("dynamodb").delete_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": "latest"}})
+    scheduler = site.client("scheduler")
+    for part in ("DuplicateArtifactsSchedule", "DigestSchedule"):
+        name = site.physical(part)
+        made = scheduler.get_schedule(Name=name)
+        scheduler.delete_schedule(Name=name)
+        kept = ("FlexibleTimeWindow", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "Target")
+        scheduler.create_schedule(Name=name, **{key: made[key] for key in kept})
+    box.set_clock(NOW)
+
+    ran = doctor()
+
+    assert re.search(r"\) +none yet +empty", ran.row("duplicate-artifacts"))
+    assert re.search(r"\) +never +empty", ran.row("digest"))
+    assert re.search(r"\) +3 hours ago +empty", ran.row("idle-notebooks"))
+
+
+def test_messages_that_wait(box: Control, site: Site, doctor: Doctor) -> None:
+    sqs = site.client("sqs")
+    failed, undelivered = site.physical("IdleEndpointsFailed"), site.physical("DigestUndelivered")
+    for body in ("{}", "{}"):
+        sqs.send_message(QueueUrl=failed, MessageBody=body)
+    sqs.send_message(QueueUrl=undelivered, MessageBody="{}")
+    sqs.receive_message(QueueUrl=undelivered)  # somebody is looking at it: it still waits
+    name = failed.rpartition("/")[2]
+    age = {"metric": "ApproximateAgeOfOldestMessage", "dimensions": {"QueueName": name}, "step": 300}
+    box.metrics("AWS/SQS", [age | {"start": NOW - timedelta(minutes=20), "values": [18_000.0, 18_300.0]}])
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert (
+        "messages wait: 2 in Failed (runs that failed), the oldest 5 hours old → see docs/operating.md,"
+        " FailedMessages" in ran.part
+    )
+    assert "1 in Undelivered (events that could not be delivered), for how long is not known" in ran.part
+    assert re.search(r" 2 waiting ", ran.row("idle-endpoints"))
+    assert re.search(r" 1 waiting ", ran.row("digest"))
+
+
+def test_an_alarm_that_rings_one_that_is_gone_and_one_that_is_muted(site: Site, doctor: Doctor) -> None:
+    cloudwatch = site.client("cloudwatch")
+    why = "Threshold Crossed: 1 datapoint [1.0] was greater than the threshold (0.0)."
+    ringing = site.physical("HungTrainingJobsErrors")
+    cloudwatch.set_alarm_state(AlarmName=ringing, StateValue="ALARM", StateReason=why)
+    cloudwatch.delete_alarms(AlarmNames=[site.physical("DigestDidNotRun")])
+    cloudwatch.disable_alarm_actions(AlarmNames=[site.physical("IdleEndpointsErrors")])
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert re.search(r" in ALARM$", ran.row("hung-training-jobs"))
+    assert (
+        f"Errors has been in ALARM for less than a minute: {why} → see docs/operating.md, Errors" in ran.part
+    )
+    assert "digest: alarms the alarm DidNotRun was deleted" in ran.part
+    assert "idle-endpoints: alarms the alarm Errors tells nobody" in ran.part
+
+
+def test_alarms_that_nobody_hears(site: Site, doctor: Doctor) -> None:
+    sns, topic = site.client("sns"), site.physical("Alarms")
+    for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
+        sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert (
+        f"nobody is subscribed, so no alarm wakes anybody → aws sns subscribe --topic-arn {topic}" in ran.part
+    )
+
+
+def test_a_function_that_is_gone_and_settings_that_differ(site: Site, doctor: Doctor) -> None:
+    site.client("lambda").delete_function(FunctionName=site.physical("IdleEndpointsFunction"))
+
+    ran = doctor("--set", "idle-notebooks.enabled=false")
+
+    assert ran.status == 1
+    assert "idle-endpoints: function the function" in ran.part
+    assert "idle-notebooks: function it is deployed, but switched off in the settings here" in ran.part
+
+
+def test_a_detector_that_is_not_in_the_stack(
+    box: Control, session: boto3.Session, template: dict[str, Any], doctor: Doctor
+) -> None:
+    others = {k: v for k, v in template["Resources"].items() if not k.startswith("IdleNotebooks")}
+    deploy(box.url, {"Resources": others})
+
+    ran = doctor("idle-notebooks", "idle-endpoints")
+
+    assert ran.status == 1
+    assert "idle-notebooks: function it is not in the stack → make deploy adds it" in ran.part
+    assert "digest" not in ran.part
+    assert session.region_name == REGION
+
+
+@pytest.mark.parametrize(
+    ("action", "what"),
+    [
+        ("scheduler:GetSchedule", "schedule"),
+        ("dynamodb:GetItem", "last run"),
+        ("sqs:GetQueueAttributes", "queues"),
+        ("cloudwatch:DescribeAlarms", "alarms"),
+        ("lambda:GetFunctionConfiguration", "function"),
+        ("sns:ListSubscriptionsByTopic", "alarm topic"),
+        ("secretsmanager:GetSecretValue", "secret"),
+    ],
+)
+@pytest.mark.parametrize(("kind", "outcome"), [("deny", "refused"), ("error", "not answered")])
+@pytest.mark.usefixtures("site")
+def test_what_cannot_be_looked_at_is_neither_well_nor_wrong(
+    box: Control, doctor: Doctor, action: str, what: str, *, kind: str, outcome: str
+) -> None:
+    service, operation = action.split(":")
+    box.fault(service, operation, kind, times=0)
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert f"In the deployment, {outcome}: " in ran.part
+    assert "In the deployment, wrong" not in ran.part
+    assert what in ran.part.partition(f"In the deployment, {outcome}: ")[2]
+    assert (f"ask for {action} to be allowed" in ran.part) is (kind == "deny")
+
+
+@pytest.mark.usefixtures("site")
+def test_missing_scopes_say_what_is_lost(doctor: Doctor, slack: SlackControl) -> None:
+    slack.set_scopes("chat:write", "users:read", "channels:read", "groups:read")
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert (
+        "the scope users:read.email is missing: owners are named plainly, and nobody is mentioned" in ran.part
+    )
+    assert "the scope files:write is missing: the report is not attached" in ran.part
+    assert "2 problems." in ran.part
+    assert slack.messages() == []
+
+
+@pytest.mark.usefixtures("site")
+def test_without_leave_to_see_channels_the_channel_is_not_judged(doctor: Doctor, slack: SlackControl) -> None:
+    slack.set_scopes(*ALL_SCOPES)
+
+    ran = doctor()
+
+    assert ran.status == 0
+    assert (
+        "In the deployment, not checked: 1 channel to see #ml-costs, the app would need channels:read"
+        in ran.part
+    )
+
+
+@pytest.mark.usefixtures("site")
+def test_with_leave_to_see_public_channels_only_a_public_one_is_found(
+    doctor: Doctor, slack: SlackControl
+) -> None:
+    slack.set_scopes(*ALL_SCOPES, "channels:read")
+
+    assert "channel #ml-costs, and the app is in it" in doctor().part
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize(
+    ("channel", "said"),
+    [
+        ("#elsewhere", "the app is not in #elsewhere → invite the app to the channel"),
+        ("#old", "#old is archived → unarchive the channel, or choose another one"),
+        ("#nowhere", "#nowhere: channel_not_found → check slack_channel in janitor.toml"),
+        ("C0ELSEWHERE", "the app is not in C0ELSEWHERE → invite the app"),
+        ("C0NOWHERE", "C0NOWHERE: channel_not_found"),
+        ("", "slack_channel is not set → set slack_channel"),
+    ],
+)
+def test_a_channel_that_cannot_be_posted_to(
+    doctor: Doctor, slack: SlackControl, channel: str, said: str
+) -> None:
+    slack.add_channel("C0ELSEWHERE", "elsewhere", member=False)
+    slack.add_channel("C0OLD0", "old", archived=True)
+
+    ran = doctor("--config", str(written(channel)))
+
+    assert ran.status == 1
+    assert said in ran.part
+
+
+def written(channel: str) -> Path:
+    other = Path("other.toml")
+    other.write_text(f'[janitor]\nslack_channel = "{channel}"\n')
+    return other
+
+
+@pytest.mark.usefixtures("site")
+def test_a_channel_by_its_id(doctor: Doctor) -> None:
+    assert "channel #ml-costs, and the app is in it" in doctor("--config", str(written(CHANNEL))).part
+
+
+@pytest.mark.parametrize(
+    ("secret", "status", "said"),
+    [
+        ("xoxb-revoked", 1, "Slack refuses the token: invalid_auth → put the app's current bot token"),
+        (json.dumps({"token": TOKEN}), 0, "janitor in workspace Sandbox"),
+        ("nonsense", 1, "the secret for Slack holds neither a bot token (xoxb-...) nor a webhook's URL"),
+        (
+            "https://hooks.slack.com/services/T/B/secret",
+            0,
+            "a webhook cannot be asked anything without posting",
+        ),
+    ],
+)
+def test_what_the_secret_holds(site: Site, doctor: Doctor, secret: str, status: int, said: str) -> None:
+    site.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=secret)
+
+    ran = doctor()
+
+    assert said in ran.part
+    assert ran.status == status
+    assert "services/T/B" not in ran.out
+    assert "xoxb-revoked" not in ran.out
+
+
+def test_a_secret_that_is_not_there(site: Site, doctor: Doctor) -> None:
+    site.client("secretsmanager").delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert (
+        f"there is no secret {SECRET} in {REGION} → aws secretsmanager create-secret --name {SECRET}"
+        in ran.part
+    )
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("fault", [{"kind": "down"}, {"kind": "down", "status": 0}, {"kind": "ratelimit"}])
+def test_slack_that_does_not_answer(doctor: Doctor, slack: SlackControl, fault: dict[str, Any]) -> None:
+    slack.fault(**fault, method="auth.test", times=0)
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert "In the deployment, not answered: 1 Slack Slack did not answer" in ran.part
+
+
+@pytest.mark.usefixtures("site")
+def test_a_deployment_without_slack(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "janitor.toml").unlink()
+
+    ran = doctor()
+
+    assert "Slack not set up (slack_secret is empty), so nothing is posted" in ran.part
+    assert ran.status == 0

@@ -1,0 +1,120 @@
+"""What a month costs: computed from what was counted, and what the README says is what is computed."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any
+
+import pytest
+
+from bench import monthly
+from bench.list_prices import PRICES
+from janitor.detectors import DETECTORS
+from lambdas import ROOT
+
+ONE = {
+    "schedule": "rate(1 hour)",
+    "seconds": 9.0,
+    "init_seconds": 1.0,
+    "memory_mb": 512,
+    "metrics_requested": 2_000,
+    "log_bytes": 1_000,
+    "report_bytes": 10_000,
+    "custom_metrics": 6,
+    "largest_item": 1_025,
+    "findings_bytes": 4_097,
+    "calls": {
+        "cloudwatch:GetMetricData": 4,
+        "cloudwatch:ListMetrics": 3,
+        "dynamodb:GetItem": 1,
+        "dynamodb:PutItem": 2,
+        "dynamodb:Query": 1,
+        "dynamodb:UpdateItem": 5,
+        "s3:HeadObject": 7,
+        "s3:ListObjectsV2": 1,
+        "s3:PutObject": 2,
+        "sagemaker:ListEndpoints": 10,
+        "secretsmanager:GetSecretValue": 1,
+    },
+}
+GIVEN: dict[str, Any] = {
+    "date": "2026-11-25",
+    "account": {"endpoints": 1_000, "models": 1},
+    "stack": {"alarms": 4, "dashboards": 1, "keys": 1, "log_days": 90, "report_days": 90, "table_bytes": 2e9},
+    "functions": {"one": ONE},
+}
+RUNS = 365.25 / 12 * 24
+
+
+def test_a_month_of_one_function_by_hand() -> None:
+    lines = monthly.bill(GIVEN).lines
+
+    assert lines["alarms"] == pytest.approx(0.40)
+    assert lines["dashboard"] == pytest.approx(3.00)
+    assert lines["key of the ledger (KMS)"] == pytest.approx(1.00)
+    assert lines["custom metrics"] == pytest.approx(1.80)
+    assert lines["metrics read (GetMetricData)"] == pytest.approx(RUNS * 0.02)
+    assert lines["other CloudWatch requests"] == pytest.approx(RUNS * 0.00003)
+    assert lines["Lambda"] == pytest.approx(RUNS * (10 * 0.5 * 0.0000133334 + 0.0000002))
+    assert lines["secret for Slack"] == pytest.approx(0.40 + RUNS * 0.000005)
+    assert lines["EventBridge Scheduler"] == pytest.approx(RUNS * 0.000001)
+    writes, reads = 7 * 2, 1 + 2
+    kept = 2 * (0.25 + 0.20)
+    assert lines["ledger (DynamoDB)"] == pytest.approx(RUNS * (writes * 0.625 + reads * 0.125) / 1e6 + kept)
+    months = 90 / (365.25 / 12)
+    reports = RUNS * 1e-5 * months * 0.023
+    assert lines["reports (S3)"] == pytest.approx(RUNS * (3 * 0.005 + 7 * 0.0004) / 1000 + reports)
+    assert lines["logs"] == pytest.approx(RUNS * 1e-6 * (0.50 + months * 0.03))
+
+
+def test_a_custom_metric_is_billed_for_the_hours_in_which_it_is_written() -> None:
+    daily = ONE | {"schedule": "cron(0 3 * * ? *)"}
+    often = ONE | {"schedule": "rate(15 minutes)"}
+
+    def metrics(function: dict[str, Any]) -> float:
+        return monthly.bill(GIVEN | {"functions": {"one": function}}).lines["custom metrics"]
+
+    assert metrics(daily) == pytest.approx(1.80 / 24)
+    assert metrics(often) == pytest.approx(1.80)
+
+
+def test_the_total_is_the_sum_of_the_lines_and_every_price_is_in_one() -> None:
+    made = monthly.bill(GIVEN)
+    used = [name for names in monthly.GROUPS.values() for name in names.split()]
+
+    assert made.total == pytest.approx(sum(made.lines.values()))
+    assert sorted(used) == sorted(PRICES)
+    assert made.counted == date(2026, 11, 25)
+
+
+def test_every_price_says_who_says_so() -> None:
+    for price in PRICES.values():
+        assert price.usd > 0
+        assert price.unit
+        assert re.search(r"https://|user guide", price.source)
+
+
+def test_what_was_counted_is_this_deployment() -> None:
+    given = monthly.counted()
+
+    assert given["functions"].keys() == {*(detector.name for detector in DETECTORS), "digest"}
+    for detector in DETECTORS:
+        counted = given["functions"][detector.name]
+        assert counted["schedule"] == detector.schedule
+        assert {call for call in counted["calls"] if call.startswith("dynamodb:")}
+    assert given["account"]["endpoints"] == 1_000
+    assert given["functions"]["idle-endpoints"]["metrics_requested"] >= 1_000
+
+
+def test_the_readme_says_what_is_computed() -> None:
+    made = monthly.bill(monthly.counted())
+    part = (ROOT / "README.md").read_text().partition("<!-- cost -->")[2].partition("<!-- /cost -->")[0]
+
+    assert part.strip() == f"{monthly.summary(made)}\n\n{monthly.table(made)}"
+    assert f"**{monthly.money(made.total)} a month**" in part
+
+
+def test_less_than_a_cent_is_not_nothing() -> None:
+    assert monthly.money(0.0049) == "less than $0.01"
+    assert monthly.money(0.005) == "$0.01"
