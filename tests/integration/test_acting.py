@@ -479,6 +479,19 @@ def test_a_killed_run_is_finished_by_the_next_without_doing_anything_twice(
     assert len(nights.actions.all("cellar", ACCOUNT, REGION)) == 1
 
 
+def test_a_step_that_is_recorded_as_done_is_not_done_again(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(KilledError(), at="remove lamp")
+    nights.clock += 4 * DAY
+    with pytest.raises(KilledError):
+        nights.sweep()
+    nights.world.before = lambda _: None
+
+    nights.after(HOUR)
+
+    assert nights.world.done == ["unplug lamp", "remove lamp"]
+
+
 def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
     nights.warned("lamp")
     nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
