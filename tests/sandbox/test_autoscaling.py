@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.control import Control
+
 ROLE = "arn:aws:iam::123456789012:role/worker"
 NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 ON = {
@@ -57,7 +59,8 @@ def refused(call: Any, **asked: Any) -> tuple[str, str]:
     return error["Code"], error["Message"]
 
 
-def test_a_target_is_registered_changed_and_deregistered(scaling: Any) -> None:
+def test_a_target_is_registered_changed_and_deregistered(scaling: Any, control: Control) -> None:
+    assert control.calls()["application-autoscaling:RegisterScalableTarget"] == 1
     (target,) = targets(scaling, ResourceIds=[ON["ResourceId"]])
     assert (target["MinCapacity"], target["MaxCapacity"], target["CreationTime"]) == (1, 4, NOW)
     assert target["RoleARN"].endswith("ForApplicationAutoScaling_SageMakerEndpoint")
