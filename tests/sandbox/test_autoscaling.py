@@ -204,6 +204,10 @@ def test_lists_come_in_pages_that_survive_deletions(aws: Any, endpoint: Any) -> 
         endpoint(f"e{number}")
         where = ON | {"ResourceId": f"endpoint/e{number}/variant/main"}
         scaling.register_scalable_target(**where, MinCapacity=1, MaxCapacity=4)
+    pages = scaling.get_paginator("describe_scalable_targets").paginate(
+        ServiceNamespace="sagemaker", PaginationConfig={"PageSize": 3}
+    )
+    assert [len(page["ScalableTargets"]) for page in pages] == [3, 3, 1]
     seen: list[str] = []
     token: dict[str, str] = {}
     while True:
