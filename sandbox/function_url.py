@@ -2,8 +2,10 @@
 The event that Lambda makes of a request to a function URL: payload format 2.0.
 
 Lambda developer guide, "Invoking Lambda function URLs": header names come in lower case, those that
-came several times are joined by commas. A body is text for `text/*`, JSON, XML and JavaScript; anything
-else, the forms that Slack sends among them, is base64 with `isBase64Encoded` true.
+came several times are joined by commas, a binary body is base64. What counts as binary is not documented;
+measured on AWS (ministackorg/ministack #766, and of forms at a function URL LeanerCloud/CUDly #1483), text
+is `text/*`, JSON, XML and JavaScript, and all else is base64: forms such as Slack's, and a body without
+a type.
 """
 
 from __future__ import annotations

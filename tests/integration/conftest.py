@@ -18,6 +18,9 @@ from nights import Nights
 from sandbox.control import Control
 from sandbox.deployment import TABLE, deploy
 from sandbox.slack import SlackControl
+from seaweed import seaweedfs
+
+__all__ = ["seaweedfs"]
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.control import Control
+
 ROLE = "arn:aws:iam::123456789012:role/worker"
 NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 ON = {
@@ -57,7 +59,8 @@ def refused(call: Any, **asked: Any) -> tuple[str, str]:
     return error["Code"], error["Message"]
 
 
-def test_a_target_is_registered_changed_and_deregistered(scaling: Any) -> None:
+def test_a_target_is_registered_changed_and_deregistered(scaling: Any, control: Control) -> None:
+    assert control.calls()["application-autoscaling:RegisterScalableTarget"] == 1
     (target,) = targets(scaling, ResourceIds=[ON["ResourceId"]])
     assert (target["MinCapacity"], target["MaxCapacity"], target["CreationTime"]) == (1, 4, NOW)
     assert target["RoleARN"].endswith("ForApplicationAutoScaling_SageMakerEndpoint")
@@ -201,6 +204,10 @@ def test_lists_come_in_pages_that_survive_deletions(aws: Any, endpoint: Any) -> 
         endpoint(f"e{number}")
         where = ON | {"ResourceId": f"endpoint/e{number}/variant/main"}
         scaling.register_scalable_target(**where, MinCapacity=1, MaxCapacity=4)
+    pages = scaling.get_paginator("describe_scalable_targets").paginate(
+        ServiceNamespace="sagemaker", PaginationConfig={"PageSize": 3}
+    )
+    assert [len(page["ScalableTargets"]) for page in pages] == [3, 3, 1]
     seen: list[str] = []
     token: dict[str, str] = {}
     while True:
