@@ -24,7 +24,7 @@ from janitor.engine import Policy
 from janitor.holds import Holds, How
 from janitor.ledger import Entry, Ledger
 from janitor.limits import Limits
-from janitor.model import Confidence, Result, Sweep, Target
+from janitor.model import Confidence, Kept, Result, Sweep, Target
 from janitor.runs import Runner
 from janitor.table import Table
 from janitor.undoing import Undoing
@@ -141,7 +141,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "4 unknown",
-        setter(acting.Kept, "unknown", fixed(value=False)),
+        setter(Kept, "unknown", fixed(value=False)),
         "what_cannot_be_judged_when_looked_at_again_waits",
         {},
     ),
