@@ -1,100 +1,179 @@
-"""What each role of the stack is declared to need: by its detector, and for what the deployment owns."""
+"""What each role of a stack is declared to need: by its detectors, and for what the deployment owns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from deployed import Deployed, Function
-from hosted import Asked
-from janitor.detector import Grant
-from janitor.detectors import DETECTORS
+from janitor.detector import Detector, Grant
+from janitor.settings import Settings
 from sandbox.iam.globs import arn_like
+from synthesis import TODAY
 
-type Permission = tuple[str, str]
-"""An action, and a resource that may hold wildcards."""
-
-LEDGER = {
-    "janitor.handlers.sweep": ("DeleteItem", "PutItem", "Query", "UpdateItem"),
-    "janitor.handlers.digest": ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"),
-}
-"""What each handler does with the table."""
+READS_THE_LEDGER_TOO = {"digest", "undo", "pressed"}
+"""Handlers that get single items; of the sweeps only the armed ones do."""
 
 
-def of_function(deployed: Deployed, function: Function, *, regions: Iterable[str]) -> set[Permission]:
-    """All that the role of *function* needs: its detector's grants in *regions*, its own things, Lambda's."""
-    return {
-        *(permission for grant in grants(function) for permission in everywhere(deployed, grant, regions)),
-        *own(deployed, function),
-    }
+class Permission(NamedTuple):
+    """An action on a resource, which may hold wildcards, under conditions (operator, key, values)."""
+
+    action: str
+    resource: str
+    when: frozenset[tuple[str, str, tuple[str, ...]]] = frozenset()
 
 
-def of_schedule(function: Function) -> set[Permission]:
-    """All that the role of its schedule needs."""
-    assert function.schedule is not None
-    return {("lambda:InvokeFunction", function.arn), ("sqs:SendMessage", function.schedule.undelivered)}
+type Asked = tuple[str, str]
+"""An action and a resource."""
 
 
-def grants(function: Function) -> tuple[Grant, ...]:
-    """What its detector declares; the digest has none."""
-    return next((detector.reads for detector in DETECTORS if detector.name == function.name), ())
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """All that the roles of *deployed* need, where *settings* say what is swept and armed."""
+
+    deployed: Deployed
+    settings: Settings
+
+    def of_function(self, function: Function) -> set[Permission]:
+        """For its detector to read and, if it is armed, to act; for the janitor's own; and for Lambda."""
+        swept = self.settings.janitor.regions or [self.deployed.region]
+        detector = self._detector(function)
+        found: set[Permission] = set(self._own(function))
+        if detector is not None:
+            found |= self._everywhere(detector.reads, [(self.deployed.account, one) for one in swept])
+            if self._armed(detector):
+                found |= self._everywhere(detector.acts, self._act_in(detector))
+        if function.name == "undo":
+            for each in self.settings.undoable(TODAY):
+                found |= self._everywhere(each.undoes, self._act_in(each))
+        return found
+
+    def of_schedule(self, function: Function) -> set[Permission]:
+        """To invoke, and to leave word."""
+        assert function.schedule is not None
+        return {
+            Permission("lambda:InvokeFunction", function.arn),
+            Permission("sqs:SendMessage", function.schedule.undelivered),
+        }
+
+    def denied(self, function: Function) -> set[Permission]:
+        """What an armed role must not do to a resource with a keep tag, whatever else allows it."""
+        detector = self._detector(function)
+        if detector is None or not self._armed(detector):
+            return set()
+        return {
+            Permission(
+                grant.action,
+                "*",
+                frozenset({("StringEqualsIgnoreCase", f"aws:ResourceTag/{tag}", ("true",))}),
+            )
+            for grant in detector.acts
+            for tag in self.settings.janitor.keep_tags
+        }
+
+    def _detector(self, function: Function) -> Detector[Any] | None:
+        return next((one for one in self.settings.enabled() if one.name == function.name), None)
+
+    def _armed(self, detector: Detector[Any]) -> bool:
+        return detector.name in {one.name for one in self.settings.armed()}
+
+    def _act_in(self, detector: Detector[Any]) -> list[tuple[str, str]]:
+        """Accounts and regions; an account alone is all its regions that are swept."""
+        swept = self.settings.janitor.regions or [self.deployed.region]
+        found = []
+        for place in self.settings.arming(type(detector)).act_in:
+            account, _, region = place.partition("/")
+            found += [(account, one) for one in ([region] if region else swept)]
+        return found
+
+    def _everywhere(self, grants: Iterable[Grant], places: Sequence[tuple[str, str]]) -> set[Permission]:
+        """*grants* with whole ARNs: in every place, unless they name none."""
+        found = set()
+        for grant in grants:
+            when = frozenset((one.operator, one.key, one.values) for one in grant.when)
+            service = grant.action.partition(":")[0]
+            whole = grant.on == "*" or grant.on.startswith("arn:")
+            resources = (
+                [grant.on]
+                if whole
+                else [f"arn:aws:{service}:{region}:{account}:{grant.on}" for account, region in places]
+            )
+            found |= {Permission(grant.action, resource, when) for resource in resources}
+        return found
+
+    def _own(self, function: Function) -> Iterator[Permission]:
+        """The ledger, reports, one secret of Slack's, whom it invokes; its log and its queue are Lambda's."""
+        where, section = f"{self.deployed.region}:{self.deployed.account}", self.settings.janitor
+        detector = self._detector(function)
+        if function.name != "interact":
+            reads = function.name in READS_THE_LEDGER_TOO or (detector and self._armed(detector))
+            for action in ("DeleteItem", "PutItem", "Query", "UpdateItem", *(["GetItem"] if reads else [])):
+                yield Permission(f"dynamodb:{action}", self.deployed.one("AWS::DynamoDB::Table"))
+        if detector is not None:
+            yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
+        secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
+        yield Permission(
+            "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"
+        )
+        for invoked in self._invoked(function):
+            yield Permission("lambda:InvokeFunction", invoked)
+        for action in ("CreateLogStream", "PutLogEvents"):
+            yield Permission(f"logs:{action}", f"arn:aws:logs:{where}:log-group:{function.log_group}:*")
+        yield Permission("sqs:SendMessage", function.failed)
+
+    def _invoked(self, function: Function) -> list[str]:
+        by_name = {one.name: one.arn for one in self.deployed.functions()}
+        armed = [detector.name for detector in self.settings.armed()]
+        if function.name in armed:
+            return [by_name["undo"]]
+        return [
+            by_name[name]
+            for name in {"pressed": ["undo", *armed], "interact": ["pressed"]}.get(function.name, ())
+        ]
 
 
-def everywhere(deployed: Deployed, grant: Grant, regions: Iterable[str]) -> Iterator[Permission]:
-    """*grant* with whole ARNs: in every region, unless it names none."""
-    if grant.on == "*" or grant.on.startswith("arn:"):
-        yield grant.action, grant.on
-        return
-    service = grant.action.partition(":")[0]
-    for region in regions:
-        yield grant.action, f"arn:{deployed.partition}:{service}:{region}:{deployed.account}:{grant.on}"
-
-
-def own(deployed: Deployed, function: Function) -> Iterator[Permission]:
-    """The ledger, the reports of its own detector, Slack's one secret; its own log and queue are Lambda's."""
-    where = f"{deployed.region}:{deployed.account}"
-    for action in LEDGER[function.handler]:
-        yield f"dynamodb:{action}", deployed.one("AWS::DynamoDB::Table")
-    if function.handler == "janitor.handlers.sweep":
-        yield "s3:PutObject", f"{deployed.one('AWS::S3::Bucket')}/{function.name}/*"
-    yield "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:ml-janitor/slack-??????"
-    for action in ("CreateLogStream", "PutLogEvents"):
-        yield f"logs:{action}", f"arn:aws:logs:{where}:log-group:{function.log_group}:*"
-    yield "sqs:SendMessage", function.failed
-
-
-def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
+def statements(role: Mapping[str, Any]) -> list[dict[str, Any]]:
     """All statements of a role."""
     return [one for document in role["policies"] for one in document["Statement"]]
 
 
-def granted(role: dict[str, Any]) -> set[Permission]:
-    """Every permission of a role. Raises KeyError or ValueError for anything but plain Allows."""
+def granted(role: Mapping[str, Any], effect: str = "Allow") -> set[Permission]:
+    """Every permission that a role's policies allow, or deny. Raises ValueError for another form."""
     found: set[Permission] = set()
     for statement in statements(role):
-        if set(statement) - {"Sid"} != {"Action", "Effect", "Resource"} or statement["Effect"] != "Allow":
-            raise ValueError(f"not a plain Allow: {statement}")
-        found |= {
-            (action, resource)
-            for action in listed(statement["Action"])
-            for resource in listed(statement["Resource"])
-        }
+        if set(statement) - {"Sid", "Condition"} != {"Action", "Effect", "Resource"}:
+            raise ValueError(f"not what this reads: {statement}")
+        when = frozenset(
+            (operator, key, tuple(listed(values)))
+            for operator, pairs in statement.get("Condition", {}).items()
+            for key, values in pairs.items()
+        )
+        if statement["Effect"] == effect:
+            found |= {
+                Permission(action, resource, when)
+                for action in listed(statement["Action"])
+                for resource in listed(statement["Resource"])
+            }
     return found
 
 
-def without(role: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
+def without(role: Mapping[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
     """The role with one statement less."""
     documents = [
         document | {"Statement": [one for one in document["Statement"] if one != statement]}
         for document in role["policies"]
     ]
-    return role | {"policies": documents}
+    return {**role, "policies": documents}
 
 
 def covers(permission: Permission, asked: Asked) -> bool:
     """Whether it is for what was asked; * is for actions that have no resources, and for nothing else."""
-    (action, pattern), (wanted, resource) = permission, asked
-    return action == wanted and (resource == "*" if pattern == "*" else arn_like(pattern, resource))
+    wanted, resource = asked
+    whole = permission.resource == "*"
+    return permission.action == wanted and (
+        resource == "*" if whole else arn_like(permission.resource, resource)
+    )
 
 
 def listed(value: Any) -> list[Any]:

@@ -68,9 +68,9 @@ class Deployed:
                 "policies": [self.resolve(document) for document in documents],
                 "trust": self.resolve(properties["AssumeRolePolicyDocument"]),
             }
-        for policy in self.stack.of_type("AWS::IAM::Policy").values():
-            for role in policy["Roles"]:
-                roles[self.arn(role["Ref"])]["policies"].append(self.resolve(policy["PolicyDocument"]))
+        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):  # CDK makes those of what is too long
+            for policy in self.stack.of_type(kind).values():
+                self._attach(policy, roles)
         return roles
 
     def create(self, session: boto3.Session, *, secret: str, token: str) -> None:
@@ -130,6 +130,10 @@ class Deployed:
         # That of a log group ends so (CloudFormation's reference of AWS::Logs::LogGroup, "Return values").
         end = ":*" if self._type(logical) == "AWS::Logs::LogGroup" else ""
         return f"arn:{self.partition}:{path}{self.name(logical)}{end}"
+
+    def _attach(self, policy: dict[str, Any], roles: dict[str, RoleOfSandbox]) -> None:
+        for role in policy["Roles"]:
+            roles[self.arn(role["Ref"])]["policies"].append(self.resolve(policy["PolicyDocument"]))
 
     def _function(self, logical: str) -> Function:
         properties = self.stack.of_type("AWS::Lambda::Function")[logical]

@@ -19,7 +19,8 @@ from aws_lambda_powertools.utilities import parameters
 from botocore.exceptions import ClientError
 
 from conftest import NOW
-from deployed import Deployed, Function
+from declared import Asked, Declared
+from deployed import Function
 from janitor import handlers
 from janitor.table import KEY
 from lambdas import Context
@@ -27,9 +28,6 @@ from sandbox.iam import IamControl
 from sandbox.slack import SlackControl
 
 LAMBDA, SCHEDULER = "lambda.amazonaws.com", "scheduler.amazonaws.com"
-
-type Asked = tuple[str, str]
-"""An action and a resource."""
 
 type Roles = Mapping[str, Mapping[str, Any]]
 
@@ -47,7 +45,7 @@ class Ran:
 
 class Host:
     """
-    Runs the functions of *deployed* in the sandbox at *url*, each under its own role.
+    Runs the functions of a stack in the sandbox at *url*, each under its own role.
 
     What AWS does in a role's name is done in its name here too, because the role has to allow it:
     Lambda writes the log, and sends the event of a run that failed to the on-failure queue (Lambda
@@ -58,8 +56,9 @@ class Host:
     its code: janitor.toml.
     """
 
-    def __init__(self, deployed: Deployed, url: str, files: Path) -> None:
-        self.deployed = deployed
+    def __init__(self, declared: Declared, url: str, files: Path) -> None:
+        self.declared = declared
+        self.deployed = declared.deployed
         self._iam = IamControl(url)
         self.url = url
         self._files = files

@@ -42,6 +42,8 @@ NEGATED = {
     if name != "Bool"
 }
 KEYS = {
+    "application-autoscaling:scalable-dimension",
+    "application-autoscaling:service-namespace",
     "aws:principalaccount",
     "aws:principalarn",
     "aws:requestedregion",

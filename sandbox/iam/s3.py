@@ -92,10 +92,12 @@ def needs(call: Call) -> Needs:
                 *_reading(call, *_source(call)),
                 _on_object(call, "PutObject", bucket, call.params["Key"]),
             ]
-        case operation if operation in OBJECT:
+        case operation if operation in OBJECT:  # IfMatch: S3 user guide, "How to perform conditional deletes"
             key, version = str(call.params["Key"]), call.params.get("VersionId")
             wanted = [_on_object(call, action, bucket, key, version) for action in OBJECT[operation]]
             asks_sums = operation == "HeadObject" and call.params.get("ChecksumMode") == "ENABLED"
+            if operation == "DeleteObject" and "IfMatch" in call.params:
+                wanted.append(_on_object(call, "GetObject", bucket, key, version))
             if operation in ("GetObject", "GetObjectAttributes") or asks_sums:
                 wanted += _decrypting(call, bucket, key, version)
             return wanted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from sandbox.iam import autoscaling
 from sandbox.iam.needs import Need, Needs, arn
 from sandbox.patches import Call
 
@@ -90,6 +91,8 @@ def needs(call: Call) -> Needs:
     found = [Need(action, target)]
     if second := BOTH.get(call.operation):
         found.append(Need(action, _arn(call, second)))
+    if call.operation == "DeleteEndpoint":
+        found += autoscaling.deregistering(call, call.params["EndpointName"])
     if call.operation.startswith("Create") and call.params.get("Tags"):
         found.append(Need("sagemaker:AddTags", target))
     return found + [_passing(call.params[role]) for role in ROLES if call.params.get(role)]

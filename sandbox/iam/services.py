@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sandbox.iam import dynamodb, s3, sagemaker
+from sandbox.iam import autoscaling, dynamodb, s3, sagemaker
 from sandbox.iam.needs import Need, Needs, Reader, arn
 from sandbox.patches import Call, backend
 
 WITHOUT_RESOURCE: Mapping[str, set[str]] = {
-    "application-autoscaling": {"DescribeScalableTargets", "DescribeScalingPolicies"},
+    "application-autoscaling": {
+        "DescribeScalableTargets",
+        "DescribeScalingActivities",
+        "DescribeScalingPolicies",
+        "DescribeScheduledActions",
+    },
     "cloudtrail": {"LookupEvents"},
     "cloudwatch": {"GetMetricData", "GetMetricStatistics", "ListMetrics"},
     "ecr": {"GetAuthorizationToken"},
@@ -88,7 +93,7 @@ def _logs(call: Call) -> Needs:
 
 def _repositories(call: Call) -> Needs:
     """Listing all is checked on a star: https://github.com/aws-amplify/amplify-cli/issues/10828."""
-    if call.operation == "ListTagsForResource":
+    if call.operation in ("ListTagsForResource", "TagResource", "UntagResource"):
         return _one("ecr", call, call.params["resourceArn"])
     if call.operation not in REPOSITORY:
         raise NotImplementedError
@@ -138,6 +143,7 @@ def _functions(call: Call) -> Needs:
 
 
 READERS: Mapping[str, Reader] = {
+    "application-autoscaling": autoscaling.needs,
     "cloudwatch": _alarms,
     "dynamodb": dynamodb.needs,
     "ecr": _repositories,

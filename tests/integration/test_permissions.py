@@ -12,10 +12,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-import declared
 import rarities
 from conftest import ACCOUNT, REGION
-from declared import covers, granted, listed, statements, without
+from declared import Declared, covers, listed, statements, without
 from deployed import Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, Ran
 from janitor.arns import Arn
@@ -56,7 +55,8 @@ def account(_sandbox: Sandbox) -> Iterator[str]:
         patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
         session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
         rarities.seed(session)
-        delete_the_busy(session)
+        with Control(_sandbox.url).at_once():
+            delete_the_busy(session)
         abroad = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")
         abroad.create_model(ModelName="abroad", ExecutionRoleArn=rarities.ROLE)
     yield _sandbox.url
@@ -87,8 +87,9 @@ def host(account: str, tmp_path_factory: pytest.TempPathFactory) -> Host:
 def hosted(url: str, files: Path, settings: str) -> Host:
     """A deployment with *settings*, which its functions find beside their code."""
     (files / FILE).write_text(settings)
-    made = synthesise(files / "cdk.out", Settings.load(files=[files / FILE]))
-    return Host(Deployed(made, ACCOUNT, REGION), url, files)
+    read = Settings.load(files=[files / FILE])
+    deployed = Deployed(synthesise(files / "cdk.out", read), ACCOUNT, REGION)
+    return Host(Declared(deployed, read), url, files)
 
 
 def every_event(host: Host, function: Function) -> Runs:
@@ -136,19 +137,10 @@ def last_sweep(host: Host) -> None:
 
 
 @every_function
-def test_its_roles_are_granted_what_is_declared_and_nothing_else(host: Host, name: str) -> None:
-    function, roles = host.function(name), host.deployed.roles()
-
-    assert granted(roles[function.role]) == declared.of_function(host.deployed, function, regions=[REGION])
-    assert function.schedule is not None
-    assert granted(roles[function.schedule.role]) == declared.of_schedule(function)
-
-
-@every_function
 def test_it_asks_for_all_that_is_declared_and_for_nothing_else(host: Host, name: str) -> None:
     """Each permission is used on a resource of its own, which no other covers as well."""
     function = host.function(name)
-    needs = declared.of_function(host.deployed, function, regions=[REGION])
+    needs = host.declared.of_function(function)
     last_sweep(host)
 
     runs = every_event(host, function)
@@ -203,7 +195,7 @@ def test_its_schedule_may_invoke_it_and_leave_word_and_misses_either(host: Host,
 
     ran = host.deliver(function, event("scheduled"))
 
-    assert ran.allowed == declared.of_schedule(function)
+    assert ran.allowed == {(need.action, need.resource) for need in host.declared.of_schedule(function)}
     assert not ran.denied
     for statement in statements(roles[role]):
         host.enforce(roles | {role: without(roles[role], statement)})
@@ -223,9 +215,6 @@ def test_every_region_of_the_settings_is_granted(host: Host, account: str, tmp_p
 
     assert (ran.error, ran.denied) == (None, frozenset())
     assert ("sagemaker:ListTags", f"arn:aws:sagemaker:{ABROAD}:{ACCOUNT}:model/abroad") in ran.allowed
-    for each in both.deployed.functions():
-        needs = declared.of_function(both.deployed, each, regions=[REGION, ABROAD])
-        assert granted(both.deployed.roles()[each.role]) == needs
 
 
 def test_a_region_that_is_not_in_the_settings_is_refused(host: Host) -> None:

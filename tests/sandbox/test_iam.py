@@ -21,6 +21,8 @@ type As = Callable[..., Any]
 
 @pytest.fixture
 def iam(control: Control) -> IamControl:
+    """What is made here is there at once."""
+    control.set_durations({"*": 0})
     return IamControl(control.url)
 
 
@@ -279,3 +281,28 @@ def test_a_wrong_policy_is_not_installed(iam: IamControl, aws: Clients) -> None:
     iam.enforce({JANITOR: role()})
     iam.open()
     aws("sagemaker").list_endpoints()
+
+
+def test_deleting_an_endpoint_that_scales_takes_permission_to_stop_its_scaling(
+    under: As, root: Clients
+) -> None:
+    usual = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    root("sagemaker").create_model(ModelName="m", ExecutionRoleArn=JANITOR)
+    root("sagemaker").create_endpoint_config(EndpointConfigName="c", ProductionVariants=[usual])
+    root("sagemaker").create_endpoint(EndpointName="scaled", EndpointConfigName="c")
+    root("application-autoscaling").register_scalable_target(
+        ServiceNamespace="sagemaker",
+        ResourceId="endpoint/scaled/variant/v",
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        MinCapacity=1,
+        MaxCapacity=2,
+    )
+    deleting = allow("sagemaker:DeleteEndpoint", sm("endpoint/*"))
+    said = denied(under("sagemaker", deleting).delete_endpoint, EndpointName="scaled")
+    assert "application-autoscaling:DeregisterScalableTarget" in said
+    stopping = allow(
+        "application-autoscaling:DeregisterScalableTarget",
+        f"arn:aws:application-autoscaling:us-east-1:{HERE}:scalable-target/*",
+        Condition={"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}},
+    )
+    under("sagemaker", deleting, stopping).delete_endpoint(EndpointName="scaled")

@@ -17,6 +17,7 @@ from sandbox.iam import IamControl, sagemaker
 from sandbox.iam.needs import Need
 from sandbox.iam.services import needs
 from sandbox.patches import Call
+from sandbox.scaling import uuid_of
 
 HERE = "123456789012"
 JANITOR = f"arn:aws:iam::{HERE}:role/janitor"
@@ -35,9 +36,26 @@ def lg(resource: str) -> str:
     return f"arn:aws:logs:us-east-1:{HERE}:log-group:{resource}"
 
 
+SAGEMAKER = {"ServiceNamespace": "sagemaker"}
+SCALED = SAGEMAKER | {
+    "ResourceId": "endpoint/e/variant/v",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+}
+TARGET = f"arn:aws:application-autoscaling:us-east-1:{HERE}:scalable-target/" + uuid_of(
+    ("sagemaker", "endpoint/e/variant/v", "sagemaker:variant:DesiredInstanceCount")
+)
 APP = {"DomainId": "d-1", "UserProfileName": "ann", "AppType": "JupyterLab", "AppName": "default"}
 CALLS: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
     ("application-autoscaling", "DescribeScalableTargets", {}, [("", "*")]),
+    ("application-autoscaling", "DescribeScheduledActions", SAGEMAKER, [("", "*")]),
+    ("application-autoscaling", "DeregisterScalableTarget", SCALED, [("", TARGET)]),
+    (
+        "application-autoscaling",
+        "RegisterScalableTarget",
+        SCALED | {"Tags": {"k": "v"}},
+        [("", TARGET), ("application-autoscaling:TagResource", TARGET)],
+    ),
+    ("application-autoscaling", "UntagResource", {"ResourceARN": TARGET, "TagKeys": ["k"]}, [("", TARGET)]),
     ("cloudtrail", "LookupEvents", {}, [("", "*")]),
     ("cloudwatch", "GetMetricData", {}, [("", "*")]),
     ("cloudwatch", "PutMetricData", {"Namespace": "n"}, [("", "*")]),
@@ -83,6 +101,12 @@ CALLS: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
     ),
     ("lambda", "Invoke", {"FunctionName": "f", "Payload": b"{}"}, [("lambda:InvokeFunction", fn("f"))]),
     ("lambda", "Invoke", {"FunctionName": fn("f")}, [("lambda:InvokeFunction", fn("f"))]),
+    (
+        "ecr",
+        "UntagResource",
+        {"resourceArn": f"arn:aws:ecr:us-east-1:{HERE}:repository/a", "tagKeys": ["k"]},
+        [("", f"arn:aws:ecr:us-east-1:{HERE}:repository/a")],
+    ),
     ("logs", "DescribeLogGroups", {"logGroupNamePrefix": "/aws"}, [("", lg(":log-stream:"))]),
     ("logs", "DescribeLogStreams", {"logGroupName": "/g"}, [("", lg("/g:log-stream:"))]),
     ("logs", "DescribeLogStreams", {"logGroupIdentifier": lg("/g")}, [("", lg("/g:log-stream:"))]),
@@ -104,6 +128,13 @@ CALLS: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
         [("s3:GetBucketObjectLockConfiguration", "arn:aws:s3:::b")],
     ),
     ("s3", "HeadObject", {"Bucket": "b", "Key": "a/b c"}, [("s3:GetObject", "arn:aws:s3:::b/a/b c")]),
+    ("s3", "DeleteObject", {"Bucket": "b", "Key": "k"}, [("", "arn:aws:s3:::b/k")]),
+    (
+        "s3",
+        "DeleteObject",
+        {"Bucket": "b", "Key": "k", "IfMatch": "e"},
+        [("", "arn:aws:s3:::b/k"), ("s3:GetObject", "arn:aws:s3:::b/k")],
+    ),
     (
         "s3",
         "GetObjectTagging",

@@ -1,0 +1,59 @@
+"""Every role of a stack, armed or not, holds what is declared for it, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from conftest import ACCOUNT, REGION
+from declared import Declared, granted
+from deployed import Deployed
+from janitor.detectors import DETECTORS
+from janitor.settings import Settings
+from synthesis import SLACK, synthesise
+
+BUTTONS = {**SLACK["janitor"], "slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
+ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not None]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        {"janitor": SLACK["janitor"]},
+        {"janitor": {**SLACK["janitor"], "regions": [REGION, "eu-west-1"]}},
+        {
+            "janitor": {**BUTTONS, "regions": [REGION, "eu-west-1"]},
+            "detectors": {
+                name: {"mode": "act", "act_in": [ACCOUNT, "210987654321/eu-north-1"]} for name in ACTORS
+            },
+        },
+    ],
+    ids=["reporting", "in several regions", "armed"],
+)
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Declared:
+    """A stack, and what is declared for it."""
+    settings = Settings.parse(request.param)
+    made = synthesise(tmp_path_factory.mktemp("stack"), settings)
+    return Declared(Deployed(made, ACCOUNT, REGION), settings)
+
+
+def test_every_function_is_allowed_what_is_declared_for_it(stack: Declared) -> None:
+    roles = stack.deployed.roles()
+
+    for function in stack.deployed.functions():
+        assert granted(roles[function.role]) == stack.of_function(function), function.name
+        assert granted(roles[function.role], "Deny") == stack.denied(function), function.name
+
+
+def test_every_schedule_is_allowed_to_invoke_and_to_leave_word(stack: Declared) -> None:
+    roles = stack.deployed.roles()
+
+    for function in stack.deployed.functions():
+        if function.schedule is not None:
+            assert granted(roles[function.schedule.role]) == stack.of_schedule(function), function.name
+
+
+def test_there_are_no_other_roles(stack: Declared) -> None:
+    known = {function.role for function in stack.deployed.functions()}
+    known |= {one.schedule.role for one in stack.deployed.functions() if one.schedule}
+
+    assert set(stack.deployed.roles()) == known

@@ -1,0 +1,126 @@
+"""What the roles of an armed stack let through, call by call: the act where it is allowed, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from conftest import ACCOUNT, REGION
+from declared import Declared
+from deployed import Deployed
+from hosted import LAMBDA, Host
+from janitor.settings import Settings
+from sandbox.control import Control
+from synthesis import SLACK, Synthesised, synthesise
+
+ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
+ARMED = Settings.parse(
+    {
+        "janitor": SLACK["janitor"],
+        "detectors": {
+            "idle-notebooks": ARMS,
+            "idle-studio-apps": ARMS,
+            "untagged-resources": {**ARMS, "fill_tags": {"team": "ml-platform"}},
+        },
+    }
+)
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
+
+type As = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    return synthesise(tmp_path_factory.mktemp("stack"), ARMED)
+
+
+@pytest.fixture
+def under(armed: Synthesised, box: Control, tmp_path: Path) -> As:
+    """SageMaker as one of the stack's functions sees it."""
+    host = Host(Declared(Deployed(armed, ACCOUNT, REGION), ARMED), box.url, tmp_path)
+    host.enforce()
+
+    def client(name: str, *, region: str = REGION) -> Any:
+        role = host.function(name).role
+        return host.session(role, LAMBDA).client("sagemaker", region_name=region, endpoint_url=box.url)
+
+    return client
+
+
+def notebook(session: boto3.Session, name: str, **tags: str) -> dict[str, str]:
+    session.client("sagemaker").create_notebook_instance(
+        NotebookInstanceName=name,
+        InstanceType="ml.t3.medium",
+        RoleArn=ROLE,
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
+    return {"NotebookInstanceName": name}
+
+
+def model(session: boto3.Session, name: str, **tags: str) -> str:
+    arn: str = session.client("sagemaker").create_model(
+        ModelName=name,
+        ExecutionRoleArn=ROLE,
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )["ModelArn"]
+    return arn
+
+
+def refused(call: Callable[..., Any], **params: Any) -> str:
+    with pytest.raises(ClientError, match="not authorized to perform") as caught:
+        call(**params)
+    return str(caught.value)
+
+
+def test_a_notebook_is_stopped_by_its_own_detector_only(under: As, session: boto3.Session) -> None:
+    idle = notebook(session, "idle")
+
+    for other in ("idle-studio-apps", "idle-endpoints", "untagged-resources", "undo", "digest"):
+        refused(under(other).stop_notebook_instance, **idle)
+    refused(under("idle-notebooks", region="eu-west-1").stop_notebook_instance, **idle)
+    refused(under("idle-notebooks").start_notebook_instance, **idle)
+    refused(under("idle-notebooks").delete_notebook_instance, **idle)
+    under("idle-notebooks").stop_notebook_instance(**idle)
+
+
+@pytest.mark.parametrize("key", ["janitor:keep", "keep"])
+def test_what_is_tagged_to_be_kept_is_not_even_stopped_by_mistake(
+    under: As, session: boto3.Session, key: str
+) -> None:
+    kept = notebook(session, "kept", **{key: "True"})
+    not_kept = notebook(session, "not-kept", **{key: "false"})
+
+    assert "with an explicit deny" in refused(under("idle-notebooks").stop_notebook_instance, **kept)
+    under("idle-notebooks").stop_notebook_instance(**not_kept)
+
+
+def test_a_tag_is_added_alone_and_only_where_it_is_absent(under: As, session: boto3.Session) -> None:
+    bare, has = model(session, "bare"), model(session, "has", Team="search")
+    add = under("untagged-resources").add_tags
+    team = {"Key": "team", "Value": "ml-platform"}
+
+    refused(add, ResourceArn=has, Tags=[team])
+    refused(add, ResourceArn=bare, Tags=[{"Key": "project", "Value": "x"}])
+    refused(add, ResourceArn=bare, Tags=[team, {"Key": "project", "Value": "x"}])
+    refused(under("untagged-resources").delete_tags, ResourceArn=has, TagKeys=["team"])
+    add(ResourceArn=bare, Tags=[team])
+
+
+def test_undoing_starts_notebooks_and_removes_required_tags_and_no_others(
+    under: As, session: boto3.Session
+) -> None:
+    tagged = model(session, "tagged", team="ml-platform", mine="1")
+    stopped = notebook(session, "stopped")
+    session.client("sagemaker").stop_notebook_instance(**stopped)
+    undo = under("undo")
+
+    refused(undo.delete_tags, ResourceArn=tagged, TagKeys=["mine"])
+    refused(undo.delete_tags, ResourceArn=tagged, TagKeys=["team", "mine"])
+    undo.delete_tags(ResourceArn=tagged, TagKeys=["team"])
+    refused(undo.stop_notebook_instance, **stopped)
+    undo.start_notebook_instance(**stopped)
