@@ -1,7 +1,9 @@
 """SageMaker's List operations, all in one: filters, order, and pages that survive deletions.
 
 Defaults are those of each operation's documentation: ten to a page, at most a hundred, by creation
-time, newest first, except where the tables below say otherwise.
+time, newest first, except where the tables below say otherwise. Two are doubtful: ListTrainingJobs is
+documented as ascending at its SortOrder and as newest first in an example, and ListNotebookInstances
+tells its SortBy but not its SortOrder. Whoever needs an order should ask for it.
 """
 
 from __future__ import annotations
@@ -28,11 +30,18 @@ ASCENDING = {
     "ListHyperParameterTuningJobs",
     "ListModelPackageGroups",
     "ListModelPackages",
+    "ListNotebookInstances",
+    "ListProcessingJobs",
     "ListSpaces",
+    "ListTrainingJobs",
     "ListTrainingJobsForHyperParameterTuningJob",
     "ListUserProfiles",
 }
-BY_NAME = {"ListHyperParameterTuningJobs", "ListTrainingJobsForHyperParameterTuningJob"}
+BY_NAME = {
+    "ListHyperParameterTuningJobs",
+    "ListNotebookInstances",
+    "ListTrainingJobsForHyperParameterTuningJob",
+}
 # Here the status is compared only after the page has been cut, so a page may be empty and still
 # have a successor (documentation of ListTrainingJobs).
 STATUS_AFTER_THE_CUT = {"ListTrainingJobs"}

@@ -189,6 +189,7 @@ class Survey:
             stored=one,
             unit=unit,
             listing_error=shelf.error,
+            unsearched="; ".join(self.errors) or None,
         )
         if not isinstance(unit, Value):
             return copy

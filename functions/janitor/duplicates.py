@@ -27,13 +27,15 @@ class Copy(Candidate):
     """
     One artifact, and how it stands to others of its size.
 
-    *unit* is what it is compared as: itself, or the whole folder of a model of several files. The
-    fields below *cost* are read only for what is surplus as far as the others tell.
+    *unit* is what it is compared as: itself, or the whole folder of a model of several files.
+    *unsearched* says why other buckets may hold artifacts that nobody has seen. The fields below
+    *cost* are read only for what is surplus as far as the others tell.
     """
 
     stored: Stored
     unit: Signal[Unit]
     listing_error: str | None = None
+    unsearched: str | None = None
     contents: Signal[Contents] = field(default_factory=NotRead)
     archived: str | None = None
     replica: bool = False

@@ -221,16 +221,41 @@ def late(aws: Aws) -> list[str]:
 
 
 def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: Policy) -> Verdict:
-    """Exempt it, or decide; a finding whose tags are unreadable may be exempt, so it is kept as unknown."""
+    """
+    Exempt it, or decide; a finding whose tags are unreadable may be exempt, so it is kept as unknown.
+
+    The same holds for what acting on a finding would take along, and for what it is a part of:
+    whoever keeps that keeps it all.
+    """
     if (why := policy.keeps(candidate.target, now)) is not None:
         return exempted(detector, candidate, now, why)
     verdict = detector.decide(candidate, now)
-    if isinstance(verdict, Finding) and (why := policy.exemptions.unreadable(candidate.target)) is not None:
-        steps = (*verdict.steps, f"kept as unknown: {why}")
-        return Kept(reason=why, unknown=True, evidence=verdict.evidence, steps=steps)
-    if isinstance(verdict, Finding):
-        return replace(verdict, evidence=(*verdict.evidence, *marks(candidate.target)))
-    return verdict
+    if not isinstance(verdict, Finding):
+        return verdict
+    bound = related(candidate)
+    for relation, other in bound:
+        if (why := policy.keeps(other, now)) is not None:
+            return kept(verdict, f"{relation}, which is {why}")
+    if (why := policy.exemptions.unreadable(candidate.target)) is not None:
+        return kept(verdict, why, unknown=True)
+    for relation, other in bound:
+        if (why := policy.exemptions.unreadable(other)) is not None:
+            return kept(verdict, f"{relation}, and {why}", unknown=True)
+    return replace(verdict, evidence=(*verdict.evidence, *marks(candidate.target)))
+
+
+def related(candidate: Candidate) -> list[tuple[str, Target]]:
+    """The other resources that keep *candidate* when they are kept, and how it stands to each."""
+    return [
+        *((f"it would take along {other.name}", other) for other in candidate.takes_along),
+        *((f"it belongs to {other.name}", other) for other in candidate.belongs_to),
+    ]
+
+
+def kept(verdict: Finding, why: str, *, unknown: bool = False) -> Kept:
+    """What becomes of a finding that *why* stands against; what the rule saw is told all the same."""
+    step = f"kept as unknown: {why}" if unknown else f"kept: {why}"
+    return Kept(reason=why, unknown=unknown, evidence=verdict.evidence, steps=(*verdict.steps, step))
 
 
 def exempted(detector: Detector[Any], candidate: Candidate, now: datetime, why: str) -> Kept:

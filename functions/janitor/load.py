@@ -33,16 +33,35 @@ The CPU also carries the system's own agents. A GPU that waits for a collective 
 at 100 percent (https://github.com/NVIDIA/nccl/issues/1033); training at its best only comes close.
 """
 
+HALF_A_THREAD = 50.0
+"""
+The CPU load above which a host is not at rest, however many vCPUs it has.
+
+One thread at work is 100, which on a large host is less than a tolerable share of full scale.
+"""
+
 LONGEST_HOLE = timedelta(hours=1)
 """How long a metric may be missing in between before its host counts as not measured."""
+
+
+class Extreme(Enum):
+    """A level at which a load can stand still although nothing is done."""
+
+    AT_REST = "at rest"
+    FULL = "full"
+
+
+AT_REST = frozenset({Extreme.AT_REST})
+REST_OR_FULL = frozenset(Extreme)
+"""Where hosts wait for each other in a collective, they spin at full load. Elsewhere that is work."""
 
 
 class Motion(Enum):
     """What one host's load looks like."""
 
-    STUCK = "still, and at rest or full"
+    STUCK = "still, and at a level where nothing is done"
     WORKING = "varies like work"
-    STEADY = "still, but neither at rest nor full"
+    STEADY = "still, but at a level of work"
     UNMEASURED = "not measured"
     UNREADABLE = "unreadable"
 
@@ -64,11 +83,13 @@ class Span:
         """Whether it does not vary, measured against *full*."""
         return self.highest - self.lowest <= tolerance * full
 
-    def extreme(self, full: float, tolerance: float) -> bool:
-        """Whether it stays near zero or near *full*."""
-        near_zero = self.highest <= tolerance * full
+    def stays(
+        self, levels: frozenset[Extreme], full: float, tolerance: float, rest: float = math.inf
+    ) -> bool:
+        """Whether it stays near zero (below *rest*) or near *full*, as far as those are among *levels*."""
+        near_zero = self.highest <= min(tolerance * full, rest)
         near_full = self.lowest >= (1 - tolerance) * full and self.highest <= (1 + tolerance) * full
-        return near_zero or near_full
+        return (near_zero and Extreme.AT_REST in levels) or (near_full and Extreme.FULL in levels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,19 +100,20 @@ class HostLoad:
     cpu: Signal[Span]
     gpu: Signal[Span]
 
-    def motion(self, machine: Machine) -> Motion:
+    def motion(self, machine: Machine, stuck: frozenset[Extreme] = REST_OR_FULL) -> Motion:
         """
-        What the load looks like on *machine*.
+        What the load looks like on *machine*, where it can hang at the levels *stuck*.
 
         Variation counts whatever else is missing, because it can only show that the host works. On
-        a host with GPUs the CPU need only be still: a deadlocked collective spins one thread for
-        each GPU. Where a metric is missing or the accelerators are not known, nothing is measured.
+        a host with GPUs the CPU need only be still where the GPUs can spin: a deadlocked collective
+        spins one thread for each of them. Where a metric is missing or the accelerators are not known,
+        nothing is measured.
         """
         if self._varies(machine):
             return Motion.WORKING
         if isinstance(self.cpu, Unreadable | NotRead) or isinstance(self.gpu, Unreadable | NotRead):
             return Motion.UNREADABLE
-        decisive = self._decisive(machine)
+        decisive = self._decisive(machine, stuck)
         if decisive is None:
             return Motion.UNMEASURED
         return Motion.STUCK if decisive else Motion.STEADY
@@ -103,17 +125,21 @@ class HostLoad:
         )
         return cpu or gpu
 
-    def _decisive(self, machine: Machine) -> bool | None:
-        """Whether what does the work is at rest or full; None if that is not measured."""
+    def _decisive(self, machine: Machine, stuck: frozenset[Extreme]) -> bool | None:
+        """Whether what does the work stays at a level of *stuck*; None if that is not measured."""
         cpu = self.cpu.value if isinstance(self.cpu, Value) else None
         gpu = self.gpu.value if isinstance(self.gpu, Value) else None
         if machine.gpus is None or cpu is None or not cpu.whole:
             return None
         if machine.gpus > 0:
-            return gpu.extreme(100 * machine.gpus, GPU_TOLERANCE) if gpu is not None and gpu.whole else None
+            if gpu is None or not gpu.whole:
+                return None
+            spins = Extreme.FULL in stuck  # and then the CPU spins one thread for each GPU
+            rests = spins or cpu.stays(stuck, 100 * machine.vcpus, CPU_TOLERANCE, HALF_A_THREAD)
+            return rests and gpu.stays(stuck, 100 * machine.gpus, GPU_TOLERANCE)
         if gpu is not None and gpu.highest > 0:  # a GPU in a machine that should have none
             return None
-        return cpu.extreme(100 * machine.vcpus, CPU_TOLERANCE)
+        return cpu.stays(stuck, 100 * machine.vcpus, CPU_TOLERANCE, HALF_A_THREAD)
 
 
 def read(aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetime) -> dict[str, HostLoad]:

@@ -142,9 +142,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One listed resource with the signals that were read for it. Detectors add their own."""
+    """
+    One listed resource with the signals that were read for it. Detectors add their own.
+
+    *takes_along* are other resources that acting on it would end too, *belongs_to* are those that it
+    is a part of. Whoever keeps one of them keeps it too.
+    """
 
     target: Target
+    takes_along: tuple[Target, ...] = ()
+    belongs_to: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +196,8 @@ class Finding:
     known; *cost* is None where the waste has no price of its own. *steps* are the rule's steps in
     the order they were taken; *grace* is how long a warning must stand, where this finding needs
     another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
-    that already: nobody is warned of what will not happen.
+    that already: nobody is warned of what will not happen. *noun* is what it is called where findings are
+    counted, if its detector's name does not say it.
     """
 
     reason: str
@@ -201,6 +209,7 @@ class Finding:
     since: datetime | None = None
     grace: timedelta | None = None
     spared: str | None = None
+    noun: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +264,7 @@ class Rule:
         since: datetime | None = None,
         grace: timedelta | None = None,
         spared: str | None = None,
+        noun: str | None = None,
     ) -> Finding:
         """Waste, and why."""
         return Finding(
@@ -267,6 +277,7 @@ class Rule:
             since=since,
             grace=grace,
             spared=spared,
+            noun=noun,
         )
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from janitor.durations import ago
-from janitor.instances import Machine
-from janitor.load import HostLoad, Motion, shown, some
+from janitor.jobs import Job
+from janitor.load import Extreme, HostLoad, Motion, shown, some
 from janitor.model import (
     Absent,
     Confidence,
@@ -64,14 +64,14 @@ class Still:
     since: datetime
 
 
-def judge(rule: Rule, signs: Signs, machine: Machine, patience: Patience, now: datetime) -> Kept | Still:
-    """Whether a job on hosts like *machine* stands still; the steps and the evidence go to *rule*."""
+def judge(rule: Rule, signs: Signs, job: Job, patience: Patience, now: datetime) -> Kept | Still:
+    """Whether *job* stands still, by its *signs*; the steps and the evidence go to *rule*."""
     match signs.rhythm:
         case Value(rhythm):
             return (
                 _heard(rule, signs.rhythm, rhythm, patience, now)
-                or _written(rule, signs.newest, patience.with_rhythm(rhythm.longest_pause), now)
-                or _moving(rule, signs.loads, rhythm, machine, patience=patience, now=now)
+                or _written(rule, signs.newest, job, patience.with_rhythm(rhythm.longest_pause), now)
+                or _moving(rule, signs.loads, rhythm, job, patience=patience, now=now)
             )
         case Absent():
             rule.saw(evidence("last log event", signs.rhythm))
@@ -108,19 +108,24 @@ def _heard(
     return None
 
 
-def _written(rule: Rule, newest: Signal[Newest | None], needed: timedelta, now: datetime) -> Kept | None:
+def _written(
+    rule: Rule, newest: Signal[Newest | None], job: Job, needed: timedelta, now: datetime
+) -> Kept | None:
     """Keep a job that writes checkpoints or outputs, whatever its logs say."""
+    if not job.writes_to:
+        rule.passed("it writes nothing to S3 before its end, so that says nothing")
+        return None
     match newest:
         case Value(None):
-            rule.saw(evidence("newest object", newest, "none under its checkpoint and output paths"))
+            rule.saw(evidence("newest object", newest, "none in its S3 folders"))
         case Value(found) if found is not None:
             rule.saw(evidence("newest object", newest, f"{found.uri}, {stamp(found.modified)}"))
             if now - found.modified < needed:
                 return rule.kept(f"silent, but it wrote to S3 {ago(now - found.modified)} ago ({found.uri})")
         case _:
             rule.saw(evidence("newest object", newest))
-            return rule.unknown("its checkpoint and output paths could not be read, so it may be writing")
-    rule.passed("nothing was written under its checkpoint and output paths either")
+            return rule.unknown("its S3 folders could not be read, so it may be writing")
+    rule.passed("nothing was written to its S3 folders either")
     return None
 
 
@@ -128,13 +133,14 @@ def _moving(
     rule: Rule,
     signal: Signal[tuple[HostLoad, ...]],
     rhythm: Rhythm,
-    machine: Machine,
+    job: Job,
     *,
     patience: Patience,
     now: datetime,
 ) -> Kept | Still:
     """Keep a job whose hosts work; else it stands still, and the load says how sure that is."""
     loads = signal.value if isinstance(signal, Value) else ()
+    machine = job.machine
     gpus = 100 * machine.gpus if machine.gpus else None
     rule.saw(
         Evidence("GPU load", shown(loads, "gpu", gpus) or "not known"),
@@ -142,13 +148,14 @@ def _moving(
     )
     motions: dict[Motion, list[str]] = {}
     for one in loads:
-        motions.setdefault(one.motion(machine), []).append(one.host.rpartition("/")[2])
+        motions.setdefault(one.motion(machine, job.kind.stuck), []).append(one.host.rpartition("/")[2])
     if working := motions.get(Motion.WORKING):
         return rule.kept(f"silent, but the load of {some(working)} varies like work")
     if isinstance(signal, NotRead | Unreadable) or Motion.UNREADABLE in motions:
         return rule.unknown("its load could not be read, so it may be working")
     if steady := motions.get(Motion.STEADY):
-        return rule.kept(f"silent, but the load of {some(steady)} is neither at rest nor full")
+        level = "neither at rest nor full" if Extreme.FULL in job.kind.stuck else "not at rest"
+        return rule.kept(f"silent, but the load of {some(steady)} is {level}")
     quiet = now - rhythm.last
     unmeasured = motions.get(Motion.UNMEASURED, []) or ([] if loads else ["its hosts"])
     if unmeasured and quiet < patience.blind:
@@ -162,9 +169,10 @@ def _moving(
             usual, sure = f"its longest pause before was {ago(longest)}", not unmeasured
         case _:
             usual, sure = "how long it used to pause is not known", False
+    written = ", wrote nothing to S3," if job.writes_to else ""
     load = f"the load of {some(unmeasured)} is not known" if unmeasured else _stuck(loads)
     return Still(
-        reason=f"no log event for {ago(quiet)} ({usual}), nothing written to S3, and {load}",
+        reason=f"this {job.kind.noun} logged nothing for {ago(quiet)} ({usual}){written} and {load}",
         confidence=Confidence.PROVEN if sure else Confidence.LIKELY,
         since=rhythm.last,
     )

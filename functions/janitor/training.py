@@ -1,14 +1,14 @@
-"""SageMaker training jobs: which are running, on what, since when, for how long, and where they write."""
+"""SageMaker training jobs: which are running, what their description says, and the warm pools they leave."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from janitor.aws import Listing, attempt, everything
-from janitor.instances import Machine, machine
+from janitor.jobs import GONE, IN_PROGRESS, Job, Kind, Summary, folders, seconds
+from janitor.load import REST_OR_FULL
 from janitor.model import Signal
 
 if TYPE_CHECKING:
@@ -23,105 +23,51 @@ if TYPE_CHECKING:
 LIST_JOBS = "sagemaker:ListTrainingJobs"
 DESCRIBE_JOB = "sagemaker:DescribeTrainingJob"
 
-LOG_GROUP = METRICS = "/aws/sagemaker/TrainingJobs"
-"""The log group and the metrics' namespace have the same name."""
-
-GONE = ("ResourceNotFound", "ValidationException")
-"""What DescribeTrainingJob answers for a name that does not exist (any more): documented, and in practice."""
-
-IN_PROGRESS = "InProgress"
 TRAINING = "Training"
-WAITING = frozenset({"Starting", "Pending"})
-"""The phases before TrainingStartTime: nothing is billed yet."""
+
+LONGEST_LIFE = timedelta(days=31)
+"""How far back jobs are listed: one ends after 30 days at the latest (documentation of StoppingCondition)."""
 
 SYSTEM_PROFILE = "/profiler-output/system/"
 """Where SageMaker's own profiler writes utilization by the minute, whether or not the job moves on."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """A training job as a listing shows it."""
-
-    arn: str
-    name: str
-    created: datetime
+AVAILABLE = "Available"
+"""The status of a warm pool that waits for its next job: unused, and billed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+def running(aws: Aws, now: datetime) -> Listing[Summary]:
+    """The training jobs in progress."""
+    return _listed(aws, now, StatusEquals=IN_PROGRESS)
+
+
+def with_warm_pool(aws: Aws, now: datetime) -> Listing[Summary]:
+    """The training jobs that are over, and whose instances wait for another one."""
+    return _listed(aws, now, WarmPoolStatusEquals=AVAILABLE)
+
+
+def _listed(aws: Aws, now: datetime, **only: Any) -> Listing[Summary]:
     """
-    A training job as DescribeTrainingJob shows it.
-
-    *phase* is its secondary status. *started* is when it was first billed, *counted_from* when the
-    time that counts against *max_runtime* began at the latest. *groups* are instance type and count.
-    *writes_to* are the S3 folders for its checkpoints and outputs. *spot* and *reserved* (a training
-    plan, paid in advance) say that the list price is not what is paid.
-    """
-
-    name: str
-    created: datetime
-    status: str
-    phase: str
-    phase_since: datetime | None
-    started: datetime | None
-    counted_from: datetime | None
-    max_runtime: timedelta | None
-    max_wait: timedelta | None
-    groups: tuple[tuple[str, int], ...]
-    writes_to: tuple[str, ...]
-    spot: bool = False
-    reserved: bool = False
-
-    @property
-    def instances(self) -> int:
-        """How many instances it runs on."""
-        return sum(count for _, count in self.groups)
-
-    @property
-    def machine(self) -> Machine:
-        """
-        What each of its hosts is made of.
-
-        AWS does not say which host of a mixed cluster is of which type, so of that only the smallest
-        CPU is known.
-        """
-        machines = {machine(kind) for kind, _ in self.groups}
-        if len(machines) == 1:
-            return machines.pop()
-        return Machine(min((one.vcpus for one in machines), default=1), None)
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """Its hosts as metrics name them."""
-        return tuple(f"{self.name}/algo-{n}" for n in range(1, self.instances + 1))
-
-    @property
-    def streams(self) -> str:
-        """
-        What the names of its log streams begin with.
-
-        The slash makes it exact: a job's name has none, so `train` is never taken for `train-2`.
-        """
-        return f"{self.name}/algo-"
-
-
-def in_progress(aws: Aws, *, created_after: datetime) -> Listing[Summary]:
-    """
-    The training jobs in progress that were created after *created_after*.
+    The training jobs of the longest life that one can have, oldest first.
 
     AWS compares the status after it has cut the pages, so pages may be empty and more may follow.
     Not by LastModifiedTimeAfter, which was reported to hang (https://github.com/aws/aws-cli/issues/7596).
     """
     pages = aws.sagemaker.get_paginator("list_training_jobs").paginate(
-        StatusEquals="InProgress",
-        CreationTimeAfter=created_after,
+        CreationTimeAfter=now - LONGEST_LIFE,
         SortBy="CreationTime",
+        SortOrder="Ascending",
         PaginationConfig={"PageSize": 100},
+        **only,
     )
     return everything(
         pages,
         lambda page: [
-            Summary(arn=job["TrainingJobArn"], name=job["TrainingJobName"], created=job["CreationTime"])
+            Summary(
+                kind=KIND.arn,
+                arn=job["TrainingJobArn"],
+                name=job["TrainingJobName"],
+                created=job["CreationTime"],
+            )
             for job in page["TrainingJobSummaries"]
         ],
         source=LIST_JOBS,
@@ -130,11 +76,8 @@ def in_progress(aws: Aws, *, created_after: datetime) -> Listing[Summary]:
 
 def describe(aws: Aws, name: str) -> Signal[Job]:
     """The training job called *name*; `Absent` if there is none."""
-    return attempt(
-        lambda: _job(aws.sagemaker.describe_training_job(TrainingJobName=name)),
-        source=DESCRIBE_JOB,
-        absent=GONE,
-    )
+    ask = partial(aws.sagemaker.describe_training_job, TrainingJobName=name)
+    return attempt(lambda: _job(ask()), source=DESCRIBE_JOB, absent=GONE)
 
 
 def _job(answer: DescribeTrainingJobResponseTypeDef) -> Job:
@@ -143,19 +86,24 @@ def _job(answer: DescribeTrainingJobResponseTypeDef) -> Job:
     limits = answer["StoppingCondition"]
     resources = answer.get("ResourceConfig", {})
     return Job(
+        kind=KIND,
         name=answer["TrainingJobName"],
         created=answer["CreationTime"],
         status=answer["TrainingJobStatus"],
         phase=answer["SecondaryStatus"],
         phase_since=phases[-1]["StartTime"] if phases else None,
         started=started,
+        ended=answer.get("TrainingEndTime"),
         counted_from=_counted_from(started, phases),
-        max_runtime=_seconds(limits.get("MaxRuntimeInSeconds")),
-        max_wait=_seconds(limits.get("MaxWaitTimeInSeconds")),
+        max_runtime=seconds(limits.get("MaxRuntimeInSeconds")),
+        max_wait=seconds(limits.get("MaxWaitTimeInSeconds")),
         groups=_groups(resources),
-        writes_to=tuple(dict.fromkeys(_writes_to(answer))),
+        writes_to=_writes_to(answer),
         spot=answer.get("EnableManagedSpotTraining", False),
         reserved="TrainingPlanArn" in resources,
+        tuner=answer.get("TuningJobArn"),
+        pool=answer["WarmPoolStatus"]["Status"] if "WarmPoolStatus" in answer else None,
+        keep_alive=timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0)),
     )
 
 
@@ -171,10 +119,6 @@ def _counted_from(
     return max(attempts) if len(attempts) > 1 else started
 
 
-def _seconds(count: int | None) -> timedelta | None:
-    return None if count is None else timedelta(seconds=count)
-
-
 def _groups(resources: ResourceConfigOutputTypeDef) -> tuple[tuple[str, int], ...]:
     """Instance type and count of each group; what was selected from several wishes goes first."""
     if groups := resources.get("InstanceGroups"):
@@ -184,17 +128,35 @@ def _groups(resources: ResourceConfigOutputTypeDef) -> tuple[tuple[str, int], ..
     return ((kind, count),) if kind and count else ()
 
 
-def _writes_to(answer: DescribeTrainingJobResponseTypeDef) -> Iterator[str]:
+def _writes_to(answer: DescribeTrainingJobResponseTypeDef) -> tuple[str, ...]:
     """
     The folders a job was told to write to.
 
-    SageMaker puts outputs into a folder of the job's name; checkpoints go straight to their path,
-    where a slash keeps `runs/a` from being taken for `runs/ab`.
+    SageMaker puts outputs into a folder of the job's name; checkpoints go straight to their path.
     """
-    for output in (answer.get("OutputDataConfig"), answer.get("DebugHookConfig")):
-        if output and output.get("S3OutputPath"):
-            yield f"{output['S3OutputPath'].rstrip('/')}/{answer['TrainingJobName']}/"
-    if checkpoints := answer.get("CheckpointConfig"):
-        yield f"{checkpoints['S3Uri'].rstrip('/')}/"
-    if boards := answer.get("TensorBoardOutputConfig"):
-        yield f"{boards['S3OutputPath'].rstrip('/')}/"
+    outputs = (answer.get("OutputDataConfig"), answer.get("DebugHookConfig"))
+    checkpoints, boards = answer.get("CheckpointConfig"), answer.get("TensorBoardOutputConfig")
+    return folders(
+        *(
+            f"{output['S3OutputPath'].rstrip('/')}/{answer['TrainingJobName']}"
+            for output in outputs
+            if output and output.get("S3OutputPath")
+        ),
+        checkpoints["S3Uri"] if checkpoints else None,
+        boards["S3OutputPath"] if boards else None,
+    )
+
+
+KIND = Kind(
+    arn="training-job",
+    group="/aws/sagemaker/TrainingJobs",
+    component="Training",
+    working=TRAINING,
+    at_work="in training",
+    streams="algo-",
+    numbered=True,
+    stuck=REST_OR_FULL,
+    action="stop the job (artifacts written so far stay) and end its warm pool",
+    running=running,
+    describe=describe,
+)

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from sandbox.demo.job_table import by_hand, minutes, scheduled
-from sandbox.demo.jobs import IMAGE, ROLE, Job, Log
+from sandbox.demo.jobs import BOOT, IMAGE, PROCESSORS, ROLE, Job, Log
 from sandbox.demo.people import (
     CATALOG_IMAGES,
     HOME_FEED,
+    LISTING_MODERATION,
     LUCAS,
     RAVI,
     SEARCH_RELEVANCE,
@@ -19,8 +20,9 @@ from sandbox.demo.people import (
 )
 from sandbox.demo.plan import Plan, Row, sagemaker_arn
 from sandbox.demo.storage import MODEL_BUCKET
-from sandbox.demo.times import ago
-from sandbox.demo.truth import Truth, waste
+from sandbox.demo.times import NOW, ago
+from sandbox.demo.traffic import Level, load
+from sandbox.demo.truth import Truth, lookalike, waste
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,10 @@ class ProcessingJob(Job):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformJob:
-    """One transform job, in progress since it was *created*."""
+    """One transform job on one instance, in progress since it was *created*, and at work all the time."""
+
+    group: ClassVar[str] = "/aws/sagemaker/TransformJobs"
+    host: ClassVar[str] = "i-0b1f6d2c9a7e45310"
 
     name: str
     labels: Labels
@@ -85,12 +90,18 @@ class TransformJob:
             TransformResources={"InstanceType": self.instance_type, "InstanceCount": 1},
             Tags=self.labels.tags(),
         )
-        stream = f"{self.name}/i-0b1f6d2c9a7e45310-{int(self.created.timestamp())}"
+        stream = f"{self.name}/{self.host}-{int(self.created.timestamp())}"
         moment, lines = self.created, []
         while moment < self.log.until:
             lines.append((moment, f"POST /invocations 200 ({self.log.step} records)"))
             moment += self.log.every
-        plan.write("/aws/sagemaker/TransformJobs", stream, lines)
+        plan.write(self.group, stream, lines)
+        cpus, gpus = PROCESSORS[self.instance_type]
+        for metric, units in (("CPUUtilization", cpus), ("GPUUtilization", gpus)):
+            host = f"{self.name}/{self.host}"
+            level = Level(70 * units, 15 * units, 0.0, 0.0)
+            series = load(level, f"{host}/{metric}", self.created + BOOT, NOW)
+            plan.publish(self.group, metric, {"Host": host}, series)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +119,7 @@ class TuningJob:
 
     def plan(self, plan: Plan) -> None:
         """Add everything that made it what it is."""
-        limits = {"MaxNumberOfTrainingJobs": 24, "MaxParallelTrainingJobs": 2}
+        limits = {"MaxNumberOfTrainingJobs": 24, "MaxParallelTrainingJobs": 3}
         plan.call(
             self.created,
             self.labels.creator,
@@ -149,7 +160,32 @@ OTHER_JOBS: tuple[Row, ...] = (
         created=ago(hours=6, minutes=30),
         log=Log(every=minutes(6)),
     ),
-    TuningJob(name=SWEEP, labels=by_hand(SEARCH_RELEVANCE, RAVI), created=ago(hours=10, minutes=12)),
+    TransformJob(
+        name="moderation-rescore-2026q3",
+        labels=by_hand(LISTING_MODERATION),
+        model="listing-moderation",
+        instance_type="ml.g4dn.xlarge",
+        created=ago(hours=9, minutes=15),
+        log=Log(every=minutes(5), until=ago(hours=7, minutes=20)),
+        truth=lookalike("scores one big file, which its model does without a word for hours"),
+    ),
+    TuningJob(
+        name=SWEEP,
+        labels=by_hand(SEARCH_RELEVANCE, RAVI),
+        created=ago(hours=10, minutes=12),
+        truth=lookalike("one of its children hangs, and the others train on"),
+    ),
+    Job(
+        name=f"{SWEEP}-004-c2907b51",
+        labels=by_hand(SEARCH_RELEVANCE, RAVI),
+        instance_type="ml.g4dn.xlarge",
+        created=ago(hours=9, minutes=20),
+        started=ago(hours=9, minutes=12),
+        log=Log(every=minutes(6), until=ago(hours=8, minutes=3)),
+        hung=ago(hours=8),
+        tuner=SWEEP,
+        truth=waste("a kernel that never returns; its GPU has been spinning for eight hours"),
+    ),
     *(
         Job(
             name=f"{SWEEP}-{number:03}-5f1c20de",
@@ -172,5 +208,6 @@ OTHER_JOBS: tuple[Row, ...] = (
         status="Completed",
         log=Log(every=minutes(5), until=ago(hours=1, minutes=42)),
         warm_until=ago(hours=1, minutes=40) + timedelta(hours=6),
+        truth=waste("the third and last trial; nobody starts a fourth, and its instance waits all night"),
     ),
 )

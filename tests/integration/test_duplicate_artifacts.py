@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws
@@ -143,6 +144,65 @@ def test_what_may_not_be_read_is_only_likely(account: Account, aws: Aws, budget:
     account.put("b/model.tar.gz")
 
     assert words(swept(aws, compare_up_to=budget))["b/model.tar.gz"] == expected
+
+
+def under_a_key(session: boto3.Session, *keys: str, body: bytes = b"m" * MIB, **given: Any) -> list[str]:
+    """Objects encrypted by SSE-KMS, without the checksum that boto3 would add by itself; their ETags."""
+    s3 = session.client("s3", config=Config(request_checksum_calculation="when_required"))
+    puts = [
+        s3.put_object(Bucket=BUCKET, Key=key, Body=body, ServerSideEncryption="aws:kms", **given)
+        for key in keys
+    ]
+    return [put["ETag"] for put in puts]
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(10 * MIB, "proven"), (0, "unknown")])
+def test_etags_under_a_kms_key_say_nothing_and_bytes_do(
+    account: Account, aws: Aws, session: boto3.Session, budget: int, expected: str
+) -> None:
+    account.box.set_clock(NOW - 40 * DAY)
+    etags = under_a_key(session, "a/model.tar.gz", COPY)
+    account.box.set_clock(NOW)
+
+    done = swept(aws, compare_up_to=budget)
+
+    assert len(set(etags)) == 2
+    assert sorted(words(done).values()) == sorted(
+        {"proven": ["kept", "proven"]}.get(expected, [expected] * 2)
+    )
+    assert etags[0].strip('"') not in str([result.verdict.evidence for result in done.results])
+
+
+def test_an_object_under_a_kms_key_may_equal_one_that_is_not(
+    account: Account, aws: Aws, session: boto3.Session
+) -> None:
+    account.put("a/model.tar.gz", "m", age=50)
+    account.box.set_clock(NOW - 40 * DAY)
+    under_a_key(session, COPY)
+    account.box.set_clock(NOW)
+
+    assert words(swept(aws)) == {"a/model.tar.gz": "kept", COPY: "proven"}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "expected"), [("SHA256", "proven"), ("SHA1", "likely"), ("CRC32", "likely")]
+)
+def test_checksums_tell_under_a_kms_key_too(
+    account: Account, aws: Aws, session: boto3.Session, algorithm: str, expected: str
+) -> None:
+    account.box.set_clock(NOW - 40 * DAY)
+    under_a_key(session, "a/model.tar.gz", COPY, ChecksumAlgorithm=algorithm)
+    under_a_key(session, "c/model.tar.gz", body=b"x" * MIB, ChecksumAlgorithm=algorithm)
+    account.box.set_clock(NOW)
+    listed = account.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+    account.box.clear_calls()
+
+    done = swept(aws, compare_up_to=0)
+
+    assert [one["ChecksumAlgorithm"] for one in listed] == [[algorithm]] * 3
+    assert sorted(words(done).values()) == ["kept", "kept", expected]
+    assert words(done)["c/model.tar.gz"] == "kept"
+    assert "s3:GetObject" not in account.box.calls()
 
 
 def test_listed_checksums_cost_nothing_where_no_two_sizes_are_equal(account: Account, aws: Aws) -> None:
@@ -593,6 +653,37 @@ def test_without_named_buckets_unreadable_references_break_the_sweep(account: Ac
     assert "not every bucket may be known" in str(swept(aws, buckets=()).error)
 
 
+def test_what_is_alone_may_have_a_copy_in_a_bucket_that_nobody_knows(account: Account, aws: Aws) -> None:
+    account.bucket(DEFAULT_BUCKET)
+    for name, config in (("llm", "{}"), ("tuned", '{"a": 1}')):
+        account.put(f"{name}/model-00001-of-00001.safetensors", bucket=DEFAULT_BUCKET)
+        account.put(f"{name}/config.json", config, size=len(config), bucket=DEFAULT_BUCKET)
+
+    assert list(words(swept(aws, buckets=())).values()) == ["kept", "kept"]
+
+    account.box.fault("sagemaker", "ListModels", "deny", times=0)
+    done = swept(aws, buckets=())
+
+    assert list(words(done).values()) == ["unknown", "unknown"]
+    assert all("not every bucket may be known" in one.verdict.reason for one in done.results)
+
+
+def test_what_is_alone_may_have_a_copy_in_a_bucket_that_was_not_listed(account: Account, aws: Aws) -> None:
+    account.bucket("closed")
+    account.put("a/model.tar.gz", ChecksumAlgorithm="SHA256")
+    account.put(COPY, "another", ChecksumAlgorithm="SHA256")
+
+    assert set(words(swept(aws, buckets=(BUCKET, "closed"))).values()) == {"kept"}
+
+    account.box.fault("s3", "ListObjectsV2", "deny", times=0, match="closed")
+    done = swept(aws, buckets=(BUCKET, "closed"))
+
+    assert set(words(done).values()) == {"unknown"}
+    reason = by_key(done)[COPY].verdict.reason
+    assert reason.startswith("a bucket that was not searched may hold the same as it (")
+    assert "closed" in reason
+
+
 def test_looking_at_one_says_what_finding_all_said(account: Account, aws: Aws) -> None:
     folder(account, "llm", age=50)
     folder(account, "llm-copy")
@@ -610,6 +701,7 @@ def test_looking_at_what_is_gone_no_artifact_or_alone(account: Account, aws: Aws
     account.put(COPY)
     account.put("notes.txt")
     account.put("alone.tar.gz", size=3 * MIB)
+    account.bucket("another")
     detector = DuplicateArtifacts(buckets=("another",))
     target = by_key(swept(aws))[COPY].target
 

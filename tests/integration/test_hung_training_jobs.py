@@ -22,6 +22,13 @@ GROUP = NAMESPACE = "/aws/sagemaker/TrainingJobs"
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE = 264 * HOUR
 
+LISTINGS = {
+    "sagemaker:ListTrainingJobs": 2,  # those in progress, and those with a warm pool
+    "sagemaker:ListProcessingJobs": 1,
+    "sagemaker:ListTransformJobs": 1,
+    "sagemaker:ListHyperParameterTuningJobs": 1,
+}
+
 SIX_HOURS = 6 * 12
 FULL, REST = [400.0] * SIX_HOURS, [0.0] * SIX_HOURS
 BUSY = [40.0, 390.0] * (SIX_HOURS // 2)
@@ -152,8 +159,8 @@ def test_a_deadlock_is_found(account: Account, aws: Aws) -> None:
     assert isinstance(result.verdict, Finding)
     assert result.verdict.confidence == "proven"
     assert result.verdict.reason == (
-        "no log event for 10 days (its longest pause before was 60 minutes), nothing written to S3,"
-        " and the GPUs of all 4 hosts spin at full load without a change; $58.75 an hour"
+        "this training job logged nothing for 10 days (its longest pause before was 60 minutes),"
+        " wrote nothing to S3, and the GPUs of all 4 hosts spin at full load without a change; $58.75 an hour"
     )
     assert result.verdict.since == NOW - 250 * HOUR
     assert result.owner == "maria"
@@ -303,7 +310,7 @@ def test_waiting_jobs_and_other_phases_cost_one_call_each(account: Account, aws:
     report = swept(aws)
 
     assert (report.looked_at, report.kept, report.unknown) == (5, 5, 0)
-    assert account.box.calls() == {"sagemaker:ListTrainingJobs": 1, "sagemaker:DescribeTrainingJob": 5}
+    assert account.box.calls() == LISTINGS | {"sagemaker:DescribeTrainingJob": 5}
 
 
 def test_a_job_past_its_own_limit_is_found_though_it_logs(account: Account, aws: Aws) -> None:
@@ -318,7 +325,8 @@ def test_a_job_past_its_own_limit_is_found_though_it_logs(account: Account, aws:
 
 
 def test_jobs_that_ended_are_no_candidates_and_hide_none(account: Account, aws: Aws) -> None:
-    account.job("llama")
+    account.job("llama", age=8 * HOUR, silent=7 * HOUR)
+    account.box.set_clock(NOW - 20 * HOUR)
     for n in range(150):
         account.session.client("sagemaker").create_training_job(
             TrainingJobName=f"done-{n}",
@@ -329,6 +337,8 @@ def test_jobs_that_ended_are_no_candidates_and_hide_none(account: Account, aws: 
             StoppingCondition={"MaxRuntimeInSeconds": 3600},
         )
         account.box.patch("sagemaker", ["training_jobs", f"done-{n}"], training_job_status="Completed")
+
+    account.box.set_clock(NOW)
 
     assert only(swept(aws)).target.name == "llama"  # behind a first page without any job in progress
 
@@ -348,7 +358,7 @@ def test_a_keep_tag_keeps(account: Account, aws: Aws, tag: dict[str, str]) -> No
         ("sagemaker:DescribeTrainingJob", "its description could not be read"),
         ("logs:DescribeLogStreams", "its logs could not be read"),
         ("logs:GetLogEvents", "its logs could not be read"),
-        ("s3:ListObjectsV2", "its checkpoint and output paths could not be read, so it may be writing"),
+        ("s3:ListObjectsV2", "its S3 folders could not be read, so it may be writing"),
         ("cloudwatch:GetMetricData", "its load could not be read, so it may be working"),
         ("sagemaker:ListTags", "its tags could not be read, so a keep tag may be there"),
     ],
@@ -370,13 +380,14 @@ def test_a_listing_that_broke_off_is_an_error_and_what_was_read_is_reported(
         account.job(f"other-{n}", age=HOUR, silent=None, gpu=[])
     account.job("newest", age=8 * HOUR, silent=7 * HOUR)
     account.box.patch("sagemaker", ["training_jobs", "newest"], creation_time=NOW.isoformat())
+    account.box.patch("sagemaker", ["training_jobs", "llama"], creation_time=(NOW - 9 * HOUR).isoformat())
     account.box.fault("sagemaker", "ListTrainingJobs", "break-page", skip=1, times=0)
 
     report = swept(aws)
 
     assert report.error is not None
     assert "sagemaker:ListTrainingJobs broke off after 100" in report.error
-    assert [result.target.name for result in report.findings] == ["newest"]
+    assert [result.target.name for result in report.findings] == ["llama"]  # the oldest are listed first
 
 
 def test_a_job_without_a_known_price_is_found_all_the_same(account: Account, aws: Aws) -> None:
@@ -406,8 +417,7 @@ def test_only_what_is_open_is_read(account: Account, aws: Aws) -> None:
 
     swept(aws)
 
-    assert account.box.calls() == {
-        "sagemaker:ListTrainingJobs": 1,
+    assert account.box.calls() == LISTINGS | {
         "sagemaker:DescribeTrainingJob": 2,
         "logs:DescribeLogStreams": 2,
         "logs:GetLogEvents": 3,  # the newest event, and the history of a few events with its end

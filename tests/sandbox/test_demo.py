@@ -126,7 +126,7 @@ def test_notebooks_left_on_cost_4800_dollars_a_month(client: Client) -> None:
 
 
 def test_the_job_that_started_it_all(client: Client) -> None:
-    assert names(demo.WASTE, "hung-training-jobs", "training-job") == [HUNG]
+    assert names(demo.WASTE, "hung-training-jobs", "training-job")[0] == HUNG
     job = client("sagemaker").describe_training_job(TrainingJobName=HUNG)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("InProgress", "Training")
     assert NOW - job["TrainingStartTime"] == timedelta(hours=264)
@@ -379,12 +379,37 @@ def test_jobs_of_other_kinds_are_there(client: Client) -> None:
         "TrainingJobSummaries",
         HyperParameterTuningJobName=tuner["HyperParameterTuningJobName"],
     )
-    assert [one["TrainingJobStatus"] for one in children] == ["InProgress", "InProgress"]
+    assert [one["TrainingJobStatus"] for one in children] == ["InProgress"] * 3
+    (hung,) = {one["TrainingJobName"] for one in children} & set(names(demo.WASTE, "hung-training-jobs"))
+    (group,) = client("logs").describe_log_streams(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{hung}/algo-"
+    )["logStreams"]
+    assert NOW.timestamp() - group["lastEventTimestamp"] / 1000 > timedelta(hours=8).total_seconds()
     (warm,) = pages(sagemaker, "list_training_jobs", "TrainingJobSummaries", WarmPoolStatusEquals="Available")
     described = sagemaker.describe_training_job(TrainingJobName=warm["TrainingJobName"])
     kept = timedelta(seconds=described["ResourceConfig"]["KeepAlivePeriodInSeconds"])
     assert kept <= timedelta(hours=6)
     assert described["TrainingEndTime"] + kept > NOW
+    assert warm["TrainingJobName"] in names(demo.WASTE, "hung-training-jobs")
+
+
+def test_a_silent_transform_job_works(client: Client) -> None:
+    (silent,) = names(demo.LOOKALIKES, "hung-training-jobs", "transform-job")
+    (group,) = client("logs").describe_log_streams(
+        logGroupName="/aws/sagemaker/TransformJobs", logStreamNamePrefix=f"{silent}/"
+    )["logStreams"]
+    assert NOW.timestamp() - group["lastEventTimestamp"] / 1000 > timedelta(hours=7).total_seconds()
+    listed = pages(
+        client("cloudwatch"),
+        "list_metrics",
+        "Metrics",
+        Namespace="/aws/sagemaker/TransformJobs",
+        MetricName="GPUUtilization",
+    )
+    hosts = [one["Dimensions"][0]["Value"] for one in listed]
+    (host,) = [one for one in hosts if one.startswith(f"{silent}/")]
+    values = readings(client, "/aws/sagemaker/TransformJobs", "GPUUtilization", "Average", 300, Host=host)
+    assert max(values) - min(values) > 10
 
 
 def test_studio_apps_are_named_as_they_are(client: Client) -> None:

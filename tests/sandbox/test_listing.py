@@ -70,12 +70,50 @@ def test_the_status_of_training_jobs_is_compared_after_the_cut(
 ) -> None:
     for number in range(12):
         training(f"job-{number}")
-    for number in range(2, 12):
+    for number in range(10):
         control.patch("sagemaker", ["training_jobs", f"job-{number}"], training_job_status="Completed")
     page = sagemaker.list_training_jobs(StatusEquals="InProgress")
     assert page["TrainingJobSummaries"] == []
     rest = sagemaker.list_training_jobs(StatusEquals="InProgress", NextToken=page["NextToken"])
-    assert [one["TrainingJobName"] for one in rest["TrainingJobSummaries"]] == ["job-1", "job-0"]
+    assert [one["TrainingJobName"] for one in rest["TrainingJobSummaries"]] == ["job-10", "job-11"]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "expected"),
+    [("training_jobs", ["b", "a"]), ("processing_jobs", ["b", "a"]), ("transform_jobs", ["a", "b"])],
+)
+def test_each_kind_of_job_has_its_own_default_order(
+    sagemaker: Any, control: Control, training: Any, jobs: str, expected: list[str]
+) -> None:
+    for name, now in (("b", NOW - DAY), ("a", NOW)):
+        control.set_clock(now)
+        training(name)
+        sagemaker.create_processing_job(
+            ProcessingJobName=name,
+            RoleArn=ROLE,
+            AppSpecification={"ImageUri": "image"},
+            ProcessingResources={"ClusterConfig": {"InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}},
+        )
+        sagemaker.create_transform_job(
+            TransformJobName=name,
+            ModelName="m",
+            TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in"}}},
+            TransformOutput={"S3OutputPath": "s3://b/out"},
+            TransformResources={"InstanceCount": 1, "InstanceType": "ml.m5.large"},
+        )
+    (listed,) = (
+        one for key, one in getattr(sagemaker, f"list_{jobs}")().items() if key.endswith("Summaries")
+    )
+    assert [one[key] for one in listed for key in one if key.endswith("JobName")] == expected
+
+
+def test_notebooks_are_listed_by_name(sagemaker: Any) -> None:
+    for name in ("b", "c", "a"):
+        sagemaker.create_notebook_instance(
+            NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=ROLE
+        )
+    found = sagemaker.list_notebook_instances()["NotebookInstances"]
+    assert [one["NotebookInstanceName"] for one in found] == ["a", "b", "c"]
 
 
 def test_models_and_configurations_have_pages_too(sagemaker: Any, endpoint: Any) -> None:

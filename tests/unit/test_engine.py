@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import boto3
 import pytest
@@ -13,7 +14,19 @@ from fakes import UNTELLABLE, USED, Cupboard, Shelf, thing, waste
 from janitor.aws import Aws, ReadError
 from janitor.engine import Policy, run, sweep, sweep_one, unopened
 from janitor.exemptions import Exemptions
-from janitor.model import Confidence, Evidence, Kept, Mode, NotRead, Outcome, Sweep, Unreadable, Value
+from janitor.model import (
+    Confidence,
+    Evidence,
+    Kept,
+    Mode,
+    NotRead,
+    Outcome,
+    Signal,
+    Sweep,
+    Tags,
+    Unreadable,
+    Value,
+)
 from janitor.prices import Prices
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -139,6 +152,42 @@ def test_a_finding_whose_tags_were_not_read_is_unknown(aws: Aws, tags: Unreadabl
 
 def test_unreadable_tags_do_not_turn_a_kept_candidate_into_an_unknown_one(aws: Aws) -> None:
     (result,) = swept(Shelf(things=(thing("a", USED, Unreadable("AccessDenied")),)), aws).results
+
+    assert result.verdict == USED
+
+
+@pytest.mark.parametrize(
+    ("relation", "said"), [("takes_along", "it would take along kin"), ("belongs_to", "it belongs to kin")]
+)
+@pytest.mark.parametrize(
+    ("tags", "unknown", "why"),
+    [
+        (Value({"keep": "true"}), False, "which is tagged keep=true"),
+        (Unreadable("no"), True, "and its tags could not be read, so a keep tag may be there (no)"),
+        (NotRead(), True, "and its tags were not read, so a keep tag may be there"),
+    ],
+)
+def test_who_keeps_its_kin_keeps_it_too(
+    aws: Aws, relation: str, said: str, tags: Signal[Tags], *, unknown: bool, why: str
+) -> None:
+    kin = thing("kin", waste(), tags).target
+    related: Any = {relation: (thing("other", waste()).target, kin)}
+    found = replace(thing("a", waste()), **related)
+
+    (result,) = swept(Shelf(things=(found,)), aws).results
+
+    assert isinstance(result.verdict, Kept)
+    assert (result.verdict.unknown, result.verdict.reason) == (unknown, f"{said}, {why}")
+    assert result.verdict.steps[-1].startswith("kept as unknown: " if unknown else "kept: ")
+
+
+@pytest.mark.parametrize("relation", ["takes_along", "belongs_to"])
+def test_kin_need_not_be_read_where_nothing_is_found(aws: Aws, relation: str) -> None:
+    kin = thing("kin", USED, NotRead()).target
+    related: Any = {relation: (kin,)}
+    used = replace(thing("a", USED), **related)
+
+    (result,) = swept(Shelf(things=(used,)), aws).results
 
     assert result.verdict == USED
 

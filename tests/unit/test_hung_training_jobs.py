@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from janitor.detectors.hung_training_jobs import HungTrainingJobs, TrainingJob
+from janitor import training
+from janitor.detectors.hung_training_jobs import HungTrainingJobs
+from janitor.jobs import Job
 from janitor.load import HostLoad, Span
 from janitor.model import (
     Absent,
@@ -27,7 +29,7 @@ from janitor.objects import Newest
 from janitor.prices import Price
 from janitor.rhythm import Rhythm
 from janitor.stillness import Signs
-from janitor.training import Job
+from janitor.suspects import Suspect
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -43,6 +45,7 @@ TARGET = Target(
     created=NOW - 265 * HOUR,
 )
 JOB = Job(
+    kind=training.KIND,
     name=NAME,
     created=NOW - 265 * HOUR,
     status="InProgress",
@@ -77,7 +80,7 @@ def hung(
     pause: Signal[timedelta] | timedelta = 10 * MINUTE,
     wrote: Signal[Newest | None] | timedelta | None = None,
     price: Price = Price(Decimal("58.752"), "Price List API"),  # noqa: B008 - frozen
-) -> TrainingJob:
+) -> Suspect:
     longest = Value(pause) if isinstance(pause, timedelta) else pause
     newest: Signal[Newest | None]
     match wrote:
@@ -88,7 +91,7 @@ def hung(
         case signal:
             newest = signal
     loads = hosts or tuple(host(n, FULL) for n in range(1, 5))
-    return TrainingJob(
+    return Suspect(
         target=TARGET,
         job=Value(job) if isinstance(job, Job) else job,
         signs=Signs(
@@ -100,11 +103,11 @@ def hung(
     )
 
 
-def with_signs(candidate: TrainingJob, **changed: Any) -> TrainingJob:
+def with_signs(candidate: Suspect, **changed: Any) -> Suspect:
     return replace(candidate, signs=replace(candidate.signs, **changed))
 
 
-def decide(candidate: TrainingJob, rule: HungTrainingJobs | None = None) -> Verdict:
+def decide(candidate: Suspect, rule: HungTrainingJobs | None = None) -> Verdict:
     return (rule or HungTrainingJobs()).decide(candidate, NOW)
 
 
@@ -219,9 +222,8 @@ def test_every_host_must_stand_still(hosts: list[HostLoad], expected: str) -> No
 @pytest.mark.parametrize(
     ("cpu", "expected"),
     [
-        (Span(0, 80), "proven"),  # 5 percent of 16 vCPUs
-        (Span(0, 81), "kept"),
-        (Span(1, 81), "kept"),
+        (Span(0, 50), "proven"),  # half a thread
+        (Span(0, 51), "kept"),
         (Span(100, 101), "kept"),  # one busy thread
         (Span(1520, 1600), "proven"),
         (Span(1519, 1590), "kept"),
@@ -312,11 +314,12 @@ def test_a_busy_job_may_not_pass_its_own_limit(changed: dict[str, Any], expected
 
 
 def test_past_its_limit_needs_no_other_signal() -> None:
-    verdict = decide(TrainingJob(target=TARGET, job=Value(replace(JOB, max_runtime=24 * HOUR))))
+    verdict = decide(Suspect(target=TARGET, job=Value(replace(JOB, max_runtime=24 * HOUR))))
 
     assert isinstance(verdict, Finding)
     assert verdict.reason == (
-        "in training 10 days after the end of its own limit of 24 hours (MaxRuntimeInSeconds); price unknown"
+        "this training job is in training 10 days after the end of its own limit of 24 hours"
+        " (MaxRuntimeInSeconds); price unknown"
     )
     assert verdict.since == NOW - 240 * HOUR
 
@@ -335,7 +338,8 @@ def test_a_deadlock_is_told_in_full() -> None:
 
     assert isinstance(verdict, Finding)
     assert verdict.reason == (
-        "no log event for 8 days (its longest pause before was 10 minutes), nothing written to S3,"
+        "this training job logged nothing for 8 days (its longest pause before was 10 minutes),"
+        " wrote nothing to S3,"
         " and the GPUs of all 4 hosts spin at full load without a change; $58.75 an hour"
     )
     assert verdict.confidence is Confidence.PROVEN
@@ -413,6 +417,6 @@ def test_the_steps_stand_in_order() -> None:
         "not more than 60 minutes past its own limit",
         "no log event for 6 hours or more",
         "silent for longer than its rhythm explains (6 hours)",
-        "nothing was written under its checkpoint and output paths either",
+        "nothing was written to its S3 folders either",
         "no host's load varies",
     )

@@ -94,6 +94,43 @@ def test_nothing_new_says_nothing() -> None:
     assert announcement(full().sweeps[0], Recorded(new=(), entries={}), now=NOW) is None
 
 
+@pytest.mark.parametrize(
+    ("nouns", "expected"),
+    [
+        ([None], "1 new hung training job"),
+        (["unused warm pool"], "1 new unused warm pool"),
+        ([None, "hung training job", "hung training job"], "3 new hung training jobs"),
+        (
+            ["hung processing job", "hung training job", "hung training job"],
+            "2 new hung training jobs and 1 hung processing job",
+        ),
+        (
+            ["hung training job", "hung training job", "hung processing job", "unused warm pool", None],
+            "3 new hung training jobs, 1 hung processing job and 1 more",
+        ),
+    ],
+)
+def test_findings_of_several_kinds_are_called_what_they_are(nouns: list[str | None], expected: str) -> None:
+    found = [
+        result("hung-training-jobs", f"job-{n}", replace(finding("it hangs", None), noun=noun))
+        for n, noun in enumerate(nouns)
+    ]
+
+    assert posted(sweep("hung-training-jobs", *found)).main.text.startswith(f"{expected} in account ")
+
+
+def test_an_action_for_one_of_several_is_said_once() -> None:
+    found = [
+        result("idle-endpoints", f"endpoint-{n}", finding("nobody calls it", None, action=action))
+        for n, action in enumerate(["delete it", "delete it", "stop it"])
+    ]
+
+    assert any(
+        "2 times: delete it; once: stop it." in text
+        for text in shown(posted(sweep("idle-endpoints", *found)).main)
+    )
+
+
 def test_the_message_says_it_all_money_first() -> None:
     post = posted(full().sweeps[0], 3, report="s3://reports/r.html", keep_tag="janitor:keep")
     assert post.main.text == (

@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from janitor.instances import Machine
-from janitor.training import Job, _job
+from janitor.jobs import Job
+from janitor.training import _job
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -129,3 +130,26 @@ def test_an_interrupted_job_is_counted_from_its_newest_attempt(
 def test_what_is_not_paid_at_list_price() -> None:
     assert job(EnableManagedSpotTraining=True).spot
     assert job(ResourceConfig={"TrainingPlanArn": "arn:aws:sagemaker:::training-plan/p"}).reserved
+
+
+def test_a_child_names_its_tuner() -> None:
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/sweep"
+
+    assert job(TuningJobArn=arn).tuner == arn
+    assert job().tuner is None
+
+
+def test_a_warm_pool() -> None:
+    warm = job(
+        TrainingEndTime=START,
+        WarmPoolStatus={"Status": "Available"},
+        ResourceConfig={"KeepAlivePeriodInSeconds": 3600},
+    )
+
+    assert (warm.pool, warm.ended, warm.keep_alive) == ("Available", START, HOUR)
+    assert (job().pool, job().ended, job().keep_alive) == (None, None, timedelta())
+
+
+def test_a_cut_off_warm_pool_is_no_answer() -> None:
+    with pytest.raises(KeyError):
+        job(WarmPoolStatus={})

@@ -1,25 +1,33 @@
-"""Training jobs that run on, and are paid for, but no longer make progress."""
+"""SageMaker jobs that run on, and are paid for, but no longer make progress."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from janitor import load, objects, rhythm, stillness, tags, training
-from janitor.aws import ReadError
+from janitor import (
+    job_loads,
+    objects,
+    phases,
+    processing,
+    rhythm,
+    stillness,
+    tags,
+    training,
+    transforms,
+    tuning,
+    warm_pools,
+)
+from janitor.aws import Listing, ReadError
 from janitor.detector import Cleanup, Detector, allow
-from janitor.durations import ago
-from janitor.metrics import GET_METRIC_DATA
+from janitor.job_costs import bill, hourly, rate
+from janitor.jobs import IN_PROGRESS, Job, Summary
 from janitor.model import (
     Absent,
-    Candidate,
     Confidence,
-    Cost,
     Effect,
-    Evidence,
-    Finding,
     Kept,
     Rule,
     Signal,
@@ -29,54 +37,53 @@ from janitor.model import (
     Verdict,
     evidence,
 )
-from janitor.prices import Price
 from janitor.stillness import Patience, Signs
-from janitor.training import Job
+from janitor.suspects import Suspect, SuspectTuner, family, listed, parent
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
 
-LONGEST_LIFE = timedelta(days=31)
-"""How far back jobs are listed: one ends after 30 days at the latest (documentation of StoppingCondition)."""
+NONE: Listing[Summary] = Listing(())
+"""No tuning jobs, where none is asked for."""
 
-ACTION = "stop the job (artifacts written so far stay) and end its warm pool"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingJob(Candidate):
-    """A training job in progress, what shows whether it moves, and what an hour of it costs."""
-
-    job: Signal[Job]
-    signs: Signs = field(default_factory=Signs)
-    price: Price = field(default_factory=lambda: Price(None, "not asked"))
+KINDS = {kind.arn: kind for kind in (training.KIND, processing.KIND, transforms.KIND)}
 
 
 @dataclass(frozen=True)
-class HungTrainingJobs(Detector[TrainingJob]):
+class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     """
-    Training jobs that run on but no longer make progress.
+    Training, processing and transform jobs that hang; warm pools that nobody uses.
 
     A job hangs when its logs are silent for `silence` and for `times_longest_pause` times the
     longest pause they made before, nothing new lies in its S3 folders, and the load of every host
-    stands still; or when it trains on after its own limit. How long it runs proves nothing.
+    stands still; or when it works on after its own limit. How long it runs proves nothing. A tuning
+    job hangs when every running child does. A warm pool is waste after `pool_patience` unused.
     """
 
     name = "hung-training-jobs"
     schedule = "rate(1 hour)"
-    kinds = ("training-job",)
+    kinds = (*KINDS, tuning.TUNER)
     cleanup = Cleanup(
         effect=Effect.STOP,
         grace=timedelta(hours=2),
         act_on=Confidence.PROVEN,
-        lost="the progress since the last checkpoint",
+        lost="the progress since the last checkpoint, the output of a transform job, or a warm pool",
     )
     reads = (
         allow("sagemaker:ListTrainingJobs"),
         allow("sagemaker:DescribeTrainingJob", on="training-job/*"),
-        allow("sagemaker:ListTags", on="training-job/*"),
-        allow("logs:DescribeLogStreams", on=f"log-group:{training.LOG_GROUP}:*"),
-        allow("logs:GetLogEvents", on=f"log-group:{training.LOG_GROUP}:*"),
+        allow("sagemaker:ListProcessingJobs"),
+        allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
+        allow("sagemaker:ListTransformJobs"),
+        allow("sagemaker:DescribeTransformJob", on="transform-job/*"),
+        allow("sagemaker:ListHyperParameterTuningJobs"),
+        allow("sagemaker:DescribeHyperParameterTuningJob", on=f"{tuning.TUNER}/*"),
+        allow("sagemaker:ListTrainingJobsForHyperParameterTuningJob", on=f"{tuning.TUNER}/*"),
+        *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in kinds),
+        *(allow("logs:DescribeLogStreams", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
+        *(allow("logs:GetLogEvents", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
         allow("s3:ListBucket", on="arn:aws:s3:::*"),
+        allow("cloudwatch:ListMetrics"),
         allow("cloudwatch:GetMetricData"),
         allow("pricing:GetProducts"),
     )
@@ -85,6 +92,7 @@ class HungTrainingJobs(Detector[TrainingJob]):
     times_longest_pause: int = 3
     silence_without_rhythm: timedelta = timedelta(hours=24)
     overrun: timedelta = timedelta(hours=1)
+    pool_patience: timedelta = timedelta(hours=1)
 
     @property
     def patience(self) -> Patience:
@@ -95,25 +103,28 @@ class HungTrainingJobs(Detector[TrainingJob]):
             silence_without_rhythm=self.silence_without_rhythm,
         )
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[TrainingJob]:
-        listing = training.in_progress(aws, created_after=now - LONGEST_LIFE)
-        targets = [
-            Target(
-                arn=job.arn,
-                name=job.name,
-                kind="training-job",
-                account=aws.account,
-                region=aws.region,
-                created=job.created,
-            )
-            for job in listing.items
+    def find(self, aws: Aws, now: datetime) -> Iterator[Suspect | SuspectTuner]:
+        listers = (*(kind.running for kind in KINDS.values()), training.with_warm_pool, tuning.running)
+        *listings, tuners = aws.map(lambda lister: lister(aws, now), listers)
+        running = aws.map(lambda tuner: tuning.children(aws, tuner.name), tuners.items)
+        children = [one for signal in running if isinstance(signal, Value) for one in signal.value]
+        jobs = {one.arn.lower(): one for listing in listings for one in listing.items}
+        jobs |= {one.arn.lower(): one for one in children}  # one may have started since those were listed
+        suspects = self._suspects(aws, [listed(aws, one) for one in jobs.values()], tuners, now)
+        yield from suspects
+        by_arn = {one.target.arn.lower(): one for one in suspects}
+        families = [
+            family(listed(aws, one), tuning.as_listed(one), signal, by_arn)
+            for one, signal in zip(tuners.items, running, strict=True)
         ]
-        candidates = aws.map(lambda target: self._read(aws, target, now), targets)
-        candidates = self._with_loads(aws, candidates, now)
-        yield from aws.map(lambda candidate: self._with_tags(aws, candidate, now), candidates)
-        listing.check()
+        yield from aws.map(lambda candidate: self._tagged(aws, candidate, tuners, now), families)
+        broken = [listing.error for listing in (*listings, tuners) if listing.error is not None]
+        if broken:
+            raise ReadError("; ".join(broken))
 
-    def look(self, aws: Aws, target: Target, now: datetime) -> TrainingJob | None:
+    def look(self, aws: Aws, target: Target, now: datetime) -> Suspect | SuspectTuner | None:
+        if target.kind == tuning.TUNER:
+            return self._look_at_tuner(aws, target, now)
         candidate = self._read(aws, replace(target, tags=tags.of_one(aws, target.arn)), now)
         match candidate.job:
             case Value(job):
@@ -123,149 +134,127 @@ class HungTrainingJobs(Detector[TrainingJob]):
             case _:
                 return None
         (candidate,) = self._with_loads(aws, [candidate], now)
-        return replace(candidate, price=hourly(aws, job))
+        tuners = tuning.running(aws, now) if job.tuner else NONE
+        return replace(candidate, belongs_to=parent(aws, job, tuners), price=hourly(aws, job))
 
-    def _read(self, aws: Aws, target: Target, now: datetime) -> TrainingJob:
+    def _look_at_tuner(self, aws: Aws, target: Target, now: datetime) -> SuspectTuner | None:
+        """A tuning job as it is now, with all of its children that run."""
+        match tuner := tuning.describe(aws, target.name):
+            case Value(read):
+                target = replace(target, created=read.created, tags=tags.of_one(aws, target.arn))
+            case Unreadable(error):
+                raise ReadError(error)
+            case _:
+                return None
+        running = tuning.children(aws, target.name)
+        targets = [listed(aws, one) for one in running.value] if isinstance(running, Value) else []
+        by_arn = {one.target.arn.lower(): one for one in self._suspects(aws, targets, NONE, now)}
+        return family(target, tuner, running, by_arn)
+
+    def _suspects(
+        self, aws: Aws, targets: Sequence[Target], tuners: Listing[Summary], now: datetime
+    ) -> list[Suspect]:
+        """All *targets* that are jobs, each with the signals that it takes to judge it."""
+        candidates = aws.map(lambda target: self._read(aws, target, now), targets)
+        candidates = self._with_loads(aws, candidates, now)
+        return aws.map(lambda candidate: self._tagged(aws, candidate, tuners, now), candidates)
+
+    def _read(self, aws: Aws, target: Target, now: datetime) -> Suspect:
         """One job with its description, logs and objects, each only if those before leave it open."""
-        candidate = TrainingJob(target=target, job=training.describe(aws, target.name))
+        candidate = Suspect(target=target, job=KINDS[target.kind].describe(aws, target.name))
         if not isinstance(candidate.job, Value) or not self._open(candidate, now):
             return candidate
         job = candidate.job.value
-        if job.started is None:
+        if job.started is None or job.status != IN_PROGRESS:
             return candidate
-        heard = rhythm.read(
-            aws, training.LOG_GROUP, job.streams, started=job.started, fresh=now - self.silence
-        )
+        heard = rhythm.read(aws, job.kind.group, job.streams, started=job.started, fresh=now - self.silence)
         candidate = replace(candidate, signs=Signs(rhythm=heard))
-        if not isinstance(heard, Value) or not self._open(candidate, now):
+        if not isinstance(heard, Value) or not self._open(candidate, now) or not job.writes_to:
             return candidate
         stood_still = self.patience.with_rhythm(heard.value.longest_pause)
         newest = objects.newest(aws, job.writes_to, fresh=now - stood_still, ignore=training.SYSTEM_PROFILE)
         return replace(candidate, signs=Signs(rhythm=heard, newest=newest))
 
-    def _with_loads(self, aws: Aws, candidates: Sequence[TrainingJob], now: datetime) -> list[TrainingJob]:
+    def _with_loads(self, aws: Aws, candidates: Sequence[Suspect], now: datetime) -> list[Suspect]:
         """*candidates* with the load of those that are open still, all hosts of all jobs together."""
-        hosts: dict[str, tuple[str, ...]] = {}
-        starts: dict[str, datetime] = {}
+        windows: dict[str, job_loads.Window] = {}
         for candidate in candidates:
             match candidate:
-                case TrainingJob(job=Value(job), signs=Signs(rhythm=Value(heard), newest=Value())):
-                    if self._open(candidate, now):
-                        hosts[job.name] = job.hosts
-                        stood_still = self.patience.with_rhythm(heard.longest_pause)
-                        starts |= dict.fromkeys(job.hosts, now - stood_still)
-        loads = load.read(aws, training.METRICS, starts, now)
+                case Suspect(job=Value(job), signs=Signs(rhythm=Value(heard))) if self._open(candidate, now):
+                    if job.writes_to and not isinstance(candidate.signs.newest, Value):
+                        continue
+                    stood_still = self.patience.with_rhythm(heard.longest_pause)
+                    windows[candidate.target.arn] = job_loads.Window(job, now - stood_still)
+        loads = job_loads.read(aws, windows, now)
 
-        def with_load(candidate: TrainingJob) -> TrainingJob:
-            if (its_hosts := hosts.get(candidate.target.name)) is None:
-                return candidate
-            read = Value(tuple(loads[host] for host in its_hosts), GET_METRIC_DATA)
+        def with_load(candidate: Suspect) -> Suspect:
+            read = loads.get(candidate.target.arn, candidate.signs.loads)
             return replace(candidate, signs=replace(candidate.signs, loads=read))
 
         return [with_load(candidate) for candidate in candidates]
 
-    def _with_tags(self, aws: Aws, candidate: TrainingJob, now: datetime) -> TrainingJob:
-        """*candidate* with its tags and price if it hangs; a job that is kept needs neither."""
-        if not isinstance(candidate.job, Value) or isinstance(self.decide(candidate, now), Kept):
+    def _tagged[C: (Suspect, SuspectTuner)](
+        self, aws: Aws, candidate: C, tuners: Listing[Summary], now: datetime
+    ) -> C:
+        """*candidate* with its tags, and a job with its price, if it is waste; what is kept needs neither."""
+        if isinstance(self.decide(candidate, now), Kept):
             return candidate
-        target = replace(candidate.target, tags=tags.of_one(aws, candidate.target.arn))
-        return replace(candidate, target=target, price=hourly(aws, candidate.job.value))
+        candidate = replace(
+            candidate, target=replace(candidate.target, tags=tags.of_one(aws, candidate.target.arn))
+        )
+        match candidate:
+            case Suspect(job=Value(job)):
+                return replace(candidate, belongs_to=parent(aws, job, tuners), price=hourly(aws, job))
+            case _:
+                return candidate
 
-    def _open(self, candidate: TrainingJob, now: datetime) -> bool:
+    def _open(self, candidate: Suspect, now: datetime) -> bool:
         """Whether what was read so far leaves the question open."""
         verdict = self.decide(candidate, now)
         return isinstance(verdict, Kept) and verdict.unknown
 
-    def decide(self, candidate: TrainingJob, now: datetime) -> Verdict:
+    def decide(self, candidate: Suspect | SuspectTuner, now: datetime) -> Verdict:
         rule = Rule()
-        match candidate.job:
-            case Value(job):
-                return (
-                    _not_training(rule, candidate.job, job, now)
-                    or self._past_its_limit(rule, candidate, job, now)
-                    or self._standing_still(rule, candidate, job, now)
-                )
-            case Absent():
+        match candidate:
+            case SuspectTuner(tuner=tuner, children=children):
+                return tuning.judge(rule, tuner, self._verdicts(children, now))
+            case Suspect(job=Value(job)):
+                return self._of_pool(rule, candidate, job, now) or self._of_job(rule, candidate, job, now)
+            case Suspect(job=Absent()):
                 return rule.kept("it no longer exists")
-            case unread:
-                rule.saw(evidence("description", unread))
+            case _:
+                rule.saw(evidence("description", candidate.job))
                 return rule.unknown("its description could not be read")
 
-    def _past_its_limit(self, rule: Rule, candidate: TrainingJob, job: Job, now: datetime) -> Finding | None:
-        """A job that SageMaker should have ended itself; it may take a while to do so."""
-        limits = (
-            ("MaxRuntimeInSeconds", job.counted_from, job.max_runtime),
-            ("MaxWaitTimeInSeconds", job.created, job.max_wait),
-        )
-        for limit, since, allowed in limits:
-            if since is None or allowed is None:
-                continue
-            late = now - since - allowed
-            rule.saw(Evidence(f"time against {limit}", f"{ago(now - since)} of {ago(allowed)}"))
-            if late > self.overrun:
-                return rule.found(
-                    f"in training {ago(late)} after the end of its own limit of {ago(allowed)} ({limit});"
-                    f" {rate(candidate.price, job)}",
-                    Confidence.PROVEN,
-                    action=ACTION,
-                    cost=bill(candidate.price, job, now),
-                    since=since + allowed,
-                )
-        rule.passed(f"not more than {ago(self.overrun)} past its own limit")
-        return None
+    def _verdicts(
+        self, children: Signal[tuple[Suspect, ...]], now: datetime
+    ) -> Signal[Mapping[str, Verdict]]:
+        """What is made of each of *children*, by its name."""
+        if not isinstance(children, Value):
+            return children
+        verdicts = {child.target.name: self.decide(child, now) for child in children.value}
+        return Value(verdicts, children.source)
 
-    def _standing_still(self, rule: Rule, candidate: TrainingJob, job: Job, now: datetime) -> Verdict:
-        """A job without a sign of life."""
-        verdict = stillness.judge(rule, candidate.signs, job.machine, self.patience, now)
+    def _of_pool(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict | None:
+        """The warm pool that a job left behind, if it is still there."""
+        return warm_pools.judge(
+            rule, candidate.job, job, candidate.price, patience=self.pool_patience, now=now
+        )
+
+    def _of_job(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict:
+        """A job that works on after its own limit, or without a sign of life."""
+        verdict = (
+            phases.not_at_work(rule, candidate.job, job, now)
+            or phases.past_its_limit(rule, job, self.overrun, now)
+            or stillness.judge(rule, candidate.signs, job, self.patience, now)
+        )
         if isinstance(verdict, Kept):
             return verdict
         return rule.found(
             f"{verdict.reason}; {rate(candidate.price, job)}",
             verdict.confidence,
-            action=ACTION,
-            cost=bill(candidate.price, job, now),
+            action=job.kind.action,
+            cost=bill(candidate.price, job.started, now),
             since=verdict.since,
+            noun=f"hung {job.kind.noun}",
         )
-
-
-def _not_training(rule: Rule, signal: Signal[Job], job: Job, now: datetime) -> Kept | None:
-    """Keep a job in any other phase: before it nothing is billed, after it SageMaker is at work."""
-    types = ", ".join(f"{count} x {kind}" for kind, count in job.groups) or "not known"
-    rule.saw(evidence("status", signal, f"{job.status}, {job.phase}"), Evidence("instances", types))
-    if job.status != training.IN_PROGRESS:
-        return rule.kept(f"no longer in progress ({job.status})")
-    if job.phase in training.WAITING:
-        return rule.kept(f"{job.phase} for {ago(now - job.created)}: waiting for instances costs nothing")
-    if job.phase != training.TRAINING:
-        since = f" since {stillness.stamp(job.phase_since)}" if job.phase_since else ""
-        return rule.kept(f"not in training but {job.phase}{since}")
-    if job.started is None:
-        return rule.unknown("it is in training, but AWS does not say since when")
-    rule.saw(Evidence("billed for", ago(now - job.started)))
-    rule.passed("in training")
-    return None
-
-
-def hourly(aws: Aws, job: Job) -> Price:
-    """What an hour of all instances of *job* costs at list price."""
-    if job.reserved:
-        return Price(None, "a training plan, paid in advance")
-    prices = [(aws.prices.hourly(aws.region, "Training", kind), count) for kind, count in job.groups]
-    sources = ", ".join(dict.fromkeys(price.source for price, _ in prices))
-    amounts = [price.hourly_usd * count for price, count in prices if price.hourly_usd is not None]
-    if not prices or len(amounts) < len(prices):
-        return Price(None, sources)
-    return Price(sum(amounts[1:], amounts[0]), sources)
-
-
-def bill(price: Price, job: Job, now: datetime) -> Cost:
-    """What *job* has cost since it was first billed."""
-    hours = (now - job.started).total_seconds() / 3600 if job.started else 0
-    return Cost.accruing(price.hourly_usd, hours, price.source)
-
-
-def rate(price: Price, job: Job) -> str:
-    """What *job* costs as long as it runs, for a reader; spot capacity costs less than the list price."""
-    if price.hourly_usd is None:
-        return "price unknown"
-    return f"{'at most ' if job.spot else ''}${price.hourly_usd:,.2f} an hour"

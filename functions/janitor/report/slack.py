@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from janitor.model import Kept, Mode, Result, Sweep
+from janitor.model import Finding, Kept, Mode, Result, Sweep
 from janitor.money import Totals, dearest_first
 from janitor.report.mrkdwn import (
     Block,
@@ -33,6 +33,7 @@ SHOWN_AT_ONCE = 3
 
 OWNERS_SHOWN = 5
 ACTIONS_SHOWN = 3
+NOUNS_SHOWN = 2
 
 
 def announcement(
@@ -97,11 +98,27 @@ def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> l
 
 def headline(detector: str, new: Sequence[Result]) -> str:
     """The money first: "$8,048 a month: 3 new idle endpoints"."""
-    found = f"{len(new):,} new {noun(detector, len(new))}"
+    found = _found(detector, new)
     sums = Totals.of(new)
     if said := amounts(sums):
         return f"{said}: {found}"
     return f"{found}, price unknown" if sums.unpriced else found
+
+
+def _found(detector: str, new: Sequence[Result]) -> str:
+    """How many of what: "2 new hung training jobs, 1 hung processing job and 1 more"."""
+    ranked = Counter(_called(detector, result) for result in new).most_common()
+    said = [counted(times, name) for name, times in ranked[:NOUNS_SHOWN]]
+    said[0] = said[0].replace(" ", " new ", 1)
+    if more := sum(times for _, times in ranked[NOUNS_SHOWN:]):
+        return f"{', '.join(said)} and {more:,} more"
+    return " and ".join(said)
+
+
+def _called(detector: str, result: Result) -> str:
+    """What one finding is called: the verdict says it, else the detector's name does."""
+    verdict = result.verdict
+    return (verdict.noun if isinstance(verdict, Finding) else None) or noun(detector, 1)
 
 
 def noun(detector: str, number: int) -> str:
@@ -128,10 +145,14 @@ def _whose(new: Sequence[Result]) -> str:
     return f"*Whose they are:* {', '.join(shown)}{f', and {counted(more, "other owner")}' if more else ''}"
 
 
+def _times(number: int) -> str:
+    return "once: " if number == 1 else f"{number:,} times: "
+
+
 def _would_happen(sweep: Sweep, new: Sequence[Result]) -> str:
     ranked = Counter(action(result) for result in new).most_common()
     shown = [
-        f"{f'{times:,} times: ' if len(ranked) > 1 else ''}{prose(said, 200)}"
+        f"{_times(times) if len(ranked) > 1 else ''}{prose(said, 200)}"
         for said, times in ranked[:ACTIONS_SHOWN]
     ]
     if more := len(ranked) - len(shown):

@@ -14,7 +14,17 @@ from datetime import datetime, timedelta
 import boto3
 from hypothesis import strategies as st
 
-from properties.worlds import artifacts, endpoints, jobs, notebooks, resources, studio
+from properties.worlds import (
+    artifacts,
+    endpoints,
+    jobs,
+    notebooks,
+    other_jobs,
+    resources,
+    studio,
+    tuning,
+    warm_pools,
+)
 from properties.worlds.artifacts import Artifacts, Stores, some_artifacts, some_stores
 from properties.worlds.base import (
     BUCKET,
@@ -30,7 +40,6 @@ from properties.worlds.base import (
     refusals,
 )
 from properties.worlds.endpoints import Endpoint, build_model
-from properties.worlds.jobs import Job
 from sandbox.control import Control
 
 __all__ = ["FAULTS", "LISTINGS", "NEAR_MISSES", "Claim", "Fault", "World", "refusals", "worlds"]
@@ -40,7 +49,12 @@ LISTINGS = {
     "idle-endpoints": {"sagemaker:ListEndpoints"},
     "idle-notebooks": {"sagemaker:ListNotebookInstances"},
     "idle-studio-apps": {"sagemaker:ListApps"},
-    "hung-training-jobs": {"sagemaker:ListTrainingJobs"},
+    "hung-training-jobs": {
+        "sagemaker:ListTrainingJobs",
+        "sagemaker:ListProcessingJobs",
+        "sagemaker:ListTransformJobs",
+        "sagemaker:ListHyperParameterTuningJobs",
+    },
     "untagged-resources": {"sagemaker:ListEndpoints", "sagemaker:ListModels", "sagemaker:Search"},
     "duplicate-artifacts": {"s3:ListBuckets", "s3:ListObjectsV2"},
 }
@@ -59,7 +73,7 @@ class World:
         """Make everything; the answer is what is claimed of it."""
         account = Account(session=session, control=control, now=now)
         self.stores.build(account)
-        used = any(isinstance(thing, Job) for thing in self.things)
+        used = any(thing.stores for thing in self.things)
         perhaps = any(isinstance(thing, Endpoint) and thing.kind == "async" for thing in self.things)
         account.bucket(BUCKET, self.bucket, judged=used or perhaps, certainly=used)
         build_model(account)
@@ -71,6 +85,7 @@ class World:
 
 some_things = st.one_of(
     *(kind.some for kind in (*endpoints.KINDS, notebooks.KIND, notebooks.KIND, jobs.KIND, jobs.KIND)),
+    *(kind.some for kind in (*other_jobs.KINDS, tuning.KIND, warm_pools.KIND)),
     *(kind.some for kind in (*studio.KINDS, *resources.KINDS[-2:])),
     some_artifacts,
     some_artifacts,
@@ -104,7 +119,9 @@ worlds = some_worlds()
 NEAR_MISSES = World(
     things=[
         *(thing for kind in (*endpoints.KINDS, notebooks.KIND, jobs.KIND) for thing in kind.near_misses()),
+        *(thing for kind in (*other_jobs.KINDS, tuning.KIND) for thing in kind.near_misses()),
         *(thing for kind in (*studio.KINDS, *resources.KINDS) for thing in kind.near_misses()),
+        *warm_pools.KIND.near_misses(),
         *artifacts.near_misses(),
     ],
     stores=Stores(labels=(UNKEPT[1], COMPLETE), versioned=True),

@@ -261,10 +261,15 @@ class Thing(abc.ABC):
     """
     One resource of a random account, with what belongs to it.
 
-    *calls* are those that tell something about it; faults are drawn from them.
+    *calls* are those that tell something about it; faults are drawn from them. *stores* is whether
+    what uses buckets includes it: training jobs, for one, write to `BUCKET`.
     """
 
     calls: ClassVar[Sequence[str]]
+
+    @property
+    def stores(self) -> bool:
+        return False
 
     @abc.abstractmethod
     def build(self, account: Account) -> None:

@@ -78,8 +78,14 @@ class Job(Thing):
             return False
         return self.load in {"zero", "full"} or (self.load == "none" and self.quiet_for >= 24 * HOUR)
 
-    def claim(self, arn: str) -> Claim:
-        needs = {"sagemaker:ListTrainingJobs", "sagemaker:DescribeTrainingJob", "sagemaker:ListTags"}
+    @property
+    def certain(self) -> bool:
+        return self.overdue or self.load != "none"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it takes to judge it, however it came to be known."""
+        needs = {"sagemaker:DescribeTrainingJob", "sagemaker:ListTags"}
         if not self.overdue:
             needs |= {
                 "logs:GetLogEvents",
@@ -87,17 +93,27 @@ class Job(Thing):
                 "s3:ListObjectsV2",
                 "cloudwatch:GetMetricData",
             }
-        return Claim(
-            detector="hung-training-jobs",
-            arn=arn,
-            may=self.hung,
-            must=self.hung,
-            certain=self.overdue or self.load != "none",
-            needs=frozenset(needs),
-        )
+        return frozenset(needs)
+
+    @property
+    def stores(self) -> bool:
+        return True
 
     def build(self, account: Account) -> None:
-        name = account.name("job")
+        arn = self.make(account, account.name("job"))
+        account.claims.append(
+            Claim(
+                detector="hung-training-jobs",
+                arn=arn,
+                may=self.hung,
+                must=self.hung,
+                certain=self.certain,
+                needs=self.needs | {"sagemaker:ListTrainingJobs"},
+            )
+        )
+
+    def make(self, account: Account, name: str) -> str:
+        """Make it, with its logs, its checkpoint and its load, under this *name*; the answer is its ARN."""
         account.be(self.age)
         arn = account.sagemaker.create_training_job(
             TrainingJobName=name,
@@ -122,7 +138,7 @@ class Job(Thing):
         self._log(account, name)
         account.control.metrics(GROUP, self._loads(account, name))
         account.tagged(arn, self.labels)
-        account.claims.append(self.claim(arn))
+        return arn
 
     def _log(self, account: Account, name: str) -> None:
         started, last = account.now - self.age, account.now - self.quiet_for
@@ -146,12 +162,15 @@ class Job(Thing):
         return [series for host in hosts for series in host]
 
 
-def host_load(host: str, level: str, now: datetime) -> list[dict[str, object]]:
-    """The load of one host over the last day and a half."""
+def host_load(
+    host: str, level: str, now: datetime, *, cpus: int = 4, gpus: int = 1
+) -> list[dict[str, object]]:
+    """The load of one host over the last day and a half; a "thread" leaves its GPUs alone."""
     points = 12 * 36
     levels = {
         "zero": ([0.0] * points, [1.0] * points),
-        "full": ([100.0] * points, [400.0] * points),
+        "full": ([100.0 * gpus] * points, [100.0 * cpus] * points),
+        "thread": ([0.0] * points, [100.0] * points),
         "varying": (
             [30.0 if n % 3 else 95.0 for n in range(points)],
             [200.0 if n % 2 else 60.0 for n in range(points)],
@@ -165,10 +184,8 @@ def host_load(host: str, level: str, now: datetime) -> list[dict[str, object]]:
         "start": now - timedelta(minutes=5) * points,
         "step": 300,
     }
-    return [
-        {"metric": "GPUUtilization", "values": gpu, **shared},
-        {"metric": "CPUUtilization", "values": cpu, **shared},
-    ]
+    series: list[dict[str, object]] = [{"metric": "CPUUtilization", "values": cpu, **shared}]
+    return [*series, {"metric": "GPUUtilization", "values": gpu, **shared}] if gpus else series
 
 
 KIND = Kind(

@@ -1,0 +1,112 @@
+"""SageMaker processing jobs: which are running, and what their description says."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from janitor.aws import Listing, attempt, everything
+from janitor.jobs import GONE, IN_PROGRESS, STARTING, Job, Kind, Summary, folders, seconds
+from janitor.load import AT_REST
+from janitor.model import Signal
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        DescribeProcessingJobResponseTypeDef,
+        ProcessingClusterConfigOutputTypeDef,
+    )
+
+    from janitor.aws import Aws
+
+LIST_JOBS = "sagemaker:ListProcessingJobs"
+DESCRIBE_JOB = "sagemaker:DescribeProcessingJob"
+
+LONGEST_LIFE = timedelta(days=31)
+"""How far back jobs are listed: one runs for 9 days at most (limit of ProcessingStoppingCondition)."""
+
+PROCESSING = "Processing"
+CONTINUOUS = "Continuous"
+"""The upload mode of outputs that reach S3 while the job runs; all others do at its end."""
+
+
+def running(aws: Aws, now: datetime) -> Listing[Summary]:
+    """The processing jobs in progress, oldest first."""
+    pages = aws.sagemaker.get_paginator("list_processing_jobs").paginate(
+        StatusEquals=IN_PROGRESS,
+        CreationTimeAfter=now - LONGEST_LIFE,
+        SortBy="CreationTime",
+        SortOrder="Ascending",
+        PaginationConfig={"PageSize": 100},
+    )
+    return everything(
+        pages,
+        lambda page: [
+            Summary(
+                kind=KIND.arn,
+                arn=job["ProcessingJobArn"],
+                name=job["ProcessingJobName"],
+                created=job["CreationTime"],
+            )
+            for job in page["ProcessingJobSummaries"]
+        ],
+        source=LIST_JOBS,
+    )
+
+
+def describe(aws: Aws, name: str) -> Signal[Job]:
+    """The processing job called *name*; `Absent` if there is none."""
+    ask = partial(aws.sagemaker.describe_processing_job, ProcessingJobName=name)
+    return attempt(lambda: _job(ask()), source=DESCRIBE_JOB, absent=GONE)
+
+
+def _job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
+    """
+    A job with the limit that it has, if it has one.
+
+    A limit that is not there is not made up: silence alone judges the job then.
+    """
+    started = answer.get("ProcessingStartTime")
+    limits = answer.get("StoppingCondition")
+    return Job(
+        kind=KIND,
+        name=answer["ProcessingJobName"],
+        created=answer["CreationTime"],
+        status=answer["ProcessingJobStatus"],
+        phase=PROCESSING if started else STARTING,
+        started=started,
+        ended=answer.get("ProcessingEndTime"),
+        counted_from=started,
+        max_runtime=seconds(limits["MaxRuntimeInSeconds"]) if limits else None,
+        groups=_groups(answer["ProcessingResources"]["ClusterConfig"]),
+        writes_to=_writes_to(answer),
+    )
+
+
+def _groups(cluster: ProcessingClusterConfigOutputTypeDef) -> tuple[tuple[str, int], ...]:
+    """Instance type and count; what was selected from several wishes goes first."""
+    kind = cluster.get("SelectedInstanceType") or cluster.get("InstanceType")
+    count = cluster.get("SelectedInstanceCount") or cluster.get("InstanceCount", 1)
+    return ((kind, count),) if kind else ()
+
+
+def _writes_to(answer: DescribeProcessingJobResponseTypeDef) -> tuple[str, ...]:
+    """The folders of the outputs that reach S3 while the job runs."""
+    config = answer.get("ProcessingOutputConfig")
+    outputs = [one["S3Output"] for one in config["Outputs"] if "S3Output" in one] if config else []
+    return folders(*(one["S3Uri"] for one in outputs if one["S3UploadMode"] == CONTINUOUS))
+
+
+KIND = Kind(
+    arn="processing-job",
+    group="/aws/sagemaker/ProcessingJobs",
+    component="Processing",
+    working=PROCESSING,
+    at_work="processing",
+    streams="",
+    numbered=True,
+    stuck=AT_REST,
+    action="stop the job (outputs uploaded so far stay)",
+    running=running,
+    describe=describe,
+)

@@ -1,0 +1,84 @@
+"""SageMaker batch transform jobs: which are running, and what their description says."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from janitor.aws import Listing, attempt, everything
+from janitor.jobs import GONE, IN_PROGRESS, STARTING, Job, Kind, Summary, folders
+from janitor.load import AT_REST
+from janitor.model import Signal
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import DescribeTransformJobResponseTypeDef
+
+    from janitor.aws import Aws
+
+LIST_JOBS = "sagemaker:ListTransformJobs"
+DESCRIBE_JOB = "sagemaker:DescribeTransformJob"
+
+TRANSFORMING = "Transforming"
+
+
+def running(aws: Aws, _now: datetime) -> Listing[Summary]:
+    """The transform jobs in progress, oldest first, however old: they have no longest life."""
+    pages = aws.sagemaker.get_paginator("list_transform_jobs").paginate(
+        StatusEquals=IN_PROGRESS,
+        SortBy="CreationTime",
+        SortOrder="Ascending",
+        PaginationConfig={"PageSize": 100},
+    )
+    return everything(
+        pages,
+        lambda page: [
+            Summary(
+                kind=KIND.arn,
+                arn=job["TransformJobArn"],
+                name=job["TransformJobName"],
+                created=job["CreationTime"],
+            )
+            for job in page["TransformJobSummaries"]
+        ],
+        source=LIST_JOBS,
+    )
+
+
+def describe(aws: Aws, name: str) -> Signal[Job]:
+    """The transform job called *name*; `Absent` if there is none."""
+    ask = partial(aws.sagemaker.describe_transform_job, TransformJobName=name)
+    return attempt(lambda: _job(ask()), source=DESCRIBE_JOB, absent=GONE)
+
+
+def _job(answer: DescribeTransformJobResponseTypeDef) -> Job:
+    """A job without a limit of its own: only single requests have one (ModelClientConfig)."""
+    started = answer.get("TransformStartTime")
+    resources = answer["TransformResources"]
+    output = answer.get("TransformOutput")
+    return Job(
+        kind=KIND,
+        name=answer["TransformJobName"],
+        created=answer["CreationTime"],
+        status=answer["TransformJobStatus"],
+        phase=TRANSFORMING if started else STARTING,
+        started=started,
+        ended=answer.get("TransformEndTime"),
+        groups=((resources["InstanceType"], resources["InstanceCount"]),),
+        writes_to=folders(output["S3OutputPath"] if output else None),
+    )
+
+
+KIND = Kind(
+    arn="transform-job",
+    group="/aws/sagemaker/TransformJobs",
+    component="Transform",
+    working=TRANSFORMING,
+    at_work="transforming",
+    streams="",
+    numbered=False,
+    stuck=AT_REST,
+    action="stop the job (its output is discarded)",
+    running=running,
+    describe=describe,
+)

@@ -1,0 +1,554 @@
+"""Processing, transform and tuning jobs and warm pools against the sandbox: what is read, and made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from janitor.aws import Aws, ReadError
+from janitor.detectors.hung_training_jobs import HungTrainingJobs
+from janitor.engine import Policy, sweep
+from janitor.exemptions import Exemptions
+from janitor.holds import Hold, How
+from janitor.model import Finding, Kept, Sweep, Target, Verdict
+from janitor.money import Totals
+from sandbox.control import Control
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+AGE, SILENT = 30 * HOUR, 20 * HOUR
+ROLE = "arn:aws:iam::123456789012:role/worker"
+
+STEPS = 7 * 12
+REST, BUSY = [1.0] * STEPS, [100.0, 900.0] * (STEPS // 2)
+
+PROCESSING, TRANSFORM, TRAINING = (
+    f"/aws/sagemaker/{kind}Jobs" for kind in ("Processing", "Transform", "Training")
+)
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Account:
+    box.set_clock(NOW - 300 * DAY)
+    session.client("s3").create_bucket(Bucket="out")
+    box.set_clock(NOW)
+    return Account(box, session.client("sagemaker"), session.client("s3"))
+
+
+@dataclass(frozen=True)
+class Account:
+    """Jobs of every kind in the sandbox, all created `AGE` ago, and silent since `SILENT`."""
+
+    box: Control
+    sagemaker: Any
+    s3: Any
+
+    def processing(self, name: str, *, cpu: Sequence[float] = REST, **request: Any) -> None:
+        cluster = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        self.box.set_clock(NOW - AGE)
+        self.sagemaker.create_processing_job(
+            **{
+                "ProcessingJobName": name,
+                "ProcessingResources": {"ClusterConfig": cluster},
+                "AppSpecification": {"ImageUri": "image"},
+                "RoleArn": ROLE,
+                "StoppingCondition": {"MaxRuntimeInSeconds": 5 * 86400},
+            }
+            | request
+        )
+        self.box.set_clock(NOW)
+        self.log(PROCESSING, f"{name}/algo-1-1790000000")
+        self.measure(PROCESSING, f"{name}/algo-1", cpu)
+
+    def transform(
+        self, name: str, *, hosts: Sequence[str] = ("i-1",), cpu: Sequence[float] = REST, count: int = 1
+    ) -> None:
+        self.box.set_clock(NOW - AGE)
+        self.sagemaker.create_transform_job(
+            TransformJobName=name,
+            ModelName="model",
+            TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}},
+            TransformOutput={"S3OutputPath": f"s3://out/{name}"},
+            TransformResources={"InstanceType": "ml.m5.4xlarge", "InstanceCount": count},
+        )
+        self.box.set_clock(NOW)
+        for host in hosts:
+            self.log(TRANSFORM, f"{name}/{host}-1790000000")
+            self.measure(TRANSFORM, f"{name}/{host}", cpu)
+
+    def training(
+        self, name: str, *, cpu: Sequence[float] = REST, tags: dict[str, str] | None = None, **members: Any
+    ) -> None:
+        self.box.set_clock(NOW - AGE)
+        self.sagemaker.create_training_job(
+            TrainingJobName=name,
+            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+            RoleArn=ROLE,
+            OutputDataConfig={"S3OutputPath": "s3://out/training"},
+            ResourceConfig={
+                "InstanceType": "ml.m5.4xlarge",
+                "InstanceCount": 1,
+                "VolumeSizeInGB": 1,
+                "KeepAlivePeriodInSeconds": 6 * 3600,
+            },
+            StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
+            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+        )
+        self.box.set_clock(NOW)
+        self.log(TRAINING, f"{name}/algo-1-1790000000")
+        self.measure(TRAINING, f"{name}/algo-1", cpu)
+        if members:
+            self.box.patch("sagemaker", ["training_jobs", name], **members)
+
+    def tuner(self, name: str, *children: str, works: Sequence[str] = (), **tags: str) -> None:
+        """A tuning job with these *children*; those in *works* do, and the others hang."""
+        self.box.set_clock(NOW - AGE)
+        arn = self.sagemaker.create_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=name,
+            HyperParameterTuningJobConfig={
+                "Strategy": "Random",
+                "ResourceLimits": {"MaxParallelTrainingJobs": 9},
+            },
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )["HyperParameterTuningJobArn"]
+        for child in children:
+            self.training(child, cpu=BUSY if child in works else REST, TuningJobArn=arn)
+
+    def log(self, group: str, stream: str, *, silent: timedelta = SILENT) -> None:
+        hours = (AGE - silent) // HOUR
+        self.box.logs(group, stream, [(NOW - AGE + n * HOUR, "step") for n in range(hours + 1)])
+
+    def measure(self, namespace: str, host: str, cpu: Sequence[float]) -> None:
+        series = {"metric": "CPUUtilization", "dimensions": {"Host": host}, "step": 300}
+        self.box.metrics(namespace, [series | {"start": NOW - 7 * HOUR, "values": list(cpu)}] if cpu else [])
+
+    def write(self, key: str, *, ago: timedelta) -> None:
+        self.box.set_clock(NOW - ago)
+        self.s3.put_object(Bucket="out", Key=key, Body=b"rows")
+        self.box.set_clock(NOW)
+
+
+def target(kind: str, name: str) -> Target:
+    return Target(
+        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}",
+        name=name,
+        kind=kind,
+        account=ACCOUNT,
+        region=REGION,
+        created=None,
+    )
+
+
+def swept(aws: Aws, policy: Policy | None = None, **tunables: Any) -> Sweep:
+    return sweep(HungTrainingJobs(**tunables), aws, now=NOW, policy=policy or Policy())
+
+
+def verdicts(report: Sweep) -> dict[str, Verdict]:
+    assert report.error is None
+    return {result.target.name: result.verdict for result in report.results}
+
+
+def words(report: Sweep) -> dict[str, str]:
+    """Every verdict in one word, by the name of its resource."""
+    return {
+        name: "unknown" if isinstance(one, Kept) and one.unknown else getattr(one, "confidence", "kept")
+        for name, one in verdicts(report).items()
+    }
+
+
+# --- processing jobs ---------------------------------------------------------------------------
+
+
+def test_a_hung_processing_job_is_found(account: Account, aws: Aws) -> None:
+    account.processing("clean")
+
+    (result,) = swept(aws).results
+
+    assert isinstance(result.verdict, Finding)
+    assert result.verdict.confidence == "proven"
+    assert result.verdict.reason == (
+        "this processing job logged nothing for 20 hours (its longest pause before was 60 minutes)"
+        " and the load of its host stands still; $0.93 an hour"
+    )
+    assert result.target.kind == "processing-job"
+    assert result.accrued_usd == Decimal("0.93") * 30
+
+
+def test_processing_jobs_that_work(account: Account, aws: Aws) -> None:
+    account.processing("logs")
+    account.log(PROCESSING, "logs/algo-1-1790000001", silent=HOUR)
+    account.processing("loaded", cpu=BUSY)
+    account.processing("full", cpu=[1600.0] * STEPS)
+    account.processing("young", StoppingCondition={"MaxRuntimeInSeconds": 3600}, cpu=BUSY)
+    outputs = {"OutputName": "o", "S3Output": {"S3Uri": "s3://out/live", "LocalPath": "/o"}}
+    for name, mode in (("live", "Continuous"), ("late", "EndOfJob")):
+        outputs["S3Output"]["S3UploadMode"] = mode  # type: ignore[index]
+        account.processing(name, ProcessingOutputConfig={"Outputs": [outputs]})
+    account.write("live/part-7", ago=HOUR)
+
+    report = swept(aws)
+
+    assert words(report) == {
+        "logs": "kept",
+        "loaded": "kept",
+        "full": "kept",
+        "young": "proven",  # past its own limit for a day
+        "live": "kept",
+        "late": "proven",  # what lies in its folder is not of this run
+    }
+
+
+def test_streams_of_processing_jobs_are_exact(account: Account, aws: Aws) -> None:
+    account.processing("clean")
+    account.log(PROCESSING, "clean-2/algo-1-1790000000", silent=MINUTE)
+
+    assert words(swept(aws)) == {"clean": "proven"}
+
+
+def test_namesakes_of_different_kinds_are_not_mixed_up(account: Account, aws: Aws) -> None:
+    account.processing("nightly", cpu=BUSY)
+    account.training("nightly")
+
+    report = swept(aws)
+
+    assert [(one.target.kind, isinstance(one.verdict, Finding)) for one in report.results] == [
+        ("training-job", True),
+        ("processing-job", False),
+    ]
+
+
+# --- transform jobs ----------------------------------------------------------------------------
+
+
+def test_a_hung_transform_job_is_found_by_hosts_that_metrics_name(account: Account, aws: Aws) -> None:
+    account.transform("score", hosts=("i-1", "i-2"), count=2)
+    account.transform("score-2", hosts=("i-3",), cpu=BUSY)
+    account.box.clear_calls()
+
+    report = swept(aws)
+
+    assert words(report) == {"score": "proven", "score-2": "kept"}
+    assert account.box.calls()["cloudwatch:ListMetrics"] == 1
+    assert account.box.calls()["cloudwatch:GetMetricData"] == 1
+
+
+def test_metrics_are_listed_only_for_transform_jobs_that_are_open(account: Account, aws: Aws) -> None:
+    account.transform("score")
+    account.log(TRANSFORM, "score/i-1-1790000000/data-log", silent=MINUTE)
+    account.processing("clean")
+    account.box.clear_calls()
+
+    assert words(swept(aws)) == {"score": "kept", "clean": "proven"}
+    assert "cloudwatch:ListMetrics" not in account.box.calls()
+
+
+@pytest.mark.parametrize(("silence", "expected"), [("1d", "kept"), ("20h", "likely")])
+def test_an_instance_that_no_metric_names_may_work(
+    account: Account, aws: Aws, silence: str, expected: str
+) -> None:
+    account.transform("score", hosts=("i-1",), count=2)
+    tunables = {"1d": DAY, "20h": 20 * HOUR}
+
+    assert words(swept(aws, silence_without_rhythm=tunables[silence])) == {"score": expected}
+
+
+def test_outputs_of_a_transform_job_are_progress(account: Account, aws: Aws) -> None:
+    account.transform("score")
+    account.write("score/part-1.csv.out", ago=HOUR)
+    account.write("score-2/part-1.csv.out", ago=MINUTE)
+
+    assert words(swept(aws)) == {"score": "kept"}
+
+
+def test_outputs_of_another_transform_job_are_not(account: Account, aws: Aws) -> None:
+    account.transform("score")
+    account.write("score-2/part-1.csv.out", ago=MINUTE)
+
+    assert words(swept(aws)) == {"score": "proven"}
+
+
+# --- tuning jobs -------------------------------------------------------------------------------
+
+
+def test_a_hung_child_is_found_and_its_tuner_is_kept(account: Account, aws: Aws) -> None:
+    account.tuner("sweep", "trial-1", "trial-2", works=["trial-2"])
+
+    report = swept(aws)
+
+    assert words(report) == {"trial-1": "proven", "trial-2": "kept", "sweep": "kept"}
+    assert verdicts(report)["sweep"].reason == "1 of 2 running children do not hang (trial-2)"
+
+
+def test_a_tuner_whose_running_children_all_hang_is_found_and_costs_nothing_more(
+    account: Account, aws: Aws
+) -> None:
+    account.tuner("sweep", "trial-1", "trial-2", "trial-3", works=["trial-3"], owner="ravi")
+    account.box.patch("sagemaker", ["training_jobs", "trial-3"], training_job_status="Completed")
+
+    report = swept(aws)
+
+    assert words(report) == {"trial-1": "proven", "trial-2": "proven", "sweep": "proven"}
+    (tuner,) = (one for one in report.results if one.target.name == "sweep")
+    assert isinstance(tuner.verdict, Finding)
+    assert (tuner.verdict.cost, tuner.owner) == (None, "ravi")
+    totals = Totals.of(report.findings)
+    assert (totals.accrued_usd, totals.unpriced) == (2 * 30 * Decimal("0.93"), 0)
+
+
+def test_a_child_that_is_kept_keeps_its_tuner(account: Account, aws: Aws) -> None:
+    account.tuner("sweep", "trial-1")
+    ignore = Exemptions(ignore=("*/trial-1",))
+
+    report = verdicts(swept(aws, Policy(ignore)))
+
+    assert isinstance(report["sweep"], Kept)
+    assert report["sweep"].reason == (
+        "it would take along trial-1, which is ignored by the operator (*/trial-1)"
+    )
+
+
+def test_a_child_that_is_tagged_keeps_its_tuner(account: Account, aws: Aws) -> None:
+    account.tuner("sweep", "trial-1")
+    arn = target("training-job", "trial-1").arn
+    account.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "keep", "Value": "true"}])
+
+    assert verdicts(swept(aws))["sweep"].reason == "it would take along trial-1, which is tagged keep=true"
+
+
+def test_a_tuner_that_is_tagged_keeps_its_children(account: Account, aws: Aws) -> None:
+    account.tuner("sweep", "trial-1", keep="true")  # only children started later get its tags from AWS
+
+    report = verdicts(swept(aws))
+
+    assert isinstance(report["trial-1"], Kept)
+    assert report["trial-1"].reason == "it belongs to sweep, which is tagged keep=true"
+    assert report["sweep"].reason == "tagged keep=true"
+
+
+def test_a_tuner_that_is_ignored_keeps_its_children(account: Account, aws: Aws) -> None:
+    account.tuner("sweep", "trial-1")
+    ignore = Exemptions(ignore=("*/sweep",))
+
+    assert words(swept(aws, Policy(ignore))) == {"trial-1": "kept", "sweep": "kept"}
+
+
+def test_a_tuner_that_is_held_keeps_its_children(account: Account, aws: Aws) -> None:
+    account.tuner("sweep", "trial-1")
+    (tuner,) = (one.target for one in swept(aws).results if one.target.name == "sweep")
+    hold = Hold(key=tuner.key, how=How.SNOOZED, by="ravi", said=NOW - HOUR, until=NOW + DAY)
+
+    report = swept(aws, Policy(holds={tuner.key: (hold,)}))
+
+    assert words(report) == {"trial-1": "kept", "sweep": "kept"}
+    assert verdicts(report)["trial-1"].reason == (
+        "it belongs to sweep, which is snoozed by ravi until 2026-10-07 03:00 UTC"
+    )
+
+
+def test_a_child_whose_tuner_has_unreadable_tags_may_be_kept_by_them(account: Account, aws: Aws) -> None:
+    account.tuner("sweep", "trial-1")
+    account.box.fault("sagemaker", "ListTags", "deny", times=0, match="hyper-parameter-tuning-job/sweep")
+
+    report = swept(aws)
+
+    assert words(report) == {"trial-1": "unknown", "sweep": "unknown"}
+    assert verdicts(report)["trial-1"].reason.startswith(
+        "it belongs to sweep, and its tags could not be read, so a keep tag may be there"
+    )
+
+
+def test_a_tuner_without_running_children_is_kept(account: Account, aws: Aws) -> None:
+    account.tuner("sweep")
+
+    assert words(swept(aws)) == {"sweep": "kept"}
+
+
+def test_a_child_that_the_listing_of_jobs_missed_is_judged_too(account: Account, aws: Aws) -> None:
+    account.tuner("sweep", "trial-1", "trial-2", works=["trial-2"])
+    account.box.patch("sagemaker", ["training_jobs", "trial-2"], creation_time=NOW - 40 * DAY)
+
+    assert words(swept(aws)) == {"trial-1": "proven", "trial-2": "kept", "sweep": "kept"}
+
+
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
+def test_children_that_cannot_be_listed_keep_their_tuner(account: Account, aws: Aws, kind: str) -> None:
+    account.tuner("sweep", "trial-1")
+    account.box.fault("sagemaker", "ListTrainingJobsForHyperParameterTuningJob", kind, times=0)
+
+    assert words(swept(aws)) == {"trial-1": "proven", "sweep": "unknown"}
+
+
+# --- warm pools --------------------------------------------------------------------------------
+
+
+def warm(ended: timedelta, status: str = "Available") -> dict[str, Any]:
+    return {
+        "training_job_status": "Completed",
+        "secondary_status": "Completed",
+        "training_end_time": NOW - ended,
+        "warm_pool_status": {"Status": status},
+    }
+
+
+def test_a_warm_pool_that_nobody_uses_is_found_with_its_price(account: Account, aws: Aws) -> None:
+    account.training("left-warm", tags={"owner": "li"}, **warm(2 * HOUR))
+    account.box.clear_calls()
+
+    (result,) = swept(aws).results
+
+    assert isinstance(result.verdict, Finding)
+    assert result.verdict.reason == (
+        "the warm pool of this training job (1 x ml.m5.4xlarge) waits for another job, unused for 2 hours"
+        " and until 2026-10-06 07:00 UTC; $0.93 an hour"
+    )
+    assert (result.accrued_usd, result.owner) == (Decimal("0.93") * 2, "li")
+    assert account.box.calls()["sagemaker:DescribeTrainingJob"] == 1
+    assert "logs:DescribeLogStreams" not in account.box.calls()
+
+
+@pytest.mark.parametrize(("ended", "expected"), [(HOUR, "proven"), (HOUR - MINUTE, "kept")])
+def test_a_fresh_pool_is_what_it_is_for(account: Account, aws: Aws, ended: timedelta, expected: str) -> None:
+    account.training("left-warm", **warm(ended))
+
+    assert words(swept(aws)) == {"left-warm": expected}
+
+
+@pytest.mark.parametrize("status", ["InUse", "Reused", "Terminated"])
+def test_other_pools_are_no_candidates(account: Account, aws: Aws, status: str) -> None:
+    account.training("left-warm", **warm(2 * HOUR, status))
+
+    assert swept(aws).results == ()
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operation", "unknown"),
+    [
+        ("sagemaker:DescribeProcessingJob", {"clean"}),
+        ("sagemaker:DescribeTransformJob", {"score"}),
+        ("sagemaker:DescribeTrainingJob", {"trial-1", "left-warm", "sweep"}),
+        ("logs:DescribeLogStreams", {"clean", "score", "trial-1", "sweep"}),
+        ("logs:GetLogEvents", {"clean", "score", "trial-1", "sweep"}),
+        ("s3:ListObjectsV2", {"score", "trial-1", "sweep"}),
+        ("cloudwatch:ListMetrics", {"score"}),
+        ("cloudwatch:GetMetricData", {"clean", "score", "trial-1", "sweep"}),
+        ("sagemaker:ListTags", {"clean", "score", "trial-1", "left-warm", "sweep"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
+def test_what_cannot_be_read_keeps(
+    account: Account, aws: Aws, operation: str, unknown: set[str], kind: str
+) -> None:
+    everything(account)
+    service, _, call = operation.partition(":")
+    account.box.fault(service, call, kind, times=0)
+
+    assert {name for name, word in words(swept(aws)).items() if word == "unknown"} == unknown
+
+
+def everything(account: Account) -> None:
+    account.processing("clean")
+    account.transform("score")
+    account.tuner("sweep", "trial-1")
+    account.training("left-warm", **warm(2 * HOUR))
+
+
+@pytest.mark.parametrize(
+    ("listing", "left"),
+    [
+        ("ListProcessingJobs", {"score", "trial-1", "left-warm", "sweep"}),
+        ("ListTransformJobs", {"clean", "trial-1", "left-warm", "sweep"}),
+        ("ListHyperParameterTuningJobs", {"clean", "score", "left-warm"}),  # a child's tuner may be kept
+        ("ListTrainingJobs", {"clean", "score", "trial-1", "sweep"}),  # the child is known from its tuner
+    ],
+)
+def test_a_listing_that_fails_is_an_error_and_hides_no_other_kind(
+    account: Account, aws: Aws, listing: str, left: set[str]
+) -> None:
+    everything(account)
+    account.box.fault("sagemaker", listing, "deny", times=0)
+
+    report = swept(aws)
+
+    assert report.error is not None
+    assert f"sagemaker:{listing} broke off after 0" in report.error
+    assert {result.target.name for result in report.findings} == left
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("processing-job", "clean"),
+        ("transform-job", "score"),
+        ("training-job", "trial-1"),
+        ("training-job", "left-warm"),
+        ("hyper-parameter-tuning-job", "sweep"),
+    ],
+)
+def test_looking_again_comes_to_the_same(account: Account, aws: Aws, kind: str, name: str) -> None:
+    everything(account)
+    rule = HungTrainingJobs()
+    (found,) = [one for one in rule.find(aws, NOW) if one.target.name == name]
+
+    again = rule.look(aws, target(kind, name), NOW)
+
+    assert again is not None
+    assert (again.target, again.takes_along) == (found.target, found.takes_along)
+    assert again.belongs_to == found.belongs_to
+    first, second = rule.decide(found, NOW), rule.decide(again, NOW)
+    assert isinstance(first, Finding)
+    assert isinstance(second, Finding)
+    assert (second.reason, second.confidence, second.cost, second.since) == (
+        first.reason,
+        first.confidence,
+        first.cost,
+        first.since,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "describe"),
+    [
+        ("processing-job", "clean", "DescribeProcessingJob"),
+        ("transform-job", "score", "DescribeTransformJob"),
+        ("hyper-parameter-tuning-job", "sweep", "DescribeHyperParameterTuningJob"),
+    ],
+)
+def test_looking_at_what_is_gone_or_cannot_be_read(
+    account: Account, aws: Aws, kind: str, name: str, describe: str
+) -> None:
+    assert HungTrainingJobs().look(aws, target(kind, name), NOW) is None
+
+    everything(account)
+    account.box.fault("sagemaker", describe, "deny", times=0)
+    with pytest.raises(ReadError, match=f"{describe}: AccessDenied"):
+        HungTrainingJobs().look(aws, target(kind, name), NOW)
+
+
+def test_looking_again_sees_that_a_child_works_again(account: Account, aws: Aws) -> None:
+    account.tuner("sweep", "trial-1")
+    account.log(TRAINING, "trial-1/algo-1-1790000001", silent=MINUTE)
+    rule = HungTrainingJobs()
+
+    again = rule.look(aws, target("hyper-parameter-tuning-job", "sweep"), NOW)
+
+    assert again is not None
+    assert rule.decide(again, NOW).reason == "1 of 1 running children do not hang (trial-1)"
+
+
+def test_looking_again_sees_that_a_pool_was_used(account: Account, aws: Aws) -> None:
+    account.training("left-warm", **warm(2 * HOUR, "Reused"))
+    rule = HungTrainingJobs()
+
+    again = rule.look(aws, target("training-job", "left-warm"), NOW)
+
+    assert again is not None
+    assert rule.decide(again, NOW).reason == "no longer in progress (Completed)"

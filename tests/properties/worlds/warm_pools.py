@@ -1,0 +1,85 @@
+"""Random warm pools: waiting in vain, just left, in use, over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from properties.worlds.base import (
+    BUCKET,
+    EXEMPT,
+    HOUR,
+    MINUTE,
+    ROLE,
+    UNKEPT,
+    Account,
+    Claim,
+    Kind,
+    Labels,
+    Thing,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmPool(Thing):
+    """The instances of a training job that *ended* so long ago, and what has become of them."""
+
+    calls = ("sagemaker:ListTrainingJobs", "sagemaker:DescribeTrainingJob", "sagemaker:ListTags")
+
+    labels: Labels
+    pool: str
+    ended: timedelta
+
+    @property
+    def stores(self) -> bool:
+        return True
+
+    def build(self, account: Account) -> None:
+        name = account.name("warm")
+        account.be(self.ended + 30 * HOUR)
+        arn = account.sagemaker.create_training_job(
+            TrainingJobName=name,
+            AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
+            RoleArn=ROLE,
+            OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/output"},
+            ResourceConfig={
+                "InstanceType": "ml.g5.xlarge",
+                "InstanceCount": 1,
+                "VolumeSizeInGB": 50,
+                "KeepAlivePeriodInSeconds": 6 * 3600,
+            },
+            StoppingCondition={"MaxRuntimeInSeconds": 86400},
+            Tags=self.labels.listed,
+        )["TrainingJobArn"]
+        account.be(timedelta())
+        account.control.patch(
+            "sagemaker",
+            ["training_jobs", name],
+            training_job_status="Completed",
+            SecondaryStatus="Completed",
+            TrainingEndTime=account.now - self.ended,
+            WarmPoolStatus={"Status": self.pool},
+        )
+        account.tagged(arn, self.labels)
+        waits = self.pool == "Available" and self.ended >= HOUR and not self.labels.exempt
+        account.claims.append(
+            Claim(
+                detector="hung-training-jobs",
+                arn=arn,
+                may=waits,
+                must=waits,
+                certain=True,
+                needs=frozenset(self.calls),
+            )
+        )
+
+
+KIND = Kind(
+    make=WarmPool,
+    waste={"labels": UNKEPT[1:3], "pool": ["Available"], "ended": [2 * HOUR, HOUR + MINUTE, 5 * HOUR]},
+    other={
+        "labels": EXEMPT[:1],
+        "pool": ["InUse", "Reused", "Terminated"],
+        "ended": [5 * MINUTE, 59 * MINUTE],
+    },
+)

@@ -1,0 +1,420 @@
+"""What is made of processing, transform and tuning jobs, and of warm pools; boundaries included."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from janitor import processing, training, transforms, tuning
+from janitor.detectors.hung_training_jobs import HungTrainingJobs
+from janitor.jobs import Job, Kind
+from janitor.load import HostLoad, Span
+from janitor.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from janitor.objects import Newest
+from janitor.prices import Price
+from janitor.rhythm import Rhythm
+from janitor.stillness import Signs
+from janitor.suspects import Suspect, SuspectTuner
+from janitor.tuning import Tuner
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+REFUSED = Unreadable("AccessDenied: no", "call")
+DOLLAR = Price(Decimal(1), "Price List API")
+
+REST, FULL, BUSY, THREAD = Span(0, 1), Span(1599, 1600), Span(100, 900), Span(100, 101)
+
+
+def target(kind: str, name: str = "nightly") -> Target:
+    return Target(
+        arn=f"arn:aws:sagemaker:us-east-1:123456789012:{kind}/{name}",
+        name=name,
+        kind=kind,
+        account="123456789012",
+        region="us-east-1",
+        created=NOW - 40 * HOUR,
+    )
+
+
+def job(kind: Kind, **changed: Any) -> Job:
+    usual: dict[str, Any] = {
+        "kind": kind,
+        "name": "nightly",
+        "created": NOW - 40 * HOUR,
+        "status": "InProgress",
+        "phase": kind.working,
+        "started": NOW - 39 * HOUR,
+        "counted_from": NOW - 39 * HOUR,
+        "groups": (("ml.m5.4xlarge", 1),),
+        "writes_to": (),
+    }
+    return Job(**(usual | changed))
+
+
+def silent(
+    of: Job,
+    *,
+    cpu: Signal[Span] | Span = REST,
+    gpu: Signal[Span] | Span = Absent(),  # noqa: B008 - frozen
+    newest: Signal[Newest | None] = NotRead(),  # noqa: B008 - frozen
+    quiet: timedelta = 20 * HOUR,
+) -> Suspect:
+    """One that says nothing any more; its load is *cpu* and *gpu*."""
+    load = HostLoad(
+        host="nightly/h",
+        cpu=Value(cpu) if isinstance(cpu, Span) else cpu,
+        gpu=Value(gpu) if isinstance(gpu, Span) else gpu,
+    )
+    return Suspect(
+        target=target(of.kind.arn),
+        job=Value(of),
+        signs=Signs(
+            rhythm=Value(Rhythm(last=NOW - quiet, longest_pause=Value(MINUTE))),
+            newest=newest,
+            loads=Value((load,)),
+        ),
+        price=DOLLAR,
+    )
+
+
+def decide(candidate: Suspect | SuspectTuner, **tunables: Any) -> Verdict:
+    return HungTrainingJobs(**tunables).decide(candidate, NOW)
+
+
+def words(verdict: Verdict) -> str:
+    """The verdict in one word."""
+    if isinstance(verdict, Finding):
+        return verdict.confidence.value
+    return "unknown" if verdict.unknown else "kept"
+
+
+OTHERS = pytest.mark.parametrize("kind", [processing.KIND, transforms.KIND], ids=lambda kind: kind.arn)
+
+# --- processing and transform jobs -------------------------------------------------------------
+
+
+@OTHERS
+@pytest.mark.parametrize(
+    ("cpu", "expected"),
+    [
+        (REST, "proven"),
+        (Span(0, 50), "proven"),  # half a thread
+        (Span(0, 51), "kept"),
+        (FULL, "kept"),  # no collective spins here: this is work
+        (THREAD, "kept"),
+        (BUSY, "kept"),
+        (Absent(), "kept"),  # until a day has passed
+        (REFUSED, "unknown"),
+    ],
+)
+def test_only_hosts_at_rest_hang(kind: Kind, cpu: Signal[Span] | Span, expected: str) -> None:
+    assert words(decide(silent(job(kind), cpu=cpu))) == expected
+
+
+@OTHERS
+@pytest.mark.parametrize(
+    ("gpu", "cpu", "expected"),
+    [
+        (Span(0, 1), Span(0, 20), "proven"),
+        (Span(0, 1), THREAD, "kept"),  # a single thread works, and leaves the GPU alone
+        (Span(99, 100), Span(0, 20), "kept"),
+        (Absent(), Span(0, 20), "kept"),
+    ],
+)
+def test_with_a_gpu_the_cpu_must_rest_too(kind: Kind, gpu: Span, cpu: Span, expected: str) -> None:
+    of = job(kind, groups=(("ml.g4dn.xlarge", 1),))
+
+    assert words(decide(silent(of, gpu=gpu, cpu=cpu))) == expected
+
+
+@OTHERS
+@pytest.mark.parametrize(
+    ("instance", "cpu", "expected"),
+    [
+        ("ml.m5.large", Span(0, 10), "proven"),  # 5 percent of 2 vCPUs
+        ("ml.m5.large", Span(0, 10.1), "kept"),
+        ("ml.m5.24xlarge", THREAD, "kept"),  # 1 percent of 96 vCPUs, and yet one thread at work
+        ("ml.m5.24xlarge", Span(0, 51), "kept"),
+    ],
+)
+def test_a_single_thread_on_a_large_host_works(kind: Kind, instance: str, cpu: Span, expected: str) -> None:
+    assert words(decide(silent(job(kind, groups=((instance, 1),)), cpu=cpu))) == expected
+
+
+def test_a_full_load_is_not_called_rest() -> None:
+    assert decide(silent(job(processing.KIND), cpu=FULL)).reason == "silent, but the load of h is not at rest"
+
+
+@OTHERS
+@pytest.mark.parametrize(("quiet", "expected"), [(6 * HOUR, "proven"), (6 * HOUR - SECOND, "kept")])
+def test_six_hours_of_silence(kind: Kind, quiet: timedelta, expected: str) -> None:
+    assert words(decide(silent(job(kind), quiet=quiet))) == expected
+
+
+@OTHERS
+@pytest.mark.parametrize(("quiet", "expected"), [(24 * HOUR, "likely"), (24 * HOUR - SECOND, "kept")])
+def test_without_metrics_it_takes_a_day(kind: Kind, quiet: timedelta, expected: str) -> None:
+    assert words(decide(silent(job(kind), cpu=Absent(), quiet=quiet))) == expected
+
+
+@OTHERS
+@pytest.mark.parametrize(
+    ("newest", "expected"),
+    [
+        (Value(None), "proven"),
+        (Value(Newest("s3://out/9", NOW - 6 * HOUR)), "proven"),
+        (Value(Newest("s3://out/9", NOW - 6 * HOUR + SECOND)), "kept"),
+        (REFUSED, "unknown"),
+        (NotRead(), "unknown"),
+    ],
+)
+def test_writing_outputs_is_progress(kind: Kind, newest: Signal[Newest | None], expected: str) -> None:
+    assert words(decide(silent(job(kind, writes_to=("s3://out/",)), newest=newest))) == expected
+
+
+def test_what_writes_only_at_its_end_is_judged_without() -> None:
+    verdict = decide(silent(job(processing.KIND)))
+
+    assert isinstance(verdict, Finding)
+    assert verdict.reason == (
+        "this processing job logged nothing for 20 hours (its longest pause before was 1 minute)"
+        " and the load of its host stands still; $1.00 an hour"
+    )
+    assert "it writes nothing to S3 before its end, so that says nothing" in verdict.steps
+    assert "newest object" not in {one.signal for one in verdict.evidence}
+
+
+@OTHERS
+def test_no_limit_is_not_called_a_limit_that_was_kept(kind: Kind) -> None:
+    assert "it has no limit of its own" in decide(silent(job(kind))).steps
+    limited = decide(silent(job(kind, max_runtime=4 * DAY)))
+    assert "not more than 60 minutes past its own limit" in limited.steps
+
+
+@OTHERS
+def test_waiting_for_instances_costs_nothing(kind: Kind) -> None:
+    verdict = decide(silent(job(kind, phase="Starting", started=None)))
+
+    assert words(verdict) == "kept"
+    assert verdict.reason == "Starting for 40 hours: waiting for instances costs nothing"
+
+
+@OTHERS
+@pytest.mark.parametrize("status", ["Stopping", "Stopped", "Completed", "Failed"])
+def test_what_ended_meanwhile_is_kept(kind: Kind, status: str) -> None:
+    assert words(decide(silent(job(kind, status=status)))) == "kept"
+
+
+@OTHERS
+@pytest.mark.parametrize(
+    ("signal", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
+)
+def test_without_a_description_nothing_is_known(kind: Kind, signal: Signal[Job], expected: str) -> None:
+    assert words(decide(Suspect(target=target(kind.arn), job=signal))) == expected
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(38 * HOUR, "kept"), (38 * HOUR - SECOND, "proven")])
+def test_a_processing_job_may_not_pass_its_own_limit(limit: timedelta, expected: str) -> None:
+    verdict = decide(silent(job(processing.KIND, max_runtime=limit), quiet=MINUTE))
+
+    assert words(verdict) == expected
+    if expected == "proven":
+        assert verdict.reason.startswith(
+            "this processing job is processing 60 minutes after the end of its own limit of 37 hours"
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "action"),
+    [
+        (training.KIND, "stop the job (artifacts written so far stay) and end its warm pool"),
+        (processing.KIND, "stop the job (outputs uploaded so far stay)"),
+        (transforms.KIND, "stop the job (its output is discarded)"),
+    ],
+    ids=lambda value: value.arn if isinstance(value, Kind) else "",
+)
+def test_what_would_be_done_and_what_it_has_cost(kind: Kind, action: str) -> None:
+    verdict = decide(silent(job(kind, writes_to=("s3://out/",)), newest=Value(None)))
+
+    assert isinstance(verdict, Finding)
+    assert verdict.action == action
+    assert verdict.cost is not None
+    assert (verdict.cost.accrued_usd, verdict.cost.monthly_usd) == (Decimal(39), None)
+
+
+# --- warm pools --------------------------------------------------------------------------------
+
+
+def pool(unused: timedelta | None, **changed: Any) -> Suspect:
+    usual: dict[str, Any] = {
+        "status": "Completed",
+        "phase": "Completed",
+        "ended": None if unused is None else NOW - unused,
+        "pool": "Available",
+        "keep_alive": 6 * HOUR,
+        "groups": (("ml.g5.2xlarge", 2),),
+    }
+    of = job(training.KIND, **(usual | changed))
+    return Suspect(target=target("training-job"), job=Value(of), price=DOLLAR)
+
+
+@pytest.mark.parametrize(
+    ("unused", "expected"),
+    [
+        (MINUTE, "kept"),
+        (HOUR - SECOND, "kept"),
+        (HOUR, "proven"),
+        (5 * HOUR, "proven"),
+        (7 * HOUR, "proven"),
+        (None, "unknown"),
+    ],
+)
+def test_a_pool_may_wait_for_an_hour(unused: timedelta | None, expected: str) -> None:
+    assert words(decide(pool(unused))) == expected
+
+
+def test_the_patience_with_pools_is_tunable() -> None:
+    assert words(decide(pool(2 * HOUR), pool_patience=2 * HOUR)) == "proven"
+    assert words(decide(pool(2 * HOUR - SECOND), pool_patience=2 * HOUR)) == "kept"
+
+
+@pytest.mark.parametrize("status", ["InUse", "Reused", "Terminated", None, "NeverHeardOf"])
+def test_a_pool_that_does_not_wait_is_kept(status: str | None) -> None:
+    verdict = decide(pool(5 * HOUR, pool=status))
+
+    assert words(verdict) == "kept"
+    assert verdict.reason == "no longer in progress (Completed)"
+
+
+def test_a_job_in_progress_has_no_pool_that_waits() -> None:
+    assert words(decide(pool(5 * HOUR, status="InProgress", phase="Uploading"))) == "kept"
+
+
+def test_a_pool_is_told_in_full() -> None:
+    verdict = decide(pool(90 * MINUTE))
+
+    assert isinstance(verdict, Finding)
+    assert verdict.reason == (
+        "the warm pool of this training job (2 x ml.g5.2xlarge) waits for another job, unused for 90 minutes"
+        " and until 2026-10-06 07:30 UTC; $1.00 an hour"
+    )
+    assert verdict.action == "end the warm pool (the job itself is over, and what it made stays)"
+    assert verdict.confidence is Confidence.PROVEN
+    assert verdict.since == NOW - 90 * MINUTE
+    assert verdict.cost is not None
+    assert verdict.cost.accrued_usd == Decimal("1.5")
+
+
+# --- tuning jobs -------------------------------------------------------------------------------
+
+PROVEN = silent(job(training.KIND))
+LIKELY = silent(job(training.KIND), cpu=Absent(), quiet=30 * HOUR)
+WORKS = silent(job(training.KIND), cpu=BUSY)
+UNKNOWN = silent(job(training.KIND), cpu=REFUSED)
+
+
+def tuner(
+    *children: Suspect, status: Signal[Tuner] | str = "InProgress", listed: Signal[Any] | None = None
+) -> SuspectTuner:
+    named = tuple(
+        replace(one, target=target("training-job", f"trial-{n}")) for n, one in enumerate(children, 1)
+    )
+    return SuspectTuner(
+        target=target(tuning.TUNER, "sweep"),
+        tuner=Value(Tuner(created=NOW - DAY, status=status)) if isinstance(status, str) else status,
+        children=Value(named) if listed is None else listed,
+    )
+
+
+@pytest.mark.parametrize(
+    ("children", "expected"),
+    [
+        ([], "kept"),
+        ([PROVEN], "proven"),
+        ([PROVEN, PROVEN], "proven"),
+        ([PROVEN, LIKELY], "likely"),  # as sure as the least sure of them
+        ([LIKELY, PROVEN], "likely"),
+        ([PROVEN, WORKS], "kept"),
+        ([PROVEN, UNKNOWN], "unknown"),
+        ([UNKNOWN, WORKS], "kept"),
+        ([WORKS], "kept"),
+    ],
+)
+def test_a_tuner_hangs_when_every_running_child_does(children: list[Suspect], expected: str) -> None:
+    assert words(decide(tuner(*children))) == expected
+
+
+@pytest.mark.parametrize("listed", [REFUSED, NotRead(), Absent()])
+def test_children_that_could_not_be_listed_may_work(listed: Signal[Any]) -> None:
+    verdict = decide(tuner(listed=listed))
+
+    assert words(verdict) == "unknown"
+    assert verdict.reason == "its running children could not be listed"
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("Stopping", "kept"),
+        ("Completed", "kept"),
+        (Absent(), "kept"),
+        (REFUSED, "unknown"),
+        (NotRead(), "unknown"),
+    ],
+)
+def test_a_tuner_must_be_in_progress(status: Signal[Tuner] | str, expected: str) -> None:
+    assert words(decide(tuner(PROVEN, status=status))) == expected
+
+
+def test_what_the_children_cost_is_counted_once() -> None:
+    verdict = decide(tuner(PROVEN, replace(PROVEN, signs=silent(job(training.KIND), quiet=9 * HOUR).signs)))
+
+    assert isinstance(verdict, Finding)
+    assert verdict.cost is None
+    assert verdict.reason == (
+        "every running child of this tuning job hangs (trial-1, trial-2); what they cost is counted with them"
+    )
+    assert verdict.action == (
+        "stop the tuning job, and with it its running children (artifacts written so far stay)"
+    )
+    assert verdict.since == NOW - 9 * HOUR  # since then all of them hang
+
+
+def test_a_tuner_shows_what_is_made_of_each_child() -> None:
+    seen = {one.value for one in decide(tuner(WORKS, UNKNOWN)).evidence if one.signal == "child"}
+
+    assert seen == {
+        "trial-1: silent, but the load of h varies like work",
+        "trial-2: its load could not be read, so it may be working",
+    }
+
+
+def test_a_tuner_that_works_says_who_does() -> None:
+    assert decide(tuner(PROVEN, WORKS, UNKNOWN)).reason == "1 of 3 running children do not hang (trial-2)"
+    assert decide(tuner(PROVEN, UNKNOWN)).reason == (
+        "whether its running children hang is not known (trial-2)"
+    )
+    assert decide(tuner()).reason == "none of its children is running, so nothing is billed"
+
+
+def test_a_child_says_whose_it_is() -> None:
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/sweep"
+    verdict = decide(silent(job(training.KIND, tuner=arn)))
+
+    assert isinstance(verdict, Finding | Kept)
+    assert ("tuning job", "sweep") in {(one.signal, one.value) for one in verdict.evidence}

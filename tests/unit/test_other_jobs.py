@@ -1,0 +1,129 @@
+"""How described processing and transform jobs are read, and by which names their hosts are found."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from janitor import processing, training, transforms
+from janitor.job_loads import hosts_of, unlisted
+from janitor.jobs import Job
+from janitor.load import HostLoad
+from janitor.model import Absent
+
+START = datetime(2026, 10, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+GONE = Absent("cloudwatch:GetMetricData")
+
+PROCESSING = {
+    "ProcessingJobName": "clean",
+    "ProcessingJobStatus": "InProgress",
+    "CreationTime": START - HOUR,
+    "ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}},
+}
+TRANSFORM = {
+    "TransformJobName": "score",
+    "TransformJobStatus": "InProgress",
+    "CreationTime": START - HOUR,
+    "TransformResources": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 2},
+}
+
+
+def processing_job(**members: Any) -> Job:
+    return processing._job(cast("Any", PROCESSING | members))
+
+
+def transform_job(**members: Any) -> Job:
+    return transforms._job(cast("Any", TRANSFORM | members))
+
+
+@pytest.mark.parametrize("member", sorted(PROCESSING))
+def test_a_cut_off_processing_job_is_no_answer(member: str) -> None:
+    with pytest.raises(KeyError):
+        processing._job(cast("Any", {key: value for key, value in PROCESSING.items() if key != member}))
+
+
+@pytest.mark.parametrize("member", sorted(TRANSFORM))
+def test_a_cut_off_transform_job_is_no_answer(member: str) -> None:
+    with pytest.raises(KeyError):
+        transforms._job(cast("Any", {key: value for key, value in TRANSFORM.items() if key != member}))
+
+
+def test_before_they_start_nothing_is_billed() -> None:
+    assert (processing_job().phase, processing_job().started) == ("Starting", None)
+    assert (transform_job().phase, transform_job().started) == ("Starting", None)
+
+
+def test_once_started_they_work() -> None:
+    clean, score = processing_job(ProcessingStartTime=START), transform_job(TransformStartTime=START)
+
+    assert (clean.phase, clean.started, clean.counted_from) == ("Processing", START, START)
+    assert (score.phase, score.started, score.counted_from) == ("Transforming", START, None)
+
+
+def test_a_processing_limit_is_read_and_never_made_up() -> None:
+    assert processing_job(StoppingCondition={"MaxRuntimeInSeconds": 3600}).max_runtime == HOUR
+    assert processing_job().max_runtime is None
+
+
+@pytest.mark.parametrize(
+    ("cluster", "groups"),
+    [
+        ({"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}, (("ml.m5.xlarge", 2),)),
+        ({"InstanceType": "ml.m5.xlarge"}, (("ml.m5.xlarge", 1),)),
+        (
+            {
+                "InstancePreferences": [{"InstanceType": "ml.m5.xlarge"}],
+                "SelectedInstanceType": "ml.c5.xlarge",
+                "SelectedInstanceCount": 3,
+            },
+            (("ml.c5.xlarge", 3),),
+        ),
+        ({"InstancePreferences": [{"InstanceType": "ml.m5.xlarge"}]}, ()),
+    ],
+)
+def test_processing_instances(cluster: dict[str, Any], groups: tuple[tuple[str, int], ...]) -> None:
+    assert processing_job(ProcessingResources={"ClusterConfig": cluster}).groups == groups
+
+
+def test_only_continuous_outputs_show_progress() -> None:
+    outputs = [
+        {"OutputName": "a", "S3Output": {"S3Uri": "s3://out/a", "S3UploadMode": "Continuous"}},
+        {"OutputName": "b", "S3Output": {"S3Uri": "s3://out/b", "S3UploadMode": "EndOfJob"}},
+        {"OutputName": "c", "FeatureStoreOutput": {"FeatureGroupName": "c"}},
+    ]
+
+    assert processing_job(ProcessingOutputConfig={"Outputs": outputs}).writes_to == ("s3://out/a/",)
+    assert processing_job().writes_to == ()
+
+
+def test_a_transform_job_writes_to_its_output_path() -> None:
+    assert transform_job(TransformOutput={"S3OutputPath": "s3://out/x"}).writes_to == ("s3://out/x/",)
+    assert transform_job().writes_to == ()
+
+
+def test_streams_are_exact() -> None:
+    assert (processing_job().streams, transform_job().streams) == ("clean/", "score/")
+
+
+def test_hosts_of_processing_jobs_are_numbered() -> None:
+    assert hosts_of(processing_job(), ["clean/i-1"]) == ("clean/algo-1", "clean/algo-2")
+    assert training.KIND.numbered
+
+
+def test_hosts_of_transform_jobs_are_those_that_metrics_name() -> None:
+    listed = ["score-2/i-3", "score/i-2", "score/i-1", "score/i-1", "other/score/i-4"]
+
+    assert hosts_of(transform_job(), listed) == ("score/i-1", "score/i-2")
+
+
+@pytest.mark.parametrize(
+    ("known", "missing"),
+    [(0, ["score/instance 1", "score/instance 2"]), (1, ["score/instance 2"]), (2, []), (3, [])],
+)
+def test_an_instance_without_a_metric_is_not_forgotten(known: int, missing: list[str]) -> None:
+    assert unlisted(transform_job(), known) == tuple(
+        HostLoad(host=host, cpu=GONE, gpu=GONE) for host in missing
+    )
