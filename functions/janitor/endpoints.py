@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LIST_ENDPOINTS = "sagemaker:ListEndpoints"
 LIST_COMPONENTS = "sagemaker:ListInferenceComponents"
+LIST_SCHEDULES = "sagemaker:ListMonitoringSchedules"
 DESCRIBE_ENDPOINT = "sagemaker:DescribeEndpoint"
 DESCRIBE_CONFIG = "sagemaker:DescribeEndpointConfig"
 
@@ -142,6 +143,22 @@ def inference_components(aws: Aws) -> Listing[InferenceComponent]:
             for found in page["InferenceComponents"]
         ],
         source=LIST_COMPONENTS,
+    )
+
+
+def monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
+    """Every monitoring schedule over an endpoint: the endpoint's name and its own, 100 a page."""
+    pages = aws.sagemaker.get_paginator("list_monitoring_schedules").paginate(
+        PaginationConfig={"PageSize": 100}
+    )
+    return everything(
+        pages,
+        lambda page: [
+            (found["EndpointName"], found["MonitoringScheduleName"])
+            for found in page["MonitoringScheduleSummaries"]
+            if "EndpointName" in found  # one over batch transforms has none
+        ],
+        source=LIST_SCHEDULES,
     )
 
 
