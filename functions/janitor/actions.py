@@ -55,7 +55,8 @@ class Action:
     One clean-up of one finding, under one warning.
 
     *undo* is what its detector prepared, *steps* are "begun", "done" or "forgotten" by name, those of
-    the undo among them. *waits* are the attempts that ended in good order, waiting for AWS. *hourly_usd* is what
+    the undo among them. *waits* are the attempts that ended in good order, waiting for AWS.
+    *hourly_usd* is what
     it saves while it is not undone; None is unknown.
     """
 

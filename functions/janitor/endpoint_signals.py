@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -22,13 +22,18 @@ class HalfDone:
     """
     An act on an endpoint that did not come to its end.
 
-    *removed* are the inference components that it has deleted, *deployed* is when the endpoint was
-    last deployed before that, with the configuration *config*.
+    *removed* are the inference components that it has deleted, as they were before, *deployed* is when
+    the endpoint was last deployed before that, with the configuration *config*.
     """
 
     removed: tuple[InferenceComponent, ...]
     deployed: datetime
     config: str
+
+    def without(self, names: Iterable[str]) -> HalfDone:
+        """The same where the components *names* were not deleted, or are there again."""
+        there = set(names)
+        return replace(self, removed=tuple(one for one in self.removed if one.name not in there))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,7 @@ class Endpoint(Candidate):
         own = max(self._newest.changed, self.summary.changed)
         if self._as_it_was is not None:
             own = self._as_it_was.deployed
-        return max(own, *(one.changed for one in self.on_it))
+        return max([own, *(one.changed for one in self.on_it)])
 
     @property
     def _as_it_was(self) -> HalfDone | None:

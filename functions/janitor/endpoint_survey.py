@@ -71,9 +71,9 @@ class Account:
         """A candidate, as far as it is known without asking for it alone."""
         on_it = tuple(self.components.get(summary.name, ()))
         if half_done is not None:
-            there = {component.name for component in on_it}
-            removed = tuple(one for one in half_done.removed if one.name not in there)
-            half_done, on_it = replace(half_done, removed=removed), (*on_it, *removed)
+            half_done = half_done.without(one.name for one in on_it if not one.deleting)
+            removed = {one.name for one in half_done.removed}
+            on_it = (*(one for one in on_it if one.name not in removed), *half_done.removed)
         components: Signal[tuple[InferenceComponent, ...]] = Value(on_it, LIST_COMPONENTS)
         if self.error is not None:
             components = Unreadable(self.error, LIST_COMPONENTS)

@@ -54,6 +54,7 @@ class InferenceComponent:
     endpoint: str
     variant: str
     changed: datetime
+    deleting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +140,7 @@ def inference_components(aws: Aws) -> Listing[InferenceComponent]:
                 endpoint=found["EndpointName"],
                 variant=found["VariantName"],
                 changed=max(found["CreationTime"], found["LastModifiedTime"]),
+                deleting=found.get("InferenceComponentStatus") == "Deleting",
             )
             for found in page["InferenceComponents"]
         ],

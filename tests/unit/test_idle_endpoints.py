@@ -83,6 +83,7 @@ def endpoint(**given: Any) -> Endpoint:
         "summary": summary(),
         "places": (place(ZEROS),),
         "components": Value(()),
+        "schedules": Value(()),
         "description": description(),
         "config": Value(Config(types={"blue": "ml.m5.xlarge"})),
         "history": (Absent(),),
