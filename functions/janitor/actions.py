@@ -56,8 +56,7 @@ class Action:
 
     *undo* is what its detector prepared, *steps* are "begun", "done" or "forgotten" by name, those of
     the undo among them. *waits* are the attempts that ended in good order, waiting for AWS.
-    *hourly_usd* is what
-    it saves while it is not undone; None is unknown.
+    *hourly_usd* is what it saves while it is not undone; None is unknown.
     """
 
     sk: str

@@ -144,11 +144,9 @@ def _put_on(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
         elif found["EndpointName"] != record["endpoint"]:
             raise CannotActError(f"an inference component on {found['EndpointName']} has the name {name} now")
         elif found["InferenceComponentStatus"] == "Failed":
-            _make(
-                steps,
-                f"clear away inference component {name} that AWS could not create",
-                partial(aws.sagemaker.delete_inference_component, InferenceComponentName=name),
-            )
+            if found["CreationTime"].isoformat() != one["created"]:
+                delete = partial(aws.sagemaker.delete_inference_component, InferenceComponentName=name)
+                _make(steps, f"clear away inference component {name} that AWS could not create", delete)
             raise not_created(f"inference component {name}", found)
         if found is None or found["InferenceComponentStatus"] != components.IN_SERVICE:
             coming.append(name)

@@ -683,6 +683,33 @@ def test_without_capacity_it_can_be_tried_again(world: World, nights: Nights) ->
     assert world.shown() == before
 
 
+def test_a_component_without_capacity_can_be_tried_again(world: World, nights: Nights) -> None:
+    world.shared()
+    before = world.shown()
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    nights.waits = False
+    for _ in range(2):
+        with pytest.raises(NotBackYetError):
+            nights.undo()
+        nights.pass_by(10 * MINUTE)
+    nights.box.patch(
+        "sagemaker",
+        ["inference_components", "base"],
+        InferenceComponentStatus="Failed",
+        FailureReason="InsufficientInstanceCapacity",
+    )
+    with pytest.raises(CannotUndoError, match="could not create inference component base: Insufficient"):
+        nights.undo()
+    nights.waits = True
+
+    nights.undo()
+
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
 # --- permissions ---------------------------------------------------------------------------------
 
 
