@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from janitor.detector import Grant, allow, implied
+from janitor.detector import Condition, Grant, allow, implied
 
 AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
 SCALING = (
@@ -51,13 +51,13 @@ UNDOES: tuple[Grant, ...] = (
         "iam:PassRole",
         on="arn:aws:iam::*:role/*",
         source=AUTHORIZATION,
-        when=(("StringEquals", "iam:PassedToService", "sagemaker.amazonaws.com"),),
+        when=(Condition("StringEquals", "iam:PassedToService", ("sagemaker.amazonaws.com",)),),
     ),
     implied(
         "kms:CreateGrant",
         on="key/*",
         source=KEYS,
-        when=(("Bool", "kms:GrantIsForAWSResource", "true"),),
+        when=(Condition("Bool", "kms:GrantIsForAWSResource", ("true",)),),
     ),
     implied("sagemaker:UpdateInferenceComponentRuntimeConfig", on=COMPONENTS, source=SCALING),
     implied("cloudwatch:DescribeAlarms", on="alarm:*", source=SCALING),
