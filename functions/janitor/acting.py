@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor.actions import UNFINISHED, Action, BegunBeforeError, RecordedSteps
 from janitor.aws import OutOfTimeError
-from janitor.detector import CannotActError, NotYetError
+from janitor.detector import CannotActError, NotFinishedError, NotYetError
 from janitor.engine import describe, judge
 from janitor.model import Finding, Kept, Outcome, Result, Sweep
 from janitor.table import stamp
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 TRIES = 3
 """How often an action is tried before a person has to look."""
 
+ROUNDS = 40
+"""How often a run goes back to the actions that wait for AWS, where its time does not end it before."""
+
+TOO_LONG = timedelta(days=1)
+"""After this long a person should know that an action still waits for AWS."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acting:
@@ -35,7 +41,8 @@ class Acting:
     What acting needs from the outside.
 
     *clock* is the real time (law 4), *pause* waits between two actions, *put_back* asks for the undo
-    of a half-done action, which this role itself may not do. *at_most* is for a whole night.
+    of a half-done action, which this role itself may not do. *at_most* is for a whole night. *wait*
+    lets AWS get on with what actions wait for; without it the next run goes on with them.
     """
 
     ledger: Ledger
@@ -46,6 +53,7 @@ class Acting:
     pause: Callable[[], None]
     put_back: Callable[[Action], None]
     at_most: int
+    wait: Callable[[], None] | None = None
 
     def act(
         self,
@@ -123,6 +131,8 @@ class _Work:
         self.held: dict[str, int] = {}
         self.full: str | None = None
         """The limit that was reached: nothing more is looked at then."""
+        self.waiting: dict[str, Action] = {}
+        """The actions that wait for AWS, by the key of their resource."""
 
     def done(self) -> Sweep:
         """What was broken off first, then what is due, the oldest first."""
@@ -137,6 +147,7 @@ class _Work:
             if number:
                 self.acting.pause()
             self._put(self._one(result, self.entries[result.target.key]))
+        self._go_on()
         held = tuple(why if not times else f"{why}: {times}" for why, times in self.held.items())
         return replace(self.sweep, results=tuple(self.results.values()), held=held)
 
@@ -241,9 +252,18 @@ class _Work:
         self.held[said] = self.held.get(said, 0) + 1
         return _EndsError(Outcome.WAITING, said)
 
-    def _again(self, result: Result, clock: datetime) -> tuple[Verdict | None, Any]:
-        """Law 4: the verdict on the one resource as it is now, and its candidate; None if it is gone."""
-        candidate = self.detector.look(self.reading, result.target, clock)
+    def _again(
+        self, result: Result, clock: datetime, undo: Mapping[str, Any] | None = None
+    ) -> tuple[Verdict | None, Any]:
+        """
+        Law 4: the verdict on the one resource as it is now, and its candidate; None if it is gone.
+
+        With *undo*, it is looked at as one that is half done.
+        """
+        if undo is None:
+            candidate = self.detector.look(self.reading, result.target, clock)
+        else:
+            candidate = self.detector.look_half_done(self.reading, result.target, undo, clock)
         if candidate is None:
             return None, None
         if candidate.target.key != result.target.key:
@@ -263,15 +283,42 @@ class _Work:
 
     def _carried_out(self, result: Result, action: Action) -> Result:
         """Act, and record what AWS said. A lost answer is settled by looking."""
+        self.waiting.pop(action.target.key, None)
         try:
             steps = RecordedSteps(self.acting.actions, action, "act")
             self.detector.act(self.writing, action.target, action.undo, steps)
+        except NotFinishedError as waits:
+            return self._unfinished(result, action, str(waits))
         except Exception as error:  # recorded; the next sweep goes on with it
             said = describe(error)
             if not self._settled(action):
                 self.acting.actions.failed(action, said)
                 return replace(result, outcome=Outcome.FAILED, note=said)
         return self._recorded(result, action)
+
+    def _unfinished(self, result: Result, action: Action, waits: str) -> Result:
+        """Nothing went wrong: this run goes back to it while it can, and the next one after that."""
+        self.waiting[action.target.key] = self.acting.actions.unfinished(action, waits)
+        late = self.acting.clock() - action.began > TOO_LONG
+        return replace(
+            result, outcome=Outcome.FAILED if late else Outcome.WAITING, note=f"half done: {waits}"
+        )
+
+    def _go_on(self) -> None:
+        """Go back to what waits for AWS, as often as there is time for."""
+        for _ in range(ROUNDS):
+            if not self.waiting or self.acting.wait is None or not self.reading.has_time:
+                return
+            self.acting.wait()
+            for key, action in tuple(self.waiting.items()):
+                self._put(self._carried_on(self.results[key], action))
+
+    def _carried_on(self, result: Result, action: Action) -> Result:
+        try:
+            return self._carried_out(result, action)
+        except Exception as error:  # only the ledger is left to fail here; the next run goes on with it
+            said = f"half done, and the ledger could not be written: {describe(error)}"
+            return replace(result, outcome=Outcome.FAILED, note=said)
 
     def _recorded(self, result: Result, action: Action) -> Result:
         clock = self.acting.clock()
@@ -316,13 +363,13 @@ class _Work:
     def _finished(self, result: Result, action: Action) -> Result:
         if self._settled(action):
             return self._recorded(result, action)
-        if action.attempts >= TRIES:
+        if action.failures >= TRIES:
             said = f"failed {TRIES} times, so a person has to look: {action.error}"
             raise _EndsError(Outcome.FAILED, said)
         if not self.arming.within(action.target.account, action.target.region):
             raise _EndsError(Outcome.WAITING, "half done, and act_in no longer names its place")
         clock = self.acting.clock()
-        verdict, _ = self._again(replace(result, target=action.target), clock)
+        verdict, _ = self._again(replace(result, target=action.target), clock, action.undo)
         if isinstance(verdict, Kept):
             if verdict.unknown:
                 said = f"half done, and could not be judged: {verdict.reason}"

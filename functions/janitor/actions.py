@@ -54,8 +54,9 @@ class Action:
     """
     One clean-up of one finding, under one warning.
 
-    *undo* is what its detector prepared, *steps* are "begun" or "done" by name, those of the undo
-    among them. *hourly_usd* is what it saves while it is not undone; None is unknown.
+    *undo* is what its detector prepared, *steps* are "begun", "done" or "forgotten" by name, those of
+    the undo among them. *waits* are the attempts that ended in good order, waiting for AWS.
+    *hourly_usd* is what it saves while it is not undone; None is unknown.
     """
 
     sk: str
@@ -67,6 +68,7 @@ class Action:
     undo: Mapping[str, Any]
     by: str = ""
     attempts: int = 1
+    waits: int = 0
     ended: datetime | None = None
     error: str = ""
     steps: Mapping[str, str] = field(default_factory=dict)
@@ -79,6 +81,11 @@ class Action:
     def id(self) -> str:
         """The id of the finding that it cleaned up."""
         return finding_id(self.detector, self.target.key)
+
+    @property
+    def failures(self) -> int:
+        """How many attempts in a row did not end in good order, the one that may be going on among them."""
+        return self.attempts - self.waits
 
 
 class Actions:
@@ -155,6 +162,10 @@ class Actions:
         """All its steps are done, as AWS said."""
         return self._moved(action, Stage.ACTED, {"ended": stamp(now), "error": ""})
 
+    def unfinished(self, action: Action, waits_for: str) -> Action:
+        """It waits for AWS, and goes on later. That is no failure, whatever came before."""
+        return self._moved(action, action.stage, {"error": waits_for, "waits": action.attempts})
+
     def failed(self, action: Action, error: str) -> Action:
         """It broke off with *error*; what was done is in its steps."""
         return self._moved(action, Stage.FAILED, {"error": error})
@@ -177,7 +188,7 @@ class Actions:
         self._table.change(self._place(action), action.sk, set_to={"channel": channel, "message": message})
 
     def step(self, action: Action, name: str, how: str) -> None:
-        """Remember that the step *name* is "begun" or "done"."""
+        """Remember that the step *name* is "begun", "done" or "forgotten"."""
         self._table.change(
             self._place(action), action.sk, set_to={f"{STEP}{_word(name)}": json.dumps([name, how])}
         )
@@ -210,15 +221,25 @@ class RecordedSteps:
         self._actions = actions
         self._action = action
         self._phase = phase
+        self._known = dict(action.steps)
 
     def do(self, name: str, call: Callable[[], object]) -> None:
         """Do the step *name*, unless it is recorded as done."""
-        full = f"{self._phase}: {name}"
-        if self._action.steps.get(full) == "done":
+        if self._known.get(f"{self._phase}: {name}") == "done":
             return
-        self._actions.step(self._action, full, "begun")
+        self._record(name, "begun")
         call()
-        self._actions.step(self._action, full, "done")
+        self._record(name, "done")
+
+    def forget(self, name: str) -> None:
+        """Let the step *name* be done again, if it is recorded as done."""
+        if self._known.get(f"{self._phase}: {name}") == "done":
+            self._record(name, "forgotten")
+
+    def _record(self, name: str, how: str) -> None:
+        full = f"{self._phase}: {name}"
+        self._actions.step(self._action, full, how)
+        self._known[full] = how
 
 
 def _word(name: str) -> str:
@@ -245,6 +266,7 @@ def _action(item: Mapping[str, Any]) -> Action:
         undo=json.loads(item["undo"]),
         by=item["by"],
         attempts=int(item["attempts"]),
+        waits=int(item.get("waits", 0)),
         ended=moment(item.get("ended")),
         error=item.get("error", ""),
         steps=dict(steps),

@@ -51,9 +51,9 @@ def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = ()) -> Gr
     return Grant(action, on, when=when)
 
 
-def implied(action: str, on: str = "*", *, source: str) -> Grant:
+def implied(action: str, on: str = "*", *, source: str, when: tuple[Condition, ...] = ()) -> Grant:
     """Permission that AWS demands beyond the calls made, and where that is written."""
-    return Grant(action, on, implied=True, source=source)
+    return Grant(action, on, implied=True, source=source, when=when)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +88,15 @@ class NotYetError(Exception):
         self.memo = memo
 
 
+class NotFinishedError(Exception):
+    """
+    An act or undo waits for AWS; one sentence says for what. Nothing went wrong.
+
+    Whoever called it calls it again after a while: in the same run as long as there is time, else in
+    the next one. Nothing below the edges sleeps.
+    """
+
+
 class Steps(Protocol):
     """The steps of one act or undo. Each is recorded, and done once however often the act is tried."""
 
@@ -98,6 +107,9 @@ class Steps(Protocol):
         A run that was killed, or whose answer was lost, calls it again: *call* must take "already
         so" for success.
         """
+
+    def forget(self, name: str) -> None:
+        """Let the step *name* be done again: what it made is no more."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +160,16 @@ class Detector[C: Candidate](ABC):
         Raises ReadError if not even its description could be read.
         """
 
+    def look_half_done(self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime) -> C | None:
+        """
+        Read *target* again after an act on it that did not come to its end, by default as `look` does.
+
+        *undo* is what `prepare` answered. Where an act has several steps, what they changed must not
+        be taken for a change that somebody else made.
+        """
+        del undo
+        return self.look(aws, target, now)
+
     @abstractmethod
     def decide(self, candidate: C, now: datetime) -> Verdict:
         """Judge one candidate: pure, and always with a reason."""
@@ -166,7 +188,8 @@ class Detector[C: Candidate](ABC):
         """
         Clean *target* up, one recorded step after the other. "Already gone" is success.
 
-        *undo* is what `prepare` answered, *aws* may write. A lost answer is settled by looking.
+        *undo* is what `prepare` answered, *aws* may write. A lost answer is settled by looking. Raises
+        NotFinishedError where the next step has to wait for AWS.
         """
         raise NotImplementedError(f"{self.name} only advises")
 
@@ -183,7 +206,8 @@ class Detector[C: Candidate](ABC):
         """
         Bring *target* back from what `prepare` answered, after a whole `act` or a half one.
 
-        "Already there" is success. Raises CannotActError if it can no longer be brought back.
+        "Already there" is success. Raises CannotActError if it can no longer be brought back, and
+        NotFinishedError where the next step has to wait for AWS.
         """
         raise NotImplementedError(f"{self.name} only advises")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -18,6 +18,25 @@ PLACES_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HalfDone:
+    """
+    An act on an endpoint that did not come to its end.
+
+    *removed* are the inference components that it has deleted, as they were before, *deployed* is when
+    the endpoint was last deployed before that, with the configuration *config*.
+    """
+
+    removed: tuple[InferenceComponent, ...]
+    deployed: datetime
+    config: str
+
+    def without(self, names: Iterable[str]) -> HalfDone:
+        """The same where the components *names* were not deleted, or are there again."""
+        there = set(names)
+        return replace(self, removed=tuple(one for one in self.removed if one.name not in there))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint(Candidate):
     """
     An endpoint with everything that was read for it.
@@ -25,13 +44,16 @@ class Endpoint(Candidate):
     *places* are decisive only once *description* and *config* have been read. *strays* are read where
     an inference component may have been deleted: nobody can tell whose requests theirs were. *history*
     holds daily requests from before the window, and only serves to say since when it has been idle.
+    *half_done* is set where an act on it broke off, and its removed components count as still on it.
     One that was asked for *alone* shows every signal, however many; it is the same endpoint all the same.
     """
 
     summary: Summary
     places: tuple[Place, ...] = ()
     components: Signal[tuple[InferenceComponent, ...]] = field(default_factory=NotRead)
+    schedules: Signal[tuple[str, ...]] = field(default_factory=NotRead)
     hints_error: str | None = None
+    half_done: HalfDone | None = None
     description: Signal[Description] = field(default_factory=NotRead)
     config: Signal[Config] = field(default_factory=NotRead)
     strays: tuple[Place, ...] = ()
@@ -42,7 +64,24 @@ class Endpoint(Candidate):
     @property
     def changed(self) -> datetime:
         """When it, or an inference component on it, was last deployed."""
-        return max(self._newest.changed, *(one.changed for one in self.on_it), self.summary.changed)
+        own = max(self._newest.changed, self.summary.changed)
+        if self._as_it_was is not None:
+            own = self._as_it_was.deployed
+        return max([own, *(one.changed for one in self.on_it)])
+
+    @property
+    def _as_it_was(self) -> HalfDone | None:
+        """
+        The act that broke off, if nobody has deployed since.
+
+        Deleting its components may move an endpoint's modification time; a deployment changes its
+        configuration.
+        """
+        match self.half_done, self.description:
+            case HalfDone() as half, Value(found) if found.config_name == half.config:
+                return half
+            case _:
+                return None
 
     @property
     def status(self) -> str:
@@ -79,6 +118,8 @@ class Endpoint(Candidate):
         """Which required signal could not be read, and why."""
         if isinstance(self.components, Unreadable):
             return f"its inference components could not be listed ({self.components.error})"
+        if isinstance(self.schedules, Unreadable):
+            return f"its monitoring schedules could not be listed ({self.schedules.error})"
         for signal, what in ((self.description, "it"), (self.config, "its configuration")):
             if isinstance(signal, Unreadable):
                 return f"{what} could not be described ({signal.error})"
@@ -98,6 +139,8 @@ def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
     if endpoint.alone:
         names = ", ".join(component.name for component in endpoint.on_it)
         yield evidence("inference components on it", endpoint.components, names or "none")
+        watching = endpoint.schedules.value if isinstance(endpoint.schedules, Value) else ()
+        yield evidence("monitoring schedules over it", endpoint.schedules, ", ".join(watching) or "none")
     yield from _traffic(endpoint)
     if endpoint.alone:
         yield from _before(endpoint)

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor import endpoints, metrics
-from janitor.endpoint_signals import Endpoint
+from janitor.endpoint_signals import Endpoint, HalfDone
 from janitor.endpoint_traffic import DAY, INVOCATIONS, PROCESSED, Hints, Place, listed, places
-from janitor.endpoints import LIST_COMPONENTS, InferenceComponent, Summary
+from janitor.endpoints import LIST_COMPONENTS, LIST_SCHEDULES, InferenceComponent, Summary
 from janitor.model import Cost, Signal, Tags, Target, Unreadable, Value
 
 if TYPE_CHECKING:
@@ -26,13 +26,16 @@ class Account:
     What is read once, for all endpoints together.
 
     *strays* are the places of inference components that are gone; *error* says that the listing of
-    components broke off.
+    components broke off. *schedules* are the names of monitoring schedules by endpoint, with what
+    broke their listing off.
     """
 
     hints: Hints
     components: Mapping[str, Sequence[InferenceComponent]]
+    schedules: Mapping[str, Sequence[str]]
     strays: tuple[Place, ...] = ()
     error: str | None = None
+    schedules_error: str | None = None
 
     @classmethod
     def read(cls, aws: Aws, *others: Callable[[Aws], Any]) -> tuple[Account, list[Any]]:
@@ -41,22 +44,43 @@ class Account:
             lambda aws: listed(aws, INVOCATIONS),
             lambda aws: listed(aws, PROCESSED),
             endpoints.inference_components,
+            endpoints.monitoring_schedules,
             *others,
         ]
-        invoked, done, found, *rest = aws.map(lambda read: read(aws), reads)
+        invoked, done, found, watching, *rest = aws.map(lambda read: read(aws), reads)
         components: dict[str, list[InferenceComponent]] = {}
         for component in found.items:
             components.setdefault(component.endpoint, []).append(component)
+        schedules: dict[str, list[str]] = {}
+        for endpoint, schedule in watching.items:
+            schedules.setdefault(endpoint, []).append(schedule)
         hints = Hints.of(invoked, done)
-        strays = tuple(hints.of_nobody(found.items))
-        return cls(hints=hints, components=components, strays=strays, error=found.error), rest
+        account = cls(
+            hints=hints,
+            components=components,
+            schedules=schedules,
+            strays=tuple(hints.of_nobody(found.items)),
+            error=found.error,
+            schedules_error=watching.error,
+        )
+        return account, rest
 
-    def endpoint(self, aws: Aws, summary: Summary, tags: Signal[Tags]) -> Endpoint:
+    def endpoint(
+        self, aws: Aws, summary: Summary, tags: Signal[Tags], half_done: HalfDone | None = None
+    ) -> Endpoint:
         """A candidate, as far as it is known without asking for it alone."""
         on_it = tuple(self.components.get(summary.name, ()))
+        if half_done is not None:
+            half_done = half_done.without(one.name for one in on_it if not one.deleting)
+            removed = {one.name for one in half_done.removed}
+            on_it = (*(one for one in on_it if one.name not in removed), *half_done.removed)
         components: Signal[tuple[InferenceComponent, ...]] = Value(on_it, LIST_COMPONENTS)
         if self.error is not None:
             components = Unreadable(self.error, LIST_COMPONENTS)
+        watched = tuple(self.schedules.get(summary.name, ()))
+        schedules: Signal[tuple[str, ...]] = Value(watched, LIST_SCHEDULES)
+        if self.schedules_error is not None and not watched:
+            schedules = Unreadable(self.schedules_error, LIST_SCHEDULES)
         return Endpoint(
             target=Target(
                 arn=summary.arn,
@@ -70,7 +94,9 @@ class Account:
             summary=summary,
             places=tuple(self.hints.places(summary.name, on_it)),
             components=components,
+            schedules=schedules,
             hints_error=self.hints.error,
+            half_done=half_done,
         )
 
 
@@ -126,7 +152,7 @@ def _measured(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime])
 def _described(aws: Aws, one: Endpoint, account: Account) -> Endpoint:
     """With its variants, and with every place that has to be judged. Two calls at most."""
     description = endpoints.describe(aws, one.summary.name)
-    if not isinstance(description, Value) or not description.value.costs:
+    if not isinstance(description, Value) or not (description.value.costs or one.half_done):
         return replace(one, description=description)
     config = endpoints.describe_config(aws, description.value.config_name)
     if not isinstance(config, Value):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LIST_ENDPOINTS = "sagemaker:ListEndpoints"
 LIST_COMPONENTS = "sagemaker:ListInferenceComponents"
+LIST_SCHEDULES = "sagemaker:ListMonitoringSchedules"
 DESCRIBE_ENDPOINT = "sagemaker:DescribeEndpoint"
 DESCRIBE_CONFIG = "sagemaker:DescribeEndpointConfig"
 
@@ -53,6 +54,7 @@ class InferenceComponent:
     endpoint: str
     variant: str
     changed: datetime
+    deleting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +140,27 @@ def inference_components(aws: Aws) -> Listing[InferenceComponent]:
                 endpoint=found["EndpointName"],
                 variant=found["VariantName"],
                 changed=max(found["CreationTime"], found["LastModifiedTime"]),
+                deleting=found.get("InferenceComponentStatus") == "Deleting",
             )
             for found in page["InferenceComponents"]
         ],
         source=LIST_COMPONENTS,
+    )
+
+
+def monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
+    """Every monitoring schedule over an endpoint: the endpoint's name and its own, 100 a page."""
+    pages = aws.sagemaker.get_paginator("list_monitoring_schedules").paginate(
+        PaginationConfig={"PageSize": 100}
+    )
+    return everything(
+        pages,
+        lambda page: [
+            (found["EndpointName"], found["MonitoringScheduleName"])
+            for found in page["MonitoringScheduleSummaries"]
+            if "EndpointName" in found  # one over batch transforms has none
+        ],
+        source=LIST_SCHEDULES,
     )
 
 

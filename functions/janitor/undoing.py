@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor.actions import UNDOABLE, Action, RecordedSteps, Stage
-from janitor.detector import CannotActError
+from janitor.detector import CannotActError, NotFinishedError
 from janitor.durations import ago
 from janitor.engine import describe
 from janitor.holds import Hold, How
@@ -23,18 +23,31 @@ REST = timedelta(days=7)
 """How long a resource that was brought back is left alone: whoever wanted it back needs time to use it."""
 
 
+ROUNDS = 80
+"""How often one call goes back to an undo that waits for AWS, where its time does not end it before."""
+
+
 class CannotUndoError(Exception):
     """There is nothing to take back, or it can no longer be; one line says why."""
 
 
+class NotBackYetError(CannotUndoError):
+    """It is on its way back, and AWS takes longer than this call had time: call again to go on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undoing:
-    """What undoing needs from the outside. *clock* is the real time; *within* is `undo_days`."""
+    """
+    What undoing needs from the outside. *clock* is the real time; *within* is `undo_days`.
+
+    *wait* lets AWS get on with what an undo waits for; without it the next call goes on.
+    """
 
     actions: Actions
     holds: Holds
     clock: Callable[[], datetime]
     within: timedelta
+    wait: Callable[[], None] | None = None
 
     def find(self, detector: str, account: str, region: str, finding: str) -> Action:
         """
@@ -60,13 +73,14 @@ class Undoing:
         """
         Bring back what *action* cleaned up, whole or half; then leave it alone for a week.
 
-        Raises CannotUndoError with what went wrong; it can be tried again. Raises BegunBeforeError if
-        another run is at it.
+        Raises CannotUndoError with what went wrong, and NotBackYetError if it only takes longer; either
+        can be tried again. Raises BegunBeforeError if another run is at it.
         """
         action = self.actions.undoing(action, by)
         try:
-            steps = RecordedSteps(self.actions, action, "undo")
-            detector.undo(aws.armed(), action.target, action.undo, steps)
+            action = self._brought_back(detector, aws, action)
+        except NotBackYetError:
+            raise
         except Exception as error:  # recorded and told; trying again goes on from there
             said = str(error) if isinstance(error, CannotActError) else describe(error)
             self.actions.undo_failed(action, said)
@@ -86,3 +100,19 @@ class Undoing:
             ),
         )
         return replace(done, steps=action.steps)
+
+    def _brought_back(self, detector: Detector[Any], aws: Aws, action: Action) -> Action:
+        """Undo *action*, going back to it while it waits for AWS and there is time."""
+        writing = aws.armed()
+        for _ in range(ROUNDS):
+            try:
+                steps = RecordedSteps(self.actions, action, "undo")
+                detector.undo(writing, action.target, action.undo, steps)
+            except NotFinishedError as waits:
+                action = self.actions.unfinished(action, str(waits))
+            else:
+                return action
+            if self.wait is None or not aws.has_time:
+                break
+            self.wait()
+        raise NotBackYetError(f"{action.target.name} is on its way back: {action.error}")

@@ -21,6 +21,7 @@ AREAS = (
     "ecr",
     "endpoint_configs",
     "endpoints",
+    "experiments",
     "jobs",
     "kms_objects",
     "logs",

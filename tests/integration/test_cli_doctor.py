@@ -101,7 +101,7 @@ def test_the_missing_action_is_named_and_nothing_else(
     assert ran.status == 1
     assert ran.headline == f"1 action refused: {action}."
     (row,) = re.findall(r"^idle-endpoints .*$", ran.out, re.MULTILINE)
-    assert re.fullmatch(rf"idle-endpoints +8 of 9 +{action}", row)
+    assert re.fullmatch(rf"idle-endpoints +9 of 10 +{action}", row)
     assert f"Refused: 1 action {action} (idle-endpoints)" in ran.flat
     assert f"is not authorized to perform: {action}" in ran.flat
 
@@ -168,7 +168,7 @@ def test_a_refusal_in_one_region_names_it(janitor: Janitor, account: Control) ->
     ran = janitor("doctor", "idle-endpoints", *regions)
 
     assert f"sagemaker:ListEndpoints (in {REGION})" in ran.out
-    assert "17 of 18" in ran.out
+    assert "19 of 20" in ran.out
 
 
 @pytest.mark.usefixtures("box")
@@ -211,7 +211,7 @@ def test_what_nobody_answers_is_neither_allowed_nor_missing(account: Control, ja
 
     assert ran.status == 1
     assert ran.headline == "1 action not answered: sagemaker:ListEndpoints."
-    assert "8 of 9" in ran.out
+    assert "9 of 10" in ran.out
 
 
 def test_refused_prices_come_from_the_table(account: Control, janitor: Janitor) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.endpoint_signals import PLACES_SHOWN, Endpoint
+from janitor.endpoint_signals import PLACES_SHOWN, Endpoint, HalfDone
 from janitor.endpoint_traffic import (
     BY_CONTAINER,
     Hints,
@@ -83,6 +83,7 @@ def endpoint(**given: Any) -> Endpoint:
         "summary": summary(),
         "places": (place(ZEROS),),
         "components": Value(()),
+        "schedules": Value(()),
         "description": description(),
         "config": Value(Config(types={"blue": "ml.m5.xlarge"})),
         "history": (Absent(),),
@@ -429,3 +430,66 @@ def test_one_that_was_asked_for_alone_shows_everything() -> None:
     assert "inference components on it" in names
     assert "further places for requests" not in names
     assert alone.reason == listed.reason
+
+
+# --- what watches it, and what was begun ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schedules", "expected"),
+    [
+        (Value(()), "proven"),
+        (Value(("drift",)), "kept"),
+        (Unreadable("ListMonitoringSchedules: AccessDenied"), "unknown"),
+        (NotRead(), "unknown"),
+    ],
+)
+def test_a_monitoring_schedule_keeps_it(schedules: Signal[tuple[str, ...]], expected: str) -> None:
+    assert word(RULE.decide(endpoint(schedules=schedules), NOW)) == expected
+
+
+REMOVED = HalfDone(removed=(COMPONENT,), deployed=NOW - 60 * DAY, config="churn-1")
+MOVED = {"modified": NOW - HOUR}
+"""What AWS may make of an endpoint's modification time when its components go."""
+
+
+def half_done(**given: Any) -> Endpoint:
+    """An endpoint that lost its only component to an act that broke off an hour ago."""
+    seen = summary(**MOVED, **given.pop("summary", {}))
+    whole: dict[str, Any] = {
+        "summary": seen,
+        "components": Value((COMPONENT,)),
+        "config": Value(HOST),
+        "half_done": REMOVED,
+        "description": description(summary=seen, **given.pop("described", {})),
+    }
+    return endpoint(**{**whole, **given})
+
+
+SCALED_IN = Variant(name="blue", instances=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param({}, "proven", id="as it was left"),
+        pytest.param({"half_done": None}, "kept", id="not ours: deployed an hour ago"),
+        pytest.param(
+            {"half_done": HalfDone(removed=(COMPONENT,), deployed=NOW - 60 * DAY, config="another")},
+            "kept",
+            id="deployed since",
+        ),
+        pytest.param({"places": (place(requests(ago=DAY)),)}, "kept", id="used"),
+        pytest.param({"described": {"variants": (SCALED_IN,)}}, "proven", id="scaled in without components"),
+        pytest.param({"summary": {"status": "Updating"}}, "unknown", id="scaling in"),
+        pytest.param({"summary": {"status": "Failed"}}, "kept", id="failed"),
+        pytest.param({"schedules": Value(("drift",))}, "kept", id="watched"),
+    ],
+)
+def test_what_an_act_began_is_judged_as_it_was_before(given: dict[str, Any], expected: str) -> None:
+    assert word(RULE.decide(half_done(**dict(given)), NOW)) == expected
+
+
+def test_a_component_that_is_there_again_counts_as_it_is_now() -> None:
+    assert REMOVED.without(["another"]).removed == (COMPONENT,)
+    assert REMOVED.without([COMPONENT.name]).removed == ()

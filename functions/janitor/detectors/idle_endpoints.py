@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from janitor import endpoints, tags
+from janitor import endpoint_cleanup, endpoint_record, endpoint_undo, endpoints, tags
 from janitor.aws import ReadError
 from janitor.detector import Cleanup, Detector, allow
 from janitor.durations import ago
-from janitor.endpoint_signals import Endpoint, seen
+from janitor.endpoint_cleanup import MOVING
+from janitor.endpoint_grants import ACTS, UNDOES
+from janitor.endpoint_signals import Endpoint, HalfDone, seen
 from janitor.endpoint_survey import HISTORY, Account, survey
 from janitor.endpoint_traffic import COUNTED, DAY, Place
 from janitor.model import Absent, Confidence, Effect, Rule, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
-    from janitor.model import Target, Verdict
+    from janitor.detector import Steps
+    from janitor.model import Finding, Target, Verdict
 
 IN_SERVICE = "InService"
 
@@ -39,11 +42,15 @@ class IdleEndpoints(Detector[Endpoint]):
         effect=Effect.DELETE,
         grace=timedelta(days=3),
         act_on=Confidence.PROVEN,
-        lost="its capacity, if AWS has none left, nor its autoscaling's cool-downs and its creation time",
+        lost=(
+            "its capacity, if AWS has none left, nor requests in an asynchronous queue, nor the strategy of "
+            "its last deployment"
+        ),
     )
     reads = (
         allow("sagemaker:ListEndpoints"),
         allow("sagemaker:ListInferenceComponents"),
+        allow("sagemaker:ListMonitoringSchedules"),
         allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
         allow("sagemaker:DescribeEndpointConfig", on="endpoint-config/*"),
         allow("sagemaker:ListTags", on="endpoint/*"),
@@ -52,6 +59,8 @@ class IdleEndpoints(Detector[Endpoint]):
         allow("cloudwatch:GetMetricData"),
         allow("pricing:GetProducts"),
     )
+    acts = ACTS
+    undoes = UNDOES
 
     min_age: timedelta = timedelta(days=7)
     window: timedelta = timedelta(days=7)
@@ -67,10 +76,19 @@ class IdleEndpoints(Detector[Endpoint]):
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Endpoint | None:
         """One endpoint, read the same way."""
+        return self._look(aws, target, now, None)
+
+    def look_half_done(
+        self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime
+    ) -> Endpoint | None:
+        """The same, with the requests to the components that were deleted already."""
+        return self._look(aws, target, now, endpoint_record.half_done(undo))
+
+    def _look(self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None) -> Endpoint | None:
         match endpoints.describe(aws, target.name):
             case Value(described):
                 account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
-                listed = account.endpoint(aws, described.summary, own_tags)
+                listed = account.endpoint(aws, described.summary, own_tags, half_done)
                 (read,) = self._survey(aws, [listed], account, now)
                 return replace(read, alone=True)
             case Unreadable(error):
@@ -93,6 +111,8 @@ class IdleEndpoints(Detector[Endpoint]):
         rule.saw(*seen(candidate, now))
         if (why := self._settled(candidate, now)) is not None:
             return rule.kept(why)
+        if candidate.status != IN_SERVICE:
+            return rule.unknown(f"it is {candidate.status} since its inference components were deleted")
         rule.passed(f"in service, and deployed at least {ago(self.min_age)} ago")
         if (why := candidate.unreadable or unproven(candidate)) is not None:
             return rule.unknown(why)
@@ -114,11 +134,32 @@ class IdleEndpoints(Detector[Endpoint]):
             since=since,
         )
 
+    def prepare(
+        self, aws: Aws, candidate: Endpoint, finding: Finding, memo: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The endpoint as it can be created again, with all that hangs on it."""
+        del finding, memo
+        return endpoint_record.read(aws, candidate.target)
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        """Delete its inference components, then itself; its configuration and models stay."""
+        endpoint_cleanup.act(aws, target, undo, steps)
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
+        """Whether it is gone, or going."""
+        del undo
+        return endpoint_cleanup.settled(aws, target)
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        """Create it again from the configuration that stayed, and put back what hung on it."""
+        endpoint_undo.undo(aws, target, undo, steps)
+
     def _settled(self, endpoint: Endpoint, now: datetime) -> str | None:
         """Why it is kept whatever else could be read, or None while the question is open."""
         if isinstance(endpoint.description, Absent):
             return "it was deleted while it was being looked at"
-        if endpoint.status != IN_SERVICE:
+        moved = endpoint.half_done is not None and endpoint.status in MOVING
+        if endpoint.status != IN_SERVICE and not moved:
             return f"it is {endpoint.status}, not {IN_SERVICE}"
         if (age := now - endpoint.changed) < self.min_age:
             return f"last deployed {ago(age)} ago; endpoints are left alone for {ago(self.min_age)}"
@@ -127,9 +168,7 @@ class IdleEndpoints(Detector[Endpoint]):
             at, place = max(used, key=lambda pair: pair[0])
             latest = f"the latest in the hour from {at:%Y-%m-%d %H:%M} UTC"
             return f"{requests(place)} in the last {ago(self.window)}, {latest}"
-        if isinstance(endpoint.description, Value) and not endpoint.description.value.costs:
-            return "nothing of it is billed by the hour: scaled to zero, or plain serverless"
-        return None
+        return watched(endpoint) or free(endpoint)
 
     def _quiet(self, endpoint: Endpoint, now: datetime) -> tuple[str, datetime]:
         """How long it has been idle, in words, and the time since when."""
@@ -148,8 +187,26 @@ class IdleEndpoints(Detector[Endpoint]):
         return f"{quiet}, nor in the {ago(HISTORY)} before", start - HISTORY
 
 
+def watched(endpoint: Endpoint) -> str | None:
+    """Which monitoring schedule works on it, or None: its reports would end with the endpoint."""
+    if isinstance(endpoint.schedules, Value) and endpoint.schedules.value:
+        return f"the monitoring schedule {endpoint.schedules.value[0]} watches it"
+    return None
+
+
+def free(endpoint: Endpoint) -> str | None:
+    """Why it costs nothing; not asked of one whose components we deleted, which has scaled in since."""
+    if not isinstance(endpoint.description, Value) or endpoint.half_done is not None:
+        return None
+    if endpoint.description.value.costs:
+        return None
+    return "nothing of it is billed by the hour: scaled to zero, or plain serverless"
+
+
 def unproven(endpoint: Endpoint) -> str | None:
     """Why silence proves nothing here, or None if it does."""
+    if not isinstance(endpoint.schedules, Value):
+        return "whether a monitoring schedule watches it was not read"
     described = isinstance(endpoint.description, Value) and isinstance(endpoint.config, Value)
     if not described or not endpoint.decisive:
         return "nothing says where its requests could be seen"

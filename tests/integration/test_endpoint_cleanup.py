@@ -1,0 +1,792 @@
+"""Endpoints deleted and brought back: what Describe showed before is what it shows after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from io import StringIO
+from logging import StreamHandler
+from typing import Any
+
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+
+from conftest import ACCOUNT, NOW, REGION
+from endpoint_seed import ROLE, Seed
+from janitor.acting import Acting
+from janitor.actions import Action, Actions, Stage
+from janitor.archive import Archive
+from janitor.arming import Arming
+from janitor.aws import Aws
+from janitor.detector import Grant, NotFinishedError
+from janitor.detectors.idle_endpoints import IdleEndpoints
+from janitor.engine import Policy
+from janitor.holds import Holds
+from janitor.leases import Leases
+from janitor.ledger import Ledger
+from janitor.limits import Limits
+from janitor.model import Effect, Mode, Outcome, Result, Sweep
+from janitor.runs import Runner
+from janitor.table import Table
+from janitor.undoing import CannotUndoError, NotBackYetError, Undoing
+from janitor.warning import Warner
+from sandbox.control import Control
+from sandbox.deployment import BUCKET
+from sandbox.life import Killed, mortal
+
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+NAME = "idle-endpoints"
+ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=HOUR, business_days=False)
+SCALED = {"ServiceNamespace": "sagemaker"}
+MADE_ANEW = ("CreationTime", "LastModifiedTime", "ResponseMetadata")
+"""What Describe shows of a thing that is of that thing alone."""
+
+
+@dataclass
+class Post:
+    """Carries every warning."""
+
+    carried: list[str] = field(default_factory=list)
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        warnings: Sequence[Result],
+        *,
+        now: datetime,
+        delivered: Callable[[Result, str, str], None],
+    ) -> Sequence[str]:
+        del sweep, now
+        for result in warnings:
+            self.carried.append(result.target.name)
+            delivered(result, "C1", f"ts-{result.target.name}")
+        return ()
+
+
+class Nights:
+    """A deployment with `idle-endpoints` armed, on the sandbox's clock; waiting moves it."""
+
+    def __init__(self, table: Table, session: boto3.Session, aws: Aws, box: Control) -> None:
+        self.session, self.aws, self.box = session, aws, box
+        self.clock = NOW
+        self.table = table
+        self.waits = True
+        self.asked_back: list[Action] = []
+        self.actions = Actions(table)
+
+    def _wait(self) -> None:
+        self.pass_by(15 * timedelta(seconds=1))
+
+    def pass_by(self, span: timedelta) -> None:
+        """Time goes on, in the sandbox and outside."""
+        self.clock += span
+        self.box.set_clock(self.clock)
+
+    def sweep(self) -> dict[str, Result]:
+        """One run, and its results by name."""
+        runner = Runner(
+            policy=Policy(arming={NAME: ARMED}),
+            ledger=Ledger(self.table),
+            leases=Leases(self.table),
+            archive=Archive(self.session.client("s3"), BUCKET),
+            tell=None,
+            logger=Logger(service=f"test-{id(self)}", logger_handler=StreamHandler(StringIO())),
+            clock=lambda: self.clock,
+            holder=f"event-{self.clock}",
+            patience=15 * MINUTE,
+            acting=Acting(
+                ledger=Ledger(self.table),
+                actions=self.actions,
+                holds=Holds(self.table),
+                limits=Limits(self.table, "UTC"),
+                clock=lambda: self.clock,
+                pause=lambda: None,
+                put_back=self.asked_back.append,
+                at_most=50,
+                wait=self._wait if self.waits else None,
+            ),
+            warner=Warner(ledger=Ledger(self.table), warn=Post(), clock=lambda: self.clock),
+        )
+        report = runner.sweep(IdleEndpoints(), [self.aws], now=self.clock).report
+        return {result.target.name: result for result in report.results}
+
+    def due(self) -> None:
+        """What is idle was warned about, and may be acted on now."""
+        assert {result.outcome for result in self.sweep().values()} == {Outcome.WARNED}
+        self.pass_by(2 * HOUR)
+
+    @property
+    def action(self) -> Action:
+        """The only action."""
+        (action,) = self.actions.all(NAME, ACCOUNT, REGION)
+        return action
+
+    def undo(self) -> Action:
+        """Take it back, as the undo function would."""
+        undoing = Undoing(
+            actions=self.actions,
+            holds=Holds(self.table),
+            clock=lambda: self.clock,
+            within=30 * DAY,
+            wait=self._wait if self.waits else None,
+        )
+        found = undoing.find(NAME, ACCOUNT, REGION, self.action.id)
+        return undoing.undo(IdleEndpoints(), self.aws, found, by="maria")
+
+
+class World(Seed):
+    """The two kinds of endpoint with everything that can hang on them, and all that Describe shows of it."""
+
+    def __init__(self, box: Control, aws: Aws) -> None:
+        super().__init__(box, aws)
+        self.aws = aws
+        self.scaling: Any = aws.armed().client("application-autoscaling")
+
+    def plain(self, *, rescaled: bool = True) -> None:
+        """Two variants, tags, data capture, one scaled by policy and schedule, one re-weighed by hand."""
+        blue, green = ({"VariantName": name} for name in ("blue", "green"))
+        self.endpoint("churn", blue, green, tags={"owner": "maria", "team": "risk"})
+        self.sagemaker.add_tags(
+            ResourceArn=self.sagemaker.describe_endpoint_config(EndpointConfigName="churn")[
+                "EndpointConfigArn"
+            ],
+            Tags=[{"Key": "made-by", "Value": "ci"}],
+        )
+        if rescaled:
+            self.box.set_clock(NOW - 20 * DAY)
+            self.sagemaker.update_endpoint_weights_and_capacities(
+                EndpointName="churn",
+                DesiredWeightsAndCapacities=[
+                    {"VariantName": "green", "DesiredWeight": 0.25, "DesiredInstanceCount": 3}
+                ],
+            )
+        self.scaled("endpoint/churn/variant/blue", "sagemaker:variant:DesiredInstanceCount")
+        self.box.set_clock(NOW)
+        for name in ("blue", "green"):
+            self.requests("churn", name)
+            self.control("churn", name)
+
+    def shared(self) -> None:
+        """Instances without a model of their own: a base, an adapter on it, and one that is scaled."""
+        self.endpoint(
+            "gateway",
+            {
+                "VariantName": "blue",
+                "ModelName": None,
+                "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 4},
+            },
+            tags={"owner": "maria"},
+            ExecutionRoleArn=ROLE,
+        )
+        self.component("base", "gateway", age=29 * DAY)
+        self.component("scaled", "gateway", age=29 * DAY)
+        self.box.set_clock(NOW - 28 * DAY)
+        self.sagemaker.create_inference_component(
+            InferenceComponentName="adapter",
+            EndpointName="gateway",
+            Specification={
+                "BaseInferenceComponentName": "base",
+                "Container": {"ArtifactUrl": "s3://adapters/a.tar.gz"},
+            },
+            Tags=[{"Key": "owner", "Value": "ravi"}],
+        )
+        self.sagemaker.update_inference_component_runtime_config(
+            InferenceComponentName="scaled", DesiredRuntimeConfig={"CopyCount": 2}
+        )
+        self.scaled("inference-component/scaled", "sagemaker:inference-component:DesiredCopyCount")
+        self.box.set_clock(NOW)
+        for name in ("base", "scaled", "adapter"):
+            self.publish("Invocations", InferenceComponentName=name)
+        self.control("gateway")
+
+    def scaled(self, resource: str, dimension: str) -> None:
+        """By a policy and by a schedule, with tags, and suspended in one way."""
+        where = {**SCALED, "ResourceId": resource, "ScalableDimension": dimension}
+        self.scaling.register_scalable_target(
+            **where,
+            MinCapacity=1,
+            MaxCapacity=6,
+            SuspendedState={"ScheduledScalingSuspended": True},
+            Tags={"owner": "maria"},
+        )
+        tracking = {
+            "TargetValue": 70.0,
+            "PredefinedMetricSpecification": {
+                "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
+                if "endpoint/" in resource
+                else "SageMakerInferenceComponentInvocationsPerCopy"
+            },
+            "ScaleInCooldown": 600,
+        }
+        self.scaling.put_scaling_policy(
+            **where,
+            PolicyName="requests",
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration=tracking,
+        )
+        self.scaling.put_scheduled_action(
+            **where,
+            ScheduledActionName="mornings",
+            Schedule="cron(0 7 * * ? *)",
+            Timezone="Europe/Berlin",
+            ScalableTargetAction={"MinCapacity": 2},
+        )
+
+    def shown(self) -> dict[str, Any]:
+        """Everything that Describe and List show, but what is of one creation alone."""
+        sagemaker = self.sagemaker
+        shown: dict[str, Any] = {}
+        for one in sagemaker.list_endpoints()["Endpoints"]:
+            found = sagemaker.describe_endpoint(EndpointName=one["EndpointName"])
+            shown[one["EndpointName"]] = found, self.tags(found["EndpointArn"])
+        for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]:
+            found = sagemaker.describe_endpoint_config(EndpointConfigName=one["EndpointConfigName"])
+            shown[f"configuration {one['EndpointConfigName']}"] = found, self.tags(found["EndpointConfigArn"])
+        for one in sagemaker.list_inference_components()["InferenceComponents"]:
+            name = one["InferenceComponentName"]
+            found = sagemaker.describe_inference_component(InferenceComponentName=name)
+            shown[f"component {name}"] = found, self.tags(found["InferenceComponentArn"])
+        targets = self.scaling.describe_scalable_targets(**SCALED)["ScalableTargets"]
+        for one in targets:
+            tags = self.scaling.list_tags_for_resource(ResourceARN=one["ScalableTargetARN"])["Tags"]
+            shown[f"target {one['ResourceId']}"] = one, tags
+        shown["policies"] = self.scaling.describe_scaling_policies(**SCALED)["ScalingPolicies"]
+        shown["actions"] = self.scaling.describe_scheduled_actions(**SCALED)["ScheduledActions"]
+        bare: dict[str, Any] = without(shown)
+        return bare
+
+    def tags(self, arn: str) -> list[dict[str, str]]:
+        return sorted(self.sagemaker.list_tags(ResourceArn=arn)["Tags"], key=lambda tag: tag["Key"])
+
+    def gone(self, name: str) -> bool:
+        return name not in [one["EndpointName"] for one in self.sagemaker.list_endpoints()["Endpoints"]]
+
+
+def without(shown: Any) -> Any:
+    """*shown* without what is of one creation alone."""
+    if isinstance(shown, dict):
+        return {key: without(value) for key, value in shown.items() if key not in MADE_ANEW}
+    if isinstance(shown, list | tuple):
+        return [without(value) for value in shown]
+    return shown
+
+
+@pytest.fixture
+def nights(table: Table, session: boto3.Session, aws: Aws, paced: Control) -> Nights:
+    mortal(session)
+    return Nights(table, session, aws, paced)
+
+
+@pytest.fixture
+def world(nights: Nights, box: Control, aws: Aws) -> World:
+    del nights
+    return World(box, aws)
+
+
+# --- the way there and back ----------------------------------------------------------------------
+
+
+def test_an_endpoint_is_deleted_and_its_configuration_stays(world: World, nights: Nights) -> None:
+    world.plain()
+    nights.due()
+
+    result = nights.sweep()["churn"]
+
+    assert (result.outcome, result.note) == (Outcome.ACTED, f"undo: janitor undo {nights.action.id}")
+    nights.pass_by(MINUTE)
+    assert world.gone("churn")
+    assert "configuration churn" in world.shown()
+    assert nights.action.steps == {"act: delete the endpoint": "done"}
+
+
+def test_an_undo_brings_back_all_that_describe_showed(world: World, nights: Nights) -> None:
+    world.plain()
+    before = world.shown()
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    assert world.shown() != before
+
+    done = nights.undo()
+
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+    assert done.stage is Stage.UNDONE
+
+
+def test_a_deleted_configuration_is_made_again(world: World, nights: Nights) -> None:
+    world.plain()
+    before = world.shown()
+    nights.due()
+    nights.sweep()
+    world.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
+    nights.pass_by(DAY)
+
+    nights.undo()
+
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+def test_components_go_first_and_come_back_last(world: World, nights: Nights) -> None:
+    world.shared()
+    before = world.shown()
+    assert len([name for name in before if name.startswith("component ")]) == 3
+    nights.due()
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.ACTED
+    nights.pass_by(MINUTE)
+    assert world.gone("gateway")
+    assert list(world.shown()) == ["configuration gateway", "policies", "actions"]
+    nights.pass_by(DAY)
+    nights.undo()
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+def test_without_time_to_wait_the_next_sweep_finishes_it(world: World, nights: Nights) -> None:
+    world.shared()
+    nights.due()
+    nights.waits = False
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.WAITING
+    assert "still being deleted" in result.note
+    assert not world.gone("gateway")
+    nights.pass_by(HOUR)
+    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+    nights.pass_by(MINUTE)
+    assert world.gone("gateway")
+    assert nights.action.failures == 1
+
+
+def test_a_request_meanwhile_has_it_put_back(world: World, nights: Nights) -> None:
+    world.shared()
+    before = world.shown()
+    nights.due()
+    nights.waits = False
+    nights.sweep()
+    nights.pass_by(HOUR)
+    world.publish("Invocations", [3.0], InferenceComponentName="scaled")
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.CHANGED
+    assert "is being put back" in result.note
+    assert [action.target.name for action in nights.asked_back] == ["gateway"]
+    nights.waits = True
+    nights.undo()
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+def test_waiting_night_after_night_is_no_failure_but_is_told(world: World, nights: Nights) -> None:
+    world.shared()
+    nights.due()
+    nights.box.set_durations({"component.delete": 3 * DAY.total_seconds()})
+
+    outcomes = []
+    for _ in range(5):
+        outcomes.append(nights.sweep()["gateway"].outcome)
+        nights.pass_by(12 * HOUR)
+
+    assert outcomes[0] is Outcome.WAITING
+    assert outcomes[-1] is Outcome.FAILED
+    assert nights.action.failures == 0
+    nights.pass_by(DAY)
+    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+
+
+def test_an_undo_that_takes_longer_goes_on_when_called_again(world: World, nights: Nights) -> None:
+    world.shared()
+    before = world.shown()
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    nights.waits = False
+
+    calls = 0
+    while nights.action.stage is not Stage.UNDONE:
+        calls += 1
+        assert calls < 10
+        try:
+            nights.undo()
+        except NotBackYetError as said:
+            assert "on its way back" in str(said)  # noqa: PT017 - the last call raises nothing
+        nights.pass_by(10 * MINUTE)
+
+    assert calls > 2
+    assert world.shown() == before
+
+
+# --- killed, and lost ----------------------------------------------------------------------------
+
+ACT_STEPS = (
+    ("application-autoscaling", "DeregisterScalableTarget", 0),
+    ("sagemaker", "DeleteInferenceComponent", 0),
+    ("sagemaker", "DeleteInferenceComponent", 1),
+    ("sagemaker", "DeleteInferenceComponent", 2),
+    ("sagemaker", "DeleteEndpoint", 0),
+)
+UNDO_STEPS = (
+    ("sagemaker", "CreateEndpointConfig", 0),
+    ("sagemaker", "CreateEndpoint", 0),
+    ("sagemaker", "CreateInferenceComponent", 0),
+    ("sagemaker", "CreateInferenceComponent", 1),
+    ("sagemaker", "CreateInferenceComponent", 2),
+    ("application-autoscaling", "RegisterScalableTarget", 0),
+    ("application-autoscaling", "TagResource", 0),
+    ("application-autoscaling", "PutScalingPolicy", 0),
+    ("application-autoscaling", "PutScheduledAction", 0),
+)
+killed = pytest.mark.parametrize("kind", ["killed", "killed-before"])
+
+
+def name_of(step: tuple[str, str, int]) -> str:
+    return f"{step[1]}-{step[2]}"
+
+
+@killed
+@pytest.mark.parametrize("step", ACT_STEPS, ids=name_of)
+def test_killed_at_any_step_it_is_finished_the_next_night(
+    world: World, nights: Nights, step: tuple[str, str, int], kind: str
+) -> None:
+    service, operation, skip = step
+    world.shared()
+    before = world.shown()
+    nights.due()
+    nights.box.fault(service, operation, kind, skip=skip)
+
+    with pytest.raises(Killed):
+        nights.sweep()
+
+    nights.box.revive()
+    nights.box.clear_faults()
+    nights.pass_by(DAY)
+    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+    nights.pass_by(MINUTE)
+    assert world.gone("gateway")
+    nights.undo()
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+@killed
+@pytest.mark.parametrize("step", ACT_STEPS, ids=name_of)
+def test_killed_at_any_step_it_can_be_taken_back(
+    world: World, nights: Nights, step: tuple[str, str, int], kind: str
+) -> None:
+    service, operation, skip = step
+    world.shared()
+    before = world.shown()
+    nights.due()
+    nights.box.fault(service, operation, kind, skip=skip)
+    with pytest.raises(Killed):
+        nights.sweep()
+    nights.box.revive()
+    nights.box.clear_faults()
+
+    nights.undo()
+
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+@killed
+@pytest.mark.parametrize("step", UNDO_STEPS, ids=name_of)
+def test_an_undo_killed_at_any_step_goes_on(
+    world: World, nights: Nights, step: tuple[str, str, int], kind: str
+) -> None:
+    service, operation, skip = step
+    world.shared()
+    before = world.shown()
+    nights.due()
+    nights.sweep()
+    world.sagemaker.delete_endpoint_config(EndpointConfigName="gateway")
+    nights.pass_by(DAY)
+    nights.box.fault(service, operation, kind, skip=skip)
+    with pytest.raises(Killed):
+        nights.undo()
+    nights.box.revive()
+    nights.box.clear_faults()
+
+    nights.undo()
+
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+@pytest.mark.parametrize("kind", ["lost-reply", "hang-up"])
+def test_lost_answers_are_settled_by_looking(world: World, nights: Nights, kind: str) -> None:
+    """One lost answer at every call that changes something, all in one night."""
+    world.shared()
+    before = world.shown()
+    nights.due()
+    for service, operation, skip in ACT_STEPS:
+        nights.box.fault(service, operation, kind, skip=2 * skip)
+
+    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+
+    nights.box.clear_faults()
+    nights.pass_by(DAY)
+    assert world.gone("gateway")
+    for service, operation, skip in UNDO_STEPS:
+        nights.box.fault(service, operation, kind, skip=2 * skip)
+    nights.undo()
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+# --- what stays as it is -------------------------------------------------------------------------
+
+
+def only_reported(nights: Nights, name: str) -> str:
+    nights.due()
+    result = nights.sweep()[name]
+    assert result.outcome is Outcome.ADVISED
+    return result.note
+
+
+def test_a_monitored_endpoint_is_kept(world: World, nights: Nights) -> None:
+    world.plain()
+    job = {
+        "MonitoringInputs": [
+            {"EndpointInput": {"EndpointName": "churn", "LocalPath": "/opt/ml/processing/input"}}
+        ],
+        "MonitoringOutputConfig": {
+            "MonitoringOutputs": [{"S3Output": {"S3Uri": "s3://reports", "LocalPath": "/opt/ml/out"}}]
+        },
+        "MonitoringResources": {
+            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 20}
+        },
+        "MonitoringAppSpecification": {"ImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/monitor"},
+        "RoleArn": ROLE,
+    }
+    world.sagemaker.create_monitoring_schedule(
+        MonitoringScheduleName="drift",
+        MonitoringScheduleConfig={
+            "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
+            "MonitoringJobDefinition": job,
+        },
+    )
+
+    result = nights.sweep()["churn"]
+
+    assert result.outcome is Outcome.KEPT
+    assert result.verdict.reason == "the monitoring schedule drift watches it"
+
+
+def test_a_component_that_is_not_in_service_holds_it_back(world: World, nights: Nights) -> None:
+    world.shared()
+    nights.box.patch("sagemaker", ["inference_components", "scaled"], InferenceComponentStatus="Failed")
+
+    assert only_reported(nights, "gateway") == (
+        "only reported: the inference component scaled on it is Failed, not InService"
+    )
+
+
+# --- what an undo refuses ------------------------------------------------------------------------
+
+
+def test_another_endpoint_of_its_name_is_left_alone(world: World, nights: Nights) -> None:
+    world.plain()
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    world.box.set_clock(nights.clock)
+    world.sagemaker.create_endpoint_config(
+        EndpointConfigName="new",
+        ProductionVariants=[
+            {
+                "VariantName": "blue",
+                "ModelName": "model",
+                "InstanceType": "ml.m5.xlarge",
+                "InitialInstanceCount": 1,
+            }
+        ],
+    )
+    world.sagemaker.create_endpoint(EndpointName="churn", EndpointConfigName="new")
+    nights.pass_by(HOUR)
+    before = world.shown()
+
+    with pytest.raises(CannotUndoError, match="an endpoint of its name runs the configuration new now"):
+        nights.undo()
+
+    assert world.shown() == before
+
+
+def test_a_replaced_configuration_is_not_deployed(world: World, nights: Nights) -> None:
+    world.plain()
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    world.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
+    world.sagemaker.create_endpoint_config(
+        EndpointConfigName="churn",
+        ProductionVariants=[
+            {
+                "VariantName": "blue",
+                "ModelName": "model",
+                "InstanceType": "ml.p4d.24xlarge",
+                "InitialInstanceCount": 9,
+            }
+        ],
+    )
+
+    with pytest.raises(CannotUndoError, match="its configuration churn was replaced"):
+        nights.undo()
+
+    assert world.gone("churn")
+
+
+def test_without_capacity_it_can_be_tried_again(world: World, nights: Nights) -> None:
+    world.plain()
+    before = world.shown()
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    nights.box.fault(
+        "sagemaker",
+        "CreateEndpoint",
+        "error",
+        status=400,
+        code="ResourceLimitExceeded",
+        message="The account-level service limit for ml.m5.xlarge is 0.",
+    )
+    with pytest.raises(CannotUndoError, match="CreateEndpoint: ResourceLimitExceeded: The account-level"):
+        nights.undo()
+    nights.waits = False
+    with pytest.raises(NotBackYetError):
+        nights.undo()
+    nights.box.patch(
+        "sagemaker",
+        ["endpoints", "churn"],
+        EndpointStatus="Failed",
+        FailureReason="InsufficientInstanceCapacity: try later.",
+    )
+    with pytest.raises(CannotUndoError) as said:
+        nights.undo()
+    assert str(said.value) == (
+        "churn could not be brought back: AWS could not create the endpoint: "
+        "InsufficientInstanceCapacity: try later. It can be tried again."
+    )
+    nights.waits = True
+
+    nights.undo()
+
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+def test_a_component_without_capacity_can_be_tried_again(world: World, nights: Nights) -> None:
+    world.shared()
+    before = world.shown()
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    nights.waits = False
+    for _ in range(2):
+        with pytest.raises(NotBackYetError):
+            nights.undo()
+        nights.pass_by(10 * MINUTE)
+    nights.box.patch(
+        "sagemaker",
+        ["inference_components", "base"],
+        InferenceComponentStatus="Failed",
+        FailureReason="InsufficientInstanceCapacity",
+    )
+    with pytest.raises(CannotUndoError, match="could not create inference component base: Insufficient"):
+        nights.undo()
+    nights.waits = True
+
+    nights.undo()
+
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+# --- permissions ---------------------------------------------------------------------------------
+
+
+def test_it_calls_exactly_what_it_declares(world: World, nights: Nights) -> None:
+    world.plain()
+    world.shared()
+    world.sagemaker.create_inference_experiment(
+        Name="shadow-of-another",
+        Type="ShadowMode",
+        RoleArn=ROLE,
+        EndpointName=other(world),
+        ModelVariants=[
+            {
+                "ModelName": "model",
+                "VariantName": name,
+                "InfrastructureConfig": {
+                    "InfrastructureType": "RealTimeInference",
+                    "RealTimeInferenceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+                },
+            }
+            for name in ("blue", "green")
+        ],
+        ShadowModeConfig={
+            "SourceModelVariantName": "blue",
+            "ShadowModelVariants": [{"ShadowModelVariantName": "green", "SamplingPercentage": 10}],
+        },
+    )
+    detector = IdleEndpoints()
+    found = {one.target.name: one for one in detector.find(nights.aws, NOW)}
+    writing = nights.aws.armed()
+    undos: dict[str, Any] = {}
+    nights.box.clear_calls()
+    for name in ("churn", "gateway"):
+        candidate = detector.look(nights.aws, found[name].target, NOW)
+        assert candidate is not None
+        undos[name] = detector.prepare(nights.aws, candidate, None, {})  # type: ignore[arg-type]
+        repeated(nights, lambda: detector.act(writing, candidate.target, undos[name], Plainly()))  # noqa: B023
+        assert detector.settled(nights.aws, candidate.target, undos[name])
+    acted = set(nights.box.calls())
+    nights.pass_by(DAY)
+    world.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
+    nights.box.clear_calls()
+    for name in ("churn", "gateway"):
+        repeated(nights, lambda: detector.undo(writing, found[name].target, undos[name], Plainly()))  # noqa: B023
+    undone = set(nights.box.calls())
+
+    reads = called(detector.reads)
+    assert acted - reads == called(detector.acts) - reads
+    cleared_away = {"sagemaker:DeleteEndpoint", "sagemaker:DeleteInferenceComponent"}
+    assert undone == called(detector.undoes) - cleared_away
+
+
+class Plainly:
+    """Steps that nobody records."""
+
+    def do(self, name: str, call: Callable[[], object]) -> None:
+        del name
+        call()
+
+    def forget(self, name: str) -> None:
+        del name
+
+
+def repeated(nights: Nights, call: Callable[[], None]) -> None:
+    """*call* until it no longer waits."""
+    for _ in range(30):
+        try:
+            return call()
+        except NotFinishedError:
+            nights.pass_by(MINUTE)
+    raise AssertionError("it never came to an end")
+
+
+def called(grants: Sequence[Grant]) -> set[str]:
+    return {grant.action for grant in grants if not grant.implied}
+
+
+def other(world: World) -> str:
+    world.endpoint("other")
+    return "other"

@@ -1,0 +1,354 @@
+"""What is recorded of an endpoint, and what of it keeps it from being deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, REGION
+from janitor import components, scaling
+from janitor.aws import Aws
+from janitor.detector import CannotActError
+from janitor.endpoint_record import desired, drifted, not_itself
+from janitor.endpoint_undo import rescaling
+from janitor.fitting import fitted
+from janitor.model import Target
+from janitor.prices import Prices
+
+CREATED = datetime(2026, 7, 1, tzinfo=UTC)
+TARGET = Target(
+    arn="arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn",
+    name="churn",
+    kind="endpoint",
+    account=ACCOUNT,
+    region=REGION,
+    created=CREATED,
+)
+
+
+def no_prices() -> Any:
+    raise AssertionError("nothing is priced here")
+
+
+@pytest.fixture
+def offline() -> Iterator[Aws]:
+    """An account whose service models are read, and that is never asked."""
+    with ThreadPoolExecutor(1) as pool:
+        yield Aws(
+            boto3.Session(region_name=REGION),
+            region=REGION,
+            account=ACCOUNT,
+            prices=Prices(no_prices),
+            pool=pool,
+        )
+
+
+# --- components ----------------------------------------------------------------------------------
+
+
+def described(**specification: Any) -> dict[str, Any]:
+    return {
+        "InferenceComponentName": "ranker",
+        "InferenceComponentArn": "arn:aws:sagemaker:us-east-1:123456789012:inference-component/ranker",
+        "EndpointName": "churn",
+        "EndpointArn": TARGET.arn,
+        "VariantName": "blue",
+        "InferenceComponentStatus": "InService",
+        "CreationTime": CREATED,
+        "LastModifiedTime": CREATED,
+        "Specification": specification,
+        "RuntimeConfig": {"DesiredCopyCount": 3, "CurrentCopyCount": 2},
+    }
+
+
+CONTAINER = {
+    "DeployedImage": {
+        "SpecifiedImage": "registry/serving:1",
+        "ResolvedImage": "registry/serving@sha256:f00",
+        "ResolutionTime": CREATED,
+    },
+    "ArtifactUrl": "s3://models/m.tar.gz",
+    "Environment": {"WORKERS": "4"},
+}
+AGAIN = {
+    "Image": "registry/serving:1",
+    "ArtifactUrl": "s3://models/m.tar.gz",
+    "Environment": {"WORKERS": "4"},
+}
+COMPUTE = {"MinMemoryRequiredInMb": 1024, "NumberOfCpuCoresRequired": 0.5}
+NAMED = {"InferenceComponentName": "ranker", "EndpointName": "churn"}
+
+
+def test_a_component_is_created_with_the_image_and_the_copies_that_were_asked_for(offline: Aws) -> None:
+    given = described(Container=CONTAINER, ComputeResourceRequirements=COMPUTE)
+
+    assert components.arguments(offline, given) == {
+        **NAMED,
+        "VariantName": "blue",
+        "Specification": {"Container": AGAIN, "ComputeResourceRequirements": COMPUTE},
+        "RuntimeConfig": {"CopyCount": 3},
+    }
+
+
+def test_an_adapter_is_created_with_nothing_of_its_bases(offline: Aws) -> None:
+    given = described(
+        BaseInferenceComponentName="base",
+        Container={"ArtifactUrl": "s3://adapters/a.tar.gz"},
+        ComputeResourceRequirements=COMPUTE,
+    )
+
+    assert components.arguments(offline, given) == {
+        **NAMED,
+        "Specification": {
+            "BaseInferenceComponentName": "base",
+            "Container": {"ArtifactUrl": "s3://adapters/a.tar.gz"},
+        },
+    }
+
+
+def test_a_component_with_a_specification_per_instance_type_has_no_single_one(offline: Aws) -> None:
+    one = {"InstanceType": "ml.g5.xlarge", "Container": CONTAINER, "ComputeResourceRequirements": COMPUTE}
+    given = described(ModelName="m") | {"Specifications": [one]}
+
+    assert components.arguments(offline, given) == {
+        **NAMED,
+        "VariantName": "blue",
+        "Specifications": [{**one, "Container": AGAIN}],
+        "RuntimeConfig": {"CopyCount": 3},
+    }
+
+
+def test_a_description_without_its_copies_was_cut_off(offline: Aws) -> None:
+    given = described(ModelName="m")
+    del given["RuntimeConfig"]
+
+    with pytest.raises(KeyError):
+        components.arguments(offline, given)
+
+
+def test_a_creating_call_gets_every_member_that_it_knows(offline: Aws) -> None:
+    config = {
+        "EndpointConfigName": "churn",
+        "EndpointConfigArn": "arn:...",
+        "CreationTime": CREATED,
+        "KmsKeyId": "",
+        "EnableNetworkIsolation": False,
+        "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
+        "ShadowProductionVariants": [],
+        "ProductionVariants": [
+            {
+                "VariantName": "blue",
+                "InstancePools": [{"InstanceType": "ml.g5.xlarge", "Priority": 1}],
+                "RoutingConfig": {
+                    "RoutingStrategy": "PREFIX_AWARE",
+                    "PrefixAwareRoutingConfig": {"PrefixLength": 9},
+                },
+            }
+        ],
+    }
+
+    assert fitted(offline, "sagemaker", "CreateEndpointConfig", config) == {
+        name: config[name]
+        for name in ("EndpointConfigName", "EnableNetworkIsolation", "VpcConfig", "ProductionVariants")
+    }
+
+
+def test_times_are_plain_json(offline: Aws) -> None:
+    action = {"ScheduledActionName": "once", "StartTime": CREATED, "ScheduledActionARN": "arn:..."}
+
+    made = fitted(offline, "application-autoscaling", "PutScheduledAction", action)
+
+    assert made == {"ScheduledActionName": "once", "StartTime": "2026-07-01T00:00:00+00:00"}
+
+
+# --- what is desired of variants -----------------------------------------------------------------
+
+
+def variant(**given: Any) -> dict[str, Any]:
+    whole = {
+        "VariantName": "blue",
+        "CurrentWeight": 1.0,
+        "DesiredWeight": 1.0,
+        "CurrentInstanceCount": 2,
+        "DesiredInstanceCount": 2,
+    }
+    return whole | given
+
+
+def test_weights_and_counts_are_recorded_as_desired() -> None:
+    moving = variant(CurrentInstanceCount=1, DesiredInstanceCount=4, DesiredWeight=0.5)
+
+    assert desired(moving) == {"VariantName": "blue", "DesiredWeight": 0.5, "DesiredInstanceCount": 4}
+
+
+def test_a_count_that_aws_manages_is_not_recorded() -> None:
+    managed = variant(ManagedInstanceScaling={"Status": "ENABLED"})
+
+    assert "DesiredInstanceCount" not in desired(managed)
+    assert "DesiredInstanceCount" in desired(variant(ManagedInstanceScaling={"Status": "DISABLED"}))
+
+
+def test_serverless_concurrency_is_recorded() -> None:
+    serverless = {
+        "VariantName": "blue",
+        "DesiredServerlessConfig": {
+            "MemorySizeInMB": 2048,
+            "MaxConcurrency": 9,
+            "ProvisionedConcurrency": 3,
+        },
+    }
+
+    assert desired(serverless)["ServerlessUpdateConfig"] == {"MaxConcurrency": 9, "ProvisionedConcurrency": 3}
+
+
+def test_only_what_differs_is_asked_for() -> None:
+    recorded = [desired(variant()), desired(variant(VariantName="green", DesiredInstanceCount=5))]
+    found = {"ProductionVariants": [variant(), variant(VariantName="green")]}
+
+    assert rescaling(recorded, found) == recorded[1:]
+
+
+# --- what keeps it from being deleted ------------------------------------------------------------
+
+CAPTURE = {
+    "EnableCapture": True,
+    "CaptureStatus": "Started",
+    "CurrentSamplingPercentage": 20,
+    "DestinationS3Uri": "s3://captured",
+    "KmsKeyId": "",
+}
+ASKED = {
+    "EnableCapture": True,
+    "InitialSamplingPercentage": 20,
+    "DestinationS3Uri": "s3://captured",
+    "CaptureOptions": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "config", "words"),
+    [
+        ({}, {}, None),
+        ({"DataCaptureConfig": CAPTURE}, {"DataCaptureConfig": ASKED}, None),
+        ({"DataCaptureConfig": CAPTURE}, {}, "data capture"),
+        ({}, {"DataCaptureConfig": ASKED}, "data capture"),
+        (
+            {"DataCaptureConfig": CAPTURE | {"CurrentSamplingPercentage": 5}},
+            {"DataCaptureConfig": ASKED},
+            "data capture",
+        ),
+        (
+            {"ProductionVariants": [variant(), variant(VariantName="green")]},
+            {},
+            "its variants are not those",
+        ),
+        ({"ShadowProductionVariants": [variant(VariantName="new")]}, {}, "its variants are not those"),
+        (
+            {"ShadowProductionVariants": [variant(VariantName="new", DesiredInstanceCount=1)]},
+            {"ShadowProductionVariants": [{"VariantName": "new", "InitialInstanceCount": 2}]},
+            "a shadow variant was scaled",
+        ),
+        (
+            {"ShadowProductionVariants": [variant(VariantName="new")]},
+            {"ShadowProductionVariants": [{"VariantName": "new", "InitialInstanceCount": 2}]},
+            None,
+        ),
+    ],
+)
+def test_an_endpoint_that_is_not_what_its_configuration_says(
+    found: Mapping[str, Any], config: Mapping[str, Any], words: str | None
+) -> None:
+    whole = {"ProductionVariants": [variant()]} | dict(found)
+    said = {"ProductionVariants": [{"VariantName": "blue", "InitialInstanceCount": 1}]} | dict(config)
+
+    why = drifted(whole, said)
+
+    assert (why is None) == (words is None)
+    assert words is None or words in str(why)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({}, None),
+        ({"CreationTime": CREATED + timedelta(milliseconds=1)}, "another endpoint"),
+        ({"EndpointStatus": "Updating"}, "it is Updating"),
+        ({"PendingDeploymentSummary": {"EndpointConfigName": "next"}}, "a deployment to it is going on"),
+    ],
+)
+def test_an_endpoint_that_is_not_the_judged_one_at_rest(found: Mapping[str, Any], words: str | None) -> None:
+    why = not_itself(TARGET, {"CreationTime": CREATED, "EndpointStatus": "InService", **found})
+
+    assert (why is None) == (words is None)
+    assert words is None or words in str(why)
+
+
+# --- scaling -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Scaling:
+    """Application Auto Scaling with one target, and these policies on it."""
+
+    policies: Sequence[Mapping[str, Any]]
+    meta: Any = None
+    asked: str = ""
+    put: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def get_paginator(self, operation: str) -> Scaling:
+        self.asked = operation
+        return self
+
+    def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+        where = {
+            "ServiceNamespace": "sagemaker",
+            "ResourceId": "endpoint/churn/variant/blue",
+            "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        }
+        target = {**where, "MinCapacity": 1, "MaxCapacity": 2, "RoleARN": "arn:aws:iam::1:role/r"}
+        yield {
+            "describe_scalable_targets": {"ScalableTargets": [target]},
+            "describe_scaling_policies": {"ScalingPolicies": list(self.policies)},
+            "describe_scheduled_actions": {"ScheduledActions": []},
+        }[self.asked]
+
+
+@dataclass
+class Offline:
+    """An account of which only Application Auto Scaling is asked."""
+
+    scaling: Scaling
+
+    def client(self, service: str) -> Scaling:
+        assert service == "application-autoscaling"
+        return self.scaling
+
+
+def scaled_by(offline: Aws, *policies: Mapping[str, Any]) -> list[dict[str, Any]]:
+    meta = offline.client("application-autoscaling").meta
+    account: Any = Offline(Scaling(policies, meta=meta))
+    return scaling.read(account, ["endpoint/churn/variant/blue"])
+
+
+def policy(kind: str, *alarms: str) -> dict[str, Any]:
+    named = [{"AlarmName": alarm, "AlarmARN": f"arn:{alarm}"} for alarm in alarms]
+    return {"PolicyName": "steps", "PolicyType": kind, "Alarms": named}
+
+
+def test_an_alarm_of_somebodys_own_could_not_call_a_policy_made_anew(offline: Aws) -> None:
+    with pytest.raises(CannotActError, match="the alarm backlog calls the scaling policy steps"):
+        scaled_by(offline, policy("StepScaling", "backlog"))
+
+
+@pytest.mark.parametrize("harmless", [policy("StepScaling"), policy("TargetTrackingScaling", "made-by-aws")])
+def test_alarms_that_aws_makes_itself_are_no_hindrance(offline: Aws, harmless: Mapping[str, Any]) -> None:
+    (record,) = scaled_by(offline, harmless)
+
+    assert record["policies"] == [{"PolicyName": "steps", "PolicyType": harmless["PolicyType"]}]
+    assert "RoleARN" not in record["target"]
