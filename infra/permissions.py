@@ -51,7 +51,7 @@ def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) ->
     for (resource, when), granted in actions.items():
         by_actions[tuple(sorted(granted)), when].add(resource)
     return [
-        iam.PolicyStatement(actions=granted, resources=sorted(resources), conditions=conditions(when))
+        iam.PolicyStatement(actions=list(granted), resources=sorted(resources), conditions=conditions(when))
         for (granted, when), resources in sorted(by_actions.items(), key=lambda item: str(item[0]))
     ]
 
