@@ -1,7 +1,8 @@
 """
 Writes the parts of the docs that are made from the code; with --check, only says which are out of date.
 
-A generated part stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+A generated part stands between `<!-- NAME -->` and `<!-- /NAME -->`; the notebooks' start script, which AWS
+takes as one file, holds its Python program between `<<'PYTHON'` and `PYTHON`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from bench import monthly
-from janitor.detector import Detector
+from janitor.detector import Detector, Grant
 from janitor.detectors import DETECTORS
 from janitor.durations import WorkingHours, format_duration
 
@@ -49,7 +50,16 @@ def pages() -> list[tuple[Path, str]]:
     for detector in DETECTORS:
         page = ROOT / "docs" / "detectors" / f"{detector.name}.md"
         made.append((page, fill(page.read_text(), {"generated": head(detector)})))
-    return made
+    return [*made, start_script()]
+
+
+def start_script() -> tuple[Path, str]:
+    """The start script of notebook instances with the program that it installs."""
+    script = ROOT / "docs" / "notebook-activity" / "on-start.sh"
+    program = script.with_name("publish_idle_time.py").read_text()
+    before, begins, rest = script.read_text().partition("<<'PYTHON'\n")
+    _, ends, after = rest.rpartition("PYTHON\n")
+    return script, before + begins + program + ends + after
 
 
 def fill(text: str, parts: Mapping[str, str]) -> str:
@@ -100,7 +110,20 @@ def head(detector: type[Detector[Any]]) -> str:
         f"| `{grant.action}` | `{grant.on}` | {f'implied: {grant.source}' if grant.implied else 'called'} |"
         for grant in detector.reads
     ]
+    rule = detector()
+    lines += powers("armed, it may also", rule.acts) + powers("its undo may", rule.undoes)
     return "\n".join(lines)
+
+
+def powers(title: str, grants: Sequence[Grant]) -> list[str]:
+    """A table of what an armed detector may do, one row for each action."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for grant in grants:
+        why = f"implied: {grant.source}" if grant.implied else "called"
+        only = "; ".join(f"`{one.key}` {one.operator} `{', '.join(one.values)}`" for one in grant.when)
+        rows.setdefault((grant.action, f"{why}, where {only}" if only else why), []).append(f"`{grant.on}`")
+    table = [f"| `{action}` | {', '.join(ons)} | {why} |" for (action, why), ons in rows.items()]
+    return ["", f"| {title} | on | why |", "| --- | --- | --- |", *table] if table else []
 
 
 def default_of(detector: type[Detector[Any]], field: str) -> object:
