@@ -189,6 +189,7 @@ class Survey:
             stored=one,
             unit=unit,
             listing_error=shelf.error,
+            elsewhere=None if self.where.buckets else "; ".join(self.references.errors) or None,
         )
         if not isinstance(unit, Value):
             return copy

