@@ -31,6 +31,10 @@ class Memory:
             raise KilledError
         self.done.append(name)
 
+    def forget(self, name: str) -> None:
+        """Let the step *name* be done again."""
+        self.done.remove(name)
+
 
 @dataclass
 class Deed:

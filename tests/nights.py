@@ -19,6 +19,7 @@ from janitor.actions import Action, Actions
 from janitor.archive import Archive
 from janitor.arming import Arming
 from janitor.aws import Aws
+from janitor.detector import Detector
 from janitor.engine import Policy
 from janitor.holds import Hold, Holds
 from janitor.leases import Leases
@@ -66,8 +67,16 @@ class Postman:
 class Nights:
     """A deployment with one armed detector, and a clock that a test moves."""
 
-    def __init__(self, table: Table, session: boto3.Session, aws: Aws, world: World) -> None:
+    def __init__(
+        self,
+        table: Table,
+        session: boto3.Session,
+        aws: Aws,
+        world: World,
+        detector: Detector[Any] | None = None,
+    ) -> None:
         self.table, self.session, self.aws, self.world = table, session, aws, world
+        self.detector: Detector[Any] = detector or Cellar()
         self.clock = TUESDAY
         self.arming = ARMED
         self.postman = Postman()
@@ -82,7 +91,7 @@ class Nights:
     def runner(self, *, dry: bool = False, event: str = "") -> Runner:
         """What one invocation works with."""
         return Runner(
-            policy=Policy(arming={"cellar": self.arming}),
+            policy=Policy(arming={self.detector.name: self.arming}),
             ledger=self.ledger,
             leases=Leases(self.table),
             archive=Archive(self.session.client("s3"), BUCKET),
@@ -110,7 +119,7 @@ class Nights:
 
     def sweep(self, **how: Any) -> Ran:
         """One night's run."""
-        return self.runner(**how).sweep(Cellar(), [self.aws], now=self.clock)
+        return self.runner(**how).sweep(self.detector, [self.aws], now=self.clock)
 
     def after(self, span: timedelta, **how: Any) -> dict[str, Result]:
         """The results of a run *span* later, by name."""
@@ -125,7 +134,7 @@ class Nights:
 
     def of(self, name: str) -> Action:
         """The newest action on *name*."""
-        return [a for a in self.actions.all("cellar", ACCOUNT, REGION) if a.target.name == name][-1]
+        return [a for a in self.actions.all(self.detector.name, ACCOUNT, REGION) if a.target.name == name][-1]
 
     def hold(self, name: str, **how: Any) -> None:
         """Somebody's word on *name*."""

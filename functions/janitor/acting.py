@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from janitor.actions import UNFINISHED, Action, BegunBeforeError, RecordedSteps
 from janitor.aws import OutOfTimeError
-from janitor.detector import CannotActError, NotFinishedError, NotYetError
+from janitor.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
 from janitor.engine import describe, judge
 from janitor.model import Finding, Kept, Outcome, Result, Sweep
 from janitor.table import stamp
@@ -289,6 +289,8 @@ class _Work:
             self.detector.act(self.writing, action.target, action.undo, steps)
         except NotFinishedError as waits:
             return self._unfinished(result, action, str(waits))
+        except ChangedError as changed:
+            return self._withdrawn(result, action, str(changed))
         except Exception as error:  # recorded; the next sweep goes on with it
             said = describe(error)
             if not self._settled(action):
@@ -319,6 +321,14 @@ class _Work:
         except Exception as error:  # only the ledger is left to fail here; the next run goes on with it
             said = f"half done, and the ledger could not be written: {describe(error)}"
             return replace(result, outcome=Outcome.FAILED, note=said)
+
+    def _withdrawn(self, result: Result, action: Action, why: str) -> Result:
+        """Nothing was done: what is there now is another finding, if it is one, and warned of anew."""
+        self.acting.actions.withdrawn(action, why)
+        entry = self.entries.get(action.target.key)
+        if entry is not None and entry.closed is None:
+            self.acting.ledger.close(entry, why, self.acting.clock())
+        return replace(result, outcome=Outcome.CHANGED, note=why)
 
     def _recorded(self, result: Result, action: Action) -> Result:
         clock = self.acting.clock()

@@ -27,13 +27,17 @@ KEEP = timedelta(days=120)
 
 
 class Stage(StrEnum):
-    """How far an action came. `acting` and `undoing` that nobody is at work on were broken off."""
+    """
+    How far an action came. `acting` and `undoing` that nobody is at work on were broken off; nothing
+    was done by one that was `withdrawn`.
+    """
 
     ACTING = "acting"
     ACTED = "acted"
     FAILED = "failed"
     UNDOING = "undoing"
     UNDONE = "undone"
+    WITHDRAWN = "withdrawn"
 
 
 UNFINISHED = frozenset({Stage.ACTING, Stage.FAILED})
@@ -169,6 +173,10 @@ class Actions:
     def failed(self, action: Action, error: str) -> Action:
         """It broke off with *error*; what was done is in its steps."""
         return self._moved(action, Stage.FAILED, {"error": error})
+
+    def withdrawn(self, action: Action, why: str) -> Action:
+        """Nothing was done, because the resource had changed."""
+        return self._moved(action, Stage.WITHDRAWN, {"error": why})
 
     def undoing(self, action: Action, by: str) -> Action:
         """Begin to take it back, or go on with it. Raises BegunBeforeError if it is not as it was read."""

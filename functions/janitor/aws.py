@@ -102,6 +102,13 @@ def failure(error: Exception) -> str | None:
             return None
 
 
+def refused_as(error: Exception, codes: tuple[str, ...]) -> bool:
+    """Whether *error* is AWS's refusal of a call with one of these *codes*."""
+    from botocore.exceptions import ClientError
+
+    return isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in codes
+
+
 def everything[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, source: str) -> Listing[T]:
     """
     Read every page of *pages* and keep what was read if one of them fails.
@@ -122,12 +129,10 @@ def everything[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, s
 
 def attempt[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = ()) -> Signal[T]:
     """The answer of *call* as a signal; error codes in *absent* mean that there is none."""
-    from botocore.exceptions import ClientError
-
     try:
         return Value(call(), source)
     except Exception as error:  # anything that is not a failed AWS call is raised again below
-        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in absent:
+        if refused_as(error, absent):
             return Absent(source)
         said = failure(error)
         if said is None:

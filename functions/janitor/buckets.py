@@ -65,11 +65,17 @@ def region_of(aws: Aws, bucket: str) -> Signal[str]:
     return attempt(read, source=HEAD_BUCKET)
 
 
+def versioning(aws: Aws, bucket: str) -> Signal[str]:
+    """Whether *bucket* keeps versions: "Enabled", "Suspended", or absent where it never did."""
+
+    def read() -> str | None:
+        return aws.s3.get_bucket_versioning(Bucket=bucket).get("Status")
+
+    return _some(attempt(read, source=GET_VERSIONING))
+
+
 def habits(aws: Aws, bucket: str) -> Habits:
     """What *bucket* does with what is deleted from it."""
-
-    def versioning() -> str | None:
-        return aws.s3.get_bucket_versioning(Bucket=bucket).get("Status")
 
     def lock() -> str | None:
         answer = aws.s3.get_object_lock_configuration(Bucket=bucket)
@@ -80,7 +86,7 @@ def habits(aws: Aws, bucket: str) -> Habits:
         return tuple(rules)
 
     return Habits(
-        versioning=_some(attempt(versioning, source=GET_VERSIONING)),
+        versioning=versioning(aws, bucket),
         lock=_some(attempt(lock, source=GET_LOCK, absent=NO_LOCK)),
         lifecycle=attempt(lifecycle, source=GET_LIFECYCLE, absent=NO_LIFECYCLE),
         tags=tags.of_bucket(aws, bucket),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from janitor.aws import THREADS, ReadError, attempt
 from janitor.contents import Contents, Likeness, connected, likeness
@@ -117,13 +117,14 @@ def begin(number: int) -> int:
     return 0 if number == 0 else PROBE + (number - 1) * RANGE
 
 
-def digest(aws: Aws, one: Stored, number: int) -> Signal[bytes]:
-    """SHA-256 of one range of *one*, provided that it is still the object that was listed."""
+def digest(aws: Aws, one: Stored, number: int, version: str | None = None) -> Signal[bytes]:
+    """SHA-256 of one range of *one*, or of a *version* of it, provided that it still is what was listed."""
     start, stop = begin(number), min(one.size, begin(number + 1))
+    which: Any = {"VersionId": version} if version else {}
 
     def read() -> bytes:
         answer = aws.s3.get_object(
-            Bucket=one.bucket, Key=one.key, Range=f"bytes={start}-{stop - 1}", IfMatch=one.etag
+            Bucket=one.bucket, Key=one.key, Range=f"bytes={start}-{stop - 1}", IfMatch=one.etag, **which
         )
         hashed, count = sha256(), 0
         for chunk in answer["Body"].iter_chunks(CHUNK):

@@ -76,6 +76,14 @@ class CannotActError(Exception):
     """A finding must not be acted on, for a reason that only `prepare` sees; one sentence says it."""
 
 
+class ChangedError(Exception):
+    """
+    The resource changed after it was looked at again, so `act` has done nothing; one sentence says how.
+
+    Only before the first step that changes anything.
+    """
+
+
 class NotYetError(Exception):
     """
     Preparing did not come to an end in the time there was; one sentence says so.
@@ -189,7 +197,8 @@ class Detector[C: Candidate](ABC):
         Clean *target* up, one recorded step after the other. "Already gone" is success.
 
         *undo* is what `prepare` answered, *aws* may write. A lost answer is settled by looking. Raises
-        NotFinishedError where the next step has to wait for AWS.
+        NotFinishedError where the next step has to wait for AWS; ChangedError if it found the resource
+        changed and did nothing.
         """
         raise NotImplementedError(f"{self.name} only advises")
 

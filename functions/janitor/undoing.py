@@ -61,6 +61,8 @@ class Undoing:
         action = known[-1]
         if action.stage is Stage.UNDONE:
             raise CannotUndoError(f"{action.target.name} was brought back before, by {action.undone_by}")
+        if action.stage is Stage.WITHDRAWN:
+            raise CannotUndoError(f"nothing was done to {action.target.name}: {action.error}")
         if action.stage not in UNDOABLE:
             raise CannotUndoError(f"{action.target.name} is {action.stage}")
         if (age := self.clock() - action.began) > self.within:

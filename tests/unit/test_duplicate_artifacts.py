@@ -232,3 +232,49 @@ def test_when_bytes_are_freed_is_said_for_versioned_buckets() -> None:
     assert "freed 30 days later, by lifecycle rule old" in judged(copy(habits=expiring)).reason
     unread = replace(HABITS, versioning=DENIED)
     assert "unknown, since its versioning" in judged(copy(habits=unread)).reason
+
+
+VERSIONED = replace(HABITS, versioning=Value("Enabled"))
+SUSPENDED = replace(HABITS, versioning=Value("Suspended"))
+BACKUP = ("s3://models/backup/",)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "tunables", "expected"),
+    [
+        (copy(habits=VERSIONED), {}, None),
+        (copy(habits=VERSIONED), {"act_on_prefixes": ()}, "it lies under none of act_on_prefixes"),
+        (
+            copy(habits=VERSIONED),
+            {"act_on_prefixes": ("s3://models/live/",)},
+            "under none of act_on_prefixes",
+        ),
+        (copy(), {}, "its bucket keeps no versions, and allow_unversioned is off"),
+        (copy(), {"allow_unversioned": True}, None),
+        (copy(habits=SUSPENDED), {}, "versioning is suspended, and allow_unversioned is off"),
+        (copy(habits=SUSPENDED), {"allow_unversioned": True}, None),
+        (copy(habits=replace(HABITS, versioning=DENIED)), {}, "keeps versions is unknown"),
+        (copy(habits=VERSIONED, role=Role.ELSEWHERE), {}, "lies in another bucket"),
+        (copy(habits=VERSIONED, unit=crowded(stored())), {}, "may belong to the same model"),
+        (copy(habits=VERSIONED, unit=Value(unit(stored(), root="backup/"))), {}, "one of several files"),
+    ],
+)
+def test_what_may_never_be_deleted_is_found_all_the_same_and_only_reported(
+    candidate: Copy, tunables: dict[str, Any], expected: str | None
+) -> None:
+    verdict = judged(candidate, **{"act_on_prefixes": BACKUP, **tunables})
+
+    assert isinstance(verdict, Finding)
+    if expected is None:
+        assert verdict.spared is None
+    else:
+        assert expected in str(verdict.spared)
+
+
+def test_nothing_is_alone_where_other_buckets_may_hold_the_same() -> None:
+    alone = copy(role=Role.ALONE, standing=Standing(role=Role.ALONE))
+
+    assert outcome(judged(alone)) == "kept"
+    unknown = judged(replace(alone, unsearched="DescribeModel: AccessDeniedException"))
+    assert outcome(unknown) == "unknown"
+    assert "a bucket that was not searched may hold the same" in unknown.reason

@@ -208,7 +208,10 @@ def test_serverless_concurrency_is_recorded() -> None:
 
 
 def test_only_what_differs_is_asked_for() -> None:
-    recorded = [desired(variant()), desired(variant(VariantName="green", DesiredInstanceCount=5))]
+    recorded: list[Mapping[str, Any]] = [
+        desired(variant()),
+        desired(variant(VariantName="green", DesiredInstanceCount=5)),
+    ]
     found = {"ProductionVariants": [variant(), variant(VariantName="green")]}
 
     assert rescaling(recorded, found) == recorded[1:]
@@ -305,7 +308,7 @@ class Scaling:
         self.asked = operation
         return self
 
-    def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+    def paginate(self, **_: Any) -> Iterator[Any]:
         where = {
             "ServiceNamespace": "sagemaker",
             "ResourceId": "endpoint/churn/variant/blue",

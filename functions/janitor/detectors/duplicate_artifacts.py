@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from janitor import act_prefixes, copy_cleanup, copy_grants, copy_return
 from janitor import copy_reasons as reasons
 from janitor.artifact_survey import Survey, Where
 from janitor.artifacts import EXTENSIONS, Names
 from janitor.aws import ReadError, attempt
 from janitor.contents import HEAD_OBJECT, Likeness, described
 from janitor.copies import Role
-from janitor.detector import Cleanup, Detector, allow, implied
+from janitor.copy_grants import BUCKETS, OBJECTS
+from janitor.detector import Cleanup, Detector, Grant, allow, implied
 from janitor.duplicates import KIND, Copy, target_of
-from janitor.model import Absent, Confidence, Effect, Rule, Target, Unreadable, Value, Verdict
+from janitor.model import Absent, Confidence, Effect, Finding, Rule, Target, Unreadable, Value, Verdict
+from janitor.object_records import Record
 from janitor.sizes import shown
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
+    from janitor.detector import Steps
 
 DELETE = "delete the copy"
 ASK = "delete the copy, if nobody wants it in a second bucket"
 
 NOT_THERE = ("404", "NoSuchKey")
-
-BUCKETS = "arn:aws:s3:::*"
-OBJECTS = "arn:aws:s3:::*/*"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class DuplicateArtifacts(Detector[Copy]):
         effect=Effect.DELETE,
         grace=timedelta(days=3),
         act_on=Confidence.PROVEN,
-        lost="the object's own date and version id",
+        lost="the object's own date, version id and ETag, nor, in a bucket without versions, the copy itself "
+        "once what it was a copy of has changed",
     )
     reads = (
         allow("s3:ListAllMyBuckets"),
@@ -91,6 +93,21 @@ class DuplicateArtifacts(Detector[Copy]):
     min_size: int = 1024**2
     buckets: tuple[str, ...] = ()
     compare_up_to: int = 20 * 1024**3
+    act_on_prefixes: tuple[str, ...] = ()
+    allow_unversioned: bool = False
+
+    def __post_init__(self) -> None:
+        act_prefixes.check(self.act_on_prefixes)
+
+    @property
+    def acts(self) -> tuple[Grant, ...]:
+        """Deleting under `act_on_prefixes` alone, and never without naming the ETag that is meant."""
+        return copy_grants.acts(self.act_on_prefixes)
+
+    @property
+    def undoes(self) -> tuple[Grant, ...]:
+        """Writing anywhere: what was deleted while `act_on_prefixes` was another can be undone too."""
+        return copy_grants.UNDOES
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Copy]:  # noqa: ARG002 - reading asks for no time
         found = Survey(aws, self._where).read()
@@ -143,7 +160,31 @@ class DuplicateArtifacts(Detector[Copy]):
             action=DELETE if standing.role is Role.SURPLUS else ASK,
             cost=candidate.cost,
             since=max(one.modified, keeper.modified),
+            spared=act_prefixes.spared(
+                candidate, self.act_on_prefixes, allow_unversioned=self.allow_unversioned
+            ),
         )
+
+    def prepare(
+        self,
+        aws: Aws,
+        candidate: Copy,
+        finding: Finding,  # noqa: ARG002 - all of it is in the candidate
+        memo: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        return copy_cleanup.prepare(aws, candidate, memo).json()
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        copy_cleanup.act(aws, Record.read(undo), steps)
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return copy_cleanup.settled(aws, Record.read(undo))
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        copy_return.undo(aws, Record.read(undo), steps)
+
+    def never_acts(self) -> str | None:
+        return None if self.act_on_prefixes else "act_on_prefixes is empty, so no object may be deleted"
 
     @property
     def _names(self) -> Names:

