@@ -7,8 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from botocore.model import Shape
-
     from janitor.aws import Aws, ServiceName
 
 
@@ -24,7 +22,7 @@ def fitted(aws: Aws, service: ServiceName, operation: str, described: Mapping[st
     return fit
 
 
-def _fit(shape: Shape | Any, value: Any) -> Any:
+def _fit(shape: Any, value: Any) -> Any:
     match shape.type_name:
         case "structure":
             return {
