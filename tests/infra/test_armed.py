@@ -71,7 +71,7 @@ def test_acts_are_allowed_where_act_in_says(stack_of: Callable[..., Synthesised]
     assert acts
 
     for role, statement in stack.statements():
-        granted = acts - {grant.action for grant in detector.reads}
+        granted = acts - {grant.action for each in DETECTORS for grant in each.reads}
         if statement["Effect"] != "Allow" or not granted & set(_listed(statement["Action"])):
             continue
         if not role.startswith(construct(name)):
