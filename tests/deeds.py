@@ -1,0 +1,69 @@
+"""One act or undo of a real detector on the sandbox, without the engine around it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from armed import KilledError
+from conftest import NOW
+from janitor.aws import Aws
+from janitor.detector import Detector
+from janitor.model import Finding, Target
+
+
+@dataclass
+class Memory:
+    """The steps of one act, as the ledger remembers them; the process *dies* after the call of that step."""
+
+    dies: str = ""
+    done: list[str] = field(default_factory=list)
+
+    def do(self, name: str, call: Callable[[], object]) -> None:
+        """Do the step *name* unless it was done; whoever dies has no time to write it down."""
+        if name in self.done:
+            return
+        call()
+        if name == self.dies:
+            self.dies = ""
+            raise KilledError
+        self.done.append(name)
+
+
+@dataclass
+class Deed:
+    """What was found and prepared, to be acted on and undone."""
+
+    detector: Detector[Any]
+    aws: Aws
+    target: Target
+    finding: Finding
+    record: Mapping[str, Any]
+
+    def act(self, memory: Memory | None = None) -> None:
+        """Do it, with write access as the engine gives it."""
+        self.detector.act(self.aws.armed(), self.target, self.record, memory or Memory())
+
+    def settled(self) -> bool:
+        """Whether it is as an act leaves it."""
+        return self.detector.settled(self.aws, self.target, self.record)
+
+    def undo(self, memory: Memory | None = None) -> None:
+        """Take it back, as another process does that has nothing but the record."""
+        self.detector.undo(self.aws.armed(), self.target, self.record, memory or Memory())
+
+
+def prepared(detector: Detector[Any], aws: Aws, name: str) -> Deed:
+    """Find, look again, judge and prepare, all at NOW; the record goes through JSON as in the ledger."""
+    listed = next(one for one in detector.find(aws, NOW) if one.target.name == name)
+    candidate = detector.look(aws, listed.target, NOW)
+    assert candidate is not None
+    assert candidate.target.key == listed.target.key
+    finding = detector.decide(candidate, NOW)
+    assert isinstance(finding, Finding)
+    record = detector.prepare(aws, candidate, finding, {})
+    stored = json.loads(json.dumps(record))
+    assert stored == record
+    return Deed(detector, aws, candidate.target, finding, stored)

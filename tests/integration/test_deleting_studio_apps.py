@@ -1,0 +1,199 @@
+"""Studio apps are deleted and created again, on a bad day too."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from armed import KilledError
+from conftest import ACCOUNT, NOW, REGION
+from deeds import Deed, Memory, prepared
+from integration.test_idle_studio_apps import Studio
+from janitor.aws import Aws, ReadError
+from janitor.detector import CannotActError
+from janitor.detectors.idle_studio_apps import IdleStudioApps
+from sandbox.control import Control
+
+DAY = timedelta(days=1)
+LONG_ENOUGH = timedelta(minutes=10)
+IMAGE = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:image/jupyter"
+SCRIPT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:studio-lifecycle-config/setup"
+NAME = "desk/JupyterLab/default"
+
+
+class Lab(Studio):
+    """A private space with an idle JupyterLab in it, of an image and with a script of its own."""
+
+    def __init__(self, box: Control, session: boto3.Session) -> None:
+        super().__init__(box, session)
+        self.space("desk", self.profile("anna"))
+        self.key = self.app(space="desk", team="nlp", **{"aws:cloudformation:stack-name": "studio"})
+        path = f"{self.domain}/desk/JupyterLab/default"
+        self.spec = {
+            "InstanceType": "ml.g5.xlarge",
+            "LifecycleConfigArn": SCRIPT,
+            "SageMakerImageArn": IMAGE,
+            "SageMakerImageVersionArn": f"{IMAGE}-version/3",
+        }
+        box.patch("sagemaker", ["apps", path], ResourceSpec=self.spec, RecoveryMode=True)
+
+    def wait(self) -> None:
+        self.box.set_clock(self.box.clock() + LONG_ENOUGH)
+
+    @property
+    def now(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.sagemaker.describe_app(**self.key)
+        return answer
+
+
+@pytest.fixture
+def lab(box: Control, session: boto3.Session) -> Lab:
+    box.set_durations({"app.create": 120, "app.delete": 60})
+    return Lab(box, session)
+
+
+@pytest.fixture
+def deed(lab: Lab, aws: Aws) -> Deed:  # noqa: ARG001 - it is what is found
+    return prepared(IdleStudioApps(), aws, NAME)
+
+
+def test_all_that_creating_takes_is_known_before_anything_is_done(deed: Deed, lab: Lab) -> None:
+    assert deed.record == {
+        **lab.key,
+        "ResourceSpec": lab.spec,
+        "RecoveryMode": True,
+        "Tags": [{"Key": "team", "Value": "nlp"}],
+    }
+    assert lab.now["Status"] == "InService"
+    assert not deed.settled()
+
+
+def test_without_its_tags_it_is_not_prepared(lab: Lab, aws: Aws) -> None:
+    detector = IdleStudioApps()
+    deed = prepared(detector, aws, NAME)
+    candidate = detector.look(aws, deed.target, NOW)
+    assert candidate is not None
+    lab.box.fault("sagemaker", "ListTags", "deny", times=0)
+
+    with pytest.raises(ReadError, match="AccessDenied"):
+        detector.prepare(aws, candidate, deed.finding, {})
+
+
+def test_it_is_deleted_and_created_again(deed: Deed, lab: Lab, session: boto3.Session) -> None:
+    deed.act()
+    assert lab.now["Status"] == "Deleting"
+    assert deed.settled()
+
+    with pytest.raises(CannotActError, match="still being deleted, which takes minutes"):
+        deed.undo()
+    lab.wait()
+    assert lab.now["Status"] == "Deleted"
+    assert deed.settled()
+
+    deed.undo()
+    assert lab.now["Status"] == "Pending"
+    deed.undo()
+    lab.wait()
+    now = lab.now
+    assert {member: now[member] for member in ("Status", "ResourceSpec", "RecoveryMode", "SpaceName")} == {
+        "Status": "InService",
+        "ResourceSpec": lab.spec,
+        "RecoveryMode": True,
+        "SpaceName": "desk",
+    }
+    own = session.client("sagemaker").list_tags(ResourceArn=now["AppArn"])["Tags"]
+    assert own == [{"Key": "team", "Value": "nlp"}]
+
+
+def test_it_comes_back_also_when_it_is_no_longer_listed(deed: Deed, lab: Lab) -> None:
+    deed.act()
+    lab.box.set_clock(NOW + 5 * DAY)
+    assert deed.settled()
+
+    deed.undo()
+    lab.wait()
+    assert lab.now["Status"] == "InService"
+
+
+def test_a_run_killed_after_the_call_goes_on_and_ends(deed: Deed, lab: Lab) -> None:
+    memory = Memory(dies="delete")
+    with pytest.raises(KilledError):
+        deed.act(memory)
+
+    assert deed.settled()
+    deed.act(memory)
+
+    assert memory.done == ["delete"]
+    assert lab.box.calls()["sagemaker:DeleteApp"] == 2
+
+
+def test_a_lost_answer_to_delete_and_to_create_is_no_failure(deed: Deed, lab: Lab) -> None:
+    lab.box.fault("sagemaker", "DeleteApp", "lost-reply")
+    deed.act()
+    lab.wait()
+    lab.box.fault("sagemaker", "CreateApp", "lost-reply")
+    deed.undo()
+
+    assert lab.now["Status"] == "Pending"
+    assert lab.box.calls()["sagemaker:CreateApp"] == 3  # the first made it what is found
+
+
+def test_a_call_that_did_nothing_is_a_failure(deed: Deed, lab: Lab) -> None:
+    lab.box.fault("sagemaker", "DeleteApp", "error", times=2, status=400, code="ResourceInUse")
+    with pytest.raises(ClientError, match="ResourceInUse"):
+        deed.act()
+    assert not deed.settled()
+
+    lab.box.clear_faults()
+    deed.act()
+    lab.wait()
+    lab.box.fault("sagemaker", "CreateApp", "error", status=400, code="ResourceLimitExceeded")
+    with pytest.raises(ClientError, match="ResourceLimitExceeded"):
+        deed.undo()
+
+
+def test_already_deleted_is_success(deed: Deed, lab: Lab) -> None:
+    lab.sagemaker.delete_app(**lab.key)
+    deed.act()
+    lab.wait()
+    deed.act()
+    lab.box.set_clock(NOW + 5 * DAY)
+    deed.act()
+
+    assert deed.settled()
+
+
+def test_another_one_of_its_name_stays_its_users_own(deed: Deed, lab: Lab) -> None:
+    deed.act()
+    lab.wait()
+    lab.sagemaker.create_app(**lab.key, ResourceSpec={"InstanceType": "ml.t3.medium"})
+    lab.wait()
+
+    assert deed.settled()
+    deed.undo()
+    assert lab.now["ResourceSpec"]["InstanceType"] == "ml.t3.medium"
+
+
+def test_a_listing_that_broke_off_settles_nothing(deed: Deed, lab: Lab) -> None:
+    lab.box.patch("sagemaker", ["apps", f"{lab.domain}/desk/JupyterLab/default"], Status="InService")
+    lab.box.fault("sagemaker", "ListApps", "throttle", times=0)
+
+    with pytest.raises(ReadError, match="broke off"):
+        deed.settled()
+
+
+def test_an_app_of_a_user_profile_comes_back_to_it(lab: Lab, aws: Aws) -> None:
+    lab.key = lab.app(profile="anna", kind="KernelGateway", name="gpu")
+    deed = prepared(IdleStudioApps(), aws, "anna/KernelGateway/gpu")
+    assert "Tags" not in deed.record
+
+    deed.act()
+    lab.wait()
+    deed.undo()
+    lab.wait()
+
+    assert (lab.now["Status"], lab.now["UserProfileName"]) == ("InService", "anna")

@@ -1,0 +1,192 @@
+"""Notebook instances are stopped and started again, on a bad day too."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from armed import KilledError
+from conftest import NOW
+from deeds import Deed, Memory, prepared
+from janitor.aws import Aws, DryRunError
+from janitor.detector import CannotActError
+from janitor.detectors.idle_notebooks import IdleNotebooks
+from sandbox.control import Control
+
+GROUP = "/aws/sagemaker/NotebookInstances"
+ROLE = "arn:aws:iam::123456789012:role/notebooks"
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+LONG_ENOUGH = timedelta(minutes=10)
+"""For AWS to stop or start a notebook instance."""
+
+
+class Desk:
+    """One notebook instance that nobody has worked in since the evening."""
+
+    def __init__(self, box: Control, session: boto3.Session) -> None:
+        self.box = box
+        self.sagemaker: Any = session.client("sagemaker")
+        self.make(NOW - 30 * DAY)
+        box.logs(GROUP, "churn/jupyter.log", [(NOW - 9 * HOUR, "Saving file at /eda.ipynb")])
+
+    def make(self, at: Any) -> None:
+        self.box.set_clock(at)
+        self.sagemaker.create_notebook_instance_lifecycle_config(
+            NotebookInstanceLifecycleConfigName=f"setup-{at:%Y%m%d}"
+        )
+        self.sagemaker.create_notebook_instance(
+            NotebookInstanceName="churn",
+            InstanceType="ml.t3.xlarge",
+            RoleArn=ROLE,
+            LifecycleConfigName=f"setup-{at:%Y%m%d}",
+        )
+        self.box.set_clock(NOW)
+
+    def remove(self) -> None:
+        self.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
+        self.wait()
+        self.sagemaker.delete_notebook_instance(NotebookInstanceName="churn")
+        self.wait()
+
+    def wait(self) -> None:
+        self.box.set_clock(self.box.clock() + LONG_ENOUGH)
+
+    @property
+    def status(self) -> str:
+        answer = self.sagemaker.describe_notebook_instance(NotebookInstanceName="churn")
+        return str(answer["NotebookInstanceStatus"])
+
+
+@pytest.fixture
+def desk(box: Control, session: boto3.Session) -> Desk:
+    box.set_durations({"notebook.stop": 90, "notebook.start": 180, "notebook.delete": 60})
+    return Desk(box, session)
+
+
+@pytest.fixture
+def deed(desk: Desk, aws: Aws) -> Deed:  # noqa: ARG001 - it is what is found
+    return prepared(IdleNotebooks(), aws, "churn")
+
+
+def test_what_it_was_is_known_before_anything_is_done(deed: Deed, desk: Desk) -> None:
+    assert deed.record == {
+        "status": "InService",
+        "instance_type": "ml.t3.xlarge",
+        "lifecycle_config": "setup-20260906",
+    }
+    assert desk.status == "InService"
+    assert not deed.settled()
+
+
+def test_it_is_stopped_and_started_again(deed: Deed, desk: Desk) -> None:
+    deed.act()
+    assert desk.status == "Stopping"
+    assert deed.settled()
+
+    with pytest.raises(CannotActError, match="still stopping, which takes some minutes"):
+        deed.undo()
+    desk.wait()
+    assert desk.status == "Stopped"
+    assert deed.settled()
+
+    deed.undo()
+    assert desk.status == "Pending"
+    deed.undo()
+    desk.wait()
+    assert desk.status == "InService"
+
+
+def test_found_at_night_it_gets_the_shorter_time(deed: Deed) -> None:
+    assert deed.finding.grace == HOUR
+
+
+def test_a_run_killed_after_the_call_goes_on_and_ends(deed: Deed, desk: Desk) -> None:
+    memory = Memory(dies="stop")
+    with pytest.raises(KilledError):
+        deed.act(memory)
+
+    assert deed.settled()
+    deed.act(memory)
+
+    assert memory.done == ["stop"]
+    assert desk.status == "Stopping"
+    assert desk.box.calls()["sagemaker:StopNotebookInstance"] == 2
+
+
+def test_a_lost_answer_to_stop_and_to_start_is_no_failure(deed: Deed, desk: Desk) -> None:
+    desk.box.fault("sagemaker", "StopNotebookInstance", "lost-reply")
+    deed.act()
+    desk.wait()
+    desk.box.fault("sagemaker", "StartNotebookInstance", "lost-reply")
+    deed.undo()
+
+    assert desk.status == "Pending"
+    assert desk.box.calls()["sagemaker:StartNotebookInstance"] == 2
+
+
+def test_a_call_that_did_nothing_is_a_failure(deed: Deed, desk: Desk) -> None:
+    desk.box.fault("sagemaker", "StopNotebookInstance", "deny")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        deed.act()
+    assert not deed.settled()
+
+    desk.box.patch("sagemaker", ["notebook_instances", "churn"], status="Updating")
+    with pytest.raises(ClientError, match=r"Status \(Updating\)"):
+        deed.act()
+    assert not deed.settled()
+
+
+def test_already_stopped_and_already_gone_are_success(deed: Deed, desk: Desk) -> None:
+    desk.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
+    deed.act()
+    desk.wait()
+    deed.act()
+    desk.sagemaker.delete_notebook_instance(NotebookInstanceName="churn")
+    deed.act()
+    desk.wait()
+    deed.act()
+
+    assert deed.settled()
+    with pytest.raises(CannotActError, match="it was deleted since, and its volume with it"):
+        deed.undo()
+
+
+def test_another_one_of_its_name_is_neither_settled_by_nor_started(deed: Deed, desk: Desk) -> None:
+    desk.remove()
+    desk.make(NOW + HOUR)
+    desk.wait()
+
+    assert deed.settled()
+    with pytest.raises(CannotActError, match="another notebook instance has its name now"):
+        deed.undo()
+
+
+def test_whoever_started_it_again_is_left_alone(deed: Deed, desk: Desk) -> None:
+    deed.act()
+    desk.wait()
+    desk.sagemaker.start_notebook_instance(NotebookInstanceName="churn")
+    desk.wait()
+    desk.box.clear_calls()
+
+    assert not deed.settled()
+    deed.undo()
+    assert "sagemaker:StartNotebookInstance" not in desk.box.calls()
+
+
+def test_a_dry_run_cannot_stop_it(deed: Deed, aws: Aws, desk: Desk) -> None:
+    with pytest.raises(DryRunError):
+        deed.detector.act(aws, deed.target, deed.record, Memory())
+    assert desk.status == "InService"
+
+
+def test_what_runs_no_longer_is_not_prepared(deed: Deed, desk: Desk, aws: Aws) -> None:
+    desk.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
+    candidate = deed.detector.look(aws, deed.target, NOW)
+    assert candidate is not None
+
+    with pytest.raises(CannotActError, match="its status is Stopping now"):
+        deed.detector.prepare(aws, candidate, deed.finding, {})
