@@ -173,3 +173,35 @@ def test_the_creator_is_evidence_and_a_suggestion_only_as_a_person(
     shown = seen(found(DETECTOR.decide(replace(exact(own), creator=creator), NOW)))
 
     assert (shown.get("created by"), shown.get("suggestion")) == (said, suggestion)
+
+
+FILLING = UntaggedResources(fill_tags={"environment": "unknown"})
+
+
+def test_what_would_be_filled_in_is_the_action() -> None:
+    one = replace(exact(without("owner", "environment", "team")), creator=Value(ANNA))
+
+    verdict = found(FILLING.decide(one, NOW))
+
+    assert verdict.action == "add environment = unknown and owner = anna@example.com"
+    assert verdict.spared is None
+
+
+@pytest.mark.parametrize(
+    ("own", "creator", "why"),
+    [
+        (without("team"), Absent(), "fill_tags has nothing for team"),
+        (without("team", "project"), Absent(), "fill_tags has nothing for team and project"),
+        (
+            without("environment", environment=""),
+            Absent(),
+            "no tag is absent: only a person knows what belongs into those that are there",
+        ),
+        (without("owner"), Value(PIPELINE), "fill_tags has nothing for owner"),
+        (without("owner"), Unreadable("denied"), "who created it could not be read (denied)"),
+    ],
+)
+def test_nobody_is_warned_of_what_will_not_happen(own: Tags, creator: Signal[Creator], why: str) -> None:
+    verdict = found(FILLING.decide(replace(exact(own), creator=creator), NOW))
+
+    assert verdict.spared == why

@@ -1,0 +1,246 @@
+"""Absent tags are filled in and removed again, whatever somebody else does to them meanwhile."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from armed import KilledError
+from conftest import ACCOUNT, NOW, REGION
+from deeds import Deed, Memory, prepared
+from integration.test_untagged_resources import COMPLETE, model, spelled
+from janitor import tags
+from janitor.aws import Aws, ReadError
+from janitor.detector import CannotActError
+from janitor.detectors.untagged_resources import UntaggedResources
+from janitor.model import Tags, Value
+from sandbox.control import Control
+
+DAY = timedelta(days=1)
+HAS = {key: value for key, value in COMPLETE.items() if key not in {"environment", "team"}}
+FILLED = {"environment": "unknown", "team": "ml"}
+DETECTOR = UntaggedResources(fill_tags=FILLED)
+EVERY_KIND = ("model", "bucket", "repository")
+
+
+class Account:
+    """A model, and the bucket and the repository that it uses; each lacks an environment and a team."""
+
+    def __init__(self, box: Control, session: boto3.Session, aws: Aws) -> None:
+        self.box, self.session, self.aws = box, session, aws
+        self.sagemaker: Any = session.client("sagemaker")
+        self.s3, self.ecr = session.client("s3"), session.client("ecr")
+        box.set_clock(NOW - 30 * DAY)
+        self.make("model", **HAS)
+        self.s3.create_bucket(Bucket="models")
+        self.s3.put_bucket_tagging(Bucket="models", Tagging={"TagSet": spelled(HAS)})
+        self.ecr.create_repository(repositoryName="serve", tags=spelled(HAS))
+        box.set_clock(NOW)
+        self.names = {"model": "churn", "bucket": "models", "repository": "serve"}
+        self.arns = {
+            "model": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/churn",
+            "bucket": "arn:aws:s3:::models",
+            "repository": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/serve",
+        }
+
+    def make(self, kind: str, **own: str) -> None:
+        assert kind == "model"
+        model(self.session, "churn", **own)
+
+    def deed(self, kind: str, detector: UntaggedResources = DETECTOR) -> Deed:
+        return prepared(detector, self.aws, self.names[kind])
+
+    def tags(self, kind: str) -> Tags:
+        read = tags.exactly(self.aws, self.arns[kind])
+        assert isinstance(read, Value)
+        return read.value
+
+    def tag(self, kind: str, **added: str) -> None:
+        """Somebody else adds tags, or changes them."""
+        match kind:
+            case "bucket":
+                now = {**self.tags(kind), **added}
+                self.s3.put_bucket_tagging(Bucket="models", Tagging={"TagSet": spelled(now)})
+            case "repository":
+                self.ecr.tag_resource(resourceArn=self.arns[kind], tags=spelled(added))
+            case _:
+                self.sagemaker.add_tags(ResourceArn=self.arns[kind], Tags=spelled(added))
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session, aws: Aws) -> Account:
+    return Account(box, session, aws)
+
+
+every_kind = pytest.mark.parametrize("kind", EVERY_KIND)
+
+
+@every_kind
+def test_absent_tags_are_added_and_removed_again(account: Account, kind: str) -> None:
+    deed = account.deed(kind)
+    assert deed.record == {"tags": HAS, "add": {"team": "ml", "environment": "unknown"}}
+    assert deed.finding.action == "add team = ml and environment = unknown"
+    assert not deed.settled()
+
+    deed.act()
+    assert account.tags(kind) == {**HAS, **FILLED}
+    assert deed.settled()
+    deed.act()
+
+    deed.undo()
+    assert account.tags(kind) == HAS
+    deed.undo()
+    assert account.tags(kind) == HAS
+
+
+@every_kind
+@pytest.mark.parametrize("own", [{"team": "fraud"}, {"Team": "fraud"}, {"team": ""}], ids=str)
+def test_what_somebody_added_in_between_is_theirs(account: Account, kind: str, own: dict[str, str]) -> None:
+    deed = account.deed(kind)
+    account.tag(kind, **own, note="mine")
+
+    deed.act()
+    assert account.tags(kind) == {**HAS, **own, "note": "mine", "environment": "unknown"}
+    assert deed.settled()
+
+    deed.undo()
+    assert account.tags(kind) == {**HAS, **own, "note": "mine"}
+
+
+@every_kind
+def test_a_value_that_somebody_changed_is_not_taken_away(account: Account, kind: str) -> None:
+    deed = account.deed(kind)
+    deed.act()
+    account.tag(kind, environment="staging", note="mine")
+
+    deed.undo()
+
+    assert account.tags(kind) == {**HAS, "environment": "staging", "note": "mine"}
+
+
+def test_no_moment_is_there_in_which_a_tag_of_a_bucket_gets_lost(account: Account) -> None:
+    """Nothing ever writes the whole set: what is added while the call is on its way stays."""
+    deed = account.deed("bucket")
+    account.box.clear_calls()
+
+    deed.act()
+    deed.undo()
+
+    calls = account.box.calls()
+    assert calls["s3:TagResource"] == calls["s3:UntagResource"] == 2, calls
+    assert not {"s3:PutBucketTagging", "s3:DeleteBucketTagging"} & calls.keys()
+
+
+@every_kind
+def test_a_run_killed_between_two_tags_goes_on(account: Account, kind: str) -> None:
+    deed, memory = account.deed(kind), Memory(dies="add team")
+    with pytest.raises(KilledError):
+        deed.act(memory)
+    assert account.tags(kind) == {**HAS, "team": "ml"}
+    assert not deed.settled()
+
+    deed.act(memory)
+
+    assert account.tags(kind) == {**HAS, **FILLED}
+    assert memory.done == ["add team", "add environment"]
+
+
+@every_kind
+def test_half_of_it_is_taken_back_too(account: Account, kind: str) -> None:
+    deed = account.deed(kind)
+    with pytest.raises(KilledError):
+        deed.act(Memory(dies="add team"))
+
+    deed.undo()
+
+    assert account.tags(kind) == HAS
+
+
+@pytest.mark.parametrize(
+    ("kind", "service", "add", "remove"),
+    [
+        ("model", "sagemaker", "AddTags", "DeleteTags"),
+        ("bucket", "s3control", "TagResource", "UntagResource"),
+        ("repository", "ecr", "TagResource", "UntagResource"),
+    ],
+)
+def test_lost_answers_are_no_failure(
+    account: Account, kind: str, service: str, add: str, remove: str
+) -> None:
+    deed = account.deed(kind)
+    account.box.fault(service, add, "lost-reply")
+    deed.act()
+    assert account.tags(kind) == {**HAS, **FILLED}
+
+    account.box.fault(service, remove, "lost-reply")
+    deed.undo()
+    assert account.tags(kind) == HAS
+
+
+def gone(account: Account, kind: str) -> None:
+    match kind:
+        case "bucket":
+            account.s3.delete_bucket(Bucket="models")
+        case "repository":
+            account.ecr.delete_repository(repositoryName="serve")
+        case _:
+            account.sagemaker.delete_model(ModelName="churn")
+
+
+@every_kind
+def test_what_is_gone_is_settled_and_not_brought_back(account: Account, kind: str) -> None:
+    deed = account.deed(kind)
+    gone(account, kind)
+
+    with pytest.raises(ReadError):
+        deed.act()
+    assert deed.settled()
+    with pytest.raises(CannotActError, match="it is gone, or another resource has its name now"):
+        deed.undo()
+
+
+def test_another_resource_of_its_name_keeps_its_tags(account: Account) -> None:
+    deed = account.deed("model")
+    deed.act()
+    gone(account, "model")
+    account.box.set_clock(NOW + DAY)
+    account.make("model", **HAS, **FILLED)
+
+    assert deed.settled()
+    with pytest.raises(CannotActError, match="another resource has its name now"):
+        deed.undo()
+    assert account.tags("model") == {**HAS, **FILLED}
+
+
+def test_a_bucket_whose_creation_date_moved_is_still_it(account: Account) -> None:
+    deed = account.deed("bucket")
+    deed.act()
+    moved = deed.target.created
+    assert moved is not None
+    object.__setattr__(deed.target, "created", moved - DAY)
+
+    assert deed.settled()
+    deed.undo()
+    assert account.tags("bucket") == HAS
+
+
+def test_the_creator_becomes_the_owner(account: Account, box: Control) -> None:
+    box.set_clock(NOW - DAY)
+    model(account.session, "fresh", **{key: value for key, value in COMPLETE.items() if key != "owner"})
+    box.set_clock(NOW)
+
+    deed = prepared(DETECTOR, account.aws, "fresh")
+    deed.act()
+
+    assert deed.record["add"] == {"owner": "sandbox"}  # the IAM user of the sandbox's credentials
+    assert deed.settled()
+
+
+def test_a_resource_that_has_no_room_is_left_alone(account: Account) -> None:
+    account.tag("model", **{f"note-{n}": "x" for n in range(45)})
+
+    with pytest.raises(CannotActError, match="it has 49 tags, and AWS takes 50"):
+        account.deed("model")

@@ -1,0 +1,146 @@
+"""What is filled in, where, and under which permission."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from janitor.creators import Creator
+from janitor.detector import Condition
+from janitor.detectors.untagged_resources import UntaggedResources
+from janitor.filling import additions, filled, may_add, may_remove, possible, told
+from janitor.model import Absent, NotRead, Signal, Tags, Unreadable, Value
+from janitor.required_tags import lacks
+
+REQUIRED = ("team", "environment", "owner")
+FILL = {"environment": "unknown", "owner": "nobody"}
+ANNA = Creator(name="anna@example.com", role="single sign-on as Lab", person=True)
+ROBOT = Creator(name="ci-deployer", role="role ci", person=False)
+COMMA = Creator(name="menon,ravi", role="IAM user", person=True)
+
+
+def adding(tags: Tags, creator: Signal[Creator] | None = None, **how: Any) -> dict[str, str]:
+    arguments = {"creator_owns": True, **how}
+    return additions(lacks(REQUIRED, tags), FILL, creator or Value(ROBOT), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({}, {"environment": "unknown", "owner": "nobody"}),
+        ({"environment": "prod"}, {"owner": "nobody"}),
+        ({"environment": ""}, {"owner": "nobody"}),
+        ({"environment": "  "}, {"owner": "nobody"}),
+        ({"Environment": "prod"}, {"owner": "nobody"}),
+        ({"ENVIRONMENT ": ""}, {"owner": "nobody"}),
+        ({"environment": "prod", "owner": "kim"}, {}),
+        ({"env": "prod", "aws:environment": "x"}, {"environment": "unknown", "owner": "nobody"}),
+    ],
+)
+def test_only_what_is_absent_is_filled(tags: Tags, expected: dict[str, str]) -> None:
+    assert adding(tags) == expected
+
+
+@pytest.mark.parametrize(
+    ("creator", "owner"),
+    [
+        (Value(ANNA), "anna@example.com"),
+        (Value(ROBOT), "nobody"),
+        (Value(COMMA), "nobody"),
+        (Absent(), "nobody"),
+        (Unreadable("denied"), None),
+        (NotRead(), None),
+    ],
+)
+def test_the_creator_is_the_owner_if_it_is_a_person(creator: Signal[Creator], owner: str | None) -> None:
+    assert adding({}, creator).get("owner") == owner
+    assert adding({}, creator, creator_owns=False)["owner"] == "nobody"
+
+
+def test_a_creator_is_never_another_tag() -> None:
+    assert additions(lacks(("team",), {}), {}, Value(ANNA), creator_owns=True) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ("unknown", True),
+        ("Zürich_2 a.b:c/d=e+f-g@h", True),
+        ("x" * 256, True),
+        ("x" * 257, False),
+        ("", False),
+        ("  ", False),
+        ("a,b", False),
+        ("a\n", False),
+    ],
+)
+def test_what_can_be_a_tag_s_value(value: str, *, fits: bool) -> None:
+    assert possible(value) is fits
+
+
+@pytest.mark.parametrize(
+    ("fill", "said"),
+    [
+        ({"enviroment": "unknown"}, "'enviroment' is none of the required tags (team"),
+        ({"team": ""}, "team cannot be ''"),
+        ({"team": "a,b"}, "team cannot be 'a,b'"),
+    ],
+)
+def test_settings_that_could_not_work_are_refused(fill: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        UntaggedResources(fill_tags=fill)
+
+
+def test_tags_that_are_aws_s_own_cannot_be_filled() -> None:
+    with pytest.raises(ValueError, match="is for AWS to set"):
+        UntaggedResources(required=("aws:team",), fill_tags={"aws:team": "x"})
+
+
+def test_in_words() -> None:
+    assert told({"team": "ml"}) == "add team = ml"
+    assert told({"a": "1", "b": "2", "c": "3"}) == "add a = 1, b = 2 and c = 3"
+
+
+def test_it_is_filled_once_each_key_is_there_in_any_spelling() -> None:
+    assert filled({"team": "x"}, {"Team": ""})
+    assert not filled({"team": "x", "owner": "y"}, {"team": "x"})
+
+
+def test_each_key_is_added_under_a_permission_of_its_own_and_only_where_it_is_absent() -> None:
+    grants = list(may_add(["team", "owner"]))
+
+    assert {grant.action for grant in grants} == {"sagemaker:AddTags", "s3:TagResource", "ecr:TagResource"}
+    assert {grant.when for grant in grants} == {
+        (
+            Condition("ForAllValues:StringEquals", "aws:TagKeys", (key,)),
+            Condition("Null", "aws:TagKeys", ("false",)),
+            Condition("Null", f"aws:ResourceTag/{key}", ("true",)),
+        )
+        for key in ("team", "owner")
+    }
+
+
+def test_only_required_keys_can_be_removed() -> None:
+    (when,) = {grant.when for grant in may_remove(["team", "owner"])}
+
+    assert when[0] == Condition("ForAllValues:StringEquals", "aws:TagKeys", ("team", "owner"))
+    assert when[1] == Condition("Null", "aws:TagKeys", ("false",))
+
+
+@pytest.mark.parametrize(
+    ("tunables", "keys"),
+    [
+        ({}, {"owner"}),
+        ({"fill_owner": False}, set()),
+        ({"fill_tags": {"team": "ml"}}, {"owner", "team"}),
+        ({"fill_tags": {"owner": "ml"}, "fill_owner": False}, {"owner"}),
+        ({"required": ("team",)}, set()),
+    ],
+)
+def test_what_it_may_do_follows_its_settings(tunables: dict[str, Any], keys: set[str]) -> None:
+    detector = UntaggedResources(**tunables)
+
+    assert {key for grant in detector.acts for key in grant.when[0].values} == keys
+    assert (detector.never_acts() is None) is bool(keys)
