@@ -1,7 +1,8 @@
 """
 Writes the parts of the docs that are made from the code; with --check, only says which are out of date.
 
-A generated part stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+A generated part stands between `<!-- NAME -->` and `<!-- /NAME -->`; the notebooks' start script, which AWS
+takes as one file, holds its Python program between `<<'PYTHON'` and `PYTHON`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,16 @@ def pages() -> list[tuple[Path, str]]:
     for detector in DETECTORS:
         page = ROOT / "docs" / "detectors" / f"{detector.name}.md"
         made.append((page, fill(page.read_text(), {"generated": head(detector)})))
-    return made
+    return [*made, start_script()]
+
+
+def start_script() -> tuple[Path, str]:
+    """The start script of notebook instances with the program that it installs."""
+    script = ROOT / "docs" / "notebook-activity" / "on-start.sh"
+    program = script.with_name("publish_idle_time.py").read_text()
+    before, begins, rest = script.read_text().partition("<<'PYTHON'\n")
+    _, ends, after = rest.rpartition("PYTHON\n")
+    return script, before + begins + program + ends + after
 
 
 def fill(text: str, parts: Mapping[str, str]) -> str:

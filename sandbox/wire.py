@@ -20,6 +20,8 @@ from sandbox.model import IAM_PREFIXES
 ACCOUNT = "123456789012"
 _SCOPE = re.compile(r"Credential=([^/]+)/\d*/([^/]+)/([^/]+)/aws4_request")
 _CBOR_PATH = re.compile(r"/service/[^/]+/operation/(\w+)$")
+_S3_CONTROL = "/v20180820/"
+"""Where the paths of S3 Control begin, which is signed for as s3, and called s3 in policies."""
 _REST_JSON = "application/json"
 # Unsigned requests say who they are for only here.
 _TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}
@@ -71,7 +73,8 @@ def read(environ: Environ, body: bytes) -> Asked:
         service = service or "sts"
     else:
         service = service or "s3"
-        operation = _rest_operation(environ, service)
+        control = service == "s3" and path.startswith(_S3_CONTROL)
+        operation = _rest_operation(environ, "s3control" if control else service)
         protocol = "s3" if service == "s3" else "rest-json"
     query = environ.get("QUERY_STRING", "")
     return Asked(

@@ -55,12 +55,16 @@ class Deed:
         self.detector.undo(self.aws.armed(), self.target, self.record, memory or Memory())
 
 
-def prepared(detector: Detector[Any], aws: Aws, name: str) -> Deed:
-    """Find, look again, judge and prepare, all at NOW; the record goes through JSON as in the ledger."""
-    listed = next(one for one in detector.find(aws, NOW) if one.target.name == name)
-    candidate = detector.look(aws, listed.target, NOW)
+def found(detector: Detector[Any], aws: Aws, name: str) -> Target:
+    """The one that a sweep finds under *name*."""
+    return next(one.target for one in detector.find(aws, NOW) if one.target.name == name)
+
+
+def prepared(detector: Detector[Any], aws: Aws, target: Target) -> Deed:
+    """Look again, judge and prepare, all at NOW; the record goes through JSON as in the ledger."""
+    candidate = detector.look(aws, target, NOW)
     assert candidate is not None
-    assert candidate.target.key == listed.target.key
+    assert candidate.target.key == target.key
     finding = detector.decide(candidate, NOW)
     assert isinstance(finding, Finding)
     record = detector.prepare(aws, candidate, finding, {})

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
-from deeds import Deed, Memory, prepared
+from deeds import Deed, Memory, found, prepared
 from integration.test_idle_studio_apps import Studio
 from janitor.aws import Aws, ReadError
 from janitor.detector import CannotActError
@@ -58,7 +58,7 @@ def lab(box: Control, session: boto3.Session) -> Lab:
 
 @pytest.fixture
 def deed(lab: Lab, aws: Aws) -> Deed:  # noqa: ARG001 - it is what is found
-    return prepared(IdleStudioApps(), aws, NAME)
+    return prepared(IdleStudioApps(), aws, found(IdleStudioApps(), aws, NAME))
 
 
 def test_all_that_creating_takes_is_known_before_anything_is_done(deed: Deed, lab: Lab) -> None:
@@ -74,7 +74,7 @@ def test_all_that_creating_takes_is_known_before_anything_is_done(deed: Deed, la
 
 def test_without_its_tags_it_is_not_prepared(lab: Lab, aws: Aws) -> None:
     detector = IdleStudioApps()
-    deed = prepared(detector, aws, NAME)
+    deed = prepared(detector, aws, found(detector, aws, NAME))
     candidate = detector.look(aws, deed.target, NOW)
     assert candidate is not None
     lab.box.fault("sagemaker", "ListTags", "deny", times=0)
@@ -188,7 +188,7 @@ def test_a_listing_that_broke_off_settles_nothing(deed: Deed, lab: Lab) -> None:
 
 def test_an_app_of_a_user_profile_comes_back_to_it(lab: Lab, aws: Aws) -> None:
     lab.key = lab.app(profile="anna", kind="KernelGateway", name="gpu")
-    deed = prepared(IdleStudioApps(), aws, "anna/KernelGateway/gpu")
+    deed = prepared(IdleStudioApps(), aws, found(IdleStudioApps(), aws, "anna/KernelGateway/gpu"))
     assert "Tags" not in deed.record
 
     deed.act()

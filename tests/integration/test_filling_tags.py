@@ -10,7 +10,7 @@ import pytest
 
 from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
-from deeds import Deed, Memory, prepared
+from deeds import Deed, Memory, found, prepared
 from integration.test_untagged_resources import COMPLETE, model, spelled
 from janitor import tags
 from janitor.aws import Aws, ReadError
@@ -51,7 +51,7 @@ class Account:
         model(self.session, "churn", **own)
 
     def deed(self, kind: str, detector: UntaggedResources = DETECTOR) -> Deed:
-        return prepared(detector, self.aws, self.names[kind])
+        return prepared(detector, self.aws, found(detector, self.aws, self.names[kind]))
 
     def tags(self, kind: str) -> Tags:
         read = tags.exactly(self.aws, self.arns[kind])
@@ -163,7 +163,7 @@ def test_half_of_it_is_taken_back_too(account: Account, kind: str) -> None:
     ("kind", "service", "add", "remove"),
     [
         ("model", "sagemaker", "AddTags", "DeleteTags"),
-        ("bucket", "s3control", "TagResource", "UntagResource"),
+        ("bucket", "s3", "TagResource", "UntagResource"),
         ("repository", "ecr", "TagResource", "UntagResource"),
     ],
 )
@@ -232,7 +232,7 @@ def test_the_creator_becomes_the_owner(account: Account, box: Control) -> None:
     model(account.session, "fresh", **{key: value for key, value in COMPLETE.items() if key != "owner"})
     box.set_clock(NOW)
 
-    deed = prepared(DETECTOR, account.aws, "fresh")
+    deed = prepared(DETECTOR, account.aws, found(DETECTOR, account.aws, "fresh"))
     deed.act()
 
     assert deed.record["add"] == {"owner": "sandbox"}  # the IAM user of the sandbox's credentials

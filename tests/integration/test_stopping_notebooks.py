@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from armed import KilledError
 from conftest import NOW
-from deeds import Deed, Memory, prepared
+from deeds import Deed, Memory, found, prepared
 from janitor.aws import Aws, DryRunError
 from janitor.detector import CannotActError
 from janitor.detectors.idle_notebooks import IdleNotebooks
@@ -69,7 +69,7 @@ def desk(box: Control, session: boto3.Session) -> Desk:
 
 @pytest.fixture
 def deed(desk: Desk, aws: Aws) -> Deed:  # noqa: ARG001 - it is what is found
-    return prepared(IdleNotebooks(), aws, "churn")
+    return prepared(IdleNotebooks(), aws, found(IdleNotebooks(), aws, "churn"))
 
 
 def test_what_it_was_is_known_before_anything_is_done(deed: Deed, desk: Desk) -> None:
