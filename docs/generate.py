@@ -11,14 +11,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from bench import monthly
-from janitor.detector import Detector
+from janitor.detector import Detector, Grant
 from janitor.detectors import DETECTORS
 from janitor.durations import WorkingHours, format_duration
 
@@ -110,7 +110,20 @@ def head(detector: type[Detector[Any]]) -> str:
         f"| `{grant.action}` | `{grant.on}` | {f'implied: {grant.source}' if grant.implied else 'called'} |"
         for grant in detector.reads
     ]
+    rule = detector()
+    lines += powers("armed, it may also", rule.acts) + powers("its undo may", rule.undoes)
     return "\n".join(lines)
+
+
+def powers(title: str, grants: Sequence[Grant]) -> list[str]:
+    """A table of what an armed detector may do, one row for each action."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for grant in grants:
+        why = f"implied: {grant.source}" if grant.implied else "called"
+        only = "; ".join(f"`{one.key}` {one.operator} `{', '.join(one.values)}`" for one in grant.when)
+        rows.setdefault((grant.action, f"{why}, where {only}" if only else why), []).append(f"`{grant.on}`")
+    table = [f"| `{action}` | {', '.join(ons)} | {why} |" for (action, why), ons in rows.items()]
+    return ["", f"| {title} | on | why |", "| --- | --- | --- |", *table] if table else []
 
 
 def default_of(detector: type[Detector[Any]], field: str) -> object:

@@ -57,7 +57,8 @@ class Deed:
 
 def found(detector: Detector[Any], aws: Aws, name: str) -> Target:
     """The one that a sweep finds under *name*."""
-    return next(one.target for one in detector.find(aws, NOW) if one.target.name == name)
+    targets: list[Target] = [one.target for one in detector.find(aws, NOW)]
+    return next(target for target in targets if target.name == name)
 
 
 def prepared(detector: Detector[Any], aws: Aws, target: Target) -> Deed:

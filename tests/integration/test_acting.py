@@ -160,6 +160,45 @@ def test_now_is_pressed_on_a_delivered_warning_only(nights: Nights) -> None:
     assert nights.of("lamp").by == "maria"
 
 
+def test_a_warning_serves_the_rule_that_it_was_given_under(nights: Nights) -> None:
+    """Warned about by a rule that gives an hour, and found by one that gives three days when it is due."""
+    nights.world.add("lamp", "chair")
+    for name in ("lamp", "chair"):
+        nights.world.judge(name, replace(waste(), grace=HOUR))
+    nights.sweep()
+    nights.world.judge("lamp", waste())
+
+    results = nights.after(2 * HOUR)
+    assert (results["chair"].outcome, results["lamp"].outcome) == (Outcome.ACTED, Outcome.WAITING)
+    assert results["lamp"].note == "its warning has not stood for as long as this rule gives"
+    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WAITING
+
+    assert nights.after(DAY)["lamp"].outcome is Outcome.ACTED
+    assert sorted(nights.postman.carried) == ["chair", "lamp"]
+
+
+def test_whoever_says_now_need_not_wait_for_the_other_rule(nights: Nights) -> None:
+    nights.world.add("lamp")
+    nights.world.judge("lamp", replace(waste(), grace=HOUR))
+    nights.sweep()
+    nights.world.judge("lamp", waste())
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    nights.ledger.hurry(entry, by="maria", now=nights.clock)
+
+    assert nights.after(timedelta(minutes=1))["lamp"].outcome is Outcome.ACTED
+
+
+def test_nobody_is_warned_of_what_the_rule_itself_would_not_act_on(nights: Nights) -> None:
+    nights.world.add("lamp")
+    nights.world.judge("lamp", replace(waste(), spared="nobody knows where it belongs"))
+
+    results = nights.after(HOUR)
+
+    assert results["lamp"].outcome is Outcome.ADVISED
+    assert results["lamp"].note == "only reported: nobody knows where it belongs"
+    assert nights.postman.carried == []
+
+
 def test_a_void_warning_takes_no_presses(nights: Nights) -> None:
     from janitor.table import ConditionFailedError
 

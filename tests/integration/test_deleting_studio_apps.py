@@ -31,7 +31,8 @@ class Lab(Studio):
     def __init__(self, box: Control, session: boto3.Session) -> None:
         super().__init__(box, session)
         self.space("desk", self.profile("anna"))
-        self.key = self.app(space="desk", team="nlp", **{"aws:cloudformation:stack-name": "studio"})
+        stack: dict[str, Any] = {"aws:cloudformation:stack-name": "studio"}
+        self.key = self.app(space="desk", team="nlp", **stack)
         path = f"{self.domain}/desk/JupyterLab/default"
         self.spec = {
             "InstanceType": "ml.g5.xlarge",
