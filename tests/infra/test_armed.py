@@ -109,6 +109,29 @@ def test_an_armed_detector_has_alarms_on_what_it_does(
         assert alarm["TreatMissingData"] == "notBreaching"
 
 
+def test_each_tag_is_added_under_its_own_condition_and_only_required_ones_removed(
+    stack_of: Callable[..., Synthesised],
+) -> None:
+    fill = {"environment": "unknown", "cost-center": "none"}
+    stack = stack_of("untagged-resources", section=json.dumps({"fill_tags": fill}))
+
+    acts = stack.role_statements("UntaggedResourcesRole")
+    adding = [one for one in acts if "sagemaker:AddTags" in one["Action"] and one["Effect"] == "Allow"]
+    assert len(adding) == 3
+    assert sorted((one["Condition"] for one in adding), key=str) == [
+        {
+            "ForAllValues:StringEquals": {"aws:TagKeys": [key]},
+            "Null": {"aws:TagKeys": ["false"], f"aws:ResourceTag/{key}": ["true"]},
+        }
+        for key in ("cost-center", "environment", "owner")
+    ]
+    removing = [one for name, one in stack.statements() if "sagemaker:DeleteTags" in one["Action"]]
+    required = ["team", "project", "environment", "cost-center", "owner", "managed-by"]
+    assert [one["Condition"] for one in removing] == [
+        {"ForAllValues:StringEquals": {"aws:TagKeys": required}, "Null": {"aws:TagKeys": ["false"]}}
+    ]
+
+
 def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> None:
     stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
 

@@ -27,7 +27,7 @@ class Notebook(Thing):
     """
     A notebook instance; how long ago it was changed, logged, was opened, and computed.
 
-    *idle* is for how long it says itself that nothing has worked.
+    *idle* is for how long it says itself that nothing has worked, *told* how long ago it said so.
     """
 
     calls = (
@@ -49,11 +49,17 @@ class Notebook(Thing):
     opened: timedelta | None
     computed: timedelta | None
     idle: timedelta | None
+    told: timedelta
+
+    @property
+    def says(self) -> timedelta | None:
+        """What it says of now: what it said more than half an hour ago is no word on that."""
+        return self.idle if self.told <= 30 * MINUTE else None
 
     def claim(self, arn: str) -> Claim:
-        told = self.logged is not None or self.idle is not None
-        open_ = not self.labels.exempt and self.status == "InService" and told
-        plain = [self.modified, self.logged, self.idle]
+        heard = self.logged is not None or self.says is not None
+        open_ = not self.labels.exempt and self.status == "InService" and heard
+        plain = [self.modified, self.logged, self.says]
         quiet = open_ and all(sign is None or sign >= PATIENCE_AT_NIGHT for sign in plain)
         fresh = [
             calls
@@ -68,7 +74,7 @@ class Notebook(Thing):
             arn=arn,
             may=quiet and not fresh,
             must=quiet and not fresh,
-            certain=self.idle is not None,
+            certain=self.says is not None,
             needs=frozenset(
                 {
                     "sagemaker:ListNotebookInstances",
@@ -118,7 +124,7 @@ class Notebook(Thing):
             newest = {
                 "metric": "IdleSeconds",
                 "dimensions": {"NotebookInstanceName": name},
-                "start": now - 5 * MINUTE,
+                "start": now - self.told,
                 "step": 60,
                 "values": [self.idle.total_seconds()],
             }
@@ -135,6 +141,7 @@ KIND = Kind(
         "opened": [None, 5 * HOUR, 2 * HOUR],
         "computed": [None, 30 * HOUR],
         "idle": [None, 2 * HOUR, 40 * HOUR],
+        "told": [5 * MINUTE, 30 * MINUTE, 31 * MINUTE],
     },
     other={
         "labels": EXEMPT,
