@@ -59,8 +59,8 @@ class Action:
     the undo among them. *waits* are the attempts that ended in good order, waiting for AWS.
     *hourly_usd* is what an hour of it saves; None is unknown. It saves that until it is undone, until
     *until*, when the waste would have ended by itself, or until it was *over*: seen running again, or
-    made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark` of what its message says, so that a message which could not be
-    changed is changed later.
+    made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark` of what
+    its message says, so that a message which could not be changed is changed later.
     """
 
     sk: str
@@ -168,7 +168,9 @@ class Actions:
     def again(self, action: Action, now: datetime) -> Action:
         """Go on with a broken-off action. Raises BegunBeforeError if another run does already."""
         return self._moved(
-            action, Stage.ACTING, {"attempts": action.attempts + 1, "error": "", "broke": False, "again": stamp(now)}
+            action,
+            Stage.ACTING,
+            {"attempts": action.attempts + 1, "error": "", "broke": False, "again": stamp(now)},
         )
 
     def acted(self, action: Action, now: datetime) -> Action:
@@ -177,7 +179,9 @@ class Actions:
 
     def unfinished(self, action: Action, waits_for: str) -> Action:
         """It waits for AWS, and goes on later. That is no failure, whatever came before."""
-        return self._moved(action, action.stage, {"error": waits_for, "broke": False, "waits": action.attempts})
+        return self._moved(
+            action, action.stage, {"error": waits_for, "broke": False, "waits": action.attempts}
+        )
 
     def failed(self, action: Action, error: str) -> Action:
         """It broke off with *error*; what was done is in its steps."""

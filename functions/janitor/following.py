@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from janitor.sending import Sender
 
 
-
 @dataclass(frozen=True)
 class Following:
     """

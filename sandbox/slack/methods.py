@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.slack.blocks import problems, too_long
-from sandbox.slack.workspace import BOT, BOT_USER, TEAM, Channel, File, Message, RefusedError, User, Workspace
+from sandbox.slack.workspace import TEAM, Channel, File, Message, RefusedError, User, Workspace
 
 LONGEST_TEXT = 40_000
 
@@ -47,11 +47,6 @@ def update(space: Workspace, args: Args) -> Answer:
             message.edited = True
             return {"channel": channel, "ts": ts, "text": message.text}
     raise RefusedError("message_not_found")
-
-
-def auth_test(space: Workspace, args: Args) -> Answer:  # noqa: ARG001 - the token says it all
-    """auth.test."""
-    return {"team_id": TEAM, "user_id": BOT_USER, "bot_id": BOT}
 
 
 def lookup_by_email(space: Workspace, args: Args) -> Answer:
@@ -153,7 +148,6 @@ METHODS: dict[str, Callable[[Workspace, Args], Answer]] = {
     "conversations.list": conversations,
     "chat.postMessage": post_message,
     "chat.update": update,
-    "auth.test": auth_test,
     "users.lookupByEmail": lookup_by_email,
     "users.info": user_info,
     "usergroups.users.list": usergroup_users,

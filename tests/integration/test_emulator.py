@@ -128,7 +128,7 @@ def test_a_scheduled_event_in_and_findings_a_report_a_ledger_and_messages_out(
 
 
 WHOLE_CORE, RECEIVER = 1769, 1024
-"""Megabytes that come with one vCPU (Lambda developer guide, "Configure memory"), and what the stack gives."""
+"""Megabytes that come with one vCPU (Lambda developer guide, "Configure memory"), and those of the stack."""
 
 
 def test_a_press_is_acknowledged_within_slacks_three_seconds_from_cold(

@@ -120,7 +120,7 @@ def test_twenty_long_ones_fit_into_the_messages_of_a_webhook_each_once() -> None
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=300))
 def test_words_of_others_call_nobody_and_are_always_taken(name: str, why: str, by: str) -> None:
     odd = replace(idle(name), owner=by or None)
-    odd = replace(odd, verdict=replace(odd.verdict, reason=why, action=why))
+    odd = replace(odd, verdict=finding(why, standing("1"), action=why))
     for message in messages([odd, odd], by, why):
         accepted(message)
         assert set(mentions(message.text, list(message.blocks))) <= {"@U7"}

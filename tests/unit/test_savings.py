@@ -19,7 +19,12 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 def action(**more: Any) -> Action:
     target = result("idle-endpoints", "a", finding("idle", standing("1"))).target
-    told = {"stage": Stage.ACTED, "began": NOW - DAY, "ended": NOW - DAY, "hourly_usd": Decimal(2)} | more
+    told: dict[str, Any] = {
+        "stage": Stage.ACTED,
+        "began": NOW - DAY,
+        "ended": NOW - DAY,
+        "hourly_usd": Decimal(2),
+    } | more
     return Action(sk="sk", detector="idle-endpoints", target=target, warned=NOW, undo={}, **told)
 
 

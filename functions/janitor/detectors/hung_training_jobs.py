@@ -22,7 +22,7 @@ from janitor import (
 )
 from janitor.aws import Listing, ReadError
 from janitor.detector import Cleanup, Detector, allow
-from janitor.job_costs import bill, limit, hourly, rate
+from janitor.job_costs import bill, hourly, limit, rate
 from janitor.jobs import IN_PROGRESS, Job, Summary
 from janitor.model import (
     Absent,
