@@ -18,6 +18,7 @@ from cli.edge import Refused
 from cli.explain import explain
 from cli.remembered import findings
 from cli.replay import replay
+from cli.restart import restart
 from cli.sandbox import sandbox
 from cli.say import approve, keep, snooze
 from cli.sweep import sweep
@@ -46,6 +47,7 @@ app.command(context_settings=HELP)(snooze)
 app.command(context_settings=HELP)(approve)
 app.command(context_settings=HELP)(sweep)
 app.command(context_settings=HELP)(undo)
+app.command(context_settings=HELP)(restart)
 app.command(context_settings=HELP)(replay)
 app.command(context_settings=HELP)(detectors)
 app.command(context_settings=HELP)(doctor)

@@ -89,7 +89,8 @@ def remembered(at: Desk, *, every: bool) -> Iterator[Line]:
                 if entry.closed is not None and (not every or entry.key in done):
                     continue
                 yield _open(entry, held(holds.get(entry.key, ()), at.now), at.now)
-            yield from (_done(action) for action in acted if every or action.stage is not Stage.UNDONE)
+            word = detector.cleanup.undo if detector.cleanup else "undo"
+            yield from (_done(action, word) for action in acted if every or action.stage is not Stage.UNDONE)
 
 
 def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
@@ -118,13 +119,13 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
     )
 
 
-def _done(action: Action) -> Line:
+def _done(action: Action, word: str) -> Line:
     said = {
         Stage.ACTING: f"begun {moment(action.began)}, and not finished",
         Stage.FAILED: f"failed: {action.error}",
-        Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; janitor undo {action.id}",
+        Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; janitor {word} {action.id}",
         Stage.UNDOING: f"being undone for {action.undone_by}{f': {action.error}' if action.error else ''}",
-        Stage.UNDONE: f"brought back for {action.undone_by}",
+        Stage.UNDONE: f"brought back for {action.undone_by}{f': {action.became}' if action.became else ''}",
     }
     return Line(
         id=action.id,

@@ -38,6 +38,21 @@ def undo(
 
     Exit status: 0, it is back; 1, it could not be brought back; 2, there is nothing to undo.
     """
+    return take_back(ctx, finding, table=table, region=region, profile=profile, config=config, now=now)
+
+
+def take_back(
+    ctx: typer.Context,
+    finding: str,
+    *,
+    word: str | None = None,
+    table: TableName,
+    region: Region,
+    profile: Profile,
+    config: edge.Config,
+    now: Now,
+) -> int:
+    """What `undo` does, and every *word* that a detector has for it: refused if it has another."""
     settings = edge.settings_from(config, (), ctx.obj)
     with failing("undo"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
         within = timedelta(days=settings.janitor.undo_days)
@@ -49,18 +64,23 @@ def undo(
             wait=lambda: time.sleep(WAIT),
         )
         detector, action = found(at, undoing, finding)
+        terms = detector.cleanup
+        if word is not None and terms is not None and terms.undo != word:
+            raise edge.Refused(
+                f"{action.target.name} is not submitted, but brought back: janitor undo {finding}"
+            )
         lease = f"undo {action.id}"
         where = (lease, at.account, action.target.region)
         try:
             at.leases.take(*where, holder=at.who, now=at.now, until=at.now + PATIENCE)
             try:
-                undoing.undo(detector, at.aws(action.target.region), action, by=at.who)
+                done = undoing.undo(detector, at.aws(action.target.region), action, by=at.who)
             finally:
                 at.leases.release(*where, holder=at.who)
         except (CannotUndoError, BegunBeforeError, LeaseTakenError) as error:
             raise FailedError(str(error)) from error
-        lost = detector.cleanup.lost if detector.cleanup else ""
-        typer.echo(f"{plain(action.target.name)} is back.{f' Not brought back: {lost}.' if lost else ''}")
+        lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""
+        typer.echo(f"{plain(done.became or f'{action.target.name} is back', 1000)}.{lost}")
     return 0
 
 

@@ -336,7 +336,8 @@ class _Work:
         entry = self.entries.get(action.target.key)
         if entry is not None and entry.closed is None:
             self.acting.ledger.close(entry, "cleaned up", clock)
-        return replace(result, outcome=Outcome.ACTED, note=f"undo: janitor undo {action.id}")
+        word = self.detector.cleanup.undo if self.detector.cleanup else "undo"
+        return replace(result, outcome=Outcome.ACTED, note=f"undo: janitor {word} {action.id}")
 
     def _settled(self, action: Action) -> bool:
         """Whether the resource is as the act leaves it; what cannot be looked at is not."""

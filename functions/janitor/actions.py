@@ -64,7 +64,8 @@ class Action:
     *hourly_usd* is what an hour of it saves; None is unknown. It saves that until it is undone, until
     *until*, when the waste would have ended by itself, or until it was *over*: seen running again, or
     made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark` of what
-    its message says, so that a message which could not be changed is changed later.
+    its message says, so that a message which could not be changed is changed later. *became* is what an
+    undo made of it, where it did not simply bring it back.
     """
 
     sk: str
@@ -85,6 +86,7 @@ class Action:
     message: str = ""
     undone_by: str = ""
     undone: datetime | None = None
+    became: str = ""
     broke: bool = False
     until: datetime | None = None
     over: datetime | None = None
@@ -200,9 +202,10 @@ class Actions:
         changes = {"undone_by": by, "error": "", "broke": False, "attempts": action.attempts + 1}
         return self._moved(action, Stage.UNDOING, changes)
 
-    def undone(self, action: Action, now: datetime) -> Action:
-        """It is taken back."""
-        return self._moved(action, Stage.UNDONE, {"undone": stamp(now), "error": "", "broke": False})
+    def undone(self, action: Action, now: datetime, became: str = "") -> Action:
+        """It is taken back, and what *became* of it, where it is not simply back."""
+        changes = {"undone": stamp(now), "became": became, "error": "", "broke": False}
+        return self._moved(action, Stage.UNDONE, changes)
 
     def undo_failed(self, action: Action, error: str) -> Action:
         """Taking it back broke off; it can be tried again."""
@@ -321,6 +324,7 @@ def _action(item: Mapping[str, Any]) -> Action:
         message=item["message"],
         undone_by=item.get("undone_by", ""),
         undone=moment(item.get("undone")),
+        became=item.get("became", ""),
         broke=item.get("broke", False),
         until=moment(item.get("until")),
         over=moment(item.get("over")),

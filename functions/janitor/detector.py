@@ -63,13 +63,14 @@ class Cleanup:
 
     *grace* is how long a warning stands before the act, and *act_on* the least confidence that may be
     acted on, unless the operator sets others. *lost* is what an undo does not bring back, as words
-    that complete "An undo does not bring back ...".
+    that complete "An undo does not bring back ...". *undo* is the command that takes it back.
     """
 
     effect: Effect
     grace: timedelta
     act_on: Confidence
     lost: str
+    undo: str = "undo"
 
 
 class CannotActError(Exception):
@@ -211,12 +212,13 @@ class Detector[C: Candidate](ABC):
         """
         raise NotImplementedError(f"{self.name} only advises")
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
         """
         Bring *target* back from what `prepare` answered, after a whole `act` or a half one.
 
-        "Already there" is success. Raises CannotActError if it can no longer be brought back, and
-        NotFinishedError where the next step has to wait for AWS.
+        "Already there" is success. Where "it is back" would be wrong, the answer says what became of it
+        in one sentence for whoever asked: nothing that may be secret. Raises CannotActError if it can no
+        longer be brought back, and NotFinishedError where the next step has to wait for AWS.
         """
         raise NotImplementedError(f"{self.name} only advises")
 

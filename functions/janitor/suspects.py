@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect(Candidate):
-    """A job in progress or with a warm pool, what shows whether it moves, and what an hour of it costs."""
+    """
+    A job in progress or with a warm pool, what shows whether it moves, and what an hour of it costs.
+
+    *half_done*: the janitor set out to stop it, and may not have got to its warm pool.
+    """
 
     job: Signal[Job]
+    half_done: bool = False
     signs: Signs = field(default_factory=Signs)
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
 

@@ -80,7 +80,7 @@ class Undoing:
         """
         action = self.actions.undoing(action, by)
         try:
-            action = self._brought_back(detector, aws, action)
+            action, said = self._brought_back(detector, aws, action)
         except NotBackYetError:
             raise
         except Exception as error:  # recorded and told; trying again goes on from there
@@ -88,7 +88,7 @@ class Undoing:
             self.actions.undo_failed(action, said)
             raise CannotUndoError(f"{action.target.name} could not be brought back: {said}") from error
         now = self.clock()
-        done = self.actions.undone(action, now)
+        done = self.actions.undone(action, now, said)
         self.holds.put(
             action.target.account,
             action.target.region,
@@ -103,17 +103,17 @@ class Undoing:
         )
         return replace(done, steps=action.steps)
 
-    def _brought_back(self, detector: Detector[Any], aws: Aws, action: Action) -> Action:
-        """Undo *action*, going back to it while it waits for AWS and there is time."""
+    def _brought_back(self, detector: Detector[Any], aws: Aws, action: Action) -> tuple[Action, str]:
+        """Undo *action*, going back to it while it waits for AWS and there is time; and what became of it."""
         writing = aws.armed()
         for _ in range(ROUNDS):
             try:
                 steps = RecordedSteps(self.actions, action, "undo")
-                detector.undo(writing, action.target, action.undo, steps)
+                said = detector.undo(writing, action.target, action.undo, steps)
             except NotFinishedError as waits:
                 action = self.actions.unfinished(action, str(waits))
             else:
-                return action
+                return action, said or ""
             if self.wait is None or not aws.has_time:
                 break
             self.wait()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from janitor.durations import ago
 from janitor.job_costs import bill, rate
@@ -13,6 +15,40 @@ from janitor.stillness import stamp
 from janitor.training import AVAILABLE
 
 ACTION = "end the warm pool (the job itself is over, and what it made stays)"
+
+STAYS = frozenset({AVAILABLE, "InUse"})
+"""What a pool is that waits, or will when its job is over. One that is Reused is another job's."""
+
+
+def pool_of(described: Mapping[str, Any]) -> str | None:
+    """The status of the warm pool of a training job as AWS describes it; None if it has none."""
+    status: str | None = described.get("WarmPoolStatus", {}).get("Status")
+    return status
+
+
+def keeps_pool(described: Mapping[str, Any]) -> bool:
+    """Whether its instances wait for another job, or will when it is over."""
+    period = described.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds")
+    return pool_of(described) in STAYS and period != 0
+
+
+def left_behind(rule: Rule, signal: Signal[Job], job: Job, price: Price) -> Verdict | None:
+    """
+    Whether a job that the janitor stopped leaves a warm pool; None if it runs, and is judged as others.
+
+    It is waste at once: it was to end with its job.
+    """
+    if job.status == IN_PROGRESS:
+        return None
+    rule.saw(evidence("status", signal, f"{job.status}, warm pool {job.pool}"))
+    if job.pool not in STAYS:
+        return rule.kept("it was stopped, and left no warm pool")
+    return rule.found(
+        f"this {job.kind.noun} was stopped because it hung, and leaves a warm pool; {rate(price, job)}",
+        Confidence.PROVEN,
+        action=ACTION,
+        noun="unused warm pool",
+    )
 
 
 def judge(

@@ -97,8 +97,18 @@ def running(job: Resource) -> Resource:
 
 @serves("sagemaker", "UpdateTrainingJob")
 def update_training_job(call: Call) -> dict[str, Any]:
-    """Another keep-alive period of the warm pool, of which zero ends it."""
+    """
+    Another keep-alive period of the warm pool, of which zero ends it; only when the job is over.
+
+    aws-controllers-k8s/sagemaker-controller, pkg/resource/training_job/hooks.go: "Warm pool cannot be
+    updated in InProgress state". Nobody says in which words AWS refuses it, nor what it does while Stopping.
+    """
     job = get(call, TRAINING)
+    if call.params.get("ResourceConfig") and job.status in {RUNNING, "Stopping"}:
+        raise AwsError(
+            "ValidationException",
+            f"The warm pool of a training job in status {job.status} cannot be updated.",
+        )
     changed: dict[str, Any] = {
         k: call.params[k] for k in ("ProfilerConfig", "RemoteDebugConfig") if k in call.params
     }

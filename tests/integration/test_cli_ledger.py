@@ -163,6 +163,11 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
     finding = desk.nights.of("lamp").id
     assert f"janitor undo {finding}" in desk("findings")[1]
 
+    status, said = desk("restart", finding)
+    assert (status, said) == (
+        2,
+        f"janitor: lamp is not submitted, but brought back: janitor undo {finding}\n",
+    )
     status, said = desk("undo", finding)
 
     assert (status, said) == (0, "lamp is back. Not brought back: the dust on it.\n")

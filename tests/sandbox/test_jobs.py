@@ -100,14 +100,18 @@ def test_a_warm_pool_is_ended_at_once_by_a_period_of_zero(
     assert pool == {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 600}
 
 
-def test_a_period_of_zero_before_the_end_leaves_no_pool(
+def test_a_warm_pool_is_changed_only_when_its_job_is_over(
     sagemaker: Any, training: Any, control: Control
 ) -> None:
     training("job", ResourceConfig=KEPT)
+    end = {"TrainingJobName": "job", "ResourceConfig": {"KeepAlivePeriodInSeconds": 0}}
+    with pytest.raises(ClientError, match="in status InProgress cannot be updated"):
+        sagemaker.update_training_job(**end)
     sagemaker.stop_training_job(TrainingJobName="job")
-    sagemaker.update_training_job(TrainingJobName="job", ResourceConfig={"KeepAlivePeriodInSeconds": 0})
-    assert describe(sagemaker)["WarmPoolStatus"]["Status"] == "InUse"
+    with pytest.raises(ClientError, match="in status Stopping cannot be updated"):
+        sagemaker.update_training_job(**end)
     control.set_clock(NOW + dt.timedelta(minutes=2))
+    sagemaker.update_training_job(**end)
     assert describe(sagemaker)["WarmPoolStatus"]["Status"] == "Terminated"
     assert describe(sagemaker)["TrainingJobStatus"] == "Stopped"
 
@@ -141,7 +145,12 @@ def test_states_no_api_reaches_can_be_set(sagemaker: Any, training: Any, control
 
 def test_a_warm_pool_ends_with_its_keep_alive(sagemaker: Any, training: Any, control: Control) -> None:
     training("job")
-    control.patch("sagemaker", ["training_jobs", "job"], warm_pool_status={"Status": "Available"})
+    control.patch(
+        "sagemaker",
+        ["training_jobs", "job"],
+        TrainingJobStatus="Completed",
+        warm_pool_status={"Status": "Available"},
+    )
     pools = sagemaker.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"]
     assert [one["WarmPoolStatus"]["Status"] for one in pools] == ["Available"]
     sagemaker.update_training_job(TrainingJobName="job", ResourceConfig={"KeepAlivePeriodInSeconds": 0})

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from janitor import (
+    job_grants,
     job_loads,
+    job_record,
+    job_stops,
     objects,
     phases,
     processing,
+    restarts,
     rhythm,
     stillness,
     tags,
@@ -28,6 +32,7 @@ from janitor.model import (
     Absent,
     Confidence,
     Effect,
+    Finding,
     Kept,
     Rule,
     Signal,
@@ -42,6 +47,7 @@ from janitor.suspects import Suspect, SuspectTuner, family, listed, parent
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
+    from janitor.detector import Steps
 
 NONE: Listing[Summary] = Listing(())
 """No tuning jobs, where none is asked for."""
@@ -58,6 +64,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     longest pause they made before, nothing new lies in its S3 folders, and the load of every host
     stands still; or when it works on after its own limit. How long it runs proves nothing. A tuning
     job hangs when every running child does. A warm pool is waste after `pool_patience` unused.
+    Where `act_on` takes what is likely, its warning stands for `grace_likely`.
     """
 
     name = "hung-training-jobs"
@@ -67,7 +74,11 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         effect=Effect.STOP,
         grace=timedelta(hours=2),
         act_on=Confidence.PROVEN,
-        lost="the progress since the last checkpoint, the output of a transform job, or a warm pool",
+        lost=(
+            "what a job did since its last checkpoint (a processing or transform job begins anew), a tuning"
+            " job, or a warm pool"
+        ),
+        undo="restart",
     )
     reads = (
         allow("sagemaker:ListTrainingJobs"),
@@ -87,12 +98,15 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         allow("cloudwatch:GetMetricData"),
         allow("pricing:GetProducts"),
     )
+    acts = job_grants.ACTS
+    undoes = job_grants.UNDOES
 
     silence: timedelta = timedelta(hours=6)
     times_longest_pause: int = 3
     silence_without_rhythm: timedelta = timedelta(hours=24)
     overrun: timedelta = timedelta(hours=1)
     pool_patience: timedelta = timedelta(hours=1)
+    grace_likely: timedelta = timedelta(days=1)
 
     @property
     def patience(self) -> Patience:
@@ -136,6 +150,14 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         (candidate,) = self._with_loads(aws, [candidate], now)
         tuners = tuning.running(aws, now) if job.tuner else NONE
         return replace(candidate, belongs_to=parent(aws, job, tuners), price=hourly(aws, job))
+
+    def look_half_done(
+        self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime
+    ) -> Suspect | SuspectTuner | None:
+        candidate = self.look(aws, target, now)
+        if isinstance(candidate, Suspect) and undo["what"] == job_record.JOB:
+            return replace(candidate, half_done=True)
+        return candidate
 
     def _look_at_tuner(self, aws: Aws, target: Target, now: datetime) -> SuspectTuner | None:
         """A tuning job as it is now, with all of its children that run."""
@@ -214,6 +236,13 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         return isinstance(verdict, Kept) and verdict.unknown
 
     def decide(self, candidate: Suspect | SuspectTuner, now: datetime) -> Verdict:
+        match verdict := self._judged(candidate, now):
+            case Finding(confidence=Confidence.LIKELY):
+                return replace(verdict, grace=self.grace_likely)
+            case _:
+                return verdict
+
+    def _judged(self, candidate: Suspect | SuspectTuner, now: datetime) -> Verdict:
         rule = Rule()
         match candidate:
             case SuspectTuner(tuner=tuner, children=children):
@@ -237,9 +266,29 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
 
     def _of_pool(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict | None:
         """The warm pool that a job left behind, if it is still there."""
+        if candidate.half_done:
+            return warm_pools.left_behind(rule, candidate.job, job, candidate.price)
         return warm_pools.judge(
             rule, candidate.job, job, candidate.price, patience=self.pool_patience, now=now
         )
+
+    def prepare(
+        self,
+        aws: Aws,
+        candidate: Suspect | SuspectTuner,
+        finding: Finding,  # noqa: ARG002
+        memo: Mapping[str, Any],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        return job_record.read(aws, candidate)
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        job_stops.act(aws, target, undo, steps)
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
+        return job_stops.settled(aws, target, undo)
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
+        return restarts.restart(aws, self.name, target, undo, steps)
 
     def _of_job(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict:
         """A job that works on after its own limit, or without a sign of life."""

@@ -1,0 +1,169 @@
+"""Hung jobs in the armed order of things: warned, looked at again, stopped, and submitted again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import boto3
+import pytest
+
+from armed import World
+from cli.main import main
+from conftest import ACCOUNT, NOW, REGION
+from janitor.actions import Action, Stage
+from janitor.arming import Arming
+from janitor.aws import Aws
+from janitor.detectors.hung_training_jobs import HungTrainingJobs
+from janitor.model import Effect, Mode, Outcome, Result
+from janitor.table import Table
+from janitor.undoing import CannotUndoError
+from job_seed import GROUPS, LONG_ENOUGH, SECRET, Floor
+from nights import HOUR, Nights
+from sandbox.control import Control
+from sandbox.deployment import TABLE
+from sandbox.life import Killed, mortal
+
+
+class Shift(Nights):
+    """A deployment in which hung jobs may be stopped, two hours after their warning."""
+
+    def __init__(self, floor: Floor, table: Table, session: boto3.Session, aws: Aws) -> None:
+        super().__init__(table, session, aws, World(), HungTrainingJobs())
+        self.floor = floor
+        self.arming = Arming(
+            mode=Mode.ACT, effect=Effect.STOP, act_in=(ACCOUNT,), grace=2 * HOUR, business_days=False
+        )
+
+    def run(self) -> Result:
+        """What a run makes of the only job."""
+        self.clock = self.floor.box.clock()
+        (result,) = {
+            result.target.key: result
+            for result in self.sweep().report.results
+            if "-r" not in result.target.name
+        }.values()
+        return result
+
+    def due(self) -> None:
+        """It was warned about, and may be stopped now."""
+        assert self.run().outcome is Outcome.WARNED
+        self.floor.wait(2 * HOUR + 2 * LONG_ENOUGH)
+
+    def undo(self) -> Action:
+        self.clock = self.floor.box.clock()
+        action = self.undoing.find(self.detector.name, ACCOUNT, REGION, self.of("job").id)
+        return self.undoing.undo(self.detector, self.aws, action, by="maria")
+
+
+@pytest.fixture
+def shift(paced: Control, table: Table, session: boto3.Session, aws: Aws) -> Shift:
+    return Shift(Floor(paced, session), table, session, aws)
+
+
+def test_it_is_warned_about_stopped_and_submitted_again(shift: Shift) -> None:
+    shift.floor.training("job", keep_alive=3600)
+    assert shift.run().outcome is Outcome.WARNED
+    shift.floor.wait(HOUR)
+    assert shift.run().outcome is Outcome.WAITING
+    assert shift.floor.status("job") == "InProgress"
+    shift.floor.wait(HOUR + 2 * LONG_ENOUGH)
+
+    stopping = shift.run()
+    assert (stopping.outcome, stopping.note) == (
+        Outcome.WAITING,
+        "half done: it is stopping, and its warm pool can be ended only when it has stopped",
+    )
+    shift.floor.wait()
+    ended = shift.run()
+    assert (ended.outcome, ended.note) == (
+        Outcome.ACTED,
+        f"undo: janitor restart {shift.of('job').id}",
+    )
+    assert shift.floor.pool("job") == "Terminated"
+    done = shift.undo()
+
+    new = next(name for name in shift.floor.names() if name != "job")
+    assert done.became == f"job was submitted again as {new}, from the beginning: it keeps no checkpoints"
+    assert shift.of("job").stage is Stage.UNDONE
+    with pytest.raises(CannotUndoError, match="brought back before"):
+        shift.undo()
+    assert shift.floor.names() == ["job", new]
+
+
+def test_a_job_that_moves_again_is_left_alone(shift: Shift) -> None:
+    shift.floor.training("job")
+    shift.due()
+    shift.floor.box.logs(GROUPS["training-job"], "job/algo-1-1790000000", [(NOW + HOUR, "step")])
+
+    assert shift.run().outcome in {Outcome.CHANGED, Outcome.KEPT}
+    assert shift.floor.status("job") == "InProgress"
+
+
+@pytest.mark.parametrize("call", ["StopTrainingJob", "UpdateTrainingJob"])
+@pytest.mark.parametrize("kill", ["killed", "killed-before"])
+def test_a_run_killed_at_a_call_is_finished_by_the_next(shift: Shift, call: str, kill: str) -> None:
+    shift.floor.training("job", keep_alive=3600)
+    shift.due()
+    mortal(shift.session)
+    shift.floor.box.fault("sagemaker", call, kill)
+    if call == "UpdateTrainingJob":
+        assert shift.run().outcome is Outcome.WAITING
+        shift.floor.wait()
+    with pytest.raises(Killed):
+        shift.run()
+    shift.floor.box.revive()
+    for _ in range(3):
+        shift.floor.wait(2 * LONG_ENOUGH)  # a dead run's lease ends after a quarter of an hour
+        if (outcome := shift.run().outcome) is Outcome.ACTED:
+            break
+
+    assert outcome is Outcome.ACTED
+    assert shift.floor.pool("job") == "Terminated"
+    assert shift.floor.names() == ["job"]
+    assert shift.put_back == []
+
+
+def test_whoever_keeps_it_half_way_gets_it_back(shift: Shift) -> None:
+    shift.floor.training("job", keep_alive=3600)
+    shift.due()
+    assert shift.run().outcome is Outcome.WAITING
+    arn = shift.floor.job("job")["TrainingJobArn"]
+    shift.floor.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "janitor:keep", "Value": "true"}])
+    shift.floor.wait()
+
+    assert shift.run().outcome is Outcome.CHANGED
+    (asked,) = shift.put_back
+    assert asked.target.name == "job"
+    shift.undo()
+    assert len(shift.floor.names()) == 2
+
+
+def test_restart_is_its_word_on_the_command_line(
+    shift: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "janitor.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    shift.floor.training("job")
+    shift.due()
+    assert shift.run().outcome is Outcome.ACTED
+    finding = shift.of("job").id
+    shift.floor.wait(LONG_ENOUGH)
+
+    def janitor(*argv: str) -> tuple[int, str]:
+        monkeypatch.setenv("JANITOR_NOW", shift.floor.box.clock().isoformat())
+        monkeypatch.setenv("JANITOR_TABLE", TABLE)
+        status = main(list(argv), registry=(HungTrainingJobs,))
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    assert f"janitor restart {finding}" in janitor("findings")[1]
+    new = f"job-r{finding[:6]}"
+    assert janitor("restart", finding) == (
+        0,
+        f"job was submitted again as {new}, from the beginning: it keeps no checkpoints.\n",
+    )
+    status, said = janitor("restart", finding)
+    assert (status, "was brought back before" in said) == (2, True)
+    assert f"submitted again as {new}" in janitor("findings", "--all")[1].replace("\n", " ")
+    assert SECRET not in janitor("findings", "--all", "--json")[1]
+    assert shift.floor.names() == ["job", new]

@@ -1,0 +1,146 @@
+"""Jobs that hang, of every kind, in the sandbox."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import boto3
+
+from conftest import NOW
+from sandbox.control import Control
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+AGE, SILENT = 30 * HOUR, 20 * HOUR
+ROLE = "arn:aws:iam::123456789012:role/worker"
+SECRET = "hunter2-token"
+STILL = 24 * 12
+"""How many five minutes the load stands still, so that it does for the rest of a test's night too."""
+
+LONG_ENOUGH = timedelta(minutes=10)
+"""For AWS to stop a job of any kind."""
+
+GROUPS = {
+    "training-job": "/aws/sagemaker/TrainingJobs",
+    "processing-job": "/aws/sagemaker/ProcessingJobs",
+    "transform-job": "/aws/sagemaker/TransformJobs",
+}
+
+
+class Floor:
+    """Jobs that hang, of every kind."""
+
+    def __init__(self, box: Control, session: boto3.Session) -> None:
+        self.box = box
+        self.sagemaker: Any = session.client("sagemaker")
+        self.s3: Any = session.client("s3")
+        box.set_clock(NOW - 300 * DAY)
+        for bucket in ("out", "ckpt"):
+            self.s3.create_bucket(Bucket=bucket)
+        box.set_clock(NOW)
+
+    def training(self, name: str, *, keep_alive: int = 0, **request: Any) -> None:
+        resources = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        if keep_alive:
+            resources["KeepAlivePeriodInSeconds"] = keep_alive
+        self.hung(
+            "training-job",
+            name,
+            TrainingJobName=name,
+            AlgorithmSpecification={
+                "TrainingImage": "image",
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}],
+            },
+            RoleArn=ROLE,
+            HyperParameters={"lr": "0.1", "token": SECRET},
+            Environment={"WANDB_API_KEY": SECRET},
+            OutputDataConfig={"S3OutputPath": "s3://out/training"},
+            ResourceConfig=resources,
+            StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
+            Tags=[{"Key": "owner", "Value": "maria"}],
+            **request,
+        )
+
+    def processing(self, name: str) -> None:
+        cluster = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        self.hung(
+            "processing-job",
+            name,
+            ProcessingJobName=name,
+            ProcessingResources={"ClusterConfig": cluster},
+            AppSpecification={"ImageUri": "image", "ContainerArguments": ["--all"]},
+            RoleArn=ROLE,
+            Environment={"TOKEN": SECRET},
+            StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
+        )
+
+    def transform(self, name: str) -> None:
+        source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}
+        self.hung(
+            "transform-job",
+            name,
+            TransformJobName=name,
+            ModelName="model",
+            TransformInput={"DataSource": source},
+            TransformOutput={"S3OutputPath": f"s3://out/{name}"},
+            TransformResources={"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1},
+        )
+
+    def tuner(self, name: str, *children: str) -> None:
+        self.box.set_clock(NOW - AGE)
+        arn = self.sagemaker.create_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=name,
+            HyperParameterTuningJobConfig={
+                "Strategy": "Random",
+                "ResourceLimits": {"MaxParallelTrainingJobs": 9},
+            },
+        )["HyperParameterTuningJobArn"]
+        for child in children:
+            self.training(child)
+            self.box.patch("sagemaker", ["training_jobs", child], TuningJobArn=arn)
+
+    def hung(self, kind: str, name: str, **request: Any) -> None:
+        """Silent since `SILENT`, and at rest."""
+        self.box.set_clock(NOW - AGE)
+        getattr(self.sagemaker, f"create_{kind.replace('-', '_')}")(**request)
+        self.box.set_clock(NOW)
+        host = f"{name}/i-1" if kind == "transform-job" else f"{name}/algo-1"
+        times = [NOW - AGE + n * HOUR for n in range((AGE - SILENT) // HOUR + 1)]
+        self.box.logs(GROUPS[kind], f"{host}-1790000000", [(at, "step") for at in times])
+        series: dict[str, Any] = {"metric": "CPUUtilization", "dimensions": {"Host": host}, "step": 300}
+        self.box.metrics(GROUPS[kind], [series | {"start": NOW - 7 * HOUR, "values": [1.0] * STILL}])
+
+    def checkpoint(self, key: str, ago: timedelta) -> None:
+        self.box.set_clock(NOW - ago)
+        self.s3.put_object(Bucket="ckpt", Key=key, Body=b"weights")
+        self.box.set_clock(NOW)
+
+    def wait(self, span: timedelta = LONG_ENOUGH) -> None:
+        self.box.set_clock(self.box.clock() + span)
+
+    def job(self, name: str, kind: str = "training-job") -> dict[str, Any]:
+        noun = "".join(part.title() for part in kind.split("-"))
+        described: dict[str, Any] = getattr(self.sagemaker, f"describe_{kind.replace('-', '_')}")(
+            **{f"{noun}Name": name}
+        )
+        return described
+
+    def status(self, name: str, kind: str = "training-job") -> str:
+        return str(self.job(name, kind)[f"{''.join(part.title() for part in kind.split('-'))}Status"])
+
+    def pool(self, name: str) -> str:
+        return str(self.job(name)["WarmPoolStatus"]["Status"])
+
+    def names(self) -> list[str]:
+        listed = self.sagemaker.list_training_jobs()["TrainingJobSummaries"]
+        return sorted(one["TrainingJobName"] for one in listed)
+
+    def refuse(self, operation: str, message: str) -> None:
+        """The next call of the operation is refused."""
+        said = {"status": 400, "code": "ValidationException", "message": message}
+        self.box.fault("sagemaker", operation, "error", **said)
+
+    def end(self, name: str, status: str) -> None:
+        """The job ends by itself."""
+        self.box.patch("sagemaker", ["training_jobs", name], TrainingJobStatus=status, SecondaryStatus=status)
