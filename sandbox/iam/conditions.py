@@ -53,6 +53,7 @@ KEYS = {
     "cloudwatch:namespace",
     "dynamodb:leadingkeys",
     "iam:passedtoservice",
+    "kms:grantisforawsresource",
     "s3:prefix",
     "sts:externalid",
     "sts:rolesessionname",

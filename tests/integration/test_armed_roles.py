@@ -23,6 +23,7 @@ ARMED = Settings.parse(
     {
         "janitor": SLACK["janitor"],
         "detectors": {
+            "hung-training-jobs": ARMS,
             "idle-notebooks": ARMS,
             "idle-studio-apps": ARMS,
             "untagged-resources": {**ARMS, "fill_tags": {"team": "ml-platform"}},
@@ -124,3 +125,33 @@ def test_undoing_starts_notebooks_and_removes_required_tags_and_no_others(
     undo.delete_tags(ResourceArn=tagged, TagKeys=["team"])
     refused(undo.stop_notebook_instance, **stopped)
     undo.start_notebook_instance(**stopped)
+
+
+def test_a_job_is_stopped_by_one_role_and_submitted_again_by_another(
+    under: As, session: boto3.Session
+) -> None:
+    request: dict[str, Any] = {
+        "TrainingJobName": "job",
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": "s3://out/training"},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.large",
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 1,
+            "KeepAlivePeriodInSeconds": 3600,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        "Tags": [{"Key": "owner", "Value": "maria"}],
+    }
+    session.client("sagemaker").create_training_job(**request)
+    own, undo = under("hung-training-jobs"), under("undo")
+    again = {**request, "TrainingJobName": "job-again"}
+    elsewhere = {**again, "RoleArn": "arn:aws:iam::999999999999:user/ml"}
+
+    refused(undo.stop_training_job, TrainingJobName="job")
+    own.stop_training_job(TrainingJobName="job")
+    own.update_training_job(TrainingJobName="job", ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+    refused(own.create_training_job, **again)
+    refused(own.delete_training_job, TrainingJobName="job")
+    refused(undo.create_training_job, **elsewhere)
+    undo.create_training_job(**again)

@@ -109,8 +109,8 @@ def test_where_it_begins_is_said(floor: Floor, of: Callable[[str], Deed]) -> Non
     floor.training("none")
     for name in ("empty", "saved"):
         floor.training(name, CheckpointConfig={"S3Uri": f"s3://ckpt/{name}"})
-    floor.checkpoint("saved/old", 25 * HOUR)
-    floor.checkpoint("saved/new", 24 * HOUR)
+    floor.checkpoint("saved/step-1", 25 * HOUR)
+    floor.checkpoint("saved/step-2", 24 * HOUR)
     floor.checkpoint("saved-by-another/newer", 23 * HOUR)
     said = {}
     for deed in map(of, ("none", "empty", "saved")):
@@ -333,10 +333,17 @@ def test_already_stopped_and_already_gone_are_success(floor: Floor, of: Callable
     deed.act()
     assert deed.settled()
 
-    gone = replace(deed, target=replace(deed.target, created=NOW))
-    gone.act()
-    assert gone.settled()
     assert floor.box.calls()["sagemaker:StopTrainingJob"] == 1
+
+
+def test_another_job_of_its_name_is_not_stopped(floor: Floor, of: Callable[[str], Deed]) -> None:
+    floor.training("job", keep_alive=3600)
+    deed = of("job")
+    deed = replace(deed, target=replace(deed.target, created=NOW - 400 * HOUR))
+    deed.act()
+
+    assert deed.settled()
+    assert floor.status("job") == "InProgress"
 
 
 @pytest.mark.parametrize("kind", list(GROUPS))

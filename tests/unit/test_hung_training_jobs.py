@@ -146,6 +146,16 @@ def test_silence_is_measured_against_the_jobs_own_rhythm(
     assert words(decide(hung(silent=silent, pause=pause))) == expected
 
 
+@pytest.mark.parametrize(("pause", "grace"), [(1 * MINUTE, None), (Absent(), DAY)])
+def test_what_is_likely_is_warned_about_for_longer(
+    pause: Signal[timedelta] | timedelta, grace: timedelta | None
+) -> None:
+    verdict = decide(hung(silent=24 * HOUR, pause=pause))
+
+    assert isinstance(verdict, Finding)
+    assert verdict.grace == grace
+
+
 @pytest.mark.parametrize(
     ("rhythm", "reason"),
     [
