@@ -240,9 +240,7 @@ def test_nobody_acts_at_a_time_to_come(desk: Desk, monkeypatch: pytest.MonkeyPat
     assert desk.nights.world.done == []
 
 
-def test_one_person_in_two_terminals_is_two(
-    desk: Desk, thinking: Callable[[Callable[[], None]], None]
-) -> None:
+def test_one_person_in_two_terminals_is_two(desk: Desk) -> None:
     """Both would act on the same at once, if a person were the holder of a lease."""
     desk.nights.warned("lamp")
     desk.nights.clock += 4 * DAY
