@@ -11,7 +11,7 @@ from janitor.actions import UNFINISHED, Action, BegunBeforeError, RecordedSteps
 from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
 from janitor.engine import describe, judge
-from janitor.holds import held
+from janitor.holds import held, on
 from janitor.model import Finding, Kept, Outcome, Result, Sweep
 from janitor.table import stamp
 
@@ -280,7 +280,7 @@ class _Work:
 
     def _held(self, target: Target) -> str | None:
         """Who said in the meantime that *target* stays, or None."""
-        return held(self._holds(target).get(target.key, ()), self.acting.clock())
+        return held(on(self._holds(target), target), self.acting.clock())
 
     def _changed(self, entry: Entry, verdict: Kept | None, clock: datetime) -> _EndsError:
         """Why it is no longer acted on. What could not be judged keeps its warning, and waits."""

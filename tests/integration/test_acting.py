@@ -451,6 +451,41 @@ def test_what_was_done_is_brought_back_and_then_left_alone(nights: Nights) -> No
         nights.undoing.find("cellar", ACCOUNT, REGION, action.id)
 
 
+def test_what_was_made_anew_is_left_alone_too(nights: Nights) -> None:
+    """An app that is created again has another creation time, so another identity."""
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+    nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
+    lamp = nights.world.things["lamp"]
+    nights.world.things["lamp"] = replace(lamp, target=replace(lamp.target, created=nights.clock))
+
+    rested = nights.after(6 * DAY)["lamp"]
+
+    assert (rested.outcome, "it was brought back" in rested.verdict.reason) == (Outcome.KEPT, True)
+    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WARNED
+
+
+def test_what_was_brought_back_is_left_alone_whenever_the_run_was_killed(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+
+    def killed(*_: Any) -> None:
+        raise KilledError
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(nights.holds), "put", killed)
+        with pytest.raises(KilledError):
+            nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
+
+    again = nights.undoing.find("cellar", ACCOUNT, REGION, action.id)
+    nights.undoing.undo(Cellar(), nights.aws, again, by="maria")
+
+    assert nights.of("lamp").stage is Stage.UNDONE
+    assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
+
+
 def test_an_undo_that_broke_off_goes_on_where_it_stopped(nights: Nights) -> None:
     nights.warned("lamp")
     nights.after(4 * DAY)
