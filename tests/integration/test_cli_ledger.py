@@ -15,6 +15,7 @@ from cli.main import main
 from conftest import ACCOUNT, REGION
 from fakes import thing, waste
 from janitor.actions import Stage
+from janitor.detector import ChangedError
 from janitor.leases import Leases
 from nights import DAY, HOUR, Nights
 from sandbox.deployment import TABLE
@@ -294,6 +295,22 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
     status, said = desk("undo", finding)
     assert (status, "brought back before" in said) == (2, True)
     assert desk("undo", "0123456789")[0] == 2
+
+
+def test_what_was_withdrawn_leaves_nothing_to_undo(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.nights.warned("lamp")
+
+    def act(*_: object) -> None:
+        raise ChangedError("it was overwritten in the last moment")
+
+    monkeypatch.setattr(Cellar, "act", act)
+    desk.nights.after(4 * DAY)
+    desk.nights.world.things.clear()
+    desk.nights.after(DAY)
+
+    status, said = desk("findings")
+    assert (status, said.splitlines()[-1]) == (0, "Nothing is open, and nothing can be undone.")
+    assert "nothing was done: it was overwritten in the last moment" in desk("findings", "--all")[1]
 
 
 def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:
