@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +35,9 @@ PACE, WAIT = 1.0, 15.0
 PATIENCE = timedelta(minutes=30)
 """How long a lease is held from here: longer than the steps that wait for AWS are gone back to."""
 
+RESERVE = timedelta(minutes=2)
+"""What is left of a lease when nothing more is begun: a call with its retries takes about a minute."""
+
 TableName = Annotated[
     str | None, typer.Option("--table", metavar="NAME", help="The ledger; else JANITOR_TABLE.")
 ]
@@ -51,15 +55,56 @@ class UnknownAccountError(edge.Refused):
     exit_code = 1
 
 
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """The real time by *clock*, and until when AWS is called."""
+
+    clock: Callable[[], datetime]
+    until: datetime | None = None
+
+    def has_time(self) -> bool:
+        """Whether another call may be made."""
+        return self.until is None or self.clock() < self.until
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """An opened account with the ledger of its deployment. *who* is the caller, in a few words."""
+    """
+    An opened account with the ledger of its deployment. *who* is the caller, in a few words.
+
+    *now* is when the command began; what it does takes time, and a person's answer even more: *watch*
+    has the time that it is then.
+    """
 
     settings: Settings
     accounts: Sequence[Aws]
     table: Table
     who: str
     now: datetime
+    watch: Watch
+
+    def clock(self) -> datetime:
+        """The time that it is."""
+        return self.watch.clock()
+
+    @contextmanager
+    def leased(self, detector: str, region: str) -> Iterator[None]:
+        """
+        Nobody else sweeps *detector* or undoes what it did, and calls end before the lease does.
+
+        Every command is a holder of its own, whoever calls it: one person may have two terminals.
+        Raises LeaseTakenError.
+        """
+        holder = f"by hand: {self.who} {uuid.uuid4().hex}"
+        now = self.clock()
+        until = now + PATIENCE
+        self.leases.take(detector, self.account, region, holder=holder, now=now, until=until)
+        self.watch.until = until - RESERVE
+        try:
+            yield
+        finally:
+            self.watch.until = None
+            self.leases.release(detector, self.account, region, holder=holder)
 
     @property
     def account(self) -> str:
@@ -112,7 +157,7 @@ def desk(
         raise edge.Refused(
             f"no ledger: give --table NAME or set {TABLE}; the deployment's output LedgerTable names it"
         )
-    at = edge.now_from(now)
+    at, watch = edge.now_from(now), Watch(clock=edge.clock_from(now))
     attempts = edge.attempts_from_environment()
     session = edge.session_from(profile)
     regions = edge.regions_from(region, settings, session)
@@ -121,13 +166,20 @@ def desk(
     if not isinstance(whose, Value):
         raise UnknownAccountError(whose.error if isinstance(whose, Unreadable) else "the account is unknown")
     client = make_client(session, "dynamodb", home, attempts)
-    with opened(session, account=whose.value.account, regions=regions, attempts=attempts) as accounts:
+    with opened(
+        session,
+        account=whose.value.account,
+        regions=regions,
+        attempts=attempts,
+        has_time=watch.has_time,
+    ) as accounts:
         yield Desk(
             settings=settings,
             accounts=accounts,
             table=Table(client, name),
             who=person(whose.value.arn),
             now=at,
+            watch=watch,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,6 +68,30 @@ def now_from(flag: str | None) -> datetime:
         if text:
             return _time(name, text)
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def clock_from(flag: str | None) -> Callable[[], datetime]:
+    """
+    The clock that goes with `now_from`: the real one, unless a time was given.
+
+    A given time stands still, as in the functions of a sandbox: it is always the same night there.
+    """
+    if flag or os.environ.get("JANITOR_NOW"):
+        fixed = now_from(flag)
+        return lambda: fixed
+    return lambda: datetime.now(UTC)
+
+
+def check_now(flag: str | None) -> None:
+    """
+    Refuse to act at another time than the real one: everything would be due, and idle, in a year.
+
+    A sandbox has its own night, and an endpoint of its own.
+    """
+    if flag:
+        raise Refused("--now does not go with --act: what is done is done now")
+    if os.environ.get("JANITOR_NOW") and not os.environ.get("AWS_ENDPOINT_URL"):
+        raise Refused("JANITOR_NOW is set, and this is no sandbox: unset it to act")
 
 
 def _time(name: str, text: str) -> datetime:

@@ -25,6 +25,8 @@ from janitor.ledger import Entry
 from janitor.report.text import moment, plain, usd
 
 CLOSED = "closed"
+OVER = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
+"""Actions that leave nothing to undo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ def remembered(at: Desk, *, every: bool) -> Iterator[Line]:
                     continue
                 yield _open(entry, held(holds.get(entry.key, ()), at.now), at.now)
             word = detector.cleanup.undo if detector.cleanup else "undo"
-            yield from (_done(action, word) for action in acted if every or action.stage is not Stage.UNDONE)
+            yield from (_done(action, word) for action in acted if every or action.stage not in OVER)
 
 
 def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
@@ -126,6 +128,7 @@ def _done(action: Action, word: str) -> Line:
         Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; janitor {word} {action.id}",
         Stage.UNDOING: f"being undone for {action.undone_by}{f': {action.error}' if action.error else ''}",
         Stage.UNDONE: f"brought back for {action.undone_by}{f': {action.became}' if action.became else ''}",
+        Stage.WITHDRAWN: f"begun {moment(action.began)}, and nothing was done: {action.error}",
     }
     return Line(
         id=action.id,

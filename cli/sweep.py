@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import edge
-from cli.desk import PACE, PATIENCE, WAIT, Desk, Now, Profile, Region, TableName, desk
+from cli.desk import PACE, WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
 from janitor.acting import Acting, due_now
 from janitor.actions import Action
@@ -24,6 +24,9 @@ from janitor.limits import Limits
 from janitor.model import Outcome, Sweep
 from janitor.report.text import moment, plain
 from janitor.undoing import Undoing
+
+STALE = timedelta(hours=1)
+"""After this long the account is no longer the one that was shown."""
 
 SAID = {
     Outcome.ACTED: "done",
@@ -72,6 +75,8 @@ def sweep(
       janitor sweep
       janitor sweep idle-notebooks --act
     """  # noqa: D301 - \b keeps the lines below it as they are
+    if act:
+        edge.check_now(now)
     settings = edge.settings_from(config, (), ctx.obj)
     armed = {each.name for each in settings.armed()}
     detectors = edge.detectors_from(names, settings) if names else settings.armed()
@@ -92,19 +97,34 @@ def sweep(
             typed = typer.prompt(f"To act on {due} in account {at.account}, type the account id", default="")
             if typed.strip() != at.account:
                 raise edge.Refused("that is not the account id; nothing was done")
+            if at.clock() - at.now > STALE:
+                raise edge.Refused("the answer took more than an hour; nothing was done, look at it again")
         failed = [carried_out(at, plan) for plan in plans if plan.sweep.error is None]
     return 1 if broken or any(failed) else 0
 
 
 def planned(at: Desk, detector: Detector[Any], aws: Aws) -> Plan:
     """Sweep, and ask the ledger about what was found."""
-    entries = {entry.key: entry for entry in at.ledger.entries(detector.name, at.account, aws.region)}
     return Plan(
         detector=detector,
         aws=aws,
         sweep=swept(detector, aws, now=at.now, policy=policy(at, aws)),
-        entries={key: entry for key, entry in entries.items() if entry.closed is None},
+        entries=remembered(at, detector, aws),
     )
+
+
+def remembered(at: Desk, detector: Detector[Any], aws: Aws) -> dict[str, Entry]:
+    """The open findings, as the ledger knows them."""
+    entries = at.ledger.entries(detector.name, at.account, aws.region)
+    return {entry.key: entry for entry in entries if entry.closed is None}
+
+
+def agreed(at: Desk, plan: Plan) -> dict[str, Entry]:
+    """*plan*'s findings as they are remembered now, without what is due and was not shown as due."""
+    shown = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
+    known = remembered(at, plan.detector, plan.aws)
+    late = {key for key, entry in known.items() if entry.due is not None and entry.due <= at.clock()}
+    return {key: entry for key, entry in known.items() if key in shown or key not in late}
 
 
 def policy(at: Desk, aws: Aws) -> Policy:
@@ -132,18 +152,18 @@ def shown(at: Desk, plan: Plan) -> int:
 
 def carried_out(at: Desk, plan: Plan) -> bool:
     """Act on one sweep under its lease, and say what came of it; whether something failed."""
-    holder = f"by hand: {at.who}"
-    where = (plan.detector.name, at.account, plan.aws.region)
     try:
-        at.leases.take(*where, holder=holder, now=at.now, until=at.now + PATIENCE)
+        with at.leased(plan.detector.name, plan.aws.region):
+            done = acting(at, plan).act(
+                plan.detector,
+                plan.aws,
+                plan.sweep,
+                agreed(at, plan),
+                now=at.now,
+                policy=policy(at, plan.aws),
+            )
     except LeaseTakenError as error:
         raise FailedError(str(error)) from error
-    try:
-        done = acting(at, plan).act(
-            plan.detector, plan.aws, plan.sweep, plan.entries, now=at.now, policy=policy(at, plan.aws)
-        )
-    finally:
-        at.leases.release(*where, holder=holder)
     due = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
     before = {result.target.key for result in plan.sweep.results}
     tried = [each for each in done.results if each.target.key in due or each.target.key not in before]
@@ -160,8 +180,9 @@ def acting(at: Desk, plan: Plan) -> Acting:
     undoing = Undoing(
         actions=at.actions,
         holds=at.holds,
-        clock=lambda: at.now,
+        clock=at.clock,
         within=timedelta(days=settings.janitor.undo_days),
+        wait=lambda: time.sleep(WAIT),
     )
 
     def put_back(action: Action) -> None:
@@ -172,7 +193,7 @@ def acting(at: Desk, plan: Plan) -> Acting:
         actions=at.actions,
         holds=at.holds,
         limits=Limits(at.table, settings.janitor.time_zone),
-        clock=lambda: at.now,
+        clock=at.clock,
         pause=lambda: time.sleep(PACE),
         wait=lambda: time.sleep(WAIT),
         put_back=put_back,

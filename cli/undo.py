@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import edge
-from cli.desk import PATIENCE, WAIT, Desk, Now, Profile, Region, TableName, desk
+from cli.desk import WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
 from janitor.actions import Action, BegunBeforeError
 from janitor.detector import Detector
@@ -59,7 +59,7 @@ def take_back(
         undoing = Undoing(
             actions=at.actions,
             holds=at.holds,
-            clock=lambda: at.now,
+            clock=at.clock,
             within=within,
             wait=lambda: time.sleep(WAIT),
         )
@@ -69,14 +69,9 @@ def take_back(
             raise edge.Refused(
                 f"{action.target.name} is not submitted, but brought back: janitor undo {finding}"
             )
-        lease = f"undo {action.id}"
-        where = (lease, at.account, action.target.region)
         try:
-            at.leases.take(*where, holder=at.who, now=at.now, until=at.now + PATIENCE)
-            try:
+            with at.leased(detector.name, action.target.region):
                 done = undoing.undo(detector, at.aws(action.target.region), action, by=at.who)
-            finally:
-                at.leases.release(*where, holder=at.who)
         except (CannotUndoError, BegunBeforeError, LeaseTakenError) as error:
             raise FailedError(str(error)) from error
         lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""

@@ -31,6 +31,10 @@ class Memory:
             raise KilledError
         self.done.append(name)
 
+    def begun(self, name: str) -> bool:
+        del name
+        return True
+
     def forget(self, name: str) -> None:
         """Let the step *name* be done again."""
         self.done.remove(name)

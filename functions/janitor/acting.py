@@ -11,6 +11,7 @@ from janitor.actions import UNFINISHED, Action, BegunBeforeError, RecordedSteps
 from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
 from janitor.engine import describe, judge
+from janitor.holds import held, on
 from janitor.model import Finding, Kept, Outcome, Result, Sweep
 from janitor.table import stamp
 
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from janitor.aws import Aws
     from janitor.detector import Detector
     from janitor.engine import Policy
-    from janitor.holds import Holds
+    from janitor.holds import Hold, Holds
     from janitor.ledger import Entry, Ledger
     from janitor.limits import Limits
-    from janitor.model import Verdict
+    from janitor.model import Target, Verdict
 
 TRIES = 3
 """How often an action is tried before a person has to look."""
@@ -190,12 +191,12 @@ class _Work:
     def _one(self, result: Result, entry: Entry) -> Result:
         """Everything from looking again to the record."""
         try:
-            action = self._begun(result, entry)
-        except _EndsError as ends:
-            return replace(result, outcome=ends.outcome, note=ends.note)
-        except Exception as error:  # nothing was done yet; the others still are
-            return self._stopped(result, entry, error)
-        try:
+            try:
+                action = self._begun(result, entry)
+            except _EndsError as ends:
+                return replace(result, outcome=ends.outcome, note=ends.note)
+            except Exception as error:  # nothing was done yet; the others still are
+                return self._stopped(result, entry, error)
             return self._carried_out(result, action)
         except Exception as error:  # only the ledger is left to fail here: without it there are no more acts
             said = f"the ledger could not be written: {describe(error)}"
@@ -213,11 +214,13 @@ class _Work:
         if not isinstance(verdict, Finding):
             raise self._changed(entry, verdict, clock)
         if (why := self.arming.spares(candidate.target, verdict)) is not None:
-            raise _EndsError(Outcome.ADVISED, f"only reported: {why}")
+            raise CannotActError(why)
         warned = entry.warned or clock
         if not entry.hurried and self.arming.due(warned, verdict) > clock:
             raise _EndsError(Outcome.WAITING, "its warning has not stood for as long as this rule gives")
         undo = self.detector.prepare(self.reading, candidate, verdict, entry.memo)
+        if (why := self._held(candidate.target)) is not None:  # preparing may have taken minutes
+            raise self._changed(entry, Kept(reason=why), clock)
         if (limit := self._place(entry.key, clock)) is not None:
             raise self._no_place(limit)
         return self.acting.actions.begin(
@@ -237,6 +240,7 @@ class _Work:
                 self.acting.ledger.memorise(entry, error.memo)
                 return replace(result, note=f"being prepared: {error}")
             case CannotActError():
+                self.acting.ledger.unwarn(entry)  # its message says that nothing is done to it
                 return replace(result, outcome=Outcome.ADVISED, note=f"only reported: {error}")
             case OutOfTimeError():
                 return replace(result, note="the run has no time left; its turn comes next time")
@@ -268,9 +272,15 @@ class _Work:
             return None, None
         if candidate.target.key != result.target.key:
             return Kept(reason="another resource has its name now"), None
-        holds = self.acting.holds.all(result.target.account, result.target.region)
-        policy = replace(self.policy, holds=holds)
+        policy = replace(self.policy, holds=self._holds(candidate.target))
         return judge(self.detector, candidate, clock, policy), candidate
+
+    def _holds(self, target: Target) -> Mapping[str, Sequence[Hold]]:
+        return self.acting.holds.all(target.account, target.region)
+
+    def _held(self, target: Target) -> str | None:
+        """Who said in the meantime that *target* stays, or None."""
+        return held(on(self._holds(target), target), self.acting.clock())
 
     def _changed(self, entry: Entry, verdict: Kept | None, clock: datetime) -> _EndsError:
         """Why it is no longer acted on. What could not be judged keeps its warning, and waits."""
@@ -317,6 +327,11 @@ class _Work:
 
     def _carried_on(self, result: Result, action: Action) -> Result:
         try:
+            if (why := self._held(action.target)) is not None:
+                del self.waiting[action.target.key]  # the next run has it put back
+                return replace(
+                    result, outcome=Outcome.WAITING, note=f"half done, and not gone on with: {why}"
+                )
             return self._carried_out(result, action)
         except Exception as error:  # only the ledger is left to fail here; the next run goes on with it
             said = f"half done, and the ledger could not be written: {describe(error)}"
@@ -380,17 +395,28 @@ class _Work:
         if not self.arming.within(action.target.account, action.target.region):
             raise _EndsError(Outcome.WAITING, "half done, and act_in no longer names its place")
         clock = self.acting.clock()
-        verdict, _ = self._again(replace(result, target=action.target), clock, action.undo)
-        if isinstance(verdict, Kept):
-            if verdict.unknown:
-                said = f"half done, and could not be judged: {verdict.reason}"
-                raise _EndsError(Outcome.WAITING, said)
+        verdict, candidate = self._again(replace(result, target=action.target), clock, action.undo)
+        if isinstance(verdict, Kept) and verdict.unknown:
+            said = f"half done, and could not be judged: {verdict.reason}"
+            raise _EndsError(Outcome.WAITING, said)
+        if (why := self._stopping(action, verdict, candidate)) is not None:
             self.acting.put_back(action)
-            said = f"{verdict.reason}; what had been done is being put back"
+            said = f"{why}; what had been done is being put back"
             raise _EndsError(Outcome.CHANGED, said)
         if (limit := self._place(action.target.key, clock)) is not None:
             raise self._no_place(limit)
         return self._carried_out(result, self.acting.actions.again(action, clock))
+
+    def _stopping(self, action: Action, verdict: Verdict | None, candidate: Any) -> str | None:
+        """Why a half-done *action* is not gone on with: it may no longer be begun either."""
+        if isinstance(verdict, Kept):
+            return verdict.reason
+        if candidate is not None and (why := self.arming.protects(candidate.target)) is not None:
+            return why
+        entry = self.entries.get(action.target.key)
+        if entry is not None and entry.closed is None and entry.warned is None:
+            return "its warning is void"
+        return None
 
     def _put(self, result: Result) -> None:
         self.results[result.target.key] = result

@@ -268,6 +268,10 @@ class RecordedSteps:
         if self._known.get(f"{self._phase}: {name}") == "done":
             self._record(name, "forgotten")
 
+    def begun(self, name: str) -> bool:
+        """Whether the step *name* was begun before."""
+        return self._known.get(f"{self._phase}: {name}") in {"begun", "done"}
+
     def _record(self, name: str, how: str) -> None:
         full = f"{self._phase}: {name}"
         self._actions.step(self._action, full, how)

@@ -120,6 +120,9 @@ class Steps(Protocol):
     def forget(self, name: str) -> None:
         """Let the step *name* be done again: what it made is no more."""
 
+    def begun(self, name: str) -> bool:
+        """Whether the step *name* was begun before: what it makes may be there, and is its own."""
+
 
 @dataclass(frozen=True)
 class Detector[C: Candidate](ABC):

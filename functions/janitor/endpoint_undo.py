@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from janitor.detector import Steps
     from janitor.model import Target
 
+CREATE = "create the endpoint"
+"""The step by which an endpoint of the same name is known for the undo's own."""
+
 
 def undo(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
     """
@@ -33,7 +36,7 @@ def undo(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> N
     found = _endpoint(aws, target.name)
     if found is None:
         steps.do("create the configuration", lambda: _configure(aws, record))
-        _make(steps, "create the endpoint", lambda: _create(aws, record))
+        _make(steps, CREATE, lambda: _create(aws, record))
         raise NotFinishedError("its endpoint is being created")
     _check(aws, target, record, found, steps)
     anew = found["CreationTime"] != target.created
@@ -78,6 +81,8 @@ def _check(
         raise NotFinishedError("its endpoint is still being deleted")
     if config != (own := record["configuration"]["EndpointConfigName"]):
         raise CannotActError(f"an endpoint of its name runs the configuration {config} now, not {own}")
+    if found["CreationTime"] != target.created and not steps.begun(CREATE):
+        raise CannotActError("an endpoint of its name was created since, and stays as it is")
     if status in MOVING:
         raise NotFinishedError(f"its endpoint is {status}")
     if status == "Failed" and found["CreationTime"] != target.created:

@@ -12,7 +12,7 @@ from janitor.arming import Arming
 from janitor.arns import Arn
 from janitor.aws import ReadError, failure
 from janitor.exemptions import Exemptions
-from janitor.holds import Hold, held
+from janitor.holds import Hold, held, on
 from janitor.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Value, Verdict
 from janitor.money import dearest_first
 from janitor.ownership import marks
@@ -50,7 +50,7 @@ class Policy:
 
     def keeps(self, target: Target, now: datetime) -> str | None:
         """Why *target* is exempt at *now*, or None."""
-        return self.exemptions.reason(target, now) or held(self.holds.get(target.key, ()), now)
+        return self.exemptions.reason(target, now) or held(on(self.holds, target), now)
 
     def owner(self, target: Target) -> str | None:
         """The owner that *target*'s tags name; keys count in any case, in the order of *owner_tags*."""

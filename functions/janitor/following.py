@@ -154,10 +154,11 @@ class Following:
                 return voice.undone(action, None if action.undone is None else action.undone + REST)
             case Stage.ACTING:
                 return voice.going(action)
-            case Stage.UNDOING if action.broke:
-                return voice.undo_failed(action, action.error, now)
             case Stage.UNDOING:
-                return voice.undoing(action, action.undone_by, now)
+                failed = voice.undo_failed(action, action.error, now)
+                return failed if action.broke else voice.undoing(action, action.undone_by, now)
+            case Stage.WITHDRAWN:
+                return voice.stays(action.error, now)
             case _:
                 return voice.failed(action.error, now, begun=True)
 

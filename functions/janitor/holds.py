@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from janitor.table import EXPIRES, Table, moment, stamp
+
+if TYPE_CHECKING:
+    from janitor.model import Target
 
 HOLD = "hold"
 
@@ -81,6 +85,16 @@ class Holds:
             )
             found[hold.key] = (*found.get(hold.key, ()), hold)
         return found
+
+
+def anew(arn: str) -> str:
+    """The key of a hold on whatever is made anew as *arn*: what an undo creates has another identity."""
+    return f"{arn}@anew"
+
+
+def on(holds: Mapping[str, Sequence[Hold]], target: Target) -> tuple[Hold, ...]:
+    """Those of *holds* that are on *target*."""
+    return (*holds.get(target.key, ()), *holds.get(anew(target.arn), ()))
 
 
 def held(holds: Iterable[Hold], now: datetime) -> str | None:

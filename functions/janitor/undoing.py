@@ -11,7 +11,7 @@ from janitor.actions import UNDOABLE, Action, RecordedSteps, Stage
 from janitor.detector import CannotActError, NotFinishedError
 from janitor.durations import ago
 from janitor.engine import describe
-from janitor.holds import Hold, How
+from janitor.holds import Hold, How, anew
 
 if TYPE_CHECKING:
     from janitor.actions import Actions
@@ -88,20 +88,21 @@ class Undoing:
             self.actions.undo_failed(action, said)
             raise CannotUndoError(f"{action.target.name} could not be brought back: {said}") from error
         now = self.clock()
+        self._left_alone(action, by, now)
         done = self.actions.undone(action, now, said)
-        self.holds.put(
-            action.target.account,
-            action.target.region,
-            Hold(
-                key=action.target.key,
-                how=How.SNOOZED,
-                by=by,
-                said=now,
-                until=now + REST,
-                why="it was brought back",
-            ),
-        )
         return replace(done, steps=action.steps)
+
+    def _left_alone(self, action: Action, by: str, now: datetime) -> None:
+        """
+        For a week: it, and what was made in its place, which has another creation time.
+
+        Before the undo is recorded as done: a run killed in between would not come back to it.
+        """
+        target = action.target
+        why = "it was brought back"
+        for key in (target.key, anew(target.arn)):
+            hold = Hold(key=key, how=How.SNOOZED, by=by, said=now, until=now + REST, why=why)
+            self.holds.put(target.account, target.region, hold)
 
     def _brought_back(self, detector: Detector[Any], aws: Aws, action: Action) -> tuple[Action, str]:
         """Undo *action*, going back to it while it waits for AWS and there is time; and what became of it."""

@@ -14,7 +14,7 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
 from janitor.acting import TRIES
 from janitor.actions import Action, Stage
-from janitor.detector import CannotActError, NotYetError
+from janitor.detector import CannotActError, NotFinishedError, NotYetError
 from janitor.failures import RunFailedError
 from janitor.holds import How
 from janitor.model import Confidence, Mode, Outcome
@@ -451,6 +451,41 @@ def test_what_was_done_is_brought_back_and_then_left_alone(nights: Nights) -> No
         nights.undoing.find("cellar", ACCOUNT, REGION, action.id)
 
 
+def test_what_was_made_anew_is_left_alone_too(nights: Nights) -> None:
+    """An app that is created again has another creation time, so another identity."""
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+    nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
+    lamp = nights.world.things["lamp"]
+    nights.world.things["lamp"] = replace(lamp, target=replace(lamp.target, created=nights.clock))
+
+    rested = nights.after(6 * DAY)["lamp"]
+
+    assert (rested.outcome, "it was brought back" in rested.verdict.reason) == (Outcome.KEPT, True)
+    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WARNED
+
+
+def test_what_was_brought_back_is_left_alone_whenever_the_run_was_killed(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+
+    def killed(*_: Any) -> None:
+        raise KilledError
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(nights.holds), "put", killed)
+        with pytest.raises(KilledError):
+            nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
+
+    again = nights.undoing.find("cellar", ACCOUNT, REGION, action.id)
+    nights.undoing.undo(Cellar(), nights.aws, again, by="maria")
+
+    assert nights.of("lamp").stage is Stage.UNDONE
+    assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
+
+
 def test_an_undo_that_broke_off_goes_on_where_it_stopped(nights: Nights) -> None:
     nights.warned("lamp")
     nights.after(4 * DAY)
@@ -591,6 +626,49 @@ def test_what_cannot_be_prepared_is_not_done(
     assert nights.world.done == []
 
 
+def test_a_message_that_said_only_reported_stays_true(nights: Nights) -> None:
+    """Its obstacle is gone the next night: without a new warning, nobody would expect the act."""
+    nights.warned("lamp")
+    nights.world.refuses = CannotActError("it is watched")
+    nights.after(4 * DAY)
+    nights.world.refuses = None
+
+    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.world.done == []
+
+
+def test_a_tag_that_protected_in_the_last_moment_voids_the_warning(nights: Nights) -> None:
+    nights.warned("lamp")
+    as_it_was = nights.world.things["lamp"]
+
+    def look(aws: Any, target: Any, now: datetime) -> Any:
+        del aws, target, now
+        return tagged("lamp", environment="production")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Cellar, "look", lambda _, *given: look(*given))
+        assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ADVISED
+    nights.world.things["lamp"] = as_it_was
+
+    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
+
+
+def test_a_keep_said_while_it_was_prepared_still_counts(nights: Nights) -> None:
+    """Comparing what is large takes minutes."""
+    nights.warned("lamp")
+
+    def prepare(*_: Any) -> dict[str, str]:
+        nights.hold("lamp", how=How.KEPT)
+        return {"name": "lamp"}
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Cellar, "prepare", prepare)
+        changed = nights.after(4 * DAY)["lamp"]
+
+    assert (changed.outcome, changed.note) == (Outcome.CHANGED, "kept by maria")
+    assert nights.world.done == []
+
+
 def test_preparing_goes_on_from_its_memo(nights: Nights) -> None:
     nights.warned("lamp")
     nights.world.refuses = NotYetError("comparing", {})
@@ -611,3 +689,63 @@ def test_two_runs_of_one_warning_begin_one_action(nights: Nights) -> None:
 
     with pytest.raises(BegunBeforeError):
         nights.actions.begin(result, {"name": "lamp"}, warned=NOW, now=nights.clock)
+
+
+def half_done(nights: Nights, name: str) -> None:
+    """An action on *name* that broke off after its first step."""
+    nights.warned(name)
+    nights.world.before = raising(RuntimeError("throttled"), at=f"remove {name}")
+    assert nights.after(4 * DAY)[name].outcome is Outcome.FAILED
+    nights.world.before = lambda _: None
+
+
+def test_half_done_and_managed_by_now_is_put_back(nights: Nights) -> None:
+    half_done(nights, "lamp")
+    nights.world.things["lamp"] = tagged("lamp", environment="production")
+
+    changed = nights.after(HOUR)["lamp"]
+
+    assert (changed.outcome, list(nights.world.things)) == (Outcome.CHANGED, ["lamp"])
+    assert changed.note == "it serves production; what had been done is being put back"
+    assert [action.target.name for action in nights.put_back] == ["lamp"]
+
+
+def test_half_done_under_a_warning_that_is_void_by_now_is_put_back(nights: Nights) -> None:
+    """Disarmed, its message says that nothing is done; armed again, it has to be warned about first."""
+    half_done(nights, "lamp")
+    nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
+    nights.after(DAY)
+    nights.arming = ARMED
+
+    changed = nights.after(30 * DAY)["lamp"]
+
+    assert (changed.outcome, list(nights.world.things)) == (Outcome.CHANGED, ["lamp"])
+    assert changed.note == "its warning is void; what had been done is being put back"
+    assert [action.target.name for action in nights.put_back] == ["lamp"]
+
+
+def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None:
+    """Its message says that it is kept; the run must not delete it minutes later."""
+    nights.warned("lamp")
+    nights.clock += 4 * DAY
+    runner = nights.runner()
+    assert runner.acting is not None
+    tries: list[str] = []
+
+    def act(_: Cellar, aws: Any, target: Any, undo: Any, steps: Any) -> None:
+        del aws, undo, steps
+        tries.append(target.name)
+        raise NotFinishedError("its plug is still being pulled")
+
+    def keep() -> None:
+        nights.hold("lamp", how=How.KEPT)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Cellar, "act", act)
+        runner = replace(runner, acting=replace(runner.acting, wait=keep))
+        waiting = by_name(runner.sweep(nights.detector, [nights.aws], now=nights.clock))["lamp"]
+
+    assert (waiting.outcome, tries) == (Outcome.WAITING, ["lamp"])
+    assert waiting.note == "half done, and not gone on with: kept by maria"
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.CHANGED
+    assert [action.target.name for action in nights.put_back] == ["lamp"]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from armed import Cellar
+from cli import edge
 from cli.main import main
-from conftest import ACCOUNT
+from conftest import ACCOUNT, REGION
 from fakes import thing, waste
-from nights import DAY, Nights
+from janitor.actions import Stage
+from janitor.detector import ChangedError
+from janitor.leases import Leases
+from nights import DAY, HOUR, Nights
 from sandbox.deployment import TABLE
 
 ARMED = f"""
@@ -41,12 +47,14 @@ class Desk:
 
 
 class _Typed:
-    """Somebody types one line."""
+    """Somebody types one line, after *thinking*."""
 
-    def __init__(self, line: str) -> None:
+    def __init__(self, line: str, thinking: Callable[[], None] = lambda: None) -> None:
         self._lines = [f"{line}\n"]
+        self._thinking = thinking
 
     def readline(self) -> str:
+        self._thinking()
         return self._lines.pop(0) if self._lines else ""
 
 
@@ -148,6 +156,122 @@ def test_acting_by_hand_obeys_the_same_laws(desk: Desk) -> None:
     assert "0 due, 2 waiting" in said
 
 
+@pytest.fixture
+def thinking(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """What happens while a person is asked for the account id; the clock is the real one, and runs."""
+
+    def while_asked(happens: Callable[[], None]) -> None:
+        monkeypatch.setattr(edge, "clock_from", lambda _: lambda: desk.nights.clock)
+        monkeypatch.setattr("sys.stdin", _Typed(ACCOUNT, happens))
+
+    return while_asked
+
+
+def passing(nights: Nights, span: timedelta) -> Callable[[], None]:
+    def passes() -> None:
+        nights.clock += span
+
+    return passes
+
+
+def test_it_is_looked_at_again_with_the_time_of_that_moment(
+    desk: Desk, thinking: Callable[[Callable[[], None]], None]
+) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.clock += 4 * DAY
+    thinking(passing(desk.nights, timedelta(minutes=50)))
+
+    assert desk("sweep", "--act")[0] == 0
+
+    assert desk.nights.world.looked_at == [desk.nights.clock]
+    assert desk.nights.of("lamp").began == desk.nights.clock
+
+
+def test_an_answer_that_took_too_long_does_nothing(
+    desk: Desk, thinking: Callable[[Callable[[], None]], None]
+) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.clock += 4 * DAY
+    thinking(passing(desk.nights, 2 * HOUR))
+
+    status, said = desk("sweep", "--act")
+
+    assert (status, "more than an hour" in said) == (2, True)
+    assert desk.nights.world.done == []
+
+
+def test_a_warning_that_became_void_meanwhile_is_not_acted_on(
+    desk: Desk, thinking: Callable[[Callable[[], None]], None]
+) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.clock += 4 * DAY
+    (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
+    thinking(lambda: desk.nights.ledger.unwarn(entry))
+
+    assert desk("sweep", "--act")[0] == 0
+
+    assert desk.nights.world.done == []
+
+
+def test_only_what_was_shown_is_acted_on(desk: Desk, thinking: Callable[[Callable[[], None]], None]) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.clock += 4 * DAY
+    desk.nights.world.add("chair")
+    desk.nights.sweep(dry=True)
+    entries = {e.name: e for e in desk.nights.ledger.entries("cellar", ACCOUNT, REGION)}
+    due = desk.nights.clock + timedelta(minutes=10)
+    desk.nights.ledger.warned(entries["chair"], now=desk.nights.clock - 4 * DAY, due=due)
+    thinking(passing(desk.nights, timedelta(minutes=30)))
+
+    desk("sweep", "--act")
+
+    assert list(desk.nights.world.things) == ["chair"]
+
+
+@pytest.mark.parametrize("how", ["flag", "environment"])
+def test_nobody_acts_at_a_time_to_come(desk: Desk, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    desk.nights.warned("lamp")
+    flag = ("--now", (desk.nights.clock + 4 * DAY).isoformat()) if how == "flag" else ()
+    if how == "environment":
+        desk.nights.clock += 4 * DAY
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+
+    assert desk("sweep", "--act", "--yes", *flag)[0] == 2
+
+    assert desk.nights.world.done == []
+
+
+def test_one_person_in_two_terminals_is_two(desk: Desk) -> None:
+    """Both would act on the same at once, if a person were the holder of a lease."""
+    desk.nights.warned("lamp")
+    desk.nights.clock += 4 * DAY
+    second: list[tuple[int, str]] = []
+
+    def meanwhile(_: str) -> None:
+        desk.nights.world.before = lambda _: None
+        second.append(desk("sweep", "--act", "--yes"))
+
+    desk.nights.world.before = meanwhile
+
+    assert desk("sweep", "--act", "--yes")[0] == 0
+
+    ((status, said),) = second
+    assert (status, "by another run" in said) == (1, True)
+
+
+def test_an_undo_waits_for_nobody_who_is_at_work_on_it(desk: Desk) -> None:
+    """A sweep under way would go on deleting what the undo brought back."""
+    desk.nights.warned("lamp")
+    desk.nights.after(4 * DAY)
+    now = desk.nights.clock
+    Leases(desk.nights.table).take("cellar", ACCOUNT, REGION, holder="a sweep", now=now, until=now + HOUR)
+
+    status, said = desk("undo", desk.nights.of("lamp").id)
+
+    assert (status, "by another run" in said) == (1, True)
+    assert desk.nights.of("lamp").stage is Stage.ACTED
+
+
 def test_what_is_not_armed_is_refused(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "janitor.toml").write_text("")
 
@@ -176,6 +300,22 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
     status, said = desk("undo", finding)
     assert (status, "brought back before" in said) == (2, True)
     assert desk("undo", "0123456789")[0] == 2
+
+
+def test_what_was_withdrawn_leaves_nothing_to_undo(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.nights.warned("lamp")
+
+    def act(*_: object) -> None:
+        raise ChangedError("it was overwritten in the last moment")
+
+    monkeypatch.setattr(Cellar, "act", act)
+    desk.nights.after(4 * DAY)
+    desk.nights.world.things.clear()
+    desk.nights.after(DAY)
+
+    status, said = desk("findings")
+    assert (status, said.splitlines()[-1]) == (0, "Nothing is open, and nothing can be undone.")
+    assert "nothing was done: it was overwritten in the last moment" in desk("findings", "--all")[1]
 
 
 def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:

@@ -285,5 +285,9 @@ class Straight:
     def do(self, name: str, call: Callable[[], object]) -> None:  # noqa: ARG002 - nothing is remembered
         call()
 
+    def begun(self, name: str) -> bool:
+        del name
+        return True
+
     def forget(self, name: str) -> None:
         """There is nothing to forget."""

@@ -620,6 +620,28 @@ def test_another_endpoint_of_its_name_is_left_alone(world: World, nights: Nights
     assert world.shown() == before
 
 
+def test_what_somebody_created_from_the_same_configuration_is_left_alone(
+    world: World, nights: Nights
+) -> None:
+    """A pipeline that deploys again: its weights and counts are not those of last month."""
+    world.plain()
+    config = world.sagemaker.describe_endpoint(EndpointName="churn")["EndpointConfigName"]
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    world.box.set_clock(nights.clock)
+    world.sagemaker.create_endpoint(EndpointName="churn", EndpointConfigName=config)
+    nights.pass_by(HOUR)
+    before = world.shown()
+    nights.box.clear_calls()
+
+    with pytest.raises(CannotUndoError, match="an endpoint of its name was created since"):
+        nights.undo()
+
+    assert world.shown() == before
+    assert not [call for call in nights.box.calls() if call.startswith(("sagemaker:Update", "sagemaker:Del"))]
+
+
 def test_a_replaced_configuration_is_not_deployed(world: World, nights: Nights) -> None:
     world.plain()
     nights.due()
@@ -768,6 +790,10 @@ class Plainly:
     def do(self, name: str, call: Callable[[], object]) -> None:
         del name
         call()
+
+    def begun(self, name: str) -> bool:
+        del name
+        return True
 
     def forget(self, name: str) -> None:
         del name

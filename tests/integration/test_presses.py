@@ -15,7 +15,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor import handlers
+from janitor import doorway, handlers
 from janitor.events import MalformedEventError
 from janitor.ledger import Ledger
 from janitor.table import Table
@@ -574,4 +574,17 @@ def test_without_the_signing_secret_nothing_is_acknowledged(
         SecretId="ml-janitor/slack-signing", ForceDeleteWithoutRecovery=True
     )
     assert warned.press("keep", OWNER)["statusCode"] == 503
+    assert "hold" not in warned.table()
+
+
+@pytest.mark.parametrize("empty", [" ", '{"signing_secret": ""}', '{"signing_secret": " "}'])
+def test_an_empty_signing_secret_signs_nothing(
+    warned: Deployment, session: boto3.Session, empty: str
+) -> None:
+    """A placeholder that nobody filled in: whoever knows that could sign anything."""
+    session.client("secretsmanager").put_secret_value(SecretId="ml-janitor/slack-signing", SecretString=empty)
+    doorway.signing_secret.cache_clear()
+    forged = sign(warned.signed("keep", OWNER).body, NOW, "")
+
+    assert warned.send(forged)["statusCode"] == 503
     assert "hold" not in warned.table()
