@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,26 @@ LAMBDA_SECONDS = 900
 """The longest that Lambda lets a function run, and what the stack gives it."""
 
 TABLE, BUCKET, DETECTOR = "JANITOR_TABLE", "JANITOR_BUCKET", "JANITOR_DETECTOR"
+
+
+class Handler(StrEnum):
+    """The functions of `janitor.handlers` that Lambda calls."""
+
+    SWEEP = "sweep"
+    DIGEST = "digest"
+    INTERACT = "interact"
+    PRESSED = "pressed"
+    UNDO = "undo"
+
+
+NEEDED = {
+    Handler.SWEEP: (TABLE, BUCKET, DETECTOR),
+    Handler.DIGEST: (TABLE, BUCKET),
+    Handler.INTERACT: ("JANITOR_SIGNING_SECRET", "JANITOR_WORKER"),
+    Handler.PRESSED: (TABLE, BUCKET),
+    Handler.UNDO: (TABLE, BUCKET),
+}
+"""What the environment of each has to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +71,9 @@ def replay(
         str | None, typer.Option(metavar="NAME", help="The function to run; else JANITOR_DETECTOR.")
     ] = None,
     digest: Annotated[bool, typer.Option("--digest", help="Run the daily digest instead.")] = False,
+    handler: Annotated[
+        Handler, typer.Option("--handler", help="Which function's handler gets the event.")
+    ] = Handler.SWEEP,
     table: Annotated[str | None, typer.Option(metavar="NAME", help="The ledger; else JANITOR_TABLE.")] = None,
     bucket: Annotated[
         str | None, typer.Option(metavar="NAME", help="The report bucket; else JANITOR_BUCKET.")
@@ -68,6 +92,9 @@ def replay(
     Examples:
       janitor sandbox -- janitor replay events/scheduled.json --detector idle-endpoints
       janitor sandbox -- janitor replay events/scheduled.json --digest
+      janitor sandbox -- janitor replay events/interact.json --handler interact
+      janitor sandbox -- janitor replay events/pressed.json --handler pressed
+      janitor sandbox -- janitor replay events/undo.json --handler undo
     """  # noqa: D301 - \b keeps the lines below it as they are
     event = read(file)
     variables = {
@@ -75,11 +102,12 @@ def replay(
         for name, value in ((TABLE, table), (BUCKET, bucket), (DETECTOR, detector), ("AWS_PROFILE", profile))
         if value
     }
-    needed = [TABLE, BUCKET] if digest else [TABLE, BUCKET, DETECTOR]
-    for name in needed:
+    handler = Handler.DIGEST if digest else handler
+    for name in NEEDED[handler]:
         if not variables.get(name) and not os.environ.get(name):
             flag = name.removeprefix("JANITOR_").lower()
-            raise edge.Refused(f"give --{flag} NAME, or set {name}")
+            give = f"give --{flag} NAME, or " if name in {TABLE, BUCKET, DETECTOR} else ""
+            raise edge.Refused(f"{give}set {name}")
     session = edge.session_from(profile)
     if session.region_name is None:
         raise edge.Refused("no region: set AWS_DEFAULT_REGION")
@@ -89,7 +117,7 @@ def replay(
         if isinstance(account, Unreadable):
             return failed(account.error)
         arn = f"arn:aws:lambda:{session.region_name}:{account.value}:function:janitor-replay"
-        answer = handled(event, LocalContext(invoked_function_arn=arn), digest=digest)
+        answer = handled(event, LocalContext(invoked_function_arn=arn), handler)
     if isinstance(answer, str):
         return failed(answer)
     sys.stdout.write(json.dumps(answer, indent=2) + "\n")
@@ -113,22 +141,23 @@ def account_of(session: boto3.Session, region: str) -> Value[str] | Unreadable:
     return answer if isinstance(answer, Value | Unreadable) else Unreadable("the account is unknown")
 
 
-def handled(event: Any, context: LocalContext, *, digest: bool) -> dict[str, Any] | str:
+def handled(event: Any, context: LocalContext, handler: Handler) -> dict[str, Any] | str:
     """The function's answer to *event*, or why there is none."""
     from janitor import handlers
     from janitor.engine import describe
     from janitor.events import MalformedEventError
     from janitor.settings import SettingsError
 
-    function = handlers.digest if digest else handlers.sweep
+    function = getattr(handlers, handler.value)
     try:
-        return function(event, context)
+        answer: dict[str, Any] = function(event, context)
     except (MalformedEventError, SettingsError) as error:
         raise edge.Refused(str(error)) from error
     except KeyboardInterrupt:  # the lease has been given back on the way here
         return "it was interrupted"
     except Exception as error:  # whatever a function raises, Lambda calls it a failed run
         return describe(error)
+    return answer
 
 
 def failed(said: str) -> int:

@@ -97,6 +97,9 @@ def _lines(block: Block) -> list[Text]:
             return [text(line) for line in str(block["text"]["text"]).split("\n")]
         case "context":
             return [text(str(element["text"]), style="dim") for element in block["elements"]]
+        case "actions":
+            labels = (plain(element["text"]["text"]) for element in block["elements"])
+            return [Text("  ".join(f"[ {label} ]" for label in labels), style="bold blue")]
         case _:
             return []
 

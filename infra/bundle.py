@@ -36,6 +36,7 @@ SERVICES = frozenset(
         "cloudwatch",
         "dynamodb",
         "ecr",
+        "lambda",
         "logs",
         "pricing",
         "resourcegroupstaggingapi",

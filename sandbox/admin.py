@@ -15,6 +15,7 @@ from sandbox import clock, state
 from sandbox.faults import Fault, Ledger
 from sandbox.fixes import cloudformation, cloudtrail, cloudwatch, logs
 from sandbox.iam import Gate
+from sandbox.invocations import invocations
 from sandbox.life import life
 from sandbox.poke import poke
 from sandbox.progress import durations
@@ -34,6 +35,7 @@ class Admin:
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "clock"): self._clock,
             ("PUT", "clock"): self._set_clock,
+            ("GET", "invocations"): lambda _: list(invocations().made),
             ("GET", "durations"): lambda _: dict(durations().seconds),
             ("PUT", "durations"): _set_durations,
             ("POST", "revive"): _revive,

@@ -83,6 +83,10 @@ class Control:
         """Let things be done again after a `killed` fault: the next process has started."""
         self._ask("POST", "revive", {})
 
+    def invocations(self) -> list[dict[str, Any]]:
+        """Every function that was invoked asynchronously, with its event, in order."""
+        return list(self._ask("GET", "invocations"))
+
     def calls(self) -> dict[str, int]:
         """How many HTTP requests were made for each operation, such as sagemaker:ListEndpoints."""
         answer: dict[str, int] = self._ask("GET", "calls")

@@ -1,17 +1,21 @@
-"""What a deployed stack owns: the ledger's table, the report bucket, and the secret for Slack."""
+"""What a deployed stack owns: the ledger's table, the report bucket, and the secrets for Slack."""
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import boto3
 
-from sandbox.slack import TOKEN
+from janitor.detectors import DETECTORS
+from sandbox.slack import SIGNING_SECRET, TOKEN
 
 REGION = "us-east-1"
 TABLE = "ml-janitor-ledger"
 BUCKET = "ml-janitor-reports"
 SECRET = "ml-janitor/slack"
+SIGNING = "ml-janitor/slack-signing"
+WORKER, UNDO = "ml-janitor-slack-worker", "ml-janitor-undo"
 
 
 def deploy(url: str, *, secret: str = TOKEN) -> dict[str, str]:
@@ -42,6 +46,15 @@ def deploy(url: str, *, secret: str = TOKEN) -> dict[str, str]:
         )
     session.client("s3", endpoint_url=url).create_bucket(Bucket=BUCKET)
     secrets = session.client("secretsmanager", endpoint_url=url)
-    with suppress(secrets.exceptions.ResourceExistsException):
-        secrets.create_secret(Name=SECRET, SecretString=secret)
-    return {"JANITOR_TABLE": TABLE, "JANITOR_BUCKET": BUCKET, "JANITOR_SLACK_URL": f"{url}/slack/api/"}
+    for name, value in ((SECRET, secret), (SIGNING, SIGNING_SECRET)):
+        with suppress(secrets.exceptions.ResourceExistsException):
+            secrets.create_secret(Name=name, SecretString=value)
+    return {
+        "JANITOR_TABLE": TABLE,
+        "JANITOR_BUCKET": BUCKET,
+        "JANITOR_SLACK_URL": f"{url}/slack/api/",
+        "JANITOR_SIGNING_SECRET": SIGNING,
+        "JANITOR_WORKER": WORKER,
+        "JANITOR_UNDO": UNDO,
+        "JANITOR_FUNCTIONS": json.dumps({one.name: f"ml-janitor-{one.name}" for one in DETECTORS}),
+    }

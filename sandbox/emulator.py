@@ -20,6 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -145,6 +146,16 @@ class Emulator:
         """How long the function took to start, by the platform's report."""
         found = re.search(r"INIT REPORT\(durationMs: ([\d.]+)\)", self.logs())
         return float(found[1]) if found else None
+
+    def cpu_seconds(self) -> float:
+        """What the runtime's process has computed so far: the same however busy the machine is."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        used = 0.0
+        for pid, _ in family(self._process.pid):
+            with suppress(OSError):
+                numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                used = max(used, (int(numbers[11]) + int(numbers[12])) / ticks)
+        return used
 
     def peak_megabytes(self) -> float:
         """The most memory the runtime's process has held."""

@@ -6,6 +6,7 @@ import json
 from http import HTTPStatus
 
 from sandbox.fixes import pricing
+from sandbox.invocations import invoke
 from sandbox.patches import AwsError, Call
 from sandbox.wire import Asked, error
 
@@ -14,6 +15,8 @@ SERVICES = {"pricing": pricing.OPERATIONS}
 
 def answer_locally(asked: Asked) -> tuple[str, list[tuple[str, str]], bytes] | None:
     """The reply of a service of ours; None if it is not one, so that moto is asked."""
+    if asked.name == "lambda:Invoke":
+        return invoke(asked)
     operations = SERVICES.get(asked.service)
     if operations is None:
         return None

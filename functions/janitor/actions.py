@@ -11,7 +11,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from janitor.model import Target
+from janitor.model import HOURS_PER_MONTH, Finding, Target
 from janitor.table import EXPIRES, ConditionFailedError, Table, moment, partition, stamp
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 ACTION = "action"
 STEP = "step_"
 
-EXACT = Decimal("0.0001")
+EXACT = Decimal("0.00000001")
+"""Of a dollar an hour: a gigabyte costs a few hundred-thousandths."""
 
 KEEP = timedelta(days=120)
 """How long an action stays readable: longer than it can be undone."""
@@ -60,7 +61,10 @@ class Action:
 
     *undo* is what its detector prepared, *steps* are "begun", "done" or "forgotten" by name, those of
     the undo among them. *waits* are the attempts that ended in good order, waiting for AWS.
-    *hourly_usd* is what it saves while it is not undone; None is unknown.
+    *hourly_usd* is what an hour of it saves; None is unknown. It saves that until it is undone, until
+    *until*, when the waste would have ended by itself, or until it was *over*: seen running again, or
+    made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark` of what
+    its message says, so that a message which could not be changed is changed later.
     """
 
     sk: str
@@ -80,6 +84,16 @@ class Action:
     channel: str = ""
     message: str = ""
     undone_by: str = ""
+    undone: datetime | None = None
+    broke: bool = False
+    until: datetime | None = None
+    over: datetime | None = None
+    told: str = ""
+
+    @property
+    def mark(self) -> str:
+        """How far it came, as its message has to say it."""
+        return f"{self.stage} {self.attempts}{' failed' if self.broke else ''}"
 
     @property
     def id(self) -> str:
@@ -127,7 +141,7 @@ class Actions:
         if json.loads(written) != dict(undo):
             raise TypeError(f"{result.detector}: what was prepared is not plain JSON")
         target = result.target
-        cost = getattr(result.verdict, "cost", None)
+        hourly, until = saving(result)
         sk = f"{target.key}#{stamp(warned)}"
         item = {
             "detector": result.detector,
@@ -143,9 +157,8 @@ class Actions:
             "undo": written,
             "by": by,
             "attempts": 1,
-            "hourly_usd": None
-            if cost is None or cost.hourly_usd is None
-            else cost.hourly_usd.quantize(EXACT),
+            "hourly_usd": hourly,
+            "until": None if until is None else stamp(until),
             "channel": channel,
             "message": message,
             EXPIRES: int((now + KEEP).timestamp()),
@@ -159,20 +172,24 @@ class Actions:
     def again(self, action: Action, now: datetime) -> Action:
         """Go on with a broken-off action. Raises BegunBeforeError if another run does already."""
         return self._moved(
-            action, Stage.ACTING, {"attempts": action.attempts + 1, "error": "", "again": stamp(now)}
+            action,
+            Stage.ACTING,
+            {"attempts": action.attempts + 1, "error": "", "broke": False, "again": stamp(now)},
         )
 
     def acted(self, action: Action, now: datetime) -> Action:
         """All its steps are done, as AWS said."""
-        return self._moved(action, Stage.ACTED, {"ended": stamp(now), "error": ""})
+        return self._moved(action, Stage.ACTED, {"ended": stamp(now), "error": "", "broke": False})
 
     def unfinished(self, action: Action, waits_for: str) -> Action:
         """It waits for AWS, and goes on later. That is no failure, whatever came before."""
-        return self._moved(action, action.stage, {"error": waits_for, "waits": action.attempts})
+        return self._moved(
+            action, action.stage, {"error": waits_for, "broke": False, "waits": action.attempts}
+        )
 
     def failed(self, action: Action, error: str) -> Action:
         """It broke off with *error*; what was done is in its steps."""
-        return self._moved(action, Stage.FAILED, {"error": error})
+        return self._moved(action, Stage.FAILED, {"error": error, "broke": True})
 
     def withdrawn(self, action: Action, why: str) -> Action:
         """Nothing was done, because the resource had changed."""
@@ -180,20 +197,24 @@ class Actions:
 
     def undoing(self, action: Action, by: str) -> Action:
         """Begin to take it back, or go on with it. Raises BegunBeforeError if it is not as it was read."""
-        changes = {"undone_by": by, "error": "", "attempts": action.attempts + 1}
+        changes = {"undone_by": by, "error": "", "broke": False, "attempts": action.attempts + 1}
         return self._moved(action, Stage.UNDOING, changes)
 
     def undone(self, action: Action, now: datetime) -> Action:
         """It is taken back."""
-        return self._moved(action, Stage.UNDONE, {"undone": stamp(now), "error": ""})
+        return self._moved(action, Stage.UNDONE, {"undone": stamp(now), "error": "", "broke": False})
 
     def undo_failed(self, action: Action, error: str) -> Action:
         """Taking it back broke off; it can be tried again."""
-        return self._moved(action, Stage.UNDOING, {"error": error})
+        return self._moved(action, Stage.UNDOING, {"error": error, "broke": True})
 
-    def told(self, action: Action, *, channel: str, message: str) -> None:
-        """Remember which message speaks of it."""
-        self._table.change(self._place(action), action.sk, set_to={"channel": channel, "message": message})
+    def over(self, action: Action, at: datetime) -> None:
+        """It saves nothing any more, since *at*."""
+        self._table.change(self._place(action), action.sk, at_first={"over": stamp(at)})
+
+    def told(self, action: Action) -> None:
+        """Remember that its message says how far *action* came."""
+        self._table.change(self._place(action), action.sk, set_to={"told": action.mark})
 
     def step(self, action: Action, name: str, how: str) -> None:
         """Remember that the step *name* is "begun", "done" or "forgotten"."""
@@ -250,6 +271,23 @@ class RecordedSteps:
         self._known[full] = how
 
 
+def saving(result: Result) -> tuple[Decimal | None, datetime | None]:
+    """
+    What an hour without *result*'s waste saves, and until when; None where that is not known.
+
+    Of a job that would have ended nobody knows when, no hour is known to be saved.
+    """
+    cost = result.verdict.cost if isinstance(result.verdict, Finding) else None
+    if cost is None:
+        return None, None
+    if cost.accrued_usd is not None and cost.until is None:
+        return None, None
+    hourly = cost.hourly_usd
+    if hourly is None and cost.monthly_usd is not None:
+        hourly = cost.monthly_usd / HOURS_PER_MONTH
+    return None if hourly is None else hourly.quantize(EXACT), cost.until
+
+
 def _word(name: str) -> str:
     """A step's name as part of an attribute's: DynamoDB takes letters and digits in aliases only."""
     return sha256(name.encode()).hexdigest()[:16]
@@ -282,4 +320,9 @@ def _action(item: Mapping[str, Any]) -> Action:
         channel=item["channel"],
         message=item["message"],
         undone_by=item.get("undone_by", ""),
+        undone=moment(item.get("undone")),
+        broke=item.get("broke", False),
+        until=moment(item.get("until")),
+        over=moment(item.get("over")),
+        told=item.get("told", ""),
     )

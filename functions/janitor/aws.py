@@ -36,6 +36,7 @@ type ServiceName = Literal[
     "cloudwatch",
     "dynamodb",
     "ecr",
+    "lambda",
     "logs",
     "pricing",
     "resourcegroupstaggingapi",

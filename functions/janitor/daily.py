@@ -14,6 +14,7 @@ from janitor.schedules import overdue_after, period
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
+    from janitor.deeds import Diary
     from janitor.ledger import Ledger
     from janitor.settings import Settings
     from janitor.telling import Teller
@@ -25,6 +26,7 @@ class Daily:
 
     settings: Settings
     ledger: Ledger
+    diary: Diary
     teller: Teller | None
     logger: Logger
     account: str
@@ -38,25 +40,35 @@ class Daily:
         """
         failures = Failures(self.logger)
         rows = self.rows(now)
+        deeds = self.diary.deeds(self.account, self.regions, since=self.since(now), now=now)
         counts = {
             "sweeps": len(rows),
             "did_not_run": sum(not row.ran for row in rows),
             "found": sum(row.last.found for row in rows if row.last),
             "new": sum(row.new for row in rows),
+            "acted": len(deeds.acted),
+            "failed": len(deeds.failed),
+            "undone": len(deeds.undone),
+            "due": len(deeds.due),
         }
         self.logger.info("summed up", extra=counts)
         with failures.survived("Slack could not be told"):
-            for problem in self.teller.post(digest(rows, now=now)) if self.teller else ():
+            for problem in self.teller.post(digest(rows, now=now, deeds=deeds)) if self.teller else ():
                 failures.note(f"Slack: {problem}")
             self.ledger.digested(self.account, now)
         failures.check()
         return counts
 
-    def rows(self, now: datetime) -> list[Row]:
-        """One row for every enabled detector and region; new is what was first seen since the last digest."""
+    def since(self, now: datetime) -> datetime:
+        """The time of the last digest, or when it should have been."""
         since = self.ledger.last_digest(self.account)
         if since is None or since >= now:
-            since = now - period(self.settings.janitor.digest_schedule)
+            return now - period(self.settings.janitor.digest_schedule)
+        return since
+
+    def rows(self, now: datetime) -> list[Row]:
+        """One row for every enabled detector and region; new is what was first seen since the last digest."""
+        since = self.since(now)
         return [
             self._row(detector.name, region, now, since, self.settings.schedule(type(detector)))
             for detector in self.settings.enabled()

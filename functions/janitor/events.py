@@ -18,6 +18,9 @@ SKEW = timedelta(minutes=5)
 """How far an event may be ahead of the clock. Further, everything would look idle since long."""
 
 
+REGION = r"^[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}$"
+
+
 class MalformedEventError(ValueError):
     """The event makes no sense; one line."""
 
@@ -52,15 +55,18 @@ class SweepEvent(DigestEvent):
     """
 
     mode: Literal["dry-run"] | None = None
-    regions: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}$")], ...] = Field(
-        default=(), max_length=40
-    )
+    regions: tuple[Annotated[str, Field(pattern=REGION)], ...] = Field(default=(), max_length=40)
     resource: Annotated[str, Field(max_length=2048), AfterValidator(_arn)] | None = None
 
     def noted(self, clock: datetime) -> str:
         """What a reader must know of the run at the real time *clock*, besides its findings."""
-        age = timedelta() if self.time is None else clock - self.time
-        return f"the event was {ago(age)} old, so this was a dry run" if age > STALE else ""
+        if self.time is None or not self.stale(clock):
+            return ""
+        return f"the event was {ago(clock - self.time)} old, so this was a dry run"
+
+    def stale(self, clock: datetime) -> bool:
+        """Whether it is too old to act on at the real time *clock*."""
+        return self.time is not None and clock - self.time > STALE
 
     def within(self, regions: tuple[str, ...]) -> tuple[str, ...]:
         """Where to look, in a deployment that looks at *regions*: an S3 ARN does not say where it is."""
@@ -69,15 +75,65 @@ class SweepEvent(DigestEvent):
         return tuple(dict.fromkeys(self.regions)) or regions
 
 
-def read[E: DigestEvent](event: dict[str, Any], model: type[E], clock: datetime) -> E:
-    """*event*, checked, at the real time *clock*. Raises MalformedEventError."""
+class PressEvent(BaseModel):
+    """A press on a button in Slack, as the function behind the URL hands it on: verified, and not judged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{1,30}$")]
+    channel: Annotated[str, Field(pattern=r"^[CDG][A-Z0-9]{1,30}$")]
+    message: Annotated[str, Field(pattern=r"^\d{1,12}\.\d{1,9}$")]
+    action: Annotated[str, Field(max_length=255)]
+    value: Annotated[str, Field(max_length=2000)]
+    at: Annotated[str, Field(pattern=r"^\d{1,12}\.\d{1,9}$")]
+    response_url: Annotated[str, Field(max_length=2000, repr=False)] = ""
+
+    @property
+    def pressed(self) -> datetime:
+        """When it was pressed, by Slack's clock."""
+        return datetime.fromtimestamp(int(self.at.partition(".")[0]), UTC)
+
+    @property
+    def identity(self) -> str:
+        """What makes two deliveries the same press; the URL for the answer is no part of it."""
+        return f"{self.user} {self.channel} {self.message} {self.action} {self.value} {self.at}"
+
+
+class UndoEvent(BaseModel):
+    """
+    One finding to bring back, on whose word.
+
+    *request* tells two askings for the same apart; without it, every invocation is one of its own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    detector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+    account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
+    region: Annotated[str, Field(pattern=REGION)]
+    finding: Annotated[str, Field(pattern=r"^[0-9a-f]{10}$")]
+    by: Annotated[str, Field(min_length=1, max_length=200)]
+    request: Annotated[str, Field(max_length=3000)] = ""
+
+    def identity(self, request: str) -> str:
+        """What makes two deliveries the same event."""
+        return self.model_dump_json() if self.request else request
+
+
+def checked[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
+    """*event* as a *model*. Raises MalformedEventError."""
     try:
-        asked = parse(event=event, model=model)
+        return parse(event=event, model=model)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "event"
         said = first["msg"].removeprefix("Value error, ")
         raise MalformedEventError(f"the event makes no sense: {where}: {said}") from None
+
+
+def read[E: DigestEvent](event: dict[str, Any], model: type[E], clock: datetime) -> E:
+    """*event*, checked, at the real time *clock*. Raises MalformedEventError."""
+    asked = checked(event, model)
     if asked.time is not None and asked.time - clock > SKEW:
         raise MalformedEventError(
             f"the event makes no sense: time: {asked.time:%Y-%m-%dT%H:%M:%SZ} is yet to come"

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
     from janitor.events import DigestEvent, SweepEvent
     from janitor.invocation import Context, Invocation
+    from janitor.pressing import Pressing
     from janitor.runs import Ran
-    from janitor.slack import Time
+    from janitor.sending import Time
 
-DIGEST = "digest"
+DIGEST, PRESS, UNDO = "digest", "press", "undo"
 
 
 def clock() -> datetime:
@@ -28,7 +29,7 @@ def clock() -> datetime:
 
 def seconds() -> Time:
     """The seconds that Slack is waited for."""
-    from janitor.slack import Time
+    from janitor.sending import Time
 
     return Time(clock=time.monotonic, sleep=time.sleep)
 
@@ -79,6 +80,86 @@ def digest(event: dict[str, Any], context: Context) -> dict[str, Any]:
     return once(lambda: digested(asked, own), name=DIGEST, event=identity, table=own.table, context=context)
 
 
+def interact(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001 - Lambda passes it
+    """
+    Take a press on a button in Slack at the function URL: verify it, hand it on, acknowledge it.
+
+    Raises nothing: the answer says what became of it.
+    """
+    from janitor.doorway import answered
+
+    return answered(event, os.environ, clock=clock)
+
+
+def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """
+    Do what was pressed in Slack, once per press; what may not be done is refused, and that is the answer.
+
+    Raises MalformedEventError, InProgressError, and what AWS raises if it does not take the work.
+    """
+    from janitor import events
+
+    asked = events.checked(event, events.PressEvent)
+    return presser(invoked(context), context)(asked)
+
+
+def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """
+    Bring back what one finding's action cleaned up; once per event.
+
+    Raises MalformedEventError, InProgressError, LeaseTakenError, and CannotUndoError for what can be
+    tried again.
+    """
+    from janitor import events
+    from janitor.once import once
+    from janitor.putting_back import brought_back
+
+    asked = events.checked(event, events.UndoEvent)
+    own = invoked(context)
+    identity = asked.identity(context.aws_request_id)
+    return once(
+        lambda: brought_back(asked, own, logger(), holder=identity),
+        name=UNDO,
+        event=identity,
+        table=own.table,
+        context=context,
+    )
+
+
+def presser(own: Invocation, context: Context) -> Pressing:
+    """What does what was pressed, in this invocation."""
+    from janitor import assembly
+    from janitor.holds import Holds
+    from janitor.membership import Directory
+    from janitor.once import once
+    from janitor.pressing import Pressing
+    from janitor.settings import SettingsError
+    from janitor.slack import Slack
+    from janitor.whispers import whisperer
+
+    following = assembly.following(own)
+    slack = own.connect() if following is not None else None
+    if following is None or not isinstance(slack, Slack):
+        raise SettingsError(
+            "janitor.slack_secret has to name the secret with a bot token: a webhook has no buttons"
+        )
+    return Pressing(
+        settings=own.settings,
+        ledger=own.ledger,
+        holds=Holds(own.table),
+        undoing=assembly.undoing(own),
+        following=following,
+        directory=Directory(slack, deadline=own.slack_deadline),
+        functions=own.environment.functions,
+        undo=own.environment.undo,
+        once=lambda event, work: once(work, name=PRESS, event=event, table=own.table, context=context),
+        hand_over=own.hand_over,
+        whisper=whisperer(own.seconds, deadline=own.slack_deadline, url=own.slack_url),
+        clock=clock,
+        logger=logger(),
+    )
+
+
 def invoked(context: Context) -> Invocation:
     """The invocation of *context*, with the environment and the clocks of this process."""
     from janitor.invocation import Environment, Invocation
@@ -89,8 +170,11 @@ def invoked(context: Context) -> Invocation:
 
 def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
     """The run that *asked* for."""
+    from janitor import assembly
     from janitor.runs import Runner
 
+    real_now = clock()
+    now, note = asked.time or real_now, asked.noted(real_now)
     runner = Runner(
         policy=own.settings.policy,
         ledger=own.ledger,
@@ -101,9 +185,11 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
         clock=clock,
         holder=holder,
         patience=own.left,
+        acting=assembly.acting(own),
+        warner=assembly.warner(own),
+        follow=assembly.following(own),
+        dry=asked.mode is not None or asked.stale(real_now),
     )
-    real_now = clock()
-    now, note = asked.time or real_now, asked.noted(real_now)
     with own.opened(asked.within(own.regions)) as accounts:
         if asked.resource is not None:
             return runner.look(own.detector, accounts[0], asked.resource, now=now, note=note)
@@ -135,11 +221,13 @@ def answer(done: Ran) -> dict[str, Any]:
 
 def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
     """The digest that *asked* for; the answer is counts."""
+    from janitor import assembly
     from janitor.daily import Daily
 
     daily = Daily(
         settings=own.settings,
         ledger=own.ledger,
+        diary=assembly.diary(own),
         teller=own.teller,
         logger=logger(),
         account=own.account,

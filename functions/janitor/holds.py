@@ -85,8 +85,14 @@ class Holds:
 
 def held(holds: Iterable[Hold], now: datetime) -> str | None:
     """Why a resource with *holds* is kept at *now*, what is for good first; None if it is not."""
+    hold = standing(holds, now)
+    return None if hold is None else hold.reason(now)
+
+
+def standing(holds: Iterable[Hold], now: datetime) -> Hold | None:
+    """The one of *holds* that keeps a resource at *now*, what is for good first; None if none does."""
     ordered = sorted(holds, key=lambda hold: (hold.until is not None, hold.how))
-    return next((why for hold in ordered if (why := hold.reason(now)) is not None), None)
+    return next((hold for hold in ordered if hold.reason(now) is not None), None)
 
 
 def _where(account: str, region: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from janitor.telling import Teller
 
 if TYPE_CHECKING:
     from janitor.detector import Detector
-    from janitor.slack import Sender, Time
+    from janitor.sending import Sender, Time
 
 RESERVE = timedelta(minutes=2)
 """
@@ -54,7 +55,12 @@ class Context(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What the deployment says of a function."""
+    """
+    What the deployment says of a function.
+
+    *functions* are those of the armed detectors by the detector's name, *undo* is the one that
+    undoes: what this one may hand work to.
+    """
 
     table: str
     bucket: str
@@ -62,6 +68,8 @@ class Environment:
     detector: str
     slack_url: str
     root: Path
+    functions: Mapping[str, str] = field(default_factory=dict)
+    undo: str = ""
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Environment:
@@ -74,6 +82,8 @@ class Environment:
                 detector=variables.get("JANITOR_DETECTOR", ""),
                 slack_url=variables.get("JANITOR_SLACK_URL", ""),
                 root=Path(variables.get("LAMBDA_TASK_ROOT", ".")),
+                functions=_names(variables.get("JANITOR_FUNCTIONS", "{}")),
+                undo=variables.get("JANITOR_UNDO", ""),
             )
         except KeyError as missing:
             raise SettingsError(f"{missing.args[0]} is not set in the environment") from None
@@ -144,21 +154,49 @@ class Invocation:
     @property
     def teller(self) -> Teller | None:
         """Whoever tells Slack, until shortly before the end; None if the deployment has no Slack."""
-        section = self.settings.janitor
-        if not section.slack_secret:
+        if not self.settings.janitor.slack_secret:
             return None
-        seconds, left = self._seconds(), self.left
-        patience = left - min(AFTER_SLACK, left / 10)
+        return Teller(self.connect, deadline=self.slack_deadline, keep_tag=self.keep_tag)
 
-        def connect() -> Sender:
-            from janitor.slack import API
-            from janitor.slack_secret import secret, sender
+    @property
+    def keep_tag(self) -> str:
+        """The tag that exempts, as messages name it."""
+        return next(iter(self.settings.janitor.keep_tags), "")
 
-            url = self.environment.slack_url or API
-            return sender(secret(section.slack_secret), section.slack_channel, seconds, url=url)
+    @cached_property
+    def seconds(self) -> Time:
+        """The seconds that Slack is waited for."""
+        return self._seconds()
 
-        keep_tag = section.keep_tags[0] if section.keep_tags else ""
-        return Teller(connect, deadline=seconds.clock() + patience.total_seconds(), keep_tag=keep_tag)
+    @property
+    def slack_deadline(self) -> float:
+        """Until when Slack is waited for, in those seconds."""
+        left = self.left
+        return self.seconds.clock() + (left - min(AFTER_SLACK, left / 10)).total_seconds()
+
+    @cached_property
+    def _sender(self) -> Sender:
+        from janitor.slack_secret import secret, sender
+
+        section = self.settings.janitor
+        return sender(secret(section.slack_secret), section.slack_channel, self.seconds, url=self.slack_url)
+
+    def connect(self) -> Sender:
+        """The one sender of this invocation. Raises SlackError."""
+        return self._sender
+
+    @property
+    def slack_url(self) -> str:
+        """Where Slack's Web API is."""
+        from janitor.sending import API
+
+        return self.environment.slack_url or API
+
+    def hand_over(self, function: str, event: Mapping[str, Any]) -> None:
+        """Have *function* called with *event*."""
+        from janitor.handing import hand_over
+
+        hand_over(self._client("lambda"), function, event)
 
     def opened(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
         """The account in *regions*, read only as long as enough time is kept for what comes after."""
@@ -173,3 +211,11 @@ class Invocation:
 
     def _client(self, service: ServiceName) -> Any:
         return make_client(self._session, service, self.environment.region, DEFAULT_ATTEMPTS)
+
+
+def _names(text: str) -> Mapping[str, str]:
+    """Functions' names by what they are for. Raises SettingsError."""
+    try:
+        return {str(name): str(function) for name, function in json.loads(text).items()}
+    except (ValueError, AttributeError):
+        raise SettingsError("JANITOR_FUNCTIONS holds no JSON object of names") from None

@@ -25,10 +25,16 @@ def hourly(aws: Aws, job: Job) -> Price:
     return Price(sum(amounts[1:], amounts[0]), sources)
 
 
-def bill(price: Price, since: datetime | None, now: datetime) -> Cost:
-    """What has been billed *since* then, at *price*."""
+def bill(price: Price, since: datetime | None, now: datetime, until: datetime | None = None) -> Cost:
+    """What has been billed *since* then, at *price*; it ends by itself *until*, unless that is over."""
     hours = (now - since).total_seconds() / 3600 if since else 0
-    return Cost.accruing(price.hourly_usd, hours, price.source)
+    ends = until if until is not None and until > now else None
+    return Cost.accruing(price.hourly_usd, hours, price.source, until=ends)
+
+
+def limit(job: Job) -> datetime | None:
+    """When SageMaker ends *job* by itself, where that is known."""
+    return job.counted_from + job.max_runtime if job.counted_from and job.max_runtime else None
 
 
 def rate(price: Price, job: Job) -> str:

@@ -37,7 +37,8 @@ class Entry:
 
     *warned* is when Slack took its warning, which stands in *channel* as *message*, and *due* when
     it may be acted on. *approved* and *hurried* name who said yes to many deletions at once, and who
-    pressed *Do it now*. *memo* is where `prepare` goes on.
+    pressed *Do it now*. *memo* is where `prepare` goes on. *said* is the lasting part of the warning's
+    message, which outlives the warning: an undo's message says it too.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Entry:
     message: str = ""
     approved: str = ""
     hurried: str = ""
+    said: str = ""
     memo: Mapping[str, Any] = field(default_factory=dict)
     closed: datetime | None = None
     close_reason: str = ""
@@ -75,10 +77,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The findings of one sweep as the ledger knows them: not announced yet, and all with their dates."""
+    """
+    The findings of one sweep as the ledger knows them: not announced yet, and all with their dates.
+
+    *closed* are those that it no longer found, as they were before, each with the reason. *previous*
+    is when the sweep before it was.
+    """
 
     new: tuple[Result, ...]
     entries: Mapping[str, Entry]
+    closed: tuple[tuple[Entry, str], ...] = ()
+    previous: datetime | None = None
 
     def first_seen(self, now: datetime) -> int:
         """How many were seen for the first time by the sweep of *now*: the same however often it is run."""
@@ -130,6 +139,7 @@ class Ledger:
         entries = dict(
             zip((r.target.key for r in found), aws.map(self._seer(sweep, before, now), found), strict=True)
         )
+        gone: list[tuple[Entry, str]] = []
         if sweep.error is None:
             verdicts = {result.target.key: result.verdict for result in sweep.results}
             gone = [
@@ -141,9 +151,14 @@ class Ledger:
                 and not (isinstance(verdict := verdicts.get(entry.key), Kept) and verdict.unknown)
             ]
             aws.map(lambda closing: self._close(sweep, *closing, now), gone)
+        last = self.last_sweep(sweep.detector, str(sweep.account), sweep.region)
         self._remember(sweep, now)
         new = tuple(result for result in found if entries[result.target.key].announced is None)
-        return Recorded(new=new, entries=entries)
+        return Recorded(new=new, entries=entries, closed=tuple(gone), previous=last.time if last else None)
+
+    def find(self, detector: str, account: str, region: str, finding: str) -> Entry | None:
+        """The entry of the finding of id *finding*, open or closed."""
+        return next((each for each in self.entries(detector, account, region) if each.id == finding), None)
 
     def entries(self, detector: str, account: str | None, region: str) -> list[Entry]:
         """Everything that is remembered of a detector's findings in an account and region."""
@@ -204,11 +219,19 @@ class Ledger:
     # --- warnings -----------------------------------------------------------------------------
 
     def warned(
-        self, entry: Entry, *, now: datetime, due: datetime, channel: str = "", message: str = ""
+        self,
+        entry: Entry,
+        *,
+        now: datetime,
+        due: datetime,
+        channel: str = "",
+        message: str = "",
+        said: str = "",
     ) -> None:
         """Remember that Slack took the warning of *entry*; the first one stands."""
         self._change(
             entry,
+            set_to={"said": said},
             at_first={
                 "announced": stamp(now),
                 "warned": stamp(now),
@@ -320,6 +343,7 @@ def _entry(item: Mapping[str, Any]) -> Entry:
         message=item.get("message", ""),
         approved=item.get("approved", ""),
         hurried=item.get("hurried", ""),
+        said=item.get("said", ""),
         memo=json.loads(item.get("memo", "{}")),
         closed=moment(item.get("closed")),
         close_reason=item.get("close_reason", ""),

@@ -161,13 +161,14 @@ class Cost:
 
     A standing resource has *monthly_usd* (730 hours); a job has *accrued_usd*, what it has cost
     since it was first billed. None means unknown, never nothing; *source* says where the price
-    came from, so that a report can admit a dated table.
+    came from, so that a report can admit a dated table. *until* is when it would end by itself.
     """
 
     hourly_usd: Decimal | None = None
     monthly_usd: Decimal | None = None
     accrued_usd: Decimal | None = None
     source: str = ""
+    until: datetime | None = None
 
     @classmethod
     def standing(cls, hourly_usd: Decimal | None, source: str = "") -> Cost:
@@ -176,10 +177,12 @@ class Cost:
         return cls(hourly_usd, monthly, None, source)
 
     @classmethod
-    def accruing(cls, hourly_usd: Decimal | None, hours: float, source: str = "") -> Cost:
-        """The cost of a job that has been billed for *hours* and goes on."""
+    def accruing(
+        cls, hourly_usd: Decimal | None, hours: float, source: str = "", until: datetime | None = None
+    ) -> Cost:
+        """The cost of a job that has been billed for *hours* and goes on, *until* its own limit."""
         accrued = None if hourly_usd is None else hourly_usd * Decimal(str(hours))
-        return cls(hourly_usd, None, accrued, source)
+        return cls(hourly_usd, None, accrued, source, until)
 
     @property
     def known(self) -> bool:

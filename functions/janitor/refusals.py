@@ -10,6 +10,12 @@ PASSING = frozenset(
 ABOUT_ONE_PERSON = frozenset({"invalid_arguments", "user_not_found", "user_not_visible", "users_not_found"})
 """Refusals that say something about one person; any other would meet the next one too."""
 
+ABOUT_ONE_MESSAGE = frozenset({"invalid_blocks", "msg_blocks_too_long", "msg_too_long", "no_text"})
+"""Refusals of what one message says; the next one may well be taken."""
+
+NEVER_CHANGED = frozenset({"cant_update_message", "edit_window_closed", "message_not_found"})
+"""Refusals of a change that asking again will not turn: the message is gone, or no longer ours."""
+
 NEW_TOKEN = "put the app's current bot token (xoxb-...) into the secret"  # noqa: S105 - advice, not a token
 INSTALL_AGAIN = "install the app again, and put its new bot token into the secret"
 NEW_WEBHOOK = "make a new incoming webhook, and put its URL into the secret"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from janitor import telemetry
+from janitor import savings, telemetry
 from janitor.engine import Policy, run, sweep_one
 from janitor.failures import Failures
 from janitor.ledger import Recorded
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from janitor.detector import Detector
     from janitor.holds import Hold
     from janitor.leases import Leases
-    from janitor.ledger import Ledger
+    from janitor.ledger import Entry, Ledger
     from janitor.warning import Warner
 
 
@@ -47,6 +47,16 @@ class Tell(Protocol):
         *where* is where the whole report lies. The answer is what did not arrive although the
         message did, one line each. Raises an error if the message did not.
         """
+
+
+class Follow(Protocol):
+    """Lets the message of each warning say what became of it."""
+
+    def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
+        """After *sweep*. The answer is what did not arrive, one line each."""
+
+    def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
+        """The warnings of *entries* are void."""
 
 
 class Known(NamedTuple):
@@ -75,7 +85,8 @@ class Runner:
     *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
     names the event, so that its retry goes on under its own lease; *patience* is how long the run
     may take. Without *tell* nobody is told, and nothing counts as announced. Without *acting* or
-    without *warner* nothing is ever acted on, nor in a run that is *dry*.
+    without *warner* nothing is ever acted on, nor in a run that is *dry*. *follow* changes what was
+    posted before.
     """
 
     policy: Policy
@@ -89,6 +100,7 @@ class Runner:
     patience: timedelta
     acting: Acting | None = None
     warner: Warner | None = None
+    follow: Follow | None = None
     dry: bool = False
 
     def sweep(
@@ -165,9 +177,13 @@ class Runner:
         if acting is None or self.dry:
             return known
         entries, sweep = known.recorded.entries, known.sweep
+        with failures.survived("what was saved could not be counted"):
+            before = known.recorded.previous
+            savings.remember(acting.actions, detector, known.aws, sweep, before=before, now=now)
         if not self.policy.armed(detector.name).armed:
             with failures.survived("old warnings could not be voided"):
                 acting.disarmed(entries)
+            self._followed(lambda follow: follow.disarmed(entries), failures)
             return known
         with failures.survived("acting broke off"):
             sweep = acting.act(detector, known.aws, sweep, entries, now=now, policy=policy)
@@ -178,7 +194,15 @@ class Runner:
                 sweep, problems = warner(sweep, entries, arming, now=now)
                 for problem in problems:
                     failures.note(f"Slack: {problem}")
+        self._followed(lambda follow: follow(sweep, known.recorded), failures)
         return known._replace(sweep=sweep)
+
+    def _followed(self, said: Callable[[Follow], Sequence[str]], failures: Failures) -> None:
+        """What was done stays done, whether its message could be changed or not."""
+        if self.follow is not None:
+            with failures.survived("the warnings' messages could not be changed"):
+                for problem in said(self.follow):
+                    failures.note(f"Slack: {problem}")
 
     @contextmanager
     def _leased(self, detector: Detector[Any], accounts: Sequence[Aws], failures: Failures) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Sends posts to Slack, as the app's bot or through an incoming webhook. The only slack_sdk import."""
+"""Sends posts to Slack as the app's bot, and asks it who is who."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from janitor.patience import BROKEN, Patience, SlackError
-from janitor.refusals import ABOUT_ONE_PERSON, PASSING, refusal
+from janitor.refusals import ABOUT_ONE_MESSAGE, ABOUT_ONE_PERSON, NEVER_CHANGED, PASSING, refusal
+from janitor.sending import API, NOWHERE, Delivered, Place, Time, nothing
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
 
     from janitor.report.mrkdwn import Message, Post
-
-__all__ = ["API", "Delivered", "Sender", "Slack", "SlackError", "Time", "Webhook"]
-
-API = "https://slack.com/api/"
 
 REQUEST_SECONDS = 10
 """How long one request may take; Slack answers within one or two."""
@@ -36,46 +32,17 @@ QUIET.setLevel(logging.CRITICAL)
 """At DEBUG, slack_sdk logs the URL of a webhook, which is a secret, and whole messages."""
 
 
-def nothing() -> None:
-    """What is done for a caller that does not care."""
+class RefusedError(SlackError):
+    """Slack said no; *code* is its word for why."""
 
+    def __init__(self, said: str, code: str) -> None:
+        super().__init__(said)
+        self.code = code
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """A post whose message Slack took. *problems* are what else of it did not arrive, one line each."""
-
-    channel: str = ""
-    ts: str = ""
-    problems: tuple[str, ...] = ()
-
-
-class Sender(Protocol):
-    """Where posts go. Deadlines are in the seconds of the sender's clock."""
-
-    def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
-        """Slack's user ids of those *owners* who can be found; never an error."""
-
-    def deliver(
-        self, post: Post, report: bytes = b"", *, deadline: float, taken: Callable[[], None] = nothing
-    ) -> Delivered:
-        """
-        Send *post* with *report* attached. Raises SlackError if the message was not taken.
-
-        *taken* is called as soon as it was, before its thread follows: the sooner that is
-        remembered, the less likely is a second message from a run that is killed.
-        """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Time:
-    """Seconds that pass: *clock* tells them and *sleep* spends them. Both come from the edge."""
-
-    clock: Callable[[], float]
-    sleep: Callable[[float], None]
-
-    def until(self, deadline: float) -> Patience:
-        """The patience there is until *deadline*."""
-        return Patience(deadline=deadline, clock=self.clock, sleep=self.sleep)
+    @property
+    def about_one_message(self) -> bool:
+        """Whether another message may well be taken."""
+        return self.code in ABOUT_ONE_MESSAGE
 
 
 class Slack:
@@ -98,6 +65,11 @@ class Slack:
 
     def __repr__(self) -> str:
         return f"Slack({self._channel!r})"
+
+    @property
+    def conversing(self) -> bool:
+        """It is: the bot has threads, mentions and buttons."""
+        return True
 
     def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
         """
@@ -140,25 +112,51 @@ class Slack:
         problem of the delivery: the rest is still tried, and the message is not sent again.
         """
         patience = self._time.until(deadline)
-        channel, ts = self._posted(post.main, patience, self._channel)
+        main = self._posted(post.main, patience, Place(self._channel))
         taken()
         problems = []
         for number, reply in enumerate(post.replies, start=1):
             try:
-                self._posted(reply, patience, channel, thread=ts)
+                self._posted(reply, patience, main)
             except SlackError as failed:
                 problems.append(f"reply {number} of {len(post.replies)} is missing: {failed}")
         if post.attachment and report:
             try:
-                self._attach(post.attachment, report, patience, channel, ts)
+                self._attach(post.attachment, report, patience, main)
             except SlackError as failed:
                 problems.append(f"the report is not attached: {failed}")
-        return Delivered(channel=channel, ts=ts, problems=tuple(problems))
+        return Delivered(channel=main.channel, ts=main.ts, problems=tuple(problems))
 
-    def _posted(
-        self, message: Message, patience: Patience, channel: str, *, thread: str | None = None
-    ) -> tuple[str, str]:
-        """Post one message; the id of its channel, and its ts."""
+    def post(self, message: Message, *, deadline: float, thread: Place = NOWHERE) -> Place:
+        """Post one message, in the thread of another; the answer is where it stands. Raises SlackError."""
+        return self._posted(
+            message, self._time.until(deadline), thread if thread.ts else Place(self._channel)
+        )
+
+    def change(self, message: Message, place: Place, *, deadline: float) -> bool:
+        """Put *message* in place of the one at *place*; False if that will never do. Raises SlackError."""
+        try:
+            self._call(
+                "chat_update",
+                self._time.until(deadline),
+                channel=place.channel,
+                ts=place.ts,
+                text=message.text,
+                blocks=list(message.blocks),
+            )
+        except RefusedError as refused:
+            if refused.code in NEVER_CHANGED:
+                return False
+            raise
+        return True
+
+    def ask(self, method: str, *, deadline: float, **arguments: Any) -> Any:
+        """What Slack answers to *method*, which only reads. Raises SlackError."""
+        return self._call(method, self._time.until(deadline), **arguments)
+
+    def _posted(self, message: Message, patience: Patience, where: Place) -> Place:
+        """Post one message: to the channel of *where*, in the thread of its ts if it has one."""
+        channel, thread = where.channel, where.ts or None
         said = json.dumps([channel, thread, message.text, message.blocks])
         key = str(uuid.uuid5(KEYS, said))
         answer = self._call(
@@ -174,17 +172,17 @@ class Slack:
             client_msg_id=key,
             metadata={"event_type": EVENT, "event_payload": {"key": key}},
         )
-        return str(answer["channel"]), str(answer["ts"])
+        return Place(str(answer["channel"]), str(answer["ts"]))
 
-    def _attach(self, name: str, content: bytes, patience: Patience, channel: str, thread: str) -> None:
+    def _attach(self, name: str, content: bytes, patience: Patience, thread: Place) -> None:
         announced = self._call("files_getUploadURLExternal", patience, filename=name, length=len(content))
         patience.upload(str(announced["upload_url"]), content, timeout=REQUEST_SECONDS)
         self._call(
             "files_completeUploadExternal",
             patience,
             files=[{"id": str(announced["file_id"]), "title": name}],
-            channel_id=channel,
-            thread_ts=thread,
+            channel_id=thread.channel,
+            thread_ts=thread.ts,
         )
 
     def _call(self, method: str, patience: Patience, **arguments: Any) -> Any:
@@ -194,20 +192,21 @@ class Slack:
         try:
             return getattr(self._client(patience), method)(**arguments)
         except SlackApiError as refused:
-            raise SlackError(self._explained(refused.response, patience)) from None
+            raise self._explained(refused.response, patience) from None
         except (SlackClientError, *BROKEN) as broken:
             raise SlackError(patience.unreachable(type(broken).__name__)) from None
 
-    def _explained(self, response: Any, patience: Patience) -> str:
+    def _explained(self, response: Any, patience: Patience) -> SlackError:
         error = str(response.get("error"))
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-            return patience.rate_limited()
+            return SlackError(patience.rate_limited())
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or error in PASSING:
-            return patience.unreachable(f"HTTP {response.status_code}, {error}")
+            return SlackError(patience.unreachable(f"HTTP {response.status_code}, {error}"))
         details = [*((response.get("response_metadata") or {}).get("messages") or [])]
         if needed := response.get("needed"):
             details.append(f"needed: {needed}")
-        return refusal(error, f"channel {self._channel}", "; ".join(map(str, details[:3])))
+        said = refusal(error, f"channel {self._channel}", "; ".join(map(str, details[:3])))
+        return RefusedError(said, error)
 
     def _client(self, patience: Patience) -> WebClient:
         from slack_sdk import WebClient
@@ -219,47 +218,3 @@ class Slack:
             retry_handlers=patience.retries(),
             logger=QUIET,
         )
-
-
-class Webhook:
-    """
-    An incoming webhook: the message alone, without a thread, mentions and files.
-
-    A message may arrive twice, as with `Slack`.
-    """
-
-    def __init__(self, url: str, time: Time) -> None:
-        self._url = url
-        self._time = time
-
-    def __repr__(self) -> str:
-        return "Webhook()"
-
-    def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
-        """Nobody: a webhook cannot look anyone up."""
-        del owners, deadline
-        return {}
-
-    def deliver(
-        self, post: Post, report: bytes = b"", *, deadline: float, taken: Callable[[], None] = nothing
-    ) -> Delivered:
-        """Post the message. Raises SlackError if it was not taken."""
-        from slack_sdk import WebhookClient
-
-        del report
-        patience = self._time.until(deadline)
-        client = WebhookClient(
-            self._url, timeout=REQUEST_SECONDS, retry_handlers=patience.retries(), logger=QUIET
-        )
-        try:
-            answer = client.send(text=post.main.text, blocks=list(post.main.blocks))
-        except BROKEN as broken:
-            raise SlackError(patience.unreachable(type(broken).__name__)) from None
-        if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-            raise SlackError(patience.rate_limited())
-        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise SlackError(patience.unreachable(f"HTTP {answer.status_code}"))
-        if answer.status_code != HTTPStatus.OK:
-            raise SlackError(refusal(answer.body[:200], "the incoming webhook"))
-        taken()
-        return Delivered()

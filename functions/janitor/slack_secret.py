@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
-from janitor.slack import API, Sender, Slack, SlackError, Time, Webhook
+from janitor.patience import SlackError
+from janitor.sending import API, Sender, Time
+from janitor.slack import Slack
+from janitor.webhook import Webhook
 
 
 def held(secret_text: str) -> str:

@@ -15,7 +15,7 @@ from janitor.report.slack import announcement, owners
 
 if TYPE_CHECKING:
     from janitor.ledger import Recorded
-    from janitor.slack import Sender
+    from janitor.sending import Sender
 
 
 class Teller:

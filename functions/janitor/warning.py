@@ -20,6 +20,17 @@ ROUND = timedelta(minutes=5)
 """A due date is said to the next five minutes, which also covers the time until Slack has it."""
 
 
+class Delivered(Protocol):
+    """Hears of each warning that Slack took."""
+
+    def __call__(self, result: Result, channel: str, message: str, said: str = "") -> None:
+        """
+        *result*'s warning stands in *channel* as *message*; *said* is the part of it that lasts.
+
+        All three are empty where a message cannot be changed later.
+        """
+
+
 class Warn(Protocol):
     """Warns people."""
 
@@ -29,13 +40,12 @@ class Warn(Protocol):
         warnings: Sequence[Result],
         *,
         now: datetime,
-        delivered: Callable[[Result, str, str], None],
+        delivered: Delivered,
     ) -> Sequence[str]:
         """
         Warn about each of *warnings*, whose `due` says when it will be acted on.
 
-        *delivered* is called with the channel and the message's id as soon as Slack took one; both are
-        empty where a message cannot be changed later. The answer is what did not arrive, one line each.
+        *delivered* is called as soon as Slack took one. The answer is what did not arrive, one line each.
         """
 
 
@@ -64,12 +74,12 @@ class Warner:
             return sweep, ()
         warned: dict[str, Result] = {}
 
-        def delivered(result: Result, channel: str, message: str) -> None:
+        def delivered(result: Result, channel: str, message: str, said: str = "") -> None:
             """The due date was said; if Slack took longer than expected, it moves."""
             at = self.clock()
             due = max(result.due or at, arming.due(at, finding(result)))
             entry = entries[result.target.key]
-            self.ledger.warned(entry, now=at, due=due, channel=channel, message=message)
+            self.ledger.warned(entry, now=at, due=due, channel=channel, message=message, said=said)
             warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, note="")
 
         problems = self.warn(sweep, new[:AT_ONCE], now=now, delivered=delivered)

@@ -61,7 +61,7 @@ class SlackControl:
         self._post("channels", id=channel, name=name, **more)
 
     def add_user(self, user: str, email: str, **more: Any) -> None:
-        """Add a person; `name`, `deleted=True`."""
+        """Add a person; `name`, and what is odd: `deleted`, `bot`, `confirmed=False`, another `team`."""
         self._post("users", id=user, email=email, **more)
 
     def add_usergroup(self, group: str, handle: str, *users: str) -> None:

@@ -201,7 +201,15 @@ def _channel(channel: Channel) -> Answer:
 
 def _user(user: User) -> Answer:
     profile = {"email": user.email, "real_name": user.name}
-    return {"id": user.id, "team_id": TEAM, "name": user.name, "deleted": user.deleted, "profile": profile}
+    return {
+        "id": user.id,
+        "team_id": user.team,
+        "name": user.name,
+        "deleted": user.deleted,
+        "is_bot": user.bot,
+        "is_email_confirmed": user.confirmed,
+        "profile": profile,
+    }
 
 
 def _by_id(space: Workspace, args: Args, name: str) -> str:

@@ -94,7 +94,7 @@ def press(space: Workspace, host: str, given: Mapping[str, Any]) -> Signed:
     channel = {"id": message.channel, "name": space.channels[message.channel].name}
     payload: dict[str, Any] = {
         "type": "block_actions",
-        "user": {"id": user.id, "username": name, "name": name, "team_id": TEAM},
+        "user": {"id": user.id, "username": name, "name": name, "team_id": user.team},
         "api_app_id": APP,
         "token": "deprecated-verification-token",
         "container": {

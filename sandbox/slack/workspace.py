@@ -48,12 +48,15 @@ class Channel:
 
 @dataclass(slots=True)
 class User:
-    """A person."""
+    """A person, or a bot; of this workspace, or of another one that shares a channel."""
 
     id: str
     email: str
     name: str = ""
     deleted: bool = False
+    bot: bool = False
+    confirmed: bool = True
+    team: str = TEAM
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import boto3
@@ -10,8 +11,10 @@ import pytest
 from aws_lambda_powertools.utilities import parameters
 
 from armed import Cellar, World
-from conftest import REGION
+from conftest import ACCOUNT, NOW, REGION
+from janitor import doorway, handlers
 from janitor.aws import Aws, make_client
+from janitor.sending import Time
 from janitor.table import Table
 from lambdas import WITH_SLACK
 from nights import Nights
@@ -19,6 +22,7 @@ from sandbox.control import Control
 from sandbox.deployment import TABLE, deploy
 from sandbox.slack import SlackControl
 from seaweed import seaweedfs
+from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, Deployment
 
 __all__ = ["seaweedfs"]
 
@@ -54,3 +58,42 @@ def nights(
     world = World()
     monkeypatch.setattr(Cellar, "world", world)
     yield Nights(table, session, aws, world)
+
+
+@pytest.fixture
+def armed(
+    deployed: SlackControl,
+    box: Control,
+    session: boto3.Session,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Deployment:
+    """A deployment that may act on endpoints and notebooks, with people and buttons in its Slack."""
+    for user, email in EMAILS.items():
+        deployed.add_user(user, email, name=NAMES[user])
+    deployed.add_usergroup(GROUP, "ml-janitors", MEMBER)
+    monkeypatch.setattr(doorway, "PATIENCE", 30.0)  # whatever else this machine has to do meanwhile
+    monkeypatch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=lambda _: None))
+    doorway.client.cache_clear()
+    doorway.signing_secret.cache_clear()
+    deployment = Deployment(box, deployed, session, monkeypatch, tmp_path)
+    deployment.settings(ARMED)
+    return deployment
+
+
+@pytest.fixture
+def notebook(armed: Deployment) -> Deployment:
+    """A notebook that was left on for the night, warned about."""
+    sagemaker = armed.session.client("sagemaker")
+    armed.box.set_clock(NOW - timedelta(days=30))
+    sagemaker.create_notebook_instance(
+        NotebookInstanceName="churn",
+        InstanceType="ml.t3.xlarge",
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
+        Tags=[{"Key": "owner", "Value": EMAILS[OWNER]}],
+    )
+    armed.box.set_clock(NOW)
+    wrote = NOW - timedelta(hours=9)
+    armed.box.logs("/aws/sagemaker/NotebookInstances", "churn/jupyter.log", [(wrote, "Saving /eda.ipynb")])
+    armed.sweep("idle-notebooks")
+    return armed

@@ -52,7 +52,8 @@ def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger
 
     answer = handlers.digest(event("scheduled"), Context())
 
-    assert answer == {"sweeps": len(NAMES), "did_not_run": 0, "found": 0, "new": 0}
+    nothing = dict.fromkeys(("did_not_run", "found", "new", "acted", "failed", "undone", "due"), 0)
+    assert answer == {"sweeps": len(NAMES), **nothing}
     assert [one["text"] for one in deployed.messages()] == [
         f"Nothing new today. All {len(NAMES)} sweeps ran."
     ]

@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from infra.bundle import REQUIREMENTS, Architecture, cached
+from janitor.report.mrkdwn import Message
+from janitor.sending import Time
+from janitor.slack import Slack
 from lambdas import WITH_SLACK, event, idle_endpoints, items, reports
 from sandbox import demo
 from sandbox.control import Control
-from sandbox.deployment import BUCKET, TABLE
+from sandbox.deployment import BUCKET, TABLE, deploy
 from sandbox.emulator import ACCOUNT, Emulator
-from sandbox.slack import SlackControl
+from sandbox.function_url import event as url_event
+from sandbox.slack import CHANNEL, TOKEN, SlackControl
 
 pytestmark = pytest.mark.xdist_group("emulator")
 
@@ -120,6 +125,41 @@ def test_a_scheduled_event_in_and_findings_a_report_a_ledger_and_messages_out(
     assert [line["found"] for line in log if line.get("message") == "swept"] == [len(waste)]
     (metrics,) = (line["_aws"]["CloudWatchMetrics"] for line in log if "_aws" in line)
     assert metrics[0]["Dimensions"] == [["detector"]]
+
+
+WHOLE_CORE, RECEIVER = 1769, 1024
+"""Megabytes that come with one vCPU (Lambda developer guide, "Configure memory"), and those of the stack."""
+
+
+def test_a_press_is_acknowledged_within_slacks_three_seconds_from_cold(
+    task: Path, environment: Mapping[str, str], deployed: SlackControl, box: Control
+) -> None:
+    """Its computing, on as much of a core as it gets, leaves two seconds for two calls of AWS."""
+    deployed.add_user("U1", "maria@acme.example")
+    row = [
+        {
+            "type": "button",
+            "text": {"type": "plain_text", "text": "Keep"},
+            "action_id": "janitor:keep",
+            "value": "v",
+        }
+    ]
+    Slack(TOKEN, CHANNEL, Time(clock=lambda: 0.0, sleep=lambda _: None), url=deployed.api).post(
+        Message(text="warned", blocks=({"type": "actions", "elements": row},)), deadline=60.0
+    )
+    signed = deployed.press(deployed.messages()[0]["ts"], "janitor:keep", user="U1")
+    at = datetime.fromisoformat(environment["JANITOR_NOW"])
+
+    with function(task, {**environment, **deploy(box.url)}, "janitor.handlers.interact") as receiver:
+        answer = receiver.invoke(url_event(signed.headers, signed.body, at=at))
+        computed = receiver.cpu_seconds()
+        logs = receiver.logs()
+
+    assert answer.payload == {"statusCode": 200, "body": ""}
+    (handed,) = box.invocations()
+    assert handed["event"]["user"] == "U1"
+    assert 0.05 < computed * WHOLE_CORE / RECEIVER < 1.0
+    assert "/slack/actions/" not in logs
 
 
 def test_a_timeout_is_lambdas_and_the_retry_does_everything_once(

@@ -14,7 +14,9 @@ import pytest
 from cli.main import main
 from lambdas import EVENTS, ROOT, idle_endpoints, items
 from sandbox.control import Control
+from sandbox.deployment import WORKER
 from sandbox.slack import SlackControl
+from slackside import Deployment
 
 PROGRAM = str(Path(sys.executable).parent / "janitor")
 
@@ -118,6 +120,35 @@ def test_a_function_that_fails_is_one_and_its_environment_is_gone(
     assert out == ""
     assert err.splitlines()[-1].startswith("janitor: the function failed: RunFailedError: idle-endpoints in")
     assert "JANITOR_DETECTOR" not in os.environ
+
+
+def test_it_handles_what_slack_sends_and_what_is_handed_on(
+    capsys: pytest.CaptureFixture[str],
+    armed: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert replay("interact", "--handler", "interact") == 0
+    assert json.loads(capsys.readouterr().out) == {"statusCode": 200, "body": ""}
+    (handed,) = armed.box.invocations()
+    assert handed == {"function": WORKER, "event": json.loads((EVENTS / "pressed.json").read_text())}
+
+    assert replay("pressed", "--handler", "pressed") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer == {"done": False, "why": "nobody remembers this finding"}
+
+    assert replay("undo", "--handler", "undo") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["done"], answer["finding"]) == (False, "b4a856d0a3")
+    assert answer["why"] == "nothing was done to finding b4a856d0a3 by idle-endpoints in us-east-1"
+    monkeypatch.delenv("JANITOR_WORKER")
+    assert replay("interact", "--handler", "interact") == 2
+    assert capsys.readouterr().err == "janitor: set JANITOR_WORKER\n"
+
+
+def test_a_press_without_a_slack_to_be_judged_by_is_two(capsys: pytest.CaptureFixture[str]) -> None:
+    (Path.cwd() / "janitor.toml").unlink()
+    assert replay("pressed", "--handler", "pressed") == 2
+    assert "janitor.slack_secret has to name the secret with a bot token" in capsys.readouterr().err
 
 
 def test_it_works_in_one_command_in_the_sandbox() -> None:

@@ -13,11 +13,13 @@ import pytest
 
 from janitor.ledger import Recorded
 from janitor.model import Sweep
-from janitor.patience import TRIES
+from janitor.patience import TRIES, SlackError
 from janitor.report.mrkdwn import Message, Post, section
 from janitor.report.slack import announcement, owners
-from janitor.slack import Slack, SlackError, Time, Webhook
+from janitor.sending import Time
+from janitor.slack import Slack
 from janitor.slack_secret import secret, sender
+from janitor.webhook import Webhook
 from reports import NOW, full
 from sandbox.control import Control
 from sandbox.slack import CHANNEL, TOKEN, SlackControl

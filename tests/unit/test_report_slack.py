@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -36,8 +34,8 @@ from janitor.report.slack import announcement, owners
 from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep
 from sandbox.slack.blocks import problems, too_long
 from sandbox.slack.workspace import mentions
+from slack_types import compiled
 
-TYPES = Path(__file__).parents[1] / "slack-types"
 PEOPLE = {"maria.lopez@acme.example": "U7"}
 
 
@@ -517,33 +515,6 @@ def samples() -> list[Message]:
     posts = [posted(sweep, report="s3://r", keep_tag="keep") for sweep in full().sweeps]
     posts += [posted(many(57, "a", None)), digest([row()], now=NOW), digest([row(new=1), NEVER], now=NOW)]
     return [message for post in posts for message in messages(post)]
-
-
-def compiled(tmp_path: Path, *blocks: Any) -> str:
-    """What the TypeScript compiler says of *blocks* as messages of @slack/types; nothing if they are."""
-    if not (TYPES / "node_modules").exists():
-        pytest.skip("tests/slack-types has no node_modules: run `npm ci` there, as `make dev` does")
-    (tmp_path / "node_modules").symlink_to(TYPES / "node_modules")
-    source = tmp_path / "messages.mts"
-    source.write_text(
-        'import type { KnownBlock } from "@slack/types";\n'
-        + "".join(f"export const m{k}: KnownBlock[] = {json.dumps(one)};\n" for k, one in enumerate(blocks))
-    )
-    node = TYPES.parents[1] / ".venv/bin/node"
-    options = [
-        "--noEmit",
-        "--strict",
-        "--skipLibCheck",
-        "--module",
-        "nodenext",
-        "--moduleResolution",
-        "nodenext",
-    ]
-    done = subprocess.run(
-        [node, TYPES / "node_modules/typescript/bin/tsc", *options, source],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return done.stdout + done.stderr
 
 
 def test_the_messages_have_slacks_own_types(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import io
 from dataclasses import replace
 
 from cli.screen import console, write
-from cli.slack_preview import preview, text
+from cli.slack_preview import message, preview, text
 from janitor.model import Report
+from janitor.report.mrkdwn import Message, actions, button, section
 from reports import ACCOUNT, NOW, finding, full, result, standing, sweep
 
 
@@ -44,6 +45,13 @@ def test_a_pipe_gets_no_markup_no_escape_codes_and_no_wide_lines() -> None:
     assert "\x1b" not in said
     assert "&lt;" not in said
     assert max(map(len, said.splitlines())) <= 100
+
+
+def test_buttons_are_drawn() -> None:
+    stream = io.StringIO()
+    row = actions([button("Keep", "a", "v"), button("[bold]Do it now", "b", "v")])
+    write(console(stream), [message(Message(text="text", blocks=(section("said"), row)))])
+    assert stream.getvalue() == "\u2502 said\n\u2502\n\u2502 [ Keep ]  [ [bold]Do it now ]\n"
 
 
 def test_marked_up_text_is_styled() -> None:

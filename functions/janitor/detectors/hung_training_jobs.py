@@ -22,7 +22,7 @@ from janitor import (
 )
 from janitor.aws import Listing, ReadError
 from janitor.detector import Cleanup, Detector, allow
-from janitor.job_costs import bill, hourly, rate
+from janitor.job_costs import bill, hourly, limit, rate
 from janitor.jobs import IN_PROGRESS, Job, Summary
 from janitor.model import (
     Absent,
@@ -254,7 +254,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
             f"{verdict.reason}; {rate(candidate.price, job)}",
             verdict.confidence,
             action=job.kind.action,
-            cost=bill(candidate.price, job.started, now),
+            cost=bill(candidate.price, job.started, now, until=limit(job)),
             since=verdict.since,
             noun=f"hung {job.kind.noun}",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -12,8 +12,9 @@ from janitor.durations import ago
 from janitor.money import Totals
 from janitor.report.mrkdwn import Block, Message, Post, context, counted, fits, header, lines, prose, section
 from janitor.report.slack import noun
-from janitor.report.text import moment
+from janitor.report.text import moment, usd
 from janitor.report.thread import amounts
+from janitor.savings import Saved
 
 if TYPE_CHECKING:
     from janitor.ledger import LastSweep
@@ -40,17 +41,46 @@ class Row:
         return self.last is not None and not self.late
 
 
-def digest(rows: Sequence[Row], *, now: datetime) -> Post:
-    """What to post of a day; short if nothing is new, everything ran, and nothing went wrong."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deeds:
+    """
+    What armed detectors did since the last digest, one line each, and what they will do tonight.
+
+    *failed* are also those from before that still are, *saved* is of this month.
+    """
+
+    acted: Sequence[str] = ()
+    failed: Sequence[str] = ()
+    undone: Sequence[str] = ()
+    due: Sequence[str] = ()
+    saved: Saved = field(default_factory=Saved)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to tell, but for what was saved."""
+        return bool(self.acted or self.failed or self.undone or self.due)
+
+
+NOTHING = Deeds()
+
+
+def digest(rows: Sequence[Row], *, now: datetime, deeds: Deeds = NOTHING) -> Post:
+    """What to post of a day; short if nothing is new or was done, everything ran, and nothing went wrong."""
     last = [row.last for row in rows if row.last is not None]
     new = sum(row.new for row in rows)
-    if not new and all(row.ran for row in rows) and not any(sweep.error for sweep in last):
-        return Post(main=_quiet(last, len(rows)))
+    quiet = not new and not deeds.any and all(row.ran for row in rows)
+    if quiet and not any(sweep.error for sweep in last):
+        return Post(main=_quiet(last, len(rows), _saved(deeds.saved)))
     title = _headline(last, new)
     blocks = [header(title), section(f"All sweeps, as of {moment(now)}.{_unpriced(last)}")]
     rest = [
         *_paragraphs("Did not run", [_silence(row, now) for row in rows if not row.ran]),
         *_paragraphs("Not complete", [_error(row) for row in rows if row.last and row.last.error]),
+        *_paragraphs("Failed", deeds.failed),
+        *_paragraphs("Due tonight", deeds.due),
+        *_paragraphs("Done", deeds.acted),
+        *_paragraphs("Brought back", deeds.undone),
+        *([section(said)] if (said := _saved(deeds.saved)) else []),
         *_paragraphs("Found", [_found(row) for row in dearest_first(rows)]),
     ]
     if unknown := sum(sweep.unknown for sweep in last):
@@ -62,8 +92,9 @@ def digest(rows: Sequence[Row], *, now: datetime) -> Post:
             break
         blocks.append(block)
     missing = sum(not row.ran for row in rows)
+    done = _counts(deeds)
     late = f" {counted(missing, 'sweep')} of {len(rows)} did not run." if missing else ""
-    return Post(main=Message(text=f"Daily digest. {title}.{late}", blocks=tuple(blocks)))
+    return Post(main=Message(text=f"Daily digest. {title}.{done}{late}", blocks=tuple(blocks)))
 
 
 def dearest_first(rows: Iterable[Row]) -> list[Row]:
@@ -74,7 +105,35 @@ def dearest_first(rows: Iterable[Row]) -> list[Row]:
     )
 
 
-def _quiet(last: Sequence[LastSweep], sweeps: int) -> Message:
+def _counts(deeds: Deeds) -> str:
+    """The same in a few words, for a notification."""
+    counts = [
+        f"{len(said)} {word}"
+        for word, said in (
+            ("done", deeds.acted),
+            ("failed", deeds.failed),
+            ("brought back", deeds.undone),
+            ("due tonight", deeds.due),
+        )
+        if said
+    ]
+    return f" {', '.join(counts)}." if counts else ""
+
+
+def _saved(saved: Saved) -> str:
+    if not saved.actions and not saved.unknown:
+        return ""
+    left = (
+        f" It leaves out {counted(saved.unknown, 'action')} whose savings are unknown."
+        if saved.unknown
+        else ""
+    )
+    if not saved.actions:
+        return f"*Saved so far this month:* unknown, for {counted(saved.unknown, 'action')}."
+    return f"*Saved so far this month:* {usd(saved.usd)}, by {counted(saved.actions, 'action')}.{left}"
+
+
+def _quiet(last: Sequence[LastSweep], sweeps: int, saved: str) -> Message:
     found, unknown = sum(sweep.found for sweep in last), sum(sweep.unknown for sweep in last)
     sums = amounts(_sums(last))
     said = ["Nothing new today."]
@@ -84,7 +143,7 @@ def _quiet(last: Sequence[LastSweep], sweeps: int) -> Message:
     said.append(f"All {sweeps} sweeps ran." if sweeps > 1 else "The sweep ran.")
     if unknown:
         said.append(f"{counted(unknown, 'resource')} could not be judged.")
-    text = " ".join(said)
+    text = " ".join([*said, *([saved] if saved else [])])
     return Message(text=text.replace("*", ""), blocks=(section(text),))
 
 

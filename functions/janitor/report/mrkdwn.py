@@ -146,6 +146,27 @@ def context(text: str) -> Block:
     return {"type": "context", "elements": [_mrkdwn(text)]}
 
 
+def actions(buttons: Sequence[Block]) -> Block:
+    """Some buttons in a row."""
+    return {"type": "actions", "elements": list(buttons)}
+
+
+def button(text: str, action: str, value: str, *, style: str = "", confirm: Block | None = None) -> Block:
+    """A button that says *text*; a press of it brings *action* and *value* back."""
+    made = {"type": "button", "text": label(text), "action_id": action, "value": value}
+    return made | ({"style": style} if style else {}) | ({"confirm": confirm} if confirm else {})
+
+
+def question(title: str, text: str, yes: str, no: str) -> Block:
+    """What is asked before a press counts."""
+    return {"title": label(title), "text": label(text), "confirm": label(yes), "deny": label(no)}
+
+
+def label(text: str) -> Block:
+    """Plain text, of which Slack makes nothing else."""
+    return {"type": "plain_text", "text": text, "emoji": False}
+
+
 def _mrkdwn(text: str) -> Block:
     """With `verbatim`, Slack links no URLs and names by itself."""
     if len(text) > LONGEST_SECTION:

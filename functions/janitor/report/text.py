@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from janitor.money import cents
 
@@ -20,6 +21,11 @@ def usd(amount: Decimal) -> str:
 def moment(at: datetime) -> str:
     """A time for a reader: "2026-10-06 03:00 UTC"."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def local(at: datetime, time_zone: str) -> str:
+    """A time for people in *time_zone*: "Fri 27 Nov 05:00 (Europe/Berlin)"."""
+    return f"{at.astimezone(ZoneInfo(time_zone)):%a %-d %b %H:%M} ({time_zone})"
 
 
 def plain(text: str, longest: int = 500) -> str:

@@ -1,0 +1,45 @@
+"""The buttons below a warning in Slack: what each is called, and which finding its press speaks of. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Word(StrEnum):
+    """What a press says. The values are Slack's action ids."""
+
+    KEEP = "janitor:keep"
+    SNOOZE = "janitor:snooze"
+    NOW = "janitor:now"
+    UNDO = "janitor:undo"
+
+
+LABELS = {Word.KEEP: "Keep", Word.SNOOZE: "Snooze 7 days", Word.NOW: "Do it now", Word.UNDO: "Undo"}
+"""What stands on them."""
+
+VALUE = re.compile(
+    r"(?P<detector>[a-z][a-z0-9-]{0,63}) (?P<account>[0-9]{12}) (?P<region>[a-z0-9-]{3,32}) "
+    r"(?P<finding>[0-9a-f]{10})"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The finding that a button is about, by its short name and where it is remembered."""
+
+    detector: str
+    account: str
+    region: str
+    finding: str
+
+    def __str__(self) -> str:
+        return f"{self.detector} {self.account} {self.region} {self.finding}"
+
+    @classmethod
+    def read(cls, value: str) -> Subject:
+        """What `str` wrote into a button. Raises ValueError."""
+        if (parts := VALUE.fullmatch(value)) is None:
+            raise ValueError("the button says nothing that is known here")
+        return cls(**parts.groupdict())

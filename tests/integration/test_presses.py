@@ -1,0 +1,574 @@
+"""Presses on the buttons in Slack: signed requests in, and what they change, or why they change nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from logging import StreamHandler
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+
+from conftest import ACCOUNT, NOW, REGION
+from janitor import handlers
+from janitor.events import MalformedEventError
+from janitor.ledger import Ledger
+from janitor.table import Table
+from lambdas import idle_endpoints
+from sandbox.control import Control
+from sandbox.deployment import UNDO, WORKER
+from sandbox.slack import Signed, form, sign
+from slackside import (
+    ARMED,
+    EMAILS,
+    GROUP,
+    MEMBER,
+    NAMES,
+    OWNER,
+    STRANGER,
+    Deployment,
+    buttons,
+    said,
+)
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+DUE = "Fri 9 Oct 05:10 (Europe/Berlin)"
+PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    stream = StringIO()
+    logger = Logger(service=f"test-{id(stream)}", logger_handler=StreamHandler(stream))
+    monkeypatch.setattr(handlers, "logger", lambda: logger)
+    return stream
+
+
+@pytest.fixture
+def warned(armed: Deployment, log: StringIO) -> Deployment:  # noqa: ARG001
+    """One idle endpoint of Maria's, warned about."""
+    idle_endpoints(armed.session, armed.box, "fraud", owner=EMAILS[OWNER])
+    armed.sweep()
+    armed.box.clear_calls()
+    return armed
+
+
+def unused(deployment: Deployment, name: str) -> None:
+    """Its metrics say that nobody used it in the last nine days."""
+    deployment.box.metrics(
+        "AWS/SageMaker",
+        [
+            {
+                "metric": "Invocations",
+                "dimensions": {"EndpointName": name, "VariantName": "blue"},
+                "start": deployment.now - 9 * DAY,
+                "step": 3600,
+                "values": [0.0] * 216,
+            }
+        ],
+    )
+
+
+def only(deployment: Deployment) -> dict[str, Any]:
+    (message,) = deployment.slack.messages()
+    return message
+
+
+def state(deployment: Deployment) -> tuple[Any, ...]:
+    """Everything that a refused press must leave as it is."""
+    slack = deployment.slack
+    handed = [one for one in deployment.box.invocations() if one["function"] != WORKER]
+    return deployment.table(), slack.messages(), slack.files(), handed
+
+
+# --- what is said ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", [OWNER, MEMBER])
+def test_keep_holds_it_for_good_and_the_message_says_who_did(warned: Deployment, who: str) -> None:
+    answer = warned.press("keep", who)
+
+    assert answer == {"statusCode": 200, "body": ""}
+    (hold,) = warned.table()["hold"]
+    assert (hold["how"], hold["by"], hold["until"]) == ("kept", f"{NAMES[who]} ({who})", None)
+    message = only(warned)
+    assert said(message) == f"*Kept for good* by {NAMES[who]} on {PRESSED}."
+    assert (message["edited"], buttons(message)) == (True, [])
+    assert "No request in 7 days" in str(message)
+    assert warned.slack.responses() == []
+    warned.later(4 * DAY)
+    (swept,) = warned.sweep()["sweeps"]
+    assert (swept["found"], swept["kept"]) == (0, 1)
+    assert said(only(warned)) == f"*Kept for good* by {NAMES[who]} on {PRESSED}."
+
+
+def test_snooze_holds_it_for_a_week_after_which_there_is_a_new_warning(warned: Deployment) -> None:
+    warned.press("snooze", OWNER)
+
+    (hold,) = warned.table()["hold"]
+    assert (hold["how"], hold["until"]) == ("snoozed", "2026-10-13T03:00:00Z")
+    message = only(warned)
+    assert said(message) == (
+        f"*Snoozed until Tue 13 Oct 05:00* by Maria Lopez on {PRESSED}. "
+        "If it is still waste then, there will be a new warning."
+    )
+    assert buttons(message) == ["keep"]
+    warned.later(6 * DAY)
+    warned.sweep()
+    assert len(warned.slack.messages()) == 1
+    warned.later(2 * DAY)
+    unused(warned, "fraud")
+    warned.sweep()
+    assert len(warned.slack.messages()) == 2
+    assert buttons(warned.slack.messages()[1]) == ["keep", "snooze", "now"]
+
+
+def test_now_makes_it_due_and_runs_the_detectors_own_function(warned: Deployment) -> None:
+    warned.press("now", MEMBER, deliver=False)
+    (handed,) = warned.box.invocations()
+
+    handlers.pressed(handed["event"], warned.context())
+
+    (entry,) = warned.table()["finding"]
+    assert (entry["due"], entry["hurried"]) == ("2026-10-06T03:00:30Z", f"Dina Okafor ({MEMBER})")
+    assert warned.box.invocations()[1:] == [
+        {"function": "ml-janitor-idle-endpoints", "event": {"regions": [REGION]}}
+    ]
+    assert said(only(warned)) == (
+        f"*Do it now*, said Dina Okafor on {PRESSED}. It is looked at once more, and deleted in the next "
+        "minutes if it is still waste."
+    )
+    assert buttons(only(warned)) == ["keep", "snooze"]
+
+
+def test_keep_after_now_still_counts(warned: Deployment) -> None:
+    warned.press("now", MEMBER, deliver=False)
+    handlers.pressed(warned.box.invocations()[0]["event"], warned.context())
+    warned.delivered = 1
+    warned.press("keep", OWNER, deliver=False)
+    handlers.pressed(warned.box.invocations()[2]["event"], warned.context())
+
+    warned.delivered = 1
+    warned.run(**warned.box.invocations()[1])
+
+    assert "action" not in warned.table()
+    assert warned.session.client("sagemaker").describe_endpoint(EndpointName="fraud")
+    assert said(only(warned)) == f"*Kept for good* by Maria Lopez on {PRESSED}."
+
+
+# --- from warning to undo --------------------------------------------------------------------------
+
+
+def status(deployment: Deployment) -> str:
+    sagemaker = deployment.session.client("sagemaker")
+    return str(sagemaker.describe_notebook_instance(NotebookInstanceName="churn")["NotebookInstanceStatus"])
+
+
+def test_do_it_now_stops_it_at_once_and_undo_starts_it_again(notebook: Deployment) -> None:
+    assert status(notebook) == "InService"
+
+    notebook.press("now", MEMBER)
+
+    assert status(notebook) == "Stopped"
+    message = only(notebook)
+    assert said(message) == (
+        "*Stopped on Tue 6 Oct 05:00*, because Dina Okafor pressed Do it now. "
+        "It can be undone until Thu 5 Nov 04:00 (Europe/Berlin)."
+    )
+    assert buttons(message) == ["undo"]
+
+    notebook.press("undo", MEMBER)
+
+    assert status(notebook) == "InService"
+    message = only(notebook)
+    assert said(message) == (
+        "*Stopped on Tue 6 Oct 05:00*, because Dina Okafor pressed Do it now. "
+        "*Brought back on Tue 6 Oct 05:00* for Dina Okafor. "
+        "It is left alone until Tue 13 Oct 05:00 (Europe/Berlin)."
+    )
+    assert buttons(message) == []
+    assert notebook.slack.responses() == []
+    (action,) = notebook.table()["action"]
+    assert (action["stage"], action["told"]) == ("undone", "undone 2")
+
+
+def test_what_nobody_keeps_is_done_when_it_is_due_and_its_message_says_so(notebook: Deployment) -> None:
+    notebook.later(HOUR + timedelta(minutes=15))
+    notebook.sweep("idle-notebooks")
+
+    assert status(notebook) == "Stopped"
+    assert said(only(notebook)) == (
+        "*Stopped on Tue 6 Oct 06:15*, because nobody kept it. "
+        "It can be undone until Thu 5 Nov 05:15 (Europe/Berlin)."
+    )
+
+
+def test_a_message_that_could_not_be_changed_is_changed_by_the_next_sweep(notebook: Deployment) -> None:
+    notebook.slack.fault("error", method="chat.update", code="account_inactive", times=2)
+    notebook.press("now", MEMBER, deliver=False)
+    handlers.pressed(notebook.box.invocations()[0]["event"], notebook.context())
+    (answer,) = notebook.slack.responses()
+    assert answer["text"].startswith("Done, but the message could not be changed: Slack refused")
+    with pytest.raises(Exception, match="a warning's message does not say what became of it"):
+        notebook.sweep("idle-notebooks")
+    assert status(notebook) == "Stopped"
+    assert buttons(only(notebook)) == ["keep", "snooze", "now"]
+
+    notebook.later(HOUR)
+    notebook.sweep("idle-notebooks")
+
+    assert said(only(notebook)).startswith("*Stopped on Tue 6 Oct 05:00*, because Dina")
+
+
+def test_an_undo_that_fails_says_so_and_can_be_pressed_again(notebook: Deployment) -> None:
+    notebook.press("now", MEMBER)
+    notebook.box.fault("sagemaker", "StartNotebookInstance", "deny", times=0)
+    with pytest.raises(Exception, match="could not be brought back"):
+        notebook.press("undo", MEMBER)
+    assert "*Could not be brought back* on Tue 6 Oct 05:00" in said(only(notebook))
+    assert buttons(only(notebook)) == ["undo"]
+    notebook.box.clear_faults()
+    notebook.later(timedelta(minutes=1))
+
+    notebook.press("undo", MEMBER)
+
+    assert status(notebook) == "InService"
+
+
+def test_an_undo_that_was_done_elsewhere_is_told_in_the_message(notebook: Deployment) -> None:
+    notebook.press("now", MEMBER)
+    event = {"detector": "idle-notebooks", "region": REGION, "by": "ops"}
+    finding = next(
+        block["elements"][0]["value"].split()[-1]
+        for block in only(notebook)["blocks"]
+        if block["type"] == "actions"
+    )
+    assert handlers.undo(event | {"finding": finding}, notebook.context())["done"] is True
+    assert "*Brought back on Tue 6 Oct 05:00* for ops." in said(only(notebook))
+
+    again = handlers.undo(event | {"finding": finding}, notebook.context())
+    assert (again["done"], again["why"]) == (False, "churn was brought back before, by ops")
+
+
+# --- once ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["keep", "snooze", "now"])
+def test_the_same_request_twice_has_no_second_effect(warned: Deployment, word: str) -> None:
+    signed = warned.signed(word, MEMBER)
+    warned.send(signed, deliver=False)
+    handlers.pressed(warned.box.invocations()[0]["event"], warned.context())
+    before = state(warned)
+
+    warned.later(timedelta(minutes=2))
+    warned.send(signed, deliver=False)
+    handlers.pressed(warned.box.invocations()[-1]["event"], warned.context())
+
+    assert state(warned) == before
+
+
+def test_an_undo_that_is_delivered_twice_is_done_once(notebook: Deployment) -> None:
+    notebook.press("now", MEMBER)
+    notebook.press("undo", MEMBER, deliver=False)
+    worker = notebook.box.invocations()[-1]["event"]
+    notebook.deliver()
+    notebook.session.client("sagemaker").stop_notebook_instance(NotebookInstanceName="churn")
+    before = state(notebook)
+
+    handlers.pressed(worker, notebook.context())
+    notebook.run(**next(one for one in notebook.box.invocations() if one["function"] == UNDO))
+
+    assert status(notebook) == "Stopped"
+    assert state(notebook) == before
+
+
+# --- what is refused -------------------------------------------------------------------------------
+
+
+def edited(signed: Signed, change: Callable[[dict[str, Any]], None]) -> Signed:
+    """The request of a press, changed and signed again: what only Slack itself could send."""
+    payload = json.loads(parse_qs(signed.body.decode())["payload"][0])
+    change(payload)
+    return sign(form(payload), NOW)
+
+
+def unsigned(deployment: Deployment) -> Signed:
+    signed = deployment.signed("keep", OWNER)
+    return Signed({k: v for k, v in signed.headers.items() if k != "X-Slack-Signature"}, signed.body)
+
+
+def badly_signed(deployment: Deployment) -> Signed:
+    return sign(deployment.signed("keep", OWNER).body, NOW, "guessed")
+
+
+def stale(deployment: Deployment) -> Signed:
+    return sign(deployment.signed("keep", OWNER).body, NOW - timedelta(minutes=6))
+
+
+def oversized(deployment: Deployment) -> Signed:
+    return sign(deployment.signed("keep", OWNER).body + b"&x=" + b"y" * 70_000, NOW)
+
+
+def malformed(deployment: Deployment) -> Signed:
+    assert deployment
+    return sign(urlencode({"payload": "{"}).encode(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [(unsigned, 401), (badly_signed, 401), (stale, 401), (oversized, 413), (malformed, 400)],
+)
+def test_what_slack_did_not_send_just_now_goes_no_further(
+    warned: Deployment,
+    make: Callable[[Deployment], Signed],
+    code: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    signed = make(warned)
+    before = state(warned)
+
+    assert warned.send(signed) == {"statusCode": code, "body": ""}
+
+    assert state(warned) == before
+    assert warned.box.invocations() == []
+    assert [record.message for record in caplog.records if record.name == "janitor.doorway"] == ["refused"]
+    assert "janitor:keep" not in caplog.text
+
+
+def closed(deployment: Deployment, table: Table) -> None:
+    ledger = Ledger(table)
+    (entry,) = ledger.entries("idle-endpoints", ACCOUNT, REGION)
+    ledger.close(entry, "cleaned up", NOW)
+    assert deployment
+
+
+def voided(deployment: Deployment, table: Table) -> None:
+    ledger = Ledger(table)
+    (entry,) = ledger.entries("idle-endpoints", ACCOUNT, REGION)
+    ledger.unwarn(entry)
+    assert deployment
+
+
+def forgotten(deployment: Deployment, table: Table) -> None:
+    (item,) = deployment.table()["finding"]
+    table.delete(item["pk"], item["sk"])
+
+
+def moved(deployment: Deployment, table: Table) -> None:
+    (item,) = deployment.table()["finding"]
+    table.change(item["pk"], item["sk"], set_to={"message": "1.000001"})
+
+
+def as_it_is(deployment: Deployment, table: Table) -> None:
+    assert deployment
+    assert table
+
+
+def disarmed(deployment: Deployment, table: Table) -> None:
+    deployment.settings(ARMED.replace('mode = "act"', 'mode = "dry-run"'))
+    assert table
+
+
+def groupless(deployment: Deployment, table: Table) -> None:
+    deployment.settings(ARMED.replace(GROUP, "S0NOBODY"))
+    assert table
+
+
+def held(deployment: Deployment, table: Table) -> None:
+    assert table
+    signed = deployment.signed("keep", OWNER)
+    deployment.send(edited(signed, lambda payload: payload["actions"][0].update(action_ts="1791255601.5")))
+
+
+@pytest.mark.parametrize(
+    ("word", "user", "world", "says"),
+    [
+        ("keep", STRANGER, as_it_is, "only its owner and members of the janitor's user group"),
+        ("snooze", STRANGER, as_it_is, "only its owner and members"),
+        ("now", STRANGER, as_it_is, "only members of the janitor's user group"),
+        ("now", OWNER, as_it_is, "only members of the janitor's user group"),
+        ("keep", OWNER, closed, "this warning is over: cleaned up"),
+        ("now", MEMBER, closed, "this warning is over: cleaned up"),
+        ("keep", OWNER, voided, "this warning is void"),
+        ("now", MEMBER, voided, "this warning is void"),
+        ("keep", OWNER, forgotten, "nobody remembers this finding"),
+        ("keep", OWNER, moved, "another message speaks of it now"),
+        ("now", MEMBER, moved, "another message speaks of it now"),
+        ("now", MEMBER, disarmed, "idle-endpoints is a dry run, which does nothing"),
+        ("now", MEMBER, groupless, "Slack did not say who you are, so nothing was done"),
+    ],
+)
+def test_what_may_not_be_said_changes_nothing_and_is_explained_to_whoever_said_it(
+    warned: Deployment,
+    table: Table,
+    log: StringIO,
+    *,
+    word: str,
+    user: str,
+    world: Callable[[Deployment, Table], None],
+    says: str,
+) -> None:
+    signed = warned.signed(word, user)
+    world(warned, table)
+    before = state(warned)
+
+    assert warned.send(signed)["statusCode"] == 200
+
+    assert state(warned) == before
+    (answer,) = warned.slack.responses()
+    assert answer["text"].startswith("Nothing was changed: ")
+    assert says in answer["text"]
+    assert (answer["response_type"], answer["replace_original"]) == ("ephemeral", False)
+    line = json.loads(log.getvalue().splitlines()[-1])
+    assert (line["message"], line["level"], line["user"]) == ("a press was refused", "WARNING", user)
+    assert "/slack/actions/" not in log.getvalue()
+
+
+def test_now_on_what_somebody_keeps_is_refused(warned: Deployment) -> None:
+    signed = warned.signed("now", MEMBER)
+    warned.press("keep", OWNER)
+    before = state(warned)
+
+    warned.send(signed)
+
+    assert state(warned) == before
+    assert "Nothing was changed: it is kept by Maria Lopez" in warned.slack.responses()[0]["text"]
+
+
+@pytest.mark.parametrize("odd", [{"team": "T0OTHER"}, {"confirmed": False}, {"bot": True}])
+def test_an_address_that_the_workspace_does_not_vouch_for_owns_nothing(
+    warned: Deployment, odd: dict[str, Any]
+) -> None:
+    warned.slack.add_user("U0FAKE", EMAILS[OWNER], name="Maria Lopez", **odd)
+    signed = warned.signed("keep", "U0FAKE")
+    before = state(warned)
+
+    warned.send(signed)
+
+    assert state(warned) == before
+    assert "Nothing was changed: only " in warned.slack.responses()[0]["text"]
+
+
+def test_a_member_of_the_group_from_another_workspace_may_nothing(warned: Deployment) -> None:
+    warned.slack.add_user("U0FAR", "far@else.example", team="T0OTHER")
+    warned.slack.add_usergroup(GROUP, "ml-janitors", MEMBER, "U0FAR")
+    signed = warned.signed("now", "U0FAR")
+    before = state(warned)
+
+    warned.send(signed)
+
+    assert state(warned) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": "idle-endpoints 123456789012 us-east-1 0123456789"},
+        {"value": "idle-hands 123456789012 us-east-1 0123456789"},
+        {"value": "idle-endpoints 999999999999 us-east-1 0123456789"},
+        {"value": "../../etc"},
+        {"value": "x" * 2000},
+        {"action_id": "janitor:burn"},
+        {"action_id": "approve"},
+        {"action_ts": "1791240000.5"},
+    ],
+)
+def test_a_button_that_is_not_ours_is_refused(warned: Deployment, change: dict[str, str]) -> None:
+    signed = edited(warned.signed("now", MEMBER), lambda payload: payload["actions"][0].update(change))
+    before = state(warned)
+
+    warned.send(signed)
+
+    assert state(warned) == before
+    assert len(warned.slack.responses()) == 1
+
+
+def test_undo_is_refused_where_there_is_nothing_to_undo_or_nobody_to_say_it(notebook: Deployment) -> None:
+    notebook.press("now", MEMBER)
+    strangers, owners = notebook.signed("undo", STRANGER), notebook.signed("undo", OWNER)
+    theirs = notebook.signed("undo", MEMBER)
+    before = state(notebook)
+    for signed in (strangers, owners):
+        notebook.send(signed)
+        assert state(notebook) == before
+    notebook.send(theirs)
+    before = state(notebook)
+    later = notebook.slack.responses()
+
+    notebook.send(edited(theirs, lambda payload: payload["actions"][0].update(action_ts="1791255609.5")))
+
+    assert state(notebook) == before
+    assert len(later) == 2
+    assert "was brought back before, by Dina Okafor" in notebook.slack.responses()[-1]["text"]
+
+
+def test_slack_that_cannot_say_who_pressed_lets_nobody_in(warned: Deployment) -> None:
+    signed = warned.signed("keep", OWNER)
+    warned.slack.fault("error", method="users.info", code="missing_scope", times=0)
+    before = state(warned)
+
+    warned.send(signed)
+
+    assert state(warned) == before
+    assert "Slack did not say who you are" in warned.slack.responses()[0]["text"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://169.254.169.254/latest/meta-data/",
+        "https://hooks.slack.com.evil.example/x",
+        "https://evil.example/hooks.slack.com/",
+        "https://hooks.slack.com@evil.example/",
+        "file:///etc/passwd",
+    ],
+)
+def test_an_answer_goes_to_slack_or_nowhere(warned: Deployment, url: str) -> None:
+    signed = edited(warned.signed("now", OWNER), lambda payload: payload.update(response_url=url))
+    before = state(warned)
+
+    assert warned.send(signed)["statusCode"] == 200
+
+    assert state(warned) == before
+    assert warned.slack.responses() == []
+
+
+# --- the worker by itself --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"user": "U1"},
+        {"user": "maria", "channel": "C1", "message": "1.1", "action": "a", "value": "v", "at": "1.1"},
+        {"user": "U1", "channel": "C1", "message": "now", "action": "a", "value": "v", "at": "1.1"},
+        {"user": "U1", "channel": "C1", "message": "1.1", "action": "a", "value": "v" * 2001, "at": "1.1"},
+    ],
+)
+def test_the_worker_takes_presses_and_nothing_else(warned: Deployment, wrong: dict[str, str]) -> None:
+    before = state(warned)
+    with pytest.raises(MalformedEventError, match="the event makes no sense"):
+        handlers.pressed(wrong, warned.context())
+    assert state(warned) == before
+
+
+def test_a_press_that_cannot_be_handed_on_is_not_acknowledged(warned: Deployment, box: Control) -> None:
+    box.fault("lambda", "Invoke*", "throttle", times=0)
+    assert warned.press("keep", OWNER) == {"statusCode": 503, "body": ""}
+
+
+def test_without_the_signing_secret_nothing_is_acknowledged(
+    warned: Deployment, session: boto3.Session
+) -> None:
+    session.client("secretsmanager").delete_secret(
+        SecretId="ml-janitor/slack-signing", ForceDeleteWithoutRecovery=True
+    )
+    assert warned.press("keep", OWNER)["statusCode"] == 503
+    assert "hold" not in warned.table()

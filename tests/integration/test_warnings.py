@@ -1,0 +1,183 @@
+"""Warnings in Slack: what they say, whom they call, what can be pressed, and what became of each."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from conftest import ACCOUNT, REGION
+from janitor.failures import RunFailedError
+from lambdas import idle_endpoints
+from slackside import ARMED, GROUP, OWNER, Deployment, buttons, said
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+DUE = "Fri 9 Oct 05:10 (Europe/Berlin)"
+
+
+def test_one_finding_is_one_message_with_its_owner_its_date_and_its_buttons(armed: Deployment) -> None:
+    idle_endpoints(armed.session, armed.box, "fraud")
+
+    assert armed.sweep()["sweeps"][0]["mode"] == "act"
+
+    (warning,) = armed.slack.messages()
+    assert (warning["thread_ts"], warning["mentions"]) == (None, [f"@{OWNER}"])
+    assert warning["text"] == f"fraud: Will be deleted on {DUE} unless somebody keeps it."
+    assert [block["text"]["text"] for block in warning["blocks"][:2]] == [
+        (
+            "Idle endpoint `fraud`  *$168 a month*\n"
+            f"<@{OWNER}>, this one is yours, since 2026-09-06 (30 days, about $166 so far), proven. "
+            f"In account {ACCOUNT}, {REGION}.\n"
+            "No request in 7 days, and none since it was deployed 30 days ago.\n"
+            "Action: delete the endpoint (its configuration and models stay). An undo does not bring back "
+            "its capacity, if AWS has none left, nor its autoscaling's cool-downs and its creation time."
+        ),
+        f"*Will be deleted on {DUE}* unless somebody keeps it.",
+    ]
+    assert buttons(warning) == ["keep", "snooze", "now"]
+    (entry,) = armed.table()["finding"]
+    assert (entry["message"], entry["channel"]) == (warning["ts"], warning["channel"])
+    assert entry["due"] == "2026-10-09T03:10:00Z"
+
+
+def test_several_are_a_thread_below_what_they_cost_together(armed: Deployment) -> None:
+    idle_endpoints(armed.session, armed.box, "a", "b", "c")
+
+    armed.sweep()
+
+    head, *warnings = armed.slack.messages()
+    assert head["text"] == (
+        f"3 idle endpoints will be deleted on {DUE} unless somebody keeps them: $504 a month. "
+        f"In account {ACCOUNT}, {REGION}."
+    )
+    assert (head["thread_ts"], head["mentions"], buttons(head)) == (None, [], [])
+    assert [one["thread_ts"] for one in warnings] == [head["ts"]] * 3
+    assert all(one["mentions"] == [f"@{OWNER}"] for one in warnings)
+    assert {item["message"] for item in armed.table()["finding"]} == {one["ts"] for one in warnings}
+
+
+def test_nobody_is_warned_twice_and_a_warning_is_no_announcement_besides(armed: Deployment) -> None:
+    idle_endpoints(armed.session, armed.box, "a")
+    armed.sweep()
+    armed.later(DAY)
+    armed.sweep()
+    assert len(armed.slack.messages()) == 1
+
+
+def test_a_dry_run_warns_nobody_and_offers_nothing(armed: Deployment) -> None:
+    armed.settings(ARMED.replace('mode = "act"', 'mode = "dry-run"'))
+    idle_endpoints(armed.session, armed.box, "a")
+
+    armed.sweep()
+
+    assert [one for message in armed.slack.messages() for one in buttons(message)] == []
+    assert "warned" not in armed.table()["finding"][0]
+
+
+@pytest.mark.parametrize(
+    ("without", "shown"),
+    [
+        (f'slack_group = "{GROUP}"', ["keep", "snooze"]),
+        ('slack_signing_secret = "ml-janitor/slack-signing"', []),
+    ],
+)
+def test_a_button_that_nobody_could_press_is_not_there(
+    armed: Deployment, without: str, shown: list[str]
+) -> None:
+    armed.settings(ARMED.replace(without, ""))
+    idle_endpoints(armed.session, armed.box, "a")
+
+    armed.sweep()
+
+    (warning,) = armed.slack.messages()
+    assert buttons(warning) == shown
+    by_hand = f"`janitor keep arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/a`" in str(warning)
+    assert by_hand == (not shown)
+
+
+def test_what_slack_does_not_take_is_not_due_and_its_turn_comes_again(armed: Deployment) -> None:
+    idle_endpoints(armed.session, armed.box, "a", "b", "c")
+    armed.slack.fault("error", method="chat.postMessage", code="account_inactive", skip=2, times=0)
+
+    with pytest.raises(
+        RunFailedError, match=r"Slack: 2 warnings were not sent, so nothing is due: .*account_inactive"
+    ):
+        armed.sweep()
+
+    assert sum("warned" in item for item in armed.table()["finding"]) == 1
+    armed.slack.clear_faults()
+    armed.sweep()
+    assert all("warned" in item for item in armed.table()["finding"])
+
+
+def test_one_message_that_slack_refuses_does_not_keep_the_others(armed: Deployment) -> None:
+    idle_endpoints(armed.session, armed.box, "a", "b", "c")
+    armed.slack.fault("error", method="chat.postMessage", code="invalid_blocks", skip=1)
+
+    with pytest.raises(RunFailedError, match="Slack: 1 warning was not sent"):
+        armed.sweep()
+
+    assert sum("warned" in item for item in armed.table()["finding"]) == 2
+
+
+def test_a_webhook_gets_them_all_in_one_message_that_says_how_to_keep(armed: Deployment) -> None:
+    idle_endpoints(armed.session, armed.box, "a", "b")
+    armed.session.client("secretsmanager").put_secret_value(
+        SecretId="ml-janitor/slack", SecretString=armed.slack.hook
+    )
+
+    armed.sweep()
+
+    (message,) = armed.slack.messages()
+    assert (message["via"], buttons(message), message["mentions"]) == ("webhook", [], [])
+    assert message["text"].startswith(f"2 idle endpoints will be deleted on {DUE}")
+    for name in ("a", "b"):
+        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}"
+        assert f"To keep it: tag it `janitor:keep=true`, or run `janitor keep {arn}`." in str(message)
+    assert {item["due"] for item in armed.table()["finding"]} == {"2026-10-09T03:10:00Z"}
+
+
+# --- what became of each ---------------------------------------------------------------------------
+
+
+def test_what_is_used_again_is_said_in_its_message(armed: Deployment) -> None:
+    idle_endpoints(armed.session, armed.box, "a")
+    armed.sweep()
+    armed.session.client("sagemaker").add_tags(
+        ResourceArn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/a",
+        Tags=[{"Key": "janitor:keep", "Value": "true"}],
+    )
+    armed.later(DAY)
+
+    armed.sweep()
+
+    (message,) = armed.slack.messages()
+    assert (message["edited"], buttons(message)) == (True, [])
+    assert said(message) == (
+        "*Nothing was done:* tagged janitor:keep=true (seen on Wed 7 Oct 05:00 (Europe/Berlin))."
+    )
+
+
+def test_a_detector_that_is_disarmed_voids_its_warnings_where_people_read_them(armed: Deployment) -> None:
+    idle_endpoints(armed.session, armed.box, "a")
+    armed.sweep()
+    armed.settings(ARMED.replace('mode = "act"', 'mode = "dry-run"'))
+    armed.later(HOUR)
+
+    armed.sweep()
+
+    (message,) = armed.slack.messages()
+    assert buttons(message) == []
+    assert said(message).startswith("*Only reported from now on:* idle-endpoints is not armed any more")
+
+
+def test_a_message_that_cannot_be_changed_undoes_nothing(armed: Deployment) -> None:
+    idle_endpoints(armed.session, armed.box, "a")
+    armed.sweep()
+    armed.settings(ARMED.replace('mode = "act"', 'mode = "dry-run"'))
+    armed.slack.fault("error", method="chat.update", code="account_inactive")
+
+    with pytest.raises(RunFailedError, match="a warning's message does not say that it is void"):
+        armed.sweep()
+
+    assert "warned" not in armed.table()["finding"][0]

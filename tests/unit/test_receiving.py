@@ -1,0 +1,191 @@
+"""What arrives at the function URL: only what Slack signed just now gets through, and little of that."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from conftest import NOW
+from janitor.receiving import LARGEST, WINDOW, Press, RefusedError, received
+from sandbox.function_url import event
+from sandbox.slack import SIGNING_SECRET, Signed, form, sign
+
+PAYLOAD: dict[str, Any] = {
+    "type": "block_actions",
+    "user": {"id": "U1", "name": "maria", "team_id": "T1"},
+    "token": "deprecated-verification-token",
+    "container": {"type": "message", "message_ts": "1791255600.000001", "channel_id": "C1"},
+    "trigger_id": "1.2.secret",
+    "response_url": "https://hooks.slack.com/actions/T1/1/secret",
+    "actions": [{"action_id": "janitor:keep", "value": "v", "action_ts": "1791255600.5", "type": "button"}],
+}
+
+
+def got(signed: Signed, *, after: timedelta = timedelta(), secret: str = SIGNING_SECRET, **how: Any) -> Press:
+    return received(event(signed.headers, signed.body, at=NOW, **how), lambda: secret, NOW + after)
+
+
+def never() -> str:
+    raise AssertionError("the secret was read")
+
+
+def refused(of: dict[str, Any], *, after: timedelta = timedelta()) -> tuple[int, str]:
+    with pytest.raises(RefusedError) as caught:
+        received(of, lambda: SIGNING_SECRET, NOW + after)
+    return caught.value.status, str(caught.value)
+
+
+def test_what_slack_signed_is_read_and_the_tokens_stay_behind() -> None:
+    press = got(sign(form(PAYLOAD), NOW))
+
+    assert press == Press(
+        user="U1",
+        channel="C1",
+        message="1791255600.000001",
+        action="janitor:keep",
+        value="v",
+        at="1791255600.5",
+        response_url="https://hooks.slack.com/actions/T1/1/secret",
+    )
+    assert "deprecated" not in str(press.event())
+    assert "trigger" not in str(press.event())
+
+
+@pytest.mark.parametrize("after", [timedelta(seconds=WINDOW), -timedelta(seconds=WINDOW)])
+def test_five_minutes_are_forgiven_in_either_direction(after: timedelta) -> None:
+    assert got(sign(form(PAYLOAD), NOW), after=after).user == "U1"
+
+
+@pytest.mark.parametrize("after", [timedelta(seconds=WINDOW + 1), -timedelta(seconds=WINDOW + 1)])
+def test_older_or_of_a_time_to_come_is_stale_before_any_secret_is_read(after: timedelta) -> None:
+    signed = sign(form(PAYLOAD), NOW)
+    with pytest.raises(RefusedError, match="too long ago") as caught:
+        received(event(signed.headers, signed.body, at=NOW), never, NOW + after)
+    assert caught.value.status == 401
+
+
+def test_every_changed_byte_is_refused() -> None:
+    signed = sign(form(PAYLOAD), NOW)
+    for place in (0, len(signed.body) // 2, len(signed.body) - 1):
+        changed = bytearray(signed.body)
+        changed[place] ^= 1
+        made = event(signed.headers, bytes(changed), at=NOW)
+        assert refused(made) == (401, "the signature is wrong")
+
+
+def test_another_secret_signs_nothing_here() -> None:
+    signed = sign(form(PAYLOAD), NOW, "another secret")
+    assert refused(event(signed.headers, signed.body, at=NOW)) == (401, "the signature is wrong")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"X-Slack-Signature": None},
+        {"X-Slack-Signature": ""},
+        {"X-Slack-Signature": "v0=" + "0" * 63},
+        {"X-Slack-Signature": "v0=" + "é" * 64},
+        {"X-Slack-Signature": "v1=" + "0" * 64},
+        {"X-Slack-Request-Timestamp": None},
+        {"X-Slack-Request-Timestamp": "soon"},
+        {"X-Slack-Request-Timestamp": "1e9"},
+        {"X-Slack-Request-Timestamp": "-1791255600"},
+        {"X-Slack-Request-Timestamp": "\u0661\u0667\u0669"},
+        {"X-Slack-Request-Timestamp": "9" * 400},
+    ],
+)
+def test_without_a_whole_signature_nothing_is_read(changed: dict[str, str | None]) -> None:
+    signed = sign(form(PAYLOAD), NOW)
+    headers = {name: value for name, value in {**signed.headers, **changed}.items() if value is not None}
+    with pytest.raises(RefusedError, match="not signed") as caught:
+        received(event(headers, signed.body, at=NOW), never, NOW)
+    assert caught.value.status == 401
+
+
+def test_a_header_that_came_twice_is_refused() -> None:
+    signed = sign(form(PAYLOAD), NOW)
+    twice = [*signed.headers.items(), ("x-slack-signature", signed.headers["X-Slack-Signature"])]
+    assert refused(event(twice, signed.body, at=NOW)) == (401, "not signed")
+
+
+def test_what_is_too_large_is_refused_before_it_is_read() -> None:
+    signed = sign(b"payload=" + b"x" * LARGEST, NOW)
+    with pytest.raises(RefusedError, match="too large") as caught:
+        received(event(signed.headers, signed.body, at=NOW), never, NOW)
+    assert caught.value.status == 413
+
+
+def test_the_largest_is_read() -> None:
+    body = form({**PAYLOAD, "pad": ""})
+    signed = sign(form({**PAYLOAD, "pad": "x" * (LARGEST - len(body))}), NOW)
+    assert len(signed.body) == LARGEST
+    assert got(signed).user == "U1"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
+def test_only_a_post_is_one(method: str) -> None:
+    signed = sign(form(PAYLOAD), NOW)
+    assert refused(event(signed.headers, signed.body, at=NOW, method=method)) == (405, "not a POST")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"payload",
+        b"payload=",
+        b"payload=%7B",
+        b"other=1",
+        b"payload=" + b"[" * 9000,
+        b"payload=" + json.dumps([PAYLOAD]).encode(),
+        b"payload=null",
+        b"&".join([b"payload=1"] * 20),
+        form({**PAYLOAD, "type": "view_submission"}),
+        form({**PAYLOAD, "actions": []}),
+        form({**PAYLOAD, "actions": PAYLOAD["actions"] * 2}),
+        form({**PAYLOAD, "user": {"id": 1}}),
+        form({**PAYLOAD, "user": "U1"}),
+        form({**PAYLOAD, "container": None}),
+        form({**PAYLOAD, "actions": [{"action_id": "janitor:keep", "action_ts": "1.2"}]}),
+        form({**PAYLOAD, "response_url": ["https://hooks.slack.com/"]}),
+    ],
+)
+def test_what_is_signed_and_no_press_is_malformed(body: bytes) -> None:
+    signed = sign(body, NOW)
+    status, why = refused(event(signed.headers, signed.body, at=NOW))
+    assert (status, "\n" in why) == (400, False)
+
+
+def test_what_is_no_text_is_malformed() -> None:
+    headers = sign(form(PAYLOAD), NOW).headers
+    assert refused(event(headers, b"payload=\xff\xfe", at=NOW)) == (400, "not text")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"body": None},
+        {"body": 1},
+        {"body": "not base64!"},
+        {"body": "payload=1", "isBase64Encoded": True},
+        {"headers": None},
+        {"headers": ["x"]},
+        {"requestContext": None},
+        {"requestContext": {"http": None}},
+    ],
+)
+def test_an_event_of_another_shape_is_refused_in_one_line(changed: dict[str, Any]) -> None:
+    signed = sign(form(PAYLOAD), NOW)
+    made = {**event(signed.headers, signed.body, at=NOW), **changed}
+    status, why = refused(made)
+    assert (400 <= status < 500, "\n" in why) == (True, False)
+
+
+def test_a_body_that_came_as_text_is_verified_as_it_stands() -> None:
+    signed = sign(form(PAYLOAD), NOW)
+    made = event(signed.headers, signed.body, at=NOW)
+    made |= {"isBase64Encoded": False, "body": signed.body.decode()}
+    assert received(made, lambda: SIGNING_SECRET, NOW).user == "U1"

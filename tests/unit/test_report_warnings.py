@@ -1,0 +1,257 @@
+"""Warnings as Slack takes them: inert, within its limits, and what a person paged by one reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slack_sdk.models.blocks import Block
+
+from janitor.actions import Action, Stage
+from janitor.buttons import LABELS, Subject, Word
+from janitor.holds import Hold, How
+from janitor.model import Effect, Result
+from janitor.report.mrkdwn import Message
+from janitor.report.standing import Standing, Voice, who
+from janitor.report.text import local
+from janitor.report.warnings import Terms, body, head, headline, listed, subject_of, warning
+from reports import NOW, accruing, finding, result, standing
+from sandbox.slack.blocks import problems, too_long
+from sandbox.slack.workspace import mentions
+from slack_types import compiled
+
+ZONE = "Europe/Berlin"
+DUE = datetime(2026, 10, 9, 3, 10, tzinfo=UTC)
+VOICE = Voice(effect=Effect.DELETE, time_zone=ZONE)
+TERMS = Terms(voice=VOICE, lost="capacity, if AWS has none", offers=frozenset(Word), keep_tag="janitor:keep")
+BARE = replace(TERMS, offers=frozenset())
+HOSTILE = "a`<!channel>&*b*_c_~d~:tada:<@U1><https://evil.example|x>\n\x1b[31m" + "y" * 300
+
+
+def idle(
+    name: str = "fraud", hourly: str | None = "0.23", owner: str | None = "maria@x", **more: Any
+) -> Result:
+    made = result("idle-endpoints", name, finding("nobody calls it", standing(hourly), **more), owner=owner)
+    return replace(made, due=DUE)
+
+
+def action(**more: Any) -> Action:
+    return Action(
+        sk="sk",
+        detector="idle-endpoints",
+        target=idle().target,
+        stage=Stage.ACTED,
+        warned=NOW,
+        began=NOW,
+        undo={},
+        **{"ended": NOW, **more},
+    )
+
+
+def every_standing(by: str = "Dina (U1)", why: str = "nobody uses it") -> list[Standing]:
+    """Each of them, with words of others in it."""
+    kept = Hold(key="k", how=How.KEPT, by=by, said=NOW, why=why)
+    return [
+        VOICE.due(DUE),
+        VOICE.waiting(DUE, why),
+        VOICE.held(kept),
+        VOICE.held(replace(kept, until=DUE)),
+        VOICE.held(replace(kept, how=How.SNOOZED, until=DUE)),
+        VOICE.hurried(by, NOW),
+        VOICE.acted(action(by=by), DUE),
+        VOICE.acted(action(), None),
+        VOICE.failed(why, NOW, begun=True),
+        VOICE.failed(why, NOW, begun=False),
+        VOICE.stays(why, NOW),
+        VOICE.void(why, NOW),
+        VOICE.undoing(action(by=by), by, NOW),
+        VOICE.undone(action(undone_by=by, undone=NOW), DUE),
+        VOICE.undo_failed(action(), why, NOW),
+        VOICE.undo_failed(action(ended=None), why, NOW),
+    ]
+
+
+def messages(results: list[Result], by: str = "Dina (U1)", why: str = "nobody uses it") -> list[Message]:
+    one = results[0]
+    said = body(one, TERMS, now=NOW, user="U7")
+    posted = [
+        warning(subject_of(one), one.target.name, said, each, TERMS) for each in every_standing(by, why)
+    ]
+    return [head(results, TERMS), *posted, *(message for message, _ in listed(results, BARE, now=NOW))]
+
+
+def accepted(message: Message) -> None:
+    blocks = list(message.blocks)
+    assert problems(blocks) == []
+    assert not too_long(blocks)
+    assert 0 < len(message.text) <= 4000
+    for block in Block.parse_all(blocks):
+        block.validate_json()
+
+
+# --- Slack takes it --------------------------------------------------------------------------------
+
+
+def test_every_message_is_one_that_slack_takes() -> None:
+    for message in messages([idle(), idle("b", owner=None), idle("c", hourly=None)]):
+        accepted(message)
+
+
+def test_the_messages_have_slacks_own_types(tmp_path: Any) -> None:
+    assert compiled(tmp_path, *([*message.blocks] for message in messages([idle(), idle("b")]))) == ""
+
+
+def test_twenty_long_ones_fit_into_the_messages_of_a_webhook_each_once() -> None:
+    many = [idle("n" * 60 + str(k), owner="o" * 200, days=k) for k in range(20)]
+    posts = list(listed(many, BARE, now=NOW))
+    for message, _ in posts:
+        accepted(message)
+    assert sorted(one.target.name for _, told in posts for one in told) == sorted(
+        one.target.name for one in many
+    )
+    assert 1 < len(posts) < 6
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=300))
+def test_words_of_others_call_nobody_and_are_always_taken(name: str, why: str, by: str) -> None:
+    odd = replace(idle(name), owner=by or None)
+    odd = replace(odd, verdict=finding(why, standing("1"), action=why))
+    for message in messages([odd, odd], by, why):
+        accepted(message)
+        assert set(mentions(message.text, list(message.blocks))) <= {"@U7"}
+
+
+def test_hostile_text_is_shown_and_does_nothing() -> None:
+    odd = replace(idle(HOSTILE), owner=HOSTILE)
+    for message in messages([odd, odd], HOSTILE, HOSTILE):
+        accepted(message)
+        assert set(mentions(message.text, list(message.blocks))) <= {"@U7"}
+        assert "\x1b" not in str(message)
+
+
+# --- what it says ----------------------------------------------------------------------------------
+
+
+def test_the_head_says_when_how_many_what_and_how_much() -> None:
+    assert headline([idle(), idle("b"), idle("c")], TERMS) == (
+        "3 idle endpoints will be deleted on Fri 9 Oct 05:10 (Europe/Berlin) unless somebody keeps them: "
+        "$504 a month"
+    )
+    later = replace(idle("b"), due=DUE + timedelta(days=1))
+    assert headline([idle(hourly=None), replace(later, verdict=idle(hourly=None).verdict)], TERMS) == (
+        "2 idle endpoints will be deleted from Fri 9 Oct 05:10 (Europe/Berlin) on unless somebody keeps them"
+    )
+
+
+def test_a_sum_says_what_it_leaves_out() -> None:
+    said = head([idle(), idle("b", hourly=None)], TERMS).blocks[2]["text"]["text"]
+    assert (
+        said == "*Whose they are:* maria@x (2 for $168 a month). The sum leaves out 1 whose price is unknown."
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        (finding("idle", standing("1"), days=2), "since 2026-10-04 (2 days, about $48.00 so far), proven"),
+        (finding("idle", standing(None), days=2), "since 2026-10-04 (2 days), proven"),
+        (finding("idle", standing("1"), days=None), "since when is unknown, proven"),
+        (finding("idle", accruing("2", 10), days=2), "since 2026-10-04 (2 days), proven"),
+        (finding("idle", None, days=2), "since 2026-10-04 (2 days), proven"),
+    ],
+)
+def test_what_it_has_cost_is_said_where_it_is_known(verdict: Any, says: str) -> None:
+    assert says in body(replace(idle(), verdict=verdict), TERMS, now=NOW)
+
+
+def test_what_an_undo_does_not_bring_back_is_said_unless_it_brings_back_everything() -> None:
+    assert body(idle(), TERMS, now=NOW).endswith("An undo does not bring back capacity, if AWS has none.")
+    assert "bring back" not in body(idle(), replace(TERMS, lost=""), now=NOW)
+
+
+def test_without_buttons_it_says_how_else_to_keep() -> None:
+    said = body(idle(), BARE, now=NOW)
+    assert said.endswith(
+        "To keep it: tag it `janitor:keep=true`, or run "
+        "`janitor keep arn:aws:sagemaker:us-east-1:123456789012:thing/fraud`."
+    )
+    assert "To keep it: run `janitor keep arn" in body(idle(), replace(BARE, keep_tag=""), now=NOW)
+
+
+def test_buttons_are_those_of_where_it_stands_and_of_whom_a_press_finds() -> None:
+    def shown(now_stands: Standing, terms: Terms = TERMS) -> list[str]:
+        message = warning(subject_of(idle()), "fraud", "body", now_stands, terms)
+        rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
+        return [element["text"]["text"] for row in rows for element in row]
+
+    assert shown(VOICE.due(DUE)) == ["Keep", "Snooze 7 days", "Do it now"]
+    assert shown(VOICE.due(DUE), replace(TERMS, offers=frozenset({Word.KEEP}))) == ["Keep"]
+    assert shown(VOICE.due(DUE), BARE) == []
+    assert shown(VOICE.acted(action(), DUE)) == ["Undo"]
+    assert shown(VOICE.acted(action(), None)) == []
+    assert shown(replace(VOICE, undoable=False).acted(action(), DUE)) == []
+    assert shown(VOICE.undone(action(undone=NOW, undone_by="d"), None)) == []
+
+
+def test_do_it_now_and_undo_ask_first_and_nothing_else_does() -> None:
+    asked = {
+        element["text"]["text"]
+        for each in every_standing()
+        for block in warning(subject_of(idle()), "fraud", "body", each, TERMS).blocks
+        if block["type"] == "actions"
+        for element in block["elements"]
+        if "confirm" in element
+    }
+    assert asked == {LABELS[Word.NOW], LABELS[Word.UNDO]}
+
+
+@pytest.mark.parametrize(
+    ("effect", "verb"), [(Effect.DELETE, "deleted"), (Effect.STOP, "stopped"), (Effect.TAG, "tagged")]
+)
+def test_it_says_what_acting_does(effect: Effect, verb: str) -> None:
+    said = Voice(effect=effect, time_zone="UTC").due(DUE).text
+    assert said == f"*Will be {verb} on Fri 9 Oct 03:10 (UTC)* unless somebody keeps it."
+
+
+def test_a_name_is_shown_without_the_id_that_tells_namesakes_apart() -> None:
+    assert who("Maria Lopez (U0MARIA)") == "Maria Lopez"
+    assert who("Maria (finance)") == "Maria (finance)"
+    assert who("<@U1> (U1)") == "&lt;@U1&gt;"
+
+
+def test_times_are_those_of_the_channel_across_the_change_of_clocks() -> None:
+    assert local(datetime(2026, 10, 24, 22, tzinfo=UTC), ZONE) == "Sun 25 Oct 00:00 (Europe/Berlin)"
+    assert local(datetime(2026, 10, 25, 4, tzinfo=UTC), ZONE) == "Sun 25 Oct 05:00 (Europe/Berlin)"
+
+
+# --- what a button carries -------------------------------------------------------------------------
+
+
+def test_a_button_carries_the_finding_and_nothing_longer_than_slack_takes() -> None:
+    subject = subject_of(idle())
+    assert Subject.read(str(subject)) == subject
+    assert len(str(replace(subject, detector="d" * 64))) < 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "idle-endpoints 123456789012 us-east-1",
+        "idle-endpoints 123456789012 us-east-1 0123456789 more",
+        "idle-endpoints 12345678901 us-east-1 0123456789",
+        "Idle 123456789012 us-east-1 0123456789",
+        "idle-endpoints 123456789012 us-east-1 012345678g",
+        "idle-endpoints 123456789012 us-east-1 0123456789\n",
+        "idle#endpoints 123456789012 us-east-1 0123456789",
+        "idle-endpoints \u0661\u0662\u0663456789012 us-east-1 0123456789",
+    ],
+)
+def test_what_no_button_of_ours_carries_is_not_read(value: str) -> None:
+    with pytest.raises(ValueError, match="known here"):
+        Subject.read(value)

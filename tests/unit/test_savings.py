@@ -1,0 +1,83 @@
+"""Savings: only the hours that an action really ended, and only where a price is known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from janitor.actions import Action, Stage, saving
+from janitor.model import Cost
+from janitor.savings import Saved, saved
+from reports import accruing, finding, result, standing
+
+NOW = datetime(2026, 10, 20, 7, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def action(**more: Any) -> Action:
+    target = result("idle-endpoints", "a", finding("idle", standing("1"))).target
+    told: dict[str, Any] = {
+        "stage": Stage.ACTED,
+        "began": NOW - DAY,
+        "ended": NOW - DAY,
+        "hourly_usd": Decimal(2),
+    } | more
+    return Action(sk="sk", detector="idle-endpoints", target=target, warned=NOW, undo={}, **told)
+
+
+def usd(*actions: Action, time_zone: str = "UTC") -> Decimal:
+    return saved(actions, now=NOW, time_zone=time_zone).usd
+
+
+def test_an_action_saves_from_its_end_until_now() -> None:
+    assert saved([action(), action(hourly_usd=Decimal("0.5"))], now=NOW, time_zone="UTC") == Saved(
+        usd=Decimal(60), actions=2, unknown=0
+    )
+
+
+@pytest.mark.parametrize("ends", ["undone", "until", "over"])
+def test_it_saves_no_hour_after_it_was_brought_back_or_would_have_ended(ends: str) -> None:
+    assert usd(action(**{ends: NOW - 20 * HOUR})) == Decimal(8)
+    assert usd(action(**{ends: NOW + 20 * HOUR})) == Decimal(48)
+    assert usd(action(**{ends: NOW - 2 * DAY})) == Decimal(0)
+
+
+def test_it_saves_nothing_before_aws_said_that_it_was_done() -> None:
+    assert usd(action(ended=None, stage=Stage.FAILED)) == Decimal(0)
+
+
+def test_the_month_is_that_of_the_operators_time_zone() -> None:
+    old = action(ended=NOW - 60 * DAY)
+    assert usd(old) == Decimal(2) * (19 * 24 + 7)
+    assert usd(old, time_zone="Europe/Berlin") == Decimal(2) * (19 * 24 + 9)
+
+
+def test_what_nobody_knows_the_price_of_is_counted_and_not_added() -> None:
+    told = saved([action(), action(hourly_usd=None)], now=NOW, time_zone="UTC")
+    assert told == Saved(usd=Decimal(48), actions=1, unknown=1)
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [
+        (standing("1.5"), (Decimal("1.5"), None)),
+        (Cost(monthly_usd=Decimal(73)), (Decimal("0.1"), None)),
+        (Cost(monthly_usd=Decimal("0.02")), (Decimal("0.0000274"), None)),
+        (accruing("2", 10), (None, None)),
+        (Cost.accruing(Decimal(2), 10, until=NOW), (Decimal(2), NOW)),
+        (Cost.accruing(None, 10, until=NOW), (None, NOW)),
+        (standing(None), (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_an_hour_saves_what_it_costs_and_of_a_job_until_its_own_limit(
+    cost: Cost | None, expected: tuple[Decimal | None, datetime | None]
+) -> None:
+    hourly, until = saving(result("idle-endpoints", "a", finding("idle", cost)))
+    assert (hourly if hourly is None else hourly.quantize(Decimal("0.0000001")), until) == (
+        expected[0] if expected[0] is None else expected[0].quantize(Decimal("0.0000001")),
+        expected[1],
+    )
