@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from janitor.settings import Settings
 
 TABLE = "JANITOR_TABLE"
+
+PACE, WAIT = 1.0, 15.0
+"""Seconds between two actions, and between two looks at whether AWS is ready for the next step."""
+
+PATIENCE = timedelta(minutes=30)
+"""How long a lease is held from here: longer than the steps that wait for AWS are gone back to."""
 
 TableName = Annotated[
     str | None, typer.Option("--table", metavar="NAME", help="The ledger; else JANITOR_TABLE.")

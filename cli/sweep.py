@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import edge
-from cli.desk import Desk, Now, Profile, Region, TableName, desk
+from cli.desk import PACE, PATIENCE, WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
 from janitor.acting import Acting, due_now
 from janitor.actions import Action
@@ -25,10 +25,6 @@ from janitor.model import Outcome, Sweep
 from janitor.report.text import moment, plain
 from janitor.undoing import Undoing
 
-PACE = 1.0
-"""Seconds between two actions."""
-
-PATIENCE = timedelta(minutes=15)
 SAID = {
     Outcome.ACTED: "done",
     Outcome.FAILED: "FAILED",
@@ -178,6 +174,7 @@ def acting(at: Desk, plan: Plan) -> Acting:
         limits=Limits(at.table, settings.janitor.time_zone),
         clock=lambda: at.now,
         pause=lambda: time.sleep(PACE),
+        wait=lambda: time.sleep(WAIT),
         put_back=put_back,
         at_most=settings.janitor.max_actions_per_night,
     )

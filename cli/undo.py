@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
 from cli import edge
-from cli.desk import Desk, Now, Profile, Region, TableName, desk
+from cli.desk import PATIENCE, WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
 from janitor.actions import Action, BegunBeforeError
 from janitor.detector import Detector
 from janitor.leases import LeaseTakenError
 from janitor.report.text import plain
 from janitor.undoing import CannotUndoError, Undoing
-
-PATIENCE = timedelta(minutes=15)
 
 
 def undo(
@@ -42,7 +41,13 @@ def undo(
     settings = edge.settings_from(config, (), ctx.obj)
     with failing("undo"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
         within = timedelta(days=settings.janitor.undo_days)
-        undoing = Undoing(actions=at.actions, holds=at.holds, clock=lambda: at.now, within=within)
+        undoing = Undoing(
+            actions=at.actions,
+            holds=at.holds,
+            clock=lambda: at.now,
+            within=within,
+            wait=lambda: time.sleep(WAIT),
+        )
         detector, action = found(at, undoing, finding)
         lease = f"undo {action.id}"
         where = (lease, at.account, action.target.region)

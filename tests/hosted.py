@@ -52,8 +52,9 @@ class Host:
     developer guide, "Defining Lambda function permissions with an execution role", and "Capturing
     records of Lambda asynchronous invocations"); the scheduler invokes, and sends what it could not
     deliver to the dead-letter queue (EventBridge Scheduler user guide, "Configuring a dead-letter
-    queue"). *files* holds what the function finds beside
-    its code: janitor.toml.
+    queue").
+
+    *files* holds what the function finds beside its code: janitor.toml.
     """
 
     def __init__(self, declared: Declared, url: str, files: Path) -> None:

@@ -145,8 +145,14 @@ ACTING: Mapping[str, Mapping[str, Any]] = {
 }
 """Tunables under which a detector acts on something in the demo account, where its defaults do not."""
 
-UNFINISHED = {"idle-endpoints", "hung-training-jobs", "duplicate-artifacts"}
+UNFINISHED = {"hung-training-jobs"}
 """Detectors whose acts are not there yet."""
+
+ELSEWHERE = {
+    "idle-endpoints": "tests/integration/test_endpoint_cleanup.py",
+    "duplicate-artifacts": "tests/integration/test_copies_by_night.py",
+}
+"""Whose acts are compared on a world of their own: the demo account lacks what they deal with."""
 
 
 @every_detector
@@ -160,6 +166,8 @@ def test_it_acts_and_undoes_exactly_as_it_declares(
     """
     if detector.name in UNFINISHED:
         pytest.skip("only advises so far")
+    if detector.name in ELSEWHERE:
+        pytest.skip(f"in {ELSEWHERE[detector.name]}")
     rule = detector(**ACTING.get(detector.name, {}))
     with opened(session, account=ACCOUNT, regions=[REGION], attempts=2) as accounts:
         (aws,) = accounts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,7 @@ def _create(aws: Aws, record: Mapping[str, Any]) -> None:
             raise
 
 
-def rescaling(recorded: list[Mapping[str, Any]], found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def rescaling(recorded: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What has to be asked for so that the variants of *found* are desired as they were *recorded*."""
     now = {variant["VariantName"]: desired(variant) for variant in found["ProductionVariants"]}
     return [wanted for wanted in recorded if now.get(wanted["VariantName"]) != wanted]

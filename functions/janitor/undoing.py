@@ -117,4 +117,6 @@ class Undoing:
             if self.wait is None or not aws.has_time:
                 break
             self.wait()
-        raise NotBackYetError(f"{action.target.name} is on its way back: {action.error}")
+        raise NotBackYetError(
+            f"{action.target.name} is on its way back, and undoing it again goes on with it: {action.error}"
+        )

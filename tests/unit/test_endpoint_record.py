@@ -315,11 +315,12 @@ class Scaling:
             "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
         }
         target = {**where, "MinCapacity": 1, "MaxCapacity": 2, "RoleARN": "arn:aws:iam::1:role/r"}
-        yield {
+        pages: dict[str, dict[str, Any]] = {
             "describe_scalable_targets": {"ScalableTargets": [target]},
             "describe_scaling_policies": {"ScalingPolicies": list(self.policies)},
             "describe_scheduled_actions": {"ScheduledActions": []},
-        }[self.asked]
+        }
+        yield pages[self.asked]
 
 
 @dataclass
