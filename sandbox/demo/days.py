@@ -81,23 +81,9 @@ class Days:
     def _finish(self, control: Control) -> None:
         """Jobs that make progress have ended."""
         for row in _at_work():
-            at = {"LastModifiedTime": MORNING}
-            match row:
-                case ProcessingJob(ended=None):
-                    members = {"ProcessingJobStatus": "Completed", "ProcessingEndTime": MORNING}
-                    control.patch("sagemaker", ["processing_jobs", row.name], **members, **at)
-                case Job(ended=None):
-                    members = {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
-                    ends = {"TrainingEndTime": MORNING, "ModelArtifacts": row.artifact}
-                    control.patch("sagemaker", ["training_jobs", row.name], **members, **ends, **at)
-                case TransformJob():
-                    members = {"TransformJobStatus": "Completed", "TransformEndTime": MORNING}
-                    control.patch("sagemaker", ["transform_jobs", row.name], **members)
-                case TuningJob():
-                    members = {"HyperParameterTuningJobStatus": "Completed"}
-                    ends = {"HyperParameterTuningEndTime": MORNING}
-                    kind = "hyper_parameter_tuning_jobs"
-                    control.patch("sagemaker", [kind, row.name], **members, **ends, **at)
+            if (ended := _completed(row)) is not None:
+                shelf, members = ended
+                control.patch("sagemaker", [shelf, row.name], **members)
 
     def _check_health(self, control: Control, moment: datetime) -> None:
         """SageMaker looks after every app, and mostly takes that for its user."""
@@ -105,9 +91,40 @@ class Days:
             if isinstance(row, App) and row.deleted is None and row.kind != "Canvas" and _left_alone(row):
                 checked = moment - timedelta(minutes=2)
                 seen = row.active or checked
-                times = {"LastHealthCheckTimestamp": checked, "LastUserActivityTimestamp": seen}
+                times: dict[str, Any] = {
+                    "LastHealthCheckTimestamp": checked,
+                    "LastUserActivityTimestamp": seen,
+                }
                 with suppress(SandboxError):  # it is deleted, and forgotten
                     control.patch("sagemaker", ["apps", row.path], **times)
+
+
+def _completed(row: Any) -> tuple[str, dict[str, Any]] | None:
+    """Where the sandbox keeps a job that goes on, and what changes when it is over."""
+    match row:
+        case ProcessingJob(ended=None):
+            return "processing_jobs", {
+                "ProcessingJobStatus": "Completed",
+                "ProcessingEndTime": MORNING,
+                "LastModifiedTime": MORNING,
+            }
+        case Job(ended=None):
+            return "training_jobs", {
+                "TrainingJobStatus": "Completed",
+                "SecondaryStatus": "Completed",
+                "TrainingEndTime": MORNING,
+                "ModelArtifacts": row.artifact,
+                "LastModifiedTime": MORNING,
+            }
+        case TransformJob():
+            return "transform_jobs", {"TransformJobStatus": "Completed", "TransformEndTime": MORNING}
+        case TuningJob():
+            return "hyper_parameter_tuning_jobs", {
+                "HyperParameterTuningJobStatus": "Completed",
+                "HyperParameterTuningEndTime": MORNING,
+                "LastModifiedTime": MORNING,
+            }
+    return None
 
 
 def _at_work() -> Iterator[Any]:
@@ -141,7 +158,8 @@ def _continued(series: Mapping[str, Any], since: datetime, until: datetime) -> I
         recent = values[-period:]
         more = [recent[(skipped + n) % len(recent)] for n in range(count)]
     if series["dimensions"].get("EndpointName") == SWITCHED_ON and series["metric"] == "Invocations":
-        more = [900.0 if ended + step * (skipped + n) >= NOW + 2 * 12 * HOUR else v for n, v in enumerate(more)]
+        begins = NOW + timedelta(days=1)
+        more = [900.0 if ended + step * (skipped + n) >= begins else quiet for n, quiet in enumerate(more)]
     if more:
         yield dict(series) | {"start": ended + step * skipped, "values": more}
 
@@ -150,7 +168,7 @@ def _more(
     lines: Sequence[tuple[datetime, str]], since: datetime, until: datetime, *, works_on: bool
 ) -> Iterator[tuple[datetime, str]]:
     """What a log that was written to until now says from *since* on, at its own pace."""
-    if len(lines) < 2 or lines[-1][0] < NOW - HOUR:  # noqa: PLR2004 - two lines make a pace
+    if len(lines) < 2 or lines[-1][0] < NOW - HOUR:
         return
     end = until if works_on else min(until, MORNING)
     (before, _), (last, text) = lines[-2:]

@@ -12,6 +12,9 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+from botocore.loaders import create_loader
 
 from janitor import doorway, events, handlers
 from janitor.actions import Action, Actions
@@ -28,6 +31,9 @@ from sandbox.demo.plan import ACCOUNT, REGION
 from sandbox.deployment import UNDO, WORKER
 from sandbox.function_url import event as url_event
 from sandbox.slack import SlackControl
+
+LOADER = create_loader()
+"""AWS's models, which every invocation would read and parse anew."""
 
 SETTINGS = Path(__file__).with_name("janitor.toml")
 
@@ -69,7 +75,11 @@ class Deployment:
     @contextmanager
     def deployed(self) -> Iterator[None]:
         """The environment of the functions, in this process; what they log goes nowhere."""
-        own = {"AWS_REGION": REGION, "LAMBDA_TASK_ROOT": str(self.folder), "JANITOR_NOW": self.now.isoformat()}
+        own = {
+            "AWS_REGION": REGION,
+            "LAMBDA_TASK_ROOT": str(self.folder),
+            "JANITOR_NOW": self.now.isoformat(),
+        }
         changed = {**self.variables, **own}
         before = {name: os.environ.get(name) for name in changed}
         patience, doorway.PATIENCE = doorway.PATIENCE, 30.0  # whatever else this machine does meanwhile
@@ -78,7 +88,7 @@ class Deployment:
         doorway.signing_secret.cache_clear()
         os.environ.update(changed)
         try:
-            with redirect_stdout(io.StringIO()):
+            with redirect_stdout(io.StringIO()), patch("botocore.session.create_loader", lambda _: LOADER):
                 yield
         finally:
             doorway.PATIENCE = patience
@@ -120,7 +130,7 @@ class Deployment:
         signed = self.slack.press(ts, word.value, user=user)
         request = url_event(signed.headers, signed.body, at=self.now)
         answer = handlers.interact(request, self._context())
-        if answer["statusCode"] != 200:  # noqa: PLR2004 - OK
+        if answer["statusCode"] != 200:
             raise RuntimeError(f"the function URL answered {answer['statusCode']} to {user}'s press")
         return list(self._delivered())
 
@@ -170,7 +180,7 @@ class Deployment:
 
     def _invocation(self, detector: str = "") -> Invocation:
         environment = Environment.read({**os.environ, "JANITOR_DETECTOR": detector})
-        seconds = Time(clock=lambda: self.now.timestamp(), sleep=self._sleep)
+        seconds = Time(clock=lambda: self.now.timestamp(), sleep=self._sleep)  # noqa: PLW0108 - now moves
         return Invocation(environment, self._context(), clock=lambda: self.now, seconds=lambda: seconds)
 
     def _context(self) -> Context:

@@ -53,7 +53,15 @@ class Said:
     sweeps: tuple[Sweep, ...] = ()
 
 
-type Happening = Night | Swept | Said
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What the digest said, a line for each of its paragraphs."""
+
+    at: datetime
+    lines: tuple[str, ...]
+
+
+type Happening = Night | Swept | Said | Digest
 
 
 def local(day: int, clock: str) -> datetime:
@@ -80,21 +88,21 @@ class Script:
         """All of it."""
         yield Night("Monday night")
         yield from self._swept(5, "20:00", ALL)
+        yield self._used(5, "21:20", HANA, "elasticity-simulation")
         yield from self._swept(5, "22:00", (NOTEBOOKS,))
-        yield from self._swept(5, "23:00", (JOBS,))
-        yield Night("Tuesday: what people say in Slack")
+        yield from self._swept(5, "23:00", (NOTEBOOKS, JOBS))
+        yield Night("Tuesday, in Slack")
         yield self._pressed(6, "09:10", HANA, Word.KEEP, "price-elasticity-poc")
         yield self._pressed(6, "09:25", TOMAS, Word.SNOOZE, "fraud-graph-ab-test")
         yield self._pressed(6, "10:02", RAVI, Word.NOW, "ranker-bert-large-canary")
         yield self._pressed(6, "10:05", DANIEL, Word.NOW, "ranker-bert-large-canary")
         yield self._pressed(6, "10:40", DANIEL, Word.UNDO, "forecast-backtest")
         yield Night("Tuesday night")
-        yield self._used(6, "20:30", HANA, "elasticity-simulation")
         yield from self._swept(6, "21:00", (NOTEBOOKS, APPS, TAGS))
-        yield self._approved(7, "09:30", DANIEL, APPS)
-        yield Night("Friday night")
+        yield Night("Friday night: three days after the first warnings")
         yield from self._swept(9, "20:00", ALL)
-        yield Night("Saturday: one thing is wanted back")
+        yield self._digest(9, "20:45")
+        yield Night("Saturday, in Slack")
         yield self._pressed(10, "09:15", DANIEL, Word.UNDO, "video-moderation-batch")
 
     def _swept(self, day: int, clock: str, detectors: Sequence[str]) -> Iterator[Swept]:
@@ -114,11 +122,30 @@ class Script:
         return Said(
             at=local(day, clock),
             who=PEOPLE[person],
-            word=LABELS[word],
+            word=f'presses "{LABELS[word]}" on',
             what=name,
+            then=[self._answered(name) if pressed["done"] else f"Slack tells them: {self._whispered()}"],
             refused="" if pressed["done"] else str(pressed["why"]),
             sweeps=tuple(sweep for ran in swept for sweep in ran.report.sweeps),
         )
+
+    def _digest(self, day: int, clock: str) -> Digest:
+        self.deployment.at(local(day, clock))
+        self.deployment.digest()
+        blocks = self.deployment.slack.messages()[-1]["blocks"]
+        parts = [block.get("text", {}).get("text", "") for block in blocks]
+        parts += [one["text"] for block in blocks if block["type"] == "context" for one in block["elements"]]
+        return Digest(local(day, clock), tuple(line for part in parts for line in part.splitlines() if line))
+
+    def _answered(self, name: str) -> str:
+        """What the message about *name* says now."""
+        messages = self.deployment.slack.messages()
+        text: str = next(one["text"] for one in reversed(messages) if one["text"].startswith(f"{name}: "))
+        return f"The message now says: {text.removeprefix(f'{name}: ')}"
+
+    def _whispered(self) -> str:
+        """What only the one who pressed can read."""
+        return str(self.deployment.slack.responses()[-1]["text"])
 
     def _used(self, day: int, clock: str, person: str, notebook: str) -> Said:
         """Somebody opens a notebook again, and says nothing to anybody."""
@@ -127,17 +154,11 @@ class Script:
         line = f"[I {at:%Y-%m-%d %H:%M:%S}.000 ServerApp] Saving file at /{notebook}.ipynb"
         stream = f"{notebook}/jupyter.log"
         self.deployment.box.logs("/aws/sagemaker/NotebookInstances", stream, [(at, line)])
-        return Said(at=at, who=PEOPLE[person], word="works again in", what=notebook)
-
-    def _approved(self, day: int, clock: str, person: str, detector: str) -> Said:
-        self.deployment.at(local(day, clock))
-        count = self.deployment.approve(detector, PEOPLE[person])
         return Said(
-            at=local(day, clock),
+            at=at,
             who=PEOPLE[person],
-            word="janitor approve",
-            what=detector,
-            then=[f"looked at the {count}, and said yes"],
+            word="opens a notebook that was warned about, and works in it:",
+            what=notebook,
         )
 
 
