@@ -78,7 +78,8 @@ def doctor(
     and at Slack: the token, its scopes, the channel. Each problem says what to do next.
 
     Exit status: 0, nothing is missing; 1, an action is refused or was not answered, something is
-    wrong in the stack, or nobody could say whose credentials these are; 2, bad usage or settings.
+    wrong in the stack, a detector is armed that could never act, or nobody could say whose
+    credentials these are; 2, bad usage or settings.
     That nothing is deployed here, or that you may not look for it, is no problem unless --stack names it.
 
     \b
@@ -93,7 +94,10 @@ def doctor(
     attempts = edge.attempts_from_environment()
     session = edge.session_from(profile)
     regions = edge.regions_from(region, settings, session)
+    idle_arms = settings.idle_arms()
     facts = {
+        "armed": ", ".join(each.name for each in settings.armed()),
+        "but": "; ".join(idle_arms),
         "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
         "endpoint": ", ".join(endpoints(os.environ)),
         "settings": ", ".join(sources(config, overrides)) or f"the defaults (there is no {FILE} here)",
@@ -138,7 +142,7 @@ def doctor(
     )
     blocks = [*checkup.drawing(result), *(deployed.drawing(found) if found else ())]
     write(console(sys.stdout), blocks)
-    return 0 if result.fine and (found is None or found.fine) else 1
+    return 0 if result.fine and not idle_arms and (found is None or found.fine) else 1
 
 
 def chosen_by(flags: Sequence[str] | None, settings: Settings) -> str:

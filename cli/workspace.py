@@ -23,6 +23,9 @@ SCOPES: Mapping[str, str] = {
 }
 """What the janitor does with Slack, and what happens without."""
 
+GROUP_SCOPES: Mapping[str, str] = {"usergroups:read": "nobody can press Do it now or Undo"}
+"""What it needs besides where `slack_group` is set."""
+
 SCOPES_HEADER = "x-oauth-scopes"
 """Slack's answers name the scopes of the token in this header (docs.slack.dev, Installing with OAuth)."""
 
@@ -62,7 +65,7 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
         said = "a webhook cannot be asked anything without posting; the next message will tell"
         yield Check(what="Slack", outcome=Outcome.NOT_PROBED, said=said)
         return
-    yield from bot_checks(Workspace(token, url or API), section.slack_channel)
+    yield from bot_checks(Workspace(token, url or API), section)
 
 
 class Workspace:
@@ -91,7 +94,7 @@ class Workspace:
             return Trouble(Outcome.FAILED, f"Slack did not answer: {type(broken).__name__}")
 
 
-def bot_checks(space: Workspace, channel: str) -> Iterator[Check]:
+def bot_checks(space: Workspace, section: JanitorSection) -> Iterator[Check]:
     """The token, its scopes, and the channel."""
     identity = space.ask("auth_test")
     if isinstance(identity, Trouble):
@@ -104,26 +107,27 @@ def bot_checks(space: Workspace, channel: str) -> Iterator[Check]:
     said = f"{identity['user']} in workspace {identity['team']}"
     yield Check(what="Slack", outcome=Outcome.FINE, said=said)
     headers = {name.lower(): value for name, value in identity.headers.items()}
-    yield from scope_checks(headers.get(SCOPES_HEADER))
-    if channel:
-        yield channel_check(space, channel)
+    needed = {**SCOPES, **(GROUP_SCOPES if section.slack_group else {})}
+    yield from scope_checks(headers.get(SCOPES_HEADER), needed)
+    if section.slack_channel:
+        yield channel_check(space, section.slack_channel)
     else:
         to_do = "set slack_channel in janitor.toml, and make deploy"
         yield Check(what="channel", outcome=Outcome.WRONG, said="slack_channel is not set", to_do=to_do)
 
 
-def scope_checks(said: str | None) -> Iterator[Check]:
+def scope_checks(said: str | None, needed: Mapping[str, str]) -> Iterator[Check]:
     """Whether the token may do what the janitor does, and what is lost without."""
     if said is None:
         yield Check(what="scopes", outcome=Outcome.NOT_PROBED, said="Slack did not name the token's scopes")
         return
     given = {scope.strip() for scope in said.split(",")}
-    missing = [scope for scope in SCOPES if scope not in given]
+    missing = [scope for scope in needed if scope not in given]
     for scope in missing:
-        said = f"the scope {scope} is missing: {SCOPES[scope]}"
+        said = f"the scope {scope} is missing: {needed[scope]}"
         yield Check(what="scopes", outcome=Outcome.WRONG, said=said, to_do=TO_DO["missing_scope"])
     if not missing:
-        yield Check(what="scopes", outcome=Outcome.FINE, said=", ".join(SCOPES))
+        yield Check(what="scopes", outcome=Outcome.FINE, said=", ".join(needed))
 
 
 def channel_check(space: Workspace, channel: str) -> Check:

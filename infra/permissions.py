@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from aws_cdk import ArnFormat, Stack, Token
 from aws_cdk import aws_iam as iam
 
+from janitor.aws import READS
 from janitor.detector import Condition, Grant
 
 
@@ -60,9 +61,10 @@ def sparing(grants: Iterable[Grant], keep_tags: Sequence[str]) -> list[iam.Polic
     """
     A Deny per keep tag: what is tagged to be kept cannot be changed, whatever the program does.
 
-    It holds where the action supports aws:ResourceTag; docs/permissions.md says which do.
+    It holds where the action supports aws:ResourceTag; docs/permissions.md says which do. What only
+    reads is not denied: unread tags would make what is kept unknown.
     """
-    actions = sorted({grant.action for grant in grants})
+    actions = sorted({grant.action for grant in grants if changes(grant.action)})
     return [
         iam.PolicyStatement(
             effect=iam.Effect.DENY,
@@ -73,6 +75,11 @@ def sparing(grants: Iterable[Grant], keep_tags: Sequence[str]) -> list[iam.Polic
         for tag in keep_tags
         if actions
     ]
+
+
+def changes(action: str) -> bool:
+    """Whether an IAM action changes something, by the verb that AWS names it with."""
+    return not READS.match(action.partition(":")[2])
 
 
 def conditions(when: Iterable[Condition]) -> dict[str, dict[str, list[str]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -64,13 +63,12 @@ class JanitorStack(Stack):
             },
         )
         everywhere = places(self, settings.janitor.regions)
-        sweeping = Allowed(grants=[*self._remember(), *self._slack(settings)], where=everywhere)
-        own = replace(sweeping, grants=[*sweeping.grants, *self._remember("GetItem")])
+        own = Allowed(grants=[*self._remember(), *self._slack(settings)], where=everywhere)
         undo = self._undo(settings, today, own, shared)
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
             keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
-            allowed = [sweeping, Allowed(grants=[*detector.reads, keep], where=everywhere)]
+            allowed = [own, Allowed(grants=[*detector.reads, keep], where=everywhere)]
             environment = {"JANITOR_DETECTOR": detector.name}
             if undo is not None and settings.mode(detector.name) is Mode.ACT:
                 allowed += self._arms(settings, detector, undo)
@@ -126,7 +124,6 @@ class JanitorStack(Stack):
         section = settings.janitor
         arming = settings.arming(type(detector))
         return [
-            Allowed(grants=self._remember("GetItem"), where=()),
             Allowed(
                 grants=detector.acts,
                 where=named(self, arming.act_in, section.regions),
@@ -165,9 +162,9 @@ class JanitorStack(Stack):
         )
         return made.function
 
-    def _remember(self, *actions: str) -> list[Grant]:
-        """These *actions* on the ledger's table, or what a sweep does there that only reports."""
-        actions = actions or ("DeleteItem", "PutItem", "Query", "UpdateItem")
+    def _remember(self) -> list[Grant]:
+        """What every function does on the ledger's table."""
+        actions = ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
         return [allow(f"dynamodb:{action}", on=self.ledger.table_arn) for action in actions]
 
     def _slack(self, settings: Settings) -> list[Grant]:

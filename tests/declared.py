@@ -12,9 +12,6 @@ from janitor.settings import Settings
 from sandbox.iam.globs import arn_like
 from synthesis import TODAY
 
-READS_THE_LEDGER_TOO = {"digest", "undo", "pressed"}
-"""Handlers that get single items; of the sweeps only the armed ones do."""
-
 
 class Permission(NamedTuple):
     """An action on a resource, which may hold wildcards, under conditions (operator, key, values)."""
@@ -107,8 +104,7 @@ class Declared:
         where, section = f"{self.deployed.region}:{self.deployed.account}", self.settings.janitor
         detector = self._detector(function)
         if function.name != "interact":
-            reads = function.name in READS_THE_LEDGER_TOO or (detector and self._armed(detector))
-            for action in ("DeleteItem", "PutItem", "Query", "UpdateItem", *(["GetItem"] if reads else [])):
+            for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"):
                 yield Permission(f"dynamodb:{action}", self.deployed.one("AWS::DynamoDB::Table"))
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")

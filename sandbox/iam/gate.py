@@ -24,6 +24,9 @@ UNKNOWN_KEY = {
     "s3": (HTTPStatus.FORBIDDEN, "InvalidAccessKeyId"),
     "query": (HTTPStatus.FORBIDDEN, "InvalidClientTokenId"),
 }
+NOT_EMULATED = "not emulated"
+"""Stands for the resource of what could not be judged, in the record."""
+
 DENIED = {"s3": (HTTPStatus.FORBIDDEN, "AccessDenied"), "query": (HTTPStatus.FORBIDDEN, "AccessDenied")}
 
 
@@ -86,6 +89,7 @@ class Gate:
             call = requests.read(asked, environ)
             judged = _judge(roles, caller, asked, call)
         except (NotImplementedError, KeyError):
+            self._write_down(caller, [(Need(asked.name, NOT_EMULATED), Decision.SILENT)])
             message = f"The sandbox's IAM does not know what {asked.name} needs permission for: not emulated."
             return Refusal(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
         self._write_down(caller, judged)

@@ -60,6 +60,7 @@ LISTS = {
     "ListInferenceComponents",
     "ListModelPackageGroups",
     "ListModels",
+    "ListMonitoringSchedules",
     "ListNotebookInstanceLifecycleConfigs",
     "ListNotebookInstances",
     "ListPipelines",

@@ -22,7 +22,15 @@ HOOKS, UPLOADS, RESPONSES = "hook", "upload", "response"
 """What faults and counts call the requests that have no method name."""
 
 
-SCOPES = ("channels:read", "chat:write", "files:write", "groups:read", "users:read", "users:read.email")
+SCOPES = (
+    "channels:read",
+    "chat:write",
+    "files:write",
+    "groups:read",
+    "usergroups:read",
+    "users:read",
+    "users:read.email",
+)
 """What the app may do, unless somebody takes it away."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from infra.permissions import changes
 from janitor.detectors import DETECTORS
 from janitor.settings import Settings
 from synthesis import SLACK, TODAY, Synthesised, synthesise
@@ -95,6 +96,8 @@ def test_what_is_tagged_to_be_kept_is_denied_to_the_role_that_acts(
         if statement["Effect"] == "Deny"
     ]
 
+    for statement in denied:
+        assert all(changes(action) for action in _listed(statement["Action"]))
     conditions = [statement["Condition"]["StringEqualsIgnoreCase"] for statement in denied]
     assert conditions == [{"aws:ResourceTag/janitor:keep": "true"}, {"aws:ResourceTag/keep": "true"}]
 

@@ -312,7 +312,7 @@ def test_an_endpoint_that_does_not_answer_makes_every_sweep_an_error(
          "unknown setting detectors.idle-notebooks.patence; did you mean patience?"),
         (("audit", "--set", "idle-notebooks.patience=soon"),
          "detectors.idle-notebooks.patience: expected a duration such as"),
-        (("audit", "--set", "idle-notebooks.mode=act"), "acting does not exist yet"),
+        (("audit", "--set", "idle-notebooks.mode=act"), "needs act_in, the accounts and regions to act in"),
         (("audit", "--set", "patience"), "--set patience: write it as DETECTOR.FIELD=VALUE"),
         (("audit", "--config", "absent.toml"), "absent.toml cannot be read: No such file or directory"),
         (("audit", "--now", "tonight"), "--now: expected a time such as 2026-10-06T03:00:00Z, got tonight"),

@@ -161,6 +161,19 @@ def test_it_says_where_settings_come_from_and_which_are_not_the_defaults(
 
 
 @pytest.mark.usefixtures("account")
+def test_an_armed_detector_that_could_never_act_is_named(account: Control, janitor: Janitor) -> None:
+    del account
+    arms = ("--set", "idle-notebooks.mode=act", "--set", f'idle-notebooks.act_in=["{ACCOUNT}"]')
+
+    without = janitor("doctor", "idle-notebooks", *arms)
+
+    assert without.status == 1
+    assert (
+        "nothing is acted on without a delivered warning, and janitor.slack_secret is not set" in without.flat
+    )
+    assert janitor("doctor", "idle-notebooks", *arms, "--set", "janitor.slack_secret=x").status == 0
+
+
 def test_a_refusal_in_one_region_names_it(janitor: Janitor, account: Control) -> None:
     account.fault("sagemaker", "ListEndpoints", "deny", times=1)
     regions = ("--region", REGION, "--region", "eu-west-1")

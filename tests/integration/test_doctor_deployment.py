@@ -410,6 +410,18 @@ def test_missing_scopes_say_what_is_lost(doctor: Doctor, slack: SlackControl) ->
 
 
 @pytest.mark.usefixtures("site")
+def test_a_group_that_may_press_needs_a_scope_of_its_own(doctor: Doctor, slack: SlackControl) -> None:
+    slack.set_scopes(*ALL_SCOPES)
+
+    ran = doctor("--set", "janitor.slack_group=S0123456789")
+
+    assert ran.status == 1
+    assert "the scope usergroups:read is missing: nobody can press Do it now or Undo" in ran.part
+    slack.set_scopes(*ALL_SCOPES, "usergroups:read")
+    assert doctor("--set", "janitor.slack_group=S0123456789").status == 0
+
+
+@pytest.mark.usefixtures("site")
 def test_without_leave_to_see_channels_the_channel_is_not_judged(doctor: Doctor, slack: SlackControl) -> None:
     slack.set_scopes(*ALL_SCOPES)
 

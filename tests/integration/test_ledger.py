@@ -252,7 +252,12 @@ def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
     assert (len(first.new), len(second.new), len(third.new)) == (150, 0, 0)
     assert [many for many in pooled if many] == [150, 150, 150, 150]
     assert all(entry.closed for entry in ledger.entries("shelf", ACCOUNT, REGION))
-    assert box.calls() == {"dynamodb:Query": 6, "dynamodb:UpdateItem": 300, "dynamodb:PutItem": 2}
+    assert box.calls() == {
+        "dynamodb:GetItem": 2,
+        "dynamodb:Query": 6,
+        "dynamodb:UpdateItem": 300,
+        "dynamodb:PutItem": 2,
+    }
 
 
 # --- leases ----------------------------------------------------------------------------------------

@@ -48,29 +48,16 @@ type Runs = dict[str, Ran]
 
 @pytest.fixture(scope="module")
 def account(_sandbox: Sandbox) -> Iterator[str]:
-    """The demo account without its busy endpoints, and with rarities; nothing here changes it any more."""
+    """The demo account and its rarities, made once: nothing here changes what is judged."""
     Control(_sandbox.url).reset()
     demo.seed(_sandbox.url)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
-        session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
-        rarities.seed(session)
-        with Control(_sandbox.url).at_once():
-            delete_the_busy(session)
+        rarities.seed(boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION))
         abroad = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")
         abroad.create_model(ModelName="abroad", ExecutionRoleArn=rarities.ROLE)
     yield _sandbox.url
     Control(_sandbox.url).reset()
-
-
-def delete_the_busy(session: boto3.Session) -> None:
-    """Endpoints that need no permission that others do not: they only make every run here longer."""
-    sagemaker = session.client("sagemaker")
-    kept = {known.arn for known in (*demo.WASTE, *demo.UNKNOWN)}
-    hosts = {one["EndpointName"] for one in sagemaker.list_inference_components()["InferenceComponents"]}
-    for one in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]:
-        if one["EndpointArn"] not in kept and one["EndpointName"] not in hosts:
-            sagemaker.delete_endpoint(EndpointName=one["EndpointName"])
 
 
 @pytest.fixture(scope="module")

@@ -276,6 +276,9 @@ def test_an_undo_that_is_delivered_twice_is_done_once(notebook: Deployment) -> N
     notebook.press("now", MEMBER)
     notebook.press("undo", MEMBER, deliver=False)
     worker = notebook.box.invocations()[-1]["event"]
+    for _ in range(2):
+        handlers.pressed(worker, notebook.context())
+    assert [one["function"] for one in notebook.box.invocations()].count(UNDO) == 1
     notebook.deliver()
     notebook.session.client("sagemaker").stop_notebook_instance(NotebookInstanceName="churn")
     before = state(notebook)

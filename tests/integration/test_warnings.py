@@ -30,7 +30,8 @@ def test_one_finding_is_one_message_with_its_owner_its_date_and_its_buttons(arme
             f"In account {ACCOUNT}, {REGION}.\n"
             "No request in 7 days, and none since it was deployed 30 days ago.\n"
             "Action: delete the endpoint (its configuration and models stay). An undo does not bring back "
-            "its capacity, if AWS has none left, nor its autoscaling's cool-downs and its creation time."
+            "its capacity, if AWS has none left, nor requests in an asynchronous queue, nor the strategy "
+            "of its last deployment."
         ),
         f"*Will be deleted on {DUE}* unless somebody keeps it.",
     ]

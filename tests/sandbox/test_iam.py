@@ -125,7 +125,10 @@ def test_what_is_not_emulated_is_refused_loudly(under: As, iam: IamControl, cont
     assert caught.value.response["Error"]["Code"] == "NotImplemented"
     with pytest.raises(ClientError, match="not emulated"):
         under("ec2", allow()).describe_instances()
-    assert iam.record() == []
+    assert [(one["action"], one["resource"], one["allowed"]) for one in iam.record()] == [
+        ("sagemaker:ListHubs", "not emulated", False),
+        ("ec2:DescribeInstances", "not emulated", False),
+    ]
     assert sum(control.calls().values()) == 2
 
 

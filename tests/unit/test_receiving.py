@@ -118,6 +118,12 @@ def test_what_is_too_large_is_refused_before_it_is_read() -> None:
     assert caught.value.status == 413
 
 
+def test_what_is_too_large_is_not_even_decoded() -> None:
+    signed = sign(form(PAYLOAD), NOW)
+    made = event(signed.headers, signed.body, at=NOW) | {"body": "!" * 2 * LARGEST}
+    assert refused(made) == (413, "too large")
+
+
 def test_the_largest_is_read() -> None:
     body = form({**PAYLOAD, "pad": ""})
     signed = sign(form({**PAYLOAD, "pad": "x" * (LARGEST - len(body))}), NOW)

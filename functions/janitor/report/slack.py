@@ -107,15 +107,19 @@ def headline(detector: str, new: Sequence[Result]) -> str:
 
 def _found(detector: str, new: Sequence[Result]) -> str:
     """How many of what: "2 new hung training jobs, 1 hung processing job and 1 more"."""
-    ranked = Counter(_called(detector, result) for result in new).most_common()
+    return kinds(detector, new).replace(" ", " new ", 1)
+
+
+def kinds(detector: str, results: Sequence[Result]) -> str:
+    """How many of what: "2 hung training jobs, 1 hung processing job and 1 more"."""
+    ranked = Counter(called(detector, result) for result in results).most_common()
     said = [counted(times, name) for name, times in ranked[:NOUNS_SHOWN]]
-    said[0] = said[0].replace(" ", " new ", 1)
     if more := sum(times for _, times in ranked[NOUNS_SHOWN:]):
         return f"{', '.join(said)} and {more:,} more"
     return " and ".join(said)
 
 
-def _called(detector: str, result: Result) -> str:
+def called(detector: str, result: Result) -> str:
     """What one finding is called: the verdict says it, else the detector's name does."""
     verdict = result.verdict
     return (verdict.noun if isinstance(verdict, Finding) else None) or noun(detector, 1)

@@ -26,7 +26,7 @@ from janitor.report.mrkdwn import (
     section,
     sentence,
 )
-from janitor.report.slack import left_out, noun
+from janitor.report.slack import called, kinds, left_out
 from janitor.report.standing import Standing, Voice
 from janitor.report.text import plain, usd
 from janitor.report.thread import NOBODY, OWNER_LENGTH, SURE, UNDATED, amounts, by_owner, share
@@ -69,8 +69,9 @@ def body(result: Result, terms: Terms, *, now: datetime, user: str | None = None
     ]
     where = f"In account {prose(result.target.account, 40)}, {prose(result.target.region, 40)}."
     lost = f" An undo does not bring back {terms.lost}." if terms.lost else ""
+    what = prose(called(result.detector, result), 60)
     said = [
-        f"{noun(result.detector, 1).capitalize()} {code(result.target.name)}{_price(result)}",
+        f"{what[:1].upper()}{what[1:]} {code(result.target.name)}{_price(result)}",
         f"{sentence(', '.join(facts))} {where}",
         sentence(prose(verdict.reason, 400)),
         f"Action: {prose(verdict.action, 200)}.{lost}",
@@ -159,7 +160,7 @@ def headline(results: Sequence[Result], terms: Terms) -> str:
     """When how many of what go, and what they cost."""
     dues = sorted(result.due for result in results if result.due is not None)
     when = f"on {terms.voice.at(dues[0])}" if dues[0] == dues[-1] else f"from {terms.voice.at(dues[0])} on"
-    what = f"{len(results):,} {noun(results[0].detector, len(results))}"
+    what = kinds(results[0].detector, results)
     money = amounts(Totals.of(results))
     them = "it" if len(results) == 1 else "them"
     said = f"{what} will be {terms.voice.done} {when} unless somebody keeps {them}"
