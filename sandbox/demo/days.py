@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.control import Control, SandboxError
-from sandbox.demo import studio
+from sandbox.demo import jobs, studio
 from sandbox.demo.history import TABLES, history
 from sandbox.demo.jobs import Job
 from sandbox.demo.notebooks import Notebook
@@ -28,6 +28,9 @@ EVENING = NOW + timedelta(minutes=40)
 """When people end what they are done with."""
 MORNING = NOW + timedelta(hours=11)
 """By when the jobs that make progress have ended."""
+
+POOL_ENDS = NOW + timedelta(hours=4, minutes=20)
+"""When the one warm pool has waited long enough."""
 
 HOURS_OF_A_WEEK = 168
 HOUR = timedelta(hours=1)
@@ -49,7 +52,7 @@ class Days:
     def until(self, moment: datetime) -> None:
         """Let happen what people and machines do until *moment*, which the clock shows afterwards."""
         control, before = Control(self.url), self.lived
-        for at, happens in ((EVENING, self._go_home), (MORNING, self._finish)):
+        for at, happens in ((EVENING, self._go_home), (POOL_ENDS, self._cool), (MORNING, self._finish)):
             if before < at <= moment:
                 control.set_clock(at)
                 happens(control)
@@ -84,6 +87,14 @@ class Days:
             if (ended := _completed(row)) is not None:
                 shelf, members = ended
                 control.patch("sagemaker", [shelf, row.name], **members)
+
+    def _cool(self, control: Control) -> None:
+        """The warm pool has waited for as long as it was asked to."""
+        for row in TABLES[jobs.DETECTOR]:
+            if isinstance(row, Job) and row.warm_until is not None:
+                control.patch(
+                    "sagemaker", ["training_jobs", row.name], WarmPoolStatus={"Status": "Terminated"}
+                )
 
     def _check_health(self, control: Control, moment: datetime) -> None:
         """SageMaker looks after every app, and mostly takes that for its user."""

@@ -12,7 +12,6 @@ from janitor.buttons import LABELS, Word
 from janitor.model import Sweep
 from sandbox.demo.people import DANIEL, HANA, RAVI, TOMAS
 from sandbox.night.deployment import Deployment
-from sandbox.slack.workspace import SCOPES
 
 ZONE = ZoneInfo("America/Los_Angeles")
 GROUP = "S0PLATFORM"
@@ -79,7 +78,6 @@ class Script:
     def prepare(self) -> None:
         """Let everybody who has a part in it join Slack, and one of them the group."""
         slack = self.deployment.slack
-        slack.set_scopes(*SCOPES, "usergroups:read")
         for person, name in PEOPLE.items():
             slack.add_user(user(person), f"{person}@example.com", name=name)
         slack.add_usergroup(GROUP, "ml-platform", user(DANIEL))

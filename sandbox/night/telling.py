@@ -139,14 +139,15 @@ class Teller:
         self._heading("What it came to")
         self._say(
             "Waste as a fresh audit finds it, in dollars a month; jobs and warm pools by the hour (/h).\n"
-            "+1? is one more whose price nobody knows; what has no price of its own is counted.\n"
+            "+1? is one more whose price nobody knows; what has no price of its own is counted. What was\n"
+            "undone is in use again; what is gone by itself would have ended anyway.\n"
         )
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=True)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_footer=True)
         columns = {
             "before": [line.before for line in lines],
             "cleaned up": [line.ended for line in lines],
-            "wanted back": [line.wanted_back for line in lines],
-            "gone by itself": [line.otherwise for line in lines],
+            "undone": [line.wanted_back for line in lines],
+            "by itself": [line.otherwise for line in lines],
             "after": [line.after for line in lines],
         }
         columns = {name: parts for name, parts in columns.items() if any(parts)}

@@ -17,6 +17,7 @@ from rich.console import Console
 from conftest import REGION
 from janitor.actions import Action, Stage
 from janitor.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
+from lambdas import ROOT
 from sandbox import demo
 from sandbox.control import Control
 from sandbox.demo.endpoints import Endpoint
@@ -28,9 +29,8 @@ from sandbox.night import Played, play
 from sandbox.night.script import Digest, Said, Swept
 from sandbox.server import Sandbox
 
-MUTATIONS = re.compile(
-    r"sagemaker:(Create|Delete|Stop|Start|Update|AddTags)|s3:(Delete|Put|Copy)|ecr:(Tag|Untag)"
-)
+READS = re.compile(r"\w+:(Batch)?(Describe|Get|Head|List|Lookup|Query|Search)|dynamodb:|lambda:Invoke")
+"""What changes nothing of the account's, but for the ledger and for functions that were handed work."""
 
 
 class Lived(NamedTuple):
@@ -118,7 +118,8 @@ def test_a_fresh_audit_finds_less_by_exactly_what_the_actions_say_they_end(lived
         ended + wanted, abs=Decimal("0.01")
     )
     assert [one.target.name for one in back["idle-endpoints"]] == ["video-moderation-batch"]
-    assert all(line.otherwise == () for line in played.bill)
+    by_itself = {one.target.name for line in played.bill for one in line.otherwise}
+    assert by_itself <= {"ranker-distill-trial-3"}, "its warm pool was not to last longer"
     new = {one.target.key for line in played.bill for one in line.after} - {
         one.target.key for line in played.bill for one in line.before
     }
@@ -197,7 +198,7 @@ def test_only_the_janitors_own_actions_changed_the_account(lived: Lived) -> None
     changes = Counter(
         f"{one['service']}:{one['operation']}"
         for one in lived.requests
-        if one["principal"] == "AKIASANDBOX" and MUTATIONS.match(f"{one['service']}:{one['operation']}")
+        if one["principal"] == "AKIASANDBOX" and not READS.match(f"{one['service']}:{one['operation']}")
     )
     done = Counter(one.detector for one in lived.played.actions)
     changes.pop("s3:PutObject")  # reports
@@ -215,8 +216,14 @@ def test_only_the_janitors_own_actions_changed_the_account(lived: Lived) -> None
         "sagemaker:StartNotebookInstance",
         "sagemaker:StopNotebookInstance",
         "s3:DeleteObject",
-        "s3:PutBucketTagging",
     }
+
+
+def test_the_documentation_shows_the_nights_as_they_are(lived: Lived) -> None:
+    """`make docs` writes both; its --check leaves them to this test, which has played the nights anyway."""
+    shown = lived.text.rstrip()
+    assert shown in (ROOT / "docs" / "night.md").read_text()
+    assert shown[shown.index("What it came to") :] in (ROOT / "README.md").read_text()
 
 
 def test_nobody_outside_the_group_hurries_anything(lived: Lived) -> None:
