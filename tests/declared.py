@@ -66,6 +66,7 @@ class Declared:
                 frozenset({("StringEqualsIgnoreCase", f"aws:ResourceTag/{tag}", ("true",))}),
             )
             for grant in detector.acts
+            if not grant.action.partition(":")[2].startswith(("Describe", "Get", "List"))
             for tag in self.settings.janitor.keep_tags
         }
 
