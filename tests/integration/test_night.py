@@ -6,6 +6,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -31,6 +32,15 @@ from sandbox.server import Sandbox
 
 READS = re.compile(r"[\w-]+:(Batch)?(Describe|Get|Head|List|Lookup|Query|Search)|dynamodb:|lambda:Invoke")
 """What changes nothing of the account's, but for the ledger and for functions that were handed work."""
+
+GRACE = {
+    "idle-endpoints": timedelta(days=3),
+    "duplicate-artifacts": timedelta(days=3),
+    "idle-studio-apps": timedelta(days=1),
+    "untagged-resources": timedelta(days=1),
+    "idle-notebooks": timedelta(hours=1),
+    "hung-training-jobs": timedelta(hours=2),
+}
 
 
 class Lived(NamedTuple):
@@ -144,6 +154,7 @@ def test_nothing_is_touched_that_was_not_warned_about_long_enough_before(lived: 
         due = warned[action.target.key].due
         assert due is not None
         assert action.by or action.began >= due, action.target.name
+        assert action.by or action.began - action.warned >= GRACE[action.detector], action.target.name
 
 
 def test_nothing_else_in_the_account_is_another_than_before(lived: Lived) -> None:
