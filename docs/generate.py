@@ -37,11 +37,13 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 def main() -> int:
     """Write or check every page."""
     check = "--check" in sys.argv[1:]
-    stale = [path for path, text in pages() if path.read_text() != text]
     if not check:
         for path, text in pages():
             path.write_text(text)
+        for path, text in nights(sandboxed(sys.executable, "-m", "sandbox.night")):
+            path.write_text(text)
         return 0
+    stale = [path for path, text in pages() if path.read_text() != text]
     for path in stale:
         print(f"{path.relative_to(ROOT)} does not match the code: run `make docs`", file=sys.stderr)
     return 1 if stale else 0
@@ -79,6 +81,20 @@ def fill(text: str, parts: Mapping[str, str]) -> str:
             raise SystemExit(f"the markers <!-- {name} --> and <!-- /{name} --> are missing")
         text = pattern.sub(f"<!-- {name} -->\n{literal(part)}\n<!-- /{name} -->", text)
     return text
+
+
+def nights(told: str) -> list[tuple[Path, str]]:
+    """
+    The page of the three nights, and their end for the README, after its other parts are written.
+
+    They take half a minute. tests/integration/test_night.py, which plays them anyway, checks them.
+    """
+    page, readme = ROOT / "docs" / "night.md", ROOT / "README.md"
+    end = told[told.index("What it came to") :]
+    return [
+        (page, fill(page.read_text(), {"night": f"```console\n$ make night\n{told}\n```"})),
+        (readme, fill(readme.read_text(), {"night": f"```console\n{end}\n```"})),
+    ]
 
 
 def literal(part: str) -> str:
@@ -178,18 +194,22 @@ def shown(value: object) -> str:
 
 
 def session() -> str:
-    """The real output of `SESSION` on the demo account, in a pipe of 100 columns."""
-    program = str(Path(sys.executable).parent / "janitor")
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    """The real output of `SESSION` on the demo account."""
+    said = sandboxed(str(Path(sys.executable).parent / SESSION[0]), *SESSION[1:])
+    return f"```console\n$ {' '.join(SESSION)}\n{said}\n```"
+
+
+def sandboxed(*command: str) -> str:
+    """What *command* prints in a sandbox with the demo account, in a pipe of 100 columns."""
     done = subprocess.run(  # noqa: S603 - our own program
-        [program, "sandbox", "--", program, *SESSION[1:]],
-        env=environment,
+        [str(Path(sys.executable).parent / "janitor"), "sandbox", "--", *command],
+        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    return f"```console\n$ {' '.join(SESSION)}\n{done.stdout.rstrip()}\n```"
+    return done.stdout.rstrip()
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from janitor.actions import Action, Stage
 from janitor.holds import held
+from janitor.model import Effect
 from janitor.report.digest import Deeds
 from janitor.report.mrkdwn import code, prose
 from janitor.report.slack import noun
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from janitor.actions import Actions
     from janitor.holds import Holds
     from janitor.ledger import Entry, Ledger
-    from janitor.model import Effect
 
 TONIGHT = timedelta(days=1)
 """What is due until the next digest."""
@@ -55,8 +55,12 @@ class Diary:
             failed=[self._failed(one) for one in actions if one.broke],
             undone=[self._undone(one) for one in actions if one.undone is not None and one.undone > since],
             due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
-            saved=saved(actions, now=now, time_zone=self.time_zone),
+            saved=saved(self._saving(actions), now=now, time_zone=self.time_zone),
         )
+
+    def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
+        """Those that end something: nobody expects a tag to save anything."""
+        return (one for one in actions if self.effects[one.detector] is not Effect.TAG)
 
     def _due(self, detector: str, account: str, region: str, now: datetime) -> Iterator[Entry]:
         """What will be acted on unless somebody keeps it, the overdue included."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from janitor.actions import finding_id
-from janitor.model import Kept, Result, Sweep
+from janitor.model import Kept, Outcome, Result, Sweep
 from janitor.money import Totals, cents
 from janitor.table import EXPIRES, ConditionFailedError, Table, moment, partition, stamp
 
@@ -269,14 +269,19 @@ class Ledger:
 
     # --- sweeps -------------------------------------------------------------------------------
 
-    def _remember(self, sweep: Sweep, now: datetime) -> None:
+    def left(self, sweep: Sweep, now: datetime) -> None:
+        """Remember *sweep* in numbers without what was cleaned up since: a digest would call that waste."""
+        results = tuple(result for result in sweep.results if result.outcome is not Outcome.ACTED)
+        self._remember(replace(sweep, results=results), now, looked_at=sweep.looked_at)
+
+    def _remember(self, sweep: Sweep, now: datetime, *, looked_at: int | None = None) -> None:
         totals = Totals.of(sweep.results)
         said = {
             "detector": sweep.detector,
             "account": sweep.account,
             "region": sweep.region,
             "time": stamp(now),
-            "looked_at": sweep.looked_at,
+            "looked_at": sweep.looked_at if looked_at is None else looked_at,
             "found": sweep.found,
             "kept": sweep.kept,
             "unknown": sweep.unknown,

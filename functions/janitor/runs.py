@@ -189,6 +189,9 @@ class Runner:
             sweep = acting.act(detector, known.aws, sweep, entries, now=now, policy=policy)
             for why in sweep.held:
                 self.logger.warning("held back", extra={"detector": detector.name, "limit": why})
+        if any(result.outcome is Outcome.ACTED for result in sweep.results):
+            with failures.survived("what is left could not be remembered"):
+                self.ledger.left(sweep, now)
         if warner is not None and arming.armed:
             with failures.survived("the warnings could not be sent"):
                 sweep, problems = warner(sweep, entries, arming, now=now)

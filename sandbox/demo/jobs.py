@@ -86,6 +86,11 @@ class Job:
         """The key under which it saves them."""
         return f"{self.labels.project.name}/{self.name}/"
 
+    @property
+    def artifact(self) -> dict[str, str]:
+        """What it leaves when it is completed."""
+        return {"S3ModelArtifacts": f"s3://{MODEL_BUCKET}/training/{self.name}/output/model.tar.gz"}
+
     def plan(self, plan: Plan) -> None:
         """Add everything that made it what it is."""
         self._create(plan)
@@ -154,8 +159,7 @@ class Job:
         if self.ended is not None:
             members |= {"TrainingJobStatus": self.status, "TrainingEndTime": self.ended}
         if self.status == "Completed":
-            artifact = f"s3://{MODEL_BUCKET}/training/{self.name}/output/model.tar.gz"
-            members["ModelArtifacts"] = {"S3ModelArtifacts": artifact}
+            members["ModelArtifacts"] = self.artifact
         if self.tuner is not None:
             members["TuningJobArn"] = sagemaker_arn("hyper-parameter-tuning-job", self.tuner)
         if self.warm_until is not None:

@@ -113,7 +113,7 @@ class Plan:
         control.clear_calls()
 
     def _act(self, url: str, control: Control) -> None:
-        actor = _Actor(url)
+        actor = Actor(url)
         clock = None
         for step in sorted(self.steps, key=lambda step: step.at):
             if step.at != clock:
@@ -138,7 +138,7 @@ class Row(Protocol):
         """Add everything that made it what it is."""
 
 
-class _Actor:
+class Actor:
     """Makes calls in the name of whoever a step says."""
 
     def __init__(self, url: str) -> None:
@@ -149,8 +149,12 @@ class _Actor:
 
     def do(self, step: Step) -> None:
         """Make the call."""
-        self._by = step.by
-        getattr(self._client(step.service), step.operation)(**step.params)
+        self.call(step.by, step.service, step.operation, **step.params)
+
+    def call(self, by: str, service: str, operation: str, **params: Any) -> None:
+        """Make a call in the name of *by*."""
+        self._by = by
+        getattr(self._client(service), operation)(**params)
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:

@@ -90,10 +90,21 @@ class App:
             return {"UserProfileName": self.person}, f"{self.domain.identifier}/{self.person}"
         return {"SpaceName": self.name}, f"{self.domain.identifier}/{self.name}"
 
+    @property
+    def path(self) -> str:
+        """What it runs in, its type and its name: what the sandbox knows it by."""
+        return f"{self._owner[1]}/{self.kind}/default"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """As parameters of a call about it."""
+        where = {"DomainId": self.domain.identifier, **self._owner[0]}
+        return where | {"AppType": self.kind, "AppName": "default"}
+
     def plan(self, plan: Plan) -> None:
         """Add the app and what it runs in."""
         by, where = self.labels.creator, {"DomainId": self.domain.identifier}
-        parameters, path = self._owner
+        parameters, _ = self._owner
         if "SpaceName" in parameters:
             plan.call(
                 self.started - timedelta(days=40),
@@ -112,7 +123,7 @@ class App:
         plan.call(self.started, by, "sagemaker.create_app", **where, **parameters, **app, **rented, Tags=tags)
         if self.deleted is not None:
             plan.call(self.deleted, by, "sagemaker.delete_app", **where, **parameters, **app)
-        self._use(plan, f"{path}/{self.kind}/default")
+        self._use(plan, self.path)
 
     def _use(self, plan: Plan, path: str) -> None:
         """Leave the traces of its use."""

@@ -33,6 +33,7 @@ def test_it_says_what_was_done_on_whose_word_and_what_that_saved(notebook: Deplo
 
     assert (counts["acted"], counts["failed"], counts["undone"], counts["due"]) == (1, 0, 0, 0)
     assert "1 done." in said.splitlines()[0]
+    assert (counts["found"], said.count("a month")) == (0, 0), "what was cleaned up is waste no more"
     assert (
         "*Done:*\nidle notebook `churn` stopped, because Dina Okafor pressed Do it now, in us-east-1" in said
     )

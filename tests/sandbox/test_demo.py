@@ -15,6 +15,7 @@ import pytest
 
 from sandbox import demo
 from sandbox.control import Control
+from sandbox.demo.history import history
 from sandbox.server import Sandbox
 
 REGION = "us-east-1"
@@ -507,6 +508,6 @@ def data(client: Client) -> list[list[float]]:
 
 def test_seeding_again_gives_the_same_account(account: Account, client: Client) -> None:
     first = snapshot(client)
-    demo._history.cache_clear()
+    history.cache_clear()
     account.seed()
     assert snapshot(client) == first

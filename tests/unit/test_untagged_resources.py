@@ -193,6 +193,11 @@ def test_what_would_be_filled_in_is_the_action() -> None:
         (without("team"), Absent(), "fill_tags has nothing for team"),
         (without("team", "project"), Absent(), "fill_tags has nothing for team and project"),
         (
+            without("team", "project", "cost-center"),
+            Absent(),
+            "fill_tags has nothing for team, project and cost-center",
+        ),
+        (
             without("environment", environment=""),
             Absent(),
             "no tag is absent: only a person knows what belongs into those that are there",

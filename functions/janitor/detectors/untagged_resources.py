@@ -193,7 +193,8 @@ class UntaggedResources(Detector[TaggedResource]):
             return "no tag is absent: only a person knows what belongs into those that are there"
         if isinstance(candidate.creator, Unreadable) and self._from_creator(OWNER) and OWNER in missing:
             return f"who created it could not be read ({candidate.creator.error})"
-        return f"fill_tags has nothing for {' and '.join(missing)}"
+        named = ", ".join(missing[:-1]) + " and " * (len(missing) > 1) + missing[-1]
+        return f"fill_tags has nothing for {named}"
 
     def _candidates(
         self, aws: Aws, resources: Sequence[Resource], bulk: Sequence[Signal[Tags]], now: datetime

@@ -1,0 +1,261 @@
+"""Three nights over the demo account: what they leave is what was said, no more and no less."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+from aws_lambda_powertools.utilities import parameters
+from rich.console import Console
+
+from conftest import REGION
+from janitor.actions import Action, Stage
+from janitor.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
+from lambdas import ROOT
+from sandbox import demo
+from sandbox.control import Control
+from sandbox.demo.endpoints import Endpoint
+from sandbox.demo.history import TABLES
+from sandbox.demo.notebooks import Notebook
+from sandbox.demo.studio import App
+from sandbox.deployment import deploy
+from sandbox.night import Played, play
+from sandbox.night.script import Digest, Said, Swept
+from sandbox.server import Sandbox
+
+READS = re.compile(r"[\w-]+:(Batch)?(Describe|Get|Head|List|Lookup|Query|Search)|dynamodb:|lambda:Invoke")
+"""What changes nothing of the account's, but for the ledger and for functions that were handed work."""
+
+GRACE = {
+    "idle-endpoints": timedelta(days=3),
+    "duplicate-artifacts": timedelta(days=3),
+    "idle-studio-apps": timedelta(days=1),
+    "untagged-resources": timedelta(days=1),
+    "idle-notebooks": timedelta(hours=1),
+    "hung-training-jobs": timedelta(hours=2),
+}
+
+
+class Lived(NamedTuple):
+    """What the nights left, and what was printed."""
+
+    played: Played
+    text: str
+    before: dict[str, str]
+    after: dict[str, str]
+    requests: list[dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def lived(_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+    """The three nights, once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (
+            ("AWS_ENDPOINT_URL", _sandbox.url),
+            ("AWS_ACCESS_KEY_ID", "AKIASANDBOX"),
+            ("AWS_SECRET_ACCESS_KEY", "sandbox"),
+            ("AWS_DEFAULT_REGION", REGION),
+        ):
+            patch.setenv(name, value)
+        Control(_sandbox.url).reset()
+        demo.seed(_sandbox.url)
+        parameters.clear_caches()  # type: ignore[no-untyped-call]
+        variables = deploy(_sandbox.url)
+        Control(_sandbox.url).clear_calls()
+        printed = io.StringIO()
+        console = Console(width=100, highlight=False, markup=False, emoji=False, file=printed)
+        before = standing()
+        played = play(_sandbox.url, variables, console, tmp_path_factory.mktemp("night"))
+        requests = Control(_sandbox.url).requests()
+        yield Lived(played, printed.getvalue(), before, standing(), requests)
+
+
+def standing() -> dict[str, str]:
+    """What stands in the account, and in which state: endpoints, notebooks, apps, and artifacts."""
+    session = boto3.Session(region_name=REGION)
+    sagemaker, s3 = session.client("sagemaker"), session.client("s3")
+    there: dict[str, str] = {}
+    for endpoint in pages(sagemaker, "list_endpoints", "Endpoints"):
+        there[endpoint["EndpointName"]] = endpoint["EndpointStatus"]
+    for notebook in pages(sagemaker, "list_notebook_instances", "NotebookInstances"):
+        there[f"notebook {notebook['NotebookInstanceName']}"] = notebook["NotebookInstanceStatus"]
+    for app in pages(sagemaker, "list_apps", "Apps"):
+        there[f"app {app.get('SpaceName') or app['UserProfileName']}/{app['AppType']}"] = app["Status"]
+    for thing in pages(s3, "list_objects_v2", "Contents", Bucket="meridian-ml-models"):
+        there[f"meridian-ml-models/{thing['Key']}"] = "there"
+    return there
+
+
+def pages(client: Any, operation: str, member: str, **asked: Any) -> Iterator[dict[str, Any]]:
+    for page in client.get_paginator(operation).paginate(**asked):
+        yield from page.get(member, [])
+
+
+def sweeps(played: Played) -> Iterator[Sweep]:
+    for one in played.happened:
+        match one:
+            case Swept(_, sweep):
+                yield sweep
+            case Said():
+                yield from one.sweeps
+
+
+def results(played: Played, outcome: Outcome) -> list[Result]:
+    return [one for sweep in sweeps(played) for one in sweep.results if one.outcome is outcome]
+
+
+def monthly(report: Report) -> Decimal:
+    """Dollars a month of everything that *report* found and that stands for good, by its own evidence."""
+    costs = [one.verdict.cost for one in report.results if isinstance(one.verdict, Finding)]
+    return sum((cost.monthly_usd for cost in costs if cost and cost.monthly_usd), Decimal(0))
+
+
+def test_a_fresh_audit_finds_less_by_exactly_what_the_actions_say_they_end(lived: Lived) -> None:
+    played = lived.played
+    back = {line.detector: line.wanted_back for line in played.bill}
+    hourly = [one.hourly_usd for one in played.actions if one.stage is Stage.ACTED and one.hourly_usd]
+    ended = sum(hourly, Decimal(0)) * HOURS_PER_MONTH
+    wanted = sum((one.monthly_usd or Decimal(0) for ones in back.values() for one in ones), Decimal(0))
+
+    assert ended > 10_000
+    assert monthly(played.before) - monthly(played.after) == pytest.approx(
+        ended + wanted, abs=Decimal("0.01")
+    )
+    assert [one.target.name for one in back["idle-endpoints"]] == ["video-moderation-batch"]
+    by_itself = {one.target.name for line in played.bill for one in line.otherwise}
+    assert by_itself <= {"ranker-distill-trial-3"}, "its warm pool was not to last longer"
+    new = {one.target.key for line in played.bill for one in line.after} - {
+        one.target.key for line in played.bill for one in line.before
+    }
+    assert new == set()
+
+
+def test_what_was_kept_stands_and_what_was_undone_is_back(lived: Lived) -> None:
+    for name in ("price-elasticity-poc", "fraud-graph-ab-test"):
+        assert lived.after[name] == "InService"
+    assert lived.after["video-moderation-batch"] == "InService"
+    assert lived.after["notebook forecast-backtest"] == "InService"
+    undone = {one.target.name: one.undone_by for one in lived.played.actions if one.stage is Stage.UNDONE}
+    assert sorted(undone) == ["forecast-backtest", "video-moderation-batch"]
+    assert all(by.startswith("Daniel Okafor") for by in undone.values())
+
+
+def test_nothing_is_touched_that_was_not_warned_about_long_enough_before(lived: Lived) -> None:
+    warned = {one.target.key: one for one in results(lived.played, Outcome.WARNED)}
+    assert lived.played.actions
+    for action in lived.played.actions:
+        due = warned[action.target.key].due
+        assert due is not None
+        assert action.by or action.began >= due, action.target.name
+        assert action.by or action.began - action.warned >= GRACE[action.detector], action.target.name
+
+
+def test_nothing_else_in_the_account_is_another_than_before(lived: Lived) -> None:
+    acted = {label(one) for one in lived.played.actions if one.stage is Stage.ACTED}
+    changed = {name for name, status in lived.before.items() if lived.after.get(name) != status}
+    by_people = set(people_ended())
+
+    assert changed - by_people == acted & set(lived.before)
+    assert len(changed - by_people) == 18
+    assert not acted & by_people
+
+
+def label(action: Action) -> str:
+    """The name that `standing` has for what *action* was about; tags change nothing there."""
+    target, kind = action.target, action.detector
+    if kind == "untagged-resources":
+        return "tags"
+    if kind == "idle-studio-apps":
+        return f"app {target.name.removesuffix('/default')}"
+    return f"notebook {target.name}" if kind == "idle-notebooks" else target.name
+
+
+def people_ended() -> Iterator[str]:
+    """What its own people end on the first evening: they go home."""
+    for row in (*TABLES["idle-notebooks"], *TABLES["idle-studio-apps"]):
+        if row.truth is not None and row.truth.kind != "lookalike":
+            continue
+        match row:
+            case Notebook(stopped=None):
+                yield f"notebook {row.name}"
+            case App():
+                owner = row.person if row.kind in {"Canvas", "JupyterServer"} else row.name
+                yield f"app {owner}/{row.kind}"
+
+
+def test_every_endpoint_in_use_production_or_managed_is_as_it_was(lived: Lived) -> None:
+    endpoints = [row for row in TABLES["idle-endpoints"] if isinstance(row, Endpoint)]
+    spared = [
+        row
+        for row in endpoints
+        if row.truth is None
+        or row.truth.kind != "waste"
+        or row.labels.environment == "production"
+        or row.labels.managed_by != "manual"
+    ]
+    assert len(spared) > 30
+    assert {row.name: lived.after.get(row.name) for row in spared} == {
+        row.name: lived.before[row.name] for row in spared
+    }
+
+
+def test_only_the_janitors_own_actions_changed_the_account(lived: Lived) -> None:
+    changes = Counter(
+        f"{one['service']}:{one['operation']}"
+        for one in lived.requests
+        if one["principal"] == "AKIASANDBOX" and not READS.match(f"{one['service']}:{one['operation']}")
+    )
+    done = Counter(one.detector for one in lived.played.actions)
+    changes.pop("s3:PutObject")  # reports
+    assert changes["sagemaker:DeleteEndpoint"] == done["idle-endpoints"] == 4
+    assert changes["sagemaker:StopNotebookInstance"] == done["idle-notebooks"] == 10
+    assert changes["sagemaker:DeleteApp"] == done["idle-studio-apps"] == 4
+    assert changes["s3:DeleteObject"] == done["duplicate-artifacts"] == 2
+    assert changes["sagemaker:CreateEndpoint"] == changes["sagemaker:StartNotebookInstance"] == 1
+    assert set(changes) == {
+        "sagemaker:AddTags",
+        "sagemaker:CreateEndpoint",
+        "sagemaker:DeleteApp",
+        "sagemaker:DeleteEndpoint",
+        "sagemaker:DeleteInferenceComponent",
+        "sagemaker:StartNotebookInstance",
+        "sagemaker:StopNotebookInstance",
+        "s3:DeleteObject",
+        "s3:TagResource",
+    }
+
+
+def test_the_documentation_shows_the_nights_as_they_are(lived: Lived) -> None:
+    """`make docs` writes both; its --check leaves them to this test, which has played the nights anyway."""
+    shown = lived.text.rstrip()
+    assert shown in (ROOT / "docs" / "night.md").read_text()
+    assert shown[shown.index("What it came to") :] in (ROOT / "README.md").read_text()
+
+
+def test_nobody_outside_the_group_hurries_anything(lived: Lived) -> None:
+    pressed = [one for one in lived.played.happened if isinstance(one, Said)]
+    refused = [one for one in pressed if one.refused]
+    assert [(one.who, one.what) for one in refused] == [("Ravi Menon", "ranker-bert-large-canary")]
+
+
+def test_the_story_is_told_whole_in_a_hundred_columns(lived: Lived) -> None:
+    assert max(map(len, lived.text.splitlines())) <= 100
+    assert not any(line != line.rstrip() for line in lived.text.splitlines())
+    assert results(lived.played, Outcome.FAILED) == []
+    assert "A limit: held back by max_actions = 6 for one sweep: 3." in lived.text
+    (digest,) = (one for one in lived.played.happened if isinstance(one, Digest))
+    (saved,) = (line for line in digest.lines if line.startswith("*Saved so far this month:*"))
+    assert saved.endswith("by 18 actions. It leaves out 2 actions whose savings are unknown."), (
+        "tags save nothing"
+    )
+    assert not any("duplicate" in line and "found" in line for line in digest.lines), "they are deleted"
+    for result in results(lived.played, Outcome.WARNED):
+        if result.monthly_usd:
+            assert result.target.name[:20] in lived.text
