@@ -31,8 +31,8 @@ class Policy:
     """
     What a run goes by: the exemptions, which tags name an owner, and what each detector may act on.
 
-    *holds* are what people said about single resources, by identity. A detector without *arming* of
-    its own runs dry.
+    *holds* are what people said about single resources, by identity; what was brought back is held by
+    its ARN. A detector without *arming* of its own runs dry.
     """
 
     exemptions: Exemptions = field(default_factory=Exemptions)
@@ -50,7 +50,8 @@ class Policy:
 
     def keeps(self, target: Target, now: datetime) -> str | None:
         """Why *target* is exempt at *now*, or None."""
-        return self.exemptions.reason(target, now) or held(self.holds.get(target.key, ()), now)
+        holds = (*self.holds.get(target.key, ()), *self.holds.get(target.arn, ()))
+        return self.exemptions.reason(target, now) or held(holds, now)
 
     def owner(self, target: Target) -> str | None:
         """The owner that *target*'s tags name; keys count in any case, in the order of *owner_tags*."""

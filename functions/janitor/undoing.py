@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from janitor.aws import Aws
     from janitor.detector import Detector
     from janitor.holds import Holds
+    from janitor.model import Target
 
 REST = timedelta(days=7)
 """How long a resource that was brought back is left alone: whoever wanted it back needs time to use it."""
@@ -80,6 +81,7 @@ class Undoing:
         """
         action = self.actions.undoing(action, by)
         try:
+            self._leave_alone(action.target, by)
             action = self._brought_back(detector, aws, action)
         except NotBackYetError:
             raise
@@ -87,21 +89,20 @@ class Undoing:
             said = str(error) if isinstance(error, CannotActError) else describe(error)
             self.actions.undo_failed(action, said)
             raise CannotUndoError(f"{action.target.name} could not be brought back: {said}") from error
-        now = self.clock()
-        done = self.actions.undone(action, now)
-        self.holds.put(
-            action.target.account,
-            action.target.region,
-            Hold(
-                key=action.target.key,
-                how=How.SNOOZED,
-                by=by,
-                said=now,
-                until=now + REST,
-                why="it was brought back",
-            ),
-        )
+        done = self.actions.undone(action, self.clock())
         return replace(done, steps=action.steps)
+
+    def _leave_alone(self, target: Target, by: str) -> None:
+        """
+        Nobody touches what has *target*'s name for a while.
+
+        Said before anything is done, for an undo that breaks off; and of the name, because most of what
+        is brought back gets a new creation time.
+        """
+        now = self.clock()
+        why = "it was brought back"
+        hold = Hold(key=target.arn, how=How.SNOOZED, by=by, said=now, until=now + REST, why=why)
+        self.holds.put(target.account, target.region, hold)
 
     def _brought_back(self, detector: Detector[Any], aws: Aws, action: Action) -> Action:
         """Undo *action*, going back to it while it waits for AWS and there is time."""
