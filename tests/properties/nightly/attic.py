@@ -45,6 +45,7 @@ class Item:
     slow: bool = False
     plugged: bool = True
     origin: str = ""
+    relabelled: bool = False
 
     @property
     def identity(self) -> Identity:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from random import Random
-from typing import Any
 
 import boto3
 
 from armed import KilledError, LostError, World
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, REGION
 from janitor.actions import Action, Actions, BegunBeforeError
+from janitor.arming import Arming
 from janitor.aws import Aws, make_client
 from janitor.failures import RunFailedError
 from janitor.holds import Hold, Holds, How
-from janitor.leases import LeaseTakenError
+from janitor.leases import Leases, LeaseTakenError
 from janitor.ledger import Entry, Ledger
 from janitor.model import Confidence, Effect, Mode, Outcome, Result, Sweep
 from janitor.runs import Ran
@@ -26,7 +26,6 @@ from nights import DAY, HOUR, Nights
 from properties.nightly.attic import NAME, Attic, Clearing, Identity, Item, Label
 from properties.nightly.oracle import REST, Operator, Oracle, Run
 from properties.nightly.wire import KINDS, PLACES, Mishap, Wire
-from janitor.arming import Arming
 from sandbox.deployment import TABLE
 
 MINUTE = timedelta(minutes=1)
@@ -126,8 +125,8 @@ class Driver(Nights):
         self.attic.items[name] = Item(
             name=name,
             created=self.clock - 90 * DAY * self.random.random() if not name.endswith("0") else None,
-            label=self.random.choice(BOUND if self.chance(0.25) else FREE),
-            used=self.chance(0.3),
+            label=self.random.choice(BOUND if self.chance(0.2) else FREE),
+            used=self.chance(0.2),
             proven=self.chance(0.85),
             watched=self.chance(0.05),
             slow=self.chance(0.1),
@@ -135,7 +134,10 @@ class Driver(Nights):
         self.tell(f"{name} is made: {self.attic.items[name]}")
 
     def one(self) -> Item | None:
-        return self.random.choice(list(self.attic.items.values())) if self.attic.items else None
+        """Some item; what is half done more often than others."""
+        items = list(self.attic.items.values())
+        half = [item for item in items if not item.plugged]
+        return self.random.choice(half if half and self.chance(0.5) else items) if items else None
 
     def life_goes_on(self, besides: str = "") -> None:
         """One thing happens to one item, except to the one named."""
@@ -150,7 +152,7 @@ class Driver(Nights):
             case "use" | "leave":
                 item.used = what == "use"
             case "label":
-                item.label = self.random.choice(BOUND if self.chance(0.4) else FREE)
+                item.label, item.relabelled = self.random.choice(BOUND if self.chance(0.4) else FREE), True
                 self.tell(f"{item.name} is labelled {item.label.tags}")
             case "hide":
                 item.untold, item.tags_hidden = self.random.choice([(True, False), (False, True)])
@@ -173,18 +175,18 @@ class Driver(Nights):
         self.tell(f"{item.name} is {how} until {until}")
 
     def operator_changes(self) -> None:
-        act_in, inside = self.random.choice((*[PLACES_TO_ACT[0]] * 6, *PLACES_TO_ACT))
+        act_in, inside = self.random.choice((*[PLACES_TO_ACT[0]] * 10, *PLACES_TO_ACT))
         self.operator = Operator(
             armed=self.chance(0.9),
             act_in=act_in,
             inside=inside,
             likely_too=self.chance(0.5),
-            grace=self.random.choice([HOUR, DAY, DAY, 2 * DAY, 3 * DAY]),
-            business_days=self.chance(0.4),
+            grace=self.random.choice([HOUR, HOUR, DAY, DAY, 2 * DAY, 3 * DAY]),
+            business_days=self.chance(0.3),
             holidays=(date(2026, 10, 12),),
-            max_actions=self.random.choice([0, 1, 2, 5, 10, 10]),
-            max_share=self.random.choice([0, 20, 20, 50, 100, 100]),
-            at_most=self.random.choice([0, 3, 6, 50, 50]),
+            max_actions=self.random.choice([0, 1, 2, 5, 10, 10, 10]),
+            max_share=self.random.choice([0, 20, 20, 50, 100, 100, 100]),
+            at_most=self.random.choice([0, 3, 6, 50, 50, 50, 50]),
             managed_too=self.random.choice([(), (), (), ("terraform",), ("cloudformation",)]),
             serving_too=self.random.choice([(), (), ("prod",)]),
         )
@@ -196,7 +198,7 @@ class Driver(Nights):
         """People and programs at work, one sweep or two, and what comes of them."""
         for _ in range(self.random.randrange(1, 4)):
             self.life_goes_on()
-        if self.chance(0.3):
+        for _ in range(self.random.randrange(4)):
             self.make(f"item-{self.made}")
         if self.chance(0.3):
             self.operator_changes()
@@ -228,18 +230,18 @@ class Driver(Nights):
 
     def brew(self, attempt: int) -> str:
         """What will go wrong."""
-        what = self.random.choice(["nothing", "nothing", "wire", "wire", "step", "step", "other", "pause"])
+        what = self.random.choice(["nothing", "wire", "wire", "step", "step", "step", "other", "pause"])
         if attempt == 2:
             return "nothing"
         if what == "wire":
             mishap = Mishap(
-                self.random.choice(KINDS), self.random.choice(PLACES), self.random.choice([0, 0, 1, 2, 3, 5, 8])
+                self.random.choice(KINDS), self.random.choice(PLACES), self.random.choice([0, 1, 2, 3, 4, 5, 6, 7, 8, 11])
             )
             self.wire.mishap = mishap
             return str(mishap)
         if what == "step":
             kind = self.random.choice(["killed before", "killed after", "lost", "denied"])
-            step, skip = self.random.choice(["unplug", "remove"]), self.random.choice([0, 0, 1, 2])
+            step, skip = self.random.choice(["unplug", "remove", "remove"]), self.random.choice([0, 0, 1, 2])
             self.attic.before, self.attic.after = self.trip(kind, step, skip)
             return f"{kind} {step} after {skip}"
         if what == "other":
@@ -285,6 +287,9 @@ class Driver(Nights):
             self.oracle.say("two sweeps at once")
         except LeaseTakenError:
             self.oracle.counts["second sweeps"] += 1
+        known = Actions(self.mine).all(NAME, ACCOUNT, REGION)
+        if known and self.took_back(known[-1], by="maria"):
+            self.oracle.say("a sweep and an undo at once")
         self.oracle.run = run
 
     def _pause(self) -> None:
@@ -403,19 +408,11 @@ class Driver(Nights):
                 self.attic.before, self.attic.after = self.trip(
                     kind, self.random.choice(["bring back", "plug in"]), 0
                 )
-            self.tell(f"{by} undoes {identity}")
             self.oracle.undoing = identity
             try:
-                found = self.undoing.find(NAME, ACCOUNT, REGION, action.id)
-                self.undoing.undo(self.detector, self.aws, found, by=by)
+                self.took_back(action, by=by)
             except KilledError:
                 self.tell("its function was killed")
-            except (CannotUndoError, BegunBeforeError) as error:
-                self.tell(f"it could not: {error}")
-            except Exception as error:  # the function fails, and is called again
-                self.tell(f"it failed: {error!r}")
-            else:
-                self.restored(found, identity)
             hit = self.wire.met or self.wire.dead
             self.oracle.undoing = None
             self.calm()
@@ -424,6 +421,32 @@ class Driver(Nights):
                 continue
             if attempt == 3 or self.chance(0.7):
                 break
+
+    def took_back(self, action: Action, *, by: str) -> bool:
+        """One call of the undo function; the answer is whether it got to work."""
+        identity = identity_of(action)
+        self.tell(f"{by} undoes {identity}")
+        leases, holder = Leases(self.table), f"undo {action.id}"
+        try:
+            until = self.clock + self.runner().patience
+            leases.take(NAME, ACCOUNT, REGION, holder=holder, now=self.clock, until=until)
+        except LeaseTakenError:
+            self.oracle.counts["undo waited"] += 1
+            return False
+        except Exception as error:  # the function fails, and is called again
+            self.tell(f"it failed: {error!r}")
+            return False
+        try:
+            found = self.undoing.find(NAME, ACCOUNT, REGION, action.id)
+            self.undoing.undo(self.detector, self.aws, found, by=by)
+            self.restored(found, identity)
+        except (CannotUndoError, BegunBeforeError) as error:
+            self.tell(f"it could not: {error}")
+        except Exception as error:  # the function fails, and is called again
+            self.tell(f"it failed: {error!r}")
+        with suppress(Exception):
+            leases.release(NAME, ACCOUNT, REGION, holder=holder)
+        return True
 
     def restored(self, action: Action, identity: Identity) -> None:
         """It is as its undo says: there, plugged in, with its tags; and rests."""
@@ -436,10 +459,10 @@ class Driver(Nights):
             self.oracle.say(f"{identity} was undone, and is not plugged in")
         elif identity[1] not in {item.identity[1], item.origin}:
             self.oracle.say(f"{identity} was undone, and another is there")
-        elif item.identity != identity and item.label.tags != action.undo["tags"]:
+        elif item.identity != identity and not item.relabelled and item.label.tags != action.undo["tags"]:
             self.oracle.say(f"{identity} was undone, and has other tags")
 
     def said(self, night: int) -> str:
         """What a failed test tells."""
-        story = "\n".join(self.story[-60:])
+        story = "\n".join(self.story[-int(__import__("os").environ.get("STORY", 60)):])
         return f"{self.oracle.wrong}\nnight {night} of: make soak SEED={self.seed}\n{story}"

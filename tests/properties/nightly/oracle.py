@@ -74,6 +74,7 @@ class Run:
     begun: list[Identity] = field(default_factory=list)
     doubtful: set[Identity] = field(default_factory=set)
     """What it found changed when it looked again."""
+    delivered: set[Identity] = field(default_factory=set)
     clean: bool = True
 
 
@@ -177,24 +178,22 @@ class Oracle:
         if known.sure:
             self.say(f"{identity} is warned about twice")
         known.latest = max(known.latest, due)
+        self.run.delivered.add(identity)
 
     def ends(self) -> None:
         """The run is over; what it saw voids warnings, where the ledger certainly knows of it."""
         run, self.run = self.run, None
         assert run is not None
         self.latest = max(self.latest, run.now)
-        if not run.clean:
-            for warned in self.warnings.values():
+        if run.whole and run.clean:
+            for identity in list(self.warnings):
+                if self.void(run, run.states.get(identity, "gone")):
+                    del self.warnings[identity]
+        for identity, warned in self.warnings.items():
+            if run.whole is not None and run.states.get(identity) != "waste":
                 warned.sure = False
-            return
-        if not run.whole:
-            return
-        for identity in list(self.warnings):
-            if self.void(run, run.states.get(identity, "gone")):
-                del self.warnings[identity]
-        for identity, state in run.states.items():
-            if state == "waste" and identity in self.warnings:
-                self.warnings[identity].sure = identity not in run.doubtful
+            if identity in run.doubtful | run.delivered:
+                warned.sure = run.clean and identity not in run.doubtful
 
     def void(self, run: Run, state: str) -> bool:
         """Whether a warning is void after a whole run that saw its item as *state*."""
@@ -252,16 +251,21 @@ class Oracle:
             return f"is not what has its name now: {item.identity}"
         if item is not None and (state := self.state(item, now)) != "waste":
             return f"is {state}"
-        first = meant not in run.begun
-        if first:
-            run.begun.append(meant)
-        return (
+        if meant in run.begun:
+            return self._beyond(meant, now)
+        run.begun.append(meant)
+        records = self._records(meant)
+        if any(record["attempts"] > 1 for record in records):
+            self.unfinished.add(meant)  # begun by a run that broke off before anything was done
+        why = (
             self._unwarned(meant, now)
-            or (self._unseen(meant, now) if first else None)
+            or self._unseen(meant, now)
             or self._beyond(meant, now)
-            or (self._smells(meant, now) if first else None)
-            or (self._no_way_back(meant, item) if first else None)
+            or self._smells(meant, now)
+            or self._no_way_back(records, item)
         )
+        self.unfinished.add(meant)
+        return why
 
     def _unwarned(self, meant: Identity, now: datetime) -> str | None:
         warned = self.warnings.get(meant)
@@ -312,16 +316,15 @@ class Oracle:
             return f"is one of {len(due)} due of {len(self.run.states)}, and nobody approved"
         return None
 
-    def _no_way_back(self, meant: Identity, item: Item | None) -> str | None:
-        place = f"action#{NAME}#{ACCOUNT}#{REGION}"
-        known = [
-            json.loads(each["undo"])
-            for each in self.table(place)
-            if each["name"] == meant[0] and (each["created"] or "") == meant[1]
-        ]
-        self.unfinished.add(meant)
-        if not known:
+    def _records(self, meant: Identity) -> list[Mapping[str, Any]]:
+        """The raw actions on it."""
+        known = self.table(f"action#{NAME}#{ACCOUNT}#{REGION}")
+        return [each for each in known if (each["name"], each["created"] or "") == meant]
+
+    def _no_way_back(self, records: list[Mapping[str, Any]], item: Item | None) -> str | None:
+        if not records:
             return "has no undo in the table"
-        if item is not None and known[-1]["tags"] != dict(item.label.tags):
-            return f"has {known[-1]} as its undo, and its tags are {item.label.tags}"
+        tags = json.loads(records[-1]["undo"])["tags"]
+        if item is not None and tags != dict(item.label.tags) and records[-1]["attempts"] == 1:
+            return f"has {tags} in its undo, and its tags are {item.label.tags}"
         return None
