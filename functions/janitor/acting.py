@@ -79,10 +79,9 @@ class Acting:
         return _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy).done()
 
     def disarmed(self, entries: Mapping[str, Entry]) -> None:
-        """Void the warnings of a detector that is armed no longer: armed again, it has to warn again."""
+        """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""
         for entry in entries.values():
-            if entry.warned is not None:
-                self.ledger.unwarn(entry)
+            self.ledger.unwarn(entry)
 
 
 def due_now(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> list[Result]:
@@ -379,17 +378,21 @@ class _Work:
         if not self.arming.within(action.target.account, action.target.region):
             raise _EndsError(Outcome.WAITING, "half done, and act_in no longer names its place")
         clock = self.acting.clock()
-        verdict, _ = self._again(replace(result, target=action.target), clock, action.undo)
+        verdict, candidate = self._again(replace(result, target=action.target), clock, action.undo)
         if isinstance(verdict, Kept):
             if verdict.unknown:
                 said = f"half done, and could not be judged: {verdict.reason}"
                 raise _EndsError(Outcome.WAITING, said)
-            self.acting.put_back(action)
-            said = f"{verdict.reason}; what had been done is being put back"
-            raise _EndsError(Outcome.CHANGED, said)
+            raise self._given_back(action, Outcome.CHANGED, verdict.reason)
+        if verdict is not None and (why := self.arming.spares(candidate.target, verdict)) is not None:
+            raise self._given_back(action, Outcome.ADVISED, f"only reported: {why}")
         if (limit := self._place(action.target.key, clock)) is not None:
             raise self._no_place(limit)
         return self._carried_out(result, self.acting.actions.again(action, clock))
+
+    def _given_back(self, action: Action, outcome: Outcome, why: str) -> _EndsError:
+        self.acting.put_back(action)
+        return _EndsError(outcome, f"{why}; what had been done is being put back")
 
     def _put(self, result: Result) -> None:
         self.results[result.target.key] = result

@@ -54,7 +54,9 @@ class Item:
     @property
     def candidate(self) -> Thing:
         """What a detector gets to see of it."""
-        verdict: Verdict = replace(waste(), confidence=Confidence.PROVEN if self.proven else Confidence.LIKELY)
+        verdict: Verdict = replace(
+            waste(), confidence=Confidence.PROVEN if self.proven else Confidence.LIKELY
+        )
         if self.used:
             verdict = USED
         if self.untold:

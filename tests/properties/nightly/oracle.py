@@ -312,7 +312,12 @@ class Oracle:
         ]
         share, most = len(due) * 100, self.operator().max_share * len(self.run.states)
         approved = self.warnings[meant].approved if meant in self.warnings else False
-        if len(due) > SMALL and share > most and not approved and not set(self.run.begun) - {meant} & set(due):
+        if (
+            len(due) > SMALL
+            and share > most
+            and not approved
+            and not set(self.run.begun) - {meant} & set(due)
+        ):
             return f"is one of {len(due)} due of {len(self.run.states)}, and nobody approved"
         return None
 
