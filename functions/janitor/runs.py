@@ -182,8 +182,9 @@ class Runner:
             savings.remember(acting.actions, detector, known.aws, sweep, before=before, now=now)
         if not self.policy.armed(detector.name).armed:
             with failures.survived("old warnings could not be voided"):
-                acting.disarmed(entries)
-            self._followed(lambda follow: follow.disarmed(entries), failures)
+                warned = self._warned(detector, known.aws)
+                acting.disarmed(warned)
+                self._followed(lambda follow: follow.disarmed(warned), failures)
             return known
         with failures.survived("acting broke off"):
             sweep = acting.act(detector, known.aws, sweep, entries, now=now, policy=policy)
@@ -199,6 +200,11 @@ class Runner:
                     failures.note(f"Slack: {problem}")
         self._followed(lambda follow: follow(sweep, known.recorded), failures)
         return known._replace(sweep=sweep)
+
+    def _warned(self, detector: Detector[Any], aws: Aws) -> Mapping[str, Entry]:
+        """Every entry with a warning, of what this sweep could not judge as well."""
+        entries = self.ledger.entries(detector.name, aws.account, aws.region)
+        return {entry.key: entry for entry in entries if entry.warned is not None}
 
     def _followed(self, said: Callable[[Follow], Sequence[str]], failures: Failures) -> None:
         """What was done stays done, whether its message could be changed or not."""

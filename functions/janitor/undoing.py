@@ -80,6 +80,7 @@ class Undoing:
         """
         action = self.actions.undoing(action, by)
         try:
+            self._left_alone(action, by)
             action, said = self._brought_back(detector, aws, action)
         except NotBackYetError:
             raise
@@ -87,18 +88,16 @@ class Undoing:
             said = str(error) if isinstance(error, CannotActError) else describe(error)
             self.actions.undo_failed(action, said)
             raise CannotUndoError(f"{action.target.name} could not be brought back: {said}") from error
-        now = self.clock()
-        self._left_alone(action, by, now)
-        done = self.actions.undone(action, now, said)
+        done = self.actions.undone(action, self.clock(), said)
         return replace(done, steps=action.steps)
 
-    def _left_alone(self, action: Action, by: str, now: datetime) -> None:
+    def _left_alone(self, action: Action, by: str) -> None:
         """
-        For a week: it, and what was made in its place, which has another creation time.
+        For a week: it, and what is made in its place, which has another creation time.
 
-        Before the undo is recorded as done: a run killed in between would not come back to it.
+        Said before anything is done, for an undo that breaks off.
         """
-        target = action.target
+        target, now = action.target, self.clock()
         why = "it was brought back"
         for key in (target.key, anew(target.arn)):
             hold = Hold(key=key, how=How.SNOOZED, by=by, said=now, until=now + REST, why=why)

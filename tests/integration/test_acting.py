@@ -221,6 +221,18 @@ def test_a_warning_is_void_once_the_detector_is_disarmed(nights: Nights) -> None
     assert nights.world.done == []
 
 
+def test_a_warning_is_void_after_disarming_whether_its_finding_could_be_judged_or_not(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.judge("lamp", UNTELLABLE)
+    nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.KEPT
+    nights.world.judge("lamp", waste())
+    nights.arming = ARMED
+
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.world.done == []
+
+
 def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
     nights.arming = replace(ARMED, business_days=True, holidays=(date(2026, 10, 9), date(2026, 10, 12)))
     nights.warned("lamp")
@@ -486,6 +498,18 @@ def test_what_was_brought_back_is_left_alone_whenever_the_run_was_killed(nights:
     assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
 
 
+def test_what_is_half_brought_back_is_left_alone_too(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    nights.world.after = raising(KilledError(), at="bring back lamp")
+    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+    with pytest.raises(KilledError):
+        nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
+    nights.world.after = lambda _: None
+
+    assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
+
+
 def test_an_undo_that_broke_off_goes_on_where_it_stopped(nights: Nights) -> None:
     nights.warned("lamp")
     nights.after(4 * DAY)
@@ -581,6 +605,30 @@ def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
     nights.undoing.undo(Cellar(), nights.aws, asked, by="the janitor")
     assert nights.world.unplugged == set()
     assert nights.world.done == ["unplug lamp", "plug in lamp"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [
+        ({"managed-by": "terraform"}, "terraform manages it"),
+        ({"environment": "prod"}, "it serves prod"),
+    ],
+    ids=["managed", "production"],
+)
+def test_half_done_and_only_reported_now_is_put_back(nights: Nights, tags: dict[str, str], why: str) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+    nights.world.before = lambda _: None
+    nights.world.things["lamp"] = tagged("lamp", **tags)
+
+    spared = nights.after(HOUR)["lamp"]
+
+    assert spared.outcome is Outcome.ADVISED
+    assert why in spared.note
+    assert "is being put back" in spared.note
+    assert len(nights.put_back) == 1
+    assert nights.world.done == ["unplug lamp"]
 
 
 def test_what_keeps_failing_is_left_to_a_person(nights: Nights) -> None:
