@@ -753,7 +753,7 @@ def test_half_done_and_managed_by_now_is_put_back(nights: Nights) -> None:
 
     changed = nights.after(HOUR)["lamp"]
 
-    assert (changed.outcome, list(nights.world.things)) == (Outcome.CHANGED, ["lamp"])
+    assert (changed.outcome, list(nights.world.things)) == (Outcome.ADVISED, ["lamp"])
     assert changed.note == "it serves production; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]
 
