@@ -754,7 +754,7 @@ def test_half_done_and_managed_by_now_is_put_back(nights: Nights) -> None:
     changed = nights.after(HOUR)["lamp"]
 
     assert (changed.outcome, list(nights.world.things)) == (Outcome.ADVISED, ["lamp"])
-    assert changed.note == "it serves production; what had been done is being put back"
+    assert changed.note == "only reported: it serves production; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]
 
 
