@@ -38,7 +38,7 @@ dev: .venv/.dev ## ... and everything that the tests, the checks and CDK need
 audit: setup ## Run the dry-run audit over the sandbox's demo account
 	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --slack --json-file report.json --html report.html
 
-night: setup ## Three simulated nights over the demo account with every detector armed that can act
+night: setup ## Three simulated nights over the demo account with every detector armed
 	$(BIN)/janitor sandbox -- $(BIN)/python -m sandbox.night
 
 test: dev ## Run all tests
