@@ -49,8 +49,7 @@ def undo(
             wait=lambda: time.sleep(WAIT),
         )
         detector, action = found(at, undoing, finding)
-        lease = f"undo {action.id}"
-        where = (lease, at.account, action.target.region)
+        where = (detector.name, at.account, action.target.region)  # no sweep is at work on it meanwhile
         try:
             at.leases.take(*where, holder=at.who, now=at.now, until=at.now + PATIENCE)
             try:
