@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
 from fakes import UNTELLABLE, USED, Thing, thing, waste
 from janitor.aws import Aws
 from janitor.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
 from janitor.model import Confidence, Effect, Finding, Target, Unreadable, Verdict
+from properties.nightly.labels import Label
 
 NAME = "attic"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """Tags, and what they say: whether they keep, until when (that day included), whose it is."""
-
-    tags: Mapping[str, str]
-    keeps: bool = False
-    until: date | None = None
-    managed: str = ""
-    serves: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -17,36 +17,13 @@ from typing import Any
 from conftest import ACCOUNT, REGION
 from janitor.model import Target
 from properties.nightly.attic import NAME, Attic, Identity, Item
+from properties.nightly.truth import Truth
 
 REST = timedelta(days=7)
 SMALL = 3
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 NOON = timedelta(hours=12)
 ACTS, UNDOES = ("unplug", "remove"), ("bring back", "plug in")
-
-
-@dataclass(slots=True, kw_only=True)
-class Operator:
-    """What is set in janitor.toml, and what it means."""
-
-    armed: bool = True
-    act_in: tuple[str, ...] = ()
-    inside: bool = True
-    likely_too: bool = False
-    grace: timedelta = timedelta(days=1)
-    business_days: bool = False
-    holidays: tuple[date, ...] = ()
-    max_actions: int = 10
-    max_share: int = 100
-    at_most: int = 50
-    managed_too: tuple[str, ...] = ()
-    serving_too: tuple[str, ...] = ()
-
-    def due(self, warned: datetime) -> datetime:
-        """The first moment at which what was warned about then may be touched."""
-        due = warned + self.grace
-        while self.business_days and (due.weekday() >= 5 or due.date() in self.holidays):
-            due += timedelta(days=1)
-        return due
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,8 +55,8 @@ class Run:
     clean: bool = True
 
 
-@dataclass
-class Oracle:
+@dataclass(kw_only=True)
+class Oracle(Truth):
     """
     Everything that counts, by identity: name and creation time.
 
@@ -87,15 +64,12 @@ class Oracle:
     """
 
     clock: Callable[[], datetime]
-    operator: Callable[[], Operator]
     table: Callable[[str], list[Mapping[str, Any]]]
     """The raw items of a partition of the table."""
     attic: Attic = field(init=False)
     wrong: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     warnings: dict[Identity, Warned] = field(default_factory=dict)
-    holds: dict[Identity, list[datetime | None]] = field(default_factory=dict)
-    rests: dict[str, datetime] = field(default_factory=dict)
     run: Run | None = None
     in_sweep: dict[str, set[Identity]] = field(default_factory=dict)
     in_night: dict[date, set[Identity]] = field(default_factory=dict)
@@ -105,43 +79,10 @@ class Oracle:
     """The calls that were made, and whether their answer may have got lost."""
     undoing: Identity | None = None
     steps: int = 0
-    latest: datetime = datetime.min.replace(tzinfo=UTC)
+    latest: datetime = LONG_AGO
 
     def say(self, wrong: str) -> None:
         self.wrong.append(wrong)
-
-    # --- what is true ---------------------------------------------------------------------------
-
-    def state(self, item: Item, at: datetime) -> str:
-        """What is true of *item*: "waste", or why not. What is only reported begins with "spared"."""
-        held = self.holds.get(item.identity, [])
-        if item.label.keeps or (item.label.until is not None and at.date() <= item.label.until):
-            return "kept by its tags"
-        if any(until is None or until > at for until in held):
-            return "kept by a person"
-        if self.rests.get(item.name, at) > at:
-            return "kept because it was brought back"
-        if item.untold:
-            return "unknown: its use"
-        if item.used:
-            return "in use"
-        if item.tags_hidden:
-            return "unknown: its tags"
-        return self._spared(item) or "waste"
-
-    def _spared(self, item: Item) -> str:
-        operator = self.operator()
-        if not operator.inside:
-            return "spared: outside act_in"
-        if not item.proven and not operator.likely_too:
-            return "spared: only likely"
-        if item.created is None:
-            return "spared: no creation time"
-        if item.label.managed and item.label.managed not in operator.managed_too:
-            return "spared: managed"
-        if item.label.serves and item.label.serves not in operator.serving_too:
-            return "spared: production"
-        return ""
 
     # --- a run ----------------------------------------------------------------------------------
 
@@ -150,7 +91,9 @@ class Oracle:
 
     def found(self, *, whole: bool) -> None:
         """The listing ended, as a *whole* or broken off: this is what the run knows."""
-        assert self.run is not None
+        if self.run is None:
+            self.say("two sweeps at once")
+            return
         self.run.whole = whole
         self.run.states = {
             item.identity: self.state(item, self.run.now) for item in self.attic.items.values()
@@ -166,8 +109,10 @@ class Oracle:
 
     def delivered(self, identity: Identity, *, at: datetime, due: datetime) -> None:
         """Slack took the warning, which says when it is *due*."""
-        assert self.run is not None
         self.counts["warned"] += 1
+        if self.run is None:
+            self.say(f"{identity} is warned about by a second sweep")
+            return
         if self.run.dry or not self.operator().armed:
             self.say(f"{identity} is warned about by a dry run")
         if self.run.states.get(identity) != "waste":
@@ -204,7 +149,7 @@ class Oracle:
         return run.now >= self.latest  # a late event takes nothing back
 
     def interrupted(self, *, ledger: bool) -> None:
-        """A fault hit: whatever was asked for may be asked for again. The *ledger* may have missed something."""
+        """A fault hit: what was asked for may be asked for again. The *ledger* may have missed something."""
         if self.run is not None and ledger:
             self.run.clean = False
         for call in self.asked_for:
@@ -219,7 +164,7 @@ class Oracle:
         if step in UNDOES:
             if self.undoing != meant:
                 self.say(f"{step} {meant}, which nobody asked for")
-        elif (why := self.forbids(step, meant)) is not None:
+        elif (why := self.forbids(meant)) is not None:
             self.say(f"{step} {meant}, which {why}")
         if self.asked_for.get((meant, step)) is False:
             self.say(f"{step} {meant} is done twice")
@@ -237,20 +182,12 @@ class Oracle:
         for call in [call for call in self.asked_for if call[0][0] == name and call[1] in over]:
             del self.asked_for[call]
 
-    def forbids(self, step: str, meant: Identity) -> str | None:
-        """Why *step* must not be done now to what the program means by *meant*, or None."""
-        run, operator, now = self.run, self.operator(), self.clock()
-        if run is None:
-            return "happens outside of a run"
-        if run.dry or not operator.armed:
-            return "happens in a dry run"
-        if run.whole is not True:
-            return "happens before everything was read"
+    def forbids(self, meant: Identity) -> str | None:
+        """Why nothing must be done now to what the program means by *meant*, or None."""
+        run, now = self.run, self.clock()
         item = self.attic.items.get(meant[0])
-        if item is not None and item.identity != meant:
-            return f"is not what has its name now: {item.identity}"
-        if item is not None and (state := self.state(item, now)) != "waste":
-            return f"is {state}"
+        if run is None or (why := self._out_of_place(run, meant, item, now)) is not None:
+            return "happens outside of a run" if run is None else why
         if meant in run.begun:
             return self._beyond(meant, now)
         run.begun.append(meant)
@@ -266,6 +203,17 @@ class Oracle:
         )
         self.unfinished.add(meant)
         return why
+
+    def _out_of_place(self, run: Run, meant: Identity, item: Item | None, now: datetime) -> str | None:
+        if run.dry or not self.operator().armed:
+            return "happens in a dry run"
+        if run.whole is not True:
+            return "happens before everything was read"
+        if item is not None and item.identity != meant:
+            return f"is not what has its name now: {item.identity}"
+        if item is not None and (state := self.state(item, now)) != "waste":
+            return f"is {state}"
+        return None
 
     def _unwarned(self, meant: Identity, now: datetime) -> str | None:
         warned = self.warnings.get(meant)
@@ -324,7 +272,7 @@ class Oracle:
     def _records(self, meant: Identity) -> list[Mapping[str, Any]]:
         """The raw actions on it."""
         known = self.table(f"action#{NAME}#{ACCOUNT}#{REGION}")
-        return [each for each in known if (each["name"], each["created"] or "") == meant]
+        return [each for each in known if (each.get("name"), each.get("created") or "") == meant]
 
     def _no_way_back(self, records: list[Mapping[str, Any]], item: Item | None) -> str | None:
         if not records:

@@ -1,0 +1,55 @@
+"""Whole lives of random accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, REGION
+from janitor.aws import Aws, make_client
+from janitor.prices import Prices
+from janitor.table import Table
+from properties.nightly.attic import Clearing
+from properties.nightly.driver import Driver
+from sandbox.control import Control
+from sandbox.deployment import TABLE, deploy
+
+
+class Live(Protocol):
+    """Lives through nights."""
+
+    def __call__(self, seed: int, *, nights: int) -> Driver:
+        """So many *nights* of the account of *seed*. Raises AssertionError at the first wrong deed."""
+
+
+class Unhurried:
+    """Time in which nobody waits for a retry."""
+
+    @staticmethod
+    def sleep(_: float) -> None: ...
+
+
+@pytest.fixture
+def live(box: Control, session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+    monkeypatch.setattr("botocore.endpoint.time", Unhurried)
+    with ThreadPoolExecutor(1) as pool:  # one call after the other: the same seed, the same order
+        prices = Prices(lambda: make_client(session, "pricing", REGION, 2))
+        aws = Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool)
+
+        def lived(seed: int, *, nights: int) -> Driver:
+            box.reset()
+            deploy(box.url)
+            driver = Driver(Table(make_client(session, "dynamodb", REGION, 1), TABLE), session, aws, seed)
+            monkeypatch.setattr(Clearing, "attic", driver.attic, raising=False)
+            monkeypatch.setattr(Clearing, "clock", staticmethod(lambda: driver.clock), raising=False)
+            driver.settle()
+            for number in range(nights):
+                driver.night()
+                assert driver.oracle.wrong == [], driver.said(number)
+            return driver
+
+        yield lived

@@ -1,0 +1,136 @@
+"""What people do with warnings and with what was done: presses, approvals and undos."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from armed import KilledError
+from conftest import ACCOUNT, REGION
+from janitor.actions import Action, Actions, BegunBeforeError
+from janitor.leases import Leases, LeaseTakenError
+from janitor.ledger import Entry, Ledger
+from janitor.table import ConditionFailedError
+from janitor.undoing import CannotUndoError
+from properties.nightly.account import identity_of
+from properties.nightly.attic import NAME, Identity
+from properties.nightly.life import Life
+from properties.nightly.oracle import REST
+from properties.nightly.wire import KINDS, Mishap
+
+
+class People(Life):
+    """An account whose warnings are read."""
+
+    def presses(self) -> None:
+        """*Do it now* on one warning, perhaps on an old message, or a word for all of them."""
+        entries = [entry for entry in self.on_record() if entry.warned is not None]
+        self.old_entries += entries
+        if self.old_entries and self.chance(0.3):
+            entry = self.random.choice(self.old_entries[-30:])
+            identity = self.known(entry.key)
+            try:
+                Ledger(self.mine).hurry(entry, by="maria", now=self.clock)
+            except ConditionFailedError:
+                self.tell(f"now is refused for {identity}")
+            else:
+                self.tell(f"now is pressed for {identity}")
+                self.pressed(identity, "hurried")
+        if entries and self.chance(0.3):
+            self.tell("all that was warned about is approved")
+            for entry in entries:
+                Ledger(self.mine).approve(entry, by="maria")
+                self.pressed(self.known(entry.key), "approved")
+
+    def on_record(self) -> list[Entry]:
+        return Ledger(self.mine).entries(NAME, ACCOUNT, REGION)
+
+    def pressed(self, identity: Identity, how: str) -> None:
+        warned = self.oracle.warnings.get(identity)
+        if warned is None:
+            self.oracle.say(f"{identity} has no warning, and yet it is {how}")
+        else:
+            setattr(warned, how, True)
+            self.oracle.counts[how] += 1
+
+    def known(self, key: str) -> Identity:
+        """The identity that a key of the ledger means."""
+        arn, _, created = key.rpartition("@")
+        return arn.rpartition("/")[2], created
+
+    def asked_back(self) -> None:
+        """What sweeps asked to be put back is put back, by a function that may die, too."""
+        asked, self.put_back = self.put_back, []
+        for action in asked:
+            self.undo(action, by="the janitor")
+
+    def somebody_undoes(self) -> None:
+        """An undo of anything that was ever done, also of what was undone."""
+        known = Actions(self.mine).all(NAME, ACCOUNT, REGION)
+        if known:
+            self.undo(self.random.choice(known[-8:]), by="maria")
+
+    def undo(self, action: Action, *, by: str) -> None:
+        """Until it is done, however often its function dies."""
+        identity = identity_of(action)
+        for attempt in range(4):
+            if attempt < 3 and self.chance(0.4):
+                kind = self.random.choice(KINDS)
+                self.wire.mishap = Mishap(kind, b'"action#', self.random.choice([0, 1, 2, 3, 4, 5]))
+            elif attempt < 3 and self.chance(0.4):
+                kind = self.random.choice(["killed before", "killed after", "lost", "denied"])
+                self.attic.before, self.attic.after = self.trip(
+                    kind, self.random.choice(["bring back", "plug in"]), 0
+                )
+            self.oracle.undoing = identity
+            try:
+                self.took_back(action, by=by)
+            except KilledError:
+                self.tell("its function was killed")
+            hit = self.wire.met or self.wire.dead
+            self.oracle.undoing = None
+            self.calm()
+            if hit:
+                self.oracle.interrupted(ledger=False)
+                continue
+            if attempt == 3 or self.chance(0.7):
+                break
+
+    def took_back(self, action: Action, *, by: str) -> bool:
+        """One call of the undo function; the answer is whether it got to work."""
+        identity = identity_of(action)
+        self.tell(f"{by} undoes {identity}")
+        leases, holder = Leases(self.table), f"undo {action.id}"
+        try:
+            until = self.clock + self.runner().patience
+            leases.take(NAME, ACCOUNT, REGION, holder=holder, now=self.clock, until=until)
+        except LeaseTakenError:
+            self.oracle.counts["undo waited"] += 1
+            return False
+        except Exception as error:  # the function fails, and is called again
+            self.tell(f"it failed: {error!r}")
+            return False
+        try:
+            found = self.undoing.find(NAME, ACCOUNT, REGION, action.id)
+            self.undoing.undo(self.detector, self.aws, found, by=by)
+            self.restored(found, identity)
+        except (CannotUndoError, BegunBeforeError) as error:
+            self.tell(f"it could not: {error}")
+        except Exception as error:  # the function fails, and is called again
+            self.tell(f"it failed: {error!r}")
+        with suppress(Exception):
+            leases.release(NAME, ACCOUNT, REGION, holder=holder)
+        return True
+
+    def restored(self, action: Action, identity: Identity) -> None:
+        """It is as its undo says: there, plugged in, with its tags; and rests."""
+        item = self.attic.items.get(identity[0])
+        self.oracle.counts["undone"] += 1
+        self.oracle.rests[identity[0]] = self.clock + REST
+        if item is None:
+            self.oracle.say(f"{identity} was undone, and is not there")
+        elif not item.plugged:
+            self.oracle.say(f"{identity} was undone, and is not plugged in")
+        elif identity[1] not in {item.identity[1], item.origin}:
+            self.oracle.say(f"{identity} was undone, and another is there")
+        elif item.identity != identity and not item.relabelled and item.label.tags != action.undo["tags"]:
+            self.oracle.say(f"{identity} was undone, and has other tags")

@@ -1,0 +1,116 @@
+"""
+Each mechanism of the armed engine switched off in turn: the oracle of the random nights must see it.
+
+Each is seen in the nights of most accounts; the seeds here are some that see it early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from janitor import acting
+from janitor.acting import Acting, _Work
+from janitor.arming import Arming
+from janitor.detector import Detector
+from janitor.engine import Policy
+from janitor.holds import Holds
+from janitor.ledger import Entry, Ledger
+from janitor.limits import Limits
+from janitor.model import Result, Sweep, Target
+from janitor.runs import Runner
+from janitor.table import Table
+from janitor.undoing import Undoing
+from properties.nightly.attic import Clearing
+
+if TYPE_CHECKING:
+    from properties.conftest import Live
+
+type Off = Mapping[tuple[type[Any] | Any, str], Any]
+"""What stands in for which mechanisms."""
+
+NIGHTS = 10
+FAR = timedelta(days=3650)
+
+
+def nothing(*_: object, **__: object) -> None:
+    """Nothing stands in the way."""
+
+
+def yes(*_: object, **__: object) -> bool:
+    return True
+
+
+def none(*_: object) -> dict[str, Any]:
+    return {}
+
+
+REAL_DUE, REAL_ACT, REAL_PUT = acting.due_now, Acting.act, Table.put
+
+
+def everything(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> list[Result]:
+    return REAL_DUE(sweep, entries, clock + FAR)
+
+
+def at_once(_: Arming, warned: datetime, __: object) -> datetime:
+    return warned
+
+
+def as_swept(_: _Work, result: Result, *__: object) -> tuple[Any, Any]:
+    item = Clearing.attic.items.get(result.target.name)
+    return (None, None) if item is None else (result.verdict, item.candidate)
+
+
+def complete(self: Acting, detector: Detector[Any], aws: Any, sweep: Sweep, *args: Any, **how: Any) -> Sweep:
+    return REAL_ACT(self, detector, aws, replace(sweep, error=None), *args, **how)
+
+
+def overwriting(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **_: Any) -> None:
+    REAL_PUT(self, pk, sk, attributes)
+
+
+def without_actions(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **how: Any) -> None:
+    if not pk.startswith("action#"):
+        REAL_PUT(self, pk, sk, attributes, **how)
+
+
+def by_arn(target: Target) -> str:
+    return f"{target.arn}@"
+
+
+SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
+    ("dry", {(Runner, "dry"): property(lambda _: False, nothing)}, 3, "happens in a dry run"),
+    ("complete", {(Acting, "act"): complete}, 3, "before everything was read"),
+    ("look again", {(_Work, "_again"): as_swept}, 1, "was not looked at again"),
+    ("holds", {(Holds, "all"): none}, 7, "is kept by a person"),
+    ("tags", {(Policy, "keeps"): nothing}, 1, "is kept by its tags"),
+    ("due", {(acting, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
+    ("said", {(acting, "due_now"): everything}, 5, "as was said"),
+    ("void", {(Ledger, "unwarn"): nothing}, 2, "has no warning"),
+    ("act_in", {(Arming, "within"): yes}, 2, "spared: outside act_in"),
+    ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),
+    ("max_actions", {(Limits, "in_sweep"): yes}, 6, "of one sweep"),
+    ("a night", {(Limits, "in_night"): yes}, 7, "of one night"),
+    ("max_share", {(Arming, "too_many"): nothing}, 5, "and nobody approved"),
+    ("undo first", {(Table, "put"): without_actions}, 1, "has no undo in the table"),
+    ("rest", {(Undoing, "_leave_alone"): nothing}, 1, "kept because it was brought back"),
+    ("identity", {(Target, "key"): property(by_arn)}, 12, "nobody was warned about|has its name now"),
+    ("one at a time", {(Table, "put"): overwriting}, 1, "two sweeps at once"),
+]
+
+
+@pytest.mark.parametrize(
+    ("off", "seed", "said"), [pytest.param(*rest, id=name) for name, *rest in SWITCHED_OFF]
+)
+def test_without_its_mechanism_a_law_is_seen_to_be_broken(
+    off: Off, seed: int, said: str, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for (owner, name), instead in off.items():
+        monkeypatch.setattr(owner, name, instead)
+
+    with pytest.raises(AssertionError, match=said):
+        live(seed, nights=NIGHTS)
