@@ -22,7 +22,7 @@ def test_one_finding_is_one_message_with_its_owner_its_date_and_its_buttons(arme
 
     (warning,) = armed.slack.messages()
     assert (warning["thread_ts"], warning["mentions"]) == (None, [f"@{OWNER}"])
-    assert warning["text"] == f"fraud: Will be deleted on {DUE} unless somebody keeps it."
+    assert warning["text"] == f"fraud: Will be deleted after {DUE} unless somebody keeps it."
     assert [block["text"]["text"] for block in warning["blocks"][:2]] == [
         (
             "Idle endpoint `fraud`  *$168 a month*\n"
@@ -33,7 +33,7 @@ def test_one_finding_is_one_message_with_its_owner_its_date_and_its_buttons(arme
             "its capacity, if AWS has none left, nor requests in an asynchronous queue, nor the strategy "
             "of its last deployment."
         ),
-        f"*Will be deleted on {DUE}* unless somebody keeps it.",
+        f"*Will be deleted after {DUE}* unless somebody keeps it.",
     ]
     assert buttons(warning) == ["keep", "snooze", "now"]
     (entry,) = armed.table()["finding"]
@@ -48,7 +48,7 @@ def test_several_are_a_thread_below_what_they_cost_together(armed: Deployment) -
 
     head, *warnings = armed.slack.messages()
     assert head["text"] == (
-        f"3 idle endpoints will be deleted on {DUE} unless somebody keeps them: $504 a month. "
+        f"3 idle endpoints will be deleted after {DUE} unless somebody keeps them: $504 a month. "
         f"In account {ACCOUNT}, {REGION}."
     )
     assert (head["thread_ts"], head["mentions"], buttons(head)) == (None, [], [])
@@ -131,7 +131,7 @@ def test_a_webhook_gets_them_all_in_one_message_that_says_how_to_keep(armed: Dep
 
     (message,) = armed.slack.messages()
     assert (message["via"], buttons(message), message["mentions"]) == ("webhook", [], [])
-    assert message["text"].startswith(f"2 idle endpoints will be deleted on {DUE}")
+    assert message["text"].startswith(f"2 idle endpoints will be deleted after {DUE}")
     for name in ("a", "b"):
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}"
         assert f"To keep it: tag it `janitor:keep=true`, or run `janitor keep {arn}`." in str(message)

@@ -139,7 +139,7 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
 
 def test_the_head_says_when_how_many_what_and_how_much() -> None:
     assert headline([idle(), idle("b"), idle("c")], TERMS) == (
-        "3 idle endpoints will be deleted on Fri 9 Oct 05:10 (Europe/Berlin) unless somebody keeps them: "
+        "3 idle endpoints will be deleted after Fri 9 Oct 05:10 (Europe/Berlin) unless somebody keeps them: "
         "$504 a month"
     )
     later = replace(idle("b"), due=DUE + timedelta(days=1))
@@ -215,7 +215,7 @@ def test_do_it_now_and_undo_ask_first_and_nothing_else_does() -> None:
 )
 def test_it_says_what_acting_does(effect: Effect, verb: str) -> None:
     said = Voice(effect=effect, time_zone="UTC").due(DUE).text
-    assert said == f"*Will be {verb} on Fri 9 Oct 03:10 (UTC)* unless somebody keeps it."
+    assert said == f"*Will be {verb} after Fri 9 Oct 03:10 (UTC)* unless somebody keeps it."
 
 
 def test_a_name_is_shown_without_the_id_that_tells_namesakes_apart() -> None:

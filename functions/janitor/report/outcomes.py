@@ -11,7 +11,7 @@ def became(result: Result) -> str:
     if not isinstance(result.verdict, Finding):
         return sentence(plain(result.note, 1000))
     action, note = plain(result.verdict.action), plain(result.note, 1000)
-    due = f" on {moment(result.due)}" if result.due else ""
+    due = f" after {moment(result.due)}" if result.due else ""
     told = {
         Outcome.ACTED: f"Done: {action}{_after(note)}",
         Outcome.FAILED: f"Failed: {action}{_after(note)}",

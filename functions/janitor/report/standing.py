@@ -54,8 +54,8 @@ class Voice:
         return local(moment, self.time_zone)
 
     def due(self, due: datetime) -> Standing:
-        """It was warned about, and nobody has said anything."""
-        text = f"*Will be {self.done} on {self.at(due)}* unless somebody keeps it."
+        """It was warned about, and nobody has said anything. The next sweep after *due* acts on it."""
+        text = f"*Will be {self.done} after {self.at(due)}* unless somebody keeps it."
         return self._says(text, (Word.KEEP, Word.SNOOZE, Word.NOW))
 
     def waiting(self, due: datetime, why: str) -> Standing:

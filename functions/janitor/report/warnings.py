@@ -157,9 +157,9 @@ def head(results: Sequence[Result], terms: Terms) -> Message:
 
 
 def headline(results: Sequence[Result], terms: Terms) -> str:
-    """When how many of what go, and what they cost."""
+    """After when how many of what go, and what they cost; the next sweep after that moment does it."""
     dues = sorted(result.due for result in results if result.due is not None)
-    when = f"on {terms.voice.at(dues[0])}" if dues[0] == dues[-1] else f"from {terms.voice.at(dues[0])} on"
+    when = f"after {terms.voice.at(dues[0])}" if dues[0] == dues[-1] else f"from {terms.voice.at(dues[0])} on"
     what = kinds(results[0].detector, results)
     money = amounts(Totals.of(results))
     them = "it" if len(results) == 1 else "them"
