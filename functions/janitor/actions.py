@@ -121,7 +121,8 @@ class Actions:
     def all(self, detector: str, account: str, region: str) -> list[Action]:
         """Every action that is remembered, the oldest first."""
         items = self._table.query(partition(ACTION, detector, account, region))
-        return sorted(map(_action, items), key=lambda action: action.began)
+        whole = (item for item in items if "detector" in item)  # a late write may outlive what ran out
+        return sorted(map(_action, whole), key=lambda action: action.began)
 
     def begin(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from janitor import notebooks
-from janitor.detector import CannotActError
+from janitor.detector import CannotActError, NotFinishedError
 from janitor.notebooks import IN_SERVICE
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def start(aws: Aws, target: Target) -> None:
     """
     Start it as it is now: whoever changed its type or script since then meant to.
 
-    Raises CannotActError while it is still stopping, and if it is gone.
+    Raises NotFinishedError while it is still stopping, and CannotActError if it is gone.
     """
     from botocore.exceptions import ClientError
 
@@ -85,7 +85,7 @@ def is_on(aws: Aws, target: Target) -> bool:
         raise CannotActError("it was deleted since, and another notebook instance has its name now")
     status = answer["NotebookInstanceStatus"]
     if status == "Stopping":
-        raise CannotActError("it is still stopping, which takes some minutes; then it can be started again")
+        raise NotFinishedError("it is still stopping, which takes some minutes")
     if status == "Deleting":
         raise CannotActError("it is being deleted, and its volume with it")
     return status in ON

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from janitor import studio, tags
 from janitor.arns import Arn
 from janitor.aws import ReadError
-from janitor.detector import CannotActError
+from janitor.detector import CannotActError, NotFinishedError
 from janitor.model import Unreadable, Value
 from janitor.required_tags import RESERVED
 from janitor.studio import DELETED, IN_SERVICE, NOT_FOUND, App
@@ -81,7 +81,7 @@ def create(aws: Aws, request: Mapping[str, Any]) -> None:
     """
     Create it again, unless one of its name runs already: that is its user's own.
 
-    Raises CannotActError while the old one is still being deleted.
+    Raises NotFinishedError while the old one is still being deleted.
     """
     from botocore.exceptions import ClientError
 
@@ -95,7 +95,7 @@ def create(aws: Aws, request: Mapping[str, Any]) -> None:
 
 
 def is_on(aws: Aws, request: Mapping[str, Any]) -> bool:
-    """Whether an app of this name runs or is about to. Raises CannotActError while one is being deleted."""
+    """Whether an app of this name runs or is about to. Raises NotFinishedError while one is being deleted."""
     from botocore.exceptions import ClientError
 
     try:
@@ -105,7 +105,7 @@ def is_on(aws: Aws, request: Mapping[str, Any]) -> bool:
             return False
         raise
     if status == DELETING:
-        raise CannotActError("it is still being deleted, which takes minutes; then it can be created again")
+        raise NotFinishedError("it is still being deleted, which takes minutes")
     return status in ON
 
 

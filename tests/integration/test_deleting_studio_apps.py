@@ -14,7 +14,7 @@ from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
 from integration.test_idle_studio_apps import Studio
 from janitor.aws import Aws, ReadError
-from janitor.detector import CannotActError
+from janitor.detector import NotFinishedError
 from janitor.detectors.idle_studio_apps import IdleStudioApps
 from sandbox.control import Control
 
@@ -89,7 +89,7 @@ def test_it_is_deleted_and_created_again(deed: Deed, lab: Lab, session: boto3.Se
     assert lab.now["Status"] == "Deleting"
     assert deed.settled()
 
-    with pytest.raises(CannotActError, match="still being deleted, which takes minutes"):
+    with pytest.raises(NotFinishedError, match="still being deleted, which takes minutes"):
         deed.undo()
     lab.wait()
     assert lab.now["Status"] == "Deleted"

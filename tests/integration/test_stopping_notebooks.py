@@ -13,7 +13,7 @@ from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
 from janitor.aws import Aws, DryRunError
-from janitor.detector import CannotActError
+from janitor.detector import CannotActError, NotFinishedError
 from janitor.detectors.idle_notebooks import IdleNotebooks
 from sandbox.control import Control
 
@@ -87,7 +87,7 @@ def test_it_is_stopped_and_started_again(deed: Deed, desk: Desk) -> None:
     assert desk.status == "Stopping"
     assert deed.settled()
 
-    with pytest.raises(CannotActError, match="still stopping, which takes some minutes"):
+    with pytest.raises(NotFinishedError, match="still stopping, which takes some minutes"):
         deed.undo()
     desk.wait()
     assert desk.status == "Stopped"
