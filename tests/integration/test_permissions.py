@@ -67,7 +67,7 @@ def host(account: str, tmp_path_factory: pytest.TempPathFactory) -> Host:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", account)
         session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
-        host.deployed.create(session, secret=SECRET, token=TOKEN)
+        host.deployed.create(session, **{SECRET: TOKEN})
     return host
 
 
