@@ -33,7 +33,6 @@ class Use(NamedTuple):
     by: tuple[int, ...]
 
 
-
 @dataclass(frozen=True, slots=True)
 class Declared:
     """All that the roles of *deployed* need, where *settings* say what is swept and armed."""

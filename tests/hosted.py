@@ -38,7 +38,7 @@ type Roles = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What became of an invocation: its answer or its error, its log, and what its role asked for in order."""
+    """What became of an invocation: its answer or error, its log, and what its role asked for in order."""
 
     answer: dict[str, Any] | None
     error: Exception | None
@@ -146,6 +146,14 @@ class Host:
             for one in kept
             if one["Key"].endswith(".json")
         ]
+
+    def report(self, ran: Ran) -> str:
+        """The JSON report of a sweep, or nothing."""
+        bucket, _, key = ((ran.answer or {}).get("report") or "").removeprefix("s3://").partition("/")
+        if not key:
+            return ""
+        written = self._root("s3").get_object(Bucket=bucket, Key=key.replace(".html", ".json"))
+        return str(written["Body"].read().decode())
 
     def forget(self, function: Function) -> None:
         """Remove what the function has left behind, so that the next run is its first."""

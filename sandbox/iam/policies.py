@@ -123,7 +123,7 @@ def weigh(
     context: Context,
     principals: frozenset[str] = frozenset(),
 ) -> tuple[Decision, tuple[int, ...]]:
-    """What the policies say together, and which statements say it: their numbers, from the first to the last."""
+    """What the policies say together, and the numbers of the statements that say it, over all policies."""
     statements = [statement for policy in policies for statement in policy.statements]
     said = {
         number: statement.allows

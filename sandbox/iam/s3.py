@@ -193,8 +193,8 @@ def _decrypting(call: Call, bucket: str, key: str, version: str | None) -> Needs
         found = next((one for one in kept.keys.getlist(key) if one.version_id == version), found)
     if found is None or getattr(found, "encryption", None) not in KMS:  # a delete marker has none
         return []
-    key = _key(call, found.kms_key_id or MANAGED_KEY)
-    return [Need("kms:Decrypt", key)] if key else []
+    used = _key(call, found.kms_key_id or MANAGED_KEY)
+    return [Need("kms:Decrypt", used)] if used else []
 
 
 def _arn(call: Call, bucket: str) -> str:
