@@ -54,6 +54,7 @@ KEYS = {
     "dynamodb:leadingkeys",
     "iam:passedtoservice",
     "kms:grantisforawsresource",
+    "s3:if-match",
     "s3:prefix",
     "sts:externalid",
     "sts:rolesessionname",
