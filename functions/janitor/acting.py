@@ -415,7 +415,7 @@ class _Work:
         if candidate is not None and (why := self.arming.protects(candidate.target)) is not None:
             return Outcome.ADVISED, f"only reported: {why}"
         entry = self.entries.get(action.target.key)
-        if entry is not None and entry.closed is None and entry.warned is None:
+        if entry is not None and entry.voided:
             return Outcome.CHANGED, "its warning is void"
         return None
 

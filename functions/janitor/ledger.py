@@ -29,6 +29,9 @@ CLOSING = ("closed", "close_reason", EXPIRES)
 WARNING = ("warned", "due", "channel", "message", "approved", "hurried", "memo")
 """What is remembered of a closing, and of a warning: void once a finding is closed."""
 
+VOIDED = "voided"
+"""Whether its warning was taken back while it was found: armed again, it has to be warned about first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -59,6 +62,7 @@ class Entry:
     message: str = ""
     approved: str = ""
     hurried: str = ""
+    voided: bool = False
     said: str = ""
     memo: Mapping[str, Any] = field(default_factory=dict)
     closed: datetime | None = None
@@ -232,6 +236,7 @@ class Ledger:
         self._change(
             entry,
             set_to={"said": said},
+            remove=(VOIDED,),
             at_first={
                 "announced": stamp(now),
                 "warned": stamp(now),
@@ -252,7 +257,7 @@ class Ledger:
     def unwarn(self, entry: Entry) -> None:
         """Its warning is void, because it is only reported now: it would have to be warned about again."""
         where = partition(FINDING, entry.detector, entry.account, entry.region)
-        self._table.change(where, entry.key, remove=WARNING)
+        self._table.change(where, entry.key, set_to={VOIDED: True}, remove=WARNING)
 
     def memorise(self, entry: Entry, memo: Mapping[str, Any]) -> None:
         """Keep how far preparing came."""
@@ -262,10 +267,12 @@ class Ledger:
         """It is over: cleaned up, or no longer waste when looked at again. Its warning is void."""
         self._close_at(partition(FINDING, entry.detector, entry.account, entry.region), entry, why, now)
 
-    def _change(self, entry: Entry, *, only_if: str = "", **changes: Mapping[str, Any]) -> None:
+    def _change(
+        self, entry: Entry, *, only_if: str = "", remove: Sequence[str] = (), **changes: Mapping[str, Any]
+    ) -> None:
         expected = {"warned": stamp(entry.warned)} if only_if and entry.warned else {}
         where = partition(FINDING, entry.detector, entry.account, entry.region)
-        self._table.change(where, entry.key, only_if=only_if, **changes, **expected)  # type: ignore[arg-type]
+        self._table.change(where, entry.key, only_if=only_if, remove=remove, **changes, **expected)  # type: ignore[arg-type]
 
     # --- sweeps -------------------------------------------------------------------------------
 
@@ -348,6 +355,7 @@ def _entry(item: Mapping[str, Any]) -> Entry:
         message=item.get("message", ""),
         approved=item.get("approved", ""),
         hurried=item.get("hurried", ""),
+        voided=item.get(VOIDED, False),
         said=item.get("said", ""),
         memo=json.loads(item.get("memo", "{}")),
         closed=moment(item.get("closed")),

@@ -115,11 +115,10 @@ def test_an_armed_detector_has_alarms_on_what_it_does(
         assert alarm["TreatMissingData"] == "notBreaching"
 
 
-def test_each_tag_is_added_under_its_own_condition_and_only_required_ones_removed(
-    stack_of: Callable[..., Synthesised],
-) -> None:
+def test_each_tag_is_added_under_its_own_condition_and_only_required_ones_removed(tmp_path: Path) -> None:
     fill = {"environment": "unknown", "cost-center": "none"}
-    stack = stack_of("untagged-resources", section=json.dumps({"fill_tags": fill}))
+    tables = {"janitor": BUTTONS, "detectors": {"untagged-resources": {**ARMS, "fill_tags": fill}}}
+    stack = synthesise(tmp_path, Settings.parse(tables))
 
     acts = stack.role_statements("UntaggedResourcesRole")
     adding = [one for one in acts if "sagemaker:AddTags" in one["Action"] and one["Effect"] == "Allow"]
