@@ -49,6 +49,11 @@ class Asked:
         return f"{self.service}:{self.operation}"
 
     @property
+    def model(self) -> str:
+        """Whose model in botocore the operation is of: S3 Control is S3 to IAM, and not to botocore."""
+        return "s3control" if self.service == "s3" and self.path.startswith(_S3_CONTROL) else self.service
+
+    @property
     def text(self) -> str:
         """Path, query and body, for looking things up in."""
         return f"{self.path} {self.body.decode(errors='replace')}"

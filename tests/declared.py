@@ -25,6 +25,14 @@ type Asked = tuple[str, str]
 """An action and a resource."""
 
 
+class Use(NamedTuple):
+    """An action on a resource that was allowed, and by which statements of the role."""
+
+    action: str
+    resource: str
+    by: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """All that the roles of *deployed* need, where *settings* say what is swept and armed."""
@@ -136,22 +144,28 @@ def statements(role: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def granted(role: Mapping[str, Any], effect: str = "Allow") -> set[Permission]:
     """Every permission that a role's policies allow, or deny. Raises ValueError for another form."""
-    found: set[Permission] = set()
-    for statement in statements(role):
-        if set(statement) - {"Sid", "Condition"} != {"Action", "Effect", "Resource"}:
-            raise ValueError(f"not what this reads: {statement}")
-        when = frozenset(
-            (operator, key, tuple(listed(values)))
-            for operator, pairs in statement.get("Condition", {}).items()
-            for key, values in pairs.items()
-        )
-        if statement["Effect"] == effect:
-            found |= {
-                Permission(action, resource, when)
-                for action in listed(statement["Action"])
-                for resource in listed(statement["Resource"])
-            }
-    return found
+    return {
+        permission
+        for statement in statements(role)
+        for permission in granted_by(statement)
+        if statement["Effect"] == effect
+    }
+
+
+def granted_by(statement: Mapping[str, Any]) -> set[Permission]:
+    """Every permission of one statement. Raises ValueError for another form."""
+    if set(statement) - {"Sid", "Condition"} != {"Action", "Effect", "Resource"}:
+        raise ValueError(f"not what this reads: {statement}")
+    when = frozenset(
+        (operator, key, tuple(listed(values)))
+        for operator, pairs in statement.get("Condition", {}).items()
+        for key, values in pairs.items()
+    )
+    return {
+        Permission(action, resource, when)
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
 
 
 def without(role: Mapping[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
@@ -161,6 +175,17 @@ def without(role: Mapping[str, Any], statement: dict[str, Any]) -> dict[str, Any
         for document in role["policies"]
     ]
     return {**role, "policies": documents}
+
+
+def used(role: Mapping[str, Any], use: Use) -> list[Permission]:
+    """The permissions of a role that *use* is made of: those of the statements that let it through."""
+    numbered = statements(role)
+    return [
+        permission
+        for number in use.by
+        for permission in granted_by(numbered[number])
+        if covers(permission, (use.action, use.resource))
+    ]
 
 
 def covers(permission: Permission, asked: Asked) -> bool:

@@ -73,8 +73,8 @@ class Deployed:
                 self._attach(policy, roles)
         return roles
 
-    def create(self, session: boto3.Session, *, secret: str, token: str) -> None:
-        """Make what the functions need of the stack, and the secret, which is an operator's."""
+    def create(self, session: boto3.Session, **secrets: str) -> None:
+        """Make what the functions need of the stack, and the *secrets* by name, which are an operator's."""
         for name, table in self.stack.of_type("AWS::DynamoDB::Table").items():
             session.client("dynamodb").create_table(
                 TableName=self.name(name),
@@ -88,7 +88,8 @@ class Deployed:
             session.client("sqs").create_queue(QueueName=self.name(name))
         for name in self.stack.of_type("AWS::Logs::LogGroup"):
             session.client("logs").create_log_group(logGroupName=self.name(name))
-        session.client("secretsmanager").create_secret(Name=secret, SecretString=token)
+        for name, value in secrets.items():
+            session.client("secretsmanager").create_secret(Name=name, SecretString=value)
 
     def one(self, kind: str) -> str:
         """The ARN of the one resource of a type, such as the table."""

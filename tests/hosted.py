@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from io import StringIO
 from itertools import count
@@ -19,14 +20,17 @@ from aws_lambda_powertools.utilities import parameters
 from botocore.exceptions import ClientError
 
 from conftest import NOW
-from declared import Asked, Declared
+from declared import Asked, Declared, Use
 from deployed import Function
-from janitor import handlers
-from janitor.table import KEY
+from janitor import doorway, handlers
+from janitor.sending import Time
+from janitor.table import KEY, Table
 from lambdas import Context
+from sandbox.control import Control
 from sandbox.iam import IamControl
 from sandbox.slack import SlackControl
 
+REQUESTS = count()
 LAMBDA, SCHEDULER = "lambda.amazonaws.com", "scheduler.amazonaws.com"
 
 type Roles = Mapping[str, Mapping[str, Any]]
@@ -34,13 +38,18 @@ type Roles = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What became of an invocation: its answer or its error, its log, and what its role asked for."""
+    """What became of an invocation: its answer or error, its log, and what its role asked for in order."""
 
     answer: dict[str, Any] | None
     error: Exception | None
     log: str
-    allowed: frozenset[Asked]
+    uses: tuple[Use, ...]
     denied: frozenset[Asked]
+
+    @property
+    def allowed(self) -> frozenset[Asked]:
+        """What it asked for and may do."""
+        return frozenset((use.action, use.resource) for use in self.uses)
 
 
 class Host:
@@ -54,7 +63,8 @@ class Host:
     deliver to the dead-letter queue (EventBridge Scheduler user guide, "Configuring a dead-letter
     queue").
 
-    *files* holds what the function finds beside its code: janitor.toml.
+    *files* holds what the function finds beside its code: janitor.toml. It is *now* for the functions,
+    none of which really waits: *meanwhile* is what happens while one would.
     """
 
     def __init__(self, declared: Declared, url: str, files: Path) -> None:
@@ -64,6 +74,8 @@ class Host:
         self.url = url
         self._files = files
         self._streams = count()
+        self.now = NOW + timedelta(seconds=30)
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def enforce(self, roles: Roles | None = None) -> None:
         """From now on the roles of the stack hold, or *roles* instead."""
@@ -83,8 +95,10 @@ class Host:
         with pytest.MonkeyPatch.context() as patch:
             self._environment(patch, function, session)
             patch.setattr(handlers, "logger", lambda: logger)
+            patch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=self._wait))
+            request = Context(f"request-{next(REQUESTS)}", function.arn)
             try:
-                answer = entry(function)(event, Context(invoked_function_arn=function.arn))
+                answer = entry(function)(event, request)
             except Exception as raised:  # whatever a function raises, Lambda calls it a failed run
                 error = raised
             self._log(session, function.log_group, written.getvalue())
@@ -105,8 +119,21 @@ class Host:
         self._send(session, function.schedule.undelivered, event)
         return self._ran(function.schedule.role)
 
+    def later(self, span: timedelta) -> None:
+        """Time passes, in the sandbox and for the functions."""
+        self.now += span
+        Control(self.url).set_clock(self.now)
+
+    def _wait(self, _: float) -> None:
+        self.meanwhile()
+
+    @property
+    def table(self) -> Table:
+        """The ledger, as whoever may do everything sees it."""
+        return Table(self._root("dynamodb"), self.deployed.one("AWS::DynamoDB::Table").rpartition("/")[2])
+
     def function(self, name: str) -> Function:
-        """The function of a detector, or the digest's."""
+        """The function of a detector or of a handler."""
         (found,) = (one for one in self.deployed.functions() if one.name == name)
         return found
 
@@ -119,6 +146,14 @@ class Host:
             for one in kept
             if one["Key"].endswith(".json")
         ]
+
+    def report(self, ran: Ran) -> str:
+        """The JSON report of a sweep, or nothing."""
+        bucket, _, key = ((ran.answer or {}).get("report") or "").removeprefix("s3://").partition("/")
+        if not key:
+            return ""
+        written = self._root("s3").get_object(Bucket=bucket, Key=key.replace(".html", ".json"))
+        return str(written["Body"].read().decode())
 
     def forget(self, function: Function) -> None:
         """Remove what the function has left behind, so that the next run is its first."""
@@ -148,13 +183,16 @@ class Host:
             "AWS_DEFAULT_REGION": self.deployed.region,
             "AWS_ENDPOINT_URL": self.url,
             "LAMBDA_TASK_ROOT": str(self._files),
-            "JANITOR_NOW": "2026-10-06T03:00:30Z",
+            "JANITOR_NOW": self.now.isoformat(),
             "JANITOR_SLACK_URL": SlackControl(self.url).api,
             **function.environment,
         }
         for name, value in variables.items():
             patch.setenv(name, value)
         parameters.clear_caches()  # type: ignore[no-untyped-call]
+        doorway.client.cache_clear()
+        doorway.signing_secret.cache_clear()
+        patch.setattr(doorway, "PATIENCE", 30.0)  # whatever else this machine has to do meanwhile
 
     def _log(self, session: boto3.Session, group: str, text: str) -> None:
         logs = session.client("logs", endpoint_url=self.url)
@@ -183,13 +221,9 @@ class Host:
     ) -> Ran:
         record = self._iam.record()
         assert {one["role"] for one in record} <= {role}
-        asked = {
-            allowed: frozenset(
-                (one["action"], one["resource"]) for one in record if one["allowed"] is allowed
-            )
-            for allowed in (True, False)
-        }
-        return Ran(answer=answer, error=error, log=log, allowed=asked[True], denied=asked[False])
+        uses = [Use(one["action"], one["resource"], tuple(one["by"])) for one in record if one["allowed"]]
+        denied = frozenset((one["action"], one["resource"]) for one in record if not one["allowed"])
+        return Ran(answer=answer, error=error, log=log, uses=tuple(uses), denied=denied)
 
 
 DENIED = ("AccessDenied", "AccessDeniedException")

@@ -53,6 +53,8 @@ KEYS = {
     "cloudwatch:namespace",
     "dynamodb:leadingkeys",
     "iam:passedtoservice",
+    "kms:grantisforawsresource",
+    "s3:if-match",
     "s3:prefix",
     "sts:externalid",
     "sts:rolesessionname",

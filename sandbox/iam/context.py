@@ -14,6 +14,12 @@ from sandbox.patches import Call
 
 REQUEST_TAG = "aws:requesttag/"
 RESOURCE_TAGS = ("aws:resourcetag/", "sagemaker:resourcetag/")
+WITHOUT_TAGS = "arn:aws:s3:::"
+"""
+A bucket's tags count in conditions only once ABAC is switched on for it, which the sandbox cannot do.
+
+S3 user guide, "Enabling ABAC in general purpose buckets". An object's are never aws:ResourceTag.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class RequestContext:
             "aws:principalarn": (self.caller.role,),
             "aws:requestedregion": (self.call.region,),
         }
-        if keys := (*_tags(self.call.params), *self.call.params.get("TagKeys", ())):
+        params = self.call.params
+        if keys := (*_tags(params), *(params.get("TagKeys") or params.get("tagKeys") or ())):
             found["aws:tagkeys"] = keys
         if self.need.resource != EVERYTHING:
             found["aws:resourceaccount"] = (self.need.resource.split(":")[4] or self.call.account,)
@@ -52,7 +59,7 @@ class RequestContext:
 
     @cached_property
     def _resource_tags(self) -> dict[str, Values]:
-        if self.need.resource == EVERYTHING:
+        if self.need.resource == EVERYTHING or self.need.resource.startswith(WITHOUT_TAGS):
             return {}
         asked = Call(
             "GetResources", self.call.account, self.call.region, {"ResourceARNList": [self.need.resource]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandbox.iam import principals, requests, services
 from sandbox.iam.needs import Need
@@ -28,6 +28,14 @@ NOT_EMULATED = "not emulated"
 """Stands for the resource of what could not be judged, in the record."""
 
 DENIED = {"s3": (HTTPStatus.FORBIDDEN, "AccessDenied"), "query": (HTTPStatus.FORBIDDEN, "AccessDenied")}
+
+
+class Judged(NamedTuple):
+    """One need, what was said of it, and the numbers of the role's statements that said so."""
+
+    need: Need
+    said: Decision
+    by: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ class Gate:
         return principals.session_of(role, "sandbox")
 
     def record(self) -> list[dict[str, Any]]:
-        """What roles asked for, in order: role, action, resource, allowed."""
+        """What roles asked for, in order: role, action, resource, allowed, by which of its statements."""
         with self._lock:
             return list(self._record)
 
@@ -89,33 +97,34 @@ class Gate:
             call = requests.read(asked, environ)
             judged = _judge(roles, caller, asked, call)
         except (NotImplementedError, KeyError):
-            self._write_down(caller, [(Need(asked.name, NOT_EMULATED), Decision.SILENT)])
+            self._write_down(caller, [Judged(Need(asked.name, NOT_EMULATED), Decision.SILENT)])
             message = f"The sandbox's IAM does not know what {asked.name} needs permission for: not emulated."
             return Refusal(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
         self._write_down(caller, judged)
-        refused = [(need, said) for need, said in judged if said is not Decision.ALLOWED]
-        return _denial(asked, caller, *refused[0]) if refused else None
+        refused = [one for one in judged if one.said is not Decision.ALLOWED]
+        return _denial(asked, caller, refused[0].need, refused[0].said) if refused else None
 
-    def _write_down(self, caller: Caller, judged: list[tuple[Need, Decision]]) -> None:
+    def _write_down(self, caller: Caller, judged: list[Judged]) -> None:
         entries = [
             {
                 "role": caller.role,
-                "action": need.action,
-                "resource": need.resource,
-                "allowed": said is Decision.ALLOWED,
+                "action": one.need.action,
+                "resource": one.need.resource,
+                "allowed": one.said is Decision.ALLOWED,
+                "by": list(one.by),
             }
-            for need, said in judged
+            for one in judged
         ]
         with self._lock:
             self._record += entries
 
 
-def _judge(roles: Roles, caller: Caller, asked: Asked, call: Call) -> list[tuple[Need, Decision]]:
+def _judge(roles: Roles, caller: Caller, asked: Asked, call: Call) -> list[Judged]:
     if asked.name == "sts:AssumeRole":
         if SESSION_POLICIES & set(call.params):
             raise NotImplementedError
-        return [roles.may_assume(caller, call)]
-    return [(need, roles.may(caller, call, need)) for need in services.needs(asked.service, call)]
+        return [Judged(*roles.may_assume(caller, call))]
+    return [Judged(need, *roles.weigh(caller, call, need)) for need in services.needs(asked.service, call)]
 
 
 def _denial(asked: Asked, caller: Caller, need: Need, said: Decision) -> Refusal:

@@ -113,15 +113,26 @@ def decide(
     principals: frozenset[str] = frozenset(),
 ) -> Decision:
     """What the policies say together."""
+    return weigh(policies, action, resource, context, principals)[0]
+
+
+def weigh(
+    policies: Iterable[Policy],
+    action: str,
+    resource: str,
+    context: Context,
+    principals: frozenset[str] = frozenset(),
+) -> tuple[Decision, tuple[int, ...]]:
+    """What the policies say together, and the numbers of the statements that say it, over all policies."""
+    statements = [statement for policy in policies for statement in policy.statements]
     said = {
-        statement.allows
-        for policy in policies
-        for statement in policy.statements
+        number: statement.allows
+        for number, statement in enumerate(statements)
         if statement.applies(action, resource, context, principals)
     }
-    if False in said:
-        return Decision.DENIED
-    return Decision.ALLOWED if said else Decision.SILENT
+    if denying := tuple(number for number, allows in said.items() if not allows):
+        return Decision.DENIED, denying
+    return (Decision.ALLOWED if said else Decision.SILENT), tuple(said)
 
 
 def _listed(value: Any) -> list[Any]:

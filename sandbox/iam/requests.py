@@ -33,10 +33,10 @@ def read(asked: Asked, environ: Environ) -> Call:
 
 
 def _parsed(asked: Asked, environ: Environ) -> dict[str, Any]:
-    """By moto's parser. REST has what matters here in path, query and headers, but for a POST to S3."""
+    """By moto's parser. REST has what matters here in path, query and headers, but for POSTs to S3."""
     request = BackendRequest({**environ, "wsgi.input": None})
-    where = get_service_router(asked.service).match(request)[1] if asked.protocol in IN_PATHS else {}
-    operation = get_service_model(asked.service).operation_model(asked.operation)
+    where = get_service_router(asked.model).match(request)[1] if asked.protocol in IN_PATHS else {}
+    operation = get_service_model(asked.model).operation_model(asked.operation)
     parser = PROTOCOL_PARSERS[PARSERS[asked.protocol]](operation, map_type=dict)
     form = MultiDict(parse_qsl(asked.body.decode())) if asked.protocol == "query" else request.args
     parsed: dict[str, Any] = parser.parse(

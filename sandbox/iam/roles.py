@@ -9,7 +9,7 @@ from sandbox.iam import principals
 from sandbox.iam.conditions import Values
 from sandbox.iam.context import RequestContext
 from sandbox.iam.needs import Need
-from sandbox.iam.policies import Decision, Policy, decide
+from sandbox.iam.policies import Decision, Policy, decide, weigh
 from sandbox.iam.principals import Caller
 from sandbox.patches import Call
 
@@ -49,8 +49,12 @@ class Roles:
 
     def may(self, caller: Caller, call: Call, need: Need) -> Decision:
         """What the caller's own policies say."""
+        return self.weigh(caller, call, need)[0]
+
+    def weigh(self, caller: Caller, call: Call, need: Need) -> tuple[Decision, tuple[int, ...]]:
+        """What the caller's own policies say, and the numbers of the statements that say it."""
         policies = self._roles.get(caller.role, Role()).policies
-        return decide(policies, need.action, need.resource, RequestContext(caller, call, need))
+        return weigh(policies, need.action, need.resource, RequestContext(caller, call, need))
 
     def may_assume(self, caller: Caller, call: Call) -> tuple[Need, Decision]:
         """

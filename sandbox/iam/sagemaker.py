@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from sandbox.fixes.endpoint_configs import CONFIG
 from sandbox.iam import autoscaling
 from sandbox.iam.needs import Need, Needs, arn
 from sandbox.patches import Call
+from sandbox.shelves import shelf
 
 _OPERATION = re.compile(r"(Create|Delete|Describe|Start|Stop|Update)([A-Z]\w+)")
 NAMED = {
@@ -29,6 +31,9 @@ NAMED = {
     "TransformJob",
 }
 """Nouns whose parameter is the noun and `Name`, and whose ARN type is the noun with dashes."""
+
+PLAIN: Mapping[str, str] = {"InferenceExperiment": "inference-experiment"}
+"""Nouns whose parameter is just `Name`."""
 
 NESTED: Mapping[str, tuple[str, ...]] = {
     "App": ("DomainId", "UserProfileName|SpaceName", "AppType", "AppName"),
@@ -57,6 +62,7 @@ LISTS = {
     "ListEndpointConfigs",
     "ListEndpoints",
     "ListHyperParameterTuningJobs",
+    "ListInferenceExperiments",
     "ListInferenceComponents",
     "ListModelPackageGroups",
     "ListModels",
@@ -86,17 +92,34 @@ def needs(call: Call) -> Needs:
         return [Need(action, arn(call, "sagemaker", "model-package/*"))]
     operation = _OPERATION.fullmatch(call.operation)
     noun = SAME_AS.get(call.operation) or (operation and operation[2])
-    if noun not in NAMED and noun not in NESTED:
+    if noun not in NAMED and noun not in NESTED and noun not in PLAIN:
         raise NotImplementedError
     target = _arn(call, str(noun))
     found = [Need(action, target)]
     if second := BOTH.get(call.operation):
         found.append(Need(action, _arn(call, second)))
+    if call.operation == "CreateEndpoint":
+        found += _encrypting(call)
     if call.operation == "DeleteEndpoint":
         found += autoscaling.deregistering(call, call.params["EndpointName"])
     if call.operation.startswith("Create") and call.params.get("Tags"):
         found.append(Need("sagemaker:AddTags", target))
     return found + [_passing(call.params[role]) for role in ROLES if call.params.get(role)]
+
+
+def _encrypting(call: Call) -> Needs:
+    """
+    What an endpoint needs whose configuration names a key for its volumes.
+
+    Amazon SageMaker API permissions reference, CreateEndpoint: "kms:CreateGrant (required only if the
+    associated EndPointConfig has a KmsKeyId specified)". The grant is for AWS.
+    """
+    kept = shelf(call, CONFIG).get(call.params["EndpointConfigName"])
+    key = str(kept.members.get("KmsKeyId") or "") if kept else ""
+    if not key:
+        return []
+    where = key if key.startswith("arn:") else arn(call, "kms", f"key/{key}")
+    return [Need("kms:CreateGrant", where, {"kms:grantisforawsresource": ("true",)})]
 
 
 def _passing(role: str) -> Need:
@@ -114,6 +137,8 @@ def _arn(call: Call, noun: str) -> str:
     if noun in NAMED:
         name = call.params[f"{noun}Name"]
         return str(name) if name.startswith("arn:") else arn(call, "sagemaker", f"{kind}/{name}")
+    if noun in PLAIN:
+        return arn(call, "sagemaker", f"{PLAIN[noun]}/{call.params['Name']}")
     return arn(call, "sagemaker", "/".join([kind, *(_part(call, part) for part in NESTED[noun])]))
 
 

@@ -14,6 +14,7 @@ from conftest import ACCOUNT, REGION
 from declared import Declared
 from deployed import Deployed
 from hosted import LAMBDA, Host
+from janitor.aws import ServiceName, make_client
 from janitor.settings import Settings
 from sandbox.control import Control
 from synthesis import SLACK, Synthesised, synthesise
@@ -41,13 +42,12 @@ def armed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 
 @pytest.fixture
 def under(armed: Synthesised, box: Control, tmp_path: Path) -> As:
-    """SageMaker as one of the stack's functions sees it."""
+    """SageMaker, or another service, as one of the stack's functions sees it."""
     host = Host(Declared(Deployed(armed, ACCOUNT, REGION), ARMED), box.url, tmp_path)
     host.enforce()
 
-    def client(name: str, *, region: str = REGION) -> Any:
-        role = host.function(name).role
-        return host.session(role, LAMBDA).client("sagemaker", region_name=region, endpoint_url=box.url)
+    def client(name: str, service: ServiceName = "sagemaker", *, region: str = REGION) -> Any:
+        return make_client(host.session(host.function(name).role, LAMBDA), service, region, 2)
 
     return client
 
@@ -109,6 +109,35 @@ def test_a_tag_is_added_alone_and_only_where_it_is_absent(under: As, session: bo
     refused(add, ResourceArn=bare, Tags=[team, {"Key": "project", "Value": "x"}])
     refused(under("untagged-resources").delete_tags, ResourceArn=has, TagKeys=["team"])
     add(ResourceArn=bare, Tags=[team])
+
+
+def test_a_bucket_gets_one_tag_at_a_time_too(under: As, session: boto3.Session) -> None:
+    """Without ABAC a bucket's own tags count in no condition: that it lacks the tag is for the act to see."""
+    session.client("s3").create_bucket(Bucket="models")
+    bucket: Any = {"AccountId": ACCOUNT, "ResourceArn": "arn:aws:s3:::models"}
+    add = under("untagged-resources", "s3control").tag_resource
+    remove = under("undo", "s3control").untag_resource
+    team, other = {"Key": "team", "Value": "ml-platform"}, {"Key": "mine", "Value": "x"}
+
+    refused(add, **bucket, Tags=[other])
+    refused(add, **bucket, Tags=[team, other])
+    refused(under("idle-notebooks", "s3control").tag_resource, **bucket, Tags=[team])
+    add(**bucket, Tags=[team])
+    refused(remove, **bucket, TagKeys=["mine"])
+    remove(**bucket, TagKeys=["team"])
+
+
+def test_a_repository_gets_one_tag_at_a_time_too(under: As, session: boto3.Session) -> None:
+    """That it lacks the tag is not tried here: the sandbox's conditions do not see a repository's tags."""
+    arn = session.client("ecr").create_repository(repositoryName="bare")["repository"]["repositoryArn"]
+    add, remove = under("untagged-resources", "ecr").tag_resource, under("undo", "ecr").untag_resource
+    team, other = {"Key": "team", "Value": "ml-platform"}, {"Key": "mine", "Value": "x"}
+
+    refused(add, resourceArn=arn, tags=[other])
+    refused(add, resourceArn=arn, tags=[team, other])
+    add(resourceArn=arn, tags=[team])
+    refused(remove, resourceArn=arn, tagKeys=["mine"])
+    remove(resourceArn=arn, tagKeys=["team"])
 
 
 def test_undoing_starts_notebooks_and_removes_required_tags_and_no_others(

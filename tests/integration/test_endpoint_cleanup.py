@@ -39,6 +39,7 @@ from sandbox.life import Killed, mortal
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NAME = "idle-endpoints"
 ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=HOUR, business_days=False)
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/volumes"
 SCALED = {"ServiceNamespace": "sagemaker"}
 MADE_ANEW = ("CreationTime", "LastModifiedTime", "ResponseMetadata")
 """What Describe shows of a thing that is of that thing alone."""
@@ -145,9 +146,9 @@ class World(Seed):
         self.scaling: Any = aws.armed().client("application-autoscaling")
 
     def plain(self, *, rescaled: bool = True) -> None:
-        """Two variants, tags, data capture, one scaled by policy and schedule, one re-weighed by hand."""
+        """Two variants, tags, a key, one scaled by policy and schedule, one re-weighed by hand."""
         blue, green = ({"VariantName": name} for name in ("blue", "green"))
-        self.endpoint("churn", blue, green, tags={"owner": "maria", "team": "risk"})
+        self.endpoint("churn", blue, green, tags={"owner": "maria", "team": "risk"}, KmsKeyId=KEY)
         self.sagemaker.add_tags(
             ResourceArn=self.sagemaker.describe_endpoint_config(EndpointConfigName="churn")[
                 "EndpointConfigArn"
@@ -716,27 +717,7 @@ def test_a_component_without_capacity_can_be_tried_again(world: World, nights: N
 def test_it_calls_exactly_what_it_declares(world: World, nights: Nights) -> None:
     world.plain()
     world.shared()
-    world.sagemaker.create_inference_experiment(
-        Name="shadow-of-another",
-        Type="ShadowMode",
-        RoleArn=ROLE,
-        EndpointName=other(world),
-        ModelVariants=[
-            {
-                "ModelName": "model",
-                "VariantName": name,
-                "InfrastructureConfig": {
-                    "InfrastructureType": "RealTimeInference",
-                    "RealTimeInferenceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
-                },
-            }
-            for name in ("blue", "green")
-        ],
-        ShadowModeConfig={
-            "SourceModelVariantName": "blue",
-            "ShadowModelVariants": [{"ShadowModelVariantName": "green", "SamplingPercentage": 10}],
-        },
-    )
+    experiment(world)
     detector = IdleEndpoints()
     found = {one.target.name: one for one in detector.find(nights.aws, NOW)}
     writing = nights.aws.armed()
@@ -785,6 +766,31 @@ def repeated(nights: Nights, call: Callable[[], None]) -> None:
 
 def called(grants: Sequence[Grant]) -> set[str]:
     return {grant.action for grant in grants if not grant.implied}
+
+
+def experiment(world: World) -> None:
+    """A running one, over an endpoint of its own."""
+    world.sagemaker.create_inference_experiment(
+        Name="shadow-of-another",
+        Type="ShadowMode",
+        RoleArn=ROLE,
+        EndpointName=other(world),
+        ModelVariants=[
+            {
+                "ModelName": "model",
+                "VariantName": name,
+                "InfrastructureConfig": {
+                    "InfrastructureType": "RealTimeInference",
+                    "RealTimeInferenceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+                },
+            }
+            for name in ("blue", "green")
+        ],
+        ShadowModeConfig={
+            "SourceModelVariantName": "blue",
+            "ShadowModelVariants": [{"ShadowModelVariantName": "green", "SamplingPercentage": 10}],
+        },
+    )
 
 
 def other(world: World) -> str:

@@ -110,7 +110,8 @@ def test_a_refusal_reads_as_on_aws_and_is_recorded(
             f"User: arn:aws:sts::{HERE}:assumed-role/janitor/sandbox is not authorized to perform: {action} "
             f"on resource: {resource} because no identity-based policy allows the {action} action"
         )
-    assert iam.record() == [{"role": JANITOR, "action": action, "resource": resource, "allowed": False}]
+    asked = {"role": JANITOR, "action": action, "resource": resource}
+    assert iam.record() == [{**asked, "allowed": False, "by": []}]
     iam.forget()
     assert iam.record() == []
 
@@ -154,6 +155,7 @@ def test_only_these_resources(under: As, root: Clients, iam: IamControl) -> None
         "action": "s3:PutObject",
         "resource": "arn:aws:s3:::mine/a/2",
         "allowed": True,
+        "by": [1],
     } in (iam.record())
     assert root("s3").list_objects_v2(Bucket="mine")["KeyCount"] == 2
 

@@ -44,6 +44,13 @@ SCALED = SAGEMAKER | {
 TARGET = f"arn:aws:application-autoscaling:us-east-1:{HERE}:scalable-target/" + uuid_of(
     ("sagemaker", "endpoint/e/variant/v", "sagemaker:variant:DesiredInstanceCount")
 )
+ALARM = f"arn:aws:cloudwatch:us-east-1:{HERE}:alarm:TargetTracking-endpoint/e/variant/v-AlarmHigh-" + uuid_of(
+    ("endpoint/e/variant/v",)
+)
+COPIES = "sagemaker:inference-component:DesiredCopyCount"
+COMPONENT = f"arn:aws:application-autoscaling:us-east-1:{HERE}:scalable-target/" + uuid_of(
+    ("sagemaker", "inference-component/c", COPIES)
+)
 APP = {"DomainId": "d-1", "UserProfileName": "ann", "AppType": "JupyterLab", "AppName": "default"}
 CALLS: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
     ("application-autoscaling", "DescribeScalableTargets", {}, [("", "*")]),
@@ -53,7 +60,33 @@ CALLS: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
         "application-autoscaling",
         "RegisterScalableTarget",
         SCALED | {"Tags": {"k": "v"}},
-        [("", TARGET), ("application-autoscaling:TagResource", TARGET)],
+        [
+            ("", TARGET),
+            ("sagemaker:DescribeEndpoint", sm("endpoint/e")),
+            ("sagemaker:UpdateEndpointWeightsAndCapacities", sm("endpoint/e")),
+            ("application-autoscaling:TagResource", TARGET),
+        ],
+    ),
+    (
+        "application-autoscaling",
+        "RegisterScalableTarget",
+        SAGEMAKER | {"ResourceId": "inference-component/c", "ScalableDimension": COPIES},
+        [
+            ("", COMPONENT),
+            ("sagemaker:DescribeInferenceComponent", sm("inference-component/c")),
+            ("sagemaker:UpdateInferenceComponentRuntimeConfig", sm("inference-component/c")),
+        ],
+    ),
+    (
+        "application-autoscaling",
+        "PutScalingPolicy",
+        SCALED | {"PolicyName": "p", "PolicyType": "TargetTrackingScaling"},
+        [
+            ("", TARGET),
+            ("cloudwatch:DeleteAlarms", ALARM),
+            ("cloudwatch:DescribeAlarms", f"arn:aws:cloudwatch:us-east-1:{HERE}:alarm:*"),
+            ("cloudwatch:PutMetricAlarm", ALARM),
+        ],
     ),
     ("application-autoscaling", "UntagResource", {"ResourceARN": TARGET, "TagKeys": ["k"]}, [("", TARGET)]),
     ("cloudtrail", "LookupEvents", {}, [("", "*")]),
@@ -129,6 +162,18 @@ CALLS: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
     ),
     ("s3", "HeadObject", {"Bucket": "b", "Key": "a/b c"}, [("s3:GetObject", "arn:aws:s3:::b/a/b c")]),
     ("s3", "DeleteObject", {"Bucket": "b", "Key": "k"}, [("", "arn:aws:s3:::b/k")]),
+    ("s3", "GetObjectAcl", {"Bucket": "b", "Key": "k"}, [("", "arn:aws:s3:::b/k")]),
+    (
+        "s3",
+        "CreateMultipartUpload",
+        {"Bucket": "b", "Key": "k", "Tagging": "a=b", "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "k1"},
+        [
+            ("s3:PutObject", "arn:aws:s3:::b/k"),
+            ("s3:PutObjectTagging", "arn:aws:s3:::b/k"),
+            ("kms:GenerateDataKey", f"arn:aws:kms:us-east-1:{HERE}:key/k1"),
+            ("kms:Decrypt", f"arn:aws:kms:us-east-1:{HERE}:key/k1"),
+        ],
+    ),
     (
         "s3",
         "DeleteObject",
@@ -310,7 +355,7 @@ def test_actions_and_resources_are_those_of_awss_reference(
 def test_sagemaker_is_as_in_awss_reference_throughout() -> None:
     """For every operation that can be judged: the right type, and every type that it requires."""
     members = {"DomainId": "d", "UserProfileName": "u", "SpaceName": "s", "AppType": "t", "AppName": "a"}
-    names = {f"{noun}Name": "n" for noun in sagemaker.NAMED}
+    names = {f"{noun}Name": "n" for noun in sagemaker.NAMED} | {"Name": "n"}
     judged = 0
     for operation in model.service("sagemaker").operation_names:
         asked = names | members | {"ResourceArn": sm("endpoint/e")}

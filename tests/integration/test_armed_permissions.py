@@ -1,0 +1,220 @@
+"""Armed sweeps under the template's roles: nothing missing for acting, nothing idle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from condemned import BUCKET, Condemned
+from conftest import ACCOUNT, REGION
+from declared import Declared, Permission, granted_by, listed, statements, used
+from deployed import Deployed
+from hosted import Host, Ran
+from integration.test_permissions import IN_LAMBDAS_HANDS, REFUSAL
+from janitor.actions import Action, Actions, Stage
+from janitor.aws import Aws
+from janitor.holds import Hold, Holds, How
+from janitor.settings import FILE, Settings
+from sandbox.control import Control
+from sandbox.deployment import SECRET, SIGNING
+from sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
+from scripts import Step, missed, play
+from slackside import EMAILS, GROUP, MEMBER, NAMES
+from synthesis import synthesise
+
+ARMS = {
+    "idle-notebooks": "",
+    "idle-studio-apps": "",
+    "idle-endpoints": "",
+    "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]',
+}
+"""What is armed, and with which tunables. The other two detectors that act are not tried yet."""
+
+BREAKS: Mapping[str, tuple[str, str]] = {
+    "idle-notebooks": ("sagemaker", "StopNotebookInstance"),
+    "idle-studio-apps": ("sagemaker", "DeleteApp"),
+    "idle-endpoints": ("sagemaker", "DeleteEndpoint"),
+    "duplicate-artifacts": ("s3", "DeleteObject"),
+}
+"""The call at which an act breaks off first."""
+
+TOML = f"""
+[janitor]
+slack_channel = "{CHANNEL}"
+slack_secret = "{SECRET}"
+slack_signing_secret = "{SIGNING}"
+slack_group = "{GROUP}"
+max_actions_per_night = 1000
+"""
+ARMED = TOML + "".join(
+    f"""
+[detectors.{name}]
+mode = "act"
+act_in = ["{ACCOUNT}/{REGION}"]
+act_on = "likely"
+grace = "10m"
+business_days = false
+max_actions = 100
+max_share = 100
+{tunables}
+"""
+    for name, tunables in ARMS.items()
+)
+every_armed = pytest.mark.parametrize("name", [*BREAKS])
+every_missed = pytest.mark.parametrize("name", ["idle-notebooks", "idle-studio-apps"])
+"""The other detectors' statements are not taken away yet."""
+
+MINUTE = timedelta(minutes=1)
+
+
+class Theatre:
+    """One deployment that is armed, set up in an account of its own as often as a test wants it."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / FILE).write_text(ARMED)
+        self.files = folder
+        self.armed = declared(folder / "armed", ARMED)
+        self.dry = declared(folder / "dry", TOML)
+        self.played: dict[str, list[Ran]] = {}
+
+    def reading(self, name: str) -> set[Permission]:
+        """What the function of *name* needs in a dry run."""
+        (function,) = (one for one in self.dry.deployed.functions() if one.name == name)
+        return self.dry.of_function(function)
+
+    def host(self, box: Control, session: boto3.Session, aws: Aws, *detectors: str) -> Host:
+        """The deployment in an account with what *detectors* find, and people in its Slack."""
+        box.reset()
+        box.set_durations({"*": 0})
+        host = Host(self.armed, box.url, self.files)
+        host.deployed.create(session, **{SECRET: TOKEN, SIGNING: SIGNING_SECRET})
+        slack = SlackControl(box.url)
+        slack.add_user(MEMBER, EMAILS[MEMBER], name=NAMES[MEMBER])
+        slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
+        condemned = Condemned(box, session, aws)
+        for detector in detectors:
+            condemned.add(detector)
+        return host
+
+
+type Staged = Callable[..., Host]
+
+
+@pytest.fixture(scope="module")
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Theatre:
+    return Theatre(tmp_path_factory.mktemp("task"))
+
+
+@pytest.fixture
+def staged(theatre: Theatre, box: Control, session: boto3.Session, aws: Aws) -> Staged:
+    return lambda *detectors: theatre.host(box, session, aws, *detectors)
+
+
+def declared(out: Path, toml: str) -> Declared:
+    """The stack for these settings."""
+    out.mkdir()
+    (out / FILE).write_text(toml)
+    settings = Settings.load(files=[out / FILE])
+    return Declared(Deployed(synthesise(out / "cdk.out", settings), ACCOUNT, REGION), settings)
+
+
+# --- sweeps ----------------------------------------------------------------------------------------
+
+
+def now(host: Host) -> dict[str, Any]:
+    """The event of a schedule, a minute later than the last."""
+    host.later(MINUTE)
+    return {"time": f"{host.now:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def night(name: str) -> list[Step]:
+    """A warning, an act that breaks off, and one that is finished, but for what somebody keeps meanwhile."""
+
+    def breaks(host: Host) -> None:
+        host.later(75 * MINUTE)
+        Control(host.url).fault(*BREAKS[name], "error", times=0)
+
+    def mended(host: Host) -> None:
+        Control(host.url).clear_faults()
+        spare(host, name)
+
+    acts = [Step(function=name, event=now, arranged=one) for one in (breaks, mended)]
+    return [Step(function=name, event=now), *acts]
+
+
+def spare(host: Host, name: str) -> None:
+    """Somebody keeps what is called spared, which is half done by now."""
+    (half,) = (one for one in actions(host, name) if "spared" in one.target.name)
+    hold = Hold(key=half.target.key, how=How.KEPT, by="maria", said=host.now)
+    Holds(host.table).put(ACCOUNT, REGION, hold)
+
+
+def actions(host: Host, name: str) -> list[Action]:
+    return Actions(host.table).all(name, ACCOUNT, REGION)
+
+
+@every_armed
+def test_an_armed_sweep_asks_for_all_that_acting_is_declared_to_need(
+    theatre: Theatre, staged: Staged, name: str
+) -> None:
+    """What reading needs as well is tried in a dry run over more than is here."""
+    host = staged(name)
+
+    played = theatre.played[name] = play(host, night(name))
+
+    assert [ran.denied for ran in played] == [frozenset()] * len(played), [ran.log for ran in played]
+    assert played[-1].error is None
+    done = actions(host, name)
+    assert {one.stage for one in done if "spared" not in one.target.name} == {Stage.ACTED}
+    assert {one.stage for one in done if "spared" in one.target.name} == {Stage.FAILED}
+    uses, needs = exactly(host, name, played), host.declared.of_function(host.function(name))
+    assert uses <= needs
+    assert needs - uses <= theatre.reading(name)
+
+
+@every_missed
+def test_each_statement_for_acting_is_missed_and_the_refusal_is_told(
+    theatre: Theatre, staged: Staged, name: str
+) -> None:
+    host = staged(name)
+    played = theatre.played.get(name) or play(staged(name), night(name))
+    host = staged(name)
+    reading = theatre.reading(name)
+
+    tried = missed(host, night(name), played, name, lambda one: not granted_by(one) <= reading)
+
+    check(host, tried, of=[one for one in allows(host, name) if not granted_by(one) <= reading])
+
+
+def exactly(host: Host, name: str, played: Iterable[Ran]) -> set[Permission]:
+    """The permissions that were used, where each use was by one and no other."""
+    role = host.deployed.roles()[host.function(name).role]
+    by = {use: used(role, use) for ran in played for use in ran.uses}
+    assert {use: found for use, found in by.items() if len(found) != 1} == {}
+    return {found for each in by.values() for found in each}
+
+
+def allows(host: Host, name: str) -> list[dict[str, Any]]:
+    """What a role allows."""
+    role = host.deployed.roles()[host.function(name).role]
+    return [one for one in statements(role) if one["Effect"] == "Allow"]
+
+
+def check(
+    host: Host, tried: Iterable[tuple[dict[str, Any], Ran]], *, of: Sequence[Mapping[str, Any]]
+) -> None:
+    """Each of the statements *of* a role was tried, denied something that it is for, and that was told."""
+    seen = []
+    for statement, ran in tried:
+        wanted = set(listed(statement["Action"]))
+        assert ran.denied, f"nothing needs {statement}"
+        assert {action for action, _ in ran.denied} <= wanted
+        told = f"{ran.error!r}{ran.log}{host.report(ran)}"
+        assert REFUSAL.search(told) or wanted <= IN_LAMBDAS_HANDS, f"nobody hears of {ran.denied}: {told}"
+        seen.append(statement)
+    assert [one for one in of if one not in seen] == []
