@@ -8,15 +8,13 @@ from typing import Any
 import boto3
 
 import rarities
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW
 from integration.test_endpoint_cleanup import World, experiment
 from integration.test_idle_studio_apps import Studio
-from integration.test_untagged_resources import training, transform_job
 from janitor.aws import Aws
 from sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
-REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BUCKET = "condemned"
 
@@ -34,7 +32,6 @@ class Condemned:
             "idle-notebooks": self._notebooks,
             "idle-studio-apps": self._apps,
             "idle-endpoints": self._endpoints,
-            "untagged-resources": self._untagged,
             "duplicate-artifacts": self._copies,
         }[detector]()
         self.box.set_clock(NOW + timedelta(seconds=30))
@@ -78,36 +75,3 @@ class Condemned:
                 ServerSideEncryption="aws:kms",
                 SSEKMSKeyId=rarities.KEY,
             )
-
-    def _untagged(self) -> None:
-        """One of each kind at least."""
-        self.box.set_clock(NOW - DAY)
-        sagemaker = self.sagemaker
-        sagemaker.create_model(
-            ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": f"{REGISTRY}/rarities:1"}
-        )
-        World(self.box, self.aws).shared()
-        self.box.set_clock(NOW - DAY)
-        sagemaker.create_notebook_instance(
-            NotebookInstanceName="spared", InstanceType="ml.t3.medium", RoleArn=ROLE
-        )
-        sagemaker.create_training_job(TrainingJobName="t", **training("s3://rarities-locked/"))
-        sagemaker.create_processing_job(
-            ProcessingJobName="p",
-            RoleArn=ROLE,
-            AppSpecification={"ImageUri": f"{REGISTRY}/rarities:1"},
-            ProcessingResources={
-                "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
-            },
-        )
-        transform_job(self.session, "b")
-        sagemaker.create_hyper_parameter_tuning_job(
-            HyperParameterTuningJobName="h",
-            HyperParameterTuningJobConfig={
-                "Strategy": "Bayesian",
-                "ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1},
-            },
-            TrainingJobDefinition=training("s3://rarities-locked/"),
-        )
-        rarities.seed(self.session)
-        Studio(self.box, self.session).space("s")

@@ -1,4 +1,4 @@
-"""Armed sweeps, the undo function and the two behind Slack's buttons under the template's roles."""
+"""Armed sweeps under the template's roles: nothing missing for acting, nothing idle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from janitor.settings import FILE, Settings
 from sandbox.control import Control
 from sandbox.deployment import SECRET, SIGNING
 from sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
-from scripts import Step, forgive, missed, play
+from scripts import Step, missed, play
 from slackside import EMAILS, GROUP, MEMBER, NAMES
 from synthesis import synthesise
 
@@ -31,10 +31,9 @@ ARMS = {
     "idle-notebooks": "",
     "idle-studio-apps": "",
     "idle-endpoints": "",
-    "untagged-resources": 'required = ["team", "owner"]\nfill_tags = {team = "ml", owner = "nobody"}',
     "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]',
 }
-"""What is armed, and with which tunables. `hung-training-jobs` follows when it acts."""
+"""What is armed, and with which tunables. The other two detectors that act are not tried yet."""
 
 BREAKS: Mapping[str, tuple[str, str]] = {
     "idle-notebooks": ("sagemaker", "StopNotebookInstance"),
@@ -43,8 +42,6 @@ BREAKS: Mapping[str, tuple[str, str]] = {
     "duplicate-artifacts": ("s3", "DeleteObject"),
 }
 """The call at which an act breaks off first."""
-
-TAGGED = [("s3", "TagResource"), ("ecr", "TagResource"), ("sagemaker", "AddTags")]
 
 TOML = f"""
 [janitor]
@@ -68,7 +65,9 @@ max_share = 100
 """
     for name, tunables in ARMS.items()
 )
-every_armed = pytest.mark.parametrize("name", list(ARMS))
+every_armed = pytest.mark.parametrize("name", [*BREAKS])
+every_missed = pytest.mark.parametrize("name", ["idle-notebooks", "idle-studio-apps"])
+"""The other detectors' statements are not taken away yet."""
 
 MINUTE = timedelta(minutes=1)
 
@@ -144,33 +143,8 @@ def night(name: str) -> list[Step]:
         Control(host.url).clear_faults()
         spare(host, name)
 
-    acts = (
-        filling()
-        if name == "untagged-resources"
-        else [Step(function=name, event=now, arranged=one) for one in (breaks, mended)]
-    )
+    acts = [Step(function=name, event=now, arranged=one) for one in (breaks, mended)]
     return [Step(function=name, event=now), *acts]
-
-
-def filling() -> list[Step]:
-    """One key after the other, in one service after the other, so that each can be refused by itself."""
-    calls = [(key, call) for key in ("team", "owner") for call in TAGGED]
-
-    def step(at: int) -> Step:
-        def arranged(host: Host) -> None:
-            box = Control(host.url)
-            box.clear_faults()
-            for key, call in calls[at + 1 :]:
-                box.fault(*call, "error", times=0, match=key)
-            if at == 0:
-                host.later(75 * MINUTE)
-            else:
-                spare(host, "untagged-resources")
-                forgive(host)
-
-        return Step(function="untagged-resources", event=now, arranged=arranged)
-
-    return [step(at) for at in range(len(calls))]
 
 
 def spare(host: Host, name: str) -> None:
@@ -203,7 +177,7 @@ def test_an_armed_sweep_asks_for_all_that_acting_is_declared_to_need(
     assert needs - uses <= theatre.reading(name)
 
 
-@every_armed
+@every_missed
 def test_each_statement_for_acting_is_missed_and_the_refusal_is_told(
     theatre: Theatre, staged: Staged, name: str
 ) -> None:
