@@ -160,8 +160,8 @@ def state(session: boto3.Session, claims: Mapping[Place, Claim]) -> State:
                 found["duplicate-artifacts", f"arn:aws:s3:::{store}/{stored['Key']}"] = sha256(body).digest()
     for page in sagemaker.get_paginator("list_apps").paginate():
         for app in page["Apps"]:
-            owner = {key: app[key] for key in ("UserProfileName", "SpaceName") if app.get(key)}
-            named = {key: app[key] for key in ("DomainId", "AppType", "AppName")}
+            owner: Any = {key: app[key] for key in ("UserProfileName", "SpaceName") if app.get(key)}
+            named: Any = {key: app[key] for key in ("DomainId", "AppType", "AppName")}
             with suppress(ClientError):
                 told = sagemaker.describe_app(**named, **owner)
                 if told["Status"] == "InService":
