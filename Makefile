@@ -42,7 +42,7 @@ night: setup ## Three simulated nights over the demo account with every detector
 	$(BIN)/janitor sandbox -- $(BIN)/python -m sandbox.night
 
 test: dev ## Run all tests
-	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadgroup -q
+	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile -q
 
 soak: dev ## Live through NIGHTS=2000 random nights, or once more through those of SEED=...
 	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q tests/properties/test_armed_nights.py
