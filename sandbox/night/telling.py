@@ -125,7 +125,8 @@ class Teller:
         if rows:
             self._show(table)
         for word, count in hidden.items():
-            self._wrapped(f"{word}: {count} more that {'have' if count > 1 else 'has'} no price of its own")
+            own = "that have no price of their own" if count > 1 else "that has no price of its own"
+            self._wrapped(f"{word}: {count} more {own}")
 
     def _wait(self, results: Sequence[Result]) -> None:
         if results:
