@@ -52,6 +52,8 @@ class Run:
     doubtful: set[Identity] = field(default_factory=set)
     """What it found changed when it looked again."""
     delivered: set[Identity] = field(default_factory=set)
+    refused: set[Identity] = field(default_factory=set)
+    """What its detector would not act on: that is only reported, so its warning is void."""
     clean: bool = True
 
 
@@ -107,6 +109,10 @@ class Oracle(Truth):
         if item is not None and self.state(item, at) != "waste":
             self.run.doubtful.add(item.identity)
 
+    def refused(self, identity: Identity) -> None:
+        if self.run is not None:
+            self.run.refused.add(identity)
+
     def delivered(self, identity: Identity, *, at: datetime, due: datetime) -> None:
         """Slack took the warning, which says when it is *due*."""
         self.counts["warned"] += 1
@@ -132,13 +138,13 @@ class Oracle(Truth):
         self.latest = max(self.latest, run.now)
         if run.whole and run.clean:
             for identity in list(self.warnings):
-                if self.void(run, run.states.get(identity, "gone")):
+                if identity in run.refused or self.void(run, run.states.get(identity, "gone")):
                     del self.warnings[identity]
         for identity, warned in self.warnings.items():
             if run.whole is not None and run.states.get(identity) != "waste":
                 warned.sure = False
-            if identity in run.doubtful | run.delivered:
-                warned.sure = run.clean and identity not in run.doubtful
+            if identity in run.doubtful | run.refused | run.delivered:
+                warned.sure = run.clean and identity in run.delivered - run.doubtful - run.refused
 
     def void(self, run: Run, state: str) -> bool:
         """Whether a warning is void after a whole run that saw its item as *state*."""
@@ -211,9 +217,13 @@ class Oracle(Truth):
             return "happens before everything was read"
         if item is not None and item.identity != meant:
             return f"is not what has its name now: {item.identity}"
-        if item is not None and (state := self.state(item, now)) != "waste":
-            return f"is {state}"
-        return None
+        state = "waste" if item is None else self.state(item, now)
+        begun = meant in self.unfinished or any(each["attempts"] > 1 for each in self._records(meant))
+        if state == "waste" or (
+            begun and state == "spared: only likely"
+        ):  # once begun, it need not be proven
+            return None
+        return f"is {state}"
 
     def _unwarned(self, meant: Identity, now: datetime) -> str | None:
         warned = self.warnings.get(meant)
