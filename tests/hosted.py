@@ -12,6 +12,7 @@ from itertools import count
 from logging import StreamHandler
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -91,7 +92,7 @@ class Host:
         session = self.session(function.role, LAMBDA)
         self._iam.forget()
         written, answer, error = StringIO(), None, None
-        logger = Logger(service=f"hosted-{id(written)}", logger_handler=StreamHandler(written))
+        logger = Logger(service=f"hosted-{uuid4()}", logger_handler=StreamHandler(written))
         with pytest.MonkeyPatch.context() as patch:
             self._environment(patch, function, session)
             patch.setattr(handlers, "logger", lambda: logger)

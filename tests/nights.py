@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from io import StringIO
 from logging import StreamHandler
 from typing import Any
+from uuid import uuid4
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -96,7 +97,7 @@ class Nights:
             leases=Leases(self.table),
             archive=Archive(self.session.client("s3"), BUCKET),
             tell=None,
-            logger=Logger(service=f"test-{id(self)}", logger_handler=StreamHandler(StringIO())),
+            logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
             clock=lambda: self.clock,
             holder=event or f"event-{self.clock}",
             patience=timedelta(minutes=15),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from io import StringIO
 from logging import StreamHandler
 from pathlib import Path
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -29,7 +30,7 @@ NAMES = [one.name for one in DETECTORS]
 @pytest.fixture(autouse=True)
 def _log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     stream = StringIO()
-    logger = Logger(service=f"test-{id(stream)}", logger_handler=StreamHandler(stream))
+    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
     monkeypatch.setattr(handlers, "logger", lambda: logger)
     return stream
 

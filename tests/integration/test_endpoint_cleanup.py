@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from io import StringIO
 from logging import StreamHandler
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -93,7 +94,7 @@ class Nights:
             leases=Leases(self.table),
             archive=Archive(self.session.client("s3"), BUCKET),
             tell=None,
-            logger=Logger(service=f"test-{id(self)}", logger_handler=StreamHandler(StringIO())),
+            logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
             clock=lambda: self.clock,
             holder=f"event-{self.clock}",
             patience=15 * MINUTE,

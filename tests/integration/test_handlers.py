@@ -12,6 +12,7 @@ from itertools import chain, repeat
 from logging import StreamHandler
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -42,7 +43,7 @@ HEAVY = ("boto3", "botocore", "pydantic", "jinja2", "slack_sdk", "aws_lambda_pow
 def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     """What the functions write to their log, but for the metrics."""
     stream = StringIO()
-    logger = Logger(service=f"test-{id(stream)}", logger_handler=StreamHandler(stream))
+    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
     monkeypatch.setattr(handlers, "logger", lambda: logger)
     return stream
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from io import StringIO
 from logging import StreamHandler
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -147,7 +148,7 @@ class Log:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     made = Log()
-    logger = Logger(service=f"test-{id(made)}", logger_handler=StreamHandler(made.stream))
+    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(made.stream))
     monkeypatch.setattr(handlers, "logger", lambda: logger)
     yield made
 

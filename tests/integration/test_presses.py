@@ -9,6 +9,7 @@ from io import StringIO
 from logging import StreamHandler
 from typing import Any
 from urllib.parse import parse_qs, urlencode
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -44,7 +45,7 @@ PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     stream = StringIO()
-    logger = Logger(service=f"test-{id(stream)}", logger_handler=StreamHandler(stream))
+    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
     monkeypatch.setattr(handlers, "logger", lambda: logger)
     return stream
 

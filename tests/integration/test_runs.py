@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from io import StringIO
 from logging import StreamHandler
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -84,7 +85,7 @@ def runner(table: Table, session: boto3.Session, listener: Listener, log: String
         leases=Leases(table),
         archive=Archive(session.client("s3"), BUCKET),
         tell=listener,
-        logger=Logger(service=f"test-{id(log)}", logger_handler=StreamHandler(log)),
+        logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(log)),
         clock=lambda: NOW + LATER,
         holder="event-1",
         patience=timedelta(minutes=15),

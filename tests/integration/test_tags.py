@@ -21,7 +21,7 @@ def arn(name: str) -> str:
 
 @pytest.fixture
 def sagemaker(aws: Aws) -> Any:
-    return aws.sagemaker
+    return aws.armed().sagemaker
 
 
 def model(sagemaker: Any, name: str, **tags: str) -> str:
@@ -96,9 +96,10 @@ def test_many_are_read_50_to_a_call(sagemaker: Any, box: Control, aws: Aws) -> N
 
 
 def test_a_bucket_without_tags_has_none(box: Control, aws: Aws) -> None:
-    aws.s3.create_bucket(Bucket="plain")
-    aws.s3.create_bucket(Bucket="tagged")
-    aws.s3.put_bucket_tagging(Bucket="tagged", Tagging={"TagSet": [{"Key": "keep", "Value": "true"}]})
+    s3 = aws.armed().s3
+    s3.create_bucket(Bucket="plain")
+    s3.create_bucket(Bucket="tagged")
+    s3.put_bucket_tagging(Bucket="tagged", Tagging={"TagSet": [{"Key": "keep", "Value": "true"}]})
 
     assert of_bucket(aws, "plain") == Value({}, "s3:GetBucketTagging")
     assert of_bucket(aws, "tagged") == Value({"keep": "true"}, "s3:GetBucketTagging")
