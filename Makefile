@@ -51,14 +51,14 @@ check: dev ## Format, lint, strict types, and docs that match the code
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
 	$(BIN)/mypy
-	$(BIN)/python docs/generate.py --check
+	$(NODE_ENV) $(BIN)/python docs/generate.py --check
 
 format: dev ## Format and mend what can be mended
 	$(BIN)/ruff format -q .
 	$(BIN)/ruff check -q --fix .
 
 docs: dev ## Write the generated parts of README and docs again
-	$(BIN)/python docs/generate.py
+	$(NODE_ENV) $(BIN)/python docs/generate.py
 
 bench: dev ## Measure the speed claims, as ratios within one run
 	$(BIN)/python -m bench
