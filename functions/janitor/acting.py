@@ -387,6 +387,10 @@ class _Work:
 
     def _finished(self, result: Result, action: Action) -> Result:
         if self._settled(action):
+            if not any(step.startswith("act: ") for step in action.steps):  # somebody else's doing
+                return self._withdrawn(
+                    result, action, "it was as good as cleaned up before anything was done"
+                )
             return self._recorded(result, action)
         if action.failures >= TRIES:
             said = f"failed {TRIES} times, so a person has to look: {action.error}"

@@ -631,6 +631,20 @@ def test_half_done_and_only_reported_now_is_put_back(nights: Nights, tags: dict[
     assert nights.world.done == ["unplug lamp"]
 
 
+def test_what_its_owner_removed_before_the_first_step_was_not_done_by_us(nights: Nights) -> None:
+    """The run was killed between storing the undo and its first step: nothing of it was ever done."""
+    nights.warned("lamp")
+    result = nights.after(HOUR)["lamp"]
+    nights.actions.begin(result, {"name": "lamp"}, warned=NOW, now=nights.clock)
+    del nights.world.things["lamp"]
+
+    left = nights.after(HOUR)["lamp"]
+
+    assert left.outcome is Outcome.CHANGED
+    assert nights.of("lamp").stage is Stage.WITHDRAWN
+    assert nights.world.done == []
+
+
 def test_what_keeps_failing_is_left_to_a_person(nights: Nights) -> None:
     nights.warned("lamp")
     nights.world.before = raising(RuntimeError("denied"), at="remove lamp")
