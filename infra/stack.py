@@ -17,7 +17,7 @@ from infra.code import code
 from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
-from infra.permissions import named, places, sparing
+from infra.permissions import acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
 from janitor.detector import Detector, Grant, allow
@@ -126,7 +126,7 @@ class JanitorStack(Stack):
         return [
             Allowed(
                 grants=detector.acts,
-                where=named(self, arming.act_in, section.regions),
+                where=acting_in(self, arming, section.regions),
                 denied=sparing(detector.acts, section.keep_tags),
             ),
             Allowed(grants=[allow("lambda:InvokeFunction", on=undo.function_arn)], where=()),
@@ -151,8 +151,7 @@ class JanitorStack(Stack):
                 *(
                     Allowed(
                         grants=detector.undoes,
-                        where=named(self, settings.arming(type(detector)).act_in, section.regions)
-                        or own.where,
+                        where=undoing_in(self, settings.arming(type(detector)), section.regions),
                     )
                     for detector in undoable
                 ),

@@ -124,6 +124,10 @@ class Actions:
         whole = (item for item in items if "detector" in item)  # a late write may outlive what ran out
         return sorted(map(_action, whole), key=lambda action: action.began)
 
+    def everywhere(self) -> list[Action]:
+        """Every action in every account and region, by reading the whole table."""
+        return [_action(item) for item in self._table.scan(f"{ACTION}#") if "detector" in item]
+
     def begin(
         self,
         result: Result,
