@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -158,7 +158,8 @@ class Aws:
 
     Clients are made when first used and kept: one per service, each with botocore's standard
     retries. *attempts* is the total number of tries per call. All `Aws` of a run share *pool*,
-    *prices* and the session. Once *has_time* says no, every further call is refused, so that a run
+    *prices* and the session. `lasting` is for what a reader knows to stay as it is until the run ends,
+    whatever happens meanwhile. Once *has_time* says no, every further call is refused, so that a run
     ends in time with what it has read; `ran_out` then says so.
     """
 
@@ -180,6 +181,7 @@ class Aws:
         self.prices = prices
         self.attempts = attempts
         self.ran_out = False
+        self.lasting: dict[Hashable, Any] = {}
         self._has_time = has_time
         self._session = session
         self._pool = pool
