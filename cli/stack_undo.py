@@ -29,8 +29,9 @@ def undo_checks(
         case Gone():
             return
         case actions:
+            regions = settings.janitor.regions or [here.region]
             deployed = stack.one("Undo", "Function", FUNCTION) is not None
-            yield from told(actions, settings, [*_regions(settings, here)], account, now, deployed=deployed)
+            yield from told(actions, settings, regions, account, now, deployed=deployed)
 
 
 def told(
@@ -76,23 +77,17 @@ def missing(
     last: date,
     now: datetime,
 ) -> str | None:
-    """What would give the undo function of a stack that sweeps *regions* powers in *place*; None if it has."""
+    """What would give a stack that sweeps *regions* the power to undo in *place*; None if it has it."""
     kind = next((one for one in settings.registry if one.name == detector), None)
     if kind is None:
         return "deploy a version that knows this detector"
+    own = f"detectors.{detector}"
     if detector not in {one.name for one in settings.undoable(now.date())}:
-        return (
-            f"armed_until = {last} in detectors.{detector}, or the later day it was disarmed, and make deploy"
-        )
+        return f"armed_until = {last} in {own}, or the later day it was disarmed, and make deploy"
     account, region = place
     granted = settings.arming(kind).undo_places(regions) or [(account, each) for each in regions]
     if place in granted:
         return None
     if account not in {each for each, _ in granted}:
-        return f'for this account: mode = "dry-run", act_in = [] and armed_until = {last} in detectors.{detector}'
+        return f'disarm {own} in the settings of this account: mode = "dry-run", armed_until = {last}'
     return f"{region} in janitor.regions again until then, and make deploy: act_in need not name it"
-
-
-def _regions(settings: Settings, here: Deployment) -> Iterator[str]:
-    """Where the stack sweeps."""
-    yield from settings.janitor.regions or [here.region]

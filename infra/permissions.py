@@ -36,7 +36,7 @@ def acting_in(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[Plac
 
 
 def undoing_in(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[Place]:
-    """Where what a detector did can be undone: after it was disarmed, without `act_in`, wherever it sweeps."""
+    """Where what a detector did can be undone; disarmed, without `act_in`, that is wherever it sweeps."""
     return [Place(*each) for each in arming.undo_places(regions or [stack.region])] or places(stack, regions)
 
 

@@ -157,13 +157,13 @@ def test_undo_powers_outlive_the_arms_for_undo_days(tmp_path: Path) -> None:
     assert TODAY.isoformat() == "2026-10-06"
 
 
-def undone_in(stack: Synthesised) -> set[tuple[str, str]]:
-    """The accounts and regions in which the undo function may start a notebook."""
+def places_of(stack: Synthesised, role: str, action: str) -> set[str]:
+    """The accounts and regions in which a role may do *action*, as `act_in` writes them."""
     return {
-        tuple(arn.split(":")[3:5][::-1])
-        for statement in stack.role_statements("UndoRole")
-        if "sagemaker:StartNotebookInstance" in _listed(statement["Action"])
-        for arn in map(_plain, _listed(statement["Resource"]))
+        "/".join(_plain(arn).split(":")[3:5][::-1])
+        for statement in stack.role_statements(role)
+        if statement["Effect"] == "Allow" and action in _listed(statement["Action"])
+        for arn in _listed(statement["Resource"])
     }
 
 
@@ -172,44 +172,37 @@ def undone_in(stack: Synthesised) -> set[tuple[str, str]]:
     [
         pytest.param(
             {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]},
-            {(ACCOUNT, "eu-west-1"), (ACCOUNT, "us-east-1")},
+            [f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/us-east-1"],
             id="a region taken out of act_in",
         ),
         pytest.param(
             {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-3"]},
-            {(ACCOUNT, "eu-west-1"), (ACCOUNT, "us-east-1"), (ACCOUNT, "eu-west-3")},
+            [f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/us-east-1", f"{ACCOUNT}/eu-west-3"],
             id="a region that is swept no more",
         ),
         pytest.param(
             {"act_in": [], "armed_until": "2026-09-06"},
-            {("<AWS AccountId>", "eu-west-1"), ("<AWS AccountId>", "us-east-1")},
+            ["<AWS AccountId>/eu-west-1", "<AWS AccountId>/us-east-1"],
             id="disarmed, and act_in emptied",
         ),
         pytest.param(
             {"mode": "act", "act_in": ["210987654321/eu-west-1"]},
-            {("210987654321", "eu-west-1"), ("210987654321", "us-east-1")},
+            ["210987654321/eu-west-1", "210987654321/us-east-1"],
             id="armed in another account only",
         ),
     ],
 )
 def test_what_was_done_can_be_undone_wherever_act_in_may_have_named(
-    tmp_path: Path, section: dict[str, Any], places: set[tuple[str, str]]
+    tmp_path: Path, section: dict[str, Any], places: list[str]
 ) -> None:
     janitor = {**BUTTONS, "regions": ["eu-west-1", "us-east-1"]}
     settings = Settings.parse({"janitor": janitor, "detectors": {"idle-notebooks": section}})
 
     stack = synthesise(tmp_path, settings)
 
-    assert undone_in(stack) == places
-    stopping = [
-        _plain(arn)
-        for statement in stack.role_statements("IdleNotebooksRole")
-        if "sagemaker:StopNotebookInstance" in _listed(statement["Action"]) and statement["Effect"] == "Allow"
-        for arn in _listed(statement["Resource"])
-    ]
-    assert {tuple(arn.split(":")[3:5]) for arn in stopping} == {
-        tuple(place.split("/")[::-1]) for place in section["act_in"]
-    }
+    assert places_of(stack, "UndoRole", "sagemaker:StartNotebookInstance") == set(places)
+    acting = places_of(stack, "IdleNotebooksRole", "sagemaker:StopNotebookInstance")
+    assert acting == set(section["act_in"])
 
 
 def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
@@ -252,7 +245,5 @@ def _plain(arn: Any) -> str:
     """An ARN with its pseudo parameters in angle brackets, and without their colons."""
     if isinstance(arn, str):
         return arn
-    return "".join(
-        part if isinstance(part, str) else f"<{part['Ref'].replace('::', ' ')}>"
-        for part in arn["Fn::Join"][1]
-    )
+    parts = arn["Fn::Join"][1]
+    return "".join(part if isinstance(part, str) else f"<{part['Ref'].replace('::', ' ')}>" for part in parts)
