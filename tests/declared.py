@@ -137,7 +137,7 @@ class Declared:
     def _invoked(self, function: Function) -> list[str]:
         by_name = {one.name: one.arn for one in self.deployed.functions()}
         armed = [detector.name for detector in self.settings.armed()]
-        if function.name in armed:
+        if function.name in {detector.name for detector in self.settings.undoable(TODAY)}:
             return [by_name["undo"]]
         return [
             by_name[name]

@@ -157,6 +157,30 @@ def test_undo_powers_outlive_the_arms_for_undo_days(tmp_path: Path) -> None:
     assert TODAY.isoformat() == "2026-10-06"
 
 
+def test_a_disarmed_detector_can_still_have_what_it_did_brought_back_and_nothing_else(tmp_path: Path) -> None:
+    section = {"armed_until": "2026-09-06"}
+    settings = Settings.parse({"janitor": BUTTONS, "detectors": {"idle-notebooks": section}})
+
+    stack = synthesise(tmp_path, settings)
+
+    changing = [
+        (action, statement["Resource"])
+        for statement in stack.role_statements("IdleNotebooksRole")
+        for action in _listed(statement["Action"])
+        if changes(action) and action.partition(":")[0] in {"sagemaker", "lambda"}
+    ]
+    (undo,) = [name for name in stack.of_type("AWS::Lambda::Function") if name.startswith("Undo")]
+    assert changing == [("lambda:InvokeFunction", {"Fn::GetAtt": [undo, "Arn"]})]
+    (function,) = [
+        one
+        for name, one in stack.of_type("AWS::Lambda::Function").items()
+        if name.startswith("IdleNotebooks")
+    ]
+    assert function["Environment"]["Variables"]["JANITOR_UNDO"] == {"Ref": undo}
+    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
+    assert {"ActionsFailed", "HeldBack"} <= {alarm.get("MetricName") for alarm in alarms}
+
+
 def places_of(stack: Synthesised, role: str, action: str) -> set[str]:
     """The accounts and regions in which a role may do *action*, as `act_in` writes them."""
     return {
