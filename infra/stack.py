@@ -74,9 +74,8 @@ class JanitorStack(Stack):
             if settings.mode(detector.name) is Mode.ACT:
                 allowed.append(self._arms(settings, detector))
             if undo is not None and detector.name in undoable:  # it has what broke off brought back
-                allowed.append(
-                    Allowed(grants=[allow("lambda:InvokeFunction", on=undo.function_arn)], where=())
-                )
+                invoke = allow("lambda:InvokeFunction", on=undo.function_arn)
+                allowed.append(Allowed(grants=[invoke], where=()))
                 environment["JANITOR_UNDO"] = undo.function_name
             made = ScheduledFunction(
                 self,

@@ -171,11 +171,8 @@ def test_a_disarmed_detector_can_still_have_what_it_did_brought_back_and_nothing
     ]
     (undo,) = [name for name in stack.of_type("AWS::Lambda::Function") if name.startswith("Undo")]
     assert changing == [("lambda:InvokeFunction", {"Fn::GetAtt": [undo, "Arn"]})]
-    (function,) = [
-        one
-        for name, one in stack.of_type("AWS::Lambda::Function").items()
-        if name.startswith("IdleNotebooks")
-    ]
+    functions = stack.of_type("AWS::Lambda::Function").items()
+    (function,) = [one for name, one in functions if name.startswith("IdleNotebooks")]
     assert function["Environment"]["Variables"]["JANITOR_UNDO"] == {"Ref": undo}
     alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
     assert {"ActionsFailed", "HeldBack"} <= {alarm.get("MetricName") for alarm in alarms}
