@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from janitor import resuming
+from janitor import resuming, unpreparable
 from janitor.actions import TRIES, UNFINISHED, Action, BegunBeforeError, RecordedSteps, Stage
 from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
@@ -153,6 +153,7 @@ class _Work:
                 self.acting.pause()
             self._put(self._one(result, self.entries[result.target.key]))
         self._go_on()
+        self._ask_again()
         held = tuple(why if not times else f"{why}: {times}" for why, times in self.held.items())
         return replace(self.sweep, results=tuple(self.results.values()), held=held)
 
@@ -189,6 +190,20 @@ class _Work:
         if not limits.in_night(str(sweep.account), key, at_most=self.acting.at_most, now=clock):
             return f"max_actions_per_night = {self.acting.at_most}"
         return None
+
+    def _ask_again(self) -> None:
+        """What preparing refused before."""
+        asking = unpreparable.Unpreparable(
+            detector=self.detector,
+            aws=self.reading,
+            arming=self.arming,
+            ledger=self.acting.ledger,
+            again=self._again,
+        )
+        for result in tuple(self.results.values()):
+            entry = self.entries.get(result.target.key)
+            if entry is not None and entry.refused and result.note == unpreparable.said(entry.refused):
+                self._put(asking.asked(result, entry, self.acting.clock()))
 
     # --- one finding --------------------------------------------------------------------------
 
@@ -243,9 +258,9 @@ class _Work:
             case NotYetError():
                 self.acting.ledger.memorise(entry, error.memo)
                 return replace(result, note=f"being prepared: {error}")
-            case CannotActError():
-                self.acting.ledger.unwarn(entry)  # its message says that nothing is done to it
-                return replace(result, outcome=Outcome.ADVISED, note=f"only reported: {error}")
+            case CannotActError():  # its message says that nothing is done to it
+                self.acting.ledger.refuse(entry, str(error), self.acting.clock())
+                return replace(result, outcome=Outcome.ADVISED, note=unpreparable.said(str(error)))
             case OutOfTimeError():
                 return replace(result, note="the run has no time left; its turn comes next time")
             case BegunBeforeError():

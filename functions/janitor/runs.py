@@ -14,6 +14,7 @@ from janitor.engine import Policy, run, sweep_one
 from janitor.failures import Failures
 from janitor.ledger import Recorded
 from janitor.model import Outcome, Report, Result, Sweep
+from janitor.unpreparable import only_reported
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -188,6 +189,7 @@ class Runner:
                 acting.disarmed(warned)
                 self._followed(lambda follow: follow.disarmed(warned), failures)
             return known
+        sweep = only_reported(sweep, entries)
         with failures.survived("acting broke off"):
             sweep = acting.act(detector, known.aws, sweep, entries, now=now, policy=policy)
             for why in sweep.held:
