@@ -31,14 +31,18 @@ ARMS = {
     "idle-notebooks": "",
     "idle-studio-apps": "",
     "idle-endpoints": "",
+    "hung-training-jobs": "",
+    "untagged-resources": 'required = ["team", "owner"]\nfill_tags = {team = "ml", owner = "nobody"}',
     "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]',
 }
-"""What is armed, and with which tunables. The other two detectors that act are not tried yet."""
+"""What is armed, and with which tunables."""
 
 BREAKS: Mapping[str, tuple[str, str]] = {
     "idle-notebooks": ("sagemaker", "StopNotebookInstance"),
     "idle-studio-apps": ("sagemaker", "DeleteApp"),
     "idle-endpoints": ("sagemaker", "DeleteEndpoint"),
+    "hung-training-jobs": ("sagemaker", "StopTrainingJob"),
+    "untagged-resources": ("sagemaker", "AddTags"),
     "duplicate-artifacts": ("s3", "DeleteObject"),
 }
 """The call at which an act breaks off first."""
