@@ -23,10 +23,14 @@ BUCKET = "condemned"
 
 
 class Condemned:
-    """Two of each kind: of the one called *spared*, somebody will say that it stays."""
+    """
+    Two of each kind: of the one called *spared*, somebody will say that it stays.
 
-    def __init__(self, box: Control, session: boto3.Session, aws: Aws) -> None:
-        self.box, self.session, self.aws = box, session, aws
+    With *few*, not every kind is there: enough for every statement of a role.
+    """
+
+    def __init__(self, box: Control, session: boto3.Session, aws: Aws, *, few: bool = False) -> None:
+        self.box, self.session, self.aws, self.few = box, session, aws, few
         self.sagemaker: Any = session.client("sagemaker")
 
     def add(self, detector: str) -> None:
@@ -74,16 +78,25 @@ class Condemned:
         floor.tuner("search", "search-1")
 
     def _untagged(self) -> None:
-        """At least one of each kind, and no more than one sweep warns of."""
-        world = World(self.box, self.aws)
-        shared = {"VariantName": "blue", "ModelName": None}
-        world.endpoint("gateway", shared, ExecutionRoleArn=ROLE)
-        world.component("base", "gateway")
+        """Notebooks, and the models with the buckets and the repository that they use; else every kind."""
         self.box.set_clock(NOW - DAY)
         for name in ("notebook", "spared"):
             self.sagemaker.create_notebook_instance(
                 NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=ROLE
             )
+        rarities.copies(self.session)
+        if not self.few:
+            self._of_other_kinds()
+
+    def _of_other_kinds(self) -> None:
+        """One of each that has tags: with the others no more than one sweep warns of."""
+        world = World(self.box, self.aws)
+        shared = {"VariantName": "blue", "ModelName": None}
+        world.endpoint("gateway", shared, ExecutionRoleArn=ROLE)
+        world.component("base", "gateway")
+        Studio(self.box, self.session).space("s")
+        self.box.set_clock(NOW - DAY)
+        rarities.machinery(self.session)
         self.sagemaker.create_training_job(TrainingJobName="t", **training("s3://rarities-locked/"))
         cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
         self.sagemaker.create_processing_job(
@@ -101,8 +114,6 @@ class Condemned:
             },
             TrainingJobDefinition=training("s3://rarities-locked/"),
         )
-        rarities.seed(self.session)
-        Studio(self.box, self.session).space("s")
 
     def _copies(self) -> None:
         """Under a customer's key, with tags, in a bucket that keeps versions."""
