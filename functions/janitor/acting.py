@@ -370,8 +370,11 @@ class _Work:
         entry = self.entries.get(action.target.key)
         if entry is not None and entry.closed is None:
             self.acting.ledger.close(entry, "cleaned up", clock)
+        return replace(result, outcome=Outcome.ACTED, note=f"undo: {self._by_hand(action)}")
+
+    def _by_hand(self, action: Action) -> str:
         word = self.detector.cleanup.undo if self.detector.cleanup else "undo"
-        return replace(result, outcome=Outcome.ACTED, note=f"undo: janitor {word} {action.id}")
+        return f"janitor {word} {action.id}"
 
     def _settled(self, action: Action) -> bool:
         """Whether the resource is as the act leaves it; what cannot be looked at is not."""
@@ -419,12 +422,22 @@ class _Work:
             said = f"half done, and could not be judged: {verdict.reason}"
             raise _EndsError(Outcome.WAITING, said)
         if (stops := self._stopping(action, verdict, candidate)) is not None:
-            self.acting.put_back(action)
             outcome, why = stops
+            self._ask_back(action, why)
             raise _EndsError(outcome, f"{why}; what had been done is being put back")
         if (limit := self._place(action.target.key, clock)) is not None:
             raise self._no_place(limit)
         return self._carried_out(result, self.acting.actions.again(action, clock))
+
+    def _ask_back(self, action: Action, why: str) -> None:
+        """Have *action* put back. Where that cannot be asked for, a person has to know, and how."""
+        try:
+            self.acting.put_back(action)
+        except BegunBeforeError:
+            raise
+        except Exception as error:  # told; the next sweep asks again
+            said = f"{why}; what had been done is not put back: {describe(error)}"
+            raise _EndsError(Outcome.FAILED, f"{said}; by hand: {self._by_hand(action)}") from error
 
     def _stopping(
         self, action: Action, verdict: Verdict | None, candidate: Any

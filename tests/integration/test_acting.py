@@ -609,6 +609,37 @@ def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
     assert nights.world.done == ["unplug lamp", "plug in lamp"]
 
 
+def test_who_may_not_ask_for_the_undo_says_so_and_how_it_is_done_by_hand(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays half done, and is asked for again by every sweep until somebody takes it."""
+    nights.warned("lamp")
+    nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+    nights.world.before = lambda _: None
+    nights.world.use("lamp")
+    with monkeypatch.context() as patch:
+        patch.setattr(nights, "put_back", Refusing())
+        for _ in range(TRIES + 1):
+            failed = nights.after(HOUR)["lamp"]
+
+            assert failed.outcome is Outcome.FAILED
+            assert failed.note == (
+                "it is used; what had been done is not put back: PermissionError: not authorized to "
+                f"perform: lambda:InvokeFunction; by hand: janitor undo {nights.of('lamp').id}"
+            )
+
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.CHANGED
+    assert [action.target.name for action in nights.put_back] == ["lamp"]
+
+
+class Refusing:
+    """An undo function that this role may not invoke."""
+
+    def append(self, action: Action) -> None:  # noqa: ARG002
+        raise PermissionError("not authorized to perform: lambda:InvokeFunction")
+
+
 @pytest.mark.parametrize(
     ("tags", "why"),
     [
