@@ -137,6 +137,26 @@ def test_each_tag_is_added_under_its_own_condition_and_only_required_ones_remove
     ]
 
 
+def test_a_place_that_no_sweep_visits_is_named_by_the_synthesis(tmp_path: Path) -> None:
+    section = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/eu-west-3"]}
+    janitor = {**BUTTONS, "regions": ["eu-west-1"]}
+
+    stack = synthesise(
+        tmp_path, Settings.parse({"janitor": janitor, "detectors": {"idle-notebooks": section}})
+    )
+
+    reports = stack.validation.get("pluginReports", [])
+    said = [
+        one["description"]
+        for plugin in reports
+        for one in plugin["violations"]
+        if "never-acts" in one["ruleName"]
+    ]
+    assert [f"would never act in {ACCOUNT}/eu-west-3: only eu-west-1 is swept" in one for one in said] == [
+        True
+    ]
+
+
 def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> None:
     stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
 
