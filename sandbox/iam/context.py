@@ -10,7 +10,7 @@ from sandbox.fixes import tags
 from sandbox.iam.conditions import Values
 from sandbox.iam.needs import EVERYTHING, Need
 from sandbox.iam.principals import Caller
-from sandbox.patches import Call
+from sandbox.patches import Call, backend
 
 REQUEST_TAG = "aws:requesttag/"
 RESOURCE_TAGS = ("aws:resourcetag/", "sagemaker:resourcetag/")
@@ -61,11 +61,20 @@ class RequestContext:
     def _resource_tags(self) -> dict[str, Values]:
         if self.need.resource == EVERYTHING or self.need.resource.startswith(WITHOUT_TAGS):
             return {}
-        asked = Call(
-            "GetResources", self.call.account, self.call.region, {"ResourceARNList": [self.need.resource]}
-        )
-        listed = (tags.get_resources(asked) or {})["ResourceTagMappingList"]
-        return {tag["Key"].lower(): (tag["Value"],) for one in listed for tag in one["Tags"]}
+        kept = _repository_tags if self.need.resource.split(":")[2] == "ecr" else _listed_tags
+        return {key.lower(): (value,) for key, value in kept(self.call, self.need.resource).items()}
+
+
+def _listed_tags(call: Call, arn: str) -> dict[str, str]:
+    asked = Call("GetResources", call.account, call.region, {"ResourceARNList": [arn]})
+    listed = (tags.get_resources(asked) or {})["ResourceTagMappingList"]
+    return {tag["Key"]: tag["Value"] for one in listed for tag in one["Tags"]}
+
+
+def _repository_tags(call: Call, arn: str) -> dict[str, str]:
+    """A repository's, which moto leaves out of what the Tagging API lists."""
+    kept: dict[str, str] = backend("ecr", call.account, call.region).tagger.get_tag_dict_for_resource(arn)
+    return kept
 
 
 def _tags(params: dict[str, Any]) -> dict[str, str]:
