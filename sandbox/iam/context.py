@@ -6,20 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sandbox.fixes import tags
+from sandbox.iam import resource_tags
 from sandbox.iam.conditions import Values
 from sandbox.iam.needs import EVERYTHING, Need
 from sandbox.iam.principals import Caller
-from sandbox.patches import Call, backend
+from sandbox.patches import Call
 
 REQUEST_TAG = "aws:requesttag/"
 RESOURCE_TAGS = ("aws:resourcetag/", "sagemaker:resourcetag/")
-WITHOUT_TAGS = "arn:aws:s3:::"
-"""
-A bucket's tags count in conditions only once ABAC is switched on for it, which the sandbox cannot do.
-
-S3 user guide, "Enabling ABAC in general purpose buckets". An object's are never aws:ResourceTag.
-"""
 
 
 @dataclass(frozen=True)
@@ -59,22 +53,8 @@ class RequestContext:
 
     @cached_property
     def _resource_tags(self) -> dict[str, Values]:
-        if self.need.resource == EVERYTHING or self.need.resource.startswith(WITHOUT_TAGS):
-            return {}
-        kept = _repository_tags if self.need.resource.split(":")[2] == "ecr" else _listed_tags
-        return {key.lower(): (value,) for key, value in kept(self.call, self.need.resource).items()}
-
-
-def _listed_tags(call: Call, arn: str) -> dict[str, str]:
-    asked = Call("GetResources", call.account, call.region, {"ResourceARNList": [arn]})
-    listed = (tags.get_resources(asked) or {})["ResourceTagMappingList"]
-    return {tag["Key"]: tag["Value"] for one in listed for tag in one["Tags"]}
-
-
-def _repository_tags(call: Call, arn: str) -> dict[str, str]:
-    """A repository's, which moto leaves out of what the Tagging API lists."""
-    kept: dict[str, str] = backend("ecr", call.account, call.region).tagger.get_tag_dict_for_resource(arn)
-    return kept
+        found = resource_tags.of(self.call, self.need.resource)
+        return {key.lower(): (value,) for key, value in found.items()}
 
 
 def _tags(params: dict[str, Any]) -> dict[str, str]:

@@ -128,7 +128,14 @@ class Voice:
     def undo_failed(self, action: Action, why: str, at: datetime) -> Standing:
         """It could not be brought back, which can be tried again."""
         text = f"{self._history(action)}. *Could not be brought back* on {self.at(at)}: "
-        return self._says(text + sentence(prose(why, LONGEST)), (Word.UNDO,) if self.undoable else ())
+        then = (
+            "A person has to look; *Undo* tries again."
+            if action.given_up
+            else "The next sweep goes on with it."
+        )
+        return self._says(
+            f"{text}{sentence(prose(why, LONGEST))} {then}", (Word.UNDO,) if self.undoable else ()
+        )
 
     def _says(self, text: str, buttons: tuple[Word, ...] = ()) -> Standing:
         """*text* with the name of the zone after its last time only."""
