@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from janitor.actions import UNFINISHED, Action, BegunBeforeError, RecordedSteps
 from janitor.aws import OutOfTimeError
+from janitor.comebacks import hint
 from janitor.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
 from janitor.engine import describe, judge
 from janitor.holds import held, on
@@ -142,7 +143,7 @@ class _Work:
         due = self._due(besides={action.target.key for action in broken_off})
         if (why := self._smells(due)) is not None:
             due = [result for result in due if self.entries[result.target.key].approved]
-            self.held[f"{why}; to go on: janitor approve {self.detector.name}"] = 0
+            self.held[why] = 0
         for number, result in enumerate(due):
             if number:
                 self.acting.pause()
@@ -170,6 +171,7 @@ class _Work:
         unapproved = [result for result in due if not self.entries[result.target.key].approved]
         why = self.arming.too_many(len(unapproved), self.sweep.looked_at)
         if why is not None:
+            why = f"{why}; to go on: janitor approve {self.detector.name}"
             for result in unapproved:
                 self._put(replace(result, note=f"held back: {why}"))
         return why
@@ -350,8 +352,7 @@ class _Work:
         entry = self.entries.get(action.target.key)
         if entry is not None and entry.closed is None:
             self.acting.ledger.close(entry, "cleaned up", clock)
-        word = self.detector.cleanup.undo if self.detector.cleanup else "undo"
-        return replace(result, outcome=Outcome.ACTED, note=f"undo: janitor {word} {action.id}")
+        return replace(result, outcome=Outcome.ACTED, note=hint(self.detector, action))
 
     def _settled(self, action: Action) -> bool:
         """Whether the resource is as the act leaves it; what cannot be looked at is not."""
