@@ -149,7 +149,7 @@ class _Work:
                 self.acting.pause()
             self._put(self._one(result, self.entries[result.target.key]))
         self._go_on()
-        held = tuple(why if not times else f"{why}: {times}" for why, times in self.held.items())
+        held = tuple(why if not times else f"{times} {why}" for why, times in self.held.items())
         return replace(self.sweep, results=tuple(self.results.values()), held=held)
 
     # --- what is due --------------------------------------------------------------------------

@@ -49,4 +49,5 @@ def hint(detector: Detector[Any], action: Action) -> str:
         detector.comeback(action.target, action.undo)
     except CannotActError as never:
         return f"no undo: {never}"
-    return f"undo: janitor {way(detector.cleanup).command} {action.id}"
+    command = way(detector.cleanup).command
+    return f"{command}: janitor {command} {action.id}"

@@ -15,6 +15,7 @@ from rich.table import Table
 from janitor.holds import Hold, held
 from janitor.model import Effect, Finding, Outcome, Result, Sweep
 from janitor.money import Totals, dearest_first
+from janitor.report.outcomes import QUIET
 from janitor.report.standing import DONE
 from janitor.report.text import usd
 from sandbox.demo.people import DOMAIN
@@ -23,8 +24,6 @@ from sandbox.night.script import ZONE, Digest, Happening, Night, Said
 
 UNPRICED_SHOWN = 3
 """Rows without a price of one sweep; the others are counted."""
-
-QUIET = "warned; not due yet"
 
 
 @dataclass
@@ -91,7 +90,11 @@ class Teller:
                 return result, "warned", _warned(result)
             case Outcome.ACTED:
                 self.warned.discard(key)
-                return result, DONE[self.effects[result.detector]], note.removeprefix("undo: ")
+                return (
+                    result,
+                    DONE[self.effects[result.detector]],
+                    note.removeprefix("undo: ").removeprefix("restart: "),
+                )
             case Outcome.ADVISED | Outcome.WOULD_ACT:
                 self.whys[key] = note or "its detector is a dry run"
                 return self._once(key, (result, "reported", self.whys[key]))
