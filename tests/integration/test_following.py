@@ -57,5 +57,5 @@ def test_what_was_withdrawn_is_not_half_done(nights: Nights, monkeypatch: pytest
     following.action(action)
 
     (message,) = board.messages
-    assert "Nothing was done:* it was overwritten in the last moment" in str(message.blocks)
+    assert "It was overwritten in the last moment" in str(message.blocks)
     assert "half done" not in str(message.blocks)
