@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from janitor import resuming, unpreparable
 from janitor.actions import TRIES, UNFINISHED, Action, BegunBeforeError, RecordedSteps, Stage
 from janitor.aws import OutOfTimeError
+from janitor.comebacks import hint
 from janitor.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
 from janitor.engine import describe, judge
 from janitor.holds import held, on
@@ -149,14 +150,14 @@ class _Work:
         due = self._due(besides={action.target.key for action in broken_off} | self.undoing)
         if (why := self._smells(due)) is not None:
             due = [result for result in due if self.entries[result.target.key].approved]
-            self.held[f"{why}; to go on: janitor approve {self.detector.name}"] = 0
+            self.held[why] = 0
         for number, result in enumerate(due):
             if number:
                 self.acting.pause()
             self._put(self._one(result, self.entries[result.target.key]))
         self._go_on()
         self._ask_again()
-        held = tuple(why if not times else f"{why}: {times}" for why, times in self.held.items())
+        held = tuple(why if not times else f"{times} {why}" for why, times in self.held.items())
         return replace(self.sweep, results=tuple(self.results.values()), held=held)
 
     # --- what is due --------------------------------------------------------------------------
@@ -178,6 +179,7 @@ class _Work:
         unapproved = [result for result in due if not self.entries[result.target.key].approved]
         why = self.arming.too_many(len(unapproved), self.sweep.looked_at)
         if why is not None:
+            why = f"{why}; to go on: janitor approve {self.detector.name}"
             for result in unapproved:
                 self._put(replace(result, note=f"held back: {why}"))
         return why
@@ -372,7 +374,7 @@ class _Work:
         entry = self.entries.get(action.target.key)
         if entry is not None and entry.closed is None:
             self.acting.ledger.close(entry, "cleaned up", clock)
-        return replace(result, outcome=Outcome.ACTED, note=f"undo: {by_hand(self.detector, action)}")
+        return replace(result, outcome=Outcome.ACTED, note=hint(self.detector, action))
 
     def _settled(self, action: Action) -> bool:
         """Whether the resource is as the act leaves it; what cannot be looked at is not."""

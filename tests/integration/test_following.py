@@ -97,7 +97,8 @@ def test_what_was_withdrawn_is_not_half_done(
     following.action(action)
 
     (said,) = board.news()
-    assert "Nothing was done:* it was overwritten in the last moment" in said
+    assert "It was overwritten in the last moment" in said
+    assert "half done" not in said
 
 
 def test_how_far_an_action_came_is_told_once_and_again_when_it_came_further(
