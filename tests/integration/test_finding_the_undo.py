@@ -6,7 +6,7 @@ import pytest
 
 from armed import Cellar, KilledError
 from conftest import ACCOUNT, REGION
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
 from janitor.detector import ChangedError
 from janitor.holds import held
 from janitor.model import Outcome

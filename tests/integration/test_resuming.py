@@ -11,7 +11,8 @@ import pytest
 from armed import Cellar, KilledError
 from conftest import ACCOUNT, REGION
 from janitor import events, handlers
-from janitor.actions import TRIES, Action, Actions, BegunBeforeError, Stage
+from janitor.action import TRIES, Action, Stage
+from janitor.actions import Actions, BegunBeforeError
 from janitor.detector import NotFinishedError
 from janitor.failures import RunFailedError
 from janitor.model import Mode, Outcome, Result
