@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,11 @@ class Theatre:
         (folder / FILE).write_text(ARMED)
         self.files = folder
         self.armed = declared(folder / "armed", ARMED)
-        self.dry = declared(folder / "dry", TOML)
+
+    @cached_property
+    def dry(self) -> Declared:
+        """The same, where nothing is armed."""
+        return declared(self.files / "dry", TOML)
 
     def reading(self, name: str) -> set[Permission]:
         """What the function of *name* needs in a dry run."""
@@ -231,7 +237,19 @@ def check(
         wanted = set(listed(statement["Action"]))
         assert ran.denied, f"nothing needs {statement}"
         assert {action for action, _ in ran.denied} <= wanted
-        told = f"{ran.error!r}{ran.log}{host.report(ran)}"
-        assert REFUSAL.search(told) or wanted <= IN_LAMBDAS_HANDS, f"nobody hears of {ran.denied}: {told}"
+        assert told(host, ran) or wanted <= IN_LAMBDAS_HANDS, f"nobody hears of {ran.denied}: {ran}"
         seen.append(statement)
     assert [one for one in of if one not in seen] == []
+
+
+def told(host: Host, ran: Ran) -> bool:
+    """
+    Whether the refusal itself is in the error or the log of a run, or in both forms of its report.
+
+    The log of a run with a report names nothing: it counts what failed or could not be judged.
+    """
+    if not host.report(ran):
+        return bool(REFUSAL.search(f"{ran.error!r}{ran.log}"))
+    swept = [line for line in map(json.loads, ran.log.splitlines()) if line["message"] == "swept"]
+    counted = sum(line["actionsfailed"] + line["unknown"] for line in swept)
+    return counted > 0 and all(REFUSAL.search(host.report(ran, kind)) for kind in ("json", "html"))
