@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from janitor.settings import Settings
 
 THREADS = 8
-ON_REQUEST = {"undo": "Undo", "Slack's receiver": "SlackReceiver", "Slack's worker": "SlackWorker"}
+RECEIVER = "Slack's receiver"
+ON_REQUEST = {"undo": "Undo", RECEIVER: "SlackReceiver", "Slack's worker": "SlackWorker"}
 """The functions that are there where a detector is armed, and their constructs."""
 
 SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "scheduler", "secretsmanager", "sns", "sqs")
@@ -42,7 +43,10 @@ def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expecte
     digest = Expected(
         name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
     )
-    others = [Expected(name=name, construct=construct) for name, construct in ON_REQUEST.items()]
+    others = [
+        Expected(name=name, construct=construct, answers=name == RECEIVER)
+        for name, construct in ON_REQUEST.items()
+    ]
     return detectors if names else [*detectors, digest, *others]
 
 

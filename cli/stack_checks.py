@@ -23,7 +23,8 @@ class Expected:
     """
     A function as the settings want it, if they do: its *construct* in the stack, and its *schedule*.
 
-    One without a schedule is called when somebody asks for something; it need not be there.
+    One without a schedule is called when somebody asks for something; it need not be there. One that
+    *answers* whoever calls it has no queue for what failed.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Expected:
     schedule: str = ""
     enabled: bool = True
     sweeps: bool = True
+    answers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,11 @@ def function_checks(here: Deployment, stack: Stack, one: Expected, around: Surro
         queues = [*QUEUES]
     else:
         yield Check(about=one.name, what="schedule", outcome=Outcome.FINE, said="when it is asked")
-        queues = [FAILED]
-    yield queue_check(here, stack, one.name, one.construct, around.now, *queues)
+        queues = [] if one.answers else [FAILED]
+    if queues:
+        yield queue_check(here, stack, one.name, one.construct, around.now, *queues)
+    else:
+        yield Check(about=one.name, what="queues", outcome=Outcome.FINE, said="none")
 
 
 def function_check(here: Deployment, deployed: str, one: Expected) -> Check:

@@ -26,6 +26,12 @@ from janitor.settings import FILE, Settings
 
 ROOT = Path(__file__).parent.parent
 
+ENTRIES = ("DeleteItem", "PutItem", "Query", "UpdateItem")
+"""What every function that remembers does on the ledger's table, with holds, actions and leases too."""
+
+LATEST = "GetItem"
+"""Reads the latest sweep and digest, which is for sweeps and digests."""
+
 
 class JanitorStack(Stack):
     """
@@ -63,13 +69,14 @@ class JanitorStack(Stack):
             },
         )
         everywhere = places(self, settings.janitor.regions)
-        own = Allowed(grants=[*self._remember(), *self._slack(settings)], where=everywhere)
+        own = Allowed(grants=[*self._remember(*ENTRIES), *self._slack(settings)], where=everywhere)
         undoable = {detector.name for detector in settings.undoable(today)}
         undo = self._undo(settings, today, own, shared)
+        sweeping = Allowed(grants=[*own.grants, *self._remember(LATEST)], where=everywhere)
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
             keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
-            allowed = [own, Allowed(grants=[*detector.reads, keep], where=everywhere)]
+            allowed = [sweeping, Allowed(grants=[*detector.reads, keep], where=everywhere)]
             environment = {"JANITOR_DETECTOR": detector.name}
             if settings.mode(detector.name) is Mode.ACT:
                 allowed.append(self._arms(settings, detector))
@@ -99,7 +106,7 @@ class JanitorStack(Stack):
             description="Says once a day what all sweeps found, and which did not run.",
             handler="janitor.handlers.digest",
             schedule=settings.janitor.digest_schedule,
-            allowed=[own],
+            allowed=[sweeping],
             shared=shared,
             environment={},
             timeout=Duration.minutes(5),
@@ -163,9 +170,8 @@ class JanitorStack(Stack):
         )
         return made.function
 
-    def _remember(self) -> list[Grant]:
-        """What every function does on the ledger's table."""
-        actions = ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
+    def _remember(self, *actions: str) -> list[Grant]:
+        """To do *actions* on the ledger's table."""
         return [allow(f"dynamodb:{action}", on=self.ledger.table_arn) for action in actions]
 
     def _slack(self, settings: Settings) -> list[Grant]:

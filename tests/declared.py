@@ -116,11 +116,12 @@ class Declared:
         return found
 
     def _own(self, function: Function) -> Iterator[Permission]:
-        """The ledger, reports, one secret of Slack's, whom it invokes; its log and its queue are Lambda's."""
+        """The ledger, reports, one secret of Slack's, whom it invokes; its log and any queue are Lambda's."""
         where, section = f"{self.deployed.region}:{self.deployed.account}", self.settings.janitor
         detector = self._detector(function)
         if function.name != "interact":
-            for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"):
+            latest = ["GetItem"] if function.schedule else []
+            for action in ("DeleteItem", "PutItem", "Query", "UpdateItem", *latest):
                 yield Permission(f"dynamodb:{action}", self.deployed.one("AWS::DynamoDB::Table"))
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
@@ -132,7 +133,8 @@ class Declared:
             yield Permission("lambda:InvokeFunction", invoked)
         for action in ("CreateLogStream", "PutLogEvents"):
             yield Permission(f"logs:{action}", f"arn:aws:logs:{where}:log-group:{function.log_group}:*")
-        yield Permission("sqs:SendMessage", function.failed)
+        if function.failed is not None:
+            yield Permission("sqs:SendMessage", function.failed)
 
     def _invoked(self, function: Function) -> list[str]:
         by_name = {one.name: one.arn for one in self.deployed.functions()}
