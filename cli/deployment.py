@@ -12,6 +12,7 @@ from cli.deployed import Deployed
 from cli.stack import Check, Deployment, Gone, Stack, Trouble
 from cli.stack_alarms import alarm_checks, topic_check
 from cli.stack_checks import Expected, Surroundings, function_checks
+from cli.stack_undo import undo_checks
 from cli.workspace import slack_checks
 
 if TYPE_CHECKING:
@@ -99,4 +100,5 @@ class Examiner:
         checks += alarm_checks(here, stack, {one.name: one.construct for one in expected}, self.now)
         if self.names:
             return checks
+        checks += undo_checks(here, stack, self.settings, account=self.account, now=self.now)
         return [*checks, topic_check(here, stack), *slack_checks(here, section, url=self.slack_url)]

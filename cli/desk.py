@@ -16,7 +16,8 @@ from cli import edge
 from cli.credentials import caller_of
 from janitor.account import opened
 from janitor.actions import Actions
-from janitor.aws import Aws, make_client
+from janitor.aws import Aws
+from janitor.clients import make_client
 from janitor.holds import Holds
 from janitor.leases import Leases
 from janitor.ledger import Entry, Ledger

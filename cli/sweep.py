@@ -13,7 +13,7 @@ from cli import edge
 from cli.desk import PACE, WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
 from janitor.acting import Acting, due_now
-from janitor.actions import Action
+from janitor.actions import Action, Stage
 from janitor.aws import Aws
 from janitor.detector import Detector
 from janitor.engine import Policy
@@ -165,8 +165,12 @@ def carried_out(at: Desk, plan: Plan) -> bool:
     except LeaseTakenError as error:
         raise FailedError(str(error)) from error
     due = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
-    before = {result.target.key for result in plan.sweep.results}
-    tried = [each for each in done.results if each.target.key in due or each.target.key not in before]
+    before = {result.target.key: result.outcome for result in plan.sweep.results}
+    tried = [
+        each
+        for each in done.results
+        if each.target.key in due or each.outcome is not before.get(each.target.key)
+    ]
     for result in tried:
         typer.echo(f"{plain(result.target.name)}: {SAID[result.outcome]}. {plain(result.note, 1000)}")
     for why in done.held:
@@ -186,7 +190,10 @@ def acting(at: Desk, plan: Plan) -> Acting:
     )
 
     def put_back(action: Action) -> None:
-        undoing.undo(plan.detector, plan.aws, action, by=f"{at.who}: it is in use again")
+        again = action.stage is Stage.UNDOING
+        by = action.undone_by if again else f"{at.who}: it is in use again"
+        undoing.undo(plan.detector, plan.aws, action, by=by, again=again)
+        typer.echo(f"{plain(action.target.name)}: brought back.")
 
     return Acting(
         ledger=at.ledger,

@@ -121,8 +121,9 @@ def permission_list() -> str:
 
 def cost() -> str:
     """What a month costs, computed from what was last counted."""
-    made = monthly.bill(monthly.counted())
-    return f"{monthly.summary(made)}\n\n{monthly.table(made)}"
+    given = monthly.counted()
+    made = monthly.bill(given)
+    return f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
 
 
 def head(detector: type[Detector[Any]]) -> str:

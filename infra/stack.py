@@ -17,7 +17,7 @@ from infra.code import code
 from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
-from infra.permissions import named, places, sparing
+from infra.permissions import acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
 from janitor.detector import Detector, Grant, allow
@@ -64,14 +64,18 @@ class JanitorStack(Stack):
         )
         everywhere = places(self, settings.janitor.regions)
         own = Allowed(grants=[*self._remember(), *self._slack(settings)], where=everywhere)
+        undoable = {detector.name for detector in settings.undoable(today)}
         undo = self._undo(settings, today, own, shared)
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
             keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
             allowed = [own, Allowed(grants=[*detector.reads, keep], where=everywhere)]
             environment = {"JANITOR_DETECTOR": detector.name}
-            if undo is not None and settings.mode(detector.name) is Mode.ACT:
-                allowed += self._arms(settings, detector, undo)
+            if settings.mode(detector.name) is Mode.ACT:
+                allowed.append(self._arms(settings, detector))
+            if undo is not None and detector.name in undoable:  # it has what broke off brought back
+                invoke = allow("lambda:InvokeFunction", on=undo.function_arn)
+                allowed.append(Allowed(grants=[invoke], where=()))
                 environment["JANITOR_UNDO"] = undo.function_name
             made = ScheduledFunction(
                 self,
@@ -85,7 +89,7 @@ class JanitorStack(Stack):
                 environment=environment,
                 memory=1024,
             )
-            if settings.mode(detector.name) is Mode.ACT:
+            if detector.name in undoable:
                 watch_acts(made, name=detector.name, topic=self.topic)
             self.functions[detector.name] = made.function
         ScheduledFunction(
@@ -119,18 +123,15 @@ class JanitorStack(Stack):
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
 
-    def _arms(self, settings: Settings, detector: Detector[Any], undo: lambda_.IFunction) -> list[Allowed]:
+    def _arms(self, settings: Settings, detector: Detector[Any]) -> Allowed:
         """What *detector* may change, where `act_in` says, and never what is tagged to be kept."""
         section = settings.janitor
         arming = settings.arming(type(detector))
-        return [
-            Allowed(
-                grants=detector.acts,
-                where=named(self, arming.act_in, section.regions),
-                denied=sparing(detector.acts, section.keep_tags),
-            ),
-            Allowed(grants=[allow("lambda:InvokeFunction", on=undo.function_arn)], where=()),
-        ]
+        return Allowed(
+            grants=detector.acts,
+            where=acting_in(self, arming, section.regions),
+            denied=sparing(detector.acts, section.keep_tags),
+        )
 
     def _undo(
         self, settings: Settings, today: date, own: Allowed, shared: Shared
@@ -151,8 +152,7 @@ class JanitorStack(Stack):
                 *(
                     Allowed(
                         grants=detector.undoes,
-                        where=named(self, settings.arming(type(detector)).act_in, section.regions)
-                        or own.where,
+                        where=undoing_in(self, settings.arming(type(detector)), section.regions),
                     )
                     for detector in undoable
                 ),

@@ -41,6 +41,7 @@ def play(host: Host, steps: Sequence[Step]) -> list[Ran]:
     for step in steps:
         step.arranged(host)
         played.append(step.run(host))
+        forgive(host)
     return played
 
 
@@ -69,6 +70,7 @@ def missed(
                 forgive(host)
         host.enforce(roles)
         step.run(host)
+        forgive(host)
 
 
 def first_uses(steps: Sequence[Step], played: Sequence[Ran], name: str) -> dict[int, int]:

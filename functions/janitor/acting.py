@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from janitor.actions import UNFINISHED, Action, BegunBeforeError, RecordedSteps
+from janitor import resuming
+from janitor.actions import TRIES, UNFINISHED, Action, BegunBeforeError, RecordedSteps, Stage
 from janitor.aws import OutOfTimeError
-from janitor.comebacks import hint
+from janitor.comebacks import hint, way
 from janitor.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
 from janitor.engine import describe, judge
 from janitor.holds import held, on
 from janitor.model import Finding, Kept, Outcome, Result, Sweep
+from janitor.resuming import TOO_LONG, broken_off
 from janitor.table import stamp
 
 if TYPE_CHECKING:
@@ -27,14 +29,8 @@ if TYPE_CHECKING:
     from janitor.limits import Limits
     from janitor.model import Target, Verdict
 
-TRIES = 3
-"""How often an action is tried before a person has to look."""
-
 ROUNDS = 40
 """How often a run goes back to the actions that wait for AWS, where its time does not end it before."""
-
-TOO_LONG = timedelta(days=1)
-"""After this long a person should know that an action still waits for AWS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +72,16 @@ class Acting:
         arming = policy.armed(detector.name)
         if not arming.armed:
             return sweep
+        half_back = resuming.resumed(sweep, self.actions, self.put_back, self.clock())
         if sweep.error is not None:
-            return _waiting(sweep, entries, "nothing is acted on, because the sweep is not complete")
-        return _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy).done()
+            done = _waiting(sweep, entries, "nothing is acted on, because the sweep is not complete")
+        else:
+            done = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy).done()
+        return resuming.told(done, half_back)
+
+    def resumed(self, sweep: Sweep) -> Sweep:
+        """*sweep* of a detector that is not armed: what it did before is brought back all the same."""
+        return resuming.told(sweep, resuming.resumed(sweep, self.actions, self.put_back, self.clock()))
 
     def disarmed(self, entries: Mapping[str, Entry]) -> None:
         """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""
@@ -134,13 +137,15 @@ class _Work:
         """The limit that was reached: nothing more is looked at then."""
         self.waiting: dict[str, Action] = {}
         """The actions that wait for AWS, by the key of their resource."""
+        self.undoing: set[str] = set()
+        """What is being brought back, by the key of the resource."""
 
     def done(self) -> Sweep:
         """What was broken off first, then what is due, the oldest first."""
         broken_off = self._broken_off()
         for action in broken_off:
             self._finish(action)
-        due = self._due(besides={action.target.key for action in broken_off})
+        due = self._due(besides={action.target.key for action in broken_off} | self.undoing)
         if (why := self._smells(due)) is not None:
             due = [result for result in due if self.entries[result.target.key].approved]
             self.held[why] = 0
@@ -354,6 +359,9 @@ class _Work:
             self.acting.ledger.close(entry, "cleaned up", clock)
         return replace(result, outcome=Outcome.ACTED, note=hint(self.detector, action))
 
+    def _by_hand(self, action: Action) -> str:
+        return f"janitor {way(self.detector.cleanup).command} {action.id}"
+
     def _settled(self, action: Action) -> bool:
         """Whether the resource is as the act leaves it; what cannot be looked at is not."""
         try:
@@ -366,16 +374,12 @@ class _Work:
     def _broken_off(self) -> list[Action]:
         """The lease of this sweep is ours, so nobody else is at work on what is unfinished."""
         listed = self.acting.actions.all(self.sweep.detector, str(self.sweep.account), self.sweep.region)
+        self.undoing = {action.target.key for action in listed if action.stage is Stage.UNDOING}
         return [action for action in listed if action.stage in UNFINISHED]
 
     def _finish(self, action: Action) -> None:
         """Finish a half-done action if its resource is still waste, else have it put back."""
-        result = self.results.get(action.target.key) or Result(
-            detector=self.sweep.detector,
-            target=action.target,
-            verdict=Kept(reason="an action on it was broken off"),
-            outcome=Outcome.WAITING,
-        )
+        result = self.results.get(action.target.key) or broken_off(action)
         try:
             self._put(self._finished(result, action))
         except _EndsError as ends:
@@ -393,7 +397,7 @@ class _Work:
                     result, action, "it was as good as cleaned up before anything was done"
                 )
             return self._recorded(result, action)
-        if action.failures >= TRIES:
+        if action.given_up:
             said = f"failed {TRIES} times, so a person has to look: {action.error}"
             raise _EndsError(Outcome.FAILED, said)
         if not self.arming.within(action.target.account, action.target.region):
@@ -404,12 +408,22 @@ class _Work:
             said = f"half done, and could not be judged: {verdict.reason}"
             raise _EndsError(Outcome.WAITING, said)
         if (stops := self._stopping(action, verdict, candidate)) is not None:
-            self.acting.put_back(action)
             outcome, why = stops
+            self._ask_back(action, why)
             raise _EndsError(outcome, f"{why}; what had been done is being put back")
         if (limit := self._place(action.target.key, clock)) is not None:
             raise self._no_place(limit)
         return self._carried_out(result, self.acting.actions.again(action, clock))
+
+    def _ask_back(self, action: Action, why: str) -> None:
+        """Have *action* put back. Where that cannot be asked for, a person has to know, and how."""
+        try:
+            self.acting.put_back(action)
+        except BegunBeforeError:
+            raise
+        except Exception as error:  # told; the next sweep asks again
+            said = f"{why}; what had been done is not put back: {describe(error)}"
+            raise _EndsError(Outcome.FAILED, f"{said}; by hand: {self._by_hand(action)}") from error
 
     def _stopping(
         self, action: Action, verdict: Verdict | None, candidate: Any

@@ -23,6 +23,9 @@ STEP = "step_"
 EXACT = Decimal("0.00000001")
 """Of a dollar an hour: a gigabyte costs a few hundred-thousandths."""
 
+TRIES = 3
+"""How often an act or an undo is tried by itself before a person has to look."""
+
 KEEP = timedelta(days=120)
 """How long an action stays readable: longer than it can be undone."""
 
@@ -60,7 +63,8 @@ class Action:
     One clean-up of one finding, under one warning.
 
     *undo* is what its detector prepared, *steps* are "begun", "done" or "forgotten" by name, those of
-    the undo among them. *waits* are the attempts that ended in good order, waiting for AWS.
+    the undo among them. *waits* are the attempts that ended in good order, waiting for AWS. *asked* are
+    those that were made before somebody asked for its undo, which was at *asked_at*.
     *hourly_usd* is what an hour of it saves; None is unknown. It saves that until it is undone, until
     *until*, when the waste would have ended by itself, or until it was *over*: seen running again, or
     made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark` of what
@@ -78,6 +82,8 @@ class Action:
     by: str = ""
     attempts: int = 1
     waits: int = 0
+    asked: int = 0
+    asked_at: datetime | None = None
     ended: datetime | None = None
     error: str = ""
     steps: Mapping[str, str] = field(default_factory=dict)
@@ -104,8 +110,16 @@ class Action:
 
     @property
     def failures(self) -> int:
-        """How many attempts in a row did not end in good order, the one that may be going on among them."""
-        return self.attempts - self.waits
+        """
+        How many attempts in a row did not end in good order, the one that may be going on among them:
+        of the act, or of its undo since somebody asked for that.
+        """
+        return self.attempts - max(self.waits, self.asked)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it is not tried again by itself."""
+        return self.failures >= TRIES
 
 
 class Actions:
@@ -123,6 +137,10 @@ class Actions:
         items = self._table.query(partition(ACTION, detector, account, region))
         whole = (item for item in items if "detector" in item)  # a late write may outlive what ran out
         return sorted(map(_action, whole), key=lambda action: action.began)
+
+    def everywhere(self) -> list[Action]:
+        """Every action in every account and region, by reading the whole table."""
+        return [_action(item) for item in self._table.scan(f"{ACTION}#") if "detector" in item]
 
     def begin(
         self,
@@ -198,9 +216,20 @@ class Actions:
         """Nothing was done, because the resource had changed."""
         return self._moved(action, Stage.WITHDRAWN, {"error": why})
 
-    def undoing(self, action: Action, by: str) -> Action:
-        """Begin to take it back, or go on with it. Raises BegunBeforeError if it is not as it was read."""
-        changes = {"undone_by": by, "error": "", "broke": False, "attempts": action.attempts + 1}
+    def undoing(self, action: Action, by: str, now: datetime, *, again: bool = False) -> Action:
+        """
+        Begin to take it back, because somebody asked for it, or go on with it *again* by itself.
+
+        Raises BegunBeforeError if it is not as it was read.
+        """
+        changes: dict[str, Any] = {
+            "undone_by": by,
+            "error": "",
+            "broke": False,
+            "attempts": action.attempts + 1,
+        }
+        if not again:
+            changes |= {"asked": action.attempts, "asked_at": stamp(now)}
         return self._moved(action, Stage.UNDOING, changes)
 
     def undone(self, action: Action, now: datetime, became: str = "") -> Action:
@@ -321,6 +350,8 @@ def _action(item: Mapping[str, Any]) -> Action:
         by=item["by"],
         attempts=int(item["attempts"]),
         waits=int(item.get("waits", 0)),
+        asked=int(item.get("asked", 0)),
+        asked_at=moment(item.get("asked_at")),
         ended=moment(item.get("ended")),
         error=item.get("error", ""),
         steps=dict(steps),

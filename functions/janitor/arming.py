@@ -46,6 +46,26 @@ class Arming:
         """Whether it may act in *region* of *account*."""
         return account in self.act_in or f"{account}/{region}" in self.act_in
 
+    def places(self, regions: Sequence[str]) -> list[tuple[str, str]]:
+        """The accounts and regions in which it may act; an account alone is all *regions* of it."""
+        found = []
+        for place in self.act_in:
+            account, _, region = place.partition("/")
+            found += [(account, each) for each in ([region] if region else regions)]
+        return list(dict.fromkeys(found))
+
+    def undo_places(self, regions: Sequence[str]) -> list[tuple[str, str]]:
+        """
+        The accounts and regions in which what it did may have to be undone: where it may act, and all
+        *regions* of the same accounts.
+
+        Nobody remembers what `act_in` named last week, and a region is taken out of it when something
+        went wrong there.
+        """
+        acting = self.places(regions)
+        swept = [(account, region) for account, _ in acting for region in regions]
+        return list(dict.fromkeys([*acting, *swept]))
+
     def spares(self, target: Target, finding: Finding) -> str | None:
         """Why this finding is only reported, or None if it may be warned about and acted on."""
         if not self.within(target.account, target.region):

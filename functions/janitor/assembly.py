@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor.acting import Acting
-from janitor.actions import Actions
+from janitor.actions import Actions, Stage
 from janitor.alerts import Alerts
 from janitor.buttons import Word
 from janitor.comebacks import way
@@ -18,7 +18,7 @@ from janitor.limits import Limits
 from janitor.model import Mode
 from janitor.report.standing import Voice
 from janitor.report.warnings import Terms
-from janitor.undoing import Undoing
+from janitor.undoing import CannotUndoError, Undoing
 from janitor.warning import Warner
 
 if TYPE_CHECKING:
@@ -54,7 +54,15 @@ def acting(own: Invocation) -> Acting:
 
 
 def put_back(own: Invocation, action: Action) -> None:
-    """Ask the undo function for it: an armed role may not undo what it did."""
+    """
+    Ask the undo function for it: an armed role may not undo what it did.
+
+    What is half brought back already goes on in the name of whoever asked for it. The same attempt is
+    asked for once, however often a sweep is retried.
+    """
+    again = action.stage is Stage.UNDOING
+    if not own.environment.undo:
+        raise CannotUndoError(f"there is no undo function here; janitor undo {action.id} brings it back")
     own.hand_over(
         own.environment.undo,
         {
@@ -62,8 +70,9 @@ def put_back(own: Invocation, action: Action) -> None:
             "account": action.target.account,
             "region": action.target.region,
             "finding": action.id,
-            "by": ITSELF,
+            "by": action.undone_by if again else ITSELF,
             "request": f"{action.began:%Y-%m-%dT%H:%M:%S} {action.attempts}",
+            "again": again,
         },
     )
 

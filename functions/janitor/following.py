@@ -64,7 +64,7 @@ class Following:
             for action in actions:
                 if action.message and action.told != action.mark and _can_be_told(action):
                     self.action(action)
-            busy = {action.target.key for action in actions if action.stage in UNFINISHED}
+            busy = {action.target.key for action in actions if action.stage in UNFINISHED | {Stage.UNDOING}}
             for entry, now_stands in self._stands(sweep, recorded):
                 if entry.message and entry.key not in busy:
                     self.entry(entry, now_stands)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor import assembly
-from janitor.actions import BegunBeforeError
+from janitor.actions import BegunBeforeError, Stage
 from janitor.leases import LeaseTakenError
 from janitor.patience import SlackError
 from janitor.undoing import CannotUndoError
@@ -42,12 +42,14 @@ def brought_back(asked: UndoEvent, own: Invocation, logger: Logger, *, holder: s
             action = undoing.find(asked.detector, own.account, asked.region, asked.finding)
         except CannotUndoError as nothing:
             return _answer(asked, logger, why=str(nothing))
+        if asked.again and action.stage is not Stage.UNDOING:
+            return _answer(asked, logger, why=f"{action.target.name} is not half brought back any more")
         try:
             detector = next(
                 one for one in own.settings.undoable(own.clock().date()) if one.name == asked.detector
             )
             with own.opened((asked.region,)) as (aws,):
-                undoing.undo(detector, aws, action, by=asked.by)
+                undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
         except BegunBeforeError as other:
             return _answer(asked, logger, why=str(other))
         finally:

@@ -181,6 +181,8 @@ class Runner:
             before = known.recorded.previous
             savings.remember(acting.actions, detector, known.aws, sweep, before=before, now=now)
         if not self.policy.armed(detector.name).armed:
+            with failures.survived("what is half brought back could not be gone on with"):
+                known = known._replace(sweep=acting.resumed(sweep))
             with failures.survived("old warnings could not be voided"):
                 warned = self._warned(detector, known.aws)
                 acting.disarmed(warned)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from janitor import training
 from janitor.aws import Listing, attempt, everything
-from janitor.jobs import GONE, IN_PROGRESS, Summary
+from janitor.jobs import GONE, IN_PROGRESS, Summary, listed
 from janitor.load import some
 from janitor.model import (
     Absent,
@@ -52,22 +52,7 @@ class Tuner:
 
 def running(aws: Aws, _now: datetime) -> Listing[Summary]:
     """The tuning jobs in progress, however old: one may run for half a year."""
-    pages = aws.sagemaker.get_paginator("list_hyper_parameter_tuning_jobs").paginate(
-        StatusEquals=IN_PROGRESS, PaginationConfig={"PageSize": 100}
-    )
-    return everything(
-        pages,
-        lambda page: [
-            Summary(
-                kind=TUNER,
-                arn=job["HyperParameterTuningJobArn"],
-                name=job["HyperParameterTuningJobName"],
-                created=job["CreationTime"],
-            )
-            for job in page["HyperParameterTuningJobSummaries"]
-        ],
-        source=LIST_TUNERS,
-    )
+    return listed(aws, TUNER, StatusEquals=IN_PROGRESS)
 
 
 def as_listed(summary: Summary) -> Signal[Tuner]:

@@ -68,20 +68,24 @@ class Undoing:
             raise CannotUndoError(f"nothing was done to {action.target.name}: {action.error}")
         if action.stage not in UNDOABLE:
             raise CannotUndoError(f"{action.target.name} is {action.stage}")
-        if (age := self.clock() - action.began) > self.within:
+        age = self.clock() - action.began
+        if action.stage is not Stage.UNDOING and age > self.within:  # what is half back is not left so
             raise CannotUndoError(
                 f"{action.target.name} was cleaned up {ago(age)} ago; undo_days is {self.within.days}"
             )
         return action
 
-    def undo(self, detector: Detector[Any], aws: Aws, action: Action, *, by: str) -> Action:
+    def undo(
+        self, detector: Detector[Any], aws: Aws, action: Action, *, by: str, again: bool = False
+    ) -> Action:
         """
         Bring back what *action* cleaned up, whole or half; then leave it alone for a week.
 
+        *by* is who asked for it. It is done *again* where nobody asked anew: an undo that broke off.
         Raises CannotUndoError with what went wrong, and NotBackYetError if it only takes longer; either
         can be tried again. Raises BegunBeforeError if another run is at it.
         """
-        action = self.actions.undoing(action, by)
+        action = self.actions.undoing(action, by, self.clock(), again=again)
         try:
             self._left_alone(action, by)
             action, said = self._brought_back(detector, aws, action)

@@ -13,7 +13,8 @@ from aws_lambda_powertools.utilities import parameters
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
 from janitor import doorway, handlers
-from janitor.aws import Aws, make_client
+from janitor.aws import Aws
+from janitor.clients import make_client
 from janitor.sending import Time
 from janitor.table import Table
 from lambdas import WITH_SLACK

@@ -12,8 +12,7 @@ import pytest
 from armed import Cellar, KilledError, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from janitor.acting import TRIES
-from janitor.actions import Action, Stage
+from janitor.actions import TRIES, Action, Stage
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
 from janitor.failures import RunFailedError
 from janitor.holds import How
@@ -507,7 +506,10 @@ def test_what_is_half_brought_back_is_left_alone_too(nights: Nights) -> None:
         nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
     nights.world.after = lambda _: None
 
-    assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
+    left = nights.after(DAY)["lamp"]
+
+    assert (left.outcome, "it was brought back" in left.verdict.reason) == (Outcome.WAITING, True)
+    assert nights.postman.carried == ["lamp"]
 
 
 def test_an_undo_that_broke_off_goes_on_where_it_stopped(nights: Nights) -> None:
@@ -605,6 +607,37 @@ def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
     nights.undoing.undo(Cellar(), nights.aws, asked, by="the janitor")
     assert nights.world.unplugged == set()
     assert nights.world.done == ["unplug lamp", "plug in lamp"]
+
+
+def test_who_may_not_ask_for_the_undo_says_so_and_how_it_is_done_by_hand(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays half done, and is asked for again by every sweep until somebody takes it."""
+    nights.warned("lamp")
+    nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+    nights.world.before = lambda _: None
+    nights.world.use("lamp")
+    with monkeypatch.context() as patch:
+        patch.setattr(nights, "put_back", Refusing())
+        for _ in range(TRIES + 1):
+            failed = nights.after(HOUR)["lamp"]
+
+            assert failed.outcome is Outcome.FAILED
+            assert failed.note == (
+                "it is used; what had been done is not put back: PermissionError: not authorized to "
+                f"perform: lambda:InvokeFunction; by hand: janitor undo {nights.of('lamp').id}"
+            )
+
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.CHANGED
+    assert [action.target.name for action in nights.put_back] == ["lamp"]
+
+
+class Refusing:
+    """An undo function that this role may not invoke."""
+
+    def append(self, action: Action) -> None:  # noqa: ARG002
+        raise PermissionError("not authorized to perform: lambda:InvokeFunction")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from conftest import ACCOUNT, REGION
 from declared import Declared
 from deployed import Deployed
 from hosted import LAMBDA, Host
-from janitor.aws import ServiceName, make_client
+from janitor.clients import ServiceName, make_client
 from janitor.settings import Settings
 from sandbox.control import Control
 from synthesis import SLACK, Synthesised, synthesise

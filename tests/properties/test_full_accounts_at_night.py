@@ -22,7 +22,8 @@ from conftest import ACCOUNT, NOW, REGION
 from janitor.account import opened
 from janitor.actions import Stage
 from janitor.arming import Arming
-from janitor.aws import Aws, make_client
+from janitor.aws import Aws
+from janitor.clients import make_client
 from janitor.detector import Detector
 from janitor.failures import RunFailedError
 from janitor.model import Confidence, Mode

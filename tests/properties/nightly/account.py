@@ -12,7 +12,8 @@ from armed import KilledError, LostError, World
 from conftest import ACCOUNT, REGION
 from janitor.actions import Action
 from janitor.arming import Arming
-from janitor.aws import Aws, make_client
+from janitor.aws import Aws
+from janitor.clients import make_client
 from janitor.failures import RunFailedError
 from janitor.leases import LeaseTakenError
 from janitor.ledger import Entry
