@@ -12,6 +12,7 @@ QUIET = "warned; not due yet"
 """The note of what waits for nothing but its date."""
 
 HALF_DONE = "half done"
+HALVES = (HALF_DONE, "half brought back")
 """How the notes begin of what was begun and not finished."""
 
 ONLY = "only reported: "
@@ -33,7 +34,7 @@ def status(result: Result) -> str:
     """Where *result* stands, in a word or two."""
     if result.outcome is Outcome.WAITING and result.note == QUIET:
         return STATUS[Outcome.WARNED]
-    if result.outcome in {Outcome.WAITING, Outcome.CHANGED} and result.note.startswith(HALF_DONE):
+    if result.outcome in {Outcome.WAITING, Outcome.CHANGED} and result.note.startswith(HALVES):
         return HALF_DONE
     return STATUS[result.outcome]
 
