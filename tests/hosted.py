@@ -149,12 +149,12 @@ class Host:
             if one["Key"].endswith(".json")
         ]
 
-    def report(self, ran: Ran) -> str:
-        """The JSON report of a sweep, or nothing."""
+    def report(self, ran: Ran, kind: str = "json") -> str:
+        """The report of a sweep, as JSON or as the HTML page; nothing without one."""
         bucket, _, key = ((ran.answer or {}).get("report") or "").removeprefix("s3://").partition("/")
         if not key:
             return ""
-        written = self._root("s3").get_object(Bucket=bucket, Key=key.replace(".html", ".json"))
+        written = self._root("s3").get_object(Bucket=bucket, Key=key.replace(".html", f".{kind}"))
         return str(written["Body"].read().decode())
 
     def forget(self, function: Function) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.receiver import MEMORY
 from infra.permissions import changes
 from janitor.detectors import DETECTORS
 from janitor.settings import Settings
@@ -264,6 +265,12 @@ def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
         *("logs:CreateLogStream", "logs:PutLogEvents"),
         *("secretsmanager:GetSecretValue", "lambda:InvokeFunction"),
     }
+    (receiver,) = (
+        one
+        for one in stack.of_type("AWS::Lambda::Function").values()
+        if one["Handler"] == "janitor.handlers.interact"
+    )
+    assert receiver["MemorySize"] == MEMORY, "bench/receiver.py scales by what the stack gives it"
 
 
 def test_the_synthesis_of_a_fully_armed_stack_has_nothing_to_say(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from janitor.model import Finding, Outcome, Result
 from janitor.report.text import moment, plain
 
+BEGUN_BEFORE = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed", Outcome.WAITING: "Waits"}
+"""Of an action that was begun when its resource was a finding still."""
+
 QUIET = "warned; not due yet"
 """The note of what waits for nothing but its date."""
 
 HALF_DONE = "half done"
+HALVES = (HALF_DONE, "half brought back")
 """How the notes begin of what was begun and not finished."""
 
 ONLY = "only reported: "
@@ -30,7 +34,7 @@ def status(result: Result) -> str:
     """Where *result* stands, in a word or two."""
     if result.outcome is Outcome.WAITING and result.note == QUIET:
         return STATUS[Outcome.WARNED]
-    if result.outcome in {Outcome.WAITING, Outcome.CHANGED} and result.note.startswith(HALF_DONE):
+    if result.outcome in {Outcome.WAITING, Outcome.CHANGED} and result.note.startswith(HALVES):
         return HALF_DONE
     return STATUS[result.outcome]
 
@@ -42,9 +46,11 @@ def needs_a_look(result: Result) -> bool:
 
 def became(result: Result) -> str:
     """What was done about *result*, what will be, or why nothing is."""
+    note = plain(result.note, 1000)
     if not isinstance(result.verdict, Finding):
-        return sentence(plain(result.note, 1000))
-    action, note = plain(result.verdict.action), plain(result.note, 1000)
+        head = BEGUN_BEFORE.get(result.outcome)
+        return sentence(f"{head}: {note}" if head and note else note)
+    action = plain(result.verdict.action)
     when = moment(result.due) if result.due else ""
     warned = f"Warned; will {action}{f' after {when}' if when else ''}"
     told = {

@@ -152,13 +152,11 @@ class Voice:
 
     def undo_failed(self, action: Action, why: str, at: datetime) -> Standing:
         """It could not be brought back, which can be tried again."""
-        text = f"{self._history(action)}. *Could not be {self.way.done}* on {self.at(at)}: "
-        then = (
-            f"A person has to look; *{self.way.label}* tries again."
-            if action.given_up
-            else "The next sweep goes on with it."
-        )
         said = self._offered(action)
+        then = "The next sweep goes on with it."
+        if action.given_up:
+            then = f"A person has to look{f'; *{self.way.label}* tries again' if said else ''}."
+        text = f"{self._history(action)}. *Could not be {self.way.done}* on {self.at(at)}: "
         return self._says(f"{text}{sentence(prose(why, LONGEST))} {then}", (Word.UNDO,) if said else (), said)
 
     def _offered(self, action: Action | None) -> str:
