@@ -24,6 +24,7 @@ ARMED = f"""
 [detectors.cellar]
 mode = "act"
 act_in = ["{ACCOUNT}"]
+business_days = false
 """
 
 

@@ -97,7 +97,7 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),
     ("max_actions", {(Limits, "in_sweep"): yes}, 6, "of one sweep"),
     ("a night", {(Limits, "in_night"): yes}, 7, "of one night"),
-    ("max_share", {(Arming, "too_many"): nothing}, 5, "and nobody approved"),
+    ("max_share", {(Arming, "too_many"): nothing}, 10, "and nobody approved"),
     ("undo first", {(Table, "put"): without_actions}, 1, "has no undo in the table"),
     ("rest", {(Undoing, "_left_alone"): nothing}, 1, "kept because it was brought back"),
     ("identity", {(Target, "key"): property(by_arn)}, 12, "nobody was warned about|has its name now"),
