@@ -13,13 +13,13 @@ from cli import edge
 from cli.desk import PACE, WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
 from janitor.acting import RESTS, Acting, due_now
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
 from janitor.aws import Aws
 from janitor.detector import Detector
 from janitor.engine import Policy
 from janitor.engine import sweep as swept
+from janitor.entries import Entry
 from janitor.leases import LeaseTakenError
-from janitor.ledger import Entry
 from janitor.limits import Limits
 from janitor.model import Outcome, Sweep
 from janitor.report.text import moment, plain

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from janitor import resuming
-from janitor.actions import UNFINISHED, Action, Stage
+from janitor.action import UNFINISHED, Action, Stage
 from janitor.carrying_out import CarryingOut
 from janitor.half_done import HalfDone
 from janitor.limits import Places
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from janitor.aws import Aws
     from janitor.detector import Detector
     from janitor.engine import Policy
+    from janitor.entries import Entry
     from janitor.holds import Holds
-    from janitor.ledger import Entry, Ledger
+    from janitor.ledger import Ledger
     from janitor.limits import Limits
 
 

@@ -12,7 +12,7 @@ import pytest
 from armed import Cellar, KilledError, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from janitor.actions import TRIES, Action, Stage
+from janitor.action import TRIES, Action, Stage
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
 from janitor.failures import RunFailedError
 from janitor.holds import How

@@ -18,8 +18,9 @@ from janitor.acting import Acting
 from janitor.arming import Arming
 from janitor.detector import Detector
 from janitor.engine import Policy
+from janitor.entries import Entry
 from janitor.holds import Holds
-from janitor.ledger import Entry, Ledger
+from janitor.ledger import Ledger
 from janitor.limits import Limits
 from janitor.looking_again import Look
 from janitor.model import Result, Sweep, Target
