@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ ARMS = {
     "idle-endpoints": "",
     "hung-training-jobs": "",
     "untagged-resources": 'required = ["team", "owner"]\nfill_tags = {team = "ml", owner = "nobody"}',
-    "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]',
+    "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]\n'
+    "allow_unversioned = true",
 }
 """What is armed, and with which tunables."""
 
@@ -87,7 +89,11 @@ class Theatre:
         (folder / FILE).write_text(ARMED)
         self.files = folder
         self.armed = declared(folder / "armed", ARMED)
-        self.dry = declared(folder / "dry", TOML)
+
+    @cached_property
+    def dry(self) -> Declared:
+        """The same with nothing armed."""
+        return declared(self.files / "dry", TOML)
 
     def reading(self, name: str) -> set[Permission]:
         """What the function of *name* needs in a dry run."""
