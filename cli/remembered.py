@@ -100,6 +100,8 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
         stands = f"{CLOSED} {moment(entry.closed)}: {entry.close_reason}"
     elif kept is not None:
         stands = kept
+    elif entry.refused:
+        stands = f"only reported: {entry.refused}"
     elif entry.warned is None or entry.due is None:
         stands = "reported"
     elif entry.due <= now:

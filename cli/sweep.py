@@ -24,6 +24,7 @@ from janitor.limits import Limits
 from janitor.model import Outcome, Sweep
 from janitor.report.text import moment, plain
 from janitor.undoing import Undoing
+from janitor.unpreparable import only_reported
 
 STALE = timedelta(hours=1)
 """After this long the account is no longer the one that was shown."""
@@ -105,12 +106,9 @@ def sweep(
 
 def planned(at: Desk, detector: Detector[Any], aws: Aws) -> Plan:
     """Sweep, and ask the ledger about what was found."""
-    return Plan(
-        detector=detector,
-        aws=aws,
-        sweep=swept(detector, aws, now=at.now, policy=policy(at, aws)),
-        entries=remembered(at, detector, aws),
-    )
+    entries = remembered(at, detector, aws)
+    found = swept(detector, aws, now=at.now, policy=policy(at, aws))
+    return Plan(detector=detector, aws=aws, sweep=only_reported(found, entries), entries=entries)
 
 
 def remembered(at: Desk, detector: Detector[Any], aws: Aws) -> dict[str, Entry]:

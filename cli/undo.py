@@ -15,7 +15,7 @@ from janitor.actions import Action, BegunBeforeError
 from janitor.detector import Detector
 from janitor.leases import LeaseTakenError
 from janitor.report.text import plain
-from janitor.undoing import CannotUndoError, Undoing
+from janitor.undoing import CannotUndoError, NothingDoneError, Undoing
 
 
 def undo(
@@ -72,6 +72,8 @@ def take_back(
         try:
             with at.leased(detector.name, action.target.region):
                 done = undoing.undo(detector, at.aws(action.target.region), action, by=at.who)
+        except NothingDoneError as nothing:
+            raise edge.Refused(str(nothing)) from nothing
         except (CannotUndoError, BegunBeforeError, LeaseTakenError) as error:
             raise FailedError(str(error)) from error
         lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""

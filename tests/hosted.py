@@ -75,6 +75,7 @@ class Host:
         self.url = url
         self._files = files
         self._streams = count()
+        self._clients: dict[str, Any] = {}
         self.now = NOW + timedelta(seconds=30)
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -149,12 +150,12 @@ class Host:
             if one["Key"].endswith(".json")
         ]
 
-    def report(self, ran: Ran) -> str:
-        """The JSON report of a sweep, or nothing."""
+    def report(self, ran: Ran, kind: str = "json") -> str:
+        """The report of a sweep, as JSON or as the HTML page; nothing without one."""
         bucket, _, key = ((ran.answer or {}).get("report") or "").removeprefix("s3://").partition("/")
         if not key:
             return ""
-        written = self.root("s3").get_object(Bucket=bucket, Key=key.replace(".html", ".json"))
+        written = self.root("s3").get_object(Bucket=bucket, Key=key.replace(".html", f".{kind}"))
         return str(written["Body"].read().decode())
 
     def forget(self, function: Function) -> None:
@@ -169,8 +170,10 @@ class Host:
 
     def root(self, service: Any) -> Any:
         """A client that may do everything, and is not recorded."""
-        session = boto3.Session("AKIASANDBOX", "sandbox", region_name=self.deployed.region)
-        return session.client(service, endpoint_url=self.url)
+        if service not in self._clients:
+            session = boto3.Session("AKIASANDBOX", "sandbox", region_name=self.deployed.region)
+            self._clients[service] = session.client(service, endpoint_url=self.url)
+        return self._clients[service]
 
     def _environment(self, patch: pytest.MonkeyPatch, function: Function, session: boto3.Session) -> None:
         """What the function finds: its role's credentials, Lambda's variables, and those of the template."""

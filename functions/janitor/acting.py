@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from janitor import resuming
+from janitor import resuming, unpreparable
 from janitor.actions import TRIES, UNFINISHED, Action, BegunBeforeError, RecordedSteps, Stage
 from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
 from janitor.engine import describe, judge
 from janitor.holds import held, on
 from janitor.model import Finding, Kept, Outcome, Result, Sweep
-from janitor.resuming import TOO_LONG, broken_off
+from janitor.resuming import TOO_LONG, broken_off, by_hand
 from janitor.table import stamp
 
 if TYPE_CHECKING:
@@ -71,16 +71,18 @@ class Acting:
         arming = policy.armed(detector.name)
         if not arming.armed:
             return sweep
-        half_back = resuming.resumed(sweep, self.actions, self.put_back, self.clock())
+        half_back = resuming.resumed(detector, sweep, self.actions, self.put_back, self.clock())
         if sweep.error is not None:
             done = _waiting(sweep, entries, "nothing is acted on, because the sweep is not complete")
         else:
             done = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy).done()
         return resuming.told(done, half_back)
 
-    def resumed(self, sweep: Sweep) -> Sweep:
+    def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
         """*sweep* of a detector that is not armed: what it did before is brought back all the same."""
-        return resuming.told(sweep, resuming.resumed(sweep, self.actions, self.put_back, self.clock()))
+        return resuming.told(
+            sweep, resuming.resumed(detector, sweep, self.actions, self.put_back, self.clock())
+        )
 
     def disarmed(self, entries: Mapping[str, Entry]) -> None:
         """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""
@@ -153,6 +155,7 @@ class _Work:
                 self.acting.pause()
             self._put(self._one(result, self.entries[result.target.key]))
         self._go_on()
+        self._ask_again()
         held = tuple(why if not times else f"{why}: {times}" for why, times in self.held.items())
         return replace(self.sweep, results=tuple(self.results.values()), held=held)
 
@@ -189,6 +192,20 @@ class _Work:
         if not limits.in_night(str(sweep.account), key, at_most=self.acting.at_most, now=clock):
             return f"max_actions_per_night = {self.acting.at_most}"
         return None
+
+    def _ask_again(self) -> None:
+        """What preparing refused before."""
+        asking = unpreparable.Unpreparable(
+            detector=self.detector,
+            aws=self.reading,
+            arming=self.arming,
+            ledger=self.acting.ledger,
+            again=self._again,
+        )
+        for result in tuple(self.results.values()):
+            entry = self.entries.get(result.target.key)
+            if entry is not None and entry.refused and result.note == unpreparable.said(entry.refused):
+                self._put(asking.asked(result, entry, self.acting.clock()))
 
     # --- one finding --------------------------------------------------------------------------
 
@@ -243,9 +260,9 @@ class _Work:
             case NotYetError():
                 self.acting.ledger.memorise(entry, error.memo)
                 return replace(result, note=f"being prepared: {error}")
-            case CannotActError():
-                self.acting.ledger.unwarn(entry)  # its message says that nothing is done to it
-                return replace(result, outcome=Outcome.ADVISED, note=f"only reported: {error}")
+            case CannotActError():  # its message says that nothing is done to it
+                self.acting.ledger.refuse(entry, str(error), self.acting.clock())
+                return replace(result, outcome=Outcome.ADVISED, note=unpreparable.said(str(error)))
             case OutOfTimeError():
                 return replace(result, note="the run has no time left; its turn comes next time")
             case BegunBeforeError():
@@ -355,11 +372,7 @@ class _Work:
         entry = self.entries.get(action.target.key)
         if entry is not None and entry.closed is None:
             self.acting.ledger.close(entry, "cleaned up", clock)
-        return replace(result, outcome=Outcome.ACTED, note=f"undo: {self._by_hand(action)}")
-
-    def _by_hand(self, action: Action) -> str:
-        word = self.detector.cleanup.undo if self.detector.cleanup else "undo"
-        return f"janitor {word} {action.id}"
+        return replace(result, outcome=Outcome.ACTED, note=f"undo: {by_hand(self.detector, action)}")
 
     def _settled(self, action: Action) -> bool:
         """Whether the resource is as the act leaves it; what cannot be looked at is not."""
@@ -391,7 +404,7 @@ class _Work:
 
     def _finished(self, result: Result, action: Action) -> Result:
         if self._settled(action):
-            if not any(step.startswith("act: ") for step in action.steps):  # somebody else's doing
+            if not action.touched:  # somebody else's doing
                 return self._withdrawn(
                     result, action, "it was as good as cleaned up before anything was done"
                 )
@@ -422,7 +435,7 @@ class _Work:
             raise
         except Exception as error:  # told; the next sweep asks again
             said = f"{why}; what had been done is not put back: {describe(error)}"
-            raise _EndsError(Outcome.FAILED, f"{said}; by hand: {self._by_hand(action)}") from error
+            raise _EndsError(Outcome.FAILED, f"{said}; by hand: {by_hand(self.detector, action)}") from error
 
     def _stopping(
         self, action: Action, verdict: Verdict | None, candidate: Any

@@ -117,6 +117,11 @@ class Action:
         return self.attempts - max(self.waits, self.asked)
 
     @property
+    def touched(self) -> bool:
+        """Whether anything may have been done to its resource: a step that was begun may have been done."""
+        return any(step.startswith("act: ") for step in self.steps)
+
+    @property
     def given_up(self) -> bool:
         """Whether it is not tried again by itself."""
         return self.failures >= TRIES

@@ -61,7 +61,7 @@ def put_back(own: Invocation, action: Action) -> None:
     """
     again = action.stage is Stage.UNDOING
     if not own.environment.undo:
-        raise CannotUndoError(f"there is no undo function here; janitor undo {action.id} brings it back")
+        raise CannotUndoError("there is no undo function here")
     own.hand_over(
         own.environment.undo,
         {

@@ -29,6 +29,9 @@ CLOSING = ("closed", "close_reason", EXPIRES)
 WARNING = ("warned", "due", "channel", "message", "approved", "hurried", "memo")
 """What is remembered of a closing, and of a warning: void once a finding is closed."""
 
+REFUSED = ("refused", "refused_at")
+"""Why preparing refused to act on it, and when it was asked last."""
+
 VOIDED = "voided"
 """Whether its warning was taken back while it was found: armed again, it has to be warned about first."""
 
@@ -41,7 +44,8 @@ class Entry:
     *warned* is when Slack took its warning, which stands in *channel* as *message*, and *due* when
     it may be acted on. *approved* and *hurried* name who said yes to many deletions at once, and who
     pressed *Do it now*. *memo* is where `prepare` goes on. *said* is the lasting part of the warning's
-    message, which outlives the warning: an undo's message says it too.
+    message, which outlives the warning: an undo's message says it too. *refused* is why it could not be
+    prepared when it was asked last, at *refused_at*: it is only reported, and nobody is warned.
     """
 
     key: str
@@ -63,6 +67,8 @@ class Entry:
     approved: str = ""
     hurried: str = ""
     voided: bool = False
+    refused: str = ""
+    refused_at: datetime | None = None
     said: str = ""
     memo: Mapping[str, Any] = field(default_factory=dict)
     closed: datetime | None = None
@@ -217,7 +223,7 @@ class Ledger:
                 "close_reason": why,
                 EXPIRES: int((now + KEEP_CLOSED).timestamp()),
             },
-            remove=("announced", *WARNING),
+            remove=("announced", *WARNING, *REFUSED),
         )
 
     # --- warnings -----------------------------------------------------------------------------
@@ -258,6 +264,14 @@ class Ledger:
         """Its warning is void, because it is only reported now: it would have to be warned about again."""
         where = partition(FINDING, entry.detector, entry.account, entry.region)
         self._table.change(where, entry.key, set_to={VOIDED: True}, remove=WARNING)
+
+    def refuse(self, entry: Entry, why: str, now: datetime) -> None:
+        """It cannot be prepared: its warning is void, and there is no other before that changes."""
+        self._change(entry, set_to={VOIDED: True, "refused": why, "refused_at": stamp(now)}, remove=WARNING)
+
+    def permit(self, entry: Entry) -> None:
+        """It can be prepared again: it is warned about like anything new."""
+        self._change(entry, remove=(*REFUSED, "memo"))
 
     def memorise(self, entry: Entry, memo: Mapping[str, Any]) -> None:
         """Keep how far preparing came."""
@@ -356,6 +370,8 @@ def _entry(item: Mapping[str, Any]) -> Entry:
         approved=item.get("approved", ""),
         hurried=item.get("hurried", ""),
         voided=item.get(VOIDED, False),
+        refused=item.get("refused", ""),
+        refused_at=moment(item.get("refused_at")),
         said=item.get("said", ""),
         memo=json.loads(item.get("memo", "{}")),
         closed=moment(item.get("closed")),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from janitor.buttons import LABELS, Subject, Word
 from janitor.events import STALE
-from janitor.holds import Hold, How, held
+from janitor.holds import Hold, How, held, standing
 from janitor.membership import Person, forbidden
 from janitor.model import Mode
 from janitor.patience import SlackError
@@ -138,8 +138,9 @@ class Pressing:
         how, until = (How.KEPT, None) if word is Word.KEEP else (How.SNOOZED, at + SNOOZE)
         hold = Hold(key=entry.key, how=how, by=str(person), said=at, until=until)
         self.holds.put(entry.account, entry.region, hold)
+        said = self.holds.all(entry.account, entry.region).get(entry.key, ())
         voice = self.following.terms[entry.detector].voice
-        return self._told(word, entry, voice.held(hold))
+        return self._told(word, entry, voice.held(standing(said, self.clock()) or hold))
 
     def _now(self, press: PressEvent, entry: Entry, person: Person) -> Answer:
         """It is due, and the detector's own function sweeps now: the same run as its schedule's."""

@@ -11,7 +11,7 @@ from janitor import assembly
 from janitor.actions import BegunBeforeError, Stage
 from janitor.leases import LeaseTakenError
 from janitor.patience import SlackError
-from janitor.undoing import CannotUndoError
+from janitor.undoing import CannotUndoError, NothingDoneError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -50,8 +50,8 @@ def brought_back(asked: UndoEvent, own: Invocation, logger: Logger, *, holder: s
             )
             with own.opened((asked.region,)) as (aws,):
                 undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
-        except BegunBeforeError as other:
-            return _answer(asked, logger, why=str(other))
+        except (BegunBeforeError, NothingDoneError) as nothing:
+            return _answer(asked, logger, why=str(nothing))
         finally:
             _tell(own, asked, action, logger)
     return _answer(asked, logger)

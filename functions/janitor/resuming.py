@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from janitor.actions import TRIES, Action, Stage
 from janitor.engine import describe
@@ -14,6 +14,7 @@ from janitor.undoing import CannotUndoError
 
 if TYPE_CHECKING:
     from janitor.actions import Actions
+    from janitor.detector import Detector
 
 TOO_LONG = timedelta(days=1)
 """After this long a person should know that something still waits for AWS."""
@@ -28,7 +29,11 @@ class Resumed(NamedTuple):
 
 
 def resumed(
-    sweep: Sweep, actions: Actions, put_back: Callable[[Action], None], clock: datetime
+    detector: Detector[Any],
+    sweep: Sweep,
+    actions: Actions,
+    put_back: Callable[[Action], None],
+    clock: datetime,
 ) -> list[Resumed]:
     """
     Have *put_back* go on with what is half brought back where *sweep* was, complete or not.
@@ -37,7 +42,8 @@ def resumed(
     looks again how far the action came: being asked twice does no harm.
     """
     listed = actions.all(sweep.detector, str(sweep.account), sweep.region)
-    return [_resumed(one, put_back, clock) for one in listed if one.stage is Stage.UNDOING]
+    half_back = [action for action in listed if action.stage is Stage.UNDOING]
+    return [_resumed(action, put_back, clock, by_hand(detector, action)) for action in half_back]
 
 
 def told(sweep: Sweep, found: Iterable[Resumed]) -> Sweep:
@@ -49,20 +55,28 @@ def told(sweep: Sweep, found: Iterable[Resumed]) -> Sweep:
     return replace(sweep, results=tuple(results.values()))
 
 
-def _resumed(action: Action, put_back: Callable[[Action], None], clock: datetime) -> Resumed:
+def _resumed(action: Action, put_back: Callable[[Action], None], clock: datetime, hand: str) -> Resumed:
     if action.given_up:
         said = f"could not be brought back in {TRIES} tries, so a person has to look"
         why = action.error or "each was cut off"
-        return Resumed(action, Outcome.FAILED, f"{said} (janitor undo {action.id} tries again): {why}")
+        return Resumed(action, Outcome.FAILED, f"{said}: {why}; by hand: {hand}")
     try:
         put_back(action)
     except Exception as error:  # told; the next sweep tries again
         said = str(error) if isinstance(error, CannotUndoError) else describe(error)
-        return Resumed(action, Outcome.FAILED, f"half brought back, and not gone on with: {said}")
+        return Resumed(
+            action, Outcome.FAILED, f"half brought back, and not gone on with: {said}; by hand: {hand}"
+        )
     late = action.asked_at is not None and clock - action.asked_at > TOO_LONG
     why = f"; the last try: {action.error}" if action.error else ""
     outcome = Outcome.FAILED if late else Outcome.WAITING
     return Resumed(action, outcome, f"half brought back, and gone on with now{why}")
+
+
+def by_hand(detector: Detector[Any], action: Action) -> str:
+    """The command with which a person brings back what *action* did."""
+    word = detector.cleanup.undo if detector.cleanup else "undo"
+    return f"janitor {word} {action.id}"
 
 
 def broken_off(action: Action) -> Result:

@@ -14,6 +14,7 @@ from janitor.engine import Policy, run, sweep_one
 from janitor.failures import Failures
 from janitor.ledger import Recorded
 from janitor.model import Outcome, Report, Result, Sweep
+from janitor.unpreparable import only_reported
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -182,12 +183,13 @@ class Runner:
             savings.remember(acting.actions, detector, known.aws, sweep, before=before, now=now)
         if not self.policy.armed(detector.name).armed:
             with failures.survived("what is half brought back could not be gone on with"):
-                known = known._replace(sweep=acting.resumed(sweep))
+                known = known._replace(sweep=acting.resumed(detector, sweep))
             with failures.survived("old warnings could not be voided"):
                 warned = self._warned(detector, known.aws)
                 acting.disarmed(warned)
                 self._followed(lambda follow: follow.disarmed(warned), failures)
             return known
+        sweep = only_reported(sweep, entries)
         with failures.survived("acting broke off"):
             sweep = acting.act(detector, known.aws, sweep, entries, now=now, policy=policy)
             for why in sweep.held:

@@ -728,7 +728,7 @@ def test_a_message_that_said_only_reported_stays_true(nights: Nights) -> None:
     nights.after(4 * DAY)
     nights.world.refuses = None
 
-    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.after(3 * DAY)["lamp"].outcome is Outcome.WARNED
     assert nights.world.done == []
 
 
@@ -745,7 +745,8 @@ def test_a_tag_that_protected_in_the_last_moment_voids_the_warning(nights: Night
         assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ADVISED
     nights.world.things["lamp"] = as_it_was
 
-    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.after(DAY)["lamp"].outcome is Outcome.ADVISED
+    assert nights.after(3 * DAY)["lamp"].outcome is Outcome.WARNED
 
 
 def test_a_keep_said_while_it_was_prepared_still_counts(nights: Nights) -> None:

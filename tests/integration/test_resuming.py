@@ -81,8 +81,8 @@ def test_after_some_tries_it_is_failed_until_a_person_acts(broken: Nights) -> No
         assert given_up is not None
         assert given_up.outcome is Outcome.FAILED
         assert given_up.note == (
-            f"could not be brought back in 3 tries, so a person has to look (janitor undo "
-            f"{broken.of('lamp').id} tries again): PermissionError: no powers here"
+            "could not be brought back in 3 tries, so a person has to look: "
+            f"PermissionError: no powers here; by hand: janitor undo {broken.of('lamp').id}"
         )
     assert len(broken.put_back) == asked == TRIES - 1
     with pytest.raises(CannotUndoError):
@@ -128,7 +128,7 @@ def test_an_undo_that_was_killed_is_gone_on_with_too(nights: Nights) -> None:
         assert result is not None
         assert (result.outcome is Outcome.FAILED) is (number == TRIES - 1)
     assert result is not None
-    assert result.note.endswith("each was cut off")
+    assert "each was cut off" in result.note
 
 
 def test_waiting_for_aws_is_no_failure_but_told_after_a_day(
@@ -267,4 +267,7 @@ def test_a_sweep_without_an_undo_function_says_so(stuck: Deployment, monkeypatch
 
     assert handed(stuck) == []
     *_, report = reports(stuck.session).values()
-    assert "half brought back, and not gone on with: there is no undo function here; janitor undo" in report
+    assert (
+        "half brought back, and not gone on with: there is no undo function here; by hand: janitor undo"
+        in report
+    )

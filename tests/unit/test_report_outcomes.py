@@ -42,6 +42,11 @@ def result(
         (result(Outcome.FAILED, "denied"), "Failed: delete the lamp; denied."),
         (result(Outcome.CHANGED, "it is used"), "Not done, because it changed: it is used."),
         (result(Outcome.KEPT, verdict=USED), ""),
+        (
+            result(Outcome.FAILED, "it is used; not put back", verdict=USED),
+            "Failed: it is used; not put back.",
+        ),
+        (result(Outcome.CHANGED, "it is used", verdict=USED), "it is used."),
     ],
     ids=lambda value: value.outcome.value if isinstance(value, Result) else "",
 )

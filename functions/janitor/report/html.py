@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from janitor.model import Evidence, Finding, Kept, Mode, Report, Result
+from janitor.model import Evidence, Finding, Kept, Mode, Outcome, Report, Result
 from janitor.money import Totals, dearest_first, dollars
 from janitor.ownership import marks, team
 from janitor.report.outcomes import became
@@ -55,6 +55,7 @@ def html(report: Report) -> str:
         rows=[row(number, result) for number, result in enumerate(findings)],
         shown_unread=SHOWN_UNREAD,
         unread=[unread(result) for result in report.results if is_unknown(result)],
+        begun=[begun(result) for result in report.results if is_begun(result)],
         dry=all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps),
         held=[(sweep.detector, why) for sweep in report.sweeps for why in map(plain, sweep.held)],
         errors=[sweep for sweep in report.sweeps if sweep.error],
@@ -129,6 +130,21 @@ def unread(result: Result) -> dict[str, str]:
         "region": result.target.region,
         "reason": plain(result.verdict.reason),
     }
+
+
+def begun(result: Result) -> dict[str, str]:
+    """What became of an action on something that is no finding any more."""
+    return {
+        "detector": result.detector,
+        "name": plain(result.target.name),
+        "region": result.target.region,
+        "became": became(result),
+    }
+
+
+def is_begun(result: Result) -> bool:
+    """Whether *result* is of an action that was begun before: it has no row among the findings."""
+    return isinstance(result.verdict, Kept) and result.outcome is not Outcome.KEPT
 
 
 def is_unknown(result: Result) -> bool:

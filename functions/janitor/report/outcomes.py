@@ -5,12 +5,17 @@ from __future__ import annotations
 from janitor.model import Finding, Outcome, Result
 from janitor.report.text import moment, plain
 
+BEGUN_BEFORE = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed", Outcome.WAITING: "Waits"}
+"""Of an action that was begun when its resource was a finding still."""
+
 
 def became(result: Result) -> str:
     """What was done about *result*, what will be, or why nothing is."""
+    note = plain(result.note, 1000)
     if not isinstance(result.verdict, Finding):
-        return sentence(plain(result.note, 1000))
-    action, note = plain(result.verdict.action), plain(result.note, 1000)
+        head = BEGUN_BEFORE.get(result.outcome)
+        return sentence(f"{head}: {note}" if head and note else note)
+    action = plain(result.verdict.action)
     due = f" after {moment(result.due)}" if result.due else ""
     told = {
         Outcome.ACTED: f"Done: {action}{_after(note)}",
