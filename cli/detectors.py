@@ -56,7 +56,7 @@ def shown(value: object) -> str:
         case Mapping():
             return ", ".join(f"{key} {shown(item)}" for key, item in value.items()) or "none"
         case str():
-            return value
+            return value or "none"
         case int() | float():
             return written_as(value)
         case _:

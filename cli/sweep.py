@@ -12,7 +12,7 @@ import typer
 from cli import edge
 from cli.desk import PACE, WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
-from janitor.acting import Acting, due_now
+from janitor.acting import RESTS, Acting, due_now
 from janitor.actions import Action, Stage
 from janitor.aws import Aws
 from janitor.detector import Detector
@@ -139,6 +139,8 @@ def shown(at: Desk, plan: Plan) -> int:
     due = due_now(plan.sweep, plan.entries, at.now)
     waiting = sum(result.outcome is Outcome.WAITING for result in plan.sweep.results) - len(due)
     typer.echo(f"{where}: {len(due)} due, {waiting} waiting.")
+    if due and at.settings.policy.armed(plan.detector.name).rests(at.now):
+        typer.echo(f"  Not today, unless somebody pressed Do it now: {RESTS}.")
     for result in due:
         entry = plan.entries[result.target.key]
         action = getattr(result.verdict, "action", "")

@@ -190,6 +190,8 @@ def shown(value: object) -> str:
             return ", ".join(f"`{item}`" for item in value) or "none"
         case Mapping():
             return ", ".join(f"`{key}` {shown(item)}" for key, item in value.items()) or "none"
+        case "":
+            return "none"
         case _:
             return f"`{value}`"
 

@@ -21,6 +21,7 @@ from infra.permissions import acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
 from janitor.detector import Detector, Grant, allow
+from janitor.idle_arms import idle_arms
 from janitor.model import Mode
 from janitor.settings import FILE, Settings
 
@@ -53,7 +54,8 @@ class JanitorStack(Stack):
     ) -> None:
         super().__init__(scope, id_, **kwargs)
         settings = settings or Settings.load(files=[ROOT / FILE])
-        for said in settings.idle_arms():
+        home = "" if cdk.Token.is_unresolved(self.region) else self.region
+        for said in idle_arms(settings, home=home):
             cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)
         self.topic = sns.Topic(self, "Alarms", display_name="ML Janitor", enforce_ssl=True)
         self.ledger = Ledger(self, "Ledger")

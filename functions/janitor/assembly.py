@@ -10,6 +10,7 @@ from janitor.acting import Acting
 from janitor.actions import Actions, Stage
 from janitor.alerts import Alerts
 from janitor.buttons import Word
+from janitor.comebacks import way
 from janitor.deeds import Diary
 from janitor.following import Following
 from janitor.holds import Holds
@@ -118,7 +119,7 @@ def diary(own: Invocation) -> Diary:
         ledger=own.ledger,
         actions=Actions(own.table),
         holds=Holds(own.table),
-        effects={one.name: one.cleanup.effect for one in own.settings.registry if one.cleanup is not None},
+        cleanups={one.name: one.cleanup for one in own.settings.registry if one.cleanup is not None},
         time_zone=own.settings.janitor.time_zone,
     )
 
@@ -131,7 +132,14 @@ def terms(settings: Settings, keep_tag: str) -> Mapping[str, Terms]:
 
     def of(detector: type[Detector[Any]], cleanup: Cleanup) -> Terms:
         armed = settings.mode(detector.name) is Mode.ACT
-        voice = Voice(effect=cleanup.effect, time_zone=section.time_zone, undoable=bool(detector.undoes))
+        rule = settings.detector(detector)
+        voice = Voice(
+            effect=cleanup.effect,
+            time_zone=section.time_zone,
+            undoable=bool(detector.undoes),
+            way=way(cleanup),
+            comeback=lambda action: rule.comeback(action.target, action.undo),
+        )
         offers = (buttons | group) - (set() if armed else {Word.NOW})
         return Terms(voice=voice, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)
 

@@ -110,7 +110,7 @@ class Following:
             case Outcome.ADVISED:
                 return voice.void(result.note.removeprefix("only reported: "), now)
             case Outcome.FAILED:
-                return voice.failed(result.note.removeprefix("nothing was done: "), now, begun=False)
+                return voice.failed(result.note.removeprefix("nothing was done: "), now)
             case Outcome.WAITING if entry.due is not None and entry.due <= now:
                 return voice.waiting(entry.due, result.note)
             case _:
@@ -160,7 +160,7 @@ class Following:
             case Stage.WITHDRAWN:
                 return voice.stays(action.error, now)
             case _:
-                return voice.failed(action.error, now, begun=True)
+                return voice.failed(action.error, now, half_done=action)
 
     def _change(self, subject: Subject, name: str, said: str, place: Place, now_stands: Standing) -> None:
         """A message that nobody remembers, or that Slack no longer lets change, stays as it is."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from janitor.people import named
 from janitor.table import EXPIRES, ConditionFailedError, Table, moment, stamp
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Hold:
         if self.until is not None and self.until <= now:
             return None
         until = "" if self.until is None else f" until {self.until:%Y-%m-%d %H:%M} UTC"
-        return f"{self.how} by {self.by}{until}{f': {self.why}' if self.why else ''}"
+        return f"{self.how} by {named(self.by)}{until}{f': {self.why}' if self.why else ''}"
 
 
 class Holds:

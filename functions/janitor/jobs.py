@@ -77,7 +77,8 @@ class Job:
     *max_runtime* began at the latest. *groups* are instance type and count. *writes_to* are the S3
     folders that it writes to while it runs. *spot* and *reserved* (a training plan, paid in advance)
     say that the list price is not what is paid. *tuner* is the tuning job that started it, *pool*
-    the status of the warm pool that it leaves behind.
+    the status of the warm pool that it leaves behind. *checkpoints* is whether it was given a folder for
+    them.
     """
 
     kind: Kind
@@ -98,6 +99,14 @@ class Job:
     tuner: str | None = None
     pool: str | None = None
     keep_alive: timedelta = timedelta()
+    checkpoints: bool = False
+
+    @property
+    def lost(self) -> str:
+        """What does not come back when it is stopped and submitted again."""
+        return (
+            f"what it did {'since its newest checkpoint' if self.checkpoints else 'so far: it begins anew'}"
+        )
 
     @property
     def instances(self) -> int:

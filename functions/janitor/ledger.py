@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from janitor.actions import finding_id
 from janitor.model import Kept, Outcome, Result, Sweep
-from janitor.money import Totals, cents
+from janitor.money import Totals, kept_small
 from janitor.table import EXPIRES, ConditionFailedError, Table, moment, partition, stamp
 
 if TYPE_CHECKING:
@@ -196,8 +196,8 @@ class Ledger:
                 "name": result.target.name,
                 "reason": result.verdict.reason,
                 "owner": result.owner,
-                "monthly_usd": cents(result.monthly_usd),
-                "accrued_usd": cents(result.accrued_usd),
+                "monthly_usd": kept_small(result.monthly_usd),
+                "accrued_usd": kept_small(result.accrued_usd),
             }
             item = self._table.change(
                 where,

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor.buttons import LABELS, Subject, Word
+from janitor.detector import CannotActError
 from janitor.events import STALE
 from janitor.holds import Hold, How, held, standing
 from janitor.membership import Person, forbidden
@@ -164,6 +165,10 @@ class Pressing:
         today = self.clock().date()
         if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:
             raise RefusedError(f"{subject.detector} can no longer be undone from here")
+        try:
+            self.following.terms[action.detector].voice.comeback(action)
+        except CannotActError as never:
+            raise RefusedError(str(never)) from None
         person = self._allowed(press, Word.UNDO, None)
         return self.once(press.identity, lambda: self._asked(press, subject, action, person))
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from janitor.actions import TRIES, Action, Stage
+from janitor.comebacks import way
 from janitor.engine import describe
 from janitor.model import Kept, Outcome, Result, Sweep
 from janitor.undoing import CannotUndoError
@@ -75,8 +76,7 @@ def _resumed(action: Action, put_back: Callable[[Action], None], clock: datetime
 
 def by_hand(detector: Detector[Any], action: Action) -> str:
     """The command with which a person brings back what *action* did."""
-    word = detector.cleanup.undo if detector.cleanup else "undo"
-    return f"janitor {word} {action.id}"
+    return f"janitor {way(detector.cleanup).command} {action.id}"
 
 
 def broken_off(action: Action) -> Result:

@@ -223,28 +223,6 @@ class Settings:
 
         return [self.detector(each) for each in self.registry if was_armed(each)]
 
-    def idle_arms(self) -> list[str]:
-        """Why an armed detector would never act as things are set, one line for each that would not."""
-        said = []
-        for detector in self.armed():
-            where = f"detectors.{detector.name}: mode is act, but it would never act: "
-            said += [where + why for why in [self._never_acts(detector)] if why]
-        return said
-
-    def _never_acts(self, detector: Detector[Any]) -> str | None:
-        section = self.sections[detector.name]
-        regions = self.janitor.regions
-        elsewhere = regions and not any(place.partition("/")[2] in {"", *regions} for place in section.act_in)
-        if not self.janitor.slack_secret:
-            return "nothing is acted on without a delivered warning, and janitor.slack_secret is not set"
-        if section.max_actions == 0:
-            return "max_actions is 0"
-        if self.janitor.max_actions_per_night == 0:
-            return "janitor.max_actions_per_night is 0"
-        if elsewhere:
-            return "act_in names none of janitor.regions"
-        return detector.never_acts()
-
     def schedule(self, detector: type[Detector[Any]]) -> str:
         """When *detector* runs: its own schedule, unless the operator set another."""
         return self.sections[detector.name].schedule or detector.schedule

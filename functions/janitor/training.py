@@ -84,6 +84,7 @@ def _job(answer: DescribeTrainingJobResponseTypeDef) -> Job:
         tuner=answer.get("TuningJobArn"),
         pool=answer["WarmPoolStatus"]["Status"] if "WarmPoolStatus" in answer else None,
         keep_alive=timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0)),
+        checkpoints="CheckpointConfig" in answer,
     )
 
 

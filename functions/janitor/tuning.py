@@ -39,6 +39,7 @@ TUNER = "hyper-parameter-tuning-job"
 """The resource type in its ARN."""
 
 ACTION = "stop the tuning job, and with it its running children (artifacts written so far stay)"
+LOST = "the tuning job: for the trainings that are left, one can be created that learns from this one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,4 +141,5 @@ def _of_children(rule: Rule, verdicts: Mapping[str, Verdict]) -> Verdict:
         action=ACTION,
         since=max((one.since for one in found if one.since is not None), default=None),
         noun="hung tuning job",
+        lost=LOST,
     )

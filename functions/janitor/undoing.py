@@ -12,6 +12,7 @@ from janitor.detector import CannotActError, NotFinishedError
 from janitor.durations import ago
 from janitor.engine import describe
 from janitor.holds import Hold, How, anew
+from janitor.people import named
 
 if TYPE_CHECKING:
     from janitor.actions import Actions
@@ -68,7 +69,9 @@ class Undoing:
         if newest.stage in UNDOABLE and (action.stage not in UNDOABLE or self._too_old(action)):
             action = newest
         if action.stage is Stage.UNDONE:
-            raise CannotUndoError(f"{action.target.name} was brought back before, by {action.undone_by}")
+            raise CannotUndoError(
+                f"{action.target.name} was brought back before, by {named(action.undone_by)}"
+            )
         if action.stage is Stage.WITHDRAWN:
             raise CannotUndoError(f"nothing was done to {action.target.name}: {action.error}")
         if action.stage not in UNDOABLE:

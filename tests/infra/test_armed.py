@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.receiver import MEMORY
 from infra.permissions import changes
 from janitor.detectors import DETECTORS
 from janitor.settings import Settings
@@ -137,6 +138,26 @@ def test_each_tag_is_added_under_its_own_condition_and_only_required_ones_remove
     ]
 
 
+def test_a_place_that_no_sweep_visits_is_named_by_the_synthesis(tmp_path: Path) -> None:
+    section = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/eu-west-3"]}
+    janitor = {**BUTTONS, "regions": ["eu-west-1"]}
+
+    stack = synthesise(
+        tmp_path, Settings.parse({"janitor": janitor, "detectors": {"idle-notebooks": section}})
+    )
+
+    reports = stack.validation.get("pluginReports", [])
+    said = [
+        one["description"]
+        for plugin in reports
+        for one in plugin["violations"]
+        if "never-acts" in one["ruleName"]
+    ]
+    assert [f"would never act in {ACCOUNT}/eu-west-3: only eu-west-1 is swept" in one for one in said] == [
+        True
+    ]
+
+
 def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> None:
     stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
 
@@ -244,6 +265,12 @@ def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
         *("logs:CreateLogStream", "logs:PutLogEvents"),
         *("secretsmanager:GetSecretValue", "lambda:InvokeFunction"),
     }
+    (receiver,) = (
+        one
+        for one in stack.of_type("AWS::Lambda::Function").values()
+        if one["Handler"] == "janitor.handlers.interact"
+    )
+    assert receiver["MemorySize"] == MEMORY, "bench/receiver.py scales by what the stack gives it"
 
 
 def test_the_synthesis_of_a_fully_armed_stack_has_nothing_to_say(

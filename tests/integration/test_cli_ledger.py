@@ -24,6 +24,7 @@ ARMED = f"""
 [detectors.cellar]
 mode = "act"
 act_in = ["{ACCOUNT}"]
+business_days = false
 """
 
 
@@ -308,7 +309,7 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
     status, said = desk("restart", finding)
     assert (status, said) == (
         2,
-        f"janitor: lamp is not submitted, but brought back: janitor undo {finding}\n",
+        f"janitor: lamp is no job; to bring it back: janitor undo {finding}\n",
     )
     status, said = desk("undo", finding)
 

@@ -136,4 +136,4 @@ def test_in_lambda_that_is_an_answer_and_the_message_says_so(
 
     (item,) = notebook.table()["action"]
     assert item["stage"] == "withdrawn"
-    assert "*Nothing was done:* it broke off before its first step" in said(notebook.warnings()[-1])
+    assert "It broke off before its first step" in said(notebook.warnings()[-1])

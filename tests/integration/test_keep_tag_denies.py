@@ -13,8 +13,7 @@ from conftest import REGION
 from declared import listed, statements, without
 from hosted import LAMBDA, Host
 from integration.test_armed_permissions import ARMS, Theatre
-from janitor.aws import ServiceName
-from janitor.clients import make_client
+from janitor.clients import ServiceName, make_client
 from kept import KeptThings
 from sandbox.control import Control
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from janitor import acting, actions, arming, aws, warning
-from janitor.acting import Acting, _Work
+from janitor.acting import Acting
 from janitor.actions import RecordedSteps
 from janitor.arming import Arming
 from janitor.detector import Detector
@@ -24,6 +24,7 @@ from janitor.engine import Policy
 from janitor.holds import Holds, How
 from janitor.ledger import Entry, Ledger
 from janitor.limits import Limits
+from janitor.looking_again import Look
 from janitor.model import Confidence, Kept, Result, Sweep, Target
 from janitor.runs import Runner
 from janitor.table import Table
@@ -71,7 +72,7 @@ def complete(self: Acting, detector: Detector[Any], aws_: Any, sweep: Sweep, *ar
     return REAL_ACT(self, detector, aws_, replace(sweep, error=None), *args, **how)
 
 
-def as_swept(self: _Work, result: Result, clock: datetime) -> tuple[Any, Any]:
+def as_swept(self: Look, result: Result, clock: datetime) -> tuple[Any, Any]:
     """The verdict of the sweep, without looking again."""
     candidate = self.detector.world.things.get(result.target.name)  # type: ignore[attr-defined]
     del clock
@@ -135,7 +136,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "4 look again",
-        setter(_Work, "_again", as_swept),
+        setter(Look, "again", as_swept),
         "what_is_in_use_again_when_looked_at_is_changed",
         {},
     ),
@@ -249,7 +250,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "8 settled",
-        setter(_Work, "_settled", lambda *_: False),
+        setter(Look, "settled", lambda *_: False),
         "a_lost_answer_is_settled_by_looking",
         {},
     ),

@@ -77,7 +77,7 @@ def test_it_is_warned_about_stopped_and_submitted_again(shift: Shift) -> None:
     ended = shift.run()
     assert (ended.outcome, ended.note) == (
         Outcome.ACTED,
-        f"undo: janitor restart {shift.of('job').id}",
+        f"restart: janitor restart {shift.of('job').id}",
     )
     assert shift.floor.pool("job") == "Terminated"
     done = shift.undo()

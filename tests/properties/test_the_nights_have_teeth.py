@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from janitor import acting
-from janitor.acting import Acting, _Work
+from janitor.acting import Acting
 from janitor.arming import Arming
 from janitor.detector import Detector
 from janitor.engine import Policy
 from janitor.holds import Holds
 from janitor.ledger import Entry, Ledger
 from janitor.limits import Limits
+from janitor.looking_again import Look
 from janitor.model import Result, Sweep, Target
 from janitor.runs import Runner
 from janitor.table import Table
@@ -60,7 +61,7 @@ def at_once(_: Arming, warned: datetime, __: object) -> datetime:
     return warned
 
 
-def as_swept(_: _Work, result: Result, *__: object) -> tuple[Any, Any]:
+def as_swept(_: Look, result: Result, *__: object) -> tuple[Any, Any]:
     item = Clearing.attic.items.get(result.target.name)
     return (None, None) if item is None else (result.verdict, item.candidate)
 
@@ -85,7 +86,7 @@ def by_arn(target: Target) -> str:
 SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("dry", {(Runner, "dry"): property(lambda _: False, nothing)}, 3, "happens in a dry run"),
     ("complete", {(Acting, "act"): complete}, 3, "before everything was read"),
-    ("look again", {(_Work, "_again"): as_swept}, 1, "was not looked at again"),
+    ("look again", {(Look, "again"): as_swept}, 1, "was not looked at again"),
     ("holds", {(Holds, "all"): none}, 7, "is kept by a person"),
     ("tags", {(Policy, "keeps"): nothing}, 1, "is kept by its tags"),
     ("due", {(acting, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),

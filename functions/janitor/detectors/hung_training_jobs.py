@@ -177,6 +177,9 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
         return restarts.restart(aws, self.name, target, undo, steps)
 
+    def comeback(self, target: Target, undo: Mapping[str, Any]) -> str:
+        return restarts.announced(self.name, target, undo)
+
     def _of_job(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict:
         """A job that works on after its own limit, or without a sign of life."""
         verdict = (
@@ -193,4 +196,5 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
             cost=bill(candidate.price, job.started, now, until=limit(job)),
             since=verdict.since,
             noun=f"hung {job.kind.noun}",
+            lost=job.lost,
         )
