@@ -222,7 +222,8 @@ def test_what_detectors_do_is_refused_to_either(staged: Callable[[], Host], name
     host = staged()
     host.enforce()
     session = host.session(host.function(name).role, LAMBDA)
-    sagemaker, s3 = (session.client(one, endpoint_url=host.url) for one in ("sagemaker", "s3"))
+    sagemaker = session.client("sagemaker", endpoint_url=host.url)
+    s3 = session.client("s3", endpoint_url=host.url)
     calls: tuple[Callable[[], object], ...] = (
         lambda: sagemaker.delete_endpoint(EndpointName="spared"),
         lambda: sagemaker.stop_notebook_instance(NotebookInstanceName="spared"),
