@@ -284,6 +284,10 @@ class Oracle(Truth):
         known = self.table(f"action#{NAME}#{ACCOUNT}#{REGION}")
         return [each for each in known if (each.get("name"), each.get("created") or "") == meant]
 
+    def used_up(self, identity: Identity, warned: datetime | None) -> bool:
+        """Whether an action on it was begun under the warning of that time, of which there is only one."""
+        return any(datetime.fromisoformat(record["warned"]) == warned for record in self._records(identity))
+
     def _no_way_back(self, records: list[Mapping[str, Any]], item: Item | None) -> str | None:
         if not records:
             return "has no undo in the table"

@@ -34,21 +34,23 @@ class People(Life):
                 self.tell(f"now is refused for {identity}")
             else:
                 self.tell(f"now is pressed for {identity}")
-                self.pressed(identity, "hurried")
+                self.pressed(entry, "hurried")
         if entries and self.chance(0.3):
             self.tell("all that was warned about is approved")
             for entry in entries:
                 Ledger(self.mine).approve(entry, by="maria")
-                self.pressed(self.known(entry.key), "approved")
+                self.pressed(entry, "approved")
 
     def on_record(self) -> list[Entry]:
         return Ledger(self.mine).entries(NAME, ACCOUNT, REGION)
 
-    def pressed(self, identity: Identity, how: str) -> None:
+    def pressed(self, entry: Entry, how: str) -> None:
+        """The ledger took it; a warning that was acted on already may still stand in there."""
+        identity = self.known(entry.key)
         warned = self.oracle.warnings.get(identity)
-        if warned is None:
+        if warned is None and not self.oracle.used_up(identity, entry.warned):
             self.oracle.say(f"{identity} has no warning, and yet it is {how}")
-        else:
+        elif warned is not None:
             setattr(warned, how, True)
             self.oracle.counts[how] += 1
 
