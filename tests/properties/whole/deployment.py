@@ -135,12 +135,11 @@ class Deployment:
                     ACTS[shift.detector.name], self.calls_of.get(shift.detector.name, 50)
                 )
             self.tell(f"{event}: {shift.detector.name} {'dry ' if dry else ''}begins: {what}")
-            died = self.run(shift, event, now, dry=dry)
-            if not died:
+            if not self.run(shift, event, now, dry=dry):
                 break
 
     def run(self, shift: Shift, event: str, now: datetime, *, dry: bool) -> bool:
-        """One invocation; the answer is whether it was killed."""
+        """One invocation; the answer is whether it was killed or refused its lease, and is called again."""
         self._arm(shift)
         outer, self.judge.phase = self.judge.phase, self._phase(shift, now, dry=dry)
         calls = self.judge.calls
@@ -153,6 +152,7 @@ class Deployment:
         except LeaseTakenError:
             self.tell("its lease was not given back by an earlier run")
             self._release(shift)
+            return True
         except FAILED as error:
             self.tell(f"it failed: {error}")
         finally:
