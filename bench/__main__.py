@@ -1,9 +1,11 @@
 """`make bench`: every measurement, one after the other."""
 
-from bench import audit, endpoints, functions
+from bench import audit, endpoints, functions, receiver
 
 endpoints.main()
 print()
 audit.main()
 print()
 functions.main()
+print()
+receiver.main()

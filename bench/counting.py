@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,18 +21,31 @@ from bench import functions
 from bench.account import SIZES, seed
 from bench.audit import audit
 from bench.box import ACCOUNT, LATENCY, REGION, Box, timed
-from bench.monthly import COUNTED, bill, money
+from bench.monthly import COUNTED, arming, bill, money
 from cli.replay import LocalContext, environment
 from infra.bundle import cached
 from infra.stack import JanitorStack
 from janitor import handlers
+from janitor.detectors import DETECTORS
 from janitor.settings import Settings
-from sandbox.deployment import BUCKET, SECRET, TABLE, deploy
+from sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, deploy
 from sandbox.slack import CHANNEL
 
 ENDPOINTS = 1_000
 DIGEST = "digest"
 REAL_TIME = "2026-10-06T03:00:00Z"
+SLACK = {"slack_channel": CHANNEL, "slack_secret": SECRET}
+BUTTONS = {"slack_signing_secret": SIGNING, "slack_group": "S0PLATFORM"}
+NEEDED = {
+    "duplicate-artifacts": {"act_on_prefixes": ["s3://models/"]},
+    "untagged-resources": {"fill_tags": {"team": "ml"}},
+}
+"""Without these an armed detector acts on nothing."""
+
+ARMED = {
+    detector.name: {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"], **NEEDED.get(detector.name, {})}
+    for detector in DETECTORS
+}
 SETTINGS = f'[janitor]\nslack_channel = "{CHANNEL}"\nslack_secret = "{SECRET}"\n'
 STARTS = 3
 
@@ -45,6 +58,7 @@ def main() -> None:
     print(f"a month for {ENDPOINTS:,} endpoints: {money(whole.total)}")
     for line, usd in whole.lines.items():
         print(f"  {money(usd):>16}  {line}")
+    print(f"arming all of it adds {money(arming(made))}")
 
 
 def count() -> dict[str, Any]:
@@ -74,23 +88,22 @@ def count() -> dict[str, Any]:
         "machine": platform.machine(),
         "latency_seconds": LATENCY,
         "account": sizes,
-        "stack": {key: stack[key] for key in ("alarms", "dashboards", "keys", "log_days", "report_days")}
+        "stack": {
+            key: stack[key]
+            for key in ("alarms", "alarms_armed", "dashboards", "keys", "log_days", "report_days")
+        }
         | {"table_bytes": sum(map(size, items))},
         "functions": counted,
     }
 
 
 def deployed(folder: Path) -> dict[str, Any]:
-    """What the template of a default deployment has."""
-    app = cdk.App(outdir=str(folder / "cdk"), context={"aws:cdk:bundling-stacks": []})
-    settings = Settings.parse({"janitor": {"slack_channel": CHANNEL, "slack_secret": SECRET}})
-    JanitorStack(app, "Cost", today=datetime.now(UTC).date(), settings=settings)
-    app.synth()
-    resources = json.loads((folder / "cdk" / "Cost.template.json").read_text())["Resources"].values()
-
-    def of(kind: str) -> list[dict[str, Any]]:
-        return [one["Properties"] for one in resources if one["Type"] == kind]
-
+    """What the template of a default deployment has, and how many alarms one with everything armed."""
+    settings = Settings.parse({"janitor": SLACK})
+    of = synthesised(folder / "reporting", settings)
+    armed = synthesised(
+        folder / "armed", Settings.parse({"janitor": {**SLACK, **BUTTONS}, "detectors": ARMED})
+    )
     memory = {
         one["Environment"]["Variables"].get("JANITOR_DETECTOR", DIGEST): one["MemorySize"]
         for one in of("AWS::Lambda::Function")
@@ -101,11 +114,21 @@ def deployed(folder: Path) -> dict[str, Any]:
         "memory": memory,
         "schedules": schedules | {DIGEST: settings.janitor.digest_schedule},
         "alarms": len(of("AWS::CloudWatch::Alarm")),
+        "alarms_armed": len(armed("AWS::CloudWatch::Alarm")),
         "dashboards": len(of("AWS::CloudWatch::Dashboard")),
         "keys": len(of("AWS::KMS::Key")),
         "log_days": max(one["RetentionInDays"] for one in of("AWS::Logs::LogGroup")),
         "report_days": bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"],
     }
+
+
+def synthesised(folder: Path, settings: Settings) -> Callable[[str], list[dict[str, Any]]]:
+    """The properties of all resources of a type in the template for *settings*."""
+    app = cdk.App(outdir=str(folder), context={"aws:cdk:bundling-stacks": []})
+    JanitorStack(app, "Cost", today=datetime.now(UTC).date(), settings=settings)
+    app.synth()
+    resources = json.loads((folder / "Cost.template.json").read_text())["Resources"].values()
+    return lambda kind: [one["Properties"] for one in resources if one["Type"] == kind]
 
 
 def metrics_requested(name: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.list_prices import PRICES, READ
 from janitor.schedules import period
+from janitor.telemetry import OUTCOMES
 
 COUNTED = Path(__file__).parent / "counted.json"
 """What `make cost` counted, and when."""
@@ -20,6 +21,10 @@ COUNTED = Path(__file__).parent / "counted.json"
 MONTH = timedelta(days=365.25) / 12
 HOUR = timedelta(hours=1)
 GB = 1e9
+
+OF_ACTS = len(OUTCOMES) + 1
+"""Custom metrics that an armed function writes besides."""
+
 WRITE_UNIT, READ_UNIT = 1024, 4096
 """Bytes of an item that one unit covers (DynamoDB, on-demand)."""
 
@@ -72,6 +77,25 @@ def bill(given: Mapping[str, Any]) -> Bill:
     }
     dearest = dict(sorted(lines.items(), key=lambda item: -item[1]))
     return Bill(lines=dearest, account=given["account"], counted=date.fromisoformat(given["date"]))
+
+
+def arming(given: Mapping[str, Any]) -> float:
+    """
+    What arming every detector adds to a month, in dollars: alarms, the metrics of acts, and a second secret.
+
+    The functions behind the buttons and undo cost nothing while nobody needs them.
+    """
+    alarms = given["stack"]["alarms_armed"] - given["stack"]["alarms"]
+    hours = (
+        min(1.0, HOUR / period(function["schedule"]))
+        for function in given["functions"].values()
+        if function["custom_metrics"]
+    )
+    return (
+        PRICES["alarms"].of(alarms)
+        + PRICES["secrets"].of(1)
+        + PRICES["custom-metrics"].of(OF_ACTS * sum(hours))
+    )
 
 
 def used_in_a_month(given: Mapping[str, Any]) -> Counter[str]:
@@ -146,6 +170,14 @@ def summary(made: Bill) -> str:
         f"About **{money(made.total)} a month** for an account with {', '.join(kinds[:-1])} and {kinds[-1]}: "
         f"what `make cost` counted on {made.counted} times list prices of us-east-1 read on {READ}, "
         "without any free tier."
+    )
+
+
+def armed(given: Mapping[str, Any]) -> str:
+    """What arming adds, in one sentence."""
+    return (
+        f"Arming all six adds {money(arming(given))} a month: alarms, the metrics of acts, and the secret "
+        "of the buttons; the acts, messages and presses themselves are not counted."
     )
 
 

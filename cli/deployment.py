@@ -12,6 +12,7 @@ from cli.deployed import Deployed
 from cli.stack import Check, Deployment, Gone, Stack, Trouble
 from cli.stack_alarms import alarm_checks, topic_check
 from cli.stack_checks import Expected, Surroundings, function_checks
+from cli.stack_undo import undo_checks
 from cli.workspace import slack_checks
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from janitor.settings import Settings
 
 THREADS = 8
-ON_REQUEST = {"undo": "Undo", "Slack's receiver": "SlackReceiver", "Slack's worker": "SlackWorker"}
+RECEIVER = "Slack's receiver"
+ON_REQUEST = {"undo": "Undo", RECEIVER: "SlackReceiver", "Slack's worker": "SlackWorker"}
 """The functions that are there where a detector is armed, and their constructs."""
 
 SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "scheduler", "secretsmanager", "sns", "sqs")
@@ -41,7 +43,10 @@ def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expecte
     digest = Expected(
         name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
     )
-    others = [Expected(name=name, construct=construct) for name, construct in ON_REQUEST.items()]
+    others = [
+        Expected(name=name, construct=construct, answers=name == RECEIVER)
+        for name, construct in ON_REQUEST.items()
+    ]
     return detectors if names else [*detectors, digest, *others]
 
 
@@ -99,4 +104,5 @@ class Examiner:
         checks += alarm_checks(here, stack, {one.name: one.construct for one in expected}, self.now)
         if self.names:
             return checks
+        checks += undo_checks(here, stack, self.settings, account=self.account, now=self.now)
         return [*checks, topic_check(here, stack), *slack_checks(here, section, url=self.slack_url)]

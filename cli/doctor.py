@@ -22,6 +22,7 @@ from cli.stack import STACK
 from janitor.account import opened
 from janitor.aws import attempt
 from janitor.detector import Detector, allow
+from janitor.idle_arms import idle_arms
 from janitor.model import Value
 from janitor.prices import GET_PRODUCTS
 from janitor.probes import probe_all
@@ -94,10 +95,7 @@ def doctor(
     attempts = edge.attempts_from_environment()
     session = edge.session_from(profile)
     regions = edge.regions_from(region, settings, session)
-    idle_arms = settings.idle_arms()
     facts = {
-        "armed": ", ".join(each.name for each in settings.armed()),
-        "but": "; ".join(idle_arms),
         "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
         "endpoint": ", ".join(endpoints(os.environ)),
         "settings": ", ".join(sources(config, overrides)) or f"the defaults (there is no {FILE} here)",
@@ -130,6 +128,12 @@ def doctor(
                 now=now,
                 slack_url=os.environ.get("JANITOR_SLACK_URL", ""),
             ).examine()
+    idle = idle_arms(settings, home=found.found.region if found and found.found else "")
+    facts = {
+        "armed": ", ".join(each.name for each in settings.armed()),
+        "but": "; ".join(idle),
+        **facts,
+    }
     result = Checkup(
         caller=caller,
         credentials=credentials(session),
@@ -142,7 +146,7 @@ def doctor(
     )
     blocks = [*checkup.drawing(result), *(deployed.drawing(found) if found else ())]
     write(console(sys.stdout), blocks)
-    return 0 if result.fine and not idle_arms and (found is None or found.fine) else 1
+    return 0 if result.fine and not idle and (found is None or found.fine) else 1
 
 
 def chosen_by(flags: Sequence[str] | None, settings: Settings) -> str:

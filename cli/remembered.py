@@ -19,9 +19,12 @@ from cli import edge
 from cli.desk import Desk, Now, Profile, Region, TableName, desk
 from cli.failing import failing
 from cli.screen import console, write
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
+from janitor.comebacks import hint, way
+from janitor.detector import Detector
+from janitor.entries import Entry
 from janitor.holds import held
-from janitor.ledger import Entry
+from janitor.people import named
 from janitor.report.text import moment, plain, usd
 
 CLOSED = "closed"
@@ -91,8 +94,8 @@ def remembered(at: Desk, *, every: bool) -> Iterator[Line]:
                 if entry.closed is not None and (not every or entry.key in done):
                     continue
                 yield _open(entry, held(holds.get(entry.key, ()), at.now), at.now)
-            word = detector.cleanup.undo if detector.cleanup else "undo"
-            yield from (_done(action, word) for action in acted if every or action.stage not in OVER)
+            rule = at.settings.detector(detector)
+            yield from (_done(action, rule) for action in acted if every or action.stage not in OVER)
 
 
 def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
@@ -100,6 +103,8 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
         stands = f"{CLOSED} {moment(entry.closed)}: {entry.close_reason}"
     elif kept is not None:
         stands = kept
+    elif entry.refused:
+        stands = f"only reported: {entry.refused}"
     elif entry.warned is None or entry.due is None:
         stands = "reported"
     elif entry.due <= now:
@@ -121,13 +126,16 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
     )
 
 
-def _done(action: Action, word: str) -> Line:
+def _done(action: Action, detector: Detector[Any]) -> Line:
+    back = way(detector.cleanup)
+    why = f": {action.error}" if action.error else ""
+    became = f": {action.became}" if action.became else ""
     said = {
         Stage.ACTING: f"begun {moment(action.began)}, and not finished",
         Stage.FAILED: f"failed: {action.error}",
-        Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; janitor {word} {action.id}",
-        Stage.UNDOING: f"being undone for {action.undone_by}{f': {action.error}' if action.error else ''}",
-        Stage.UNDONE: f"brought back for {action.undone_by}{f': {action.became}' if action.became else ''}",
+        Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; {hint(detector, action)}",
+        Stage.UNDOING: f"being {back.done} for {named(action.undone_by)}{why}",
+        Stage.UNDONE: f"{back.done} for {named(action.undone_by)}{became}",
         Stage.WITHDRAWN: f"begun {moment(action.began)}, and nothing was done: {action.error}",
     }
     return Line(

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import edge
-from janitor.aws import attempt, make_client
+from janitor.aws import attempt
+from janitor.clients import make_client
 from janitor.model import Unreadable, Value
 from janitor.report.text import plain
 

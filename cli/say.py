@@ -13,13 +13,14 @@ from cli.desk import Desk, Now, Profile, Region, TableName, desk
 from cli.failing import failing
 from janitor.arns import Arn
 from janitor.engine import sweep_one
-from janitor.holds import Hold, How
+from janitor.holds import Hold, How, standing
 from janitor.layers import nearest
 from janitor.report.text import plain
 
 if TYPE_CHECKING:
     from janitor.settings import Settings
 
+Shorten = Annotated[bool, typer.Option("--shorten", help="Also where that ends a longer one earlier.")]
 ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The resource.")]
 
 
@@ -31,6 +32,7 @@ def keep(
     until: Annotated[
         str | None, typer.Option(metavar="DATE", help="The last day on which it is kept; else for good.")
     ] = None,
+    shorten: Shorten = False,
     table: TableName = None,
     region: Region = None,
     profile: Profile = None,
@@ -41,6 +43,7 @@ def keep(
     Keep one resource: nothing is done to it, whatever detector finds it.
 
     It holds for this resource only: one that is created anew with the same name starts from nothing.
+    Who kept it for longer before is not overruled, unless you say --shorten.
 
     \b
     Example:
@@ -49,7 +52,7 @@ def keep(
     settings = edge.settings_from(config, (), ctx.obj)
     with failing("keep"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
         end = None if until is None else end_of(until, settings.janitor.time_zone)
-        return hold(at, arn, How.KEPT, until=end, why=reason)
+        return hold(at, arn, How.KEPT, until=end, why=reason, shorten=shorten)
 
 
 def snooze(
@@ -58,16 +61,22 @@ def snooze(
     days: Annotated[int, typer.Argument(metavar="DAYS", min=1, max=365, help="For how long.")],
     *,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")] = "",
+    shorten: Shorten = False,
     table: TableName = None,
     region: Region = None,
     profile: Profile = None,
     config: edge.Config = None,
     now: Now = None,
 ) -> int:
-    """Leave one resource alone for some days; then it is warned about again."""
+    """
+    Leave one resource alone for some days; then it is warned about again.
+
+    Who snoozed it for longer before is not overruled, unless you say --shorten. A keep always counts.
+    """
     settings = edge.settings_from(config, (), ctx.obj)
     with failing("snooze"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
-        return hold(at, arn, How.SNOOZED, until=at.now + timedelta(days=days), why=reason)
+        end = at.now + timedelta(days=days)
+        return hold(at, arn, How.SNOOZED, until=end, why=reason, shorten=shorten)
 
 
 def approve(
@@ -106,13 +115,23 @@ def approve(
     return 0
 
 
-def hold(at: Desk, arn: str, how: How, *, until: datetime | None, why: str) -> int:
+def hold(at: Desk, arn: str, how: How, *, until: datetime | None, why: str, shorten: bool) -> int:
     """Remember a hold on the resource that *arn* is now."""
     key, where = identity(at, arn)
     said = Hold(key=key, how=how, by=at.who, said=at.now, until=until, why=why)
-    at.holds.put(at.account, where, said)
-    typer.echo(f"{plain(arn)}: {said.reason(at.now)}.")
+    at.holds.put(at.account, where, said, shorten=shorten)
+    stands = standing(at.holds.all(at.account, where).get(key, ()), at.now) or said
+    typer.echo(f"{plain(arn)}: {plain(str(stands.reason(at.now)), 1000)}.")
+    if (stands.how, stands.until) != (said.how, until):
+        typer.echo(f"That stands for longer than what you said{_instead(stands, how)}.")
     return 0
+
+
+def _instead(stands: Hold, how: How) -> str:
+    """How a longer word is shortened."""
+    if stands.how is how:
+        return "; to shorten it, say it again with --shorten"
+    return "; to end it, janitor keep ... --until DATE --shorten" if stands.how is How.KEPT else ""
 
 
 def identity(at: Desk, arn: str) -> tuple[str, str]:

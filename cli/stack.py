@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
-from janitor.aws import ServiceName, make_client
+from janitor.clients import ServiceName, make_client
 from janitor.probes import Answer, said_by
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from functools import partial
 from cli.stack import DEPLOY_AGAIN, PAGE, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from cli.stack_alarms import FAILED, QUEUES, queue_check
 from janitor.durations import ago
-from janitor.ledger import LastSweep, Ledger
+from janitor.latest import LastSweep, Latest
 from janitor.schedules import overdue_after
 from janitor.table import Table
 
@@ -23,7 +23,8 @@ class Expected:
     """
     A function as the settings want it, if they do: its *construct* in the stack, and its *schedule*.
 
-    One without a schedule is called when somebody asks for something; it need not be there.
+    One without a schedule is called when somebody asks for something; it need not be there. One that
+    *answers* whoever calls it has no queue for what failed.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Expected:
     schedule: str = ""
     enabled: bool = True
     sweeps: bool = True
+    answers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,11 @@ def function_checks(here: Deployment, stack: Stack, one: Expected, around: Surro
         queues = [*QUEUES]
     else:
         yield Check(about=one.name, what="schedule", outcome=Outcome.FINE, said="when it is asked")
-        queues = [FAILED]
-    yield queue_check(here, stack, one.name, one.construct, around.now, *queues)
+        queues = [] if one.answers else [FAILED]
+    if queues:
+        yield queue_check(here, stack, one.name, one.construct, around.now, *queues)
+    else:
+        yield Check(about=one.name, what="queues", outcome=Outcome.FINE, said="none")
 
 
 def function_check(here: Deployment, deployed: str, one: Expected) -> Check:
@@ -132,13 +137,11 @@ def last_run(
             said="the stack has no ledger",
             to_do=DEPLOY_AGAIN,
         )
-    ledger = Ledger(Table(here.client("dynamodb"), name))
+    latest = Latest(Table(here.client("dynamodb"), name))
     if not one.sweeps:
-        return run_check(read(partial(ledger.last_digest, around.account)), one, around, made)
+        return run_check(read(partial(latest.digest, around.account)), one, around, made)
     checks = [
-        run_check(
-            read(partial(ledger.last_sweep, one.name, around.account, region)), one, around, made, region
-        )
+        run_check(read(partial(latest.sweep, one.name, around.account, region)), one, around, made, region)
         for region in around.regions
     ]
     return next((check for check in checks if check.outcome is not Outcome.FINE), checks[0])

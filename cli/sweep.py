@@ -12,18 +12,19 @@ import typer
 from cli import edge
 from cli.desk import PACE, WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
-from janitor.acting import Acting, due_now
-from janitor.actions import Action
+from janitor.acting import RESTS, Acting, due_now
+from janitor.action import Action, Stage
 from janitor.aws import Aws
 from janitor.detector import Detector
 from janitor.engine import Policy
 from janitor.engine import sweep as swept
+from janitor.entries import Entry
 from janitor.leases import LeaseTakenError
-from janitor.ledger import Entry
 from janitor.limits import Limits
 from janitor.model import Outcome, Sweep
 from janitor.report.text import moment, plain
 from janitor.undoing import Undoing
+from janitor.unpreparable import only_reported
 
 STALE = timedelta(hours=1)
 """After this long the account is no longer the one that was shown."""
@@ -105,12 +106,9 @@ def sweep(
 
 def planned(at: Desk, detector: Detector[Any], aws: Aws) -> Plan:
     """Sweep, and ask the ledger about what was found."""
-    return Plan(
-        detector=detector,
-        aws=aws,
-        sweep=swept(detector, aws, now=at.now, policy=policy(at, aws)),
-        entries=remembered(at, detector, aws),
-    )
+    entries = remembered(at, detector, aws)
+    found = swept(detector, aws, now=at.now, policy=policy(at, aws))
+    return Plan(detector=detector, aws=aws, sweep=only_reported(found, entries), entries=entries)
 
 
 def remembered(at: Desk, detector: Detector[Any], aws: Aws) -> dict[str, Entry]:
@@ -141,6 +139,8 @@ def shown(at: Desk, plan: Plan) -> int:
     due = due_now(plan.sweep, plan.entries, at.now)
     waiting = sum(result.outcome is Outcome.WAITING for result in plan.sweep.results) - len(due)
     typer.echo(f"{where}: {len(due)} due, {waiting} waiting.")
+    if due and at.settings.policy.armed(plan.detector.name).rests(at.now):
+        typer.echo(f"  Not today, unless somebody pressed Do it now: {RESTS}.")
     for result in due:
         entry = plan.entries[result.target.key]
         action = getattr(result.verdict, "action", "")
@@ -165,8 +165,12 @@ def carried_out(at: Desk, plan: Plan) -> bool:
     except LeaseTakenError as error:
         raise FailedError(str(error)) from error
     due = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
-    before = {result.target.key for result in plan.sweep.results}
-    tried = [each for each in done.results if each.target.key in due or each.target.key not in before]
+    before = {result.target.key: result.outcome for result in plan.sweep.results}
+    tried = [
+        each
+        for each in done.results
+        if each.target.key in due or each.outcome is not before.get(each.target.key)
+    ]
     for result in tried:
         typer.echo(f"{plain(result.target.name)}: {SAID[result.outcome]}. {plain(result.note, 1000)}")
     for why in done.held:
@@ -186,7 +190,10 @@ def acting(at: Desk, plan: Plan) -> Acting:
     )
 
     def put_back(action: Action) -> None:
-        undoing.undo(plan.detector, plan.aws, action, by=f"{at.who}: it is in use again")
+        again = action.stage is Stage.UNDOING
+        by = action.undone_by if again else f"{at.who}: it is in use again"
+        undoing.undo(plan.detector, plan.aws, action, by=by, again=again)
+        typer.echo(f"{plain(action.target.name)}: brought back.")
 
     return Acting(
         ledger=at.ledger,

@@ -11,11 +11,13 @@ import typer
 from cli import edge
 from cli.desk import WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
-from janitor.actions import Action, BegunBeforeError
-from janitor.detector import Detector
+from janitor.action import Action
+from janitor.actions import BegunBeforeError
+from janitor.comebacks import way
+from janitor.detector import CannotActError, Detector
 from janitor.leases import LeaseTakenError
 from janitor.report.text import plain
-from janitor.undoing import CannotUndoError, Undoing
+from janitor.undoing import CannotUndoError, NothingDoneError, Undoing
 
 
 def undo(
@@ -65,13 +67,17 @@ def take_back(
         )
         detector, action = found(at, undoing, finding)
         terms = detector.cleanup
-        if word is not None and terms is not None and terms.undo != word:
-            raise edge.Refused(
-                f"{action.target.name} is not submitted, but brought back: janitor undo {finding}"
-            )
+        if word is not None and way(terms).command != word:
+            raise edge.Refused(f"{action.target.name} is no job; to bring it back: janitor undo {finding}")
+        try:
+            detector.comeback(action.target, action.undo)
+        except CannotActError as never:
+            raise edge.Refused(f"{action.target.name} cannot be brought back: {never}") from never
         try:
             with at.leased(detector.name, action.target.region):
                 done = undoing.undo(detector, at.aws(action.target.region), action, by=at.who)
+        except NothingDoneError as nothing:
+            raise edge.Refused(str(nothing)) from nothing
         except (CannotUndoError, BegunBeforeError, LeaseTakenError) as error:
             raise FailedError(str(error)) from error
         lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""

@@ -121,8 +121,9 @@ def permission_list() -> str:
 
 def cost() -> str:
     """What a month costs, computed from what was last counted."""
-    made = monthly.bill(monthly.counted())
-    return f"{monthly.summary(made)}\n\n{monthly.table(made)}"
+    given = monthly.counted()
+    made = monthly.bill(given)
+    return f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
 
 
 def head(detector: type[Detector[Any]]) -> str:
@@ -189,6 +190,8 @@ def shown(value: object) -> str:
             return ", ".join(f"`{item}`" for item in value) or "none"
         case Mapping():
             return ", ".join(f"`{key}` {shown(item)}" for key, item in value.items()) or "none"
+        case "":
+            return "none"
         case _:
             return f"`{value}`"
 

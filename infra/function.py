@@ -56,7 +56,9 @@ class JanitorFunction(Construct):
     A function under a role of its own, with its log group, and a queue for what failed.
 
     A run that fails goes to the function's own retries and then to the queue; both raise an alarm.
-    The role is closed to CDK's own grants, which are wider than what is used.
+    Asynchronous invocations alone have either (Lambda developer guide, "How Lambda handles errors and
+    retries with asynchronous invocation"), so a function that *answers* has neither. The role is
+    closed to CDK's own grants, which are wider than what is used.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class JanitorFunction(Construct):
         environment: Mapping[str, str],
         memory: int = 512,
         timeout: Duration | None = None,
+        answers: bool = False,
     ) -> None:
         super().__init__(scope, id_)
         group = logs.LogGroup(self, "Logs", retention=RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
@@ -81,7 +84,6 @@ class JanitorFunction(Construct):
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             description=f"ML Janitor, {name}: {description}"[:1000],
         )
-        failed = queue(self, "Failed")
         self.function = lambda_.Function(
             self,
             "Function",
@@ -98,9 +100,6 @@ class JanitorFunction(Construct):
             application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
             environment={**shared.environment, **environment},
-            retry_attempts=RUN_RETRIES,
-            max_event_age=EVENT_AGE,
-            on_failure=destinations.SqsDestination(failed),
             recursive_loop=lambda_.RecursiveLoop.TERMINATE,
         )
         acknowledge(
@@ -111,15 +110,21 @@ class JanitorFunction(Construct):
         for each in allowed:
             self._allow(each)
         group.grant_write(self.role)
-        failed.grant(self.role, "sqs:SendMessage")
         watch_errors(self, self.function, name=name, topic=shared.topic)
-        watch_queue(
-            self,
-            "FailedMessages",
-            failed,
-            says=f"{name}: a run failed {RUN_RETRIES + 1} times; its event is in {id_}'s Failed queue.",
-            topic=shared.topic,
+        if not answers:
+            self._keep_what_failed(f"{name}: a run failed {RUN_RETRIES + 1} times", shared.topic)
+
+    def _keep_what_failed(self, what: str, topic: sns.ITopic) -> None:
+        """Retry an event, then keep it, and let an alarm say so."""
+        failed = queue(self, "Failed")
+        self.function.configure_async_invoke(
+            retry_attempts=RUN_RETRIES,
+            max_event_age=EVENT_AGE,
+            on_failure=destinations.SqsDestination(failed),
         )
+        failed.grant(self.role, "sqs:SendMessage")
+        said = f"{what}; its event is in {self.node.id}'s Failed queue."
+        watch_queue(self, "FailedMessages", failed, says=said, topic=topic)
 
     def _allow(self, allowed: Allowed) -> None:
         stack = Stack.of(self)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from aws_cdk import ArnFormat, Stack, Token
 from aws_cdk import aws_iam as iam
 
+from janitor.arming import Arming
 from janitor.aws import READS
 from janitor.detector import Condition, Grant
 
@@ -25,17 +26,18 @@ def places(stack: Stack, regions: Sequence[str]) -> list[Place]:
     return [Place(stack.account, region) for region in regions or [stack.region]]
 
 
-def named(stack: Stack, act_in: Sequence[str], regions: Sequence[str]) -> list[Place]:
+def acting_in(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[Place]:
     """
-    The accounts and regions that `act_in` names, as the operator wrote them.
+    Where `act_in` lets a detector act, as the operator wrote it.
 
-    In a deployment to another account than those, what they allow is nowhere.
+    In a deployment to another account than those, what that allows is nowhere.
     """
-    found = []
-    for place in act_in:
-        account, _, region = place.partition("/")
-        found += [Place(account, each) for each in ([region] if region else regions or [stack.region])]
-    return found
+    return [Place(*each) for each in arming.places(regions or [stack.region])]
+
+
+def undoing_in(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[Place]:
+    """Where what a detector did can be undone; disarmed, without `act_in`, that is wherever it sweeps."""
+    return [Place(*each) for each in arming.undo_places(regions or [stack.region])] or places(stack, regions)
 
 
 def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[iam.PolicyStatement]:

@@ -75,6 +75,7 @@ class SlackButtons(Construct):
             },
             memory=1024,
             timeout=Duration.seconds(10),
+            answers=True,
         )
         url = receiver.function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.NONE)
         cdk.CfnOutput(

@@ -17,14 +17,21 @@ from infra.code import code
 from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
-from infra.permissions import named, places, sparing
+from infra.permissions import acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
 from janitor.detector import Detector, Grant, allow
+from janitor.idle_arms import idle_arms
 from janitor.model import Mode
 from janitor.settings import FILE, Settings
 
 ROOT = Path(__file__).parent.parent
+
+ENTRIES = ("DeleteItem", "PutItem", "Query", "UpdateItem")
+"""What every function that remembers does on the ledger's table, with holds, actions and leases too."""
+
+LATEST = "GetItem"
+"""Reads the latest sweep and digest, which is for sweeps and digests."""
 
 
 class JanitorStack(Stack):
@@ -47,7 +54,8 @@ class JanitorStack(Stack):
     ) -> None:
         super().__init__(scope, id_, **kwargs)
         settings = settings or Settings.load(files=[ROOT / FILE])
-        for said in settings.idle_arms():
+        home = "" if cdk.Token.is_unresolved(self.region) else self.region
+        for said in idle_arms(settings, home=home):
             cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)
         self.topic = sns.Topic(self, "Alarms", display_name="ML Janitor", enforce_ssl=True)
         self.ledger = Ledger(self, "Ledger")
@@ -63,15 +71,20 @@ class JanitorStack(Stack):
             },
         )
         everywhere = places(self, settings.janitor.regions)
-        own = Allowed(grants=[*self._remember(), *self._slack(settings)], where=everywhere)
+        own = Allowed(grants=[*self._remember(*ENTRIES), *self._slack(settings)], where=everywhere)
+        undoable = {detector.name for detector in settings.undoable(today)}
         undo = self._undo(settings, today, own, shared)
+        sweeping = Allowed(grants=[*own.grants, *self._remember(LATEST)], where=everywhere)
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
             keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
-            allowed = [own, Allowed(grants=[*detector.reads, keep], where=everywhere)]
+            allowed = [sweeping, Allowed(grants=[*detector.reads, keep], where=everywhere)]
             environment = {"JANITOR_DETECTOR": detector.name}
-            if undo is not None and settings.mode(detector.name) is Mode.ACT:
-                allowed += self._arms(settings, detector, undo)
+            if settings.mode(detector.name) is Mode.ACT:
+                allowed.append(self._arms(settings, detector))
+            if undo is not None and detector.name in undoable:  # it has what broke off brought back
+                invoke = allow("lambda:InvokeFunction", on=undo.function_arn)
+                allowed.append(Allowed(grants=[invoke], where=()))
                 environment["JANITOR_UNDO"] = undo.function_name
             made = ScheduledFunction(
                 self,
@@ -85,7 +98,7 @@ class JanitorStack(Stack):
                 environment=environment,
                 memory=1024,
             )
-            if settings.mode(detector.name) is Mode.ACT:
+            if detector.name in undoable:
                 watch_acts(made, name=detector.name, topic=self.topic)
             self.functions[detector.name] = made.function
         ScheduledFunction(
@@ -95,7 +108,7 @@ class JanitorStack(Stack):
             description="Says once a day what all sweeps found, and which did not run.",
             handler="janitor.handlers.digest",
             schedule=settings.janitor.digest_schedule,
-            allowed=[own],
+            allowed=[sweeping],
             shared=shared,
             environment={},
             timeout=Duration.minutes(5),
@@ -119,18 +132,15 @@ class JanitorStack(Stack):
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
 
-    def _arms(self, settings: Settings, detector: Detector[Any], undo: lambda_.IFunction) -> list[Allowed]:
+    def _arms(self, settings: Settings, detector: Detector[Any]) -> Allowed:
         """What *detector* may change, where `act_in` says, and never what is tagged to be kept."""
         section = settings.janitor
         arming = settings.arming(type(detector))
-        return [
-            Allowed(
-                grants=detector.acts,
-                where=named(self, arming.act_in, section.regions),
-                denied=sparing(detector.acts, section.keep_tags),
-            ),
-            Allowed(grants=[allow("lambda:InvokeFunction", on=undo.function_arn)], where=()),
-        ]
+        return Allowed(
+            grants=detector.acts,
+            where=acting_in(self, arming, section.regions),
+            denied=sparing(detector.acts, section.keep_tags),
+        )
 
     def _undo(
         self, settings: Settings, today: date, own: Allowed, shared: Shared
@@ -151,8 +161,7 @@ class JanitorStack(Stack):
                 *(
                     Allowed(
                         grants=detector.undoes,
-                        where=named(self, settings.arming(type(detector)).act_in, section.regions)
-                        or own.where,
+                        where=undoing_in(self, settings.arming(type(detector)), section.regions),
                     )
                     for detector in undoable
                 ),
@@ -163,9 +172,8 @@ class JanitorStack(Stack):
         )
         return made.function
 
-    def _remember(self) -> list[Grant]:
-        """What every function does on the ledger's table."""
-        actions = ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
+    def _remember(self, *actions: str) -> list[Grant]:
+        """To do *actions* on the ledger's table."""
         return [allow(f"dynamodb:{action}", on=self.ledger.table_arn) for action in actions]
 
     def _slack(self, settings: Settings) -> list[Grant]:

@@ -48,7 +48,8 @@ class Emulator:
     """
     One function of a bundle at *task*, started with the first invocation as Lambda does.
 
-    *environment* is the function's own; *timeout* in seconds and *memory* in MB are its settings.
+    *environment* is the function's own; *timeout* in seconds and *memory* in MB are its settings. With
+    *core*, it and all that it starts run on that core of this machine alone.
     Raises FileNotFoundError if the emulator was not installed (`make dev`).
     """
 
@@ -61,6 +62,7 @@ class Emulator:
         name: str = "function",
         timeout: int = 60,
         memory: int = 512,
+        core: int | None = None,
     ) -> None:
         machine = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
         self._program = PROGRAMS / f"aws-lambda-rie-{machine}"
@@ -69,6 +71,7 @@ class Emulator:
         self._program.chmod(0o755)
         self._task = task
         self._handler = handler
+        self._pinned = () if core is None else ("taskset", "-c", str(core))
         self._port = free_port()
         self._environment = {
             "PATH": "/usr/bin:/bin",
@@ -90,6 +93,7 @@ class Emulator:
         python = os.path.realpath(sys.executable)
         self._process = subprocess.Popen(
             [
+                *self._pinned,
                 str(self._program),
                 *("--runtime-interface-emulator-address", f"127.0.0.1:{self._port}"),
                 *("--runtime-api-address", f"127.0.0.1:{free_port()}"),

@@ -1,10 +1,11 @@
-"""Services that moto does not have at all, answered here; all of them speak plain JSON."""
+"""What moto does not have at all, answered here: services that speak plain JSON, and an operation or two."""
 
 from __future__ import annotations
 
 import json
 from http import HTTPStatus
 
+from sandbox import abac
 from sandbox.fixes import pricing
 from sandbox.invocations import invoke
 from sandbox.patches import AwsError, Call
@@ -17,6 +18,8 @@ def answer_locally(asked: Asked) -> tuple[str, list[tuple[str, str]], bytes] | N
     """The reply of a service of ours; None if it is not one, so that moto is asked."""
     if asked.name == "lambda:Invoke":
         return invoke(asked)
+    if asked.name in abac.OPERATIONS:
+        return abac.answer(asked)
     operations = SERVICES.get(asked.service)
     if operations is None:
         return None

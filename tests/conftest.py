@@ -13,7 +13,8 @@ import boto3
 import pytest
 from botocore.loaders import create_loader
 
-from janitor.aws import Aws, make_client
+from janitor.aws import Aws
+from janitor.clients import make_client
 from janitor.prices import Prices
 from sandbox.control import Control
 from sandbox.progress import DEFAULTS

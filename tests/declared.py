@@ -51,7 +51,7 @@ class Declared:
                 found |= self._everywhere(detector.acts, self._act_in(detector))
         if function.name == "undo":
             for each in self.settings.undoable(TODAY):
-                found |= self._everywhere(each.undoes, self._act_in(each))
+                found |= self._everywhere(each.undoes, self._undo_in(each))
         return found
 
     def of_schedule(self, function: Function) -> set[Permission]:
@@ -93,6 +93,13 @@ class Declared:
             found += [(account, one) for one in ([region] if region else swept)]
         return found
 
+    def _undo_in(self, detector: Detector[Any]) -> list[tuple[str, str]]:
+        """Where it may act, and what else is swept of those accounts: `act_in` may have named it lately."""
+        swept = self.settings.janitor.regions or [self.deployed.region]
+        acting = self._act_in(detector)
+        accounts = {account for account, _ in acting} or {self.deployed.account}
+        return [*acting, *((account, region) for account in accounts for region in swept)]
+
     def _everywhere(self, grants: Iterable[Grant], places: Sequence[tuple[str, str]]) -> set[Permission]:
         """*grants* with whole ARNs: in every place, unless they name none."""
         found = set()
@@ -109,11 +116,12 @@ class Declared:
         return found
 
     def _own(self, function: Function) -> Iterator[Permission]:
-        """The ledger, reports, one secret of Slack's, whom it invokes; its log and its queue are Lambda's."""
+        """The ledger, reports, one secret of Slack's, whom it invokes; its log and any queue are Lambda's."""
         where, section = f"{self.deployed.region}:{self.deployed.account}", self.settings.janitor
         detector = self._detector(function)
         if function.name != "interact":
-            for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"):
+            latest = ["GetItem"] if function.schedule else []
+            for action in ("DeleteItem", "PutItem", "Query", "UpdateItem", *latest):
                 yield Permission(f"dynamodb:{action}", self.deployed.one("AWS::DynamoDB::Table"))
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
@@ -125,12 +133,13 @@ class Declared:
             yield Permission("lambda:InvokeFunction", invoked)
         for action in ("CreateLogStream", "PutLogEvents"):
             yield Permission(f"logs:{action}", f"arn:aws:logs:{where}:log-group:{function.log_group}:*")
-        yield Permission("sqs:SendMessage", function.failed)
+        if function.failed is not None:
+            yield Permission("sqs:SendMessage", function.failed)
 
     def _invoked(self, function: Function) -> list[str]:
         by_name = {one.name: one.arn for one in self.deployed.functions()}
         armed = [detector.name for detector in self.settings.armed()]
-        if function.name in armed:
+        if function.name in {detector.name for detector in self.settings.undoable(TODAY)}:
             return [by_name["undo"]]
         return [
             by_name[name]

@@ -27,7 +27,11 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """A function of the stack, its role and its schedule, and where its log and its failed events go."""
+    """
+    A function of the stack, its role and its schedule, and where its log and its failed events go.
+
+    *failed* is None where nothing is retried or kept: somebody waits for the answer.
+    """
 
     id: str
     arn: str
@@ -35,7 +39,7 @@ class Function:
     handler: str
     environment: Mapping[str, str]
     log_group: str
-    failed: str
+    failed: str | None
     schedule: Schedule | None
 
     @property
@@ -138,7 +142,7 @@ class Deployed:
 
     def _function(self, logical: str) -> Function:
         properties = self.stack.of_type("AWS::Lambda::Function")[logical]
-        (failing,) = self._pointing_at(logical, "AWS::Lambda::EventInvokeConfig", "FunctionName")
+        failing = self._pointing_at(logical, "AWS::Lambda::EventInvokeConfig", "FunctionName")
         schedules = self._pointing_at(logical, "AWS::Scheduler::Schedule", "Target", "Arn")
         return Function(
             id=logical,
@@ -147,7 +151,9 @@ class Deployed:
             handler=properties["Handler"],
             environment=self.resolve(properties["Environment"]["Variables"]),
             log_group=self.resolve(properties["LoggingConfig"]["LogGroup"]),
-            failed=self.resolve(failing["DestinationConfig"]["OnFailure"]["Destination"]),
+            failed=self.resolve(failing[0]["DestinationConfig"]["OnFailure"]["Destination"])
+            if failing
+            else None,
             schedule=self._schedule(schedules[0]["Target"]) if schedules else None,
         )
 

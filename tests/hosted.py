@@ -96,6 +96,7 @@ class Host:
         with pytest.MonkeyPatch.context() as patch:
             self._environment(patch, function, session)
             patch.setattr(handlers, "logger", lambda: logger)
+            patch.setattr(doorway, "log", logger)
             patch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=self._wait))
             request = Context(f"request-{next(REQUESTS)}", function.arn)
             try:
@@ -103,7 +104,7 @@ class Host:
             except Exception as raised:  # whatever a function raises, Lambda calls it a failed run
                 error = raised
             self._log(session, function.log_group, written.getvalue())
-            if error is not None:
+            if error is not None and function.failed is not None:
                 self._send(session, function.failed, event)
         return self._ran(function.role, answer=answer, error=error, log=written.getvalue())
 
@@ -148,12 +149,12 @@ class Host:
             if one["Key"].endswith(".json")
         ]
 
-    def report(self, ran: Ran) -> str:
-        """The JSON report of a sweep, or nothing."""
+    def report(self, ran: Ran, kind: str = "json") -> str:
+        """The report of a sweep, as JSON or as the HTML page; nothing without one."""
         bucket, _, key = ((ran.answer or {}).get("report") or "").removeprefix("s3://").partition("/")
         if not key:
             return ""
-        written = self._root("s3").get_object(Bucket=bucket, Key=key.replace(".html", ".json"))
+        written = self._root("s3").get_object(Bucket=bucket, Key=key.replace(".html", f".{kind}"))
         return str(written["Body"].read().decode())
 
     def forget(self, function: Function) -> None:

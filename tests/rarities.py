@@ -13,11 +13,12 @@ KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/rarities"
 
 def seed(session: boto3.Session) -> None:
     """Add it to whatever account the session is for."""
-    _sagemaker(session)
-    _copies(session)
+    machinery(session)
+    copies(session)
 
 
-def _sagemaker(session: boto3.Session) -> None:
+def machinery(session: boto3.Session) -> None:
+    """Kinds of SageMaker's that hardly anybody has."""
     sagemaker = session.client("sagemaker")
     sagemaker.create_model_package_group(ModelPackageGroupName="rarities")
     sagemaker.create_model_package(ModelPackageGroupName="rarities", ModelPackageDescription="the first")
@@ -39,7 +40,7 @@ def _sagemaker(session: boto3.Session) -> None:
     )
 
 
-def _copies(session: boto3.Session) -> None:
+def copies(session: boto3.Session) -> None:
     """
     Equal files in a bucket with Object Lock, and in one whose objects are under a customer's key.
 

@@ -41,6 +41,7 @@ def play(host: Host, steps: Sequence[Step]) -> list[Ran]:
     for step in steps:
         step.arranged(host)
         played.append(step.run(host))
+        forgive(host)
     return played
 
 
@@ -59,16 +60,18 @@ def missed(
     """
     role, roles = host.function(name).role, host.deployed.roles()
     numbered, first = statements(roles[role]), first_uses(steps, played, name)
-    for at, step in enumerate(steps):
+    first = {number: place for number, place in first.items() if asked_about(numbered[number])}
+    for at, step in enumerate(steps[: max(first.values(), default=-1) + 1]):
         host.enforce(roles)
         step.arranged(host)
         for number in (number for number, place in first.items() if place == at):
-            if asked_about(numbered[number]):
-                host.enforce(roles | {role: without(roles[role], numbered[number])})
-                yield numbered[number], step.run(host)
-                forgive(host)
-        host.enforce(roles)
-        step.run(host)
+            host.enforce(roles | {role: without(roles[role], numbered[number])})
+            yield numbered[number], step.run(host)
+            forgive(host)
+        if at < max(first.values()):
+            host.enforce(roles)
+            step.run(host)
+            forgive(host)
 
 
 def first_uses(steps: Sequence[Step], played: Sequence[Ran], name: str) -> dict[int, int]:

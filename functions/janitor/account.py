@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from janitor.aws import THREADS, Aws, attempt, make_client
+from janitor.aws import Aws, attempt
+from janitor.clients import THREADS, make_client
 from janitor.model import Signal
 from janitor.prices import Prices
 

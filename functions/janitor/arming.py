@@ -12,7 +12,7 @@ from janitor.ownership import environment, manager
 
 SATURDAY = 5
 SMALL = 3
-"""As many deletions at once never smell of a broken signal."""
+"""So few deletions never smell of a broken signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,26 @@ class Arming:
         """Whether it may act in *region* of *account*."""
         return account in self.act_in or f"{account}/{region}" in self.act_in
 
+    def places(self, regions: Sequence[str]) -> list[tuple[str, str]]:
+        """The accounts and regions in which it may act; an account alone is all *regions* of it."""
+        found = []
+        for place in self.act_in:
+            account, _, region = place.partition("/")
+            found += [(account, each) for each in ([region] if region else regions)]
+        return list(dict.fromkeys(found))
+
+    def undo_places(self, regions: Sequence[str]) -> list[tuple[str, str]]:
+        """
+        The accounts and regions in which what it did may have to be undone: where it may act, and all
+        *regions* of the same accounts.
+
+        Nobody remembers what `act_in` named last week, and a region is taken out of it when something
+        went wrong there.
+        """
+        acting = self.places(regions)
+        swept = [(account, region) for account, _ in acting for region in regions]
+        return list(dict.fromkeys([*acting, *swept]))
+
     def spares(self, target: Target, finding: Finding) -> str | None:
         """Why this finding is only reported, or None if it may be warned about and acted on."""
         if not self.within(target.account, target.region):
@@ -77,17 +97,33 @@ class Arming:
         due = warned + (self.grace if finding.grace is None else finding.grace)
         zone = ZoneInfo(self.time_zone)
         local = due.astimezone(zone)
-        while self.business_days and (local.weekday() >= SATURDAY or local.date() in self.holidays):
+        while self._free(local):
             following = local.date() + timedelta(days=1)
             local = datetime.combine(following, time(local.hour, local.minute, local.second), zone)
         return max(due, local.astimezone(due.tzinfo))
 
-    def too_many(self, due: int, looked_at: int) -> str | None:
-        """Why *due* deletions at once, of *looked_at*, need a person's word first; None if they do not."""
-        if self.effect is not Effect.DELETE or due <= SMALL or due * 100 <= self.max_share * looked_at:
+    def rests(self, at: datetime) -> bool:
+        """
+        Whether nothing is done on the day of *at*, on which people are not at work.
+
+        What was due on a Friday, after that night's sweep, would else be done on Saturday.
+        """
+        return self._free(at.astimezone(ZoneInfo(self.time_zone)))
+
+    def _free(self, local: datetime) -> bool:
+        return self.business_days and (local.weekday() >= SATURDAY or local.date() in self.holidays)
+
+    def too_many(self, waste: int, looked_at: int) -> str | None:
+        """
+        Why so much *waste*, of all that was *looked_at*, waits until a person looked; None if it does not.
+
+        It counts what is warned about, due or not, and what soon will be: of a signal that broke for
+        everything, a few at a time become due.
+        """
+        if self.effect is not Effect.DELETE or waste <= SMALL or waste * 100 <= self.max_share * looked_at:
             return None
         return (
-            f"{due} of {looked_at} are due for deletion at once, more than max_share = {self.max_share} %: "
+            f"{waste} of {looked_at} would be deleted, more than max_share = {self.max_share} %: "
             "that smells of a broken signal"
         )
 

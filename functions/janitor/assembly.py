@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor.acting import Acting
+from janitor.action import Stage
 from janitor.actions import Actions
 from janitor.alerts import Alerts
 from janitor.buttons import Word
+from janitor.comebacks import way
 from janitor.deeds import Diary
 from janitor.following import Following
 from janitor.holds import Holds
@@ -17,11 +19,11 @@ from janitor.limits import Limits
 from janitor.model import Mode
 from janitor.report.standing import Voice
 from janitor.report.warnings import Terms
-from janitor.undoing import Undoing
+from janitor.undoing import CannotUndoError, Undoing
 from janitor.warning import Warner
 
 if TYPE_CHECKING:
-    from janitor.actions import Action
+    from janitor.action import Action
     from janitor.detector import Cleanup, Detector
     from janitor.invocation import Invocation
     from janitor.settings import Settings
@@ -53,7 +55,15 @@ def acting(own: Invocation) -> Acting:
 
 
 def put_back(own: Invocation, action: Action) -> None:
-    """Ask the undo function for it: an armed role may not undo what it did."""
+    """
+    Ask the undo function for it: an armed role may not undo what it did.
+
+    What is half brought back already goes on in the name of whoever asked for it. The same attempt is
+    asked for once, however often a sweep is retried.
+    """
+    again = action.stage is Stage.UNDOING
+    if not own.environment.undo:
+        raise CannotUndoError("there is no undo function here")
     own.hand_over(
         own.environment.undo,
         {
@@ -61,8 +71,9 @@ def put_back(own: Invocation, action: Action) -> None:
             "account": action.target.account,
             "region": action.target.region,
             "finding": action.id,
-            "by": ITSELF,
+            "by": action.undone_by if again else ITSELF,
             "request": f"{action.began:%Y-%m-%dT%H:%M:%S} {action.attempts}",
+            "again": again,
         },
     )
 
@@ -109,7 +120,7 @@ def diary(own: Invocation) -> Diary:
         ledger=own.ledger,
         actions=Actions(own.table),
         holds=Holds(own.table),
-        effects={one.name: one.cleanup.effect for one in own.settings.registry if one.cleanup is not None},
+        cleanups={one.name: one.cleanup for one in own.settings.registry if one.cleanup is not None},
         time_zone=own.settings.janitor.time_zone,
     )
 
@@ -122,7 +133,14 @@ def terms(settings: Settings, keep_tag: str) -> Mapping[str, Terms]:
 
     def of(detector: type[Detector[Any]], cleanup: Cleanup) -> Terms:
         armed = settings.mode(detector.name) is Mode.ACT
-        voice = Voice(effect=cleanup.effect, time_zone=section.time_zone, undoable=bool(detector.undoes))
+        rule = settings.detector(detector)
+        voice = Voice(
+            effect=cleanup.effect,
+            time_zone=section.time_zone,
+            undoable=bool(detector.undoes),
+            way=way(cleanup),
+            comeback=lambda action: rule.comeback(action.target, action.undo),
+        )
         offers = (buttons | group) - (set() if armed else {Word.NOW})
         return Terms(voice=voice, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)
 

@@ -1,22 +1,20 @@
-"""AWS as detectors see it: lazy, typed, retrying clients of one session, full pages, parallel reads."""
+"""AWS as detectors see it: clients by name, full pages, parallel reads, and no write in a dry run."""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, cast
 
+from janitor.clients import ServiceName, make_client
 from janitor.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     import boto3
-    from botocore.awsrequest import AWSRequest
     from botocore.model import OperationModel
     from types_boto3_cloudtrail import CloudTrailClient
     from types_boto3_cloudwatch import CloudWatchClient
@@ -30,30 +28,8 @@ if TYPE_CHECKING:
 
     from janitor.prices import Prices
 
-type ServiceName = Literal[
-    "application-autoscaling",
-    "cloudtrail",
-    "cloudwatch",
-    "dynamodb",
-    "ecr",
-    "lambda",
-    "logs",
-    "pricing",
-    "resourcegroupstaggingapi",
-    "s3",
-    "s3control",
-    "sagemaker",
-    "secretsmanager",
-    "sts",
-]
-
-THREADS = 16
-"""Reads in flight at once. botocore's default connection pool holds 10, so clients are given more."""
-
 DEFAULT_ATTEMPTS = 8
 """Tries per call, the first one included, unless AWS_MAX_ATTEMPTS says otherwise."""
-
-AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 PRICING_REGION = "us-east-1"
 """The Price List API answers in a few regions only, for all of them."""
@@ -158,7 +134,8 @@ class Aws:
 
     Clients are made when first used and kept: one per service, each with botocore's standard
     retries. *attempts* is the total number of tries per call. All `Aws` of a run share *pool*,
-    *prices* and the session. Once *has_time* says no, every further call is refused, so that a run
+    *prices* and the session. `lasting` is for what a reader knows to stay as it is until the run ends,
+    whatever happens meanwhile. Once *has_time* says no, every further call is refused, so that a run
     ends in time with what it has read; `ran_out` then says so.
     """
 
@@ -180,6 +157,7 @@ class Aws:
         self.prices = prices
         self.attempts = attempts
         self.ran_out = False
+        self.lasting: dict[Hashable, Any] = {}
         self._has_time = has_time
         self._session = session
         self._pool = pool
@@ -271,49 +249,3 @@ class Aws:
     @property
     def tagging(self) -> ResourceGroupsTaggingAPIClient:
         return cast("ResourceGroupsTaggingAPIClient", self.client("resourcegroupstaggingapi"))
-
-
-def make_client(session: boto3.Session, service: ServiceName, region: str, attempts: int) -> Any:
-    """
-    A client with explicit retries: botocore's default mode and number changed between releases.
-
-    Standard, not adaptive: AWS advises against adaptive where one account serves several workloads.
-    Its times are in UTC wherever it runs: identities and reports must not depend on a machine's zone.
-    """
-    from botocore.config import Config
-
-    parsers = session._session.get_component("response_parser_factory")  # noqa: SLF001 - boto3 has no other way
-    parsers.set_parser_defaults(timestamp_parser=in_utc)
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": attempts},
-        max_pool_connections=2 * THREADS,
-        connect_timeout=5,
-        read_timeout=30,
-    )
-    client = session.client(service, region_name=region, config=config)
-    if service == "s3control":
-        client.meta.events.register("request-created", _at_one_host)
-    return client
-
-
-def _at_one_host(request: AWSRequest, **_: object) -> None:
-    """
-    An endpoint of one's own has one name, not one for each account.
-
-    botocore puts the account before S3 Control's host, also before that of AWS_ENDPOINT_URL.
-    """
-    url = urlsplit(str(request.url))
-    number, host = url.netloc.split(".", 1)
-    if number.isdigit() and not (url.hostname or "").endswith(AWS_DOMAINS):
-        request.url = urlunsplit(url._replace(netloc=host))
-
-
-def in_utc(timestamp: str | float) -> datetime:
-    """A time in an answer. botocore's own parser makes local ones, and is slow on thousands of them."""
-    from botocore.utils import parse_timestamp
-
-    if isinstance(timestamp, int | float):
-        return datetime.fromtimestamp(timestamp, UTC)
-    parsed: datetime = parse_timestamp(timestamp)
-    return parsed.astimezone(UTC)

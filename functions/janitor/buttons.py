@@ -17,7 +17,7 @@ class Word(StrEnum):
 
 
 LABELS = {Word.KEEP: "Keep", Word.SNOOZE: "Snooze 7 days", Word.NOW: "Do it now", Word.UNDO: "Undo"}
-"""What stands on them."""
+"""What stands on them; a detector may have another word for the last one."""
 
 VALUE = re.compile(
     r"(?P<detector>[a-z][a-z0-9-]{0,63}) (?P<account>[0-9]{12}) (?P<region>[a-z0-9-]{3,32}) "

@@ -7,7 +7,8 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from janitor.aws import THREADS, ReadError, attempt
+from janitor.aws import ReadError, attempt
+from janitor.clients import THREADS
 from janitor.contents import Contents, Likeness, connected, likeness
 from janitor.model import Signal, Value
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
+from janitor.comebacks import way
 from janitor.holds import held
-from janitor.model import Effect
+from janitor.model import HOURS_PER_MONTH, Effect
 from janitor.report.digest import Deeds
 from janitor.report.mrkdwn import code, prose
 from janitor.report.slack import noun
@@ -19,8 +21,10 @@ from janitor.savings import saved
 
 if TYPE_CHECKING:
     from janitor.actions import Actions
+    from janitor.detector import Cleanup
+    from janitor.entries import Entry
     from janitor.holds import Holds
-    from janitor.ledger import Entry, Ledger
+    from janitor.ledger import Ledger
 
 TONIGHT = timedelta(days=1)
 """What is due until the next digest."""
@@ -28,26 +32,26 @@ TONIGHT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diary:
-    """The deeds in the ledger's table; *effects* are those of the detectors that can act, by name."""
+    """The deeds in the ledger's table; *cleanups* are those of the detectors that can act, by name."""
 
     ledger: Ledger
     actions: Actions
     holds: Holds
-    effects: dict[str, Effect]
+    cleanups: Mapping[str, Cleanup]
     time_zone: str
 
     def deeds(self, account: str, regions: Sequence[str], *, since: datetime, now: datetime) -> Deeds:
         """Everything since *since*, and what is due in the day after *now*."""
         actions = [
             action
-            for detector in self.effects
+            for detector in self.cleanups
             for region in regions
             for action in self.actions.all(detector, account, region)
         ]
         entries = [
             entry
             for region in regions
-            for detector in self.effects
+            for detector in self.cleanups
             for entry in self._due(detector, account, region, now)
         ]
         return Deeds(
@@ -60,7 +64,7 @@ class Diary:
 
     def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
         """Those that end something: nobody expects a tag to save anything."""
-        return (one for one in actions if self.effects[one.detector] is not Effect.TAG)
+        return (one for one in actions if self.cleanups[one.detector].effect is not Effect.TAG)
 
     def _due(self, detector: str, account: str, region: str, now: datetime) -> Iterator[Entry]:
         """What will be acted on unless somebody keeps it, the overdue included."""
@@ -76,24 +80,37 @@ class Diary:
 
     def _acted(self, action: Action) -> str:
         asked = f", because {who(action.by)} pressed Do it now" if action.by else ""
-        return f"{self._what(action)} {DONE[self.effects[action.detector]]}{asked}{self._place(action)}"
+        money = f" ({self._worth(action)})" if action.hourly_usd else ""
+        return f"{self._what(action)}{money} {self._done(action.detector)}{asked}{self._place(action)}"
 
     def _failed(self, action: Action) -> str:
-        verb = "brought back" if action.stage is Stage.UNDOING else DONE[self.effects[action.detector]]
+        back = way(self.cleanups[action.detector]).done
+        verb = back if action.stage is Stage.UNDOING else self._done(action.detector)
         return f"{self._what(action)} could not be {verb}{self._place(action)}: {prose(action.error, 300)}"
 
     def _undone(self, action: Action) -> str:
-        return f"{self._what(action)} for {who(action.undone_by)}{self._place(action)}"
+        done = way(self.cleanups[action.detector]).done
+        became = f": {prose(action.became, 300)}" if action.became else ""
+        return f"{self._what(action)} {done} for {who(action.undone_by)}{self._place(action)}{became}"
 
     def _soon(self, entry: Entry) -> str:
         when = local(entry.due, self.time_zone) if entry.due else ""
         money = f", {usd(entry.monthly_usd)} a month" if entry.monthly_usd else ""
         what = f"{noun(entry.detector, 1)} {code(entry.name)}"
-        will = f"to be {DONE[self.effects[entry.detector]]} on {when}"
+        will = f"to be {self._done(entry.detector)} on {when}"
         return f"{what} {will}{money}, in {prose(entry.region, 40)}"
 
     def _what(self, action: Action) -> str:
         return f"{noun(action.detector, 1)} {code(action.target.name)}"
+
+    def _done(self, detector: str) -> str:
+        return DONE[self.cleanups[detector].effect]
+
+    @staticmethod
+    def _worth(action: Action) -> str:
+        """What its resource cost; a job's month is nobody's."""
+        hourly = action.hourly_usd or Decimal(0)
+        return f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
 
     @staticmethod
     def _place(action: Action) -> str:

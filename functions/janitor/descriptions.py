@@ -1,8 +1,9 @@
-"""SageMaker's resources by kind: their names from the listings, and what each description holds."""
+"""SageMaker's resources by kind: what the listings name, and what each description holds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from janitor.aws import Listing, everything, failure
@@ -53,15 +54,23 @@ class Kind:
         return f"{self.noun}Name"
 
 
-def listing(aws: Aws, kind: Kind, member: str, query: dict[str, str]) -> Listing[str]:
-    """The *member* of every resource of *kind* that *query* leaves in its listing."""
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One resource as a listing names it: by name or ARN, and when it was made."""
+
+    name: str
+    created: datetime
+
+
+def listing(aws: Aws, kind: Kind, member: str, query: dict[str, str]) -> Listing[Listed]:
+    """Every resource of *kind* that *query* leaves in its listing, named by its *member*."""
     from botocore import xform_name
 
     operation = f"List{kind.noun}s"
     pages: Any = aws.client("sagemaker").get_paginator(xform_name(operation))
     return everything(
         pages.paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE}),
-        lambda page: [entry[member] for entry in page[kind.members]],
+        lambda page: [Listed(entry[member], entry["CreationTime"]) for entry in page[kind.members]],
         source=f"sagemaker:{operation}",
     )
 

@@ -63,7 +63,8 @@ class Cleanup:
 
     *grace* is how long a warning stands before the act, and *act_on* the least confidence that may be
     acted on, unless the operator sets others. *lost* is what an undo does not bring back, as words
-    that complete "An undo does not bring back ...". *undo* is the command that takes it back.
+    that complete "An undo does not bring back ..."; a finding may know it better. *undo* is the command
+    that takes it back, which is also what its button in Slack is called.
     """
 
     effect: Effect
@@ -224,6 +225,15 @@ class Detector[C: Candidate](ABC):
         longer be brought back, and NotFinishedError where the next step has to wait for AWS.
         """
         raise NotImplementedError(f"{self.name} only advises")
+
+    def comeback(self, target: Target, undo: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """
+        What `undo` would do, in one clause: whoever is asked whether they want it reads this.
+
+        *undo* is what `prepare` answered. Nothing is read, and nothing that may be secret is said. Raises
+        CannotActError where nothing comes back.
+        """
+        return f"{target.name} is brought back, and costs again"
 
     def never_acts(self) -> str | None:
         """Why it would not act on anything with its own tunables as they are set, or None."""

@@ -44,10 +44,19 @@ def answered(
         log.warning("refused", extra={"why": str(refused), "status": refused.status})
         return {"statusCode": refused.status, "body": ""}
     except Exception as error:  # whatever it is, Slack has to be told that nothing will come of the press
-        log.error("a press could not be handed on", extra={"error": type(error).__name__})  # noqa: TRY400
+        log.error("a press could not be handed on", extra={"error": named(error)})  # noqa: TRY400
         return {"statusCode": 503, "body": ""}
     log.info("handed on", extra={"action": press.action, "user": press.user})
     return {"statusCode": 200, "body": ""}
+
+
+def named(error: Exception) -> str:
+    """Of an error of AWS, what was asked and its code; of any other its type. Never what it quotes."""
+    from botocore.exceptions import ClientError
+
+    if isinstance(error, ClientError):
+        return f"{error.operation_name}: {error.response['Error']['Code']}"
+    return type(error).__name__
 
 
 @cache

@@ -26,6 +26,10 @@ SIDE_BY_SIDE = 32
 """Sweeps in progress at once. Each mostly waits for the pool that they all read through."""
 
 
+UNWARNED = "its warning has not been delivered yet"
+"""What a finding waits for first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """
@@ -158,7 +162,7 @@ def result(detector: Detector[Any], target: Target, verdict: Verdict, policy: Po
         elif (why := arming.spares(target, verdict)) is not None:
             outcome, note = Outcome.ADVISED, f"only reported: {why}"
         else:
-            outcome, note = Outcome.WAITING, "its warning has not been delivered yet"
+            outcome, note = Outcome.WAITING, UNWARNED
     return Result(
         detector=detector.name,
         target=target,

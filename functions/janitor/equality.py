@@ -7,7 +7,8 @@ from hashlib import sha256
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any
 
-from janitor.aws import THREADS, ReadError
+from janitor.aws import ReadError
+from janitor.clients import THREADS
 from janitor.comparing import begin, digest
 from janitor.contents import EVERY_BYTE, Likeness, likeness
 from janitor.detector import CannotActError, NotYetError

@@ -101,7 +101,7 @@ class PressEvent(BaseModel):
 
 class UndoEvent(BaseModel):
     """
-    One finding to bring back, on whose word.
+    One finding to bring back, on whose word; *again* if an undo that they asked for broke off.
 
     *request* tells two askings for the same apart; without it, every invocation is one of its own.
     """
@@ -114,6 +114,7 @@ class UndoEvent(BaseModel):
     finding: Annotated[str, Field(pattern=r"^[0-9a-f]{10}$")]
     by: Annotated[str, Field(min_length=1, max_length=200)]
     request: Annotated[str, Field(max_length=3000)] = ""
+    again: bool = False
 
     def identity(self, request: str) -> str:
         """What makes two deliveries the same event."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from janitor import inventory
 from janitor.creators import Creator
@@ -38,6 +39,31 @@ def check(fill: Mapping[str, str], required: Sequence[str]) -> None:
                 f"fill_tags: {key} cannot be {value!r}; a value has 1 to {LONGEST} letters, digits, "
                 "blanks or any of _.:/=+-@"
             )
+
+
+def check_domain(domain: str) -> None:
+    """Raise ValueError if *domain* is none that an address could have."""
+    if domain and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain):
+        raise ValueError(f"owner_domain: expected a domain such as example.com, got {domain!r}")
+
+
+def address(name: str, domain: str) -> str:
+    """
+    The address of the person *name* in *domain*; *name* itself if it is one, or if there is no domain.
+
+    IAM users and sessions often have the first part only, by which Slack knows nobody: such an owner
+    could neither be told nor press a button.
+    """
+    return name if not domain or "@" in name else f"{name}@{domain}"
+
+
+def owner_of(creator: Signal[Creator], domain: str) -> Signal[Creator]:
+    """*creator* as an owner is written."""
+    match creator:
+        case Value(Creator(person=True) as person, source, at):
+            return Value(replace(person, name=address(person.name, domain)), source, at)
+        case other:
+            return other
 
 
 def possible(value: str) -> bool:
@@ -79,6 +105,11 @@ def told(adding: Mapping[str, str]) -> str:
     """What would be done, in words: "add owner = anna@example.com and environment = unknown"."""
     words = [f"{key} = {value}" for key, value in adding.items()]
     return "add " + " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def taken_back(name: str, added: Mapping[str, str], verb: str) -> str:
+    """What an undo does, in words; *verb* is "is" or "was"."""
+    return f"what was filled in {verb} removed from {name}, unless somebody changed it: {', '.join(added)}"
 
 
 def filled(adding: Mapping[str, str], tags: Tags) -> bool:

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from janitor.aws import Aws, ServiceName
+    from janitor.aws import Aws
+    from janitor.clients import ServiceName
 
 
 def fitted(aws: Aws, service: ServiceName, operation: str, described: Mapping[str, Any]) -> dict[str, Any]:

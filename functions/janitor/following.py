@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from janitor.actions import UNFINISHED, Action, Stage
+from janitor.action import UNFINISHED, Action, Stage
 from janitor.buttons import Subject
 from janitor.holds import standing
 from janitor.model import Outcome
@@ -20,8 +20,9 @@ from janitor.undoing import REST
 
 if TYPE_CHECKING:
     from janitor.actions import Actions
+    from janitor.entries import Entry, Recorded
     from janitor.holds import Holds
-    from janitor.ledger import Entry, Ledger, Recorded
+    from janitor.ledger import Ledger
     from janitor.model import Result, Sweep
     from janitor.report.standing import Standing
     from janitor.sending import Sender
@@ -64,7 +65,7 @@ class Following:
             for action in actions:
                 if action.message and action.told != action.mark and _can_be_told(action):
                     self.action(action)
-            busy = {action.target.key for action in actions if action.stage in UNFINISHED}
+            busy = {action.target.key for action in actions if action.stage in UNFINISHED | {Stage.UNDOING}}
             for entry, now_stands in self._stands(sweep, recorded):
                 if entry.message and entry.key not in busy:
                     self.entry(entry, now_stands)
@@ -110,7 +111,7 @@ class Following:
             case Outcome.ADVISED:
                 return voice.void(result.note.removeprefix("only reported: "), now)
             case Outcome.FAILED:
-                return voice.failed(result.note.removeprefix("nothing was done: "), now, begun=False)
+                return voice.failed(result.note.removeprefix("nothing was done: "), now)
             case Outcome.WAITING if entry.due is not None and entry.due <= now:
                 return voice.waiting(entry.due, result.note)
             case _:
@@ -160,7 +161,7 @@ class Following:
             case Stage.WITHDRAWN:
                 return voice.stays(action.error, now)
             case _:
-                return voice.failed(action.error, now, begun=True)
+                return voice.failed(action.error, now, half_done=action)
 
     def _change(self, subject: Subject, name: str, said: str, place: Place, now_stands: Standing) -> None:
         """A message that nobody remembers, or that Slack no longer lets change, stays as it is."""

@@ -9,6 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aws_lambda_powertools import Logger
 
     from janitor.events import DigestEvent, SweepEvent
@@ -95,12 +97,23 @@ def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     Do what was pressed in Slack, once per press; what may not be done is refused, and that is the answer.
 
-    Raises MalformedEventError, InProgressError, and what AWS raises if it does not take the work.
+    Raises MalformedEventError, InProgressError, and what AWS raises if it does not take the work. Whoever
+    pressed hears of that too: Slack showed them a press that was taken.
     """
     from janitor import events
+    from janitor.once import InProgressError
+    from janitor.whispers import UNFINISHED, whisperer
 
     asked = events.checked(event, events.PressEvent)
-    return presser(invoked(context), context)(asked)
+    own = invoked(context)
+    whisper = whisperer(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
+    try:
+        return presser(own, context, whisper)(asked)
+    except InProgressError:
+        raise
+    except Exception:  # raised again: Lambda tries once more, and then an alarm says so
+        whisper(asked.response_url, UNFINISHED)
+        raise
 
 
 def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -126,7 +139,7 @@ def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
     )
 
 
-def presser(own: Invocation, context: Context) -> Pressing:
+def presser(own: Invocation, context: Context, whisper: Callable[[str, str], bool]) -> Pressing:
     """What does what was pressed, in this invocation."""
     from janitor import assembly
     from janitor.holds import Holds
@@ -135,7 +148,6 @@ def presser(own: Invocation, context: Context) -> Pressing:
     from janitor.pressing import Pressing
     from janitor.settings import SettingsError
     from janitor.slack import Slack
-    from janitor.whispers import whisperer
 
     following = assembly.following(own)
     slack = own.connect() if following is not None else None
@@ -154,7 +166,7 @@ def presser(own: Invocation, context: Context) -> Pressing:
         undo=own.environment.undo,
         once=lambda event, work: once(work, name=PRESS, event=event, table=own.table, context=context),
         hand_over=own.hand_over,
-        whisper=whisperer(own.seconds, deadline=own.slack_deadline, url=own.slack_url),
+        whisper=whisper,
         clock=clock,
         logger=logger(),
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from janitor.table import EXPIRES, Table, moment, stamp
+from janitor.people import named
+from janitor.table import EXPIRES, ConditionFailedError, Table, moment, stamp
 
 if TYPE_CHECKING:
     from janitor.model import Target
@@ -39,7 +41,7 @@ class Hold:
         if self.until is not None and self.until <= now:
             return None
         until = "" if self.until is None else f" until {self.until:%Y-%m-%d %H:%M} UTC"
-        return f"{self.how} by {self.by}{until}{f': {self.why}' if self.why else ''}"
+        return f"{self.how} by {named(self.by)}{until}{f': {self.why}' if self.why else ''}"
 
 
 class Holds:
@@ -47,14 +49,15 @@ class Holds:
     The holds in *table*.
 
     A hold is for ARN + creation time: a re-created resource with the old name starts from nothing.
-    What somebody keeps is not shortened by what somebody else snoozes: both stand.
+    What somebody keeps is not shortened by what somebody else snoozes: both stand. Of two words of one
+    kind the longer stands, in whatever order they arrive.
     """
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def put(self, account: str, region: str, hold: Hold) -> None:
-        """Remember *hold*; one said later of the same kind replaces it."""
+    def put(self, account: str, region: str, hold: Hold, *, shorten: bool = False) -> None:
+        """Remember *hold*, unless one of its kind stands for longer; then only who means to *shorten* it."""
         expires = {} if hold.until is None else {EXPIRES: int(hold.until.timestamp())}
         said = {
             "key": hold.key,
@@ -64,12 +67,11 @@ class Holds:
             "until": None if hold.until is None else stamp(hold.until),
             "why": hold.why,
         }
-        self._table.put(_where(account, region), f"{hold.key}#{hold.how}", said | expires)
-
-    def lift(self, account: str, region: str, key: str) -> None:
-        """Forget what was said about *key*."""
-        for how in How:
-            self._table.delete(_where(account, region), f"{key}#{how}")
+        # What is for good is NULL, which matches no comparison with text (DynamoDB's API, "Condition").
+        longer = "" if shorten or hold.until is None else "attribute_not_exists(pk) OR #until <= :new"
+        where, key = _where(account, region), f"{hold.key}#{hold.how}"
+        with suppress(ConditionFailedError):
+            self._table.put(where, key, said | expires, only_if=longer, new=said["until"])
 
     def all(self, account: str, region: str) -> Mapping[str, tuple[Hold, ...]]:
         """Every hold of an account and region, by identity."""
@@ -98,14 +100,15 @@ def on(holds: Mapping[str, Sequence[Hold]], target: Target) -> tuple[Hold, ...]:
 
 
 def held(holds: Iterable[Hold], now: datetime) -> str | None:
-    """Why a resource with *holds* is kept at *now*, what is for good first; None if it is not."""
+    """Why a resource with *holds* is kept at *now*, by the longest of them; None if it is not."""
     hold = standing(holds, now)
     return None if hold is None else hold.reason(now)
 
 
 def standing(holds: Iterable[Hold], now: datetime) -> Hold | None:
-    """The one of *holds* that keeps a resource at *now*, what is for good first; None if none does."""
-    ordered = sorted(holds, key=lambda hold: (hold.until is not None, hold.how))
+    """The one of *holds* that keeps a resource at *now* for the longest time; None if none does."""
+    last = datetime.max.replace(tzinfo=UTC)
+    ordered = sorted(holds, key=lambda hold: (hold.until or last, hold.how is How.KEPT), reverse=True)
     return next((hold for hold in ordered if hold.reason(now) is not None), None)
 
 

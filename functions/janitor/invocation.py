@@ -15,7 +15,8 @@ import boto3
 
 from janitor.account import opened
 from janitor.archive import Archive
-from janitor.aws import DEFAULT_ATTEMPTS, Aws, ServiceName, make_client
+from janitor.aws import DEFAULT_ATTEMPTS, Aws
+from janitor.clients import ServiceName, make_client
 from janitor.leases import Leases
 from janitor.ledger import Ledger
 from janitor.settings import FILE, Settings, SettingsError
@@ -31,7 +32,7 @@ RESERVE = timedelta(minutes=2)
 What a run keeps of its time for the report, the ledger and Slack; a quarter of it, if that is less.
 
 A call that began just before then may still take a connection, an answer and a pause before its
-next try, about a minute in all (see `janitor.aws.make_client`).
+next try, about a minute in all (see `janitor.clients.make_client`).
 """
 
 AFTER_SLACK = timedelta(seconds=5)

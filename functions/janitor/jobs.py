@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from janitor.aws import Listing
+from janitor.aws import Listing, everything
 from janitor.instances import Machine, machine
 from janitor.load import Extreme
 from janitor.model import Signal
@@ -20,6 +20,9 @@ GONE = ("ResourceNotFound", "ValidationException")
 """What Describe answers for a name that does not exist (any more): documented, and in practice."""
 
 IN_PROGRESS: Final = "InProgress"
+OLDEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
+"""As a listing is asked for it. No new job then comes between two pages."""
+
 STARTING = "Starting"
 WAITING = frozenset({STARTING, "Pending"})
 """The phases before the start on instances: nothing is billed yet."""
@@ -74,7 +77,8 @@ class Job:
     *max_runtime* began at the latest. *groups* are instance type and count. *writes_to* are the S3
     folders that it writes to while it runs. *spot* and *reserved* (a training plan, paid in advance)
     say that the list price is not what is paid. *tuner* is the tuning job that started it, *pool*
-    the status of the warm pool that it leaves behind.
+    the status of the warm pool that it leaves behind. *checkpoints* is whether it was given a folder for
+    them.
     """
 
     kind: Kind
@@ -95,6 +99,14 @@ class Job:
     tuner: str | None = None
     pool: str | None = None
     keep_alive: timedelta = timedelta()
+    checkpoints: bool = False
+
+    @property
+    def lost(self) -> str:
+        """What does not come back when it is stopped and submitted again."""
+        return (
+            f"what it did {'since its newest checkpoint' if self.checkpoints else 'so far: it begins anew'}"
+        )
 
     @property
     def instances(self) -> int:
@@ -132,6 +144,20 @@ class Job:
     def hosts(self) -> tuple[str, ...]:
         """Its hosts as metrics name them, where they are numbered."""
         return tuple(f"{self.name}/algo-{n}" for n in range(1, self.instances + 1))
+
+
+def listed(aws: Aws, kind: str, **query: Any) -> Listing[Summary]:
+    """All jobs of the *kind* of its ARN (`training-job`) that *query* leaves in SageMaker's listing."""
+    noun = "".join(word.capitalize() for word in kind.split("-"))
+    pages: Any = aws.client("sagemaker").get_paginator(f"list_{kind.replace('-', '_')}s")
+    return everything(
+        pages.paginate(PaginationConfig={"PageSize": 100}, **query),
+        lambda page: [
+            Summary(kind=kind, arn=job[f"{noun}Arn"], name=job[f"{noun}Name"], created=job["CreationTime"])
+            for job in page[f"{noun}Summaries"]
+        ],
+        source=f"sagemaker:List{noun}s",
+    )
 
 
 def seconds(count: int | None) -> timedelta | None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from janitor.table import EXPIRES, ConditionFailedError, Table, stamp
 
+if TYPE_CHECKING:
+    from janitor.model import Sweep
+
 LIMIT = "limit"
 KEEP = timedelta(days=7)
 NOON = timedelta(hours=12)
+
+
+class FullError(Exception):
+    """A limit leaves no place for one more action; one sentence says which."""
 
 
 class Limits:
@@ -55,3 +63,41 @@ class Limits:
         except ConditionFailedError:
             return False
         return True
+
+
+class Places:
+    """
+    The places that one sweep may still give out: at *most* so many, and *at_most* over the whole night.
+
+    Once there is none, nothing more is looked at. *held* counts, by what held it back.
+    """
+
+    def __init__(self, limits: Limits, sweep: Sweep, now: datetime, *, most: int, at_most: int) -> None:
+        self._limits = limits
+        self._name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{stamp(now)}"
+        self._account = str(sweep.account)
+        self._most, self._at_most = most, at_most
+        self._full: str | None = None
+        self.held: dict[str, int] = {}
+
+    def check(self) -> None:
+        """Raises FullError if there is no place left."""
+        if self._full is not None:
+            raise self._none_left(self._full)
+
+    def take(self, action: str, now: datetime) -> None:
+        """Take a place for *action*. Raises FullError."""
+        if not self._limits.in_sweep(self._name, action, at_most=self._most, now=now):
+            raise self._none_left(f"max_actions = {self._most} for one sweep")
+        if not self._limits.in_night(self._account, action, at_most=self._at_most, now=now):
+            raise self._none_left(f"max_actions_per_night = {self._at_most}")
+
+    def close(self, why: str) -> None:
+        """Give out no more, because of *why*."""
+        self._full = why
+
+    def _none_left(self, limit: str) -> FullError:
+        self._full = limit
+        said = f"held back by {limit}"
+        self.held[said] = self.held.get(said, 0) + 1
+        return FullError(said)

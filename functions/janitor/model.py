@@ -200,7 +200,8 @@ class Finding:
     the order they were taken; *grace* is how long a warning must stand, where this finding needs
     another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
     that already: nobody is warned of what will not happen. *noun* is what it is called where findings are
-    counted, if its detector's name does not say it.
+    counted, if its detector's name does not say it; *lost* is what an undo of just this one does not bring
+    back.
     """
 
     reason: str
@@ -213,6 +214,7 @@ class Finding:
     grace: timedelta | None = None
     spared: str | None = None
     noun: str | None = None
+    lost: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +270,7 @@ class Rule:
         grace: timedelta | None = None,
         spared: str | None = None,
         noun: str | None = None,
+        lost: str | None = None,
     ) -> Finding:
         """Waste, and why."""
         return Finding(
@@ -281,6 +284,7 @@ class Rule:
             grace=grace,
             spared=spared,
             noun=noun,
+            lost=lost,
         )
 
 

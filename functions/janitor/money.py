@@ -16,6 +16,11 @@ def cents(usd: Decimal | None) -> Decimal | None:
     return None if usd is None else usd.quantize(CENT, ROUND_HALF_UP)
 
 
+def kept_small(usd: Decimal | None) -> Decimal | None:
+    """*usd* rounded to cents, unless nothing of it would be left: a little is not nothing."""
+    return cents(usd) or usd
+
+
 def dollars(result: Result) -> Decimal | None:
     """The one amount that ranks *result*: what it costs a month or, for a job, has cost so far."""
     return cents(result.monthly_usd if result.monthly_usd is not None else result.accrued_usd)
@@ -30,7 +35,7 @@ def dearest_first(result: Result) -> tuple[bool, Decimal, str]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """
-    What some findings cost together.
+    What some findings cost together: what would be no cent is left as it is.
 
     *unpriced* is how many of them cost something that nobody could name: the sums leave these out.
     *hourly_usd* is what the jobs among them go on costing.
@@ -50,10 +55,16 @@ class Totals:
             if isinstance(verdict, Finding) and verdict.cost is not None
         ]
         return cls(
-            monthly_usd=sum((cents(cost.monthly_usd) or Decimal(0) for cost in costs), Decimal(0)),
-            accrued_usd=sum((cents(cost.accrued_usd) or Decimal(0) for cost in costs), Decimal(0)),
+            monthly_usd=_sum(cost.monthly_usd for cost in costs),
+            accrued_usd=_sum(cost.accrued_usd for cost in costs),
             hourly_usd=sum(
                 (cost.hourly_usd or Decimal(0) for cost in costs if cost.accrued_usd is not None), Decimal(0)
             ),
             unpriced=sum(not cost.known for cost in costs),
         )
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
+    """Of what is known: of cents, as a reader adds up; of everything where that would come to nothing."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum((cents(amount) or Decimal(0) for amount in known), Decimal(0)) or sum(known, Decimal(0))

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor.buttons import LABELS, Subject, Word
+from janitor.detector import CannotActError
 from janitor.events import STALE
-from janitor.holds import Hold, How, held
+from janitor.holds import Hold, How, held, standing
 from janitor.membership import Person, forbidden
 from janitor.model import Mode
 from janitor.patience import SlackError
@@ -19,11 +20,12 @@ from janitor.undoing import CannotUndoError
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-    from janitor.actions import Action
+    from janitor.action import Action
+    from janitor.entries import Entry
     from janitor.events import PressEvent
     from janitor.following import Following
     from janitor.holds import Holds
-    from janitor.ledger import Entry, Ledger
+    from janitor.ledger import Ledger
     from janitor.membership import Directory
     from janitor.report.standing import Standing
     from janitor.settings import Settings
@@ -138,8 +140,9 @@ class Pressing:
         how, until = (How.KEPT, None) if word is Word.KEEP else (How.SNOOZED, at + SNOOZE)
         hold = Hold(key=entry.key, how=how, by=str(person), said=at, until=until)
         self.holds.put(entry.account, entry.region, hold)
+        said = self.holds.all(entry.account, entry.region).get(entry.key, ())
         voice = self.following.terms[entry.detector].voice
-        return self._told(word, entry, voice.held(hold))
+        return self._told(word, entry, voice.held(standing(said, self.clock()) or hold))
 
     def _now(self, press: PressEvent, entry: Entry, person: Person) -> Answer:
         """It is due, and the detector's own function sweeps now: the same run as its schedule's."""
@@ -163,6 +166,10 @@ class Pressing:
         today = self.clock().date()
         if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:
             raise RefusedError(f"{subject.detector} can no longer be undone from here")
+        try:
+            self.following.terms[action.detector].voice.comeback(action)
+        except CannotActError as never:
+            raise RefusedError(str(never)) from None
         person = self._allowed(press, Word.UNDO, None)
         return self.once(press.identity, lambda: self._asked(press, subject, action, person))
 

@@ -6,8 +6,19 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from janitor.aws import Listing, attempt, everything
-from janitor.jobs import GONE, IN_PROGRESS, STARTING, Job, Kind, Summary, folders, seconds
+from janitor.aws import Listing, attempt
+from janitor.jobs import (
+    GONE,
+    IN_PROGRESS,
+    OLDEST_FIRST,
+    STARTING,
+    Job,
+    Kind,
+    Summary,
+    folders,
+    listed,
+    seconds,
+)
 from janitor.load import AT_REST
 from janitor.model import Signal
 
@@ -19,7 +30,6 @@ if TYPE_CHECKING:
 
     from janitor.aws import Aws
 
-LIST_JOBS = "sagemaker:ListProcessingJobs"
 DESCRIBE_JOB = "sagemaker:DescribeProcessingJob"
 
 LONGEST_LIFE = timedelta(days=31)
@@ -32,25 +42,8 @@ CONTINUOUS = "Continuous"
 
 def running(aws: Aws, now: datetime) -> Listing[Summary]:
     """The processing jobs in progress, oldest first."""
-    pages = aws.sagemaker.get_paginator("list_processing_jobs").paginate(
-        StatusEquals=IN_PROGRESS,
-        CreationTimeAfter=now - LONGEST_LIFE,
-        SortBy="CreationTime",
-        SortOrder="Ascending",
-        PaginationConfig={"PageSize": 100},
-    )
-    return everything(
-        pages,
-        lambda page: [
-            Summary(
-                kind=KIND.arn,
-                arn=job["ProcessingJobArn"],
-                name=job["ProcessingJobName"],
-                created=job["CreationTime"],
-            )
-            for job in page["ProcessingJobSummaries"]
-        ],
-        source=LIST_JOBS,
+    return listed(
+        aws, KIND.arn, StatusEquals=IN_PROGRESS, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST
     )
 
 

@@ -8,15 +8,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor import assembly
+from janitor.action import Stage
 from janitor.actions import BegunBeforeError
 from janitor.leases import LeaseTakenError
 from janitor.patience import SlackError
-from janitor.undoing import CannotUndoError
+from janitor.undoing import CannotUndoError, NothingDoneError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-    from janitor.actions import Action
+    from janitor.action import Action
     from janitor.events import UndoEvent
     from janitor.invocation import Invocation
 
@@ -42,14 +43,16 @@ def brought_back(asked: UndoEvent, own: Invocation, logger: Logger, *, holder: s
             action = undoing.find(asked.detector, own.account, asked.region, asked.finding)
         except CannotUndoError as nothing:
             return _answer(asked, logger, why=str(nothing))
+        if asked.again and action.stage is not Stage.UNDOING:
+            return _answer(asked, logger, why=f"{action.target.name} is not half brought back any more")
         try:
             detector = next(
                 one for one in own.settings.undoable(own.clock().date()) if one.name == asked.detector
             )
             with own.opened((asked.region,)) as (aws,):
-                undoing.undo(detector, aws, action, by=asked.by)
-        except BegunBeforeError as other:
-            return _answer(asked, logger, why=str(other))
+                undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
+        except (BegunBeforeError, NothingDoneError) as nothing:
+            return _answer(asked, logger, why=str(nothing))
         finally:
             _tell(own, asked, action, logger)
     return _answer(asked, logger)

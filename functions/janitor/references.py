@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from janitor.descriptions import IN_PROGRESS, Kind, describe, listing
+from janitor.descriptions import IN_PROGRESS, Kind, Listed, describe, listing
 from janitor.locations import Place, mentioned, parse
 from janitor.model import Absent, Signal, Unreadable, Value
 
@@ -37,6 +37,16 @@ DESCRIBED = (
 Of training jobs all there ever were: what a job made, or started from, it refers to for good. Of
 processing and transform jobs those that have not read it yet.
 """
+
+ENDED = frozenset({"Completed", "Failed", "Stopped"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """The *places* that one description refers to; *hidden* says which others cannot be known from it."""
+
+    places: tuple[Place, ...]
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -82,48 +92,84 @@ class References:
 def read(aws: Aws) -> References:
     """What everything in the account and region refers to. What cannot be read is among the errors."""
     references = References()
-    names = {}
+    found = {}
     for kind in DESCRIBED:
-        names[kind] = listed(aws, kind, references, kind.name, dict(kind.query))
-        _describe(aws, kind, names[kind], references)
+        found[kind] = listed(aws, kind, references, kind.name, dict(kind.query))
+        _describe(aws, kind, found[kind], references)
     _describe(aws, PACKAGE, packages(aws, references), references)
-    _served(aws, frozenset(names[MODEL]), references)
+    _served(aws, frozenset(one.name for one in found[MODEL]), references)
     return references
 
 
 def listed(
     aws: Aws, kind: Kind, references: References, member: str, query: dict[str, str]
-) -> tuple[str, ...]:
-    """The *member* of every resource in one listing of *kind*."""
+) -> tuple[Listed, ...]:
+    """Every resource in one listing of *kind*, by its *member*."""
     found = listing(aws, kind, member, query)
     if found.error is not None:
         references.errors.append(found.error)
     return found.items
 
 
-def packages(aws: Aws, references: References) -> tuple[str, ...]:
-    """The ARNs of all model packages: those in groups, each listed by its group, and those in none."""
+def packages(aws: Aws, references: References) -> tuple[Listed, ...]:
+    """All model packages by ARN: those in groups, each listed by its group, and those in none."""
     group = Kind(words="", noun="ModelPackageGroup", members="ModelPackageGroupSummaryList")
     groups = listed(aws, group, references, group.name, {})
-    queries: list[dict[str, str]] = [{}, *({group.name: name} for name in groups)]
+    queries: list[dict[str, str]] = [{}, *({group.name: one.name} for one in groups)]
     listings = aws.map(lambda query: listing(aws, PACKAGE, "ModelPackageArn", query), queries)
     references.errors += [found.error for found in listings if found.error is not None]
-    return tuple(dict.fromkeys(arn for found in listings for arn in found.items))
+    return tuple(dict.fromkeys(one for found in listings for one in found.items))
 
 
-def _describe(aws: Aws, kind: Kind, names: Sequence[str], references: References) -> None:
-    """Add what each of *names* refers to."""
-    answers = aws.map(lambda name: describe(aws, kind, name), names)
-    for name, answer in zip(names, answers, strict=True):
-        by = f"{kind.words} {name.partition('/')[2] or name}"
+def _describe(aws: Aws, kind: Kind, resources: Sequence[Listed], references: References) -> None:
+    """Add what each of *resources* refers to."""
+    answers = aws.map(lambda one: _mentions(aws, kind, one), resources)
+    for one, answer in zip(resources, answers, strict=True):
         match answer:
-            case Value(description):
-                references.add(by, mentioned(description, kind.outputs))
-                if kind is TRAINING and description["TrainingJobStatus"] == IN_PROGRESS:
-                    references.add(by, _going_to_write(name, description))
-                    references.errors += _hidden(by, description)
+            case Value(mentions):
+                references.add(_words(kind, one), mentions.places)
+                references.errors += mentions.hidden
             case Unreadable(error):
                 references.errors.append(error)
+
+
+def _mentions(aws: Aws, kind: Kind, one: Listed) -> Signal[Mentions]:
+    """
+    What *one* refers to. What can never change is read once in a run.
+
+    Looking again at a copy asks for every reference anew: with thousands of models and jobs that would
+    be thousands of calls for each copy.
+    """
+    known: Mentions | None = aws.lasting.get((kind, one))
+    if known is not None:
+        return Value(known, SOURCE)
+    match describe(aws, kind, one.name):
+        case Value(description, source):
+            places = list(mentioned(description, kind.outputs))
+            hidden: list[str] = []
+            if kind is TRAINING and description["TrainingJobStatus"] == IN_PROGRESS:
+                places += _going_to_write(one.name, description)
+                hidden += _hidden(_words(kind, one), description)
+            mentions = Mentions(tuple(places), tuple(hidden))
+            if _lasts(kind, description):
+                aws.lasting[kind, one] = mentions
+            return Value(mentions, source)
+        case other:
+            return other
+
+
+def _lasts(kind: Kind, description: Mapping[str, Any]) -> bool:
+    """
+    Whether a description says the same for ever.
+
+    SageMaker has no call that changes a model, and UpdateTrainingJob only changes jobs that have not
+    ended (SageMaker API reference).
+    """
+    return kind is MODEL or (kind is TRAINING and description["TrainingJobStatus"] in ENDED)
+
+
+def _words(kind: Kind, one: Listed) -> str:
+    return f"{kind.words} {one.name.partition('/')[2] or one.name}"
 
 
 def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Place]:
@@ -148,11 +194,11 @@ def _served(aws: Aws, models: frozenset[str], references: References) -> None:
     What the endpoint loads when it scales out then stands nowhere, so any copy may be it.
     """
     endpoints = listed(aws, ENDPOINT, references, ENDPOINT.name, {})
-    answers = aws.map(lambda name: _models_of(aws, name), endpoints)
-    for name, answer in zip(endpoints, answers, strict=True):
+    answers = aws.map(lambda one: _models_of(aws, one.name), endpoints)
+    for one, answer in zip(endpoints, answers, strict=True):
         match answer:
             case Value(served) if missing := sorted(served - models):
-                said = f"endpoint {name} serves model {missing[0]}, which exists no more"
+                said = f"endpoint {one.name} serves model {missing[0]}, which exists no more"
                 references.errors.append(f"{said}: what it loads is unknown")
             case Unreadable(error):
                 references.errors.append(error)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from janitor import job_calls
-from janitor.actions import finding_id
+from janitor.action import finding_id
 from janitor.detector import CannotActError, NotFinishedError
 from janitor.job_calls import STOPPING, Calls
 from janitor.job_record import POOL, TUNER
@@ -37,9 +37,9 @@ without them, too).
 """
 
 
-def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
+def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], steps: Steps) -> str:
     """
-    Submit the job *target* again, once, and say as what; None if it was never stopped.
+    Submit the job *target* again, once, and say as what; or that nothing had been done to it.
 
     Waits until it has stopped: what it writes in its last two minutes is what the new one begins with.
     Raises NotFinishedError until then, and CannotActError for what does not come back.
@@ -47,7 +47,7 @@ def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], 
     calls = job_calls.OF[target.kind]
     found = calls.this(aws, target)
     if found is not None and _untouched(calls, found, record):
-        return None
+        return f"nothing had been done to {target.name}, so nothing was submitted"
     if (why := _lost(target, record)) is not None:
         raise CannotActError(why)
     if found is not None and found[calls.status] == STOPPING:
@@ -56,6 +56,14 @@ def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], 
     request = {**record["request"], calls.named: name}
     steps.do(f"submit again as {name}", partial(_submit, aws, target, calls, request))
     return f"{target.name} was submitted again as {name}, {whence(record)}"
+
+
+def announced(detector: str, target: Target, record: Mapping[str, Any]) -> str:
+    """What `restart` would do, for whoever is asked. Raises CannotActError for what does not come back."""
+    if (why := _lost(target, record)) is not None:
+        raise CannotActError(why)
+    name = name_for(target.name, finding_id(detector, target.key))
+    return f"{target.name} is submitted again as {name}, {whence(record)}; it costs again"
 
 
 def name_for(name: str, finding: str) -> str:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from janitor import savings, telemetry
 from janitor.engine import Policy, run, sweep_one
+from janitor.entries import Recorded
 from janitor.failures import Failures
-from janitor.ledger import Recorded
 from janitor.model import Outcome, Report, Result, Sweep
+from janitor.unpreparable import only_reported
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from janitor.archive import Archive
     from janitor.aws import Aws
     from janitor.detector import Detector
+    from janitor.entries import Entry
     from janitor.holds import Hold
     from janitor.leases import Leases
-    from janitor.ledger import Entry, Ledger
+    from janitor.ledger import Ledger
     from janitor.warning import Warner
 
 
@@ -181,18 +183,21 @@ class Runner:
             before = known.recorded.previous
             savings.remember(acting.actions, detector, known.aws, sweep, before=before, now=now)
         if not self.policy.armed(detector.name).armed:
+            with failures.survived("what is half brought back could not be gone on with"):
+                known = known._replace(sweep=acting.resumed(detector, sweep))
             with failures.survived("old warnings could not be voided"):
                 warned = self._warned(detector, known.aws)
                 acting.disarmed(warned)
                 self._followed(lambda follow: follow.disarmed(warned), failures)
             return known
+        sweep = only_reported(sweep, entries)
         with failures.survived("acting broke off"):
             sweep = acting.act(detector, known.aws, sweep, entries, now=now, policy=policy)
             for why in sweep.held:
                 self.logger.warning("held back", extra={"detector": detector.name, "limit": why})
         if any(result.outcome is Outcome.ACTED for result in sweep.results):
             with failures.survived("what is left could not be remembered"):
-                self.ledger.left(sweep, now)
+                self.ledger.latest.left(sweep, now)
         if warner is not None and arming.armed:
             with failures.survived("the warnings could not be sent"):
                 sweep, problems = warner(sweep, entries, arming, now=now)

@@ -52,6 +52,21 @@ class Table:
         for page in pages:
             yield from map(self._plain, page["Items"])
 
+    def scan(self, start: str) -> Iterator[dict[str, Any]]:
+        """
+        Every item whose partition's key begins with *start*, by reading the whole table.
+
+        For a person's command, who does not know which partitions there are: no function may do it.
+        """
+        pages = self.client.get_paginator("scan").paginate(
+            TableName=self.name,
+            FilterExpression="begins_with(pk, :start)",
+            ExpressionAttributeValues=self._dynamo({":start": start}),
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from map(self._plain, page["Items"])
+
     def put(
         self, pk: str, sk: str, attributes: Mapping[str, Any], *, only_if: str = "", **values: Any
     ) -> None:

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from janitor.aws import Listing, attempt, everything
-from janitor.jobs import GONE, IN_PROGRESS, Job, Kind, Summary, folders, seconds
+from janitor.aws import Listing, attempt
+from janitor.jobs import GONE, IN_PROGRESS, OLDEST_FIRST, Job, Kind, Summary, folders, listed, seconds
 from janitor.load import REST_OR_FULL
 from janitor.model import Signal
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from janitor.aws import Aws
 
-LIST_JOBS = "sagemaker:ListTrainingJobs"
 DESCRIBE_JOB = "sagemaker:DescribeTrainingJob"
 
 TRAINING = "Training"
@@ -52,26 +51,7 @@ def _listed(aws: Aws, now: datetime, **only: Any) -> Listing[Summary]:
     AWS compares the status after it has cut the pages, so pages may be empty and more may follow.
     Not by LastModifiedTimeAfter, which was reported to hang (https://github.com/aws/aws-cli/issues/7596).
     """
-    pages = aws.sagemaker.get_paginator("list_training_jobs").paginate(
-        CreationTimeAfter=now - LONGEST_LIFE,
-        SortBy="CreationTime",
-        SortOrder="Ascending",
-        PaginationConfig={"PageSize": 100},
-        **only,
-    )
-    return everything(
-        pages,
-        lambda page: [
-            Summary(
-                kind=KIND.arn,
-                arn=job["TrainingJobArn"],
-                name=job["TrainingJobName"],
-                created=job["CreationTime"],
-            )
-            for job in page["TrainingJobSummaries"]
-        ],
-        source=LIST_JOBS,
-    )
+    return listed(aws, KIND.arn, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST, **only)
 
 
 def describe(aws: Aws, name: str) -> Signal[Job]:
@@ -104,6 +84,7 @@ def _job(answer: DescribeTrainingJobResponseTypeDef) -> Job:
         tuner=answer.get("TuningJobArn"),
         pool=answer["WarmPoolStatus"]["Status"] if "WarmPoolStatus" in answer else None,
         keep_alive=timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0)),
+        checkpoints="CheckpointConfig" in answer,
     )
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from janitor.aws import Listing, attempt, everything
-from janitor.jobs import GONE, IN_PROGRESS, STARTING, Job, Kind, Summary, folders
+from janitor.aws import Listing, attempt
+from janitor.jobs import GONE, IN_PROGRESS, OLDEST_FIRST, STARTING, Job, Kind, Summary, folders, listed
 from janitor.load import AT_REST
 from janitor.model import Signal
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from janitor.aws import Aws
 
-LIST_JOBS = "sagemaker:ListTransformJobs"
 DESCRIBE_JOB = "sagemaker:DescribeTransformJob"
 
 TRANSFORMING = "Transforming"
@@ -24,25 +23,7 @@ TRANSFORMING = "Transforming"
 
 def running(aws: Aws, _now: datetime) -> Listing[Summary]:
     """The transform jobs in progress, oldest first, however old: they have no longest life."""
-    pages = aws.sagemaker.get_paginator("list_transform_jobs").paginate(
-        StatusEquals=IN_PROGRESS,
-        SortBy="CreationTime",
-        SortOrder="Ascending",
-        PaginationConfig={"PageSize": 100},
-    )
-    return everything(
-        pages,
-        lambda page: [
-            Summary(
-                kind=KIND.arn,
-                arn=job["TransformJobArn"],
-                name=job["TransformJobName"],
-                created=job["CreationTime"],
-            )
-            for job in page["TransformJobSummaries"]
-        ],
-        source=LIST_JOBS,
-    )
+    return listed(aws, KIND.arn, StatusEquals=IN_PROGRESS, **OLDEST_FIRST)
 
 
 def describe(aws: Aws, name: str) -> Signal[Job]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from janitor import training
 from janitor.aws import Listing, attempt, everything
-from janitor.jobs import GONE, IN_PROGRESS, Summary
+from janitor.jobs import GONE, IN_PROGRESS, Summary, listed
 from janitor.load import some
 from janitor.model import (
     Absent,
@@ -39,6 +39,7 @@ TUNER = "hyper-parameter-tuning-job"
 """The resource type in its ARN."""
 
 ACTION = "stop the tuning job, and with it its running children (artifacts written so far stay)"
+LOST = "the tuning job: for the trainings that are left, one can be created that learns from this one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,22 +52,7 @@ class Tuner:
 
 def running(aws: Aws, _now: datetime) -> Listing[Summary]:
     """The tuning jobs in progress, however old: one may run for half a year."""
-    pages = aws.sagemaker.get_paginator("list_hyper_parameter_tuning_jobs").paginate(
-        StatusEquals=IN_PROGRESS, PaginationConfig={"PageSize": 100}
-    )
-    return everything(
-        pages,
-        lambda page: [
-            Summary(
-                kind=TUNER,
-                arn=job["HyperParameterTuningJobArn"],
-                name=job["HyperParameterTuningJobName"],
-                created=job["CreationTime"],
-            )
-            for job in page["HyperParameterTuningJobSummaries"]
-        ],
-        source=LIST_TUNERS,
-    )
+    return listed(aws, TUNER, StatusEquals=IN_PROGRESS)
 
 
 def as_listed(summary: Summary) -> Signal[Tuner]:
@@ -155,4 +141,5 @@ def _of_children(rule: Rule, verdicts: Mapping[str, Verdict]) -> Verdict:
         action=ACTION,
         since=max((one.since for one in found if one.since is not None), default=None),
         noun="hung tuning job",
+        lost=LOST,
     )

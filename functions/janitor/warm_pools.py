@@ -15,6 +15,7 @@ from janitor.stillness import stamp
 from janitor.training import AVAILABLE
 
 ACTION = "end the warm pool (the job itself is over, and what it made stays)"
+LOST = "the pool: the next job of its kind starts instances of its own"
 
 STAYS = frozenset({AVAILABLE, "InUse"})
 """What a pool is that waits, or will when its job is over. One that is Reused is another job's."""
@@ -48,6 +49,7 @@ def left_behind(rule: Rule, signal: Signal[Job], job: Job, price: Price) -> Verd
         Confidence.PROVEN,
         action=ACTION,
         noun="unused warm pool",
+        lost=LOST,
     )
 
 
@@ -81,4 +83,5 @@ def judge(
         cost=bill(price, job.ended, now),
         since=job.ended,
         noun="unused warm pool",
+        lost=LOST,
     )

@@ -12,6 +12,12 @@ from janitor.slack import QUIET, REQUEST_SECONDS
 HOOKS = ("https", "hooks.slack.com")
 """Where Slack's response URLs lie: https://docs.slack.dev/interactivity/handling-user-interaction."""
 
+UNFINISHED = (
+    "The janitor could not do that. It tries once more; if nothing changes here in a few minutes, ask "
+    "whoever runs it: its log says why."
+)
+"""After a press that broke off."""
+
 
 def whisperer(time: Time, *, deadline: float, url: str = API) -> Callable[[str, str], bool]:
     """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sandbox.fixes import tags
+from sandbox.iam import resource_tags
 from sandbox.iam.conditions import Values
 from sandbox.iam.needs import EVERYTHING, Need
 from sandbox.iam.principals import Caller
@@ -14,12 +14,6 @@ from sandbox.patches import Call
 
 REQUEST_TAG = "aws:requesttag/"
 RESOURCE_TAGS = ("aws:resourcetag/", "sagemaker:resourcetag/")
-WITHOUT_TAGS = "arn:aws:s3:::"
-"""
-A bucket's tags count in conditions only once ABAC is switched on for it, which the sandbox cannot do.
-
-S3 user guide, "Enabling ABAC in general purpose buckets". An object's are never aws:ResourceTag.
-"""
 
 
 @dataclass(frozen=True)
@@ -59,13 +53,8 @@ class RequestContext:
 
     @cached_property
     def _resource_tags(self) -> dict[str, Values]:
-        if self.need.resource == EVERYTHING or self.need.resource.startswith(WITHOUT_TAGS):
-            return {}
-        asked = Call(
-            "GetResources", self.call.account, self.call.region, {"ResourceARNList": [self.need.resource]}
-        )
-        listed = (tags.get_resources(asked) or {})["ResourceTagMappingList"]
-        return {tag["Key"].lower(): (tag["Value"],) for one in listed for tag in one["Tags"]}
+        found = resource_tags.of(self.call, self.need.resource)
+        return {key.lower(): (value,) for key, value in found.items()}
 
 
 def _tags(params: dict[str, Any]) -> dict[str, str]:

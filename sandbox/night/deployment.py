@@ -17,7 +17,8 @@ from unittest.mock import patch
 from botocore.loaders import create_loader
 
 from janitor import doorway, events, handlers
-from janitor.actions import Action, Actions
+from janitor.action import Action
+from janitor.actions import Actions
 from janitor.buttons import Word
 from janitor.detectors import DETECTORS
 from janitor.holds import Holds
@@ -25,6 +26,7 @@ from janitor.invocation import Environment, Invocation
 from janitor.putting_back import brought_back
 from janitor.runs import Ran
 from janitor.sending import Time
+from janitor.whispers import whisperer
 from sandbox.control import Control
 from sandbox.demo.days import Days
 from sandbox.demo.plan import ACCOUNT, REGION
@@ -147,7 +149,9 @@ class Deployment:
             self.delivered += 1
             if function == WORKER:
                 own = self._invocation()
-                yield handlers.presser(own, self._context())(events.checked(event, events.PressEvent))
+                whisper = whisperer(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
+                presser = handlers.presser(own, self._context(), whisper)
+                yield presser(events.checked(event, events.PressEvent))
             elif function == UNDO:
                 asked = events.checked(event, events.UndoEvent)
                 yield brought_back(asked, self._invocation(), handlers.logger(), holder="undo")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 
 from rich import box
 from rich.console import Console
@@ -16,7 +14,8 @@ from rich.table import Table
 
 from janitor.holds import Hold, held
 from janitor.model import Effect, Finding, Outcome, Result, Sweep
-from janitor.money import Totals, cents, dearest_first
+from janitor.money import Totals, dearest_first
+from janitor.report.outcomes import QUIET
 from janitor.report.standing import DONE
 from janitor.report.text import usd
 from sandbox.demo.people import DOMAIN
@@ -25,8 +24,6 @@ from sandbox.night.script import ZONE, Digest, Happening, Night, Said
 
 UNPRICED_SHOWN = 3
 """Rows without a price of one sweep; the others are counted."""
-
-QUIET = "warned; not due yet"
 
 
 @dataclass
@@ -93,7 +90,11 @@ class Teller:
                 return result, "warned", _warned(result)
             case Outcome.ACTED:
                 self.warned.discard(key)
-                return result, DONE[self.effects[result.detector]], note.removeprefix("undo: ")
+                return (
+                    result,
+                    DONE[self.effects[result.detector]],
+                    note.removeprefix("undo: ").removeprefix("restart: "),
+                )
             case Outcome.ADVISED | Outcome.WOULD_ACT:
                 self.whys[key] = note or "its detector is a dry run"
                 return self._once(key, (result, "reported", self.whys[key]))
@@ -103,7 +104,7 @@ class Teller:
                 return result, "waits", note
             case Outcome.KEPT if key in self.warned:
                 self.warned.discard(key)
-                return result, "spared", _plainly(result.verdict.reason)
+                return result, "spared", result.verdict.reason
         return None
 
     def _once(self, key: str, row: tuple[Result, str, str]) -> tuple[Result, str, str] | None:
@@ -172,9 +173,9 @@ class Teller:
                 key = result.target.key
                 why = held(holds.get(key, ()), now) or self.whys.get(f"{result.detector} {key}", "")
                 if _priced(result):
-                    table.add_row("", _money(result), _name(result), _plainly(why))
+                    table.add_row("", _money(result), _name(result), why)
                 else:
-                    others[result.detector, _plainly(why)] += 1
+                    others[result.detector, why] += 1
         self._show(table)
         for (detector, why), count in others.items():
             self._wrapped(f"{detector}, {count} of them: {why}.")
@@ -214,11 +215,6 @@ def _warned(result: Result) -> str:
     return f"{_whose(result)}, due {due:%a %H:%M}" if due else _whose(result)
 
 
-def _plainly(why: str) -> str:
-    """A reason without the Slack ids that tell namesakes apart."""
-    return re.sub(r" \(U[A-Z0-9]+\)", "", why)
-
-
 def _clock(at: datetime) -> str:
     return f"{at.astimezone(ZONE):%H:%M}"
 
@@ -252,7 +248,7 @@ def _money(result: Result) -> str:
     if cost is None:
         return ""
     if cost.monthly_usd is not None:
-        return _usd(cost.monthly_usd)
+        return usd(cost.monthly_usd)
     return "unknown" if cost.hourly_usd is None else f"{usd(cost.hourly_usd)}/h"
 
 
@@ -261,12 +257,7 @@ def _sum(results: Iterable[Result]) -> str:
     sums = Totals.of(found)
     if not any(_priced(one) for one in found):
         return f"{len(found)} found" if found else "-"
-    parts = [_usd(sums.monthly_usd)] if sums.monthly_usd or not sums.hourly_usd else []
+    parts = [usd(sums.monthly_usd)] if sums.monthly_usd or not sums.hourly_usd else []
     parts += [f"{usd(sums.hourly_usd)}/h"] if sums.hourly_usd else []
     parts += [f"{sums.unpriced}?"] if sums.unpriced else []
     return " +".join(parts)
-
-
-def _usd(amount: Decimal) -> str:
-    """Dollars; a little is not nothing."""
-    return usd(amount) if cents(amount) else "<$0.01"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.receiver import MEMORY
 from infra.permissions import changes
 from janitor.detectors import DETECTORS
 from janitor.settings import Settings
@@ -137,6 +138,26 @@ def test_each_tag_is_added_under_its_own_condition_and_only_required_ones_remove
     ]
 
 
+def test_a_place_that_no_sweep_visits_is_named_by_the_synthesis(tmp_path: Path) -> None:
+    section = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/eu-west-3"]}
+    janitor = {**BUTTONS, "regions": ["eu-west-1"]}
+
+    stack = synthesise(
+        tmp_path, Settings.parse({"janitor": janitor, "detectors": {"idle-notebooks": section}})
+    )
+
+    reports = stack.validation.get("pluginReports", [])
+    said = [
+        one["description"]
+        for plugin in reports
+        for one in plugin["violations"]
+        if "never-acts" in one["ruleName"]
+    ]
+    assert [f"would never act in {ACCOUNT}/eu-west-3: only eu-west-1 is swept" in one for one in said] == [
+        True
+    ]
+
+
 def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> None:
     stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
 
@@ -157,6 +178,75 @@ def test_undo_powers_outlive_the_arms_for_undo_days(tmp_path: Path) -> None:
     assert TODAY.isoformat() == "2026-10-06"
 
 
+def test_a_disarmed_detector_can_still_have_what_it_did_brought_back_and_nothing_else(tmp_path: Path) -> None:
+    section = {"armed_until": "2026-09-06"}
+    settings = Settings.parse({"janitor": BUTTONS, "detectors": {"idle-notebooks": section}})
+
+    stack = synthesise(tmp_path, settings)
+
+    changing = [
+        (action, statement["Resource"])
+        for statement in stack.role_statements("IdleNotebooksRole")
+        for action in _listed(statement["Action"])
+        if changes(action) and action.partition(":")[0] in {"sagemaker", "lambda"}
+    ]
+    (undo,) = [name for name in stack.of_type("AWS::Lambda::Function") if name.startswith("Undo")]
+    assert changing == [("lambda:InvokeFunction", {"Fn::GetAtt": [undo, "Arn"]})]
+    functions = stack.of_type("AWS::Lambda::Function").items()
+    (function,) = [one for name, one in functions if name.startswith("IdleNotebooks")]
+    assert function["Environment"]["Variables"]["JANITOR_UNDO"] == {"Ref": undo}
+    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
+    assert {"ActionsFailed", "HeldBack"} <= {alarm.get("MetricName") for alarm in alarms}
+
+
+def places_of(stack: Synthesised, role: str, action: str) -> set[str]:
+    """The accounts and regions in which a role may do *action*, as `act_in` writes them."""
+    return {
+        "/".join(_plain(arn).split(":")[3:5][::-1])
+        for statement in stack.role_statements(role)
+        if statement["Effect"] == "Allow" and action in _listed(statement["Action"])
+        for arn in _listed(statement["Resource"])
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "places"),
+    [
+        pytest.param(
+            {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]},
+            [f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/us-east-1"],
+            id="a region taken out of act_in",
+        ),
+        pytest.param(
+            {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-3"]},
+            [f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/us-east-1", f"{ACCOUNT}/eu-west-3"],
+            id="a region that is swept no more",
+        ),
+        pytest.param(
+            {"act_in": [], "armed_until": "2026-09-06"},
+            ["<AWS AccountId>/eu-west-1", "<AWS AccountId>/us-east-1"],
+            id="disarmed, and act_in emptied",
+        ),
+        pytest.param(
+            {"mode": "act", "act_in": ["210987654321/eu-west-1"]},
+            ["210987654321/eu-west-1", "210987654321/us-east-1"],
+            id="armed in another account only",
+        ),
+    ],
+)
+def test_what_was_done_can_be_undone_wherever_act_in_may_have_named(
+    tmp_path: Path, section: dict[str, Any], places: list[str]
+) -> None:
+    janitor = {**BUTTONS, "regions": ["eu-west-1", "us-east-1"]}
+    settings = Settings.parse({"janitor": janitor, "detectors": {"idle-notebooks": section}})
+
+    stack = synthesise(tmp_path, settings)
+
+    assert places_of(stack, "UndoRole", "sagemaker:StartNotebookInstance") == set(places)
+    acting = places_of(stack, "IdleNotebooksRole", "sagemaker:StopNotebookInstance")
+    assert acting == set(section["act_in"])
+
+
 def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
     stack_of: Callable[..., Synthesised],
 ) -> None:
@@ -169,10 +259,18 @@ def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
         for action in _listed(statement["Action"])
     }
     assert url["AuthType"] == "NONE"
-    assert granted - {"sqs:SendMessage"} == {
+    assert "SlackReceiver" not in str(stack.of_type("AWS::Lambda::EventInvokeConfig"))
+    assert [name for name in stack.of_type("AWS::SQS::Queue") if name.startswith("SlackReceiver")] == []
+    assert granted == {
         *("logs:CreateLogStream", "logs:PutLogEvents"),
         *("secretsmanager:GetSecretValue", "lambda:InvokeFunction"),
     }
+    (receiver,) = (
+        one
+        for one in stack.of_type("AWS::Lambda::Function").values()
+        if one["Handler"] == "janitor.handlers.interact"
+    )
+    assert receiver["MemorySize"] == MEMORY, "bench/receiver.py scales by what the stack gives it"
 
 
 def test_the_synthesis_of_a_fully_armed_stack_has_nothing_to_say(
@@ -191,3 +289,11 @@ def test_the_synthesis_of_a_fully_armed_stack_has_nothing_to_say(
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def _plain(arn: Any) -> str:
+    """An ARN with its pseudo parameters in angle brackets, and without their colons."""
+    if isinstance(arn, str):
+        return arn
+    parts = arn["Fn::Join"][1]
+    return "".join(part if isinstance(part, str) else f"<{part['Ref'].replace('::', ' ')}>" for part in parts)

@@ -13,18 +13,20 @@ from aws_lambda_powertools.utilities import parameters
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
 from janitor import doorway, handlers
-from janitor.aws import Aws, make_client
+from janitor.aws import Aws
+from janitor.clients import make_client
 from janitor.sending import Time
 from janitor.table import Table
 from lambdas import WITH_SLACK
 from nights import Nights
+from pages import browser, shown
 from sandbox.control import Control
 from sandbox.deployment import TABLE, deploy
 from sandbox.slack import SlackControl
 from seaweed import seaweedfs
 from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, Deployment
 
-__all__ = ["seaweedfs"]
+__all__ = ["browser", "seaweedfs", "shown"]
 
 
 @pytest.fixture

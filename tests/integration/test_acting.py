@@ -12,8 +12,7 @@ import pytest
 from armed import Cellar, KilledError, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from janitor.acting import TRIES
-from janitor.actions import Action, Stage
+from janitor.action import TRIES, Action, Stage
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
 from janitor.failures import RunFailedError
 from janitor.holds import How
@@ -242,6 +241,23 @@ def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
     assert due == datetime(2026, 10, 13, 3, 10, tzinfo=due.tzinfo)
 
 
+def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights) -> None:
+    """Due on Friday a few minutes after that night's sweep, it would be done in Saturday's."""
+    nights.arming = replace(ARMED, business_days=True, max_share=100)
+    nights.warned("lamp", "sofa")
+    (sofa,) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.name == "sofa")
+    assert nights.after(3 * DAY)["lamp"].outcome is Outcome.WAITING
+    nights.ledger.hurry(sofa, by="maria", now=nights.clock)
+
+    saturday = nights.after(DAY)
+
+    assert saturday["lamp"].outcome is Outcome.WAITING
+    assert saturday["lamp"].note == "due; nothing is deleted on weekends and holidays (business_days)"
+    assert saturday["sofa"].outcome is Outcome.ACTED
+    assert nights.after(DAY)["lamp"].outcome is Outcome.WAITING
+    assert nights.after(DAY)["lamp"].outcome is Outcome.ACTED
+
+
 # --- only reported ------------------------------------------------------------------------------------
 
 
@@ -408,7 +424,7 @@ def test_many_deletions_at_once_need_a_persons_word(nights: Nights) -> None:
     assert nights.world.done == []
     assert {result.outcome for result in ran.report.results} == {Outcome.WAITING}
     (held,) = ran.report.sweeps[0].held
-    assert "4 of 4 are due for deletion at once" in held
+    assert "4 of 4 would be deleted" in held
     assert "janitor approve cellar" in held
     for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
         nights.ledger.approve(entry, by="maria")
@@ -426,6 +442,29 @@ def test_an_approval_is_for_what_was_looked_at(nights: Nights) -> None:
     nights.after(5 * DAY)
 
     assert sorted(nights.world.things) == ["e", "f", "g", "h"]
+
+
+def test_a_signal_that_broke_for_everything_is_seen_however_few_are_due(nights: Nights) -> None:
+    """Twenty are warned about a night, of which no night has more than 20 % due."""
+    names = [f"thing-{number:03}" for number in range(100)]
+    nights.world.add(*names)
+    nights.sweep()
+
+    ran = nights.after(4 * DAY)
+
+    assert nights.world.done == []
+    assert {result.outcome for result in ran.values()} == {Outcome.WAITING, Outcome.WARNED}
+    (entry, *_) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.warned is not None)
+    nights.ledger.approve(entry, by="maria")
+    assert [name for name, one in nights.after(HOUR).items() if one.outcome is Outcome.ACTED] == [entry.name]
+
+
+def test_what_a_member_wants_done_now_waits_for_nobody_elses_word(nights: Nights) -> None:
+    nights.warned("a", "b", "c", "d")
+    for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
+        nights.ledger.hurry(entry, by="maria", now=nights.clock)
+
+    assert {result.outcome for result in nights.after(HOUR).values()} == {Outcome.ACTED}
 
 
 # --- law 7: it can be undone --------------------------------------------------------------------------
@@ -507,7 +546,10 @@ def test_what_is_half_brought_back_is_left_alone_too(nights: Nights) -> None:
         nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
     nights.world.after = lambda _: None
 
-    assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
+    left = nights.after(DAY)["lamp"]
+
+    assert (left.outcome, "it was brought back" in left.verdict.reason) == (Outcome.WAITING, True)
+    assert nights.postman.carried == ["lamp"]
 
 
 def test_an_undo_that_broke_off_goes_on_where_it_stopped(nights: Nights) -> None:
@@ -607,6 +649,37 @@ def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
     assert nights.world.done == ["unplug lamp", "plug in lamp"]
 
 
+def test_who_may_not_ask_for_the_undo_says_so_and_how_it_is_done_by_hand(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays half done, and is asked for again by every sweep until somebody takes it."""
+    nights.warned("lamp")
+    nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+    nights.world.before = lambda _: None
+    nights.world.use("lamp")
+    with monkeypatch.context() as patch:
+        patch.setattr(nights, "put_back", Refusing())
+        for _ in range(TRIES + 1):
+            failed = nights.after(HOUR)["lamp"]
+
+            assert failed.outcome is Outcome.FAILED
+            assert failed.note == (
+                "it is used; what had been done is not put back: PermissionError: not authorized to "
+                f"perform: lambda:InvokeFunction; by hand: janitor undo {nights.of('lamp').id}"
+            )
+
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.CHANGED
+    assert [action.target.name for action in nights.put_back] == ["lamp"]
+
+
+class Refusing:
+    """An undo function that this role may not invoke."""
+
+    def append(self, action: Action) -> None:  # noqa: ARG002
+        raise PermissionError("not authorized to perform: lambda:InvokeFunction")
+
+
 @pytest.mark.parametrize(
     ("tags", "why"),
     [
@@ -695,7 +768,7 @@ def test_a_message_that_said_only_reported_stays_true(nights: Nights) -> None:
     nights.after(4 * DAY)
     nights.world.refuses = None
 
-    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.after(3 * DAY)["lamp"].outcome is Outcome.WARNED
     assert nights.world.done == []
 
 
@@ -712,7 +785,8 @@ def test_a_tag_that_protected_in_the_last_moment_voids_the_warning(nights: Night
         assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ADVISED
     nights.world.things["lamp"] = as_it_was
 
-    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.after(DAY)["lamp"].outcome is Outcome.ADVISED
+    assert nights.after(3 * DAY)["lamp"].outcome is Outcome.WARNED
 
 
 def test_a_keep_said_while_it_was_prepared_still_counts(nights: Nights) -> None:

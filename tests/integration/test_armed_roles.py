@@ -14,7 +14,7 @@ from conftest import ACCOUNT, REGION
 from declared import Declared
 from deployed import Deployed
 from hosted import LAMBDA, Host
-from janitor.aws import ServiceName, make_client
+from janitor.clients import ServiceName, make_client
 from janitor.settings import Settings
 from sandbox.control import Control
 from synthesis import SLACK, Synthesised, synthesise
@@ -128,15 +128,25 @@ def test_a_bucket_gets_one_tag_at_a_time_too(under: As, session: boto3.Session) 
     remove(**bucket, TagKeys=["team"])
 
 
-def test_a_repository_gets_one_tag_at_a_time_too(under: As, session: boto3.Session) -> None:
-    """That it lacks the tag is not tried here: the sandbox's conditions do not see a repository's tags."""
-    arn = session.client("ecr").create_repository(repositoryName="bare")["repository"]["repositoryArn"]
+def repository(session: boto3.Session, name: str, **tags: str) -> str:
+    arn: str = session.client("ecr").create_repository(
+        repositoryName=name, tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+    )["repository"]["repositoryArn"]
+    return arn
+
+
+def test_a_repository_gets_one_tag_at_a_time_and_only_where_it_is_absent(
+    under: As, session: boto3.Session
+) -> None:
+    arn, has = repository(session, "bare"), repository(session, "has", Team="search")
     add, remove = under("untagged-resources", "ecr").tag_resource, under("undo", "ecr").untag_resource
     team, other = {"Key": "team", "Value": "ml-platform"}, {"Key": "mine", "Value": "x"}
 
+    refused(add, resourceArn=has, tags=[team])
     refused(add, resourceArn=arn, tags=[other])
     refused(add, resourceArn=arn, tags=[team, other])
     add(resourceArn=arn, tags=[team])
+    refused(add, resourceArn=arn, tags=[team])
     refused(remove, resourceArn=arn, tagKeys=["mine"])
     remove(resourceArn=arn, tagKeys=["team"])
 
@@ -154,6 +164,18 @@ def test_undoing_starts_notebooks_and_removes_required_tags_and_no_others(
     undo.delete_tags(ResourceArn=tagged, TagKeys=["team"])
     refused(undo.stop_notebook_instance, **stopped)
     undo.start_notebook_instance(**stopped)
+
+
+@pytest.mark.parametrize("key", ["janitor:keep", "keep"])
+def test_a_repository_that_is_tagged_to_be_kept_is_not_even_tagged(
+    under: As, session: boto3.Session, key: str
+) -> None:
+    kept = repository(session, "kept", **{key: "True"})
+    add = under("untagged-resources", "ecr").tag_resource
+
+    said = refused(add, resourceArn=kept, tags=[{"Key": "team", "Value": "ml-platform"}])
+
+    assert "with an explicit deny" in said
 
 
 def test_a_job_is_stopped_by_one_role_and_submitted_again_by_another(

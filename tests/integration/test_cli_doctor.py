@@ -15,7 +15,8 @@ from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws
 from janitor.detector import Detector
 from janitor.detectors import DETECTORS
-from janitor.probes import CALLS, Answer, probe_all
+from janitor.probe_calls import CALLS
+from janitor.probes import Answer, probe_all
 from sandbox.control import Control
 
 BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"

@@ -14,7 +14,7 @@ from cli import edge
 from cli.main import main
 from conftest import ACCOUNT, REGION
 from fakes import thing, waste
-from janitor.actions import Stage
+from janitor.action import Stage
 from janitor.detector import ChangedError
 from janitor.leases import Leases
 from nights import DAY, HOUR, Nights
@@ -24,6 +24,7 @@ ARMED = f"""
 [detectors.cellar]
 mode = "act"
 act_in = ["{ACCOUNT}"]
+business_days = false
 """
 
 
@@ -100,6 +101,24 @@ def test_what_is_kept_by_hand_stays(desk: Desk) -> None:
     desk.nights.clock += 4 * DAY
     assert desk("sweep", "--act", "--yes") == (0, "cellar in us-east-1: 0 due, 0 waiting.\nNothing is due.\n")
     assert desk.nights.world.done == []
+
+
+def test_a_longer_word_stands_unless_somebody_means_to_shorten_it(desk: Desk) -> None:
+    desk.nights.warned("lamp")
+    desk("snooze", arn("lamp"), "30", "--reason", "the fair")
+
+    status, said = desk("snooze", arn("lamp"), "5")
+    assert status == 0
+    assert "until 2026-11-05 03:00 UTC: the fair.\nThat stands for longer than what you said; " in said
+    assert "to shorten it, say it again with --shorten." in said
+    status, said = desk("snooze", arn("lamp"), "5", "--shorten")
+    assert (status, said.count("\n")) == (0, 1)
+    assert "until 2026-10-11 03:00 UTC." in said
+    desk("keep", arn("lamp"), "--reason", "a demo")
+    assert "to end it, janitor keep ... --until DATE --shorten." in desk("snooze", arn("lamp"), "5")[1]
+    desk("keep", arn("lamp"), "--reason", "over", "--until", "2026-10-07", "--shorten")
+    desk.nights.clock += 4 * DAY
+    assert "snoozed by" in desk("findings")[1]
 
 
 def test_a_snooze_ends(desk: Desk) -> None:
@@ -290,7 +309,7 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
     status, said = desk("restart", finding)
     assert (status, said) == (
         2,
-        f"janitor: lamp is not submitted, but brought back: janitor undo {finding}\n",
+        f"janitor: lamp is no job; to bring it back: janitor undo {finding}\n",
     )
     status, said = desk("undo", finding)
 

@@ -16,7 +16,10 @@ import pytest
 from cli.deployment import expected_of
 from cli.main import main
 from conftest import ACCOUNT, REGION
+from janitor.action import Action
+from janitor.actions import Actions
 from janitor.detectors import DETECTORS
+from janitor.model import Confidence, Finding, Outcome, Result, Target
 from janitor.settings import Settings
 from janitor.table import Table, partition, stamp
 from sandbox.control import Control
@@ -81,6 +84,17 @@ class Site:
             self.ran(detector.name, timedelta(minutes=20))
         self._table().put(f"digest#{ACCOUNT}", "latest", {"time": stamp(NOW - timedelta(hours=2))})
 
+    def acted(self, name: str, ago: timedelta, *, region: str = REGION) -> Action:
+        """What stopping a notebook leaves in the ledger."""
+        arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:notebook-instance/{name}"
+        target = Target(
+            arn=arn, name=name, kind="notebook-instance", account=ACCOUNT, region=region, created=NOW
+        )
+        verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
+        result = Result(detector="idle-notebooks", target=target, verdict=verdict, outcome=Outcome.WAITING)
+        actions, began = Actions(self._table()), NOW - ago
+        return actions.acted(actions.begin(result, {}, warned=began, now=began), began)
+
     def _table(self) -> Table:
         return Table(self.client("dynamodb"), self.physical("Ledger"))
 
@@ -91,9 +105,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse({"janitor": SETTINGS})).template
 
 
-@pytest.fixture
-def site(box: Control, session: boto3.Session, template: dict[str, Any]) -> Site:
-    """A deployment in which all is well."""
+def working(box: Control, session: boto3.Session, template: dict[str, Any]) -> Site:
+    """The deployment of *template*, in which all is well."""
     box.set_clock(NOW - timedelta(days=30))
     made = Site(session, deploy(box.url, template))
     box.set_clock(NOW)
@@ -101,6 +114,12 @@ def site(box: Control, session: boto3.Session, template: dict[str, Any]) -> Site
     made.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint="oncall@example.com")
     made.all_ran()
     return made
+
+
+@pytest.fixture
+def site(box: Control, session: boto3.Session, template: dict[str, Any]) -> Site:
+    """The default deployment."""
+    return working(box, session, template)
 
 
 @pytest.fixture
@@ -169,7 +188,7 @@ def test_an_armed_stack_has_no_function_that_is_not_looked_at(
         for name in (name[:-8] for name in made.of_type("AWS::Lambda::Function"))
     } == known
     assert re.fullmatch(r"undo +when it is asked +1 waiting +2 quiet", ran.row("undo"))
-    assert re.fullmatch(r"Slack's receiver +when it is asked +empty +2 quiet", ran.row("Slack's receiver"))
+    assert re.fullmatch(r"Slack's receiver +when it is asked +none +1 quiet", ran.row("Slack's receiver"))
     assert "undo: queues messages wait: 1 in Failed" in ran.part
 
 
@@ -370,6 +389,7 @@ def test_a_detector_that_is_not_in_the_stack(
     [
         ("scheduler:GetSchedule", "schedule"),
         ("dynamodb:GetItem", "last run"),
+        ("dynamodb:Scan", "undo"),
         ("sqs:GetQueueAttributes", "queues"),
         ("cloudwatch:DescribeAlarms", "alarms"),
         ("lambda:GetFunctionConfiguration", "function"),
@@ -533,3 +553,62 @@ def test_a_deployment_without_slack(doctor: Doctor, tmp_path: Path) -> None:
 
     assert "Slack not set up (slack_secret is empty), so nothing is posted" in ran.part
     assert ran.status == 0
+
+
+DAY = timedelta(days=1)
+NOTEBOOKS = "detectors.idle-notebooks"
+IN_FRANKFURT = "in eu-central-1 can be undone until 2026-11-03, but not by the undo function"
+
+
+def besides(toml: str) -> list[str]:
+    """Further settings, as a file of their own."""
+    Path("besides.toml").write_text(toml)
+    return ["--config", "besides.toml"]
+
+
+def test_what_was_done_in_a_region_that_is_swept_no_more_cannot_be_undone_from_slack(
+    box: Control, session: boto3.Session, doctor: Doctor, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The undo function has its powers where the deployment sweeps, and where act_in says."""
+    act = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
+    settings = Settings.parse({"janitor": SETTINGS, "detectors": {"idle-notebooks": act}})
+    site = working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
+    armed = f'[{NOTEBOOKS}]\nmode = "act"\nact_in = ["{ACCOUNT}/{REGION}"]\n'
+    site.acted("here", 2 * DAY)
+    site.acted("long-ago", 31 * DAY, region="eu-central-1")
+    assert "all is well" in doctor(*besides(armed)).part
+
+    site.acted("churn", 2 * DAY, region="eu-central-1")
+    ran = doctor(*besides(armed))
+
+    assert ran.status == 1
+    assert f"undo 1 thing that idle-notebooks did {IN_FRANKFURT}, which has no powers there → " in ran.part
+    assert (
+        "eu-central-1 in janitor.regions again until then, and make deploy: act_in need not name it; "
+        "or janitor undo, with credentials of your own"
+    ) in ran.part
+    swept = f'[janitor]\nregions = ["{REGION}", "eu-central-1"]\n'
+    assert "no powers" not in doctor(*besides(swept + armed)).part
+
+
+def test_what_a_detector_did_that_was_disarmed_without_a_date_cannot_be_undone_from_slack(
+    site: Site, doctor: Doctor
+) -> None:
+    site.acted("churn", 2 * DAY)
+
+    ran = doctor()
+
+    assert ran.status == 1
+    assert "1 thing that idle-notebooks did in us-east-1 can be undone until 2026-11-03" in ran.part
+    assert (
+        "armed_until = 2026-10-04 in detectors.idle-notebooks, or the later day it was disarmed, "
+        "and make deploy; or janitor undo, with credentials of your own"
+    ) in ran.part
+
+
+def test_an_undo_function_that_was_not_deployed_yet_is_missed(site: Site, doctor: Doctor) -> None:
+    site.acted("churn", 2 * DAY)
+
+    ran = doctor(*besides(f"[{NOTEBOOKS}]\narmed_until = 2026-10-04\n"))
+
+    assert "which has no powers there → make deploy REVERT=1 puts it back; or janitor undo" in ran.part

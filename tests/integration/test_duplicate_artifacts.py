@@ -696,6 +696,48 @@ def test_looking_at_one_says_what_finding_all_said(account: Account, aws: Aws) -
         assert again == candidate
 
 
+def test_looking_again_reads_only_those_descriptions_again_that_can_have_changed(
+    account: Account, aws: Aws
+) -> None:
+    """In an account with thousands of models and jobs a run can look at more than one copy only so."""
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model("first", Image="i")
+    account.model("second", Image="i")
+    for job in ("done", "running"):
+        account.training_job(job)
+    account.box.patch("sagemaker", ["training_jobs", "done"], TrainingJobStatus="Completed")
+    detector = DuplicateArtifacts(buckets=(BUCKET,))
+    (copy,) = (one for one in detector.find(aws, NOW) if one.stored.key == COPY)
+    account.box.clear_calls()
+
+    detector.look(aws, copy.target, NOW)
+
+    calls = account.box.calls()
+    assert calls["sagemaker:ListModels"] == calls["sagemaker:ListTrainingJobs"] == 1
+    assert "sagemaker:DescribeModel" not in calls
+    assert calls["sagemaker:DescribeTrainingJob"] == 1
+
+
+def test_looking_again_sees_what_was_made_since_under_an_old_name_too(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model("churn", Image="i")
+    detector = DuplicateArtifacts(buckets=(BUCKET,))
+    (copy,) = (one for one in detector.find(aws, NOW) if one.stored.key == COPY)
+    assert isinstance(detector.decide(copy, NOW), Finding)
+
+    account.sagemaker.delete_model(ModelName="churn")
+    account.box.set_clock(NOW + timedelta(seconds=1))
+    account.model("churn", ModelDataUrl=f"s3://{BUCKET}/{COPY}")
+
+    again = detector.look(aws, copy.target, NOW)
+    assert again is not None
+    verdict = detector.decide(again, NOW)
+    assert isinstance(verdict, Kept)
+    assert "model churn refers to it" in verdict.reason
+
+
 def test_looking_at_what_is_gone_no_artifact_or_alone(account: Account, aws: Aws) -> None:
     account.put("a/model.tar.gz", age=50)
     account.put(COPY)

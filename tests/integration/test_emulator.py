@@ -15,17 +15,16 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from bench.receiver import MEMORY, WHOLE_CORE
 from infra.bundle import REQUIREMENTS, Architecture, cached
-from janitor.report.mrkdwn import Message
-from janitor.sending import Time
-from janitor.slack import Slack
 from lambdas import WITH_SLACK, event, idle_endpoints, items, reports
 from sandbox import demo
 from sandbox.control import Control
 from sandbox.deployment import BUCKET, TABLE, deploy
 from sandbox.emulator import ACCOUNT, Emulator
 from sandbox.function_url import event as url_event
-from sandbox.slack import CHANNEL, TOKEN, SlackControl
+from sandbox.pressing import pressed
+from sandbox.slack import SlackControl
 
 pytestmark = pytest.mark.xdist_group("emulator")
 
@@ -87,9 +86,14 @@ def environment(deployed: SlackControl, box: Control) -> Mapping[str, str]:
 
 @contextmanager
 def function(
-    task: Path, environment: Mapping[str, str], handler: str = "janitor.handlers.sweep", *, timeout: int = 60
+    task: Path,
+    environment: Mapping[str, str],
+    handler: str = "janitor.handlers.sweep",
+    *,
+    timeout: int = 60,
+    memory: int = 512,
 ) -> Iterator[Emulator]:
-    with Emulator(task, handler, environment=environment, timeout=timeout) as running:
+    with Emulator(task, handler, environment=environment, timeout=timeout, memory=memory) as running:
         yield running
 
 
@@ -127,30 +131,31 @@ def test_a_scheduled_event_in_and_findings_a_report_a_ledger_and_messages_out(
     assert metrics[0]["Dimensions"] == [["detector"]]
 
 
-WHOLE_CORE, RECEIVER = 1769, 1024
-"""Megabytes that come with one vCPU (Lambda developer guide, "Configure memory"), and those of the stack."""
+COLD = """
+import sys
+from janitor.handlers import interact
+
+def handler(event, context):
+    answer = interact(event, context)
+    return {"answer": answer, "modules": sorted(sys.modules)}
+"""
+
+HEAVY = (
+    *("boto3", "pydantic", "jinja2", "aws_lambda_powertools", "tzdata"),
+    *("janitor.detectors", "janitor.settings", "janitor.ledger", "janitor.slack", "janitor.report"),
+)
+"""What other functions need, and the receiver does not."""
 
 
 def test_a_press_is_acknowledged_within_slacks_three_seconds_from_cold(
     task: Path, environment: Mapping[str, str], deployed: SlackControl, box: Control
 ) -> None:
     """Its computing, on as much of a core as it gets, leaves two seconds for two calls of AWS."""
-    deployed.add_user("U1", "maria@acme.example")
-    row = [
-        {
-            "type": "button",
-            "text": {"type": "plain_text", "text": "Keep"},
-            "action_id": "janitor:keep",
-            "value": "v",
-        }
-    ]
-    Slack(TOKEN, CHANNEL, Time(clock=lambda: 0.0, sleep=lambda _: None), url=deployed.api).post(
-        Message(text="warned", blocks=({"type": "actions", "elements": row},)), deadline=60.0
-    )
-    signed = deployed.press(deployed.messages()[0]["ts"], "janitor:keep", user="U1")
+    signed = pressed(deployed)
     at = datetime.fromisoformat(environment["JANITOR_NOW"])
 
-    with function(task, {**environment, **deploy(box.url)}, "janitor.handlers.interact") as receiver:
+    own = {**environment, **deploy(box.url)}
+    with function(task, own, "janitor.handlers.interact", memory=MEMORY) as receiver:
         answer = receiver.invoke(url_event(signed.headers, signed.body, at=at))
         computed = receiver.cpu_seconds()
         logs = receiver.logs()
@@ -158,8 +163,24 @@ def test_a_press_is_acknowledged_within_slacks_three_seconds_from_cold(
     assert answer.payload == {"statusCode": 200, "body": ""}
     (handed,) = box.invocations()
     assert handed["event"]["user"] == "U1"
-    assert 0.05 < computed * WHOLE_CORE / RECEIVER < 1.0
+    assert 0.05 < computed * WHOLE_CORE / MEMORY < 1.0
     assert "/slack/actions/" not in logs
+
+
+def test_a_cold_receiver_imports_nothing_that_it_does_not_need(
+    task: Path, environment: Mapping[str, str], deployed: SlackControl, box: Control
+) -> None:
+    (task / "cold.py").write_text(COLD)
+    signed = pressed(deployed)
+    sent = url_event(signed.headers, signed.body, at=datetime.fromisoformat(environment["JANITOR_NOW"]))
+
+    with function(task, {**environment, **deploy(box.url)}, "cold.handler") as receiver:
+        cold = receiver.invoke(sent)
+
+    assert cold.payload["answer"] == {"statusCode": 200, "body": ""}
+    loaded = set(cold.payload["modules"])
+    assert {"botocore", "slack_sdk.signature", "janitor.doorway"} <= loaded
+    assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
 
 
 def test_a_timeout_is_lambdas_and_the_retry_does_everything_once(

@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
 import pytest
 
 from armed import Cellar
-from janitor.actions import Stage
+from conftest import ACCOUNT, REGION
+from janitor.action import Stage
 from janitor.detector import ChangedError
+from janitor.failures import RunFailedError
 from janitor.following import Following
 from janitor.model import Effect
+from janitor.patience import SlackError
 from janitor.report.mrkdwn import Message
 from janitor.report.standing import Voice
 from janitor.report.warnings import Terms
+from janitor.runs import Ran
 from janitor.sending import Place, Sender
-from nights import DAY, Nights
+from janitor.undoing import CannotUndoError
+from nights import DAY, HOUR, Nights
 
 
 class Blackboard:
-    """Takes every change of a message."""
+    """Takes every change of a message, unless it is *ill*."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
+        self.ill = False
 
     def change(self, message: Message, place: Place, *, deadline: float) -> bool:
         del place, deadline
+        if self.ill:
+            raise SlackError("ratelimited")
         self.messages.append(message)
         return True
 
+    def news(self) -> list[str]:
+        """What messages were changed to since it was asked last."""
+        said, self.messages = [str(message.blocks) for message in self.messages], []
+        return said
 
-def test_what_was_withdrawn_is_not_half_done(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
-    nights.warned("lamp")
 
-    def act(*_: object) -> None:
-        raise ChangedError("it was overwritten in the last moment")
+@pytest.fixture
+def board() -> Blackboard:
+    return Blackboard()
 
-    monkeypatch.setattr(Cellar, "act", act)
-    nights.after(4 * DAY)
-    board = Blackboard()
+
+@pytest.fixture
+def following(nights: Nights, board: Blackboard) -> Following:
     terms = Terms(voice=Voice(effect=Effect.DELETE, time_zone="UTC"), lost="the dust on it")
-    following = Following(
+    return Following(
         connect=lambda: cast("Sender", board),
         deadline=0,
         terms={"cellar": terms},
@@ -52,10 +65,103 @@ def test_what_was_withdrawn_is_not_half_done(nights: Nights, monkeypatch: pytest
         within=timedelta(days=30),
     )
 
+
+@pytest.fixture
+def sweep(nights: Nights, following: Following) -> Callable[[timedelta], Ran]:
+    """A run some time later, after which the messages are kept true."""
+
+    def swept(span: timedelta) -> Ran:
+        nights.clock += span
+        return replace(nights.runner(), follow=following).sweep(
+            nights.detector, [nights.aws], now=nights.clock
+        )
+
+    return swept
+
+
+type Swept = Callable[[timedelta], Ran]
+
+
+def test_what_was_withdrawn_is_not_half_done(
+    nights: Nights, following: Following, board: Blackboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.warned("lamp")
+
+    def act(*_: object) -> None:
+        raise ChangedError("it was overwritten in the last moment")
+
+    monkeypatch.setattr(Cellar, "act", act)
+    nights.after(4 * DAY)
     action = nights.of("lamp")
     assert action.stage is Stage.WITHDRAWN
     following.action(action)
 
-    (message,) = board.messages
-    assert "Nothing was done:* it was overwritten in the last moment" in str(message.blocks)
-    assert "half done" not in str(message.blocks)
+    (said,) = board.news()
+    assert "It was overwritten in the last moment" in said
+    assert "half done" not in said
+
+
+def test_how_far_an_action_came_is_told_once_and_again_when_it_came_further(
+    nights: Nights, board: Blackboard, sweep: Swept
+) -> None:
+    nights.warned("lamp")
+    sweep(4 * DAY)
+    (said,) = board.news()
+    assert "*Deleted on Sat 10 Oct 03:00*" in said
+
+    sweep(HOUR)
+    assert board.news() == []
+
+    undo(nights)  # by hand: nobody told the message
+    sweep(HOUR)
+    (said,) = board.news()
+    assert "*Brought back on Sat 10 Oct 04:00* for maria." in said
+    sweep(HOUR)
+    assert board.news() == []
+
+
+def test_what_slack_did_not_take_is_told_by_the_next_sweep(
+    nights: Nights, board: Blackboard, sweep: Swept
+) -> None:
+    nights.warned("lamp")
+    board.ill = True
+    with pytest.raises(RunFailedError, match="a warning's message does not say what became of it"):
+        sweep(4 * DAY)
+    board.ill = False
+
+    sweep(HOUR)
+
+    (said,) = board.news()
+    assert "*Deleted on Sat 10 Oct 03:00*" in said
+
+
+def test_every_try_of_an_undo_is_told(nights: Nights, board: Blackboard, sweep: Swept) -> None:
+    """The same stage each time, and another reason."""
+    nights.warned("lamp")
+    sweep(4 * DAY)
+    board.news()
+
+    for number, why in enumerate(["throttled", "no capacity"]):
+        nights.world.before = raising(why)
+        with pytest.raises(CannotUndoError):
+            undo(nights, again=number > 0)
+        sweep(HOUR)
+        (said,) = board.news()
+        assert f"RuntimeError: {why}. The next sweep goes on with it." in said
+    with pytest.raises(CannotUndoError):
+        undo(nights, again=True)
+    sweep(HOUR)
+    (said,) = board.news()
+    assert "A person has to look; *Undo* tries again." in said
+
+
+def undo(nights: Nights, *, again: bool = False) -> None:
+    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+    nights.undoing.undo(nights.detector, nights.aws, action, by="maria", again=again)
+
+
+def raising(why: str) -> Callable[[str], None]:
+    def step(_: str) -> None:
+        raise RuntimeError(why)
+
+    return step

@@ -15,16 +15,19 @@ from typing import Any
 
 import pytest
 
-from janitor import acting, actions, arming, aws, warning
-from janitor.acting import Acting, _Work
-from janitor.actions import RecordedSteps
+from janitor import acting, arming, aws, warning
+from janitor.acting import Acting
+from janitor.action import Action
 from janitor.arming import Arming
 from janitor.detector import Detector
 from janitor.engine import Policy
+from janitor.entries import Entry
 from janitor.holds import Holds, How
-from janitor.ledger import Entry, Ledger
+from janitor.ledger import Ledger
 from janitor.limits import Limits
+from janitor.looking_again import Look
 from janitor.model import Confidence, Kept, Result, Sweep, Target
+from janitor.recorded_steps import RecordedSteps
 from janitor.runs import Runner
 from janitor.table import Table
 from janitor.undoing import Undoing
@@ -71,7 +74,7 @@ def complete(self: Acting, detector: Detector[Any], aws_: Any, sweep: Sweep, *ar
     return REAL_ACT(self, detector, aws_, replace(sweep, error=None), *args, **how)
 
 
-def as_swept(self: _Work, result: Result, clock: datetime) -> tuple[Any, Any]:
+def as_swept(self: Look, result: Result, clock: datetime) -> tuple[Any, Any]:
     """The verdict of the sweep, without looking again."""
     candidate = self.detector.world.things.get(result.target.name)  # type: ignore[attr-defined]
     del clock
@@ -107,7 +110,7 @@ def forgetful(self: RecordedSteps, name: str, call: Callable[[], object]) -> Non
     call()
 
 
-def whatever_it_is(self: Undoing, detector: str, account: str, region: str, finding: str) -> actions.Action:
+def whatever_it_is(self: Undoing, detector: str, account: str, region: str, finding: str) -> Action:
     """The newest action, undone or not."""
     return [each for each in self.actions.all(detector, account, region) if each.id == finding][-1]
 
@@ -135,7 +138,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "4 look again",
-        setter(_Work, "_again", as_swept),
+        setter(Look, "again", as_swept),
         "what_is_in_use_again_when_looked_at_is_changed",
         {},
     ),
@@ -249,7 +252,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "8 settled",
-        setter(_Work, "_settled", lambda *_: False),
+        setter(Look, "settled", lambda *_: False),
         "a_lost_answer_is_settled_by_looking",
         {},
     ),

@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities import parameters
 from rich.console import Console
 
 from conftest import REGION
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
 from janitor.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
 from lambdas import ROOT
 from sandbox import demo
@@ -261,7 +261,7 @@ def test_the_story_is_told_whole_in_a_hundred_columns(lived: Lived) -> None:
     assert max(map(len, lived.text.splitlines())) <= 100
     assert not any(line != line.rstrip() for line in lived.text.splitlines())
     assert results(lived.played, Outcome.FAILED) == []
-    assert "A limit: held back by max_actions = 6 for one sweep: 3." in lived.text
+    assert "A limit: 3 held back by max_actions = 6 for one sweep." in lived.text
     (digest,) = (one for one in lived.played.happened if isinstance(one, Digest))
     (saved,) = (line for line in digest.lines if line.startswith("*Saved so far this month:*"))
     assert saved.endswith("by 21 actions. It leaves out 3 actions whose savings are unknown."), (

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from conftest import ACCOUNT, NOW, REGION
 from janitor.model import (
@@ -28,29 +25,9 @@ from janitor.model import (
     Target,
     Value,
 )
-from janitor.report.html import html
+from pages import DESKTOP, PHONE
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-sync",
-    "--no-first-run",
-]
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e"
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 def finding(
@@ -93,28 +70,6 @@ def report(*results: Result, error: str | None = None) -> Report:
         error=error,
     )
     return Report(time=NOW, account=ACCOUNT, sweeps=(sweep,))
-
-
-@pytest.fixture
-def shown(browser: Browser, tmp_path: Path) -> Iterator[Any]:
-    """Opens a report the way a person does, from a file; fails the test on a script error or a request."""
-    pages: list[Page] = []
-    trouble: list[str] = []
-
-    def show(what: Report, size: dict[str, int] = DESKTOP) -> Page:
-        path = tmp_path / "report.html"
-        path.write_text(html(what))
-        page = browser.new_page(viewport=size)  # type: ignore[arg-type]
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda request: trouble.append(request.url) if "http" in request.url else None)
-        page.goto(path.as_uri())
-        pages.append(page)
-        return page
-
-    yield show
-    for page in pages:
-        page.close()
-    assert trouble == []
 
 
 def names(page: Page) -> list[str]:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
-from janitor.actions import finding_id
+from janitor.action import finding_id
 from janitor.aws import Aws, DryRunError, ReadError
 from janitor.detector import CannotActError, ChangedError, NotFinishedError
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
@@ -236,7 +236,8 @@ def test_a_warm_pool_is_ended_and_does_not_come_back(floor: Floor, of: Callable[
     unused(floor)
     deed = of("job")
     assert deed.record == {"what": "warm pool", "keep_alive": 6 * 3600}
-    assert (deed.settled(), restarted(deed)) == (False, None)
+    nothing = "nothing had been done to job, so nothing was submitted"
+    assert (deed.settled(), restarted(deed)) == (False, nothing)
 
     floor.box.fault("sagemaker", "UpdateTrainingJob", "lost-reply")
     deed.act()
@@ -363,7 +364,7 @@ def test_lost_answers_are_no_failure(floor: Floor, of: Callable[[str], Deed], ki
 def test_what_was_never_stopped_is_not_submitted_again(floor: Floor, of: Callable[[str], Deed]) -> None:
     floor.training("job")
 
-    assert restarted(of("job")) is None
+    assert restarted(of("job")) == "nothing had been done to job, so nothing was submitted"
     assert floor.names() == ["job"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from armed import World
 from cli.main import main
 from conftest import ACCOUNT, NOW, REGION
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
 from janitor.arming import Arming
 from janitor.aws import Aws
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
@@ -77,7 +77,7 @@ def test_it_is_warned_about_stopped_and_submitted_again(shift: Shift) -> None:
     ended = shift.run()
     assert (ended.outcome, ended.note) == (
         Outcome.ACTED,
-        f"undo: janitor restart {shift.of('job').id}",
+        f"restart: janitor restart {shift.of('job').id}",
     )
     assert shift.floor.pool("job") == "Terminated"
     done = shift.undo()

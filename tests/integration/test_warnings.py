@@ -155,7 +155,7 @@ def test_what_is_used_again_is_said_in_its_message(armed: Deployment) -> None:
     (message,) = armed.slack.messages()
     assert (message["edited"], buttons(message)) == (True, [])
     assert said(message) == (
-        "*Nothing was done:* tagged janitor:keep=true (seen on Wed 7 Oct 05:00 (Europe/Berlin))."
+        "*Nothing was done* on Wed 7 Oct 05:00 (Europe/Berlin): Tagged janitor:keep=true."
     )
 
 
@@ -169,7 +169,10 @@ def test_a_detector_that_is_disarmed_voids_its_warnings_where_people_read_them(a
 
     (message,) = armed.slack.messages()
     assert buttons(message) == []
-    assert said(message).startswith("*Only reported from now on:* idle-endpoints is not armed any more")
+    assert said(message) == (
+        "*Only reported since Tue 6 Oct 06:00 (Europe/Berlin):* idle-endpoints is not armed any more. "
+        "Nothing is done to it."
+    )
 
 
 def test_a_message_that_cannot_be_changed_undoes_nothing(armed: Deployment) -> None:

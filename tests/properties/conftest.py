@@ -10,7 +10,8 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, REGION
-from janitor.aws import Aws, make_client
+from janitor.aws import Aws
+from janitor.clients import make_client
 from janitor.prices import Prices
 from janitor.table import Table
 from properties.nightly.household import Household

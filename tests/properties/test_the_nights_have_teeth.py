@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from janitor import acting
-from janitor.acting import Acting, _Work
+from janitor.acting import Acting
 from janitor.arming import Arming
 from janitor.detector import Detector
 from janitor.engine import Policy
+from janitor.entries import Entry
 from janitor.holds import Holds
-from janitor.ledger import Entry, Ledger
+from janitor.ledger import Ledger
 from janitor.limits import Limits
+from janitor.looking_again import Look
 from janitor.model import Result, Sweep, Target
 from janitor.runs import Runner
 from janitor.table import Table
@@ -60,7 +62,7 @@ def at_once(_: Arming, warned: datetime, __: object) -> datetime:
     return warned
 
 
-def as_swept(self: _Work, result: Result, *__: object) -> tuple[Any, Any]:
+def as_swept(self: Look, result: Result, *__: object) -> tuple[Any, Any]:
     item = cast("Watching", self.detector).attic.items.get(result.target.name)
     return (None, None) if item is None else (result.verdict, item.candidate)
 
@@ -85,7 +87,7 @@ def by_arn(target: Target) -> str:
 SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("dry", {(Runner, "dry"): property(lambda _: False, nothing)}, 3, "happens in a dry run"),
     ("complete", {(Acting, "act"): complete}, 3, "before everything was read"),
-    ("look again", {(_Work, "_again"): as_swept}, 1, "was not looked at again"),
+    ("look again", {(Look, "again"): as_swept}, 1, "was not looked at again"),
     ("holds", {(Holds, "all"): none}, 7, "is kept by a person"),
     ("tags", {(Policy, "keeps"): nothing}, 1, "is kept by its tags"),
     ("due", {(acting, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
@@ -95,7 +97,7 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),
     ("max_actions", {(Limits, "in_sweep"): yes}, 6, "of one sweep"),
     ("a night", {(Limits, "in_night"): yes}, 7, "of one night"),
-    ("max_share", {(Arming, "too_many"): nothing}, 5, "and nobody approved"),
+    ("max_share", {(Arming, "too_many"): nothing}, 10, "and nobody approved"),
     ("undo first", {(Table, "put"): without_actions}, 1, "has no undo in the table"),
     ("rest", {(Undoing, "_left_alone"): nothing}, 1, "kept because it was brought back"),
     ("identity", {(Target, "key"): property(by_arn)}, 12, "nobody was warned about|has its name now"),

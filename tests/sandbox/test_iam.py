@@ -210,6 +210,60 @@ def test_tags_of_the_resource_decide(under: As, root: Clients) -> None:
     client.delete_endpoint(EndpointName="prod")
 
 
+def tagged(s3: Any, bucket: str) -> dict[str, Any]:
+    """An object in a bucket with a tag."""
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "env", "Value": "prod"}]})
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", Tagging="env=dev")
+    return {"Bucket": bucket, "Key": "k"}
+
+
+def test_a_buckets_tags_decide_for_its_objects_once_that_is_switched_on(under: As, root: Clients) -> None:
+    there = [tagged(root("s3"), name) for name in ("switched-on", "switched-off")]
+    root("s3").put_bucket_abac(Bucket="switched-on", AbacStatus={"Status": "Enabled"})
+    assert root("s3").get_bucket_abac(Bucket="switched-on")["AbacStatus"] == {"Status": "Enabled"}
+    assert root("s3").get_bucket_abac(Bucket="switched-off")["AbacStatus"] == {"Status": "Disabled"}
+    kept = {"StringEquals": {"aws:ResourceTag/env": "prod"}}
+    s3 = under("s3", allow("s3:*"), allow("s3:DeleteObject", Effect="Deny", Condition=kept))
+
+    assert "with an explicit deny" in denied(s3.delete_object, **there[0])
+    s3.delete_object(**there[1])
+    root("s3").put_bucket_abac(Bucket="switched-on", AbacStatus={"Status": "Disabled"})
+    s3.delete_object(**there[0])
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        root("s3").get_bucket_abac(Bucket="not-there")
+
+
+def test_tags_of_repositories_alarms_and_what_is_scaled_decide(under: As, root: Clients) -> None:
+    tag = {"Key": "env", "Value": "prod"}
+    arn = root("ecr").create_repository(repositoryName="repo", tags=[tag])["repository"]["repositoryArn"]
+    alarm = {"MetricName": "m", "Namespace": "n", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0}
+    root("cloudwatch").put_metric_alarm(
+        AlarmName="a", ComparisonOperator="LessThanThreshold", Statistic="Sum", Tags=[tag], **alarm
+    )
+    usual = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    root("sagemaker").create_model(ModelName="m", ExecutionRoleArn=JANITOR)
+    root("sagemaker").create_endpoint_config(EndpointConfigName="c", ProductionVariants=[usual])
+    root("sagemaker").create_endpoint(EndpointName="e", EndpointConfigName="c")
+    scaled = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": "endpoint/e/variant/v",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    scaling = root("application-autoscaling")
+    scaling.register_scalable_target(**scaled, MinCapacity=1, MaxCapacity=2, Tags={"env": "prod"})
+    kept = {"StringEquals": {"aws:ResourceTag/env": "prod"}}
+    may: Any = (allow(), allow(Effect="Deny", Condition=kept))
+
+    denied(under("ecr", *may).tag_resource, resourceArn=arn, tags=[{"Key": "a", "Value": "b"}])
+    denied(under("cloudwatch", *may).delete_alarms, AlarmNames=["a"])
+    denied(under("application-autoscaling", *may).deregister_scalable_target, **scaled)
+    root("cloudwatch").untag_resource(
+        ResourceARN=f"arn:aws:cloudwatch:us-east-1:{HERE}:alarm:a", TagKeys=["env"]
+    )
+    under("cloudwatch", *may).delete_alarms(AlarmNames=["a"])
+
+
 def test_tags_of_the_request_decide(under: As, root: Clients) -> None:
     client = under(
         "sagemaker",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from janitor.creators import Creator
 from janitor.detector import Condition
 from janitor.detectors.untagged_resources import UntaggedResources
-from janitor.filling import additions, filled, may_add, may_remove, possible, told
+from janitor.filling import additions, filled, may_add, may_remove, owner_of, possible, taken_back, told
 from janitor.model import Absent, NotRead, Signal, Tags, Unreadable, Value
 from janitor.required_tags import lacks
 
@@ -57,6 +58,39 @@ def test_only_what_is_absent_is_filled(tags: Tags, expected: dict[str, str]) -> 
 def test_the_creator_is_the_owner_if_it_is_a_person(creator: Signal[Creator], owner: str | None) -> None:
     assert adding({}, creator).get("owner") == owner
     assert adding({}, creator, creator_owns=False)["owner"] == "nobody"
+
+
+@pytest.mark.parametrize(
+    ("name", "domain", "owner"),
+    [
+        ("aisha.bello", "example.com", "aisha.bello@example.com"),
+        ("aisha.bello", "", "aisha.bello"),
+        ("anna@acme.example", "example.com", "anna@acme.example"),
+    ],
+)
+def test_a_name_that_is_no_address_becomes_one_where_a_domain_is_set(
+    name: str, domain: str, owner: str
+) -> None:
+    creator: Signal[Creator] = Value(replace(ANNA, name=name), "trail")
+    assert adding({}, owner_of(creator, domain))["owner"] == owner
+    assert owner_of(creator, domain) == Value(replace(ANNA, name=owner), "trail")
+
+
+@pytest.mark.parametrize("creator", [Value(ROBOT), Absent("t"), Unreadable("no", "t"), NotRead()])
+def test_nobody_else_gets_an_address(creator: Signal[Creator]) -> None:
+    assert owner_of(creator, "example.com") == creator
+
+
+@pytest.mark.parametrize("domain", ["@example.com", "example", "https://a.example", "a.example ", "ex_a.b"])
+def test_what_is_no_domain_is_refused(domain: str) -> None:
+    with pytest.raises(ValueError, match="owner_domain: expected a domain"):
+        UntaggedResources(owner_domain=domain)
+
+
+def test_the_words_of_an_undo_name_keys_and_no_values() -> None:
+    assert taken_back("lamp", {"owner": "x", "team": "y"}, "is") == (
+        "what was filled in is removed from lamp, unless somebody changed it: owner, team"
+    )
 
 
 def test_a_creator_is_never_another_tag() -> None:

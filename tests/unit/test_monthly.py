@@ -79,6 +79,15 @@ def test_a_custom_metric_is_billed_for_the_hours_in_which_it_is_written() -> Non
     assert metrics(often) == pytest.approx(1.80)
 
 
+def test_arming_adds_alarms_a_secret_and_four_metrics_for_each_detector() -> None:
+    digest = ONE | {"custom_metrics": 0}
+    daily = ONE | {"schedule": "cron(0 3 * * ? *)"}
+    given = GIVEN | {"functions": {"one": ONE, "other": daily, "digest": digest}}
+    given["stack"] = GIVEN["stack"] | {"alarms_armed": 9}
+
+    assert monthly.arming(given) == pytest.approx(5 * 0.10 + 0.40 + 4 * 0.30 * (1 + 1 / 24))
+
+
 def test_the_total_is_the_sum_of_the_lines_and_every_price_is_in_one() -> None:
     made = monthly.bill(GIVEN)
     used = [name for names in monthly.GROUPS.values() for name in names.split()]
@@ -108,10 +117,11 @@ def test_what_was_counted_is_this_deployment() -> None:
 
 
 def test_the_readme_says_what_is_computed() -> None:
-    made = monthly.bill(monthly.counted())
+    given = monthly.counted()
+    made = monthly.bill(given)
     part = (ROOT / "README.md").read_text().partition("<!-- cost -->")[2].partition("<!-- /cost -->")[0]
 
-    assert part.strip() == f"{monthly.summary(made)}\n\n{monthly.table(made)}"
+    assert part.strip() == f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
     assert f"**{monthly.money(made.total)} a month**" in part
 
 

@@ -17,7 +17,8 @@ from janitor.aws import Aws
 from janitor.detector import Detector, Grant, allow, implied
 from janitor.detectors import DETECTORS
 from janitor.prices import Prices
-from janitor.probes import NOBODY, Answer, Probe, Probed, Surroundings, asked, hidden, prepare
+from janitor.probe_calls import NOBODY, Probe, Surroundings, prepare
+from janitor.probes import Answer, Probed, asked, hidden
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 IN_A_BUCKET = Surroundings(now=NOW, bucket="our-bucket")

@@ -32,16 +32,25 @@ def result(
     ("what", "said"),
     [
         (result(Outcome.WOULD_ACT), "Would delete the lamp."),
-        (result(Outcome.ADVISED, "only reported: prod"), "Proposed: delete the lamp; only reported: prod."),
+        (result(Outcome.ADVISED, "only reported: prod"), "Only reported: prod. Proposed: delete the lamp."),
         (result(Outcome.WARNED, due=DUE), "Warned; will delete the lamp after 2026-10-09 03:10 UTC."),
         (
             result(Outcome.WAITING, "held back by max_actions = 2", due=DUE),
-            "Waits to delete the lamp after 2026-10-09 03:10 UTC; held back by max_actions = 2.",
+            "Due 2026-10-09 03:10 UTC: delete the lamp; held back by max_actions = 2.",
+        ),
+        (
+            result(Outcome.WAITING, "warned; not due yet", due=DUE),
+            "Warned; will delete the lamp after 2026-10-09 03:10 UTC.",
         ),
         (result(Outcome.ACTED, "undo: janitor undo 12"), "Done: delete the lamp; undo: janitor undo 12."),
         (result(Outcome.FAILED, "denied"), "Failed: delete the lamp; denied."),
         (result(Outcome.CHANGED, "it is used"), "Not done, because it changed: it is used."),
         (result(Outcome.KEPT, verdict=USED), ""),
+        (
+            result(Outcome.FAILED, "it is used; not put back", verdict=USED),
+            "Failed: it is used; not put back.",
+        ),
+        (result(Outcome.CHANGED, "it is used", verdict=USED), "it is used."),
     ],
     ids=lambda value: value.outcome.value if isinstance(value, Result) else "",
 )

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from janitor.actions import Action, Stage
-from janitor.buttons import LABELS, Subject, Word
+from janitor.action import Action, Stage
+from janitor.buttons import Subject, Word
+from janitor.comebacks import RESTART
+from janitor.detector import CannotActError
 from janitor.holds import Hold, How
 from janitor.model import Effect, Result
 from janitor.report.mrkdwn import Message
@@ -28,6 +30,14 @@ ZONE = "Europe/Berlin"
 DUE = datetime(2026, 10, 9, 3, 10, tzinfo=UTC)
 VOICE = Voice(effect=Effect.DELETE, time_zone=ZONE)
 TERMS = Terms(voice=VOICE, lost="capacity, if AWS has none", offers=frozenset(Word), keep_tag="janitor:keep")
+JOBS = Voice(
+    effect=Effect.STOP,
+    time_zone=ZONE,
+    way=RESTART,
+    comeback=lambda one: (
+        f"{one.target.name} is submitted again as {one.target.name}-r0, with its checkpoints in s3://b/c/"
+    ),
+)
 BARE = replace(TERMS, offers=frozenset())
 HOSTILE = "a`<!channel>&*b*_c_~d~:tada:<@U1><https://evil.example|x>\n\x1b[31m" + "y" * 300
 
@@ -64,8 +74,12 @@ def every_standing(by: str = "Dina (U1)", why: str = "nobody uses it") -> list[S
         VOICE.hurried(by, NOW),
         VOICE.acted(action(by=by), DUE),
         VOICE.acted(action(), None),
-        VOICE.failed(why, NOW, begun=True),
-        VOICE.failed(why, NOW, begun=False),
+        VOICE.failed(why, NOW, half_done=action(ended=None)),
+        VOICE.failed(why, NOW),
+        JOBS.acted(action(by=by), DUE),
+        JOBS.undoing(action(by=by), by, NOW),
+        JOBS.undone(action(undone_by=by, undone=NOW, became=why), DUE),
+        JOBS.undo_failed(action(), why, NOW),
         VOICE.stays(why, NOW),
         VOICE.void(why, NOW),
         VOICE.undoing(action(by=by), by, NOW),
@@ -184,30 +198,86 @@ def test_without_buttons_it_says_how_else_to_keep() -> None:
 
 
 def test_buttons_are_those_of_where_it_stands_and_of_whom_a_press_finds() -> None:
-    def shown(now_stands: Standing, terms: Terms = TERMS) -> list[str]:
-        message = warning(subject_of(idle()), "fraud", "body", now_stands, terms)
-        rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
-        return [element["text"]["text"] for row in rows for element in row]
-
-    assert shown(VOICE.due(DUE)) == ["Keep", "Snooze 7 days", "Do it now"]
-    assert shown(VOICE.due(DUE), replace(TERMS, offers=frozenset({Word.KEEP}))) == ["Keep"]
-    assert shown(VOICE.due(DUE), BARE) == []
-    assert shown(VOICE.acted(action(), DUE)) == ["Undo"]
-    assert shown(VOICE.acted(action(), None)) == []
-    assert shown(replace(VOICE, undoable=False).acted(action(), DUE)) == []
-    assert shown(VOICE.undone(action(undone=NOW, undone_by="d"), None)) == []
+    assert list(shown(VOICE.due(DUE))) == ["Keep", "Snooze 7 days", "Do it now"]
+    assert list(shown(VOICE.due(DUE), replace(TERMS, offers=frozenset({Word.KEEP})))) == ["Keep"]
+    assert list(shown(VOICE.due(DUE), BARE)) == []
+    assert list(shown(VOICE.acted(action(), DUE))) == ["Undo"]
+    assert list(shown(VOICE.acted(action(), None))) == []
+    assert list(shown(replace(VOICE, undoable=False).acted(action(), DUE))) == []
+    assert list(shown(VOICE.undone(action(undone=NOW, undone_by="d"), None))) == []
 
 
-def test_do_it_now_and_undo_ask_first_and_nothing_else_does() -> None:
+def shown(now_stands: Standing, terms: Terms = TERMS) -> dict[str, Any]:
+    """The buttons of a message by what is on them, each with what it asks first."""
+    message = warning(subject_of(idle()), "fraud", "body", now_stands, terms)
+    rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
+    return {element["text"]["text"]: element.get("confirm") for row in rows for element in row}
+
+
+def test_do_it_now_undo_and_restart_ask_first_and_nothing_else_does() -> None:
     asked = {
-        element["text"]["text"]
+        label
         for each in every_standing()
-        for block in warning(subject_of(idle()), "fraud", "body", each, TERMS).blocks
-        if block["type"] == "actions"
-        for element in block["elements"]
-        if "confirm" in element
+        for terms in (TERMS, replace(TERMS, voice=JOBS))
+        for label, confirm in shown(each, terms).items()
+        if confirm
     }
-    assert asked == {LABELS[Word.NOW], LABELS[Word.UNDO]}
+    assert asked == {"Do it now", "Undo", "Restart"}
+
+
+def test_a_jobs_button_says_that_it_is_submitted_again_under_which_name_and_from_where() -> None:
+    terms = replace(TERMS, voice=JOBS)
+    stands = JOBS.acted(action(), DUE)
+    confirm = shown(stands, terms)["Restart"]
+
+    assert stands.text.endswith(
+        "It can be restarted until Fri 9 Oct 05:10 (Europe/Berlin). Then fraud is submitted again as "
+        "fraud-r0, with its checkpoints in `s3://b/c/`."
+    )
+    assert confirm["text"]["text"] == (
+        "fraud is submitted again as fraud-r0, with its checkpoints in s3://b/c/."
+    )
+    assert (confirm["title"]["text"], confirm["confirm"]["text"]) == ("Restart?", "Restart")
+    assert JOBS.undoing(action(), "Dina (U1)", NOW).text.endswith(
+        "*Restart*, said Dina on Tue 6 Oct 05:00 (Europe/Berlin): it is being restarted."
+    )
+    done = action(undone_by="Dina (U1)", undone=NOW, became="fraud was submitted again as fraud-r0")
+    assert JOBS.undone(done, DUE).text.endswith(
+        "*Restarted on Tue 6 Oct 05:00 (Europe/Berlin)* for Dina: fraud was submitted again as fraud-r0. "
+        "If it hangs again, there will be a new warning."
+    )
+    assert "A restart does not bring back" in body(idle(), terms, now=NOW)
+
+
+def test_what_does_not_come_back_has_no_button_and_says_so() -> None:
+    def never(_: Action) -> str:
+        raise CannotActError("a warm pool does not come back")
+
+    ended = replace(JOBS, comeback=never)
+
+    assert ended.acted(action(), DUE).text.endswith(
+        "(Europe/Berlin)*, because nobody kept it. A warm pool does not come back."
+    )
+    terms = replace(TERMS, voice=ended)
+    for stands in (ended.acted(action(), DUE), ended.undo_failed(action(), "no", NOW)):
+        assert shown(stands, terms) == {}
+    assert list(shown(ended.failed("no", NOW, half_done=action(ended=None)), terms)) == ["Keep"]
+
+
+def test_a_finding_knows_better_than_its_detector_what_is_lost() -> None:
+    own = replace(idle(), verdict=replace(finding("idle", standing("1")), lost="what it did so far"))
+    assert body(own, TERMS, now=NOW).endswith("An undo does not bring back what it did so far.")
+
+
+def test_a_headline_that_is_too_long_leaves_the_money_to_the_paragraph_below() -> None:
+    jobs = [
+        replace(one, verdict=replace(finding("hangs", accruing("58.75", 240)), noun=f"hung {kind} job"))
+        for one in (idle("a"), idle("b"), idle("c"))
+        for kind in ("training", "processing")
+    ]
+    message = head(jobs, replace(TERMS, voice=replace(JOBS, time_zone="America/Argentina/Catamarca")))
+    assert message.blocks[0]["text"]["text"].endswith("unless somebody keeps them")
+    assert message.blocks[1]["text"]["text"].startswith("*$84,600 so far, $352 more every hour.* In account")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_the_dearest_sweeps_message_stands_there_and_the_others_are_named() -> N
         "What Slack would get\n  │ $12,925 so far, $48.96 more every hour: 1 new hung training job\n  │\n"
     )
     assert "\n  │ Owned by nlp-research, since 2026-09-25 (10 days), proven.\n" in said
-    assert "\n  in its thread: The dearest, by owner: nlp-research\n" in said
+    assert "\n  in its thread: By owner: nlp-research\n" in said
     assert "and 2 more messages of this kind:\n  $8,245 a month: 4 new idle endpoints" in said
 
 

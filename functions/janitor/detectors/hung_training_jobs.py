@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor import (
     job_grants,
-    job_loads,
     job_record,
     job_stops,
-    objects,
     phases,
-    processing,
     restarts,
-    rhythm,
     stillness,
-    tags,
-    training,
-    transforms,
     tuning,
     warm_pools,
 )
-from janitor.aws import Listing, ReadError
 from janitor.detector import Cleanup, Detector, allow
-from janitor.job_costs import bill, hourly, limit, rate
-from janitor.jobs import IN_PROGRESS, Job, Summary
+from janitor.job_costs import bill, limit, rate
+from janitor.job_survey import KINDS, Survey
+from janitor.jobs import Job
 from janitor.model import (
     Absent,
     Confidence,
@@ -37,22 +30,16 @@ from janitor.model import (
     Rule,
     Signal,
     Target,
-    Unreadable,
     Value,
     Verdict,
     evidence,
 )
-from janitor.stillness import Patience, Signs
-from janitor.suspects import Suspect, SuspectTuner, family, listed, parent
+from janitor.stillness import Patience
+from janitor.suspects import Suspect, SuspectTuner
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
     from janitor.detector import Steps
-
-NONE: Listing[Summary] = Listing(())
-"""No tuning jobs, where none is asked for."""
-
-KINDS = {kind.arn: kind for kind in (training.KIND, processing.KIND, transforms.KIND)}
 
 
 @dataclass(frozen=True)
@@ -118,38 +105,11 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         )
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Suspect | SuspectTuner]:
-        listers = (*(kind.running for kind in KINDS.values()), training.with_warm_pool, tuning.running)
-        *listings, tuners = aws.map(lambda lister: lister(aws, now), listers)
-        running = aws.map(lambda tuner: tuning.children(aws, tuner.name), tuners.items)
-        children = [one for signal in running if isinstance(signal, Value) for one in signal.value]
-        jobs = {one.arn.lower(): one for listing in listings for one in listing.items}
-        jobs |= {one.arn.lower(): one for one in children}  # one may have started since those were listed
-        suspects = self._suspects(aws, [listed(aws, one) for one in jobs.values()], tuners, now)
-        yield from suspects
-        by_arn = {one.target.arn.lower(): one for one in suspects}
-        families = [
-            family(listed(aws, one), tuning.as_listed(one), signal, by_arn)
-            for one, signal in zip(tuners.items, running, strict=True)
-        ]
-        yield from aws.map(lambda candidate: self._tagged(aws, candidate, tuners, now), families)
-        broken = [listing.error for listing in (*listings, tuners) if listing.error is not None]
-        if broken:
-            raise ReadError("; ".join(broken))
+        yield from self._survey(aws, now).all()
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Suspect | SuspectTuner | None:
-        if target.kind == tuning.TUNER:
-            return self._look_at_tuner(aws, target, now)
-        candidate = self._read(aws, replace(target, tags=tags.of_one(aws, target.arn)), now)
-        match candidate.job:
-            case Value(job):
-                candidate = replace(candidate, target=replace(candidate.target, created=job.created))
-            case Unreadable(error):
-                raise ReadError(error)
-            case _:
-                return None
-        (candidate,) = self._with_loads(aws, [candidate], now)
-        tuners = tuning.running(aws, now) if job.tuner else NONE
-        return replace(candidate, belongs_to=parent(aws, job, tuners), price=hourly(aws, job))
+        survey = self._survey(aws, now)
+        return survey.tuner(target) if target.kind == tuning.TUNER else survey.job(target)
 
     def look_half_done(
         self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime
@@ -159,81 +119,8 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
             return replace(candidate, half_done=True)
         return candidate
 
-    def _look_at_tuner(self, aws: Aws, target: Target, now: datetime) -> SuspectTuner | None:
-        """A tuning job as it is now, with all of its children that run."""
-        match tuner := tuning.describe(aws, target.name):
-            case Value(read):
-                target = replace(target, created=read.created, tags=tags.of_one(aws, target.arn))
-            case Unreadable(error):
-                raise ReadError(error)
-            case _:
-                return None
-        running = tuning.children(aws, target.name)
-        targets = [listed(aws, one) for one in running.value] if isinstance(running, Value) else []
-        by_arn = {one.target.arn.lower(): one for one in self._suspects(aws, targets, NONE, now)}
-        return family(target, tuner, running, by_arn)
-
-    def _suspects(
-        self, aws: Aws, targets: Sequence[Target], tuners: Listing[Summary], now: datetime
-    ) -> list[Suspect]:
-        """All *targets* that are jobs, each with the signals that it takes to judge it."""
-        candidates = aws.map(lambda target: self._read(aws, target, now), targets)
-        candidates = self._with_loads(aws, candidates, now)
-        return aws.map(lambda candidate: self._tagged(aws, candidate, tuners, now), candidates)
-
-    def _read(self, aws: Aws, target: Target, now: datetime) -> Suspect:
-        """One job with its description, logs and objects, each only if those before leave it open."""
-        candidate = Suspect(target=target, job=KINDS[target.kind].describe(aws, target.name))
-        if not isinstance(candidate.job, Value) or not self._open(candidate, now):
-            return candidate
-        job = candidate.job.value
-        if job.started is None or job.status != IN_PROGRESS:
-            return candidate
-        heard = rhythm.read(aws, job.kind.group, job.streams, started=job.started, fresh=now - self.silence)
-        candidate = replace(candidate, signs=Signs(rhythm=heard))
-        if not isinstance(heard, Value) or not self._open(candidate, now) or not job.writes_to:
-            return candidate
-        stood_still = self.patience.with_rhythm(heard.value.longest_pause)
-        newest = objects.newest(aws, job.writes_to, fresh=now - stood_still, ignore=training.SYSTEM_PROFILE)
-        return replace(candidate, signs=Signs(rhythm=heard, newest=newest))
-
-    def _with_loads(self, aws: Aws, candidates: Sequence[Suspect], now: datetime) -> list[Suspect]:
-        """*candidates* with the load of those that are open still, all hosts of all jobs together."""
-        windows: dict[str, job_loads.Window] = {}
-        for candidate in candidates:
-            match candidate:
-                case Suspect(job=Value(job), signs=Signs(rhythm=Value(heard))) if self._open(candidate, now):
-                    if job.writes_to and not isinstance(candidate.signs.newest, Value):
-                        continue
-                    stood_still = self.patience.with_rhythm(heard.longest_pause)
-                    windows[candidate.target.arn] = job_loads.Window(job, now - stood_still)
-        loads = job_loads.read(aws, windows, now)
-
-        def with_load(candidate: Suspect) -> Suspect:
-            read = loads.get(candidate.target.arn, candidate.signs.loads)
-            return replace(candidate, signs=replace(candidate.signs, loads=read))
-
-        return [with_load(candidate) for candidate in candidates]
-
-    def _tagged[C: (Suspect, SuspectTuner)](
-        self, aws: Aws, candidate: C, tuners: Listing[Summary], now: datetime
-    ) -> C:
-        """*candidate* with its tags, and a job with its price, if it is waste; what is kept needs neither."""
-        if isinstance(self.decide(candidate, now), Kept):
-            return candidate
-        candidate = replace(
-            candidate, target=replace(candidate.target, tags=tags.of_one(aws, candidate.target.arn))
-        )
-        match candidate:
-            case Suspect(job=Value(job)):
-                return replace(candidate, belongs_to=parent(aws, job, tuners), price=hourly(aws, job))
-            case _:
-                return candidate
-
-    def _open(self, candidate: Suspect, now: datetime) -> bool:
-        """Whether what was read so far leaves the question open."""
-        verdict = self.decide(candidate, now)
-        return isinstance(verdict, Kept) and verdict.unknown
+    def _survey(self, aws: Aws, now: datetime) -> Survey:
+        return Survey(aws=aws, now=now, patience=self.patience, decide=self.decide)
 
     def decide(self, candidate: Suspect | SuspectTuner, now: datetime) -> Verdict:
         match verdict := self._judged(candidate, now):
@@ -290,6 +177,9 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
         return restarts.restart(aws, self.name, target, undo, steps)
 
+    def comeback(self, target: Target, undo: Mapping[str, Any]) -> str:
+        return restarts.announced(self.name, target, undo)
+
     def _of_job(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict:
         """A job that works on after its own limit, or without a sign of life."""
         verdict = (
@@ -306,4 +196,5 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
             cost=bill(candidate.price, job.started, now, until=limit(job)),
             since=verdict.since,
             noun=f"hung {job.kind.noun}",
+            lost=job.lost,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from janitor import logs, notebook_power, notebooks, tags
@@ -15,17 +15,13 @@ from janitor.model import (
     Confidence,
     Cost,
     Effect,
-    Evidence,
     Finding,
-    NotRead,
     Rule,
-    Signal,
     Target,
-    Unreadable,
     Value,
     Verdict,
-    evidence,
 )
+from janitor.notebook_signs import confidence_of, evidence_of, fresh_idle, signs, unknown, when
 from janitor.notebooks import IN_SERVICE, Notebook
 
 if TYPE_CHECKING:
@@ -33,9 +29,6 @@ if TYPE_CHECKING:
     from janitor.detector import Steps
 
 ACTION = "stop the notebook instance (its volume and files stay)"
-
-STALE = timedelta(minutes=30)
-"""An idle time published longer ago than this says nothing about now."""
 
 OUTSIDE = "outside working hours"
 """The name of the shorter rule in evidence and reasons; findings by it are given less time."""
@@ -47,13 +40,6 @@ class Allowance(NamedTuple):
     span: timedelta
     rule: str
     words: str
-
-
-class Sign(NamedTuple):
-    """One sign of work: what it was, and when."""
-
-    what: str
-    at: datetime
 
 
 @dataclass(frozen=True)
@@ -124,26 +110,26 @@ class IdleNotebooks(Detector[Notebook]):
     def decide(self, candidate: Notebook, now: datetime) -> Verdict:
         allowed = self.allowance(now)
         rule = Rule()
-        rule.saw(*_evidence(candidate, allowed, now))
+        rule.saw(*evidence_of(candidate, allowed.rule, now))
         if candidate.status != IN_SERVICE:
             return rule.kept(f"its status is {candidate.status}, not {IN_SERVICE}")
         rule.passed("it is InService")
-        idle = _fresh_idle(candidate, now)
-        last = max(_signs(candidate, idle), key=lambda sign: sign.at)
+        idle = fresh_idle(candidate, now)
+        last = max(signs(candidate, idle), key=lambda sign: sign.at)
         if now - last.at < allowed.span:
-            return rule.kept(f"the last sign of work was {_when(last, now)}; {allowed.words}")
-        rule.passed(f"the last sign of work was {_when(last, now)}")
+            return rule.kept(f"the last sign of work was {when(last, now)}; {allowed.words}")
+        rule.passed(f"the last sign of work was {when(last, now)}")
         if idle is not None and idle.value < allowed.span:
             return rule.kept(
                 f"it says itself that it has been idle for only {ago(idle.value)}; {allowed.words}"
             )
-        if (why := _unknown(candidate, idle)) is not None:
+        if (why := unknown(candidate, idle)) is not None:
             return rule.unknown(why)
-        confidence, because = _confidence(candidate, idle)
+        confidence, because = confidence_of(candidate, idle)
         rule.passed(because)
         says = "" if idle is None else f"it says itself that it has been idle for {ago(idle.value)}, and "
         return rule.found(
-            f"{says}the last sign of work was {_when(last, now)}; {allowed.words}",
+            f"{says}the last sign of work was {when(last, now)}; {allowed.words}",
             confidence,
             action=ACTION,
             cost=Cost.standing(candidate.price.hourly_usd, candidate.price.source),
@@ -176,83 +162,3 @@ class IdleNotebooks(Detector[Notebook]):
         holiday = ", and this is a holiday" if self.working_hours.holiday(now) else ""
         words = f"{ago(self.patience_outside_hours)} are allowed {OUTSIDE} ({self.working_hours}{holiday})"
         return Allowance(self.patience_outside_hours, OUTSIDE, words)
-
-
-def _fresh_idle(notebook: Notebook, now: datetime) -> Value[timedelta] | None:
-    match notebook.idle:
-        case Value(_, _, at) as idle if at is not None and now - at <= STALE:
-            return idle
-        case _:
-            return None
-
-
-def _signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[Sign]:
-    """Every sign of work that was seen, the surest first: of two at one time the first is named."""
-    if isinstance(notebook.log, Value):
-        yield Sign("a line in its Jupyter log", notebook.log.value)
-    if isinstance(notebook.busy, Value):
-        yield Sign("processor use", notebook.busy.value)
-    if isinstance(notebook.opened, Value):
-        yield Sign(f"its opening by {notebook.opened.value.user or 'somebody'}", notebook.opened.value.at)
-    if idle is not None and idle.at is not None:
-        yield Sign("activity in a kernel or terminal", idle.at - idle.value)
-    yield Sign("its start or last change", notebook.modified)
-
-
-def _unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
-    """Why nobody can tell whether a notebook that shows no sign of work is idle, or None."""
-    match notebook.log, notebook.idle:
-        case Unreadable(error), _:
-            return f"its Jupyter log could not be read ({error}), so it may be in use"
-        case NotRead(), _:
-            return "its Jupyter log was not read, so it may be in use"
-        case _, Unreadable(error):
-            return f"the idle time that it may publish could not be read ({error}), so it may be in use"
-        case Absent(), _ if idle is None:
-            return "it has no Jupyter log, so nothing shows whether anybody works in it"
-        case _:
-            return None
-
-
-def _confidence(notebook: Notebook, idle: Value[timedelta] | None) -> tuple[Confidence, str]:
-    unread = any(isinstance(signal, Unreadable | NotRead) for signal in (notebook.opened, notebook.busy))
-    if idle is None:
-        return Confidence.LIKELY, "nothing shows use, but a kernel may compute in silence"
-    if unread:
-        return Confidence.LIKELY, "it says itself that it is idle, but not every sign of use could be read"
-    return Confidence.PROVEN, "it says itself that no kernel or terminal works"
-
-
-def _evidence(notebook: Notebook, allowed: Allowance, now: datetime) -> Iterator[Evidence]:
-    yield Evidence("status", notebook.status, source=notebook.source)
-    yield Evidence("instance type", notebook.instance_type, source=notebook.source)
-    yield Evidence("rule", allowed.rule)
-    yield evidence("last line in the Jupyter log", notebook.log, _shown(notebook.log))
-    yield Evidence(
-        "last start or change", _iso(notebook.modified), source=notebook.source, at=notebook.modified
-    )
-    opened = notebook.opened
-    by = f"{_iso(opened.value.at)} by {opened.value.user}" if isinstance(opened, Value) else None
-    yield evidence("last opening", opened, by)
-    yield evidence("last processor use", notebook.busy, _shown(notebook.busy))
-    idle = notebook.idle
-    told = None
-    if isinstance(idle, Value) and idle.at is not None:
-        stale = "" if _fresh_idle(notebook, now) else ", too long ago to count"
-        told = f"{ago(idle.value)} at {_iso(idle.at)}{stale}"
-    yield evidence("idle time it published", idle, told)
-
-
-def _shown(signal: Signal[datetime]) -> str | None:
-    return _iso(signal.value) if isinstance(signal, Value) else None
-
-
-def _iso(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _when(sign: Sign, now: datetime) -> str:
-    """The sign and its age; clocks differ, and a sweep takes a while: it may be newer than *now*."""
-    if sign.at > now:
-        return f"{sign.what} at {_iso(sign.at)}, which is after this sweep began"
-    return f"{sign.what} {ago(now - sign.at)} ago"

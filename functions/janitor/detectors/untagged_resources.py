@@ -42,7 +42,9 @@ class UntaggedResources(Detector[TaggedResource]):
     """
     Finds SageMaker resources, and buckets and repositories they use, without the required tags.
 
-    A resource that nobody can name an owner for is never cleaned up, and its cost is nobody's.
+    A resource that nobody can name an owner for is never cleaned up, and its cost is nobody's. Where the
+    creator is filled in as owner, `owner_domain` makes an address of a name that is none: Slack knows
+    people by theirs.
     """
 
     name = "untagged-resources"
@@ -70,9 +72,11 @@ class UntaggedResources(Detector[TaggedResource]):
     recent: timedelta = timedelta(days=7)
     fill_tags: Mapping[str, str] = field(default_factory=dict)
     fill_owner: bool = True
+    owner_domain: str = ""
 
     def __post_init__(self) -> None:
         filling.check(self.fill_tags, self.required)
+        filling.check_domain(self.owner_domain)
 
     @property
     def filled(self) -> tuple[str, ...]:
@@ -142,7 +146,7 @@ class UntaggedResources(Detector[TaggedResource]):
             return rule.unknown("it seems to lack tags, but its own list of tags was not read")
         rule.passed("its own list of tags was read, and does not hold every required one")
         rule.saw(*(Evidence(f"tag {lack.key}", lack.said, source=read.source) for lack in found))
-        rule.saw(*_creator(candidate.creator, found))
+        rule.saw(*_creator(candidate.creator, found, self.owner_domain))
         kind = candidate.target.kind.replace("-", " ")
         adding = self._additions(candidate, found)
         return rule.found(
@@ -177,14 +181,19 @@ class UntaggedResources(Detector[TaggedResource]):
             return True
         return filling.filled(undo["add"], tagging.read(aws, target.arn))
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
         if not tagged.same(aws, target):
             raise CannotActError("it is gone, or another resource has its name now")
         for key, value in undo["add"].items():
             steps.do(f"remove {key}", partial(tagging.remove, aws, target.arn, key, value))
+        return filling.taken_back(target.name, undo["add"], "was")
+
+    def comeback(self, target: Target, undo: Mapping[str, Any]) -> str:
+        return filling.taken_back(target.name, undo["add"], "is")
 
     def _additions(self, candidate: TaggedResource, found: Sequence[Lack]) -> dict[str, str]:
-        return filling.additions(found, self.fill_tags, candidate.creator, creator_owns=self.fill_owner)
+        owner = filling.owner_of(candidate.creator, self.owner_domain)
+        return filling.additions(found, self.fill_tags, owner, creator_owns=self.fill_owner)
 
     def _spared(self, candidate: TaggedResource, found: Sequence[Lack]) -> str:
         """Why nothing is filled in."""
@@ -229,12 +238,13 @@ def _shown(read: Signal[Tags]) -> Evidence:
     return evidence("tags", read, keys)
 
 
-def _creator(read: Signal[Creator], found: Sequence[Lack]) -> Iterator[Evidence]:
+def _creator(read: Signal[Creator], found: Sequence[Lack], domain: str) -> Iterator[Evidence]:
     match read:
         case Value(creator):
             yield evidence("created by", read, str(creator))
             if creator.person and any(lack.key == OWNER for lack in found):
-                yield Evidence("suggestion", f"{OWNER} = {creator.name}?", source=read.source)
+                owner = filling.address(creator.name, domain)
+                yield Evidence("suggestion", f"{OWNER} = {owner}?", source=read.source)
         case Absent():
             yield evidence("created by", read, "not in CloudTrail, which remembers 90 days")
         case Unreadable():

@@ -17,7 +17,7 @@ from janitor.report.thread import amounts
 from janitor.savings import Saved
 
 if TYPE_CHECKING:
-    from janitor.ledger import LastSweep
+    from janitor.latest import LastSweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ def digest(rows: Sequence[Row], *, now: datetime, deeds: Deeds = NOTHING) -> Pos
         *_paragraphs("Failed", deeds.failed),
         *_paragraphs("Due tonight", deeds.due),
         *_paragraphs("Done", deeds.acted),
-        *_paragraphs("Brought back", deeds.undone),
+        *_paragraphs("Undone", deeds.undone),
         *([section(said)] if (said := _saved(deeds.saved)) else []),
         *_paragraphs("Found", [_found(row) for row in dearest_first(rows)]),
     ]
@@ -112,7 +112,7 @@ def _counts(deeds: Deeds) -> str:
         for word, said in (
             ("done", deeds.acted),
             ("failed", deeds.failed),
-            ("brought back", deeds.undone),
+            ("undone", deeds.undone),
             ("due tonight", deeds.due),
         )
         if said

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from janitor.model import Evidence, Finding, Kept, Mode, Report, Result
+from janitor.model import Evidence, Finding, Kept, Mode, Outcome, Report, Result
 from janitor.money import Totals, dearest_first, dollars
 from janitor.ownership import marks, team
-from janitor.report.outcomes import became
+from janitor.report.outcomes import became, needs_a_look, status
 from janitor.report.text import moment, plain, usd
+from janitor.report.thread import amounts
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from markupsafe import Markup
 
 NOBODY = "no owner"
 BARS = 10
 """Owners that get a bar of their own; the rest share one."""
+
+OVER = frozenset({Outcome.ACTED, Outcome.CHANGED})
+"""What is waste no more."""
+
+COMMAND = re.compile(r"(janitor (?:approve|undo|restart) [a-z0-9-]+)")
 
 SHOWN_UNREAD = 10
 """Resources that could not be judged and are listed at once; the rest is folded away."""
@@ -43,11 +51,17 @@ class Bar:
 def html(report: Report) -> str:
     """The whole page."""
     findings = sorted(report.findings, key=dearest_first)
-    totals = Totals.of(findings)
+    done = [one for one in findings if one.outcome is Outcome.ACTED]
+    left = [one for one in findings if one.outcome not in OVER]
+    totals, ended = Totals.of(left), Totals.of(done)
     return template().render(
         report=report,
         time=moment(report.time),
         totals=totals,
+        done=done,
+        ended=amounts(ended),
+        ended_unpriced=ended.unpriced,
+        troubles=[told(result) for result in report.results if needs_a_look(result)],
         monthly=usd(totals.monthly_usd),
         accrued=usd(totals.accrued_usd),
         hourly=usd(totals.hourly_usd),
@@ -55,13 +69,14 @@ def html(report: Report) -> str:
         rows=[row(number, result) for number, result in enumerate(findings)],
         shown_unread=SHOWN_UNREAD,
         unread=[unread(result) for result in report.results if is_unknown(result)],
+        begun=[begun(result) for result in report.results if is_begun(result)],
         dry=all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps),
-        held=[(sweep.detector, why) for sweep in report.sweeps for why in map(plain, sweep.held)],
+        held=[(sweep.detector, commands(why)) for sweep in report.sweeps for why in sweep.held],
         errors=[sweep for sweep in report.sweeps if sweep.error],
-        by_detector=bars(((r.detector, r.monthly_usd) for r in findings), limit=None),
-        by_detector_accrued=bars(((r.detector, r.accrued_usd) for r in findings), limit=None),
-        by_owner=bars(((r.owner or NOBODY, r.monthly_usd) for r in findings), limit=BARS),
-        by_owner_accrued=bars(((r.owner or NOBODY, r.accrued_usd) for r in findings), limit=BARS),
+        by_detector=bars(((r.detector, r.monthly_usd) for r in left), limit=None),
+        by_detector_accrued=bars(((r.detector, r.accrued_usd) for r in left), limit=None),
+        by_owner=bars(((r.owner or NOBODY, r.monthly_usd) for r in left), limit=BARS),
+        by_owner_accrued=bars(((r.owner or NOBODY, r.accrued_usd) for r in left), limit=BARS),
         sources=sorted(price_sources(findings)),
     )
 
@@ -93,7 +108,9 @@ def row(number: int, result: Result) -> dict[str, Any]:
         "team": plain(team(result.target) or ""),
         "confidence": verdict.confidence.value,
         "reason": plain(verdict.reason),
-        "became": became(result),
+        "status": status(result),
+        "urgent": needs_a_look(result),
+        "became": commands(became(result)),
         "since": moment(verdict.since) if verdict.since else "",
         "created": moment(result.target.created) if result.target.created else "",
         "cost": cost(result),
@@ -121,6 +138,23 @@ def shown(item: Evidence) -> dict[str, str]:
     return {"signal": plain(item.signal), "value": plain(said)}
 
 
+def told(result: Result) -> dict[str, Any]:
+    """One resource on which acting failed or broke off; a person may have to look at it."""
+    return {
+        "detector": result.detector,
+        "name": plain(result.target.name),
+        "region": result.target.region,
+        "said": commands(became(result)),
+    }
+
+
+def commands(text: str) -> Markup:
+    """*text* without anything that could be markup, and what can be typed at a terminal as such."""
+    from markupsafe import Markup, escape
+
+    return Markup(COMMAND.sub(r"<code>\1</code>", str(escape(plain(text, 1500)))))  # noqa: S704 - escaped here
+
+
 def unread(result: Result) -> dict[str, str]:
     """One resource that could not be judged."""
     return {
@@ -129,6 +163,21 @@ def unread(result: Result) -> dict[str, str]:
         "region": result.target.region,
         "reason": plain(result.verdict.reason),
     }
+
+
+def begun(result: Result) -> dict[str, str]:
+    """What became of an action on something that is no finding any more."""
+    return {
+        "detector": result.detector,
+        "name": plain(result.target.name),
+        "region": result.target.region,
+        "became": became(result),
+    }
+
+
+def is_begun(result: Result) -> bool:
+    """Whether *result* is of an action that was begun before: it has no row among the findings."""
+    return isinstance(result.verdict, Kept) and result.outcome is not Outcome.KEPT
 
 
 def is_unknown(result: Result) -> bool:

@@ -41,8 +41,8 @@ def document(report: Report, *, every: bool = False) -> dict[str, Any]:
         "time": moment(report.time),
         "account": report.account,
         "totals": {
-            "monthly_usd": money(totals.monthly_usd),
-            "accrued_usd": money(totals.accrued_usd),
+            "monthly_usd": _sum(result.monthly_usd for result in report.results),
+            "accrued_usd": _sum(result.accrued_usd for result in report.results),
             "unpriced": totals.unpriced,
         },
         "sweeps": [_sweep(sweep) for sweep in report.sweeps],
@@ -66,6 +66,11 @@ def in_order(report: Report) -> Iterable[tuple[Sweep, Result]]:
 def moment(at: datetime | None) -> str | None:
     """A time in UTC, ISO 8601 with Z."""
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> float:
+    """Of cents, as the results have them."""
+    return float(sum((cents(amount) or Decimal(0) for amount in amounts), Decimal(0)))
 
 
 def money(usd: Decimal | None) -> float | None:

@@ -133,7 +133,8 @@ def counted(number: int, noun: str) -> str:
 
 def header(text: str) -> Block:
     """A headline; never with text from AWS."""
-    return {"type": "header", "text": {"type": "plain_text", "text": text[:LONGEST_HEADER], "emoji": False}}
+    cut = text if len(text) <= LONGEST_HEADER else f"{text[: LONGEST_HEADER - 4]} ..."
+    return {"type": "header", "text": label(cut)}
 
 
 def section(text: str) -> Block:

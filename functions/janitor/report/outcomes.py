@@ -1,26 +1,73 @@
-"""What became of a finding, in one sentence that never says more than was done. Pure."""
+"""What became of a finding, in one word and in a sentence that never says more than was done. Pure."""
 
 from __future__ import annotations
 
 from janitor.model import Finding, Outcome, Result
 from janitor.report.text import moment, plain
 
+BEGUN_BEFORE = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed", Outcome.WAITING: "Waits"}
+"""Of an action that was begun when its resource was a finding still."""
+
+QUIET = "warned; not due yet"
+"""The note of what waits for nothing but its date."""
+
+HALF_DONE = "half done"
+HALVES = (HALF_DONE, "half brought back")
+"""How the notes begin of what was begun and not finished."""
+
+ONLY = "only reported: "
+"""How the notes begin of what is never acted on as things are."""
+
+STATUS = {
+    Outcome.WOULD_ACT: "dry run",
+    Outcome.ADVISED: "only reported",
+    Outcome.WARNED: "warned",
+    Outcome.WAITING: "waits",
+    Outcome.KEPT: "kept",
+    Outcome.ACTED: "done",
+    Outcome.FAILED: "failed",
+    Outcome.CHANGED: "left alone",
+}
+
+
+def status(result: Result) -> str:
+    """Where *result* stands, in a word or two."""
+    if result.outcome is Outcome.WAITING and result.note == QUIET:
+        return STATUS[Outcome.WARNED]
+    if result.outcome in {Outcome.WAITING, Outcome.CHANGED} and result.note.startswith(HALVES):
+        return HALF_DONE
+    return STATUS[result.outcome]
+
+
+def needs_a_look(result: Result) -> bool:
+    """Whether something failed or was left half done."""
+    return status(result) in {STATUS[Outcome.FAILED], HALF_DONE}
+
 
 def became(result: Result) -> str:
     """What was done about *result*, what will be, or why nothing is."""
+    note = plain(result.note, 1000)
     if not isinstance(result.verdict, Finding):
-        return sentence(plain(result.note, 1000))
-    action, note = plain(result.verdict.action), plain(result.note, 1000)
-    due = f" after {moment(result.due)}" if result.due else ""
+        head = BEGUN_BEFORE.get(result.outcome)
+        return sentence(f"{head}: {note}" if head and note else note)
+    action = plain(result.verdict.action)
+    when = moment(result.due) if result.due else ""
+    warned = f"Warned; will {action}{f' after {when}' if when else ''}"
     told = {
         Outcome.ACTED: f"Done: {action}{_after(note)}",
         Outcome.FAILED: f"Failed: {action}{_after(note)}",
         Outcome.CHANGED: f"Not done, because it changed: {note}",
-        Outcome.WARNED: f"Warned; will {action}{due}",
-        Outcome.WAITING: f"Waits to {action}{due}{_after(note)}",
-        Outcome.ADVISED: f"Proposed: {action}{_after(note)}",
+        Outcome.WARNED: warned,
+        Outcome.WAITING: warned
+        if note == QUIET
+        else f"Due{f' {when}' if when else ''}: {action}{_after(note)}",
+        Outcome.ADVISED: f"{_only(note)}Proposed: {action}",
     }
     return sentence(told.get(result.outcome, f"Would {action}"))
+
+
+def _only(note: str) -> str:
+    return f"Only reported: {note.removeprefix(ONLY)}. " if note else ""
 
 
 def _after(note: str) -> str:

@@ -26,7 +26,7 @@ from janitor.report.text import moment
 from janitor.report.thread import NOBODY, OWNER_LENGTH, SHOWN, action, amounts, by_owner, share, thread, told
 
 if TYPE_CHECKING:
-    from janitor.ledger import Recorded
+    from janitor.entries import Recorded
 
 SHOWN_AT_ONCE = 3
 """Findings that stand in the message itself."""
@@ -80,7 +80,9 @@ def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) 
     must += [section(_would_happen(sweep, new))]
     last = [context(small_print)] if small_print else []
     told = _dearest(new, now, [*must, *last])
-    dearest = f" The dearest is {prose(new[0].target.name, 150)}." if len(new) > 1 else ""
+    dearest = ""
+    if len(new) > 1 and amounts(Totals.of(new[:1])):
+        dearest = f" The dearest is {prose(new[0].target.name, 150)}."
     text = f"{title} in {where}.{dearest}"
     return Message(text=text, blocks=(*must[:2], *told, *must[2:], *last))
 
@@ -89,11 +91,18 @@ def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> l
     """As many of the dearest as have room beside *others*, under a line that says whose all of them are."""
     shown = [section("\n".join(told(result, now))) for result in new[:SHOWN_AT_ONCE]]
     while True:
-        title = f"*The dearest {len(shown)} of them:*" if len(shown) > 1 else "*The dearest of them:*"
+        title = _dearest_title(new, len(shown))
         heads = [section(f"{_whose(new)}\n{title}")] if len(new) > len(shown) else []
         if len(shown) <= 1 or fits([*others, *heads, *shown]):
             return [*heads, *shown]
         shown.pop()
+
+
+def _dearest_title(new: Sequence[Result], shown: int) -> str:
+    """What stands above those that are *shown*; what has no price is not dear."""
+    if not amounts(Totals.of(new)):
+        return f"*{shown} of them:*"
+    return f"*The dearest {shown} of them:*" if shown > 1 else "*The dearest of them:*"
 
 
 def headline(detector: str, new: Sequence[Result]) -> str:
@@ -127,7 +136,7 @@ def called(detector: str, result: Result) -> str:
 
 def noun(detector: str, number: int) -> str:
     """What *detector* finds, in words: its name says it."""
-    words = detector.replace("-", " ")
+    words = detector.replace("-", " ").replace("studio", "Studio")
     return words.removesuffix("s") if number == 1 else words
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from janitor.buttons import Word
+from janitor.comebacks import RESTART, UNDO, Way
+from janitor.detector import CannotActError
 from janitor.holds import How
 from janitor.model import Effect
+from janitor.people import named
 from janitor.report.mrkdwn import prose, sentence
 from janitor.report.text import local
 
 if TYPE_CHECKING:
-    from janitor.actions import Action
+    from collections.abc import Callable
+
+    from janitor.action import Action
     from janitor.holds import Hold
 
 DONE = {Effect.TAG: "tagged", Effect.STOP: "stopped", Effect.DELETE: "deleted"}
@@ -26,10 +30,15 @@ LONGEST = 400
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the message says now, in mrkdwn, and what can be pressed."""
+    """What the message says now, in mrkdwn, what can be pressed, and what an undo would do, in words."""
 
     text: str
     buttons: tuple[Word, ...] = ()
+    comeback: str = ""
+
+
+def _brought_back(action: Action) -> str:
+    return f"{action.target.name} is brought back, and costs again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +46,15 @@ class Voice:
     """
     How standings are said for one detector: what acting does, and the channel's time zone.
 
-    *undoable* is whether its acts can be undone from Slack at all.
+    *undoable* is whether its acts can be undone from Slack at all, *way* how that is called, and
+    *comeback* says what it would do to one; it raises CannotActError where nothing comes back.
     """
 
     effect: Effect
     time_zone: str
     undoable: bool = True
+    way: Way = UNDO
+    comeback: Callable[[Action], str] = _brought_back
 
     @property
     def done(self) -> str:
@@ -93,47 +105,73 @@ class Voice:
         text = f"{self._history(action)}."
         if undo_until is None or not self.undoable:
             return self._says(text)
-        return self._says(f"{text} It can be undone until {self.at(undo_until)}.", (Word.UNDO,))
+        try:
+            said = self.comeback(action)
+        except CannotActError as never:
+            return self._says(f"{text} {sentence(prose(str(never), LONGEST))}")
+        how = "" if self.way is UNDO else f" Then {prose(said, LONGEST)}."
+        return self._says(
+            f"{text} It can be {self.way.past} until {self.at(undo_until)}.{how}", (Word.UNDO,), said
+        )
 
-    def failed(self, why: str, at: datetime, *, begun: bool) -> Standing:
-        """It could not be cleaned up; *begun* is whether something was done to it already."""
-        half = " It is half done; the next sweep goes on with it or puts it back." if begun else ""
+    def failed(self, why: str, at: datetime, *, half_done: Action | None = None) -> Standing:
+        """It could not be cleaned up; *half_done* is the action, if something was done to it already."""
+        half = " It is half done; the next sweep goes on with it or puts it back." if half_done else ""
         text = (
             f"*Could not be {self.done}* when tried on {self.at(at)}: {sentence(prose(why, LONGEST))}"
             f"{half or ' Nothing was done to it; the next sweep tries again.'}"
         )
-        return self._says(text, (Word.KEEP, Word.UNDO) if begun and self.undoable else (Word.KEEP,))
+        said = self._offered(half_done)
+        return self._says(text, (Word.KEEP, Word.UNDO) if said else (Word.KEEP,), said)
 
     def stays(self, why: str, at: datetime) -> Standing:
         """It is no longer waste, or no longer there; nothing is done to it."""
-        return self._says(f"*Nothing was done:* {prose(why, LONGEST)} (seen on {self.at(at)}).")
+        return self._says(f"*Nothing was done* on {self.at(at)}: {sentence(prose(why, LONGEST))}")
 
     def void(self, why: str, at: datetime) -> Standing:
         """It is only reported from now on."""
-        since = f"(since {self.at(at)}). Nothing is done to it."
-        return self._says(f"*Only reported from now on:* {prose(why, LONGEST)} {since}")
+        since = f"*Only reported since {self.at(at)}:* {sentence(prose(why, LONGEST))}"
+        return self._says(f"{since} Nothing is done to it.")
 
     def undoing(self, action: Action, by: str, at: datetime) -> Standing:
         """Somebody pressed *Undo*."""
-        return self._says(
-            f"{self._history(action)}. *Undo*, said {who(by)} on {self.at(at)}: it is being brought back."
-        )
+        said = f"*{self.way.label}*, said {who(by)} on {self.at(at)}: it is being {self.way.done}."
+        return self._says(f"{self._history(action)}. {said}")
 
     def undone(self, action: Action, rest: datetime | None) -> Standing:
-        """It was brought back, and is left alone until *rest*."""
+        """It was brought back, and is left alone until *rest*: a job that was submitted again is another."""
         when = f" on {self.at(action.undone)}" if action.undone else ""
-        text = f"{self._history(action)}. *Brought back{when}* for {who(action.undone_by)}."
-        return self._says(f"{text} It is left alone until {self.at(rest)}." if rest else text)
+        became = f": {prose(action.became, LONGEST)}" if action.became else ""
+        done = f"*{self.way.done.capitalize()}{when}* for {who(action.undone_by)}{became}."
+        text = f"{self._history(action)}. {done}"
+        if rest is None:
+            return self._says(text)
+        if self.way is RESTART:
+            return self._says(f"{text} If it hangs again, there will be a new warning.")
+        return self._says(f"{text} It is left alone until {self.at(rest)}.")
 
     def undo_failed(self, action: Action, why: str, at: datetime) -> Standing:
         """It could not be brought back, which can be tried again."""
-        text = f"{self._history(action)}. *Could not be brought back* on {self.at(at)}: "
-        return self._says(text + sentence(prose(why, LONGEST)), (Word.UNDO,) if self.undoable else ())
+        said = self._offered(action)
+        then = "The next sweep goes on with it."
+        if action.given_up:
+            then = f"A person has to look{f'; *{self.way.label}* tries again' if said else ''}."
+        text = f"{self._history(action)}. *Could not be {self.way.done}* on {self.at(at)}: "
+        return self._says(f"{text}{sentence(prose(why, LONGEST))} {then}", (Word.UNDO,) if said else (), said)
 
-    def _says(self, text: str, buttons: tuple[Word, ...] = ()) -> Standing:
+    def _offered(self, action: Action | None) -> str:
+        """What an undo of *action* would do, or nothing if it cannot be had from here."""
+        if action is None or not self.undoable:
+            return ""
+        try:
+            return self.comeback(action)
+        except CannotActError:
+            return ""
+
+    def _says(self, text: str, buttons: tuple[Word, ...] = (), comeback: str = "") -> Standing:
         """*text* with the name of the zone after its last time only."""
         zone = f" ({self.time_zone})"
-        return Standing(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons)
+        return Standing(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons, comeback)
 
     def _history(self, action: Action) -> str:
         """What was done, when, and on whose word."""
@@ -144,5 +182,5 @@ class Voice:
 
 
 def who(by: str) -> str:
-    """A person's name as it was stored, without the user id that tells namesakes apart."""
-    return prose(re.sub(r" \([UW][A-Z0-9]+\)$", "", by), 80)
+    """A person's name within a sentence."""
+    return prose(named(by), 80)

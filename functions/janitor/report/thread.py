@@ -47,7 +47,7 @@ def thread(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> l
 def _reply(parts: Sequence[_Part]) -> Message:
     names = ", ".join(dict.fromkeys(part.name for part in parts if part.name))
     return Message(
-        text=f"The dearest, by owner: {names}" if names else "More findings",
+        text=f"By owner: {names}" if names else "More findings",
         blocks=tuple(block for part in parts for block in part.blocks),
     )
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from janitor.actions import finding_id
+from janitor.action import finding_id
 from janitor.buttons import LABELS, Subject, Word
 from janitor.durations import ago
 from janitor.model import Finding, Result
 from janitor.money import Totals, dearest_first
 from janitor.ownership import marks
 from janitor.report.mrkdwn import (
+    LONGEST_HEADER,
     Block,
     Message,
     actions,
@@ -32,6 +33,12 @@ from janitor.report.text import plain, usd
 from janitor.report.thread import NOBODY, OWNER_LENGTH, SURE, UNDATED, amounts, by_owner, share
 
 OWNERS_SHOWN = 5
+
+ASKED = 299
+"""
+Characters of a question, before its full stop: Slack takes 300
+(https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object).
+"""
 HOUR = 3600
 
 
@@ -68,7 +75,8 @@ def body(result: Result, terms: Terms, *, now: datetime, user: str | None = None
         *(prose(f"{mark.signal} {mark.value}", 80) for mark in marks(result.target)),
     ]
     where = f"In account {prose(result.target.account, 40)}, {prose(result.target.region, 40)}."
-    lost = f" An undo does not bring back {terms.lost}." if terms.lost else ""
+    losing = terms.lost if verdict.lost is None else prose(verdict.lost, 300)
+    lost = f" {terms.voice.way.noun} does not bring back {losing}." if losing else ""
     what = prose(called(result.detector, result), 60)
     said = [
         f"{what[:1].upper()}{what[1:]} {code(result.target.name)}{_price(result)}",
@@ -86,7 +94,7 @@ def warning(subject: Subject, name: str, said: str, standing: Standing, terms: T
     offered = [word for word in standing.buttons if word in terms.offers]
     blocks = [section(said), section(standing.text)]
     if offered:
-        blocks.append(actions([_button(word, subject, name, terms.voice) for word in offered]))
+        blocks.append(actions([_button(word, subject, name, terms.voice, standing) for word in offered]))
     return Message(text=f"{prose(name, 150)}: {standing.text.replace('*', '')}", blocks=tuple(blocks))
 
 
@@ -101,8 +109,8 @@ def subject_of(result: Result) -> Subject:
     )
 
 
-def _button(word: Word, subject: Subject, name: str, voice: Voice) -> Block:
-    confirm = None
+def _button(word: Word, subject: Subject, name: str, voice: Voice, standing: Standing) -> Block:
+    label, confirm = LABELS[word], None
     if word is Word.NOW:
         confirm = question(
             "Do it now?",
@@ -112,11 +120,10 @@ def _button(word: Word, subject: Subject, name: str, voice: Voice) -> Block:
             "Wait",
         )
     elif word is Word.UNDO:
-        confirm = question(
-            "Undo?", f"{plain(name, 120)} is brought back, and costs again.", "Undo", "Leave it"
-        )
+        label = voice.way.label
+        confirm = question(f"{label}?", f"{plain(standing.comeback, ASKED)}.", label, "Leave it")
     style = {Word.KEEP: "primary", Word.NOW: "danger"}.get(word, "")
-    return button(LABELS[word], word.value, str(subject), style=style, confirm=confirm)
+    return button(label, word.value, str(subject), style=style, confirm=confirm)
 
 
 def _since(verdict: Finding, now: datetime) -> str:
@@ -145,9 +152,13 @@ def _by_hand(result: Result, keep_tag: str) -> str:
 
 def head(results: Sequence[Result], terms: Terms) -> Message:
     """The message above the warnings of one sweep."""
-    title = headline(results, terms)
+    title, money = _event(results, terms), amounts(Totals.of(results))
     target = results[0].target
     where = f"In account {prose(target.account, 40)}, {prose(target.region, 40)}."
+    if money and len(title) + len(money) + 2 <= LONGEST_HEADER:
+        title = f"{title}: {money}"
+    elif money:
+        where = f"*{money}.* {where}"
     thread = f"Each is in the thread below{_named(terms.offers)}, and says there what became of it."
     sums = Totals.of(results)
     whose = f"{_whose(results)}.{left_out(sums)}"
@@ -157,14 +168,18 @@ def head(results: Sequence[Result], terms: Terms) -> Message:
 
 
 def headline(results: Sequence[Result], terms: Terms) -> str:
-    """After when how many of what go, and what they cost; the next sweep after that moment does it."""
+    """After when how many of what go, and what they cost."""
+    said, money = _event(results, terms), amounts(Totals.of(results))
+    return f"{said}: {money}" if money else said
+
+
+def _event(results: Sequence[Result], terms: Terms) -> str:
+    """After when how many of what go; the next sweep after that moment does it."""
     dues = sorted(result.due for result in results if result.due is not None)
     when = f"after {terms.voice.at(dues[0])}" if dues[0] == dues[-1] else f"from {terms.voice.at(dues[0])} on"
     what = kinds(results[0].detector, results)
-    money = amounts(Totals.of(results))
     them = "it" if len(results) == 1 else "them"
-    said = f"{what} will be {terms.voice.done} {when} unless somebody keeps {them}"
-    return f"{said}: {money}" if money else said
+    return f"{what} will be {terms.voice.done} {when} unless somebody keeps {them}"
 
 
 def listed(

@@ -7,7 +7,8 @@ from random import Random
 import boto3
 
 from conftest import REGION
-from janitor.aws import Aws, make_client
+from janitor.aws import Aws
+from janitor.clients import make_client
 from janitor.table import Table
 from nights import DAY, HOUR
 from properties.nightly.common import Common

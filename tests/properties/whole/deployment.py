@@ -14,7 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from armed import World as Nothing
 from conftest import ACCOUNT, NOW, REGION
 from janitor.arming import Arming
-from janitor.aws import Aws, make_client
+from janitor.aws import Aws
+from janitor.clients import make_client
 from janitor.detector import Detector
 from janitor.failures import RunFailedError
 from janitor.leases import Leases, LeaseTakenError

@@ -10,7 +10,7 @@ import boto3
 from moto.moto_api._internal import mock_random
 
 from conftest import NOW, REGION
-from janitor.aws import make_client
+from janitor.clients import make_client
 from janitor.table import Table
 from janitor.warning import AT_ONCE
 from properties.whole.deployment import FILLED, TICK, Deployment

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from conftest import ACCOUNT, REGION
-from janitor.actions import Action, Actions, Stage
+from janitor.action import Action, Stage
+from janitor.actions import Actions
 from janitor.undoing import CannotUndoError
 from properties.whole.deployment import FAILED, Deployment, Shift
 from properties.whole.judge import Phase

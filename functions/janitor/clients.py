@@ -1,0 +1,79 @@
+"""How a client of AWS is made: its retries and timeouts, its times in UTC, and where it sends its calls."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.awsrequest import AWSRequest
+
+type ServiceName = Literal[
+    "application-autoscaling",
+    "cloudtrail",
+    "cloudwatch",
+    "dynamodb",
+    "ecr",
+    "lambda",
+    "logs",
+    "pricing",
+    "resourcegroupstaggingapi",
+    "s3",
+    "s3control",
+    "sagemaker",
+    "secretsmanager",
+    "sts",
+]
+
+THREADS = 16
+"""Reads in flight at once. botocore's default connection pool holds 10, so clients are given more."""
+
+AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
+
+
+def make_client(session: boto3.Session, service: ServiceName, region: str, attempts: int) -> Any:
+    """
+    A client with explicit retries: botocore's default mode and number changed between releases.
+
+    Standard, not adaptive: AWS advises against adaptive where one account serves several workloads.
+    Its times are in UTC wherever it runs: identities and reports must not depend on a machine's zone.
+    """
+    from botocore.config import Config
+
+    parsers = session._session.get_component("response_parser_factory")  # noqa: SLF001 - boto3 has no other way
+    parsers.set_parser_defaults(timestamp_parser=in_utc)
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=2 * THREADS,
+        connect_timeout=5,
+        read_timeout=30,
+    )
+    client = session.client(service, region_name=region, config=config)
+    if service == "s3control":
+        client.meta.events.register("request-created", _at_one_host)
+    return client
+
+
+def _at_one_host(request: AWSRequest, **_: object) -> None:
+    """
+    An endpoint of one's own has one name, not one for each account.
+
+    botocore puts the account before S3 Control's host, also before that of AWS_ENDPOINT_URL.
+    """
+    url = urlsplit(str(request.url))
+    number, host = url.netloc.split(".", 1)
+    if number.isdigit() and not (url.hostname or "").endswith(AWS_DOMAINS):
+        request.url = urlunsplit(url._replace(netloc=host))
+
+
+def in_utc(timestamp: str | float) -> datetime:
+    """A time in an answer. botocore's own parser makes local ones, and is slow on thousands of them."""
+    from botocore.utils import parse_timestamp
+
+    if isinstance(timestamp, int | float):
+        return datetime.fromtimestamp(timestamp, UTC)
+    parsed: datetime = parse_timestamp(timestamp)
+    return parsed.astimezone(UTC)

@@ -1,0 +1,87 @@
+"""What is tagged to be kept is refused to every role that acts, by AWS itself: each Deny is what does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from conftest import REGION
+from declared import listed, statements, without
+from hosted import LAMBDA, Host
+from integration.test_armed_permissions import ARMS, Theatre
+from janitor.clients import ServiceName, make_client
+from kept import KeptThings
+from sandbox.control import Control
+
+KEEP_TAGS = ("janitor:keep", "keep")
+
+
+@pytest.fixture(scope="module")
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Theatre:
+    return Theatre(tmp_path_factory.mktemp("task"))
+
+
+def deny_of(host: Host, name: str, tag: str) -> dict[str, Any]:
+    """The one statement of the role of *name* that is about *tag*."""
+    role = host.deployed.roles()[host.function(name).role]
+    (deny,) = [one for one in denies(role) if about(one) == tag]
+    return deny
+
+
+def denies(role: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All statements that forbid something."""
+    return [one for one in statements(role) if one["Effect"] != "Allow"]
+
+
+def about(statement: dict[str, Any]) -> str:
+    """The tag in the only condition of a Deny."""
+    ((operator, pairs),) = statement["Condition"].items()
+    ((key, values),) = pairs.items()
+    assert (operator, listed(values), statement["Resource"]) == ("StringEqualsIgnoreCase", ["true"], "*")
+    return str(key).removeprefix("aws:ResourceTag/")
+
+
+@pytest.mark.parametrize("tag", KEEP_TAGS)
+@pytest.mark.parametrize("name", [*ARMS])
+def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
+    theatre: Theatre, box: Control, session: boto3.Session, name: str, tag: str
+) -> None:
+    """With each act that the role may do, called directly; without the Deny, the same calls succeed."""
+    host = Host(theatre.armed, box.url, theatre.files)
+    deny, role, roles = deny_of(host, name, tag), host.function(name).role, host.deployed.roles()
+    acts = KeptThings(box, session, tag).acts(name)
+    assert {act.action for act in acts} == set(listed(deny["Action"]))
+    host.enforce()
+    under = host.session(role, LAMBDA)
+
+    def client(service: ServiceName) -> Any:
+        return make_client(under, service, REGION, 1)
+
+    for act in acts:
+        with pytest.raises(ClientError) as refused:
+            act.by(client)
+        assert f"not authorized to perform: {act.action} on" in str(refused.value)
+        assert "with an explicit deny in an identity-based policy" in str(refused.value)
+    host.enforce(roles | {role: without(roles[role], deny)})
+    for act in acts:
+        act.by(client)
+
+
+def test_these_are_all_denies_of_the_stack(theatre: Theatre, box: Control) -> None:
+    """The undo function has none: what was cleaned up is brought back also if it is tagged to be kept."""
+    host = Host(theatre.armed, box.url, theatre.files)
+    roles = host.deployed.roles()
+
+    found = {
+        function.name: tuple(sorted(about(one) for one in denies(roles[function.role])))
+        for function in host.deployed.functions()
+    }
+
+    assert found == {name: KEEP_TAGS if name in ARMS else () for name in found}
+    assert set(ARMS) < set(found)
+    schedules = {function.schedule.role for function in host.deployed.functions() if function.schedule}
+    assert [one for role in schedules for one in denies(roles[role])] == []

@@ -1,0 +1,124 @@
+"""A job that hung, from its warning to the button that submits it again: what each message says of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW
+from janitor import handlers
+from job_seed import HOUR, LONG_ENOUGH, SECRET, Floor
+from sandbox.control import Control
+from slackside import ARMED, MEMBER, Deployment, buttons, said
+
+JOBS = f"""{ARMED}
+[detectors.hung-training-jobs]
+mode = "act"
+act_in = ["{ACCOUNT}"]
+"""
+
+HUNG = "hung-training-jobs"
+
+
+@pytest.fixture
+def floor(armed: Deployment, paced: Control) -> Floor:
+    """The jobs of an account in which hung ones may be stopped."""
+    armed.settings(JOBS)
+    return Floor(paced, armed.session)
+
+
+def stopped(armed: Deployment) -> None:
+    """The one job was warned about, and stopped when its warning had stood for two hours."""
+    armed.sweep(HUNG)
+    armed.later(2 * HOUR + 2 * LONG_ENOUGH)
+    armed.sweep(HUNG)
+    armed.later(LONG_ENOUGH)
+    armed.sweep(HUNG)
+
+
+def only(armed: Deployment) -> dict[str, Any]:
+    (message,) = armed.warnings()
+    return message
+
+
+def confirmed(message: dict[str, Any]) -> dict[str, str]:
+    """What its last button says, and asks."""
+    button = message["blocks"][2]["elements"][-1]
+    return {"label": button["text"]["text"]} | {
+        part: button["confirm"][part]["text"] for part in ("title", "text", "confirm")
+    }
+
+
+def test_the_button_of_a_stopped_job_restarts_it_and_every_word_says_so(
+    armed: Deployment, floor: Floor
+) -> None:
+    floor.training("job", CheckpointConfig={"S3Uri": "s3://ckpt/job"})
+    floor.checkpoint("job/1.pt", 21 * HOUR)
+    armed.sweep(HUNG)
+    warned = only(armed)["blocks"][0]["text"]["text"]
+    assert warned.endswith("A restart does not bring back what it did since its newest checkpoint.")
+
+    stopped(armed)
+    message = only(armed)
+    new = next(word for word in said(message).split() if word.startswith("job-r")).rstrip(",")
+    whence = "with its checkpoints in `s3://ckpt/job/`, the newest known of 2026-10-05 06:00 UTC"
+    assert f"Then job is submitted again as {new}, {whence}; it costs again." in said(message)
+    assert confirmed(message) == {
+        "label": "Restart",
+        "title": "Restart?",
+        "text": f"job is submitted again as {new}, {whence.replace('`', '')}; it costs again.",
+        "confirm": "Restart",
+    }
+
+    armed.press("undo", MEMBER)
+    after = said(only(armed))
+    assert "*Restarted on " in after
+    assert f"for Dina Okafor: job was submitted again as {new}, {whence}." in after
+    assert after.endswith("If it hangs again, there will be a new warning.")
+    assert buttons(only(armed)) == []
+    assert floor.names() == ["job", new]
+
+    handlers.digest({"time": armed.now.isoformat()}, armed.context())
+    digest = "\n".join(block["text"]["text"] for block in armed.slack.messages()[-1]["blocks"])
+    assert "*Undone:*\nhung training job `job` restarted for Dina Okafor, in us-east-1: job was" in digest
+    assert SECRET not in str(armed.slack.messages())
+
+
+def test_a_pool_that_was_ended_has_no_button_because_it_does_not_come_back(
+    armed: Deployment, floor: Floor
+) -> None:
+    floor.training("job", keep_alive=36000)
+    over: dict[str, Any] = {"training_job_status": "Completed", "secondary_status": "Completed"}
+    waits: dict[str, Any] = {"training_end_time": NOW - 2 * HOUR, "warm_pool_status": {"Status": "Available"}}
+    floor.box.patch("sagemaker", ["training_jobs", "job"], **over, **waits)
+    armed.sweep(HUNG)
+    warned = only(armed)["blocks"][0]["text"]["text"]
+    assert warned.endswith(
+        "does not bring back the pool: the next job of its kind starts instances of its own."
+    )
+
+    stopped(armed)
+
+    assert floor.pool("job") == "Terminated"
+    assert said(only(armed)).endswith(
+        "A warm pool does not come back; the next job of its kind starts its own."
+    )
+    assert buttons(only(armed)) == []
+
+
+def test_a_kept_job_is_named_with_whoever_keeps_it_and_not_with_their_number(
+    armed: Deployment, floor: Floor
+) -> None:
+    floor.training("job")
+    armed.sweep(HUNG)
+    armed.press("keep", MEMBER)
+    armed.later(timedelta(hours=3))
+    armed.sweep(HUNG)
+
+    (kept,) = (item for item in armed.table()["finding"] if item["name"] == "job")
+    assert kept["close_reason"] == "kept by Dina Okafor"
+    assert floor.status("job") == "InProgress"
+    (hold,) = armed.table()["hold"]
+    assert hold["by"] == f"Dina Okafor ({MEMBER})"

@@ -1,0 +1,123 @@
+"""What an armed detector would never do as things are set is named, place by place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from janitor.detectors import DETECTORS
+from janitor.idle_arms import idle_arms
+from janitor.settings import Settings
+
+ACCOUNT = "123456789012"
+HERE, ELSEWHERE = f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/eu-west-3"
+SLACK = {"slack_channel": "C1", "slack_secret": "s"}
+MODE = "detectors.idle-notebooks: mode is act, but it would never act"
+
+
+def settings(*act_in: str, janitor: dict[str, Any] | None = None, **section: Any) -> Settings:
+    tables = {"mode": "act", "act_in": list(act_in), **section}
+    return Settings.parse({"janitor": {**SLACK, **(janitor or {})}, "detectors": {"idle-notebooks": tables}})
+
+
+@pytest.mark.parametrize(
+    ("act_in", "regions", "said"),
+    [
+        ([HERE], ["eu-west-1"], []),
+        ([ACCOUNT], ["eu-west-1"], []),
+        ([HERE, ELSEWHERE], ["eu-west-1", "eu-west-3"], []),
+        ([HERE, ELSEWHERE], ["eu-west-1"], [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
+        (
+            [HERE, ELSEWHERE, f"{ACCOUNT}/us-east-1"],
+            ["eu-west-1", "eu-west-2"],
+            [
+                f"{MODE} in {ELSEWHERE}: only eu-west-1, eu-west-2 are swept",
+                f"{MODE} in {ACCOUNT}/us-east-1: only eu-west-1, eu-west-2 are swept",
+            ],
+        ),
+        ([ELSEWHERE], ["eu-west-1"], [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
+    ],
+)
+def test_every_place_that_no_sweep_visits_is_named(
+    act_in: list[str], regions: list[str], said: list[str]
+) -> None:
+    assert idle_arms(settings(*act_in, janitor={"regions": regions})) == said
+
+
+def test_without_regions_a_deployment_sweeps_its_own() -> None:
+    armed = settings(HERE, ELSEWHERE)
+
+    assert idle_arms(armed, home="eu-west-1") == [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]
+    assert idle_arms(armed) == []
+
+
+@pytest.mark.parametrize(
+    ("janitor", "section", "why"),
+    [
+        (
+            {"slack_secret": ""},
+            {},
+            "nothing is acted on without a delivered warning, and janitor.slack_secret is not set",
+        ),
+        ({}, {"max_actions": 0}, "max_actions is 0"),
+        ({"max_actions_per_night": 0}, {}, "janitor.max_actions_per_night is 0"),
+    ],
+)
+def test_what_keeps_it_from_acting_at_all_is_named(
+    janitor: dict[str, Any], section: dict[str, Any], why: str
+) -> None:
+    assert idle_arms(settings(HERE, janitor=janitor, **section)) == [f"{MODE}: {why}"]
+
+
+def test_what_its_own_settings_keep_it_from_is_named() -> None:
+    tables = {"mode": "act", "act_in": [HERE]}
+    armed = Settings.parse({"janitor": SLACK, "detectors": {"duplicate-artifacts": tables}})
+
+    (said,) = idle_arms(armed)
+
+    assert said.endswith("it would never act: act_on_prefixes is empty, so no object may be deleted")
+
+
+def test_a_dry_run_has_no_idle_arms() -> None:
+    assert idle_arms(settings(ELSEWHERE, mode="dry-run", janitor={"regions": ["eu-west-1"]})) == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "idle"),
+    [
+        ("cron(0 4 ? * SUN *)", "UTC", True),
+        ("cron(0 4 ? * SAT-SUN *)", "UTC", True),
+        ("cron(0 4 ? * MON *)", "America/Los_Angeles", True),  # Sunday evening there
+        ("cron(0 4 ? * TUE *)", "America/Los_Angeles", False),
+        ("cron(0 22 ? * SUN *)", "Asia/Tokyo", False),  # Monday morning there
+        ("cron(0 4 ? * SUN,MON *)", "UTC", False),
+        ("cron(0 4 * * ? *)", "UTC", False),
+        ("rate(7 days)", "UTC", False),
+    ],
+)
+def test_a_schedule_of_weekends_deletes_nothing_on_business_days(
+    schedule: str, zone: str, *, idle: bool
+) -> None:
+    section = {"mode": "act", "act_in": [ACCOUNT], "schedule": schedule}
+    janitor = {**SLACK, "time_zone": zone}
+    armed = Settings.parse({"janitor": janitor, "detectors": {"idle-endpoints": section}})
+    every_day = Settings.parse(
+        {"janitor": janitor, "detectors": {"idle-endpoints": {**section, "business_days": False}}}
+    )
+
+    said = idle_arms(armed)
+
+    assert [f"a weekend in {zone}, and business_days is on" in one for one in said] == [True] * idle
+    assert idle_arms(every_day) == []
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Europe/Berlin", "Asia/Tokyo", "Pacific/Auckland"])
+def test_no_detectors_own_schedule_is_one_of_weekends(zone: str) -> None:
+    needs: dict[str, dict[str, Any]] = {
+        "duplicate-artifacts": {"act_on_prefixes": ["s3://models/"]},
+        "untagged-resources": {"fill_tags": {"team": "ml"}},
+    }
+    tables = {one.name: {"mode": "act", "act_in": [ACCOUNT], **needs.get(one.name, {})} for one in DETECTORS}
+
+    assert idle_arms(Settings.parse({"janitor": {**SLACK, "time_zone": zone}, "detectors": tables})) == []

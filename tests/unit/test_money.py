@@ -1,0 +1,68 @@
+"""Dollars as every report writes them: a little is not nothing, and a sum is what a reader adds up to."""
+
+from __future__ import annotations
+
+import io
+import json
+from decimal import Decimal
+
+import pytest
+
+from cli.screen import console
+from cli.terminal import show
+from janitor.model import Cost, Report, Result
+from janitor.money import Totals, kept_small
+from janitor.report.html import html
+from janitor.report.json import text
+from janitor.report.slack import headline
+from janitor.report.text import usd
+from reports import ACCOUNT, NOW, finding, result, standing, sweep
+
+
+def tiny(name: str, monthly: str = "0.004") -> Result:
+    return result("duplicate-artifacts", name, finding("a copy", Cost(monthly_usd=Decimal(monthly))))
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        ("0", "$0.00"),
+        ("0.0000001", "<$0.01"),
+        ("0.00499", "<$0.01"),
+        ("0.005", "$0.01"),
+        ("99.99", "$99.99"),
+        ("100", "$100"),
+        ("1234.5", "$1,234"),
+    ],
+)
+def test_amounts(amount: str, said: str) -> None:
+    assert usd(Decimal(amount)) == said
+
+
+@pytest.mark.parametrize(
+    ("amount", "kept"), [("2.675", "2.68"), ("0.004", "0.004"), ("0", "0"), (None, None)]
+)
+def test_what_is_remembered_is_cents_or_what_there_is(amount: str | None, kept: str | None) -> None:
+    assert kept_small(None if amount is None else Decimal(amount)) == (
+        None if kept is None else Decimal(kept)
+    )
+
+
+def test_a_sum_is_of_what_is_shown_and_little_things_add_up_by_themselves() -> None:
+    assert Totals.of([tiny("a")]).monthly_usd == Decimal("0.004")
+    assert Totals.of([tiny("a"), tiny("b")]).monthly_usd == Decimal("0.008")
+    dear = result("shelf", "c", finding("x", standing("1")))
+    assert Totals.of([tiny("a"), tiny("b"), dear]).monthly_usd == Decimal("730.00")
+
+
+def test_every_report_says_it_the_same_way_and_json_gives_cents() -> None:
+    page = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("duplicate-artifacts", tiny("a")),))
+    stream = io.StringIO()
+    show(console(stream), page)
+    assert headline("duplicate-artifacts", [tiny("a")]) == "<$0.01 a month: 1 new duplicate artifact"
+    assert "$0.00" not in stream.getvalue()
+    assert "<$0.01" in stream.getvalue()
+    assert "$0.00" not in html(page)
+    assert "&lt;$0.01 a month" in html(page)
+    document = json.loads(text(page))
+    assert (document["totals"]["monthly_usd"], document["results"][0]["monthly_usd"]) == (0.0, 0.0)

@@ -1,0 +1,36 @@
+"""What was begun and is no finding any more: a report in which nobody could find it would hide a failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from janitor.model import Kept, Outcome, Report
+from janitor.report.html import html
+from reports import ACCOUNT, NOW, result, sweep
+
+WHY = "kept by maria; what had been done is not put back: denied <b>"
+
+
+def page(outcome: Outcome) -> str:
+    """The report of a sweep that came upon an action, begun before, on what is kept by now."""
+    kept = result("idle-endpoints", "half-done", Kept(reason="kept by maria"))
+    begun = replace(kept, outcome=outcome, note=WHY if outcome is not Outcome.KEPT else "")
+    return html(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", begun),)))
+
+
+@pytest.mark.parametrize(
+    "outcome", [Outcome.FAILED, Outcome.WAITING, Outcome.CHANGED, Outcome.ADVISED, Outcome.ACTED]
+)
+def test_it_is_told_with_its_name_and_what_became_of_it(outcome: Outcome) -> None:
+    told = page(outcome).partition('id="begun"')[2].partition("</section>")[0]
+
+    assert "half-done (idle-endpoints, us-east-1)" in told
+    assert "what had been done is not put back: denied &lt;b&gt;." in told
+    assert ("Failed: kept by maria" in told) is (outcome is Outcome.FAILED)
+
+
+def test_what_is_only_kept_is_not_told() -> None:
+    assert 'id="begun"' not in page(Outcome.KEPT)
+    assert "half-done" not in page(Outcome.KEPT)
