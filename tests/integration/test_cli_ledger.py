@@ -26,6 +26,7 @@ ARMED = f"""
 mode = "act"
 act_in = ["{ACCOUNT}"]
 business_days = false
+schedule = "rate(7 days)"
 """
 
 NOTHING_DUE = "cellar in us-east-1: 0 due, 0 waiting.\nNothing is due; janitor findings says when what is.\n"
