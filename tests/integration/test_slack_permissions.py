@@ -14,15 +14,6 @@ from condemned import BUCKET
 from conftest import ACCOUNT, REGION
 from declared import Permission, granted, listed
 from hosted import LAMBDA, Host, Ran
-from integration.test_armed_permissions import (
-    ARMS,
-    MINUTE,
-    Theatre,
-    allows,
-    check,
-    exactly,
-    now,
-)
 from integration.test_permissions import IN_LAMBDAS_HANDS
 from janitor.aws import Aws
 from janitor.whispers import UNFINISHED
@@ -32,6 +23,15 @@ from sandbox.function_url import event as url_event
 from sandbox.slack import SlackControl
 from scripts import Step, handed, missed, nothing, play
 from slackside import EMAILS, MEMBER, NAMES, OWNER, STRANGER
+from theatre import (
+    ARMS,
+    MINUTE,
+    Theatre,
+    allows,
+    check,
+    exactly,
+    now,
+)
 
 RECEIVER, WORKER = "interact", "pressed"
 NOTEBOOK = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/spared"
