@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from janitor import resuming
-from janitor.actions import UNFINISHED, Action, Stage
+from janitor.action import UNFINISHED, Action, Stage
 from janitor.carrying_out import CarryingOut
 from janitor.half_done import HalfDone
 from janitor.limits import Places
@@ -23,13 +23,18 @@ if TYPE_CHECKING:
     from janitor.aws import Aws
     from janitor.detector import Detector
     from janitor.engine import Policy
+    from janitor.entries import Entry
     from janitor.holds import Holds
-    from janitor.ledger import Entry, Ledger
+    from janitor.ledger import Ledger
     from janitor.limits import Limits
 
 
 RESTS = "due; nothing is deleted on weekends and holidays (business_days)"
 """Why something that is due waits for another day."""
+
+
+OUTLIVED = "it was not found for too long since its warning; the next scheduled sweep warns again"
+"""Why a person's sweep does nothing about something that no scheduled sweep has confirmed lately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +169,12 @@ class _Work:
             elif result.outcome is Outcome.WAITING:
                 self._put(replace(result, due=entry.due, note="warned; not due yet"))
         clock = self.acting.clock()
-        due = [one for one in due_now(self.sweep, self.entries, clock) if one.target.key not in besides]
+        due = []
+        for result in due_now(self.sweep, self.entries, clock):
+            if self.entries[result.target.key].outlived(clock, self.arming.lasts):
+                self._put(replace(result, note=OUTLIVED))
+            elif result.target.key not in besides:
+                due.append(result)
         if self.arming.rests(clock):
             for result in due:
                 self._put(replace(result, note=RESTS))

@@ -28,7 +28,7 @@ from integration.test_armed_permissions import (
     now,
 )
 from integration.test_permissions import IN_LAMBDAS_HANDS, REFUSAL
-from janitor.actions import Stage
+from janitor.action import Stage
 from janitor.aws import Aws
 from janitor.detectors import DETECTORS
 from janitor.holds import Hold, Holds, How
