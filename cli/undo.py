@@ -11,7 +11,8 @@ from cli import edge
 from cli.desk import Desk, waiting
 from cli.door import Door, on_the_ledger
 from cli.failing import FailedError
-from janitor.actions import Action, BegunBeforeError
+from janitor.action import Action
+from janitor.actions import BegunBeforeError
 from janitor.comebacks import way
 from janitor.detector import CannotActError, Detector
 from janitor.leases import LeaseTakenError

@@ -15,7 +15,7 @@ from cli.desk import WAIT, waiting
 from cli.main import main
 from conftest import ACCOUNT, REGION
 from fakes import thing, waste
-from janitor.actions import Stage
+from janitor.action import Stage
 from janitor.detector import ChangedError
 from janitor.leases import Leases
 from nights import DAY, HOUR, Nights
@@ -25,6 +25,8 @@ ARMED = f"""
 [detectors.cellar]
 mode = "act"
 act_in = ["{ACCOUNT}"]
+business_days = false
+schedule = "rate(7 days)"
 """
 
 NOTHING_DUE = "cellar in us-east-1: 0 due, 0 waiting.\nNothing is due; janitor findings says when what is.\n"
