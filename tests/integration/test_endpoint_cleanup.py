@@ -80,7 +80,7 @@ class Nights:
         self.actions = Actions(table)
 
     def _wait(self) -> None:
-        self.pass_by(15 * timedelta(seconds=1))
+        self.pass_by(MINUTE)
 
     def pass_by(self, span: timedelta) -> None:
         """Time goes on, in the sandbox and outside."""
