@@ -83,7 +83,7 @@ class CarryingOut:
         verdict, candidate = self.look.again(result, clock)
         if not isinstance(verdict, Finding):
             raise self._changed(entry, verdict, clock)
-        if (why := self.arming.spares(candidate.target, verdict)) is not None:
+        if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(why)
         warned = entry.warned or clock
         if not entry.hurried and self.arming.due(warned, verdict) > clock:

@@ -39,6 +39,7 @@ def _record(aws: Aws, name: str) -> dict[str, Any]:
         raise CannotActError(f"the inference component {name} on it is {status}, not {IN_SERVICE}")
     return {
         "name": name,
+        "arn": found["InferenceComponentArn"],
         "variant": found.get("VariantName", ""),
         "created": found["CreationTime"].isoformat(),
         "changed": max(found["CreationTime"], found["LastModifiedTime"]).isoformat(),

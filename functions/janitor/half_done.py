@@ -75,7 +75,7 @@ class HalfDone:
         if isinstance(verdict, Kept):
             return Outcome.CHANGED, verdict.reason
         if candidate is not None:
-            protected = self.carrying.arming.protects(candidate.target)
+            protected = self.carrying.arming.protects(candidate.target, candidate.takes_along)
             if protected is not None:
                 return Outcome.ADVISED, f"only reported: {protected}"
         entry = self.carrying.entries.get(action.target.key)

@@ -21,14 +21,14 @@ from janitor.actions import Action, Actions, Stage
 from janitor.archive import Archive
 from janitor.arming import Arming
 from janitor.aws import Aws
-from janitor.detector import Grant, NotFinishedError
+from janitor.detector import CannotActError, Grant, NotFinishedError
 from janitor.detectors.idle_endpoints import IdleEndpoints
 from janitor.engine import Policy
 from janitor.holds import Holds
 from janitor.leases import Leases
 from janitor.ledger import Ledger
 from janitor.limits import Limits
-from janitor.model import Effect, Mode, Outcome, Result, Sweep
+from janitor.model import Effect, Finding, Mode, Outcome, Result, Sweep
 from janitor.runs import Runner
 from janitor.table import Table
 from janitor.undoing import CannotUndoError, NotBackYetError, Undoing
@@ -590,6 +590,97 @@ def test_a_component_that_is_not_in_service_holds_it_back(world: World, nights: 
     assert only_reported(nights, "gateway") == (
         "only reported: the inference component scaled on it is Failed, not InService"
     )
+
+
+def tag(world: World, component: str, **tags: str) -> None:
+    """Somebody tags the inference component of this name."""
+    found = world.sagemaker.describe_inference_component(InferenceComponentName=component)
+    world.sagemaker.add_tags(
+        ResourceArn=found["InferenceComponentArn"],
+        Tags=[{"Key": key.replace("_", "-"), "Value": value} for key, value in tags.items()],
+    )
+
+
+def components_left(world: World) -> list[str]:
+    listed = world.sagemaker.list_inference_components()["InferenceComponents"]
+    return sorted(one["InferenceComponentName"] for one in listed)
+
+
+def test_a_component_that_is_kept_keeps_its_endpoint(world: World, nights: Nights) -> None:
+    world.shared()
+    tag(world, "adapter", keep="true")
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.KEPT
+    assert result.verdict.reason == "it would take along adapter, which is tagged keep=true"
+
+
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [
+        ({"environment": "production"}, "it serves production"),
+        ({"managed_by": "terraform"}, "terraform manages it"),
+    ],
+)
+def test_a_component_of_production_or_of_a_tool_is_only_reported(
+    world: World, nights: Nights, tags: dict[str, str], why: str
+) -> None:
+    world.shared()
+    tag(world, "scaled", **tags)
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.ADVISED
+    assert result.note == f"only reported: it would take along scaled: {why}"
+
+
+@pytest.mark.parametrize(
+    ("tags", "outcome"),
+    [
+        ({"keep": "true"}, Outcome.KEPT),
+        ({"environment": "production"}, Outcome.ADVISED),
+    ],
+)
+def test_a_tag_on_a_component_after_the_warning_counts(
+    world: World, nights: Nights, tags: dict[str, str], outcome: Outcome
+) -> None:
+    world.shared()
+    nights.due()
+    tag(world, "base", **tags)
+
+    assert nights.sweep()["gateway"].outcome is outcome
+    assert components_left(world) == ["adapter", "base", "scaled"]
+
+
+def test_other_components_than_those_that_were_judged_hold_it_back(world: World, nights: Nights) -> None:
+    """One that came between looking and preparing: nobody has seen its tags."""
+    world.shared()
+    detector = IdleEndpoints()
+    (found,) = detector.find(nights.aws, NOW)
+    candidate = detector.look(nights.aws, found.target, NOW)
+    assert candidate is not None
+    finding = detector.decide(candidate, NOW)
+    assert isinstance(finding, Finding)
+    world.component("late", "gateway", age=timedelta())
+    world.box.set_clock(NOW + HOUR)
+
+    with pytest.raises(CannotActError, match="other inference components were put on it"):
+        detector.prepare(nights.aws, candidate, finding, {})
+
+
+def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
+    world: World, nights: Nights
+) -> None:
+    world.shared()
+    nights.due()
+    nights.box.fault("sagemaker", "ListTags", "deny", times=0, match="inference-component/base")
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.WAITING
+    assert "it would take along base, and its tags could not be read" in result.note
+    assert components_left(world) == ["adapter", "base", "scaled"]
 
 
 # --- what an undo refuses ------------------------------------------------------------------------
