@@ -18,9 +18,10 @@ from janitor.account import opened
 from janitor.actions import Actions
 from janitor.aws import Aws
 from janitor.clients import make_client
+from janitor.entries import Entry
 from janitor.holds import Holds
 from janitor.leases import Leases
-from janitor.ledger import Entry, Ledger
+from janitor.ledger import Ledger
 from janitor.model import Unreadable, Value
 from janitor.table import Table
 

@@ -19,11 +19,11 @@ from cli import edge
 from cli.desk import Desk, Now, Profile, Region, TableName, desk
 from cli.failing import failing
 from cli.screen import console, write
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
 from janitor.comebacks import hint, way
 from janitor.detector import Detector
+from janitor.entries import Entry
 from janitor.holds import held
-from janitor.ledger import Entry
 from janitor.people import named
 from janitor.report.text import moment, plain, usd
 

@@ -12,14 +12,14 @@ import typer
 from cli import edge
 from cli.desk import PACE, WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
-from janitor.acting import Acting, due_now
-from janitor.actions import Action, Stage
+from janitor.acting import RESTS, Acting, due_now
+from janitor.action import Action, Stage
 from janitor.aws import Aws
 from janitor.detector import Detector
 from janitor.engine import Policy
 from janitor.engine import sweep as swept
+from janitor.entries import Entry
 from janitor.leases import LeaseTakenError
-from janitor.ledger import Entry
 from janitor.limits import Limits
 from janitor.model import Outcome, Sweep
 from janitor.report.text import moment, plain
@@ -139,6 +139,8 @@ def shown(at: Desk, plan: Plan) -> int:
     due = due_now(plan.sweep, plan.entries, at.now)
     waiting = sum(result.outcome is Outcome.WAITING for result in plan.sweep.results) - len(due)
     typer.echo(f"{where}: {len(due)} due, {waiting} waiting.")
+    if due and at.settings.policy.armed(plan.detector.name).rests(at.now):
+        typer.echo(f"  Not today, unless somebody pressed Do it now: {RESTS}.")
     for result in due:
         entry = plan.entries[result.target.key]
         action = getattr(result.verdict, "action", "")

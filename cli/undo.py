@@ -11,7 +11,8 @@ import typer
 from cli import edge
 from cli.desk import WAIT, Desk, Now, Profile, Region, TableName, desk
 from cli.failing import FailedError, failing
-from janitor.actions import Action, BegunBeforeError
+from janitor.action import Action
+from janitor.actions import BegunBeforeError
 from janitor.comebacks import way
 from janitor.detector import CannotActError, Detector
 from janitor.leases import LeaseTakenError

@@ -16,7 +16,8 @@ from aws_lambda_powertools import Logger
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
 from janitor.acting import Acting
-from janitor.actions import Action, Actions
+from janitor.action import Action
+from janitor.actions import Actions
 from janitor.archive import Archive
 from janitor.arming import Arming
 from janitor.aws import Aws

@@ -12,7 +12,7 @@ from janitor.ownership import environment, manager
 
 SATURDAY = 5
 SMALL = 3
-"""As many deletions at once never smell of a broken signal."""
+"""So few deletions never smell of a broken signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,17 +109,33 @@ class Arming:
         due = warned + (self.grace if finding.grace is None else finding.grace)
         zone = ZoneInfo(self.time_zone)
         local = due.astimezone(zone)
-        while self.business_days and (local.weekday() >= SATURDAY or local.date() in self.holidays):
+        while self._free(local):
             following = local.date() + timedelta(days=1)
             local = datetime.combine(following, time(local.hour, local.minute, local.second), zone)
         return max(due, local.astimezone(due.tzinfo))
 
-    def too_many(self, due: int, looked_at: int) -> str | None:
-        """Why *due* deletions at once, of *looked_at*, need a person's word first; None if they do not."""
-        if self.effect is not Effect.DELETE or due <= SMALL or due * 100 <= self.max_share * looked_at:
+    def rests(self, at: datetime) -> bool:
+        """
+        Whether nothing is done on the day of *at*, on which people are not at work.
+
+        What was due on a Friday, after that night's sweep, would else be done on Saturday.
+        """
+        return self._free(at.astimezone(ZoneInfo(self.time_zone)))
+
+    def _free(self, local: datetime) -> bool:
+        return self.business_days and (local.weekday() >= SATURDAY or local.date() in self.holidays)
+
+    def too_many(self, waste: int, looked_at: int) -> str | None:
+        """
+        Why so much *waste*, of all that was *looked_at*, waits until a person looked; None if it does not.
+
+        It counts what is warned about, due or not, and what soon will be: of a signal that broke for
+        everything, a few at a time become due.
+        """
+        if self.effect is not Effect.DELETE or waste <= SMALL or waste * 100 <= self.max_share * looked_at:
             return None
         return (
-            f"{due} of {looked_at} are due for deletion at once, more than max_share = {self.max_share} %: "
+            f"{waste} of {looked_at} would be deleted, more than max_share = {self.max_share} %: "
             "that smells of a broken signal"
         )
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from janitor.actions import TRIES, Action, BegunBeforeError
+from janitor.action import TRIES, Action
+from janitor.actions import BegunBeforeError
 from janitor.carrying_out import EndsError
 from janitor.engine import describe
 from janitor.limits import FullError

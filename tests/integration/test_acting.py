@@ -12,7 +12,7 @@ import pytest
 from armed import Cellar, KilledError, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from janitor.actions import TRIES, Action, Stage
+from janitor.action import TRIES, Action, Stage
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
 from janitor.failures import RunFailedError
 from janitor.holds import How
@@ -241,6 +241,23 @@ def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
     assert due == datetime(2026, 10, 13, 3, 10, tzinfo=due.tzinfo)
 
 
+def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights) -> None:
+    """Due on Friday a few minutes after that night's sweep, it would be done in Saturday's."""
+    nights.arming = replace(ARMED, business_days=True, max_share=100)
+    nights.warned("lamp", "sofa")
+    (sofa,) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.name == "sofa")
+    assert nights.after(3 * DAY)["lamp"].outcome is Outcome.WAITING
+    nights.ledger.hurry(sofa, by="maria", now=nights.clock)
+
+    saturday = nights.after(DAY)
+
+    assert saturday["lamp"].outcome is Outcome.WAITING
+    assert saturday["lamp"].note == "due; nothing is deleted on weekends and holidays (business_days)"
+    assert saturday["sofa"].outcome is Outcome.ACTED
+    assert nights.after(DAY)["lamp"].outcome is Outcome.WAITING
+    assert nights.after(DAY)["lamp"].outcome is Outcome.ACTED
+
+
 # --- only reported ------------------------------------------------------------------------------------
 
 
@@ -407,7 +424,7 @@ def test_many_deletions_at_once_need_a_persons_word(nights: Nights) -> None:
     assert nights.world.done == []
     assert {result.outcome for result in ran.report.results} == {Outcome.WAITING}
     (held,) = ran.report.sweeps[0].held
-    assert "4 of 4 are due for deletion at once" in held
+    assert "4 of 4 would be deleted" in held
     assert "janitor approve cellar" in held
     for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
         nights.ledger.approve(entry, by="maria")
@@ -425,6 +442,29 @@ def test_an_approval_is_for_what_was_looked_at(nights: Nights) -> None:
     nights.after(5 * DAY)
 
     assert sorted(nights.world.things) == ["e", "f", "g", "h"]
+
+
+def test_a_signal_that_broke_for_everything_is_seen_however_few_are_due(nights: Nights) -> None:
+    """Twenty are warned about a night, of which no night has more than 20 % due."""
+    names = [f"thing-{number:03}" for number in range(100)]
+    nights.world.add(*names)
+    nights.sweep()
+
+    ran = nights.after(4 * DAY)
+
+    assert nights.world.done == []
+    assert {result.outcome for result in ran.values()} == {Outcome.WAITING, Outcome.WARNED}
+    (entry, *_) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.warned is not None)
+    nights.ledger.approve(entry, by="maria")
+    assert [name for name, one in nights.after(HOUR).items() if one.outcome is Outcome.ACTED] == [entry.name]
+
+
+def test_what_a_member_wants_done_now_waits_for_nobody_elses_word(nights: Nights) -> None:
+    nights.warned("a", "b", "c", "d")
+    for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
+        nights.ledger.hurry(entry, by="maria", now=nights.clock)
+
+    assert {result.outcome for result in nights.after(HOUR).values()} == {Outcome.ACTED}
 
 
 # --- law 7: it can be undone --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from cli import edge
 from cli.main import main
 from conftest import ACCOUNT, REGION
 from fakes import thing, waste
-from janitor.actions import Stage
+from janitor.action import Stage
 from janitor.detector import ChangedError
 from janitor.leases import Leases
 from nights import DAY, HOUR, Nights
@@ -24,6 +24,7 @@ ARMED = f"""
 [detectors.cellar]
 mode = "act"
 act_in = ["{ACCOUNT}"]
+business_days = false
 """
 
 

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from armed import World as Nothing
 from conftest import ACCOUNT, NOW, REGION
 from janitor.account import opened
-from janitor.actions import Stage
+from janitor.action import Stage
 from janitor.arming import Arming
 from janitor.aws import Aws
 from janitor.clients import make_client

@@ -10,13 +10,13 @@ import boto3
 
 from armed import KilledError, LostError, World
 from conftest import ACCOUNT, REGION
-from janitor.actions import Action
+from janitor.action import Action
 from janitor.arming import Arming
 from janitor.aws import Aws
 from janitor.clients import make_client
+from janitor.entries import Entry
 from janitor.failures import RunFailedError
 from janitor.leases import LeaseTakenError
-from janitor.ledger import Entry
 from janitor.model import Confidence, Effect, Mode, Outcome, Result, Sweep
 from janitor.runs import Ran
 from janitor.table import Table

@@ -6,9 +6,11 @@ from contextlib import suppress
 
 from armed import KilledError
 from conftest import ACCOUNT, REGION
-from janitor.actions import Action, Actions, BegunBeforeError
+from janitor.action import Action
+from janitor.actions import Actions, BegunBeforeError
+from janitor.entries import Entry
 from janitor.leases import Leases, LeaseTakenError
-from janitor.ledger import Entry, Ledger
+from janitor.ledger import Ledger
 from janitor.table import ConditionFailedError
 from janitor.undoing import CannotUndoError
 from properties.nightly.account import identity_of
