@@ -83,7 +83,7 @@ class Arming:
         return self.protects(target, along)
 
     def protects(self, target: Target, along: Sequence[Target] = ()) -> str | None:
-        """Why *target* is only ever reported: a tool manages it, or it serves production; or what goes *along*."""
+        """Why *target* is only ever reported: a tool manages it, or it serves production; or *along* does."""
         if (why := self._protects(target)) is not None:
             return why
         for other in along:
