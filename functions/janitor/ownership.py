@@ -10,6 +10,11 @@ from janitor.model import Evidence, Tags, Target, Value
 BY_HAND = frozenset({"", "manual", "none", "hand", "console"})
 PRODUCTION = frozenset({"prod", "production"})
 STACK_TAG = "aws:cloudformation:stack-name"
+BEDROCK_TAG = "bedrock:marketplace-registration-status"
+"""
+What Amazon Bedrock Marketplace puts on an endpoint that it made for one of its models, as "registered"
+(managed policy AmazonBedrockMarketplaceAccess): Bedrock lists it, and calls it under its own API.
+"""
 
 
 def tags_of(target: Target) -> Tags:
@@ -31,6 +36,8 @@ def manager(target: Target) -> str | None:
         return f"CloudFormation stack {stack}"
     if any(key.startswith("aws:cloudformation:") for key in tags):
         return "CloudFormation"
+    if tags.get(BEDROCK_TAG, "").lower() == "registered":
+        return "Bedrock Marketplace"
     tool = tags.get("managed-by", "")
     return None if tool.lower() in BY_HAND else tool
 
