@@ -36,7 +36,14 @@ from sandbox.deployment import BUCKET
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TUESDAY = NOW
-ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=3 * DAY, business_days=False)
+ARMED = Arming(
+    mode=Mode.ACT,
+    effect=Effect.DELETE,
+    every=7 * DAY,
+    act_in=(ACCOUNT,),
+    grace=3 * DAY,
+    business_days=False,
+)
 
 
 @dataclass
@@ -85,6 +92,7 @@ class Nights:
         self.at_most = 50
         self.pauses = 0
         self.put_back: list[Action] = []
+        self.archive = Archive(session.client("s3"), BUCKET)
         self.ledger, self.actions, self.holds = Ledger(table), Actions(table), Holds(table)
         self.undoing = Undoing(
             actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
@@ -96,7 +104,7 @@ class Nights:
             policy=Policy(arming={self.detector.name: self.arming}),
             ledger=self.ledger,
             leases=Leases(self.table),
-            archive=Archive(self.session.client("s3"), BUCKET),
+            archive=self.archive,
             tell=None,
             logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
             clock=lambda: self.clock,

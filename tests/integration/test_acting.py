@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from armed import Cellar, KilledError, LostError, tagged
+from armed import Cellar, KilledError, Loft, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
 from janitor.action import TRIES, Action, Stage
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
+from janitor.engine import sweep
 from janitor.failures import RunFailedError
 from janitor.holds import How
 from janitor.model import Confidence, Mode, Outcome
@@ -232,6 +233,45 @@ def test_a_warning_is_void_after_disarming_whether_its_finding_could_be_judged_o
     assert nights.world.done == []
 
 
+def test_a_warning_that_no_sweep_confirmed_for_weeks_counts_no_more(nights: Nights) -> None:
+    """The detector was switched off for six weeks, in which the lamp was used again."""
+    nights.warned("lamp")
+
+    assert nights.after(42 * DAY)["lamp"].outcome is Outcome.WARNED
+
+    assert nights.world.done == []
+    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WAITING
+    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.ACTED
+
+
+def test_nor_does_one_while_nothing_could_be_judged(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.judge("lamp", UNTELLABLE)
+    for _ in range(20):
+        nights.after(DAY)
+    nights.world.judge("lamp", waste())
+
+    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.world.done == []
+
+
+def test_a_sweep_by_hand_does_not_act_on_such_a_warning_either(nights: Nights) -> None:
+    """It remembers nothing, so it is no confirmation."""
+    nights.warned("lamp")
+    nights.clock += 42 * DAY
+    entries = {one.key: one for one in nights.ledger.entries("cellar", ACCOUNT, REGION)}
+    runner = nights.runner()
+    assert runner.acting is not None
+    found = sweep(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
+
+    (done,) = runner.acting.act(
+        nights.detector, nights.aws, found, entries, now=nights.clock, policy=runner.policy
+    ).results
+
+    assert (done.outcome, nights.world.done) == (Outcome.WAITING, [])
+    assert done.note.startswith("it was not found for too long since its warning")
+
+
 def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
     nights.arming = replace(ARMED, business_days=True, holidays=(date(2026, 10, 9), date(2026, 10, 12)))
     nights.warned("lamp")
@@ -404,6 +444,23 @@ def test_a_night_has_so_many_over_all_sweeps(nights: Nights) -> None:
     nights.after(12 * HOUR)
 
     assert nights.world.things == {}
+
+
+def test_what_two_detectors_do_to_one_resource_are_two_of_a_night(nights: Nights) -> None:
+    nights.at_most = 1
+    other = Nights(nights.table, nights.session, nights.aws, nights.world, Loft())
+    other.at_most = 1
+    nights.warned("lamp")
+    other.warned("lamp")
+    nights.clock += 4 * DAY
+    other.clock += 4 * DAY
+    assert by_name(nights.sweep())["lamp"].outcome is Outcome.ACTED
+    nights.world.add("lamp")  # the other detector's act leaves it there
+
+    held = by_name(other.sweep())["lamp"]
+
+    assert (held.outcome, held.note) == (Outcome.WAITING, "held back by max_actions_per_night = 1")
+    assert "lamp" in nights.world.things
 
 
 @pytest.mark.parametrize("limit", ["max_actions", "night"])
