@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from janitor.model import Evidence, Tags, Target, Value
 
 BY_HAND = frozenset({"", "manual", "none", "hand", "console"})
 PRODUCTION = frozenset({"prod", "production"})
 STACK_TAG = "aws:cloudformation:stack-name"
+BEDROCK_TAG = "bedrock:marketplace-registration-status"
+"""
+What Amazon Bedrock Marketplace puts on an endpoint that it made for one of its models, as "registered"
+(managed policy AmazonBedrockMarketplaceAccess): Bedrock lists it, and calls it under its own API.
+"""
 
 
 def tags_of(target: Target) -> Tags:
@@ -28,6 +36,8 @@ def manager(target: Target) -> str | None:
         return f"CloudFormation stack {stack}"
     if any(key.startswith("aws:cloudformation:") for key in tags):
         return "CloudFormation"
+    if tags.get(BEDROCK_TAG, "").lower() == "registered":
+        return "Bedrock Marketplace"
     tool = tags.get("managed-by", "")
     return None if tool.lower() in BY_HAND else tool
 
@@ -38,8 +48,13 @@ def environment(target: Target) -> str | None:
     return named if named.lower() in PRODUCTION else None
 
 
-def marks(target: Target) -> tuple[Evidence, ...]:
-    """What a reader should know before anything is done to *target*."""
+def marks(target: Target, along: Sequence[Target] = ()) -> tuple[Evidence, ...]:
+    """What a reader should know before anything is done to *target*, and so to what goes *along*."""
+    others = (replace(mark, signal=f"{mark.signal}, {one.name}") for one in along for mark in marks(one))
+    return (*_marks(target), *others)
+
+
+def _marks(target: Target) -> tuple[Evidence, ...]:
     source = target.tags.source if isinstance(target.tags, Value) else ""
     found = []
     if (tool := manager(target)) is not None:
