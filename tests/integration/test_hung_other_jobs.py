@@ -19,6 +19,7 @@ from janitor.exemptions import Exemptions
 from janitor.holds import Hold, How
 from janitor.model import Finding, Kept, Sweep, Target, Verdict
 from janitor.money import Totals
+from rarities import OF_BATCHES
 from sandbox.control import Control
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -31,27 +32,6 @@ REST, BUSY = [1.0] * STEPS, [100.0, 900.0] * (STEPS // 2)
 PROCESSING, TRANSFORM, TRAINING = (
     f"/aws/sagemaker/{kind}Jobs" for kind in ("Processing", "Transform", "Training")
 )
-
-OF_BATCHES: dict[str, Any] = {
-    "MonitoringInputs": [
-        {
-            "BatchTransformInput": {
-                "DataCapturedDestinationS3Uri": "s3://in/captured",
-                "DatasetFormat": {"Csv": {"Header": True}},
-                "LocalPath": "/opt/ml/processing/in",
-            }
-        }
-    ],
-    "MonitoringOutputConfig": {
-        "MonitoringOutputs": [{"S3Output": {"S3Uri": "s3://out/drift", "LocalPath": "/opt/ml/processing/o"}}]
-    },
-    "MonitoringResources": {
-        "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.4xlarge", "VolumeSizeInGB": 1}
-    },
-    "MonitoringAppSpecification": {"ImageUri": "image"},
-    "RoleArn": ROLE,
-}
-"""What a monitoring schedule looks at: what a batch transform captured."""
 
 
 @pytest.fixture
@@ -148,7 +128,7 @@ class Account:
                 {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}}
             ],
             OutputDataConfig={"S3OutputPath": "s3://out/automl"},
-            AutoMLProblemTypeConfig={"TextGenerationJobConfig": {}},
+            AutoMLProblemTypeConfig={"TextGenerationJobConfig": {"CompletionCriteria": {"MaxCandidates": 1}}},
             RoleArn=ROLE,
         )
         return str(made["AutoMLJobArn"])

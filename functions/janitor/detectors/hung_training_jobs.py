@@ -174,6 +174,12 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
         return job_stops.settled(aws, target, undo)
 
+    def by_itself(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> str | None:
+        return job_stops.by_itself(aws, target, undo)
+
+    def made(self, target: Target, undo: Mapping[str, Any]) -> str:
+        return restarts.made(self.name, target, undo)
+
     def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
         return restarts.restart(aws, self.name, target, undo, steps)
 
