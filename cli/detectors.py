@@ -18,7 +18,7 @@ from cli.screen import console, write
 from janitor.durations import format_duration
 from janitor.layers import written_as
 from janitor.report.text import plain
-from janitor.settings import SHARED
+from janitor.sections import SHARED
 
 
 def detectors(ctx: typer.Context, overrides: edge.Overrides = None, config: edge.Config = None) -> int:

@@ -10,7 +10,7 @@ from functools import partial
 from cli.stack import DEPLOY_AGAIN, PAGE, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from cli.stack_alarms import FAILED, QUEUES, queue_check
 from janitor.durations import ago
-from janitor.ledger import LastSweep, Ledger
+from janitor.latest import LastSweep, Latest
 from janitor.schedules import overdue_after
 from janitor.table import Table
 
@@ -137,13 +137,11 @@ def last_run(
             said="the stack has no ledger",
             to_do=DEPLOY_AGAIN,
         )
-    ledger = Ledger(Table(here.client("dynamodb"), name))
+    latest = Latest(Table(here.client("dynamodb"), name))
     if not one.sweeps:
-        return run_check(read(partial(ledger.last_digest, around.account)), one, around, made)
+        return run_check(read(partial(latest.digest, around.account)), one, around, made)
     checks = [
-        run_check(
-            read(partial(ledger.last_sweep, one.name, around.account, region)), one, around, made, region
-        )
+        run_check(read(partial(latest.sweep, one.name, around.account, region)), one, around, made, region)
         for region in around.regions
     ]
     return next((check for check in checks if check.outcome is not Outcome.FINE), checks[0])

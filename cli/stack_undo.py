@@ -8,7 +8,8 @@ from datetime import date, datetime, timedelta
 from cli.stack import DEPLOY_AGAIN, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from cli.stack_checks import FUNCTION, TABLE
 from cli.sums import counted
-from janitor.actions import UNDOABLE, Action, Actions, Stage
+from janitor.action import UNDOABLE, Action, Stage
+from janitor.actions import Actions
 from janitor.settings import Settings
 from janitor.table import Table
 

@@ -10,8 +10,8 @@ from typing import Any
 from cli.stack import Check, Deployment, Gone, Outcome, Trouble, read
 from janitor.patience import BROKEN, SlackError
 from janitor.refusals import PASSING, TO_DO
+from janitor.sections import JanitorSection
 from janitor.sending import API
-from janitor.settings import JanitorSection
 from janitor.slack import QUIET, REQUEST_SECONDS
 from janitor.slack_secret import held
 

@@ -16,7 +16,8 @@ from aws_lambda_powertools import Logger
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
 from janitor.acting import Acting
-from janitor.actions import Action, Actions
+from janitor.action import Action
+from janitor.actions import Actions
 from janitor.archive import Archive
 from janitor.arming import Arming
 from janitor.aws import Aws
@@ -35,7 +36,14 @@ from sandbox.deployment import BUCKET
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TUESDAY = NOW
-ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=3 * DAY, business_days=False)
+ARMED = Arming(
+    mode=Mode.ACT,
+    effect=Effect.DELETE,
+    every=7 * DAY,
+    act_in=(ACCOUNT,),
+    grace=3 * DAY,
+    business_days=False,
+)
 
 
 @dataclass
@@ -84,6 +92,7 @@ class Nights:
         self.at_most = 50
         self.pauses = 0
         self.put_back: list[Action] = []
+        self.archive = Archive(session.client("s3"), BUCKET)
         self.ledger, self.actions, self.holds = Ledger(table), Actions(table), Holds(table)
         self.undoing = Undoing(
             actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
@@ -95,7 +104,7 @@ class Nights:
             policy=Policy(arming={self.detector.name: self.arming}),
             ledger=self.ledger,
             leases=Leases(self.table),
-            archive=Archive(self.session.client("s3"), BUCKET),
+            archive=self.archive,
             tell=None,
             logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
             clock=lambda: self.clock,

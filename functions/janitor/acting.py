@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from janitor import resuming
-from janitor.actions import UNFINISHED, Action, Stage
+from janitor.action import UNFINISHED, Action, Stage
 from janitor.carrying_out import CarryingOut
 from janitor.half_done import HalfDone
 from janitor.limits import Places
@@ -23,9 +23,18 @@ if TYPE_CHECKING:
     from janitor.aws import Aws
     from janitor.detector import Detector
     from janitor.engine import Policy
+    from janitor.entries import Entry
     from janitor.holds import Holds
-    from janitor.ledger import Entry, Ledger
+    from janitor.ledger import Ledger
     from janitor.limits import Limits
+
+
+RESTS = "due; nothing is deleted on weekends and holidays (business_days)"
+"""Why something that is due waits for another day."""
+
+
+OUTLIVED = "it was not found for too long since its warning; the next scheduled sweep warns again"
+"""Why a person's sweep does nothing about something that no scheduled sweep has confirmed lately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +146,8 @@ class _Work:
                 self._put(half_done.finished(result, action))
         under_way = UNFINISHED | {Stage.UNDOING}
         due = self._due(besides={action.target.key for action in listed if action.stage in under_way})
-        if (why := self._smells(due)) is not None:
-            due = [result for result in due if self.entries[result.target.key].approved]
-            self.places.held[why] = 0
+        if due and (why := self._smells()) is not None:
+            due = [result for result in due if not self._held_back(result, why)]
         for number, result in enumerate(due):
             if number:
                 self.acting.pause()
@@ -160,17 +168,41 @@ class _Work:
                 self.acting.ledger.unwarn(entry)
             elif result.outcome is Outcome.WAITING:
                 self._put(replace(result, due=entry.due, note="warned; not due yet"))
-        due = due_now(self.sweep, self.entries, self.acting.clock())
-        return [result for result in due if result.target.key not in besides]
+        clock = self.acting.clock()
+        due = []
+        for result in due_now(self.sweep, self.entries, clock):
+            if self.entries[result.target.key].outlived(clock, self.arming.lasts):
+                self._put(replace(result, note=OUTLIVED))
+            elif result.target.key not in besides:
+                due.append(result)
+        if self.arming.rests(clock):
+            for result in due:
+                self._put(replace(result, note=RESTS))
+            due = [result for result in due if self.entries[result.target.key].hurried]
+        return due
 
-    def _smells(self, due: Sequence[Result]) -> str | None:
-        unapproved = [result for result in due if not self.entries[result.target.key].approved]
-        why = self.arming.too_many(len(unapproved), self.sweep.looked_at)
-        if why is not None:
-            why = f"{why}; to go on: janitor approve {self.sweep.detector}"
-            for result in unapproved:
-                self._put(replace(result, note=f"held back: {why}"))
-        return why
+    def _smells(self) -> str | None:
+        """Why so much is waste that a person has to look first, or None."""
+        unseen = [
+            result
+            for result in self.sweep.results
+            if result.outcome is Outcome.WAITING and not self._seen(result)
+        ]
+        return self.arming.too_many(len(unseen), self.sweep.looked_at)
+
+    def _held_back(self, result: Result, why: str) -> bool:
+        """Whether *result*, which is due, waits until somebody looked."""
+        if self._seen(result):
+            return False
+        why = f"{why}; to go on: janitor approve {self.sweep.detector}"
+        self.places.held[why] = 0
+        self._put(replace(result, note=f"held back: {why}"))
+        return True
+
+    def _seen(self, result: Result) -> bool:
+        """Whether a person looked at it: approved it with all others, or pressed *Do it now* on it."""
+        entry = self.entries.get(result.target.key)
+        return entry is not None and bool(entry.approved or entry.hurried)
 
     def _ask_again(self) -> None:
         """What preparing refused before."""

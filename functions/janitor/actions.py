@@ -1,17 +1,16 @@
-"""What the janitor did and how it can be taken back, step by step, in the ledger's table. Laws 7 and 8."""
+"""The actions in the ledger's table: the undo before the act, and every step of both. Laws 7 and 8."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
-from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from janitor.model import HOURS_PER_MONTH, Finding, Target
+from janitor.action import Action, Stage
+from janitor.model import Target
+from janitor.savings import saving
 from janitor.table import EXPIRES, ConditionFailedError, Table, moment, partition, stamp
 
 if TYPE_CHECKING:
@@ -20,111 +19,12 @@ if TYPE_CHECKING:
 ACTION = "action"
 STEP = "step_"
 
-EXACT = Decimal("0.00000001")
-"""Of a dollar an hour: a gigabyte costs a few hundred-thousandths."""
-
-TRIES = 3
-"""How often an act or an undo is tried by itself before a person has to look."""
-
 KEEP = timedelta(days=120)
 """How long an action stays readable: longer than it can be undone."""
 
 
-class Stage(StrEnum):
-    """
-    How far an action came. `acting` and `undoing` that nobody is at work on were broken off; nothing
-    was done by one that was `withdrawn`.
-    """
-
-    ACTING = "acting"
-    ACTED = "acted"
-    FAILED = "failed"
-    UNDOING = "undoing"
-    UNDONE = "undone"
-    WITHDRAWN = "withdrawn"
-
-
-UNFINISHED = frozenset({Stage.ACTING, Stage.FAILED})
-UNDOABLE = frozenset({Stage.ACTING, Stage.ACTED, Stage.FAILED, Stage.UNDOING})
-
-
 class BegunBeforeError(Exception):
     """The action is not as the writer expects it: another run was at it."""
-
-
-def finding_id(detector: str, key: str) -> str:
-    """The short name of a finding, for people: ten digits of what it is about."""
-    return sha256(f"{detector} {key}".encode()).hexdigest()[:10]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
-    """
-    One clean-up of one finding, under one warning.
-
-    *undo* is what its detector prepared, *steps* are "begun", "done" or "forgotten" by name, those of
-    the undo among them. *waits* are the attempts that ended in good order, waiting for AWS. *asked* are
-    those that were made before somebody asked for its undo, which was at *asked_at*.
-    *hourly_usd* is what an hour of it saves; None is unknown. It saves that until it is undone, until
-    *until*, when the waste would have ended by itself, or until it was *over*: seen running again, or
-    made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark` of what
-    its message says, so that a message which could not be changed is changed later. *became* is what an
-    undo made of it, where it did not simply bring it back.
-    """
-
-    sk: str
-    detector: str
-    target: Target
-    stage: Stage
-    warned: datetime
-    began: datetime
-    undo: Mapping[str, Any]
-    by: str = ""
-    attempts: int = 1
-    waits: int = 0
-    asked: int = 0
-    asked_at: datetime | None = None
-    ended: datetime | None = None
-    error: str = ""
-    steps: Mapping[str, str] = field(default_factory=dict)
-    hourly_usd: Decimal | None = None
-    channel: str = ""
-    message: str = ""
-    undone_by: str = ""
-    undone: datetime | None = None
-    became: str = ""
-    broke: bool = False
-    until: datetime | None = None
-    over: datetime | None = None
-    told: str = ""
-
-    @property
-    def mark(self) -> str:
-        """How far it came, as its message has to say it."""
-        return f"{self.stage} {self.attempts}{' failed' if self.broke else ''}"
-
-    @property
-    def id(self) -> str:
-        """The id of the finding that it cleaned up."""
-        return finding_id(self.detector, self.target.key)
-
-    @property
-    def failures(self) -> int:
-        """
-        How many attempts in a row did not end in good order, the one that may be going on among them:
-        of the act, or of its undo since somebody asked for that.
-        """
-        return self.attempts - max(self.waits, self.asked)
-
-    @property
-    def touched(self) -> bool:
-        """Whether anything may have been done to its resource: a step that was begun may have been done."""
-        return any(step.startswith("act: ") for step in self.steps)
-
-    @property
-    def given_up(self) -> bool:
-        """Whether it is not tried again by itself."""
-        return self.failures >= TRIES
 
 
 class Actions:
@@ -279,55 +179,6 @@ class Actions:
 
     def _where(self, result: Result) -> str:
         return partition(ACTION, result.detector, result.target.account, result.target.region)
-
-
-class RecordedSteps:
-    """The steps of one *action*, recorded before and after each; *phase* is "act" or "undo"."""
-
-    def __init__(self, actions: Actions, action: Action, phase: str) -> None:
-        self._actions = actions
-        self._action = action
-        self._phase = phase
-        self._known = dict(action.steps)
-
-    def do(self, name: str, call: Callable[[], object]) -> None:
-        """Do the step *name*, unless it is recorded as done."""
-        if self._known.get(f"{self._phase}: {name}") == "done":
-            return
-        self._record(name, "begun")
-        call()
-        self._record(name, "done")
-
-    def forget(self, name: str) -> None:
-        """Let the step *name* be done again, if it is recorded as done."""
-        if self._known.get(f"{self._phase}: {name}") == "done":
-            self._record(name, "forgotten")
-
-    def begun(self, name: str) -> bool:
-        """Whether the step *name* was begun before."""
-        return self._known.get(f"{self._phase}: {name}") in {"begun", "done"}
-
-    def _record(self, name: str, how: str) -> None:
-        full = f"{self._phase}: {name}"
-        self._actions.step(self._action, full, how)
-        self._known[full] = how
-
-
-def saving(result: Result) -> tuple[Decimal | None, datetime | None]:
-    """
-    What an hour without *result*'s waste saves, and until when; None where that is not known.
-
-    Of a job that would have ended nobody knows when, no hour is known to be saved.
-    """
-    cost = result.verdict.cost if isinstance(result.verdict, Finding) else None
-    if cost is None:
-        return None, None
-    if cost.accrued_usd is not None and cost.until is None:
-        return None, None
-    hourly = cost.hourly_usd
-    if hourly is None and cost.monthly_usd is not None:
-        hourly = cost.monthly_usd / HOURS_PER_MONTH
-    return None if hourly is None else hourly.quantize(EXACT), cost.until
 
 
 def _word(name: str) -> str:

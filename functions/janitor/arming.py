@@ -12,7 +12,7 @@ from janitor.ownership import environment, manager
 
 SATURDAY = 5
 SMALL = 3
-"""As many deletions at once never smell of a broken signal."""
+"""So few deletions never smell of a broken signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +21,13 @@ class Arming:
     What the operator allows one detector.
 
     *act_in* holds accounts ("123456789012") and regions of accounts ("123456789012/eu-west-1"); empty
-    means nowhere. *act_on* is the least confidence. *max_share* is in percent of what was looked at.
+    means nowhere. *every* is the time between two sweeps. *act_on* is the least confidence. *max_share* is
+    in percent of what was looked at.
     """
 
     mode: Mode = Mode.DRY_RUN
     effect: Effect = Effect.DELETE
+    every: timedelta = timedelta(days=1)
     act_in: Sequence[str] = ()
     act_on: Confidence = Confidence.PROVEN
     grace: timedelta = timedelta(days=3)
@@ -41,6 +43,16 @@ class Arming:
     def armed(self) -> bool:
         """Whether it may act at all."""
         return self.mode is Mode.ACT
+
+    @property
+    def lasts(self) -> timedelta:
+        """
+        How long a warning counts that no sweep has confirmed: two sweeps, or the time that it gives.
+
+        Who was warned and then saw nothing happen for weeks, because nothing was swept or nothing could
+        be judged, has used the resource again, and expects to be warned again.
+        """
+        return max(2 * self.every, self.grace)
 
     def within(self, account: str | None, region: str) -> bool:
         """Whether it may act in *region* of *account*."""
@@ -97,17 +109,33 @@ class Arming:
         due = warned + (self.grace if finding.grace is None else finding.grace)
         zone = ZoneInfo(self.time_zone)
         local = due.astimezone(zone)
-        while self.business_days and (local.weekday() >= SATURDAY or local.date() in self.holidays):
+        while self._free(local):
             following = local.date() + timedelta(days=1)
             local = datetime.combine(following, time(local.hour, local.minute, local.second), zone)
         return max(due, local.astimezone(due.tzinfo))
 
-    def too_many(self, due: int, looked_at: int) -> str | None:
-        """Why *due* deletions at once, of *looked_at*, need a person's word first; None if they do not."""
-        if self.effect is not Effect.DELETE or due <= SMALL or due * 100 <= self.max_share * looked_at:
+    def rests(self, at: datetime) -> bool:
+        """
+        Whether nothing is done on the day of *at*, on which people are not at work.
+
+        What was due on a Friday, after that night's sweep, would else be done on Saturday.
+        """
+        return self._free(at.astimezone(ZoneInfo(self.time_zone)))
+
+    def _free(self, local: datetime) -> bool:
+        return self.business_days and (local.weekday() >= SATURDAY or local.date() in self.holidays)
+
+    def too_many(self, waste: int, looked_at: int) -> str | None:
+        """
+        Why so much *waste*, of all that was *looked_at*, waits until a person looked; None if it does not.
+
+        It counts what is warned about, due or not, and what soon will be: of a signal that broke for
+        everything, a few at a time become due.
+        """
+        if self.effect is not Effect.DELETE or waste <= SMALL or waste * 100 <= self.max_share * looked_at:
             return None
         return (
-            f"{due} of {looked_at} are due for deletion at once, more than max_share = {self.max_share} %: "
+            f"{waste} of {looked_at} would be deleted, more than max_share = {self.max_share} %: "
             "that smells of a broken signal"
         )
 

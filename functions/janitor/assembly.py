@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor.acting import Acting
-from janitor.actions import Actions, Stage
+from janitor.action import Stage
+from janitor.actions import Actions
 from janitor.alerts import Alerts
 from janitor.buttons import Word
 from janitor.comebacks import way
@@ -22,7 +23,7 @@ from janitor.undoing import CannotUndoError, Undoing
 from janitor.warning import Warner
 
 if TYPE_CHECKING:
-    from janitor.actions import Action
+    from janitor.action import Action
     from janitor.detector import Cleanup, Detector
     from janitor.invocation import Invocation
     from janitor.settings import Settings

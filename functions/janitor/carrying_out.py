@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from janitor.actions import Action, BegunBeforeError, RecordedSteps
+from janitor.action import Action
+from janitor.actions import BegunBeforeError
 from janitor.aws import OutOfTimeError
 from janitor.comebacks import hint
 from janitor.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
 from janitor.engine import describe
 from janitor.limits import FullError
 from janitor.model import Finding, Kept, Outcome, Result
+from janitor.recorded_steps import RecordedSteps
 from janitor.resuming import TOO_LONG
 from janitor.unpreparable import said as only_reported
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from janitor.actions import Actions
     from janitor.arming import Arming
     from janitor.aws import Aws
-    from janitor.ledger import Entry, Ledger
+    from janitor.entries import Entry
+    from janitor.ledger import Ledger
     from janitor.limits import Places
     from janitor.looking_again import Look
 

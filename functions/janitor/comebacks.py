@@ -9,7 +9,7 @@ from janitor.detector import CannotActError
 from janitor.model import Effect
 
 if TYPE_CHECKING:
-    from janitor.actions import Action
+    from janitor.action import Action
     from janitor.detector import Cleanup, Detector
 
 

@@ -55,13 +55,13 @@ class Daily:
         with failures.survived("Slack could not be told"):
             for problem in self.teller.post(digest(rows, now=now, deeds=deeds)) if self.teller else ():
                 failures.note(f"Slack: {problem}")
-            self.ledger.digested(self.account, now)
+            self.ledger.latest.digested(self.account, now)
         failures.check()
         return counts
 
     def since(self, now: datetime) -> datetime:
         """The time of the last digest, or when it should have been."""
-        since = self.ledger.last_digest(self.account)
+        since = self.ledger.latest.digest(self.account)
         if since is None or since >= now:
             return now - period(self.settings.janitor.digest_schedule)
         return since
@@ -76,7 +76,7 @@ class Daily:
         ]
 
     def _row(self, detector: str, region: str, now: datetime, since: datetime, schedule: str) -> Row:
-        last = self.ledger.last_sweep(detector, self.account, region)
+        last = self.ledger.latest.sweep(detector, self.account, region)
         if last is None:
             return Row(detector=detector, account=self.account, region=region, last=None)
         new = [

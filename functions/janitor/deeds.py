@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
 from janitor.comebacks import way
 from janitor.holds import held
 from janitor.model import HOURS_PER_MONTH, Effect
@@ -22,8 +22,9 @@ from janitor.savings import saved
 if TYPE_CHECKING:
     from janitor.actions import Actions
     from janitor.detector import Cleanup
+    from janitor.entries import Entry
     from janitor.holds import Holds
-    from janitor.ledger import Entry, Ledger
+    from janitor.ledger import Ledger
 
 TONIGHT = timedelta(days=1)
 """What is due until the next digest."""

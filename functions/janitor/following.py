@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from janitor.actions import UNFINISHED, Action, Stage
+from janitor.action import UNFINISHED, Action, Stage
 from janitor.buttons import Subject
 from janitor.holds import standing
 from janitor.model import Outcome
@@ -20,8 +20,9 @@ from janitor.undoing import REST
 
 if TYPE_CHECKING:
     from janitor.actions import Actions
+    from janitor.entries import Entry, Recorded
     from janitor.holds import Holds
-    from janitor.ledger import Entry, Ledger, Recorded
+    from janitor.ledger import Ledger
     from janitor.model import Result, Sweep
     from janitor.report.standing import Standing
     from janitor.sending import Sender

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from janitor.actions import TRIES, Action, BegunBeforeError
+from janitor.action import TRIES, Action
+from janitor.actions import BegunBeforeError
 from janitor.carrying_out import EndsError
 from janitor.engine import describe
 from janitor.limits import FullError
@@ -53,9 +54,6 @@ class HalfDone:
                     result, action, "it was as good as cleaned up before anything was done"
                 )
             return carrying.recorded(result, action)
-        if action.given_up:
-            said = f"failed {TRIES} times, so a person has to look: {action.error}"
-            raise EndsError(Outcome.FAILED, said)
         if not arming.within(action.target.account, action.target.region):
             raise EndsError(Outcome.WAITING, "half done, and act_in no longer names its place")
         clock = look.clock()
@@ -67,6 +65,9 @@ class HalfDone:
             outcome, why = stops
             self._ask_back(action, why)
             raise EndsError(outcome, f"{why}; what had been done is being put back")
+        if action.given_up:
+            said = f"failed {TRIES} times, so a person has to look: {action.error}"
+            raise EndsError(Outcome.FAILED, said)
         carrying.places.take(action.target.key, clock)
         return carrying.acted(result, carrying.actions.again(action, clock))
 

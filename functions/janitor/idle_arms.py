@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from janitor.schedules import week
 
 if TYPE_CHECKING:
     from janitor.detector import Detector
@@ -42,4 +45,16 @@ def _never(settings: Settings, detector: Detector[Any]) -> str | None:
         return "max_actions is 0"
     if settings.janitor.max_actions_per_night == 0:
         return "janitor.max_actions_per_night is 0"
+    if (why := _always_rests(settings, detector)) is not None:
+        return why
     return detector.never_acts()
+
+
+def _always_rests(settings: Settings, detector: Detector[Any]) -> str | None:
+    """A schedule of weekends does nothing but warn, where only business days count."""
+    schedule = settings.schedule(type(detector))
+    arming = replace(settings.policy.armed(detector.name), holidays=())
+    runs = week(schedule)
+    if runs and all(map(arming.rests, runs)):
+        return f"it runs on {schedule}, a weekend in {arming.time_zone}, and business_days is on"
+    return None

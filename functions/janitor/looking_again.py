@@ -12,7 +12,7 @@ from janitor.holds import held, on
 from janitor.model import Kept
 
 if TYPE_CHECKING:
-    from janitor.actions import Action
+    from janitor.action import Action
     from janitor.aws import Aws
     from janitor.detector import Detector
     from janitor.engine import Policy

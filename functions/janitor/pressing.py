@@ -20,11 +20,12 @@ from janitor.undoing import CannotUndoError
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-    from janitor.actions import Action
+    from janitor.action import Action
+    from janitor.entries import Entry
     from janitor.events import PressEvent
     from janitor.following import Following
     from janitor.holds import Holds
-    from janitor.ledger import Entry, Ledger
+    from janitor.ledger import Ledger
     from janitor.membership import Directory
     from janitor.report.standing import Standing
     from janitor.settings import Settings

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor import assembly
-from janitor.actions import BegunBeforeError, Stage
+from janitor.action import Stage
+from janitor.actions import BegunBeforeError
 from janitor.leases import LeaseTakenError
 from janitor.patience import SlackError
 from janitor.undoing import CannotUndoError, NothingDoneError
@@ -16,7 +17,7 @@ from janitor.undoing import CannotUndoError, NothingDoneError
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-    from janitor.actions import Action
+    from janitor.action import Action
     from janitor.events import UndoEvent
     from janitor.invocation import Invocation
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from janitor import job_calls
-from janitor.actions import finding_id
+from janitor.action import finding_id
 from janitor.detector import CannotActError, NotFinishedError
 from janitor.job_calls import STOPPING, Calls
 from janitor.job_record import POOL, TUNER

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from janitor.actions import TRIES, Action, Stage
+from janitor.action import TRIES, Action, Stage
 from janitor.comebacks import way
 from janitor.engine import describe
 from janitor.model import Kept, Outcome, Result, Sweep

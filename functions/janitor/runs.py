@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from janitor import savings, telemetry
 from janitor.engine import Policy, run, sweep_one
+from janitor.entries import Recorded
 from janitor.failures import Failures
-from janitor.ledger import Recorded
 from janitor.model import Outcome, Report, Result, Sweep
 from janitor.unpreparable import only_reported
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from janitor.archive import Archive
     from janitor.aws import Aws
     from janitor.detector import Detector
+    from janitor.entries import Entry
     from janitor.holds import Hold
     from janitor.leases import Leases
-    from janitor.ledger import Entry, Ledger
+    from janitor.ledger import Ledger
     from janitor.warning import Warner
 
 
@@ -196,7 +197,7 @@ class Runner:
                 self.logger.warning("held back", extra={"detector": detector.name, "limit": why})
         if any(result.outcome is Outcome.ACTED for result in sweep.results):
             with failures.survived("what is left could not be remembered"):
-                self.ledger.left(sweep, now)
+                self.ledger.latest.left(sweep, now)
         if warner is not None and arming.armed:
             with failures.survived("the warnings could not be sent"):
                 sweep, problems = warner(sweep, entries, arming, now=now)
@@ -254,7 +255,8 @@ class Runner:
                 failures.note(f"{sweep.detector} in {sweep.region} is not complete: {sweep.error}")
             recorded = Recorded(new=(), entries={})
             with failures.survived("the ledger could not be written"):
-                recorded = self.ledger.record(aws, sweep, report.time)
+                lasts = self.policy.armed(sweep.detector).lasts
+                recorded = self.ledger.record(aws, sweep, report.time, lasts=lasts)
             known.append(Known(aws, sweep, recorded))
         return known
 

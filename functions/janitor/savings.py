@@ -9,15 +9,19 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
+from janitor.model import HOURS_PER_MONTH, Finding
 
 if TYPE_CHECKING:
     from janitor.actions import Actions
     from janitor.aws import Aws
     from janitor.detector import Detector
-    from janitor.model import Sweep
+    from janitor.model import Result, Sweep
 
 HOUR = 3600
+
+EXACT = Decimal("0.00000001")
+"""Of a dollar an hour: a gigabyte costs a few hundred-thousandths."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,3 +96,20 @@ def _settled(detector: Detector[Any], aws: Aws, action: Action) -> bool:
         return detector.settled(aws, action.target, action.undo)
     except Exception:  # a disarmed role may not look any more, and a throttled call says nothing either way
         return True
+
+
+def saving(result: Result) -> tuple[Decimal | None, datetime | None]:
+    """
+    What an hour without *result*'s waste saves, and until when; None where that is not known.
+
+    Of a job that would have ended nobody knows when, no hour is known to be saved.
+    """
+    cost = result.verdict.cost if isinstance(result.verdict, Finding) else None
+    if cost is None:
+        return None, None
+    if cost.accrued_usd is not None and cost.until is None:
+        return None, None
+    hourly = cost.hourly_usd
+    if hourly is None and cost.monthly_usd is not None:
+        hourly = cost.monthly_usd / HOURS_PER_MONTH
+    return None if hourly is None else hourly.quantize(EXACT), cost.until

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 MONTH = timedelta(days=31)
 YEAR = timedelta(days=366)
+
+SUNDAY = datetime(2026, 2, 1, tzinfo=UTC)
+"""Some Sunday: a cron's week begins with one."""
 
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
@@ -34,6 +37,19 @@ def period(schedule: str) -> timedelta:
     else:
         between = DAY
     return between if between > DAY else longest_gap(parsed(hour, range(24)), 24, HOUR) or DAY
+
+
+def week(schedule: str) -> list[datetime]:
+    """
+    The hours of one week, by UTC, in which a cron that names days of the week runs; else nothing.
+
+    Which week it is says nothing.
+    """
+    if not schedule.startswith("cron("):
+        return []
+    _, hour, _, _, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
+    days = set() if day_of_week in {"*", "?"} else parsed(day_of_week, range(1, 8))
+    return [SUNDAY + (day - 1) * DAY + at * HOUR for day in sorted(days) for at in parsed(hour, range(24))]
 
 
 def longest_gap(moments: Iterable[int], cycle: int, unit: timedelta) -> timedelta | None:

@@ -14,7 +14,7 @@ from janitor.report.mrkdwn import Post, context, prose, sentence
 from janitor.report.slack import announcement, owners
 
 if TYPE_CHECKING:
-    from janitor.ledger import Recorded
+    from janitor.entries import Recorded
     from janitor.sending import Sender
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from janitor.actions import UNDOABLE, Action, RecordedSteps, Stage
+from janitor.action import UNDOABLE, Action, Stage
 from janitor.detector import CannotActError, NotFinishedError
 from janitor.durations import ago
 from janitor.engine import describe
 from janitor.holds import Hold, How, anew
 from janitor.people import named
+from janitor.recorded_steps import RecordedSteps
 
 if TYPE_CHECKING:
     from janitor.actions import Actions

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from janitor.arming import Arming
     from janitor.aws import Aws
     from janitor.detector import Detector
-    from janitor.ledger import Entry, Ledger
+    from janitor.entries import Entry
+    from janitor.ledger import Ledger
     from janitor.model import Verdict
 
 type Again = Callable[[Result, datetime], tuple[Verdict | None, Any]]

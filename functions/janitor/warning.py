@@ -11,7 +11,8 @@ from janitor.model import Finding, Outcome, Result, Sweep
 
 if TYPE_CHECKING:
     from janitor.arming import Arming
-    from janitor.ledger import Entry, Ledger
+    from janitor.entries import Entry
+    from janitor.ledger import Ledger
 
 AT_ONCE = 20
 """Warnings of one sweep. More would not be read; the others' turn comes with the next sweep."""

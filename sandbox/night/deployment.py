@@ -17,7 +17,8 @@ from unittest.mock import patch
 from botocore.loaders import create_loader
 
 from janitor import doorway, events, handlers
-from janitor.actions import Action, Actions
+from janitor.action import Action
+from janitor.actions import Actions
 from janitor.buttons import Word
 from janitor.detectors import DETECTORS
 from janitor.holds import Holds

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from armed import Cellar, KilledError, LostError, tagged
+from armed import Cellar, KilledError, Loft, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from janitor.actions import TRIES, Action, Stage
+from janitor.action import TRIES, Action, Stage
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
+from janitor.engine import sweep
 from janitor.failures import RunFailedError
 from janitor.holds import How
 from janitor.model import Confidence, Mode, Outcome
@@ -232,6 +233,45 @@ def test_a_warning_is_void_after_disarming_whether_its_finding_could_be_judged_o
     assert nights.world.done == []
 
 
+def test_a_warning_that_no_sweep_confirmed_for_weeks_counts_no_more(nights: Nights) -> None:
+    """The detector was switched off for six weeks, in which the lamp was used again."""
+    nights.warned("lamp")
+
+    assert nights.after(42 * DAY)["lamp"].outcome is Outcome.WARNED
+
+    assert nights.world.done == []
+    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WAITING
+    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.ACTED
+
+
+def test_nor_does_one_while_nothing_could_be_judged(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.judge("lamp", UNTELLABLE)
+    for _ in range(20):
+        nights.after(DAY)
+    nights.world.judge("lamp", waste())
+
+    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.world.done == []
+
+
+def test_a_sweep_by_hand_does_not_act_on_such_a_warning_either(nights: Nights) -> None:
+    """It remembers nothing, so it is no confirmation."""
+    nights.warned("lamp")
+    nights.clock += 42 * DAY
+    entries = {one.key: one for one in nights.ledger.entries("cellar", ACCOUNT, REGION)}
+    runner = nights.runner()
+    assert runner.acting is not None
+    found = sweep(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
+
+    (done,) = runner.acting.act(
+        nights.detector, nights.aws, found, entries, now=nights.clock, policy=runner.policy
+    ).results
+
+    assert (done.outcome, nights.world.done) == (Outcome.WAITING, [])
+    assert done.note.startswith("it was not found for too long since its warning")
+
+
 def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
     nights.arming = replace(ARMED, business_days=True, holidays=(date(2026, 10, 9), date(2026, 10, 12)))
     nights.warned("lamp")
@@ -239,6 +279,23 @@ def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
     due = nights.postman.dues["lamp"]
 
     assert due == datetime(2026, 10, 13, 3, 10, tzinfo=due.tzinfo)
+
+
+def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights) -> None:
+    """Due on Friday a few minutes after that night's sweep, it would be done in Saturday's."""
+    nights.arming = replace(ARMED, business_days=True, max_share=100)
+    nights.warned("lamp", "sofa")
+    (sofa,) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.name == "sofa")
+    assert nights.after(3 * DAY)["lamp"].outcome is Outcome.WAITING
+    nights.ledger.hurry(sofa, by="maria", now=nights.clock)
+
+    saturday = nights.after(DAY)
+
+    assert saturday["lamp"].outcome is Outcome.WAITING
+    assert saturday["lamp"].note == "due; nothing is deleted on weekends and holidays (business_days)"
+    assert saturday["sofa"].outcome is Outcome.ACTED
+    assert nights.after(DAY)["lamp"].outcome is Outcome.WAITING
+    assert nights.after(DAY)["lamp"].outcome is Outcome.ACTED
 
 
 # --- only reported ------------------------------------------------------------------------------------
@@ -389,6 +446,23 @@ def test_a_night_has_so_many_over_all_sweeps(nights: Nights) -> None:
     assert nights.world.things == {}
 
 
+def test_what_two_detectors_do_to_one_resource_are_two_of_a_night(nights: Nights) -> None:
+    nights.at_most = 1
+    other = Nights(nights.table, nights.session, nights.aws, nights.world, Loft())
+    other.at_most = 1
+    nights.warned("lamp")
+    other.warned("lamp")
+    nights.clock += 4 * DAY
+    other.clock += 4 * DAY
+    assert by_name(nights.sweep())["lamp"].outcome is Outcome.ACTED
+    nights.world.add("lamp")  # the other detector's act leaves it there
+
+    held = by_name(other.sweep())["lamp"]
+
+    assert (held.outcome, held.note) == (Outcome.WAITING, "held back by max_actions_per_night = 1")
+    assert "lamp" in nights.world.things
+
+
 @pytest.mark.parametrize("limit", ["max_actions", "night"])
 def test_none_means_none(nights: Nights, limit: str) -> None:
     nights.arming = replace(ARMED, max_actions=0 if limit == "max_actions" else 10)
@@ -407,7 +481,7 @@ def test_many_deletions_at_once_need_a_persons_word(nights: Nights) -> None:
     assert nights.world.done == []
     assert {result.outcome for result in ran.report.results} == {Outcome.WAITING}
     (held,) = ran.report.sweeps[0].held
-    assert "4 of 4 are due for deletion at once" in held
+    assert "4 of 4 would be deleted" in held
     assert "janitor approve cellar" in held
     for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
         nights.ledger.approve(entry, by="maria")
@@ -425,6 +499,29 @@ def test_an_approval_is_for_what_was_looked_at(nights: Nights) -> None:
     nights.after(5 * DAY)
 
     assert sorted(nights.world.things) == ["e", "f", "g", "h"]
+
+
+def test_a_signal_that_broke_for_everything_is_seen_however_few_are_due(nights: Nights) -> None:
+    """Twenty are warned about a night, of which no night has more than 20 % due."""
+    names = [f"thing-{number:03}" for number in range(100)]
+    nights.world.add(*names)
+    nights.sweep()
+
+    ran = nights.after(4 * DAY)
+
+    assert nights.world.done == []
+    assert {result.outcome for result in ran.values()} == {Outcome.WAITING, Outcome.WARNED}
+    (entry, *_) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.warned is not None)
+    nights.ledger.approve(entry, by="maria")
+    assert [name for name, one in nights.after(HOUR).items() if one.outcome is Outcome.ACTED] == [entry.name]
+
+
+def test_what_a_member_wants_done_now_waits_for_nobody_elses_word(nights: Nights) -> None:
+    nights.warned("a", "b", "c", "d")
+    for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
+        nights.ledger.hurry(entry, by="maria", now=nights.clock)
+
+    assert {result.outcome for result in nights.after(HOUR).values()} == {Outcome.ACTED}
 
 
 # --- law 7: it can be undone --------------------------------------------------------------------------
@@ -689,6 +786,22 @@ def test_what_keeps_failing_is_left_to_a_person(nights: Nights) -> None:
     assert last.outcome is Outcome.FAILED
     assert "a person has to look" in last.note
     assert nights.of("lamp").attempts == TRIES
+
+
+def test_what_failed_too_often_is_still_put_back_when_it_is_in_use_again(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(RuntimeError("denied"), at="remove lamp")
+    for _ in range(TRIES):
+        nights.after(4 * DAY)
+    nights.world.use("lamp")
+
+    changed = nights.after(HOUR)["lamp"]
+
+    assert (changed.outcome, changed.note) == (
+        Outcome.CHANGED,
+        "it is used; what had been done is being put back",
+    )
+    assert [action.target.name for action in nights.put_back] == ["lamp"]
 
 
 def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:

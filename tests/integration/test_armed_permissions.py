@@ -18,7 +18,8 @@ from declared import Declared, Permission, granted_by, listed, statements, used
 from deployed import Deployed
 from hosted import Host, Ran
 from integration.test_permissions import IN_LAMBDAS_HANDS, REFUSAL
-from janitor.actions import Action, Actions, Stage
+from janitor.action import Action, Stage
+from janitor.actions import Actions
 from janitor.aws import Aws
 from janitor.holds import Hold, Holds, How
 from janitor.settings import FILE, Settings
@@ -35,7 +36,8 @@ ARMS = {
     "idle-endpoints": "",
     "hung-training-jobs": "",
     "untagged-resources": 'required = ["team", "owner"]\nfill_tags = {team = "ml", owner = "nobody"}',
-    "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]',
+    "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]\n'
+    "allow_unversioned = true",
 }
 """What is armed, and with which tunables."""
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from armed import World
 from conftest import ACCOUNT, NOW, REGION
-from janitor.actions import Stage
+from janitor.action import Stage
 from janitor.aws import Aws
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
 from janitor.model import Confidence, Finding, Outcome

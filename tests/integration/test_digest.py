@@ -64,7 +64,7 @@ def test_what_was_found_since_the_last_digest_is_new_and_the_rest_is_counted(
     deployed: SlackControl, ledger: Ledger, aws: object, box: Control, session: boto3.Session
 ) -> None:
     quiet(ledger, aws, but="idle-endpoints")
-    ledger.digested(ACCOUNT, NOW - timedelta(minutes=10))
+    ledger.latest.digested(ACCOUNT, NOW - timedelta(minutes=10))
     idle_endpoints(session, box, "a", "b")
     handlers.sweep(event("scheduled"), Context())
     posted = len(deployed.messages())
@@ -74,7 +74,7 @@ def test_what_was_found_since_the_last_digest_is_new_and_the_rest_is_counted(
     assert (answer["found"], answer["new"]) == (2, 2)
     (digest,) = deployed.messages()[posted:]
     assert "2 findings, 2 of them new" in digest["text"]
-    assert ledger.last_digest(ACCOUNT) == NOW
+    assert ledger.latest.digest(ACCOUNT) == NOW
     later = handlers.digest({"time": "2026-10-06T03:01:00Z"}, Context())
     assert (later["found"], later["new"]) == (2, 0)
 
@@ -114,7 +114,7 @@ def test_a_digest_that_slack_does_not_take_fails_and_is_tried_again(
     with pytest.raises(RunFailedError, match=r"Slack could not be told: .*channel_not_found"):
         handlers.digest(event("scheduled"), Context())
 
-    assert ledger.last_digest(ACCOUNT) is None
+    assert ledger.latest.digest(ACCOUNT) is None
     deployed.clear_faults()
     handlers.digest(event("scheduled"), Context())
     assert len(deployed.messages()) == 1

@@ -16,7 +16,8 @@ import pytest
 from cli.deployment import expected_of
 from cli.main import main
 from conftest import ACCOUNT, REGION
-from janitor.actions import Action, Actions
+from janitor.action import Action
+from janitor.actions import Actions
 from janitor.detectors import DETECTORS
 from janitor.model import Confidence, Finding, Outcome, Result, Target
 from janitor.settings import Settings

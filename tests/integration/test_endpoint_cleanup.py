@@ -17,7 +17,8 @@ from aws_lambda_powertools import Logger
 from conftest import ACCOUNT, NOW, REGION
 from endpoint_seed import ROLE, Seed
 from janitor.acting import Acting
-from janitor.actions import Action, Actions, Stage
+from janitor.action import Action, Stage
+from janitor.actions import Actions
 from janitor.archive import Archive
 from janitor.arming import Arming
 from janitor.aws import Aws

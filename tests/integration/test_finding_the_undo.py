@@ -6,8 +6,8 @@ import pytest
 
 from armed import Cellar, KilledError
 from conftest import ACCOUNT, REGION
-from janitor.actions import Action, Stage
-from janitor.detector import ChangedError
+from janitor.action import Action, Stage
+from janitor.detector import ChangedError, Steps
 from janitor.holds import held
 from janitor.model import Outcome
 from janitor.undoing import CannotUndoError, NothingDoneError
@@ -35,8 +35,9 @@ def acted(nights: Nights) -> Nights:
 
 
 def test_what_was_withdrawn_does_not_hide_what_was_done(acted: Nights) -> None:
-    def act(*_: object) -> None:
-        raise ChangedError("it was overwritten in the last moment")
+    def act(_: Cellar, aws: object, target: object, undo: object, steps: Steps) -> None:
+        del aws, target, undo
+        steps.do("unplug", overwritten)  # begun, and refused by AWS
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Cellar, "act", act)
@@ -48,6 +49,10 @@ def test_what_was_withdrawn_does_not_hide_what_was_done(acted: Nights) -> None:
 
     assert done.stage is Stage.UNDONE
     assert list(acted.world.things) == ["lamp"]
+
+
+def overwritten() -> None:
+    raise ChangedError("it was overwritten in the last moment")
 
 
 def test_nor_does_one_that_came_to_nothing(acted: Nights) -> None:

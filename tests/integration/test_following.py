@@ -11,7 +11,7 @@ import pytest
 
 from armed import Cellar
 from conftest import ACCOUNT, REGION
-from janitor.actions import Stage
+from janitor.action import Stage
 from janitor.detector import ChangedError
 from janitor.failures import RunFailedError
 from janitor.following import Following

@@ -15,17 +15,19 @@ from typing import Any
 
 import pytest
 
-from janitor import acting, actions, arming, aws, warning
+from janitor import acting, arming, aws, warning
 from janitor.acting import Acting
-from janitor.actions import RecordedSteps
+from janitor.action import Action
 from janitor.arming import Arming
 from janitor.detector import Detector
 from janitor.engine import Policy
+from janitor.entries import Entry
 from janitor.holds import Holds, How
-from janitor.ledger import Entry, Ledger
+from janitor.ledger import Ledger
 from janitor.limits import Limits
 from janitor.looking_again import Look
 from janitor.model import Confidence, Kept, Result, Sweep, Target
+from janitor.recorded_steps import RecordedSteps
 from janitor.runs import Runner
 from janitor.table import Table
 from janitor.undoing import Undoing
@@ -108,7 +110,7 @@ def forgetful(self: RecordedSteps, name: str, call: Callable[[], object]) -> Non
     call()
 
 
-def whatever_it_is(self: Undoing, detector: str, account: str, region: str, finding: str) -> actions.Action:
+def whatever_it_is(self: Undoing, detector: str, account: str, region: str, finding: str) -> Action:
     """The newest action, undone or not."""
     return [each for each in self.actions.all(detector, account, region) if each.id == finding][-1]
 

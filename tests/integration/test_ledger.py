@@ -15,8 +15,9 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, Shelf, Thing, thing, waste
 from janitor.aws import Aws
 from janitor.engine import Policy, sweep
+from janitor.entries import Entry, Recorded
 from janitor.leases import Leases, LeaseTakenError
-from janitor.ledger import GONE, KEEP_CLOSED, Entry, Ledger, Recorded
+from janitor.ledger import GONE, KEEP_CLOSED, Ledger
 from janitor.model import Sweep
 from janitor.table import Table
 from lambdas import items
@@ -198,7 +199,7 @@ def test_a_late_event_takes_nothing_back(ledger: Ledger, aws: Aws) -> None:
 
     seen = entries(ledger)
     assert (seen["lamp"].closed, seen["chair"].last_seen) == (None, NOW)
-    last = ledger.last_sweep("shelf", ACCOUNT, REGION)
+    last = ledger.latest.sweep("shelf", ACCOUNT, REGION)
     assert last is not None
     assert (last.time, last.found) == (NOW, 2)
 
@@ -207,23 +208,23 @@ def test_a_late_event_takes_nothing_back(ledger: Ledger, aws: Aws) -> None:
 
 
 def test_the_last_sweep_is_remembered_in_numbers(ledger: Ledger, aws: Aws) -> None:
-    assert ledger.last_sweep("shelf", ACCOUNT, REGION) is None
+    assert ledger.latest.sweep("shelf", ACCOUNT, REGION) is None
     things = [LAMP, thing("clock", waste(None)), thing("tap", waste(accrued="7.5")), thing("bed", UNTELLABLE)]
 
     ledger.record(aws, swept(aws, *things, breaks=RuntimeError("broke")), NOW)
 
-    last = ledger.last_sweep("shelf", ACCOUNT, REGION)
+    last = ledger.latest.sweep("shelf", ACCOUNT, REGION)
     assert last is not None
     assert (last.time, last.looked_at, last.found, last.kept, last.unknown) == (NOW, 4, 3, 1, 1)
     assert (last.monthly_usd, last.accrued_usd, last.unpriced) == (Decimal(10), Decimal("7.5"), 1)
     assert last.error == "RuntimeError: broke"
-    assert ledger.last_sweep("shelf", ACCOUNT, "eu-west-1") is None
+    assert ledger.latest.sweep("shelf", ACCOUNT, "eu-west-1") is None
 
 
 def test_the_last_digest_is_remembered(ledger: Ledger) -> None:
-    assert ledger.last_digest(ACCOUNT) is None
-    ledger.digested(ACCOUNT, NOW)
-    assert ledger.last_digest(ACCOUNT) == NOW
+    assert ledger.latest.digest(ACCOUNT) is None
+    ledger.latest.digested(ACCOUNT, NOW)
+    assert ledger.latest.digest(ACCOUNT) == NOW
 
 
 # --- many ------------------------------------------------------------------------------------------

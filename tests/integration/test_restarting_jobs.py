@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
-from janitor.actions import finding_id
+from janitor.action import finding_id
 from janitor.aws import Aws, DryRunError, ReadError
 from janitor.detector import CannotActError, ChangedError, NotFinishedError
 from janitor.detectors.hung_training_jobs import HungTrainingJobs

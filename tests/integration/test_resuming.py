@@ -11,10 +11,11 @@ import pytest
 from armed import Cellar, KilledError
 from conftest import ACCOUNT, REGION
 from janitor import events, handlers
-from janitor.actions import TRIES, Action, Actions, BegunBeforeError, Stage
+from janitor.action import TRIES, Action, Stage
+from janitor.actions import Actions, BegunBeforeError
 from janitor.detector import NotFinishedError
 from janitor.failures import RunFailedError
-from janitor.model import Mode, Outcome, Result
+from janitor.model import Confidence, Finding, Mode, Outcome, Result
 from janitor.table import Table
 from janitor.undoing import CannotUndoError
 from lambdas import reports
@@ -257,6 +258,27 @@ def test_what_was_brought_back_meanwhile_is_not_brought_back_again(stuck: Deploy
     answer = handlers.undo(event | {"request": "late"}, stuck.context())
 
     assert (answer["done"], status(stuck)) == (False, "Stopped")
+
+
+def test_nor_is_what_was_stopped_anew_since_then(stuck: Deployment, table: Table) -> None:
+    """Another warning, another act: nobody has asked for its undo."""
+    stuck.sweep("idle-notebooks")
+    (event,) = handed(stuck)
+    stuck.press("undo", MEMBER)
+    stuck.session.client("sagemaker").stop_notebook_instance(NotebookInstanceName="churn")
+    stuck.later(8 * DAY)
+    actions = Actions(table)
+    (first,) = actions.all("idle-notebooks", ACCOUNT, REGION)
+    verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
+    found = Result(detector="idle-notebooks", target=first.target, verdict=verdict, outcome=Outcome.WAITING)
+    second = actions.begin(found, first.undo, warned=stuck.now, now=stuck.now)
+    actions.step(second, "act: stop", "done")
+    actions.acted(second, stuck.now)
+
+    answer = handlers.undo(event | {"request": "late"}, stuck.context())
+
+    assert (answer["done"], answer["why"]) == (False, "churn is not half brought back any more")
+    assert status(stuck) == "Stopped"
 
 
 def test_a_sweep_without_an_undo_function_says_so(stuck: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

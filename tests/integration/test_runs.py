@@ -21,9 +21,10 @@ from fakes import UNTELLABLE, USED, Shelf, thing, waste
 from janitor.archive import Archive
 from janitor.aws import Aws
 from janitor.engine import Policy
+from janitor.entries import Recorded
 from janitor.failures import RunFailedError
 from janitor.leases import Leases, LeaseTakenError
-from janitor.ledger import Ledger, Recorded
+from janitor.ledger import Ledger
 from janitor.model import Sweep
 from janitor.prices import Prices
 from janitor.runs import Runner

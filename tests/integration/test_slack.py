@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from janitor.ledger import Recorded
+from janitor.entries import Recorded
 from janitor.model import Sweep
 from janitor.patience import TRIES, SlackError
 from janitor.report.mrkdwn import Message, Post, section

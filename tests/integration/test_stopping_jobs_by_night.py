@@ -11,7 +11,7 @@ import pytest
 from armed import World
 from cli.main import main
 from conftest import ACCOUNT, NOW, REGION
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
 from janitor.arming import Arming
 from janitor.aws import Aws
 from janitor.detectors.hung_training_jobs import HungTrainingJobs

@@ -12,8 +12,8 @@ from conftest import ACCOUNT, REGION
 from fakes import waste
 from janitor.acting import Acting
 from janitor.detector import CannotActError, NotYetError
+from janitor.entries import Entry
 from janitor.failures import RunFailedError
-from janitor.ledger import Entry
 from janitor.model import Outcome
 from nights import DAY, HOUR, Nights, by_name
 

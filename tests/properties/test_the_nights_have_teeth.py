@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -18,15 +18,16 @@ from janitor.acting import Acting
 from janitor.arming import Arming
 from janitor.detector import Detector
 from janitor.engine import Policy
+from janitor.entries import Entry
 from janitor.holds import Holds
-from janitor.ledger import Entry, Ledger
+from janitor.ledger import Ledger
 from janitor.limits import Limits
 from janitor.looking_again import Look
 from janitor.model import Result, Sweep, Target
 from janitor.runs import Runner
 from janitor.table import Table
 from janitor.undoing import Undoing
-from properties.nightly.attic import Clearing
+from properties.nightly.detectors import Watching
 
 if TYPE_CHECKING:
     from properties.conftest import Live
@@ -61,8 +62,8 @@ def at_once(_: Arming, warned: datetime, __: object) -> datetime:
     return warned
 
 
-def as_swept(_: Look, result: Result, *__: object) -> tuple[Any, Any]:
-    item = Clearing.attic.items.get(result.target.name)
+def as_swept(self: Look, result: Result, *__: object) -> tuple[Any, Any]:
+    item = cast("Watching", self.detector).attic.items.get(result.target.name)
     return (None, None) if item is None else (result.verdict, item.candidate)
 
 
@@ -96,7 +97,7 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),
     ("max_actions", {(Limits, "in_sweep"): yes}, 6, "of one sweep"),
     ("a night", {(Limits, "in_night"): yes}, 7, "of one night"),
-    ("max_share", {(Arming, "too_many"): nothing}, 5, "and nobody approved"),
+    ("max_share", {(Arming, "too_many"): nothing}, 10, "and nobody approved"),
     ("undo first", {(Table, "put"): without_actions}, 1, "has no undo in the table"),
     ("rest", {(Undoing, "_left_alone"): nothing}, 1, "kept because it was brought back"),
     ("identity", {(Target, "key"): property(by_arn)}, 12, "nobody was warned about|has its name now"),

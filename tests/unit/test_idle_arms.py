@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from janitor.detectors import DETECTORS
 from janitor.idle_arms import idle_arms
 from janitor.settings import Settings
 
@@ -80,3 +81,43 @@ def test_what_its_own_settings_keep_it_from_is_named() -> None:
 
 def test_a_dry_run_has_no_idle_arms() -> None:
     assert idle_arms(settings(ELSEWHERE, mode="dry-run", janitor={"regions": ["eu-west-1"]})) == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "idle"),
+    [
+        ("cron(0 4 ? * SUN *)", "UTC", True),
+        ("cron(0 4 ? * SAT-SUN *)", "UTC", True),
+        ("cron(0 4 ? * MON *)", "America/Los_Angeles", True),  # Sunday evening there
+        ("cron(0 4 ? * TUE *)", "America/Los_Angeles", False),
+        ("cron(0 22 ? * SUN *)", "Asia/Tokyo", False),  # Monday morning there
+        ("cron(0 4 ? * SUN,MON *)", "UTC", False),
+        ("cron(0 4 * * ? *)", "UTC", False),
+        ("rate(7 days)", "UTC", False),
+    ],
+)
+def test_a_schedule_of_weekends_deletes_nothing_on_business_days(
+    schedule: str, zone: str, *, idle: bool
+) -> None:
+    section = {"mode": "act", "act_in": [ACCOUNT], "schedule": schedule}
+    janitor = {**SLACK, "time_zone": zone}
+    armed = Settings.parse({"janitor": janitor, "detectors": {"idle-endpoints": section}})
+    every_day = Settings.parse(
+        {"janitor": janitor, "detectors": {"idle-endpoints": {**section, "business_days": False}}}
+    )
+
+    said = idle_arms(armed)
+
+    assert [f"a weekend in {zone}, and business_days is on" in one for one in said] == [True] * idle
+    assert idle_arms(every_day) == []
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Europe/Berlin", "Asia/Tokyo", "Pacific/Auckland"])
+def test_no_detectors_own_schedule_is_one_of_weekends(zone: str) -> None:
+    needs: dict[str, dict[str, Any]] = {
+        "duplicate-artifacts": {"act_on_prefixes": ["s3://models/"]},
+        "untagged-resources": {"fill_tags": {"team": "ml"}},
+    }
+    tables = {one.name: {"mode": "act", "act_in": [ACCOUNT], **needs.get(one.name, {})} for one in DETECTORS}
+
+    assert idle_arms(Settings.parse({"janitor": {**SLACK, "time_zone": zone}, "detectors": tables})) == []

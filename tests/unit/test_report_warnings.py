@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from janitor.actions import Action, Stage
+from janitor.action import Action, Stage
 from janitor.buttons import Subject, Word
 from janitor.comebacks import RESTART
 from janitor.detector import CannotActError

@@ -42,7 +42,7 @@ class DuplicateArtifacts(Detector[Copy]):
     """
 
     name = "duplicate-artifacts"
-    schedule = "cron(0 4 ? * SUN *)"
+    schedule = "cron(0 4 ? * TUE *)"
     kinds = (KIND,)
     cleanup = Cleanup(
         effect=Effect.DELETE,

@@ -17,7 +17,7 @@ from janitor.report.thread import amounts
 from janitor.savings import Saved
 
 if TYPE_CHECKING:
-    from janitor.ledger import LastSweep
+    from janitor.latest import LastSweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from janitor.report.text import local
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from janitor.actions import Action
+    from janitor.action import Action
     from janitor.holds import Hold
 
 DONE = {Effect.TAG: "tagged", Effect.STOP: "stopped", Effect.DELETE: "deleted"}

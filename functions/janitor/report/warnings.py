@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from janitor.actions import finding_id
+from janitor.action import finding_id
 from janitor.buttons import LABELS, Subject, Word
 from janitor.durations import ago
 from janitor.model import Finding, Result
