@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from aws_cdk import aws_iam as iam
 from janitor.arming import Arming
 from janitor.aws import READS
 from janitor.detector import Condition, Grant
+from janitor.ownership import NO
 
 
 class Place(NamedTuple):
@@ -61,10 +63,11 @@ def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) ->
 
 def sparing(grants: Iterable[Grant], keep_tags: Sequence[str]) -> list[iam.PolicyStatement]:
     """
-    A Deny per keep tag: what is tagged to be kept cannot be changed, whatever the program does.
+    A Deny per spelling of a keep tag: what is tagged to be kept cannot be changed, whatever the program does.
 
-    It holds where the action supports aws:ResourceTag; docs/permissions.md says which do. What only
-    reads is not denied: unread tags would make what is kept unknown.
+    It holds where the action supports aws:ResourceTag, unless the tag says no; docs/permissions.md says
+    which do. What only reads is not denied: unread tags would make what is kept unknown. The key of a
+    condition is compared in any case (IAM user guide, "Condition").
     """
     actions = sorted({grant.action for grant in grants if changes(grant.action)})
     return [
@@ -72,11 +75,26 @@ def sparing(grants: Iterable[Grant], keep_tags: Sequence[str]) -> list[iam.Polic
             effect=iam.Effect.DENY,
             actions=actions,
             resources=["*"],
-            conditions={"StringEqualsIgnoreCase": {f"aws:ResourceTag/{tag}": "true"}},
+            conditions={
+                "Null": {f"aws:ResourceTag/{tag}": "false"},
+                "StringNotEqualsIgnoreCase": {f"aws:ResourceTag/{tag}": sorted(NO)},
+            },
         )
-        for tag in keep_tags
+        for tag in spellings(keep_tags)
         if actions
     ]
+
+
+def spellings(keep_tags: Sequence[str]) -> list[str]:
+    """*keep_tags*, each also with the other signs that people put between the words of a key."""
+    return list(
+        dict.fromkeys(re.sub(r"[-_:]", sign, tag) for tag in keep_tags for sign in (_sign(tag), *"-_:"))
+    )
+
+
+def _sign(tag: str) -> str:
+    """The sign between the words of *tag*, which comes first: it is the one that is documented."""
+    return next((each for each in tag if each in "-_:"), "")
 
 
 def changes(action: str) -> bool:

@@ -21,6 +21,9 @@ class Permission(NamedTuple):
     when: frozenset[tuple[str, str, tuple[str, ...]]] = frozenset()
 
 
+KEEP_TAGS = ("janitor:keep", "janitor-keep", "janitor_keep", "keep")
+"""The spellings of the default keep tags that IAM is told of."""
+
 type Asked = tuple[str, str]
 """An action and a resource."""
 
@@ -71,11 +74,16 @@ class Declared:
             Permission(
                 grant.action,
                 "*",
-                frozenset({("StringEqualsIgnoreCase", f"aws:ResourceTag/{tag}", ("true",))}),
+                frozenset(
+                    {
+                        ("Null", f"aws:ResourceTag/{tag}", ("false",)),
+                        ("StringNotEqualsIgnoreCase", f"aws:ResourceTag/{tag}", ("0", "false", "no", "off")),
+                    }
+                ),
             )
             for grant in detector.acts
             if not grant.action.partition(":")[2].startswith(("Describe", "Get", "List"))
-            for tag in self.settings.janitor.keep_tags
+            for tag in KEEP_TAGS
         }
 
     def _detector(self, function: Function) -> Detector[Any] | None:

@@ -34,11 +34,11 @@ class Act(NamedTuple):
 class KeptThings:
     """An account with things that are tagged *key*, which AWS compares in whatever case it is written."""
 
-    def __init__(self, box: Control, session: boto3.Session, key: str) -> None:
+    def __init__(self, box: Control, session: boto3.Session, key: str, value: str = "Q4 demo") -> None:
         self.box, self.session = box, session
         self.sagemaker: Any = session.client("sagemaker")
-        self.tags: Any = [{"Key": key, "Value": "True"}]
-        self.key = key
+        self.tags: Any = [{"Key": key, "Value": value}]
+        self.key, self.value = key, value
 
     def acts(self, detector: str) -> list[Act]:
         """Everything that the role of *detector* may do to them."""
@@ -65,7 +65,7 @@ class KeptThings:
     def _app(self) -> list[Act]:
         studio = Studio(self.box, self.session)
         space = studio.space(NAME, studio.profile("anna"))
-        tagged: Any = {self.key: "True"}
+        tagged: Any = {self.key: self.value}
         app = studio.app(space=space, **tagged)
         return [Act("sagemaker:DeleteApp", "sagemaker", "delete_app", app)]
 
@@ -95,7 +95,7 @@ class KeptThings:
             "ScalableDimension": "sagemaker:inference-component:DesiredCopyCount",
         }
         self.session.client("application-autoscaling").register_scalable_target(
-            **scaled, MinCapacity=1, MaxCapacity=2, Tags={self.key: "True"}
+            **scaled, MinCapacity=1, MaxCapacity=2, Tags={self.key: self.value}
         )
         alarm = f"TargetTracking-{scaled['ResourceId']}-AlarmHigh-1"
         self.session.client("cloudwatch").put_metric_alarm(

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import boto3
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, NOW, REGION
+from sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/rarities"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/rarities"
 """A customer's key: reading what it encrypts takes permission for the key as well."""
+
+SCHEDULE = "MonitoringScheduleArn"
+RENTED: Any = {"ClusterConfig": {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}}
+OF_BATCHES: Any = {
+    "MonitoringInputs": [
+        {
+            "BatchTransformInput": {
+                "DataCapturedDestinationS3Uri": "s3://in/captured",
+                "DatasetFormat": {"Csv": {"Header": True}},
+                "LocalPath": "/opt/ml/processing/in",
+            }
+        }
+    ],
+    "MonitoringOutputConfig": {
+        "MonitoringOutputs": [{"S3Output": {"S3Uri": "s3://out/drift", "LocalPath": "/opt/ml/processing/o"}}]
+    },
+    "MonitoringResources": RENTED,
+    "MonitoringAppSpecification": {"ImageUri": "image"},
+    "RoleArn": ROLE,
+}
+"""What a monitoring schedule looks at: what batch transforms captured."""
 
 
 def seed(session: boto3.Session) -> None:
@@ -38,6 +63,35 @@ def machinery(session: boto3.Session) -> None:
             }
         ],
     )
+
+
+def children(session: boto3.Session, box: Control) -> None:
+    """Jobs long past their own limits that an AutoML job and a monitoring schedule started."""
+    sagemaker: Any = session.client("sagemaker")
+    automl = sagemaker.create_auto_ml_job_v2(
+        AutoMLJobName="rarities",
+        AutoMLJobInputDataConfig=[
+            {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://rarities/in"}}}
+        ],
+        OutputDataConfig={"S3OutputPath": "s3://rarities/out"},
+        AutoMLProblemTypeConfig={"TextGenerationJobConfig": {"CompletionCriteria": {"MaxCandidates": 1}}},
+        RoleArn=ROLE,
+    )
+    schedule = sagemaker.create_monitoring_schedule(
+        MonitoringScheduleName="rarities", MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES}
+    )
+    members = ("AutoMLJobArn", automl["AutoMLJobArn"]), (SCHEDULE, schedule[SCHEDULE])
+    box.set_clock(NOW - timedelta(days=2))
+    for number, (member, arn) in enumerate(members):
+        sagemaker.create_processing_job(
+            ProcessingJobName=f"rarities-{number}",
+            ProcessingResources=RENTED,
+            AppSpecification={"ImageUri": "image"},
+            RoleArn=ROLE,
+            StoppingCondition={"MaxRuntimeInSeconds": 3600},
+        )
+        box.patch("sagemaker", ["processing_jobs", f"rarities-{number}"], **{member: arn})
+    box.set_clock(NOW)
 
 
 def copies(session: boto3.Session) -> None:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from janitor.bucket_readers import shared
 from janitor.buckets import ENABLED, SUSPENDED
 from janitor.copies import Role
-from janitor.model import Absent, Unreadable, Value
+from janitor.model import Absent, NotRead, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.duplicates import Copy
@@ -50,6 +51,9 @@ def spared(copy: Copy, prefixes: Sequence[str], *, allow_unversioned: bool) -> s
         return "what it is a copy of lies in another bucket"
     if not within(prefixes, copy.stored.uri):
         return "it lies under none of act_on_prefixes"
+    readers = copy.habits.readers if copy.habits is not None else NotRead()
+    if (why := shared(readers, copy.target.arn)) is not None:
+        return why
     return None if allow_unversioned else _for_good(copy)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from janitor import tags
+from janitor import bucket_readers, tags
 from janitor.aws import Listing, attempt, everything
-from janitor.model import Absent, Signal, Tags, Unreadable, Value
+from janitor.bucket_readers import Reader
+from janitor.model import Absent, NotRead, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.artifacts import Stored
@@ -37,7 +38,8 @@ ENABLED, SUSPENDED = "Enabled", "Suspended"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
     """
-    What a bucket does with what is deleted: whether it keeps versions, locks, and lifecycle rules.
+    What a bucket does with what is deleted: whether it keeps versions, locks, and lifecycle rules; and
+    who else may read what it holds.
 
     *versioning* and *lock* are absent where they were never switched on.
     """
@@ -46,6 +48,7 @@ class Habits:
     lock: Signal[str]
     lifecycle: Signal[tuple[Mapping[str, Any], ...]]
     tags: Signal[Tags]
+    readers: Signal[tuple[Reader, ...]] = field(default_factory=NotRead)
 
 
 def owned(aws: Aws) -> Listing[str]:
@@ -90,6 +93,7 @@ def habits(aws: Aws, bucket: str) -> Habits:
         lock=_some(attempt(lock, source=GET_LOCK, absent=NO_LOCK)),
         lifecycle=attempt(lifecycle, source=GET_LIFECYCLE, absent=NO_LIFECYCLE),
         tags=tags.of_bucket(aws, bucket),
+        readers=bucket_readers.read(aws, bucket),
     )
 
 

@@ -216,6 +216,19 @@ class Detector[C: Candidate](ABC):
         """
         raise NotImplementedError(f"{self.name} only advises")
 
+    def by_itself(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+        """
+        Why *target* is no longer waste by no doing of the janitor's, where that can be told; None if not.
+
+        Asked after an act of which no step is recorded as done: what ended by itself meanwhile is
+        neither reported as done, nor brought back.
+        """
+        return None
+
+    def made(self, target: Target, undo: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """The ARN of what `undo` makes or brings back: the same, unless it cannot have its old name."""
+        return target.arn
+
     def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
         """
         Bring *target* back from what `prepare` answered, after a whole `act` or a half one.

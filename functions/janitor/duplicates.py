@@ -12,6 +12,7 @@ from janitor.buckets import Habits
 from janitor.contents import Contents
 from janitor.copies import Role, Standing
 from janitor.model import Absent, Candidate, Cost, NotRead, Signal, Tags, Target, Unreadable, Value
+from janitor.ownership import protects
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -83,12 +84,21 @@ def files_of(copy: Copy) -> tuple[Stored, ...]:
 
 
 def together(*signals: Signal[Tags]) -> Signal[Tags]:
-    """The tags of a bucket, of the files beside, and of the object itself, the later ones winning."""
+    """
+    The tags of a bucket, of the files beside, and of the object itself, the later ones winning.
+
+    What an earlier one says of production, or of a tool that manages it, stays: an object in a
+    production bucket serves production, whatever is written on it.
+    """
     merged: dict[str, str] = {}
     for signal in signals:
         match signal:
             case Value(tags):
-                merged |= tags
+                merged |= {
+                    key: value
+                    for key, value in tags.items()
+                    if key not in merged or not protects(key, merged[key])
+                }
             case other:
                 return other
     return Value(merged, buckets.GET_OBJECT_TAGGING)

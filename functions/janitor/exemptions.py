@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
 from janitor.model import Tags, Target, Unreadable, Value
+from janitor.ownership import NO, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,11 @@ class Exemptions:
     """
     The owner's and the operator's reasons to keep.
 
-    *keep_tags* keep for good when their value is "true". *keep_until_tag* keeps through the day it
-    names, in *time_zone*, and for good if that day cannot be read. *ignore* are globs over ARNs.
+    *keep_tags* keep for good, unless their value says no (`ownership.NO`). *keep_until_tag* keeps through
+    the day it names, in *time_zone*, and for good if that day cannot be read. *ignore* are globs over ARNs.
     Case and surrounding blanks never matter, neither in keys nor in values nor in ARNs (SageMaker
-    lower-cases the names in some): whoever tried to keep something has it kept.
+    lower-cases the names in some), nor what stands between the words of a key: whoever tried to keep
+    something has it kept.
     """
 
     keep_tags: Sequence[str] = ("janitor:keep", "keep")
@@ -50,12 +52,12 @@ class Exemptions:
 
     def _tagged(self, tags: Tags, today: date) -> str | None:
         """The reason among *tags*: keys that differ only in case may stand side by side, and each counts."""
-        keep = {_plain(key) for key in self.keep_tags}
+        keep, until = {plain(key) for key in self.keep_tags}, plain(self.keep_until_tag)
         for key, value in tags.items():
-            if _plain(key) in keep and _plain(value) == "true":
+            if plain(key) in keep and _plain(value) not in NO:
                 return f"tagged {key}={value}"
         for key, value in tags.items():
-            if _plain(key) == _plain(self.keep_until_tag) and (why := _until(value, today)) is not None:
+            if plain(key) == until and (why := _until(value, today)) is not None:
                 return f"tagged {key}={value}{why}"
         return None
 

@@ -48,6 +48,8 @@ class HalfDone:
 
     def _finished(self, result: Result, action: Action) -> Result:
         carrying, look, arming = self.carrying, self.carrying.look, self.carrying.arming
+        if (why := look.by_itself(action)) is not None:
+            return carrying.withdrawn(result, action, why)
         if look.settled(action):
             if not action.touched:  # somebody else's doing
                 return carrying.withdrawn(

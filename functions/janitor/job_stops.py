@@ -54,6 +54,19 @@ def settled(aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
     return not calls.runs(found) and not (record.get("keep_alive") and keeps_pool(found))
 
 
+def by_itself(aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
+    """
+    How *target* ended although nobody stopped it; None if it did not, or was a pool anyway.
+
+    What was stopped is Stopping and then Stopped (StopTrainingJob and its like, API reference).
+    """
+    calls = job_calls.OF[target.kind]
+    found = calls.this(aws, target)
+    if found is None or record["what"] == POOL or calls.runs(found) or found[calls.status] in ASKED:
+        return None
+    return f"it ended by itself: {found[calls.status]}"
+
+
 def _stop(aws: Aws, target: Target) -> None:
     calls = job_calls.OF[target.kind]
     if _asked(aws, target):

@@ -13,7 +13,7 @@ from janitor.job_costs import hourly
 from janitor.jobs import IN_PROGRESS, Summary
 from janitor.model import Kept, Target, Unreadable, Value, Verdict
 from janitor.stillness import Patience, Signs
-from janitor.suspects import Suspect, SuspectTuner, family, listed, parent
+from janitor.suspects import Suspect, SuspectTuner, family, listed, parents
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -70,7 +70,8 @@ class Survey:
                 return None
         (candidate,) = self._with_loads([candidate])
         tuners = tuning.running(self.aws, self.now) if job.tuner else NONE
-        return replace(candidate, belongs_to=parent(self.aws, job, tuners), price=hourly(self.aws, job))
+        belongs_to = parents(self.aws, candidate, job, tuners)
+        return replace(candidate, belongs_to=belongs_to, price=hourly(self.aws, job))
 
     def tuner(self, target: Target) -> SuspectTuner | None:
         """A tuning job as it is now, with its children that run, or None if it is gone. Raises ReadError."""
@@ -100,6 +101,11 @@ class Survey:
         job = candidate.job.value
         if job.started is None or job.status != IN_PROGRESS:
             return candidate
+        if job.watches is not None:
+            watched = training.describe(aws, job.watches.rpartition("/")[2])
+            candidate = replace(candidate, watched=watched)
+            if not self._open(candidate) or not isinstance(watched, Value):
+                return candidate
         fresh = now - self.patience.silence
         heard = rhythm.read(aws, job.kind.group, job.streams, started=job.started, fresh=fresh)
         candidate = replace(candidate, signs=Signs(rhythm=heard))
@@ -135,7 +141,7 @@ class Survey:
         candidate = replace(candidate, target=replace(candidate.target, tags=known))
         match candidate:
             case Suspect(job=Value(job)):
-                belongs_to = parent(self.aws, job, tuners)
+                belongs_to = parents(self.aws, candidate, job, tuners)
                 return replace(candidate, belongs_to=belongs_to, price=hourly(self.aws, job))
             case _:
                 return candidate

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from janitor.aws import Listing, everything
 from janitor.instances import Machine, machine
-from janitor.load import Extreme
+from janitor.load import Collective
 from janitor.model import Signal
 from janitor.prices import Component
 
@@ -36,8 +36,8 @@ class Kind:
     *arn* is the resource type in its ARN, *group* both its log group and its metrics' namespace.
     *working* is the phase in which it should move, *at_work* the same for a reader. *streams* is
     what a log stream's name goes on with after the job's name and a slash. *numbered* hosts are
-    called algo-1, algo-2, ...; others have ids that only ListMetrics tells. *stuck* are the levels
-    at which the load of a job that hangs can stand. *action* is what would be done about it.
+    called algo-1, algo-2, ...; others have ids that only ListMetrics tells. *collective* is whether
+    its hosts, or the GPUs of one, can wait for each other. *action* is what would be done about it.
     """
 
     arn: str
@@ -47,7 +47,7 @@ class Kind:
     at_work: str
     streams: str
     numbered: bool
-    stuck: frozenset[Extreme]
+    collective: bool
     action: str
     running: Callable[[Aws, datetime], Listing[Summary]]
     describe: Callable[[Aws, str], Signal[Job]]
@@ -76,9 +76,10 @@ class Job:
     *started* is when it was first billed, *counted_from* when the time that counts against
     *max_runtime* began at the latest. *groups* are instance type and count. *writes_to* are the S3
     folders that it writes to while it runs. *spot* and *reserved* (a training plan, paid in advance)
-    say that the list price is not what is paid. *tuner* is the tuning job that started it, *pool*
-    the status of the warm pool that it leaves behind. *checkpoints* is whether it was given a folder for
-    them.
+    say that the list price is not what is paid. *tuner* is the tuning job that started it, *makers* are
+    other things of SageMaker's that did (their ARNs), *watches* is the training job whose rule it is.
+    *pool* is the status of the warm pool that it leaves behind. *checkpoints* is whether it was given a
+    folder for them.
     """
 
     kind: Kind
@@ -97,6 +98,8 @@ class Job:
     spot: bool = False
     reserved: bool = False
     tuner: str | None = None
+    makers: tuple[str, ...] = ()
+    watches: str | None = None
     pool: str | None = None
     keep_alive: timedelta = timedelta()
     checkpoints: bool = False
@@ -132,6 +135,14 @@ class Job:
         return Machine(min((one.vcpus for one in machines), default=1), None)
 
     @property
+    def collective(self) -> Collective:
+        """Whether a GPU of it can wait for another: there must be two of them, on one host or on several."""
+        if not self.kind.collective:
+            return Collective.NEVER
+        several = (self.machine.gpus or 0) * self.instances > 1
+        return Collective.POSSIBLE if several else Collective.ALONE
+
+    @property
     def streams(self) -> str:
         """
         What the names of its log streams begin with.
@@ -163,6 +174,11 @@ def listed(aws: Aws, kind: str, **query: Any) -> Listing[Summary]:
 def seconds(count: int | None) -> timedelta | None:
     """A limit in a description as a duration."""
     return None if count is None else timedelta(seconds=count)
+
+
+def makers(*arns: str | None) -> tuple[str, ...]:
+    """Those of *arns* that a description names."""
+    return tuple(arn for arn in arns if arn)
 
 
 def folders(*uris: str | None) -> tuple[str, ...]:

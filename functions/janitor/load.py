@@ -44,22 +44,20 @@ LONGEST_HOLE = timedelta(hours=1)
 """How long a metric may be missing in between before its host counts as not measured."""
 
 
-class Extreme(Enum):
-    """A level at which a load can stand still although nothing is done."""
+class Collective(Enum):
+    """Whether the hosts of a job can wait for each other in a collective, where they spin at full load."""
 
-    AT_REST = "at rest"
-    FULL = "full"
-
-
-AT_REST = frozenset({Extreme.AT_REST})
-REST_OR_FULL = frozenset(Extreme)
-"""Where hosts wait for each other in a collective, they spin at full load. Elsewhere that is work."""
+    POSSIBLE = "a GPU may wait for another"
+    ALONE = "no GPU waits for another"
+    NEVER = "this kind of job has none"
 
 
 class Motion(Enum):
     """What one host's load looks like."""
 
     STUCK = "still, and at a level where nothing is done"
+    FULL = "still and full, where no GPU waits for another"
+    BESIDE = "its GPUs at rest beside a CPU that is not"
     WORKING = "varies like work"
     STEADY = "still, but at a level of work"
     UNMEASURED = "not measured"
@@ -83,13 +81,13 @@ class Span:
         """Whether it does not vary, measured against *full*."""
         return self.highest - self.lowest <= tolerance * full
 
-    def stays(
-        self, levels: frozenset[Extreme], full: float, tolerance: float, rest: float = math.inf
-    ) -> bool:
-        """Whether it stays near zero (below *rest*) or near *full*, as far as those are among *levels*."""
-        near_zero = self.highest <= min(tolerance * full, rest)
-        near_full = self.lowest >= (1 - tolerance) * full and self.highest <= (1 + tolerance) * full
-        return (near_zero and Extreme.AT_REST in levels) or (near_full and Extreme.FULL in levels)
+    def rests(self, full: float, tolerance: float, rest: float = math.inf) -> bool:
+        """Whether it stays near zero (below *rest*)."""
+        return self.highest <= min(tolerance * full, rest)
+
+    def fills(self, full: float, tolerance: float) -> bool:
+        """Whether it stays near *full*."""
+        return self.lowest >= (1 - tolerance) * full and self.highest <= (1 + tolerance) * full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,23 +98,30 @@ class HostLoad:
     cpu: Signal[Span]
     gpu: Signal[Span]
 
-    def motion(self, machine: Machine, stuck: frozenset[Extreme] = REST_OR_FULL) -> Motion:
+    def motion(self, machine: Machine, collective: Collective = Collective.POSSIBLE) -> Motion:
         """
-        What the load looks like on *machine*, where it can hang at the levels *stuck*.
+        What the load looks like on *machine*, where a collective can hang as *collective* says.
 
-        Variation counts whatever else is missing, because it can only show that the host works. On
-        a host with GPUs the CPU need only be still where the GPUs can spin: a deadlocked collective
-        spins one thread for each of them. Where a metric is missing or the accelerators are not known,
-        nothing is measured.
+        Variation counts whatever else is missing, because it can only show that the host works. Where a
+        metric is missing or the accelerators are not known, nothing is measured.
         """
         if self._varies(machine):
             return Motion.WORKING
         if isinstance(self.cpu, Unreadable | NotRead) or isinstance(self.gpu, Unreadable | NotRead):
             return Motion.UNREADABLE
-        decisive = self._decisive(machine, stuck)
-        if decisive is None:
-            return Motion.UNMEASURED
-        return Motion.STUCK if decisive else Motion.STEADY
+        return self._level(machine, collective) or Motion.UNMEASURED
+
+    def _level(self, machine: Machine, collective: Collective) -> Motion | None:
+        """What the level means at which it stands; None if that is not measured."""
+        cpu = self.cpu.value if isinstance(self.cpu, Value) else None
+        gpu = self.gpu.value if isinstance(self.gpu, Value) else None
+        if machine.gpus is None or cpu is None or not cpu.whole:
+            return None
+        if machine.gpus > 0:
+            return _of_gpus(gpu, cpu, machine, collective) if gpu is not None and gpu.whole else None
+        if gpu is not None and gpu.highest > 0:  # a GPU in a machine that should have none
+            return None
+        return _of_cpu(cpu, machine, collective)
 
     def _varies(self, machine: Machine) -> bool:
         cpu = isinstance(self.cpu, Value) and not self.cpu.value.still(100 * machine.vcpus, CPU_TOLERANCE)
@@ -125,21 +130,35 @@ class HostLoad:
         )
         return cpu or gpu
 
-    def _decisive(self, machine: Machine, stuck: frozenset[Extreme]) -> bool | None:
-        """Whether what does the work stays at a level of *stuck*; None if that is not measured."""
-        cpu = self.cpu.value if isinstance(self.cpu, Value) else None
-        gpu = self.gpu.value if isinstance(self.gpu, Value) else None
-        if machine.gpus is None or cpu is None or not cpu.whole:
-            return None
-        if machine.gpus > 0:
-            if gpu is None or not gpu.whole:
-                return None
-            spins = Extreme.FULL in stuck  # and then the CPU spins one thread for each GPU
-            rests = spins or cpu.stays(stuck, 100 * machine.vcpus, CPU_TOLERANCE, HALF_A_THREAD)
-            return rests and gpu.stays(stuck, 100 * machine.gpus, GPU_TOLERANCE)
-        if gpu is not None and gpu.highest > 0:  # a GPU in a machine that should have none
-            return None
-        return cpu.stays(stuck, 100 * machine.vcpus, CPU_TOLERANCE, HALF_A_THREAD)
+
+def _of_cpu(cpu: Span, machine: Machine, collective: Collective) -> Motion:
+    """What a host without GPUs does. All its threads at work look like all its threads spinning."""
+    full = 100 * machine.vcpus
+    if cpu.rests(full, CPU_TOLERANCE, HALF_A_THREAD):
+        return Motion.STUCK
+    if cpu.fills(full, CPU_TOLERANCE) and collective is not Collective.NEVER:
+        return Motion.FULL
+    return Motion.STEADY
+
+
+def _of_gpus(gpu: Span, cpu: Span, machine: Machine, collective: Collective) -> Motion:
+    """
+    What a host with GPUs does.
+
+    Where they spin in a collective, the CPU may stand at any level: it spins one thread for each of
+    them. Where they rest, the work is the CPU's, and every half thread of it counts.
+    """
+    full = 100 * machine.gpus if machine.gpus else 0
+    if gpu.fills(full, GPU_TOLERANCE):
+        spins = {Collective.POSSIBLE: Motion.STUCK, Collective.ALONE: Motion.FULL}
+        return spins.get(collective, Motion.STEADY)
+    if not gpu.rests(full, GPU_TOLERANCE):
+        return Motion.STEADY
+    if cpu.rests(100 * machine.vcpus, CPU_TOLERANCE, HALF_A_THREAD):
+        return Motion.STUCK
+    if collective is Collective.NEVER:
+        return Motion.STEADY
+    return Motion.WORKING if cpu.highest - cpu.lowest > HALF_A_THREAD else Motion.BESIDE
 
 
 def read(aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetime) -> dict[str, HostLoad]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from janitor.durations import ago
 from janitor.jobs import IN_PROGRESS, WAITING, Job
-from janitor.model import Confidence, Evidence, Kept, Rule, Signal, evidence
+from janitor.model import Confidence, Evidence, Kept, Rule, Signal, Value, evidence
 from janitor.stillness import Still, stamp
 
 
@@ -28,6 +28,31 @@ def not_at_work(rule: Rule, signal: Signal[Job], job: Job, now: datetime) -> Kep
     rule.saw(Evidence("billed for", ago(now - job.started)))
     rule.passed(job.kind.at_work)
     return None
+
+
+def watching(rule: Rule, watched: Signal[Job], job: Job) -> Kept | None:
+    """
+    Keep a rule of Debugger's or the profiler's while the training job that it watches goes on.
+
+    It says nothing and rests for as long as nothing is wrong there.
+    """
+    if job.watches is None:
+        return None
+    name = job.watches.rpartition("/")[2]
+    match watched:
+        case Value(training):
+            rule.saw(evidence("watches", watched, f"training job {name}, {training.status}"))
+            if training.status in {IN_PROGRESS, "Stopping"}:
+                return rule.kept(
+                    f"it watches the training job {name} (a Debugger or profiler rule), which runs"
+                )
+            rule.passed(f"the training job that it watches is over ({training.status})")
+            return None
+        case _:
+            rule.saw(evidence("watches", watched))
+            return rule.unknown(
+                f"it watches the training job {name}, and whether that runs could not be read"
+            )
 
 
 @dataclass(frozen=True, slots=True)

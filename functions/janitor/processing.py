@@ -17,9 +17,9 @@ from janitor.jobs import (
     Summary,
     folders,
     listed,
+    makers,
     seconds,
 )
-from janitor.load import AT_REST
 from janitor.model import Signal
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def _job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
     """
     A job with the limit that it has, if it has one.
 
-    A limit that is not there is not made up: silence alone judges the job then.
+    A limit that is not there is not made up: silence alone judges the job then. With a TrainingJobArn it
+    evaluates a rule of Debugger's or the profiler's over that training job, for as long as that runs.
     """
     started = answer.get("ProcessingStartTime")
     limits = answer.get("StoppingCondition")
@@ -71,6 +72,8 @@ def _job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
         ended=answer.get("ProcessingEndTime"),
         counted_from=started,
         max_runtime=seconds(limits["MaxRuntimeInSeconds"]) if limits else None,
+        makers=makers(answer.get("AutoMLJobArn"), answer.get("MonitoringScheduleArn")),
+        watches=answer.get("TrainingJobArn"),
         groups=_groups(answer["ProcessingResources"]["ClusterConfig"]),
         writes_to=_writes_to(answer),
     )
@@ -98,7 +101,7 @@ KIND = Kind(
     at_work="processing",
     streams="",
     numbered=True,
-    stuck=AT_REST,
+    collective=False,
     action="stop the job (outputs uploaded so far stay)",
     running=running,
     describe=describe,

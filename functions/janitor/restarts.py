@@ -27,6 +27,9 @@ LONGEST = 63
 
 DIGITS = 6
 
+COMPLETED = "Completed"
+"""What a job is that made all that it was to make. One that was stopped is not."""
+
 TELLING = 4
 
 METRICS_REFUSED = "override the metric definitions"
@@ -50,6 +53,8 @@ def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], 
         return f"nothing had been done to {target.name}, so nothing was submitted"
     if (why := _lost(target, record)) is not None:
         raise CannotActError(why)
+    if found is not None and found[calls.status] == COMPLETED:
+        return f"{target.name} has come to its end by itself, so nothing was submitted"
     if found is not None and found[calls.status] == STOPPING:
         raise NotFinishedError("it is still stopping; it is submitted again when it has stopped")
     name = name_for(target.name, finding_id(detector, target.key))
@@ -64,6 +69,14 @@ def announced(detector: str, target: Target, record: Mapping[str, Any]) -> str:
         raise CannotActError(why)
     name = name_for(target.name, finding_id(detector, target.key))
     return f"{target.name} is submitted again as {name}, {whence(record)}; it costs again"
+
+
+def made(detector: str, target: Target, record: Mapping[str, Any]) -> str:
+    """The ARN of what `restart` submits, spelled as *target*'s is; its own where nothing is submitted."""
+    if _lost(target, record) is not None:
+        return target.arn
+    kind, _, name = target.arn.rpartition("/")
+    return f"{kind}/{name_for(name, finding_id(detector, target.key))}"
 
 
 def name_for(name: str, finding: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from janitor.durations import ago
 from janitor.jobs import Job
-from janitor.load import Extreme, HostLoad, Motion, shown, some
+from janitor.load import Collective, HostLoad, Motion, shown, some
 from janitor.model import (
     Absent,
     Confidence,
@@ -148,13 +149,13 @@ def _moving(
     )
     motions: dict[Motion, list[str]] = {}
     for one in loads:
-        motions.setdefault(one.motion(machine, job.kind.stuck), []).append(one.host.rpartition("/")[2])
+        motions.setdefault(one.motion(machine, job.collective), []).append(one.host.rpartition("/")[2])
     if working := motions.get(Motion.WORKING):
         return rule.kept(f"silent, but the load of {some(working)} varies like work")
     if isinstance(signal, NotRead | Unreadable) or Motion.UNREADABLE in motions:
         return rule.unknown("its load could not be read, so it may be working")
     if steady := motions.get(Motion.STEADY):
-        level = "neither at rest nor full" if Extreme.FULL in job.kind.stuck else "not at rest"
+        level = "not at rest" if job.collective is Collective.NEVER else "neither at rest nor full"
         return rule.kept(f"silent, but the load of {some(steady)} is {level}")
     quiet = now - rhythm.last
     unmeasured = motions.get(Motion.UNMEASURED, []) or ([] if loads else ["its hosts"])
@@ -166,16 +167,33 @@ def _moving(
     rule.passed("no host's load varies")
     match rhythm.longest_pause:
         case Value(longest):
-            usual, sure = f"its longest pause before was {ago(longest)}", not unmeasured
+            usual, known = f"its longest pause before was {ago(longest)}", True
         case _:
-            usual, sure = "how long it used to pause is not known", False
+            usual, known = "how long it used to pause is not known", False
     written = ", wrote nothing to S3," if job.writes_to else ""
-    load = f"the load of {some(unmeasured)} is not known" if unmeasured else _stuck(loads)
+    doubts = [*_doubts(motions), *([f"the load of {some(unmeasured)} is not known"] if unmeasured else [])]
+    sure = known and not doubts
+    load = "; ".join(doubts) or _stuck(loads)
     return Still(
         reason=f"this {job.kind.noun} logged nothing for {ago(quiet)} ({usual}){written} and {load}",
         confidence=Confidence.PROVEN if sure else Confidence.LIKELY,
         since=rhythm.last,
     )
+
+
+def _doubts(motions: Mapping[Motion, Sequence[str]]) -> Iterator[str]:
+    """What looks like a job that hangs, and like work as well: why its load proves nothing."""
+    if hosts := motions.get(Motion.FULL):
+        yield (
+            f"the load of {some(hosts)} stands at full without a change, which may be work: no GPU of it"
+            " waits for another"
+        )
+    if hosts := motions.get(Motion.BESIDE):
+        yield (
+            f"the GPUs of {some(hosts)} rest without a change, but its CPU does not, and may be at work"
+            if len(hosts) == 1
+            else f"the GPUs of {some(hosts)} rest without a change, but their CPUs do not, and may be at work"
+        )
 
 
 def _stuck(loads: tuple[HostLoad, ...]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from janitor import tags
 from janitor.aws import everything
 from janitor.model import NotRead, Signal, Tags, Unreadable, Value
+from janitor.ownership import MANAGERS, NO, managed, plain
 from janitor.studio import PAGE_SIZE, App
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 LIST_SPACES = "sagemaker:ListSpaces"
 
 SPACE, PROFILE = "space", "user profile"
-
-NOT_INHERITED = ("aws:", "managed-by")
-"""Tags that speak of how a space or profile is managed itself, not of the app that a person started in it."""
 
 type Owners = Signal[Mapping[tuple[str, str], str | None]]
 """The user profile that owns each space, by domain and name; None for a shared one."""
@@ -109,12 +107,17 @@ def inherit(own: Tags, above: Mapping[str, Tags]) -> tuple[dict[str, str], dict[
         taken = {
             key: value
             for key, value in those.items()
-            if not key.lower().startswith(NOT_INHERITED) and _counts(value, merged.get(key))
+            if not _of_itself(key, value) and _counts(value, merged.get(key))
         }
         merged |= taken
         if taken:
             inherited[word] = tuple(sorted(taken))
     return merged, inherited
+
+
+def _of_itself(key: str, value: str) -> bool:
+    """Whether a tag of a space or profile speaks of how that is managed, not of the app in it."""
+    return key.lower().startswith("aws:") or plain(key) in MANAGERS or managed(key, value) is not None
 
 
 def _counts(far: str, near: str | None) -> bool:
@@ -123,6 +126,8 @@ def _counts(far: str, near: str | None) -> bool:
         return True
     if (until := _day(near)) is not None:
         return (other := _day(far)) is None or other > until
+    if near.strip().lower() in NO:
+        return far.strip().lower() not in NO
     return far.strip().lower() == "true" and near.strip().lower() != "true"
 
 

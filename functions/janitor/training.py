@@ -7,8 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from janitor.aws import Listing, attempt
-from janitor.jobs import GONE, IN_PROGRESS, OLDEST_FIRST, Job, Kind, Summary, folders, listed, seconds
-from janitor.load import REST_OR_FULL
+from janitor.jobs import GONE, IN_PROGRESS, OLDEST_FIRST, Job, Kind, Summary, folders, listed, makers, seconds
 from janitor.model import Signal
 
 if TYPE_CHECKING:
@@ -82,6 +81,7 @@ def _job(answer: DescribeTrainingJobResponseTypeDef) -> Job:
         spot=answer.get("EnableManagedSpotTraining", False),
         reserved="TrainingPlanArn" in resources,
         tuner=answer.get("TuningJobArn"),
+        makers=makers(answer.get("AutoMLJobArn"), answer.get("LabelingJobArn")),
         pool=answer["WarmPoolStatus"]["Status"] if "WarmPoolStatus" in answer else None,
         keep_alive=timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0)),
         checkpoints="CheckpointConfig" in answer,
@@ -136,7 +136,7 @@ KIND = Kind(
     at_work="in training",
     streams="algo-",
     numbered=True,
-    stuck=REST_OR_FULL,
+    collective=True,
     action="stop the job (artifacts written so far stay) and end its warm pool",
     running=running,
     describe=describe,

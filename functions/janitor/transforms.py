@@ -7,8 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from janitor.aws import Listing, attempt
-from janitor.jobs import GONE, IN_PROGRESS, OLDEST_FIRST, STARTING, Job, Kind, Summary, folders, listed
-from janitor.load import AT_REST
+from janitor.jobs import (
+    GONE,
+    IN_PROGRESS,
+    OLDEST_FIRST,
+    STARTING,
+    Job,
+    Kind,
+    Summary,
+    folders,
+    listed,
+    makers,
+)
 from janitor.model import Signal
 
 if TYPE_CHECKING:
@@ -46,6 +56,7 @@ def _job(answer: DescribeTransformJobResponseTypeDef) -> Job:
         started=started,
         ended=answer.get("TransformEndTime"),
         groups=((resources["InstanceType"], resources["InstanceCount"]),),
+        makers=makers(answer.get("AutoMLJobArn"), answer.get("LabelingJobArn")),
         writes_to=folders(output["S3OutputPath"] if output else None),
     )
 
@@ -58,7 +69,7 @@ KIND = Kind(
     at_work="transforming",
     streams="",
     numbered=False,
-    stuck=AT_REST,
+    collective=False,
     action="stop the job (its output is discarded)",
     running=running,
     describe=describe,

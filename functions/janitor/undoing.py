@@ -101,7 +101,7 @@ class Undoing:
         """
         action = self.actions.undoing(action, by, self.clock(), again=again)
         try:
-            self._left_alone(action, by)
+            self._left_alone(action, by, detector.made(action.target, action.undo))
             if not action.touched:
                 self._nothing_done(action)
             action, said = self._brought_back(detector, aws, action)
@@ -114,15 +114,15 @@ class Undoing:
         done = self.actions.undone(action, self.clock(), said)
         return replace(done, steps=action.steps)
 
-    def _left_alone(self, action: Action, by: str) -> None:
+    def _left_alone(self, action: Action, by: str, made: str) -> None:
         """
-        For a week: it, and what is made in its place, which has another creation time.
+        For a week: it, and what is *made* in its place, which has another creation time, or another name.
 
         Said before anything is done, for an undo that breaks off.
         """
         target, now = action.target, self.clock()
         why = "it was brought back" if action.touched else "it was asked back before anything was done to it"
-        for key in (target.key, anew(target.arn)):
+        for key in dict.fromkeys((target.key, anew(target.arn), anew(made))):
             hold = Hold(key=key, how=How.SNOOZED, by=by, said=now, until=now + REST, why=why)
             self.holds.put(target.account, target.region, hold)
 

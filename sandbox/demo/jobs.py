@@ -52,7 +52,7 @@ class Job:
     """
     One training job: *created*, *started* (in billing's sense) or not yet, *ended* or not.
 
-    Its instances do *work* of one kind, or from *hung* on spin. *status* is SageMaker's
+    Its instances work, or from *hung* on do not: each GPU *spins*, or rests. *status* is SageMaker's
     SecondaryStatus. *saved* are the times of its checkpoints, *tuner* the tuning job that it belongs
     to, and *warm_until* the time until which its instances are retained for the next job.
     """
@@ -72,6 +72,7 @@ class Job:
     spot: bool = False
     log: Log | None = None
     hung: datetime | None = None
+    spins: bool = True
     saved: tuple[datetime, ...] = ()
     tuner: str | None = None
     warm_until: datetime | None = None
@@ -173,10 +174,13 @@ class Job:
     def _measure(self, plan: Plan, started: datetime, host: str) -> None:
         cpus, gpus = PROCESSORS[self.instance_type]
         until = min(self.ended or NOW, NOW if self.status == "Training" else self._last_line)
-        # While a collective waits, each GPU is full, and one CPU for each; without GPUs, nothing works.
-        levels = {"CPUUtilization": Level(30 * cpus, 9 * cpus, 103 * gpus or 0.4, 1.5 if gpus else 0.2)}
+        # While a collective waits, each GPU is full, and one CPU for each; else nothing works.
+        spinning = gpus if self.spins else 0
+        levels = {
+            "CPUUtilization": Level(30 * cpus, 9 * cpus, 103 * spinning or 0.4, 1.5 if spinning else 0.2)
+        }
         if gpus:
-            levels["GPUUtilization"] = Level(81 * gpus, 17 * gpus, 100 * gpus, 0.04)
+            levels["GPUUtilization"] = Level(81 * gpus, 17 * gpus, 100 * spinning, 0.04)
         for metric, level in levels.items():
             series = load(level, f"{host}/{metric}", started + BOOT, until, hung=self.hung)
             plan.publish(self.group, metric, {"Host": host}, series)

@@ -183,8 +183,9 @@ OTHER_JOBS: tuple[Row, ...] = (
         started=ago(hours=9, minutes=12),
         log=Log(every=minutes(6), until=ago(hours=8, minutes=3)),
         hung=ago(hours=8),
+        spins=False,
         tuner=SWEEP,
-        truth=waste("a kernel that never returns; its GPU has been spinning for eight hours"),
+        truth=waste("waits for a data loader that died; its GPU and its CPU have rested for eight hours"),
     ),
     *(
         Job(

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bench.receiver import MEMORY
-from infra.permissions import changes
+from declared import KEEP_TAGS
+from infra.permissions import changes, spellings
 from janitor.detectors import DETECTORS
 from janitor.settings import Settings
 from synthesis import SLACK, TODAY, Synthesised, synthesise
@@ -99,8 +100,16 @@ def test_what_is_tagged_to_be_kept_is_denied_to_the_role_that_acts(
 
     for statement in denied:
         assert all(changes(action) for action in _listed(statement["Action"]))
-    conditions = [statement["Condition"]["StringEqualsIgnoreCase"] for statement in denied]
-    assert conditions == [{"aws:ResourceTag/janitor:keep": "true"}, {"aws:ResourceTag/keep": "true"}]
+    said_no = [statement["Condition"]["StringNotEqualsIgnoreCase"] for statement in denied]
+    assert said_no == [{f"aws:ResourceTag/{tag}": ["0", "false", "no", "off"]} for tag in KEEP_TAGS]
+    there = [statement["Condition"]["Null"] for statement in denied]
+    assert there == [{f"aws:ResourceTag/{tag}": "false"} for tag in KEEP_TAGS]
+
+
+def test_every_sign_between_the_words_of_a_keep_tag_is_denied() -> None:
+    assert spellings(["keep"]) == ["keep"]
+    assert spellings(["Do-Not_Touch"]) == ["Do-Not-Touch", "Do_Not_Touch", "Do:Not:Touch"]
+    assert spellings(["a:b", "a-b"]) == ["a:b", "a-b", "a_b"]
 
 
 @every_actor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
@@ -96,6 +97,50 @@ def test_a_copy_is_warned_about_deleted_and_brought_back(copies: Copies) -> None
 
     assert copies.keys() == ["a.tar.gz", "b.tar.gz"]
     assert copies.s3.head_object(Bucket=BUCKET, Key="b.tar.gz")["Metadata"] == {"run": "7"}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_another_account_may_read_is_only_reported(copies: Copies, *, late: bool) -> None:
+    """Also if the policy comes after the warning."""
+    copies.put("a.tar.gz", age=50)
+    copies.put("b.tar.gz")
+    copies.put("public/c.tar.gz", age=30)
+    if late:
+        copies.night()
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::999999999999:root"},
+        "Action": ["s3:GetObject", "s3:ListBucket"],
+        "Resource": [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/b*"],
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    copies.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+
+    if not late:
+        copies.night()
+    done = copies.after(4 * DAY)
+
+    assert copies.outcomes(done) == {
+        "a.tar.gz": Outcome.KEPT,
+        "b.tar.gz": Outcome.ADVISED,
+        "public/c.tar.gz": Outcome.ACTED,
+    }
+    assert done[f"{BUCKET}/b.tar.gz"].note == (
+        "only reported: the bucket's policy lets account 999999999999 read it, which may use this copy"
+    )
+
+
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
+def test_a_policy_that_cannot_be_read_may_let_anybody_read(
+    copies: Copies, kind: Literal["deny", "truncate"]
+) -> None:
+    copies.put("a.tar.gz", age=50)
+    copies.put("b.tar.gz")
+    policy = {"Version": "2012-10-17", "Statement": []}
+    copies.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+    copies.box.fault("s3", "GetBucketPolicy", kind, times=0)
+
+    assert copies.night() == {"a.tar.gz": Outcome.KEPT, "b.tar.gz": Outcome.ADVISED}
 
 
 @pytest.mark.parametrize("ages", [(50, 40, 30), (30, 50, 40), (40, 30, 50), (50, 30, 40)])

@@ -14,11 +14,12 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws, ReadError
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.engine import Policy, sweep
+from janitor.engine import Policy, sweep, sweep_one
 from janitor.exemptions import Exemptions
 from janitor.holds import Hold, How
 from janitor.model import Finding, Kept, Sweep, Target, Verdict
 from janitor.money import Totals
+from rarities import OF_BATCHES
 from sandbox.control import Control
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -119,6 +120,32 @@ class Account:
         )["HyperParameterTuningJobArn"]
         for child in children:
             self.training(child, cpu=BUSY if child in works else REST, TuningJobArn=arn)
+
+    def automl(self, name: str) -> str:
+        made = self.sagemaker.create_auto_ml_job_v2(
+            AutoMLJobName=name,
+            AutoMLJobInputDataConfig=[
+                {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}}
+            ],
+            OutputDataConfig={"S3OutputPath": "s3://out/automl"},
+            AutoMLProblemTypeConfig={"TextGenerationJobConfig": {"CompletionCriteria": {"MaxCandidates": 1}}},
+            RoleArn=ROLE,
+        )
+        return str(made["AutoMLJobArn"])
+
+    def schedule(self, name: str) -> str:
+        made = self.sagemaker.create_monitoring_schedule(
+            MonitoringScheduleName=name,
+            MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES},
+        )
+        return str(made["MonitoringScheduleArn"])
+
+    def patch(self, shelf: str, name: str, **members: Any) -> None:
+        self.box.patch("sagemaker", [shelf, name], **members)
+
+    def tag(self, arn: str, **tags: str) -> None:
+        given = [{"Key": key, "Value": value} for key, value in tags.items()]
+        self.sagemaker.add_tags(ResourceArn=arn, Tags=given)
 
     def log(self, group: str, stream: str, *, silent: timedelta = SILENT) -> None:
         hours = (AGE - silent) // HOUR
@@ -424,6 +451,95 @@ def test_other_pools_are_no_candidates(account: Account, aws: Aws, status: str) 
     account.training("left-warm", **warm(2 * HOUR, status))
 
     assert swept(aws).results == ()
+
+
+# --- what belongs to something else ------------------------------------------------------------
+
+
+def arn_of(kind: str, name: str) -> str:
+    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
+
+
+def test_a_rule_of_debugger_is_kept_while_its_training_job_runs(account: Account, aws: Aws) -> None:
+    account.training("Big", cpu=BUSY)
+    account.processing("big-VanishingGradient-1a2b")
+    account.patch(
+        "processing_jobs", "big-VanishingGradient-1a2b", TrainingJobArn=arn_of("training-job", "Big")
+    )
+    account.box.clear_calls()
+
+    assert verdicts(swept(aws))["big-VanishingGradient-1a2b"].reason == (
+        "it watches the training job Big (a Debugger or profiler rule), which runs"
+    )
+    assert ("logs:DescribeLogStreams", 1) in account.box.calls().items()  # of the training job alone
+
+    account.patch("training_jobs", "Big", TrainingJobStatus="Completed")
+    assert words(swept(aws)) == {"big-VanishingGradient-1a2b": "proven"}
+    account.tag(arn_of("training-job", "Big"), keep="true")
+    assert verdicts(swept(aws))["big-VanishingGradient-1a2b"].reason == (
+        "it belongs to Big, which is tagged keep=true"
+    )
+
+
+@pytest.mark.parametrize("name", ["gone", "big"])
+def test_a_rule_whose_training_job_cannot_be_found_is_unknown(account: Account, aws: Aws, name: str) -> None:
+    """Also where its ARN spells it in small letters."""
+    account.training("Big", cpu=BUSY)
+    account.processing("rule")
+    account.patch("processing_jobs", "rule", TrainingJobArn=arn_of("training-job", name))
+
+    assert words(swept(aws))["rule"] == "unknown"
+
+
+def test_a_rule_whose_training_job_cannot_be_read_is_unknown(account: Account, aws: Aws) -> None:
+    account.training("big", cpu=BUSY)
+    account.processing("rule")
+    account.patch("processing_jobs", "rule", TrainingJobArn=arn_of("training-job", "big"))
+    account.box.fault("sagemaker", "DescribeTrainingJob", "deny", times=0)
+
+    assert words(swept(aws))["rule"] == "unknown"
+
+
+@pytest.mark.parametrize("kind", ["training-job", "processing-job", "transform-job"])
+def test_whoever_keeps_an_automl_job_keeps_its_jobs(account: Account, aws: Aws, kind: str) -> None:
+    arn = account.automl("pilot")
+    getattr(account, kind.removesuffix("-job"))("trial")
+    account.patch(f"{kind.replace('-', '_')}s", "trial", AutoMLJobArn=arn)
+
+    assert words(swept(aws)) == {"trial": "proven"}
+    account.tag(arn, keep="true")
+    assert verdicts(swept(aws))["trial"].reason == "it belongs to pilot, which is tagged keep=true"
+    again = sweep_one(HungTrainingJobs(), aws, arn_of(kind, "trial"), now=NOW, policy=Policy())
+    assert verdicts(again)["trial"].reason == "it belongs to pilot, which is tagged keep=true"
+
+
+def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(account: Account, aws: Aws) -> None:
+    arn = account.schedule("drift")
+    account.processing("model-monitoring-202610060200-1a2b")
+    account.patch("processing_jobs", "model-monitoring-202610060200-1a2b", MonitoringScheduleArn=arn)
+
+    assert words(swept(aws)) == {"model-monitoring-202610060200-1a2b": "proven"}
+    account.tag(arn, keep="true")
+    assert verdicts(swept(aws))["model-monitoring-202610060200-1a2b"].reason == (
+        "it belongs to drift, which is tagged keep=true"
+    )
+
+
+@pytest.mark.parametrize(
+    ("member", "arn"),
+    [
+        ("AutoMLJobArn", arn_of("automl-job", "gone")),
+        ("LabelingJobArn", arn_of("labeling-job", "boxes")),
+        ("LabelingJobArn", "no arn at all"),
+    ],
+)
+def test_what_belongs_to_something_unreadable_is_unknown(
+    account: Account, aws: Aws, member: str, arn: str
+) -> None:
+    account.training("trial")
+    account.patch("training_jobs", "trial", **{member: arn})
+
+    assert words(swept(aws)) == {"trial": "unknown"}
 
 
 # --- reading -----------------------------------------------------------------------------------

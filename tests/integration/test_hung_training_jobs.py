@@ -59,6 +59,7 @@ class Account:
         age: timedelta = AGE,
         silent: timedelta | None = 100 * HOUR,
         gpu: Sequence[float] = FULL,
+        cpu: Sequence[float] | None = None,
         tags: dict[str, str] | None = None,
         **request: Any,
     ) -> None:
@@ -85,12 +86,12 @@ class Account:
         for host in range(1, hosts + 1):
             if silent is not None:
                 self.log(f"{name}/algo-{host}-1790000000", hourly(NOW - age, NOW - silent))
-            self.measure(f"{name}/algo-{host}", gpu)
+            self.measure(f"{name}/algo-{host}", gpu, SPINNING if cpu is None else cpu)
 
     def log(self, stream: str, times: Sequence[datetime], lag_hours: float | None = None) -> None:
         self.box.logs(GROUP, stream, [(at, "step") for at in times], lag_hours=lag_hours)
 
-    def measure(self, host: str, gpu: Sequence[float], cpu: Sequence[float] = SPINNING) -> None:
+    def measure(self, host: str, gpu: Sequence[float], cpu: Sequence[float]) -> None:
         series = [
             {
                 "metric": metric,
@@ -108,6 +109,18 @@ class Account:
         self.box.set_clock(NOW - ago)
         self.session.client("s3").put_object(Bucket=bucket, Key=key, Body=b"weights")
         self.box.set_clock(NOW)
+
+
+def rented(instance: str, count: int = 1) -> dict[str, Any]:
+    return {"InstanceType": instance, "InstanceCount": count, "VolumeSizeInGB": 100}
+
+
+def confidences(report: Sweep) -> dict[str, str]:
+    """How sure each verdict is, by name; nothing of what is kept."""
+    return {
+        result.target.name: result.verdict.confidence.value if isinstance(result.verdict, Finding) else ""
+        for result in report.results
+    }
 
 
 def hourly(first: datetime, last: datetime) -> list[datetime]:
@@ -285,11 +298,34 @@ def test_a_load_that_varies_is_work(account: Account, aws: Aws) -> None:
 
 def test_hosts_at_rest_while_others_spin_is_a_deadlock(account: Account, aws: Aws) -> None:
     account.job("llama", hosts=2)
-    account.job("rest", gpu=REST)
+    account.job("rest", gpu=REST, cpu=REST)
+    account.job("divided", gpu=FULL)
+    account.box.patch("sagemaker", ["training_jobs", "divided"], ResourceConfig=rented("ml.p3.8xlarge", 2))
+    account.log("divided/algo-2-1790000000", [NOW - 100 * HOUR])
+    account.measure("divided/algo-2", REST, REST)
 
     report = swept(aws)
 
-    assert [result.verdict.confidence for result in report.findings] == ["proven", "proven"]  # type: ignore[union-attr]
+    assert confidences(report) == {"llama": "proven", "rest": "proven", "divided": "proven"}
+
+
+def test_what_may_be_work_is_only_likely(account: Account, aws: Aws) -> None:
+    """One GPU, or a host without, has nobody to wait for; and where GPUs rest, the work is the CPU's."""
+    account.job("one-gpu", gpu=[100.0] * SIX_HOURS, ResourceConfig=rented("ml.g5.2xlarge"))
+    account.job("boosting", gpu=[], cpu=[1590.0] * SIX_HOURS, ResourceConfig=rented("ml.m5.4xlarge"))
+    account.job("one-core", gpu=REST, cpu=[100.0] * SIX_HOURS)
+    account.job("all-cores", gpu=REST, cpu=[3190.0] * SIX_HOURS)
+    account.job("tokenizing", gpu=REST, cpu=[100.0, 300.0] * (SIX_HOURS // 2))
+
+    report = swept(aws)
+
+    assert confidences(report) == {
+        "one-gpu": "likely",
+        "boosting": "likely",
+        "one-core": "likely",
+        "all-cores": "likely",
+        "tokenizing": "",
+    }
 
 
 @pytest.mark.parametrize(("silent", "confidence"), [(24 * HOUR, "likely"), (24 * HOUR - SECOND, None)])

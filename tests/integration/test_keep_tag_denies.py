@@ -10,14 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import REGION
-from declared import listed, statements, without
+from declared import KEEP_TAGS, listed, statements, without
 from hosted import LAMBDA, Host
 from janitor.clients import ServiceName, make_client
 from kept import KeptThings
 from sandbox.control import Control
 from theatre import ARMS, Theatre
-
-KEEP_TAGS = ("janitor:keep", "keep")
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +36,13 @@ def denies(role: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def about(statement: dict[str, Any]) -> str:
-    """The tag in the only condition of a Deny."""
-    ((operator, pairs),) = statement["Condition"].items()
-    ((key, values),) = pairs.items()
-    assert (operator, listed(values), statement["Resource"]) == ("StringEqualsIgnoreCase", ["true"], "*")
+    """The tag in the condition of a Deny: it is there, and does not say no."""
+    ((key, there),) = statement["Condition"]["Null"].items()
+    assert statement["Condition"] == {
+        "Null": {key: "false"},
+        "StringNotEqualsIgnoreCase": {key: ["0", "false", "no", "off"]},
+    }
+    assert (there, statement["Resource"]) == ("false", "*")
     return str(key).removeprefix("aws:ResourceTag/")
 
 
@@ -71,6 +72,18 @@ def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
         act.by(client)
 
 
+def test_a_keep_tag_that_says_no_keeps_nothing(
+    theatre: Theatre, box: Control, session: boto3.Session
+) -> None:
+    host = Host(theatre.armed, box.url, theatre.files)
+    acts = KeptThings(box, session, "keep", "False").acts("idle-notebooks")
+    host.enforce()
+    under = host.session(host.function("idle-notebooks").role, LAMBDA)
+
+    for act in acts:
+        act.by(lambda service: make_client(under, service, REGION, 1))
+
+
 def test_these_are_all_denies_of_the_stack(theatre: Theatre, box: Control) -> None:
     """The undo function has none: what was cleaned up is brought back also if it is tagged to be kept."""
     host = Host(theatre.armed, box.url, theatre.files)
@@ -81,7 +94,7 @@ def test_these_are_all_denies_of_the_stack(theatre: Theatre, box: Control) -> No
         for function in host.deployed.functions()
     }
 
-    assert found == {name: KEEP_TAGS if name in ARMS else () for name in found}
+    assert found == {name: tuple(sorted(KEEP_TAGS)) if name in ARMS else () for name in found}
     assert set(ARMS) < set(found)
     schedules = {function.schedule.role for function in host.deployed.functions() if function.schedule}
     assert [one for role in schedules for one in denies(roles[role])] == []

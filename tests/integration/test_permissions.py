@@ -56,7 +56,9 @@ def account(_sandbox: Sandbox) -> Iterator[str]:
     demo.seed(_sandbox.url)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
-        rarities.seed(boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION))
+        session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
+        rarities.seed(session)
+        rarities.children(session, Control(_sandbox.url))
         abroad = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")
         abroad.create_model(ModelName="abroad", ExecutionRoleArn=rarities.ROLE)
     yield _sandbox.url

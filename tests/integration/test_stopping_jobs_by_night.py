@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -14,11 +15,12 @@ from janitor.action import Action, Stage
 from janitor.arming import Arming
 from janitor.aws import Aws
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
+from janitor.holds import held, on
 from janitor.model import Effect, Mode, Outcome, Result
 from janitor.table import Table
 from janitor.undoing import CannotUndoError
-from job_seed import GROUPS, LONG_ENOUGH, SECRET, Floor
-from nights import HOUR, Nights
+from job_seed import GROUPS, LONG_ENOUGH, MINUTE, SECRET, Floor
+from nights import DAY, HOUR, Nights
 from sandbox.control import Control
 from sandbox.deployment import TABLE
 from sandbox.life import Killed, mortal
@@ -49,9 +51,9 @@ class Shift(Nights):
         assert self.run().outcome is Outcome.WARNED
         self.floor.wait(2 * HOUR + 2 * LONG_ENOUGH)
 
-    def undo(self) -> Action:
+    def undo(self, name: str = "job") -> Action:
         self.clock = self.floor.box.clock()
-        action = self.undoing.find(self.detector.name, ACCOUNT, REGION, self.of("job").id)
+        action = self.undoing.find(self.detector.name, ACCOUNT, REGION, self.of(name).id)
         return self.undoing.undo(self.detector, self.aws, action, by="maria")
 
 
@@ -121,6 +123,67 @@ def test_a_run_killed_at_a_call_is_finished_by_the_next(shift: Shift, call: str,
     assert shift.floor.pool("job") == "Terminated"
     assert shift.floor.names() == ["job"]
     assert shift.put_back == []
+
+
+@pytest.mark.parametrize("status", ["Completed", "Failed"])
+@pytest.mark.parametrize("how", ["error", "lost"])
+def test_what_ended_by_itself_is_not_reported_as_stopped(shift: Shift, status: str, how: str) -> None:
+    """Its stop failed, and nobody knows whether it was taken; then the job ends. Nothing is submitted."""
+    shift.floor.training("job", keep_alive=3600)
+    shift.due()
+    if how == "error":
+        said = {"status": 400, "code": "ThrottlingException", "message": "Rate exceeded"}
+        shift.floor.box.fault("sagemaker", "StopTrainingJob", "error", times=20, **said)
+        assert shift.run().outcome is Outcome.FAILED
+        shift.floor.box.clear_faults()
+    else:
+        mortal(shift.session)
+        shift.floor.box.fault("sagemaker", "StopTrainingJob", "killed-before")
+        with pytest.raises(Killed):
+            shift.run()
+        shift.floor.box.revive()
+    shift.floor.end("job", status)
+    shift.floor.wait(HOUR)
+
+    ran = shift.run()
+
+    assert (ran.outcome, ran.note) == (Outcome.CHANGED, f"it ended by itself: {status}")
+    assert shift.of("job").stage is Stage.WITHDRAWN
+    assert (shift.put_back, shift.floor.names()) == ([], ["job"])
+    with pytest.raises(CannotUndoError, match="nothing was done to job: it ended by itself"):
+        shift.undo()
+
+
+def test_what_was_stopped_as_recorded_counts_whatever_it_says_later(shift: Shift) -> None:
+    """AWS took the stop: that the job says Failed then is no reason to say that nothing was done."""
+    shift.floor.training("job", keep_alive=3600)
+    shift.due()
+    assert shift.run().outcome is Outcome.WAITING
+    shift.floor.wait()
+    shift.floor.end("job", "Failed")
+
+    assert shift.run().outcome is Outcome.ACTED
+
+
+@pytest.mark.parametrize("name", ["job", "Job-A"])
+def test_what_was_submitted_again_is_left_alone_for_a_week(shift: Shift, name: str) -> None:
+    shift.floor.training(name)
+    shift.due()
+    assert shift.run().outcome is Outcome.ACTED
+    shift.floor.wait()
+    shift.undo(name)
+
+    new = shift.floor.job(next(each for each in shift.floor.names() if each != name))
+    again = replace(
+        shift.of(name).target,
+        arn=new["TrainingJobArn"],
+        name=new["TrainingJobName"],
+        created=new["CreationTime"],
+    )
+    holds = on(shift.holds.all(ACCOUNT, REGION), again)
+
+    assert held(holds, shift.clock + 7 * DAY - MINUTE) is not None
+    assert held(holds, shift.clock + 7 * DAY) is None
 
 
 def test_whoever_keeps_it_half_way_gets_it_back(shift: Shift) -> None:

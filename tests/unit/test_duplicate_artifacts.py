@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from janitor.artifacts import Stored, Unit
+from janitor.bucket_readers import Reader
 from janitor.buckets import Habits
 from janitor.contents import Contents, Likeness, Match
 from janitor.copies import Role, Standing
 from janitor.detectors.duplicate_artifacts import ASK, DELETE, DuplicateArtifacts
-from janitor.duplicates import Copy
-from janitor.model import Absent, Confidence, Cost, Finding, NotRead, Target, Unreadable, Value, Verdict
+from janitor.duplicates import Copy, together
+from janitor.model import Absent, Confidence, Cost, Finding, NotRead, Tags, Target, Unreadable, Value, Verdict
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -42,7 +43,7 @@ def unit(*files: Stored, region: str = "us-east-1", **changed: Any) -> Unit:
 
 
 KEEPER = unit(stored("live/model.tar.gz", modified=NOW - 90 * DAY))
-HABITS = Habits(versioning=Absent(), lock=Absent(), lifecycle=Absent(), tags=Value({}))
+HABITS = Habits(versioning=Absent(), lock=Absent(), lifecycle=Absent(), tags=Value({}), readers=Absent())
 
 
 def copy(
@@ -216,6 +217,22 @@ def test_it_has_been_waste_since_the_younger_of_both_was_written() -> None:
     assert found.since == NOW - 3 * DAY
 
 
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (({"environment": "prod"}, {"environment": "dev"}), {"environment": "prod"}),
+        (({"ManagedBy": "terraform"}, {"ManagedBy": "manual"}), {"ManagedBy": "terraform"}),
+        (({"environment": "dev"}, {"environment": "prod"}), {"environment": "prod"}),
+        (({"keep": "true"}, {"keep": "false"}), {"keep": "false"}),
+        (({"owner": "a"}, {}, {"owner": "b", "team": "c"}), {"owner": "b", "team": "c"}),
+    ],
+)
+def test_an_object_does_not_talk_its_bucket_out_of_production(
+    layers: tuple[Tags, ...], expected: Tags
+) -> None:
+    assert together(*(Value(tags) for tags in layers)) == Value(expected, "s3:GetObjectTagging")
+
+
 def test_a_copy_in_another_bucket_is_only_asked_about() -> None:
     found = judged(copy(role=Role.ELSEWHERE))
 
@@ -237,6 +254,7 @@ def test_when_bytes_are_freed_is_said_for_versioned_buckets() -> None:
 VERSIONED = replace(HABITS, versioning=Value("Enabled"))
 SUSPENDED = replace(HABITS, versioning=Value("Suspended"))
 BACKUP = ("s3://models/backup/",)
+READ_BY = Value((Reader(who="account 999999999999", what=("arn:aws:s3:::models/*",)),))
 
 
 @pytest.mark.parametrize(
@@ -251,6 +269,17 @@ BACKUP = ("s3://models/backup/",)
         ),
         (copy(), {}, "its bucket keeps no versions, and allow_unversioned is off"),
         (copy(), {"allow_unversioned": True}, None),
+        (
+            copy(habits=replace(VERSIONED, readers=READ_BY)),
+            {},
+            "lets account 999999999999 read it, which may",
+        ),
+        (
+            copy(habits=replace(VERSIONED, readers=DENIED)),
+            {},
+            "whom its bucket's policy lets read it is unknown",
+        ),
+        (copy(habits=replace(VERSIONED, readers=NotRead())), {}, "was not read"),
         (copy(habits=SUSPENDED), {}, "versioning is suspended, and allow_unversioned is off"),
         (copy(habits=SUSPENDED), {"allow_unversioned": True}, None),
         (copy(habits=replace(HABITS, versioning=DENIED)), {}, "keeps versions is unknown"),

@@ -40,16 +40,26 @@ def target(tags: Any = None, arn: str = ARN) -> Target:
         (" keep", "true", True),
         ("Janitor:Keep", "True", True),
         ("keep", "false", False),
-        ("keep", "", False),
-        ("keep", " ", False),
-        ("keep", "yes", False),
-        ("keep", "1", False),
-        ("keep", "untrue", False),
+        ("keep", "False ", False),
+        ("keep", "no", False),
+        ("keep", "0", False),
+        ("Keep", "OFF", False),
+        ("keep", "", True),
+        ("keep", " ", True),
+        ("keep", "yes", True),
+        ("keep", "1", True),
+        ("keep", "True - Q4 demo", True),
+        ("keep", "until the fair", True),
+        ("janitor-keep", "yes", True),
+        ("janitor_keep", "true", True),
+        ("Janitor Keep", "true", True),
+        ("JanitorKeep", "true", True),
         ("keep-me", "true", False),
+        ("upkeep", "true", False),
         ("owner", "true", False),
     ],
 )
-def test_a_keep_tag_keeps_when_it_is_true(*, key: str, value: str, kept: bool) -> None:
+def test_a_keep_tag_keeps_unless_it_says_no(*, key: str, value: str, kept: bool) -> None:
     reason = Exemptions().reason(target({key: value}), NOW)
     assert reason == (f"tagged {key}={value}" if kept else None)
 
@@ -81,6 +91,12 @@ def test_the_operator_names_the_keep_tags() -> None:
 )
 def test_keep_until_keeps_through_its_day_and_for_good_if_it_is_none(value: str, reason: str | None) -> None:
     assert Exemptions().reason(target({"janitor:keep-until": value}), NOW) == reason
+
+
+@pytest.mark.parametrize("key", ["Janitor:Keep-Until", "janitor-keep-until", "janitor_keep_until"])
+def test_every_spelling_of_keep_until_counts(key: str) -> None:
+    assert Exemptions().reason(target({key: "2026-10-06"}), NOW) == f"tagged {key}=2026-10-06"
+    assert Exemptions().reason(target({key: "2026-10-05"}), NOW) is None
 
 
 def test_a_day_that_is_over_does_not_undo_a_keep_tag() -> None:

@@ -220,6 +220,34 @@ def test_what_ended_meanwhile_is_kept(kind: Kind, status: str) -> None:
     assert words(decide(silent(job(kind, status=status)))) == "kept"
 
 
+@pytest.mark.parametrize(
+    ("watched", "expected", "reason"),
+    [
+        ("InProgress", "kept", "it watches the training job big (a Debugger or profiler rule), which runs"),
+        ("Stopping", "kept", "it watches the training job big (a Debugger or profiler rule), which runs"),
+        ("Completed", "proven", "this processing job logged nothing for 20 hours"),
+        ("Stopped", "proven", "this processing job logged nothing for 20 hours"),
+        (REFUSED, "unknown", "it watches the training job big, and whether that runs could not be read"),
+        (Absent(), "unknown", "it watches the training job big, and whether that runs could not be read"),
+        (NotRead(), "unknown", "it watches the training job big, and whether that runs could not be read"),
+    ],
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
+    watched: Signal[Job] | str,
+    expected: str,
+    reason: str,
+    late: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:training-job/big"
+    of = job(processing.KIND, watches=arn, max_runtime=HOUR if late else None)
+    seen = Value(job(training.KIND, name="big", status=watched)) if isinstance(watched, str) else watched
+    verdict = decide(replace(silent(of), watched=seen))
+
+    assert words(verdict) == expected
+    assert late or verdict.reason.startswith(reason)
+
+
 @OTHERS
 @pytest.mark.parametrize(
     ("signal", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]

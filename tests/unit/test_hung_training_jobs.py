@@ -63,6 +63,7 @@ ON_CPU = replace(JOB, groups=(("ml.m5.4xlarge", 1),))
 FULL, REST, BUSY, HALF = (Span(398, 400), Span(0, 1), Span(40, 390), Span(200, 201))
 SPINNING = Span(410, 440)
 """A thread for each GPU, of 32 vCPUs."""
+QUIET = Span(0, 20)
 
 
 def host(n: int, gpu: Signal[Span] | Span, cpu: Signal[Span] | Span = SPINNING) -> HostLoad:
@@ -206,8 +207,9 @@ def test_a_job_that_writes_is_alive(
     ("hosts", "expected"),
     [
         ([host(1, FULL)], "proven"),
-        ([host(1, REST)], "proven"),
-        ([host(1, REST), host(2, FULL), host(3, FULL)], "proven"),
+        ([host(1, REST, QUIET)], "proven"),
+        ([host(1, REST, QUIET), host(2, FULL), host(3, FULL)], "proven"),
+        ([host(1, REST), host(2, FULL), host(3, FULL)], "likely"),  # the others may wait for its CPU
         ([host(1, FULL), host(2, BUSY)], "kept"),
         ([host(1, FULL), host(2, HALF)], "kept"),
         ([host(1, FULL, Span(300, 460))], "proven"),  # 160 of 3200, exactly the tolerance
@@ -235,13 +237,77 @@ def test_every_host_must_stand_still(hosts: list[HostLoad], expected: str) -> No
         (Span(0, 50), "proven"),  # half a thread
         (Span(0, 51), "kept"),
         (Span(100, 101), "kept"),  # one busy thread
-        (Span(1520, 1600), "proven"),
+        (Span(1520, 1600), "likely"),  # all threads at work look like all threads spinning
         (Span(1519, 1590), "kept"),
         (Absent(), "likely"),
     ],
 )
-def test_without_gpus_the_cpu_must_be_at_rest_or_full(cpu: Signal[Span] | Span, expected: str) -> None:
-    assert words(decide(hung(host(1, Absent(), cpu), job=ON_CPU))) == expected
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_without_gpus_only_a_cpu_at_rest_is_proof(
+    cpu: Signal[Span] | Span, expected: str, hosts: int
+) -> None:
+    job = replace(ON_CPU, groups=(("ml.m5.4xlarge", hosts),))
+    loads = [host(n, Absent(), cpu) for n in range(1, hosts + 1)]
+
+    assert words(decide(hung(*loads, job=job))) == expected
+
+
+@pytest.mark.parametrize(
+    ("instance", "hosts", "full", "expected"),
+    [
+        ("ml.g5.2xlarge", 1, 100, "likely"),  # no collective without another GPU
+        ("ml.g5.2xlarge", 2, 100, "proven"),
+        ("ml.p3.8xlarge", 1, 400, "proven"),
+        ("ml.p4d.24xlarge", 1, 800, "proven"),
+    ],
+)
+def test_full_gpus_are_proof_only_where_one_can_wait_for_another(
+    instance: str, hosts: int, full: int, expected: str
+) -> None:
+    job = replace(JOB, groups=((instance, hosts),))
+    loads = [host(n, Span(full - 1, full), Span(100, 110)) for n in range(1, hosts + 1)]
+
+    assert words(decide(hung(*loads, job=job))) == expected
+
+
+@pytest.mark.parametrize(
+    ("instance", "cpu", "expected"),
+    [
+        ("ml.p4d.24xlarge", Span(0, 50), "proven"),  # half a thread of 96
+        ("ml.p4d.24xlarge", Span(0, 51), "kept"),
+        ("ml.p4d.24xlarge", Span(50, 51), "likely"),
+        ("ml.p4d.24xlarge", Span(100, 101), "likely"),  # a thread that computes, or one that spins
+        ("ml.p4d.24xlarge", Span(100, 150), "likely"),
+        ("ml.p4d.24xlarge", Span(100, 151), "kept"),
+        ("ml.p4d.24xlarge", Span(100, 480), "kept"),  # four processes that tokenize
+        ("ml.p4d.24xlarge", Span(9400, 9600), "kept"),  # all cores, preprocessing
+        ("ml.p4d.24xlarge", Span(9590, 9600), "likely"),
+        ("ml.g5.xlarge", Span(0, 20), "proven"),  # five percent of 4 vCPUs
+        ("ml.g5.xlarge", Span(1, 21), "likely"),
+        ("ml.g5.xlarge", Span(380, 400), "likely"),
+        ("ml.g5.xlarge", Span(300, 321), "kept"),
+    ],
+)
+def test_gpus_at_rest_are_proof_only_beside_a_cpu_at_rest(instance: str, cpu: Span, expected: str) -> None:
+    job = replace(JOB, groups=((instance, 1),))
+
+    assert words(decide(hung(host(1, Span(0, 0), cpu), job=job, silent=6 * HOUR))) == expected
+
+
+def test_what_may_be_work_is_warned_about_for_longer_and_says_why() -> None:
+    one_gpu = replace(JOB, groups=(("ml.g5.2xlarge", 1),))
+    full = decide(hung(host(1, Span(99, 100)), job=one_gpu, silent=6 * HOUR))
+    beside = decide(hung(host(1, REST), silent=6 * HOUR))
+
+    assert [one.grace for one in (full, beside) if isinstance(one, Finding)] == [DAY, DAY]
+    assert (
+        "and the load of algo-1 stands at full without a change, which may be work: no GPU of it waits for"
+        " another;" in full.reason
+    )
+    assert (
+        "and the GPUs of algo-1 rest without a change, but its CPU does not, and may be at work;"
+        in beside.reason
+    )
 
 
 @pytest.mark.parametrize(
@@ -396,10 +462,14 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
 @pytest.mark.parametrize(
     ("hosts", "says"),
     [
-        ([host(1, REST)], "and the load of its host stands still;"),
-        ([host(1, Span(1, 2))], "and the load of its host stands still;"),
+        ([host(1, REST, QUIET)], "and the load of its host stands still;"),
+        ([host(1, Span(1, 2), QUIET)], "and the load of its host stands still;"),
         (
-            [host(1, REST), host(2, FULL), host(3, FULL)],
+            [host(1, REST), host(2, REST), host(3, FULL)],
+            "and the GPUs of algo-1, algo-2 rest without a change, but their CPUs do not, and may be at",
+        ),
+        (
+            [host(1, REST, QUIET), host(2, FULL), host(3, FULL)],
             "the GPUs of 2 of 3 hosts spin at full load while the",
         ),
         ([host(1, FULL), host(2, Absent())], "and the load of algo-2 is not known;"),

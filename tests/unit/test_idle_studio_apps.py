@@ -256,6 +256,9 @@ def test_a_sign_after_the_sweep_began_is_said_to_be_that() -> None:
         ("x", "y", "x"),
         ("false", "true", "true"),
         ("true", "false", "true"),
+        ("no", "yes", "yes"),
+        ("yes", "no", "yes"),
+        ("off", "0", "off"),
         ("true", "true", "true"),
         ("2026-10-01", "2026-11-01", "2026-11-01"),
         ("2026-11-01", "2026-10-01", "2026-11-01"),
@@ -276,7 +279,7 @@ def test_the_nearer_tag_holds_unless_the_other_keeps_longer(near: str | None, fa
 def test_the_nearest_of_several_holds_and_what_manages_them_is_not_inherited() -> None:
     above = {
         "space": {"owner": "ben", "managed-by": "terraform", "aws:cloudformation:stack-name": "s"},
-        "user profile": {"owner": "anna", "team": "x", "Managed-By": "cdk"},
+        "user profile": {"owner": "anna", "team": "x", "Managed_By": "cdk", "terraform": "true"},
     }
 
     merged, inherited = inherit({"project": "p"}, above)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from janitor.instances import Machine
-from janitor.load import HostLoad, Motion, Span, shown, some, span
+from janitor.load import Collective, HostLoad, Motion, Span, shown, some, span
 from janitor.metrics import Series
 from janitor.model import Absent, NotRead, Signal, Unreadable, Value
 
@@ -88,7 +88,11 @@ def test_a_long_hole_is_not_measured(points: Signal[Series], whole: bool) -> Non
 @pytest.mark.parametrize(
     ("gpu", "cpu", "machine", "expected"),
     [
-        (Span(0, 0), Span(50, 60), Machine(32, 4), Motion.STUCK),
+        (Span(0, 0), Span(40, 50), Machine(32, 4), Motion.STUCK),
+        (Span(0, 0), Span(50, 60), Machine(32, 4), Motion.BESIDE),
+        (Span(0, 0), Span(50, 101), Machine(32, 4), Motion.WORKING),
+        (Span(399, 400), Span(50, 101), Machine(32, 4), Motion.STUCK),
+        (None, Span(790, 800), Machine(8, 0), Motion.FULL),
         (Span(800, 800), Span(50, 60), Machine(32, 4), Motion.STEADY),  # more than there is
         (Span(0, 4), Span(0, 1), Machine(8, None), Motion.WORKING),  # unknown GPUs count as one
         (Span(0, 3), Span(0, 1), Machine(8, None), Motion.UNMEASURED),
@@ -104,6 +108,26 @@ def test_a_load_is_measured_against_the_machine(
     measured = GONE if gpu is None else Value(gpu)
 
     assert HostLoad(host="a/algo-1", cpu=Value(cpu), gpu=measured).motion(machine) is expected
+
+
+@pytest.mark.parametrize(
+    ("collective", "spins", "full", "beside"),
+    [
+        (Collective.POSSIBLE, Motion.STUCK, Motion.FULL, Motion.BESIDE),
+        (Collective.ALONE, Motion.FULL, Motion.FULL, Motion.BESIDE),
+        (Collective.NEVER, Motion.STEADY, Motion.STEADY, Motion.STEADY),
+    ],
+)
+def test_what_a_full_load_means_depends_on_who_could_wait_for_whom(
+    collective: Collective, spins: Motion, full: Motion, beside: Motion
+) -> None:
+    def motion(gpu: Signal[Span], cpu: Span, gpus: int) -> Motion:
+        return HostLoad(host="a/algo-1", cpu=Value(cpu), gpu=gpu).motion(Machine(8, gpus), collective)
+
+    assert motion(Value(Span(199, 200)), Span(200, 210), 2) is spins
+    assert motion(GONE, Span(790, 800), 0) is full
+    assert motion(Value(Span(0, 0)), Span(100, 101), 2) is beside
+    assert motion(Value(Span(0, 0)), Span(0, 1), 2) is Motion.STUCK
 
 
 @pytest.mark.parametrize("unread", [REFUSED, NotRead()])

@@ -60,6 +60,7 @@ class DuplicateArtifacts(Detector[Copy]):
         allow("s3:GetObjectLegalHold", on=OBJECTS),
         allow("s3:GetBucketTagging", on=BUCKETS),
         allow("s3:GetBucketVersioning", on=BUCKETS),
+        allow("s3:GetBucketPolicy", on=BUCKETS),
         allow("s3:GetLifecycleConfiguration", on=BUCKETS),
         allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
         allow("sagemaker:ListModels"),

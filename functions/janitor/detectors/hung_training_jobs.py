@@ -35,7 +35,7 @@ from janitor.model import (
     evidence,
 )
 from janitor.stillness import Patience
-from janitor.suspects import Suspect, SuspectTuner
+from janitor.suspects import MAKERS, Suspect, SuspectTuner
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -77,7 +77,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         allow("sagemaker:ListHyperParameterTuningJobs"),
         allow("sagemaker:DescribeHyperParameterTuningJob", on=f"{tuning.TUNER}/*"),
         allow("sagemaker:ListTrainingJobsForHyperParameterTuningJob", on=f"{tuning.TUNER}/*"),
-        *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in kinds),
+        *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in (*kinds, *MAKERS)),
         *(allow("logs:DescribeLogStreams", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
         *(allow("logs:GetLogEvents", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
         allow("s3:ListBucket", on="arn:aws:s3:::*"),
@@ -174,6 +174,12 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
         return job_stops.settled(aws, target, undo)
 
+    def by_itself(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> str | None:
+        return job_stops.by_itself(aws, target, undo)
+
+    def made(self, target: Target, undo: Mapping[str, Any]) -> str:
+        return restarts.made(self.name, target, undo)
+
     def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
         return restarts.restart(aws, self.name, target, undo, steps)
 
@@ -184,6 +190,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         """A job that works on after its own limit, or without a sign of life."""
         verdict = (
             phases.not_at_work(rule, candidate.job, job, now)
+            or phases.watching(rule, candidate.watched, job)
             or phases.past_its_limit(rule, job, self.overrun, now)
             or stillness.judge(rule, candidate.signs, job, self.patience, now)
         )

@@ -80,7 +80,8 @@ class Job(Thing):
 
     @property
     def certain(self) -> bool:
-        return self.overdue or self.load != "none"
+        """One GPU that is full has none to wait for: it may be at work."""
+        return self.overdue or self.load == "zero" or (self.load == "full" and self.hosts > 1)
 
     @property
     def needs(self) -> frozenset[str]:
