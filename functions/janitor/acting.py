@@ -153,7 +153,7 @@ class _Work:
                 self.acting.pause()
             self._put(self.carrying.one(result, self.entries[result.target.key]))
         if self.acting.wait is not None:
-            self.carrying.go_on(self.results, self.acting.wait)
+            self.carrying.go_on(self.results, self.acting.wait, half_done.stopped)
         self._ask_again()
         held = tuple(why if not times else f"{times} {why}" for why, times in self.places.held.items())
         return replace(self.sweep, results=tuple(self.results.values()), held=held)

@@ -86,7 +86,7 @@ class CarryingOut:
         verdict, candidate = self.look.again(result, clock)
         if not isinstance(verdict, Finding):
             raise self._changed(entry, verdict, clock)
-        if (why := self.arming.spares(candidate.target, verdict)) is not None:
+        if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(why)
         warned = entry.warned or clock
         if not entry.hurried and self.arming.due(warned, verdict) > clock:
@@ -150,14 +150,26 @@ class CarryingOut:
                 return replace(result, outcome=Outcome.FAILED, note=said)
         return self.recorded(result, action)
 
-    def go_on(self, results: dict[str, Result], wait: Callable[[], None]) -> None:
-        """Go back to what waits for AWS, as often as there is time for; *results* says how far it came."""
+    def go_on(
+        self,
+        results: dict[str, Result],
+        wait: Callable[[], None],
+        stopped: Callable[[Result, Action], Result | None],
+    ) -> None:
+        """
+        Go back to what waits for AWS, as often as there is time for; *results* says how far it came.
+
+        *stopped* judges each anew before, and says what becomes of it where it is not gone on with.
+        """
         for _ in range(ROUNDS):
             if not self.waiting or not self.look.aws.has_time:
                 return
             wait()
             for key, action in tuple(self.waiting.items()):
-                results[key] = self._carried_on(results[key], action)
+                ends = stopped(results[key], action)
+                if ends is not None and ends.outcome is not Outcome.WAITING:
+                    del self.waiting[key]
+                results[key] = ends or self._carried_on(results[key], action)
 
     def recorded(self, result: Result, action: Action) -> Result:
         """It is cleaned up, as AWS said."""
@@ -182,11 +194,6 @@ class CarryingOut:
 
     def _carried_on(self, result: Result, action: Action) -> Result:
         try:
-            if (why := self.look.held(action.target)) is not None:
-                del self.waiting[action.target.key]  # the next run has it put back
-                return replace(
-                    result, outcome=Outcome.WAITING, note=f"half done, and not gone on with: {why}"
-                )
             return self.acted(result, action)
         except Exception as error:  # only the ledger is left to fail here; the next run goes on with it
             said = f"half done, and the ledger could not be written: {describe(error)}"

@@ -15,6 +15,8 @@ from janitor.model import Kept, Outcome, Result
 from janitor.resuming import by_hand
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from janitor.carrying_out import CarryingOut
     from janitor.model import Verdict
 
@@ -52,12 +54,39 @@ class HalfDone:
                     result, action, "it was as good as cleaned up before anything was done"
                 )
             return carrying.recorded(result, action)
-        if action.given_up:
-            said = f"failed {TRIES} times, so a person has to look: {action.error}"
-            raise EndsError(Outcome.FAILED, said)
         if not arming.within(action.target.account, action.target.region):
             raise EndsError(Outcome.WAITING, "half done, and act_in no longer names its place")
         clock = look.clock()
+        self._judged(result, action, clock)
+        if action.given_up:
+            said = f"failed {TRIES} times, so a person has to look: {action.error}"
+            raise EndsError(Outcome.FAILED, said)
+        carrying.places.take(action.target.key, clock)
+        return carrying.acted(result, carrying.actions.again(action, clock))
+
+    def stopped(self, result: Result, action: Action) -> Result | None:
+        """
+        What becomes of *action*, which waits for AWS, where it is not gone on with; None if it is.
+
+        Minutes may have passed since it was judged. What is already as the act leaves it has nothing more
+        to be judged.
+        """
+        if self.carrying.look.settled(action):
+            return None
+        try:
+            self._judged(result, action, self.carrying.look.clock())
+        except EndsError as ends:
+            return replace(result, outcome=ends.outcome, note=ends.note)
+        except BegunBeforeError as other:
+            return replace(result, note=str(other))
+        except Exception as error:  # told; it is looked at again after the next wait, or by the next sweep
+            said = f"half done, and could not be looked at: {describe(error)}"
+            return replace(result, outcome=Outcome.WAITING, note=said)
+        return None
+
+    def _judged(self, result: Result, action: Action, clock: datetime) -> None:
+        """Raises what ends the way of *action*, which is put back if its resource is no waste any more."""
+        look = self.carrying.look
         verdict, candidate = look.again(replace(result, target=action.target), clock, action.undo)
         if isinstance(verdict, Kept) and verdict.unknown:
             said = f"half done, and could not be judged: {verdict.reason}"
@@ -66,8 +95,6 @@ class HalfDone:
             outcome, why = stops
             self._ask_back(action, why)
             raise EndsError(outcome, f"{why}; what had been done is being put back")
-        carrying.places.take(action.target.key, clock)
-        return carrying.acted(result, carrying.actions.again(action, clock))
 
     def _stopping(
         self, action: Action, verdict: Verdict | None, candidate: Any
@@ -76,7 +103,7 @@ class HalfDone:
         if isinstance(verdict, Kept):
             return Outcome.CHANGED, verdict.reason
         if candidate is not None:
-            protected = self.carrying.arming.protects(candidate.target)
+            protected = self.carrying.arming.protects(candidate.target, candidate.takes_along)
             if protected is not None:
                 return Outcome.ADVISED, f"only reported: {protected}"
         entry = self.carrying.entries.get(action.target.key)

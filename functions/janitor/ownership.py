@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from janitor.model import Evidence, Tags, Target, Value
 
 BY_HAND = frozenset({"", "manual", "none", "hand", "console"})
@@ -38,8 +41,13 @@ def environment(target: Target) -> str | None:
     return named if named.lower() in PRODUCTION else None
 
 
-def marks(target: Target) -> tuple[Evidence, ...]:
-    """What a reader should know before anything is done to *target*."""
+def marks(target: Target, along: Sequence[Target] = ()) -> tuple[Evidence, ...]:
+    """What a reader should know before anything is done to *target*, and so to what goes *along*."""
+    others = (replace(mark, signal=f"{mark.signal}, {one.name}") for one in along for mark in marks(one))
+    return (*_marks(target), *others)
+
+
+def _marks(target: Target) -> tuple[Evidence, ...]:
     source = target.tags.source if isinstance(target.tags, Value) else ""
     found = []
     if (tool := manager(target)) is not None:

@@ -771,6 +771,22 @@ def test_what_keeps_failing_is_left_to_a_person(nights: Nights) -> None:
     assert nights.of("lamp").attempts == TRIES
 
 
+def test_what_failed_too_often_is_still_put_back_when_it_is_in_use_again(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(RuntimeError("denied"), at="remove lamp")
+    for _ in range(TRIES):
+        nights.after(4 * DAY)
+    nights.world.use("lamp")
+
+    changed = nights.after(HOUR)["lamp"]
+
+    assert (changed.outcome, changed.note) == (
+        Outcome.CHANGED,
+        "it is used; what had been done is being put back",
+    )
+    assert [action.target.name for action in nights.put_back] == ["lamp"]
+
+
 def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:
     nights.warned("a", "b", "c")
     nights.world.before = raising(RuntimeError("denied"), at="unplug b")
@@ -919,9 +935,8 @@ def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Cellar, "act", act)
         runner = replace(runner, acting=replace(runner.acting, wait=keep))
-        waiting = by_name(runner.sweep(nights.detector, [nights.aws], now=nights.clock))["lamp"]
+        changed = by_name(runner.sweep(nights.detector, [nights.aws], now=nights.clock))["lamp"]
 
-    assert (waiting.outcome, tries) == (Outcome.WAITING, ["lamp"])
-    assert waiting.note == "half done, and not gone on with: kept by maria"
-    assert nights.after(HOUR)["lamp"].outcome is Outcome.CHANGED
+    assert (changed.outcome, tries) == (Outcome.CHANGED, ["lamp"])
+    assert changed.note == "kept by maria; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]

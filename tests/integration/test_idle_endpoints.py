@@ -509,6 +509,38 @@ def test_looking_again_sees_a_request_that_came_since(seed: Seed, aws: Aws) -> N
     kept(detector.decide(again, NOW), "1 request")
 
 
+def test_looking_again_asks_each_component_for_its_tags_as_they_are_now(seed: Seed, aws: Aws) -> None:
+    host(seed, "churn")
+    for name in ("a", "b"):
+        seed.component(name, "churn")
+        seed.publish("Invocations", InferenceComponentName=name)
+    detector = IdleEndpoints()
+    seed.box.clear_calls()
+    (first,) = detector.find(aws, NOW)
+    in_bulk = seed.box.calls()
+
+    again = detector.look(aws, first.target, NOW)
+
+    assert again is not None
+    assert sorted((one.name, one.kind) for one in again.takes_along) == [
+        ("a", "inference-component"),
+        ("b", "inference-component"),
+    ]
+    assert all(one.tags == Value({}, "sagemaker:ListTags") for one in again.takes_along)
+    assert [one.created for one in again.takes_along] == [NOW - 30 * DAY] * 2
+    assert "sagemaker:ListTags" not in in_bulk
+    assert in_bulk["tag:GetResources"] == 2  # of all endpoints, and of the components of the idle one
+
+
+def test_tags_of_components_that_cannot_be_read_keep_their_endpoint_as_unknown(seed: Seed, aws: Aws) -> None:
+    host(seed, "churn")
+    seed.component("ranker", "churn")
+    seed.publish("Invocations", InferenceComponentName="ranker")
+    seed.box.fault("tag", "GetResources", "deny", times=0, match="inference-component")
+
+    unknown(verdict(aws), "it would take along ranker, and its tags could not be read")
+
+
 def test_looking_again_at_what_is_gone(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn")
     detector = IdleEndpoints()

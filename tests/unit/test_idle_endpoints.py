@@ -116,7 +116,14 @@ def decided(**given: Any) -> Verdict:
 
 BULK_ONLY = {"description": NotRead(), "config": NotRead(), "places": ()}
 HOST = Config(types={}, hosts=frozenset({"blue"}))
-COMPONENT = InferenceComponent(name="llm", endpoint="churn", variant="blue", changed=NOW - 30 * DAY)
+COMPONENT = InferenceComponent(
+    name="llm",
+    arn="arn:aws:sagemaker:us-east-1:123456789012:inference-component/llm",
+    endpoint="churn",
+    variant="blue",
+    created=NOW - 30 * DAY,
+    changed=NOW - 30 * DAY,
+)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ def test_production_is_marked(own: Tags, mark: str | None) -> None:
     assert marked(own).get("environment") == mark
 
 
+def test_what_goes_along_is_marked_by_its_name() -> None:
+    other = replace(MINE, name="ranker", tags=Value({"managed-by": "terraform", "environment": "prod"}))
+
+    found = {mark.signal: mark.value for mark in marks(MINE, [other])}
+
+    assert found == {"managed by, ranker": "terraform", "environment, ranker": "prod"}
+
+
 def test_what_was_not_read_says_nothing() -> None:
     unread = replace(MINE, tags=Unreadable("denied"))
 

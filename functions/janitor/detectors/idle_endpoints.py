@@ -54,6 +54,7 @@ class IdleEndpoints(Detector[Endpoint]):
         allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
         allow("sagemaker:DescribeEndpointConfig", on="endpoint-config/*"),
         allow("sagemaker:ListTags", on="endpoint/*"),
+        allow("sagemaker:ListTags", on="inference-component/*"),
         allow("tag:GetResources"),
         allow("cloudwatch:ListMetrics"),
         allow("cloudwatch:GetMetricData"),
@@ -71,7 +72,7 @@ class IdleEndpoints(Detector[Endpoint]):
             aws, endpoints.endpoints, lambda aws: tags.in_bulk(aws, "sagemaker:endpoint")
         )
         listed = [account.endpoint(aws, summary, book.of(summary.arn)) for summary in listing.items]
-        yield from self._survey(aws, listed, account, now)
+        yield from self._survey(aws, listed, account, now, exactly=False)
         listing.check()
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Endpoint | None:
@@ -89,20 +90,23 @@ class IdleEndpoints(Detector[Endpoint]):
             case Value(described):
                 account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
                 listed = account.endpoint(aws, described.summary, own_tags, half_done)
-                (read,) = self._survey(aws, [listed], account, now)
+                (read,) = self._survey(aws, [listed], account, now, exactly=True)
                 return replace(read, alone=True)
             case Unreadable(error):
                 raise ReadError(error)
             case _:
                 return None
 
-    def _survey(self, aws: Aws, listed: list[Endpoint], account: Account, now: datetime) -> list[Endpoint]:
+    def _survey(
+        self, aws: Aws, listed: list[Endpoint], account: Account, now: datetime, *, exactly: bool
+    ) -> list[Endpoint]:
         return survey(
             aws,
             listed,
             account,
             window=(now - self.window, now),
             settled=lambda endpoint: self._settled(endpoint, now) is not None,
+            exactly=exactly,
         )
 
     def decide(self, candidate: Endpoint, now: datetime) -> Verdict:
@@ -139,7 +143,7 @@ class IdleEndpoints(Detector[Endpoint]):
     ) -> Mapping[str, Any]:
         """The endpoint as it can be created again, with all that hangs on it."""
         del finding, memo
-        return endpoint_record.read(aws, candidate.target)
+        return endpoint_record.read(aws, candidate.target, judged=candidate.on_it)
 
     def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
         """Delete its inference components, then itself; its configuration and models stay."""
