@@ -155,7 +155,7 @@ class Actions:
         self._table.change(self._place(action), action.sk, set_to={"told": action.mark})
 
     def step(self, action: Action, name: str, how: str) -> None:
-        """Remember that the step *name* is "begun", "done" or "forgotten"."""
+        """Remember that the step *name* is "begun", "done", "refused" or "forgotten"."""
         self._table.change(
             self._place(action), action.sk, set_to={f"{STEP}{_word(name)}": json.dumps([name, how])}
         )

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 ROUNDS = 40
 """How often a run goes back to the actions that wait for AWS, where its time does not end it before."""
 
+OUT_OF_TIME = "the run had no time left, and the next one goes on with it"
+"""What an action waits for that was broken off in good order."""
+
 
 class EndsError(Exception):
     """What ends the way of one finding before anything more is done to it."""
@@ -144,6 +147,8 @@ class CarryingOut:
         except ChangedError as changed:
             return self.withdrawn(result, action, str(changed))
         except Exception as error:  # recorded; the next sweep goes on with it
+            if self.writing.out_of_time(error):
+                return self._unfinished(result, action, OUT_OF_TIME)
             said = describe(error)
             if not self.look.settled(action):
                 self.actions.failed(action, said)
@@ -165,6 +170,8 @@ class CarryingOut:
             if not self.waiting or not self.look.aws.has_time:
                 return
             wait()
+            if not self.look.aws.has_time:
+                return
             for key, action in tuple(self.waiting.items()):
                 ends = stopped(results[key], action)
                 if ends is not None and ends.outcome is not Outcome.WAITING:

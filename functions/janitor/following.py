@@ -161,7 +161,7 @@ class Following:
             case Stage.WITHDRAWN:
                 return voice.stays(action.error, now)
             case _:
-                return voice.failed(action.error, now, half_done=action)
+                return voice.failed(action.error, now, action=action)
 
     def _change(self, subject: Subject, name: str, said: str, place: Place, now_stands: Standing) -> None:
         """A message that nobody remembers, or that Slack no longer lets change, stays as it is."""
