@@ -111,6 +111,11 @@ class Action:
         return any(step.startswith("act: ") and how != REFUSED for step, how in self.steps.items())
 
     @property
+    def coming_back(self) -> bool:
+        """Whether its undo was begun: asked for, it may not have been yet."""
+        return any(step.startswith("undo: ") for step in self.steps)
+
+    @property
     def given_up(self) -> bool:
         """Whether it is not tried again by itself."""
         return self.failures >= TRIES

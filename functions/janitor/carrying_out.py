@@ -73,6 +73,8 @@ class CarryingOut:
             except Exception as error:  # nothing was done yet; the others still are
                 return self._stopped(result, entry, error)
             return self.acted(result, action)
+        except BegunBeforeError as other:
+            return replace(result, note=str(other))
         except Exception as error:  # only the ledger is left to fail here: without it there are no more acts
             said = f"the ledger could not be written: {describe(error)}"
             self.places.close(said)
@@ -202,6 +204,8 @@ class CarryingOut:
     def _carried_on(self, result: Result, action: Action) -> Result:
         try:
             return self.acted(result, action)
+        except BegunBeforeError as other:
+            return replace(result, outcome=Outcome.WAITING, note=f"half done, and not gone on with: {other}")
         except Exception as error:  # only the ledger is left to fail here; the next run goes on with it
             said = f"half done, and the ledger could not be written: {describe(error)}"
             return replace(result, outcome=Outcome.FAILED, note=said)
