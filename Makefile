@@ -44,8 +44,8 @@ night: setup ## Three simulated nights over the demo account with every detector
 test: dev ## Run all tests
 	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile -q
 
-soak: dev ## Live through NIGHTS=2000 random nights, or once more through those of SEED=...
-	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q tests/properties/test_armed_nights.py
+soak: dev ## Live through NIGHTS=2000 random nights and a fourth as many of whole accounts, or again those of SEED=...
+	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q $(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py)
 
 check: dev ## Format, lint, strict types, and docs that match the code
 	$(BIN)/ruff format --check -q .

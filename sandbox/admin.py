@@ -41,6 +41,7 @@ class Admin:
             ("POST", "revive"): _revive,
             ("POST", "reset"): self._reset,
             ("POST", "faults"): self._fault,
+            ("GET", "faults"): lambda _: ledger.told(),
             ("DELETE", "faults"): self._clear_faults,
             ("GET", "calls"): lambda _: dict(ledger.calls),
             ("DELETE", "calls"): self._clear_calls,

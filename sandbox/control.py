@@ -75,6 +75,10 @@ class Control:
         named = {"service": service, "operation": operation, "kind": kind}
         self._ask("POST", "faults", named | rule)
 
+    def faults(self) -> list[dict[str, Any]]:
+        """What is in force: service, operation, kind, and how many requests it has *struck*."""
+        return list(self._ask("GET", "faults"))
+
     def clear_faults(self) -> None:
         """Let everything work again."""
         self._ask("DELETE", "faults")

@@ -59,6 +59,9 @@ class Fault:
     match: str | None = None
     """Only requests with this in path, query or body."""
     hits: int = 0
+    """How many requests it was meant for, those among them that it let pass."""
+    struck: int = 0
+    """How many it made fail."""
     pages: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,7 +75,7 @@ class Fault:
     @classmethod
     def of(cls, given: dict[str, Any]) -> Fault:
         """From a request to `/sandbox/faults`; `ValueError` says what is wrong with it."""
-        known = {one.name for one in fields(cls)} - {"hits", "pages"}
+        known = {one.name for one in fields(cls)} - {"hits", "struck", "pages"}
         if unknown := set(given) - known:
             message = f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
             raise ValueError(message)
@@ -139,6 +142,14 @@ class Ledger:
         with self._lock:
             self.faults.append(fault)
 
+    def told(self) -> list[dict[str, Any]]:
+        """What is in force, and how often each has struck."""
+        with self._lock:
+            return [
+                {"service": one.service, "operation": one.operation, "kind": one.kind, "struck": one.struck}
+                for one in self.faults
+            ]
+
     def clear_faults(self) -> None:
         """Let everything work again."""
         with self._lock:
@@ -166,6 +177,7 @@ class Ledger:
             met: list[Fault] = []
             for fault in self.faults:
                 if fault.meets(asked):
+                    fault.struck += 1
                     met.append(fault)
                     if fault.kind != "latency":
                         break

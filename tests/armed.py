@@ -140,6 +140,13 @@ class Cellar(Detector[Thing]):
         del target
 
 
+@dataclass(frozen=True)
+class Loft(Cellar):
+    """Clears out the same things, and is another detector."""
+
+    name = "loft"
+
+
 def unreadable_tags(name: str) -> Thing:
     """Waste whose tags cannot be read."""
     return thing(name, waste(), Unreadable("throttled"))

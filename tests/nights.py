@@ -92,6 +92,7 @@ class Nights:
         self.at_most = 50
         self.pauses = 0
         self.put_back: list[Action] = []
+        self.archive = Archive(session.client("s3"), BUCKET)
         self.ledger, self.actions, self.holds = Ledger(table), Actions(table), Holds(table)
         self.undoing = Undoing(
             actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
@@ -103,7 +104,7 @@ class Nights:
             policy=Policy(arming={self.detector.name: self.arming}),
             ledger=self.ledger,
             leases=Leases(self.table),
-            archive=Archive(self.session.client("s3"), BUCKET),
+            archive=self.archive,
             tell=None,
             logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
             clock=lambda: self.clock,

@@ -75,7 +75,7 @@ class Places:
     def __init__(self, limits: Limits, sweep: Sweep, now: datetime, *, most: int, at_most: int) -> None:
         self._limits = limits
         self._name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{stamp(now)}"
-        self._account = str(sweep.account)
+        self._detector, self._account = sweep.detector, str(sweep.account)
         self._most, self._at_most = most, at_most
         self._full: str | None = None
         self.held: dict[str, int] = {}
@@ -86,10 +86,15 @@ class Places:
             raise self._none_left(self._full)
 
     def take(self, action: str, now: datetime) -> None:
-        """Take a place for *action*. Raises FullError."""
+        """
+        Take a place for *action*, which is named by its resource: two detectors' on one take two of a night.
+
+        Raises FullError.
+        """
         if not self._limits.in_sweep(self._name, action, at_most=self._most, now=now):
             raise self._none_left(f"max_actions = {self._most} for one sweep")
-        if not self._limits.in_night(self._account, action, at_most=self._at_most, now=now):
+        by_all = f"{self._detector} {action}"
+        if not self._limits.in_night(self._account, by_all, at_most=self._at_most, now=now):
             raise self._none_left(f"max_actions_per_night = {self._at_most}")
 
     def close(self, why: str) -> None:

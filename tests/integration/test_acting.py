@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from armed import DENIED, Cellar, KilledError, LostError, tagged
+from armed import DENIED, Cellar, KilledError, Loft, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
 from janitor.action import TRIES, Action, Stage
@@ -445,6 +445,23 @@ def test_a_night_has_so_many_over_all_sweeps(nights: Nights) -> None:
     nights.after(12 * HOUR)
 
     assert nights.world.things == {}
+
+
+def test_what_two_detectors_do_to_one_resource_are_two_of_a_night(nights: Nights) -> None:
+    nights.at_most = 1
+    other = Nights(nights.table, nights.session, nights.aws, nights.world, Loft())
+    other.at_most = 1
+    nights.warned("lamp")
+    other.warned("lamp")
+    nights.clock += 4 * DAY
+    other.clock += 4 * DAY
+    assert by_name(nights.sweep())["lamp"].outcome is Outcome.ACTED
+    nights.world.add("lamp")  # the other detector's act leaves it there
+
+    held = by_name(other.sweep())["lamp"]
+
+    assert (held.outcome, held.note) == (Outcome.WAITING, "held back by max_actions_per_night = 1")
+    assert "lamp" in nights.world.things
 
 
 @pytest.mark.parametrize("limit", ["max_actions", "night"])

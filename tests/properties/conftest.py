@@ -14,8 +14,7 @@ from janitor.aws import Aws
 from janitor.clients import make_client
 from janitor.prices import Prices
 from janitor.table import Table
-from properties.nightly.attic import Clearing
-from properties.nightly.driver import Driver
+from properties.nightly.household import Household
 from sandbox.control import Control
 from sandbox.deployment import TABLE, deploy
 
@@ -23,7 +22,7 @@ from sandbox.deployment import TABLE, deploy
 class Live(Protocol):
     """Lives through nights."""
 
-    def __call__(self, seed: int, *, nights: int) -> Driver:
+    def __call__(self, seed: int, *, nights: int) -> Household:
         """So many *nights* of the account of *seed*. Raises AssertionError at the first wrong deed."""
 
 
@@ -41,16 +40,14 @@ def live(box: Control, session: boto3.Session, monkeypatch: pytest.MonkeyPatch) 
         prices = Prices(lambda: make_client(session, "pricing", REGION, 2))
         aws = Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool)
 
-        def lived(seed: int, *, nights: int) -> Driver:
+        def lived(seed: int, *, nights: int) -> Household:
             box.reset()
             deploy(box.url)
-            driver = Driver(Table(make_client(session, "dynamodb", REGION, 1), TABLE), session, aws, seed)
-            monkeypatch.setattr(Clearing, "attic", driver.attic, raising=False)
-            monkeypatch.setattr(Clearing, "clock", staticmethod(lambda: driver.clock), raising=False)
-            driver.settle()
+            mine = Table(make_client(session, "dynamodb", REGION, 1), TABLE)
+            household = Household(mine, session, aws, seed)
             for number in range(nights):
-                driver.night()
-                assert driver.oracle.wrong == [], driver.said(number)
-            return driver
+                household.night()
+                assert household.wrong == [], household.said(number)
+            return household
 
         yield lived

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -27,7 +27,7 @@ from janitor.model import Result, Sweep, Target
 from janitor.runs import Runner
 from janitor.table import Table
 from janitor.undoing import Undoing
-from properties.nightly.attic import Clearing
+from properties.nightly.detectors import Watching
 
 if TYPE_CHECKING:
     from properties.conftest import Live
@@ -62,8 +62,8 @@ def at_once(_: Arming, warned: datetime, __: object) -> datetime:
     return warned
 
 
-def as_swept(_: Look, result: Result, *__: object) -> tuple[Any, Any]:
-    item = Clearing.attic.items.get(result.target.name)
+def as_swept(self: Look, result: Result, *__: object) -> tuple[Any, Any]:
+    item = cast("Watching", self.detector).attic.items.get(result.target.name)
     return (None, None) if item is None else (result.verdict, item.candidate)
 
 

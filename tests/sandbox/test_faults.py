@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -70,6 +71,21 @@ def test_faults_choose_by_glob_count_and_content(control: Control, aws: Any) -> 
     with pytest.raises(ClientError):
         sagemaker.list_endpoints()
     sagemaker.list_endpoints()
+
+
+def test_faults_in_force_say_how_often_they_struck(control: Control, aws: Any) -> None:
+    control.fault("sagemaker", "ListEndpoints", "error", skip=1, times=1)
+    control.fault("sagemaker", "ListModels", "deny")
+    sagemaker = aws("sagemaker")
+    for _ in range(3):
+        with suppress(ClientError):
+            sagemaker.list_endpoints()
+    assert control.faults() == [
+        {"service": "sagemaker", "operation": "ListEndpoints", "kind": "error", "struck": 1},
+        {"service": "sagemaker", "operation": "ListModels", "kind": "deny", "struck": 0},
+    ]
+    control.clear_faults()
+    assert control.faults() == []
 
 
 def test_latency_only_delays(control: Control, aws: Any) -> None:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from random import Random
 
 import boto3
+from botocore.exceptions import BotoCoreError
 
 from armed import KilledError, LostError, World
-from conftest import ACCOUNT, REGION
-from janitor.action import Action
+from conftest import ACCOUNT
 from janitor.arming import Arming
 from janitor.aws import Aws
-from janitor.clients import make_client
 from janitor.entries import Entry
 from janitor.failures import RunFailedError
 from janitor.leases import LeaseTakenError
 from janitor.model import Confidence, Effect, Mode, Outcome, Result, Sweep
 from janitor.runs import Ran
-from janitor.table import Table
 from nights import Nights
-from properties.nightly.attic import Attic, Clearing, Identity
-from properties.nightly.labels import LABELS
-from properties.nightly.oracle import Oracle, Run
+from properties.nightly.attic import Attic
+from properties.nightly.common import Common
+from properties.nightly.detectors import Watching
+from properties.nightly.oracle import Oracle, Run, identity_of
 from properties.nightly.truth import Operator
-from properties.nightly.wire import Wire
-from sandbox.deployment import TABLE
 
 
 class Carrier:
@@ -50,7 +46,7 @@ class Carrier:
                 return [f"{result.target.name} was not delivered"]
             assert result.due is not None
             account.tell(f"{result.target.name} is warned about: due {result.due}")
-            account.oracle.delivered(identity_of(result), at=account.clock, due=result.due)
+            account.oracle.delivered(identity_of(result.target), at=account.clock, due=result.due)
             if slack == "killed before":
                 account.wire.die()
             delivered(result, "C1", f"ts-{result.target.name}")
@@ -59,40 +55,57 @@ class Carrier:
         return ()
 
 
-def identity_of(known: Result | Action) -> Identity:
-    target = known.target
-    return target.name, "" if target.created is None else target.created.isoformat()
-
-
 class Account(Nights):
-    """An account and its deployment, all of whose chances come from *seed*."""
+    """One detector of a deployment, *kind*, and what there is for it; all chances come from *common*."""
 
-    def __init__(self, table: Table, session: boto3.Session, aws: Aws, seed: int) -> None:
-        self.random = Random(seed)  # noqa: S311 - it has to come out the same again
-        self.seed = seed
-        self.mine = table
-        theirs = make_client(session, "dynamodb", REGION, self.random.choice([1, 2]))
-        self.wire = Wire(theirs)
-        super().__init__(Table(theirs, TABLE), session, aws, World(), Clearing())
+    def __init__(self, common: Common, kind: type[Watching], session: boto3.Session, aws: Aws) -> None:
+        self.common = common
+        self.random, self.wire, self.mine = common.random, common.wire, common.mine
         self.operator = Operator(act_in=(ACCOUNT,))
         self.oracle = Oracle(
-            clock=lambda: self.clock, operator=lambda: self.operator, table=lambda pk: list(table.query(pk))
+            name=kind.name,
+            deletes=kind.cleanup is not None and kind.cleanup.effect is Effect.DELETE,
+            clock=lambda: self.clock,
+            operator=lambda: self.operator,
+            table=lambda pk: list(self.mine.query(pk)),
+            in_night=common.in_night,
         )
-        self.attic = Attic(watch=self.oracle, labels=LABELS)
+        self.attic = Attic(watch=self.oracle)
         self.oracle.attic = self.attic
-        self.story: list[str] = []
+        watching = kind(attic=self.attic, clock=lambda: self.clock)
+        super().__init__(common.table, session, aws, World(), watching)
+        self.watching = watching
         self.made = 0
-        self.events = 0
         self.old_entries: list[Entry] = []
         self.trouble: list[Callable[[], None]] = []
         self.slack = "well"
         self.postman = Carrier(self)  # type: ignore[assignment]
 
+    @property
+    def clock(self) -> datetime:
+        return self.common.clock
+
+    @clock.setter
+    def clock(self, at: datetime) -> None:
+        self.common.clock = at
+
+    @property
+    def name(self) -> str:
+        return self.detector.name
+
+    @property
+    def last_step(self) -> str:
+        return "remove" if self.oracle.deletes else "douse"
+
+    @property
+    def undo_step(self) -> str:
+        return "bring back" if self.oracle.deletes else "light"
+
     def chance(self, share: float) -> bool:
         return self.random.random() < share
 
     def tell(self, what: str) -> None:
-        self.story.append(f"{self.clock:%m-%d %H:%M} {what}")
+        self.common.tell(f"{self.name}: {what}")
 
     def calm(self) -> None:
         """Everything works again."""
@@ -126,7 +139,7 @@ class Account(Nights):
         operator = self.operator
         self.arming = Arming(
             mode=Mode.ACT if operator.armed else Mode.DRY_RUN,
-            effect=Effect.DELETE,
+            effect=Effect.DELETE if self.oracle.deletes else Effect.STOP,
             act_in=operator.act_in,
             act_on=Confidence.LIKELY if operator.likely_too else Confidence.PROVEN,
             grace=operator.grace,
@@ -148,7 +161,7 @@ class Account(Nights):
             self.oracle.interrupted(ledger=True)
             self.oracle.counts["killed"] += 1
             self.tell("it was killed")
-        except RunFailedError as failed:
+        except (RunFailedError, BotoCoreError) as failed:
             self.tell(f"it failed: {failed}")
         except LeaseTakenError:
             self.oracle.counts["leased"] += 1
@@ -164,11 +177,11 @@ class Account(Nights):
         for result in ran.report.results:
             if result.outcome is Outcome.ACTED:
                 self.oracle.counts["acted"] += 1
-                item = self.attic.items.get(result.target.name)
-                if item is not None and item.candidate.target.key == result.target.key:
-                    self.oracle.say(f"{result.target.name} is reported as acted on, and is still there")
+                self.acted_on(result)
 
-    def said(self, night: int) -> str:
-        """What a failed test tells."""
-        story = "\n".join(self.story[-60:])
-        return f"{self.oracle.wrong}\nnight {night} of: make soak SEED={self.seed}\n{story}"
+    def acted_on(self, result: Result) -> None:
+        """It is over, unless its owner was faster than the report, and uses it again."""
+        run, item = self.oracle.run, self.attic.items.get(result.target.name)
+        there = item is not None and item.lit and item.candidate.target.key == result.target.key
+        if there and run is not None and identity_of(result.target) not in run.finished:
+            self.oracle.say(f"{result.target.name} is reported as acted on, and is still there")

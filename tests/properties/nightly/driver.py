@@ -7,8 +7,7 @@ from datetime import timedelta
 from conftest import ACCOUNT, REGION
 from janitor.actions import Actions
 from janitor.leases import LeaseTakenError
-from nights import DAY, HOUR
-from properties.nightly.attic import NAME
+from nights import HOUR
 from properties.nightly.people import People
 from properties.nightly.wire import KINDS, PLACES, Mishap
 
@@ -18,26 +17,28 @@ MINUTE = timedelta(minutes=1)
 class Driver(People):
     """Night after night of an account."""
 
-    def night(self) -> None:
-        """People and programs at work, one sweep or two, and what comes of them."""
+    def evening(self) -> None:
+        """People at work, before any sweep."""
         for _ in range(self.random.randrange(1, 4)):
             self.life_goes_on()
         for _ in range(self.random.randrange(4)):
-            self.make(f"item-{self.made}")
+            self.make_one()
         if self.chance(0.3):
             self.operator_changes()
         self.presses()
+
+    def night(self) -> None:
+        """One event, and what comes of it."""
         self.swept()
         self.asked_back()
         if self.chance(0.5):
             self.somebody_undoes()
-        self.clock += self.random.choice([HOUR, 6 * HOUR, DAY, DAY, DAY, DAY, 2 * DAY, 4 * DAY])
 
     def swept(self) -> None:
         """One event, with whatever goes wrong, and its retries."""
-        self.events += 1
+        self.common.events += 1
         stale = self.random.choice([timedelta(), timedelta(), 50 * MINUTE, 5 * HOUR])
-        event, now = f"event-{self.events}", self.clock - stale
+        event, now = f"event-{self.common.events}", self.clock - stale
         dry = stale > HOUR or self.chance(0.05)
         self.attic.breaks_after = (
             self.random.randrange(len(self.attic.items)) if self.attic.items and self.chance(0.1) else None
@@ -67,7 +68,10 @@ class Driver(People):
             return str(mishap)
         if what == "step":
             kind = self.random.choice(["killed before", "killed after", "lost", "denied"])
-            step, skip = self.random.choice(["unplug", "remove", "remove"]), self.random.choice([0, 0, 1, 2])
+            step, skip = (
+                self.random.choice(["unplug", self.last_step, self.last_step]),
+                self.random.choice([0, 0, 1, 2]),
+            )
             self.attic.before, self.attic.after = self.trip(kind, step, skip)
             return f"{kind} {step} after {skip}"
         if what == "other":
@@ -78,8 +82,11 @@ class Driver(People):
 
     def meanwhile(self, step: str, name: str) -> None:
         """In the middle of one action something else happens: to another item, or another sweep begins."""
-        if self.chance(0.5):
+        if self.chance(0.4):
             self.life_goes_on(besides=name)
+            return
+        if self.chance(0.3):
+            self.other_sweeps()
             return
         run, self.oracle.run = self.oracle.run, None
         self.tell(f"another sweep begins at {step} {name}")
@@ -88,6 +95,17 @@ class Driver(People):
         finally:
             self.oracle.run = run
 
+    def other_sweeps(self) -> None:
+        """The other detector's sweep begins and ends, while an action of this one is under way."""
+        other = next(each for each in self.common.drivers if each is not self)
+        if other.oracle.run is not None:
+            return
+        self.common.events += 1
+        self.tell(f"{other.name} is swept meanwhile")
+        if other.attempt(f"event-{self.common.events}", self.clock, dry=False):
+            self.wire.die()
+        self.oracle.counts["side by side"] += 1
+
     def at_once(self) -> None:
         """A second sweep, and an undo, while a sweep is at work."""
         try:
@@ -95,7 +113,7 @@ class Driver(People):
             self.oracle.say("two sweeps at once")
         except LeaseTakenError:
             self.oracle.counts["second sweeps"] += 1
-        known = Actions(self.mine).all(NAME, ACCOUNT, REGION)
+        known = Actions(self.mine).all(self.name, ACCOUNT, REGION)
         if known and self.took_back(known[-1], by="maria"):
             self.oracle.say("a sweep and an undo at once")
 

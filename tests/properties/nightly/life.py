@@ -25,8 +25,12 @@ class Life(Account):
 
     def settle(self) -> None:
         """What there is at the beginning."""
-        for _ in range(self.random.randrange(10, 31)):
-            self.make(f"item-{self.made}")
+        for _ in range(self.random.randrange(5, 31)):
+            self.make_one()
+
+    def make_one(self) -> None:
+        """Something new, under a name of its own."""
+        self.make(f"{'item' if self.oracle.deletes else 'lamp'}-{self.made}")
 
     def make(self, name: str) -> None:
         """Something new, under a new name or an old one."""
@@ -43,9 +47,9 @@ class Life(Account):
         self.tell(f"{name} is made: {self.attic.items[name]}")
 
     def one(self) -> Item | None:
-        """Some item; what is half done more often than others."""
+        """Some item; what is half done, or out, more often than others."""
         items = list(self.attic.items.values())
-        half = [item for item in items if not item.plugged]
+        half = [item for item in items if not item.plugged or not item.lit]
         return self.random.choice(half if half and self.chance(0.5) else items) if items else None
 
     def life_goes_on(self, besides: str = "") -> None:
@@ -71,6 +75,8 @@ class Life(Account):
         )
         self.tell(f"{item.name}: {what}")
         match what:
+            case "use" | "leave" if not item.lit:
+                self.light(item, used=what == "use")
             case "use" | "leave":
                 item.used = what == "use"
             case "label":
@@ -86,6 +92,13 @@ class Life(Account):
                 del self.attic.items[item.name]
             case "hold":
                 self.hold_one(item)
+
+    def light(self, item: Item, *, used: bool) -> None:
+        """Its owner lights it again, and perhaps uses it."""
+        item.lit = item.plugged = True
+        item.used = used
+        self.oracle.lit_again(item.identity)
+        self.tell(f"{item.name} is lit again")
 
     def hold_one(self, item: Item) -> None:
         until = self.clock + self.random.choice([1, 3, 7]) * DAY if self.chance(0.6) else None
@@ -112,4 +125,6 @@ class Life(Account):
             managed_too=self.random.choice([(), (), (), ("terraform",), ("cloudformation",)]),
             serving_too=self.random.choice([(), (), ("prod",)]),
         )
+        for each in self.common.drivers:  # max_actions_per_night is one for all
+            each.operator.at_most = self.operator.at_most
         self.tell(f"{self.operator}")

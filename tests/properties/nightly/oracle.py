@@ -16,14 +16,16 @@ from typing import Any
 
 from conftest import ACCOUNT, REGION
 from janitor.model import Target
-from properties.nightly.attic import NAME, Attic, Identity, Item
+from properties.nightly.attic import Attic, Identity, Item
 from properties.nightly.truth import Truth
 
 REST = timedelta(days=7)
 SMALL = 3
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 NOON = timedelta(hours=12)
-ACTS, UNDOES = ("unplug", "remove"), ("bring back", "plug in")
+ACTS, UNDOES = ("unplug", "remove", "douse"), ("bring back", "light", "plug in")
+LAST = ("remove", "douse")
+"""The steps after which nothing is left to be done."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class Run:
     states: dict[Identity, str] = field(default_factory=dict)
     looked: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     begun: list[Identity] = field(default_factory=list)
+    finished: set[Identity] = field(default_factory=set)
     doubtful: set[Identity] = field(default_factory=set)
     """What it found changed when it looked again."""
     delivered: set[Identity] = field(default_factory=set)
@@ -65,6 +68,9 @@ class Oracle(Truth):
     *wrong* is what should not have happened, *counts* is how often things did.
     """
 
+    name: str
+    """Of the detector."""
+    deletes: bool
     clock: Callable[[], datetime]
     table: Callable[[str], list[Mapping[str, Any]]]
     """The raw items of a partition of the table."""
@@ -77,8 +83,11 @@ class Oracle(Truth):
     in_night: dict[date, set[Identity]] = field(default_factory=dict)
     unfinished: set[Identity] = field(default_factory=set)
     """What was begun and neither finished nor taken back."""
+    spent: set[Identity] = field(default_factory=set)
+    """What was finished: its warning is void, once the ledger certainly knows."""
     asked_for: dict[tuple[Identity, str], bool] = field(default_factory=dict)
     """The calls that were made, and whether their answer may have got lost."""
+    last_asked: tuple[Identity, str] | None = None
     undoing: Identity | None = None
     steps: int = 0
     latest: datetime = LONG_AGO
@@ -125,6 +134,9 @@ class Oracle(Truth):
             self.say(f"{identity} is warned about, and is {self.run.states.get(identity)}")
         if due < self.operator().due(at):
             self.say(f"{identity} is said to be due {due}, before its grace is over")
+        if identity in self.spent:  # it is on again, and this is another warning
+            self.spent.discard(identity)
+            self.warnings.pop(identity, None)
         known = self.warnings.setdefault(identity, Warned(at=at, said=due, latest=due))
         if known.sure:
             self.say(f"{identity} is warned about twice")
@@ -136,6 +148,10 @@ class Oracle(Truth):
         run, self.run = self.run, None
         assert run is not None
         self.latest = max(self.latest, run.now)
+        if run.clean:
+            for identity in self.spent:
+                self.warnings.pop(identity, None)
+            self.spent.clear()
         if run.whole and run.clean:
             for identity in list(self.warnings):
                 if identity in run.refused or self.void(run, run.states.get(identity, "gone")):
@@ -155,18 +171,26 @@ class Oracle(Truth):
         return run.now >= self.latest  # a late event takes nothing back
 
     def interrupted(self, *, ledger: bool) -> None:
-        """A fault hit: what was asked for may be asked for again. The *ledger* may have missed something."""
+        """
+        A fault hit: what was last asked for may be asked for again, and nothing else may.
+
+        The *ledger* may have missed something.
+        """
         if self.run is not None and ledger:
             self.run.clean = False
-        for call in self.asked_for:
-            self.asked_for[call] = True
+        if self.last_asked is not None:
+            self.asked_for[self.last_asked] = True
+
+    def lit_again(self, identity: Identity) -> None:
+        """Its owner uses it again: what was done to it may be done again, after another warning."""
+        for call in [call for call in self.asked_for if call[0] == identity]:
+            del self.asked_for[call]
 
     # --- what is done ---------------------------------------------------------------------------
 
     def asked(self, step: str, target: Target) -> None:
         """A call that changes something is about to be made."""
-        created = "" if target.created is None else target.created.isoformat()
-        meant = (target.name, created)
+        meant = identity_of(target)
         if step in UNDOES:
             if self.undoing != meant:
                 self.say(f"{step} {meant}, which nobody asked for")
@@ -175,18 +199,30 @@ class Oracle(Truth):
         if self.asked_for.get((meant, step)) is False:
             self.say(f"{step} {meant} is done twice")
         self.asked_for[meant, step] = False
+        self.last_asked = (meant, step)
 
-    def done(self, step: str, name: str) -> None:
+    def done(self, step: str, target: Target) -> None:
         """It was made, and changed something."""
         self.steps += 1
         self.counts[step] += 1
-        if step in {"remove", "plug in"}:
+        name = target.name
+        if step in {*LAST, "plug in"}:
             self.unfinished = {each for each in self.unfinished if each[0] != name}
+        if step in LAST:
+            self._finished(identity_of(target))
         if step in UNDOES:
             self.rests[name] = self.clock() + REST
         over = ACTS if step in UNDOES else UNDOES
         for call in [call for call in self.asked_for if call[0][0] == name and call[1] in over]:
             del self.asked_for[call]
+
+    def _finished(self, meant: Identity) -> None:
+        """Nothing is left to be done to it, under this warning."""
+        if self.run is not None:
+            self.run.finished.add(meant)
+        if meant in self.warnings:
+            self.spent.add(meant)
+            self.warnings[meant].sure = False
 
     def forbids(self, meant: Identity) -> str | None:
         """Why nothing must be done now to what the program means by *meant*, or None."""
@@ -198,7 +234,7 @@ class Oracle(Truth):
             return self._beyond(meant, now)
         run.begun.append(meant)
         records = self._records(meant)
-        if any(record["attempts"] > 1 for record in records):
+        if any(again(record) for record in records):
             self.unfinished.add(meant)  # begun by a run that broke off before anything was done
         why = (
             self._unwarned(meant, now)
@@ -218,7 +254,7 @@ class Oracle(Truth):
         if item is not None and item.identity != meant:
             return f"is not what has its name now: {item.identity}"
         state = "waste" if item is None else self.state(item, now)
-        begun = meant in self.unfinished or any(each["attempts"] > 1 for each in self._records(meant))
+        begun = meant in self.unfinished or any(again(record) for record in self._records(meant))
         if state == "waste" or (
             begun and state == "spared: only likely"
         ):  # once begun, it need not be proven
@@ -260,7 +296,7 @@ class Oracle(Truth):
 
     def _smells(self, meant: Identity, now: datetime) -> str | None:
         assert self.run is not None
-        if meant in self.unfinished:
+        if not self.deletes or meant in self.unfinished:
             return None
         due = [
             identity
@@ -281,8 +317,12 @@ class Oracle(Truth):
 
     def _records(self, meant: Identity) -> list[Mapping[str, Any]]:
         """The raw actions on it."""
-        known = self.table(f"action#{NAME}#{ACCOUNT}#{REGION}")
+        known = self.table(f"action#{self.name}#{ACCOUNT}#{REGION}")
         return [each for each in known if (each.get("name"), each.get("created") or "") == meant]
+
+    def used_up(self, identity: Identity, warned: datetime | None) -> bool:
+        """Whether an action on it was begun under the warning of that time, of which there is only one."""
+        return any(datetime.fromisoformat(record["warned"]) == warned for record in self._records(identity))
 
     def _no_way_back(self, records: list[Mapping[str, Any]], item: Item | None) -> str | None:
         if not records:
@@ -291,3 +331,12 @@ class Oracle(Truth):
         if item is not None and tags != dict(item.label.tags) and records[-1]["attempts"] == 1:
             return f"has {tags} in its undo, and its tags are {item.label.tags}"
         return None
+
+
+def identity_of(target: Target) -> Identity:
+    return target.name, "" if target.created is None else target.created.isoformat()
+
+
+def again(record: Mapping[str, Any]) -> bool:
+    """Whether an action was tried before, and is not over."""
+    return record["attempts"] > 1 and record["stage"] in {"acting", "failed"}

@@ -13,10 +13,9 @@ from janitor.leases import Leases, LeaseTakenError
 from janitor.ledger import Ledger
 from janitor.table import ConditionFailedError
 from janitor.undoing import CannotUndoError
-from properties.nightly.account import identity_of
-from properties.nightly.attic import NAME, Identity
+from properties.nightly.attic import Identity
 from properties.nightly.life import Life
-from properties.nightly.oracle import REST
+from properties.nightly.oracle import REST, identity_of
 from properties.nightly.wire import KINDS, Mishap
 
 
@@ -36,21 +35,23 @@ class People(Life):
                 self.tell(f"now is refused for {identity}")
             else:
                 self.tell(f"now is pressed for {identity}")
-                self.pressed(identity, "hurried")
+                self.pressed(entry, "hurried")
         if entries and self.chance(0.3):
             self.tell("all that was warned about is approved")
             for entry in entries:
                 Ledger(self.mine).approve(entry, by="maria")
-                self.pressed(self.known(entry.key), "approved")
+                self.pressed(entry, "approved")
 
     def on_record(self) -> list[Entry]:
-        return Ledger(self.mine).entries(NAME, ACCOUNT, REGION)
+        return Ledger(self.mine).entries(self.name, ACCOUNT, REGION)
 
-    def pressed(self, identity: Identity, how: str) -> None:
+    def pressed(self, entry: Entry, how: str) -> None:
+        """The ledger took it; a warning that was acted on already may still stand in there."""
+        identity = self.known(entry.key)
         warned = self.oracle.warnings.get(identity)
-        if warned is None:
+        if warned is None and not self.oracle.used_up(identity, entry.warned):
             self.oracle.say(f"{identity} has no warning, and yet it is {how}")
-        else:
+        elif warned is not None:
             setattr(warned, how, True)
             self.oracle.counts[how] += 1
 
@@ -67,13 +68,13 @@ class People(Life):
 
     def somebody_undoes(self) -> None:
         """An undo of anything that was ever done, also of what was undone."""
-        known = Actions(self.mine).all(NAME, ACCOUNT, REGION)
+        known = Actions(self.mine).all(self.name, ACCOUNT, REGION)
         if known:
             self.undo(self.random.choice(known[-8:]), by="maria")
 
     def undo(self, action: Action, *, by: str) -> None:
         """Until it is done, however often its function dies."""
-        identity = identity_of(action)
+        identity = identity_of(action.target)
         for attempt in range(4):
             if attempt < 3 and self.chance(0.4):
                 kind = self.random.choice(KINDS)
@@ -81,7 +82,7 @@ class People(Life):
             elif attempt < 3 and self.chance(0.4):
                 kind = self.random.choice(["killed before", "killed after", "lost", "denied"])
                 self.attic.before, self.attic.after = self.trip(
-                    kind, self.random.choice(["bring back", "plug in"]), 0
+                    kind, self.random.choice([self.undo_step, "plug in"]), 0
                 )
             self.oracle.undoing = identity
             try:
@@ -99,12 +100,12 @@ class People(Life):
 
     def took_back(self, action: Action, *, by: str) -> bool:
         """One call of the undo function; the answer is whether it got to work."""
-        identity = identity_of(action)
+        identity = identity_of(action.target)
         self.tell(f"{by} undoes {identity}")
         leases, holder = Leases(self.table), f"undo {action.id}"
         try:
             until = self.clock + self.runner().patience
-            leases.take(NAME, ACCOUNT, REGION, holder=holder, now=self.clock, until=until)
+            leases.take(self.name, ACCOUNT, REGION, holder=holder, now=self.clock, until=until)
         except LeaseTakenError:
             self.oracle.counts["undo waited"] += 1
             return False
@@ -112,7 +113,7 @@ class People(Life):
             self.tell(f"it failed: {error!r}")
             return False
         try:
-            found = self.undoing.find(NAME, ACCOUNT, REGION, action.id)
+            found = self.undoing.find(self.name, ACCOUNT, REGION, action.id)
             self.undoing.undo(self.detector, self.aws, found, by=by)
             self.restored(found, identity)
         except (CannotUndoError, BegunBeforeError) as error:
@@ -120,7 +121,7 @@ class People(Life):
         except Exception as error:  # the function fails, and is called again
             self.tell(f"it failed: {error!r}")
         with suppress(Exception):
-            leases.release(NAME, ACCOUNT, REGION, holder=holder)
+            leases.release(self.name, ACCOUNT, REGION, holder=holder)
         return True
 
     def restored(self, action: Action, identity: Identity) -> None:
@@ -130,8 +131,8 @@ class People(Life):
         self.oracle.rests[identity[0]] = self.clock + REST
         if item is None:
             self.oracle.say(f"{identity} was undone, and is not there")
-        elif not item.plugged:
-            self.oracle.say(f"{identity} was undone, and is not plugged in")
+        elif not item.plugged or not item.lit:
+            self.oracle.say(f"{identity} was undone, and is not plugged in and lit")
         elif identity[1] not in {item.identity[1], item.origin}:
             self.oracle.say(f"{identity} was undone, and another is there")
         elif item.identity != identity and not item.relabelled and item.label.tags != action.undo["tags"]:

@@ -54,6 +54,7 @@ class Truth:
         managed = label.managed and label.managed not in operator.managed_too
         serves = label.serves and label.serves not in operator.serving_too
         said = {
+            "out": not item.lit,
             "kept by its tags": label.keeps or (label.until is not None and at.date() <= label.until),
             "kept by a person": any(until is None or until > at for until in held),
             "kept because it was brought back": self.rests.get(item.name, at) > at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,8 @@ class Wire:
         self.mishap: Mishap | None = None
         self.dead = False
         self.met = False
+        self.on_met: Callable[[], None] = lambda: None
+        """Called when a mishap happens."""
         client.meta.events.register("before-send", self._send)
 
     def revive(self) -> None:
@@ -54,6 +57,7 @@ class Wire:
             mishap.skip -= 1
             return
         self.mishap, self.met = None, True
+        self.on_met()
         if mishap.kind in {"killed after", "lost"}:
             self._endpoint._send(request)
         if mishap.kind.startswith("killed"):

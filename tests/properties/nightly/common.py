@@ -1,0 +1,35 @@
+"""What the detectors of one deployment share: the clock, the table and the way to it, the night's limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from random import Random
+from typing import TYPE_CHECKING
+
+from janitor.table import Table
+from nights import TUESDAY
+from properties.nightly.wire import Wire
+
+if TYPE_CHECKING:
+    from properties.nightly.attic import Identity
+    from properties.nightly.driver import Driver
+
+
+@dataclass(kw_only=True)
+class Common:
+    """Everything of *seed*. *mine* is the table as people reach it, *table* as programs do, over *wire*."""
+
+    seed: int
+    random: Random
+    mine: Table
+    table: Table
+    wire: Wire
+    clock: datetime = TUESDAY
+    story: list[str] = field(default_factory=list)
+    events: int = 0
+    in_night: dict[date, set[Identity]] = field(default_factory=dict)
+    drivers: list[Driver] = field(default_factory=list)
+
+    def tell(self, what: str) -> None:
+        self.story.append(f"{self.clock:%m-%d %H:%M} {what}")

@@ -1,0 +1,122 @@
+"""Two detectors that really act, each in two steps: one deletes, the other only stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from fakes import Thing
+from janitor.aws import Aws
+from janitor.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
+from janitor.model import Confidence, Effect, Finding, Target, Verdict
+from properties.nightly.attic import Attic
+
+
+@dataclass(frozen=True)
+class Watching(Detector[Thing]):
+    """What both have in common: they see what the driver made true of the items in *attic*."""
+
+    schedule = "rate(1 day)"
+    kinds = ("thing",)
+    reads = (allow("sagemaker:ListEndpoints"),)
+
+    attic: Attic
+    clock: Callable[[], datetime]
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Thing]:  # noqa: ARG002
+        for number, item in enumerate(list(self.attic.items.values())):
+            if number == self.attic.breaks_after:
+                self.attic.watch.found(whole=False)
+                raise OSError("the listing broke off")
+            yield item.candidate
+        self.attic.watch.found(whole=True)
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Thing | None:  # noqa: ARG002
+        self.attic.watch.looked(target.name, now)
+        item = self.attic.items.get(target.name)
+        return None if item is None else item.candidate
+
+    def decide(self, candidate: Thing, now: datetime) -> Verdict:  # noqa: ARG002
+        assert not isinstance(candidate.verdict, Exception)
+        return candidate.verdict
+
+    def prepare(
+        self,
+        aws: Aws,  # noqa: ARG002
+        candidate: Thing,
+        finding: Finding,  # noqa: ARG002
+        memo: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        item = self.attic.items[candidate.target.name]
+        if item.watched:
+            self.attic.watch.refused(item.identity)
+            raise CannotActError("it is watched")
+        if item.slow and memo.get("read", 0) < 1:
+            raise NotYetError("half of it is read", {"read": 1})
+        return {"created": item.identity[1], "tags": dict(item.label.tags)}
+
+    def step(self, steps: Steps, name: str, target: Target, change: Callable[[], bool]) -> None:
+        """One step of one call."""
+        steps.do(name, lambda: self.attic.call(name, target, change))
+
+
+@dataclass(frozen=True)
+class Clearing(Watching):
+    """Clears out the attic."""
+
+    name = "attic"
+    acts = (allow("sagemaker:DeleteEndpoint", on="endpoint/*"),)
+    undoes = (allow("sagemaker:CreateEndpoint", on="endpoint/*"),)
+    cleanup = Cleanup(effect=Effect.DELETE, grace=timedelta(days=3), act_on=Confidence.PROVEN, lost="dust")
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        if not aws.may_write:
+            raise CannotActError("this only reads")
+        self.step(steps, "unplug", target, lambda: self.attic.unplug(target))
+        self.step(steps, "remove", target, lambda: self.attic.remove(target))
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        item = self.attic.items.get(target.name)
+        return item is None or item.identity[1] != undo["created"]
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        if not aws.may_write:
+            raise CannotActError("this only reads")
+        there = self.attic.items.get(target.name)
+        if there is not None and undo["created"] not in {there.identity[1], there.origin}:
+            raise CannotActError("another has its name")
+        if there is None:
+            now = self.clock()
+            self.step(steps, "bring back", target, lambda: self.attic.bring_back(target, undo, now))
+        self.step(steps, "plug in", target, lambda: self.attic.plug_in(target))
+
+
+@dataclass(frozen=True)
+class Dousing(Watching):
+    """Douses the lamps, which stay where they are: whoever lights one again may be warned about it again."""
+
+    name = "lamps"
+    acts = (allow("sagemaker:StopNotebookInstance", on="notebook-instance/*"),)
+    undoes = (allow("sagemaker:StartNotebookInstance", on="notebook-instance/*"),)
+    cleanup = Cleanup(effect=Effect.STOP, grace=timedelta(days=1), act_on=Confidence.PROVEN, lost="warmth")
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        if not aws.may_write:
+            raise CannotActError("this only reads")
+        self.step(steps, "unplug", target, lambda: self.attic.unplug(target))
+        self.step(steps, "douse", target, lambda: self.attic.douse(target))
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        item = self.attic.items.get(target.name)
+        return item is None or item.identity[1] != undo["created"] or not item.lit
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        if not aws.may_write:
+            raise CannotActError("this only reads")
+        there = self.attic.items.get(target.name)
+        if there is None or there.identity[1] != undo["created"]:
+            raise CannotActError("it is gone, or another has its name")
+        self.step(steps, "light", target, lambda: self.attic.light(target))
+        self.step(steps, "plug in", target, lambda: self.attic.plug_in(target))

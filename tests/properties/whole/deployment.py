@@ -1,0 +1,192 @@
+"""A deployment of all detectors that can act, whose runs may be killed, and are then retried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from armed import World as Nothing
+from conftest import ACCOUNT, NOW, REGION
+from janitor.arming import Arming
+from janitor.aws import Aws
+from janitor.clients import make_client
+from janitor.detector import Detector
+from janitor.failures import RunFailedError
+from janitor.leases import Leases, LeaseTakenError
+from janitor.model import Confidence, Mode
+from janitor.prices import Prices
+from janitor.runs import Runner
+from janitor.settings import Settings
+from janitor.table import Table
+from nights import Nights
+from properties.whole.judge import Judge, Phase
+from properties.whole.trouble import ACTS, Trouble
+from properties.worlds.artifacts import MIN_SIZE, STORES
+from properties.worlds.base import UNTAGGED
+from sandbox.control import Control
+from sandbox.deployment import TABLE
+from sandbox.life import Killed
+
+SETTINGS = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
+FILLED = {"team": "unknown", "project": "unknown"}
+TICK = timedelta(milliseconds=100)
+"""How long the sandbox takes for what takes minutes on AWS: what is claimed of a night holds for seconds."""
+
+FAILED = (ClientError, BotoCoreError, RunFailedError)
+"""What ends a function, so that it is called again."""
+
+
+class OneThread(ThreadPoolExecutor):
+    """Reads one after the other, so that the same seed makes the same calls in the same order."""
+
+    def map(self, fn: Callable[..., Any], *iterables: Any, **_: Any) -> Iterator[Any]:
+        return iter([fn(*each) for each in zip(*iterables, strict=True)])
+
+
+class Shift(Nights):
+    """One detector of the deployment."""
+
+    def __init__(self, whole: Deployment, detector: Detector[Any]) -> None:
+        self.whole = whole
+        super().__init__(whole.table, whole.session, whole.aws, Nothing(), detector)
+        self.undoing = replace(self.undoing, wait=whole.wait)
+
+    @property
+    def clock(self) -> datetime:
+        return self.whole.clock
+
+    @clock.setter
+    def clock(self, at: datetime) -> None:
+        """There is one clock for all."""
+
+    def runner(self, **how: Any) -> Runner:
+        runner = super().runner(**how)
+        assert runner.acting is not None
+        return replace(runner, acting=replace(runner.acting, wait=self.whole.wait))
+
+    def _pause(self) -> None:
+        self.whole.between(self)
+
+
+class Deployment:
+    """Every detector, armed as the judge's operator has it."""
+
+    def __init__(
+        self, control: Control, session: boto3.Session, mine: Table, judge: Judge, trouble: Trouble
+    ) -> None:
+        self.control, self.session, self.judge, self.trouble = control, session, judge, trouble
+        self.mine = mine
+        """The table as people reach it, for whom nothing goes wrong."""
+        self.clock = NOW
+        self.table = Table(make_client(session, "dynamodb", REGION, 1), TABLE)
+        prices = Prices(lambda: make_client(session, "pricing", REGION, 1))
+        attempts = trouble.random.choice([1, 1, 2])
+        self.aws = Aws(
+            session, region=REGION, account=ACCOUNT, prices=prices, pool=OneThread(1), attempts=attempts
+        )
+        self.allow_unversioned = trouble.chance(0.5)
+        self.shifts = {
+            detector.name: Shift(self, detector)
+            for detector in map(self._generous, SETTINGS.enabled())
+            if detector.cleanup is not None and detector.acts and detector.never_acts() is None
+        }
+        self.events = 0
+        self.calls_of: dict[str, int] = {}
+        self.story: list[str] = []
+        self.amid: list[Callable[[Shift], None]] = []
+
+    def _generous(self, detector: Detector[Any]) -> Detector[Any]:
+        """May act wherever it can."""
+        if detector.name == UNTAGGED:
+            return replace(detector, fill_tags=FILLED)  # type: ignore[call-arg]
+        if detector.name == "duplicate-artifacts":
+            return replace(
+                detector,
+                act_on_prefixes=tuple(f"s3://{store}/" for store in STORES),  # type: ignore[call-arg]
+                allow_unversioned=self.allow_unversioned,
+            )
+        return detector
+
+    def tell(self, what: str) -> None:
+        self.story.append(what)
+
+    def wait(self) -> None:
+        """AWS gets on with things."""
+        self.clock += 2 * TICK
+        self.control.set_clock(self.clock)
+
+    def act_on(self, shift: Shift) -> Confidence:
+        assert shift.detector.cleanup is not None
+        return Confidence.LIKELY if self.judge.operator.likely_too else shift.detector.cleanup.act_on
+
+    def sweep(self, shift: Shift, *, rough: bool, dry: bool = False) -> None:
+        """One event and Lambda's retries: the last one is spared, as nobody else would take up its lease."""
+        self.events += 1
+        event, now = f"event-{self.events}", self.clock
+        for attempt in range(3):
+            what = "nothing"
+            if rough and attempt < 2 and self.trouble.chance(0.7):
+                what = self.trouble.strike(
+                    ACTS[shift.detector.name], self.calls_of.get(shift.detector.name, 50)
+                )
+            self.tell(f"{event}: {shift.detector.name} {'dry ' if dry else ''}begins: {what}")
+            if not self.run(shift, event, now, dry=dry):
+                break
+
+    def run(self, shift: Shift, event: str, now: datetime, *, dry: bool) -> bool:
+        """One invocation; the answer is whether it was killed or refused its lease, and is called again."""
+        self._arm(shift)
+        outer, self.judge.phase = self.judge.phase, self._phase(shift, now, dry=dry)
+        calls = self.judge.calls
+        try:
+            shift.runner(event=event, dry=dry).sweep(shift.detector, [self.aws], now=now)
+        except Killed:
+            self.tell("it was killed")
+            self.trouble.die()
+            return True
+        except LeaseTakenError:
+            self.tell("its lease was not given back by an earlier run")
+            self._release(shift)
+            return True
+        except FAILED as error:
+            self.tell(f"it failed: {error}")
+        finally:
+            self.judge.phase = outer
+            self.calls_of[shift.detector.name] = self.judge.calls - calls
+        return False
+
+    def _phase(self, shift: Shift, now: datetime, *, dry: bool) -> Phase:
+        return Phase(detector=shift.detector.name, now=now, dry=dry, act_on=self.act_on(shift).value)
+
+    def _arm(self, shift: Shift) -> None:
+        operator, detector = self.judge.operator, shift.detector
+        assert detector.cleanup is not None
+        shift.at_most = operator.at_most
+        shift.arming = Arming(
+            mode=Mode.ACT if operator.armed else Mode.DRY_RUN,
+            effect=detector.cleanup.effect,
+            act_in=(ACCOUNT if operator.inside else f"{ACCOUNT}/eu-west-1",),
+            act_on=self.act_on(shift),
+            grace=detector.cleanup.grace,
+            business_days=False,
+            max_actions=operator.max_actions,
+            max_share=100,
+            act_on_managed=("x",) if operator.managed_too else (),
+        )
+
+    def _release(self, shift: Shift) -> None:
+        """A quarter of an hour passes, in which nothing else happens."""
+        where = (shift.detector.name, ACCOUNT, REGION)
+        for number in range(1, self.events + 1):
+            Leases(self.mine).release(*where, holder=f"event-{number}")
+
+    def between(self, shift: Shift) -> None:
+        """Something else happens between two actions of a sweep."""
+        for happens in self.amid:
+            happens(shift)

@@ -1,0 +1,73 @@
+"""Everything that there is in an account, read from the sandbox's own shelves: no call can miss it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from hashlib import sha256
+from typing import Any
+
+from moto.s3.models import FakeDeleteMarker, s3_backends
+
+from conftest import ACCOUNT, REGION
+from properties.worlds.artifacts import STORES
+from sandbox import state
+from sandbox.shelves import Resource, Shelves
+
+MADE_ANEW = ("CreationTime", "LastModifiedTime", "LastHealthCheckTimestamp", "LastUserActivityTimestamp")
+"""What is of one creation alone."""
+
+OF_REQUEST = "x-amz-content-sha256"
+"""A header of the request that moto keeps with the object."""
+
+GONE = ("Deleted", "Deleting")
+
+type Snapshot = Mapping[str, Any]
+"""What is shown of a thing, by its ARN in lower case; its tags stand under "tags"."""
+
+
+def snapshot() -> Snapshot:
+    """What there is now."""
+    found = {one.arn.lower(): _shown(one) for one in state.at(Shelves, ACCOUNT, REGION) if _there(one)}
+    return found | _objects()
+
+
+def _there(one: Resource) -> bool:
+    return one.status not in GONE and one.members.get("Status") not in GONE
+
+
+def _shown(one: Resource) -> dict[str, Any]:
+    members = {
+        name: _without(value) for name, value in deepcopy(one.members).items() if name not in MADE_ANEW
+    }
+    return members | {"tags": dict(one.tags), "kind": one.kind.noun}
+
+
+def _without(shown: Any) -> Any:
+    if isinstance(shown, dict):
+        return {key: _without(value) for key, value in shown.items() if key not in MADE_ANEW}
+    return [_without(value) for value in shown] if isinstance(shown, list) else shown
+
+
+def _objects() -> dict[str, Any]:
+    backend, found = s3_backends[ACCOUNT]["aws"], dict[str, Any]()
+    for store in STORES:
+        bucket = backend.buckets[store]
+        found[f"arn:aws:s3:::{store}"] = {"tags": dict(backend.tagger.get_tag_dict_for_resource(bucket.arn))}
+        for key, stored in bucket.keys.items():
+            if not isinstance(stored, FakeDeleteMarker):
+                found[f"arn:aws:s3:::{store}/{key}".lower()] = {
+                    "sha256": sha256(stored.value).hexdigest(),
+                    "metadata": {
+                        name: value for name, value in stored.metadata.items() if name != OF_REQUEST
+                    },
+                    "class": stored.storage_class,
+                    "tags": dict(backend.tagger.get_tag_dict_for_resource(stored.arn)),
+                }
+    return found
+
+
+def changes(before: Snapshot, after: Snapshot) -> dict[str, tuple[Any, Any]]:
+    """What is not as it was, as it was and as it became; None for what is not there."""
+    places = sorted({*before, *after})
+    return {at: (before.get(at), after.get(at)) for at in places if before.get(at) != after.get(at)}
