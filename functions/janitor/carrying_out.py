@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 ROUNDS = 40
 """How often a run goes back to the actions that wait for AWS, where its time does not end it before."""
 
+OUT_OF_TIME = "the run had no time left, and the next one goes on with it"
+"""What an action waits for that was broken off in good order."""
+
 
 class EndsError(Exception):
     """What ends the way of one finding before anything more is done to it."""
@@ -70,6 +73,8 @@ class CarryingOut:
             except Exception as error:  # nothing was done yet; the others still are
                 return self._stopped(result, entry, error)
             return self.acted(result, action)
+        except BegunBeforeError as other:
+            return replace(result, note=str(other))
         except Exception as error:  # only the ledger is left to fail here: without it there are no more acts
             said = f"the ledger could not be written: {describe(error)}"
             self.places.close(said)
@@ -144,6 +149,8 @@ class CarryingOut:
         except ChangedError as changed:
             return self.withdrawn(result, action, str(changed))
         except Exception as error:  # recorded; the next sweep goes on with it
+            if self.writing.out_of_time(error):
+                return self._unfinished(result, action, OUT_OF_TIME)
             said = describe(error)
             if not self.look.settled(action):
                 self.actions.failed(action, said)
@@ -165,6 +172,8 @@ class CarryingOut:
             if not self.waiting or not self.look.aws.has_time:
                 return
             wait()
+            if not self.look.aws.has_time:
+                return
             for key, action in tuple(self.waiting.items()):
                 ends = stopped(results[key], action)
                 if ends is not None and ends.outcome is not Outcome.WAITING:
@@ -195,6 +204,8 @@ class CarryingOut:
     def _carried_on(self, result: Result, action: Action) -> Result:
         try:
             return self.acted(result, action)
+        except BegunBeforeError as other:
+            return replace(result, outcome=Outcome.WAITING, note=f"half done, and not gone on with: {other}")
         except Exception as error:  # only the ledger is left to fail here; the next run goes on with it
             said = f"half done, and the ledger could not be written: {describe(error)}"
             return replace(result, outcome=Outcome.FAILED, note=said)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from janitor.action import TRIES, Action
 from janitor.actions import BegunBeforeError
-from janitor.carrying_out import EndsError
+from janitor.carrying_out import OUT_OF_TIME, EndsError
 from janitor.engine import describe
 from janitor.limits import FullError
 from janitor.model import Kept, Outcome, Result
@@ -43,11 +43,15 @@ class HalfDone:
         except BegunBeforeError as other:
             return replace(result, note=str(other))
         except Exception as error:  # told; the next sweep tries again
+            if self.carrying.look.aws.out_of_time(error):
+                return replace(result, outcome=Outcome.WAITING, note=f"half done: {OUT_OF_TIME}")
             said = f"half done, and could not be finished: {describe(error)}"
             return replace(result, outcome=Outcome.FAILED, note=said)
 
     def _finished(self, result: Result, action: Action) -> Result:
         carrying, look, arming = self.carrying, self.carrying.look, self.carrying.arming
+        if not look.aws.has_time:
+            raise EndsError(Outcome.WAITING, f"half done: {OUT_OF_TIME}")
         if (why := look.by_itself(action)) is not None:
             return carrying.withdrawn(result, action, why)
         if look.settled(action):
@@ -82,12 +86,18 @@ class HalfDone:
         except BegunBeforeError as other:
             return replace(result, note=str(other))
         except Exception as error:  # told; it is looked at again after the next wait, or by the next sweep
+            if self.carrying.look.aws.out_of_time(error):
+                return replace(result, outcome=Outcome.WAITING, note=f"half done: {OUT_OF_TIME}")
             said = f"half done, and could not be looked at: {describe(error)}"
             return replace(result, outcome=Outcome.WAITING, note=said)
         return None
 
     def _judged(self, result: Result, action: Action, clock: datetime) -> None:
-        """Raises what ends the way of *action*, which is put back if its resource is no waste any more."""
+        """
+        Raises what ends the way of *action*, which is put back if its resource is no waste any more.
+
+        Where nothing was done to it yet, there is nothing to put back.
+        """
         look = self.carrying.look
         verdict, candidate = look.again(replace(result, target=action.target), clock, action.undo)
         if isinstance(verdict, Kept) and verdict.unknown:
@@ -95,6 +105,9 @@ class HalfDone:
             raise EndsError(Outcome.WAITING, said)
         if (stops := self._stopping(action, verdict, candidate)) is not None:
             outcome, why = stops
+            if not action.touched:
+                self.carrying.withdrawn(result, action, why)
+                raise EndsError(outcome, why)
             self._ask_back(action, why)
             raise EndsError(outcome, f"{why}; what had been done is being put back")
 

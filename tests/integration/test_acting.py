@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from armed import Cellar, KilledError, Loft, LostError, tagged
+from armed import DENIED, Cellar, KilledError, Loft, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
 from janitor.action import TRIES, Action, Stage
+from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
 from janitor.engine import sweep
 from janitor.failures import RunFailedError
@@ -761,6 +762,42 @@ def test_half_done_and_only_reported_now_is_put_back(nights: Nights, tags: dict[
     assert nights.world.done == ["unplug lamp"]
 
 
+def test_what_aws_refused_and_then_is_used_has_nothing_to_be_put_back(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(DENIED, at="unplug lamp")
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+    assert nights.of("lamp").steps == {"act: unplug": "refused"}
+    nights.world.before = lambda _: None
+    nights.world.use("lamp")
+
+    changed = nights.after(HOUR)["lamp"]
+
+    assert (changed.outcome, changed.note) == (Outcome.CHANGED, "it is used")
+    assert (nights.of("lamp").stage, nights.put_back) == (Stage.WITHDRAWN, [])
+
+
+def test_a_refused_step_is_done_by_the_next_sweep_if_aws_lets_it(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(DENIED, at="unplug lamp")
+    nights.after(4 * DAY)
+    nights.world.before = lambda _: None
+
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.ACTED
+
+    assert nights.of("lamp").steps == {"act: unplug": "done", "act: remove": "done"}
+
+
+def test_what_has_no_time_left_is_no_failure(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(OutOfTimeError("the run has no time left"), at="remove lamp")
+
+    waiting = nights.after(4 * DAY)["lamp"]
+
+    assert waiting.outcome is Outcome.WAITING
+    assert waiting.note == "half done: the run had no time left, and the next one goes on with it"
+    assert (nights.of("lamp").stage, nights.of("lamp").failures) == (Stage.ACTING, 0)
+
+
 def test_what_its_owner_removed_before_the_first_step_was_not_done_by_us(nights: Nights) -> None:
     """The run was killed between storing the undo and its first step: nothing of it was ever done."""
     nights.warned("lamp")
@@ -942,8 +979,9 @@ def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None
     tries: list[str] = []
 
     def act(_: Cellar, aws: Any, target: Any, undo: Any, steps: Any) -> None:
-        del aws, undo, steps
+        del aws, undo
         tries.append(target.name)
+        steps.do("unplug", lambda: None)
         raise NotFinishedError("its plug is still being pulled")
 
     def keep() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from io import StringIO
@@ -83,6 +84,18 @@ class Nights:
     def a_minute(self) -> None:
         """What a run waits before it goes back to what AWS is at."""
         self.pass_by(MINUTE)
+
+    def time(self, has_time: Callable[[], bool] = lambda: True) -> None:
+        """For how long runs have time from now on."""
+        self.aws = Aws(
+            self.session,
+            region=REGION,
+            account=ACCOUNT,
+            prices=self.aws.prices,
+            pool=ThreadPoolExecutor(4),
+            attempts=2,
+            has_time=has_time,
+        )
 
     def pass_by(self, span: timedelta) -> None:
         """Time goes on, in the sandbox and outside."""
@@ -368,6 +381,85 @@ def test_without_time_to_wait_the_next_sweep_finishes_it(world: World, nights: N
     nights.pass_by(MINUTE)
     assert world.gone("gateway")
     assert nights.action.failures == 1
+
+
+def test_time_that_runs_out_while_it_waits_is_no_failure(world: World, nights: Nights) -> None:
+    world.shared()
+    nights.due()
+    nights.box.set_durations({"component.delete": 3600})
+    end = nights.clock + 5 * MINUTE
+    nights.time(lambda: nights.clock < end)
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.WAITING
+    assert "still being deleted" in result.note
+    assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
+
+
+def test_time_that_runs_out_between_two_steps_is_no_failure(world: World, nights: Nights) -> None:
+    world.shared()
+    nights.due()
+    nights.box.clear_calls()
+    nights.time(lambda: "sagemaker:DeleteInferenceComponent" not in nights.box.calls())
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.WAITING
+    assert result.note == "half done: the run had no time left, and the next one goes on with it"
+    assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
+    nights.pass_by(HOUR)
+    nights.time()
+    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+
+
+def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: World, nights: Nights) -> None:
+    world.shared()
+    before = world.shown()
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    end = nights.clock + timedelta(seconds=20)
+    nights.time(lambda: nights.clock < end)
+
+    with pytest.raises(NotBackYetError, match="on its way back"):
+        nights.undo()
+
+    assert (nights.action.stage, nights.action.broke) == (Stage.UNDOING, False)
+    nights.time()
+    nights.undo()
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(world: World, nights: Nights) -> None:
+    world.plain()
+    nights.due()
+    nights.box.fault("sagemaker", "DeleteEndpoint", "deny", times=1)
+    assert nights.sweep()["churn"].outcome is Outcome.FAILED
+    assert nights.action.steps == {"act: delete the endpoint": "refused"}
+    assert not nights.action.touched
+    world.sagemaker.delete_endpoint(EndpointName="churn")
+    nights.pass_by(DAY)
+
+    result = nights.sweep()["churn"]
+
+    assert (result.outcome, nights.action.stage) == (Outcome.CHANGED, Stage.WITHDRAWN)
+    assert result.note == "it was as good as cleaned up before anything was done"
+
+
+def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(world: World, nights: Nights) -> None:
+    world.plain()
+    nights.due()
+    nights.box.fault("sagemaker", "DeleteEndpoint", "error", status=500, code="InternalFailure", times=0)
+    assert nights.sweep()["churn"].outcome is Outcome.FAILED
+    nights.box.clear_faults()
+    nights.box.fault("sagemaker", "DeleteEndpoint", "deny", times=0)
+    nights.pass_by(DAY)
+
+    assert nights.sweep()["churn"].outcome is Outcome.FAILED
+
+    assert nights.action.steps == {"act: delete the endpoint": "begun"}
 
 
 def test_a_request_meanwhile_has_it_put_back(world: World, nights: Nights) -> None:
