@@ -39,7 +39,7 @@ def test_a_definite_refusal(error: Exception) -> None:
         answer("Timeout", 408),
         answer("AccessDeniedException", 400, retries=1),
         answer("AccessDeniedException", 400, operation="DescribeEndpoint"),
-        ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteEndpoint"),  # type: ignore[typeddict-item]
+        ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteEndpoint"),
         ReadTimeoutError(endpoint_url="https://api.sagemaker.example"),
         RuntimeError("anything else"),
     ],
