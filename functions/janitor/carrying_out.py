@@ -162,14 +162,16 @@ class CarryingOut:
         results: dict[str, Result],
         wait: Callable[[], None],
         stopped: Callable[[Result, Action], Result | None],
+        until: datetime | None = None,
     ) -> None:
         """
-        Go back to what waits for AWS, as often as there is time for; *results* says how far it came.
+        Go back to what waits for AWS *until* then, or as long as there is time.
 
-        *stopped* judges each anew before, and says what becomes of it where it is not gone on with.
+        *results* says how far each came. *stopped* judges each anew before, and says what becomes of it where it is not gone on with.
         """
         for _ in range(ROUNDS):
-            if not self.waiting or not self.look.aws.has_time:
+            late = until is not None and self.look.clock() >= until
+            if late or not self.waiting or not self.look.aws.has_time:
                 return
             wait()
             if not self.look.aws.has_time:

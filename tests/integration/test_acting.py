@@ -12,13 +12,14 @@ import pytest
 from armed import DENIED, Cellar, KilledError, Loft, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
+from janitor.acting import Acting
 from janitor.action import TRIES, Action, Stage
 from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
 from janitor.engine import sweep
 from janitor.failures import RunFailedError
 from janitor.holds import How
-from janitor.model import Confidence, Mode, Outcome
+from janitor.model import Confidence, Mode, Outcome, Sweep
 from janitor.undoing import CannotUndoError
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
 
@@ -995,3 +996,37 @@ def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None
     assert (changed.outcome, tries) == (Outcome.CHANGED, ["lamp"])
     assert changed.note == "kept by maria; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]
+
+
+def test_what_waits_for_aws_leaves_the_other_regions_their_time(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One stuck action must not keep the regions after it from theirs."""
+    real, until, waited = Acting.act, [], []
+
+    def act(self: Acting, *given: Any, **how: Any) -> Sweep:
+        until.append(how["until"] - nights.clock)
+        return real(self, *given, **how)
+
+    def wait() -> None:
+        waited.append(nights.clock)
+        nights.clock += timedelta(minutes=1)
+
+    def stuck(*_: Any) -> None:
+        raise NotFinishedError("its plug is still being pulled")
+
+    nights.warned("lamp")
+    nights.clock += 4 * DAY
+    runner = nights.runner()
+    assert runner.acting is not None
+    runner = replace(runner, acting=replace(runner.acting, wait=wait))
+    monkeypatch.setattr(Acting, "act", act)
+    monkeypatch.setattr(Cellar, "act", stuck)
+    others = [nights.aws.armed() for _ in range(2)]
+    for number, other in enumerate(others):
+        other.region, other.may_write = f"eu-west-{number}", False
+
+    runner.sweep(nights.detector, [nights.aws, *others], now=nights.clock)
+
+    assert len(waited) == 5
+    assert until == [timedelta(minutes=5)] * 2 + [timedelta(minutes=10)]

@@ -20,6 +20,7 @@ from janitor import doorway, handlers
 from janitor.events import MalformedEventError
 from janitor.leases import Leases, LeaseTakenError
 from janitor.ledger import Ledger
+from janitor.sending import Time
 from janitor.table import Table
 from lambdas import idle_endpoints, reports
 from sandbox.control import Control
@@ -146,6 +147,27 @@ def test_now_makes_it_due_and_runs_the_detectors_own_function(warned: Deployment
         "minutes if it is still waste."
     )
     assert buttons(only(warned)) == ["keep", "snooze"]
+
+
+def test_now_while_a_sweep_is_at_work_waits_for_its_turn(
+    notebook: Deployment, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was lost until the next schedule, although its message says "in the next minutes"."""
+    where = ("idle-notebooks", ACCOUNT, REGION)
+    Leases(table).take(*where, holder="sweep", now=notebook.now, until=notebook.now + HOUR)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        assert status(notebook) == "InService"
+        if len(slept) == 2:
+            Leases(table).release(*where, holder="sweep")
+
+    monkeypatch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=sleep))
+
+    notebook.press("now", MEMBER)
+
+    assert (slept, status(notebook)) == ([15.0, 15.0], "Stopped")
 
 
 def test_keep_after_now_still_counts(warned: Deployment) -> None:
