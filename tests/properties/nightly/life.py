@@ -25,7 +25,7 @@ class Life(Account):
 
     def settle(self) -> None:
         """What there is at the beginning."""
-        for _ in range(self.random.randrange(5, 31)):
+        for _ in range(self.random.randrange(5, 16)):
             self.make_one()
 
     def make_one(self) -> None:
