@@ -61,7 +61,7 @@ class Account(Nights):
     def __init__(self, common: Common, kind: type[Watching], session: boto3.Session, aws: Aws) -> None:
         self.common = common
         self.random, self.wire, self.mine = common.random, common.wire, common.mine
-        self.operator = Operator(act_in=(ACCOUNT,))
+        self.operator = Operator(act_in=(ACCOUNT,), at_most=common.at_most)
         self.oracle = Oracle(
             name=kind.name,
             deletes=kind.cleanup is not None and kind.cleanup.effect is Effect.DELETE,
