@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -39,16 +40,6 @@ PATIENCE = timedelta(minutes=30)
 
 RESERVE = timedelta(minutes=2)
 """What is left of a lease when nothing more is begun: a call with its retries takes about a minute."""
-
-TableName = Annotated[
-    str | None, typer.Option("--table", metavar="NAME", help="The ledger; else JANITOR_TABLE.")
-]
-Region = Annotated[list[str] | None, typer.Option(metavar="REGION", help="Where to look. Repeatable.")]
-Profile = Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")]
-Now = Annotated[
-    str | None,
-    typer.Option(metavar="TIME", help="Take this time for now (ISO 8601)."),
-]
 
 
 class UnknownAccountError(edge.Refused):
@@ -188,3 +179,22 @@ def desk(
 def person(arn: str) -> str:
     """Who an ARN of STS or IAM is, for a reader: the name of the user, or that of the role's session."""
     return arn.rpartition("/")[2] or arn
+
+
+def waiting(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]:
+    """
+    Lets AWS get on with what is half done; the first time it says so, because it may take a while.
+
+    Whoever loses patience may interrupt it: what was done is recorded, and called again it goes on.
+    """
+    said = False
+
+    def wait() -> None:
+        nonlocal said
+        if not said:
+            patience = "AWS takes its time; looking again every few seconds. Ctrl-C is safe: call this again."
+            typer.echo(f"janitor: {patience}", err=True)
+            said = True
+        sleep(WAIT)
+
+    return wait

@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from cli import edge
 from janitor.aws import failure
 
+NO_TABLE = (
+    "no table of that name is in this account and region: the deployment's output LedgerTable names the "
+    "ledger, and --profile or AWS_DEFAULT_REGION leads to where it is"
+)
+
 
 class FailedError(edge.Refused):
     """It could not be done; the message says why, and whether something was changed."""
@@ -24,4 +29,15 @@ def failing(what: str) -> Iterator[None]:
         said = failure(error)
         if said is None:
             raise
+        if _no_table(error):
+            raise FailedError(f"{what}: {NO_TABLE}") from error
         raise FailedError(f"{what}: {said}") from error
+
+
+def _no_table(error: Exception) -> bool:
+    """Whether it was the ledger that is not there: nothing else is called by these names."""
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError) or error.operation_name not in {"Query", "GetItem", "UpdateItem"}:
+        return False
+    return bool(error.response["Error"]["Code"] == "ResourceNotFoundException")

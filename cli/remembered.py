@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import edge
-from cli.desk import Desk, Now, Profile, Region, TableName, desk
-from cli.failing import failing
+from cli.desk import Desk
+from cli.door import Door, on_the_ledger
 from cli.screen import console, write
 from janitor.action import Action, Stage
 from janitor.comebacks import hint, way
@@ -49,19 +49,15 @@ class Line:
     per_month: bool
 
 
+@on_the_ledger
 def findings(
-    ctx: typer.Context,
+    door: Door,
     *,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="DETECTOR", help="Whose findings; those of all without one.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List what is closed and undone as well.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
-    table: TableName = None,
-    region: Region = None,
-    profile: Profile = None,
-    config: edge.Config = None,
-    now: Now = None,
 ) -> int:
     """
     List what the ledger remembers: since when, warned when, due when, done and undone.
@@ -71,9 +67,8 @@ def findings(
       janitor findings
       janitor findings idle-endpoints --all --json
     """  # noqa: D301 - \b keeps the lines below it as they are
-    settings = edge.settings_from(config, (), ctx.obj)
-    detectors = edge.detectors_from(names, settings) if names else None
-    with failing("findings"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
+    detectors = edge.detectors_from(names, door.settings) if names else None
+    with door.open("findings") as at:
         wanted = {each.name for each in detectors or at.settings.registry}
         lines = [line for line in remembered(at, every=every) if line.detector in wanted]
     if json:

@@ -6,22 +6,16 @@ from typing import Annotated
 
 import typer
 
-from cli import edge
-from cli.desk import Now, Profile, Region, TableName
+from cli.door import Door, on_the_ledger
 from cli.undo import take_back
 
 
+@on_the_ledger
 def restart(
-    ctx: typer.Context,
+    door: Door,
     finding: Annotated[
         str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
     ],
-    *,
-    table: TableName = None,
-    region: Region = None,
-    profile: Profile = None,
-    config: edge.Config = None,
-    now: Now = None,
 ) -> int:
     """
     Submit a stopped job again under a new name, with its checkpoints.
@@ -32,6 +26,4 @@ def restart(
 
     Exit status: 0, it is submitted; 1, it could not be; 2, there is nothing to submit.
     """
-    return take_back(
-        ctx, finding, word="restart", table=table, region=region, profile=profile, config=config, now=now
-    )
+    return take_back(door, finding, word="restart")

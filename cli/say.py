@@ -9,12 +9,11 @@ from zoneinfo import ZoneInfo
 import typer
 
 from cli import edge
-from cli.desk import Desk, Now, Profile, Region, TableName, desk
-from cli.failing import failing
-from janitor.arns import Arn
+from cli.desk import Desk
+from cli.door import Door, on_the_ledger
+from cli.explain import check_kind, parsed_from
 from janitor.engine import sweep_one
 from janitor.holds import Hold, How, standing
-from janitor.layers import nearest
 from janitor.report.text import plain
 
 if TYPE_CHECKING:
@@ -24,8 +23,9 @@ Shorten = Annotated[bool, typer.Option("--shorten", help="Also where that ends a
 ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The resource.")]
 
 
+@on_the_ledger
 def keep(
-    ctx: typer.Context,
+    door: Door,
     arn: ArnArgument,
     *,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")],
@@ -33,11 +33,6 @@ def keep(
         str | None, typer.Option(metavar="DATE", help="The last day on which it is kept; else for good.")
     ] = None,
     shorten: Shorten = False,
-    table: TableName = None,
-    region: Region = None,
-    profile: Profile = None,
-    config: edge.Config = None,
-    now: Now = None,
 ) -> int:
     """
     Keep one resource: nothing is done to it, whatever detector finds it.
@@ -49,46 +44,38 @@ def keep(
     Example:
       janitor keep arn:aws:sagemaker:eu-west-1:123456789012:endpoint/demo --reason "the fair"
     """  # noqa: D301 - \b keeps the lines below it as they are
-    settings = edge.settings_from(config, (), ctx.obj)
-    with failing("keep"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
-        end = None if until is None else end_of(until, settings.janitor.time_zone)
+    end = None if until is None else end_of(until, door.settings.janitor.time_zone)
+    with door.open("keep", region=region_of(arn, door.settings)) as at:
+        if end is not None and end <= at.now:
+            raise edge.Refused(f"--until: {until} is over; nothing was kept")
         return hold(at, arn, How.KEPT, until=end, why=reason, shorten=shorten)
 
 
+@on_the_ledger
 def snooze(
-    ctx: typer.Context,
+    door: Door,
     arn: ArnArgument,
     days: Annotated[int, typer.Argument(metavar="DAYS", min=1, max=365, help="For how long.")],
     *,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")] = "",
     shorten: Shorten = False,
-    table: TableName = None,
-    region: Region = None,
-    profile: Profile = None,
-    config: edge.Config = None,
-    now: Now = None,
 ) -> int:
     """
     Leave one resource alone for some days; then it is warned about again.
 
     Who snoozed it for longer before is not overruled, unless you say --shorten. A keep always counts.
     """
-    settings = edge.settings_from(config, (), ctx.obj)
-    with failing("snooze"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
+    with door.open("snooze", region=region_of(arn, door.settings)) as at:
         end = at.now + timedelta(days=days)
         return hold(at, arn, How.SNOOZED, until=end, why=reason, shorten=shorten)
 
 
+@on_the_ledger
 def approve(
-    ctx: typer.Context,
+    door: Door,
     detector: Annotated[str, typer.Argument(metavar="DETECTOR", help="Whose findings were looked at.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    table: TableName = None,
-    region: Region = None,
-    profile: Profile = None,
-    config: edge.Config = None,
-    now: Now = None,
 ) -> int:
     """
     Say yes to many deletions at once, after looking at them.
@@ -96,9 +83,8 @@ def approve(
     For what is warned about now; what is warned about later needs a word of its own. It is acted on
     by the next sweep, within all other limits.
     """
-    settings = edge.settings_from(config, (), ctx.obj)
-    (found,) = edge.detectors_from([detector], settings)
-    with failing("approve"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
+    (found,) = edge.detectors_from([detector], door.settings)
+    with door.open("approve") as at:
         warned = [e for e in at.entries([found]) if e.warned and e.due and not e.closed and not e.approved]
         if not warned:
             typer.echo(f"No warning of {detector} waits for a person's word.")
@@ -136,15 +122,10 @@ def _instead(stands: Hold, how: How) -> str:
 
 def identity(at: Desk, arn: str) -> tuple[str, str]:
     """ARN + creation time of the resource that *arn* is now, and its region. Raises Refused."""
-    try:
-        parts = Arn.parse(arn)
-    except ValueError as error:
-        raise edge.Refused(str(error)) from error
+    parts = parsed_from(arn)
     if parts.account not in {"", at.account}:
-        raise edge.Refused(f"{arn} is not in account {at.account}")
+        raise edge.Refused(f"{arn} is in account {parts.account}; the credentials are of {at.account}")
     detectors = [each for each in at.settings.registry if each.judges(parts)]
-    if not detectors:
-        raise edge.Refused(f"no detector judges {arn}{nearest(parts.kind, _kinds(at.settings))}")
     problems = []
     for aws in at.accounts:
         if parts.region not in {"", aws.region}:
@@ -157,11 +138,17 @@ def identity(at: Desk, arn: str) -> tuple[str, str]:
                 if result.target.created is not None:
                     return result.target.key, aws.region
             problems += [judged.error] if judged.error else []
-    raise edge.Refused(f"{arn} could not be looked at: {'; '.join(problems) or 'it is gone'}")
+    if problems:
+        raise edge.Refused(f"{arn} could not be looked at: {'; '.join(problems)}")
+    regions = ", ".join(aws.region for aws in at.accounts)
+    raise edge.Refused(f"there is no {arn} (any more), looked for in {regions}")
 
 
-def _kinds(settings: Settings) -> set[str]:
-    return {kind for detector in settings.registry for kind in detector.kinds}
+def region_of(arn: str, settings: Settings) -> str:
+    """Where the resource is, as far as its ARN says so. Raises Refused for what no detector judges."""
+    parts = parsed_from(arn)
+    check_kind(arn, parts, settings)
+    return parts.region
 
 
 def end_of(day: str, time_zone: str) -> datetime:

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from cli import edge
-from cli.desk import PACE, WAIT, Desk, Now, Profile, Region, TableName, desk
-from cli.failing import FailedError, failing
+from cli.desk import PACE, Desk, waiting
+from cli.door import Door, on_the_ledger
+from cli.failing import FailedError
 from janitor.acting import RESTS, Acting, due_now
 from janitor.action import Action, Stage
 from janitor.aws import Aws
@@ -49,19 +50,15 @@ class Plan:
     entries: dict[str, Entry]
 
 
+@on_the_ledger
 def sweep(
-    ctx: typer.Context,
+    door: Door,
     *,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="DETECTOR", help="Which armed detectors; all without one.")
     ] = None,
     act: Annotated[bool, typer.Option("--act", help="Do what is due, after asking.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the account id.")] = False,
-    table: TableName = None,
-    region: Region = None,
-    profile: Profile = None,
-    config: edge.Config = None,
-    now: Now = None,
 ) -> int:
     """
     Show what is due, and with --act do it: under the same laws as the deployed functions.
@@ -77,8 +74,8 @@ def sweep(
       janitor sweep idle-notebooks --act
     """  # noqa: D301 - \b keeps the lines below it as they are
     if act:
-        edge.check_now(now)
-    settings = edge.settings_from(config, (), ctx.obj)
+        edge.check_now(door.now)
+    settings = door.settings
     armed = {each.name for each in settings.armed()}
     detectors = edge.detectors_from(names, settings) if names else settings.armed()
     for detector in detectors:
@@ -87,12 +84,16 @@ def sweep(
     if not detectors:
         raise edge.Refused('no detector is armed: set mode = "act" and act_in in janitor.toml')
     ordered = sorted(detectors, key=lambda each: each.cleanup.effect.rank if each.cleanup else 0)
-    with failing("sweep"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
+    with door.open("sweep") as at:
         plans = [planned(at, detector, aws) for detector in ordered for aws in at.accounts]
         due = sum(shown(at, plan) for plan in plans)
         broken = any(plan.sweep.error is not None for plan in plans)
         if not due or not act:
-            typer.echo("Nothing was done." if due else "Nothing is due.")
+            typer.echo(
+                "Nothing was done: --act does what is due."
+                if due
+                else "Nothing is due; janitor findings says when what is."
+            )
             return 1 if broken else 0
         if not yes:
             typed = typer.prompt(f"To act on {due} in account {at.account}, type the account id", default="")
@@ -186,7 +187,7 @@ def acting(at: Desk, plan: Plan) -> Acting:
         holds=at.holds,
         clock=at.clock,
         within=timedelta(days=settings.janitor.undo_days),
-        wait=lambda: time.sleep(WAIT),
+        wait=waiting(),
     )
 
     def put_back(action: Action) -> None:
@@ -202,7 +203,7 @@ def acting(at: Desk, plan: Plan) -> Acting:
         limits=Limits(at.table, settings.janitor.time_zone),
         clock=at.clock,
         pause=lambda: time.sleep(PACE),
-        wait=lambda: time.sleep(WAIT),
+        wait=waiting(),
         put_back=put_back,
         at_most=settings.janitor.max_actions_per_night,
     )

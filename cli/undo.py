@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
 from cli import edge
-from cli.desk import WAIT, Desk, Now, Profile, Region, TableName, desk
-from cli.failing import FailedError, failing
+from cli.desk import Desk, waiting
+from cli.door import Door, on_the_ledger
+from cli.failing import FailedError
 from janitor.action import Action
 from janitor.actions import BegunBeforeError
 from janitor.comebacks import way
@@ -20,17 +20,12 @@ from janitor.report.text import plain
 from janitor.undoing import CannotUndoError, NothingDoneError, Undoing
 
 
+@on_the_ledger
 def undo(
-    ctx: typer.Context,
+    door: Door,
     finding: Annotated[
         str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
     ],
-    *,
-    table: TableName = None,
-    region: Region = None,
-    profile: Profile = None,
-    config: edge.Config = None,
-    now: Now = None,
 ) -> int:
     """
     Bring back what was cleaned up, from what was recorded before.
@@ -40,30 +35,19 @@ def undo(
 
     Exit status: 0, it is back; 1, it could not be brought back; 2, there is nothing to undo.
     """
-    return take_back(ctx, finding, table=table, region=region, profile=profile, config=config, now=now)
+    return take_back(door, finding)
 
 
-def take_back(
-    ctx: typer.Context,
-    finding: str,
-    *,
-    word: str | None = None,
-    table: TableName,
-    region: Region,
-    profile: Profile,
-    config: edge.Config,
-    now: Now,
-) -> int:
+def take_back(door: Door, finding: str, *, word: str | None = None) -> int:
     """What `undo` does, and every *word* that a detector has for it: refused if it has another."""
-    settings = edge.settings_from(config, (), ctx.obj)
-    with failing("undo"), desk(settings, table=table, region=region, profile=profile, now=now) as at:
-        within = timedelta(days=settings.janitor.undo_days)
+    with door.open("undo") as at:
+        within = timedelta(days=door.settings.janitor.undo_days)
         undoing = Undoing(
             actions=at.actions,
             holds=at.holds,
             clock=at.clock,
             within=within,
-            wait=lambda: time.sleep(WAIT),
+            wait=waiting(),
         )
         detector, action = found(at, undoing, finding)
         terms = detector.cleanup
@@ -97,4 +81,6 @@ def found(at: Desk, undoing: Undoing, finding: str) -> tuple[Detector[Any], Acti
                     raise edge.Refused(str(error)) from error
                 return at.settings.detector(detector), action
     regions = ", ".join(aws.region for aws in at.accounts)
-    raise edge.Refused(f"nothing was done to a finding {finding} in {at.account}, {regions}")
+    raise edge.Refused(
+        f"nothing was done to a finding {finding} in {at.account}, {regions}; janitor findings lists what was"
+    )

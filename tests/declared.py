@@ -179,12 +179,12 @@ def granted_by(statement: Mapping[str, Any]) -> set[Permission]:
 
 
 def without(role: Mapping[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
-    """The role with one statement less."""
-    documents = [
+    """The role with one statement less; a policy cannot be empty."""
+    left = [
         document | {"Statement": [one for one in document["Statement"] if one != statement]}
         for document in role["policies"]
     ]
-    return {**role, "policies": documents}
+    return {**role, "policies": [document for document in left if document["Statement"]]}
 
 
 def used(role: Mapping[str, Any], use: Use) -> list[Permission]:

@@ -75,6 +75,7 @@ class Host:
         self.url = url
         self._files = files
         self._streams = count()
+        self._clients: dict[str, Any] = {}
         self.now = NOW + timedelta(seconds=30)
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -132,7 +133,7 @@ class Host:
     @property
     def table(self) -> Table:
         """The ledger, as whoever may do everything sees it."""
-        return Table(self._root("dynamodb"), self.deployed.one("AWS::DynamoDB::Table").rpartition("/")[2])
+        return Table(self.root("dynamodb"), self.deployed.one("AWS::DynamoDB::Table").rpartition("/")[2])
 
     def function(self, name: str) -> Function:
         """The function of a detector or of a handler."""
@@ -141,7 +142,7 @@ class Host:
 
     def reports(self, function: Function) -> list[str]:
         """The JSON reports that the function has kept."""
-        s3, bucket = self._root("s3"), self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
+        s3, bucket = self.root("s3"), self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
         kept = s3.list_objects_v2(Bucket=bucket, Prefix=f"{function.name}/").get("Contents", [])
         return [
             s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read().decode()
@@ -154,23 +155,25 @@ class Host:
         bucket, _, key = ((ran.answer or {}).get("report") or "").removeprefix("s3://").partition("/")
         if not key:
             return ""
-        written = self._root("s3").get_object(Bucket=bucket, Key=key.replace(".html", f".{kind}"))
+        written = self.root("s3").get_object(Bucket=bucket, Key=key.replace(".html", f".{kind}"))
         return str(written["Body"].read().decode())
 
     def forget(self, function: Function) -> None:
         """Remove what the function has left behind, so that the next run is its first."""
-        s3, bucket = self._root("s3"), self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
+        s3, bucket = self.root("s3"), self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
         for one in s3.list_objects_v2(Bucket=bucket, Prefix=f"{function.name}/").get("Contents", []):
             s3.delete_object(Bucket=bucket, Key=one["Key"])
-        dynamodb, table = self._root("dynamodb"), self.deployed.one("AWS::DynamoDB::Table")
+        dynamodb, table = self.root("dynamodb"), self.deployed.one("AWS::DynamoDB::Table")
         for item in dynamodb.scan(TableName=table.rpartition("/")[2])["Items"]:
             if function.name in item[KEY[0]]["S"].split("#"):
                 dynamodb.delete_item(TableName=table.rpartition("/")[2], Key={key: item[key] for key in KEY})
 
-    def _root(self, service: Any) -> Any:
+    def root(self, service: Any) -> Any:
         """A client that may do everything, and is not recorded."""
-        session = boto3.Session("AKIASANDBOX", "sandbox", region_name=self.deployed.region)
-        return session.client(service, endpoint_url=self.url)
+        if service not in self._clients:
+            session = boto3.Session("AKIASANDBOX", "sandbox", region_name=self.deployed.region)
+            self._clients[service] = session.client(service, endpoint_url=self.url)
+        return self._clients[service]
 
     def _environment(self, patch: pytest.MonkeyPatch, function: Function, session: boto3.Session) -> None:
         """What the function finds: its role's credentials, Lambda's variables, and those of the template."""

@@ -37,7 +37,7 @@ class KeptThings:
     def __init__(self, box: Control, session: boto3.Session, key: str) -> None:
         self.box, self.session = box, session
         self.sagemaker: Any = session.client("sagemaker")
-        self.tags = [{"Key": key, "Value": "True"}]
+        self.tags: Any = [{"Key": key, "Value": "True"}]
         self.key = key
 
     def acts(self, detector: str) -> list[Act]:
@@ -65,7 +65,8 @@ class KeptThings:
     def _app(self) -> list[Act]:
         studio = Studio(self.box, self.session)
         space = studio.space(NAME, studio.profile("anna"))
-        app = studio.app(space=space, **{self.key: "True"})
+        tagged: Any = {self.key: "True"}
+        app = studio.app(space=space, **tagged)
         return [Act("sagemaker:DeleteApp", "sagemaker", "delete_app", app)]
 
     def _endpoint(self) -> list[Act]:
@@ -106,9 +107,9 @@ class KeptThings:
             EvaluationPeriods=1,
             Threshold=1.0,
             ComparisonOperator="GreaterThanThreshold",
-            Tags=self.tags,  # type: ignore[arg-type]
+            Tags=self.tags,
         )
-        scaling = "application-autoscaling"
+        scaling: ServiceName = "application-autoscaling"
         named = {"InferenceComponentName": NAME}
         return [
             Act(f"{scaling}:DeregisterScalableTarget", scaling, "deregister_scalable_target", scaled),
@@ -136,7 +137,7 @@ class KeptThings:
     def _fillable(self) -> list[Act]:
         """A tag is absent that may be filled in."""
         model = self.sagemaker.create_model(ModelName=NAME, ExecutionRoleArn=ROLE, Tags=self.tags)["ModelArn"]
-        repository = self.session.client("ecr").create_repository(repositoryName=NAME, tags=self.tags)  # type: ignore[arg-type]
+        repository = self.session.client("ecr").create_repository(repositoryName=NAME, tags=self.tags)
         team, arn = [{"Key": "team", "Value": "ml"}], repository["repository"]["repositoryArn"]
         bucket = {"AccountId": ACCOUNT, "ResourceArn": f"arn:aws:s3:::{self._bucket(NAME)}", "Tags": team}
         return [

@@ -36,7 +36,14 @@ from sandbox.deployment import BUCKET
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TUESDAY = NOW
-ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=3 * DAY, business_days=False)
+ARMED = Arming(
+    mode=Mode.ACT,
+    effect=Effect.DELETE,
+    every=7 * DAY,
+    act_in=(ACCOUNT,),
+    grace=3 * DAY,
+    business_days=False,
+)
 
 
 @dataclass

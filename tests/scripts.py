@@ -11,6 +11,7 @@ from declared import statements, without
 from hosted import Host, Ran
 from janitor.actions import ACTION, Actions
 from janitor.table import partition
+from sandbox.control import Control
 
 
 def nothing(_: Host) -> None:
@@ -32,6 +33,17 @@ class Step:
     def run(self, host: Host) -> Ran:
         """One invocation."""
         return host.invoke(host.function(self.function), self.event(host))
+
+
+def handed(construct: str) -> Callable[[Host], dict[str, Any]]:
+    """The event that the function of *construct* was handed last."""
+
+    def last(host: Host) -> dict[str, Any]:
+        made = Control(host.url).invocations()
+        (event, *_) = [one["event"] for one in reversed(made) if f"-{construct}Function" in one["function"]]
+        return dict(event)
+
+    return last
 
 
 def play(host: Host, steps: Sequence[Step]) -> list[Ran]:
@@ -56,7 +68,8 @@ def missed(
     The same again, where the function of *name* lacks one statement after the other.
 
     Each is taken away for the step in which it was first used when it was *played*, those of one step in
-    the order of their first use: so everything before it has been done, and what needs it has not.
+    the order of their first use: so everything before it has been done, and what needs it has not. What
+    comes after the last of them is left out.
     """
     role, roles = host.function(name).role, host.deployed.roles()
     numbered, first = statements(roles[role]), first_uses(steps, played, name)
@@ -87,7 +100,9 @@ def first_uses(steps: Sequence[Step], played: Sequence[Ran], name: str) -> dict[
 
 def forgive(host: Host) -> None:
     """Let no action have failed so often that a person would have to look first."""
+    table = host.table
     for detector in host.declared.settings.armed():
-        for action in Actions(host.table).all(detector.name, ACCOUNT, REGION):
-            where = partition(ACTION, detector.name, ACCOUNT, REGION)
-            host.table.change(where, action.sk, set_to={"waits": action.attempts})
+        where = partition(ACTION, detector.name, ACCOUNT, REGION)
+        for action in Actions(table).all(detector.name, ACCOUNT, REGION):
+            if action.failures:
+                table.change(where, action.sk, set_to={"waits": action.attempts})

@@ -33,6 +33,10 @@ RESTS = "due; nothing is deleted on weekends and holidays (business_days)"
 """Why something that is due waits for another day."""
 
 
+OUTLIVED = "it was not found for too long since its warning; the next scheduled sweep warns again"
+"""Why a person's sweep does nothing about something that no scheduled sweep has confirmed lately."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acting:
     """
@@ -165,7 +169,12 @@ class _Work:
             elif result.outcome is Outcome.WAITING:
                 self._put(replace(result, due=entry.due, note="warned; not due yet"))
         clock = self.acting.clock()
-        due = [one for one in due_now(self.sweep, self.entries, clock) if one.target.key not in besides]
+        due = []
+        for result in due_now(self.sweep, self.entries, clock):
+            if self.entries[result.target.key].outlived(clock, self.arming.lasts):
+                self._put(replace(result, note=OUTLIVED))
+            elif result.target.key not in besides:
+                due.append(result)
         if self.arming.rests(clock):
             for result in due:
                 self._put(replace(result, note=RESTS))

@@ -21,11 +21,13 @@ class Arming:
     What the operator allows one detector.
 
     *act_in* holds accounts ("123456789012") and regions of accounts ("123456789012/eu-west-1"); empty
-    means nowhere. *act_on* is the least confidence. *max_share* is in percent of what was looked at.
+    means nowhere. *every* is the time between two sweeps. *act_on* is the least confidence. *max_share* is
+    in percent of what was looked at.
     """
 
     mode: Mode = Mode.DRY_RUN
     effect: Effect = Effect.DELETE
+    every: timedelta = timedelta(days=1)
     act_in: Sequence[str] = ()
     act_on: Confidence = Confidence.PROVEN
     grace: timedelta = timedelta(days=3)
@@ -41,6 +43,16 @@ class Arming:
     def armed(self) -> bool:
         """Whether it may act at all."""
         return self.mode is Mode.ACT
+
+    @property
+    def lasts(self) -> timedelta:
+        """
+        How long a warning counts that no sweep has confirmed: two sweeps, or the time that it gives.
+
+        Who was warned and then saw nothing happen for weeks, because nothing was swept or nothing could
+        be judged, has used the resource again, and expects to be warned again.
+        """
+        return max(2 * self.every, self.grace)
 
     def within(self, account: str | None, region: str) -> bool:
         """Whether it may act in *region* of *account*."""

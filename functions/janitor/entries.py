@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,10 @@ class Entry:
     def id(self) -> str:
         """Its short name."""
         return finding_id(self.detector, self.key)
+
+    def outlived(self, now: datetime, lasts: timedelta) -> bool:
+        """Whether its warning is older than its last finding allows: that was longer than *lasts* ago."""
+        return self.warned is not None and self.closed is None and now - self.last_seen > lasts
 
     @property
     def arn(self) -> str:

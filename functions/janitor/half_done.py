@@ -52,9 +52,6 @@ class HalfDone:
                     result, action, "it was as good as cleaned up before anything was done"
                 )
             return carrying.recorded(result, action)
-        if action.given_up:
-            said = f"failed {TRIES} times, so a person has to look: {action.error}"
-            raise EndsError(Outcome.FAILED, said)
         if not arming.within(action.target.account, action.target.region):
             raise EndsError(Outcome.WAITING, "half done, and act_in no longer names its place")
         clock = look.clock()
@@ -66,6 +63,9 @@ class HalfDone:
             outcome, why = stops
             self._ask_back(action, why)
             raise EndsError(outcome, f"{why}; what had been done is being put back")
+        if action.given_up:
+            said = f"failed {TRIES} times, so a person has to look: {action.error}"
+            raise EndsError(Outcome.FAILED, said)
         carrying.places.take(action.target.key, clock)
         return carrying.acted(result, carrying.actions.again(action, clock))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from janitor.durations import ago
 from janitor.entries import CLOSING, REFUSED, VOIDED, WARNING, Entry, Recorded, entry_of
 from janitor.latest import Latest
 from janitor.model import Kept, Result, Sweep
@@ -39,9 +41,11 @@ class Ledger:
 
     # --- findings -----------------------------------------------------------------------------
 
-    def record(self, aws: Aws, sweep: Sweep, now: datetime) -> Recorded:
+    def record(self, aws: Aws, sweep: Sweep, now: datetime, *, lasts: timedelta = timedelta.max) -> Recorded:
         """
         Remember every finding of *sweep*; after a complete one, close what is no longer found.
+
+        The warning of one that was not found for longer than *lasts*, and is found again, is void.
 
         A finding is new until it was announced: a message that failed is tried again next time. What
         could not be judged this time stays as it is, because unknown is not mended. A run for an
@@ -49,9 +53,9 @@ class Ledger:
         """
         before = {entry.key: entry for entry in self.entries(sweep.detector, sweep.account, sweep.region)}
         found = sweep.findings
-        entries = dict(
-            zip((r.target.key for r in found), aws.map(self._seer(sweep, before, now), found), strict=True)
-        )
+        old = {key for key, entry in before.items() if entry.outlived(now, lasts)}
+        seen = aws.map(self._seer(sweep, before, now, old), found)
+        entries = dict(zip((r.target.key for r in found), seen, strict=True))
         gone: list[tuple[Entry, str]] = []
         if sweep.error is None:
             verdicts = {result.target.key: result.verdict for result in sweep.results}
@@ -64,6 +68,10 @@ class Ledger:
                 and not (isinstance(verdict := verdicts.get(entry.key), Kept) and verdict.unknown)
             ]
             aws.map(lambda closing: self._close(sweep, *closing, now), gone)
+        gone += [
+            (before[key], f"it was not found for {ago(now - before[key].last_seen)}: this warning is void")
+            for key in sorted(old & entries.keys())
+        ]
         last = self.latest.sweep(sweep.detector, str(sweep.account), sweep.region)
         self.latest.remember(sweep, now)
         new = tuple(result for result in found if entries[result.target.key].announced is None)
@@ -83,13 +91,16 @@ class Ledger:
         marks = {"announced": stamp(now)}
         aws.map(lambda key: self._table.change(where, key, at_first=marks), [r.target.key for r in results])
 
-    def _seer(self, sweep: Sweep, before: Mapping[str, Entry], now: datetime) -> Callable[[Result], Entry]:
+    def _seer(
+        self, sweep: Sweep, before: Mapping[str, Entry], now: datetime, old: AbstractSet[str]
+    ) -> Callable[[Result], Entry]:
         where = partition(FINDING, sweep.detector, sweep.account, sweep.region)
 
         def see(result: Result) -> Entry:
             known = before.get(result.target.key)
             first = {"first_seen": stamp(now)}
             again = known is not None and known.closed is not None
+            void = result.target.key in old
             seen = {
                 "key": result.target.key,
                 "detector": sweep.detector,
@@ -105,9 +116,9 @@ class Ledger:
             item = self._table.change(
                 where,
                 result.target.key,
-                set_to=seen | (first if again else {}),
+                set_to=seen | (first if again else {}) | ({VOIDED: True} if void else {}),
                 at_first={} if again else first,
-                remove=CLOSING,
+                remove=(*CLOSING, *(WARNING if void else ())),
             )
             return entry_of(item)
 

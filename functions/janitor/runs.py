@@ -255,7 +255,8 @@ class Runner:
                 failures.note(f"{sweep.detector} in {sweep.region} is not complete: {sweep.error}")
             recorded = Recorded(new=(), entries={})
             with failures.survived("the ledger could not be written"):
-                recorded = self.ledger.record(aws, sweep, report.time)
+                lasts = self.policy.armed(sweep.detector).lasts
+                recorded = self.ledger.record(aws, sweep, report.time, lasts=lasts)
             known.append(Known(aws, sweep, recorded))
         return known
 

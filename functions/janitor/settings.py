@@ -16,6 +16,7 @@ from janitor.engine import Policy
 from janitor.exemptions import Exemptions
 from janitor.layers import SettingsError, check_keys, layered
 from janitor.model import Confidence, Effect, Mode
+from janitor.schedules import period
 from janitor.sections import SHARED, DetectorSection, JanitorSection, section_model, validated
 
 __all__ = ["FILE", "Settings", "SettingsError"]
@@ -125,6 +126,7 @@ class Settings:
         return Arming(
             mode=self.mode(detector.name),
             effect=cleanup.effect,
+            every=period(self.schedule(detector)),
             act_in=tuple(section.act_in),
             act_on=Confidence(section.act_on) if section.act_on else cleanup.act_on,
             grace=cleanup.grace if section.grace is None else section.grace,

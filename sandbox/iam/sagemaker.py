@@ -79,6 +79,12 @@ LISTS = {
 }
 TAGGING = {"AddTags", "DeleteTags", "ListTags"}
 ROLES = ("ExecutionRoleArn", "RoleArn")
+VOLUMES: Mapping[str, tuple[str, ...]] = {
+    "CreateProcessingJob": ("ProcessingResources", "ClusterConfig"),
+    "CreateTrainingJob": ("ResourceConfig",),
+    "CreateTransformJob": ("TransformResources",),
+}
+"""Where a job says which volumes it wants."""
 
 
 def needs(call: Call) -> Needs:
@@ -98,8 +104,7 @@ def needs(call: Call) -> Needs:
     found = [Need(action, target)]
     if second := BOTH.get(call.operation):
         found.append(Need(action, _arn(call, second)))
-    if call.operation == "CreateEndpoint":
-        found += _encrypting(call)
+    found += _encrypting(call)
     if call.operation == "DeleteEndpoint":
         found += autoscaling.deregistering(call, call.params["EndpointName"])
     if call.operation.startswith("Create") and call.params.get("Tags"):
@@ -107,16 +112,26 @@ def needs(call: Call) -> Needs:
     return found + [_passing(call.params[role]) for role in ROLES if call.params.get(role)]
 
 
+def _key(call: Call) -> str | None:
+    """The customer's key that the volumes of something new are encrypted under."""
+    if call.operation == "CreateEndpoint":
+        kept = shelf(call, CONFIG).get(call.params["EndpointConfigName"])
+        return kept.members.get("KmsKeyId") if kept else None
+    given = call.params
+    for member in VOLUMES.get(call.operation, ()):
+        given = given.get(member) or {}
+    return given.get("VolumeKmsKeyId")
+
+
 def _encrypting(call: Call) -> Needs:
     """
-    What an endpoint needs whose configuration names a key for its volumes.
+    What an endpoint or a job needs whose volumes have a key.
 
     Amazon SageMaker API permissions reference, CreateEndpoint: "kms:CreateGrant (required only if the
-    associated EndPointConfig has a KmsKeyId specified)". The grant is for AWS.
+    associated EndPointConfig has a KmsKeyId specified)", and for jobs likewise where a VolumeKmsKeyId is.
+    The grant is for AWS.
     """
-    kept = shelf(call, CONFIG).get(call.params["EndpointConfigName"])
-    key = str(kept.members.get("KmsKeyId") or "") if kept else ""
-    if not key:
+    if (key := _key(call)) is None:
         return []
     where = key if key.startswith("arn:") else arn(call, "kms", f"key/{key}")
     return [Need("kms:CreateGrant", where, {"kms:grantisforawsresource": ("true",)})]

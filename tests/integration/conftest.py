@@ -11,6 +11,7 @@ import pytest
 from aws_lambda_powertools.utilities import parameters
 
 from armed import Cellar, World
+from commands import janitor, notebooks
 from conftest import ACCOUNT, NOW, REGION
 from janitor import doorway, handlers
 from janitor.aws import Aws
@@ -26,7 +27,7 @@ from sandbox.slack import SlackControl
 from seaweed import seaweedfs
 from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, Deployment
 
-__all__ = ["browser", "seaweedfs", "shown"]
+__all__ = ["browser", "janitor", "notebooks", "seaweedfs", "shown"]
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
 from janitor.action import TRIES, Action, Stage
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
+from janitor.engine import sweep
 from janitor.failures import RunFailedError
 from janitor.holds import How
 from janitor.model import Confidence, Mode, Outcome
@@ -230,6 +231,45 @@ def test_a_warning_is_void_after_disarming_whether_its_finding_could_be_judged_o
 
     assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
     assert nights.world.done == []
+
+
+def test_a_warning_that_no_sweep_confirmed_for_weeks_counts_no_more(nights: Nights) -> None:
+    """The detector was switched off for six weeks, in which the lamp was used again."""
+    nights.warned("lamp")
+
+    assert nights.after(42 * DAY)["lamp"].outcome is Outcome.WARNED
+
+    assert nights.world.done == []
+    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WAITING
+    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.ACTED
+
+
+def test_nor_does_one_while_nothing_could_be_judged(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.judge("lamp", UNTELLABLE)
+    for _ in range(20):
+        nights.after(DAY)
+    nights.world.judge("lamp", waste())
+
+    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
+    assert nights.world.done == []
+
+
+def test_a_sweep_by_hand_does_not_act_on_such_a_warning_either(nights: Nights) -> None:
+    """It remembers nothing, so it is no confirmation."""
+    nights.warned("lamp")
+    nights.clock += 42 * DAY
+    entries = {one.key: one for one in nights.ledger.entries("cellar", ACCOUNT, REGION)}
+    runner = nights.runner()
+    assert runner.acting is not None
+    found = sweep(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
+
+    (done,) = runner.acting.act(
+        nights.detector, nights.aws, found, entries, now=nights.clock, policy=runner.policy
+    ).results
+
+    assert (done.outcome, nights.world.done) == (Outcome.WAITING, [])
+    assert done.note.startswith("it was not found for too long since its warning")
 
 
 def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
@@ -746,6 +786,22 @@ def test_what_keeps_failing_is_left_to_a_person(nights: Nights) -> None:
     assert last.outcome is Outcome.FAILED
     assert "a person has to look" in last.note
     assert nights.of("lamp").attempts == TRIES
+
+
+def test_what_failed_too_often_is_still_put_back_when_it_is_in_use_again(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(RuntimeError("denied"), at="remove lamp")
+    for _ in range(TRIES):
+        nights.after(4 * DAY)
+    nights.world.use("lamp")
+
+    changed = nights.after(HOUR)["lamp"]
+
+    assert (changed.outcome, changed.note) == (
+        Outcome.CHANGED,
+        "it is used; what had been done is being put back",
+    )
+    assert [action.target.name for action in nights.put_back] == ["lamp"]
 
 
 def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:

@@ -36,7 +36,8 @@ ARMS = {
     "idle-endpoints": "",
     "hung-training-jobs": "",
     "untagged-resources": 'required = ["team", "owner"]\nfill_tags = {team = "ml", owner = "nobody"}',
-    "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]',
+    "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]\n'
+    "allow_unversioned = true",
 }
 """What is armed, and with which tunables."""
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import boto3
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from cli.main import main
-from conftest import ACCOUNT, NOW, REGION
+from commands import Janitor, Ran, refused
+from conftest import ACCOUNT, REGION
 from janitor.detectors import DETECTORS
 from janitor.report.json import schema
 from sandbox.control import Control
@@ -26,69 +22,17 @@ AT = "2026-10-06T03:00:00Z"
 HERE = ("--region", REGION)
 
 
-class Ran(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """Its output as the one JSON document that it has to be, fitting the schema."""
-        read: dict[str, Any] = json.loads(self.out)
-        Draft202012Validator(schema(), format_checker=FormatChecker()).validate(read)
-        return read
-
-
-type Janitor = Callable[..., Ran]
-
-
-@pytest.fixture
-def janitor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Janitor:
-    """Run `janitor` in this process, which spares its start; in an empty directory, at NOW."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JANITOR_NOW", AT)
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
-
-    def run(*args: str | Path) -> Ran:
-        capfd.readouterr()
-        status = main([str(arg) for arg in args])
-        return Ran(status, *capfd.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def account(box: Control, session: boto3.Session) -> Control:
-    """Three notebooks: one left on, one in use, one with a keep tag."""
-    sagemaker = session.client("sagemaker")
-    box.set_clock(NOW - timedelta(days=30))
-    for name, tags in {"left-on": {"owner": "maria"}, "in-use": {}, "wanted": {"keep": "true"}}.items():
-        sagemaker.create_notebook_instance(
-            NotebookInstanceName=name,
-            InstanceType="ml.t3.xlarge",
-            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
-            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-        )
-    box.set_clock(NOW)
-    for name, ago in {"left-on": timedelta(days=9), "in-use": timedelta(minutes=9)}.items():
-        box.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", [(NOW - ago, "Saving file")])
-    return box
-
-
-def refused(ran: Ran) -> str:
-    """The one line that a refusal is: exit 2, nothing on stdout."""
-    assert (ran.status, ran.out) == (2, "")
-    (line,) = ran.err.splitlines()
-    assert line.startswith("janitor: ")
-    return line.removeprefix("janitor: ")
+def valid(ran: Ran) -> dict[str, Any]:
+    """The report that was printed, which fits the schema."""
+    read: dict[str, Any] = ran.document
+    Draft202012Validator(schema(), format_checker=FormatChecker()).validate(read)
+    return read
 
 
 # --- the program itself ------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "janitor"
 
@@ -109,7 +53,7 @@ def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
     assert [each["name"] for each in written["results"]] == ["left-on"]
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     program = Path(sys.executable).parent / "janitor"
 
@@ -125,11 +69,11 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 # --- reports -------------------------------------------------------------------------------------
 
 
-def test_json_is_exactly_one_document(account: Control, janitor: Janitor) -> None:  # noqa: ARG001
+def test_json_is_exactly_one_document(notebooks: Control, janitor: Janitor) -> None:  # noqa: ARG001
     ran = janitor("audit", "--json")
 
     assert (ran.status, ran.err) == (0, "")
-    shown = ran.document
+    shown = valid(ran)
     assert (shown["time"], shown["account"]) == (AT, ACCOUNT)
     assert [each["detector"] for each in shown["sweeps"]] == NAMES
     assert {each["region"] for each in shown["sweeps"]} == {REGION}
@@ -139,9 +83,9 @@ def test_json_is_exactly_one_document(account: Control, janitor: Janitor) -> Non
     assert shown["totals"]["monthly_usd"] == found["monthly_usd"] > 0
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_all_adds_the_other_kept_ones(janitor: Janitor) -> None:
-    shown = janitor("audit", "--json", "--all", "idle-notebooks").document
+    shown = valid(janitor("audit", "--json", "--all", "idle-notebooks"))
 
     assert {each["name"]: each["outcome"] for each in shown["results"]} == {
         "left-on": "would-act",
@@ -152,7 +96,7 @@ def test_all_adds_the_other_kept_ones(janitor: Janitor) -> None:
     assert (sweep["looked_at"], sweep["found"], sweep["kept"], sweep["unknown"]) == (3, 1, 2, 0)
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_the_terminal_report_lists_kept_ones_with_all(janitor: Janitor) -> None:
     assert "wanted" not in janitor("audit").out
     assert "tagged keep=true" in janitor("audit", "--all").out
@@ -162,7 +106,7 @@ def test_the_terminal_report_lists_kept_ones_with_all(janitor: Janitor) -> None:
 def test_detectors_run_in_the_order_of_the_registry_and_once(janitor: Janitor) -> None:
     named = [NAMES[2], NAMES[0], NAMES[2]]
 
-    shown = janitor("audit", *named, "--json").document
+    shown = valid(janitor("audit", *named, "--json"))
 
     assert [each["detector"] for each in shown["sweeps"]] == [NAMES[0], NAMES[2]]
 
@@ -171,8 +115,8 @@ def test_detectors_run_in_the_order_of_the_registry_and_once(janitor: Janitor) -
 def test_a_detector_that_is_switched_off_runs_when_it_is_named(janitor: Janitor) -> None:
     off = ("--set", "idle-notebooks.enabled=false", "--json")
 
-    assert "idle-notebooks" not in {each["detector"] for each in janitor("audit", *off).document["sweeps"]}
-    (sweep,) = janitor("audit", "idle-notebooks", *off).document["sweeps"]
+    assert "idle-notebooks" not in {each["detector"] for each in valid(janitor("audit", *off))["sweeps"]}
+    (sweep,) = valid(janitor("audit", "idle-notebooks", *off))["sweeps"]
     assert sweep["detector"] == "idle-notebooks"
 
 
@@ -180,7 +124,7 @@ def test_a_detector_that_is_switched_off_runs_when_it_is_named(janitor: Janitor)
 def test_several_regions_are_swept_once_each(janitor: Janitor) -> None:
     flags = ["--region", "us-west-2", "--region", "eu-west-1", "--region", "us-west-2"]
 
-    shown = janitor("audit", "idle-notebooks", "--json", *flags).document
+    shown = valid(janitor("audit", "idle-notebooks", "--json", *flags))
 
     assert [each["region"] for each in shown["sweeps"]] == ["us-west-2", "eu-west-1"]
 
@@ -194,11 +138,11 @@ def test_now_is_the_flag_then_the_environment_then_the_clock(
 ) -> None:
     args = ("audit", "idle-notebooks", "--json")
 
-    assert janitor(*args, "--now", "2026-10-07T05:00:00+02:00").document["time"] == "2026-10-07T03:00:00Z"
-    assert janitor(*args, "--now", "2026-10-07").document["time"] == "2026-10-07T00:00:00Z"
-    assert janitor(*args).document["time"] == AT
+    assert valid(janitor(*args, "--now", "2026-10-07T05:00:00+02:00"))["time"] == "2026-10-07T03:00:00Z"
+    assert valid(janitor(*args, "--now", "2026-10-07"))["time"] == "2026-10-07T00:00:00Z"
+    assert valid(janitor(*args))["time"] == AT
     monkeypatch.delenv("JANITOR_NOW")
-    assert janitor(*args).document["time"] not in {AT, "2026-10-07T03:00:00Z"}
+    assert valid(janitor(*args))["time"] not in {AT, "2026-10-07T03:00:00Z"}
 
 
 @pytest.mark.usefixtures("box")
@@ -206,7 +150,7 @@ def test_the_region_is_the_flags_then_the_settings_then_the_sessions(
     janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def regions(*args: str) -> list[str]:
-        shown = janitor("audit", "idle-notebooks", "--json", *args).document
+        shown = valid(janitor("audit", "idle-notebooks", "--json", *args))
         return [each["region"] for each in shown["sweeps"]]
 
     assert regions() == [REGION]
@@ -219,10 +163,10 @@ def test_the_region_is_the_flags_then_the_settings_then_the_sessions(
     assert refused(janitor("audit")).startswith("no region: give --region")
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_settings_come_in_layers(janitor: Janitor, tmp_path: Path) -> None:
     def found(*args: str | Path) -> int:
-        (sweep,) = janitor("audit", "idle-notebooks", "--json", *args).document["sweeps"]
+        (sweep,) = valid(janitor("audit", "idle-notebooks", "--json", *args))["sweeps"]
         return int(sweep["found"])
 
     section = "[detectors.idle-notebooks]\n"
@@ -237,20 +181,20 @@ def test_settings_come_in_layers(janitor: Janitor, tmp_path: Path) -> None:
 # --- what goes wrong -----------------------------------------------------------------------------
 
 
-def test_a_listing_that_fails_is_an_error_of_its_sweep_only(account: Control, janitor: Janitor) -> None:
-    account.fault("sagemaker", "ListEndpoints", "deny", times=0)
+def test_a_listing_that_fails_is_an_error_of_its_sweep_only(notebooks: Control, janitor: Janitor) -> None:
+    notebooks.fault("sagemaker", "ListEndpoints", "deny", times=0)
 
     ran = janitor("audit", "idle-endpoints", "idle-notebooks", "hung-training-jobs", "--json")
 
     assert ran.status == 1
-    errors = {each["detector"]: each["error"] for each in ran.document["sweeps"]}
+    errors = {each["detector"]: each["error"] for each in valid(ran)["sweeps"]}
     assert "ListEndpoints" in errors.pop("idle-endpoints")
     assert set(errors.values()) == {None}
-    assert [each["name"] for each in ran.document["results"]] == ["left-on"]
+    assert [each["name"] for each in valid(ran)["results"]] == ["left-on"]
 
 
-def test_the_terminal_report_is_printed_although_a_sweep_failed(account: Control, janitor: Janitor) -> None:
-    account.fault("sagemaker", "ListEndpoints", "deny", times=0)
+def test_the_terminal_report_is_printed_although_a_sweep_failed(notebooks: Control, janitor: Janitor) -> None:
+    notebooks.fault("sagemaker", "ListEndpoints", "deny", times=0)
 
     ran = janitor("audit", "idle-endpoints", "idle-notebooks")
 
@@ -269,9 +213,9 @@ def test_without_credentials_every_sweep_is_an_error_and_says_what_to_do(
     ran = janitor("audit", "--json")
 
     assert (ran.status, ran.err) == (1, "")
-    assert ran.document["account"] is None
-    assert len(ran.document["sweeps"]) == len(NAMES)
-    for each in ran.document["sweeps"]:
+    assert valid(ran)["account"] is None
+    assert len(valid(ran)["sweeps"]) == len(NAMES)
+    for each in valid(ran)["sweeps"]:
         assert each["error"].startswith("there are no AWS credentials: sign in")
     assert box.calls() == {}
 
@@ -282,8 +226,8 @@ def test_credentials_that_are_not_accepted_make_every_sweep_an_error(box: Contro
     ran = janitor("audit", "--json")
 
     assert ran.status == 1
-    assert ran.document["account"] is None
-    assert all("GetCallerIdentity" in each["error"] for each in ran.document["sweeps"])
+    assert valid(ran)["account"] is None
+    assert all("GetCallerIdentity" in each["error"] for each in valid(ran)["sweeps"])
 
 
 def test_an_endpoint_that_does_not_answer_makes_every_sweep_an_error(
@@ -370,7 +314,7 @@ def test_an_endpoint_of_ones_own_may_call_its_regions_what_it_likes(janitor: Jan
     ran = janitor("audit", "idle-notebooks", "--json", "--region", "us-east-9")
 
     assert ran.status in {0, 1}
-    assert [each["region"] for each in ran.document["sweeps"]] == ["us-east-9"]
+    assert [each["region"] for each in valid(ran)["sweeps"]] == ["us-east-9"]
 
 
 def test_calls_are_tried_as_often_as_the_environment_says(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import boto3
 import pytest
 
-from cli.main import main
+from commands import Janitor
 from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws
 from janitor.detector import Detector
@@ -20,42 +19,6 @@ from janitor.probes import Answer, probe_all
 from sandbox.control import Control
 
 BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
-
-
-class Ran(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def headline(self) -> str:
-        """Its first line, without the name."""
-        return self.out.splitlines()[0].removeprefix("ML Janitor  ")
-
-    @property
-    def flat(self) -> str:
-        """Its output on one line."""
-        return " ".join(self.out.split())
-
-
-type Janitor = Callable[..., Ran]
-
-
-@pytest.fixture
-def janitor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Janitor:
-    """Run `janitor` in this process, which spares its start; in an empty directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JANITOR_NOW", "2026-10-06T03:00:00Z")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
-
-    def run(*args: str | Path) -> Ran:
-        capfd.readouterr()
-        status = main([str(arg) for arg in args])
-        return Ran(status, *capfd.readouterr())
-
-    return run
 
 
 @pytest.fixture

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
-from datetime import timedelta
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import boto3
 import pytest
 
-from cli.main import main
+from commands import Janitor, refused
 from conftest import ACCOUNT, NOW, REGION
 from janitor.engine import sweep
 from janitor.settings import Settings
@@ -22,77 +18,14 @@ from sandbox.control import Control
 SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
 
-class Ran(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def flat(self) -> str:
-        """Its output on one line."""
-        return " ".join(self.out.split())
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """Its output as one JSON document."""
-        read: dict[str, Any] = json.loads(self.out)
-        return read
-
-
-type Janitor = Callable[..., Ran]
-
-
-@pytest.fixture
-def janitor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Janitor:
-    """Run `janitor` in this process, which spares its start; in an empty directory, at NOW."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JANITOR_NOW", "2026-10-06T03:00:00Z")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
-
-    def run(*args: str | Path) -> Ran:
-        capfd.readouterr()
-        status = main([str(arg) for arg in args])
-        return Ran(status, *capfd.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def account(box: Control, session: boto3.Session) -> Control:
-    """Three notebooks: one left on, one in use, one with a keep tag."""
-    sagemaker = session.client("sagemaker")
-    box.set_clock(NOW - timedelta(days=30))
-    for name, tags in {"left-on": {"owner": "maria"}, "in-use": {}, "wanted": {"keep": "true"}}.items():
-        sagemaker.create_notebook_instance(
-            NotebookInstanceName=name,
-            InstanceType="ml.t3.xlarge",
-            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
-            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-        )
-    box.set_clock(NOW)
-    for name, ago in {"left-on": timedelta(days=9), "in-use": timedelta(minutes=9)}.items():
-        box.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", [(NOW - ago, "Saving file")])
-    return box
-
-
 def notebook(name: str) -> str:
     return f"{SAGEMAKER}:notebook-instance/{name}"
-
-
-def refused(ran: Ran) -> str:
-    """The one line that a refusal is: exit 2, nothing on stdout."""
-    assert (ran.status, ran.out) == (2, "")
-    (line,) = ran.err.splitlines()
-    assert line.startswith("janitor: ")
-    return line.removeprefix("janitor: ")
 
 
 # --- found, kept, exempt, gone -----------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_a_finding_shows_signals_with_sources_then_steps_then_what_would_be_done(janitor: Janitor) -> None:
     ran = janitor("explain", notebook("left-on"))
 
@@ -110,7 +43,7 @@ def test_a_finding_shows_signals_with_sources_then_steps_then_what_would_be_done
     assert order == sorted(order)
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_every_detector_for_the_kind_is_asked(janitor: Janitor) -> None:
     explained = janitor("explain", "--json", notebook("left-on")).document["explanations"]
 
@@ -120,7 +53,7 @@ def test_every_detector_for_the_kind_is_asked(janitor: Janitor) -> None:
     ]
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_a_kept_one_is_explained_too(janitor: Janitor) -> None:
     ran = janitor("explain", notebook("in-use"))
 
@@ -130,7 +63,7 @@ def test_a_kept_one_is_explained_too(janitor: Janitor) -> None:
     assert "Proposed: stop" not in ran.flat
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_an_exempt_one_shows_its_signals_what_the_rule_would_say_and_why_it_is_kept(janitor: Janitor) -> None:
     (explained, _) = janitor("explain", "--json", notebook("wanted")).document["explanations"]
 
@@ -143,7 +76,7 @@ def test_an_exempt_one_shows_its_signals_what_the_rule_would_say_and_why_it_is_k
     assert last == "kept: tagged keep=true"
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_what_is_gone_is_said_to_be_gone(janitor: Janitor) -> None:
     ran = janitor("explain", notebook("never-was"))
 
@@ -152,7 +85,7 @@ def test_what_is_gone_is_said_to_be_gone(janitor: Janitor) -> None:
     assert f"It is not in {REGION}: it is gone." in ran.out
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_several_are_explained_in_the_order_asked_and_once(janitor: Janitor) -> None:
     asked = [notebook("wanted"), notebook("left-on"), notebook("wanted")]
 
@@ -161,7 +94,7 @@ def test_several_are_explained_in_the_order_asked_and_once(janitor: Janitor) -> 
     assert [each["arn"] for each in explained] == [asked[0], asked[0], asked[1], asked[1]]
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_a_bucket_has_no_region_in_its_arn(janitor: Janitor, session: boto3.Session) -> None:
     session.client("s3").create_bucket(
         Bucket="sagemaker-eu", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
@@ -204,7 +137,7 @@ def test_every_verdict_of_the_demo_account_is_explained_with_sources(
         assert any(seen["signal"] == "tags" for seen in each["signals"])
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_it_judges_by_the_settings_and_the_time_given(janitor: Janitor) -> None:
     def verdict(*flags: str) -> Any:
         return janitor("explain", "--json", notebook("left-on"), *flags).document["explanations"][0][
@@ -220,12 +153,12 @@ def test_it_judges_by_the_settings_and_the_time_given(janitor: Janitor) -> None:
     assert verdict("--set", "idle-notebooks.enabled=false") == "found"
 
 
-def test_nothing_is_changed(account: Control, janitor: Janitor) -> None:
-    account.clear_calls()
+def test_nothing_is_changed(notebooks: Control, janitor: Janitor) -> None:
+    notebooks.clear_calls()
 
     janitor("explain", notebook("left-on"))
 
-    for call in account.calls():
+    for call in notebooks.calls():
         assert re.match(r"\w+:(List|Describe|Get|Lookup|Search)", call)
 
 
@@ -233,9 +166,9 @@ def test_nothing_is_changed(account: Control, janitor: Janitor) -> None:
 
 
 def test_what_could_not_be_looked_at_is_an_error_and_the_rest_is_explained(
-    account: Control, janitor: Janitor
+    notebooks: Control, janitor: Janitor
 ) -> None:
-    account.fault("sagemaker", "DescribeNotebookInstance", "deny", times=0)
+    notebooks.fault("sagemaker", "DescribeNotebookInstance", "deny", times=0)
 
     ran = janitor("explain", notebook("left-on"))
 
@@ -245,8 +178,10 @@ def test_what_could_not_be_looked_at_is_an_error_and_the_rest_is_explained(
     assert re.search(r"^untagged-resources +found, proven$", ran.out, re.MULTILINE)
 
 
-def test_a_signal_that_could_not_be_read_is_shown_with_its_error(account: Control, janitor: Janitor) -> None:
-    account.fault("logs", "GetLogEvents", "deny", times=0)
+def test_a_signal_that_could_not_be_read_is_shown_with_its_error(
+    notebooks: Control, janitor: Janitor
+) -> None:
+    notebooks.fault("logs", "GetLogEvents", "deny", times=0)
 
     ran = janitor("explain", notebook("left-on"))
 
@@ -270,12 +205,12 @@ def test_a_signal_that_could_not_be_read_is_shown_with_its_error(account: Contro
         ),
     ],
 )
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_a_wrong_arn_is_bad_usage(janitor: Janitor, arn: str, said: str) -> None:
     assert said in refused(janitor("explain", arn))
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 def test_the_kinds_that_are_judged_are_named(janitor: Janitor) -> None:
     said = refused(janitor("explain", f"{SAGEMAKER}:hub/mine"))
 
@@ -302,8 +237,8 @@ def test_bad_usage_is_one_line(janitor: Janitor, flags: list[str]) -> None:
     assert refused(janitor("explain", *args))
 
 
-def test_an_unknown_account_is_one_line_and_no_verdict(account: Control, janitor: Janitor) -> None:
-    account.fault("sts", "GetCallerIdentity", "deny", times=0)
+def test_an_unknown_account_is_one_line_and_no_verdict(notebooks: Control, janitor: Janitor) -> None:
+    notebooks.fault("sts", "GetCallerIdentity", "deny", times=0)
 
     ran = janitor("explain", notebook("left-on"))
 
@@ -315,7 +250,7 @@ def test_an_unknown_account_is_one_line_and_no_verdict(account: Control, janitor
 # --- on the screen -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("notebooks")
 @pytest.mark.parametrize("columns", [60, 100, 140])
 def test_it_fits_and_has_no_escape_codes_in_a_pipe(
     janitor: Janitor, monkeypatch: pytest.MonkeyPatch, columns: int

@@ -11,6 +11,7 @@ import pytest
 
 from armed import Cellar
 from cli import edge
+from cli.desk import WAIT, waiting
 from cli.main import main
 from conftest import ACCOUNT, REGION
 from fakes import thing, waste
@@ -25,7 +26,10 @@ ARMED = f"""
 mode = "act"
 act_in = ["{ACCOUNT}"]
 business_days = false
+schedule = "rate(7 days)"
 """
+
+NOTHING_DUE = "cellar in us-east-1: 0 due, 0 waiting.\nNothing is due; janitor findings says when what is.\n"
 
 
 class Desk:
@@ -99,7 +103,7 @@ def test_what_is_kept_by_hand_stays(desk: Desk) -> None:
     assert "until 2026-12-01 00:00 UTC: the fair" in said
     assert "the fair" in desk("findings")[1]
     desk.nights.clock += 4 * DAY
-    assert desk("sweep", "--act", "--yes") == (0, "cellar in us-east-1: 0 due, 0 waiting.\nNothing is due.\n")
+    assert desk("sweep", "--act", "--yes") == (0, NOTHING_DUE)
     assert desk.nights.world.done == []
 
 
@@ -135,8 +139,11 @@ def test_a_snooze_ends(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("arn", "said"),
     [
-        ("arn:aws:sagemaker:us-east-1:999999999999:thing/lamp", "is not in account 123456789012"),
-        ("arn:aws:sagemaker:us-east-1:123456789012:thing/gone", "could not be looked at: it is gone"),
+        (
+            "arn:aws:sagemaker:us-east-1:999999999999:thing/lamp",
+            "is in account 999999999999; the credentials are of 123456789012",
+        ),
+        ("arn:aws:sagemaker:us-east-1:123456789012:thing/gone", "(any more), looked for in us-east-1"),
         ("arn:aws:sagemaker:us-east-1:123456789012:chair/lamp", "no detector judges"),
         ("lamp", "lamp"),
     ],
@@ -154,7 +161,7 @@ def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
 
     status, said = desk("sweep")
     assert (status, said.count("lamp")) == (0, 1)
-    assert said.endswith("Nothing was done.\n")
+    assert said.endswith("Nothing was done: --act does what is due.\n")
     assert desk("sweep", "--act", typed="123")[0] == 2
     assert desk.nights.world.done == []
     status, said = desk("sweep", "--act", typed=ACCOUNT)
@@ -368,4 +375,48 @@ def test_a_refused_table_is_one_line(desk: Desk) -> None:
     status, said = desk("findings")
 
     assert (status, said.count("\n")) == (1, 1)
-    assert "ResourceNotFoundException" in said
+    assert "no table of that name is in this account and region: the deployment's output LedgerTable" in said
+
+
+def test_a_day_that_is_over_keeps_nothing(desk: Desk) -> None:
+    desk.nights.world.add("lamp")
+
+    status, said = desk("keep", arn("lamp"), "--reason", "x", "--until", "2026-10-01")
+
+    assert (status, said) == (2, "janitor: --until: 2026-10-01 is over; nothing was kept\n")
+    assert desk.nights.holds.all(ACCOUNT, REGION) == {}
+
+
+def test_the_region_of_what_is_kept_is_that_of_its_arn(desk: Desk) -> None:
+    desk.nights.world.add("lamp")
+    elsewhere = arn("lamp").replace("us-east-1", "eu-west-1")
+
+    assert desk("keep", elsewhere, "--reason", "x")[0] == 0
+    assert list(desk.nights.holds.all(ACCOUNT, REGION)) == []
+    assert [key.partition("@")[0] for key in desk.nights.holds.all(ACCOUNT, "eu-west-1")] == [arn("lamp")]
+
+
+@pytest.mark.parametrize("command", ["undo", "restart"])
+def test_an_id_that_nobody_knows_says_where_ids_are_listed(desk: Desk, command: str) -> None:
+    status, said = desk(command, "deadbeef00")
+
+    assert (status, said.count("\n")) == (2, 1)
+    assert said.endswith(f"deadbeef00 in {ACCOUNT}, us-east-1; janitor findings lists what was\n")
+
+
+def test_what_nobody_judges_is_refused_with_the_kinds_that_are(desk: Desk) -> None:
+    status, said = desk("snooze", "arn:aws:lambda:us-east-1:123456789012:function:x", "3")
+
+    assert status == 2
+    assert "which is of kind function of lambda; these kinds are judged: thing" in said
+
+
+def test_whoever_waits_for_aws_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    naps: list[float] = []
+    wait = waiting(naps.append)
+    wait()
+    wait()
+
+    said = capsys.readouterr()
+    assert naps == [WAIT, WAIT]
+    assert (said.out, said.err.count("AWS takes its time")) == ("", 1)

@@ -30,7 +30,7 @@ from sandbox.control import Control
 from sandbox.deployment import SIGNING
 from sandbox.function_url import event as url_event
 from sandbox.slack import SlackControl
-from scripts import Step, missed, nothing, play
+from scripts import Step, handed, missed, nothing, play
 from slackside import EMAILS, MEMBER, NAMES, OWNER, STRANGER
 
 RECEIVER, WORKER = "interact", "pressed"
@@ -103,17 +103,6 @@ def pressed(word: str, user: str, detector: str, about: str, host: Host) -> dict
     )
     signed = slack.press(next(found), f"janitor:{word}", user=user)
     return url_event(signed.headers, signed.body, at=host.now)
-
-
-def handed(construct: str) -> Callable[[Host], dict[str, Any]]:
-    """The event that the function of *construct* was handed last."""
-
-    def last(host: Host) -> dict[str, Any]:
-        made = Control(host.url).invocations()
-        (event, *_) = [one["event"] for one in reversed(made) if f"-{construct}Function" in one["function"]]
-        return dict(event)
-
-    return last
 
 
 def gone(host: Host) -> None:
@@ -233,7 +222,8 @@ def test_what_detectors_do_is_refused_to_either(staged: Callable[[], Host], name
     host = staged()
     host.enforce()
     session = host.session(host.function(name).role, LAMBDA)
-    sagemaker, s3 = (session.client(one, endpoint_url=host.url) for one in ("sagemaker", "s3"))
+    sagemaker = session.client("sagemaker", endpoint_url=host.url)
+    s3 = session.client("s3", endpoint_url=host.url)
     calls: tuple[Callable[[], object], ...] = (
         lambda: sagemaker.delete_endpoint(EndpointName="spared"),
         lambda: sagemaker.stop_notebook_instance(NotebookInstanceName="spared"),

@@ -21,14 +21,22 @@ def page(outcome: Outcome) -> str:
 
 
 @pytest.mark.parametrize(
-    "outcome", [Outcome.FAILED, Outcome.WAITING, Outcome.CHANGED, Outcome.ADVISED, Outcome.ACTED]
+    ("outcome", "part"),
+    [
+        (Outcome.FAILED, "troubles"),
+        (Outcome.WAITING, "begun"),
+        (Outcome.CHANGED, "begun"),
+        (Outcome.ADVISED, "begun"),
+        (Outcome.ACTED, "begun"),
+    ],
 )
-def test_it_is_told_with_its_name_and_what_became_of_it(outcome: Outcome) -> None:
-    told = page(outcome).partition('id="begun"')[2].partition("</section>")[0]
+def test_it_is_told_once_with_its_name_and_what_became_of_it(outcome: Outcome, part: str) -> None:
+    told = page(outcome).partition(f'id="{part}"')[2].partition("</section>")[0]
 
     assert "half-done (idle-endpoints, us-east-1)" in told
     assert "what had been done is not put back: denied &lt;b&gt;." in told
     assert ("Failed: kept by maria" in told) is (outcome is Outcome.FAILED)
+    assert page(outcome).count("half-done") == 1
 
 
 def test_what_is_only_kept_is_not_told() -> None:

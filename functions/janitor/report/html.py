@@ -69,7 +69,7 @@ def html(report: Report) -> str:
         rows=[row(number, result) for number, result in enumerate(findings)],
         shown_unread=SHOWN_UNREAD,
         unread=[unread(result) for result in report.results if is_unknown(result)],
-        begun=[begun(result) for result in report.results if is_begun(result)],
+        begun=[told(result) for result in report.results if is_begun(result)],
         dry=all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps),
         held=[(sweep.detector, commands(why)) for sweep in report.sweeps for why in sweep.held],
         errors=[sweep for sweep in report.sweeps if sweep.error],
@@ -139,7 +139,7 @@ def shown(item: Evidence) -> dict[str, str]:
 
 
 def told(result: Result) -> dict[str, Any]:
-    """One resource on which acting failed or broke off; a person may have to look at it."""
+    """One resource, and what became of acting on it."""
     return {
         "detector": result.detector,
         "name": plain(result.target.name),
@@ -165,19 +165,10 @@ def unread(result: Result) -> dict[str, str]:
     }
 
 
-def begun(result: Result) -> dict[str, str]:
-    """What became of an action on something that is no finding any more."""
-    return {
-        "detector": result.detector,
-        "name": plain(result.target.name),
-        "region": result.target.region,
-        "became": became(result),
-    }
-
-
 def is_begun(result: Result) -> bool:
-    """Whether *result* is of an action that was begun before: it has no row among the findings."""
-    return isinstance(result.verdict, Kept) and result.outcome is not Outcome.KEPT
+    """Whether an action was begun on *result* when it was a finding still, and nothing is wrong with it."""
+    ended = isinstance(result.verdict, Kept) and result.outcome is not Outcome.KEPT
+    return ended and not needs_a_look(result)
 
 
 def is_unknown(result: Result) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from janitor.model import Finding, Outcome, Result
 from janitor.report.text import moment, plain
 
-BEGUN_BEFORE = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed", Outcome.WAITING: "Waits"}
+BEGUN_BEFORE = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed"}
 """Of an action that was begun when its resource was a finding still."""
 
 QUIET = "warned; not due yet"

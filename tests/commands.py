@@ -1,0 +1,83 @@
+"""`janitor` as a test types it, in this process, which spares its start; and an account to type it at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+
+from cli.main import main
+from conftest import ACCOUNT, NOW
+from sandbox.control import Control
+
+
+class Ran(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def headline(self) -> str:
+        """Its first line, without the name."""
+        return self.out.splitlines()[0].removeprefix("ML Janitor  ")
+
+    @property
+    def flat(self) -> str:
+        """Its output on one line."""
+        return " ".join(self.out.split())
+
+    @property
+    def document(self) -> Any:
+        """Its output as the one JSON document that it has to be."""
+        return json.loads(self.out)
+
+
+type Janitor = Callable[..., Ran]
+
+
+@pytest.fixture
+def janitor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Janitor:
+    """Run `janitor` in an empty directory, at NOW."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JANITOR_NOW", NOW.isoformat())
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+
+    def run(*args: str | Path) -> Ran:
+        capfd.readouterr()
+        status = main([str(arg) for arg in args])
+        return Ran(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def notebooks(box: Control, session: boto3.Session) -> Control:
+    """Three notebooks: one left on, one in use, one with a keep tag."""
+    sagemaker = session.client("sagemaker")
+    box.set_clock(NOW - timedelta(days=30))
+    for name, tags in {"left-on": {"owner": "maria"}, "in-use": {}, "wanted": {"keep": "true"}}.items():
+        sagemaker.create_notebook_instance(
+            NotebookInstanceName=name,
+            InstanceType="ml.t3.xlarge",
+            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+    box.set_clock(NOW)
+    for name, ago in {"left-on": timedelta(days=9), "in-use": timedelta(minutes=9)}.items():
+        box.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", [(NOW - ago, "Saving file")])
+    return box
+
+
+def refused(ran: Ran) -> str:
+    """The one line that a refusal is: exit 2, nothing on stdout."""
+    assert (ran.status, ran.out) == (2, "")
+    (line,) = ran.err.splitlines()
+    assert line.startswith("janitor: ")
+    return line.removeprefix("janitor: ")
