@@ -124,7 +124,7 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),
     ("max_actions", {(Limits, "in_sweep"): yes}, 6, "of one sweep"),
     ("a night", {(Limits, "in_night"): yes}, 4, "of one night"),
-    ("one night for all", {(Limits, "in_night"): each_its_own}, 7, "of one night"),
+    ("one night for all", {(Limits, "in_night"): each_its_own}, 12, "of one night"),
     ("steps", {(RecordedSteps, "do"): forgetful}, 1, "is done twice"),
     ("max_share", {(Arming, "too_many"): nothing}, 10, "and nobody approved"),
     ("undo first", {(Table, "put"): without_actions}, 1, "has no undo in the table"),

@@ -24,7 +24,6 @@ from properties.nightly.detectors import Watching
 from properties.nightly.oracle import Oracle, Run, identity_of
 from properties.nightly.truth import Operator
 
-
 EVERY = 7 * DAY
 """The time between two sweeps, as is set: there is one in seven days at least."""
 
