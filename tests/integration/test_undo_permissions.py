@@ -123,7 +123,7 @@ REGRETS = {
     "untagged-resources": Regret(
         detector="untagged-resources",
         half=[(*call, "owner") for call in TAGS],
-        first="notebook",
+        first="untagged",
         breaks=[("sagemaker", "DeleteTags", None)],
         others=18,
     ),
