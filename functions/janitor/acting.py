@@ -71,8 +71,8 @@ class Acting:
         """
         *sweep* with the outcomes of acting on what is due; *entries* are its findings in the ledger.
 
-        AWS is waited for *until* then at the longest. A sweep that is not complete, or that runs dry, comes back with nothing done. One action's
-        failure does not stop the others.
+        AWS is waited for *until* then at the longest. A sweep that is not complete, or that runs dry, comes
+        back with nothing done. One action's failure does not stop the others.
         """
         arming = policy.armed(detector.name)
         if not arming.armed:

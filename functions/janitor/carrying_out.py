@@ -167,7 +167,8 @@ class CarryingOut:
         """
         Go back to what waits for AWS *until* then, or as long as there is time.
 
-        *results* says how far each came. *stopped* judges each anew before, and says what becomes of it where it is not gone on with.
+        *results* says how far each came. *stopped* judges each anew before, and says what becomes of it
+        where it is not gone on with.
         """
         for _ in range(ROUNDS):
             late = until is not None and self.look.clock() >= until
