@@ -239,7 +239,7 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
         "janitor.engine.sweep",
         "janitor.archive.Archive.keep",
         "janitor.ledger.Ledger.record",
-        "janitor.ledger.Ledger._remember",
+        "janitor.latest.Latest.remember",
         "janitor.telemetry.measure",
         "janitor.slack.Slack._looked_up",
         "janitor.slack.Slack._attach",
