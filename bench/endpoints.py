@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from itertools import batched
+from datetime import timedelta
 
 import boto3
 
@@ -73,7 +72,7 @@ def obvious_loop(session: boto3.Session) -> int:
 def seed(box: Box) -> None:
     """A month-old account: every tenth endpoint gets zeros only."""
     box.control.set_clock(NOW - timedelta(days=30))
-    sagemaker, cloudwatch = box.session.client("sagemaker"), box.session.client("cloudwatch")
+    sagemaker = box.session.client("sagemaker")
     sagemaker.create_model(ModelName="m", ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/m")
     sagemaker.create_endpoint_config(
         EndpointConfigName="c",
@@ -90,24 +89,20 @@ def seed(box: Box) -> None:
     for name in names:
         tags = [{"Key": "owner", "Value": "anna@example.com"}]
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="c", Tags=tags)
-    times: list[datetime] = [NOW - timedelta(hours=hours) for hours in range(1, 7 * 24, 6)]
-    for batch in batched(enumerate(names), 20, strict=False):
-        cloudwatch.put_metric_data(
-            Namespace="AWS/SageMaker",
-            MetricData=[
-                {
-                    "MetricName": "Invocations",
-                    "Dimensions": [
-                        {"Name": "EndpointName", "Value": name},
-                        {"Name": "VariantName", "Value": "main"},
-                    ],
-                    "Timestamp": at,
-                    "Value": 0.0 if n % (ENDPOINTS // IDLE) == 0 else 12.0,
-                }
-                for n, name in batch
-                for at in times
-            ],
-        )
+    start = NOW - timedelta(days=8)
+    box.control.metrics(
+        "AWS/SageMaker",
+        [
+            {
+                "metric": "Invocations",
+                "dimensions": {"EndpointName": name, "VariantName": "main"},
+                "start": start,
+                "step": 3600,
+                "values": [0.0 if n % (ENDPOINTS // IDLE) == 0 else 12.0] * (8 * 24),
+            }
+            for n, name in enumerate(names)
+        ],
+    )
     box.control.set_clock(NOW)
 
 

@@ -75,6 +75,7 @@ class JanitorFunction(Construct):
         memory: int = 512,
         timeout: Duration | None = None,
         answers: bool = False,
+        concurrency: int | None = None,
     ) -> None:
         super().__init__(scope, id_)
         group = logs.LogGroup(self, "Logs", retention=RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
@@ -101,6 +102,7 @@ class JanitorFunction(Construct):
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
             environment={**shared.environment, **environment},
             recursive_loop=lambda_.RecursiveLoop.TERMINATE,
+            reserved_concurrent_executions=concurrency,
         )
         acknowledge(
             self.function,

@@ -34,6 +34,7 @@ class SlackButtons(Construct):
         shared: Shared,
         sweeps: Mapping[str, lambda_.IFunction],
         undo: lambda_.IFunction,
+        concurrency: int,
     ) -> None:
         super().__init__(scope, id_)
         invoked = [undo, *sweeps.values()]
@@ -76,6 +77,7 @@ class SlackButtons(Construct):
             memory=1024,
             timeout=Duration.seconds(10),
             answers=True,
+            concurrency=concurrency or None,  # anybody may call it: no more of the account's than this
         )
         url = receiver.function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.NONE)
         cdk.CfnOutput(

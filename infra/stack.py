@@ -124,6 +124,7 @@ class JanitorStack(Stack):
                 shared=shared,
                 sweeps={name: each for name, each in self.functions.items() if name in armed},
                 undo=undo,
+                concurrency=settings.janitor.slack_concurrency,
             )
         dashboard(self, "Dashboard", self.functions)
         cdk.CfnOutput(

@@ -7,12 +7,30 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from botocore.exceptions import ClientError
+
 from fakes import USED, Thing, thing, waste
 from janitor.aws import Aws
 from janitor.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
 from janitor.model import Confidence, Effect, Finding, Target, Unreadable, Value, Verdict
 
 ARMS = {"act_in": ("123456789012",)}
+
+
+DENIED = ClientError(
+    {
+        "Error": {"Code": "AccessDeniedException", "Message": "no"},
+        "ResponseMetadata": {
+            "HTTPStatusCode": 400,
+            "RetryAttempts": 0,
+            "RequestId": "r",
+            "HostId": "",
+            "HTTPHeaders": {},
+        },
+    },
+    "DeleteEndpoint",
+)
+"""A definite refusal of AWS, after which nothing was done."""
 
 
 class KilledError(BaseException):

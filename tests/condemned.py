@@ -80,7 +80,7 @@ class Condemned:
     def _untagged(self) -> None:
         """Notebooks, and the models with the buckets and the repository that they use; else every kind."""
         self.box.set_clock(NOW - DAY)
-        for name in ("notebook", "spared"):
+        for name in ("untagged", "untagged-spared"):
             self.sagemaker.create_notebook_instance(
                 NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=ROLE
             )

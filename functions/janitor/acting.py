@@ -66,12 +66,13 @@ class Acting:
         *,
         now: datetime,
         policy: Policy,
+        until: datetime | None = None,
     ) -> Sweep:
         """
         *sweep* with the outcomes of acting on what is due; *entries* are its findings in the ledger.
 
-        A sweep that is not complete, or that runs dry, comes back with nothing done. One action's
-        failure does not stop the others.
+        AWS is waited for *until* then at the longest. A sweep that is not complete, or that runs dry,
+        comes back with nothing done. One action's failure does not stop the others.
         """
         arming = policy.armed(detector.name)
         if not arming.armed:
@@ -80,7 +81,8 @@ class Acting:
         if sweep.error is not None:
             done = _waiting(sweep, entries, "nothing is acted on, because the sweep is not complete")
         else:
-            done = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy).done()
+            work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
+            done = work.done(until)
         return resuming.told(done, half_back)
 
     def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
@@ -136,8 +138,8 @@ class _Work:
             places=self.places,
         )
 
-    def done(self) -> Sweep:
-        """What was broken off first, then what is due, the oldest first."""
+    def done(self, until: datetime | None) -> Sweep:
+        """What was broken off first, then what is due, the oldest first; AWS is waited for *until* then."""
         listed = self.acting.actions.all(self.sweep.detector, str(self.sweep.account), self.sweep.region)
         half_done = HalfDone(carrying=self.carrying, put_back=self.acting.put_back)
         for action in listed:
@@ -153,7 +155,7 @@ class _Work:
                 self.acting.pause()
             self._put(self.carrying.one(result, self.entries[result.target.key]))
         if self.acting.wait is not None:
-            self.carrying.go_on(self.results, self.acting.wait)
+            self.carrying.go_on(self.results, self.acting.wait, half_done.stopped, until)
         self._ask_again()
         held = tuple(why if not times else f"{times} {why}" for why, times in self.places.held.items())
         return replace(self.sweep, results=tuple(self.results.values()), held=held)

@@ -16,6 +16,10 @@ TRIES = 3
 """How often an act or an undo is tried by itself before a person has to look."""
 
 
+REFUSED = "refused"
+"""What a step is that AWS refused for certain: nothing was done by it."""
+
+
 class Stage(StrEnum):
     """
     How far an action came. `acting` and `undoing` that nobody is at work on were broken off; nothing
@@ -44,9 +48,9 @@ class Action:
     """
     One clean-up of one finding, under one warning.
 
-    *undo* is what its detector prepared, *steps* are "begun", "done" or "forgotten" by name, those of
-    the undo among them. *waits* are the attempts that ended in good order, waiting for AWS. *asked* are
-    those that were made before somebody asked for its undo, which was at *asked_at*.
+    *undo* is what its detector prepared, *steps* are "begun", "done", "refused" or "forgotten" by name,
+    those of the undo among them. *waits* are the attempts that ended in good order, waiting for AWS.
+    *asked* are those that were made before somebody asked for its undo, which was at *asked_at*.
     *hourly_usd* is what an hour of it saves; None is unknown. It saves that until it is undone, until
     *until*, when the waste would have ended by itself, or until it was *over*: seen running again, or
     made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark` of what
@@ -100,8 +104,16 @@ class Action:
 
     @property
     def touched(self) -> bool:
-        """Whether anything may have been done to its resource: a step that was begun may have been done."""
-        return any(step.startswith("act: ") for step in self.steps)
+        """
+        Whether anything may have been done to its resource: a step that was begun may have been done, one
+        that AWS refused was not.
+        """
+        return any(step.startswith("act: ") and how != REFUSED for step, how in self.steps.items())
+
+    @property
+    def coming_back(self) -> bool:
+        """Whether its undo was begun: asked for, it may not have been yet."""
+        return any(step.startswith("undo: ") for step in self.steps)
 
     @property
     def given_up(self) -> bool:

@@ -121,6 +121,15 @@ class Actions:
         """Nothing was done, because the resource had changed."""
         return self._moved(action, Stage.WITHDRAWN, {"error": why})
 
+    def asked_back(self, action: Action, by: str, now: datetime) -> Action:
+        """
+        Somebody asked for its undo, which another function is to begin: no word of theirs is lost on the way.
+
+        Whoever is at work on it is stopped by that. Raises BegunBeforeError if it is not as it was read.
+        """
+        said = {"undone_by": by, "asked": action.attempts, "asked_at": stamp(now)}
+        return self._moved(action, Stage.UNDOING, {**said, "error": "", "broke": False})
+
     def undoing(self, action: Action, by: str, now: datetime, *, again: bool = False) -> Action:
         """
         Begin to take it back, because somebody asked for it, or go on with it *again* by itself.
@@ -155,7 +164,7 @@ class Actions:
         self._table.change(self._place(action), action.sk, set_to={"told": action.mark})
 
     def step(self, action: Action, name: str, how: str) -> None:
-        """Remember that the step *name* is "begun", "done" or "forgotten"."""
+        """Remember that the step *name* is "begun", "done", "refused" or "forgotten"."""
         self._table.change(
             self._place(action), action.sk, set_to={f"{STEP}{_word(name)}": json.dumps([name, how])}
         )
@@ -171,7 +180,8 @@ class Actions:
                 tried=action.attempts,
             )
         except ConditionFailedError as error:
-            raise BegunBeforeError(f"another run is at work on {action.target.name}") from error
+            said = f"another run is at work on {action.target.name}, or somebody asked for its undo"
+            raise BegunBeforeError(said) from error
         return _action(item)
 
     def _place(self, action: Action) -> str:

@@ -78,8 +78,12 @@ class Arming:
         swept = [(account, region) for account, _ in acting for region in regions]
         return list(dict.fromkeys([*acting, *swept]))
 
-    def spares(self, target: Target, finding: Finding) -> str | None:
-        """Why this finding is only reported, or None if it may be warned about and acted on."""
+    def spares(self, target: Target, finding: Finding, along: Sequence[Target] = ()) -> str | None:
+        """
+        Why this finding is only reported, or None if it may be warned about and acted on.
+
+        *along* is what acting on it would end too.
+        """
         if not self.within(target.account, target.region):
             return f"act_in does not name account {target.account} and region {target.region}"
         if self.act_on is Confidence.PROVEN and finding.confidence is not Confidence.PROVEN:
@@ -88,10 +92,18 @@ class Arming:
             return finding.spared
         if target.created is None:
             return "its creation time is unknown, so it could not be told from another of its name"
-        return self.protects(target)
+        return self.protects(target, along)
 
-    def protects(self, target: Target) -> str | None:
-        """Why *target* is only ever reported: a tool manages it, or it serves production."""
+    def protects(self, target: Target, along: Sequence[Target] = ()) -> str | None:
+        """Why *target* is only ever reported: a tool manages it, or it serves production; or *along* does."""
+        if (why := self._protects(target)) is not None:
+            return why
+        for other in along:
+            if (why := self._protects(other)) is not None:
+                return f"it would take along {other.name}: {why}"
+        return None
+
+    def _protects(self, target: Target) -> str | None:
         tool = manager(target)
         if tool is not None and not _named(tool, self.act_on_managed):
             return f"{tool} manages it"

@@ -194,6 +194,10 @@ class Aws:
                 self._clients[key] = client
             return self._clients[key]
 
+    def out_of_time(self, error: Exception) -> bool:
+        """Whether *error* came of there being no time left: a reader may have told it in words of its own."""
+        return self.ran_out or isinstance(error, OutOfTimeError)
+
     def _refuse_when_late(self, **_: object) -> None:
         if not self._has_time():
             self.ran_out = True

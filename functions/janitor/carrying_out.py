@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 ROUNDS = 40
 """How often a run goes back to the actions that wait for AWS, where its time does not end it before."""
 
+OUT_OF_TIME = "the run had no time left, and the next one goes on with it"
+"""What an action waits for that was broken off in good order."""
+
 
 class EndsError(Exception):
     """What ends the way of one finding before anything more is done to it."""
@@ -70,6 +73,8 @@ class CarryingOut:
             except Exception as error:  # nothing was done yet; the others still are
                 return self._stopped(result, entry, error)
             return self.acted(result, action)
+        except BegunBeforeError as other:
+            return replace(result, note=str(other))
         except Exception as error:  # only the ledger is left to fail here: without it there are no more acts
             said = f"the ledger could not be written: {describe(error)}"
             self.places.close(said)
@@ -86,7 +91,7 @@ class CarryingOut:
         verdict, candidate = self.look.again(result, clock)
         if not isinstance(verdict, Finding):
             raise self._changed(entry, verdict, clock)
-        if (why := self.arming.spares(candidate.target, verdict)) is not None:
+        if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(why)
         warned = entry.warned or clock
         if not entry.hurried and self.arming.due(warned, verdict) > clock:
@@ -144,20 +149,39 @@ class CarryingOut:
         except ChangedError as changed:
             return self.withdrawn(result, action, str(changed))
         except Exception as error:  # recorded; the next sweep goes on with it
+            if self.writing.out_of_time(error):
+                return self._unfinished(result, action, OUT_OF_TIME)
             said = describe(error)
             if not self.look.settled(action):
                 self.actions.failed(action, said)
                 return replace(result, outcome=Outcome.FAILED, note=said)
         return self.recorded(result, action)
 
-    def go_on(self, results: dict[str, Result], wait: Callable[[], None]) -> None:
-        """Go back to what waits for AWS, as often as there is time for; *results* says how far it came."""
+    def go_on(
+        self,
+        results: dict[str, Result],
+        wait: Callable[[], None],
+        stopped: Callable[[Result, Action], Result | None],
+        until: datetime | None = None,
+    ) -> None:
+        """
+        Go back to what waits for AWS *until* then, or as long as there is time.
+
+        *results* says how far each came. *stopped* judges each anew before, and says what becomes of it
+        where it is not gone on with.
+        """
         for _ in range(ROUNDS):
-            if not self.waiting or not self.look.aws.has_time:
+            late = until is not None and self.look.clock() >= until
+            if late or not self.waiting or not self.look.aws.has_time:
                 return
             wait()
+            if not self.look.aws.has_time:
+                return
             for key, action in tuple(self.waiting.items()):
-                results[key] = self._carried_on(results[key], action)
+                ends = stopped(results[key], action)
+                if ends is not None and ends.outcome is not Outcome.WAITING:
+                    del self.waiting[key]
+                results[key] = ends or self._carried_on(results[key], action)
 
     def recorded(self, result: Result, action: Action) -> Result:
         """It is cleaned up, as AWS said."""
@@ -182,12 +206,9 @@ class CarryingOut:
 
     def _carried_on(self, result: Result, action: Action) -> Result:
         try:
-            if (why := self.look.held(action.target)) is not None:
-                del self.waiting[action.target.key]  # the next run has it put back
-                return replace(
-                    result, outcome=Outcome.WAITING, note=f"half done, and not gone on with: {why}"
-                )
             return self.acted(result, action)
+        except BegunBeforeError as other:
+            return replace(result, outcome=Outcome.WAITING, note=f"half done, and not gone on with: {other}")
         except Exception as error:  # only the ledger is left to fail here; the next run goes on with it
             said = f"half done, and the ledger could not be written: {describe(error)}"
             return replace(result, outcome=Outcome.FAILED, note=said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -39,6 +39,7 @@ def _record(aws: Aws, name: str) -> dict[str, Any]:
         raise CannotActError(f"the inference component {name} on it is {status}, not {IN_SERVICE}")
     return {
         "name": name,
+        "arn": found["InferenceComponentArn"],
         "variant": found.get("VariantName", ""),
         "created": found["CreationTime"].isoformat(),
         "changed": max(found["CreationTime"], found["LastModifiedTime"]).isoformat(),
@@ -108,12 +109,29 @@ def delete(aws: Aws, record: Mapping[str, Any]) -> None:
 
 def there(aws: Aws, record: Mapping[str, Any]) -> bool:
     """Whether the very component of *record* is there, and not on its way out."""
+    found = itself(aws, record)
+    return found is not None and found["InferenceComponentStatus"] != "Deleting"
+
+
+def itself(aws: Aws, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The very component of *record*, on its way out or not; None where another has its name now."""
     found = status(aws, record["name"])
-    return (
-        found is not None
-        and found["CreationTime"].isoformat() == record["created"]
-        and found["InferenceComponentStatus"] != "Deleting"
-    )
+    if found is None or found["CreationTime"].isoformat() != record["created"]:
+        return None
+    return found
+
+
+def another(aws: Aws, endpoint: str, records: Sequence[Mapping[str, Any]]) -> str | None:
+    """The name of a component on *endpoint* that is none of *records*; None if there is none."""
+    created = {record["name"]: record["created"] for record in records}
+    pages = aws.sagemaker.get_paginator("list_inference_components").paginate(EndpointNameEquals=endpoint)
+    for page in pages:
+        for listed in page["InferenceComponents"]:
+            name = listed["InferenceComponentName"]
+            found = status(aws, name)  # a listing may still name what is gone
+            if found is not None and found["CreationTime"].isoformat() != created.get(name):
+                return name
+    return None
 
 
 def create(aws: Aws, record: Mapping[str, Any]) -> None:

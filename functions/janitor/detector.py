@@ -115,7 +115,7 @@ class Steps(Protocol):
         Do the step *name* by *call*, unless it was done before.
 
         A run that was killed, or whose answer was lost, calls it again: *call* must take "already
-        so" for success.
+        so" for success. In an act it changes one thing at most: AWS's refusal then means nothing was done.
         """
 
     def forget(self, name: str) -> None:

@@ -14,7 +14,6 @@ ENDPOINTS = "endpoint/*"
 
 ACTS: tuple[Grant, ...] = (
     allow("sagemaker:ListTags", on=CONFIGS),
-    allow("sagemaker:ListTags", on=COMPONENTS),
     allow("sagemaker:DescribeInferenceComponent", on=COMPONENTS),
     allow("sagemaker:ListInferenceExperiments"),
     allow("sagemaker:DescribeInferenceExperiment", on="inference-experiment/*"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from janitor.model import Target
 
 IN_SERVICE = "InService"
+RECORDED = "recorded before it was deleted"
 OVER = frozenset({"Completed", "Cancelled"})
 """What an inference experiment is when it is no longer about its endpoint."""
 
 
-def read(aws: Aws, target: Target) -> dict[str, Any]:
+def read(aws: Aws, target: Target, *, judged: Sequence[InferenceComponent]) -> dict[str, Any]:
     """
     The endpoint *target* as plain JSON: what it was created from, and what was changed since.
 
-    Raises CannotActError for what an undo would not bring back as it is.
+    Raises CannotActError for what an undo would not bring back as it is, and where the inference
+    components on it are not those that were *judged*.
     """
     found: Any = aws.sagemaker.describe_endpoint(EndpointName=target.name)
     config: Any = aws.sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
@@ -38,6 +40,8 @@ def read(aws: Aws, target: Target) -> dict[str, Any]:
     if not isinstance(target.tags, Value):
         raise ReadError("its tags were not read")
     on_it = components.read(aws, target.name)
+    if {one["name"] for one in on_it} != {one.name for one in judged}:
+        raise CannotActError("other inference components were put on it while it was looked at")
     variants = found["ProductionVariants"]
     return {
         "endpoint": target.name,
@@ -65,9 +69,12 @@ def half_done(record: Mapping[str, Any]) -> HalfDone | None:
         removed=tuple(
             InferenceComponent(
                 name=one["name"],
+                arn=one["arn"],
                 endpoint=record["endpoint"],
                 variant=one["variant"],
+                created=datetime.fromisoformat(one["created"]),
                 changed=datetime.fromisoformat(one["changed"]),
+                tags=Value(one["tags"], RECORDED),
             )
             for one in record["components"]
         ),

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from janitor import endpoints, metrics
+from janitor import endpoints, metrics, tags
 from janitor.endpoint_signals import Endpoint, HalfDone
 from janitor.endpoint_traffic import DAY, INVOCATIONS, PROCESSED, Hints, Place, listed, places
 from janitor.endpoints import LIST_COMPONENTS, LIST_SCHEDULES, InferenceComponent, Summary
-from janitor.model import Cost, Signal, Tags, Target, Unreadable, Value
+from janitor.model import Cost, NotRead, Signal, Tags, Target, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -66,7 +66,7 @@ class Account:
         return account, rest
 
     def endpoint(
-        self, aws: Aws, summary: Summary, tags: Signal[Tags], half_done: HalfDone | None = None
+        self, aws: Aws, summary: Summary, own_tags: Signal[Tags], half_done: HalfDone | None = None
     ) -> Endpoint:
         """A candidate, as far as it is known without asking for it alone."""
         on_it = tuple(self.components.get(summary.name, ()))
@@ -89,7 +89,7 @@ class Account:
                 account=aws.account,
                 region=aws.region,
                 created=summary.created,
-                tags=tags,
+                tags=own_tags,
             ),
             summary=summary,
             places=tuple(self.hints.places(summary.name, on_it)),
@@ -107,11 +107,13 @@ def survey(
     *,
     window: tuple[datetime, datetime],
     settled: Callable[[Endpoint], bool],
+    exactly: bool,
 ) -> list[Endpoint]:
     """
     Read on wherever the question is still open; the order of *candidates* is kept.
 
-    *settled* says that an endpoint is kept whatever else is read. After the first metrics, nothing
+    *settled* says that an endpoint is kept whatever else is read. With *exactly*, the tags of inference
+    components are read one by one as they are now, else in bulk. After the first metrics, nothing
     more is asked of an endpoint with an unreadable signal either: it is unknown, and stays so.
     """
 
@@ -121,6 +123,7 @@ def survey(
     known = _on(candidates, lambda one: not settled(one), lambda todo: _measured(aws, todo, window))
     known = _on(known, readable, lambda todo: aws.map(lambda one: _described(aws, one, account), todo))
     known = _on(known, readable, lambda todo: _measured(aws, todo, window))
+    known = _on(known, readable, lambda todo: _accompanied(aws, todo, exactly=exactly))
     return _on(known, readable, lambda todo: _valued(aws, todo, window))
 
 
@@ -169,6 +172,28 @@ def _described(aws: Aws, one: Endpoint, account: Account) -> Endpoint:
         places=(*decisive.values(), *(place for place in one.places if place.metric not in decisive)),
     )
     return replace(placed, strays=account.strays) if placed.bare else placed
+
+
+def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpoint]:
+    """With the inference components on them, which would go with them: each may belong to somebody else."""
+    asked = [on_it.arn for one in todo for on_it in one.on_it if isinstance(on_it.tags, NotRead)]
+    if exactly:
+        known = dict(zip(asked, aws.map(lambda arn: tags.of_one(aws, arn), asked), strict=True))
+    else:
+        book = tags.of_many(aws, asked)
+        known = {arn: book.of(arn) for arn in asked}
+
+    def along(one: Endpoint, component: InferenceComponent) -> Target:
+        return replace(
+            one.target,
+            arn=component.arn,
+            name=component.name,
+            kind="inference-component",
+            created=component.created,
+            tags=known.get(component.arn, component.tags),
+        )
+
+    return [replace(one, takes_along=tuple(along(one, component) for component in one.on_it)) for one in todo]
 
 
 def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:

@@ -75,22 +75,36 @@ def _endpoint(aws: Aws, name: str) -> Mapping[str, Any] | None:
 def _check(
     aws: Aws, target: Target, record: Mapping[str, Any], found: Mapping[str, Any], steps: Steps
 ) -> None:
-    """Go on only with an endpoint of the recorded configuration that is in service."""
+    """
+    Go on only with an endpoint of the recorded configuration that is in service.
+
+    One that half an act left there may have been deployed to since: its components come back to it all
+    the same, if the variants that they ran on are still there.
+    """
     status, config = found["EndpointStatus"], found["EndpointConfigName"]
     if status == DELETING:
         raise NotFinishedError("its endpoint is still being deleted")
-    if config != (own := record["configuration"]["EndpointConfigName"]):
+    anew = found["CreationTime"] != target.created
+    if anew and config != (own := record["configuration"]["EndpointConfigName"]):
         raise CannotActError(f"an endpoint of its name runs the configuration {config} now, not {own}")
-    if found["CreationTime"] != target.created and not steps.begun(CREATE):
+    if anew and not steps.begun(CREATE):
         raise CannotActError("an endpoint of its name was created since, and stays as it is")
     if status in MOVING:
         raise NotFinishedError(f"its endpoint is {status}")
-    if status == "Failed" and found["CreationTime"] != target.created:
+    if not anew and (lost := without_a_variant(record, found)) is not None:
+        raise CannotActError(f"it was deployed anew, without the variant {lost} of its inference components")
+    if status == "Failed" and anew:
         delete = partial(aws.sagemaker.delete_endpoint, EndpointName=target.name)
         _make(steps, "clear away the endpoint that AWS could not create", delete)
         raise not_created("the endpoint", found)
     if status != IN_SERVICE:
         raise CannotActError(f"its endpoint is {status}, not {IN_SERVICE}")
+
+
+def without_a_variant(record: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+    """A variant that the recorded components ran on and the endpoint *found* has no longer, or None."""
+    there = {variant["VariantName"] for variant in found["ProductionVariants"]}
+    return next((one["variant"] for one in record["components"] if one["variant"] not in there), None)
 
 
 def not_created(what: str, found: Mapping[str, Any]) -> CannotActError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from janitor.aws import Listing, attempt, everything
-from janitor.model import Cost, Signal
+from janitor.model import Cost, NotRead, Signal, Tags
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
@@ -48,13 +48,20 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceComponent:
-    """A model that shares the instances of an endpoint's variant with others."""
+    """
+    A model that shares the instances of an endpoint's variant with others.
+
+    *tags* are known of one that was deleted, and are read of others where their endpoint may be found.
+    """
 
     name: str
+    arn: str
     endpoint: str
     variant: str
+    created: datetime
     changed: datetime
     deleting: bool = False
+    tags: Signal[Tags] = field(default_factory=NotRead)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +144,10 @@ def inference_components(aws: Aws) -> Listing[InferenceComponent]:
         lambda page: [
             InferenceComponent(
                 name=found["InferenceComponentName"],
+                arn=found["InferenceComponentArn"],
                 endpoint=found["EndpointName"],
                 variant=found["VariantName"],
+                created=found["CreationTime"],
                 changed=max(found["CreationTime"], found["LastModifiedTime"]),
                 deleting=found.get("InferenceComponentStatus") == "Deleting",
             )

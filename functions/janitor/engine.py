@@ -138,7 +138,7 @@ def judged(
         except Exception as error:  # a rule that breaks on one candidate keeps it, and says so
             failures.setdefault(describe(error), []).append(candidate.target.arn)
             verdict = Kept(reason=f"the rule failed: {describe(error)}", unknown=True)
-        results.append(result(detector, candidate.target, verdict, policy))
+        results.append(result(detector, candidate.target, verdict, policy, along=candidate.takes_along))
     errors = [*broken, *(rule_failed(said, arns) for said, arns in failures.items())]
     return Sweep(
         detector=detector.name,
@@ -150,7 +150,9 @@ def judged(
     )
 
 
-def result(detector: Detector[Any], target: Target, verdict: Verdict, policy: Policy) -> Result:
+def result(
+    detector: Detector[Any], target: Target, verdict: Verdict, policy: Policy, *, along: Sequence[Target] = ()
+) -> Result:
     """What comes of *verdict* before anybody was warned: the only place where the mode decides."""
     arming = policy.armed(detector.name)
     outcome, note = Outcome.KEPT, ""
@@ -159,7 +161,7 @@ def result(detector: Detector[Any], target: Target, verdict: Verdict, policy: Po
             outcome = Outcome.ADVISED
         elif not arming.armed:
             outcome = Outcome.WOULD_ACT
-        elif (why := arming.spares(target, verdict)) is not None:
+        elif (why := arming.spares(target, verdict, along)) is not None:
             outcome, note = Outcome.ADVISED, f"only reported: {why}"
         else:
             outcome, note = Outcome.WAITING, UNWARNED
@@ -245,7 +247,7 @@ def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: 
     for relation, other in bound:
         if (why := policy.exemptions.unreadable(other)) is not None:
             return kept(verdict, f"{relation}, and {why}", unknown=True)
-    return replace(verdict, evidence=(*verdict.evidence, *marks(candidate.target)))
+    return replace(verdict, evidence=(*verdict.evidence, *marks(candidate.target, candidate.takes_along)))
 
 
 def related(candidate: Candidate) -> list[tuple[str, Target]]:

@@ -29,6 +29,10 @@ class Failures:
         self._logger = logger
         self._said: list[str] = []
 
+    def __len__(self) -> int:
+        """How many there were so far."""
+        return len(self._said)
+
     def note(self, said: str) -> None:
         """Something failed, and has been logged where it did."""
         self._said.append(said)

@@ -132,18 +132,14 @@ class Following:
 
     def action(self, action: Action) -> None:
         """*action*'s message says how far it came, and that is remembered. Raises SlackError."""
-        self.acted(action, self._of(action))
-        self.actions.told(action)
-
-    def acted(self, action: Action, now_stands: Standing) -> None:
-        """*action*'s message says *now_stands*. Raises SlackError."""
         target = action.target
         subject = Subject(
             detector=action.detector, account=target.account, region=target.region, finding=action.id
         )
         known = self.ledger.find(action.detector, target.account, target.region, action.id)
-        said = known.said if known is not None else ""
-        self._change(subject, target.name, said, Place(action.channel, action.message), now_stands)
+        said, place = known.said if known is not None else "", Place(action.channel, action.message)
+        self._change(subject, target.name, said, place, self._of(action))
+        self.actions.told(action)
 
     def _of(self, action: Action) -> Standing:
         voice, now = self.terms[action.detector].voice, self.clock()
@@ -157,11 +153,15 @@ class Following:
                 return voice.going(action)
             case Stage.UNDOING:
                 failed = voice.undo_failed(action, action.error, now)
-                return failed if action.broke else voice.undoing(action, action.undone_by, now)
+                return (
+                    failed
+                    if action.broke
+                    else voice.undoing(action, action.undone_by, action.asked_at or now)
+                )
             case Stage.WITHDRAWN:
                 return voice.stays(action.error, now)
             case _:
-                return voice.failed(action.error, now, half_done=action)
+                return voice.failed(action.error, now, action=action)
 
     def _change(self, subject: Subject, name: str, said: str, place: Place, now_stands: Standing) -> None:
         """A message that nobody remembers, or that Slack no longer lets change, stays as it is."""

@@ -184,6 +184,7 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
     """The run that *asked* for."""
     from janitor import assembly
     from janitor.runs import Runner
+    from janitor.turns import PAUSE
 
     real_now = clock()
     now, note = asked.time or real_now, asked.noted(real_now)
@@ -197,6 +198,7 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
         clock=clock,
         holder=holder,
         patience=own.left,
+        pause=lambda: own.seconds.sleep(PAUSE.total_seconds()),
         acting=assembly.acting(own),
         warner=assembly.warner(own),
         follow=assembly.following(own),

@@ -8,6 +8,11 @@ from datetime import datetime, timedelta
 from janitor.table import EXPIRES, ConditionFailedError, Table, partition, stamp
 
 LEASE = "lease"
+FREE = (
+    "attribute_not_exists(pk) OR (#holder = :me AND attribute_not_exists(swept)) "
+    "OR (#holder <> :me AND #until <= :now)"
+)
+"""A lease that may be taken: nobody's, one's own, or one whose time is over. Not where one has swept."""
 
 
 class LeaseTakenError(Exception):
@@ -31,7 +36,8 @@ class Leases:
         """
         Take the right to sweep, until *until* or `release`; *now* is the real time, not the event's.
 
-        The same *holder* takes it again: a retry goes on where the killed run held it.
+        The same *holder* takes it again: a retry goes on where the killed run held it. Not where it has
+        `swept` before.
 
         Raises LeaseTakenError.
         """
@@ -41,7 +47,7 @@ class Leases:
                 partition(LEASE, detector, account, region),
                 LEASE,
                 {"holder": holder, "until": stamp(until), EXPIRES: expires},
-                only_if="attribute_not_exists(pk) OR #holder = :me OR #until <= :now",
+                only_if=FREE,
                 me=holder,
                 now=stamp(now),
             )
@@ -50,9 +56,33 @@ class Leases:
                 f"{detector} is being swept in {account}, {region} by another run"
             ) from error
 
+    def swept(self, detector: str, account: str, region: str, *, holder: str, now: datetime) -> None:
+        """
+        Give the lease back, and remember that *holder* has swept: it does not take it a second time.
+
+        Whoever else takes it makes that forgotten, which costs a sweep at most.
+        """
+        expires = int((now + timedelta(days=1)).timestamp())
+        with suppress(ConditionFailedError):
+            self._table.put(
+                partition(LEASE, detector, account, region),
+                LEASE,
+                {"holder": holder, "until": stamp(now), "swept": True, EXPIRES: expires},
+                only_if="#holder = :me",
+                me=holder,
+            )
+
+    def was_swept(self, detector: str, account: str, region: str, *, holder: str) -> bool:
+        """Whether *holder* has swept there before."""
+        items = list(self._table.query(partition(LEASE, detector, account, region)))
+        return any(item["holder"] == holder and item.get("swept", False) for item in items)
+
     def release(self, detector: str, account: str, region: str, *, holder: str) -> None:
         """Give the lease back, unless it is somebody else's by now."""
         with suppress(ConditionFailedError):
             self._table.delete(
-                partition(LEASE, detector, account, region), LEASE, only_if="holder = :me", me=holder
+                partition(LEASE, detector, account, region),
+                LEASE,
+                only_if="#holder = :me AND attribute_not_exists(swept)",
+                me=holder,
             )

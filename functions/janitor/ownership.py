@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from janitor.model import Evidence, Tags, Target, Value
 
@@ -19,6 +20,11 @@ TOOLS = ("cdk", "cloudformation", "crossplane", "opentofu", "pulumi", "terraform
 """Tools that put back what they find missing, by the word in a tag's key: "terraform", "pulumi:stack"."""
 
 STACK_TAG = "aws:cloudformation:stack-name"
+BEDROCK_TAG = "bedrock:marketplace-registration-status"
+"""
+What Amazon Bedrock Marketplace puts on an endpoint that it made for one of its models, as "registered"
+(managed policy AmazonBedrockMarketplaceAccess): Bedrock lists it, and calls it under its own API.
+"""
 PROJECT_TAG = "sagemaker:project-name"
 """On what belongs to a project of Studio's: a CloudFormation template made it, and its pipelines use it."""
 
@@ -53,19 +59,26 @@ def manager(target: Target) -> str | None:
 
 def managed(key: str, value: str) -> str | None:
     """Which tool the tag *key* = *value* says manages what has it, or None."""
-    spelled, said = key.strip().lower(), value.strip()
-    if spelled == STACK_TAG and said:
-        return f"CloudFormation stack {said}"
-    if spelled.startswith("aws:cloudformation:"):
-        return "CloudFormation"
-    if spelled == PROJECT_TAG and said:
-        return f"SageMaker project {said}"
+    said = value.strip()
+    if (service := _of_aws(key.strip().lower(), said)) is not None:
+        return service
     if plain(key) in MANAGERS:
         return None if said.lower() in BY_HAND else said
     if said.lower() in NO:
         return None
     among = words(value) if plain(key) in MAKERS else [*words(key), plain(key).removeprefix("managedby")]
     return next((tool for tool in TOOLS if tool in among), None)
+
+
+def _of_aws(key: str, said: str) -> str | None:
+    """Which service of AWS's own manages what has this tag."""
+    if key == STACK_TAG and said:
+        return f"CloudFormation stack {said}"
+    if key.startswith("aws:cloudformation:"):
+        return "CloudFormation"
+    if key == PROJECT_TAG and said:
+        return f"SageMaker project {said}"
+    return "Bedrock Marketplace" if key == BEDROCK_TAG and said.lower() == "registered" else None
 
 
 def environment(target: Target) -> str | None:
@@ -89,8 +102,13 @@ def protects(key: str, value: str) -> bool:
     return managed(key, value) is not None or serves(key, value) is not None
 
 
-def marks(target: Target) -> tuple[Evidence, ...]:
-    """What a reader should know before anything is done to *target*."""
+def marks(target: Target, along: Sequence[Target] = ()) -> tuple[Evidence, ...]:
+    """What a reader should know before anything is done to *target*, and so to what goes *along*."""
+    others = (replace(mark, signal=f"{mark.signal}, {one.name}") for one in along for mark in marks(one))
+    return (*_marks(target), *others)
+
+
+def _marks(target: Target) -> tuple[Evidence, ...]:
     source = target.tags.source if isinstance(target.tags, Value) else ""
     found = []
     if (tool := manager(target)) is not None:

@@ -174,10 +174,14 @@ class Pressing:
         return self.once(press.identity, lambda: self._asked(press, subject, action, person))
 
     def _asked(self, press: PressEvent, subject: Subject, action: Action, person: Person) -> Answer:
-        """The undo function does it, under its own role."""
-        voice = self.following.terms[action.detector].voice
-        now_stands = voice.undoing(action, str(person), press.pressed)
-        untold = self._says(lambda: self.following.acted(action, now_stands))
+        """
+        The undo function does it, under its own role.
+
+        What was asked for is remembered first: if that function never begins (a sweep that holds the lease
+        for too long), the next sweep asks it again, as the message says.
+        """
+        asked = self.undoing.actions.asked_back(action, str(person), self.clock())
+        untold = self._says(lambda: self.following.action(asked))
         self.hand_over(
             self.undo,
             {

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from janitor.action import REFUSED
+from janitor.not_done import refused
+
 if TYPE_CHECKING:
     from janitor.action import Action
     from janitor.actions import Actions
@@ -20,11 +23,21 @@ class RecordedSteps:
         self._known = dict(action.steps)
 
     def do(self, name: str, call: Callable[[], object]) -> None:
-        """Do the step *name*, unless it is recorded as done."""
-        if self._known.get(f"{self._phase}: {name}") == "done":
+        """
+        Do the step *name*, unless it is recorded as done.
+
+        One of an act that AWS refused was not done, unless an earlier try of it may have been.
+        """
+        before = self._known.get(f"{self._phase}: {name}")
+        if before == "done":
             return
         self._record(name, "begun")
-        call()
+        try:
+            call()
+        except Exception as error:
+            if self._phase == "act" and before != "begun" and refused(error):
+                self._record(name, REFUSED)
+            raise
         self._record(name, "done")
 
     def forget(self, name: str) -> None:

@@ -11,6 +11,7 @@ from janitor.action import TRIES, Action, Stage
 from janitor.comebacks import way
 from janitor.engine import describe
 from janitor.model import Kept, Outcome, Result, Sweep
+from janitor.people import named
 from janitor.undoing import CannotUndoError
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 TOO_LONG = timedelta(days=1)
 """After this long a person should know that something still waits for AWS."""
+
+
+HALF_BACK, ASKED_BACK = "half brought back", "asked back"
+"""How far an undo came that was begun, or only asked for."""
 
 
 class Resumed(NamedTuple):
@@ -61,17 +66,16 @@ def _resumed(action: Action, put_back: Callable[[Action], None], clock: datetime
         said = f"could not be brought back in {TRIES} tries, so a person has to look"
         why = action.error or "each was cut off"
         return Resumed(action, Outcome.FAILED, f"{said}: {why}; by hand: {hand}")
+    so_far = HALF_BACK if action.coming_back else f"{ASKED_BACK} by {named(action.undone_by)}"
     try:
         put_back(action)
     except Exception as error:  # told; the next sweep tries again
         said = str(error) if isinstance(error, CannotUndoError) else describe(error)
-        return Resumed(
-            action, Outcome.FAILED, f"half brought back, and not gone on with: {said}; by hand: {hand}"
-        )
+        return Resumed(action, Outcome.FAILED, f"{so_far}, and not gone on with: {said}; by hand: {hand}")
     late = action.asked_at is not None and clock - action.asked_at > TOO_LONG
     why = f"; the last try: {action.error}" if action.error else ""
     outcome = Outcome.FAILED if late else Outcome.WAITING
-    return Resumed(action, outcome, f"half brought back, and gone on with now{why}")
+    return Resumed(action, outcome, f"{so_far}, and gone on with now{why}")
 
 
 def by_hand(detector: Detector[Any], action: Action) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -14,6 +14,7 @@ from janitor.engine import Policy, run, sweep_one
 from janitor.entries import Recorded
 from janitor.failures import Failures
 from janitor.model import Outcome, Report, Result, Sweep
+from janitor.turns import Turn, Turns
 from janitor.unpreparable import only_reported
 
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ class Runner:
 
     *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
     names the event, so that its retry goes on under its own lease; *patience* is how long the run
-    may take. Without *tell* nobody is told, and nothing counts as announced. Without *acting* or
-    without *warner* nothing is ever acted on, nor in a run that is *dry*. *follow* changes what was
-    posted before.
+    may take, and *pause* lets a while go by where another run sweeps. Without *tell* nobody is told, and
+    nothing counts as announced. Without *acting* or without *warner* nothing is ever acted on, nor in a
+    run that is *dry*. *follow* changes what was posted before.
     """
 
     policy: Policy
@@ -100,6 +101,7 @@ class Runner:
     clock: Callable[[], datetime]
     holder: str
     patience: timedelta
+    pause: Callable[[], None] | None = None
     acting: Acting | None = None
     warner: Warner | None = None
     follow: Follow | None = None
@@ -111,36 +113,68 @@ class Runner:
         """
         Sweep *accounts*, and do all the rest even if a part of it fails. Slack comes last.
 
-        Raises LeaseTakenError before anything is read; RunFailedError at the end, for an incomplete
-        sweep, a report or a ledger that could not be written, or a message that did not arrive.
+        A region that another run sweeps is waited for, once the others are done. Raises LeaseTakenError
+        if none became free; RunFailedError at the end, for a region that did not, an incomplete sweep, a
+        report or a ledger that could not be written, or a message that did not arrive.
         """
         failures = Failures(self.logger)
-        with self._leased(detector, accounts, failures):
-            begun, ended = perf_counter(), dict[str, float]()
-
-            def swept(sweep: Sweep) -> None:
-                """All regions began at once."""
-                ended[sweep.region] = perf_counter() - begun
-
-            policy = self._policy(accounts, failures)
-            report = run([detector], accounts, now=now, policy=policy, swept=swept)
-            known = self._remembered(report, accounts, failures)
-            known = [self._cleaned(detector, one, policy, now, failures) for one in known]
-            report = replace(report, sweeps=tuple(one.sweep for one in known))
-            where = self._kept(report, detector.name, failures)
-            for one in known:
-                new = one.recorded.first_seen(now)
-                telemetry.summarise(
-                    self.logger, one.sweep, seconds=ended[one.sweep.region], new=new, note=note
+        turns = Turns(
+            leases=self.leases,
+            detector=detector.name,
+            holder=self.holder,
+            clock=self.clock,
+            begun=self.clock(),
+            patience=self.patience,
+            pause=self.pause,
+            failures=failures,
+        )
+        known, seconds, where = list[Known](), 0.0, ""
+        with closing(turns.of(accounts)) as each:
+            for turn in each:
+                begun = perf_counter()
+                swept = self._swept(
+                    detector, turn, failures, ends=turns.begun + self.patience, now=now, note=note
                 )
-            telemetry.measure(detector.name, report.sweeps, seconds=max(ended.values()))
-            for one in known:
-                with failures.survived("Slack could not be told"):
-                    for problem in self._told(one, failures, now=now, where=where, note=note):
-                        failures.note(f"Slack: {problem}")
+                known, seconds = [*known, *swept], seconds + perf_counter() - begun
+                folder = "rest" if turns.rest else ""
+                where = self._kept(_report(known, accounts, now), detector.name, failures, folder=folder)
+                for one in swept:
+                    with failures.survived("Slack could not be told"):
+                        for problem in self._told(one, failures, now=now, where=where, note=note):
+                            failures.note(f"Slack: {problem}")
+        report = _report(known, accounts, now)
+        telemetry.measure(detector.name, report.sweeps, seconds=seconds)
         failures.check(where)
         new = sum(one.recorded.first_seen(now) for one in known)
         return Ran(report=report, where=where, new=new, note=note)
+
+    def _swept(
+        self,
+        detector: Detector[Any],
+        turn: Turn,
+        failures: Failures,
+        *,
+        ends: datetime,
+        now: datetime,
+        note: str,
+    ) -> list[Known]:
+        """Sweep one turn's regions at once, then clean up in one after the other."""
+        begun, ended = perf_counter(), dict[str, float]()
+
+        def swept(sweep: Sweep) -> None:
+            ended[sweep.region] = perf_counter() - begun
+
+        policy = self._policy(turn.regions, failures)
+        report = run([detector], turn.regions, now=now, policy=policy, swept=swept)
+        known = self._remembered(report, turn.regions, failures)
+        for number, one in enumerate(known):
+            share = (ends - self.clock()) / (len(known) - number + turn.later)
+            until = self.clock() + share
+            known[number] = self._cleaned(detector, one, policy, now, failures, until=until)
+        for one in known:
+            seconds, new = ended[one.sweep.region], one.recorded.first_seen(now)
+            telemetry.summarise(self.logger, one.sweep, seconds=seconds, new=new, note=note)
+        return known
 
     def look(self, detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, note: str = "") -> Ran:
         """
@@ -172,9 +206,20 @@ class Runner:
         return policy.dry()
 
     def _cleaned(
-        self, detector: Detector[Any], known: Known, policy: Policy, now: datetime, failures: Failures
+        self,
+        detector: Detector[Any],
+        known: Known,
+        policy: Policy,
+        now: datetime,
+        failures: Failures,
+        *,
+        until: datetime,
     ) -> Known:
-        """Act on what is due, then warn about what is new. Without the ledger's word there is neither."""
+        """
+        Act on what is due, then warn about what is new. Without the ledger's word there is neither.
+
+        AWS is waited for *until* then, so that the others get their turn.
+        """
         acting, warner, arming = self.acting, self.warner, policy.armed(detector.name)
         if acting is None or self.dry:
             return known
@@ -192,7 +237,7 @@ class Runner:
             return known
         sweep = only_reported(sweep, entries)
         with failures.survived("acting broke off"):
-            sweep = acting.act(detector, known.aws, sweep, entries, now=now, policy=policy)
+            sweep = acting.act(detector, known.aws, sweep, entries, now=now, policy=policy, until=until)
             for why in sweep.held:
                 self.logger.warning("held back", extra={"detector": detector.name, "limit": why})
         if any(result.outcome is Outcome.ACTED for result in sweep.results):
@@ -217,28 +262,6 @@ class Runner:
             with failures.survived("the warnings' messages could not be changed"):
                 for problem in said(self.follow):
                     failures.note(f"Slack: {problem}")
-
-    @contextmanager
-    def _leased(self, detector: Detector[Any], accounts: Sequence[Aws], failures: Failures) -> Iterator[None]:
-        """One sweep of a detector, account and region at a time."""
-
-        def release(account: str, region: str) -> None:
-            with failures.survived("a lease could not be given back"):
-                self.leases.release(detector.name, account, region, holder=self.holder)
-
-        with ExitStack() as held:
-            for aws in accounts:
-                now = self.clock()
-                self.leases.take(
-                    detector.name,
-                    aws.account,
-                    aws.region,
-                    holder=self.holder,
-                    now=now,
-                    until=now + self.patience,
-                )
-                held.callback(release, aws.account, aws.region)
-            yield
 
     def _kept(self, report: Report, detector: str, failures: Failures, *, folder: str = "") -> str:
         """Where the report lies now; nowhere if that failed."""
@@ -280,3 +303,9 @@ class Runner:
         for result in known.recorded.new:
             if outcomes.get(result.target.key) not in {Outcome.WARNED, Outcome.WAITING}:
                 yield result
+
+
+def _report(known: Sequence[Known], accounts: Sequence[Aws], now: datetime) -> Report:
+    """What all turns so far found."""
+    account = accounts[0].account if accounts else None
+    return Report(time=now, account=account, sweeps=tuple(one.sweep for one in known))

@@ -50,6 +50,7 @@ class JanitorSection(BaseModel):
     slack_secret: str = ""
     slack_signing_secret: str = ""
     slack_group: str = ""
+    slack_concurrency: Count = 5
     max_actions_per_night: Count = 50
     undo_days: Annotated[int, Field(ge=1, le=90)] = 30
     digest_schedule: Schedule = "cron(0 7 * * ? *)"

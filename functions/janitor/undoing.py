@@ -141,6 +141,11 @@ class Undoing:
                 said = detector.undo(writing, action.target, action.undo, steps)
             except NotFinishedError as waits:
                 action = self.actions.unfinished(action, str(waits))
+            except Exception as error:
+                if not writing.out_of_time(error):
+                    raise
+                action = self.actions.unfinished(action, "this call had no time left")
+                break
             else:
                 return action, said or ""
             if self.wait is None or not aws.has_time:

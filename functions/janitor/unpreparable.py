@@ -79,6 +79,6 @@ class Unpreparable:
         verdict, candidate = self.again(result, clock)
         if not isinstance(verdict, Finding):
             raise LookupError("it is no finding any more")  # noqa: TRY004 - nobody gave a wrong type
-        if (why := self.arming.spares(candidate.target, verdict)) is not None:
+        if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(why)
         self.detector.prepare(self.aws, candidate, verdict, entry.memo)

@@ -280,6 +280,18 @@ def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
         if one["Handler"] == "janitor.handlers.interact"
     )
     assert receiver["MemorySize"] == MEMORY, "bench/receiver.py scales by what the stack gives it"
+    assert receiver["ReservedConcurrentExecutions"] == 5, "a flood takes no more of the account than that"
+
+
+def test_a_small_account_reserves_nothing_for_slack(tmp_path: Path) -> None:
+    settings = Settings.parse(
+        {"janitor": {**BUTTONS, "slack_concurrency": 0}, "detectors": {"idle-notebooks": ARMS}}
+    )
+
+    functions = synthesise(tmp_path, settings).of_type("AWS::Lambda::Function").values()
+
+    assert functions
+    assert not any("ReservedConcurrentExecutions" in one for one in functions)
 
 
 def test_the_synthesis_of_a_fully_armed_stack_has_nothing_to_say(

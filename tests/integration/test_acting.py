@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from armed import Cellar, KilledError, Loft, LostError, tagged
+from armed import DENIED, Cellar, KilledError, Loft, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
+from janitor.acting import Acting
 from janitor.action import TRIES, Action, Stage
+from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
 from janitor.engine import sweep
 from janitor.failures import RunFailedError
 from janitor.holds import How
-from janitor.model import Confidence, Mode, Outcome
+from janitor.model import Confidence, Mode, Outcome, Sweep
 from janitor.undoing import CannotUndoError
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
 
@@ -761,6 +763,42 @@ def test_half_done_and_only_reported_now_is_put_back(nights: Nights, tags: dict[
     assert nights.world.done == ["unplug lamp"]
 
 
+def test_what_aws_refused_and_then_is_used_has_nothing_to_be_put_back(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(DENIED, at="unplug lamp")
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+    assert nights.of("lamp").steps == {"act: unplug": "refused"}
+    nights.world.before = lambda _: None
+    nights.world.use("lamp")
+
+    changed = nights.after(HOUR)["lamp"]
+
+    assert (changed.outcome, changed.note) == (Outcome.CHANGED, "it is used")
+    assert (nights.of("lamp").stage, nights.put_back) == (Stage.WITHDRAWN, [])
+
+
+def test_a_refused_step_is_done_by_the_next_sweep_if_aws_lets_it(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(DENIED, at="unplug lamp")
+    nights.after(4 * DAY)
+    nights.world.before = lambda _: None
+
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.ACTED
+
+    assert nights.of("lamp").steps == {"act: unplug": "done", "act: remove": "done"}
+
+
+def test_what_has_no_time_left_is_no_failure(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.before = raising(OutOfTimeError("the run has no time left"), at="remove lamp")
+
+    waiting = nights.after(4 * DAY)["lamp"]
+
+    assert waiting.outcome is Outcome.WAITING
+    assert waiting.note == "half done: the run had no time left, and the next one goes on with it"
+    assert (nights.of("lamp").stage, nights.of("lamp").failures) == (Stage.ACTING, 0)
+
+
 def test_what_its_owner_removed_before_the_first_step_was_not_done_by_us(nights: Nights) -> None:
     """The run was killed between storing the undo and its first step: nothing of it was ever done."""
     nights.warned("lamp")
@@ -942,8 +980,9 @@ def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None
     tries: list[str] = []
 
     def act(_: Cellar, aws: Any, target: Any, undo: Any, steps: Any) -> None:
-        del aws, undo, steps
+        del aws, undo
         tries.append(target.name)
+        steps.do("unplug", lambda: None)
         raise NotFinishedError("its plug is still being pulled")
 
     def keep() -> None:
@@ -952,9 +991,42 @@ def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Cellar, "act", act)
         runner = replace(runner, acting=replace(runner.acting, wait=keep))
-        waiting = by_name(runner.sweep(nights.detector, [nights.aws], now=nights.clock))["lamp"]
+        changed = by_name(runner.sweep(nights.detector, [nights.aws], now=nights.clock))["lamp"]
 
-    assert (waiting.outcome, tries) == (Outcome.WAITING, ["lamp"])
-    assert waiting.note == "half done, and not gone on with: kept by maria"
-    assert nights.after(HOUR)["lamp"].outcome is Outcome.CHANGED
+    assert (changed.outcome, tries) == (Outcome.CHANGED, ["lamp"])
+    assert changed.note == "kept by maria; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]
+
+
+def test_what_waits_for_aws_leaves_the_other_regions_their_time(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One stuck action must not keep the regions after it from theirs."""
+    real, until, waited = Acting.act, [], []
+
+    def act(self: Acting, *given: Any, **how: Any) -> Sweep:
+        until.append(how["until"] - nights.clock)
+        return real(self, *given, **how)
+
+    def wait() -> None:
+        waited.append(nights.clock)
+        nights.clock += timedelta(minutes=1)
+
+    def stuck(*_: Any) -> None:
+        raise NotFinishedError("its plug is still being pulled")
+
+    nights.warned("lamp")
+    nights.clock += 4 * DAY
+    runner = nights.runner()
+    assert runner.acting is not None
+    runner = replace(runner, acting=replace(runner.acting, wait=wait))
+    monkeypatch.setattr(Acting, "act", act)
+    monkeypatch.setattr(Cellar, "act", stuck)
+    others = [nights.aws.armed() for _ in range(2)]
+    for number, other in enumerate(others):
+        other.region, other.may_write = f"eu-west-{number}", False
+
+    runner.sweep(nights.detector, [nights.aws, *others], now=nights.clock)
+
+    assert len(waited) == 5
+    assert until == [timedelta(minutes=5)] * 2 + [timedelta(minutes=10)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from io import StringIO
@@ -15,21 +16,21 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from endpoint_seed import ROLE, Seed
+from endpoint_seed import ROLE, Seed, variant
 from janitor.acting import Acting
 from janitor.action import Action, Stage
 from janitor.actions import Actions
 from janitor.archive import Archive
 from janitor.arming import Arming
 from janitor.aws import Aws
-from janitor.detector import Grant, NotFinishedError
+from janitor.detector import CannotActError, ChangedError, Grant, NotFinishedError
 from janitor.detectors.idle_endpoints import IdleEndpoints
 from janitor.engine import Policy
 from janitor.holds import Holds
 from janitor.leases import Leases
 from janitor.ledger import Ledger
 from janitor.limits import Limits
-from janitor.model import Effect, Mode, Outcome, Result, Sweep
+from janitor.model import Effect, Finding, Mode, Outcome, Result, Sweep
 from janitor.runs import Runner
 from janitor.table import Table
 from janitor.undoing import CannotUndoError, NotBackYetError, Undoing
@@ -78,9 +79,23 @@ class Nights:
         self.waits = True
         self.asked_back: list[Action] = []
         self.actions = Actions(table)
+        self.wait = self.a_minute
 
-    def _wait(self) -> None:
-        self.pass_by(15 * timedelta(seconds=1))
+    def a_minute(self) -> None:
+        """What a run waits before it goes back to what AWS is at."""
+        self.pass_by(MINUTE)
+
+    def time(self, has_time: Callable[[], bool] = lambda: True) -> None:
+        """For how long runs have time from now on."""
+        self.aws = Aws(
+            self.session,
+            region=REGION,
+            account=ACCOUNT,
+            prices=self.aws.prices,
+            pool=ThreadPoolExecutor(4),
+            attempts=2,
+            has_time=has_time,
+        )
 
     def pass_by(self, span: timedelta) -> None:
         """Time goes on, in the sandbox and outside."""
@@ -108,7 +123,7 @@ class Nights:
                 pause=lambda: None,
                 put_back=self.asked_back.append,
                 at_most=50,
-                wait=self._wait if self.waits else None,
+                wait=self.wait if self.waits else None,
             ),
             warner=Warner(ledger=Ledger(self.table), warn=Post(), clock=lambda: self.clock),
         )
@@ -133,7 +148,7 @@ class Nights:
             holds=Holds(self.table),
             clock=lambda: self.clock,
             within=30 * DAY,
-            wait=self._wait if self.waits else None,
+            wait=self.wait if self.waits else None,
         )
         found = undoing.find(NAME, ACCOUNT, REGION, self.action.id)
         return undoing.undo(IdleEndpoints(), self.aws, found, by="maria")
@@ -368,6 +383,85 @@ def test_without_time_to_wait_the_next_sweep_finishes_it(world: World, nights: N
     assert nights.action.failures == 1
 
 
+def test_time_that_runs_out_while_it_waits_is_no_failure(world: World, nights: Nights) -> None:
+    world.shared()
+    nights.due()
+    nights.box.set_durations({"component.delete": 3600})
+    end = nights.clock + 5 * MINUTE
+    nights.time(lambda: nights.clock < end)
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.WAITING
+    assert "still being deleted" in result.note
+    assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
+
+
+def test_time_that_runs_out_between_two_steps_is_no_failure(world: World, nights: Nights) -> None:
+    world.shared()
+    nights.due()
+    nights.box.clear_calls()
+    nights.time(lambda: "sagemaker:DeleteInferenceComponent" not in nights.box.calls())
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.WAITING
+    assert result.note == "half done: the run had no time left, and the next one goes on with it"
+    assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
+    nights.pass_by(HOUR)
+    nights.time()
+    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+
+
+def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: World, nights: Nights) -> None:
+    world.shared()
+    before = world.shown()
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    end = nights.clock + timedelta(seconds=20)
+    nights.time(lambda: nights.clock < end)
+
+    with pytest.raises(NotBackYetError, match="on its way back"):
+        nights.undo()
+
+    assert (nights.action.stage, nights.action.broke) == (Stage.UNDOING, False)
+    nights.time()
+    nights.undo()
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(world: World, nights: Nights) -> None:
+    world.plain()
+    nights.due()
+    nights.box.fault("sagemaker", "DeleteEndpoint", "deny", times=1)
+    assert nights.sweep()["churn"].outcome is Outcome.FAILED
+    assert nights.action.steps == {"act: delete the endpoint": "refused"}
+    assert not nights.action.touched
+    world.sagemaker.delete_endpoint(EndpointName="churn")
+    nights.pass_by(DAY)
+
+    result = nights.sweep()["churn"]
+
+    assert (result.outcome, nights.action.stage) == (Outcome.CHANGED, Stage.WITHDRAWN)
+    assert result.note == "it was as good as cleaned up before anything was done"
+
+
+def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(world: World, nights: Nights) -> None:
+    world.plain()
+    nights.due()
+    nights.box.fault("sagemaker", "DeleteEndpoint", "error", status=500, code="InternalFailure", times=0)
+    assert nights.sweep()["churn"].outcome is Outcome.FAILED
+    nights.box.clear_faults()
+    nights.box.fault("sagemaker", "DeleteEndpoint", "deny", times=0)
+    nights.pass_by(DAY)
+
+    assert nights.sweep()["churn"].outcome is Outcome.FAILED
+
+    assert nights.action.steps == {"act: delete the endpoint": "begun"}
+
+
 def test_a_request_meanwhile_has_it_put_back(world: World, nights: Nights) -> None:
     world.shared()
     before = world.shown()
@@ -386,6 +480,159 @@ def test_a_request_meanwhile_has_it_put_back(world: World, nights: Nights) -> No
     nights.undo()
     nights.pass_by(10 * MINUTE)
     assert world.shown() == before
+
+
+def deploying(nights: Nights, deploy: Callable[[], object]) -> None:
+    """CI calls *deploy* in the first moment in which the run waits for AWS."""
+    first = [deploy]
+
+    def wait() -> None:
+        if first:
+            first.pop()()
+        nights.pass_by(5 * MINUTE)
+
+    nights.wait = wait
+
+
+def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: World, nights: Nights) -> None:
+    world.shared()
+    nights.due()
+
+    def deploy() -> None:
+        variants = [variant(VariantName="blue", ModelName=None)]
+        world.sagemaker.create_endpoint_config(
+            EndpointConfigName="gateway-2", ExecutionRoleArn=ROLE, ProductionVariants=variants
+        )
+        world.sagemaker.update_endpoint(EndpointName="gateway", EndpointConfigName="gateway-2")
+
+    deploying(nights, deploy)
+
+    result = nights.sweep()["gateway"]
+
+    assert (result.outcome, result.note) == (
+        Outcome.CHANGED,
+        (
+            "last deployed 5 minutes ago; endpoints are left alone for 7 days; "
+            "what had been done is being put back"
+        ),
+    )
+    assert [action.target.name for action in nights.asked_back] == ["gateway"]
+    assert not world.gone("gateway")
+    nights.wait = nights.a_minute
+    assert nights.undo().stage is Stage.UNDONE
+    assert components_left(world) == ["adapter", "base", "scaled"]
+    assert "target inference-component/scaled" in world.shown()
+    found = world.sagemaker.describe_endpoint(EndpointName="gateway")
+    assert found["EndpointConfigName"] == "gateway-2"
+
+
+def test_components_do_not_come_back_to_a_deployment_without_their_variant(
+    world: World, nights: Nights
+) -> None:
+    world.shared()
+    nights.due()
+    nights.waits = False
+    nights.sweep()
+    nights.pass_by(HOUR)
+    variants = [variant(VariantName="green", ModelName=None)]
+    world.sagemaker.create_endpoint_config(
+        EndpointConfigName="gateway-2", ExecutionRoleArn=ROLE, ProductionVariants=variants
+    )
+    world.sagemaker.update_endpoint(EndpointName="gateway", EndpointConfigName="gateway-2")
+    nights.pass_by(HOUR)
+    nights.waits = True
+
+    with pytest.raises(CannotUndoError, match="deployed anew, without the variant blue"):
+        nights.undo()
+
+    assert components_left(world) == []
+
+
+def test_one_that_gets_another_component_while_its_own_go_is_not_deleted(
+    world: World, nights: Nights
+) -> None:
+    world.shared()
+    nights.due()
+    deploying(nights, lambda: put_on(world, "newcomer", "gateway"))
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.CHANGED
+    assert result.note.endswith("what had been done is being put back")
+    assert components_left(world) == ["newcomer"]
+    assert not world.gone("gateway")
+
+
+@pytest.mark.parametrize("what", ["configuration", "component"])
+def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
+    world: World, nights: Nights, what: str
+) -> None:
+    """In the last moment, after everybody has looked."""
+    world.plain() if what == "configuration" else world.shared()
+    name = "churn" if what == "configuration" else "gateway"
+    detector = IdleEndpoints()
+    (found,) = detector.find(nights.aws, NOW)
+    candidate = detector.look(nights.aws, found.target, NOW)
+    assert candidate is not None
+    finding = detector.decide(candidate, NOW)
+    assert isinstance(finding, Finding)
+    record = detector.prepare(nights.aws, candidate, finding, {})
+    if what == "configuration":
+        world.sagemaker.create_endpoint_config(
+            EndpointConfigName="churn-2", ProductionVariants=[variant(VariantName="blue")]
+        )
+        world.sagemaker.update_endpoint(EndpointName="churn", EndpointConfigName="churn-2")
+    else:
+        put_on(world, "newcomer", "gateway")
+    nights.pass_by(HOUR)
+
+    def act() -> None:
+        detector.act(nights.aws.armed(), candidate.target, record, Plainly())
+
+    if what == "configuration":
+        with pytest.raises(ChangedError, match="it runs the configuration churn-2 now, not churn"):
+            act()
+    else:
+        for _ in range(3):
+            with pytest.raises(NotFinishedError):
+                act()
+            nights.pass_by(HOUR)
+        with pytest.raises(NotFinishedError, match="the inference component newcomer was put on it"):
+            act()
+    assert not world.gone(name)
+
+
+def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
+    world: World, nights: Nights
+) -> None:
+    world.shared()
+    nights.due()
+    nights.waits = False
+    nights.sweep()
+    nights.pass_by(HOUR)
+    world.endpoint(
+        "other", {"VariantName": "blue", "ModelName": None}, age=timedelta(0), ExecutionRoleArn=ROLE
+    )
+    world.box.set_clock(nights.clock)
+    put_on(world, "base", "other")
+    nights.pass_by(HOUR)
+
+    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+
+    nights.pass_by(MINUTE)
+    assert world.gone("gateway")
+    assert components_left(world) == ["base"]
+
+
+def put_on(world: World, name: str, endpoint: str) -> None:
+    """Somebody puts an inference component on *endpoint*, now."""
+    world.sagemaker.create_inference_component(
+        InferenceComponentName=name,
+        EndpointName=endpoint,
+        VariantName="blue",
+        Specification={"ModelName": "model", "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024}},
+        RuntimeConfig={"CopyCount": 1},
+    )
 
 
 def test_waiting_night_after_night_is_no_failure_but_is_told(world: World, nights: Nights) -> None:
@@ -591,6 +838,97 @@ def test_a_component_that_is_not_in_service_holds_it_back(world: World, nights: 
     assert only_reported(nights, "gateway") == (
         "only reported: the inference component scaled on it is Failed, not InService"
     )
+
+
+def tag(world: World, component: str, **tags: str) -> None:
+    """Somebody tags the inference component of this name."""
+    found = world.sagemaker.describe_inference_component(InferenceComponentName=component)
+    world.sagemaker.add_tags(
+        ResourceArn=found["InferenceComponentArn"],
+        Tags=[{"Key": key.replace("_", "-"), "Value": value} for key, value in tags.items()],
+    )
+
+
+def components_left(world: World) -> list[str]:
+    listed = world.sagemaker.list_inference_components()["InferenceComponents"]
+    return sorted(one["InferenceComponentName"] for one in listed)
+
+
+def test_a_component_that_is_kept_keeps_its_endpoint(world: World, nights: Nights) -> None:
+    world.shared()
+    tag(world, "adapter", keep="true")
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.KEPT
+    assert result.verdict.reason == "it would take along adapter, which is tagged keep=true"
+
+
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [
+        ({"environment": "production"}, "it serves production"),
+        ({"managed_by": "terraform"}, "terraform manages it"),
+    ],
+)
+def test_a_component_of_production_or_of_a_tool_is_only_reported(
+    world: World, nights: Nights, tags: dict[str, str], why: str
+) -> None:
+    world.shared()
+    tag(world, "scaled", **tags)
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.ADVISED
+    assert result.note == f"only reported: it would take along scaled: {why}"
+
+
+@pytest.mark.parametrize(
+    ("tags", "outcome"),
+    [
+        ({"keep": "true"}, Outcome.KEPT),
+        ({"environment": "production"}, Outcome.ADVISED),
+    ],
+)
+def test_a_tag_on_a_component_after_the_warning_counts(
+    world: World, nights: Nights, tags: dict[str, str], outcome: Outcome
+) -> None:
+    world.shared()
+    nights.due()
+    tag(world, "base", **tags)
+
+    assert nights.sweep()["gateway"].outcome is outcome
+    assert components_left(world) == ["adapter", "base", "scaled"]
+
+
+def test_other_components_than_those_that_were_judged_hold_it_back(world: World, nights: Nights) -> None:
+    """One that came between looking and preparing: nobody has seen its tags."""
+    world.shared()
+    detector = IdleEndpoints()
+    (found,) = detector.find(nights.aws, NOW)
+    candidate = detector.look(nights.aws, found.target, NOW)
+    assert candidate is not None
+    finding = detector.decide(candidate, NOW)
+    assert isinstance(finding, Finding)
+    world.component("late", "gateway", age=timedelta())
+    world.box.set_clock(NOW + HOUR)
+
+    with pytest.raises(CannotActError, match="other inference components were put on it"):
+        detector.prepare(nights.aws, candidate, finding, {})
+
+
+def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
+    world: World, nights: Nights
+) -> None:
+    world.shared()
+    nights.due()
+    nights.box.fault("sagemaker", "ListTags", "deny", times=0, match="inference-component/base")
+
+    result = nights.sweep()["gateway"]
+
+    assert result.outcome is Outcome.WAITING
+    assert "it would take along base, and its tags could not be read" in result.note
+    assert components_left(world) == ["adapter", "base", "scaled"]
 
 
 # --- what an undo refuses ------------------------------------------------------------------------

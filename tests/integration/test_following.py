@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from armed import Cellar
+from armed import DENIED, Cellar
 from conftest import ACCOUNT, REGION
 from janitor.action import Stage
 from janitor.detector import ChangedError
@@ -99,6 +99,29 @@ def test_what_was_withdrawn_is_not_half_done(
     (said,) = board.news()
     assert "It was overwritten in the last moment" in said
     assert "half done" not in said
+
+
+def test_what_aws_refused_is_not_half_done_either(
+    nights: Nights, following: Following, board: Blackboard
+) -> None:
+    nights.warned("lamp")
+
+    def denied(step: str) -> None:
+        if step == "unplug lamp":
+            raise DENIED
+
+    nights.world.before = denied
+    nights.after(4 * DAY)
+    for _ in range(2):
+        following.action(nights.of("lamp"))
+        (said,) = board.news()
+        assert "half done" not in said
+        assert "Nothing was done to it; the next sweep tries again." in said
+        nights.after(HOUR)
+    following.action(nights.of("lamp"))
+
+    (said,) = board.news()
+    assert "Nothing was done to it, and a person has to look." in said
 
 
 def test_how_far_an_action_came_is_told_once_and_again_when_it_came_further(

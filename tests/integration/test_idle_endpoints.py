@@ -200,6 +200,39 @@ def test_the_last_request_before_the_window_is_named(seed: Seed, aws: Aws) -> No
     assert finding.since == datetime(2026, 8, 27, tzinfo=NOW.tzinfo)
 
 
+def test_one_that_is_used_every_so_often_is_likely_at_most(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("monthly", age=85 * DAY)
+    values = [0.0] * (85 * 24)
+    for ago in (80, 50, 20):
+        values[-ago * 24] = 500.0
+    seed.requests("monthly", values=values)
+
+    finding = found(verdict(aws, "monthly"), Confidence.LIKELY)
+
+    assert finding.reason == (
+        "no request in 7 days; the last one was 19 days ago; it is used every so often: "
+        "it had paused for 30 days before, and was used again"
+    )
+
+
+def test_a_single_zero_proves_nothing(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn", values=[0.0])
+
+    finding = found(verdict(aws), Confidence.LIKELY)
+
+    assert "variant blue has a datapoint for only 1 of 168 hours" in finding.reason
+
+
+def test_one_of_bedrock_marketplace_is_marked(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", tags={"bedrock:marketplace-registration-status": "registered"})
+    seed.requests("churn")
+
+    finding = found(verdict(aws), Confidence.PROVEN)
+
+    assert {one.signal: one.value for one in finding.evidence}["managed by"] == "Bedrock Marketplace"
+
+
 def test_a_window_of_a_month_is_read_to_its_beginning(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn", age=80 * DAY)
     values = [0.0] * (40 * 24)
@@ -507,6 +540,38 @@ def test_looking_again_sees_a_request_that_came_since(seed: Seed, aws: Aws) -> N
 
     assert again is not None
     kept(detector.decide(again, NOW), "1 request")
+
+
+def test_looking_again_asks_each_component_for_its_tags_as_they_are_now(seed: Seed, aws: Aws) -> None:
+    host(seed, "churn")
+    for name in ("a", "b"):
+        seed.component(name, "churn")
+        seed.publish("Invocations", InferenceComponentName=name)
+    detector = IdleEndpoints()
+    seed.box.clear_calls()
+    (first,) = detector.find(aws, NOW)
+    in_bulk = seed.box.calls()
+
+    again = detector.look(aws, first.target, NOW)
+
+    assert again is not None
+    assert sorted((one.name, one.kind) for one in again.takes_along) == [
+        ("a", "inference-component"),
+        ("b", "inference-component"),
+    ]
+    assert all(one.tags == Value({}, "sagemaker:ListTags") for one in again.takes_along)
+    assert [one.created for one in again.takes_along] == [NOW - 30 * DAY] * 2
+    assert "sagemaker:ListTags" not in in_bulk
+    assert in_bulk["tag:GetResources"] == 2  # of all endpoints, and of the components of the idle one
+
+
+def test_tags_of_components_that_cannot_be_read_keep_their_endpoint_as_unknown(seed: Seed, aws: Aws) -> None:
+    host(seed, "churn")
+    seed.component("ranker", "churn")
+    seed.publish("Invocations", InferenceComponentName="ranker")
+    seed.box.fault("tag", "GetResources", "deny", times=0, match="inference-component")
+
+    unknown(verdict(aws), "it would take along ranker, and its tags could not be read")
 
 
 def test_looking_again_at_what_is_gone(seed: Seed, aws: Aws) -> None:

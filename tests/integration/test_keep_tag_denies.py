@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError
 from conftest import REGION
 from declared import KEEP_TAGS, listed, statements, without
 from hosted import LAMBDA, Host
-from integration.test_armed_permissions import ARMS, Theatre
 from janitor.clients import ServiceName, make_client
 from kept import KeptThings
 from sandbox.control import Control
+from theatre import ARMS, Theatre
 
 
 @pytest.fixture(scope="module")

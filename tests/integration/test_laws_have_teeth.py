@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from janitor import acting, arming, aws, warning
+from janitor import acting, arming, aws, recorded_steps, warning
 from janitor.acting import Acting
 from janitor.action import Action
 from janitor.arming import Arming
@@ -254,6 +254,18 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
         "8 settled",
         setter(Look, "settled", lambda *_: False),
         "a_lost_answer_is_settled_by_looking",
+        {},
+    ),
+    (
+        "8 refused",
+        setter(recorded_steps, "refused", never),
+        "what_aws_refused_and_then_is_used_has_nothing_to_be_put_back",
+        {},
+    ),
+    (
+        "8 out of time",
+        setter(aws.Aws, "out_of_time", never),
+        "what_has_no_time_left_is_no_failure",
         {},
     ),
     (

@@ -101,13 +101,19 @@ def every_event(host: Host, function: Function) -> Runs:
 
 
 def one_of_each(host: Host, function: Function) -> list[str]:
-    """An ARN of each kind in the function's reports; apps of different types belong to different things."""
+    """
+    An ARN of each kind in the function's reports.
+
+    Apps of different types belong to different things, and endpoints may have components, with tags.
+    """
     found: dict[tuple[str, ...], str] = {}
     for text in host.reports(function):
         for result in json.loads(text)["results"]:
             arn = Arn.parse(result["arn"])
             parts = result["arn"].split("/")
-            found.setdefault((arn.kind, *(parts[3:4] if arn.kind == "app" else ())), result["arn"])
+            shared = any("inference component" in one["signal"] for one in result["evidence"])
+            kind = (arn.kind, *(parts[3:4] if arn.kind == "app" else ()), "shared" if shared else "")
+            found.setdefault(kind, result["arn"])
     return list(found.values())
 
 

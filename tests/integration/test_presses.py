@@ -18,9 +18,11 @@ from aws_lambda_powertools import Logger
 from conftest import ACCOUNT, NOW, REGION
 from janitor import doorway, handlers
 from janitor.events import MalformedEventError
+from janitor.leases import Leases, LeaseTakenError
 from janitor.ledger import Ledger
+from janitor.sending import Time
 from janitor.table import Table
-from lambdas import idle_endpoints
+from lambdas import idle_endpoints, reports
 from sandbox.control import Control
 from sandbox.deployment import UNDO, WORKER
 from sandbox.slack import Signed, form, sign
@@ -147,6 +149,27 @@ def test_now_makes_it_due_and_runs_the_detectors_own_function(warned: Deployment
     assert buttons(only(warned)) == ["keep", "snooze"]
 
 
+def test_now_while_a_sweep_is_at_work_waits_for_its_turn(
+    notebook: Deployment, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was lost until the next schedule, although its message says "in the next minutes"."""
+    where = ("idle-notebooks", ACCOUNT, REGION)
+    Leases(table).take(*where, holder="sweep", now=notebook.now, until=notebook.now + HOUR)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        assert status(notebook) == "InService"
+        if len(slept) == 2:
+            Leases(table).release(*where, holder="sweep")
+
+    monkeypatch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=sleep))
+
+    notebook.press("now", MEMBER)
+
+    assert (slept, status(notebook)) == ([15.0, 15.0], "Stopped")
+
+
 def test_keep_after_now_still_counts(warned: Deployment) -> None:
     warned.press("now", MEMBER, deliver=False)
     handlers.pressed(warned.box.invocations()[0]["event"], warned.context())
@@ -239,6 +262,58 @@ def test_an_undo_that_fails_says_so_and_can_be_pressed_again(notebook: Deploymen
     notebook.press("undo", MEMBER)
 
     assert status(notebook) == "InService"
+
+
+def test_an_undo_that_never_began_is_not_lost(notebook: Deployment, table: Table) -> None:
+    """A sweep held the lease for as long as the undo function and its retry could wait."""
+    notebook.press("now", MEMBER)
+    notebook.later(timedelta(minutes=20))
+    where = ("idle-notebooks", ACCOUNT, REGION)
+    Leases(table).take(*where, holder="sweep", now=notebook.now, until=notebook.now + HOUR)
+    notebook.press("undo", MEMBER, deliver=False)
+    notebook.run(WORKER, notebook.box.invocations()[-1]["event"])
+    handed = notebook.box.invocations()[-1]
+    for _ in range(2):
+        context = notebook.context()
+        context.milliseconds = iter([900_000] * 4 + [170_000] * 50)
+        with pytest.raises(LeaseTakenError):
+            handlers.undo(handed["event"], context)
+    notebook.delivered = len(notebook.box.invocations())
+    asked = (
+        "*Stopped on Tue 6 Oct 05:00*, because Dina Okafor pressed Do it now. "
+        "*Undo*, said Dina Okafor on Tue 6 Oct 05:20 (Europe/Berlin): it is being brought back."
+    )
+    assert (status(notebook), said(only(notebook)), buttons(only(notebook))) == ("Stopped", asked, [])
+    Leases(table).release(*where, holder="sweep")
+    notebook.later(HOUR)
+
+    notebook.sweep("idle-notebooks")
+
+    assert said(only(notebook)) == asked
+    *_, report = reports(notebook.session).values()
+    assert "asked back by Dina Okafor, and gone on with now" in report
+    notebook.deliver()
+    assert status(notebook) == "InService"
+    assert "*Brought back on Tue 6 Oct 06:20* for Dina Okafor." in said(only(notebook))
+
+
+def test_an_undo_that_could_not_be_handed_on_is_not_lost_either(notebook: Deployment) -> None:
+    notebook.press("now", MEMBER)
+    notebook.press("undo", MEMBER, deliver=False)
+    worker = notebook.box.invocations()[-1]
+    notebook.delivered += 1
+    notebook.box.fault("lambda", "Invoke", "deny", times=0)
+    for _ in range(2):
+        with pytest.raises(Exception, match="AccessDenied"):
+            notebook.run(WORKER, worker["event"])
+    notebook.box.clear_faults()
+
+    notebook.sweep("idle-notebooks")
+    notebook.deliver()
+
+    assert status(notebook) == "InService"
+    (action,) = notebook.table()["action"]
+    assert (action["stage"], action["undone_by"]) == ("undone", f"Dina Okafor ({MEMBER})")
 
 
 def test_an_undo_that_was_done_elsewhere_is_told_in_the_message(notebook: Deployment) -> None:

@@ -32,7 +32,9 @@ def floor(armed: Deployment, paced: Control) -> Floor:
 def stopped(armed: Deployment) -> None:
     """The one job was warned about, and stopped when its warning had stood for two hours."""
     armed.sweep(HUNG)
-    armed.later(2 * HOUR + 2 * LONG_ENOUGH)
+    armed.later(HOUR)
+    armed.sweep(HUNG)
+    armed.later(HOUR + 2 * LONG_ENOUGH)
     armed.sweep(HUNG)
     armed.later(LONG_ENOUGH)
     armed.sweep(HUNG)

@@ -51,6 +51,39 @@ def swept(nights: Nights, **how: Any) -> Result | None:
     return nights.after(HOUR, **how).get("lamp")
 
 
+def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_on(nights: Nights) -> None:
+    """Its message had a button, from a try before: the sweep that is at work on it now has the lease."""
+    nights.arming = replace(ARMED, max_share=100)
+    nights.warned("a", "b")
+
+    def ask(step: str) -> None:
+        if step == "remove a":
+            nights.actions.asked_back(nights.of("a"), "maria", nights.clock)
+
+    nights.world.before = ask
+    results = nights.after(4 * DAY)
+
+    assert (results["a"].outcome, results["b"].outcome) == (Outcome.WAITING, Outcome.ACTED)
+    assert results["a"].note == "another run is at work on a, or somebody asked for its undo"
+    assert nights.of("a").stage is Stage.UNDOING
+    asked = nights.after(HOUR)["a"]
+    assert asked.note == "asked back by maria, and gone on with now"
+    (action,) = nights.put_back
+    nights.undoing.undo(nights.detector, nights.aws, action, by=action.undone_by, again=True)
+    assert (list(nights.world.things), nights.world.unplugged) == (["a"], {"b"})
+
+
+def test_what_was_asked_back_and_never_begins_is_told_after_a_day(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    nights.actions.asked_back(nights.of("lamp"), "maria", nights.clock)
+
+    outcomes = [result.outcome for _ in range(6) for result in nights.after(5 * HOUR).values()]
+
+    assert outcomes == [Outcome.WAITING] * 4 + [Outcome.FAILED] * 2
+    assert len(nights.put_back) == 6
+
+
 def test_the_next_sweep_has_it_gone_on_with_in_the_name_of_whoever_asked(broken: Nights) -> None:
     result = swept(broken)
 

@@ -31,7 +31,7 @@ from janitor.runs import Runner
 from janitor.table import Table
 from lambdas import items, reports
 from sandbox.control import Control
-from sandbox.deployment import BUCKET
+from sandbox.deployment import BUCKET, TABLE
 
 LATER = timedelta(minutes=1)
 ELSEWHERE = "eu-west-1"
@@ -277,15 +277,116 @@ def test_the_failures_of_many_regions_are_one_short_line(runner: Runner, aws: Aw
 # --- leases ----------------------------------------------------------------------------------------
 
 
-def test_a_region_that_is_being_swept_stops_the_run_before_it_reads(
-    runner: Runner, aws: Aws, elsewhere: Aws, table: Table, session: boto3.Session
+TAKEN = f"shelf is being swept in {ACCOUNT}, {ELSEWHERE} by another run, so it was not swept"
+
+
+def elsewhere_taken(table: Table) -> Leases:
+    """An undo, or a Do it now, is at work in the other region for an hour."""
+    leases = Leases(table)
+    leases.take("shelf", ACCOUNT, ELSEWHERE, holder="other", now=NOW, until=NOW + 60 * LATER)
+    return leases
+
+
+def swept(session: boto3.Session) -> list[str]:
+    return sorted(item["region"] for item in items(session)["sweep"])
+
+
+def test_with_no_free_region_the_run_stops_before_it_reads(
+    runner: Runner, elsewhere: Aws, table: Table, session: boto3.Session
 ) -> None:
-    Leases(table).take("shelf", ACCOUNT, ELSEWHERE, holder="other", now=NOW, until=NOW + 2 * LATER)
+    elsewhere_taken(table)
 
     with pytest.raises(LeaseTakenError):
-        runner.sweep(SHELF, [aws, elsewhere], now=NOW)
+        runner.sweep(SHELF, [elsewhere], now=NOW)
 
     assert (reports(session), [item["holder"] for item in items(session)["lease"]]) == ({}, ["other"])
+
+
+def test_a_region_that_is_being_swept_does_not_stop_the_others(
+    runner: Runner, aws: Aws, elsewhere: Aws, table: Table, session: boto3.Session
+) -> None:
+    elsewhere_taken(table)
+
+    with pytest.raises(RunFailedError, match=TAKEN):
+        runner.sweep(SHELF, [aws, elsewhere], now=NOW)
+
+    assert swept(session) == [REGION]
+
+
+def test_the_retry_sweeps_what_is_left_and_nothing_twice(
+    runner: Runner, aws: Aws, elsewhere: Aws, session: boto3.Session, listener: Listener
+) -> None:
+    leases = elsewhere_taken(Table(session.client("dynamodb"), TABLE))
+    with pytest.raises(RunFailedError, match=TAKEN):
+        runner.sweep(SHELF, [aws, elsewhere], now=NOW)
+    first = reports(session)
+    leases.release("shelf", ACCOUNT, ELSEWHERE, holder="other")
+
+    done = runner.sweep(SHELF, [aws, elsewhere], now=NOW)
+
+    assert [sweep.region for sweep in done.report.sweeps] == [ELSEWHERE]
+    assert done.where == f"s3://{BUCKET}/shelf/{ACCOUNT}/rest/2026-10-06T03-00-00Z.html"
+    assert reports(session).items() >= first.items()
+    assert listener.heard == [["chair", "lamp"]] * 2
+    assert swept(session) == [ELSEWHERE, REGION]
+    again = replace(runner, holder="event-2").sweep(SHELF, [aws, elsewhere], now=NOW)
+    assert [sweep.region for sweep in again.report.sweeps] == [REGION, ELSEWHERE]
+    assert "lease" not in items(session)
+
+
+def test_the_retry_does_again_what_failed_otherwise(
+    runner: Runner, aws: Aws, elsewhere: Aws, table: Table, listener: Listener
+) -> None:
+    leases = elsewhere_taken(table)
+    listener.fails = ConnectionError("Slack is down")
+    with pytest.raises(RunFailedError, match="Slack is down"):
+        runner.sweep(SHELF, [aws, elsewhere], now=NOW)
+    leases.release("shelf", ACCOUNT, ELSEWHERE, holder="other")
+    listener.fails = None
+
+    done = runner.sweep(SHELF, [aws, elsewhere], now=NOW)
+
+    assert [sweep.region for sweep in done.report.sweeps] == [REGION, ELSEWHERE]
+
+
+def test_a_region_that_becomes_free_is_swept_after_the_others(
+    runner: Runner, aws: Aws, elsewhere: Aws, table: Table, session: boto3.Session
+) -> None:
+    """No lease is held while it waits: two runs that wait for each other would wait in vain."""
+    leases = elsewhere_taken(table)
+    held: list[list[str]] = []
+
+    def pause() -> None:
+        held.append([item["holder"] for item in items(session)["lease"] if "swept" not in item])
+        if len(held) == 3:
+            leases.release("shelf", ACCOUNT, ELSEWHERE, holder="other")
+
+    done = replace(runner, pause=pause).sweep(SHELF, [aws, elsewhere], now=NOW)
+
+    assert held == [["other"]] * 3
+    assert [sweep.region for sweep in done.report.sweeps] == [REGION, ELSEWHERE]
+    (page,) = [text for key, text in reports(session).items() if key.endswith(".json")]
+    assert ELSEWHERE in page
+    assert REGION in page
+
+
+def test_it_is_waited_for_until_too_little_time_is_left_to_sweep_it(
+    runner: Runner, elsewhere: Aws, table: Table
+) -> None:
+    elsewhere_taken(table)
+    clock = [NOW]
+
+    def pause() -> None:
+        clock[0] += timedelta(seconds=15)
+
+    with pytest.raises(LeaseTakenError):
+        replace(runner, pause=pause, clock=lambda: clock[0]).sweep(SHELF, [elsewhere], now=NOW)
+    assert clock[0] - NOW == timedelta(minutes=10)
+
+    still: list[None] = []
+    with pytest.raises(LeaseTakenError):
+        replace(runner, pause=lambda: still.append(None)).sweep(SHELF, [elsewhere], now=NOW)
+    assert len(still) == 40
 
 
 def test_a_lease_that_cannot_be_given_back_hides_no_other_failure(

@@ -14,7 +14,18 @@ import pytest
 from conftest import ACCOUNT, REGION
 from declared import Declared, Permission, granted_by, listed
 from hosted import Host, Ran
-from integration.test_armed_permissions import (
+from integration.test_permissions import IN_LAMBDAS_HANDS, REFUSAL
+from janitor.action import Stage
+from janitor.aws import Aws
+from janitor.detectors import DETECTORS
+from janitor.holds import Hold, Holds, How
+from janitor.settings import Settings
+from janitor.undoing import CannotUndoError
+from regretted import ATOMIC, Regretted
+from sandbox.control import Control, SandboxError
+from sandbox.slack import SlackControl
+from scripts import Step, handed, missed, nothing, play
+from theatre import (
     ARMED,
     MINUTE,
     TAGS,
@@ -27,17 +38,6 @@ from integration.test_armed_permissions import (
     exactly,
     now,
 )
-from integration.test_permissions import IN_LAMBDAS_HANDS, REFUSAL
-from janitor.action import Stage
-from janitor.aws import Aws
-from janitor.detectors import DETECTORS
-from janitor.holds import Hold, Holds, How
-from janitor.settings import Settings
-from janitor.undoing import CannotUndoError
-from regretted import ATOMIC, Regretted
-from sandbox.control import Control, SandboxError
-from sandbox.slack import SlackControl
-from scripts import Step, handed, missed, nothing, play
 
 UNDO = "undo"
 OWN = {"dynamodb", "logs", "secretsmanager", "sqs"}
@@ -123,7 +123,7 @@ REGRETS = {
     "untagged-resources": Regret(
         detector="untagged-resources",
         half=[(*call, "owner") for call in TAGS],
-        first="notebook",
+        first="untagged",
         breaks=[("sagemaker", "DeleteTags", None)],
         others=18,
     ),

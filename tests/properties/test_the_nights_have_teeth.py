@@ -6,14 +6,15 @@ Each is seen in the nights of most accounts; the seeds here are some that see it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from janitor import acting
+from janitor import acting, restarts, tagging
 from janitor.acting import Acting
 from janitor.arming import Arming
 from janitor.detector import Detector
@@ -24,10 +25,14 @@ from janitor.ledger import Ledger
 from janitor.limits import Limits
 from janitor.looking_again import Look
 from janitor.model import Result, Sweep, Target
+from janitor.recorded_steps import RecordedSteps
 from janitor.runs import Runner
 from janitor.table import Table
 from janitor.undoing import Undoing
+from properties.conftest import Unhurried
 from properties.nightly.detectors import Watching
+from properties.whole.lives import Life
+from sandbox.control import Control
 
 if TYPE_CHECKING:
     from properties.conftest import Live
@@ -47,11 +52,16 @@ def yes(*_: object, **__: object) -> bool:
     return True
 
 
+def no(*_: object, **__: object) -> bool:
+    return False
+
+
 def none(*_: object) -> dict[str, Any]:
     return {}
 
 
 REAL_DUE, REAL_ACT, REAL_PUT = acting.due_now, Acting.act, Table.put
+REAL_NIGHT, REAL_NAME, NUMBERS = Limits.in_night, restarts.name_for, count()
 
 
 def everything(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> list[Result]:
@@ -84,19 +94,38 @@ def by_arn(target: Target) -> str:
     return f"{target.arn}@"
 
 
+def each_its_own(self: Limits, account: str, action: str, **how: Any) -> bool:
+    """A night's places for each detector alone."""
+    detector, _, key = action.partition(" ")
+    return REAL_NIGHT(self, f"{account}#{detector}", key, **how)
+
+
+def forgetful(self: RecordedSteps, name: str, call: Callable[[], object]) -> None:
+    """Each step is written down, and done again all the same."""
+    self._record(name, "begun")
+    call()
+    self._record(name, "done")
+
+
+def another_each_time(name: str, finding: str) -> str:
+    return REAL_NAME(name, f"{next(NUMBERS):06}{finding}")
+
+
 SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
-    ("dry", {(Runner, "dry"): property(lambda _: False, nothing)}, 3, "happens in a dry run"),
-    ("complete", {(Acting, "act"): complete}, 3, "before everything was read"),
+    ("dry", {(Runner, "dry"): property(lambda _: False, nothing)}, 3, "in a dry run|by a dry run"),
+    ("complete", {(Acting, "act"): complete}, 4, "before everything was read"),
     ("look again", {(Look, "again"): as_swept}, 1, "was not looked at again"),
     ("holds", {(Holds, "all"): none}, 7, "is kept by a person"),
     ("tags", {(Policy, "keeps"): nothing}, 1, "is kept by its tags"),
     ("due", {(acting, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
-    ("said", {(acting, "due_now"): everything}, 5, "as was said"),
+    ("said", {(acting, "due_now"): everything}, 2, "as was said"),
     ("void", {(Ledger, "unwarn"): nothing}, 2, "has no warning"),
     ("act_in", {(Arming, "within"): yes}, 2, "spared: outside act_in"),
     ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),
     ("max_actions", {(Limits, "in_sweep"): yes}, 6, "of one sweep"),
-    ("a night", {(Limits, "in_night"): yes}, 7, "of one night"),
+    ("a night", {(Limits, "in_night"): yes}, 4, "of one night"),
+    ("one night for all", {(Limits, "in_night"): each_its_own}, 12, "of one night"),
+    ("steps", {(RecordedSteps, "do"): forgetful}, 1, "is done twice"),
     ("max_share", {(Arming, "too_many"): nothing}, 10, "and nobody approved"),
     ("undo first", {(Table, "put"): without_actions}, 1, "has no undo in the table"),
     ("rest", {(Undoing, "_left_alone"): nothing}, 1, "kept because it was brought back"),
@@ -116,3 +145,46 @@ def test_without_its_mechanism_a_law_is_seen_to_be_broken(
 
     with pytest.raises(AssertionError, match=said):
         live(seed, nights=NIGHTS)
+
+
+WHOLE_ACCOUNTS: Sequence[tuple[str, Off, tuple[str, str, int], str]] = [
+    (
+        "steps",
+        {(RecordedSteps, "do"): forgetful, (tagging, "written"): no},
+        ("AddTags", "killed-before", 1),
+        "is done twice",
+    ),
+    (
+        "restarted once",
+        {(restarts, "name_for"): another_each_time},
+        ("Create*Job", "killed", 0),
+        "after everything was undone",
+    ),
+]
+"""Seen in whole accounts, at the calls of real detectors, whose process is killed at this one each time."""
+
+
+@pytest.mark.parametrize(
+    ("off", "death", "said"), [pytest.param(*rest, id=name) for name, *rest in WHOLE_ACCOUNTS]
+)
+def test_without_its_mechanism_a_killed_run_does_something_twice(
+    off: Off,
+    death: tuple[str, str, int],
+    said: str,
+    box: Control,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operation, kind, skip = death
+
+    def strike(*_: object, **__: object) -> str:
+        box.fault("sagemaker", operation, kind, skip=skip)
+        return kind
+
+    monkeypatch.setattr("botocore.endpoint.time", Unhurried)
+    life = Life(box, seed=1)
+    monkeypatch.setattr(life.trouble, "strike", strike)
+    for (owner, name), instead in off.items():
+        monkeypatch.setattr(owner, name, instead)
+
+    with pytest.raises(AssertionError, match=said):
+        life.live()

@@ -89,6 +89,10 @@ def endpoint(**given: Any) -> Endpoint:
         "history": (Absent(),),
         "cost": Cost.standing(Decimal("0.46"), "Price List API"),
     }
+    if "deployed" in given:
+        long_ago = NOW - given.pop("deployed") * DAY
+        whole["summary"] = summary(created=long_ago, modified=long_ago)
+        whole["description"] = description(summary=whole["summary"])
     whole |= given
     seen: Summary = whole["summary"]
     target = Target(
@@ -114,9 +118,27 @@ def decided(**given: Any) -> Verdict:
     return RULE.decide(endpoint(**given), NOW)
 
 
+def days(*ago: int, since: int = 90) -> Value[Series]:
+    """Daily sums *since* so long ago, with requests on the days so long *ago*."""
+    midnight = NOW.replace(hour=0)
+    return Value(Series(tuple((midnight - n * DAY, 5.0 if n in ago else 0.0) for n in range(since, 7, -1))))
+
+
+def hourly(hours: int) -> Value[Series]:
+    """Zeros of the newest *hours* of the window."""
+    return Value(Series(ZEROS.value.points[-hours:]))
+
+
 BULK_ONLY = {"description": NotRead(), "config": NotRead(), "places": ()}
 HOST = Config(types={}, hosts=frozenset({"blue"}))
-COMPONENT = InferenceComponent(name="llm", endpoint="churn", variant="blue", changed=NOW - 30 * DAY)
+COMPONENT = InferenceComponent(
+    name="llm",
+    arn="arn:aws:sagemaker:us-east-1:123456789012:inference-component/llm",
+    endpoint="churn",
+    variant="blue",
+    created=NOW - 30 * DAY,
+    changed=NOW - 30 * DAY,
+)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +177,29 @@ COMPONENT = InferenceComponent(name="llm", endpoint="churn", variant="blue", cha
         pytest.param({"config": DENIED}, "unknown", id="config unreadable"),
         pytest.param({"config": NotRead()}, "unknown", id="config not read"),
         pytest.param({"hints_error": "ListMetrics: AccessDenied"}, "likely", id="hints unreadable"),
-        pytest.param({"history": (DENIED,)}, "proven", id="history unreadable"),
+        pytest.param({"history": (DENIED,)}, "likely", id="history unreadable"),
+        # --- how much of the silence was measured
+        pytest.param({"places": (place(hourly(168)),)}, "proven", id="all hours"),
+        pytest.param({"places": (place(hourly(152)),)}, "proven", id="nine of ten hours"),
+        pytest.param({"places": (place(hourly(151)),)}, "likely", id="less than nine of ten"),
+        pytest.param({"places": (place(hourly(1)),)}, "likely", id="a single zero"),
+        pytest.param(
+            {"places": (place(ZEROS), place(hourly(100), variant="b"))}, "likely", id="second sparse"
+        ),
+        pytest.param(
+            {"places": (place(ZEROS), place(hourly(1), decisive=False))}, "proven", id="sparse beside"
+        ),
+        # --- what it did before the window
+        pytest.param({"history": (days(20, 50, 80),), "deployed": 89}, "likely", id="monthly"),
+        pytest.param({"history": (days(50, 20, 21), days(80)), "deployed": 89}, "likely", id="by turns"),
+        pytest.param({"history": (days(31, 50, 80),), "deployed": 89}, "proven", id="longer than ever"),
+        pytest.param({"history": (days(30, 50, 80),), "deployed": 89}, "likely", id="as long as before"),
+        pytest.param(
+            {"history": (days(19, 20, 21, 25, since=26),), "deployed": 26}, "proven", id="used steadily"
+        ),
+        pytest.param({"history": (days(20),), "deployed": 89}, "likely", id="used once, after long"),
+        pytest.param({"history": (days(20, since=30),), "deployed": 30}, "proven", id="used once, soon"),
+        pytest.param({"history": (days(),), "deployed": 89}, "proven", id="never used"),
         # --- what costs nothing, and what is not in service
         pytest.param({"description": description(Variant(name="blue"))}, "kept", id="zero instances"),
         pytest.param(
@@ -241,7 +285,21 @@ def test_no_required_signal_missing_is_ever_found() -> None:
             "the requests to variant blue could not be read (GetMetricData: AccessDenied)",
         ),
         ({}, "no request in 7 days, and none since it was deployed 60 days ago"),
-        ({"history": (DENIED,)}, "no request in 7 days"),
+        ({"history": (DENIED,)}, "no request in 7 days; its earlier requests could not be read"),
+        (
+            {"history": (days(20, 50, 80),), "deployed": 89},
+            (
+                "no request in 7 days; the last one was 19 days ago; it is used every so often: "
+                "it had paused for 30 days before, and was used again"
+            ),
+        ),
+        (
+            {"places": (place(ZEROS), place(hourly(1), variant="b"))},
+            (
+                "no request in 7 days, and none since it was deployed 60 days ago; "
+                "variant b has a datapoint for only 1 of 168 hours"
+            ),
+        ),
         (
             {
                 "summary": summary(created=NOW - 300 * DAY, modified=NOW - 200 * DAY),
@@ -264,19 +322,13 @@ def test_the_reason_is_concrete(given: Mapping[str, Any], reason: str) -> None:
     assert decided(**given).reason == reason
 
 
-def days(*, ago: int) -> Value[Series]:
-    """Daily sums with one day of traffic."""
-    midnight = NOW.replace(hour=0)
-    return Value(Series(tuple((midnight - n * DAY, 5.0 if n == ago else 0.0) for n in range(90, 7, -1))))
-
-
 @pytest.mark.parametrize(
     ("given", "since", "words"),
     [
-        ({"history": (days(ago=42),)}, NOW.replace(hour=0) - 41 * DAY, "; the last one was 41 days ago"),
-        ({"history": (days(ago=42), days(ago=20))}, NOW.replace(hour=0) - 19 * DAY, "19 days ago"),
-        ({"history": (days(ago=42), Absent())}, NOW.replace(hour=0) - 41 * DAY, "41 days ago"),
-        ({"history": (days(ago=42), DENIED)}, NOW - 7 * DAY, "no request in 7 days"),
+        ({"history": (days(42),)}, NOW.replace(hour=0) - 41 * DAY, "; the last one was 41 days ago"),
+        ({"history": (days(42), days(20))}, NOW.replace(hour=0) - 19 * DAY, "19 days ago"),
+        ({"history": (days(42), Absent())}, NOW.replace(hour=0) - 41 * DAY, "41 days ago"),
+        ({"history": (days(42), DENIED)}, NOW - 7 * DAY, "no request in 7 days"),
         ({"history": ()}, NOW - 7 * DAY, "no request in 7 days"),
         ({"history": (Value(Series(((NOW - 7 * DAY - 3 * HOUR, 1.0),))),)}, NOW - 7 * DAY, "7 days ago"),
         ({"history": (Absent(),)}, NOW - 60 * DAY, "deployed 60 days ago"),
@@ -291,7 +343,8 @@ def test_since_is_the_best_that_is_known(given: Mapping[str, Any], since: dateti
 
 
 def test_a_window_longer_than_its_life_is_not_claimed() -> None:
-    verdict = IdleEndpoints(window=90 * DAY).decide(endpoint(), NOW)
+    whole_life = Value(Series(tuple((NOW - n * HOUR, 0.0) for n in range(60 * 24, 0, -1))))
+    verdict = IdleEndpoints(window=90 * DAY).decide(endpoint(places=(place(whole_life),)), NOW)
 
     assert isinstance(verdict, Finding)
     assert verdict.reason == "no request since it was deployed 60 days ago"

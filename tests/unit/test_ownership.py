@@ -32,6 +32,9 @@ def marked(tags: Tags) -> dict[str, object]:
         ({"managed-by": "terraform"}, "terraform"),
         ({"Managed-By": " terraform "}, "terraform"),
         ({"managed-by": "Manual"}, None),
+        ({"bedrock:marketplace-registration-status": "registered"}, "Bedrock Marketplace"),
+        ({"bedrock:marketplace-registration-status": "deregistered"}, None),
+        ({"sagemaker-sdk:bedrock": "compatible"}, None),
         ({"managed-by": " "}, None),
         ({"ManagedBy": "Terraform"}, "Terraform"),
         ({"managed_by": "pulumi"}, "pulumi"),
@@ -89,6 +92,14 @@ def test_what_a_tool_manages_is_marked(own: Tags, mark: str | None) -> None:
 )
 def test_production_is_marked(own: Tags, mark: str | None) -> None:
     assert marked(own).get("environment") == mark
+
+
+def test_what_goes_along_is_marked_by_its_name() -> None:
+    other = replace(MINE, name="ranker", tags=Value({"managed-by": "terraform", "environment": "prod"}))
+
+    found = {mark.signal: mark.value for mark in marks(MINE, [other])}
+
+    assert found == {"managed by, ranker": "terraform", "environment, ranker": "prod"}
 
 
 def test_what_was_not_read_says_nothing() -> None:

@@ -74,7 +74,8 @@ def every_standing(by: str = "Dina (U1)", why: str = "nobody uses it") -> list[S
         VOICE.hurried(by, NOW),
         VOICE.acted(action(by=by), DUE),
         VOICE.acted(action(), None),
-        VOICE.failed(why, NOW, half_done=action(ended=None)),
+        VOICE.failed(why, NOW, action=action(ended=None)),
+        VOICE.failed(why, NOW, action=action(ended=None, steps={"act: delete": "begun"})),
         VOICE.failed(why, NOW),
         JOBS.acted(action(by=by), DUE),
         JOBS.undoing(action(by=by), by, NOW),
@@ -261,7 +262,9 @@ def test_what_does_not_come_back_has_no_button_and_says_so() -> None:
     terms = replace(TERMS, voice=ended)
     for stands in (ended.acted(action(), DUE), ended.undo_failed(action(), "no", NOW)):
         assert shown(stands, terms) == {}
-    assert list(shown(ended.failed("no", NOW, half_done=action(ended=None)), terms)) == ["Keep"]
+    assert list(
+        shown(ended.failed("no", NOW, action=action(ended=None, steps={"act: end": "begun"})), terms)
+    ) == ["Keep"]
 
 
 def test_a_finding_knows_better_than_its_detector_what_is_lost() -> None:

@@ -210,3 +210,14 @@ def test_nobody_is_warned_of_what_will_not_happen(own: Tags, creator: Signal[Cre
     verdict = found(FILLING.decide(replace(exact(own), creator=creator), NOW))
 
     assert verdict.spared == why
+
+
+def test_whoever_is_filled_in_as_owner_has_an_address_by_which_slack_knows_them() -> None:
+    short = Value(replace(ANNA, name="aisha.bello", role="IAM user"), "cloudtrail:LookupEvents")
+    one = replace(exact(without("owner")), creator=short)
+
+    verdict = found(replace(FILLING, owner_domain="example.com").decide(one, NOW))
+
+    assert verdict.action == "add owner = aisha.bello@example.com"
+    assert "owner = aisha.bello@example.com?" in {seen.value for seen in verdict.evidence}
+    assert found(FILLING.decide(one, NOW)).action == "add owner = aisha.bello"

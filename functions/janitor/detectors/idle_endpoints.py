@@ -14,6 +14,7 @@ from janitor.durations import ago
 from janitor.endpoint_cleanup import MOVING
 from janitor.endpoint_grants import ACTS, UNDOES
 from janitor.endpoint_signals import Endpoint, HalfDone, seen
+from janitor.endpoint_silence import pauses, unmeasured, unproven
 from janitor.endpoint_survey import HISTORY, Account, survey
 from janitor.endpoint_traffic import COUNTED, DAY, Place
 from janitor.model import Absent, Confidence, Effect, Rule, Unreadable, Value
@@ -54,6 +55,7 @@ class IdleEndpoints(Detector[Endpoint]):
         allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
         allow("sagemaker:DescribeEndpointConfig", on="endpoint-config/*"),
         allow("sagemaker:ListTags", on="endpoint/*"),
+        allow("sagemaker:ListTags", on="inference-component/*"),
         allow("tag:GetResources"),
         allow("cloudwatch:ListMetrics"),
         allow("cloudwatch:GetMetricData"),
@@ -71,7 +73,7 @@ class IdleEndpoints(Detector[Endpoint]):
             aws, endpoints.endpoints, lambda aws: tags.in_bulk(aws, "sagemaker:endpoint")
         )
         listed = [account.endpoint(aws, summary, book.of(summary.arn)) for summary in listing.items]
-        yield from self._survey(aws, listed, account, now)
+        yield from self._survey(aws, listed, account, now, exactly=False)
         listing.check()
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Endpoint | None:
@@ -89,20 +91,23 @@ class IdleEndpoints(Detector[Endpoint]):
             case Value(described):
                 account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
                 listed = account.endpoint(aws, described.summary, own_tags, half_done)
-                (read,) = self._survey(aws, [listed], account, now)
+                (read,) = self._survey(aws, [listed], account, now, exactly=True)
                 return replace(read, alone=True)
             case Unreadable(error):
                 raise ReadError(error)
             case _:
                 return None
 
-    def _survey(self, aws: Aws, listed: list[Endpoint], account: Account, now: datetime) -> list[Endpoint]:
+    def _survey(
+        self, aws: Aws, listed: list[Endpoint], account: Account, now: datetime, *, exactly: bool
+    ) -> list[Endpoint]:
         return survey(
             aws,
             listed,
             account,
             window=(now - self.window, now),
             settled=lambda endpoint: self._settled(endpoint, now) is not None,
+            exactly=exactly,
         )
 
     def decide(self, candidate: Endpoint, now: datetime) -> Verdict:
@@ -125,7 +130,9 @@ class IdleEndpoints(Detector[Endpoint]):
         zeros = all(isinstance(place.requests, Value) for place in candidate.decisive)
         if not zeros:
             reason += " (no datapoint, while other metrics of it arrive)"
-        certain = zeros and not candidate.bare and candidate.hints_error is None
+        doubts = self._doubts(candidate, now)
+        reason = "; ".join([reason, *doubts])
+        certain = zeros and not doubts and not candidate.bare and candidate.hints_error is None
         return rule.found(
             reason,
             Confidence.PROVEN if certain else Confidence.LIKELY,
@@ -139,7 +146,7 @@ class IdleEndpoints(Detector[Endpoint]):
     ) -> Mapping[str, Any]:
         """The endpoint as it can be created again, with all that hangs on it."""
         del finding, memo
-        return endpoint_record.read(aws, candidate.target)
+        return endpoint_record.read(aws, candidate.target, judged=candidate.on_it)
 
     def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
         """Delete its inference components, then itself; its configuration and models stay."""
@@ -169,6 +176,12 @@ class IdleEndpoints(Detector[Endpoint]):
             latest = f"the latest in the hour from {at:%Y-%m-%d %H:%M} UTC"
             return f"{requests(place)} in the last {ago(self.window)}, {latest}"
         return watched(endpoint) or free(endpoint)
+
+    def _doubts(self, endpoint: Endpoint, now: datetime) -> list[str]:
+        """Why its silence is no proof, though nobody was seen to call it."""
+        start = max(now - self.window, endpoint.changed)
+        doubts = (unmeasured(endpoint.decisive, start, now), pauses(endpoint, now))
+        return [doubt for doubt in doubts if doubt is not None]
 
     def _quiet(self, endpoint: Endpoint, now: datetime) -> tuple[str, datetime]:
         """How long it has been idle, in words, and the time since when."""
@@ -201,31 +214,6 @@ def free(endpoint: Endpoint) -> str | None:
     if endpoint.description.value.costs:
         return None
     return "nothing of it is billed by the hour: scaled to zero, or plain serverless"
-
-
-def unproven(endpoint: Endpoint) -> str | None:
-    """Why silence proves nothing here, or None if it does."""
-    if not isinstance(endpoint.schedules, Value):
-        return "whether a monitoring schedule watches it was not read"
-    described = isinstance(endpoint.description, Value) and isinstance(endpoint.config, Value)
-    if not described or not endpoint.decisive:
-        return "nothing says where its requests could be seen"
-    for place in endpoint.decisive:
-        if not isinstance(place.requests, Value | Absent):
-            return f"the requests to {place.where} were not read"
-        if isinstance(place.requests, Absent) and not isinstance(place.control, Value):
-            return f"no metric of {place.where} arrives, so its silence proves nothing"
-    return deleted(endpoint) if endpoint.bare else None
-
-
-def deleted(endpoint: Endpoint) -> str | None:
-    """Which inference component, now gone, may have had requests on this endpoint."""
-    if endpoint.hints_error is not None:
-        return f"which inference components it had could not be read ({endpoint.hints_error})"
-    for place in endpoint.strays:
-        if place.used is not None:
-            return f"it lost its inference components, and {place.where}, now deleted, had requests"
-    return None
 
 
 def requests(place: Place) -> str:

@@ -12,7 +12,7 @@ QUIET = "warned; not due yet"
 """The note of what waits for nothing but its date."""
 
 HALF_DONE = "half done"
-HALVES = (HALF_DONE, "half brought back")
+HALVES = (HALF_DONE, "half brought back", "asked back")
 """How the notes begin of what was begun and not finished."""
 
 ONLY = "only reported: "

@@ -96,8 +96,8 @@ class Voice:
         return self._says(text, (Word.KEEP, Word.SNOOZE))
 
     def going(self, action: Action) -> Standing:
-        """It is being cleaned up, which takes AWS a while."""
-        text = f"{self._history(action)}. It goes on when AWS is ready: {prose(action.error, LONGEST)}."
+        """It is being cleaned up, which takes AWS a while, or longer than a run has time."""
+        text = f"{self._history(action)}. It goes on by itself: {prose(action.error, LONGEST)}."
         return self._says(text)
 
     def acted(self, action: Action, undo_until: datetime | None) -> Standing:
@@ -114,15 +114,12 @@ class Voice:
             f"{text} It can be {self.way.past} until {self.at(undo_until)}.{how}", (Word.UNDO,), said
         )
 
-    def failed(self, why: str, at: datetime, *, half_done: Action | None = None) -> Standing:
-        """It could not be cleaned up; *half_done* is the action, if something was done to it already."""
-        half = " It is half done; the next sweep goes on with it or puts it back." if half_done else ""
-        text = (
-            f"*Could not be {self.done}* when tried on {self.at(at)}: {sentence(prose(why, LONGEST))}"
-            f"{half or ' Nothing was done to it; the next sweep tries again.'}"
-        )
+    def failed(self, why: str, at: datetime, *, action: Action | None = None) -> Standing:
+        """It could not be cleaned up; *action* is what became of it, if it was begun."""
+        half_done = action if action is not None and action.touched else None
+        text = f"*Could not be {self.done}* when tried on {self.at(at)}: {sentence(prose(why, LONGEST))}"
         said = self._offered(half_done)
-        return self._says(text, (Word.KEEP, Word.UNDO) if said else (Word.KEEP,), said)
+        return self._says(f"{text} {_next(action)}", (Word.KEEP, Word.UNDO) if said else (Word.KEEP,), said)
 
     def stays(self, why: str, at: datetime) -> Standing:
         """It is no longer waste, or no longer there; nothing is done to it."""
@@ -179,6 +176,19 @@ class Voice:
         if action.ended is None:
             return f"*Half {self.done}* since {self.at(action.began)}{asked if action.by else ''}"
         return f"*{self.done.capitalize()} on {self.at(action.ended)}*{asked}"
+
+
+def _next(action: Action | None) -> str:
+    """What comes after a failure: of *action*, or before there was one."""
+    given_up = action is not None and action.given_up
+    if action is None or not action.touched:
+        then = ", and a person has to look." if given_up else "; the next sweep tries again."
+        return f"Nothing was done to it{then}"
+    if given_up:
+        return (
+            "It is half done, and a person has to look. Only if it is kept or used is it put back by itself."
+        )
+    return "It is half done; the next sweep goes on with it or puts it back."
 
 
 def who(by: str) -> str:

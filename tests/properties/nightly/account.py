@@ -17,12 +17,15 @@ from janitor.failures import RunFailedError
 from janitor.leases import LeaseTakenError
 from janitor.model import Confidence, Effect, Mode, Outcome, Result, Sweep
 from janitor.runs import Ran
-from nights import Nights
+from nights import DAY, Nights
 from properties.nightly.attic import Attic
 from properties.nightly.common import Common
 from properties.nightly.detectors import Watching
 from properties.nightly.oracle import Oracle, Run, identity_of
 from properties.nightly.truth import Operator
+
+EVERY = 7 * DAY
+"""The time between two sweeps, as is set: there is one in seven days at least."""
 
 
 class Carrier:
@@ -61,7 +64,7 @@ class Account(Nights):
     def __init__(self, common: Common, kind: type[Watching], session: boto3.Session, aws: Aws) -> None:
         self.common = common
         self.random, self.wire, self.mine = common.random, common.wire, common.mine
-        self.operator = Operator(act_in=(ACCOUNT,))
+        self.operator = Operator(act_in=(ACCOUNT,), at_most=common.at_most)
         self.oracle = Oracle(
             name=kind.name,
             deletes=kind.cleanup is not None and kind.cleanup.effect is Effect.DELETE,
@@ -140,6 +143,7 @@ class Account(Nights):
         self.arming = Arming(
             mode=Mode.ACT if operator.armed else Mode.DRY_RUN,
             effect=Effect.DELETE if self.oracle.deletes else Effect.STOP,
+            every=EVERY,
             act_in=operator.act_in,
             act_on=Confidence.LIKELY if operator.likely_too else Confidence.PROVEN,
             grace=operator.grace,

@@ -31,5 +31,10 @@ class Common:
     in_night: dict[date, set[Identity]] = field(default_factory=dict)
     drivers: list[Driver] = field(default_factory=list)
 
+    @property
+    def at_most(self) -> int:
+        """Of every third account so few that two detectors are in each other's way."""
+        return 50 if self.seed % 3 else 2
+
     def tell(self, what: str) -> None:
         self.story.append(f"{self.clock:%m-%d %H:%M} {what}")

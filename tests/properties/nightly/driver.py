@@ -21,7 +21,7 @@ class Driver(People):
         """People at work, before any sweep."""
         for _ in range(self.random.randrange(1, 4)):
             self.life_goes_on()
-        for _ in range(self.random.randrange(4)):
+        for _ in range(self.random.randrange(3)):
             self.make_one()
         if self.chance(0.3):
             self.operator_changes()

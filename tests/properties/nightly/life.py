@@ -25,7 +25,7 @@ class Life(Account):
 
     def settle(self) -> None:
         """What there is at the beginning."""
-        for _ in range(self.random.randrange(5, 31)):
+        for _ in range(self.random.randrange(5, 16)):
             self.make_one()
 
     def make_one(self) -> None:
@@ -121,7 +121,7 @@ class Life(Account):
             holidays=(date(2026, 10, 12),),
             max_actions=self.random.choice([0, 1, 2, 5, 10, 10, 10]),
             max_share=self.random.choice([0, 20, 20, 50, 100, 100, 100]),
-            at_most=self.random.choice([0, 3, 6, 50, 50, 50, 50]),
+            at_most=min(self.random.choice([0, 3, 6, 50, 50, 50, 50]), self.common.at_most),
             managed_too=self.random.choice([(), (), (), ("terraform",), ("cloudformation",)]),
             serving_too=self.random.choice([(), (), ("prod",)]),
         )

@@ -20,6 +20,8 @@ from properties.nightly.attic import Attic, Identity, Item
 from properties.nightly.truth import Truth
 
 REST = timedelta(days=7)
+LASTS = timedelta(days=14)
+"""How long a warning counts at least, whatever was swept in the meantime."""
 SMALL = 3
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 NOON = timedelta(hours=12)
@@ -138,7 +140,7 @@ class Oracle(Truth):
             self.spent.discard(identity)
             self.warnings.pop(identity, None)
         known = self.warnings.setdefault(identity, Warned(at=at, said=due, latest=due))
-        if known.sure:
+        if known.sure and at - known.at <= LASTS:
             self.say(f"{identity} is warned about twice")
         known.latest = max(known.latest, due)
         self.run.delivered.add(identity)

@@ -34,14 +34,18 @@ HOURS = 9 * 24
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
-    """What a series says: busy in the window, zeros only, or not there; *control*: other metrics arrive."""
+    """
+    What a series says: busy in the window, zeros only, of the last hour alone, or not there.
+
+    *control*: other metrics arrive.
+    """
 
     shape: str
     control: bool
 
     @property
     def idle(self) -> bool:
-        return self.shape in {"zeros", "ended"} or (self.shape == "none" and self.control)
+        return self.shape in {"zeros", "ended", "single"} or (self.shape == "none" and self.control)
 
     def values(self) -> list[float]:
         """Hourly, the newest last."""
@@ -50,7 +54,7 @@ class Traffic:
             quiet[-100] = 3.0
         if self.shape == "ended":
             quiet[:24] = [5.0] * 24
-        return quiet
+        return quiet[-1:] if self.shape == "single" else quiet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,7 @@ class Endpoint(Thing):
     An endpoint with one variant, or if it is a classic one with two or a shadow.
 
     *replaced* is whether a variant that is there no more had requests in the window: only the list
-    of metrics tells.
+    of metrics tells. *guest* are the tags of its inference component, if it has one.
     """
 
     calls = (
@@ -83,6 +87,7 @@ class Endpoint(Thing):
     replaced: bool
     instances: int
     backlog: int
+    guest: Labels
 
     @property
     def series(self) -> list[Traffic]:
@@ -96,6 +101,7 @@ class Endpoint(Thing):
     def claim(self, arn: str) -> Claim:
         idle = (
             not self.labels.exempt
+            and not (self.kind == "component" and self.guest.exempt)
             and self.status == "InService"
             and self.age >= 7 * DAY
             and self.instances > 0
@@ -108,7 +114,7 @@ class Endpoint(Thing):
             arn=arn,
             may=idle and not self.replaced,
             must=idle and not self.replaced,
-            certain=all(traffic.shape != "none" for traffic in self.series),
+            certain=all(traffic.shape not in {"none", "single"} for traffic in self.series),
             needs=frozenset(self.calls) - {"cloudwatch:ListMetrics", "pricing:GetProducts"},
             supports=frozenset({"cloudwatch:ListMetrics"}),
             hides=frozenset({"cloudwatch:ListMetrics"}) if idle and self.replaced else frozenset(),
@@ -127,9 +133,9 @@ class Endpoint(Thing):
                 VariantName="v0",
                 Specification={"ModelName": MODEL},
                 RuntimeConfig={"CopyCount": 1},
-                Tags=COMPLETE.listed,
+                Tags=self.guest.listed,
             )
-            account.tagged(component["InferenceComponentArn"], COMPLETE)
+            account.tagged(component["InferenceComponentArn"], self.guest)
         account.be(timedelta())
         self._patch(account, name)
         self._publish(account, name)
@@ -172,11 +178,11 @@ class Endpoint(Thing):
                     account.control.patch("sagemaker", where, CurrentInstanceCount=0)
 
     def _publish(self, account: Account, name: str) -> None:
-        start = account.now - HOURS * HOUR
         requests: list[dict[str, Any]] = []
         hosts: list[dict[str, Any]] = []
 
         def add(to: list[dict[str, Any]], metric: str, values: list[float], **dimensions: str) -> None:
+            start = account.now - len(values) * HOUR
             to.append(
                 {"metric": metric, "dimensions": dimensions, "start": start, "step": 3600, "values": values}
             )
@@ -210,17 +216,19 @@ BUSY = Traffic(shape="busy", control=True)
 ZEROS = Traffic(shape="zeros", control=True)
 ENDED = Traffic(shape="ended", control=False)
 SILENT = Traffic(shape="none", control=True)
+SINGLE = Traffic(shape="single", control=True)
 LOST = Traffic(shape="none", control=False)
 
 SHARED_WASTE: Values = {
     "labels": UNKEPT,
     "age": spans(DAY, 40, 7),
     "status": ["InService"],
-    "variants": [(ZEROS, ZEROS), (ENDED, SILENT), (SILENT, ZEROS)],
+    "variants": [(ZEROS, ZEROS), (ENDED, SILENT), (SILENT, ZEROS), (SINGLE, ZEROS)],
     "shadow": [None],
     "replaced": [False],
     "instances": [1, 2],
     "backlog": [0],
+    "guest": [COMPLETE],
 }
 SHARED_OTHER: Values = {
     "labels": EXEMPT,
@@ -246,5 +254,9 @@ KINDS = (
         waste={**SHARED_WASTE, "kind": ["async"]},
         other={**SHARED_OTHER, "backlog": [4]},
     ),
-    Kind(make=Endpoint, waste={**SHARED_WASTE, "kind": ["component"]}, other=SHARED_OTHER),
+    Kind(
+        make=Endpoint,
+        waste={**SHARED_WASTE, "kind": ["component"], "guest": UNKEPT},
+        other={**SHARED_OTHER, "guest": EXEMPT},
+    ),
 )
