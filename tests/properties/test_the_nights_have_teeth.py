@@ -31,6 +31,7 @@ from janitor.table import Table
 from janitor.undoing import Undoing
 from properties.conftest import Unhurried
 from properties.nightly.detectors import Watching
+from properties.nightly.people import People
 from properties.whole.lives import Life
 from sandbox.control import Control
 
@@ -126,10 +127,15 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("a night", {(Limits, "in_night"): yes}, 4, "of one night"),
     ("one night for all", {(Limits, "in_night"): each_its_own}, 12, "of one night"),
     ("steps", {(RecordedSteps, "do"): forgetful}, 1, "is done twice"),
-    ("max_share", {(Arming, "too_many"): nothing}, 10, "and nobody approved"),
+    ("max_share", {(Arming, "too_many"): nothing, (People, "presses"): nothing}, 13, "and nobody approved"),
     ("undo first", {(Table, "put"): without_actions}, 1, "has no undo in the table"),
     ("rest", {(Undoing, "_left_alone"): nothing}, 1, "kept because it was brought back"),
-    ("identity", {(Target, "key"): property(by_arn)}, 12, "nobody was warned about|has its name now"),
+    (
+        "identity",
+        {(Target, "key"): property(by_arn), (People, "presses"): nothing},
+        1,
+        "nobody was warned about|has its name now",
+    ),
     ("one at a time", {(Table, "put"): overwriting}, 1, "two sweeps at once"),
 ]
 
