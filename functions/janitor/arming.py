@@ -47,12 +47,12 @@ class Arming:
     @property
     def lasts(self) -> timedelta:
         """
-        How long a warning counts that no sweep has confirmed: two sweeps, or the time that it gives.
+        How long a warning counts that no sweep has confirmed: two sweeps, the time that it gives, or two days.
 
         Who was warned and then saw nothing happen for weeks, because nothing was swept or nothing could
         be judged, has used the resource again, and expects to be warned again.
         """
-        return max(2 * self.every, self.grace)
+        return max(2 * self.every, self.grace, timedelta(days=2))
 
     def within(self, account: str | None, region: str) -> bool:
         """Whether it may act in *region* of *account*."""

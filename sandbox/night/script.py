@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from janitor.buttons import LABELS, Word
-from janitor.model import Sweep
+from janitor.model import Outcome, Sweep
 from sandbox.demo.people import DANIEL, HANA, RAVI, TOMAS
 from sandbox.night.deployment import Deployment
 
@@ -22,6 +22,7 @@ PEOPLE = {DANIEL: "Daniel Okafor", HANA: "Hana Sato", RAVI: "Ravi Menon", TOMAS:
 ENDPOINTS, NOTEBOOKS, APPS = "idle-endpoints", "idle-notebooks", "idle-studio-apps"
 JOBS, TAGS, COPIES = "hung-training-jobs", "untagged-resources", "duplicate-artifacts"
 ALL = (ENDPOINTS, NOTEBOOKS, APPS, JOBS, TAGS, COPIES)
+NIGHTLY = (ENDPOINTS, TAGS, COPIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class Script:
         yield self._pressed(6, "10:40", DANIEL, Word.UNDO, "forecast-backtest")
         yield Night("Tuesday night")
         yield from self._swept(6, "21:00", (NOTEBOOKS, APPS, TAGS))
+        self._nothing_new(7, "20:00")
+        self._nothing_new(8, "20:00")
         yield Night("Friday night: three days after the first warnings")
         yield from self._swept(9, "20:00", ALL)
         yield self._digest(9, "20:45")
@@ -111,6 +114,14 @@ class Script:
             ran = self.deployment.sweep(detector, time=began.isoformat())
             for sweep in ran.report.sweeps:
                 yield Swept(began, sweep)
+
+    def _nothing_new(self, day: int, clock: str) -> None:
+        """A night like the one before, which is not told; but a warning counts only while it is confirmed."""
+        for swept in self._swept(day, clock, NIGHTLY):
+            if any(
+                one.outcome in {Outcome.ACTED, Outcome.WARNED, Outcome.FAILED} for one in swept.sweep.results
+            ):
+                raise RuntimeError(f"{swept.sweep.detector} did something on October {day}")
 
     def _pressed(self, day: int, clock: str, person: str, word: Word, name: str) -> Said:
         self.deployment.at(local(day, clock))
