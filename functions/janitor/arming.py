@@ -47,7 +47,7 @@ class Arming:
     @property
     def lasts(self) -> timedelta:
         """
-        How long a warning counts that no sweep has confirmed: two sweeps, the time that it gives, or two days.
+        How long a warning counts that no sweep confirms: two sweeps, the time that it gives, or two days.
 
         Who was warned and then saw nothing happen for weeks, because nothing was swept or nothing could
         be judged, has used the resource again, and expects to be warned again.

@@ -23,6 +23,7 @@ ENDPOINTS, NOTEBOOKS, APPS = "idle-endpoints", "idle-notebooks", "idle-studio-ap
 JOBS, TAGS, COPIES = "hung-training-jobs", "untagged-resources", "duplicate-artifacts"
 ALL = (ENDPOINTS, NOTEBOOKS, APPS, JOBS, TAGS, COPIES)
 NIGHTLY = (ENDPOINTS, TAGS, COPIES)
+SOMETHING = frozenset({Outcome.ACTED, Outcome.FAILED, Outcome.WARNED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Script:
         yield self._pressed(6, "10:40", DANIEL, Word.UNDO, "forecast-backtest")
         yield Night("Tuesday night")
         yield from self._swept(6, "21:00", (NOTEBOOKS, APPS, TAGS))
+        yield from self._swept(6, "23:00", (NOTEBOOKS,))
         self._nothing_new(7, "20:00")
         self._nothing_new(8, "20:00")
         yield Night("Friday night: three days after the first warnings")
@@ -118,9 +120,7 @@ class Script:
     def _nothing_new(self, day: int, clock: str) -> None:
         """A night like the one before, which is not told; but a warning counts only while it is confirmed."""
         for swept in self._swept(day, clock, NIGHTLY):
-            if any(
-                one.outcome in {Outcome.ACTED, Outcome.WARNED, Outcome.FAILED} for one in swept.sweep.results
-            ):
+            if SOMETHING & {one.outcome for one in swept.sweep.results}:
                 raise RuntimeError(f"{swept.sweep.detector} did something on October {day}")
 
     def _pressed(self, day: int, clock: str, person: str, word: Word, name: str) -> Said:
