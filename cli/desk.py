@@ -16,15 +16,15 @@ import typer
 from cli import edge
 from cli.credentials import caller_of
 from janitor.account import opened
-from janitor.actions import Actions
+from janitor.acting.actions import Actions
+from janitor.acting.holds import Holds
 from janitor.aws import Aws
 from janitor.clients import make_client
-from janitor.entries import Entry
-from janitor.holds import Holds
-from janitor.leases import Leases
-from janitor.ledger import Ledger
+from janitor.ledger.entries import Entry
+from janitor.ledger.findings import Ledger
+from janitor.ledger.leases import Leases
+from janitor.ledger.table import Table
 from janitor.model import Unreadable, Value
-from janitor.table import Table
 
 if TYPE_CHECKING:
     from janitor.detector import Detector

@@ -20,9 +20,9 @@ from cli.interrupts import ending_at_once
 from cli.screen import console, progress, write
 from cli.stack import STACK
 from janitor.account import opened
+from janitor.acting.idle_arms import idle_arms
 from janitor.aws import attempt
 from janitor.detector import Detector, allow
-from janitor.idle_arms import idle_arms
 from janitor.model import Value
 from janitor.prices import GET_PRODUCTS
 from janitor.probes import probe_all

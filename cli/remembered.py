@@ -19,11 +19,11 @@ from cli import edge
 from cli.desk import Desk
 from cli.door import Door, on_the_ledger
 from cli.screen import console, write
-from janitor.action import Action, Stage
-from janitor.comebacks import hint, way
+from janitor.acting.action import Action, Stage
+from janitor.acting.comebacks import hint, way
+from janitor.acting.holds import held
 from janitor.detector import Detector
-from janitor.entries import Entry
-from janitor.holds import held
+from janitor.ledger.entries import Entry
 from janitor.people import named
 from janitor.report.text import moment, plain, usd
 

@@ -12,8 +12,8 @@ from cli import edge
 from cli.desk import Desk
 from cli.door import Door, on_the_ledger
 from cli.explain import check_kind, parsed_from
+from janitor.acting.holds import Hold, How, standing
 from janitor.engine import sweep_one
-from janitor.holds import Hold, How, standing
 from janitor.report.text import plain
 
 if TYPE_CHECKING:

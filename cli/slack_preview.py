@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from janitor.entries import Recorded
+from janitor.ledger.entries import Recorded
 from janitor.model import Report
 from janitor.money import Totals, dearest_first
 from janitor.report.mrkdwn import Block, Message, Post, counted

@@ -10,9 +10,9 @@ from functools import partial
 from cli.stack import DEPLOY_AGAIN, PAGE, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from cli.stack_alarms import FAILED, QUEUES, queue_check
 from janitor.durations import ago
-from janitor.latest import LastSweep, Latest
+from janitor.ledger.latest import LastSweep, Latest
+from janitor.ledger.table import Table
 from janitor.schedules import overdue_after
-from janitor.table import Table
 
 FUNCTION, SCHEDULE = "AWS::Lambda::Function", "AWS::Scheduler::Schedule"
 TABLE = "AWS::DynamoDB::Table"

@@ -8,10 +8,10 @@ from datetime import date, datetime, timedelta
 from cli.stack import DEPLOY_AGAIN, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from cli.stack_checks import FUNCTION, TABLE
 from cli.sums import counted
-from janitor.action import UNDOABLE, Action, Stage
-from janitor.actions import Actions
+from janitor.acting.action import UNDOABLE, Action, Stage
+from janitor.acting.actions import Actions
+from janitor.ledger.table import Table
 from janitor.settings import Settings
-from janitor.table import Table
 
 WHAT = "undo"
 

@@ -13,19 +13,19 @@ from cli import edge
 from cli.desk import PACE, Desk, waiting
 from cli.door import Door, on_the_ledger
 from cli.failing import FailedError
-from janitor.acting import RESTS, Acting, due_now
-from janitor.action import Action, Stage
+from janitor.acting.action import Action, Stage
+from janitor.acting.limits import Limits
+from janitor.acting.order import RESTS, Acting, due_now
+from janitor.acting.undoing import Undoing
+from janitor.acting.unpreparable import only_reported
 from janitor.aws import Aws
 from janitor.detector import Detector
 from janitor.engine import Policy
 from janitor.engine import sweep as swept
-from janitor.entries import Entry
-from janitor.leases import LeaseTakenError
-from janitor.limits import Limits
+from janitor.ledger.entries import Entry
+from janitor.ledger.leases import LeaseTakenError
 from janitor.model import Outcome, Sweep
 from janitor.report.text import moment, plain
-from janitor.undoing import Undoing
-from janitor.unpreparable import only_reported
 
 STALE = timedelta(hours=1)
 """After this long the account is no longer the one that was shown."""

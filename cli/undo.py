@@ -11,13 +11,13 @@ from cli import edge
 from cli.desk import Desk, waiting
 from cli.door import Door, on_the_ledger
 from cli.failing import FailedError
-from janitor.action import Action
-from janitor.actions import BegunBeforeError
-from janitor.comebacks import way
+from janitor.acting.action import Action
+from janitor.acting.actions import BegunBeforeError
+from janitor.acting.comebacks import way
+from janitor.acting.undoing import CannotUndoError, NothingDoneError, Undoing
 from janitor.detector import CannotActError, Detector
-from janitor.leases import LeaseTakenError
+from janitor.ledger.leases import LeaseTakenError
 from janitor.report.text import plain
-from janitor.undoing import CannotUndoError, NothingDoneError, Undoing
 
 
 @on_the_ledger

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 from cli.stack import Check, Deployment, Gone, Outcome, Trouble, read
-from janitor.patience import BROKEN, SlackError
-from janitor.refusals import PASSING, TO_DO
 from janitor.sections import JanitorSection
-from janitor.sending import API
-from janitor.slack import QUIET, REQUEST_SECONDS
-from janitor.slack_secret import held
+from janitor.slack.bot import QUIET, REQUEST_SECONDS
+from janitor.slack.patience import BROKEN, SlackError
+from janitor.slack.refusals import PASSING, TO_DO
+from janitor.slack.secret import held
+from janitor.slack.sending import API
 
 SCOPES: Mapping[str, str] = {
     "chat:write": "nothing can be posted",

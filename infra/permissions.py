@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from aws_cdk import ArnFormat, Stack, Token
 from aws_cdk import aws_iam as iam
 
-from janitor.arming import Arming
+from janitor.acting.arming import Arming
 from janitor.aws import READS
 from janitor.detector import Condition, Grant
 from janitor.ownership import NO

@@ -20,8 +20,8 @@ from infra.ledger import Ledger
 from infra.permissions import acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
+from janitor.acting.idle_arms import idle_arms
 from janitor.detector import Detector, Grant, allow
-from janitor.idle_arms import idle_arms
 from janitor.model import Mode
 from janitor.settings import FILE, Settings
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from janitor.report.mrkdwn import Message, actions, button
-from janitor.sending import Time
-from janitor.slack import Slack
+from janitor.slack.bot import Slack
+from janitor.slack.sending import Time
 from sandbox.slack import CHANNEL, TOKEN, Signed, SlackControl
 
 KEEP = "janitor:keep"

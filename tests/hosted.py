@@ -23,9 +23,10 @@ from botocore.exceptions import ClientError
 from conftest import NOW
 from declared import Asked, Declared, Use
 from deployed import Function
-from janitor import doorway, handlers
-from janitor.sending import Time
-from janitor.table import KEY, Table
+from janitor import handlers
+from janitor.ledger.table import KEY, Table
+from janitor.presses import doorway
+from janitor.slack.sending import Time
 from lambdas import Context
 from sandbox.control import Control
 from sandbox.iam import IamControl

@@ -15,23 +15,23 @@ from aws_lambda_powertools import Logger
 
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
-from janitor.acting import Acting
-from janitor.action import Action
-from janitor.actions import Actions
+from janitor.acting.action import Action
+from janitor.acting.actions import Actions
+from janitor.acting.arming import Arming
+from janitor.acting.holds import Hold, Holds
+from janitor.acting.limits import Limits
+from janitor.acting.order import Acting
+from janitor.acting.undoing import Undoing
+from janitor.acting.warning import Warner
 from janitor.archive import Archive
-from janitor.arming import Arming
 from janitor.aws import Aws
 from janitor.detector import Detector
 from janitor.engine import Policy
-from janitor.holds import Hold, Holds
-from janitor.leases import Leases
-from janitor.ledger import Ledger
-from janitor.limits import Limits
+from janitor.ledger.findings import Ledger
+from janitor.ledger.leases import Leases
+from janitor.ledger.table import Table
 from janitor.model import Effect, Mode, Outcome, Result, Sweep
 from janitor.runs import Ran, Runner
-from janitor.table import Table
-from janitor.undoing import Undoing
-from janitor.warning import Warner
 from sandbox.deployment import BUCKET
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -9,8 +9,8 @@ from typing import Any
 from conftest import ACCOUNT, REGION
 from declared import statements, without
 from hosted import Host, Ran
-from janitor.actions import ACTION, Actions
-from janitor.table import partition
+from janitor.acting.actions import ACTION, Actions
+from janitor.ledger.table import partition
 from sandbox.control import Control
 
 

@@ -17,8 +17,8 @@ from declared import Declared, Permission, listed, statements, used
 from deployed import Deployed
 from hosted import Host, Ran
 from integration.test_permissions import IN_LAMBDAS_HANDS, REFUSAL
-from janitor.action import Action
-from janitor.actions import Actions
+from janitor.acting.action import Action
+from janitor.acting.actions import Actions
 from janitor.aws import Aws
 from janitor.settings import FILE, Settings
 from sandbox.control import Control

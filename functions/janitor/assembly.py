@@ -6,24 +6,24 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from janitor.acting import Acting
-from janitor.action import Stage
-from janitor.actions import Actions
-from janitor.alerts import Alerts
-from janitor.buttons import Word
-from janitor.comebacks import way
-from janitor.deeds import Diary
-from janitor.following import Following
-from janitor.holds import Holds
-from janitor.limits import Limits
+from janitor.acting.action import Stage
+from janitor.acting.actions import Actions
+from janitor.acting.comebacks import way
+from janitor.acting.deeds import Diary
+from janitor.acting.holds import Holds
+from janitor.acting.limits import Limits
+from janitor.acting.order import Acting
+from janitor.acting.undoing import CannotUndoError, Undoing
+from janitor.acting.warning import Warner
 from janitor.model import Mode
+from janitor.presses.buttons import Word
 from janitor.report.standing import Voice
 from janitor.report.warnings import Terms
-from janitor.undoing import CannotUndoError, Undoing
-from janitor.warning import Warner
+from janitor.slack.alerts import Alerts
+from janitor.slack.following import Following
 
 if TYPE_CHECKING:
-    from janitor.action import Action
+    from janitor.acting.action import Action
     from janitor.detector import Cleanup, Detector
     from janitor.invocation import Invocation
     from janitor.settings import Settings

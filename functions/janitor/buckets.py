@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from janitor import bucket_readers, tags
+from janitor import tags
+from janitor.artifacts import bucket_readers
+from janitor.artifacts.bucket_readers import Reader
 from janitor.aws import Listing, attempt, everything
-from janitor.bucket_readers import Reader
 from janitor.model import Absent, NotRead, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from janitor.arming import Arming
+from janitor.acting.arming import Arming
+from janitor.acting.holds import Hold, held, on
 from janitor.arns import Arn
 from janitor.aws import ReadError, failure
 from janitor.exemptions import Exemptions
-from janitor.holds import Hold, held, on
 from janitor.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Value, Verdict
 from janitor.money import dearest_first
 from janitor.ownership import marks

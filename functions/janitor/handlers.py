@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from janitor.events import DigestEvent, SweepEvent
     from janitor.invocation import Context, Invocation
-    from janitor.pressing import Pressing
+    from janitor.presses.pressing import Pressing
     from janitor.runs import Ran
-    from janitor.sending import Time
+    from janitor.slack.sending import Time
 
 DIGEST, PRESS, UNDO = "digest", "press", "undo"
 
@@ -31,7 +31,7 @@ def clock() -> datetime:
 
 def seconds() -> Time:
     """The seconds that Slack is waited for."""
-    from janitor.sending import Time
+    from janitor.slack.sending import Time
 
     return Time(clock=time.monotonic, sleep=time.sleep)
 
@@ -88,7 +88,7 @@ def interact(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa
 
     Raises nothing: the answer says what became of it.
     """
-    from janitor.doorway import answered
+    from janitor.presses.doorway import answered
 
     return answered(event, os.environ, clock=clock)
 
@@ -102,7 +102,7 @@ def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     from janitor import events
     from janitor.once import InProgressError
-    from janitor.whispers import UNFINISHED, whisperer
+    from janitor.presses.whispers import UNFINISHED, whisperer
 
     asked = events.checked(event, events.PressEvent)
     own = invoked(context)
@@ -124,8 +124,8 @@ def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
     tried again.
     """
     from janitor import events
+    from janitor.acting.putting_back import brought_back
     from janitor.once import once
-    from janitor.putting_back import brought_back
 
     asked = events.checked(event, events.UndoEvent)
     own = invoked(context)
@@ -142,12 +142,12 @@ def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
 def presser(own: Invocation, context: Context, whisper: Callable[[str, str], bool]) -> Pressing:
     """What does what was pressed, in this invocation."""
     from janitor import assembly
-    from janitor.holds import Holds
-    from janitor.membership import Directory
+    from janitor.acting.holds import Holds
     from janitor.once import once
-    from janitor.pressing import Pressing
+    from janitor.presses.membership import Directory
+    from janitor.presses.pressing import Pressing
     from janitor.settings import SettingsError
-    from janitor.slack import Slack
+    from janitor.slack.bot import Slack
 
     following = assembly.following(own)
     slack = own.connect() if following is not None else None
@@ -236,7 +236,7 @@ def answer(done: Ran) -> dict[str, Any]:
 def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
     """The digest that *asked* for; the answer is counts."""
     from janitor import assembly
-    from janitor.daily import Daily
+    from janitor.slack.daily import Daily
 
     daily = Daily(
         settings=own.settings,

@@ -17,15 +17,15 @@ from janitor.account import opened
 from janitor.archive import Archive
 from janitor.aws import DEFAULT_ATTEMPTS, Aws
 from janitor.clients import ServiceName, make_client
-from janitor.leases import Leases
-from janitor.ledger import Ledger
+from janitor.ledger.findings import Ledger
+from janitor.ledger.leases import Leases
+from janitor.ledger.table import Table
 from janitor.settings import FILE, Settings, SettingsError
-from janitor.table import Table
-from janitor.telling import Teller
+from janitor.slack.telling import Teller
 
 if TYPE_CHECKING:
     from janitor.detector import Detector
-    from janitor.sending import Sender, Time
+    from janitor.slack.sending import Sender, Time
 
 RESERVE = timedelta(minutes=2)
 """
@@ -177,7 +177,7 @@ class Invocation:
 
     @cached_property
     def _sender(self) -> Sender:
-        from janitor.slack_secret import secret, sender
+        from janitor.slack.secret import secret, sender
 
         section = self.settings.janitor
         return sender(secret(section.slack_secret), section.slack_channel, self.seconds, url=self.slack_url)
@@ -189,7 +189,7 @@ class Invocation:
     @property
     def slack_url(self) -> str:
         """Where Slack's Web API is."""
-        from janitor.sending import API
+        from janitor.slack.sending import API
 
         return self.environment.slack_url or API
 

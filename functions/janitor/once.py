@@ -13,13 +13,13 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 
-from janitor.table import EXPIRES, KEY
+from janitor.ledger.table import EXPIRES, KEY
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from janitor.invocation import Context
-    from janitor.table import Table
+    from janitor.ledger.table import Table
 
 KEEP = timedelta(hours=24)
 """How long an answer is remembered. Lambda and its scheduler give up on an event much sooner."""

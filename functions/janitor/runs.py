@@ -9,26 +9,27 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from janitor import savings, telemetry
+from janitor import telemetry
+from janitor.acting import savings
+from janitor.acting.unpreparable import only_reported
 from janitor.engine import Policy, run, sweep_one
-from janitor.entries import Recorded
 from janitor.failures import Failures
+from janitor.ledger.entries import Recorded
 from janitor.model import Outcome, Report, Result, Sweep
 from janitor.turns import Turn, Turns
-from janitor.unpreparable import only_reported
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-    from janitor.acting import Acting
+    from janitor.acting.holds import Hold
+    from janitor.acting.order import Acting
+    from janitor.acting.warning import Warner
     from janitor.archive import Archive
     from janitor.aws import Aws
     from janitor.detector import Detector
-    from janitor.entries import Entry
-    from janitor.holds import Hold
-    from janitor.leases import Leases
-    from janitor.ledger import Ledger
-    from janitor.warning import Warner
+    from janitor.ledger.entries import Entry
+    from janitor.ledger.findings import Ledger
+    from janitor.ledger.leases import Leases
 
 
 class Tell(Protocol):

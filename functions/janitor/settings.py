@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from janitor.arming import Arming
+from janitor.acting.arming import Arming
 from janitor.detector import Detector
 from janitor.detectors import DETECTORS
 from janitor.durations import WorkingHours

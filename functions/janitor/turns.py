@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from janitor.leases import LeaseTakenError
+from janitor.ledger.leases import LeaseTakenError
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
     from janitor.failures import Failures
-    from janitor.leases import Leases
+    from janitor.ledger.leases import Leases
 
 PAUSE = timedelta(seconds=15)
 """Between two looks at whether a region is free."""

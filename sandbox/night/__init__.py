@@ -25,7 +25,7 @@ from sandbox.night.telling import Teller
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from janitor.action import Action
+    from janitor.acting.action import Action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from decimal import Decimal
 import boto3
 
 from janitor.account import opened
-from janitor.action import Action, Stage
+from janitor.acting.action import Action, Stage
 from janitor.engine import run
 from janitor.model import HOURS_PER_MONTH, Finding, Report, Result
 from janitor.settings import Settings

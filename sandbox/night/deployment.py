@@ -16,17 +16,18 @@ from unittest.mock import patch
 
 from botocore.loaders import create_loader
 
-from janitor import doorway, events, handlers
-from janitor.action import Action
-from janitor.actions import Actions
-from janitor.buttons import Word
+from janitor import events, handlers
+from janitor.acting.action import Action
+from janitor.acting.actions import Actions
+from janitor.acting.holds import Holds
+from janitor.acting.putting_back import brought_back
 from janitor.detectors import DETECTORS
-from janitor.holds import Holds
 from janitor.invocation import Environment, Invocation
-from janitor.putting_back import brought_back
+from janitor.presses import doorway
+from janitor.presses.buttons import Word
+from janitor.presses.whispers import whisperer
 from janitor.runs import Ran
-from janitor.sending import Time
-from janitor.whispers import whisperer
+from janitor.slack.sending import Time
 from sandbox.control import Control
 from sandbox.demo.days import Days
 from sandbox.demo.plan import ACCOUNT, REGION

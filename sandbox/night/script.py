@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from janitor.buttons import LABELS, Word
 from janitor.model import Outcome, Sweep
+from janitor.presses.buttons import LABELS, Word
 from sandbox.demo.people import DANIEL, HANA, RAVI, TOMAS
 from sandbox.night.deployment import Deployment
 

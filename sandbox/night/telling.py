@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from janitor.holds import Hold, held
+from janitor.acting.holds import Hold, held
 from janitor.model import Effect, Finding, Outcome, Result, Sweep
 from janitor.money import Totals, dearest_first
 from janitor.report.outcomes import QUIET

@@ -13,11 +13,12 @@ from aws_lambda_powertools.utilities import parameters
 from armed import Cellar, World
 from commands import janitor, notebooks
 from conftest import ACCOUNT, NOW, REGION
-from janitor import doorway, handlers
+from janitor import handlers
 from janitor.aws import Aws
 from janitor.clients import make_client
-from janitor.sending import Time
-from janitor.table import Table
+from janitor.ledger.table import Table
+from janitor.presses import doorway
+from janitor.slack.sending import Time
 from lambdas import WITH_SLACK
 from nights import Nights
 from pages import browser, shown

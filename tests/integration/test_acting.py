@@ -12,15 +12,15 @@ import pytest
 from armed import DENIED, Cellar, KilledError, Loft, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from janitor.acting import Acting
-from janitor.action import TRIES, Action, Stage
+from janitor.acting.action import TRIES, Action, Stage
+from janitor.acting.holds import How
+from janitor.acting.order import Acting
+from janitor.acting.undoing import CannotUndoError
 from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
 from janitor.engine import sweep
 from janitor.failures import RunFailedError
-from janitor.holds import How
 from janitor.model import Confidence, Mode, Outcome, Sweep
-from janitor.undoing import CannotUndoError
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
 
 # --- the order of things ----------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_nobody_is_warned_of_what_the_rule_itself_would_not_act_on(nights: Night
 
 
 def test_a_void_warning_takes_no_presses(nights: Nights) -> None:
-    from janitor.table import ConditionFailedError
+    from janitor.ledger.table import ConditionFailedError
 
     nights.warned("lamp")
     (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
@@ -928,7 +928,7 @@ def test_preparing_goes_on_from_its_memo(nights: Nights) -> None:
 
 
 def test_two_runs_of_one_warning_begin_one_action(nights: Nights) -> None:
-    from janitor.actions import BegunBeforeError
+    from janitor.acting.actions import BegunBeforeError
 
     nights.warned("lamp")
     result = nights.after(HOUR)["lamp"]

@@ -10,9 +10,9 @@ import pytest
 from conftest import ACCOUNT, REGION
 from declared import granted_by
 from hosted import Host
-from janitor.action import Stage
+from janitor.acting.action import Stage
+from janitor.acting.holds import Hold, Holds, How
 from janitor.aws import Aws
-from janitor.holds import Hold, Holds, How
 from sandbox.control import Control
 from scripts import Step, missed, nothing, play
 from theatre import MINUTE, TAGS, Call, Theatre, actions, allows, broken, check, exactly, now

@@ -15,9 +15,9 @@ from cli.desk import WAIT, waiting
 from cli.main import main
 from conftest import ACCOUNT, REGION
 from fakes import thing, waste
-from janitor.action import Stage
+from janitor.acting.action import Stage
 from janitor.detector import ChangedError
-from janitor.leases import Leases
+from janitor.ledger.leases import Leases
 from nights import DAY, HOUR, Nights
 from sandbox.deployment import TABLE
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from conftest import ACCOUNT, REGION
 from janitor import handlers
-from janitor.actions import Actions
-from janitor.table import Table
+from janitor.acting.actions import Actions
+from janitor.ledger.table import Table
 from lambdas import idle_endpoints
 from slackside import EMAILS, MEMBER, OWNER, Deployment
 

@@ -11,11 +11,11 @@ import boto3
 import pytest
 
 from conftest import NOW
-from janitor import copying
+from janitor.artifacts import copying
+from janitor.artifacts.duplicates import Copy
 from janitor.aws import Aws
 from janitor.detector import CannotActError, ChangedError
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
-from janitor.duplicates import Copy
 from janitor.model import Finding, Target
 from seaweed import WEED
 

@@ -17,9 +17,9 @@ from janitor import handlers
 from janitor.detectors import DETECTORS
 from janitor.events import MalformedEventError
 from janitor.failures import RunFailedError
-from janitor.ledger import Ledger
+from janitor.ledger.findings import Ledger
+from janitor.ledger.table import Table
 from janitor.model import Mode, Sweep
-from janitor.table import Table
 from lambdas import WITH_SLACK, Context, event, idle_endpoints, items
 from sandbox.control import Control
 from sandbox.slack import SlackControl

@@ -16,12 +16,12 @@ import pytest
 from cli.deployment import expected_of
 from cli.main import main
 from conftest import ACCOUNT, REGION
-from janitor.action import Action
-from janitor.actions import Actions
+from janitor.acting.action import Action
+from janitor.acting.actions import Actions
 from janitor.detectors import DETECTORS
+from janitor.ledger.table import Table, partition, stamp
 from janitor.model import Confidence, Finding, Outcome, Result, Target
 from janitor.settings import Settings
-from janitor.table import Table, partition, stamp
 from sandbox.control import Control
 from sandbox.deployment import SECRET
 from sandbox.slack import CHANNEL, TOKEN, SlackControl

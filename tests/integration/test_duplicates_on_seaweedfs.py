@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from conftest import NOW
-from janitor import comparing
+from janitor.artifacts import comparing
 from janitor.aws import Aws
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
 from janitor.engine import Policy, sweep

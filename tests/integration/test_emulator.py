@@ -179,7 +179,7 @@ def test_a_cold_receiver_imports_nothing_that_it_does_not_need(
 
     assert cold.payload["answer"] == {"statusCode": 200, "body": ""}
     loaded = set(cold.payload["modules"])
-    assert {"botocore", "slack_sdk.signature", "janitor.doorway"} <= loaded
+    assert {"botocore", "slack_sdk.signature", "janitor.presses.doorway"} <= loaded
     assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
 
 

@@ -17,24 +17,24 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from endpoint_seed import ROLE, Seed, variant
-from janitor.acting import Acting
-from janitor.action import Action, Stage
-from janitor.actions import Actions
+from janitor.acting.action import Action, Stage
+from janitor.acting.actions import Actions
+from janitor.acting.arming import Arming
+from janitor.acting.holds import Holds
+from janitor.acting.limits import Limits
+from janitor.acting.order import Acting
+from janitor.acting.undoing import CannotUndoError, NotBackYetError, Undoing
+from janitor.acting.warning import Warner
 from janitor.archive import Archive
-from janitor.arming import Arming
 from janitor.aws import Aws
 from janitor.detector import CannotActError, ChangedError, Grant, NotFinishedError
 from janitor.detectors.idle_endpoints import IdleEndpoints
 from janitor.engine import Policy
-from janitor.holds import Holds
-from janitor.leases import Leases
-from janitor.ledger import Ledger
-from janitor.limits import Limits
+from janitor.ledger.findings import Ledger
+from janitor.ledger.leases import Leases
+from janitor.ledger.table import Table
 from janitor.model import Effect, Finding, Mode, Outcome, Result, Sweep
 from janitor.runs import Runner
-from janitor.table import Table
-from janitor.undoing import CannotUndoError, NotBackYetError, Undoing
-from janitor.warning import Warner
 from sandbox.control import Control
 from sandbox.deployment import BUCKET
 from sandbox.life import Killed, mortal

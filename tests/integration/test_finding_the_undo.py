@@ -6,11 +6,11 @@ import pytest
 
 from armed import Cellar, KilledError
 from conftest import ACCOUNT, REGION
-from janitor.action import Action, Stage
+from janitor.acting.action import Action, Stage
+from janitor.acting.holds import held
+from janitor.acting.undoing import CannotUndoError, NothingDoneError
 from janitor.detector import ChangedError, Steps
-from janitor.holds import held
 from janitor.model import Outcome
-from janitor.undoing import CannotUndoError, NothingDoneError
 from nights import DAY, HOUR, Nights
 from slackside import MEMBER, Deployment, buttons, said
 

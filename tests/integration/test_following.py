@@ -11,18 +11,18 @@ import pytest
 
 from armed import DENIED, Cellar
 from conftest import ACCOUNT, REGION
-from janitor.action import Stage
+from janitor.acting.action import Stage
+from janitor.acting.undoing import CannotUndoError
 from janitor.detector import ChangedError
 from janitor.failures import RunFailedError
-from janitor.following import Following
 from janitor.model import Effect
-from janitor.patience import SlackError
 from janitor.report.mrkdwn import Message
 from janitor.report.standing import Voice
 from janitor.report.warnings import Terms
 from janitor.runs import Ran
-from janitor.sending import Place, Sender
-from janitor.undoing import CannotUndoError
+from janitor.slack.following import Following
+from janitor.slack.patience import SlackError
+from janitor.slack.sending import Place, Sender
 from nights import DAY, HOUR, Nights
 
 

@@ -24,12 +24,12 @@ from janitor import handlers
 from janitor.detectors import DETECTORS
 from janitor.events import MalformedEventError
 from janitor.failures import RunFailedError
-from janitor.leases import Leases, LeaseTakenError
+from janitor.ledger.leases import Leases, LeaseTakenError
+from janitor.ledger.table import Table
 from janitor.model import Mode, Report, Sweep
 from janitor.once import InProgressError
 from janitor.runs import Ran
 from janitor.settings import SettingsError
-from janitor.table import Table
 from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from sandbox import demo
 from sandbox.control import Control
@@ -238,12 +238,12 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
     [
         "janitor.engine.sweep",
         "janitor.archive.Archive.keep",
-        "janitor.ledger.Ledger.record",
-        "janitor.latest.Latest.remember",
+        "janitor.ledger.findings.Ledger.record",
+        "janitor.ledger.latest.Latest.remember",
         "janitor.telemetry.measure",
-        "janitor.slack.Slack._looked_up",
-        "janitor.slack.Slack._attach",
-        "janitor.leases.Leases.release",
+        "janitor.slack.bot.Slack._looked_up",
+        "janitor.slack.bot.Slack._attach",
+        "janitor.ledger.leases.Leases.release",
     ],
 )
 def test_a_run_that_was_killed_is_done_by_its_retry_and_nothing_twice(

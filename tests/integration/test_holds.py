@@ -10,10 +10,10 @@ import pytest
 
 from armed import Cellar
 from conftest import ACCOUNT, NOW, REGION
-from janitor.holds import Hold, Holds, How, standing
-from janitor.ledger import Ledger
-from janitor.table import Table, stamp
-from janitor.undoing import REST
+from janitor.acting.holds import Hold, Holds, How, standing
+from janitor.acting.undoing import REST
+from janitor.ledger.findings import Ledger
+from janitor.ledger.table import Table, stamp
 from nights import DAY, Nights
 from slackside import MEMBER, OWNER, Deployment, buttons, said
 

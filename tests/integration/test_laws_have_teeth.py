@@ -15,22 +15,23 @@ from typing import Any
 
 import pytest
 
-from janitor import acting, arming, aws, recorded_steps, warning
-from janitor.acting import Acting
-from janitor.action import Action
-from janitor.arming import Arming
+from janitor import aws
+from janitor.acting import arming, order, recorded_steps, warning
+from janitor.acting.action import Action
+from janitor.acting.arming import Arming
+from janitor.acting.holds import Holds, How
+from janitor.acting.limits import Limits
+from janitor.acting.looking_again import Look
+from janitor.acting.order import Acting
+from janitor.acting.recorded_steps import RecordedSteps
+from janitor.acting.undoing import Undoing
 from janitor.detector import Detector
 from janitor.engine import Policy
-from janitor.entries import Entry
-from janitor.holds import Holds, How
-from janitor.ledger import Ledger
-from janitor.limits import Limits
-from janitor.looking_again import Look
+from janitor.ledger.entries import Entry
+from janitor.ledger.findings import Ledger
+from janitor.ledger.table import Table
 from janitor.model import Confidence, Kept, Result, Sweep, Target
-from janitor.recorded_steps import RecordedSteps
 from janitor.runs import Runner
-from janitor.table import Table
-from janitor.undoing import Undoing
 from nights import Nights
 
 laws = importlib.import_module("integration.test_acting")
@@ -115,7 +116,7 @@ def whatever_it_is(self: Undoing, detector: str, account: str, region: str, find
     return [each for each in self.actions.all(detector, account, region) if each.id == finding][-1]
 
 
-REAL_DUE, REAL_ACT, REAL_PUT, REAL_WARN = acting.due_now, Acting.act, Table.put, warning.Warner.__call__
+REAL_DUE, REAL_ACT, REAL_PUT, REAL_WARN = order.due_now, Acting.act, Table.put, warning.Warner.__call__
 
 SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     (
@@ -156,7 +157,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "5 due",
-        both(setter(acting, "due_now", everything_due), setter(Arming, "due", lambda _, warned, __: warned)),
+        both(setter(order, "due_now", everything_due), setter(Arming, "due", lambda _, warned, __: warned)),
         "it_warns_waits_looks_again_acts_and_reports",
         {},
     ),

@@ -15,11 +15,11 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, Shelf, Thing, thing, waste
 from janitor.aws import Aws
 from janitor.engine import Policy, sweep
-from janitor.entries import Entry, Recorded
-from janitor.leases import Leases, LeaseTakenError
-from janitor.ledger import GONE, KEEP_CLOSED, Ledger
+from janitor.ledger.entries import Entry, Recorded
+from janitor.ledger.findings import GONE, KEEP_CLOSED, Ledger
+from janitor.ledger.leases import Leases, LeaseTakenError
+from janitor.ledger.table import Table
 from janitor.model import Sweep
-from janitor.table import Table
 from lambdas import items
 from sandbox.control import Control
 

@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities import parameters
 from rich.console import Console
 
 from conftest import REGION
-from janitor.action import Action, Stage
+from janitor.acting.action import Action, Stage
 from janitor.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
 from lambdas import ROOT
 from sandbox import demo

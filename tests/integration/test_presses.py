@@ -16,12 +16,13 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor import doorway, handlers
+from janitor import handlers
 from janitor.events import MalformedEventError
-from janitor.leases import Leases, LeaseTakenError
-from janitor.ledger import Ledger
-from janitor.sending import Time
-from janitor.table import Table
+from janitor.ledger.findings import Ledger
+from janitor.ledger.leases import Leases, LeaseTakenError
+from janitor.ledger.table import Table
+from janitor.presses import doorway
+from janitor.slack.sending import Time
 from lambdas import idle_endpoints, reports
 from sandbox.control import Control
 from sandbox.deployment import UNDO, WORKER
@@ -415,7 +416,8 @@ def test_what_slack_did_not_send_just_now_goes_no_further(
 
     assert state(warned) == before
     assert warned.box.invocations() == []
-    assert [record.message for record in caplog.records if record.name == "janitor.doorway"] == ["refused"]
+    said = [record.message for record in caplog.records if record.name == "janitor.presses.doorway"]
+    assert said == ["refused"]
     assert "janitor:keep" not in caplog.text
 
 

@@ -11,14 +11,14 @@ import boto3
 import pytest
 
 from conftest import NOW
-from janitor import comparing, equality
+from janitor.artifacts import comparing, equality
+from janitor.artifacts.contents import Contents
+from janitor.artifacts.equality import Equality
+from janitor.artifacts.object_heads import Seen, needed, see
 from janitor.aws import Aws
-from janitor.contents import Contents
 from janitor.detector import CannotActError, NotYetError
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
-from janitor.equality import Equality
 from janitor.model import Confidence, Finding
-from janitor.object_heads import Seen, needed, see
 from sandbox.control import Control
 
 BUCKET = "models"

@@ -8,10 +8,10 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from janitor import assembly, events, handlers
-from janitor.actions import Actions
-from janitor.leases import Leases, LeaseTakenError
-from janitor.sending import Time
-from janitor.table import Table
+from janitor.acting.actions import Actions
+from janitor.ledger.leases import Leases, LeaseTakenError
+from janitor.ledger.table import Table
+from janitor.slack.sending import Time
 from slackside import MEMBER, Deployment
 
 HOUR = timedelta(hours=1)

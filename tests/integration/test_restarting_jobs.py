@@ -14,11 +14,11 @@ from botocore.exceptions import ClientError
 from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
-from janitor.action import finding_id
+from janitor.acting.action import finding_id
 from janitor.aws import Aws, DryRunError, ReadError
 from janitor.detector import CannotActError, ChangedError, NotFinishedError
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.job_calls import Calls
+from janitor.jobs.calls import Calls
 from janitor.model import Finding
 from job_seed import GROUPS, HOUR, SECRET, Floor
 from sandbox.control import Control

@@ -11,13 +11,13 @@ import pytest
 from armed import Cellar, KilledError
 from conftest import ACCOUNT, REGION
 from janitor import events, handlers
-from janitor.action import TRIES, Action, Stage
-from janitor.actions import Actions, BegunBeforeError
+from janitor.acting.action import TRIES, Action, Stage
+from janitor.acting.actions import Actions, BegunBeforeError
+from janitor.acting.undoing import CannotUndoError
 from janitor.detector import NotFinishedError
 from janitor.failures import RunFailedError
+from janitor.ledger.table import Table
 from janitor.model import Confidence, Finding, Mode, Outcome, Result
-from janitor.table import Table
-from janitor.undoing import CannotUndoError
 from lambdas import reports
 from nights import ARMED, DAY, HOUR, Nights
 from sandbox.deployment import UNDO

@@ -21,14 +21,14 @@ from fakes import UNTELLABLE, USED, Shelf, thing, waste
 from janitor.archive import Archive
 from janitor.aws import Aws
 from janitor.engine import Policy
-from janitor.entries import Recorded
 from janitor.failures import RunFailedError
-from janitor.leases import Leases, LeaseTakenError
-from janitor.ledger import Ledger
+from janitor.ledger.entries import Recorded
+from janitor.ledger.findings import Ledger
+from janitor.ledger.leases import Leases, LeaseTakenError
+from janitor.ledger.table import Table
 from janitor.model import Sweep
 from janitor.prices import Prices
 from janitor.runs import Runner
-from janitor.table import Table
 from lambdas import items, reports
 from sandbox.control import Control
 from sandbox.deployment import BUCKET, TABLE

@@ -11,15 +11,15 @@ from typing import Any
 import boto3
 import pytest
 
-from janitor.entries import Recorded
+from janitor.ledger.entries import Recorded
 from janitor.model import Sweep
-from janitor.patience import TRIES, SlackError
 from janitor.report.mrkdwn import Message, Post, section
 from janitor.report.slack import announcement, owners
-from janitor.sending import Time
-from janitor.slack import Slack
-from janitor.slack_secret import secret, sender
-from janitor.webhook import Webhook
+from janitor.slack.bot import Slack
+from janitor.slack.patience import TRIES, SlackError
+from janitor.slack.secret import secret, sender
+from janitor.slack.sending import Time
+from janitor.slack.webhook import Webhook
 from reports import NOW, full
 from sandbox.control import Control
 from sandbox.slack import CHANNEL, TOKEN, SlackControl

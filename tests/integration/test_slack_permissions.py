@@ -16,7 +16,7 @@ from declared import Permission, granted, listed
 from hosted import LAMBDA, Host, Ran
 from integration.test_permissions import IN_LAMBDAS_HANDS
 from janitor.aws import Aws
-from janitor.whispers import UNFINISHED
+from janitor.presses.whispers import UNFINISHED
 from sandbox.control import Control
 from sandbox.deployment import SIGNING
 from sandbox.function_url import event as url_event

@@ -11,14 +11,14 @@ import pytest
 from armed import World
 from cli.main import main
 from conftest import ACCOUNT, NOW, REGION
-from janitor.action import Action, Stage
-from janitor.arming import Arming
+from janitor.acting.action import Action, Stage
+from janitor.acting.arming import Arming
+from janitor.acting.holds import held, on
+from janitor.acting.undoing import CannotUndoError
 from janitor.aws import Aws
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.holds import held, on
+from janitor.ledger.table import Table
 from janitor.model import Effect, Mode, Outcome, Result
-from janitor.table import Table
-from janitor.undoing import CannotUndoError
 from job_seed import GROUPS, LONG_ENOUGH, MINUTE, SECRET, Floor
 from nights import DAY, HOUR, Nights
 from sandbox.control import Control

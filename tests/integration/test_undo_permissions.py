@@ -15,12 +15,12 @@ from conftest import ACCOUNT, REGION
 from declared import Declared, Permission, granted_by, listed
 from hosted import Host, Ran
 from integration.test_permissions import IN_LAMBDAS_HANDS, REFUSAL
-from janitor.action import Stage
+from janitor.acting.action import Stage
+from janitor.acting.holds import Hold, Holds, How
+from janitor.acting.undoing import CannotUndoError
 from janitor.aws import Aws
 from janitor.detectors import DETECTORS
-from janitor.holds import Hold, Holds, How
 from janitor.settings import Settings
-from janitor.undoing import CannotUndoError
 from regretted import ATOMIC, Regretted
 from sandbox.control import Control, SandboxError
 from sandbox.slack import SlackControl
@@ -159,7 +159,7 @@ def staged(
     theatre: Theatre, box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> Staged:
     """The deployment in an account with what is regretted."""
-    monkeypatch.setattr("janitor.copying.ATOMIC", ATOMIC)
+    monkeypatch.setattr("janitor.artifacts.copying.ATOMIC", ATOMIC)
 
     def made(regret: str) -> Host:
         host = theatre.host(box, session, aws)

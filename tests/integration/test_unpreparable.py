@@ -10,10 +10,10 @@ import pytest
 from armed import Cellar
 from conftest import ACCOUNT, REGION
 from fakes import waste
-from janitor.acting import Acting
+from janitor.acting.order import Acting
 from janitor.detector import CannotActError, NotYetError
-from janitor.entries import Entry
 from janitor.failures import RunFailedError
+from janitor.ledger.entries import Entry
 from janitor.model import Outcome
 from nights import DAY, HOUR, Nights, by_name
 

@@ -12,8 +12,8 @@ import pytest
 from conftest import ACCOUNT, REGION
 from janitor.aws import Aws
 from janitor.clients import make_client
+from janitor.ledger.table import Table
 from janitor.prices import Prices
-from janitor.table import Table
 from properties.nightly.household import Household
 from sandbox.control import Control
 from sandbox.deployment import TABLE, deploy

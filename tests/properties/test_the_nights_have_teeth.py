@@ -14,21 +14,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from janitor import acting, restarts, tagging
-from janitor.acting import Acting
-from janitor.arming import Arming
+from janitor import tagging
+from janitor.acting import order
+from janitor.acting.arming import Arming
+from janitor.acting.holds import Holds
+from janitor.acting.limits import Limits
+from janitor.acting.looking_again import Look
+from janitor.acting.order import Acting
+from janitor.acting.recorded_steps import RecordedSteps
+from janitor.acting.undoing import Undoing
 from janitor.detector import Detector
 from janitor.engine import Policy
-from janitor.entries import Entry
-from janitor.holds import Holds
-from janitor.ledger import Ledger
-from janitor.limits import Limits
-from janitor.looking_again import Look
+from janitor.jobs import restarts
+from janitor.ledger.entries import Entry
+from janitor.ledger.findings import Ledger
+from janitor.ledger.table import Table
 from janitor.model import Result, Sweep, Target
-from janitor.recorded_steps import RecordedSteps
 from janitor.runs import Runner
-from janitor.table import Table
-from janitor.undoing import Undoing
 from properties.conftest import Unhurried
 from properties.nightly.detectors import Watching
 from properties.nightly.people import People
@@ -61,7 +63,7 @@ def none(*_: object) -> dict[str, Any]:
     return {}
 
 
-REAL_DUE, REAL_ACT, REAL_PUT = acting.due_now, Acting.act, Table.put
+REAL_DUE, REAL_ACT, REAL_PUT = order.due_now, Acting.act, Table.put
 REAL_NIGHT, REAL_NAME, NUMBERS = Limits.in_night, restarts.name_for, count()
 
 
@@ -118,8 +120,8 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("look again", {(Look, "again"): as_swept}, 1, "was not looked at again"),
     ("holds", {(Holds, "all"): none}, 7, "is kept by a person"),
     ("tags", {(Policy, "keeps"): nothing}, 1, "is kept by its tags"),
-    ("due", {(acting, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
-    ("said", {(acting, "due_now"): everything}, 2, "as was said"),
+    ("due", {(order, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
+    ("said", {(order, "due_now"): everything}, 2, "as was said"),
     ("void", {(Ledger, "unwarn"): nothing}, 2, "has no warning"),
     ("act_in", {(Arming, "within"): yes}, 2, "spared: outside act_in"),
     ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from janitor import act_prefixes, copy_grants
+from janitor.artifacts import act_prefixes, copy_grants
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
 from janitor.settings import Settings, SettingsError
 

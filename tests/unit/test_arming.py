@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from janitor.arming import Arming
+from janitor.acting.arming import Arming
 from janitor.model import Confidence, Finding, Mode, Tags, Target, Value
 
 ARMED = Arming(mode=Mode.ACT, act_in=("123456789012",))

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from janitor.artifact_survey import Survey, Where
 from janitor.artifacts import Names, Shelf
+from janitor.artifacts.survey import Survey, Where
 from janitor.aws import Aws
 from janitor.model import Unreadable, Value
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from janitor.bucket_readers import Reader, readers, shared
+from janitor.artifacts.bucket_readers import Reader, readers, shared
 from janitor.model import Absent, NotRead, Signal, Unreadable, Value
 
 OWN, OTHER = "123456789012", "999999999999"

@@ -10,11 +10,10 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from janitor import comparing
-from janitor.artifacts import Stored
+from janitor.artifacts import Stored, comparing
+from janitor.artifacts.comparing import Comparison
+from janitor.artifacts.contents import Contents, Likeness, likeness
 from janitor.aws import Aws
-from janitor.comparing import Comparison
-from janitor.contents import Contents, Likeness, likeness
 
 PROBE, RANGE = 4, 10
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from janitor.artifacts import Stored
-from janitor.contents import Contents, Likeness, connected, contents, likeness
+from janitor.artifacts.contents import Contents, Likeness, connected, contents, likeness
 
 
 def known(**said: Any) -> Contents:

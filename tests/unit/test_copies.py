@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.artifacts import Stored, Unit
-from janitor.contents import Likeness, Match
-from janitor.copies import Member, Role, Standing, settle
+from janitor.artifacts.contents import Likeness, Match
+from janitor.artifacts.copies import Member, Role, Standing, settle
 from janitor.model import Absent, Signal, Value
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from janitor.creators import SOON, Creator, creation, identify, made
-from janitor.inventory import Resource
+from janitor.tagging.creators import SOON, Creator, creation, identify, made
+from janitor.tagging.inventory import Resource
 from janitor.trail import Event
 
 CREATED = datetime(2026, 9, 1, 12, tzinfo=UTC)

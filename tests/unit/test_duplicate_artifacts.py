@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from janitor.artifacts import Stored, Unit
-from janitor.bucket_readers import Reader
+from janitor.artifacts.bucket_readers import Reader
+from janitor.artifacts.contents import Contents, Likeness, Match
+from janitor.artifacts.copies import Role, Standing
+from janitor.artifacts.duplicates import Copy, together
 from janitor.buckets import Habits
-from janitor.contents import Contents, Likeness, Match
-from janitor.copies import Role, Standing
 from janitor.detectors.duplicate_artifacts import ASK, DELETE, DuplicateArtifacts
-from janitor.duplicates import Copy, together
 from janitor.model import Absent, Confidence, Cost, Finding, NotRead, Tags, Target, Unreadable, Value, Verdict
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)

@@ -12,11 +12,11 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, REGION
-from janitor import components, scaling
 from janitor.aws import Aws
 from janitor.detector import CannotActError
-from janitor.endpoint_record import desired, drifted, not_itself
-from janitor.endpoint_undo import rescaling
+from janitor.endpoints import components, scaling
+from janitor.endpoints.record import desired, drifted, not_itself
+from janitor.endpoints.undo import rescaling
 from janitor.fitting import fitted
 from janitor.model import Target
 from janitor.prices import Prices

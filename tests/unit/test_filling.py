@@ -8,12 +8,21 @@ from typing import Any
 
 import pytest
 
-from janitor.creators import Creator
 from janitor.detector import Condition
 from janitor.detectors.untagged_resources import UntaggedResources
-from janitor.filling import additions, filled, may_add, may_remove, owner_of, possible, taken_back, told
 from janitor.model import Absent, NotRead, Signal, Tags, Unreadable, Value
-from janitor.required_tags import lacks
+from janitor.tagging.creators import Creator
+from janitor.tagging.filling import (
+    additions,
+    filled,
+    may_add,
+    may_remove,
+    owner_of,
+    possible,
+    taken_back,
+    told,
+)
+from janitor.tagging.required_tags import lacks
 
 REQUIRED = ("team", "environment", "owner")
 FILL = {"environment": "unknown", "owner": "nobody"}

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from janitor import processing, training, transforms, tuning
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.jobs import Job, Kind
-from janitor.load import HostLoad, Span
+from janitor.jobs import Job, Kind, processing, training, transforms, tuning
+from janitor.jobs.load import HostLoad, Span
+from janitor.jobs.rhythm import Rhythm
+from janitor.jobs.stillness import Signs
+from janitor.jobs.suspects import Suspect, SuspectTuner
+from janitor.jobs.tuning import Tuner
 from janitor.model import (
     Absent,
     Confidence,
@@ -27,10 +30,6 @@ from janitor.model import (
 )
 from janitor.objects import Newest
 from janitor.prices import Price
-from janitor.rhythm import Rhythm
-from janitor.stillness import Signs
-from janitor.suspects import Suspect, SuspectTuner
-from janitor.tuning import Tuner
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

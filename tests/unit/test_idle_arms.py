@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from janitor.acting.idle_arms import idle_arms
 from janitor.detectors import DETECTORS
-from janitor.idle_arms import idle_arms
 from janitor.settings import Settings
 
 ACCOUNT = "123456789012"

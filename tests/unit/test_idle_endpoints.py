@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.endpoint_signals import PLACES_SHOWN, Endpoint, HalfDone
-from janitor.endpoint_traffic import (
+from janitor.endpoints import Config, Description, InferenceComponent, Summary, Variant, rented
+from janitor.endpoints.signals import PLACES_SHOWN, Endpoint, HalfDone
+from janitor.endpoints.traffic import (
     BY_CONTAINER,
     Hints,
     Place,
@@ -22,7 +23,6 @@ from janitor.endpoint_traffic import (
     places,
     processed,
 )
-from janitor.endpoints import Config, Description, InferenceComponent, Summary, Variant, rented
 from janitor.metrics import Metric, Series
 from janitor.model import (
     Absent,

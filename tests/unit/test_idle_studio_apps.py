@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from janitor import idle_shutdown
 from janitor.detectors.idle_studio_apps import IdleStudioApps
 from janitor.model import (
     Absent,
@@ -25,8 +24,8 @@ from janitor.model import (
 )
 from janitor.prices import Price
 from janitor.settings import Settings, SettingsError
-from janitor.studio import App
-from janitor.studio_tags import inherit
+from janitor.studio import App, idle_shutdown
+from janitor.studio.tags import inherit
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

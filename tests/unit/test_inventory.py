@@ -10,9 +10,9 @@ import boto3
 import pytest
 
 from janitor.aws import Aws, Listing
-from janitor.inventory import KINDS, Kind, Resource, named, once
 from janitor.prices import Prices
-from janitor.storage import located, texts
+from janitor.tagging.inventory import KINDS, Kind, Resource, named, once
+from janitor.tagging.storage import located, texts
 
 SINCE = datetime(2026, 9, 29, 3, tzinfo=UTC)
 ROOT = "arn:aws:sagemaker:us-east-1:123456789012"

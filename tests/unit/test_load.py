@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from janitor.instances import Machine
-from janitor.load import Collective, HostLoad, Motion, Span, shown, some, span
+from janitor.jobs.load import Collective, HostLoad, Motion, Span, shown, some, span
 from janitor.metrics import Series
 from janitor.model import Absent, NotRead, Signal, Unreadable, Value
 

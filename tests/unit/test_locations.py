@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from janitor.locations import Place, mentioned, parse
+from janitor.artifacts.locations import Place, mentioned, parse
+from janitor.artifacts.references import References
 from janitor.model import Absent, Unreadable, Value
-from janitor.references import References
 
 
 @pytest.mark.parametrize(

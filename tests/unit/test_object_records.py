@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from janitor import copying
-from janitor.object_heads import Seen, seen_in
-from janitor.object_records import Record
+from janitor.artifacts import copying
+from janitor.artifacts.object_heads import Seen, seen_in
+from janitor.artifacts.object_records import Record
 
 HEAD: dict[str, Any] = {
     "ContentLength": 7,

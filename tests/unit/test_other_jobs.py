@@ -7,10 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from janitor import processing, training, transforms
-from janitor.job_loads import hosts_of, unlisted
-from janitor.jobs import Job
-from janitor.load import HostLoad
+from janitor.jobs import Job, processing, training, transforms
+from janitor.jobs.load import HostLoad
+from janitor.jobs.loads import hosts_of, unlisted
 from janitor.model import Absent
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)

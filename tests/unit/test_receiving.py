@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import NOW
-from janitor.receiving import LARGEST, WINDOW, Press, RefusedError, received
+from janitor.presses.receiving import LARGEST, WINDOW, Press, RefusedError, received
 from sandbox.function_url import event
 from sandbox.slack import SIGNING_SECRET, Signed, form, sign
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from janitor.entries import Recorded
-from janitor.latest import LastSweep
+from janitor.ledger.entries import Recorded
+from janitor.ledger.latest import LastSweep
 from janitor.model import Evidence, Finding, Kept, Result, Sweep, Value
 from janitor.report.digest import Row, digest
 from janitor.report.mrkdwn import (

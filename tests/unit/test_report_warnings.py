@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from janitor.action import Action, Stage
-from janitor.buttons import Subject, Word
-from janitor.comebacks import RESTART
+from janitor.acting.action import Action, Stage
+from janitor.acting.comebacks import RESTART
+from janitor.acting.holds import Hold, How
 from janitor.detector import CannotActError
-from janitor.holds import Hold, How
 from janitor.model import Effect, Result
+from janitor.presses.buttons import Subject, Word
 from janitor.report.mrkdwn import Message
 from janitor.report.standing import Standing, Voice, who
 from janitor.report.text import local

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from janitor.required_tags import Fault, lacks, remedy, told
+from janitor.tagging.required_tags import Fault, lacks, remedy, told
 
 REQUIRED = ("team", "cost-center")
 TEAM = {"team": "vision"}

@@ -12,9 +12,9 @@ import pytest
 from botocore.stub import Stubber
 
 from janitor.aws import Aws
+from janitor.jobs.rhythm import PAGES, Rhythm, longest_pause, read
 from janitor.model import Absent, NotRead, Signal, Unreadable, Value
 from janitor.prices import Prices
-from janitor.rhythm import PAGES, Rhythm, longest_pause, read
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 STARTED = NOW - timedelta(days=2)

@@ -9,7 +9,7 @@ import pytest
 
 from janitor.instances import Machine
 from janitor.jobs import Job
-from janitor.training import _job
+from janitor.jobs.training import _job
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

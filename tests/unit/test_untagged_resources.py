@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from janitor.creators import Creator
 from janitor.detectors.untagged_resources import UntaggedResources
 from janitor.model import (
     Absent,
@@ -22,7 +21,8 @@ from janitor.model import (
     Unreadable,
     Value,
 )
-from janitor.tagged import TaggedResource
+from janitor.tagging.creators import Creator
+from janitor.tagging.tagged import TaggedResource
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DETECTOR = UntaggedResources()

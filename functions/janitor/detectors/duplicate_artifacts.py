@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from janitor import act_prefixes, copy_cleanup, copy_grants, copy_return
-from janitor import copy_reasons as reasons
-from janitor.artifact_survey import Survey, Where
-from janitor.artifacts import EXTENSIONS, Names
+from janitor.artifacts import EXTENSIONS, Names, act_prefixes, copy_cleanup, copy_grants, copy_return
+from janitor.artifacts import copy_reasons as reasons
+from janitor.artifacts.contents import HEAD_OBJECT, Likeness, described
+from janitor.artifacts.copies import Role
+from janitor.artifacts.copy_grants import BUCKETS, OBJECTS
+from janitor.artifacts.duplicates import KIND, Copy, target_of
+from janitor.artifacts.object_records import Record
+from janitor.artifacts.survey import Survey, Where
 from janitor.aws import ReadError, attempt
-from janitor.contents import HEAD_OBJECT, Likeness, described
-from janitor.copies import Role
-from janitor.copy_grants import BUCKETS, OBJECTS
 from janitor.detector import Cleanup, Detector, Grant, allow, implied
-from janitor.duplicates import KIND, Copy, target_of
 from janitor.model import Absent, Confidence, Effect, Finding, Rule, Target, Unreadable, Value, Verdict
-from janitor.object_records import Record
 from janitor.sizes import shown
 
 if TYPE_CHECKING:

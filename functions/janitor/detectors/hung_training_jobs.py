@@ -7,20 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from janitor import (
-    job_grants,
-    job_record,
-    job_stops,
-    phases,
-    restarts,
-    stillness,
-    tuning,
-    warm_pools,
-)
 from janitor.detector import Cleanup, Detector, allow
-from janitor.job_costs import bill, limit, rate
-from janitor.job_survey import KINDS, Survey
-from janitor.jobs import Job
+from janitor.jobs import Job, grants, phases, record, restarts, stillness, stops, tuning, warm_pools
+from janitor.jobs.costs import bill, limit, rate
+from janitor.jobs.stillness import Patience
+from janitor.jobs.survey import KINDS, Survey
+from janitor.jobs.suspects import MAKERS, Suspect, SuspectTuner
 from janitor.model import (
     Absent,
     Confidence,
@@ -34,8 +26,6 @@ from janitor.model import (
     Verdict,
     evidence,
 )
-from janitor.stillness import Patience
-from janitor.suspects import MAKERS, Suspect, SuspectTuner
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -85,8 +75,8 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         allow("cloudwatch:GetMetricData"),
         allow("pricing:GetProducts"),
     )
-    acts = job_grants.ACTS
-    undoes = job_grants.UNDOES
+    acts = grants.ACTS
+    undoes = grants.UNDOES
 
     silence: timedelta = timedelta(hours=6)
     times_longest_pause: int = 3
@@ -115,7 +105,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime
     ) -> Suspect | SuspectTuner | None:
         candidate = self.look(aws, target, now)
-        if isinstance(candidate, Suspect) and undo["what"] == job_record.JOB:
+        if isinstance(candidate, Suspect) and undo["what"] == record.JOB:
             return replace(candidate, half_done=True)
         return candidate
 
@@ -166,16 +156,16 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         finding: Finding,  # noqa: ARG002
         memo: Mapping[str, Any],  # noqa: ARG002
     ) -> Mapping[str, Any]:
-        return job_record.read(aws, candidate)
+        return record.read(aws, candidate)
 
     def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
-        job_stops.act(aws, target, undo, steps)
+        stops.act(aws, target, undo, steps)
 
     def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
-        return job_stops.settled(aws, target, undo)
+        return stops.settled(aws, target, undo)
 
     def by_itself(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> str | None:
-        return job_stops.by_itself(aws, target, undo)
+        return stops.by_itself(aws, target, undo)
 
     def made(self, target: Target, undo: Mapping[str, Any]) -> str:
         return restarts.made(self.name, target, undo)

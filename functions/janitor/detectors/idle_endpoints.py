@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from janitor import endpoint_cleanup, endpoint_record, endpoint_undo, endpoints, tags
+from janitor import endpoints, tags
 from janitor.aws import ReadError
 from janitor.detector import Cleanup, Detector, allow
 from janitor.durations import ago
-from janitor.endpoint_cleanup import MOVING
-from janitor.endpoint_grants import ACTS, UNDOES
-from janitor.endpoint_signals import Endpoint, HalfDone, seen
-from janitor.endpoint_silence import pauses, unmeasured, unproven
-from janitor.endpoint_survey import HISTORY, Account, survey
-from janitor.endpoint_traffic import COUNTED, DAY, Place
+from janitor.endpoints import cleanup as endpoint_cleanup
+from janitor.endpoints import record
+from janitor.endpoints import undo as endpoint_undo
+from janitor.endpoints.cleanup import MOVING
+from janitor.endpoints.grants import ACTS, UNDOES
+from janitor.endpoints.signals import Endpoint, HalfDone, seen
+from janitor.endpoints.silence import pauses, unmeasured, unproven
+from janitor.endpoints.survey import HISTORY, Account, survey
+from janitor.endpoints.traffic import COUNTED, DAY, Place
 from janitor.model import Absent, Confidence, Effect, Rule, Unreadable, Value
 
 if TYPE_CHECKING:
@@ -84,7 +87,7 @@ class IdleEndpoints(Detector[Endpoint]):
         self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime
     ) -> Endpoint | None:
         """The same, with the requests to the components that were deleted already."""
-        return self._look(aws, target, now, endpoint_record.half_done(undo))
+        return self._look(aws, target, now, record.half_done(undo))
 
     def _look(self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None) -> Endpoint | None:
         match endpoints.describe(aws, target.name):
@@ -146,7 +149,7 @@ class IdleEndpoints(Detector[Endpoint]):
     ) -> Mapping[str, Any]:
         """The endpoint as it can be created again, with all that hangs on it."""
         del finding, memo
-        return endpoint_record.read(aws, candidate.target, judged=candidate.on_it)
+        return record.read(aws, candidate.target, judged=candidate.on_it)
 
     def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
         """Delete its inference components, then itself; its configuration and models stay."""

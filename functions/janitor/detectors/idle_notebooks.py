@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from janitor import logs, notebook_power, notebooks, tags
+from janitor import logs, notebooks, tags
 from janitor.detector import Cleanup, Detector, allow
 from janitor.durations import WorkingHours, ago
 from janitor.model import (
@@ -21,8 +21,8 @@ from janitor.model import (
     Value,
     Verdict,
 )
-from janitor.notebook_signs import confidence_of, evidence_of, fresh_idle, signs, unknown, when
-from janitor.notebooks import IN_SERVICE, Notebook
+from janitor.notebooks import IN_SERVICE, Notebook, power
+from janitor.notebooks.signs import confidence_of, evidence_of, fresh_idle, signs, unknown, when
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -144,16 +144,16 @@ class IdleNotebooks(Detector[Notebook]):
         finding: Finding,  # noqa: ARG002
         memo: Mapping[str, Any],  # noqa: ARG002
     ) -> Mapping[str, Any]:
-        return notebook_power.prepared(candidate)
+        return power.prepared(candidate)
 
     def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
-        steps.do("stop", lambda: notebook_power.stop(aws, target))
+        steps.do("stop", lambda: power.stop(aws, target))
 
     def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        return notebook_power.is_off(aws, target)
+        return power.is_off(aws, target)
 
     def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
-        steps.do("start", lambda: notebook_power.start(aws, target))
+        steps.do("start", lambda: power.start(aws, target))
 
     def allowance(self, now: datetime) -> Allowance:
         """How long a notebook may be quiet at *now*: outside working hours, the shorter time counts."""

@@ -7,12 +7,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from janitor import canvas, idle_shutdown, logs, studio, studio_apps, studio_signs, studio_tags
+from janitor import logs, studio
 from janitor.detector import Cleanup, Detector, allow, implied
 from janitor.durations import ago
 from janitor.model import Confidence, Cost, Effect, Finding, Rule, Target, Value, Verdict
 from janitor.prices import Price
-from janitor.studio import CANVAS, CODE_EDITOR, IN_SERVICE, JUPYTER_LAB, KERNEL_GATEWAY, SYSTEM, App
+from janitor.studio import (
+    CANVAS,
+    CODE_EDITOR,
+    IN_SERVICE,
+    JUPYTER_LAB,
+    KERNEL_GATEWAY,
+    SYSTEM,
+    App,
+    canvas,
+    idle_shutdown,
+    signs,
+    tags,
+)
+from janitor.studio import apps as studio_apps
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
@@ -84,7 +97,7 @@ class IdleStudioApps(Detector[App]):
         listing = studio.listed(aws)
         apps: list[App] = list(listing.items)
         if any(app.status == IN_SERVICE for app in apps):
-            apps = studio_tags.in_bulk(aws, apps)
+            apps = tags.in_bulk(aws, apps)
             apps = studio.settled(apps, self._read(aws, self._open(apps, now), now))
         yield from apps
         listing.check()
@@ -94,7 +107,7 @@ class IdleStudioApps(Detector[App]):
         if app is None or _settled(app) is not None:
             return app
         (app,) = studio.described(aws, [app])
-        return self._signs_of(aws, [studio_tags.of_one(aws, app)], now)[0]
+        return self._signs_of(aws, [tags.of_one(aws, app)], now)[0]
 
     def _read(self, aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
         """*apps* with signs of use: the cheap one first, then each other for those that it leaves open."""
@@ -119,16 +132,16 @@ class IdleStudioApps(Detector[App]):
 
     def decide(self, candidate: App, now: datetime) -> Verdict:
         rule = Rule()
-        rule.saw(*studio_signs.seen(candidate, now))
+        rule.saw(*signs.seen(candidate, now))
         if (why := _settled(candidate)) is not None:
             return rule.kept(why)
         rule.passed(f"it is a {candidate.type} app in service, on an instance that costs money")
-        last, allowed = studio_signs.last(candidate, now), self._allowed(candidate)
+        last, allowed = signs.last(candidate, now), self._allowed(candidate)
         quiet = last.words(now)
         if now - last.at < allowed:
             return rule.kept(f"{quiet}; {ago(allowed)} are allowed")
         rule.passed(quiet)
-        if (why := studio_signs.unknown(candidate, now)) is not None:
+        if (why := signs.unknown(candidate, now)) is not None:
             return rule.unknown(why)
         reason = f"{quiet}; {ago(allowed)} are allowed"
         if isinstance(candidate.shutdown, Value):
@@ -173,7 +186,7 @@ class IdleStudioApps(Detector[App]):
         return [
             app
             for app in apps
-            if _settled(app) is None and now - studio_signs.last(app, now).at >= self._allowed(app)
+            if _settled(app) is None and now - signs.last(app, now).at >= self._allowed(app)
         ]
 
 

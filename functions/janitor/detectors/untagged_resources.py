@@ -8,11 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from janitor import creators, filling, inventory, storage, tagged, tagging, tags
-from janitor.creators import Creator
+from janitor import tagging, tags
 from janitor.detector import CannotActError, Cleanup, Detector, Grant, allow
-from janitor.filling import OWNER
-from janitor.inventory import Resource
 from janitor.model import (
     Absent,
     Confidence,
@@ -29,8 +26,12 @@ from janitor.model import (
     Verdict,
     evidence,
 )
-from janitor.required_tags import Fault, Lack, lacks, remedy, told
-from janitor.tagged import TaggedResource
+from janitor.tagging import creators, filling, inventory, storage, tagged
+from janitor.tagging.creators import Creator
+from janitor.tagging.filling import OWNER
+from janitor.tagging.inventory import Resource
+from janitor.tagging.required_tags import Fault, Lack, lacks, remedy, told
+from janitor.tagging.tagged import TaggedResource
 
 if TYPE_CHECKING:
     from janitor.aws import Aws

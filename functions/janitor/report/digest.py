@@ -8,16 +8,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from janitor.acting.savings import Saved
 from janitor.durations import ago
 from janitor.money import Totals
 from janitor.report.mrkdwn import Block, Message, Post, context, counted, fits, header, lines, prose, section
 from janitor.report.slack import noun
 from janitor.report.text import moment, usd
 from janitor.report.thread import amounts
-from janitor.savings import Saved
 
 if TYPE_CHECKING:
-    from janitor.latest import LastSweep
+    from janitor.ledger.latest import LastSweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

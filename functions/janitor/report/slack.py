@@ -26,7 +26,7 @@ from janitor.report.text import moment
 from janitor.report.thread import NOBODY, OWNER_LENGTH, SHOWN, action, amounts, by_owner, share, thread, told
 
 if TYPE_CHECKING:
-    from janitor.entries import Recorded
+    from janitor.ledger.entries import Recorded
 
 SHOWN_AT_ONCE = 3
 """Findings that stand in the message itself."""

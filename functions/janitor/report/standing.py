@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from janitor.buttons import Word
-from janitor.comebacks import RESTART, UNDO, Way
+from janitor.acting.comebacks import RESTART, UNDO, Way
+from janitor.acting.holds import How
 from janitor.detector import CannotActError
-from janitor.holds import How
 from janitor.model import Effect
 from janitor.people import named
+from janitor.presses.buttons import Word
 from janitor.report.mrkdwn import prose, sentence
 from janitor.report.text import local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from janitor.action import Action
-    from janitor.holds import Hold
+    from janitor.acting.action import Action
+    from janitor.acting.holds import Hold
 
 DONE = {Effect.TAG: "tagged", Effect.STOP: "stopped", Effect.DELETE: "deleted"}
 """What happened to a resource, by what acting on it does."""

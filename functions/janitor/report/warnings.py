@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from janitor.action import finding_id
-from janitor.buttons import LABELS, Subject, Word
+from janitor.acting.action import finding_id
 from janitor.durations import ago
 from janitor.model import Finding, Result
 from janitor.money import Totals, dearest_first
 from janitor.ownership import marks
+from janitor.presses.buttons import LABELS, Subject, Word
 from janitor.report.mrkdwn import (
     LONGEST_HEADER,
     Block,

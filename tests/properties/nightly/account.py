@@ -10,11 +10,11 @@ from botocore.exceptions import BotoCoreError
 
 from armed import KilledError, LostError, World
 from conftest import ACCOUNT
-from janitor.arming import Arming
+from janitor.acting.arming import Arming
 from janitor.aws import Aws
-from janitor.entries import Entry
 from janitor.failures import RunFailedError
-from janitor.leases import LeaseTakenError
+from janitor.ledger.entries import Entry
+from janitor.ledger.leases import LeaseTakenError
 from janitor.model import Confidence, Effect, Mode, Outcome, Result, Sweep
 from janitor.runs import Ran
 from nights import DAY, Nights

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from random import Random
 from typing import TYPE_CHECKING
 
-from janitor.table import Table
+from janitor.ledger.table import Table
 from nights import TUESDAY
 from properties.nightly.wire import Wire
 

@@ -9,7 +9,7 @@ import boto3
 from conftest import REGION
 from janitor.aws import Aws
 from janitor.clients import make_client
-from janitor.table import Table
+from janitor.ledger.table import Table
 from nights import DAY, HOUR
 from properties.nightly.common import Common
 from properties.nightly.detectors import Clearing, Dousing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from conftest import ACCOUNT, REGION
-from janitor.holds import Hold, Holds, How
+from janitor.acting.holds import Hold, Holds, How
 from nights import DAY, HOUR
 from properties.nightly.account import Account
 from properties.nightly.attic import Item

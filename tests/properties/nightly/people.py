@@ -6,13 +6,13 @@ from contextlib import suppress
 
 from armed import KilledError
 from conftest import ACCOUNT, REGION
-from janitor.action import Action
-from janitor.actions import Actions, BegunBeforeError
-from janitor.entries import Entry
-from janitor.leases import Leases, LeaseTakenError
-from janitor.ledger import Ledger
-from janitor.table import ConditionFailedError
-from janitor.undoing import CannotUndoError
+from janitor.acting.action import Action
+from janitor.acting.actions import Actions, BegunBeforeError
+from janitor.acting.undoing import CannotUndoError
+from janitor.ledger.entries import Entry
+from janitor.ledger.findings import Ledger
+from janitor.ledger.leases import Leases, LeaseTakenError
+from janitor.ledger.table import ConditionFailedError
 from properties.nightly.attic import Identity
 from properties.nightly.life import Life
 from properties.nightly.oracle import REST, identity_of

@@ -13,17 +13,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from armed import World as Nothing
 from conftest import ACCOUNT, NOW, REGION
-from janitor.arming import Arming
+from janitor.acting.arming import Arming
 from janitor.aws import Aws
 from janitor.clients import make_client
 from janitor.detector import Detector
 from janitor.failures import RunFailedError
-from janitor.leases import Leases, LeaseTakenError
+from janitor.ledger.leases import Leases, LeaseTakenError
+from janitor.ledger.table import Table
 from janitor.model import Confidence, Mode
 from janitor.prices import Prices
 from janitor.runs import Runner
 from janitor.settings import Settings
-from janitor.table import Table
 from nights import Nights
 from properties.whole.judge import Judge, Phase
 from properties.whole.trouble import ACTS, Trouble

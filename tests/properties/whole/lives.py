@@ -10,9 +10,9 @@ import boto3
 from moto.moto_api._internal import mock_random
 
 from conftest import NOW, REGION
+from janitor.acting.warning import AT_ONCE
 from janitor.clients import make_client
-from janitor.table import Table
-from janitor.warning import AT_ONCE
+from janitor.ledger.table import Table
 from properties.whole.deployment import FILLED, TICK, Deployment
 from properties.whole.estate import some_estate
 from properties.whole.judge import Judge, Operator, Place, tags_filled

@@ -7,9 +7,9 @@ from typing import Any
 import boto3
 
 from conftest import ACCOUNT, REGION
-from janitor.holds import Hold, Holds, How
-from janitor.leases import LeaseTakenError
-from janitor.ledger import Ledger
+from janitor.acting.holds import Hold, Holds, How
+from janitor.ledger.findings import Ledger
+from janitor.ledger.leases import LeaseTakenError
 from properties.whole.deployment import Deployment, Shift
 from properties.whole.snapshot import snapshot
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from conftest import ACCOUNT, REGION
-from janitor.action import Action, Stage
-from janitor.actions import Actions
-from janitor.undoing import CannotUndoError
+from janitor.acting.action import Action, Stage
+from janitor.acting.actions import Actions
+from janitor.acting.undoing import CannotUndoError
 from properties.whole.deployment import FAILED, Deployment, Shift
 from properties.whole.judge import Phase
 from properties.whole.snapshot import snapshot

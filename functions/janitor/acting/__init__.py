@@ -1,0 +1,1 @@
+"""Acting on what is due, and taking it back; `order` says what comes after what."""

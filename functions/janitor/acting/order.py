@@ -1,0 +1,237 @@
+"""What a sweep that may act does, in which order: the half done, the due, what was refused. Laws 3, 5, 6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from janitor.acting import resuming
+from janitor.acting.action import UNFINISHED, Action, Stage
+from janitor.acting.carrying_out import CarryingOut
+from janitor.acting.half_done import HalfDone
+from janitor.acting.limits import Places
+from janitor.acting.looking_again import Look
+from janitor.acting.resuming import broken_off
+from janitor.acting.unpreparable import Unpreparable, said
+from janitor.model import Outcome, Result, Sweep
+
+if TYPE_CHECKING:
+    from janitor.acting.actions import Actions
+    from janitor.acting.arming import Arming
+    from janitor.acting.holds import Holds
+    from janitor.acting.limits import Limits
+    from janitor.aws import Aws
+    from janitor.detector import Detector
+    from janitor.engine import Policy
+    from janitor.ledger.entries import Entry
+    from janitor.ledger.findings import Ledger
+
+
+RESTS = "due; nothing is deleted on weekends and holidays (business_days)"
+"""Why something that is due waits for another day."""
+
+
+OUTLIVED = "it was not found for too long since its warning; the next scheduled sweep warns again"
+"""Why a person's sweep does nothing about something that no scheduled sweep has confirmed lately."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acting:
+    """
+    What acting needs from the outside.
+
+    *clock* is the real time (law 4), *pause* waits between two actions, *put_back* asks for the undo
+    of a half-done action, which this role itself may not do. *at_most* is for a whole night. *wait*
+    lets AWS get on with what actions wait for; without it the next run goes on with them.
+    """
+
+    ledger: Ledger
+    actions: Actions
+    holds: Holds
+    limits: Limits
+    clock: Callable[[], datetime]
+    pause: Callable[[], None]
+    put_back: Callable[[Action], None]
+    at_most: int
+    wait: Callable[[], None] | None = None
+
+    def act(
+        self,
+        detector: Detector[Any],
+        aws: Aws,
+        sweep: Sweep,
+        entries: Mapping[str, Entry],
+        *,
+        now: datetime,
+        policy: Policy,
+        until: datetime | None = None,
+    ) -> Sweep:
+        """
+        *sweep* with the outcomes of acting on what is due; *entries* are its findings in the ledger.
+
+        AWS is waited for *until* then at the longest. A sweep that is not complete, or that runs dry,
+        comes back with nothing done. One action's failure does not stop the others.
+        """
+        arming = policy.armed(detector.name)
+        if not arming.armed:
+            return sweep
+        half_back = resuming.resumed(detector, sweep, self.actions, self.put_back, self.clock())
+        if sweep.error is not None:
+            done = _waiting(sweep, entries, "nothing is acted on, because the sweep is not complete")
+        else:
+            work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
+            done = work.done(until)
+        return resuming.told(done, half_back)
+
+    def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
+        """*sweep* of a detector that is not armed: what it did before is brought back all the same."""
+        return resuming.told(
+            sweep, resuming.resumed(detector, sweep, self.actions, self.put_back, self.clock())
+        )
+
+    def disarmed(self, entries: Mapping[str, Entry]) -> None:
+        """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""
+        for entry in entries.values():
+            self.ledger.unwarn(entry)
+
+
+def due_now(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> list[Result]:
+    """The findings of *sweep* that may be acted on at *clock*, the oldest due first."""
+    due = []
+    for result in sweep.results:
+        entry = entries.get(result.target.key)
+        if result.outcome is Outcome.WAITING and entry is not None and entry.due is not None:
+            due += [replace(result, due=entry.due)] if entry.due <= clock else []
+    return sorted(due, key=lambda result: (result.due or clock, result.target.arn))
+
+
+class _Work:
+    """One sweep's acting."""
+
+    def __init__(
+        self,
+        acting: Acting,
+        detector: Detector[Any],
+        aws: Aws,
+        sweep: Sweep,
+        *,
+        entries: Mapping[str, Entry],
+        now: datetime,
+        policy: Policy,
+    ) -> None:
+        self.acting = acting
+        self.sweep = sweep
+        self.entries = entries
+        self.arming: Arming = policy.armed(detector.name)
+        self.results = {result.target.key: result for result in sweep.results}
+        self.look = Look(detector=detector, aws=aws, policy=policy, holds=acting.holds, clock=acting.clock)
+        self.places = Places(acting.limits, sweep, now, most=self.arming.max_actions, at_most=acting.at_most)
+        self.carrying = CarryingOut(
+            ledger=acting.ledger,
+            actions=acting.actions,
+            arming=self.arming,
+            entries=entries,
+            look=self.look,
+            writing=aws.armed(),
+            places=self.places,
+        )
+
+    def done(self, until: datetime | None) -> Sweep:
+        """What was broken off first, then what is due, the oldest first; AWS is waited for *until* then."""
+        listed = self.acting.actions.all(self.sweep.detector, str(self.sweep.account), self.sweep.region)
+        half_done = HalfDone(carrying=self.carrying, put_back=self.acting.put_back)
+        for action in listed:
+            if action.stage in UNFINISHED:
+                result = self.results.get(action.target.key) or broken_off(action)
+                self._put(half_done.finished(result, action))
+        under_way = UNFINISHED | {Stage.UNDOING}
+        due = self._due(besides={action.target.key for action in listed if action.stage in under_way})
+        if due and (why := self._smells()) is not None:
+            due = [result for result in due if not self._held_back(result, why)]
+        for number, result in enumerate(due):
+            if number:
+                self.acting.pause()
+            self._put(self.carrying.one(result, self.entries[result.target.key]))
+        if self.acting.wait is not None:
+            self.carrying.go_on(self.results, self.acting.wait, half_done.stopped, until)
+        self._ask_again()
+        held = tuple(why if not times else f"{times} {why}" for why, times in self.places.held.items())
+        return replace(self.sweep, results=tuple(self.results.values()), held=held)
+
+    def _due(self, *, besides: set[str]) -> list[Result]:
+        """The findings whose warning has stood long enough; all others say what they wait for."""
+        for result in self.sweep.results:
+            entry = self.entries.get(result.target.key)
+            if result.target.key in besides or entry is None or entry.due is None:
+                continue
+            if result.outcome is Outcome.ADVISED:
+                self.acting.ledger.unwarn(entry)
+            elif result.outcome is Outcome.WAITING:
+                self._put(replace(result, due=entry.due, note="warned; not due yet"))
+        clock = self.acting.clock()
+        due = []
+        for result in due_now(self.sweep, self.entries, clock):
+            if self.entries[result.target.key].outlived(clock, self.arming.lasts):
+                self._put(replace(result, note=OUTLIVED))
+            elif result.target.key not in besides:
+                due.append(result)
+        if self.arming.rests(clock):
+            for result in due:
+                self._put(replace(result, note=RESTS))
+            due = [result for result in due if self.entries[result.target.key].hurried]
+        return due
+
+    def _smells(self) -> str | None:
+        """Why so much is waste that a person has to look first, or None."""
+        unseen = [
+            result
+            for result in self.sweep.results
+            if result.outcome is Outcome.WAITING and not self._seen(result)
+        ]
+        return self.arming.too_many(len(unseen), self.sweep.looked_at)
+
+    def _held_back(self, result: Result, why: str) -> bool:
+        """Whether *result*, which is due, waits until somebody looked."""
+        if self._seen(result):
+            return False
+        why = f"{why}; to go on: janitor approve {self.sweep.detector}"
+        self.places.held[why] = 0
+        self._put(replace(result, note=f"held back: {why}"))
+        return True
+
+    def _seen(self, result: Result) -> bool:
+        """Whether a person looked at it: approved it with all others, or pressed *Do it now* on it."""
+        entry = self.entries.get(result.target.key)
+        return entry is not None and bool(entry.approved or entry.hurried)
+
+    def _ask_again(self) -> None:
+        """What preparing refused before."""
+        look = self.look
+        asking = Unpreparable(
+            detector=look.detector,
+            aws=look.aws,
+            arming=self.arming,
+            ledger=self.acting.ledger,
+            again=look.again,
+        )
+        for result in tuple(self.results.values()):
+            entry = self.entries.get(result.target.key)
+            if entry is not None and entry.refused and result.note == said(entry.refused):
+                self._put(asking.asked(result, entry, self.acting.clock()))
+
+    def _put(self, result: Result) -> None:
+        self.results[result.target.key] = result
+
+
+def _waiting(sweep: Sweep, entries: Mapping[str, Entry], why: str) -> Sweep:
+    """*sweep* in which everything that could have been acted on says why it was not."""
+
+    def noted(result: Result) -> Result:
+        if result.outcome is not Outcome.WAITING:
+            return result
+        entry = entries.get(result.target.key)
+        return replace(result, due=entry.due if entry else None, note=why)
+
+    return replace(sweep, results=tuple(map(noted, sweep.results)))

@@ -1,0 +1,1 @@
+"""Presses on Slack's buttons: verified at the door, judged behind it."""

@@ -1,0 +1,175 @@
+"""Lets the message of each warning say what became of it. It reads the ledger, and never changes a fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from janitor.acting.action import UNFINISHED, Action, Stage
+from janitor.acting.holds import standing
+from janitor.acting.undoing import REST
+from janitor.model import Outcome
+from janitor.presses.buttons import Subject
+from janitor.report.mrkdwn import code
+from janitor.report.warnings import Terms, warning
+from janitor.slack.patience import SlackError
+from janitor.slack.sending import Place
+
+if TYPE_CHECKING:
+    from janitor.acting.actions import Actions
+    from janitor.acting.holds import Holds
+    from janitor.ledger.entries import Entry, Recorded
+    from janitor.ledger.findings import Ledger
+    from janitor.model import Result, Sweep
+    from janitor.report.standing import Standing
+    from janitor.slack.sending import Sender
+
+
+@dataclass(frozen=True)
+class Following:
+    """
+    Changes messages until *deadline*, in the seconds of the sender's clock.
+
+    *terms* are by detector, *clock* is the real time, *within* is how long an action can be undone.
+    """
+
+    connect: Callable[[], Sender]
+    deadline: float
+    terms: Mapping[str, Terms]
+    ledger: Ledger
+    actions: Actions
+    holds: Holds
+    clock: Callable[[], datetime]
+    within: timedelta
+
+    @cached_property
+    def _sender(self) -> Sender:
+        return self.connect()
+
+    # --- after a sweep ------------------------------------------------------------------------
+
+    def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
+        """
+        Every message of *sweep*'s warnings that no longer says how things stand.
+
+        What was acted on is told by what is recorded of it, so that a message which could not be
+        changed, or a run that was killed before, is made up for by the next sweep. The answer is
+        what Slack did not take, one line each; it ends there, for the next would fare no better.
+        """
+        account = str(sweep.account)
+        actions = self.actions.all(sweep.detector, account, sweep.region)
+        try:
+            for action in actions:
+                if action.message and action.told != action.mark and _can_be_told(action):
+                    self.action(action)
+            busy = {action.target.key for action in actions if action.stage in UNFINISHED | {Stage.UNDOING}}
+            for entry, now_stands in self._stands(sweep, recorded):
+                if entry.message and entry.key not in busy:
+                    self.entry(entry, now_stands)
+        except SlackError as failed:
+            return [f"a warning's message does not say what became of it: {failed}"]
+        return ()
+
+    def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
+        """The warnings of a detector that is armed no longer."""
+        try:
+            for entry in entries.values():
+                if entry.warned is not None and entry.message:
+                    voice = self.terms[entry.detector].voice
+                    self.entry(entry, voice.void(f"{entry.detector} is not armed any more", self.clock()))
+        except SlackError as failed:
+            return [f"a warning's message does not say that it is void: {failed}"]
+        return ()
+
+    def _stands(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Standing]]:
+        now = self.clock()
+        holds = self.holds.all(str(sweep.account), sweep.region) if self._ended(sweep, recorded) else {}
+        voice = self.terms[sweep.detector].voice
+
+        def ended(entry: Entry, why: str) -> Standing:
+            hold = standing(holds.get(entry.key, ()), now)
+            return voice.stays(why, now) if hold is None else voice.held(hold)
+
+        for entry, why in recorded.closed:
+            yield entry, ended(entry, why)
+        for result in sweep.results:
+            entry_of = recorded.entries.get(result.target.key)
+            if entry_of is None or entry_of.warned is None:
+                continue
+            if result.outcome is Outcome.CHANGED:
+                yield entry_of, ended(entry_of, result.note)
+            elif (now_stands := self._still(result, entry_of, now)) is not None:
+                yield entry_of, now_stands
+
+    def _still(self, result: Result, entry: Entry, now: datetime) -> Standing | None:
+        """Where a finding stands that was warned about and not acted on; None if nothing is new."""
+        voice = self.terms[entry.detector].voice
+        match result.outcome:
+            case Outcome.ADVISED:
+                return voice.void(result.note.removeprefix("only reported: "), now)
+            case Outcome.FAILED:
+                return voice.failed(result.note.removeprefix("nothing was done: "), now)
+            case Outcome.WAITING if entry.due is not None and entry.due <= now:
+                return voice.waiting(entry.due, result.note)
+            case _:
+                return None
+
+    @staticmethod
+    def _ended(sweep: Sweep, recorded: Recorded) -> bool:
+        return bool(recorded.closed) or any(one.outcome is Outcome.CHANGED for one in sweep.results)
+
+    # --- one message --------------------------------------------------------------------------
+
+    def entry(self, entry: Entry, now_stands: Standing) -> None:
+        """*entry*'s message says *now_stands*. Raises SlackError."""
+        subject = Subject(
+            detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id
+        )
+        self._change(subject, entry.name, entry.said, Place(entry.channel, entry.message), now_stands)
+
+    def action(self, action: Action) -> None:
+        """*action*'s message says how far it came, and that is remembered. Raises SlackError."""
+        target = action.target
+        subject = Subject(
+            detector=action.detector, account=target.account, region=target.region, finding=action.id
+        )
+        known = self.ledger.find(action.detector, target.account, target.region, action.id)
+        said, place = known.said if known is not None else "", Place(action.channel, action.message)
+        self._change(subject, target.name, said, place, self._of(action))
+        self.actions.told(action)
+
+    def _of(self, action: Action) -> Standing:
+        voice, now = self.terms[action.detector].voice, self.clock()
+        match action.stage:
+            case Stage.ACTED:
+                until = action.began + self.within
+                return voice.acted(action, until if now < until else None)
+            case Stage.UNDONE:
+                return voice.undone(action, None if action.undone is None else action.undone + REST)
+            case Stage.ACTING:
+                return voice.going(action)
+            case Stage.UNDOING:
+                failed = voice.undo_failed(action, action.error, now)
+                return (
+                    failed
+                    if action.broke
+                    else voice.undoing(action, action.undone_by, action.asked_at or now)
+                )
+            case Stage.WITHDRAWN:
+                return voice.stays(action.error, now)
+            case _:
+                return voice.failed(action.error, now, action=action)
+
+    def _change(self, subject: Subject, name: str, said: str, place: Place, now_stands: Standing) -> None:
+        """A message that nobody remembers, or that Slack no longer lets change, stays as it is."""
+        if place.ts:
+            message = warning(subject, name, said or code(name), now_stands, self.terms[subject.detector])
+            self._sender.change(message, place, deadline=self.deadline)
+
+
+def _can_be_told(action: Action) -> bool:
+    """Everything but an act that is under way, or that a killed run left without a word."""
+    return action.stage is not Stage.ACTING or bool(action.waits)
