@@ -29,6 +29,7 @@ from janitor.ledger.table import Table
 from janitor.model import Mode, Report, Sweep
 from janitor.once import InProgressError
 from janitor.runs import Ran
+from janitor.sending import Time
 from janitor.settings import SettingsError
 from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from sandbox import demo
@@ -273,9 +274,11 @@ def killed(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_another_run_of_the_same_sweep_is_refused(
-    deployed: SlackControl, session: boto3.Session, table: Table
+def test_another_run_of_the_same_sweep_is_waited_for_and_then_refused(
+    deployed: SlackControl, session: boto3.Session, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=slept.append))
     until = NOW + timedelta(minutes=15)
     Leases(table).take("idle-endpoints", ACCOUNT, REGION, holder="other", now=NOW, until=until)
 
@@ -283,6 +286,7 @@ def test_another_run_of_the_same_sweep_is_refused(
         handlers.sweep(event("manual-dry-run"), Context())
 
     assert (reports(session), deployed.messages()) == ({}, [])
+    assert slept == [15.0] * 40
 
 
 # --- what goes wrong -------------------------------------------------------------------------------
