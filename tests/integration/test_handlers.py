@@ -29,8 +29,8 @@ from janitor.ledger.table import Table
 from janitor.model import Mode, Report, Sweep
 from janitor.once import InProgressError
 from janitor.runs import Ran
-from janitor.sending import Time
 from janitor.settings import SettingsError
+from janitor.slack.sending import Time
 from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from sandbox import demo
 from sandbox.control import Control
