@@ -120,11 +120,11 @@ def now(host: Host) -> dict[str, Any]:
 
 
 def broken(host: Host, calls: Iterable[Call]) -> None:
-    """AWS refuses these *calls* from now on, and no others."""
+    """AWS fails these *calls* from now on, and no others. Whether it did them stays open."""
     box = Control(host.url)
     box.clear_faults()
     for service, operation, match in calls:
-        box.fault(service, operation, "error", times=0, match=match, status=400, code="ValidationException")
+        box.fault(service, operation, "error", times=0, match=match, status=408, code="Unavailable")
 
 
 def actions(host: Host, name: str) -> list[Action]:

@@ -60,10 +60,10 @@ class HalfDone:
                     result, action, "it was as good as cleaned up before anything was done"
                 )
             return carrying.recorded(result, action)
-        if not arming.within(action.target.account, action.target.region):
-            raise EndsError(Outcome.WAITING, "half done, and act_in no longer names its place")
         clock = look.clock()
         self._judged(result, action, clock)
+        if not arming.within(action.target.account, action.target.region):
+            raise EndsError(Outcome.WAITING, "half done, and act_in no longer names its place")
         if action.given_up:
             said = f"failed {TRIES} times, so a person has to look: {action.error}"
             raise EndsError(Outcome.FAILED, said)

@@ -44,14 +44,17 @@ def act(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> No
 
 
 def settled(aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-    """Whether the very job *target* is stopped, or about to be, and no warm pool of it stays."""
+    """Whether the very job *target* is stopped, or about to be, and no warm pool of it stays or will come."""
     calls = job_calls.OF[target.kind]
     found = calls.this(aws, target)
     if found is None:
         return True
     if record["what"] == POOL:
         return not keeps_pool(found)
-    return not calls.runs(found) and not (record.get("keep_alive") and keeps_pool(found))
+    if calls.runs(found):
+        return False
+    pool_to_come = found[calls.status] == STOPPING or keeps_pool(found)
+    return not (record.get("keep_alive") and pool_to_come)
 
 
 def by_itself(aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
