@@ -126,10 +126,12 @@ class Maker:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             archive.writestr("empty.py", "")
-        given = {key: said for key, said in properties.items() if key not in {"Code", "RecursiveLoop"}}
-        function = self.client("lambda").create_function(
-            FunctionName=name, Code={"ZipFile": packed.getvalue()}, **given
-        )
+        later = {"Code", "RecursiveLoop", "ReservedConcurrentExecutions"}
+        given = {key: said for key, said in properties.items() if key not in later}
+        client = self.client("lambda")
+        function = client.create_function(FunctionName=name, Code={"ZipFile": packed.getvalue()}, **given)
+        if (reserved := properties.get("ReservedConcurrentExecutions")) is not None:
+            client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
         return name, {"Arn": function["FunctionArn"]}
 
     def _key(self, _: str, properties: Any) -> Made:

@@ -79,7 +79,8 @@ class Worker(Thing):
             return False
         if self.shows_outputs and self.output is not None and self.output < 6 * HOUR:
             return False
-        if self.load not in {"zero", "none"}:  # nothing spins in vain here: a full load is work
+        shown = self.hosts > self.unnamed  # a load that no metric tells of is as good as none
+        if shown and self.load not in {"zero", "none"}:  # nothing spins in vain here: a full load is work
             return False
         return self.measured or self.quiet_for >= 24 * HOUR
 
