@@ -42,7 +42,7 @@ night: setup ## Three simulated nights over the demo account with every detector
 	$(BIN)/janitor sandbox -- $(BIN)/python -m sandbox.night
 
 test: dev ## Run all tests
-	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile -q
+	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
 soak: dev ## Live through NIGHTS=2000 random nights and a fourth as many of whole accounts, or again those of SEED=...
 	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q $(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py)
