@@ -147,7 +147,7 @@ class App:
     def _log(self, last: datetime) -> Iterator[tuple[datetime, str]]:
         for number in range(8, -1, -1):
             at = last - timedelta(minutes=11 * number)
-            yield at, f"[I {at:%Y-%m-%d %H:%M:%S}.000 ServerApp] Saving file at /work/{self.name}.ipynb"
+            yield at, f"[I {at:%Y-%m-%d %H:%M:%S}.000 ServerApp] Saving file at /{self.name}.ipynb"
 
 
 def plan_profiles(plan: Plan, apps: tuple[App, ...]) -> None:
