@@ -41,6 +41,11 @@ class Warned:
     hurried: bool = False
     approved: bool = False
 
+    @property
+    def looked_at(self) -> bool:
+        """Whether a person said yes to it, alone or among others."""
+        return self.approved or self.hurried
+
 
 @dataclass(slots=True, kw_only=True)
 class Run:
@@ -303,11 +308,11 @@ class Oracle(Truth):
         due = [
             identity
             for identity, warned in self.warnings.items()
-            if warned.sure and warned.latest <= now and not warned.approved
+            if warned.sure and warned.latest <= now and not warned.looked_at
             if self.run.states.get(identity) == "waste" and identity not in self.unfinished
         ]
         share, most = len(due) * 100, self.operator().max_share * len(self.run.states)
-        approved = self.warnings[meant].approved if meant in self.warnings else False
+        approved = self.warnings[meant].looked_at if meant in self.warnings else False
         if (
             len(due) > SMALL
             and share > most
