@@ -131,8 +131,12 @@ class Life:
             mine = {detector for detector, of in self.judge.begun if of == arn}
             if not mine and not self._trial(arn):
                 self.judge.say(f"{arn} was {was} and became {became}, and nobody did it")
-            if mine == {UNTAGGED} and not tags_filled(was, became, {**FILLED, "owner": ""}):
-                self.judge.say(f"{arn} had the tags {was['tags']} and has {became['tags']}")
+            if mine != {UNTAGGED} or (
+                became is None and self._trial(arn)
+            ):  # it went with what it is a part of
+                continue
+            if was is None or became is None or not tags_filled(was, became, {**FILLED, "owner": ""}):
+                self.judge.say(f"{arn} was {was} and became {became}, and was only tagged")
         self.judge.wrong += [f"{place} is left, although nothing speaks for it" for place in self._left()]
         self.right()
 
@@ -165,7 +169,8 @@ class Life:
         for arn, (was, became) in changes(self.before, snapshot()).items():
             if was is None and self.back.submitted(arn, became):
                 continue
-            if arn in self.back.filled_for_good and tags_filled(was, became, {**FILLED, "owner": ""}):
+            filled = arn in self.back.filled_for_good and was is not None and became is not None
+            if filled and tags_filled(was, became, {**FILLED, "owner": ""}):
                 continue
             if was is None or "-job/" not in arn:
                 self.judge.say(f"{arn} was {was} and is {became} after everything was undone")

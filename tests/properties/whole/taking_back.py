@@ -8,7 +8,7 @@ from conftest import ACCOUNT, REGION
 from janitor.acting.action import Action, Stage
 from janitor.acting.actions import Actions
 from janitor.acting.undoing import CannotUndoError
-from properties.whole.deployment import FAILED, Deployment, Shift
+from properties.whole.deployment import FAILED, FILLED, Deployment, Shift
 from properties.whole.judge import Phase
 from properties.whole.snapshot import snapshot
 from properties.whole.trouble import UNDOES
@@ -135,4 +135,7 @@ class TakingBack:
             "StoppingCondition",
             "ProcessingResources",
         )
-        return was["tags"] == job["tags"] and all(was.get(member) == job.get(member) for member in asked)
+        filled = {key: value for key, value in job["tags"].items() if key not in was["tags"]}
+        kept = {key: value for key, value in job["tags"].items() if key in was["tags"]}
+        tagged = kept == was["tags"] and filled.keys() <= {*FILLED, "owner"}  # as it was when it was stopped
+        return tagged and all(was.get(member) == job.get(member) for member in asked)
