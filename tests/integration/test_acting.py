@@ -14,11 +14,12 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
 from janitor.acting.action import TRIES, Action, Stage
 from janitor.acting.holds import How
+from janitor.acting.looking_again import Look
 from janitor.acting.order import Acting
 from janitor.acting.undoing import CannotUndoError
 from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
-from janitor.engine import sweep
+from janitor.engine import Policy, sweep
 from janitor.failures import RunFailedError
 from janitor.model import Confidence, Mode, Outcome, Sweep
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
@@ -1030,3 +1031,27 @@ def test_what_waits_for_aws_leaves_the_other_regions_their_time(
 
     assert len(waited) == 5
     assert until == [timedelta(minutes=5)] * 2 + [timedelta(minutes=10)]
+
+
+def test_what_cannot_be_told_to_have_ended_by_itself_is_not_taken_for_done(nights: Nights) -> None:
+    """It is as the act would leave it, but whether by the act is not to be read."""
+    nights.warned("lamp")
+    nights.world.before = raising(KilledError(), at="unplug lamp")
+    nights.clock += 4 * DAY
+    with pytest.raises(KilledError):
+        nights.sweep()
+    look = Look(
+        detector=Untellable(), aws=nights.aws, policy=Policy(), holds=nights.holds, clock=lambda: nights.clock
+    )
+
+    assert not look.settled(nights.of("lamp"))
+
+
+class Untellable(Cellar):
+    """As the act leaves it; nobody can read whether that came by itself."""
+
+    def settled(self, *_: Any) -> bool:
+        return True
+
+    def by_itself(self, *_: Any) -> str | None:
+        raise LostError

@@ -55,21 +55,24 @@ class Look:
 
     def settled(self, action: Action) -> bool:
         """Whether the resource is as the act leaves it; what cannot be looked at is not."""
-        if self.by_itself(action) is not None:
-            return False
         try:
+            if self._ended(action) is not None:
+                return False
             return self.detector.settled(self.aws, action.target, action.undo)
         except Exception:  # the failure that led here is told, and the next sweep looks again
             return False
 
     def by_itself(self, action: Action) -> str | None:
         """Why the resource is no longer waste, if that is not the doing of *action*, which broke off."""
+        try:
+            return self._ended(action)
+        except Exception:  # `settled` asks again, and takes what cannot be looked at for not settled
+            return None
+
+    def _ended(self, action: Action) -> str | None:
         if any(step.startswith("act: ") and how == "done" for step, how in action.steps.items()):
             return None
-        try:
-            return self.detector.by_itself(self.aws, action.target, action.undo)
-        except Exception:  # what cannot be looked at is not settled either, and the next sweep looks again
-            return None
+        return self.detector.by_itself(self.aws, action.target, action.undo)
 
     def _said(self, target: Target) -> Mapping[str, Sequence[Hold]]:
         return self.holds.all(target.account, target.region)

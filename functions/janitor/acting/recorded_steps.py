@@ -34,7 +34,7 @@ class RecordedSteps:
         self._record(name, "begun")
         try:
             call()
-        except Exception as error:
+        except Exception as error:  # raised again; what is known of it is recorded first
             if self._phase == "act" and before != "begun" and refused(error):
                 self._record(name, REFUSED)
             raise
