@@ -70,9 +70,7 @@ class Undoing:
         if newest.stage in UNDOABLE and (action.stage not in UNDOABLE or self._too_old(action)):
             action = newest
         if action.stage is Stage.UNDONE:
-            raise CannotUndoError(
-                f"{action.target.name} was brought back before, by {named(action.undone_by)}"
-            )
+            raise CannotUndoError(_before(action))
         if action.stage is Stage.WITHDRAWN:
             raise CannotUndoError(f"nothing was done to {action.target.name}: {action.error}")
         if action.stage not in UNDOABLE:
@@ -154,3 +152,11 @@ class Undoing:
         raise NotBackYetError(
             f"{action.target.name} is on its way back, and undoing it again goes on with it: {action.error}"
         )
+
+
+def _before(action: Action) -> str:
+    """What to say to whoever asks for *action* to be undone once more; a job was not simply brought back."""
+    who = named(action.undone_by)
+    if action.became:
+        return f"done before, by {who}: {action.became}"
+    return f"{action.target.name} was brought back before, by {who}"

@@ -11,7 +11,7 @@ from fakes import Thing
 from janitor.aws import Aws
 from janitor.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
 from janitor.model import Confidence, Effect, Finding, Target, Verdict
-from properties.nightly.attic import Attic
+from properties.nightly.attic import Attic, Item
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ class Watching(Detector[Thing]):
             raise NotYetError("half of it is read", {"read": 1})
         return {"created": item.identity[1], "tags": dict(item.label.tags)}
 
+    def ended(self, item: Item | None) -> bool:
+        """Whether nothing is left to be done to *item*, or there is none."""
+        raise NotImplementedError
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        item = self.attic.items.get(target.name)
+        if over := self.ended(item) or (item is not None and item.identity[1] != undo["created"]):
+            self.attic.watch.over((target.name, undo["created"]))
+        return over
+
     def step(self, steps: Steps, name: str, target: Target, change: Callable[[], bool]) -> None:
         """One step of one call."""
         steps.do(name, lambda: self.attic.call(name, target, change))
@@ -77,9 +87,8 @@ class Clearing(Watching):
         self.step(steps, "unplug", target, lambda: self.attic.unplug(target))
         self.step(steps, "remove", target, lambda: self.attic.remove(target))
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        item = self.attic.items.get(target.name)
-        return item is None or item.identity[1] != undo["created"]
+    def ended(self, item: Item | None) -> bool:
+        return item is None
 
     def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
         if not aws.may_write:
@@ -108,9 +117,8 @@ class Dousing(Watching):
         self.step(steps, "unplug", target, lambda: self.attic.unplug(target))
         self.step(steps, "douse", target, lambda: self.attic.douse(target))
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        item = self.attic.items.get(target.name)
-        return item is None or item.identity[1] != undo["created"] or not item.lit
+    def ended(self, item: Item | None) -> bool:
+        return item is None or not item.lit
 
     def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
         if not aws.may_write:

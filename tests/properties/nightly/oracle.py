@@ -59,6 +59,7 @@ class Run:
     looked: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     begun: list[Identity] = field(default_factory=list)
     finished: set[Identity] = field(default_factory=set)
+    """What it brought to its end, or saw there after an earlier run was broken off."""
     doubtful: set[Identity] = field(default_factory=set)
     """What it found changed when it looked again."""
     delivered: set[Identity] = field(default_factory=set)
@@ -128,6 +129,10 @@ class Oracle(Truth):
     def refused(self, identity: Identity) -> None:
         if self.run is not None:
             self.run.refused.add(identity)
+
+    def over(self, identity: Identity) -> None:
+        if self.run is not None:
+            self.run.finished.add(identity)
 
     def delivered(self, identity: Identity, *, at: datetime, due: datetime) -> None:
         """Slack took the warning, which says when it is *due*."""

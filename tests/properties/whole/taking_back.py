@@ -83,8 +83,9 @@ class TakingBack:
         self.twice(shift, action)
 
     def _deleted(self, arn: str) -> bool:
-        """Whether another detector acted on it."""
-        return any(of == arn and detector != UNTAGGED for detector, of in self.judge.begun)
+        """Whether another detector acted on it, or on the endpoint that a component is a part of."""
+        whole = arn.replace(":inference-component/", ":endpoint/").removesuffix("-ic")
+        return any(of in {arn, whole} and detector != UNTAGGED for detector, of in self.judge.begun)
 
     def _try(self, shift: Shift, action: Action) -> str | None:
         """One call of the undo function; why it was not done, or None."""
@@ -97,16 +98,21 @@ class TakingBack:
             self.trouble.die()
             return "its function was killed"
         except CannotUndoError as error:
-            if "brought back before" in str(error):  # an undo that lost the answer of its last record
+            if " before, " in str(error):  # an undo that lost the answer of its last record
+                self._learns(arn, str(error))
                 return None
             return f"{error}{': for good' if any(why in str(error) for why in FOR_GOOD) else ''}"
         except FAILED as error:
             return f"it failed: {error}"
         finally:
             self.judge.phase = None
-        if " was submitted again as " in done.became:
-            self.again[arn] = done.became.partition(" was submitted again as ")[2].partition(",")[0]
+        self._learns(arn, done.became)
         return None
+
+    def _learns(self, arn: str, said: str) -> None:
+        """Under which name *arn* was submitted again, if it was."""
+        if " was submitted again as " in said:
+            self.again[arn] = said.partition(" was submitted again as ")[2].partition(",")[0]
 
     def twice(self, shift: Shift, action: Action) -> None:
         """Undone once more, nothing happens."""
@@ -115,11 +121,14 @@ class TakingBack:
             shift.undoing.find(shift.detector.name, ACCOUNT, REGION, action.id)
         except CannotUndoError:
             pass
+        except Killed:  # by what was to strike before, and did not
+            self.trouble.die()
         except FAILED:
-            return
+            pass
         else:
             self.judge.say(f"{action.target.arn} could be undone twice")
-        self.judge.phase = None
+        finally:
+            self.judge.phase = None
         assert snapshot() == before
 
     def submitted(self, arn: str, job: Any) -> bool:
