@@ -58,6 +58,8 @@ class Fault:
     latency: float = 0.0
     match: str | None = None
     """Only requests with this in path, query or body."""
+    principal: str | None = None
+    """Only those that are signed with this access key; whoever else asks is spared."""
     hits: int = 0
     """How many requests it was meant for, those among them that it let pass."""
     struck: int = 0
@@ -91,6 +93,8 @@ class Fault:
         if not fnmatch.fnmatchcase(asked.operation, self.operation):
             return False
         if self.match and self.match not in asked.text:
+            return False
+        if self.principal and self.principal != asked.principal:
             return False
         if self.kind == "break-page":
             return self._page(asked) > self.skip

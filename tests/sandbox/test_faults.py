@@ -58,6 +58,14 @@ def test_botocore_retries_what_it_should(control: Control, aws: Any, name: str) 
     assert control.calls()[name] == 2
 
 
+def test_a_fault_may_be_meant_for_one_caller(control: Control, aws: Any) -> None:
+    control.fault("sagemaker", "ListEndpoints", "deny", times=0, principal="AKIAOTHER")
+    aws("sagemaker").list_endpoints()
+    control.fault("sagemaker", "ListEndpoints", "deny", times=0, principal="AKIASANDBOX")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        aws("sagemaker").list_endpoints()
+
+
 def test_faults_choose_by_glob_count_and_content(control: Control, aws: Any) -> None:
     sagemaker = aws("sagemaker")
     control.fault("sagemaker", "Describe*", "error", times=0, match="unlucky", code="Own", status=418)

@@ -64,6 +64,8 @@ class Judge:
     faults: Sequence[Fault] = ()
     phase: Phase | None = None
     pressed: set[Place] = field(default_factory=set)
+    doubted: set[Place] = field(default_factory=set)
+    """What a night could not be sure of, so that its warning was void, and the press with it."""
     kept: set[str] = field(default_factory=set)
     rests: set[str] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
@@ -79,6 +81,15 @@ class Judge:
 
     def say(self, what: str) -> None:
         self.wrong.append(what)
+
+    def doubt(self) -> None:
+        """What tonight's faults may make look likely at most, or like no waste."""
+        broken = {fault.call for fault in self.faults}
+        self.doubted |= {
+            place
+            for place in self.pressed
+            if (claim := self.claims.get(place)) and broken & (claim.supports | claim.reveals)
+        }
 
     def asked(self, call: Call) -> None:
         """A call is about to be made."""

@@ -19,7 +19,7 @@ from properties.whole.judge import Judge, Operator, Place, tags_filled
 from properties.whole.people import People
 from properties.whole.snapshot import changes, snapshot
 from properties.whole.taking_back import TakingBack
-from properties.whole.trouble import Trouble
+from properties.whole.trouble import KEY, Trouble
 from properties.whole.watch import watch
 from properties.worlds.base import UNTAGGED
 from sandbox.control import Control
@@ -46,7 +46,9 @@ class Life:
         control.set_durations({"*": TICK.total_seconds()})
         self.before = dict(deepcopy(snapshot()))
         self.judge = Judge(claims=claims, before=self.before, operator=self._operator())
-        session = boto3.Session(region_name=REGION)
+        session = boto3.Session(
+            region_name=REGION, aws_access_key_id=KEY, aws_secret_access_key="its secret"
+        )
         watch(session, self.judge)
         mortal(session)
         self.trouble = Trouble(control, session, self.random)
@@ -79,6 +81,7 @@ class Life:
         shifts = list(self.deployment.shifts.values())
         self.random.shuffle(shifts)
         self.judge.faults = self.trouble.refuse_reads() if rough else ()
+        self.judge.doubt()
         for shift in shifts:
             carried = len(shift.postman.carried)
             self.deployment.sweep(shift, rough=rough, dry=dry)
@@ -145,7 +148,7 @@ class Life:
         judge, there = self.judge, snapshot()
         if judge.operator.tight:
             return
-        for place in sorted(judge.pressed - judge.begun):
+        for place in sorted(judge.pressed - judge.begun - judge.doubted):
             detector, arn = place
             claim, shift = judge.claims.get(place), self.deployment.shifts[detector]
             sure = claim is not None and claim.must and claim.allows(self.deployment.act_on(shift), ())

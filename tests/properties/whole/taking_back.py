@@ -39,6 +39,7 @@ class TakingBack:
         asked, shift.put_back = shift.put_back, []
         for action in asked:
             self.undo(shift, action)
+        self.trouble.end()
 
     def everything(self) -> None:
         """All that was done by any detector, the last first."""

@@ -48,6 +48,8 @@ UNDOES: Mapping[str, Sequence[str]] = {
     "untagged-resources": ["sagemaker:DeleteTags", "s3:UntagResource"],
     "duplicate-artifacts": ["s3:CopyObject"],
 }
+KEY = "AKIAJANITOR"
+"""The janitor's access key: what strikes it spares the people."""
 OWN = ("dynamodb:UpdateItem", "dynamodb:PutItem", "dynamodb:Query", "s3:PutObject")
 
 
@@ -98,7 +100,7 @@ class Trouble:
             self._clogged = Clogged(call.partition(":")[2], skip, kind == "late")
         else:
             service, _, operation = call.partition(":")
-            self.control.fault(service, operation, kind, skip=skip)
+            self.control.fault(service, operation, kind, skip=skip, principal=KEY)
         return f"{kind} at {call} after {skip}"
 
     def die(self) -> None:
