@@ -46,9 +46,7 @@ class Life:
         control.set_durations({"*": TICK.total_seconds()})
         self.before = dict(deepcopy(snapshot()))
         self.judge = Judge(claims=claims, before=self.before, operator=self._operator())
-        session = boto3.Session(
-            region_name=REGION, aws_access_key_id=KEY, aws_secret_access_key="its secret"
-        )
+        session = boto3.Session(region_name=REGION, aws_access_key_id=KEY, aws_secret_access_key="its secret")
         watch(session, self.judge)
         mortal(session)
         self.trouble = Trouble(control, session, self.random)
