@@ -24,12 +24,12 @@ from janitor.acting.order import Acting
 from janitor.acting.recorded_steps import RecordedSteps
 from janitor.acting.undoing import Undoing
 from janitor.detector import Detector
-from janitor.engine import Policy
 from janitor.jobs import restarts
 from janitor.ledger.entries import Entry
 from janitor.ledger.findings import Ledger
 from janitor.ledger.table import Table
 from janitor.model import Result, Sweep, Target
+from janitor.policy import Policy
 from janitor.runs import Runner
 from properties.conftest import Unhurried
 from properties.nightly.detectors import Watching
