@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from aws_cdk import Annotations, Duration
+from aws_cdk import Annotations, ArnFormat, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
@@ -15,6 +16,29 @@ from constructs import Construct
 
 from janitor import schedules
 from janitor.telemetry import DETECTOR, NAMESPACE
+
+
+def alarm_topic(scope: Construct, id_: str) -> sns.Topic:
+    """
+    The topic that all alarms tell, over TLS only.
+
+    What demands TLS is a policy, which takes the place of the topic's own default; under that one, alarms
+    might publish. So they are allowed to by name, else each would ring unheard
+    (https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger).
+    """
+    topic = sns.Topic(scope, id_, display_name="ML Janitor", enforce_ssl=True)
+    alarms = Stack.of(scope).format_arn(
+        service="cloudwatch", resource="alarm", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
+    )
+    topic.add_to_resource_policy(
+        iam.PolicyStatement(
+            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+            actions=["sns:Publish"],
+            resources=[topic.topic_arn],
+            conditions={"ArnLike": {"aws:SourceArn": alarms}},
+        )
+    )
+    return topic
 
 
 def alarm(
@@ -51,6 +75,22 @@ def watch_errors(scope: Construct, function: lambda_.IFunction, *, name: str, to
         "Errors",
         metric=function.metric_errors(period=Duration.minutes(15)),
         says=f"{name}: a run failed. Its log group says why; the report says what was still read.",
+        topic=topic,
+    )
+
+
+def watch_url(scope: Construct, function: lambda_.IFunction, *, name: str, topic: sns.ITopic) -> None:
+    """
+    An alarm on requests to *function*'s URL that it could not take, which it answers like all others.
+
+    Lambda counts those as 5xx, by the function's name (developer guide, "Monitoring Lambda function URLs").
+    What it refuses is a 4xx, of which anybody may cause as many as they like.
+    """
+    alarm(
+        scope,
+        "NotTaken",
+        metric=function.metric("Url5xxCount", period=Duration.minutes(15), statistic="Sum"),
+        says=f"{name}: a press in Slack could not be taken. Its log group says why.",
         topic=topic,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from aws_cdk import ArnFormat, Stack, Token
@@ -14,6 +14,15 @@ from janitor.acting.arming import Arming
 from janitor.aws import READS
 from janitor.detector import Condition, Grant
 from janitor.ownership import NO
+
+
+LONGEST = 3_500
+"""
+Characters of the resources of one statement.
+
+IAM takes 6,144 in a managed policy; CDK spreads what is more over several, and divides no statement. The
+fewer parts, the fewer policies: a role has ten at most, unless its account's quota is raised.
+"""
 
 
 class Place(NamedTuple):
@@ -44,7 +53,7 @@ def undoing_in(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[Pla
 
 def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[iam.PolicyStatement]:
     """
-    One Allow per set of actions under the same conditions.
+    One Allow per set of actions under the same conditions, or as many as its resources need.
 
     Everything is sorted, so that a template shows real changes only.
     """
@@ -56,9 +65,25 @@ def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) ->
     for (resource, when), granted in actions.items():
         by_actions[tuple(sorted(granted)), when].add(resource)
     return [
-        iam.PolicyStatement(actions=list(granted), resources=sorted(resources), conditions=conditions(when))
+        iam.PolicyStatement(actions=list(granted), resources=some, conditions=conditions(when))
         for (granted, when), resources in sorted(by_actions.items(), key=lambda item: str(item[0]))
+        for some in short(stack, sorted(resources))
     ]
+
+
+def short(stack: Stack, resources: Iterable[str]) -> Iterator[list[str]]:
+    """*resources* in their order, in lists that each fit into one statement: of many regions they do not."""
+    some: list[str] = []
+    length = 0
+    for resource in resources:
+        own = len(shown(stack, resource)) + len('"",')
+        if some and length + own > LONGEST:
+            yield some
+            some, length = [], 0
+        some.append(resource)
+        length += own
+    if some:
+        yield some
 
 
 def sparing(grants: Iterable[Grant], keep_tags: Sequence[str]) -> list[iam.PolicyStatement]:

@@ -10,6 +10,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from infra.alarms import watch_url
 from infra.function import Allowed, JanitorFunction, Shared
 from janitor.detector import Grant, allow
 
@@ -79,6 +80,7 @@ class SlackButtons(Construct):
             answers=True,
             concurrency=concurrency or None,  # anybody may call it: no more of the account's than this
         )
+        watch_url(receiver, receiver.function, name="slack-receiver", topic=shared.topic)
         url = receiver.function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.NONE)
         cdk.CfnOutput(
             cdk.Stack.of(self), "SlackRequestUrl", value=url.url, description="For Slack's interactivity"

@@ -9,10 +9,9 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.alarms import watch_acts
+from infra.alarms import alarm_topic, watch_acts
 from infra.code import code
 from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
@@ -57,7 +56,7 @@ class JanitorStack(Stack):
         home = "" if cdk.Token.is_unresolved(self.region) else self.region
         for said in idle_arms(settings, home=home):
             cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)
-        self.topic = sns.Topic(self, "Alarms", display_name="ML Janitor", enforce_ssl=True)
+        self.topic = alarm_topic(self, "Alarms")
         self.ledger = Ledger(self, "Ledger")
         self.reports = Reports(self, "Reports")
         shared = Shared(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -49,6 +50,25 @@ class Synthesised:
     def role_statements(self, part: str) -> list[dict[str, Any]]:
         """The statements of the role policies whose logical id contains *part*."""
         return [statement for name, statement in self.statements() if part in name and "Role" in name]
+
+
+def resolved(value: Any, known: Mapping[str, str]) -> Any:
+    """
+    *value* of a template as CloudFormation fills it in: references by what is *known*.
+
+    What is not known stays as its name in angle brackets.
+    """
+    match value:
+        case {"Fn::Join": [str(between), [*parts]]}:
+            return between.join(str(resolved(part, known)) for part in parts)
+        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), *_]}:
+            return known.get(name, f"<{name}>")
+        case dict():
+            return {key: resolved(one, known) for key, one in value.items()}
+        case list():
+            return [resolved(one, known) for one in value]
+        case _:
+            return value
 
 
 def synthesise(outdir: Path, settings: Settings) -> Synthesised:

@@ -81,6 +81,7 @@ class PressEvent(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     user: Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{1,30}$")]
+    team: Annotated[str, Field(pattern=r"^([TE][A-Z0-9]{1,30})?$")] = ""
     channel: Annotated[str, Field(pattern=r"^[CDG][A-Z0-9]{1,30}$")]
     message: Annotated[str, Field(pattern=r"^\d{1,12}\.\d{1,9}$")]
     action: Annotated[str, Field(max_length=255)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from declared import KEEP_TAGS
 from infra.permissions import changes, spellings
 from janitor.detectors import DETECTORS
 from janitor.settings import Settings
-from synthesis import SLACK, TODAY, Synthesised, synthesise
+from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
 
 ACCOUNT = "123456789012"
 BUTTONS = {**SLACK["janitor"], "slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
@@ -283,6 +284,23 @@ def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
     assert receiver["ReservedConcurrentExecutions"] == 5, "a flood takes no more of the account than that"
 
 
+def test_a_press_that_cannot_be_taken_raises_an_alarm(stack_of: Callable[..., Synthesised]) -> None:
+    """The receiver answers whatever happens, so Lambda counts none of it as an error."""
+    alarms = stack_of("idle-notebooks").of_type("AWS::CloudWatch::Alarm")
+    (alarm,) = (one for name, one in alarms.items() if name.startswith("SlackReceiverNotTaken"))
+
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (
+        "AWS/Lambda",
+        "Url5xxCount",
+        "Sum",
+    )
+    assert [one["Name"] for one in alarm["Dimensions"]] == ["FunctionName"]
+    assert "SlackReceiver" in str(alarm["Dimensions"])
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert alarm["AlarmActions"]
+
+
 def test_a_small_account_reserves_nothing_for_slack(tmp_path: Path) -> None:
     settings = Settings.parse(
         {"janitor": {**BUTTONS, "slack_concurrency": 0}, "detectors": {"idle-notebooks": ARMS}}
@@ -292,6 +310,38 @@ def test_a_small_account_reserves_nothing_for_slack(tmp_path: Path) -> None:
 
     assert functions
     assert not any("ReservedConcurrentExecutions" in one for one in functions)
+
+
+REGIONS = [
+    *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1"),
+    *("eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3"),
+    *("ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2"),
+]
+"""Those that an account has without asking."""
+
+
+@pytest.mark.parametrize(("number", "arms"), [(len(REGIONS), {}), (10, {"mode": "act", "act_in": [ACCOUNT]})])
+def test_roles_for_many_regions_are_within_iams_quotas(
+    tmp_path: Path, number: int, arms: dict[str, Any]
+) -> None:
+    """6,144 characters a managed policy and 10,240 inline, without white space, and 10 policies a role."""
+    actors = [detector.name for detector in DETECTORS if detector.cleanup]
+    sections = {name: {**arms, **(ACTING.get(name, {}) if arms else {})} for name in actors}
+    tables = {"janitor": {**BUTTONS, "regions": REGIONS[:number]}, "detectors": sections}
+
+    stack = synthesise(tmp_path, Settings.parse(tables))
+
+    managed = stack.of_type("AWS::IAM::ManagedPolicy")
+    for name, policy in {**stack.of_type("AWS::IAM::Policy"), **managed}.items():
+        longest = 6_144 if name in managed else 10_240
+        assert written(policy["PolicyDocument"]) <= longest, name
+    assert max(Counter(str(policy["Roles"]) for policy in managed.values()).values()) <= 10
+
+
+def written(document: Any) -> int:
+    """How long a policy is, in a partition and region with long names."""
+    known = {"AWS::Partition": "aws-us-gov", "AWS::AccountId": ACCOUNT, "AWS::Region": "ap-northeast-1"}
+    return len(json.dumps(resolved(document, known), separators=(",", ":")))
 
 
 def test_the_synthesis_of_a_fully_armed_stack_has_nothing_to_say(

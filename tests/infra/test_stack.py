@@ -18,7 +18,7 @@ from policy_sentry.querying.all import get_all_actions
 
 from janitor.detector import Detector
 from janitor.detectors import DETECTORS
-from synthesis import SLACK, Synthesised
+from synthesis import SLACK, Synthesised, resolved
 
 every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 
@@ -92,6 +92,24 @@ def test_it_has_its_alarms(stack: Synthesised, detector: type[Detector[Any]]) ->
         assert alarm["Period"] * alarm["EvaluationPeriods"] <= 7 * 24 * 3600
     silent = only(alarms, f"{construct(detector)}DidNotRun")
     assert silent["TreatMissingData"] == "breaching"
+
+
+def test_cloudwatch_may_tell_the_topic_of_every_alarm(stack: Synthesised) -> None:
+    """A topic's own policy replaces the default one, under which an account's alarms may publish."""
+    (topic,) = stack.of_type("AWS::SNS::Topic")
+    (policy,) = stack.of_type("AWS::SNS::TopicPolicy").values()
+    allowed = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]
+
+    assert policy["Topics"] == [{"Ref": topic}]
+    (statement,) = allowed
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": topic})
+    (alarms,) = statement["Condition"]["ArnLike"].values()
+    assert list(statement["Condition"]["ArnLike"]) == ["aws:SourceArn"]
+    own = "arn:<AWS::Partition>:cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:*"
+    assert resolved(alarms, {}) == own
+    for alarm in stack.of_type("AWS::CloudWatch::Alarm").values():
+        assert alarm["AlarmActions"] == [{"Ref": topic}]
 
 
 @every_detector

@@ -22,6 +22,7 @@ from janitor.ledger.findings import Ledger
 from janitor.ledger.leases import Leases, LeaseTakenError
 from janitor.ledger.table import Table
 from janitor.presses import doorway
+from janitor.presses.membership import Directory
 from janitor.slack.sending import Time
 from lambdas import idle_endpoints, reports
 from sandbox.control import Control
@@ -510,6 +511,58 @@ def test_what_may_not_be_said_changes_nothing_and_is_explained_to_whoever_said_i
     assert "/slack/actions/" not in log.getvalue()
 
 
+def test_an_owner_keeps_what_is_theirs_whatever_became_of_the_group(warned: Deployment) -> None:
+    """Somebody deletes the group, or its scope: who says *keep* must not need it."""
+    warned.settings(ARMED.replace(GROUP, "S0NOBODY"))
+
+    warned.press("keep", OWNER)
+
+    (hold,) = warned.table()["hold"]
+    assert (hold["how"], hold["by"]) == ("kept", f"Maria Lopez ({OWNER})")
+    assert warned.slack.responses() == []
+
+
+def test_a_stranger_with_the_id_of_a_member_is_not_taken_for_them(warned: Deployment) -> None:
+    """Ids of people are unique within a workspace only, and a channel may be shared with another."""
+    signed = edited(warned.signed("now", MEMBER), lambda payload: payload["user"].update(team_id="T0OTHER"))
+    before = state(warned)
+
+    warned.send(signed)
+
+    assert state(warned) == before
+    (answer,) = warned.slack.responses()
+    assert answer["text"] == "Nothing was changed: only people of this workspace may press that."
+
+
+def test_of_two_who_press_undo_at_once_one_is_told_that_the_other_did(
+    notebook: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second broke off, was tried again, and raised an alarm."""
+    notebook.press("now", MEMBER)
+    signed = notebook.signed("undo", MEMBER)
+    later = edited(signed, lambda payload: payload["actions"][0].update(action_ts="1791255601.5"))
+    for each in (signed, later):
+        notebook.send(each, deliver=False)
+    first, second = (one["event"] for one in notebook.box.invocations()[-2:])
+    notebook.delivered += 2
+    members, waiting = Directory.members, [first]
+
+    def meanwhile(directory: Directory, group: str) -> frozenset[str]:
+        if waiting:
+            notebook.run(WORKER, waiting.pop())
+        return members(directory, group)
+
+    monkeypatch.setattr(Directory, "members", meanwhile)
+
+    assert notebook.run(WORKER, second)["done"] is False
+
+    (answer,) = notebook.slack.responses()
+    assert answer["text"].startswith("Nothing was changed: another run is at work on churn")
+    assert [one["function"] for one in notebook.box.invocations()].count(UNDO) == 1
+    notebook.deliver()
+    assert status(notebook) == "InService"
+
+
 def test_now_on_what_somebody_keeps_is_refused(warned: Deployment) -> None:
     signed = warned.signed("now", MEMBER)
     warned.press("keep", OWNER)
@@ -655,14 +708,30 @@ def test_without_the_signing_secret_nothing_is_acknowledged(
     assert "hold" not in warned.table()
 
 
-@pytest.mark.parametrize("empty", [" ", '{"signing_secret": ""}', '{"signing_secret": " "}'])
+@pytest.mark.parametrize(
+    ("empty", "guess"),
+    [
+        (" ", ""),
+        ('{"signing_secret": ""}', ""),
+        ('{"signing_secret": " "}', ""),
+        ('{"signing_secret": null}', "None"),
+        ("changeme", "changeme"),
+    ],
+)
 def test_an_empty_signing_secret_signs_nothing(
-    warned: Deployment, session: boto3.Session, empty: str
+    warned: Deployment,
+    session: boto3.Session,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    empty: str,
+    guess: str,
 ) -> None:
     """A placeholder that nobody filled in: whoever knows that could sign anything."""
     session.client("secretsmanager").put_secret_value(SecretId="ml-janitor/slack-signing", SecretString=empty)
     doorway.signing_secret.cache_clear()
-    forged = sign(warned.signed("keep", OWNER).body, NOW, "")
+    forged = sign(warned.signed("keep", OWNER).body, NOW, guess)
 
     assert warned.send(forged)["statusCode"] == 503
     assert "hold" not in warned.table()
+    (line,) = (one for one in caplog.records if one.name == "janitor.presses.doorway")
+    assert vars(line)["error"] == "the secret ml-janitor/slack-signing holds no signing secret of Slack's"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from datetime import timedelta
 
 import pytest
 
+from cli.main import main
 from conftest import ACCOUNT, REGION
 from janitor.failures import RunFailedError
 from lambdas import idle_endpoints
@@ -92,8 +95,13 @@ def test_a_button_that_nobody_could_press_is_not_there(
 
     (warning,) = armed.slack.messages()
     assert buttons(warning) == shown
-    by_hand = f"`janitor keep arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/a`" in str(warning)
-    assert by_hand == (not shown)
+    by_hand = re.findall(r"`janitor (keep .*?)`", str(warning))
+    assert bool(by_hand) == (not shown)
+    for command in by_hand:
+        assert main(shlex.split(command)) == 0
+        assert [hold["key"].partition("@")[0] for hold in armed.table()["hold"]] == [
+            f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/a"
+        ]
 
 
 def test_what_slack_does_not_take_is_not_due_and_its_turn_comes_again(armed: Deployment) -> None:
@@ -134,7 +142,9 @@ def test_a_webhook_gets_them_all_in_one_message_that_says_how_to_keep(armed: Dep
     assert message["text"].startswith(f"2 idle endpoints will be deleted after {DUE}")
     for name in ("a", "b"):
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}"
-        assert f"To keep it: tag it `janitor:keep=true`, or run `janitor keep {arn}`." in str(message)
+        assert f"To keep it: tag it `janitor:keep=true`, or run `janitor keep {arn} --reason why`." in str(
+            message
+        )
     assert {item["due"] for item in armed.table()["finding"]} == {"2026-10-09T03:10:00Z"}
 
 

@@ -43,6 +43,7 @@ def test_what_slack_signed_is_read_and_the_tokens_stay_behind() -> None:
 
     assert press == Press(
         user="U1",
+        team="T1",
         channel="C1",
         message="1791255600.000001",
         action="janitor:keep",

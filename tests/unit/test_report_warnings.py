@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -193,9 +196,22 @@ def test_without_buttons_it_says_how_else_to_keep() -> None:
     said = body(idle(), BARE, now=NOW)
     assert said.endswith(
         "To keep it: tag it `janitor:keep=true`, or run "
-        "`janitor keep arn:aws:sagemaker:us-east-1:123456789012:thing/fraud`."
+        "`janitor keep arn:aws:sagemaker:us-east-1:123456789012:thing/fraud --reason why`."
     )
     assert "To keep it: run `janitor keep arn" in body(idle(), replace(BARE, keep_tag=""), now=NOW)
+
+
+@pytest.mark.parametrize("name", ["fraud", "a; reboot", "$(reboot)", "it's", "a & b < c > d", "x" * 200])
+def test_the_command_that_keeps_is_one_command_whatever_the_resource_is_called(name: str) -> None:
+    """Who may put an object into a bucket chooses its key, and so what others paste into a shell."""
+    (command,) = re.findall(r"run `([^`]*)`", body(idle(name), BARE, now=NOW))
+
+    assert shlex.split(unescape(command)) == ["janitor", "keep", idle(name).target.arn, "--reason", "why"]
+
+
+@pytest.mark.parametrize("name", ["a`reboot`", "a\nb", "x" * 1000])
+def test_a_command_that_could_not_be_copied_as_it_is_is_not_shown(name: str) -> None:
+    assert "or run `janitor keep` with its ARN." in body(idle(name), BARE, now=NOW)
 
 
 def test_buttons_are_those_of_where_it_stands_and_of_whom_a_press_finds() -> None:

@@ -22,6 +22,14 @@ SECRET_AGE = 300
 """Seconds for which the signing secret is believed: one that was rotated counts soon."""
 
 
+SHORTEST = 16
+"""Characters of a signing secret. Slack's have 32; what is shorter is a placeholder that can be guessed."""
+
+
+class NoSecretError(Exception):
+    """What is there is no signing secret; one line, which does not repeat it."""
+
+
 def answered(
     event: Mapping[str, Any], environment: Mapping[str, str], *, clock: Callable[[], datetime]
 ) -> dict[str, Any]:
@@ -54,6 +62,8 @@ def named(error: Exception) -> str:
     """Of an error of AWS, what was asked and its code; of any other its type. Never what it quotes."""
     from botocore.exceptions import ClientError
 
+    if isinstance(error, NoSecretError):
+        return str(error)
     if isinstance(error, ClientError):
         return f"{error.operation_name}: {error.response['Error']['Code']}"
     return type(error).__name__
@@ -61,9 +71,16 @@ def named(error: Exception) -> str:
 
 @cache
 def signing_secret(name: str, _age: int) -> str:
-    """The app's signing secret: the secret *name* as it is, or its "signing_secret" if it holds JSON."""
-    said = str(client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]).strip()
-    return str(json.loads(said)["signing_secret"]) if said.startswith("{") else said
+    """
+    The app's signing secret: the secret *name* as it is, or its "signing_secret" if it holds JSON.
+
+    Raises NoSecretError for one that was never filled in.
+    """
+    said = client("secretsmanager").get_secret_value(SecretId=name)["SecretString"].strip()
+    found = json.loads(said).get("signing_secret") if said.startswith("{") else said
+    if not isinstance(found, str) or len(found.strip()) < SHORTEST:
+        raise NoSecretError(f"the secret {name} holds no signing secret of Slack's")
+    return found
 
 
 @cache

@@ -38,14 +38,20 @@ class Directory:
         self._slack = slack
         self._deadline = deadline
 
-    def person(self, user: str) -> Person:
-        """Who *user* is. Raises SlackError."""
+    def person(self, user: str, team: str = "") -> Person:
+        """
+        Who *user* of *team* is. Raises SlackError.
+
+        Slack promises that the two together are unique, not that the former is: somebody of another
+        workspace may have the id of one of ours.
+        """
         known: Any = self._slack.ask("users_info", deadline=self._deadline, user=user)["user"]
         profile = known.get("profile") or {}
-        team = known.get("team_id")
-        teams = {team, *((known.get("enterprise_user") or {}).get("teams") or [])}
+        enterprise = known.get("enterprise_user") or {}
+        teams = {known.get("team_id"), *(enterprise.get("teams") or [])}
         outside = known.get("deleted") or known.get("is_bot") or known.get("is_stranger")
-        own = not outside and self._team in teams
+        same = not team or team in teams or team == enterprise.get("enterprise_id")
+        own = not outside and same and self._team in teams
         vouched = own and known.get("is_email_confirmed") is not False
         name = str(profile.get("real_name") or known.get("real_name") or known.get("name") or user)
         return Person(

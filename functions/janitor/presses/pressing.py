@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from janitor.acting.actions import BegunBeforeError
 from janitor.acting.holds import Hold, How, held, standing
 from janitor.acting.undoing import CannotUndoError
 from janitor.detector import CannotActError
@@ -105,7 +106,10 @@ class Pressing:
     # --- who, and of what ---------------------------------------------------------------------
 
     def _allowed(self, press: PressEvent, word: Word, owner: str | None) -> Person:
-        person = self.directory.person(press.user)
+        """Whoever pressed, if they may say it: for an owner's word, nobody has to ask for the group."""
+        person = self.directory.person(press.user, press.team)
+        if forbidden(word, person, member=False, owner=owner) is None:
+            return person
         group = self.settings.janitor.slack_group
         member = bool(group) and person.own and person.id in self.directory.members(group)
         if (why := forbidden(word, person, member=member, owner=owner)) is not None:
@@ -180,7 +184,10 @@ class Pressing:
         What was asked for is remembered first: if that function never begins (a sweep that holds the lease
         for too long), the next sweep asks it again, as the message says.
         """
-        asked = self.undoing.actions.asked_back(action, str(person), self.clock())
+        try:
+            asked = self.undoing.actions.asked_back(action, str(person), self.clock())
+        except BegunBeforeError as begun:
+            raise RefusedError(str(begun)) from None
         untold = self._says(lambda: self.following.action(asked))
         self.hand_over(
             self.undo,

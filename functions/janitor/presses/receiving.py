@@ -39,6 +39,7 @@ class Press:
     """What was pressed, by whom, on which message: all of a request that is passed on."""
 
     user: str
+    team: str
     channel: str
     message: str
     action: str
@@ -134,6 +135,7 @@ def _press(body: bytes) -> Press:
         (action,) = payload["actions"]
         press = Press(
             user=payload["user"]["id"],
+            team=payload["user"].get("team_id") or "",
             channel=payload["container"]["channel_id"],
             message=payload["container"]["message_ts"],
             action=action["action_id"],

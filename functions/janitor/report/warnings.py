@@ -13,6 +13,7 @@ from janitor.model import Finding, Result
 from janitor.money import Totals, dearest_first
 from janitor.ownership import marks
 from janitor.presses.buttons import LABELS, Subject, Word
+from janitor.report import commands
 from janitor.report.mrkdwn import (
     LONGEST_HEADER,
     Block,
@@ -144,7 +145,7 @@ def _price(result: Result) -> str:
 
 def _by_hand(result: Result, keep_tag: str) -> str:
     tag = f"tag it {code(f'{keep_tag}=true')}, or " if keep_tag else ""
-    return f"{tag}run {code(f'janitor keep {result.target.arn}', 400)}"
+    return f"{tag}run {commands.keep(result.target.arn)}"
 
 
 # --- all of a sweep -------------------------------------------------------------------------------
