@@ -15,7 +15,6 @@ from janitor.aws import READS
 from janitor.detector import Condition, Grant
 from janitor.ownership import NO
 
-
 LONGEST = 3_500
 """
 Characters of the resources of one statement.
