@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 TABLE = "JANITOR_TABLE"
 
+INTERRUPTED = (
+    "interrupted; janitor findings lists what was begun, and the next sweep goes on with it or puts it back"
+)
+
 PACE, WAIT = 1.0, 15.0
 """Seconds between two actions, and between two looks at whether AWS is ready for the next step."""
 
@@ -86,7 +90,7 @@ class Desk:
         Nobody else sweeps *detector* or undoes what it did, and calls end before the lease does.
 
         Every command is a holder of its own, whoever calls it: one person may have two terminals.
-        Raises LeaseTakenError.
+        Raises LeaseTakenError, and Interrupted at Ctrl-C.
         """
         holder = f"by hand: {self.who} {uuid.uuid4().hex}"
         now = self.clock()
@@ -95,6 +99,8 @@ class Desk:
         self.watch.until = until - RESERVE
         try:
             yield
+        except KeyboardInterrupt:
+            raise edge.Interrupted(INTERRUPTED) from None
         finally:
             self.watch.until = None
             self.leases.release(detector, self.account, region, holder=holder)

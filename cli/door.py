@@ -70,7 +70,10 @@ def on_the_ledger[**P](command: Callable[Concatenate[Door, P], int]) -> Callable
 
     def opened(**given: Any) -> int:
         door = _shared(**{name: given.pop(name) for name in shared})
-        return command(door, **given)  # type: ignore[call-arg]
+        try:
+            return command(door, **given)  # type: ignore[call-arg]
+        except KeyboardInterrupt:
+            raise edge.Interrupted("interrupted") from None
 
     ctx, *options = shared.values()
     parameters = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in (ctx, *own, *options)]

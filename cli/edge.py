@@ -40,6 +40,12 @@ class Refused(TyperException):
     exit_code = 2
 
 
+class Interrupted(Refused):
+    """Somebody pressed Ctrl-C; the message says what becomes of what was begun."""
+
+    exit_code = 130
+
+
 def settings_from(config: Path | None, overrides: Iterable[str] | None, registry: Registry) -> Settings:
     """The operator's settings: --set, then --config, then ./janitor.toml, then the defaults."""
     files = [path for path in [Path(FILE)] if path.exists()]

@@ -9,9 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cli import edge
 from cli.screen import console
-
-INTERRUPTED = 130
 
 
 @contextmanager
@@ -25,7 +24,7 @@ def ending_at_once() -> Iterator[None]:
         if sys.stderr.isatty():
             console(sys.stderr).show_cursor(show=True)
         os.write(2, b"\njanitor: interrupted\n")
-        os._exit(INTERRUPTED)
+        os._exit(edge.Interrupted.exit_code)
 
     before = signal.signal(signal.SIGINT, end)
     try:

@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 from cli.audit import audit
 from cli.detectors import detectors
 from cli.doctor import doctor
-from cli.edge import Refused
+from cli.edge import Interrupted, Refused
 from cli.explain import explain
 from cli.remembered import findings
 from cli.replay import replay
@@ -104,5 +104,6 @@ def complain(error: TyperException) -> int:
     if not isinstance(error, Refused):  # typer's own: how options are written
         command = getattr(getattr(error, "ctx", None), "command_path", "janitor")
         said = f"{said[:1].lower()}{said[1:].rstrip('.')} (see {command} --help)"
-    typer.echo(f"janitor: {plain(said)}", err=True)
+    begins = "\n" if isinstance(error, Interrupted) else ""  # the terminal has written ^C
+    typer.echo(f"{begins}janitor: {plain(said)}", err=True)
     return error.exit_code

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
-from cli import edge
+from cli import asking, edge
 from cli.desk import Desk
 from cli.door import Door, on_the_ledger
 from cli.explain import check_kind, parsed_from
+from cli.screen import beside, console, write
 from janitor.acting.holds import Hold, How, standing
 from janitor.engine import sweep_one
 from janitor.report.text import plain
 
 if TYPE_CHECKING:
+    from janitor.ledger.entries import Entry
     from janitor.settings import Settings
 
 Shorten = Annotated[bool, typer.Option("--shorten", help="Also where that ends a longer one earlier.")]
@@ -89,16 +92,20 @@ def approve(
         if not warned:
             typer.echo(f"No warning of {detector} waits for a person's word.")
             return 0
-        for entry in sorted(warned, key=lambda entry: entry.due or at.now):
-            due = "now" if entry.due and entry.due <= at.now else f"{entry.due:%Y-%m-%d %H:%M} UTC"
-            typer.echo(f"  {entry.id}  due {due}  {plain(entry.name)}: {plain(entry.reason)}")
-        if not yes and not typer.confirm(f"Approve all {len(warned)}?"):
+        ordered = sorted(warned, key=lambda entry: entry.due or at.now)
+        write(console(sys.stdout), [beside((entry.id, [_waits(entry, at.now)]) for entry in ordered)])
+        if not yes and not asking.agreed(f"Approve all {len(warned)}?"):
             typer.echo("Nothing was approved.")
             return 0
         for entry in warned:
             at.ledger.approve(entry, by=at.who)
         typer.echo(f"Approved {len(warned)} by {at.who}; the next sweep of {detector} acts on what is due.")
     return 0
+
+
+def _waits(entry: Entry, now: datetime) -> str:
+    due = "now" if entry.due and entry.due <= now else f"{entry.due:%Y-%m-%d %H:%M} UTC"
+    return f"due {due}  {plain(entry.name)}: {plain(entry.reason)}"
 
 
 def hold(at: Desk, arn: str, how: How, *, until: datetime | None, why: str, shorten: bool) -> int:

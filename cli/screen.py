@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 PIPE_WIDTH = 100
 NARROWEST, WIDEST = 60, 140
@@ -38,6 +41,16 @@ def write(console: Console, blocks: Iterable[RenderableType]) -> None:
             console.print(block, "", sep="\n")
     lines = [line.rstrip() for line in captured.get().rstrip().split("\n")]
     console.file.write(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n")
+
+
+def beside(ids: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
+    """Each id with its lines beside it, which end where the reader's terminal does."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for own, (first, *others) in ids:
+        table.add_row(own, Text(first))
+        for line in others:
+            table.add_row("", Text(line))
+    return Padding(table, (0, 0, 0, 2))
 
 
 @contextmanager

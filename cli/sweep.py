@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -9,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import edge
+from cli import asking, edge
 from cli.desk import PACE, Desk, waiting
 from cli.door import Door, on_the_ledger
 from cli.failing import FailedError
+from cli.screen import beside, console, write
 from janitor.acting.action import Action, Stage
 from janitor.acting.limits import Limits
 from janitor.acting.order import RESTS, Acting, due_now
@@ -23,7 +25,7 @@ from janitor.detector import Detector
 from janitor.engine import sweep as swept
 from janitor.ledger.entries import Entry
 from janitor.ledger.leases import LeaseTakenError
-from janitor.model import Outcome, Sweep
+from janitor.model import Outcome, Result, Sweep
 from janitor.policy import Policy
 from janitor.report.text import moment, plain
 
@@ -96,8 +98,8 @@ def sweep(
             )
             return 1 if broken else 0
         if not yes:
-            typed = typer.prompt(f"To act on {due} in account {at.account}, type the account id", default="")
-            if typed.strip() != at.account:
+            typed = asking.typed(f"To act on {due} in account {at.account}, type the account id")
+            if typed != at.account:
                 raise edge.Refused("that is not the account id; nothing was done")
             if at.clock() - at.now > STALE:
                 raise edge.Refused("the answer took more than an hour; nothing was done, look at it again")
@@ -142,13 +144,18 @@ def shown(at: Desk, plan: Plan) -> int:
     typer.echo(f"{where}: {len(due)} due, {waiting} waiting.")
     if due and at.settings.policy.armed(plan.detector.name).rests(at.now):
         typer.echo(f"  Not today, unless somebody pressed Do it now: {RESTS}.")
-    for result in due:
-        entry = plan.entries[result.target.key]
-        action = getattr(result.verdict, "action", "")
-        warned = moment(entry.warned) if entry.warned else "never"
-        typer.echo(f"  {entry.id}  {plain(result.target.name)}: {plain(action)}")
-        typer.echo(f"              {plain(result.verdict.reason)}; warned {warned}")
+    if due:
+        write(console(sys.stdout), [beside(told(plan, result) for result in due)])
     return len(due)
+
+
+def told(plan: Plan, result: Result) -> tuple[str, list[str]]:
+    """The id of what is due, and what would be done, and why."""
+    entry = plan.entries[result.target.key]
+    action = getattr(result.verdict, "action", "")
+    warned = moment(entry.warned) if entry.warned else "never"
+    said = f"{plain(result.verdict.reason)}; warned {warned}"
+    return entry.id, [f"{plain(result.target.name)}: {plain(action)}", said]
 
 
 def carried_out(at: Desk, plan: Plan) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from fakes import thing, waste
 from janitor.acting.action import Stage
 from janitor.detector import ChangedError
 from janitor.ledger.leases import Leases
+from janitor.ledger.table import Table
 from nights import DAY, HOUR, Nights
 from sandbox.deployment import TABLE
 
@@ -169,6 +172,69 @@ def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
     assert status == 0
     assert "lamp: done. undo: janitor undo" in said
     assert desk.nights.world.things == {}
+
+
+@pytest.mark.parametrize("command", [("sweep", "--act"), ("approve", "cellar")])
+def test_where_nobody_answers_nothing_is_done(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, command: Sequence[str]
+) -> None:
+    """In a pipeline there is no terminal; on one, Ctrl-D and Ctrl-C are no answer either."""
+    desk.nights.warned("lamp")
+    desk.nights.clock += 4 * DAY
+    monkeypatch.setattr("sys.stdin", StringIO(""))
+
+    status, said = desk(*command)
+
+    assert status == 2
+    assert said.endswith("\njanitor: nobody answered, so nothing was done; --yes goes on without asking\n")
+    (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
+    assert (desk.nights.world.done, entry.approved) == ([], "")
+
+
+def test_the_question_shows_no_answer_of_its_own(desk: Desk) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.clock += 4 * DAY
+    assert f"account {ACCOUNT}, type the account id: " in desk("sweep", "--act", typed="123")[1]
+
+
+def test_ctrl_c_in_the_middle_of_an_act_says_what_becomes_of_it(desk: Desk) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.clock += 4 * DAY
+
+    def stop(_: str) -> None:
+        raise KeyboardInterrupt
+
+    desk.nights.world.before = stop
+
+    status, said = desk("sweep", "--act", "--yes")
+
+    assert status == 130
+    assert said.endswith(
+        "\njanitor: interrupted; janitor findings lists what was begun, "
+        "and the next sweep goes on with it or puts it back\n"
+    )
+    desk.nights.world.before = lambda _: None
+    assert "begun 2026-10-10 03:00 UTC, and not finished" in desk("findings")[1]
+    assert "lamp: done." in desk("sweep", "--act", "--yes")[1]
+
+
+def test_ctrl_c_anywhere_else_is_one_line(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_: object, __: str) -> Iterator[Mapping[str, Any]]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Table, "query", stop)
+
+    assert desk("findings") == (130, "\njanitor: interrupted\n")
+
+
+def test_what_is_due_is_as_wide_as_the_reader_can_use(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.nights.warned("a-lamp-with-a-name-that-is-longer-than-half-a-line-is")
+    desk.nights.clock += 4 * DAY
+    monkeypatch.setenv("COLUMNS", "60")
+    for command in (("sweep",), ("approve", "cellar", "--yes")):
+        said = desk(*command)[1]
+        rows = [row for row in said.splitlines() if row.startswith("  ")]
+        assert (len(rows) > 1, max(map(len, rows)) <= 60) == (True, True)
 
 
 def test_acting_by_hand_obeys_the_same_laws(desk: Desk) -> None:
