@@ -17,7 +17,7 @@ from slack_sdk.models.blocks import Block
 
 from janitor.ledger.entries import Recorded
 from janitor.ledger.latest import LastSweep
-from janitor.model import Evidence, Finding, Kept, Result, Sweep, Value
+from janitor.model import Evidence, Finding, Kept, Mode, Outcome, Result, Sweep, Value
 from janitor.report.digest import Row, digest
 from janitor.report.mrkdwn import (
     LARGEST,
@@ -37,6 +37,11 @@ from sandbox.slack.blocks import problems, too_long
 from sandbox.slack.workspace import mentions
 from slack_types import compiled
 
+ACT, MANAGED, UNSURE = (
+    Mode.ACT,
+    "only reported: managed by terraform",
+    "only reported: it is likely, not proven",
+)
 PEOPLE = {"maria.lopez@acme.example": "U7"}
 
 
@@ -547,3 +552,55 @@ def test_evidence_of_every_kind_is_told() -> None:
         posted(sweep("idle-endpoints", replace(one, verdict=replace(one.verdict, evidence=seen)))).replies[0]
     )
     assert told[1].count("Could not be read: signal") == 3
+
+
+# --- of an armed detector ------------------------------------------------------------------------
+
+
+def armed(*outcomes: tuple[Outcome, str]) -> Sweep:
+    """An armed sweep whose findings came to these outcomes, with their notes."""
+    made = [
+        replace(
+            result("idle-endpoints", f"e{number}", finding("idle", standing("0.23"))),
+            outcome=outcome,
+            note=note,
+        )
+        for number, (outcome, note) in enumerate(outcomes)
+    ]
+    return replace(sweep("idle-endpoints", *made), mode=ACT)
+
+
+def test_what_is_only_reported_is_not_said_to_happen() -> None:
+    """Whoever is paged by it would look for the date on which it goes."""
+    of = armed((Outcome.ADVISED, MANAGED), (Outcome.ADVISED, MANAGED), (Outcome.ADVISED, UNSURE))
+
+    said = shown(posted(of).main)
+
+    assert (
+        "*Only reported:* 2 times: managed by terraform; once: it is likely, not proven. Nothing is done. "
+        "Proposed: Delete the endpoint (its configuration and models stay)."
+    ) in said
+    assert "would happen" not in str(said)
+    different = replace(of.results[0], verdict=finding("idle", standing("1"), action="ask for it"))
+    thread = str(messages(posted(replace(of, results=(different, *of.results[1:]))))[1:])
+    assert ("Proposed: ask for it" in thread, "Would happen" in thread) == (True, False)
+
+
+def test_what_may_happen_and_what_is_only_reported_are_told_apart() -> None:
+    said = str(shown(posted(armed((Outcome.ADVISED, MANAGED), (Outcome.WOULD_ACT, ""))).main))
+
+    assert "*What would happen:* Delete the endpoint (its configuration and models stay)." in said
+    assert "*Only reported:* Managed by terraform. Nothing is done. Proposed: Delete the endpoint" in said
+
+
+def test_what_was_warned_about_or_done_in_this_very_sweep_is_not_known_from_before() -> None:
+    of = armed(
+        (Outcome.ADVISED, MANAGED),
+        (Outcome.WARNED, ""),
+        (Outcome.ACTED, "undo: janitor undo 1"),
+        (Outcome.WAITING, "warned; not due yet"),
+    )
+
+    (*_, small_print) = shown(posted(of, new=1).main)
+
+    assert small_print == "Besides: 1 idle endpoint known from before, $168 a month."

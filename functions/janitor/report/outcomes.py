@@ -39,6 +39,11 @@ def status(result: Result) -> str:
     return STATUS[result.outcome]
 
 
+def only_reported(result: Result) -> bool:
+    """Whether an armed detector does nothing to *result*, and its note says why."""
+    return result.outcome is Outcome.ADVISED and result.note.startswith(ONLY)
+
+
 def needs_a_look(result: Result) -> bool:
     """Whether something failed or was left half done."""
     return status(result) in {STATUS[Outcome.FAILED], HALF_DONE}

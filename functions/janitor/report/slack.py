@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from janitor.model import Finding, Kept, Mode, Result, Sweep
+from janitor.model import Finding, Kept, Outcome, Result, Sweep
 from janitor.money import Totals, dearest_first
 from janitor.report.mrkdwn import (
     Block,
@@ -22,8 +22,9 @@ from janitor.report.mrkdwn import (
     section,
     sentence,
 )
+from janitor.report.proposed import would_happen
 from janitor.report.text import moment
-from janitor.report.thread import NOBODY, OWNER_LENGTH, SHOWN, action, amounts, by_owner, share, thread, told
+from janitor.report.thread import NOBODY, OWNER_LENGTH, SHOWN, amounts, by_owner, share, thread, told
 
 if TYPE_CHECKING:
     from janitor.ledger.entries import Recorded
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 SHOWN_AT_ONCE = 3
 """Findings that stand in the message itself."""
 
+TOLD_ELSEWHERE = frozenset({Outcome.WARNED, Outcome.ACTED})
+"""What has a warning of its own of this sweep, or is gone with it."""
+
 OWNERS_SHOWN = 5
-ACTIONS_SHOWN = 3
 NOUNS_SHOWN = 2
 
 
@@ -55,7 +58,11 @@ def announcement(
     if not new:
         return None
     keys = {result.target.key for result in new}
-    known = [result for result in sweep.findings if result.target.key not in keys]
+    known = [
+        result
+        for result in sweep.findings
+        if result.target.key not in keys and result.outcome not in TOLD_ELSEWHERE
+    ]
     return Post(
         main=_main(sweep, new, now, _small_print(sweep.detector, known, report, keep_tag)),
         replies=tuple(thread(new, now, people or {})),
@@ -77,7 +84,7 @@ def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) 
     title = headline(sweep.detector, new)
     must = [header(title), section(f"In {where}, as of {moment(now)}.{left_out(Totals.of(new))}")]
     must += [section(said) for said in (_not_complete(sweep), _unjudged(sweep)) if said]
-    must += [section(_would_happen(sweep, new))]
+    must += [section(said) for said in would_happen(sweep, new)]
     last = [context(small_print)] if small_print else []
     told = _dearest(new, now, [*must, *last])
     dearest = ""
@@ -156,22 +163,6 @@ def _whose(new: Sequence[Result]) -> str:
     ]
     more = len(groups) - len(shown)
     return f"*Whose they are:* {', '.join(shown)}{f', and {counted(more, "other owner")}' if more else ''}"
-
-
-def _times(number: int) -> str:
-    return "once: " if number == 1 else f"{number:,} times: "
-
-
-def _would_happen(sweep: Sweep, new: Sequence[Result]) -> str:
-    ranked = Counter(action(result) for result in new).most_common()
-    shown = [
-        f"{_times(times) if len(ranked) > 1 else ''}{prose(said, 200)}"
-        for said, times in ranked[:ACTIONS_SHOWN]
-    ]
-    if more := len(ranked) - len(shown):
-        shown.append(f"{counted(more, 'other action')}, which the report lists")
-    dry = " This is a dry run: nothing was changed." if sweep.mode is Mode.DRY_RUN else ""
-    return f"*What would happen:* {sentence('; '.join(shown))}{dry}"
 
 
 def _unjudged(sweep: Sweep) -> str:

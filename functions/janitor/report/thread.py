@@ -11,6 +11,7 @@ from janitor.model import Confidence, Finding, Result
 from janitor.money import Totals
 from janitor.ownership import marks
 from janitor.report.mrkdwn import Block, Message, code, fits, prose, section, sentence
+from janitor.report.outcomes import only_reported
 from janitor.report.text import usd
 
 SHOWN = 20
@@ -85,7 +86,7 @@ def _told_below(result: Result, now: datetime, own: str) -> list[str]:
     unread = [seen for seen in result.verdict.evidence if seen.error is not None]
     return [
         *_lines(result, now),
-        *([f"Would happen: {prose(own, 200)}"] if own else []),
+        *([f"{'Proposed' if only_reported(result) else 'Would happen'}: {prose(own, 200)}"] if own else []),
         *(
             f"Could not be read: {prose(seen.signal, 60)} ({prose(seen.error or '', 200)})"
             for seen in unread[:UNREAD_SHOWN]
