@@ -23,9 +23,11 @@ from janitor.values import (
     Count,
     Day,
     Duration,
+    Group,
     Hours,
     Percent,
     Place,
+    Region,
     Schedule,
     TimeZone,
 )
@@ -38,7 +40,7 @@ class JanitorSection(BaseModel):
 
     model_config = STRICT
 
-    regions: list[str] = []
+    regions: list[Region] = []
     keep_tags: list[str] = ["janitor:keep", "keep"]
     keep_until_tag: str = "janitor:keep-until"
     owner_tags: list[str] = ["owner", "created-by", "team"]
@@ -49,7 +51,7 @@ class JanitorSection(BaseModel):
     slack_channel: str = ""
     slack_secret: str = ""
     slack_signing_secret: str = ""
-    slack_group: str = ""
+    slack_group: Group = ""
     slack_concurrency: Count = 5
     max_actions_per_night: Count = 50
     undo_days: Annotated[int, Field(ge=1, le=90)] = 30

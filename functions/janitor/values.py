@@ -13,6 +13,9 @@ from janitor.durations import LONGEST, WorkingHours, format_duration, parse_dura
 from janitor.layers import nearest
 from janitor.model import Confidence, Mode
 
+REGION = r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"
+"""How regions are called; which there are, AWS decides."""
+
 
 def _duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
@@ -60,8 +63,20 @@ def _confidence(value: str) -> str:
     return value
 
 
+def _region(value: str) -> str:
+    if not re.fullmatch(REGION, value):
+        raise ValueError('a region such as "eu-west-1"')
+    return value
+
+
+def _group(value: str) -> str:
+    if value and not re.fullmatch(r"S[A-Z0-9]{1,30}", value):
+        raise ValueError('the id of a user group, such as "S0123456789"')
+    return value
+
+
 def _place(value: str) -> str:
-    if not re.fullmatch(r"\d{12}(/[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2})?", value):
+    if not re.fullmatch(rf"\d{{12}}(/{REGION})?", value):
         raise ValueError('an account such as "123456789012", or a region of one: "123456789012/eu-west-1"')
     return value
 
@@ -74,6 +89,8 @@ def _schedule(value: str) -> str:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Region = Annotated[str, AfterValidator(_region)]
+Group = Annotated[str, AfterValidator(_group)]
 Hours = Annotated[str, AfterValidator(_hours)]
 Day = Annotated[date, BeforeValidator(_day)]
 AllowedMode = Annotated[str, AfterValidator(_mode)]

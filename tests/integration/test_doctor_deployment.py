@@ -188,7 +188,7 @@ def test_an_armed_stack_has_no_function_that_is_not_looked_at(
         for name in (name[:-8] for name in made.of_type("AWS::Lambda::Function"))
     } == known
     assert re.fullmatch(r"undo +when it is asked +1 waiting +2 quiet", ran.row("undo"))
-    assert re.fullmatch(r"Slack's receiver +when it is asked +none +1 quiet", ran.row("Slack's receiver"))
+    assert re.fullmatch(r"Slack's receiver +when it is asked +none +2 quiet", ran.row("Slack's receiver"))
     assert "undo: queues messages wait: 1 in Failed" in ran.part
 
 

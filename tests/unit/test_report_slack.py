@@ -37,11 +37,7 @@ from sandbox.slack.blocks import problems, too_long
 from sandbox.slack.workspace import mentions
 from slack_types import compiled
 
-ACT, MANAGED, UNSURE = (
-    Mode.ACT,
-    "only reported: managed by terraform",
-    "only reported: it is likely, not proven",
-)
+MANAGED, UNSURE = "only reported: managed by terraform", "only reported: it is likely, not proven"
 PEOPLE = {"maria.lopez@acme.example": "U7"}
 
 
@@ -567,7 +563,7 @@ def armed(*outcomes: tuple[Outcome, str]) -> Sweep:
         )
         for number, (outcome, note) in enumerate(outcomes)
     ]
-    return replace(sweep("idle-endpoints", *made), mode=ACT)
+    return replace(sweep("idle-endpoints", *made), mode=Mode.ACT)
 
 
 def test_what_is_only_reported_is_not_said_to_happen() -> None:

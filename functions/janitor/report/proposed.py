@@ -22,7 +22,8 @@ def would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
         yield f"*What would happen:* {_ranked(map(action, others), 'other action')}{dry}"
     if spared:
         why = _ranked((result.note.removeprefix(ONLY) for result in spared), "other reason")
-        yield f"*Only reported:* {why} Nothing is done. Proposed: {_ranked(map(action, spared), 'other action')}"
+        else_done = _ranked(map(action, spared), "other action")
+        yield f"*Only reported:* {why} Nothing is done. Proposed: {else_done}"
 
 
 def _ranked(said: Iterable[str], noun: str) -> str:
