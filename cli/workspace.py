@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from cli.buttons import group_check, signing_check
 from cli.stack import Check, Deployment, Gone, Outcome, Trouble, read
 from janitor.sections import JanitorSection
 from janitor.slack.bot import QUIET, REQUEST_SECONDS
@@ -65,7 +66,12 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
         said = "a webhook cannot be asked anything without posting; the next message will tell"
         yield Check(what="Slack", outcome=Outcome.NOT_PROBED, said=said)
         return
-    yield from bot_checks(Workspace(token, url or API), section)
+    space = Workspace(token, url or API)
+    yield from bot_checks(space, section)
+    if section.slack_signing_secret:
+        yield signing_check(here, section.slack_signing_secret)
+        if section.slack_group:
+            yield from group_check(space, section.slack_group)
 
 
 class Workspace:

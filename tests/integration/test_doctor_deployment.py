@@ -24,7 +24,7 @@ from janitor.model import Confidence, Finding, Outcome, Result, Target
 from janitor.settings import Settings
 from sandbox.control import Control
 from sandbox.deployment import SECRET
-from sandbox.slack import CHANNEL, TOKEN, SlackControl
+from sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
 from sandbox.stack import NAME, deploy
 from synthesis import synthesise
 
@@ -439,6 +439,43 @@ def test_a_group_that_may_press_needs_a_scope_of_its_own(doctor: Doctor, slack: 
     assert "the scope usergroups:read is missing: nobody can press Do it now or Undo" in ran.part
     slack.set_scopes(*ALL_SCOPES, "usergroups:read")
     assert doctor("--set", "janitor.slack_group=S0123456789").status == 0
+
+
+PRESSES = (
+    *("--set", "janitor.slack_signing_secret=ml-janitor/slack-signing"),
+    *("--set", "janitor.slack_group=S0123456789"),
+)
+
+
+def test_buttons_that_nobody_could_press_are_named(site: Site, doctor: Doctor, slack: SlackControl) -> None:
+    site.client("secretsmanager").create_secret(Name="ml-janitor/slack-signing", SecretString=SIGNING_SECRET)
+    slack.set_scopes(*ALL_SCOPES, "usergroups:read")
+
+    ran = doctor(*PRESSES)
+
+    assert ran.status == 1
+    assert "S0123456789: no_such_subteam, so nobody can press Do it now or Undo → copy the id" in ran.part
+    slack.add_usergroup("S0123456789", "ml-janitors")
+    assert "S0123456789 has no members, so nobody can press Do it now or Undo" in doctor(*PRESSES).part
+    slack.add_usergroup("S0123456789", "ml-janitors", "U0DINA")
+    assert doctor(*PRESSES).status == 0
+
+
+def test_a_signing_secret_that_is_none_is_named(site: Site, doctor: Doctor, slack: SlackControl) -> None:
+    """Every press would be refused, and nothing else says so before somebody presses."""
+    slack.set_scopes(*ALL_SCOPES, "usergroups:read")
+    slack.add_usergroup("S0123456789", "ml-janitors", "U0DINA")
+    secrets = site.client("secretsmanager")
+    secrets.create_secret(Name="ml-janitor/slack-signing", SecretString='{"signing_secret": null}')
+
+    ran = doctor(*PRESSES)
+
+    assert ran.status == 1
+    assert "ml-janitor/slack-signing holds no signing secret of Slack's, so no press is heard" in ran.part
+    secrets.delete_secret(SecretId="ml-janitor/slack-signing", ForceDeleteWithoutRecovery=True)
+    assert f"there is no secret ml-janitor/slack-signing in {REGION}, so no press is heard" in (
+        doctor(*PRESSES).part
+    )
 
 
 @pytest.mark.usefixtures("site")

@@ -482,7 +482,15 @@ def held(deployment: Deployment, table: Table) -> None:
         ("keep", OWNER, moved, "another message speaks of it now"),
         ("now", MEMBER, moved, "another message speaks of it now"),
         ("now", MEMBER, disarmed, "idle-endpoints is a dry run, which does nothing"),
-        ("now", MEMBER, groupless, "Slack did not say who you are, so nothing was done"),
+        (
+            "now",
+            MEMBER,
+            groupless,
+            (
+                "Slack did not say who you are, so nothing was done (Slack refused usergroups.users.list: "
+                "no_such_subteam; copy the id of the user group (S...) from its menu in Slack to slack_group"
+            ),
+        ),
     ],
 )
 def test_what_may_not_be_said_changes_nothing_and_is_explained_to_whoever_said_it(

@@ -76,8 +76,16 @@ def signing_secret(name: str, _age: int) -> str:
 
     Raises NoSecretError for one that was never filled in.
     """
-    said = client("secretsmanager").get_secret_value(SecretId=name)["SecretString"].strip()
-    found = json.loads(said).get("signing_secret") if said.startswith("{") else said
+    return held(client("secretsmanager").get_secret_value(SecretId=name)["SecretString"], name)
+
+
+def held(secret_text: str, name: str) -> str:
+    """The signing secret that the secret *name* holds. Raises NoSecretError."""
+    said = secret_text.strip()
+    try:
+        found = json.loads(said).get("signing_secret") if said.startswith("{") else said
+    except ValueError:
+        found = None
     if not isinstance(found, str) or len(found.strip()) < SHORTEST:
         raise NoSecretError(f"the secret {name} holds no signing secret of Slack's")
     return found

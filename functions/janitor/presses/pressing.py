@@ -16,6 +16,7 @@ from janitor.ledger.table import ConditionFailedError
 from janitor.model import Mode
 from janitor.presses.buttons import LABELS, Subject, Word
 from janitor.presses.membership import Person, forbidden
+from janitor.slack.bot import RefusedError as SaidNoError
 from janitor.slack.patience import SlackError
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class Pressing:
         except (RefusedError, SlackError) as refused:
             why = str(refused)
             if isinstance(refused, SlackError):
-                why = f"Slack did not say who you are, so nothing was done; press again later ({why})"
+                later = "" if isinstance(refused, SaidNoError) else "; press again later"
+                why = f"Slack did not say who you are, so nothing was done{later} ({why})"
             self.logger.warning("a press was refused", extra={**about, "why": why})
             self.whisper(press.response_url, f"Nothing was changed: {why}.")
             return {"done": False, "why": why}

@@ -192,11 +192,13 @@ class Slack:
         try:
             return getattr(self._client(patience), method)(**arguments)
         except SlackApiError as refused:
-            raise self._explained(refused.response, patience) from None
+            posting = method.startswith(("chat_", "files_"))
+            what = f"the post to channel {self._channel}" if posting else method.replace("_", ".")
+            raise self._explained(refused.response, patience, what) from None
         except (SlackClientError, *BROKEN) as broken:
             raise SlackError(patience.unreachable(type(broken).__name__)) from None
 
-    def _explained(self, response: Any, patience: Patience) -> SlackError:
+    def _explained(self, response: Any, patience: Patience, what: str) -> SlackError:
         error = str(response.get("error"))
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             return SlackError(patience.rate_limited())
@@ -205,7 +207,7 @@ class Slack:
         details = [*((response.get("response_metadata") or {}).get("messages") or [])]
         if needed := response.get("needed"):
             details.append(f"needed: {needed}")
-        said = refusal(error, f"channel {self._channel}", "; ".join(map(str, details[:3])))
+        said = refusal(error, what, "; ".join(map(str, details[:3])))
         return RefusedError(said, error)
 
     def _client(self, patience: Patience) -> WebClient:

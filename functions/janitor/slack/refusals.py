@@ -33,6 +33,7 @@ TO_DO = {
     "missing_scope": "add the scope to the app under OAuth & Permissions, and install it again",
     "no_active_hooks": NEW_WEBHOOK,
     "no_service": NEW_WEBHOOK,
+    "no_such_subteam": "copy the id of the user group (S...) from its menu in Slack to slack_group",
     "not_authed": NEW_TOKEN,
     "not_in_channel": "invite the app to the channel: type /invite and the app's name there",
     "restricted_action": ASK_AN_ADMIN,
@@ -41,7 +42,7 @@ TO_DO = {
 }
 
 
-def refusal(error: str, where: str, details: str = "") -> str:
-    """One line about Slack's *error*: where it said no, and what to do."""
-    said = f"Slack refused the post to {where}: {error}{f' ({details})' if details else ''}"
-    return f"{said}; {TO_DO.get(error, 'nothing was posted, and asking again will not help')}"
+def refusal(error: str, what: str, details: str = "") -> str:
+    """One line about Slack's *error*: to what it said no, and what to do."""
+    said = f"Slack refused {what}: {error}{f' ({details})' if details else ''}"
+    return f"{said}; {TO_DO.get(error, 'asking again will not help')}"

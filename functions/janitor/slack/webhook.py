@@ -71,5 +71,5 @@ class Webhook:
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise SlackError(patience.unreachable(f"HTTP {answer.status_code}"))
         if answer.status_code != HTTPStatus.OK:
-            raise SlackError(refusal(answer.body[:200], "the incoming webhook"))
+            raise SlackError(refusal(answer.body[:200], "the post to the incoming webhook"))
         return NOWHERE
