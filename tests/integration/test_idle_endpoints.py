@@ -279,6 +279,47 @@ def test_scaled_to_zero_costs_nothing(seed: Seed, aws: Aws) -> None:
     assert "sagemaker:DescribeEndpointConfig" not in seed.box.calls()
 
 
+RESERVED = {
+    "CapacityReservationPreference": "capacity-reservations-only",
+    "MlReservationArn": "arn:aws:sagemaker:us-east-1:123456789012:training-plan/gpus",
+}
+
+
+def test_reserved_capacity_costs_the_same_without_it(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", {"VariantName": "blue", "CapacityReservationConfig": RESERVED})
+    seed.requests("churn")
+
+    kept(verdict(aws), "nothing of it is billed by the hour", "reserved capacity")
+
+
+def test_only_what_is_not_reserved_counts_as_its_cost(seed: Seed, aws: Aws) -> None:
+    seed.endpoint(
+        "churn",
+        {"VariantName": "blue", "CapacityReservationConfig": RESERVED, "InitialInstanceCount": 4},
+        {"VariantName": "green"},
+    )
+    for name in ("blue", "green"):
+        seed.requests("churn", name)
+
+    found = verdict(aws)
+
+    assert isinstance(found, Finding)
+    assert found.cost is not None
+    assert found.cost.hourly_usd == aws.prices.hourly(aws.region, "Hosting", "ml.m5.xlarge").hourly_usd
+
+
+def test_what_takes_requests_of_other_regions_may_stand_by_for_them(seed: Seed, aws: Aws) -> None:
+    cap = {"MaxInvocationsPerSecondPerInstance": 10, "MaxCrossRegionPercentPerEndpoint": 50}
+    seed.endpoint("churn", CrossRegionTrafficConfig=cap)
+    seed.requests("churn")
+
+    found = verdict(aws)
+
+    assert isinstance(found, Finding)
+    assert found.confidence == "likely"
+    assert "inference routers" in found.reason
+
+
 def test_an_instance_count_that_is_missing_is_not_zero(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn")
     seed.requests("churn")

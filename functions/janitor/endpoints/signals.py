@@ -103,7 +103,7 @@ class Endpoint(Candidate):
         match self.description, self.config:
             case Value(description), Value(config):
                 used = {component.variant for component in self.on_it}
-                names = (variant.name for variant in description.variants if variant.costs)
+                names = (variant.name for variant in description.variants if variant.runs)
                 return tuple(name for name in names if name in config.hosts - used)
             case _:
                 return ()

@@ -14,7 +14,7 @@ STALE = timedelta(minutes=30)
 """An idle time published longer ago than this says nothing about now."""
 
 START = timedelta(hours=1)
-"""How long before its last change a notebook's log may end: Jupyter runs before its instance is in service."""
+"""How long before a notebook's last change its log may end: Jupyter runs before it is in service."""
 
 
 class Sign(NamedTuple):
@@ -59,8 +59,8 @@ def unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
             return "it has no Jupyter log, so nothing shows whether anybody works in it"
         case Value(last), _ if idle is None and last < notebook.modified - START:
             return (
-                "nothing was written to its Jupyter log since its last start or change, not even by the start "
-                "itself, so nothing shows whether anybody works in it"
+                "nothing was written to its Jupyter log since its last start or change, not even by the "
+                "start itself, so nothing shows whether anybody works in it"
             )
         case _:
             return None

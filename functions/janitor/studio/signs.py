@@ -79,7 +79,8 @@ def _silent(app: App) -> str | None:
             return "its log was not read, so it may be in use"
     if isinstance(app.activity, Value) or _arrives(app):
         return None
-    written = "it has no log" if isinstance(app.log, Absent) else "nothing was written to its log since it started"
+    since = "nothing was written to its log since it started"
+    written = "it has no log" if isinstance(app.log, Absent) else since
     return (
         f"AWS tells no activity of its user apart from health checks, and {written}, "
         "so nothing shows whether anybody works in it"
