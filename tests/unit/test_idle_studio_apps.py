@@ -126,6 +126,10 @@ def test_the_newest_sign_of_use_decides_to_the_second(signals: dict[str, Any], e
         ({"type": "RStudioServerPro"}, "it is a RStudioServerPro app"),
         ({"type": "TensorBoard"}, "it is a TensorBoard app"),
         ({"instance_type": "system"}, "it runs on the system instance, which is free"),
+        (
+            {"reserved": True},
+            "it runs on the reserved capacity of a training plan, which is paid for without",
+        ),
     ],
 )
 def test_what_is_no_waste_is_kept_with_the_reason(signals: dict[str, Any], reason: str) -> None:
