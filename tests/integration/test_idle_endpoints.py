@@ -140,6 +140,29 @@ def test_a_container_that_is_called_directly_keeps(seed: Seed, aws: Aws) -> None
     kept(verdict(aws), "container second")
 
 
+def test_requests_that_are_told_by_instance_keep(seed: Seed, aws: Aws) -> None:
+    """Enhanced metrics have more dimensions than others, whatever else is published beside them."""
+    seed.endpoint("churn")
+    seed.control("churn")
+    by_instance = {"EndpointName": "churn", "VariantName": "blue", "InstanceId": "i-1"}
+    seed.publish("Invocations", one_request(HOUR), **by_instance)
+    seed.publish("Invocations", **{**by_instance, "InstanceId": "i-2"})
+
+    kept(verdict(aws), "1 request to variant blue, instance i-1 in the last 7 days")
+
+
+def test_requests_to_a_component_that_are_told_by_container_keep(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("gateway", {"VariantName": "blue", "ModelName": None}, ExecutionRoleArn=ROLE)
+    seed.component("llm", "gateway")
+    seed.control("gateway")
+    seed.publish(
+        "Invocations", one_request(HOUR), InferenceComponentName="llm", ContainerId="c-1", InstanceId="i-1"
+    )
+
+    gateway = verdict(aws, "gateway")
+    kept(gateway, "1 request to inference component llm, container c-1, instance i-1 in the last 7 days")
+
+
 def test_every_instance_pool_is_priced(seed: Seed, aws: Aws) -> None:
     pools = [
         {"InstanceType": "ml.m5.xlarge", "Priority": 1},

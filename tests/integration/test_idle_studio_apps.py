@@ -205,7 +205,10 @@ def test_the_reserved_capacity_of_a_training_plan_is_paid_for_in_any_case(studio
     }
     studio.box.patch("sagemaker", ["apps", f"{key['DomainId']}/desk/JupyterLab/default"], ResourceSpec=spec)
 
+    studio.box.clear_calls()
+
     assert reason(only(swept(aws))).startswith("it runs on the reserved capacity of a training plan")
+    assert "sagemaker:DescribeApp" not in studio.box.calls()
 
 
 def test_other_apps_and_the_free_instance_are_kept(studio: Studio, aws: Aws) -> None:
