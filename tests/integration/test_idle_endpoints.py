@@ -145,9 +145,8 @@ def test_requests_that_are_told_by_instance_keep(seed: Seed, aws: Aws) -> None:
     """Enhanced metrics have more dimensions than others, whatever else is published beside them."""
     seed.endpoint("churn")
     seed.control("churn")
-    by_instance = {"EndpointName": "churn", "VariantName": "blue", "InstanceId": "i-1"}
-    seed.publish("Invocations", one_request(HOUR), **by_instance)
-    seed.publish("Invocations", **{**by_instance, "InstanceId": "i-2"})
+    for values, instance in ((one_request(HOUR), "i-1"), (QUIET, "i-2")):
+        seed.publish("Invocations", values, EndpointName="churn", VariantName="blue", InstanceId=instance)
 
     kept(verdict(aws), "1 request to variant blue, instance i-1 in the last 7 days")
 

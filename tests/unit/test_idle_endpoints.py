@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.endpoints import Config, Description, InferenceComponent, Summary, Variant, rented
+from janitor.endpoints import Config, Description, InferenceComponent, Summary, Variant
+from janitor.endpoints.costs import rented
 from janitor.endpoints.signals import PLACES_SHOWN, Endpoint, HalfDone
 from janitor.endpoints.traffic import (
     Hints,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from janitor.durations import ago
-from janitor.endpoints import LIST_ENDPOINTS, Config, Description, InferenceComponent, Summary, rented
+from janitor.endpoints import LIST_ENDPOINTS, Config, Description, InferenceComponent, Summary
+from janitor.endpoints.costs import rented
 from janitor.endpoints.traffic import COUNTED, Place
 from janitor.metrics import LIST_METRICS, Series
 from janitor.model import Absent, Candidate, Cost, Evidence, NotRead, Signal, Unreadable, Value, evidence
