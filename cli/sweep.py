@@ -21,6 +21,7 @@ from janitor.acting.unpreparable import only_reported
 from janitor.aws import Aws
 from janitor.detector import Detector
 from janitor.engine import sweep as swept
+from janitor.failures import BrokeOffError
 from janitor.ledger.entries import Entry
 from janitor.ledger.leases import LeaseTakenError
 from janitor.model import Outcome, Sweep
@@ -165,6 +166,14 @@ def carried_out(at: Desk, plan: Plan) -> bool:
             )
     except LeaseTakenError as error:
         raise FailedError(str(error)) from error
+    except BrokeOffError as broke:
+        told(at, plan, broke.sweep)
+        raise broke.error from broke
+    return told(at, plan, done)
+
+
+def told(at: Desk, plan: Plan, done: Sweep) -> bool:
+    """Say what came of one sweep; whether something failed."""
     due = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
     before = {result.target.key: result.outcome for result in plan.sweep.results}
     tried = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from janitor.acting import savings
 from janitor.acting.unpreparable import only_reported
+from janitor.failures import BrokeOffError
 from janitor.model import Outcome, Sweep
 
 if TYPE_CHECKING:
@@ -91,9 +92,16 @@ class Cleaning:
             return self._disarmed(acting, known)
         sweep = only_reported(sweep, entries)
         with self.failures.survived("acting broke off"):
-            sweep = acting.act(self.detector, known.aws, sweep, entries, now=now, policy=policy, until=until)
-            for why in sweep.held:
-                self.logger.warning("held back", extra={"detector": self.detector.name, "limit": why})
+            try:
+                sweep = acting.act(
+                    self.detector, known.aws, sweep, entries, now=now, policy=policy, until=until
+                )
+            except BrokeOffError as broke:
+                sweep = broke.sweep
+                raise broke.error from broke
+            finally:
+                for why in sweep.held:
+                    self.logger.warning("held back", extra={"detector": self.detector.name, "limit": why})
         if any(result.outcome is Outcome.ACTED for result in sweep.results):
             with self.failures.survived("what is left could not be remembered"):
                 self.ledger.latest.left(sweep, now)
@@ -115,7 +123,11 @@ class Cleaning:
         arming = policy.armed(self.detector.name)
         if self.warner is not None and arming.armed:
             with self.failures.survived("the warnings could not be sent"):
-                sweep, problems = self.warner(sweep, entries, arming, now=now)
+                try:
+                    sweep, problems = self.warner(sweep, entries, arming, now=now)
+                except BrokeOffError as broke:
+                    sweep = broke.sweep
+                    raise broke.error from broke
                 for problem in problems:
                     self.failures.note(f"Slack: {problem}")
         return sweep

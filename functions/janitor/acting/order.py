@@ -15,6 +15,7 @@ from janitor.acting.limits import Places
 from janitor.acting.looking_again import Look
 from janitor.acting.resuming import broken_off
 from janitor.acting.unpreparable import Unpreparable, said
+from janitor.failures import BrokeOffError
 from janitor.model import Outcome, Result, Sweep
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class Acting:
         *sweep* with the outcomes of acting on what is due; *entries* are its findings in the ledger.
 
         AWS is waited for *until* then at the longest. A sweep that is not complete, or that runs dry,
-        comes back with nothing done. One action's failure does not stop the others.
+        comes back with nothing done. One action's failure does not stop the others. Raises BrokeOffError
+        with what was done until then.
         """
         arming = policy.armed(detector.name)
         if not arming.armed:
@@ -82,7 +84,10 @@ class Acting:
             done = _waiting(sweep, entries, "nothing is acted on, because the sweep is not complete")
         else:
             work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
-            done = work.done(until)
+            try:
+                done = work.done(until)
+            except Exception as error:  # the ledger failed: what was done before is still told
+                raise BrokeOffError(resuming.told(work.so_far, half_back), error) from error
         return resuming.told(done, half_back)
 
     def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
@@ -157,6 +162,11 @@ class _Work:
         if self.acting.wait is not None:
             self.carrying.go_on(self.results, self.acting.wait, half_done.stopped, until)
         self._ask_again()
+        return self.so_far
+
+    @property
+    def so_far(self) -> Sweep:
+        """The sweep with what became of it."""
         held = tuple(why if not times else f"{times} {why}" for why, times in self.places.held.items())
         return replace(self.sweep, results=tuple(self.results.values()), held=held)
 
