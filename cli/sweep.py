@@ -13,9 +13,10 @@ from cli import edge
 from cli.desk import PACE, Desk, waiting
 from cli.door import Door, on_the_ledger
 from cli.failing import FailedError
-from janitor.acting.action import Action, Stage
+from janitor.acting.action import Action
 from janitor.acting.limits import Limits
-from janitor.acting.order import RESTS, Acting, due_now
+from janitor.acting.order import Acting, due_now
+from janitor.acting.standing_back import RESTS
 from janitor.acting.undoing import Undoing
 from janitor.acting.unpreparable import only_reported
 from janitor.aws import Aws
@@ -200,9 +201,7 @@ def acting(at: Desk, plan: Plan) -> Acting:
     )
 
     def put_back(action: Action) -> None:
-        again = action.stage is Stage.UNDOING
-        by = action.undone_by if again else f"{at.who}: it is in use again"
-        undoing.undo(plan.detector, plan.aws, action, by=by, again=again)
+        undoing.undo(plan.detector, plan.aws, action, by=action.undone_by, again=True)
         typer.echo(f"{plain(action.target.name)}: brought back.")
 
     return Acting(

@@ -1,4 +1,4 @@
-"""The ledger fails in the middle of a run: what was done and said before that is told all the same. Law 8."""
+"""The ledger fails in the middle of a run, or its answer is lost: what was done is told all the same. Law 8."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from armed import DENIED, tagged
+from conftest import ACCOUNT, REGION
 from integration.test_acting import raising
 from janitor.acting.action import Stage
 from janitor.detector import CannotActError
 from janitor.failures import RunFailedError
 from janitor.ledger.findings import Ledger
+from janitor.model import Outcome
 from lambdas import reports
 from nights import DAY, Nights
+from sandbox.control import Control
 
 
 def reported(nights: Nights) -> dict[str, str]:
@@ -32,12 +35,13 @@ def reported(nights: Nights) -> dict[str, str]:
 
 def refusing(change: Callable[..., None], *, after: int = 0) -> Callable[..., None]:
     """*change*, which the table refuses *after* so many times."""
-    done: list[Any] = []
+    calls: list[object] = []
 
     def refused(*args: Any, **how: Any) -> None:
-        if len(done) == after:
+        if len(calls) == after:
             raise DENIED
-        done.append(change(*args, **how))
+        calls.append(args)
+        change(*args, **how)
 
     return refused
 
@@ -77,3 +81,22 @@ def test_of_warnings(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert reported(nights) == {"a": "warned", "b": "waiting", "c": "waiting"}
     assert nights.postman.carried == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "match"),
+    [("PutItem", '"attempts"'), ("UpdateItem", '{"S": "acted"}')],
+    ids=["stored", "acted"],
+)
+def test_an_answer_of_the_ledger_that_is_lost(
+    nights: Nights, box: Control, operation: str, match: str
+) -> None:
+    """The try after that is refused, because the first one did it. It is no other run that was at it."""
+    nights.warned("lamp")
+    box.fault("dynamodb", operation, "lost-reply", match=match)
+
+    acted = nights.after(4 * DAY)["lamp"]
+
+    assert (acted.outcome, list(nights.world.things)) == (Outcome.ACTED, [])
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    assert entry.close_reason == "cleaned up"

@@ -130,7 +130,10 @@ class CarryingOut:
                 return replace(result, outcome=Outcome.ADVISED, note=only_reported(str(error)))
             case OutOfTimeError():
                 return replace(result, note="the run has no time left; its turn comes next time")
-            case FullError() | BegunBeforeError():
+            case BegunBeforeError():  # and ended: what is under way does not come here
+                self.ledger.unwarn(entry)
+                return replace(result, note=f"{error}; the next sweep warns about it anew")
+            case FullError():
                 return replace(result, note=str(error))
             case _:
                 said = f"nothing was done: {describe(error)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from janitor.engine import UNWARNED
 from janitor.failures import BrokeOffError
 from janitor.model import Finding, Outcome, Result, Sweep
 
@@ -72,6 +73,7 @@ class Warner:
             replace(result, due=arming.due(soon, result.verdict))
             for result in sweep.results
             if result.outcome is Outcome.WAITING
+            and result.note == UNWARNED  # and not half done, or half brought back
             and isinstance(result.verdict, Finding)
             and result.target.key in entries
             and entries[result.target.key].warned is None
