@@ -96,7 +96,7 @@ class CarryingOut:
         warned = entry.warned or clock
         if not entry.hurried and self.arming.due(warned, verdict) > clock:
             raise EndsError(Outcome.WAITING, "its warning has not stood for as long as this rule gives")
-        undo = self.look.detector.prepare(self.look.aws, candidate, verdict, entry.memo)
+        undo = self.look.prepared(candidate, verdict, entry.memo)
         if (why := self.look.held(candidate.target)) is not None:  # preparing may have taken minutes
             raise self._changed(entry, Kept(reason=why), clock)
         self.places.take(entry.key, clock)

@@ -199,14 +199,7 @@ class _Work:
 
     def _ask_again(self) -> None:
         """What preparing refused before."""
-        look = self.look
-        asking = Unpreparable(
-            detector=look.detector,
-            aws=look.aws,
-            arming=self.arming,
-            ledger=self.acting.ledger,
-            again=look.again,
-        )
+        asking = Unpreparable(arming=self.arming, ledger=self.acting.ledger, look=self.look)
         for result in tuple(self.results.values()):
             entry = self.entries.get(result.target.key)
             if entry is not None and entry.refused and result.note == said(entry.refused):
