@@ -47,6 +47,8 @@ def acting(own: Invocation) -> Acting:
         wait=lambda: own.seconds.sleep(WAIT),
         put_back=lambda action: put_back(own, action),
         at_most=section.max_actions_per_night,
+        within=timedelta(days=section.undo_days),
+        undoable=lambda name: name in {one.name for one in own.settings.undoable(own.clock().date())},
     )
 
 
@@ -111,12 +113,15 @@ def undoing(own: Invocation) -> Undoing:
 
 def diary(own: Invocation) -> Diary:
     """What the digest says of armed detectors."""
+    undoable = {one.name for one in own.settings.undoable(own.clock().date())}
     return Diary(
         ledger=own.ledger,
         actions=Actions(own.table),
         holds=Holds(own.table),
         cleanups={one.name: one.cleanup for one in own.settings.registry if one.cleanup is not None},
         time_zone=own.settings.janitor.time_zone,
+        disarmed=[own.settings.detector(one) for one in own.settings.registry if one.name not in undoable],
+        within=timedelta(days=own.settings.janitor.undo_days),
     )
 
 

@@ -110,9 +110,16 @@ class Cleaning:
         return known._replace(sweep=sweep)
 
     def _disarmed(self, acting: Acting, known: Known) -> Known:
-        """What is half brought back is gone on with, and no warning counts any more."""
+        """
+        What is half brought back is gone on with, and no warning counts any more.
+
+        That nothing deployed may undo what was done fails the run: an alarm rings, and it is mended in time.
+        """
         with self.failures.survived("what is half brought back could not be gone on with"):
             known = known._replace(sweep=acting.resumed(self.detector, known.sweep))
+            for lost in known.sweep.held:
+                self.failures.note(f"{self.detector.name}: {lost}")
+                self.logger.error("out of reach", extra={"detector": self.detector.name, "why": lost})
         with self.failures.survived("old warnings could not be voided"):
             warned = self._with_warnings(known.aws)
             acting.disarmed(warned)

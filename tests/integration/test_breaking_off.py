@@ -1,4 +1,4 @@
-"""The ledger fails in the middle of a run, or its answer is lost: what was done is told all the same. Law 8."""
+"""The ledger fails in the middle of a run, or its answer is lost: what was done is told. Law 8."""
 
 from __future__ import annotations
 

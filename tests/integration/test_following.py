@@ -222,7 +222,7 @@ def test_a_half_done_act_is_not_called_void_when_its_detector_is_disarmed(
 def test_a_message_that_tells_of_an_action_is_left_to_it(
     nights: Nights, board: Blackboard, sweep: Callable[[timedelta], Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed before the ledger closed the finding, and found again: it says what was done, and not "waiting"."""
+    """Killed before the ledger closed the finding, and found again: it does not say "waiting"."""
     nights.warned("lamp")
     monkeypatch.setattr(Ledger, "close", lambda *_: None)
     sweep(4 * DAY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor.acting import resuming
@@ -13,6 +13,7 @@ from janitor.acting.carrying_out import CarryingOut
 from janitor.acting.half_done import HalfDone
 from janitor.acting.limits import Places
 from janitor.acting.looking_again import Look
+from janitor.acting.out_of_reach import out_of_reach
 from janitor.acting.resuming import broken_off
 from janitor.acting.standing_back import StandingBack
 from janitor.acting.unpreparable import Unpreparable, said
@@ -42,7 +43,8 @@ class Acting:
 
     *clock* is the real time (law 4), *pause* waits between two actions, *put_back* asks for the undo
     of a half-done action, which this role itself may not do. *at_most* is for a whole night. *wait*
-    lets AWS get on with what actions wait for; without it the next run goes on with them.
+    lets AWS get on with what actions wait for; without it the next run goes on with them. *within* is
+    `undo_days`, and *undoable* says of a detector whether the deployment may still undo what it did.
     """
 
     ledger: Ledger
@@ -54,6 +56,8 @@ class Acting:
     put_back: Callable[[Action], None]
     at_most: int
     wait: Callable[[], None] | None = None
+    within: timedelta = timedelta(days=30)
+    undoable: Callable[[str], bool] = lambda _: True
 
     def act(
         self,
@@ -91,10 +95,17 @@ class Acting:
         """
         *sweep* of a detector that is not armed: what it did before is brought back all the same.
 
-        What is half done is told until somebody brings it back.
+        What is half done is told until somebody brings it back, and what can be undone by no function any
+        more until that is too late.
         """
-        half_back = resuming.resumed(detector, sweep, self.actions, self.put_back, self.clock())
-        return resuming.told(sweep, [*resuming.left_half_done(detector, sweep, self.actions), *half_back])
+        clock = self.clock()
+        half_back = resuming.resumed(detector, sweep, self.actions, self.put_back, clock)
+        done = resuming.told(sweep, [*resuming.left_half_done(detector, sweep, self.actions), *half_back])
+        if self.undoable(detector.name):
+            return done
+        known = self.actions.all(sweep.detector, str(sweep.account), sweep.region)
+        lost = out_of_reach(detector, known, within=self.within, now=clock)
+        return done if lost is None else replace(done, held=(*done.held, lost))
 
     def disarmed(self, entries: Mapping[str, Entry]) -> None:
         """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from janitor.ledger.entries import Entry
     from janitor.ledger.findings import Ledger
 
+
 def only_reported(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
     """*sweep*, in which what preparing refused before waits for no warning."""
 
