@@ -18,9 +18,10 @@ NOTEBOOKS = "\n[detectors.idle-notebooks]\n"
 DISARMED = ARMED.partition(NOTEBOOKS)[0]
 
 LOST = (
-    "1 thing that it did in us-east-1 can be undone until 2026-11-05, but not by the undo function, which has "
-    "no powers for it since it was disarmed. armed_until = 2026-10-06 in detectors.idle-notebooks, or the later "
-    "day it was disarmed, and make deploy give them back; or janitor undo, with credentials of your own"
+    "1 thing that it did in us-east-1 can be undone until 2026-11-05, but not by the undo function, "
+    "which has no powers for it since it was disarmed. armed_until = 2026-10-06 in "
+    "detectors.idle-notebooks, or the later day it was disarmed, and make deploy give them back; "
+    "or janitor undo, with credentials of your own"
 )
 
 
