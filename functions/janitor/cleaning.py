@@ -84,6 +84,7 @@ class Cleaning:
         """
         acting, entries, sweep = self.acting, known.recorded.entries, known.sweep
         if acting is None or self.dry:
+            self._followed(lambda follow: follow(sweep, known.recorded))  # what is found no more is closed
             return known
         with self.failures.survived("what was saved could not be counted"):
             before = known.recorded.previous
@@ -120,6 +121,7 @@ class Cleaning:
             for lost in known.sweep.held:
                 self.failures.note(f"{self.detector.name}: {lost}")
                 self.logger.error("out of reach", extra={"detector": self.detector.name, "why": lost})
+        self._followed(lambda follow: follow(known.sweep, known.recorded))
         with self.failures.survived("old warnings could not be voided"):
             warned = self._with_warnings(known.aws)
             acting.disarmed(warned)

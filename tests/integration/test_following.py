@@ -234,3 +234,21 @@ def test_a_message_that_tells_of_an_action_is_left_to_it(
     assert waits.note == "lamp was acted on before under this warning; the next sweep warns about it anew"
     assert board.news() == []
     assert by_name(sweep(HOUR))["lamp"].outcome is Outcome.WARNED
+
+
+@pytest.mark.parametrize("how", ["dry by event", "disarmed"])
+def test_what_a_dry_run_finds_no_more_is_told_as_well(
+    nights: Nights, board: Blackboard, following: Following, how: str
+) -> None:
+    """It closes the finding, and no later sweep would remember that there was a warning."""
+    nights.warned("lamp")
+    nights.world.use("lamp")
+    nights.clock += HOUR
+    if how == "disarmed":
+        nights.arming = replace(nights.arming, mode=Mode.DRY_RUN)
+    runner = replace(nights.runner(dry=how != "disarmed"), follow=following)
+
+    runner.sweep(nights.detector, [nights.aws], now=nights.clock)
+
+    (said,) = board.news()
+    assert "*Nothing was done* on Tue 6 Oct 04:00 (UTC): It is used." in said

@@ -95,7 +95,7 @@ class Actions:
             EXPIRES: int((now + KEEP).timestamp()),
         }
         try:
-            self._table.put(self._where(result), sk, item, only_if="attribute_not_exists(pk)")
+            self._table.put(self._where(result), sk, item, only_if="attribute_not_exists(pk)", signed=True)
         except ConditionFailedError as error:
             raise BegunBeforeError(f"{target.name} was acted on before under this warning") from error
         return _action({**item, "sk": sk})
@@ -185,6 +185,7 @@ class Actions:
                 set_to={"stage": to.value, **also},
                 at_first={} if over is None else {"over": stamp(over)},
                 only_if="#stage = :expected AND #attempts = :tried",
+                signed=True,
                 expected=action.stage.value,
                 tried=action.attempts,
             )

@@ -26,7 +26,7 @@ EXPIRES = "expires"
 
 
 WRITTEN = "written"
-"""Names the last conditional write of an item, so that whoever wrote it knows it again."""
+"""Names the last signed write of an item, so that whoever wrote it knows it again."""
 
 
 class ConditionFailedError(Exception):
@@ -86,10 +86,17 @@ class Table:
             yield from map(self._plain, page["Items"])
 
     def put(
-        self, pk: str, sk: str, attributes: Mapping[str, Any], *, only_if: str = "", **values: Any
+        self,
+        pk: str,
+        sk: str,
+        attributes: Mapping[str, Any],
+        *,
+        only_if: str = "",
+        signed: bool = False,
+        **values: Any,
     ) -> None:
-        """Write a whole item, where condition *only_if* holds. Raises ConditionFailedError."""
-        mark = _mark(only_if)
+        """Write a whole item, where condition *only_if* holds. Raises ConditionFailedError; see `change`."""
+        mark = _mark() if signed else {}
         item = self._dynamo({**key(pk, sk), **attributes, **mark})
         with_condition = self._condition(only_if, values)
         with suppress(_OwnWriteError):
@@ -107,15 +114,17 @@ class Table:
         add: Mapping[str, set[str]] = NOTHING,
         remove: Sequence[str] = (),
         only_if: str = "",
+        signed: bool = False,
         **values: Any,
     ) -> dict[str, Any]:
         """
         Set some attributes of an item, which need not exist, and answer all of them.
 
         *set_to* replaces, *at_first* only fills what is not there yet, *add* puts members into sets,
-        *remove* names what goes. Raises ConditionFailedError where condition *only_if* does not hold.
+        *remove* names what goes. Raises ConditionFailedError where condition *only_if* does not hold; not
+        where that is because of this very write, whose first answer was lost, if it is *signed*.
         """
-        mark = _mark(only_if)
+        mark = _mark() if signed else {}
         set_to = {**set_to, **mark}
         sets = [f"#{name} = :{name}" for name in set_to]
         sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in at_first]
@@ -186,9 +195,9 @@ class Table:
         return {name: self._read.deserialize(value) for name, value in item.items()}
 
 
-def _mark(only_if: str) -> dict[str, str]:
-    """What a write with condition *only_if* is known by: the others may be made twice."""
-    return {WRITTEN: uuid4().hex} if only_if else {}
+def _mark() -> dict[str, str]:
+    """What a signed write is known by."""
+    return {WRITTEN: uuid4().hex}
 
 
 def aliased(expression: str) -> list[str]:
