@@ -8,8 +8,9 @@ from datetime import date, datetime, timedelta
 from cli.stack import DEPLOY_AGAIN, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from cli.stack_checks import FUNCTION, TABLE
 from cli.sums import counted
-from janitor.acting.action import UNDOABLE, Action, Stage
+from janitor.acting.action import Action
 from janitor.acting.actions import Actions
+from janitor.acting.out_of_reach import undoable
 from janitor.ledger.table import Table
 from janitor.settings import Settings
 
@@ -62,11 +63,6 @@ def told(
             f"{last + within:%Y-%m-%d}, but not by the undo function, which has no powers there",
             to_do=f"{to_do or DEPLOY_AGAIN}; or janitor undo, with credentials of your own",
         )
-
-
-def undoable(action: Action, within: timedelta, now: datetime) -> bool:
-    """Whether *action* could be taken back, by whoever may; one that is half taken back always is."""
-    return action.stage is Stage.UNDOING or (action.stage in UNDOABLE and now - action.began <= within)
 
 
 def missing(

@@ -15,14 +15,16 @@ from cli.desk import PACE, Desk, waiting
 from cli.door import Door, on_the_ledger
 from cli.failing import FailedError
 from cli.screen import beside, console, write
-from janitor.acting.action import Action, Stage
+from janitor.acting.action import Action
 from janitor.acting.limits import Limits
-from janitor.acting.order import RESTS, Acting, due_now
+from janitor.acting.order import Acting, due_now
+from janitor.acting.standing_back import RESTS
 from janitor.acting.undoing import Undoing
 from janitor.acting.unpreparable import only_reported
 from janitor.aws import Aws
 from janitor.detector import Detector
 from janitor.engine import sweep as swept
+from janitor.failures import BrokeOffError
 from janitor.ledger.entries import Entry
 from janitor.ledger.leases import LeaseTakenError
 from janitor.model import Outcome, Result, Sweep
@@ -172,6 +174,14 @@ def carried_out(at: Desk, plan: Plan) -> bool:
             )
     except LeaseTakenError as error:
         raise FailedError(str(error)) from error
+    except BrokeOffError as broke:
+        told(at, plan, broke.sweep)
+        raise broke.error from broke
+    return told(at, plan, done)
+
+
+def told(at: Desk, plan: Plan, done: Sweep) -> bool:
+    """Say what came of one sweep; whether something failed."""
     due = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
     before = {result.target.key: result.outcome for result in plan.sweep.results}
     tried = [
@@ -198,9 +208,7 @@ def acting(at: Desk, plan: Plan) -> Acting:
     )
 
     def put_back(action: Action) -> None:
-        again = action.stage is Stage.UNDOING
-        by = action.undone_by if again else f"{at.who}: it is in use again"
-        undoing.undo(plan.detector, plan.aws, action, by=by, again=again)
+        undoing.undo(plan.detector, plan.aws, action, by=action.undone_by, again=True)
         typer.echo(f"{plain(action.target.name)}: brought back.")
 
     return Acting(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from janitor.acting.action import Stage
 from janitor.acting.actions import Actions
 from janitor.acting.comebacks import way
 from janitor.acting.deeds import Diary
@@ -34,9 +33,6 @@ PACE = 1.0
 WAIT = 15.0
 """Seconds between two looks at whether AWS is ready for the next step."""
 
-ITSELF = "the janitor"
-"""Who asks for the undo of a half-done action."""
-
 
 def acting(own: Invocation) -> Acting:
     """Whatever acts on what is due."""
@@ -51,6 +47,8 @@ def acting(own: Invocation) -> Acting:
         wait=lambda: own.seconds.sleep(WAIT),
         put_back=lambda action: put_back(own, action),
         at_most=section.max_actions_per_night,
+        within=timedelta(days=section.undo_days),
+        undoable=lambda name: name in {one.name for one in own.settings.undoable(own.clock().date())},
     )
 
 
@@ -58,10 +56,9 @@ def put_back(own: Invocation, action: Action) -> None:
     """
     Ask the undo function for it: an armed role may not undo what it did.
 
-    What is half brought back already goes on in the name of whoever asked for it. The same attempt is
-    asked for once, however often a sweep is retried.
+    It goes on in the name of whoever asked for it first. The same attempt is asked for once, however often
+    a sweep is retried.
     """
-    again = action.stage is Stage.UNDOING
     if not own.environment.undo:
         raise CannotUndoError("there is no undo function here")
     own.hand_over(
@@ -71,9 +68,9 @@ def put_back(own: Invocation, action: Action) -> None:
             "account": action.target.account,
             "region": action.target.region,
             "finding": action.id,
-            "by": action.undone_by if again else ITSELF,
+            "by": action.undone_by,
             "request": f"{action.began:%Y-%m-%dT%H:%M:%S} {action.attempts}",
-            "again": again,
+            "again": True,
         },
     )
 
@@ -116,12 +113,15 @@ def undoing(own: Invocation) -> Undoing:
 
 def diary(own: Invocation) -> Diary:
     """What the digest says of armed detectors."""
+    undoable = {one.name for one in own.settings.undoable(own.clock().date())}
     return Diary(
         ledger=own.ledger,
         actions=Actions(own.table),
         holds=Holds(own.table),
         cleanups={one.name: one.cleanup for one in own.settings.registry if one.cleanup is not None},
         time_zone=own.settings.janitor.time_zone,
+        disarmed=[own.settings.detector(one) for one in own.settings.registry if one.name not in undoable],
+        within=timedelta(days=own.settings.janitor.undo_days),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from janitor.acting import savings
 from janitor.acting.unpreparable import only_reported
+from janitor.failures import BrokeOffError
 from janitor.model import Outcome, Sweep
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Cleaning:
         """
         acting, entries, sweep = self.acting, known.recorded.entries, known.sweep
         if acting is None or self.dry:
+            self._followed(lambda follow: follow(sweep, known.recorded))  # what is found no more is closed
             return known
         with self.failures.survived("what was saved could not be counted"):
             before = known.recorded.previous
@@ -91,9 +93,16 @@ class Cleaning:
             return self._disarmed(acting, known)
         sweep = only_reported(sweep, entries)
         with self.failures.survived("acting broke off"):
-            sweep = acting.act(self.detector, known.aws, sweep, entries, now=now, policy=policy, until=until)
-            for why in sweep.held:
-                self.logger.warning("held back", extra={"detector": self.detector.name, "limit": why})
+            try:
+                sweep = acting.act(
+                    self.detector, known.aws, sweep, entries, now=now, policy=policy, until=until
+                )
+            except BrokeOffError as broke:
+                sweep = broke.sweep
+                raise broke.error from broke
+            finally:
+                for why in sweep.held:
+                    self.logger.warning("held back", extra={"detector": self.detector.name, "limit": why})
         if any(result.outcome is Outcome.ACTED for result in sweep.results):
             with self.failures.survived("what is left could not be remembered"):
                 self.ledger.latest.left(sweep, now)
@@ -102,9 +111,17 @@ class Cleaning:
         return known._replace(sweep=sweep)
 
     def _disarmed(self, acting: Acting, known: Known) -> Known:
-        """What is half brought back is gone on with, and no warning counts any more."""
+        """
+        What is half brought back is gone on with, and no warning counts any more.
+
+        That nothing deployed may undo what was done fails the run: an alarm rings, and it is mended in time.
+        """
         with self.failures.survived("what is half brought back could not be gone on with"):
             known = known._replace(sweep=acting.resumed(self.detector, known.sweep))
+            for lost in known.sweep.held:
+                self.failures.note(f"{self.detector.name}: {lost}")
+                self.logger.error("out of reach", extra={"detector": self.detector.name, "why": lost})
+        self._followed(lambda follow: follow(known.sweep, known.recorded))
         with self.failures.survived("old warnings could not be voided"):
             warned = self._with_warnings(known.aws)
             acting.disarmed(warned)
@@ -115,7 +132,11 @@ class Cleaning:
         arming = policy.armed(self.detector.name)
         if self.warner is not None and arming.armed:
             with self.failures.survived("the warnings could not be sent"):
-                sweep, problems = self.warner(sweep, entries, arming, now=now)
+                try:
+                    sweep, problems = self.warner(sweep, entries, arming, now=now)
+                except BrokeOffError as broke:
+                    sweep = broke.sweep
+                    raise broke.error from broke
                 for problem in problems:
                     self.failures.note(f"Slack: {problem}")
         return sweep

@@ -12,6 +12,8 @@ from janitor.report.text import plain
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
+    from janitor.model import Sweep
+
 LONGEST = 400
 """Characters of one failure in the error of a run; its log has the whole."""
 
@@ -20,6 +22,15 @@ MOST = 10
 
 class RunFailedError(Exception):
     """Something in a run failed; everything else was done before this was raised. One line."""
+
+
+class BrokeOffError(Exception):
+    """What follows a sweep broke off with *error*; *sweep* says what had become of it by then."""
+
+    def __init__(self, sweep: Sweep, error: Exception) -> None:
+        super().__init__(describe(error))
+        self.sweep = sweep
+        self.error = error
 
 
 class Failures:

@@ -330,7 +330,7 @@ class Sweep:
 
     *error* says why the sweep is not complete; what was read is in *results* all the same.
     *account* is None if nobody could say which one it is. *held* says which limit held back what,
-    one line each.
+    one line each; of a detector that was disarmed, what no deployed function may undo any more.
     """
 
     detector: str

@@ -54,7 +54,8 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     """
     One run as CloudWatch metrics, written to the log in the embedded metric format.
 
-    All regions of a run are one value: the largest value of a day is then the day's, not a region's.
+    All regions of a run are one value: the largest value of a day is then the day's, not a region's. What
+    a detector did before it was disarmed can still fail to come back.
     """
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
@@ -67,8 +68,9 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     metrics.add_metric("Unknown", MetricUnit.Count, sum(sweep.unknown for sweep in sweeps))
     metrics.add_metric("MonthlyUsd", MetricUnit.NoUnit, float(dollars))
     metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
-    if any(sweep.mode is Mode.ACT for sweep in sweeps):
-        results = [result for sweep in sweeps for result in sweep.results]
+    results = [result for sweep in sweeps for result in sweep.results]
+    armed = any(sweep.mode is Mode.ACT for sweep in sweeps)
+    if armed or any(result.outcome is Outcome.FAILED for result in results):
         for name, outcome in OUTCOMES.items():
             metrics.add_metric(name, MetricUnit.Count, sum(r.outcome is outcome for r in results))
         metrics.add_metric("HeldBack", MetricUnit.Count, sum(len(sweep.held) for sweep in sweeps))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from armed import Cellar
+from armed import DENIED, Cellar
 from cli import edge
 from cli.desk import WAIT, waiting
 from cli.main import main
@@ -277,6 +277,24 @@ def test_it_is_looked_at_again_with_the_time_of_that_moment(
 
     assert desk.nights.world.looked_at == [desk.nights.clock]
     assert desk.nights.of("lamp").began == desk.nights.clock
+
+
+def test_what_was_done_is_said_although_the_ledger_fails_after_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.clock += 4 * DAY
+
+    def denied(*_: object) -> None:
+        raise DENIED
+
+    monkeypatch.setattr("janitor.acting.order._Work._ask_again", denied)
+
+    status, said = desk("sweep", "--act", "--yes")
+
+    assert status == 1
+    assert "lamp: done. undo: janitor undo" in said
+    assert "AccessDeniedException" in said
 
 
 def test_an_answer_that_took_too_long_does_nothing(

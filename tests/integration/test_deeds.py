@@ -6,9 +6,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from conftest import ACCOUNT, REGION
 from janitor import handlers
 from janitor.acting.actions import Actions
+from janitor.acting.undoing import CannotUndoError
 from janitor.ledger.table import Table
 from lambdas import idle_endpoints
 from slackside import EMAILS, MEMBER, OWNER, Deployment
@@ -50,6 +53,19 @@ def test_what_was_brought_back_saves_no_more_and_is_told(notebook: Deployment) -
     assert (counts["acted"], counts["undone"]) == (1, 1)
     assert "*Undone:*\nidle notebook `churn` brought back for Dina Okafor, in us-east-1" in said
     assert "*Saved so far this month:* $0.40, by 1 action." in said
+
+
+def test_what_is_half_brought_back_saves_no_more_since_somebody_first_asked(notebook: Deployment) -> None:
+    """It may run and cost already, and nobody knows since when."""
+    notebook.press("now", MEMBER)
+    notebook.later(2 * HOUR)
+    notebook.box.fault("sagemaker", "StartNotebookInstance", "deny", times=0)
+    for _ in range(2):
+        with pytest.raises(CannotUndoError):
+            notebook.press("undo", MEMBER)
+        notebook.later(10 * HOUR)
+
+    assert "*Saved so far this month:* $0.40, by 1 action." in digest(notebook)[1]
 
 
 def test_what_failed_is_told_first_and_every_day_until_it_is_mended(notebook: Deployment) -> None:

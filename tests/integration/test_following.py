@@ -9,13 +9,14 @@ from typing import cast
 
 import pytest
 
-from armed import DENIED, Cellar
+from armed import DENIED, Cellar, KilledError
 from conftest import ACCOUNT, REGION
 from janitor.acting.action import Stage
 from janitor.acting.undoing import CannotUndoError
 from janitor.detector import ChangedError
 from janitor.failures import RunFailedError
-from janitor.model import Effect
+from janitor.ledger.findings import Ledger
+from janitor.model import Effect, Mode, Outcome
 from janitor.report.mrkdwn import Message
 from janitor.report.standing import Voice
 from janitor.report.warnings import Terms
@@ -23,7 +24,7 @@ from janitor.runs import Ran
 from janitor.slack.following import Following
 from janitor.slack.patience import SlackError
 from janitor.slack.sending import Place, Sender
-from nights import DAY, HOUR, Nights
+from nights import DAY, HOUR, Nights, by_name
 
 
 class Blackboard:
@@ -188,3 +189,66 @@ def raising(why: str) -> Callable[[str], None]:
         raise RuntimeError(why)
 
     return step
+
+
+def test_a_half_done_act_is_not_called_void_when_its_detector_is_disarmed(
+    nights: Nights, board: Blackboard, sweep: Callable[[timedelta], Ran]
+) -> None:
+    """Killed after its first step: its message has to say that it is half done, and to offer the undo."""
+    nights.warned("lamp", "sofa")
+    nights.arming = replace(nights.arming, max_actions=1)
+
+    def killed(step: str) -> None:
+        if step == "remove lamp":
+            raise KilledError
+
+    nights.world.before = killed
+    with pytest.raises(KilledError):
+        sweep(4 * DAY)
+    nights.world.before = lambda _: None
+    nights.arming = replace(nights.arming, mode=Mode.DRY_RUN)
+    board.news()
+
+    sweep(HOUR)
+
+    lamp, sofa = sorted(board.news(), key=lambda said: "sofa" in said)
+    assert "*Half done*" in lamp
+    assert "nobody goes on with it, because cellar is not armed any more" in lamp
+    assert "Cellar is not armed any more. Nothing is done to it." in sofa
+    sweep(HOUR)
+    assert board.news() == []
+
+
+def test_a_message_that_tells_of_an_action_is_left_to_it(
+    nights: Nights, board: Blackboard, sweep: Callable[[timedelta], Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the ledger closed the finding, and found again: it does not say "waiting"."""
+    nights.warned("lamp")
+    monkeypatch.setattr(Ledger, "close", lambda *_: None)
+    sweep(4 * DAY)
+    nights.world.add("lamp")
+    board.news()
+
+    waits = by_name(sweep(HOUR))["lamp"]
+
+    assert waits.note == "lamp was acted on before under this warning; the next sweep warns about it anew"
+    assert board.news() == []
+    assert by_name(sweep(HOUR))["lamp"].outcome is Outcome.WARNED
+
+
+@pytest.mark.parametrize("how", ["dry by event", "disarmed"])
+def test_what_a_dry_run_finds_no_more_is_told_as_well(
+    nights: Nights, board: Blackboard, following: Following, how: str
+) -> None:
+    """It closes the finding, and no later sweep would remember that there was a warning."""
+    nights.warned("lamp")
+    nights.world.use("lamp")
+    nights.clock += HOUR
+    if how == "disarmed":
+        nights.arming = replace(nights.arming, mode=Mode.DRY_RUN)
+    runner = replace(nights.runner(dry=how != "disarmed"), follow=following)
+
+    runner.sweep(nights.detector, [nights.aws], now=nights.clock)
+
+    (said,) = board.news()
+    assert "*Nothing was done* on Tue 6 Oct 04:00 (UTC): It is used." in said

@@ -18,6 +18,7 @@ import pytest
 from janitor import aws
 from janitor.acting import arming, order, recorded_steps, warning
 from janitor.acting.action import Action
+from janitor.acting.actions import Actions
 from janitor.acting.arming import Arming
 from janitor.acting.holds import Holds, How
 from janitor.acting.limits import Limits
@@ -231,6 +232,24 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
         "6 approval",
         setter(Entry, "approved", fixed("anybody")),
         "an_approval_is_for_what_was_looked_at",
+        {},
+    ),
+    (
+        "6 half done and many",
+        setter(Arming, "too_many", never),
+        "what_is_half_done_waits_for_a_persons_word_as_well",
+        {},
+    ),
+    (
+        "6 half done on a weekend",
+        setter(Arming, "rests", lambda *_: False),
+        "what_is_half_done_is_not_finished_on_a_weekend",
+        {},
+    ),
+    (
+        "7 put back, not finished",
+        setter(Actions, "asked_back", lambda _, action, *__: action),
+        "what_was_to_be_put_back_is_not_finished_because_nobody_uses_it_any_more",
         {},
     ),
     (

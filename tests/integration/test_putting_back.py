@@ -9,6 +9,7 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from janitor import assembly, events, handlers
 from janitor.acting.actions import Actions
+from janitor.acting.resuming import ITSELF
 from janitor.ledger.leases import Leases, LeaseTakenError
 from janitor.ledger.table import Table
 from janitor.slack.sending import Time
@@ -118,8 +119,9 @@ def test_a_half_done_action_asks_for_its_undo_in_words_that_are_understood(
 ) -> None:
     deployment, _ = stopped
     (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
+    asked_back = Actions(table).asked_back(action, ITSELF, action.began)
 
-    assembly.put_back(handlers.invoked(deployment.context()), action)
+    assembly.put_back(handlers.invoked(deployment.context()), asked_back)
 
     handed = deployment.box.invocations()[-1]
     assert handed["function"] == "ml-janitor-undo"

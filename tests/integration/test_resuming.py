@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from armed import Cellar, KilledError
+from armed import DENIED, Cellar, KilledError
 from conftest import ACCOUNT, REGION
 from janitor import events, handlers
 from janitor.acting.action import TRIES, Action, Stage
@@ -203,6 +204,51 @@ def test_it_is_gone_on_with_after_its_detector_was_disarmed(broken: Nights) -> N
     assert result is not None
     assert result.outcome is Outcome.WAITING
     assert [action.target.name for action in broken.put_back] == ["lamp"]
+
+
+def test_that_it_failed_then_is_measured_for_the_alarm(
+    broken: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The alarm stays for as long as what was done can be undone."""
+    for _ in range(TRIES - 1):
+        with pytest.raises(CannotUndoError):
+            undone(broken, again=True)
+    broken.arming = replace(ARMED, mode=Mode.DRY_RUN)
+    capsys.readouterr()
+
+    failed = swept(broken)
+
+    assert failed is not None
+    assert failed.outcome is Outcome.FAILED
+    assert json.loads(capsys.readouterr().out)["ActionsFailed"] == [1.0]
+
+
+def test_what_is_half_done_is_told_after_its_detector_was_disarmed(nights: Nights) -> None:
+    """Nobody finishes it any more, and nobody else would say that there is an endpoint without its parts."""
+    nights.warned("lamp", "sofa")
+    nights.world.before = unlucky
+    nights.after(4 * DAY)
+    nights.world.before = lambda _: None
+    nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
+
+    results = nights.after(HOUR)
+
+    assert results["lamp"].outcome is Outcome.FAILED
+    assert results["lamp"].note == (
+        "half done when cellar was disarmed, so a person has to look: OSError: reset; "
+        f"by hand: janitor undo {nights.of('lamp').id}"
+    )
+    assert results["sofa"].outcome is Outcome.WOULD_ACT
+    undone(nights)
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.KEPT
+
+
+def unlucky(step: str) -> None:
+    """The lamp is unplugged and no more; AWS refuses the sofa from the first."""
+    if step == "remove lamp":
+        raise OSError("reset")
+    if step == "unplug sofa":
+        raise DENIED
 
 
 def test_a_dry_run_leaves_it_alone(broken: Nights) -> None:

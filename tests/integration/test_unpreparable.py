@@ -10,6 +10,7 @@ import pytest
 from armed import Cellar
 from conftest import ACCOUNT, REGION
 from fakes import waste
+from janitor.acting.action import Stage
 from janitor.acting.order import Acting
 from janitor.detector import CannotActError, NotYetError
 from janitor.failures import RunFailedError
@@ -150,3 +151,28 @@ def test_a_refusal_at_a_persons_word_is_remembered_too(nights: Nights) -> None:
     lamp = by_name(nights.sweep())["lamp"]
 
     assert ((lamp.outcome, lamp.note), nights.postman.carried) == (REPORTED, ["lamp"])
+
+
+def test_what_could_not_be_kept_for_an_undo_is_not_done(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An item of DynamoDB holds 400 KB; the steps of an act and of its undo have to fit in, too."""
+    kilobytes = 350
+
+    def prepare(*_: object) -> dict[str, str]:
+        return {"name": "lamp", "environment": "x" * 1024 * kilobytes}
+
+    monkeypatch.setattr(Cellar, "prepare", prepare)
+    nights.warned("lamp")
+
+    refused = nights.after(4 * DAY)["lamp"]
+
+    assert (refused.outcome, nights.world.done) == (Outcome.ADVISED, [])
+    assert refused.note == "only reported: what an undo would need is 350 KB, and the ledger takes 300"
+    for _ in range(10):
+        assert nights.after(DAY)["lamp"].outcome is Outcome.ADVISED
+    kilobytes = 299
+    for _ in range(5):
+        nights.after(2 * DAY)
+    undone = nights.undoing.undo(nights.detector, nights.aws, nights.of("lamp"), by="maria")
+    assert undone.stage is Stage.UNDONE

@@ -20,8 +20,9 @@ from janitor.acting.arming import Arming
 from janitor.acting.holds import Holds
 from janitor.acting.limits import Limits
 from janitor.acting.looking_again import Look
-from janitor.acting.order import Acting, _Work
+from janitor.acting.order import Acting
 from janitor.acting.recorded_steps import RecordedSteps
+from janitor.acting.standing_back import StandingBack
 from janitor.acting.undoing import Undoing
 from janitor.detector import Detector
 from janitor.jobs import restarts
@@ -65,6 +66,7 @@ def none(*_: object) -> dict[str, Any]:
 
 REAL_DUE, REAL_ACT, REAL_PUT = order.due_now, Acting.act, Table.put
 REAL_NIGHT, REAL_NAME, NUMBERS = Limits.in_night, restarts.name_for, count()
+REAL_WHY = StandingBack.why
 
 
 def everything(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> list[Result]:
@@ -93,9 +95,10 @@ def without_actions(self: Table, pk: str, sk: str, attributes: Mapping[str, Any]
         REAL_PUT(self, pk, sk, attributes, **how)
 
 
-def of_the_due(self: _Work) -> str | None:
-    due = REAL_DUE(self.sweep, self.entries, self.acting.clock())
-    return self.arming.too_many(len(due), self.sweep.looked_at)
+def of_the_due(self: StandingBack, key: str, at: datetime, **how: Any) -> str | None:
+    due = REAL_DUE(self.sweep, self.entries, at)
+    vars(self)["smells"] = self.arming.too_many(len(due), self.sweep.looked_at)
+    return REAL_WHY(self, key, at, **how)
 
 
 def by_arn(target: Target) -> str:
@@ -138,7 +141,7 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("lapsed", {(Entry, "outlived"): no}, 8, "and not found since"),
     (
         "share of all waste",
-        {(_Work, "_smells"): of_the_due, (People, "presses"): nothing},
+        {(StandingBack, "why"): of_the_due, (People, "presses"): nothing},
         5,
         "nobody approved",
     ),

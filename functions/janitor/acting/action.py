@@ -52,10 +52,10 @@ class Action:
     those of the undo among them. *waits* are the attempts that ended in good order, waiting for AWS.
     *asked* are those that were made before somebody asked for its undo, which was at *asked_at*.
     *hourly_usd* is what an hour of it saves; None is unknown. It saves that until it is undone, until
-    *until*, when the waste would have ended by itself, or until it was *over*: seen running again, or
-    made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark` of what
-    its message says, so that a message which could not be changed is changed later. *became* is what an
-    undo made of it, where it did not simply bring it back.
+    *until*, when the waste would have ended by itself, or until it was *over*: asked back, seen running
+    again, or made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark`
+    of what its message says, so that a message which could not be changed is changed later. *became* is
+    what an undo made of it, where it did not simply bring it back.
     """
 
     sk: str

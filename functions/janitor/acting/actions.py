@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from janitor.acting.action import Action, Stage
 from janitor.acting.savings import saving
+from janitor.detector import CannotActError
 from janitor.ledger.table import EXPIRES, ConditionFailedError, Table, moment, partition, stamp
 from janitor.model import Target
 
@@ -21,6 +22,13 @@ STEP = "step_"
 
 KEEP = timedelta(days=120)
 """How long an action stays readable: longer than it can be undone."""
+
+
+LARGEST = 300 * 1024
+"""
+Bytes of what an undo needs: an item of DynamoDB holds 400 KB ("Constraints in Amazon DynamoDB"), and the
+steps of the act and of the undo have to fit into it as well.
+"""
 
 
 class BegunBeforeError(Exception):
@@ -61,11 +69,8 @@ class Actions:
         """
         Store what brings *result*'s resource back, before anything is done to it.
 
-        Raises BegunBeforeError if this warning was acted on before, TypeError if *undo* is not plain JSON.
+        Raises BegunBeforeError if this warning was acted on before, and what `written` raises.
         """
-        written = json.dumps(undo, sort_keys=True)
-        if json.loads(written) != dict(undo):
-            raise TypeError(f"{result.detector}: what was prepared is not plain JSON")
         target = result.target
         hourly, until = saving(result)
         sk = f"{target.key}#{stamp(warned)}"
@@ -80,7 +85,7 @@ class Actions:
             "stage": Stage.ACTING.value,
             "warned": stamp(warned),
             "began": stamp(now),
-            "undo": written,
+            "undo": written(undo),
             "by": by,
             "attempts": 1,
             "hourly_usd": hourly,
@@ -90,7 +95,7 @@ class Actions:
             EXPIRES: int((now + KEEP).timestamp()),
         }
         try:
-            self._table.put(self._where(result), sk, item, only_if="attribute_not_exists(pk)")
+            self._table.put(self._where(result), sk, item, only_if="attribute_not_exists(pk)", signed=True)
         except ConditionFailedError as error:
             raise BegunBeforeError(f"{target.name} was acted on before under this warning") from error
         return _action({**item, "sk": sk})
@@ -128,7 +133,7 @@ class Actions:
         Whoever is at work on it is stopped by that. Raises BegunBeforeError if it is not as it was read.
         """
         said = {"undone_by": by, "asked": action.attempts, "asked_at": stamp(now)}
-        return self._moved(action, Stage.UNDOING, {**said, "error": "", "broke": False})
+        return self._moved(action, Stage.UNDOING, {**said, "error": "", "broke": False}, over=now)
 
     def undoing(self, action: Action, by: str, now: datetime, *, again: bool = False) -> Action:
         """
@@ -144,7 +149,7 @@ class Actions:
         }
         if not again:
             changes |= {"asked": action.attempts, "asked_at": stamp(now)}
-        return self._moved(action, Stage.UNDOING, changes)
+        return self._moved(action, Stage.UNDOING, changes, over=now)
 
     def undone(self, action: Action, now: datetime, became: str = "") -> Action:
         """It is taken back, and what *became* of it, where it is not simply back."""
@@ -169,13 +174,18 @@ class Actions:
             self._place(action), action.sk, set_to={f"{STEP}{_word(name)}": json.dumps([name, how])}
         )
 
-    def _moved(self, action: Action, to: Stage, also: Mapping[str, Any]) -> Action:
+    def _moved(
+        self, action: Action, to: Stage, also: Mapping[str, Any], *, over: datetime | None = None
+    ) -> Action:
+        """*action* at stage *to*; *over* is since when it may save nothing any more, if it did until then."""
         try:
             item = self._table.change(
                 self._place(action),
                 action.sk,
                 set_to={"stage": to.value, **also},
+                at_first={} if over is None else {"over": stamp(over)},
                 only_if="#stage = :expected AND #attempts = :tried",
+                signed=True,
                 expected=action.stage.value,
                 tried=action.attempts,
             )
@@ -189,6 +199,23 @@ class Actions:
 
     def _where(self, result: Result) -> str:
         return partition(ACTION, result.detector, result.target.account, result.target.region)
+
+
+def written(undo: Mapping[str, Any]) -> str:
+    """
+    *undo* as it stands in the ledger.
+
+    Raises TypeError if it is not plain JSON, and CannotActError if it is too large: nothing is done that
+    could not be undone.
+    """
+    text = json.dumps(undo, sort_keys=True)
+    if json.loads(text) != dict(undo):
+        raise TypeError("what was prepared is not plain JSON")
+    if len(text) > LARGEST:
+        raise CannotActError(
+            f"what an undo would need is {len(text) // 1024} KB, and the ledger takes {LARGEST // 1024}"
+        )
+    return text
 
 
 def _word(name: str) -> str:

@@ -96,7 +96,7 @@ class CarryingOut:
         warned = entry.warned or clock
         if not entry.hurried and self.arming.due(warned, verdict) > clock:
             raise EndsError(Outcome.WAITING, "its warning has not stood for as long as this rule gives")
-        undo = self.look.detector.prepare(self.look.aws, candidate, verdict, entry.memo)
+        undo = self.look.prepared(candidate, verdict, entry.memo)
         if (why := self.look.held(candidate.target)) is not None:  # preparing may have taken minutes
             raise self._changed(entry, Kept(reason=why), clock)
         self.places.take(entry.key, clock)
@@ -130,7 +130,10 @@ class CarryingOut:
                 return replace(result, outcome=Outcome.ADVISED, note=only_reported(str(error)))
             case OutOfTimeError():
                 return replace(result, note="the run has no time left; its turn comes next time")
-            case FullError() | BegunBeforeError():
+            case BegunBeforeError():  # and ended: what is under way does not come here
+                self.ledger.unwarn(entry)
+                return replace(result, note=f"{error}; the next sweep warns about it anew")
+            case FullError():
                 return replace(result, note=str(error))
             case _:
                 said = f"nothing was done: {describe(error)}"

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from janitor.acting.action import Action, Stage
 from janitor.acting.comebacks import way
 from janitor.acting.holds import held
+from janitor.acting.out_of_reach import out_of_reach
 from janitor.acting.savings import saved
 from janitor.model import HOURS_PER_MONTH, Effect
 from janitor.report.digest import Deeds
@@ -22,7 +23,7 @@ from janitor.report.text import local, usd
 if TYPE_CHECKING:
     from janitor.acting.actions import Actions
     from janitor.acting.holds import Holds
-    from janitor.detector import Cleanup
+    from janitor.detector import Cleanup, Detector
     from janitor.ledger.entries import Entry
     from janitor.ledger.findings import Ledger
 
@@ -32,13 +33,19 @@ TONIGHT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diary:
-    """The deeds in the ledger's table; *cleanups* are those of the detectors that can act, by name."""
+    """
+    The deeds in the ledger's table; *cleanups* are those of the detectors that can act, by name.
+
+    *disarmed* are the detectors whose acts the deployment may not undo any more, *within* is `undo_days`.
+    """
 
     ledger: Ledger
     actions: Actions
     holds: Holds
     cleanups: Mapping[str, Cleanup]
     time_zone: str
+    disarmed: Sequence[Detector[Any]] = ()
+    within: timedelta = timedelta(days=30)
 
     def deeds(self, account: str, regions: Sequence[str], *, since: datetime, now: datetime) -> Deeds:
         """Everything since *since*, and what is due in the day after *now*."""
@@ -59,8 +66,17 @@ class Diary:
             failed=[self._failed(one) for one in actions if one.broke],
             undone=[self._undone(one) for one in actions if one.undone is not None and one.undone > since],
             due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
+            lost=list(self._lost(account, regions, now)),
             saved=saved(self._saving(actions), now=now, time_zone=self.time_zone),
         )
+
+    def _lost(self, account: str, regions: Sequence[str], now: datetime) -> Iterator[str]:
+        """What can be undone by no function, one line for each detector and region."""
+        for detector in self.disarmed:
+            for region in regions:
+                known = self.actions.all(detector.name, account, region)
+                if (why := out_of_reach(detector, known, within=self.within, now=now)) is not None:
+                    yield f"{code(detector.name)}: {prose(why, 600)}"
 
     def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
         """Those that end something: nobody expects a tag to save anything."""

@@ -10,7 +10,7 @@ from janitor.acting.action import TRIES, Action
 from janitor.acting.actions import BegunBeforeError
 from janitor.acting.carrying_out import OUT_OF_TIME, EndsError
 from janitor.acting.limits import FullError
-from janitor.acting.resuming import by_hand
+from janitor.acting.resuming import ITSELF, by_hand
 from janitor.failures import describe
 from janitor.model import Kept, Outcome, Result
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from janitor.acting.carrying_out import CarryingOut
+    from janitor.acting.standing_back import StandingBack
     from janitor.model import Verdict
 
 
@@ -26,11 +27,13 @@ class HalfDone:
     """
     Goes on with half-done actions by *carrying* out the rest, or has *put_back* undo them.
 
+    Whatever keeps the sweep from beginning something, *standing_back*, keeps it from going on with it too.
     The lease of the sweep is ours, so nobody else is at work on what is unfinished.
     """
 
     carrying: CarryingOut
     put_back: Callable[[Action], None]
+    standing_back: StandingBack
 
     def finished(self, result: Result, action: Action) -> Result:
         """Finish *action* if its resource is still waste, else have it put back."""
@@ -67,6 +70,8 @@ class HalfDone:
         if action.given_up:
             said = f"failed {TRIES} times, so a person has to look: {action.error}"
             raise EndsError(Outcome.FAILED, said)
+        if (why := self.standing_back.why(action.target.key, clock, hurried=action.by)) is not None:
+            raise EndsError(Outcome.WAITING, f"half done; {why}")
         carrying.places.take(action.target.key, clock)
         return carrying.acted(result, carrying.actions.again(action, clock))
 
@@ -127,9 +132,15 @@ class HalfDone:
         return None
 
     def _ask_back(self, action: Action, why: str) -> None:
-        """Have *action* put back. Where that cannot be asked for, a person has to know, and how."""
+        """
+        Have *action* put back. Where that cannot be asked for, a person has to know, and how.
+
+        It is remembered first: whoever used it for a day has it back, although it is waste again by the
+        time that the undo function gets to it.
+        """
         try:
-            self.put_back(action)
+            carrying = self.carrying
+            self.put_back(carrying.actions.asked_back(action, ITSELF, carrying.look.clock()))
         except BegunBeforeError:
             raise
         except Exception as error:  # told; the next sweep asks again

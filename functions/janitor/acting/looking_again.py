@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from janitor.acting.actions import written
 from janitor.acting.holds import held, on
 from janitor.judging import judge
 from janitor.model import Kept
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from janitor.acting.holds import Hold, Holds
     from janitor.aws import Aws
     from janitor.detector import Detector
-    from janitor.model import Result, Target, Verdict
+    from janitor.model import Finding, Result, Target, Verdict
     from janitor.policy import Policy
 
 
@@ -48,6 +49,12 @@ class Look:
             return Kept(reason="another resource has its name now"), None
         policy = replace(self.policy, holds=self._said(candidate.target))
         return judge(self.detector, candidate, clock, policy), candidate
+
+    def prepared(self, candidate: Any, verdict: Finding, memo: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What an undo needs, if the ledger can keep it. Raises what `prepare` does."""
+        undo = self.detector.prepare(self.aws, candidate, verdict, memo)
+        written(undo)
+        return undo
 
     def held(self, target: Target) -> str | None:
         """Who said in the meantime that *target* stays, or None."""

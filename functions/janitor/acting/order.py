@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor.acting import resuming
@@ -13,8 +13,11 @@ from janitor.acting.carrying_out import CarryingOut
 from janitor.acting.half_done import HalfDone
 from janitor.acting.limits import Places
 from janitor.acting.looking_again import Look
+from janitor.acting.out_of_reach import out_of_reach
 from janitor.acting.resuming import broken_off
+from janitor.acting.standing_back import StandingBack
 from janitor.acting.unpreparable import Unpreparable, said
+from janitor.failures import BrokeOffError
 from janitor.model import Outcome, Result, Sweep
 
 if TYPE_CHECKING:
@@ -29,10 +32,6 @@ if TYPE_CHECKING:
     from janitor.policy import Policy
 
 
-RESTS = "due; nothing is deleted on weekends and holidays (business_days)"
-"""Why something that is due waits for another day."""
-
-
 OUTLIVED = "it was not found for too long since its warning; the next scheduled sweep warns again"
 """Why a person's sweep does nothing about something that no scheduled sweep has confirmed lately."""
 
@@ -44,7 +43,8 @@ class Acting:
 
     *clock* is the real time (law 4), *pause* waits between two actions, *put_back* asks for the undo
     of a half-done action, which this role itself may not do. *at_most* is for a whole night. *wait*
-    lets AWS get on with what actions wait for; without it the next run goes on with them.
+    lets AWS get on with what actions wait for; without it the next run goes on with them. *within* is
+    `undo_days`, and *undoable* says of a detector whether the deployment may still undo what it did.
     """
 
     ledger: Ledger
@@ -56,6 +56,8 @@ class Acting:
     put_back: Callable[[Action], None]
     at_most: int
     wait: Callable[[], None] | None = None
+    within: timedelta = timedelta(days=30)
+    undoable: Callable[[str], bool] = lambda _: True
 
     def act(
         self,
@@ -72,7 +74,8 @@ class Acting:
         *sweep* with the outcomes of acting on what is due; *entries* are its findings in the ledger.
 
         AWS is waited for *until* then at the longest. A sweep that is not complete, or that runs dry,
-        comes back with nothing done. One action's failure does not stop the others.
+        comes back with nothing done. One action's failure does not stop the others. Raises BrokeOffError
+        with what was done until then.
         """
         arming = policy.armed(detector.name)
         if not arming.armed:
@@ -82,14 +85,27 @@ class Acting:
             done = _waiting(sweep, entries, "nothing is acted on, because the sweep is not complete")
         else:
             work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
-            done = work.done(until)
+            try:
+                done = work.done(until)
+            except Exception as error:  # the ledger failed: what was done before is still told
+                raise BrokeOffError(resuming.told(work.so_far, half_back), error) from error
         return resuming.told(done, half_back)
 
     def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
-        """*sweep* of a detector that is not armed: what it did before is brought back all the same."""
-        return resuming.told(
-            sweep, resuming.resumed(detector, sweep, self.actions, self.put_back, self.clock())
-        )
+        """
+        *sweep* of a detector that is not armed: what it did before is brought back all the same.
+
+        What is half done is told until somebody brings it back, and what can be undone by no function any
+        more until that is too late.
+        """
+        clock = self.clock()
+        half_back = resuming.resumed(detector, sweep, self.actions, self.put_back, clock)
+        done = resuming.told(sweep, [*resuming.left_half_done(detector, sweep, self.actions), *half_back])
+        if self.undoable(detector.name):
+            return done
+        known = self.actions.all(sweep.detector, str(sweep.account), sweep.region)
+        lost = out_of_reach(detector, known, within=self.within, now=clock)
+        return done if lost is None else replace(done, held=(*done.held, lost))
 
     def disarmed(self, entries: Mapping[str, Entry]) -> None:
         """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""
@@ -128,6 +144,7 @@ class _Work:
         self.results = {result.target.key: result for result in sweep.results}
         self.look = Look(detector=detector, aws=aws, policy=policy, holds=acting.holds, clock=acting.clock)
         self.places = Places(acting.limits, sweep, now, most=self.arming.max_actions, at_most=acting.at_most)
+        self.standing_back = StandingBack(sweep, entries, self.arming, self.places.held)
         self.carrying = CarryingOut(
             ledger=acting.ledger,
             actions=acting.actions,
@@ -141,15 +158,15 @@ class _Work:
     def done(self, until: datetime | None) -> Sweep:
         """What was broken off first, then what is due, the oldest first; AWS is waited for *until* then."""
         listed = self.acting.actions.all(self.sweep.detector, str(self.sweep.account), self.sweep.region)
-        half_done = HalfDone(carrying=self.carrying, put_back=self.acting.put_back)
+        half_done = HalfDone(
+            carrying=self.carrying, put_back=self.acting.put_back, standing_back=self.standing_back
+        )
         for action in listed:
             if action.stage in UNFINISHED:
                 result = self.results.get(action.target.key) or broken_off(action)
                 self._put(half_done.finished(result, action))
         under_way = UNFINISHED | {Stage.UNDOING}
         due = self._due(besides={action.target.key for action in listed if action.stage in under_way})
-        if due and (why := self._smells()) is not None:
-            due = [result for result in due if not self._held_back(result, why)]
         for number, result in enumerate(due):
             if number:
                 self.acting.pause()
@@ -157,6 +174,11 @@ class _Work:
         if self.acting.wait is not None:
             self.carrying.go_on(self.results, self.acting.wait, half_done.stopped, until)
         self._ask_again()
+        return self.so_far
+
+    @property
+    def so_far(self) -> Sweep:
+        """The sweep with what became of it."""
         held = tuple(why if not times else f"{times} {why}" for why, times in self.places.held.items())
         return replace(self.sweep, results=tuple(self.results.values()), held=held)
 
@@ -177,45 +199,18 @@ class _Work:
                 self._put(replace(result, note=OUTLIVED))
             elif result.target.key not in besides:
                 due.append(result)
-        if self.arming.rests(clock):
-            for result in due:
-                self._put(replace(result, note=RESTS))
-            due = [result for result in due if self.entries[result.target.key].hurried]
-        return due
+        return [result for result in due if not self._stands_back(result, clock)]
 
-    def _smells(self) -> str | None:
-        """Why so much is waste that a person has to look first, or None."""
-        unseen = [
-            result
-            for result in self.sweep.results
-            if result.outcome is Outcome.WAITING and not self._seen(result)
-        ]
-        return self.arming.too_many(len(unseen), self.sweep.looked_at)
-
-    def _held_back(self, result: Result, why: str) -> bool:
-        """Whether *result*, which is due, waits until somebody looked."""
-        if self._seen(result):
-            return False
-        why = f"{why}; to go on: janitor approve {self.sweep.detector}"
-        self.places.held[why] = 0
-        self._put(replace(result, note=f"held back: {why}"))
-        return True
-
-    def _seen(self, result: Result) -> bool:
-        """Whether a person looked at it: approved it with all others, or pressed *Do it now* on it."""
-        entry = self.entries.get(result.target.key)
-        return entry is not None and bool(entry.approved or entry.hurried)
+    def _stands_back(self, result: Result, clock: datetime) -> bool:
+        """Whether *result*, which is due, waits for another day or a person's word."""
+        why = self.standing_back.why(result.target.key, clock)
+        if why is not None:
+            self._put(replace(result, note=why))
+        return why is not None
 
     def _ask_again(self) -> None:
         """What preparing refused before."""
-        look = self.look
-        asking = Unpreparable(
-            detector=look.detector,
-            aws=look.aws,
-            arming=self.arming,
-            ledger=self.acting.ledger,
-            again=look.again,
-        )
+        asking = Unpreparable(arming=self.arming, ledger=self.acting.ledger, look=self.look)
         for result in tuple(self.results.values()):
             entry = self.entries.get(result.target.key)
             if entry is not None and entry.refused and result.note == said(entry.refused):
@@ -226,12 +221,12 @@ class _Work:
 
 
 def _waiting(sweep: Sweep, entries: Mapping[str, Entry], why: str) -> Sweep:
-    """*sweep* in which everything that could have been acted on says why it was not."""
+    """*sweep* in which everything that was warned about says why it was not acted on."""
 
     def noted(result: Result) -> Result:
-        if result.outcome is not Outcome.WAITING:
-            return result
         entry = entries.get(result.target.key)
-        return replace(result, due=entry.due if entry else None, note=why)
+        if result.outcome is not Outcome.WAITING or entry is None or entry.due is None:
+            return result
+        return replace(result, due=entry.due, note=why)
 
     return replace(sweep, results=tuple(map(noted, sweep.results)))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from janitor.acting.action import TRIES, Action, Stage
+from janitor.acting.action import TRIES, UNFINISHED, Action, Stage
 from janitor.acting.comebacks import way
 from janitor.acting.undoing import CannotUndoError
 from janitor.failures import describe
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TOO_LONG = timedelta(days=1)
 """After this long a person should know that something still waits for AWS."""
 
+
+ITSELF = "the janitor"
+"""Who asks for the undo of a half-done action."""
 
 HALF_BACK, ASKED_BACK = "half brought back", "asked back"
 """How far an undo came that was begun, or only asked for."""
@@ -50,6 +53,30 @@ def resumed(
     listed = actions.all(sweep.detector, str(sweep.account), sweep.region)
     half_back = [action for action in listed if action.stage is Stage.UNDOING]
     return [_resumed(action, put_back, clock, by_hand(detector, action)) for action in half_back]
+
+
+def half_done(action: Action) -> bool:
+    """Whether *action* broke off after it had done something."""
+    return action.stage in UNFINISHED and action.touched
+
+
+def left_half_done(detector: Detector[Any], sweep: Sweep, actions: Actions) -> list[Resumed]:
+    """
+    What was half done where *sweep* was when its detector was disarmed.
+
+    Its role may not finish it any more, nor look whether it was done as a whole: a person has to.
+    """
+    listed = actions.all(sweep.detector, str(sweep.account), sweep.region)
+    return [
+        Resumed(
+            action,
+            Outcome.FAILED,
+            f"half done when {sweep.detector} was disarmed, so a person has to look"
+            f"{f': {action.error}' if action.error else ''}; by hand: {by_hand(detector, action)}",
+        )
+        for action in listed
+        if half_done(action)
+    ]
 
 
 def told(sweep: Sweep, found: Iterable[Resumed]) -> Sweep:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from janitor.detector import CannotActError, NotYetError
 from janitor.engine import UNWARNED
@@ -13,14 +13,9 @@ from janitor.model import Finding, Outcome, Result, Sweep
 
 if TYPE_CHECKING:
     from janitor.acting.arming import Arming
-    from janitor.aws import Aws
-    from janitor.detector import Detector
+    from janitor.acting.looking_again import Look
     from janitor.ledger.entries import Entry
     from janitor.ledger.findings import Ledger
-    from janitor.model import Verdict
-
-type Again = Callable[[Result, datetime], tuple[Verdict | None, Any]]
-"""Looks again at one result's resource: its verdict and its candidate."""
 
 
 def only_reported(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
@@ -42,13 +37,11 @@ def said(why: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpreparable:
-    """What preparing refused, of one detector in one account and region. *again* looks again: law 4."""
+    """What preparing refused, of one detector in one account and region. *look* looks again: law 4."""
 
-    detector: Detector[Any]
-    aws: Aws
     arming: Arming
     ledger: Ledger
-    again: Again
+    look: Look
 
     def asked(self, result: Result, entry: Entry, clock: datetime) -> Result:
         """
@@ -57,7 +50,7 @@ class Unpreparable:
         A warning that ends in "only reported" each time teaches people not to read warnings. What is
         refused no longer is warned about like anything new. What cannot be read stays as it is.
         """
-        if not isinstance(result.verdict, Finding) or not self.aws.has_time:
+        if not isinstance(result.verdict, Finding) or not self.look.aws.has_time:
             return result
         if entry.refused_at is not None and self.arming.due(entry.refused_at, result.verdict) > clock:
             return result
@@ -76,9 +69,9 @@ class Unpreparable:
 
     def _prepare(self, result: Result, entry: Entry, clock: datetime) -> None:
         """Raises whatever stands against acting on it."""
-        verdict, candidate = self.again(result, clock)
+        verdict, candidate = self.look.again(result, clock)
         if not isinstance(verdict, Finding):
             raise LookupError("it is no finding any more")  # noqa: TRY004 - nobody gave a wrong type
         if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(why)
-        self.detector.prepare(self.aws, candidate, verdict, entry.memo)
+        self.look.prepared(candidate, verdict, entry.memo)

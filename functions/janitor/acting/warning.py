@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from janitor.engine import UNWARNED
+from janitor.failures import BrokeOffError
 from janitor.model import Finding, Outcome, Result, Sweep
 
 if TYPE_CHECKING:
@@ -61,12 +63,17 @@ class Warner:
     def __call__(
         self, sweep: Sweep, entries: Mapping[str, Entry], arming: Arming, *, now: datetime
     ) -> tuple[Sweep, Sequence[str]]:
-        """*sweep* with what was warned about now, and what Slack did not take."""
+        """
+        *sweep* with what was warned about now, and what Slack did not take.
+
+        Raises BrokeOffError if the ledger did not take that a warning arrived: no more are sent.
+        """
         soon = rounded(self.clock())
         new = [
             replace(result, due=arming.due(soon, result.verdict))
             for result in sweep.results
             if result.outcome is Outcome.WAITING
+            and result.note == UNWARNED  # and not half done, or half brought back
             and isinstance(result.verdict, Finding)
             and result.target.key in entries
             and entries[result.target.key].warned is None
@@ -83,9 +90,15 @@ class Warner:
             self.ledger.warned(entry, now=at, due=due, channel=channel, message=message, said=said)
             warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, note="")
 
-        problems = self.warn(sweep, new[:AT_ONCE], now=now, delivered=delivered)
-        results = tuple(warned.get(result.target.key, result) for result in sweep.results)
-        return replace(sweep, results=results), problems
+        def so_far() -> Sweep:
+            results = tuple(warned.get(result.target.key, result) for result in sweep.results)
+            return replace(sweep, results=results)
+
+        try:
+            problems = self.warn(sweep, new[:AT_ONCE], now=now, delivered=delivered)
+        except Exception as error:  # those before it were warned about all the same
+            raise BrokeOffError(so_far(), error) from error
+        return so_far(), problems
 
 
 def rounded(at: datetime) -> datetime:

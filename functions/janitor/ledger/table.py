@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
@@ -23,8 +25,24 @@ EXPIRES = "expires"
 """The attribute after whose time, in seconds since 1970, DynamoDB removes an item."""
 
 
+WRITTEN = "written"
+"""Names the last signed write of an item, so that whoever wrote it knows it again."""
+
+
 class ConditionFailedError(Exception):
     """A write was refused because the item is not as the write expects it."""
+
+
+class _OwnWriteError(Exception):
+    """A write was refused because it had been made before: *item* is what it left."""
+
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.item = item
+
+
+TELL: Mapping[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+"""A refused write answers with the item as it is."""
 
 
 class Table:
@@ -68,12 +86,23 @@ class Table:
             yield from map(self._plain, page["Items"])
 
     def put(
-        self, pk: str, sk: str, attributes: Mapping[str, Any], *, only_if: str = "", **values: Any
+        self,
+        pk: str,
+        sk: str,
+        attributes: Mapping[str, Any],
+        *,
+        only_if: str = "",
+        signed: bool = False,
+        **values: Any,
     ) -> None:
-        """Write a whole item, where condition *only_if* holds. Raises ConditionFailedError."""
-        item = self._dynamo({**key(pk, sk), **attributes})
+        """Write a whole item, where condition *only_if* holds. Raises ConditionFailedError; see `change`."""
+        mark = _mark() if signed else {}
+        item = self._dynamo({**key(pk, sk), **attributes, **mark})
         with_condition = self._condition(only_if, values)
-        self._guarded(lambda: self.client.put_item(TableName=self.name, Item=item, **with_condition))
+        with suppress(_OwnWriteError):
+            self._guarded(
+                lambda: self.client.put_item(TableName=self.name, Item=item, **with_condition), mark
+            )
 
     def change(
         self,
@@ -85,14 +114,18 @@ class Table:
         add: Mapping[str, set[str]] = NOTHING,
         remove: Sequence[str] = (),
         only_if: str = "",
+        signed: bool = False,
         **values: Any,
     ) -> dict[str, Any]:
         """
         Set some attributes of an item, which need not exist, and answer all of them.
 
         *set_to* replaces, *at_first* only fills what is not there yet, *add* puts members into sets,
-        *remove* names what goes. Raises ConditionFailedError where condition *only_if* does not hold.
+        *remove* names what goes. Raises ConditionFailedError where condition *only_if* does not hold; not
+        where that is because of this very write, whose first answer was lost, if it is *signed*.
         """
+        mark = _mark() if signed else {}
+        set_to = {**set_to, **mark}
         sets = [f"#{name} = :{name}" for name in set_to]
         sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in at_first]
         adds = [f"#{name} :{name}" for name in add]
@@ -100,18 +133,24 @@ class Table:
         clauses = {"SET": sets, "ADD": adds, "REMOVE": [f"#{name}" for name in remove]}
         update = " ".join(f"{verb} {', '.join(said)}" for verb, said in clauses.items() if said)
         given = self._dynamo({f":{name}": value for name, value in {**named, **values}.items()})
-        optional: Any = {"ConditionExpression": only_if} if only_if else {}
+        optional: Any = {"ConditionExpression": only_if, **TELL} if only_if else {}
         optional |= {"ExpressionAttributeValues": given} if given else {}
-        answer = self._guarded(
-            lambda: self.client.update_item(
-                TableName=self.name,
-                Key=self._dynamo(key(pk, sk)),
-                UpdateExpression=update,
-                ExpressionAttributeNames={f"#{name}": name for name in [*named, *remove, *aliased(only_if)]},
-                ReturnValues="ALL_NEW",
-                **optional,
+        try:
+            answer = self._guarded(
+                lambda: self.client.update_item(
+                    TableName=self.name,
+                    Key=self._dynamo(key(pk, sk)),
+                    UpdateExpression=update,
+                    ExpressionAttributeNames={
+                        f"#{name}": name for name in [*named, *remove, *aliased(only_if)]
+                    },
+                    ReturnValues="ALL_NEW",
+                    **optional,
+                ),
+                mark,
             )
-        )
+        except _OwnWriteError as own:
+            return self._plain(own.item)
         return self._plain(answer["Attributes"])
 
     def delete(self, pk: str, sk: str, *, only_if: str = "", **values: Any) -> None:
@@ -128,23 +167,37 @@ class Table:
         given = self._dynamo({f":{name}": value for name, value in values.items()})
         return {
             "ConditionExpression": only_if,
+            **TELL,
             **({"ExpressionAttributeValues": given} if given else {}),
             **({"ExpressionAttributeNames": used} if used else {}),
         }
 
-    def _guarded[A](self, write: Callable[[], A]) -> A:
+    def _guarded[A](self, write: Callable[[], A], mark: Mapping[str, str] = NOTHING) -> A:
+        """
+        What *write* answers. Raises ConditionFailedError, and _OwnWriteError where the item has its *mark*.
+
+        botocore tries again where an answer was lost: the second try then finds what the first one wrote.
+        """
         try:
             return write()
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
-                raise ConditionFailedError from error
-            raise
+            if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+                raise
+            item: Mapping[str, Any] = error.response.get("Item", {})  # type: ignore[assignment]
+            if mark and self._plain({WRITTEN: item.get(WRITTEN, {"NULL": True})}) == mark:
+                raise _OwnWriteError(item) from error
+            raise ConditionFailedError from error
 
     def _dynamo(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._write.serialize(value) for name, value in values.items()}
 
     def _plain(self, item: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._read.deserialize(value) for name, value in item.items()}
+
+
+def _mark() -> dict[str, str]:
+    """What a signed write is known by."""
+    return {WRITTEN: uuid4().hex}
 
 
 def aliased(expression: str) -> list[str]:

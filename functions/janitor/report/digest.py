@@ -46,19 +46,21 @@ class Deeds:
     """
     What armed detectors did since the last digest, one line each, and what they will do tonight.
 
-    *failed* are also those from before that still are, *saved* is of this month.
+    *failed* are also those from before that still are, *saved* is of this month. *lost* is what can be
+    undone, but by no function that is deployed.
     """
 
     acted: Sequence[str] = ()
     failed: Sequence[str] = ()
     undone: Sequence[str] = ()
     due: Sequence[str] = ()
+    lost: Sequence[str] = ()
     saved: Saved = field(default_factory=Saved)
 
     @property
     def any(self) -> bool:
         """Whether there is anything to tell, but for what was saved."""
-        return bool(self.acted or self.failed or self.undone or self.due)
+        return bool(self.acted or self.failed or self.undone or self.due or self.lost)
 
 
 NOTHING = Deeds()
@@ -77,6 +79,7 @@ def digest(rows: Sequence[Row], *, now: datetime, deeds: Deeds = NOTHING) -> Pos
         *_paragraphs("Did not run", [_silence(row, now) for row in rows if not row.ran]),
         *_paragraphs("Not complete", [_error(row) for row in rows if row.last and row.last.error]),
         *_paragraphs("Failed", deeds.failed),
+        *_paragraphs("No function may undo", deeds.lost),
         *_paragraphs("Due tonight", deeds.due),
         *_paragraphs("Done", deeds.acted),
         *_paragraphs("Undone", deeds.undone),

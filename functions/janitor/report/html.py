@@ -71,7 +71,10 @@ def html(report: Report) -> str:
         unread=[unread(result) for result in report.results if is_unknown(result)],
         begun=[told(result) for result in report.results if is_begun(result)],
         dry=all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps),
-        held=[(sweep.detector, commands(why)) for sweep in report.sweeps for why in sweep.held],
+        held=[
+            ("held", "What a limit held back", said_of(report, Mode.ACT)),
+            ("lost", "What no function may undo any more", said_of(report, Mode.DRY_RUN)),
+        ],
         errors=[sweep for sweep in report.sweeps if sweep.error],
         by_detector=bars(((r.detector, r.monthly_usd) for r in left), limit=None),
         by_detector_accrued=bars(((r.detector, r.accrued_usd) for r in left), limit=None),
@@ -79,6 +82,11 @@ def html(report: Report) -> str:
         by_owner_accrued=bars(((r.owner or NOBODY, r.accrued_usd) for r in left), limit=BARS),
         sources=sorted(price_sources(findings)),
     )
+
+
+def said_of(report: Report, mode: Mode) -> list[tuple[str, str]]:
+    """What was held back in the sweeps of *mode*, and where."""
+    return [(one.detector, commands(why)) for one in report.sweeps if one.mode is mode for why in one.held]
 
 
 @cache

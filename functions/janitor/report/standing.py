@@ -121,6 +121,15 @@ class Voice:
         said = self._offered(half_done)
         return self._says(f"{text} {_next(action)}", (Word.KEEP, Word.UNDO) if said else (Word.KEEP,), said)
 
+    def left(self, action: Action, at: datetime) -> Standing:
+        """It was half done when its detector was disarmed."""
+        text = (
+            f"*Half done*, and since {self.at(at)} nobody goes on with it, because "
+            f"{action.detector} is not armed any more: a person has to look."
+        )
+        said = self._offered(action)
+        return self._says(text, (Word.UNDO,) if said else (), said)
+
     def stays(self, why: str, at: datetime) -> Standing:
         """It is no longer waste, or no longer there; nothing is done to it."""
         return self._says(f"*Nothing was done* on {self.at(at)}: {sentence(prose(why, LONGEST))}")

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from janitor.acting import resuming
 from janitor.acting.action import UNFINISHED, Action, Stage
 from janitor.acting.holds import standing
 from janitor.acting.undoing import REST
@@ -58,6 +59,7 @@ class Following:
         What was acted on is told by what is recorded of it, so that a message which could not be
         changed, or a run that was killed before, is made up for by the next sweep. The answer is
         what Slack did not take, one line each; it ends there, for the next would fare no better.
+        A message that tells of an action is left to that.
         """
         account = str(sweep.account)
         actions = self.actions.all(sweep.detector, account, sweep.region)
@@ -66,19 +68,25 @@ class Following:
                 if action.message and action.told != action.mark and _can_be_told(action):
                     self.action(action)
             busy = {action.target.key for action in actions if action.stage in UNFINISHED | {Stage.UNDOING}}
+            told = {(one.channel, one.message) for one in actions if one.stage is not Stage.WITHDRAWN}
             for entry, now_stands in self._stands(sweep, recorded):
-                if entry.message and entry.key not in busy:
+                if entry.message and entry.key not in busy and (entry.channel, entry.message) not in told:
                     self.entry(entry, now_stands)
         except SlackError as failed:
             return [f"a warning's message does not say what became of it: {failed}"]
         return ()
 
     def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
-        """The warnings of a detector that is armed no longer."""
+        """The warnings of a detector that is armed no longer; what is half done is told as such."""
+        where = {(entry.detector, entry.account, entry.region) for entry in entries.values()}
+        actions = [action for each in sorted(where) for action in self.actions.all(*each)]
+        half_done = {action.target.key: action for action in actions if resuming.half_done(action)}
         try:
             for entry in entries.values():
-                if entry.warned is not None and entry.message:
-                    voice = self.terms[entry.detector].voice
+                voice = self.terms[entry.detector].voice
+                if (action := half_done.get(entry.key)) is not None:
+                    self._tell(action, voice.left(action, self.clock()))
+                elif entry.warned is not None and entry.message:
                     self.entry(entry, voice.void(f"{entry.detector} is not armed any more", self.clock()))
         except SlackError as failed:
             return [f"a warning's message does not say that it is void: {failed}"]
@@ -132,13 +140,16 @@ class Following:
 
     def action(self, action: Action) -> None:
         """*action*'s message says how far it came, and that is remembered. Raises SlackError."""
+        self._tell(action, self._of(action))
+
+    def _tell(self, action: Action, now_stands: Standing) -> None:
         target = action.target
         subject = Subject(
             detector=action.detector, account=target.account, region=target.region, finding=action.id
         )
         known = self.ledger.find(action.detector, target.account, target.region, action.id)
         said, place = known.said if known is not None else "", Place(action.channel, action.message)
-        self._change(subject, target.name, said, place, self._of(action))
+        self._change(subject, target.name, said, place, now_stands)
         self.actions.told(action)
 
     def _of(self, action: Action) -> Standing:
