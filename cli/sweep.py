@@ -147,11 +147,11 @@ def shown(at: Desk, plan: Plan) -> int:
     if due and at.settings.policy.armed(plan.detector.name).rests(at.now):
         typer.echo(f"  Not today, unless somebody pressed Do it now: {RESTS}.")
     if due:
-        write(console(sys.stdout), [beside(told(plan, result) for result in due)])
+        write(console(sys.stdout), [beside(proposal(plan, result) for result in due)])
     return len(due)
 
 
-def told(plan: Plan, result: Result) -> tuple[str, list[str]]:
+def proposal(plan: Plan, result: Result) -> tuple[str, list[str]]:
     """The id of what is due, and what would be done, and why."""
     entry = plan.entries[result.target.key]
     action = getattr(result.verdict, "action", "")
