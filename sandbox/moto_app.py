@@ -11,7 +11,7 @@ MODULES = tuple(backends.list_of_moto_modules())
 backends.list_of_moto_modules = lambda: MODULES
 """moto lists its own folder on disk for every request, which takes half a millisecond."""
 
-werkzeug_app.DISABLE_GLOBAL_CORS = True
+werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]  # that moto imports from its settings
 """moto's own setting: AWS's answers to an SDK carry no headers for browsers either."""
 
 

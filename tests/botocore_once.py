@@ -12,12 +12,16 @@ from collections.abc import Callable, Mapping
 from types import FunctionType, MethodType
 from typing import Any
 
+import botocore.client
+import botocore.hooks
 import pytest
-from botocore import hooks
-from botocore.client import ClientCreator
 from botocore.endpoint_provider import EndpointProvider
 from botocore.loaders import create_loader
 from botocore.model import ServiceModel
+
+hooks: Any = botocore.hooks
+ClientCreator: Any = botocore.client.ClientCreator
+"""The types of both leave out what is botocore's own."""
 
 
 def patched(patch: pytest.MonkeyPatch) -> None:
@@ -36,7 +40,7 @@ def _models(load: Callable[..., ServiceModel]) -> Callable[..., ServiceModel]:
     """One model of a service, which resolves its shapes when first asked for them."""
     known: dict[tuple[str, str | None], ServiceModel] = {}
 
-    def model(self: ClientCreator, service_name: str, api_version: str | None = None) -> ServiceModel:
+    def model(self: Any, service_name: str, api_version: str | None = None) -> ServiceModel:
         key = (service_name, api_version)
         if key not in known:
             known[key] = load(self, service_name, api_version)
@@ -49,7 +53,7 @@ def _methods(create: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, A
     """The methods of a client, SageMaker's are four hundred; each class gets a dict of its own."""
     known: dict[ServiceModel, dict[str, Any]] = {}
 
-    def methods(self: ClientCreator, service_model: ServiceModel) -> dict[str, Any]:
+    def methods(self: Any, service_model: ServiceModel) -> dict[str, Any]:
         if service_model not in known:
             known[service_model] = create(self, service_model)
         return dict(known[service_model])
@@ -73,7 +77,7 @@ def _aliases(init: Callable[..., None]) -> Callable[..., None]:
     """The new names of events that have old ones, as long as the old ones are botocore's own."""
     known: dict[str, str] = {}
 
-    def aliaser(self: hooks.EventAliaser, emitter: Any, event_aliases: Mapping[str, str] | None = None) -> None:
+    def aliaser(self: Any, emitter: Any, event_aliases: Mapping[str, str] | None = None) -> None:
         init(self, emitter, event_aliases)
         if self._event_aliases == hooks.EVENT_ALIASES:
             self._alias_name_cache = known
@@ -81,7 +85,7 @@ def _aliases(init: Callable[..., None]) -> Callable[..., None]:
     return aliaser
 
 
-def _copy(self: hooks._PrefixTrie) -> hooks._PrefixTrie:
+def _copy(self: Any) -> Any:
     """Every node and list of handlers copied, as botocore does, without asking of each what it is."""
     copied = hooks._PrefixTrie()
     copied._root = _node(self._root)
