@@ -40,5 +40,5 @@ def _application(service: Any) -> Any:
     """
     app = werkzeug_app.create_backend_app(service)
     app.debug = False
-    app.config["PROPAGATE_EXCEPTIONS"] = True
+    app.config |= {"PROPAGATE_EXCEPTIONS": True, "TRAP_BAD_REQUEST_ERRORS": True}
     return app

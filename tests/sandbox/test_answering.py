@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.model import OperationModel, Shape, StructureShape
 from moto.core import utils
 from moto.core.serialize import AttributePickerContext, XFormedAttributePicker
@@ -115,3 +116,19 @@ def test_a_host_has_the_service_that_moto_finds_for_it() -> None:
     for _ in range(2):
         assert [app.get_backend_for_host(host) for host in hosts] == ["sagemaker", "s3", "s3", "moto_api"]
         assert app.get_backend_for_host("elsewhere.example.com") is None
+
+
+def test_an_answer_has_no_headers_for_browsers(sagemaker: Any) -> None:
+    headers = sagemaker.list_models()["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["content-type"]
+    assert [name for name in headers if name.startswith("access-control-")] == []
+
+
+def test_what_breaks_in_moto_is_reported_as_what_broke(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_: object) -> None:
+        raise RuntimeError("its own")
+
+    monkeypatch.setattr("moto.sqs.responses.SQSResponse.list_queues", breaks)
+    with pytest.raises(ClientError, match="The sandbox failed at sqs:ListQueues: RuntimeError") as told:
+        aws("sqs").list_queues()
+    assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
