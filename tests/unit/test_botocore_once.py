@@ -64,7 +64,7 @@ def test_what_one_session_adds_to_its_clients_no_other_has() -> None:
     assert hasattr(client(boto3.Session()), "list_models")
 
 
-def test_each_client_goes_to_the_host_of_its_region() -> None:
+def test_each_client_goes_to_the_host_of_its_service_and_region() -> None:
     hosts = []
 
     def asked(params: dict[str, Any], **_: Any) -> Any:
@@ -72,13 +72,17 @@ def test_each_client_goes_to_the_host_of_its_region() -> None:
         return NOT_SENT
 
     for region in ("eu-central-1", "cn-north-1", "eu-central-1"):
-        made = boto3.Session().client("sagemaker", region_name=region)
-        made.meta.events.register("before-call", asked)
-        made.list_models()
+        for service, call in (("sagemaker", "list_models"), ("logs", "describe_log_groups")):
+            made: Any = boto3.Session().client(service, region_name=region)  # type: ignore[call-overload]
+            made.meta.events.register("before-call", asked)
+            getattr(made, call)()
     assert hosts == [
         "https://api.sagemaker.eu-central-1.amazonaws.com/",
+        "https://logs.eu-central-1.amazonaws.com/",
         "https://api.sagemaker.cn-north-1.amazonaws.com.cn/",
+        "https://logs.cn-north-1.amazonaws.com.cn/",
         "https://api.sagemaker.eu-central-1.amazonaws.com/",
+        "https://logs.eu-central-1.amazonaws.com/",
     ]
 
 
