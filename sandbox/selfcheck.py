@@ -22,6 +22,7 @@ RELIED_ON = {
     "moto.core.utils:utcnow": "7b8bb404c4f6",
     "moto.core.utils:unix_time": "f0576ec9e5f5",
     "moto.core.base_backend:BackendDict.reset": "3d511e2c8b71",
+    "moto.moto_server.werkzeug_app:DomainDispatcherApplication.get_backend_for_host": "1f41972c1e4e",
     "moto.moto_server.werkzeug_app:create_backend_app": "a317751ebd1c",
 }
 

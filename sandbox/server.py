@@ -12,12 +12,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
-from moto import backends
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
+from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
 from sandbox import fixes, slack, wire
@@ -27,6 +22,7 @@ from sandbox.fixes import cloudtrail
 from sandbox.iam import Gate
 from sandbox.life import CODE, MESSAGE, life
 from sandbox.local import answer_locally
+from sandbox.moto_app import Moto
 
 type Environ = dict[str, Any]
 type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
@@ -34,10 +30,6 @@ type Whole = tuple[str, list[tuple[str, str]], bytes]
 type StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 HOST = "127.0.0.1"
-
-MODULES = tuple(backends.list_of_moto_modules())
-backends.list_of_moto_modules = lambda: MODULES
-"""moto lists its own folder on disk for every request, which takes half a millisecond."""
 
 
 class _QuietHandler(MotoRequestHandler):
@@ -51,13 +43,6 @@ class _QuietHandler(MotoRequestHandler):
         self.close_connection = True
 
 
-def _backend_app(service: Any) -> Any:
-    """The application moto makes for one service, but letting its crashes through to be reported."""
-    app = create_backend_app(service)
-    app.config["PROPAGATE_EXCEPTIONS"] = True
-    return app
-
-
 class Application:
     """The WSGI application around moto's."""
 
@@ -65,7 +50,7 @@ class Application:
         self.ledger = Ledger()
         self.gate = Gate()
         self.admin = Admin(self.ledger, self.gate)
-        self.moto = DomainDispatcherApplication(_backend_app)
+        self.moto = Moto()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         body = _read_body(environ)

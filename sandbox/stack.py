@@ -58,6 +58,7 @@ class Maker:
         self._url = url
         self._resources = resources
         self._session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
+        self._clients: dict[str, Any] = {}
         self._made: dict[str, Made] = {}
         self._makers: Mapping[str, Callable[[str, Any], Made]] = {
             "AWS::CloudWatch::Alarm": self._alarm,
@@ -73,8 +74,11 @@ class Maker:
         }
 
     def client(self, service: str) -> Any:
-        """A client of *service* in the sandbox."""
-        return self._session.client(service, endpoint_url=self._url)  # type: ignore[call-overload]
+        """The client of *service* in the sandbox."""
+        if service not in self._clients:
+            client = self._session.client(service, endpoint_url=self._url)  # type: ignore[call-overload]
+            self._clients[service] = client
+        return self._clients[service]
 
     def made(self, logical: str) -> Made:
         """One resource; made if it was not yet."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.loaders import create_loader
 
+import botocore_once
 from janitor.aws import Aws
 from janitor.clients import make_client
 from janitor.prices import Prices
@@ -46,10 +46,9 @@ def _no_network() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _models_read_once() -> Iterator[None]:
-    """AWS's models, which every new session would read and parse again: that takes longer than most tests."""
-    loader = create_loader()
+    """AWS's models, which every new session would read and parse again, and what follows from them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.session.create_loader", lambda _: loader)
+        botocore_once.patched(patch)
         yield
 
 

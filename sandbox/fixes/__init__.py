@@ -11,6 +11,7 @@ import importlib
 from sandbox import clock, patches, selfcheck
 
 AREAS = (
+    "answering",
     "autoscaling",
     "cloudformation",
     "cloudtrail",

@@ -1,0 +1,44 @@
+"""moto as one WSGI application, without what it does for every request and nobody here needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto import backends
+from moto.moto_server import werkzeug_app
+
+MODULES = tuple(backends.list_of_moto_modules())
+backends.list_of_moto_modules = lambda: MODULES
+"""moto lists its own folder on disk for every request, which takes half a millisecond."""
+
+werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]  # that moto imports from its settings
+"""moto's own setting: AWS's answers to an SDK carry no headers for browsers either."""
+
+
+class Moto(werkzeug_app.DomainDispatcherApplication):
+    """Hands each request to the application of its service."""
+
+    def __init__(self) -> None:
+        super().__init__(_application)
+        self._found: dict[str, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """The service of a host, for which moto tries two hundred patterns one after the other."""
+        if host is None or host not in self._found:
+            found = super().get_backend_for_host(host)
+            if host is None or found is None:
+                return found
+            self._found[host] = found
+        return self._found[host]
+
+
+def _application(service: Any) -> Any:
+    """
+    The application moto makes for one service, but letting its crashes through to be reported.
+
+    Flask's debugging makes a class for every request, to explain a mistake of a form that is not there.
+    """
+    app = werkzeug_app.create_backend_app(service)
+    app.debug = False
+    app.config |= {"PROPAGATE_EXCEPTIONS": True, "TRAP_BAD_REQUEST_ERRORS": True}
+    return app

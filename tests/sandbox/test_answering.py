@@ -1,0 +1,134 @@
+"""What moto's answers are taken apart with finds what moto's own way of doing it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.model import OperationModel, Shape, StructureShape
+from moto.core import utils
+from moto.core.serialize import AttributePickerContext, XFormedAttributePicker
+from moto.core.utils import get_service_model
+from moto.sagemaker.responses import SageMakerResponse as Responses
+
+from sandbox.fixes import answering
+from sandbox.moto_app import Moto
+
+OTHER = {"ListOfNothing": None}
+
+
+def members(shape: Shape | None, depth: int = 2) -> Iterator[tuple[str, Any]]:
+    """All members of a structure and of what is in it, as often as they occur, with their parents set."""
+    kind: Any = shape
+    if shape is None or depth == 0:
+        return
+    if isinstance(shape, StructureShape):
+        for key, member in shape.members.items():
+            member.parent = shape  # type: ignore[attr-defined]
+            yield key, member
+            yield from members(member, depth - 1)
+    elif shape.type_name in {"list", "map"}:
+        yield from members(kind.member if shape.type_name == "list" else kind.value, depth - 1)
+
+
+def operations(service: str) -> Iterator[OperationModel]:
+    model = get_service_model(service)
+    for name in model.operation_names:
+        yield model.operation_model(name)
+
+
+def asked(key: str, shape: Any, held: Any) -> AttributePickerContext:
+    return AttributePickerContext(obj=held, key=key, shape=shape, key_path="Answer")
+
+
+@pytest.mark.parametrize("service", ["dynamodb", "sagemaker", "cloudwatch", "iam", "logs"])
+def test_a_member_of_a_dict_is_found_under_every_name_that_moto_finds_it_under(service: str) -> None:
+    picker = XFormedAttributePicker()
+    looked_at = 0
+    for operation in operations(service):
+        for key, shape in members(operation.output_shape):
+            names = list(picker.get_possible_keys(asked(key, shape, {})))
+            holders: list[dict[str, Any]] = [{}, dict.fromkeys(names), OTHER]
+            holders += [{name: number} for number, name in enumerate(names)]
+            holders += [{name: number for number, name in enumerate(names[at:])} for at in range(len(names))]
+            for held in holders:
+                context = asked(key, shape, held)
+                assert answering.picked(picker, context) == answering._PICK(picker, context)
+                looked_at += 1
+    assert looked_at > 300
+
+
+def test_what_is_no_plain_dict_is_left_to_moto() -> None:
+    class Made(dict[str, Any]):
+        """Answers more than it holds."""
+
+        def __missing__(self, key: str) -> str:
+            return f"made {key}"
+
+    (key, shape), *_ = members(get_service_model("dynamodb").operation_model("GetItem").output_shape)
+    picker = XFormedAttributePicker()
+    assert answering.picked(picker, asked(key, shape, {})) is None
+    assert str(answering.picked(picker, asked(key, shape, Made()))).startswith("made ")
+
+
+def test_an_answer_is_transformed_where_moto_is_told_to() -> None:
+    (key, shape), *_ = members(get_service_model("dynamodb").operation_model("GetItem").output_shape)
+    picker = XFormedAttributePicker(response_transformers={f"Answer.{key}": str.upper})
+    assert answering.picked(picker, asked(key, shape, {key: "said"})) == "SAID"
+
+
+def test_one_shape_in_two_parents_is_asked_for_by_the_names_of_each() -> None:
+    """As moto does when it sets the parent of a shape anew."""
+    structures = [
+        shape
+        for operation in operations("sagemaker")
+        for _, shape in members(operation.output_shape)
+        if shape.type_name == "structure"
+    ]
+    member = Shape("Plain", {"type": "string"})
+    picker = XFormedAttributePicker()
+    found = []
+    for parent in structures[:2]:
+        member.parent = parent  # type: ignore[attr-defined]
+        key = f"{structures[0].name}Thing"
+        held = {"Thing": "by the name without the parent's"}
+        found.append(answering.picked(picker, asked(key, member, held)))
+    assert structures[0].name != structures[1].name
+    assert found == ["by the name without the parent's", None]
+
+
+@pytest.mark.usefixtures("url")  # a running sandbox, in which the fixes are made
+def test_the_operations_of_a_service_are_those_moto_lists() -> None:
+    assert answering.method_names(Responses) == utils.method_names_from_class(Responses)
+    assert "stop_training_job" in answering.method_names(Responses)  # which moto lacks
+
+
+def test_a_host_has_the_service_that_moto_finds_for_it() -> None:
+    app = Moto()
+    hosts = (
+        "api.sagemaker.us-east-1.amazonaws.com",
+        "s3.amazonaws.com",
+        "bucket.s3.amazonaws.com",
+        "moto_api",
+    )
+    for _ in range(2):
+        assert [app.get_backend_for_host(host) for host in hosts] == ["sagemaker", "s3", "s3", "moto_api"]
+        assert app.get_backend_for_host("elsewhere.example.com") is None
+
+
+def test_an_answer_has_no_headers_for_browsers(sagemaker: Any) -> None:
+    headers = sagemaker.list_models()["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["content-type"]
+    assert [name for name in headers if name.startswith("access-control-")] == []
+
+
+def test_what_breaks_in_moto_is_reported_as_what_broke(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_: object) -> None:
+        raise RuntimeError("its own")
+
+    monkeypatch.setattr("moto.sqs.responses.SQSResponse.list_queues", breaks)
+    with pytest.raises(ClientError, match="The sandbox failed at sqs:ListQueues: RuntimeError") as told:
+        aws("sqs").list_queues()
+    assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500

@@ -1,0 +1,125 @@
+"""What the tests have botocore work out only once: the same as otherwise, and nothing leaks by way of it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from functools import partial
+from typing import Any
+
+import boto3
+import pytest
+from botocore import handlers
+
+from botocore_once import _accepts_kwargs, hooks
+
+
+class Said:
+    """A status without a request."""
+
+    status_code = 200
+
+
+NOT_SENT = Said(), dict[str, Any]()
+"""What a handler answers in the place of AWS."""
+
+
+def client(session: boto3.Session, service: Any = "sagemaker", region: str = "us-east-1") -> Any:
+    return session.client(service, region_name=region, endpoint_url="http://127.0.0.1:1")
+
+
+def heard(made: Any) -> list[str]:
+    """What a handler of *made* hears of, from now on."""
+    events: list[str] = []
+    made.meta.events.register("before-parameter-build", lambda event_name, **_: events.append(event_name))
+    return events
+
+
+def test_each_client_has_handlers_of_its_own() -> None:
+    session = boto3.Session()
+    first, second, third = client(session), client(session), client(boto3.Session())
+    for made in (first, second, third):
+        made.meta.events.register("before-call", lambda **_: NOT_SENT)
+    events = heard(first)
+
+    second.list_models()
+    third.list_models()
+    assert events == []
+
+    first.list_models()
+    assert events == ["before-parameter-build.sagemaker.ListModels"]
+
+
+def test_what_one_session_adds_to_its_clients_no_other_has() -> None:
+    def add(class_attributes: dict[str, Any], **_: Any) -> None:
+        class_attributes["added"] = True
+        del class_attributes["list_models"]
+
+    theirs = boto3.Session()
+    theirs.events.register("creating-client-class.sagemaker", add)
+
+    assert hasattr(client(theirs), "added")
+    assert not hasattr(client(theirs), "list_models")
+    assert not hasattr(client(boto3.Session()), "added")
+    assert hasattr(client(boto3.Session()), "list_models")
+
+
+def test_each_client_goes_to_the_host_of_its_service_and_region() -> None:
+    hosts = []
+
+    def asked(params: dict[str, Any], **_: Any) -> Any:
+        hosts.append(params["url"])
+        return NOT_SENT
+
+    for region in ("eu-central-1", "cn-north-1", "eu-central-1"):
+        for service, call in (("sagemaker", "list_models"), ("logs", "describe_log_groups")):
+            made: Any = boto3.Session().client(service, region_name=region)  # type: ignore[call-overload]
+            made.meta.events.register("before-call", asked)
+            getattr(made, call)()
+    assert hosts == [
+        "https://api.sagemaker.eu-central-1.amazonaws.com/",
+        "https://logs.eu-central-1.amazonaws.com/",
+        "https://api.sagemaker.cn-north-1.amazonaws.com.cn/",
+        "https://logs.cn-north-1.amazonaws.com.cn/",
+        "https://api.sagemaker.eu-central-1.amazonaws.com/",
+        "https://logs.eu-central-1.amazonaws.com/",
+    ]
+
+
+def test_copied_handlers_are_botocores_own_copy() -> None:
+    trie = hooks._PrefixTrie()
+    for section, handler in enumerate((print, repr, len)):
+        trie.append_item("before-call.s3", handler, section)
+        trie.append_item("before-call.*.PutObject", handler)
+    copied = copy.copy(trie)
+
+    assert copied.__dict__ == trie._recursive_copy(trie.__dict__)
+    copied.append_item("before-call.s3", max)
+    copied.append_item("after-call", max)
+    assert list(trie.prefix_search("before-call.s3")) == [print, repr, len]
+    assert list(trie.prefix_search("after-call")) == []
+
+
+def test_an_old_name_of_an_event_means_the_new_one_only_where_it_is_said_so() -> None:
+    own = hooks.EventAliaser(hooks.HierarchicalEmitter(), {"logs": "diary"})
+    usual = hooks.EventAliaser(hooks.HierarchicalEmitter())
+    for _ in range(2):
+        assert own._alias_event_name("before-call.logs") == "before-call.diary"
+        assert usual._alias_event_name("before-call.logs") == "before-call.cloudwatch-logs"
+
+
+class Callee:
+    def with_any(self, **_: Any) -> None: ...
+    def with_some(self, *, event_name: str) -> None: ...
+    def __call__(self, **_: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        *(spec[1] for spec in handlers.BUILTIN_HANDLERS),
+        *(Callee().with_any, Callee().with_some, Callee(), partial(Callee().with_any), heard),
+    ],
+)
+def test_who_takes_any_keyword_is_known(handler: Any) -> None:
+    assert bool(_accepts_kwargs(handler)) is bool(inspect.getfullargspec(handler).varkw)
