@@ -237,6 +237,7 @@ MODELS: dict[str, dict[str, Any]] = {
             }
         }
     },
+    "in a list": {"Environment": {"MODELS": f"[s3://{BUCKET}/x.tar.gz, s3://{BUCKET}/{COPY}]"}},
     "as a further source": {
         "AdditionalModelDataSources": [
             {
@@ -312,6 +313,58 @@ def test_what_a_running_job_reads_by_a_manifest_is_unknown(account: Account, aws
     account.box.patch("sagemaker", ["training_jobs", "t"], TrainingJobStatus="Completed")
 
     assert words(swept(aws))[COPY] == "proven"
+
+
+def test_what_a_model_names_in_a_manifest_is_unknown(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    source = {
+        "S3Uri": "s3://elsewhere/base/",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+        "ManifestS3Uri": "s3://elsewhere/base.csv",
+    }
+    account.model(ModelDataSource={"S3DataSource": source})
+
+    reason = by_key(swept(aws))[COPY].verdict.reason
+
+    assert reason == (
+        "something may refer to it: model churn loads what s3://elsewhere/base.csv lists, which was not opened"
+    )
+
+
+def test_what_a_running_processing_or_transform_job_reads_by_a_manifest_is_unknown(
+    account: Account, aws: Aws
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    listed = {"S3DataType": "ManifestFile", "S3Uri": "s3://elsewhere/list.manifest"}
+    mode = {"LocalPath": "/opt/ml/processing/in", "S3InputMode": "File"}
+    account.sagemaker.create_processing_job(
+        ProcessingJobName="score",
+        ProcessingResources={
+            "ClusterConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        },
+        AppSpecification={"ImageUri": "i"},
+        ProcessingInputs=[{"InputName": "models", "S3Input": listed | mode}],
+        RoleArn=ROLE,
+    )
+    assert by_key(swept(aws))[COPY].verdict.reason == (
+        "something may refer to it: processing job score reads what s3://elsewhere/list.manifest lists,"
+        " which was not opened"
+    )
+
+    account.box.patch("sagemaker", ["processing_jobs", "score"], ProcessingJobStatus="Completed")
+    assert words(swept(aws))[COPY] == "proven"
+
+    account.sagemaker.create_transform_job(
+        TransformJobName="batch",
+        ModelName="m",
+        TransformInput={"DataSource": {"S3DataSource": listed}},
+        TransformOutput={"S3OutputPath": "s3://elsewhere/out"},
+        TransformResources={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+    )
+    assert words(swept(aws))[COPY] == "unknown"
 
 
 def test_what_a_finished_job_made_stays_but_not_what_lies_where_it_wrote(account: Account, aws: Aws) -> None:

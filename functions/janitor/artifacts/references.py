@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from janitor.artifacts.descriptions import IN_PROGRESS, Kind, Listed, describe, listing
 from janitor.artifacts.locations import Place, mentioned, parse
+from janitor.artifacts.manifests import hidden
 from janitor.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 SOURCE = "sagemaker:Describe*"
 """What is referred to is known from the descriptions of seven kinds of resources together."""
-
-MANIFESTS = ("ManifestFile", "AugmentedManifestFile")
 
 RUNNING = (("StatusEquals", IN_PROGRESS),)
 
@@ -146,11 +145,11 @@ def _mentions(aws: Aws, kind: Kind, one: Listed) -> Signal[Mentions]:
     match describe(aws, kind, one.name):
         case Value(description, source):
             places = list(mentioned(description, kind.outputs))
-            hidden: list[str] = []
+            runs = kind.query == RUNNING
             if kind is TRAINING and description["TrainingJobStatus"] == IN_PROGRESS:
                 places += _going_to_write(one.name, description)
-                hidden += _hidden(_words(kind, one), description)
-            mentions = Mentions(tuple(places), tuple(hidden))
+                runs = True
+            mentions = Mentions(tuple(places), tuple(hidden(_words(kind, one), description, runs=runs)))
             if _lasts(kind, description):
                 aws.lasting[kind, one] = mentions
             return Value(mentions, source)
@@ -177,14 +176,6 @@ def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Place]:
     place = parse(description.get("OutputDataConfig", {}).get("S3OutputPath", ""))
     if place is not None:
         yield Place(place.bucket, "/".join(part for part in (place.path.strip("/"), name) if part))
-
-
-def _hidden(by: str, description: dict[str, Any]) -> Iterator[str]:
-    """Why it is unknown what a running training job reads: a manifest lists it, which is not opened."""
-    for channel in description.get("InputDataConfig", ()):
-        source = channel.get("DataSource", {}).get("S3DataSource", {})
-        if source.get("S3DataType") in MANIFESTS:
-            yield f"{by} reads what {source['S3Uri']} lists, which was not opened"
 
 
 def _served(aws: Aws, models: frozenset[str], references: References) -> None:
