@@ -329,7 +329,8 @@ def test_what_a_model_names_in_a_manifest_is_unknown(account: Account, aws: Aws)
     reason = by_key(swept(aws))[COPY].verdict.reason
 
     assert reason == (
-        "something may refer to it: model churn loads what s3://elsewhere/base.csv lists, which was not opened"
+        "something may refer to it: model churn loads what s3://elsewhere/base.csv lists,"
+        " which was not opened"
     )
 
 
