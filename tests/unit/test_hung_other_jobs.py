@@ -186,7 +186,7 @@ def test_writing_outputs_is_progress(kind: Kind, newest: Signal[Newest | None], 
     assert words(decide(silent(job(kind, writes_to=("s3://out/",)), newest=newest))) == expected
 
 
-def test_what_writes_only_at_its_end_is_judged_without() -> None:
+def test_what_has_no_folder_to_write_to_is_judged_without() -> None:
     verdict = decide(silent(job(processing.KIND)))
 
     assert isinstance(verdict, Finding)
@@ -194,7 +194,7 @@ def test_what_writes_only_at_its_end_is_judged_without() -> None:
         "this processing job logged nothing for 20 hours (its longest pause before was 1 minute)"
         " and the load of its host stands still; $1.00 an hour"
     )
-    assert "it writes nothing to S3 before its end, so that says nothing" in verdict.steps
+    assert "it has no folder in S3 to write to, so that says nothing" in verdict.steps
     assert "newest object" not in {one.signal for one in verdict.evidence}
 
 

@@ -87,14 +87,18 @@ def test_processing_instances(cluster: dict[str, Any], groups: tuple[tuple[str, 
     assert processing_job(ProcessingResources={"ClusterConfig": cluster}).groups == groups
 
 
-def test_only_continuous_outputs_show_progress() -> None:
+def test_outputs_show_progress_in_whatever_mode_they_are_uploaded() -> None:
+    """At its end too: that may take hours, in which the container is over, logs nothing and rests."""
     outputs = [
         {"OutputName": "a", "S3Output": {"S3Uri": "s3://out/a", "S3UploadMode": "Continuous"}},
         {"OutputName": "b", "S3Output": {"S3Uri": "s3://out/b", "S3UploadMode": "EndOfJob"}},
         {"OutputName": "c", "FeatureStoreOutput": {"FeatureGroupName": "c"}},
     ]
 
-    assert processing_job(ProcessingOutputConfig={"Outputs": outputs}).writes_to == ("s3://out/a/",)
+    assert processing_job(ProcessingOutputConfig={"Outputs": outputs}).writes_to == (
+        "s3://out/a/",
+        "s3://out/b/",
+    )
     assert processing_job().writes_to == ()
 
 

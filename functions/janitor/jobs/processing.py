@@ -36,9 +36,6 @@ LONGEST_LIFE = timedelta(days=31)
 """How far back jobs are listed: one runs for 9 days at most (limit of ProcessingStoppingCondition)."""
 
 PROCESSING = "Processing"
-CONTINUOUS = "Continuous"
-"""The upload mode of outputs that reach S3 while the job runs; all others do at its end."""
-
 
 def running(aws: Aws, now: datetime) -> Listing[Summary]:
     """The processing jobs in progress, oldest first."""
@@ -87,10 +84,15 @@ def _groups(cluster: ProcessingClusterConfigOutputTypeDef) -> tuple[tuple[str, i
 
 
 def _writes_to(answer: DescribeProcessingJobResponseTypeDef) -> tuple[str, ...]:
-    """The folders of the outputs that reach S3 while the job runs."""
+    """
+    The folders of its outputs, in whatever mode they are uploaded.
+
+    Also those that are uploaded at its end: the job is in progress until that is done, which may take
+    hours, and meanwhile its container is over: it logs nothing, and its load is none.
+    """
     config = answer.get("ProcessingOutputConfig")
     outputs = [one["S3Output"] for one in config["Outputs"] if "S3Output" in one] if config else []
-    return folders(*(one["S3Uri"] for one in outputs if one["S3UploadMode"] == CONTINUOUS))
+    return folders(*(one["S3Uri"] for one in outputs))
 
 
 KIND = Kind(

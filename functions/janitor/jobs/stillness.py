@@ -114,7 +114,7 @@ def _written(
 ) -> Kept | None:
     """Keep a job that writes checkpoints or outputs, whatever its logs say."""
     if not job.writes_to:
-        rule.passed("it writes nothing to S3 before its end, so that says nothing")
+        rule.passed("it has no folder in S3 to write to, so that says nothing")
         return None
     match newest:
         case Value(None):
