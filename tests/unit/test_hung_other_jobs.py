@@ -267,6 +267,30 @@ def test_a_processing_job_may_not_pass_its_own_limit(limit: timedelta, expected:
 
 
 @pytest.mark.parametrize(
+    ("cpu", "quiet", "expected"),
+    [
+        (BUSY, 20 * HOUR, "likely"),
+        (REST, MINUTE, "likely"),
+        (REST, 20 * HOUR, "proven"),  # it hangs besides
+        (REFUSED, 20 * HOUR, "unknown"),
+    ],
+)
+def test_where_inputs_are_downloaded_first_nobody_knows_when_its_limit_began(
+    cpu: Signal[Span] | Span, quiet: timedelta, expected: str
+) -> None:
+    of = job(processing.KIND, max_runtime=30 * HOUR, downloads=True)
+
+    verdict = decide(silent(of, cpu=cpu, quiet=quiet))
+
+    assert words(verdict) == expected
+    if expected == "likely":
+        assert verdict.reason.startswith(
+            "this processing job is processing 9 hours after the end of its own limit of 30 hours"
+            " (MaxRuntimeInSeconds), unless that began only when its inputs had been downloaded"
+        )
+
+
+@pytest.mark.parametrize(
     ("kind", "action"),
     [
         (training.KIND, "stop the job (artifacts written so far stay) and end its warm pool"),

@@ -67,6 +67,27 @@ def test_a_processing_limit_is_read_and_never_made_up() -> None:
     assert processing_job().max_runtime is None
 
 
+S3_INPUT = {"S3Uri": "s3://in", "S3DataType": "S3Prefix", "LocalPath": "/opt/ml/processing/in"}
+
+
+@pytest.mark.parametrize(
+    ("given", "downloads"),
+    [
+        ({"S3Input": S3_INPUT}, True),
+        ({"S3Input": S3_INPUT | {"S3InputMode": "File"}}, True),
+        ({"S3Input": S3_INPUT | {"S3InputMode": "Pipe"}}, False),
+        ({"S3Input": S3_INPUT, "AppManaged": True}, False),
+        ({"DatasetDefinition": {"LocalPath": "/opt/ml/processing/in"}}, True),
+    ],
+)
+def test_inputs_are_there_before_its_program_begins(
+    given: dict[str, Any],
+    downloads: bool,  # noqa: FBT001 - expected value
+) -> None:
+    assert processing_job(ProcessingInputs=[{"InputName": "i", **given}]).downloads == downloads
+    assert not processing_job().downloads
+
+
 @pytest.mark.parametrize(
     ("cluster", "groups"),
     [

@@ -73,6 +73,7 @@ def _job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
         watches=answer.get("TrainingJobArn"),
         groups=_groups(answer["ProcessingResources"]["ClusterConfig"]),
         writes_to=_writes_to(answer),
+        downloads=_downloads(answer),
     )
 
 
@@ -81,6 +82,15 @@ def _groups(cluster: ProcessingClusterConfigOutputTypeDef) -> tuple[tuple[str, i
     kind = cluster.get("SelectedInstanceType") or cluster.get("InstanceType")
     count = cluster.get("SelectedInstanceCount") or cluster.get("InstanceCount", 1)
     return ((kind, count),) if kind else ()
+
+
+def _downloads(answer: DescribeProcessingJobResponseTypeDef) -> bool:
+    """Whether SageMaker brings inputs before the container starts: it does so unless they are streamed."""
+    return any(
+        not one.get("AppManaged", False)
+        and ("DatasetDefinition" in one or one.get("S3Input", {}).get("S3InputMode", "File") == "File")
+        for one in answer.get("ProcessingInputs", ())
+    )
 
 
 def _writes_to(answer: DescribeProcessingJobResponseTypeDef) -> tuple[str, ...]:
