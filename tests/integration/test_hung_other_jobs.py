@@ -515,6 +515,22 @@ def test_whoever_keeps_an_automl_job_keeps_its_jobs(account: Account, aws: Aws, 
     assert verdicts(again)["trial"].reason == "it belongs to pilot, which is tagged keep=true"
 
 
+def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(account: Account, aws: Aws) -> None:
+    arn = account.automl("pilot")
+    account.tuner("sweep", "trial-1", "trial-2")
+    for name in ("trial-1", "trial-2"):
+        account.patch("training_jobs", name, AutoMLJobArn=arn)
+    assert words(swept(aws)) == {"trial-1": "proven", "trial-2": "proven", "sweep": "proven"}
+
+    account.tag(arn, keep="true")
+
+    assert words(swept(aws)) == {"trial-1": "kept", "trial-2": "kept", "sweep": "kept"}
+    again = sweep_one(
+        HungTrainingJobs(), aws, arn_of("hyper-parameter-tuning-job", "sweep"), now=NOW, policy=Policy()
+    )
+    assert verdicts(again)["sweep"].reason == "it belongs to pilot, which is tagged keep=true"
+
+
 def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(account: Account, aws: Aws) -> None:
     arn = account.schedule("drift")
     account.processing("model-monitoring-202610060200-1a2b")
