@@ -114,9 +114,10 @@ class Bucket:
         """All of an object that an undo is to bring back."""
         answer = self.s3.get_object(Bucket=self.name, Key=key)
         tags = self.s3.get_object_tagging(Bucket=self.name, Key=key)["TagSet"]
-        kept = ("Metadata", "CacheControl", "Expires", "ServerSideEncryption")
+        kept = ("Metadata", "CacheControl", "Expires")
         return {
             "body": answer["Body"].read(),
+            "encryption": answer.get("ServerSideEncryption", "AES256"),  # S3 writes nothing without any
             "class": answer.get("StorageClass", "STANDARD"),
             "tags": sorted((tag["Key"], tag["Value"]) for tag in tags),
             **{name: value for name, value in answer.items() if name in kept or name.startswith("Content")},
@@ -374,6 +375,37 @@ def test_undone_twice_it_is_written_once(make: Callable[..., Bucket]) -> None:
     bucket.undo(undo)
 
     assert len(bucket.versions_of()[0]) == 2
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"ServerSideEncryption": "AES256"}, {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}],
+    ids=["written before S3 encrypted everything", "under S3's key", "under a KMS key, without a bucket key"],
+)
+def test_what_the_bucket_does_with_new_objects_is_not_done_to_it(
+    session: boto3.Session, aws: Aws, given: dict[str, Any]
+) -> None:
+    bucket = Bucket(session.client("s3"), aws)
+    bucket.fill(**given)
+    undo = bucket.prepared()
+    bucket.act(undo)
+    by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": f"{KEY}0"}
+    rule = {"ApplyServerSideEncryptionByDefault": by_default, "BucketKeyEnabled": True}
+    bucket.s3.put_bucket_encryption(Bucket=bucket.name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+
+    with pytest.raises(KeyboardInterrupt):
+        bucket.undo(undo, Notes(killed="write again"))
+
+    back = bucket.s3.head_object(Bucket=bucket.name, Key=COPY)
+    assert (back["ServerSideEncryption"], back.get("SSEKMSKeyId")) == (
+        given.get("ServerSideEncryption", "AES256"),
+        given.get("SSEKMSKeyId"),
+    )
+    assert not back.get("BucketKeyEnabled")
+    bucket.undo(undo)  # and it knows its own work again
 
 
 def test_what_was_never_deleted_needs_no_undo(make: Callable[..., Bucket]) -> None:

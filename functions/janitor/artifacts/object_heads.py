@@ -50,8 +50,19 @@ class Seen:
     @property
     def looks(self) -> tuple[object, ...]:
         """All that another object can have in common with it, besides bytes and tags."""
-        headers = (self.metadata, self.headers, self.expires, self.encryption)
+        headers = (self.metadata, self.headers, self.expires, spelled_out(self.encryption))
         return (self.stored.size, self.stored.storage_class, *headers)
+
+
+def spelled_out(encryption: Mapping[str, str | bool]) -> dict[str, str | bool]:
+    """
+    *encryption* with all that has to be said where an object is written, or its bucket's defaults count.
+
+    HeadObject names no bucket key where there is none, and no encryption of what was written before S3
+    encrypted everything (January 2023), which nothing can be written without any more.
+    """
+    full = {"ServerSideEncryption": "AES256", **encryption}
+    return {"BucketKeyEnabled": False, **full} if full["ServerSideEncryption"] == "aws:kms" else full
 
 
 def see(
