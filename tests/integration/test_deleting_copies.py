@@ -78,6 +78,11 @@ class Bucket:
     def put(self, key: str, body: bytes | None = None, **given: Any) -> None:
         self.s3.put_object(Bucket=self.name, Key=key, Body=self.body if body is None else body, **given)
 
+    def archived(self, key: str) -> str | None:
+        """Write it again as an archived object of the same ETag; its new version, if it has one."""
+        written = self.s3.put_object(Bucket=self.name, Key=key, Body=self.body, StorageClass="GLACIER")
+        return str(written["VersionId"]) if "VersionId" in written else None
+
     def delete(self, key: str) -> None:
         self.s3.delete_object(Bucket=self.name, Key=key)
 
@@ -448,6 +453,32 @@ def test_without_versions_and_keeper_it_cannot_come_back(make: Callable[..., Buc
         bucket.undo(undo)
 
     assert not bucket.there()
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+def test_bytes_that_are_archived_by_now_come_back_once_they_are_restored(
+    session: boto3.Session, aws: Aws, *, versioned: bool
+) -> None:
+    """A lifecycle rule archives an object as it is: its ETag stays."""
+    bucket = Bucket(session.client("s3"), aws)
+    if versioned:
+        bucket.versions()
+    bucket.fill()
+    before = bucket.whole()
+    undo = bucket.prepared()
+    bucket.act(undo)
+    if versioned:
+        bucket.s3.delete_object(Bucket=bucket.name, Key=COPY, VersionId=bucket.versions_of()[0][0])
+        undo = {**undo, "keeper": {**undo["keeper"], "version": bucket.archived(KEEPER)}}
+    else:
+        bucket.archived(KEEPER)
+
+    with pytest.raises(CannotActError, match=r"archived \(GLACIER\).*: restore that object first"):
+        bucket.undo(undo)
+    bucket.s3.restore_object(Bucket=bucket.name, Key=KEEPER, RestoreRequest={"Days": 2})
+    bucket.undo(undo)
+
+    assert bucket.whole() == before
 
 
 def test_a_keeper_that_is_overwritten_while_it_is_copied_is_not_taken_for_the_copy(

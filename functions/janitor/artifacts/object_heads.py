@@ -35,7 +35,8 @@ class Seen:
     One version of an object as HeadObject shows it.
 
     *version* is None where the bucket never kept versions, "null" for what was written without one.
-    *odd* says what of it could not be written again, if anything.
+    *odd* says what of it could not be written again, if anything. *restored* is an archived one of which
+    there is a copy to read for some days.
     """
 
     stored: Stored
@@ -46,6 +47,7 @@ class Seen:
     expires: str | None
     encryption: Mapping[str, str | bool]
     odd: str | None = None
+    restored: bool = False
 
     @property
     def looks(self) -> tuple[object, ...]:
@@ -104,6 +106,7 @@ def seen_in(bucket: str, key: str, answer: Mapping[str, Any]) -> Seen:
         expires=None if expires is None else expires.isoformat(),
         encryption={name: answer[name] for name in ENCRYPTION if name in answer},
         odd=_odd(answer),
+        restored='ongoing-request="false"' in answer.get("Restore", ""),
     )
 
 
