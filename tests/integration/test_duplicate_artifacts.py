@@ -439,6 +439,52 @@ def test_an_endpoint_whose_model_is_gone_may_need_any_copy(account: Account, aws
     assert "endpoint live serves model churn, which exists no more" in by_key(done)[COPY].verdict.reason
 
 
+def test_a_component_whose_model_is_gone_may_need_any_copy(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model(ModelDataUrl="s3://elsewhere/x.tar.gz")
+    variant: Any = {"VariantName": "v", "InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}
+    account.sagemaker.create_endpoint_config(
+        EndpointConfigName="c", ProductionVariants=[variant], ExecutionRoleArn=ROLE
+    )
+    account.sagemaker.create_endpoint(EndpointName="shared", EndpointConfigName="c")
+    account.sagemaker.create_inference_component(
+        InferenceComponentName="part",
+        EndpointName="shared",
+        VariantName="v",
+        Specification={
+            "ModelName": "churn",
+            "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024},
+        },
+        RuntimeConfig={"CopyCount": 1},
+    )
+    assert words(swept(aws))[COPY] == "proven"
+
+    account.sagemaker.delete_model(ModelName="churn")
+    done = swept(aws)
+
+    assert by_key(done)[COPY].verdict.reason == (
+        "something may refer to it: inference component part serves model churn, which exists no more:"
+        " what it loads is unknown"
+    )
+
+
+def test_a_model_whose_package_is_gone_may_need_any_copy(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model_package("b/other.tar.gz", ModelPackageName="loose")
+    (kept,) = account.sagemaker.list_model_packages()["ModelPackageSummaryList"]
+    account.model("theirs", ModelPackageName="arn:aws:sagemaker:us-east-1:999999999999:model-package/p")
+    account.model("ours", ModelPackageName=kept["ModelPackageArn"])
+    assert words(swept(aws))[COPY] == "proven"
+
+    account.model("orphan", ModelPackageName=kept["ModelPackageArn"].replace("loose", "gone"))
+
+    assert by_key(swept(aws))[COPY].verdict.reason.startswith(
+        "something may refer to it: model orphan is made of model package gone, which exists no more"
+    )
+
+
 @pytest.mark.parametrize(
     "operation",
     [

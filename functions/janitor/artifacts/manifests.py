@@ -16,20 +16,20 @@ def hidden(by: str, description: dict[str, Any], *, runs: bool) -> Iterator[str]
     A model's artifacts may lie where a manifest says ("a CSV file that stores the artifact locations": API
     reference of S3ModelDataSource). The inputs of a job matter only while it *runs*.
     """
-    for source in _members(description):
+    for source in members(description):
         if manifest := source.get("ManifestS3Uri"):
             yield f"{by} loads what {manifest} lists, which was not opened"
         if runs and source.get("S3DataType") in MANIFESTS:
             yield f"{by} reads what {source['S3Uri']} lists, which was not opened"
 
 
-def _members(value: object) -> Iterator[dict[str, Any]]:
+def members(value: object) -> Iterator[dict[str, Any]]:
     """Every structure in *value*, however deep."""
     match value:
         case dict():
             yield value
             for inner in value.values():
-                yield from _members(inner)
+                yield from members(inner)
         case list() | tuple():
             for inner in value:
-                yield from _members(inner)
+                yield from members(inner)

@@ -37,6 +37,7 @@ LONGEST_LIFE = timedelta(days=31)
 
 PROCESSING = "Processing"
 
+
 def running(aws: Aws, now: datetime) -> Listing[Summary]:
     """The processing jobs in progress, oldest first."""
     return listed(
