@@ -9,8 +9,9 @@ import boto3
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
 from janitor.account import opened
 from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.engine import Policy, run
+from janitor.engine import run
 from janitor.model import Report
+from janitor.policy import Policy
 
 ENDPOINTS = 1_000
 IDLE = 100

@@ -17,8 +17,9 @@ from cli.screen import console, progress, write
 from cli.slack_preview import preview
 from janitor.account import opened
 from janitor.detector import Detector
-from janitor.engine import Policy, run, unopened
+from janitor.engine import run, unopened
 from janitor.model import Report, Sweep, Unreadable, Value
+from janitor.policy import Policy
 from janitor.report import json as document
 from janitor.report.html import html
 

@@ -18,8 +18,9 @@ from cli.screen import console, progress, write
 from janitor.account import opened
 from janitor.arns import Arn
 from janitor.detector import Detector
-from janitor.engine import SIDE_BY_SIDE, Policy, sweep_one
+from janitor.engine import SIDE_BY_SIDE, sweep_one
 from janitor.model import Unreadable, Value
+from janitor.policy import Policy
 from janitor.report import explained as document
 from janitor.report.explained import Explained
 

@@ -145,8 +145,8 @@ def account_of(session: boto3.Session, region: str) -> Value[str] | Unreadable:
 def handled(event: Any, context: LocalContext, handler: Handler) -> dict[str, Any] | str:
     """The function's answer to *event*, or why there is none."""
     from janitor import handlers
-    from janitor.engine import describe
     from janitor.events import MalformedEventError
+    from janitor.failures import describe
     from janitor.settings import SettingsError
 
     function = getattr(handlers, handler.value)

@@ -20,11 +20,11 @@ from janitor.acting.undoing import Undoing
 from janitor.acting.unpreparable import only_reported
 from janitor.aws import Aws
 from janitor.detector import Detector
-from janitor.engine import Policy
 from janitor.engine import sweep as swept
 from janitor.ledger.entries import Entry
 from janitor.ledger.leases import LeaseTakenError
 from janitor.model import Outcome, Sweep
+from janitor.policy import Policy
 from janitor.report.text import moment, plain
 
 STALE = timedelta(hours=1)

@@ -26,11 +26,11 @@ from janitor.acting.warning import Warner
 from janitor.archive import Archive
 from janitor.aws import Aws
 from janitor.detector import Detector
-from janitor.engine import Policy
 from janitor.ledger.findings import Ledger
 from janitor.ledger.leases import Leases
 from janitor.ledger.table import Table
 from janitor.model import Effect, Mode, Outcome, Result, Sweep
+from janitor.policy import Policy
 from janitor.runs import Ran, Runner
 from sandbox.deployment import BUCKET
 

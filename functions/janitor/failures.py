@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from janitor.engine import describe
+from janitor.aws import failure
 from janitor.report.text import plain
 
 if TYPE_CHECKING:
@@ -54,3 +54,8 @@ class Failures:
                 said.append(f"and {len(self._said) - MOST} more")
             said += [f"the report: {where}"] if where else []
             raise RunFailedError("; ".join(said))
+
+
+def describe(error: Exception) -> str:
+    """*error* in one line for a report: a failed AWS call as such, anything else with its type."""
+    return failure(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"

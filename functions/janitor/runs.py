@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from janitor import telemetry
-from janitor.acting import savings
-from janitor.acting.unpreparable import only_reported
-from janitor.engine import Policy, run, sweep_one
+from janitor.cleaning import Cleaning, Known
+from janitor.engine import run, sweep_one
 from janitor.failures import Failures
 from janitor.ledger.entries import Recorded
 from janitor.model import Outcome, Report, Result, Sweep
+from janitor.policy import Policy
 from janitor.turns import Turn, Turns
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-    from janitor.acting.holds import Hold
     from janitor.acting.order import Acting
     from janitor.acting.warning import Warner
     from janitor.archive import Archive
     from janitor.aws import Aws
+    from janitor.cleaning import Follow
     from janitor.detector import Detector
-    from janitor.ledger.entries import Entry
     from janitor.ledger.findings import Ledger
     from janitor.ledger.leases import Leases
 
@@ -51,24 +50,6 @@ class Tell(Protocol):
         *where* is where the whole report lies. The answer is what did not arrive although the
         message did, one line each. Raises an error if the message did not.
         """
-
-
-class Follow(Protocol):
-    """Lets the message of each warning say what became of it."""
-
-    def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
-        """After *sweep*. The answer is what did not arrive, one line each."""
-
-    def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
-        """The warnings of *entries* are void."""
-
-
-class Known(NamedTuple):
-    """A sweep, where it was, and what the ledger knows of its findings."""
-
-    aws: Aws
-    sweep: Sweep
-    recorded: Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,13 +146,24 @@ class Runner:
         def swept(sweep: Sweep) -> None:
             ended[sweep.region] = perf_counter() - begun
 
-        policy = self._policy(turn.regions, failures)
+        cleaning = Cleaning(
+            detector=detector,
+            policy=self.policy,
+            ledger=self.ledger,
+            acting=self.acting,
+            warner=self.warner,
+            follow=self.follow,
+            logger=self.logger,
+            failures=failures,
+            dry=self.dry,
+        )
+        policy = cleaning.judged_by(turn.regions)
         report = run([detector], turn.regions, now=now, policy=policy, swept=swept)
         known = self._remembered(report, turn.regions, failures)
         for number, one in enumerate(known):
             share = (ends - self.clock()) / (len(known) - number + turn.later)
             until = self.clock() + share
-            known[number] = self._cleaned(detector, one, policy, now, failures, until=until)
+            known[number] = cleaning.after(one, policy, now, until=until)
         for one in known:
             seconds, new = ended[one.sweep.region], one.recorded.first_seen(now)
             telemetry.summarise(self.logger, one.sweep, seconds=seconds, new=new, note=note)
@@ -193,76 +185,6 @@ class Runner:
             failures.note(judged.error)
         failures.check(where)
         return Ran(report=report, where=where, new=0, note=note)
-
-    def _policy(self, accounts: Sequence[Aws], failures: Failures) -> Policy:
-        """The policy of this run, with what people said; dry if that cannot be read."""
-        policy = self.policy.dry() if self.dry or self.acting is None or self.warner is None else self.policy
-        if self.acting is None:
-            return policy
-        holds: dict[str, Sequence[Hold]] = {}
-        with failures.survived("what people asked to keep could not be read"):
-            for aws in accounts:
-                holds |= self.acting.holds.all(aws.account, aws.region)
-            return replace(policy, holds=holds)
-        return policy.dry()
-
-    def _cleaned(
-        self,
-        detector: Detector[Any],
-        known: Known,
-        policy: Policy,
-        now: datetime,
-        failures: Failures,
-        *,
-        until: datetime,
-    ) -> Known:
-        """
-        Act on what is due, then warn about what is new. Without the ledger's word there is neither.
-
-        AWS is waited for *until* then, so that the others get their turn.
-        """
-        acting, warner, arming = self.acting, self.warner, policy.armed(detector.name)
-        if acting is None or self.dry:
-            return known
-        entries, sweep = known.recorded.entries, known.sweep
-        with failures.survived("what was saved could not be counted"):
-            before = known.recorded.previous
-            savings.remember(acting.actions, detector, known.aws, sweep, before=before, now=now)
-        if not self.policy.armed(detector.name).armed:
-            with failures.survived("what is half brought back could not be gone on with"):
-                known = known._replace(sweep=acting.resumed(detector, sweep))
-            with failures.survived("old warnings could not be voided"):
-                warned = self._warned(detector, known.aws)
-                acting.disarmed(warned)
-                self._followed(lambda follow: follow.disarmed(warned), failures)
-            return known
-        sweep = only_reported(sweep, entries)
-        with failures.survived("acting broke off"):
-            sweep = acting.act(detector, known.aws, sweep, entries, now=now, policy=policy, until=until)
-            for why in sweep.held:
-                self.logger.warning("held back", extra={"detector": detector.name, "limit": why})
-        if any(result.outcome is Outcome.ACTED for result in sweep.results):
-            with failures.survived("what is left could not be remembered"):
-                self.ledger.latest.left(sweep, now)
-        if warner is not None and arming.armed:
-            with failures.survived("the warnings could not be sent"):
-                sweep, problems = warner(sweep, entries, arming, now=now)
-                for problem in problems:
-                    failures.note(f"Slack: {problem}")
-        self._followed(lambda follow: follow(sweep, known.recorded), failures)
-        return known._replace(sweep=sweep)
-
-    def _warned(self, detector: Detector[Any], aws: Aws) -> Mapping[str, Entry]:
-        """Every entry with a warning, of what this sweep could not judge as well."""
-        entries = self.ledger.entries(detector.name, aws.account, aws.region)
-        return {entry.key: entry for entry in entries if entry.warned is not None}
-
-    def _followed(self, said: Callable[[Follow], Sequence[str]], failures: Failures) -> None:
-        """What was done stays done, whether its message could be changed or not."""
-        if self.follow is not None:
-            with failures.survived("the warnings' messages could not be changed"):
-                for problem in said(self.follow):
-                    failures.note(f"Slack: {problem}")
 
     def _kept(self, report: Report, detector: str, failures: Failures, *, folder: str = "") -> str:
         """Where the report lies now; nowhere if that failed."""

@@ -12,10 +12,10 @@ from janitor.acting.arming import Arming
 from janitor.detector import Detector
 from janitor.detectors import DETECTORS
 from janitor.durations import WorkingHours
-from janitor.engine import Policy
 from janitor.exemptions import Exemptions
 from janitor.layers import SettingsError, check_keys, layered
 from janitor.model import Confidence, Effect, Mode
+from janitor.policy import Policy
 from janitor.schedules import period
 from janitor.sections import SHARED, DetectorSection, JanitorSection, section_model, validated
 

@@ -19,9 +19,10 @@ from janitor.acting.order import Acting
 from janitor.acting.undoing import CannotUndoError
 from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, NotFinishedError, NotYetError
-from janitor.engine import Policy, sweep
+from janitor.engine import sweep
 from janitor.failures import RunFailedError
 from janitor.model import Confidence, Mode, Outcome, Sweep
+from janitor.policy import Policy
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
 
 # --- the order of things ----------------------------------------------------------------------------

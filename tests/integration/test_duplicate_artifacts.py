@@ -16,8 +16,9 @@ from botocore.config import Config
 from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
-from janitor.engine import Policy, sweep
+from janitor.engine import sweep
 from janitor.model import Absent, Finding, Kept, Result, Sweep, Value
+from janitor.policy import Policy
 from sandbox.control import Control
 
 DAY = timedelta(days=1)

@@ -12,8 +12,9 @@ from conftest import NOW
 from janitor.artifacts import comparing
 from janitor.aws import Aws
 from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
-from janitor.engine import Policy, sweep
+from janitor.engine import sweep
 from janitor.model import Finding, Sweep
+from janitor.policy import Policy
 from seaweed import WEED
 
 MIB = 1024**2

@@ -29,11 +29,11 @@ from janitor.archive import Archive
 from janitor.aws import Aws
 from janitor.detector import CannotActError, ChangedError, Grant, NotFinishedError
 from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.engine import Policy
 from janitor.ledger.findings import Ledger
 from janitor.ledger.leases import Leases
 from janitor.ledger.table import Table
 from janitor.model import Effect, Finding, Mode, Outcome, Result, Sweep
+from janitor.policy import Policy
 from janitor.runs import Runner
 from sandbox.control import Control
 from sandbox.deployment import BUCKET

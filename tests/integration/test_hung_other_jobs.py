@@ -15,10 +15,11 @@ from conftest import ACCOUNT, NOW, REGION
 from janitor.acting.holds import Hold, How
 from janitor.aws import Aws, ReadError
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.engine import Policy, sweep, sweep_one
+from janitor.engine import sweep, sweep_one
 from janitor.exemptions import Exemptions
 from janitor.model import Finding, Kept, Sweep, Target, Verdict
 from janitor.money import Totals
+from janitor.policy import Policy
 from rarities import OF_BATCHES
 from sandbox.control import Control
 

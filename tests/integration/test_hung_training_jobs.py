@@ -14,8 +14,9 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws, ReadError
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.engine import Policy, sweep
+from janitor.engine import sweep
 from janitor.model import Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from janitor.policy import Policy
 from sandbox.control import Control
 
 GROUP = NAMESPACE = "/aws/sagemaker/TrainingJobs"

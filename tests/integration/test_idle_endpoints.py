@@ -12,8 +12,9 @@ from conftest import NOW
 from endpoint_seed import DAY, HOUR, QUIET, ROLE, Seed, variant
 from janitor.aws import Aws, ReadError
 from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.engine import Policy, sweep
+from janitor.engine import sweep
 from janitor.model import Confidence, Finding, Kept, Sweep, Value, Verdict
+from janitor.policy import Policy
 from sandbox.control import Control
 
 

@@ -12,8 +12,9 @@ import pytest
 from conftest import NOW
 from janitor.aws import Aws, ReadError
 from janitor.detectors.idle_notebooks import IdleNotebooks
-from janitor.engine import Policy, sweep
+from janitor.engine import sweep
 from janitor.model import Absent, Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from janitor.policy import Policy
 from janitor.trail import lookup
 from sandbox.control import Control
 

@@ -11,8 +11,9 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws, ReadError
 from janitor.detectors.idle_studio_apps import IdleStudioApps
-from janitor.engine import Policy, sweep
+from janitor.engine import sweep
 from janitor.model import Absent, Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from janitor.policy import Policy
 from janitor.studio import App
 from sandbox.control import Control
 

@@ -26,11 +26,11 @@ from janitor.acting.order import Acting
 from janitor.acting.recorded_steps import RecordedSteps
 from janitor.acting.undoing import Undoing
 from janitor.detector import Detector
-from janitor.engine import Policy
 from janitor.ledger.entries import Entry
 from janitor.ledger.findings import Ledger
 from janitor.ledger.table import Table
 from janitor.model import Confidence, Kept, Result, Sweep, Target
+from janitor.policy import Policy
 from janitor.runs import Runner
 from nights import Nights
 

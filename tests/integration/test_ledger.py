@@ -14,12 +14,13 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, Shelf, Thing, thing, waste
 from janitor.aws import Aws
-from janitor.engine import Policy, sweep
+from janitor.engine import sweep
 from janitor.ledger.entries import Entry, Recorded
 from janitor.ledger.findings import GONE, KEEP_CLOSED, Ledger
 from janitor.ledger.leases import Leases, LeaseTakenError
 from janitor.ledger.table import Table
 from janitor.model import Sweep
+from janitor.policy import Policy
 from lambdas import items
 from sandbox.control import Control
 

@@ -20,8 +20,9 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws
 from janitor.detectors.idle_notebooks import IdleNotebooks
-from janitor.engine import Policy, sweep
+from janitor.engine import sweep
 from janitor.model import Confidence, Finding
+from janitor.policy import Policy
 from sandbox.control import Control
 
 FOLDER = Path(__file__).parents[2] / "docs" / "notebook-activity"

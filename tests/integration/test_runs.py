@@ -20,13 +20,13 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, Shelf, thing, waste
 from janitor.archive import Archive
 from janitor.aws import Aws
-from janitor.engine import Policy
 from janitor.failures import RunFailedError
 from janitor.ledger.entries import Recorded
 from janitor.ledger.findings import Ledger
 from janitor.ledger.leases import Leases, LeaseTakenError
 from janitor.ledger.table import Table
 from janitor.model import Sweep
+from janitor.policy import Policy
 from janitor.prices import Prices
 from janitor.runs import Runner
 from lambdas import items, reports

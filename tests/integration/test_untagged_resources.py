@@ -12,8 +12,9 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from janitor.aws import Aws, ReadError
 from janitor.detectors.untagged_resources import UntaggedResources
-from janitor.engine import Policy, sweep
+from janitor.engine import sweep
 from janitor.model import Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from janitor.policy import Policy
 from sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"

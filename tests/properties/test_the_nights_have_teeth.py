@@ -20,16 +20,16 @@ from janitor.acting.arming import Arming
 from janitor.acting.holds import Holds
 from janitor.acting.limits import Limits
 from janitor.acting.looking_again import Look
-from janitor.acting.order import Acting
+from janitor.acting.order import Acting, _Work
 from janitor.acting.recorded_steps import RecordedSteps
 from janitor.acting.undoing import Undoing
 from janitor.detector import Detector
-from janitor.engine import Policy
 from janitor.jobs import restarts
 from janitor.ledger.entries import Entry
 from janitor.ledger.findings import Ledger
 from janitor.ledger.table import Table
 from janitor.model import Result, Sweep, Target
+from janitor.policy import Policy
 from janitor.runs import Runner
 from properties.conftest import Unhurried
 from properties.nightly.detectors import Watching
@@ -93,6 +93,11 @@ def without_actions(self: Table, pk: str, sk: str, attributes: Mapping[str, Any]
         REAL_PUT(self, pk, sk, attributes, **how)
 
 
+def of_the_due(self: _Work) -> str | None:
+    due = REAL_DUE(self.sweep, self.entries, self.acting.clock())
+    return self.arming.too_many(len(due), self.sweep.looked_at)
+
+
 def by_arn(target: Target) -> str:
     return f"{target.arn}@"
 
@@ -127,15 +132,23 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),
     ("max_actions", {(Limits, "in_sweep"): yes}, 6, "of one sweep"),
     ("a night", {(Limits, "in_night"): yes}, 4, "of one night"),
-    ("one night for all", {(Limits, "in_night"): each_its_own}, 12, "of one night"),
+    ("one night for all", {(Limits, "in_night"): each_its_own}, 3, "of one night"),
     ("steps", {(RecordedSteps, "do"): forgetful}, 1, "is done twice"),
-    ("max_share", {(Arming, "too_many"): nothing, (People, "presses"): nothing}, 13, "and nobody approved"),
+    ("days of rest", {(Arming, "rests"): no}, 2, "on a day of rest"),
+    ("lapsed", {(Entry, "outlived"): no}, 8, "and not found since"),
+    (
+        "share of all waste",
+        {(_Work, "_smells"): of_the_due, (People, "presses"): nothing},
+        5,
+        "nobody approved",
+    ),
+    ("max_share", {(Arming, "too_many"): nothing, (People, "presses"): nothing}, 3, "and nobody approved"),
     ("undo first", {(Table, "put"): without_actions}, 1, "has no undo in the table"),
     ("rest", {(Undoing, "_left_alone"): nothing}, 1, "kept because it was brought back"),
     (
         "identity",
         {(Target, "key"): property(by_arn), (People, "presses"): nothing},
-        1,
+        3,
         "nobody was warned about|has its name now",
     ),
     ("one at a time", {(Table, "put"): overwriting}, 1, "two sweeps at once"),

@@ -12,7 +12,7 @@ import pytest
 
 from fakes import UNTELLABLE, USED, Cupboard, Shelf, thing, waste
 from janitor.aws import Aws, ReadError
-from janitor.engine import Policy, run, sweep, sweep_one, unopened
+from janitor.engine import run, sweep, sweep_one, unopened
 from janitor.exemptions import Exemptions
 from janitor.model import (
     Confidence,
@@ -27,6 +27,7 @@ from janitor.model import (
     Unreadable,
     Value,
 )
+from janitor.policy import Policy
 from janitor.prices import Prices
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

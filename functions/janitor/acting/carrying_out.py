@@ -15,7 +15,7 @@ from janitor.acting.resuming import TOO_LONG
 from janitor.acting.unpreparable import said as only_reported
 from janitor.aws import OutOfTimeError
 from janitor.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
-from janitor.engine import describe
+from janitor.failures import describe
 from janitor.model import Finding, Kept, Outcome, Result
 
 if TYPE_CHECKING:

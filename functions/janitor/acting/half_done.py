@@ -11,7 +11,7 @@ from janitor.acting.actions import BegunBeforeError
 from janitor.acting.carrying_out import OUT_OF_TIME, EndsError
 from janitor.acting.limits import FullError
 from janitor.acting.resuming import by_hand
-from janitor.engine import describe
+from janitor.failures import describe
 from janitor.model import Kept, Outcome, Result
 
 if TYPE_CHECKING:

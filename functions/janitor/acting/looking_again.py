@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from janitor.acting.holds import held, on
-from janitor.engine import judge
+from janitor.judging import judge
 from janitor.model import Kept
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from janitor.acting.holds import Hold, Holds
     from janitor.aws import Aws
     from janitor.detector import Detector
-    from janitor.engine import Policy
     from janitor.model import Result, Target, Verdict
+    from janitor.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from janitor.acting.limits import Limits
     from janitor.aws import Aws
     from janitor.detector import Detector
-    from janitor.engine import Policy
     from janitor.ledger.entries import Entry
     from janitor.ledger.findings import Ledger
+    from janitor.policy import Policy
 
 
 RESTS = "due; nothing is deleted on weekends and holidays (business_days)"

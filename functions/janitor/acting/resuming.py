@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from janitor.acting.action import TRIES, Action, Stage
 from janitor.acting.comebacks import way
 from janitor.acting.undoing import CannotUndoError
-from janitor.engine import describe
+from janitor.failures import describe
 from janitor.model import Kept, Outcome, Result, Sweep
 from janitor.people import named
 

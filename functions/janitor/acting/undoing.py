@@ -12,7 +12,7 @@ from janitor.acting.holds import Hold, How, anew
 from janitor.acting.recorded_steps import RecordedSteps
 from janitor.detector import CannotActError, NotFinishedError
 from janitor.durations import ago
-from janitor.engine import describe
+from janitor.failures import describe
 from janitor.people import named
 
 if TYPE_CHECKING:

@@ -39,7 +39,9 @@ class Household:
             driver.evening()
         for driver in self.common.random.sample(self.drivers, len(self.drivers)):
             driver.night()
-        self.common.clock += self.common.random.choice([HOUR, 6 * HOUR, DAY, DAY, DAY, DAY, 2 * DAY, 4 * DAY])
+        self.common.clock += self.common.random.choice(
+            [HOUR, 6 * HOUR, DAY, DAY, DAY, 2 * DAY, 4 * DAY, 15 * DAY]
+        )
 
     def _met(self) -> None:
         """Something got lost on the way to the table."""

@@ -21,7 +21,7 @@ from properties.nightly.truth import Truth
 
 REST = timedelta(days=7)
 LASTS = timedelta(days=14)
-"""How long a warning counts at least, whatever was swept in the meantime."""
+"""How long a warning counts that no sweep confirms, with a sweep in seven days."""
 SMALL = 3
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 NOON = timedelta(hours=12)
@@ -36,7 +36,8 @@ class Warned:
 
     at: datetime
     said: datetime
-    latest: datetime
+    seen: datetime
+    """When a run last found what it is about, or may have."""
     sure: bool = False
     hurried: bool = False
     approved: bool = False
@@ -45,6 +46,10 @@ class Warned:
     def looked_at(self) -> bool:
         """Whether a person said yes to it, alone or among others."""
         return self.approved or self.hurried
+
+    def lapsed(self, now: datetime) -> bool:
+        """Whether it is void, because nothing found for so long what it is about."""
+        return now - self.seen > LASTS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,13 +151,13 @@ class Oracle(Truth):
             self.say(f"{identity} is warned about, and is {self.run.states.get(identity)}")
         if due < self.operator().due(at):
             self.say(f"{identity} is said to be due {due}, before its grace is over")
-        if identity in self.spent:  # it is on again, and this is another warning
+        old = self.warnings.get(identity)
+        if identity in self.spent or (old is not None and old.lapsed(self.run.now)):  # this is another one
             self.spent.discard(identity)
             self.warnings.pop(identity, None)
-        known = self.warnings.setdefault(identity, Warned(at=at, said=due, latest=due))
-        if known.sure and at - known.at <= LASTS:
+        known = self.warnings.setdefault(identity, Warned(at=at, said=due, seen=self.run.now))
+        if known.sure:
             self.say(f"{identity} is warned about twice")
-        known.latest = max(known.latest, due)
         self.run.delivered.add(identity)
 
     def ends(self) -> None:
@@ -165,12 +170,20 @@ class Oracle(Truth):
                 self.warnings.pop(identity, None)
             self.spent.clear()
         if run.whole and run.clean:
-            for identity in list(self.warnings):
-                if identity in run.refused or self.void(run, run.states.get(identity, "gone")):
+            for identity, warned in list(self.warnings.items()):
+                state = run.states.get(identity, "gone")
+                if (
+                    identity in run.refused
+                    or self.void(run, state)
+                    or (is_waste(state) and warned.lapsed(run.now))
+                ):
                     del self.warnings[identity]
         for identity, warned in self.warnings.items():
             if run.whole is not None and run.states.get(identity) != "waste":
                 warned.sure = False
+            if run.whole is not None and is_waste(run.states.get(identity, "gone")):
+                warned.sure = warned.sure and not warned.lapsed(run.now)
+                warned.seen = max(warned.seen, run.now)
             if identity in run.doubtful | run.refused | run.delivered:
                 warned.sure = run.clean and identity in run.delivered - run.doubtful - run.refused
 
@@ -178,7 +191,7 @@ class Oracle(Truth):
         """Whether a warning is void after a whole run that saw its item as *state*."""
         if state.startswith("unknown"):
             return not run.dry and not self.operator().armed
-        if state == "waste" or state.startswith("spared"):
+        if is_waste(state):
             return not run.dry and not (self.operator().armed and state == "waste")
         return run.now >= self.latest  # a late event takes nothing back
 
@@ -252,7 +265,7 @@ class Oracle(Truth):
             self._unwarned(meant, now)
             or self._unseen(meant, now)
             or self._beyond(meant, now)
-            or self._smells(meant, now)
+            or self._smells(meant)
             or self._no_way_back(records, item)
         )
         self.unfinished.add(meant)
@@ -274,14 +287,23 @@ class Oracle(Truth):
         return f"is {state}"
 
     def _unwarned(self, meant: Identity, now: datetime) -> str | None:
+        assert self.run is not None
         warned = self.warnings.get(meant)
         if meant in self.unfinished:
             return None  # judged when it was begun
         if warned is None:
             return "nobody was warned about"
-        if not warned.hurried and now < warned.said:
+        if warned.lapsed(self.run.now):
+            return f"was warned about {warned.at}, and not found since {warned.seen}"
+        return None if warned.hurried else self._too_soon(warned, now)
+
+    def _too_soon(self, warned: Warned, now: datetime) -> str | None:
+        """Why what nobody pressed for waits, or None."""
+        if self.operator().rests(now):
+            return "is done on a day of rest"
+        if now < warned.said:
             return f"is due {warned.said}, as was said"
-        if not warned.hurried and now < self.operator().due(warned.at):
+        if now < self.operator().due(warned.at):
             return f"was warned about {warned.at}, and its grace is not over"
         return None
 
@@ -306,26 +328,25 @@ class Oracle(Truth):
                 return f"is number {len(taken)} of one {what}, and {most} is the most"
         return None
 
-    def _smells(self, meant: Identity, now: datetime) -> str | None:
+    def _smells(self, meant: Identity) -> str | None:
+        """Whether so much of everything is waste, due or not, that somebody has to look first."""
         assert self.run is not None
-        if not self.deletes or meant in self.unfinished:
+        if not self.deletes or meant in self.unfinished or self._looked_at(meant):
             return None
-        due = [
-            identity
-            for identity, warned in self.warnings.items()
-            if warned.sure and warned.latest <= now and not warned.looked_at
-            if self.run.states.get(identity) == "waste" and identity not in self.unfinished
-        ]
-        share, most = len(due) * 100, self.operator().max_share * len(self.run.states)
-        approved = self.warnings[meant].looked_at if meant in self.warnings else False
-        if (
-            len(due) > SMALL
-            and share > most
-            and not approved
-            and not set(self.run.begun) - {meant} & set(due)
-        ):
-            return f"is one of {len(due)} due of {len(self.run.states)}, and nobody approved"
-        return None
+        states = self.run.states
+        unseen = [one for one, state in states.items() if state == "waste" and self._counts(one)]
+        if len(unseen) <= SMALL or len(unseen) * 100 <= self.operator().max_share * len(states):
+            return None
+        return f"is one of {len(unseen)} to be deleted of {len(states)}, and nobody approved"
+
+    def _looked_at(self, identity: Identity) -> bool:
+        return identity in self.warnings and self.warnings[identity].looked_at
+
+    def _counts(self, identity: Identity) -> bool:
+        """Whether that is surely waste at which nobody has looked: neither half done, nor only reported."""
+        item = self.attic.items.get(identity[0])
+        watched = item is not None and item.watched
+        return not watched and identity not in self.unfinished and not self._looked_at(identity)
 
     def _records(self, meant: Identity) -> list[Mapping[str, Any]]:
         """The raw actions on it."""
@@ -343,6 +364,11 @@ class Oracle(Truth):
         if item is not None and tags != dict(item.label.tags) and records[-1]["attempts"] == 1:
             return f"has {tags} in its undo, and its tags are {item.label.tags}"
         return None
+
+
+def is_waste(state: str) -> bool:
+    """Whether it is found, even if it is only reported."""
+    return state == "waste" or state.startswith("spared")
 
 
 def identity_of(target: Target) -> Identity:

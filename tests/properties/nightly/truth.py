@@ -29,9 +29,13 @@ class Operator:
     def due(self, warned: datetime) -> datetime:
         """The first moment at which what was warned about then may be touched."""
         due = warned + self.grace
-        while self.business_days and (due.weekday() >= 5 or due.date() in self.holidays):
+        while self.rests(due):
             due += timedelta(days=1)
         return due
+
+    def rests(self, at: datetime) -> bool:
+        """Whether that is a day on which nothing is done that nobody pressed for."""
+        return self.business_days and (at.weekday() >= 5 or at.date() in self.holidays)
 
 
 @dataclass
