@@ -99,7 +99,8 @@ def _writes_to(answer: DescribeProcessingJobResponseTypeDef) -> tuple[str, ...]:
     The folders of its outputs, in whatever mode they are uploaded.
 
     Also those that are uploaded at its end: the job is in progress until that is done, which may take
-    hours, and meanwhile its container is over: it logs nothing, and its load is none.
+    hours, and meanwhile its container is over: it logs nothing, and its load, which is all that the
+    metrics tell, is none.
     """
     config = answer.get("ProcessingOutputConfig")
     outputs = [one["S3Output"] for one in config["Outputs"] if "S3Output" in one] if config else []
