@@ -340,8 +340,8 @@ def test_what_a_running_processing_or_transform_job_reads_by_a_manifest_is_unkno
 ) -> None:
     account.put("a/model.tar.gz", age=50)
     account.put(COPY)
-    listed = {"S3DataType": "ManifestFile", "S3Uri": "s3://elsewhere/list.manifest"}
-    mode = {"LocalPath": "/opt/ml/processing/in", "S3InputMode": "File"}
+    listed: Any = {"S3DataType": "ManifestFile", "S3Uri": "s3://elsewhere/list.manifest"}
+    mode: Any = {"LocalPath": "/opt/ml/processing/in", "S3InputMode": "File"}
     account.sagemaker.create_processing_job(
         ProcessingJobName="score",
         ProcessingResources={

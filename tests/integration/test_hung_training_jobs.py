@@ -310,7 +310,7 @@ def test_a_disk_or_memory_that_fills_is_work(account: Account, aws: Aws, metric:
     verdict = only(swept(aws)).verdict
 
     assert verdict.reason == "silent, but the load of algo-1 varies like work"
-    shown = {one.signal: one.value for one in verdict.evidence}
+    shown = {one.signal: str(one.value) for one in verdict.evidence}
     assert shown[f"{metric.removesuffix('Utilization').lower()} used"].startswith("20 to 38 of 100")
 
 
