@@ -41,9 +41,22 @@ def plain(key: str) -> str:
     return re.sub(r"[-_:\s]", "", key.lower())
 
 
-def words(text: str) -> list[str]:
-    """The words in a key or a value, in small letters."""
-    return re.findall(r"[a-z0-9]+", text.lower())
+CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Where a capital letter begins a word: "AppEnvironment", "MLEnv"."""
+
+
+def readings(text: str) -> tuple[list[str], ...]:
+    """
+    The words in a key or a value, in small letters: with capitals inside of them, and cut at each of these.
+
+    "EnvironmentName" is two words, and "CloudFormation" one; nobody can tell which was meant.
+    """
+    return tuple(re.findall(r"[a-z0-9]+", one.lower()) for one in (text, CAPITAL.sub(" ", text)))
+
+
+def words(text: str) -> set[str]:
+    """Every word in a key or a value, however it is read."""
+    return {word for said in readings(text) for word in said}
 
 
 def team(target: Target) -> str | None:
@@ -66,7 +79,7 @@ def managed(key: str, value: str) -> str | None:
         return None if said.lower() in BY_HAND else said
     if said.lower() in NO:
         return None
-    among = words(value) if plain(key) in MAKERS else [*words(key), plain(key).removeprefix("managedby")]
+    among = words(value) if plain(key) in MAKERS else words(key) | {plain(key).removeprefix("managedby")}
     return next((tool for tool in TOOLS if tool in among), None)
 
 
@@ -90,10 +103,10 @@ def serves(key: str, value: str) -> str | None:
     """Which production environment the tag *key* = *value* names, or None. In doubt it is production."""
     if plain(key) not in STAGES and STAGES.isdisjoint(words(key)):
         return None
-    said = words(value)
-    for before, word in zip(["", *said], said, strict=False):
-        if PRODUCTION.fullmatch(word) and before not in NOT:
-            return value.strip()
+    for said in readings(value):
+        for before, word in zip(["", *said], said, strict=False):
+            if PRODUCTION.fullmatch(word) and before not in NOT:
+                return value.strip()
     return None
 
 

@@ -17,7 +17,7 @@ from sandbox.control import Control, SandboxError
 from sandbox.demo import jobs, studio
 from sandbox.demo.history import TABLES, history
 from sandbox.demo.jobs import Job
-from sandbox.demo.notebooks import Notebook
+from sandbox.demo.notebooks import LOG_GROUP, Notebook
 from sandbox.demo.other_jobs import ProcessingJob, TransformJob, TuningJob
 from sandbox.demo.plan import Actor
 from sandbox.demo.studio import App
@@ -62,6 +62,7 @@ class Days:
         for stream in history().streams:
             if lines := list(_more(stream.events, before, moment, works_on=BACKFILL in stream.name)):
                 control.logs(stream.group, stream.name, lines, lag_hours=stream.lags)
+        self._start_up(control, before, moment)
         self._check_health(control, moment)
         self.lived = moment
 
@@ -95,6 +96,15 @@ class Days:
                 control.patch(
                     "sagemaker", ["training_jobs", row.name], WarmPoolStatus={"Status": "Terminated"}
                 )
+
+    def _start_up(self, control: Control, since: datetime, until: datetime) -> None:
+        """Jupyter says in its log that it runs, wherever a notebook instance was started."""
+        listed = Actor(self.url).call("", "sagemaker", "list_notebook_instances", MaxResults=100)
+        for one in listed["NotebookInstances"]:
+            name, at = one["NotebookInstanceName"], one["LastModifiedTime"]
+            if one["NotebookInstanceStatus"] == "InService" and since <= at <= until:
+                line = f"[I {at:%Y-%m-%d %H:%M:%S}.000 ServerApp] Jupyter Server is running"
+                control.logs(LOG_GROUP, f"{name}/jupyter.log", [(at, line)])
 
     def _check_health(self, control: Control, moment: datetime) -> None:
         """SageMaker looks after every app, and mostly takes that for its user."""

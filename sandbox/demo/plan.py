@@ -151,10 +151,10 @@ class Actor:
         """Make the call."""
         self.call(step.by, step.service, step.operation, **step.params)
 
-    def call(self, by: str, service: str, operation: str, **params: Any) -> None:
-        """Make a call in the name of *by*."""
+    def call(self, by: str, service: str, operation: str, **params: Any) -> Any:
+        """Make a call in the name of *by*, and give its answer."""
         self._by = by
-        getattr(self._client(service), operation)(**params)
+        return getattr(self._client(service), operation)(**params)
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:

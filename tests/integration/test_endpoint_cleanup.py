@@ -1007,6 +1007,21 @@ def test_a_replaced_configuration_is_not_deployed(world: World, nights: Nights) 
     assert world.gone("churn")
 
 
+def test_a_configuration_that_aws_tells_more_of_by_now_is_the_same(world: World, nights: Nights) -> None:
+    """A newer SDK knows members that the record has not, and AWS adds some of its own accord."""
+    world.plain()
+    nights.due()
+    nights.sweep()
+    nights.pass_by(DAY)
+    nights.box.patch(
+        "sagemaker", ["endpoint_configs", "churn"], MetricsConfig={"EnableDetailedObservability": False}
+    )
+
+    nights.undo()
+
+    assert world.sagemaker.describe_endpoint(EndpointName="churn")["EndpointStatus"] == "InService"
+
+
 def test_without_capacity_it_can_be_tried_again(world: World, nights: Nights) -> None:
     world.plain()
     before = world.shown()

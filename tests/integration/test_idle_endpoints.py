@@ -141,6 +141,28 @@ def test_a_container_that_is_called_directly_keeps(seed: Seed, aws: Aws) -> None
     kept(verdict(aws), "container second")
 
 
+def test_requests_that_are_told_by_instance_keep(seed: Seed, aws: Aws) -> None:
+    """Enhanced metrics have more dimensions than others, whatever else is published beside them."""
+    seed.endpoint("churn")
+    seed.control("churn")
+    for values, instance in ((one_request(HOUR), "i-1"), (QUIET, "i-2")):
+        seed.publish("Invocations", values, EndpointName="churn", VariantName="blue", InstanceId=instance)
+
+    kept(verdict(aws), "1 request to variant blue, instance i-1 in the last 7 days")
+
+
+def test_requests_to_a_component_that_are_told_by_container_keep(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("gateway", {"VariantName": "blue", "ModelName": None}, ExecutionRoleArn=ROLE)
+    seed.component("llm", "gateway")
+    seed.control("gateway")
+    seed.publish(
+        "Invocations", one_request(HOUR), InferenceComponentName="llm", ContainerId="c-1", InstanceId="i-1"
+    )
+
+    gateway = verdict(aws, "gateway")
+    kept(gateway, "1 request to inference component llm, container c-1, instance i-1 in the last 7 days")
+
+
 def test_every_instance_pool_is_priced(seed: Seed, aws: Aws) -> None:
     pools = [
         {"InstanceType": "ml.m5.xlarge", "Priority": 1},
@@ -278,6 +300,47 @@ def test_scaled_to_zero_costs_nothing(seed: Seed, aws: Aws) -> None:
     kept(verdict(aws), "nothing of it is billed by the hour")
 
     assert "sagemaker:DescribeEndpointConfig" not in seed.box.calls()
+
+
+RESERVED = {
+    "CapacityReservationPreference": "capacity-reservations-only",
+    "MlReservationArn": "arn:aws:sagemaker:us-east-1:123456789012:training-plan/gpus",
+}
+
+
+def test_reserved_capacity_costs_the_same_without_it(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", {"VariantName": "blue", "CapacityReservationConfig": RESERVED})
+    seed.requests("churn")
+
+    kept(verdict(aws), "nothing of it is billed by the hour", "reserved capacity")
+
+
+def test_only_what_is_not_reserved_counts_as_its_cost(seed: Seed, aws: Aws) -> None:
+    seed.endpoint(
+        "churn",
+        {"VariantName": "blue", "CapacityReservationConfig": RESERVED, "InitialInstanceCount": 4},
+        {"VariantName": "green"},
+    )
+    for name in ("blue", "green"):
+        seed.requests("churn", name)
+
+    found = verdict(aws)
+
+    assert isinstance(found, Finding)
+    assert found.cost is not None
+    assert found.cost.hourly_usd == aws.prices.hourly(aws.region, "Hosting", "ml.m5.xlarge").hourly_usd
+
+
+def test_what_takes_requests_of_other_regions_may_stand_by_for_them(seed: Seed, aws: Aws) -> None:
+    cap = {"MaxInvocationsPerSecondPerInstance": 10, "MaxCrossRegionPercentPerEndpoint": 50}
+    seed.endpoint("churn", CrossRegionTrafficConfig=cap)
+    seed.requests("churn")
+
+    found = verdict(aws)
+
+    assert isinstance(found, Finding)
+    assert found.confidence == "likely"
+    assert "inference routers" in found.reason
 
 
 def test_an_instance_count_that_is_missing_is_not_zero(seed: Seed, aws: Aws) -> None:

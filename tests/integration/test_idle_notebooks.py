@@ -106,7 +106,7 @@ def test_boundaries_hold_over_the_wire(
 def test_a_start_or_change_counts_to_the_second(
     account: Account, aws: Aws, *, made: timedelta, found: bool
 ) -> None:
-    account.notebook("churn", made=made)
+    account.notebook("churn", made=made, wrote=3 * HOUR)
 
     assert isinstance(only(swept(aws)).verdict, Finding) is found
 

@@ -198,6 +198,20 @@ def test_user_activity_counts_where_no_health_check_overwrote_it_then_the_log(
     assert said == expected
 
 
+def test_the_reserved_capacity_of_a_training_plan_is_paid_for_in_any_case(studio: Studio, aws: Aws) -> None:
+    key = studio.app(space="desk")
+    spec = {
+        "InstanceType": "ml.g5.xlarge",
+        "TrainingPlanArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-plan/p",
+    }
+    studio.box.patch("sagemaker", ["apps", f"{key['DomainId']}/desk/JupyterLab/default"], ResourceSpec=spec)
+
+    studio.box.clear_calls()
+
+    assert reason(only(swept(aws))).startswith("it runs on the reserved capacity of a training plan")
+    assert "sagemaker:DescribeApp" not in studio.box.calls()
+
+
 def test_other_apps_and_the_free_instance_are_kept(studio: Studio, aws: Aws) -> None:
     studio.app(profile="anna", kind="JupyterServer", instance=None)
     studio.app(profile="anna", kind="TensorBoard")

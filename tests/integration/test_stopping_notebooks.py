@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -175,6 +176,47 @@ def test_whoever_started_it_again_is_left_alone(deed: Deed, desk: Desk) -> None:
     assert not deed.settled()
     deed.undo()
     assert "sagemaker:StartNotebookInstance" not in desk.box.calls()
+
+
+def test_one_that_is_being_changed_is_stopped_and_started_when_that_is_over(deed: Deed, desk: Desk) -> None:
+    desk.box.set_durations({"notebook.update": 120})
+    deed.act()
+    desk.wait()
+    desk.sagemaker.update_notebook_instance(NotebookInstanceName="churn", InstanceType="ml.t3.large")
+
+    with pytest.raises(NotFinishedError, match="it is being changed"):
+        deed.undo()
+    desk.wait()
+    deed.undo()
+
+    assert desk.status == "Pending"
+
+
+def test_a_start_that_aws_took_and_forgot_is_asked_for_again(deed: Deed, desk: Desk) -> None:
+    deed.act()
+    desk.wait()
+    memory = Forgotten(desk)
+
+    with pytest.raises(NotFinishedError, match="has not begun to start it"):
+        deed.undo(memory)
+    assert desk.status == "Stopped"
+    deed.undo(memory)
+
+    assert desk.status == "Pending"
+
+
+class Forgotten(Memory):
+    """The steps of an undo whose first start comes to nothing, although AWS took it."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk: Desk | None = desk
+
+    def do(self, name: str, call: Callable[[], object]) -> None:
+        super().do(name, call)
+        if self._desk is not None:
+            self._desk.box.patch("sagemaker", ["notebook_instances", "churn"], status="Stopped")
+            self._desk = None
 
 
 def test_a_dry_run_cannot_stop_it(deed: Deed, aws: Aws, desk: Desk) -> None:

@@ -169,7 +169,7 @@ def test_any_recent_sign_keeps_whatever_else_is_unreadable(
 @pytest.mark.parametrize(
     "signals",
     [
-        {"modified": NIGHT - 2 * HOUR},
+        {"modified": NIGHT - 2 * HOUR, "log": Value(NIGHT - 3 * HOUR)},
         {"opened": opening(NIGHT - 2 * HOUR)},
         {"busy": Value(NIGHT - 2 * HOUR)},
     ],
@@ -192,6 +192,21 @@ def test_without_a_log_nobody_knows(log: Any, words: str) -> None:
     verdict = judged(notebook(NIGHT, log=log), NIGHT)
     assert outcome(verdict) == "unknown"
     assert words in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("log", "idle", "expected"),
+    [
+        (NIGHT - 2 * DAY - HOUR - SECOND, Absent(), "unknown"),
+        (NIGHT - 2 * DAY - HOUR, Absent(), "likely"),  # Jupyter runs before its instance is in service
+        (NIGHT - 2 * DAY - HOUR - SECOND, Value(9 * HOUR, at=NIGHT), "proven"),
+        (NIGHT - 2 * DAY - HOUR - SECOND, Value(9 * HOUR, at=NIGHT - HOUR), "unknown"),
+    ],
+)
+def test_a_log_that_ends_before_its_start_does_not_arrive(log: datetime, idle: Any, expected: str) -> None:
+    verdict = judged(notebook(NIGHT, modified=NIGHT - 2 * DAY, log=Value(log), idle=idle), NIGHT)
+    assert outcome(verdict) == expected
+    assert ("nothing was written to its Jupyter log since" in verdict.reason) == (expected == "unknown")
 
 
 @pytest.mark.parametrize("log", [Value(NIGHT - 9 * HOUR), Absent()])

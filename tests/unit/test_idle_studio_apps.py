@@ -126,6 +126,10 @@ def test_the_newest_sign_of_use_decides_to_the_second(signals: dict[str, Any], e
         ({"type": "RStudioServerPro"}, "it is a RStudioServerPro app"),
         ({"type": "TensorBoard"}, "it is a TensorBoard app"),
         ({"instance_type": "system"}, "it runs on the system instance, which is free"),
+        (
+            {"reserved": True},
+            "it runs on the reserved capacity of a training plan, which is paid for without",
+        ),
     ],
 )
 def test_what_is_no_waste_is_kept_with_the_reason(signals: dict[str, Any], reason: str) -> None:
@@ -134,6 +138,23 @@ def test_what_is_no_waste_is_kept_with_the_reason(signals: dict[str, Any], reaso
     assert isinstance(verdict, Kept)
     assert not verdict.unknown
     assert verdict.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("log", "activity", "expected"),
+    [
+        (NOW - 2 * DAY - SECOND, Absent(), "unknown"),
+        (NOW - 2 * DAY, Absent(), "likely"),
+        (NOW - 2 * DAY - SECOND, Value(NOW - 9 * HOUR), "likely"),
+    ],
+)
+def test_a_log_that_ends_before_its_start_does_not_arrive(
+    log: datetime, activity: Signal[datetime], expected: str
+) -> None:
+    verdict = judged(app(started=NOW - 2 * DAY, log=Value(log), activity=activity))
+
+    assert outcome(verdict) == expected
+    assert ("nothing was written to its log since it started" in verdict.reason) == (expected == "unknown")
 
 
 def test_an_instance_that_nobody_tells_may_be_the_free_one() -> None:

@@ -17,7 +17,7 @@ from janitor.endpoints import undo as endpoint_undo
 from janitor.endpoints.cleanup import MOVING
 from janitor.endpoints.grants import ACTS, UNDOES
 from janitor.endpoints.signals import Endpoint, HalfDone, seen
-from janitor.endpoints.silence import pauses, unmeasured, unproven
+from janitor.endpoints.silence import pauses, standby, unmeasured, unproven
 from janitor.endpoints.survey import HISTORY, Account, survey
 from janitor.endpoints.traffic import COUNTED, DAY, Place
 from janitor.model import Absent, Confidence, Effect, Rule, Unreadable, Value
@@ -183,7 +183,7 @@ class IdleEndpoints(Detector[Endpoint]):
     def _doubts(self, endpoint: Endpoint, now: datetime) -> list[str]:
         """Why its silence is no proof, though nobody was seen to call it."""
         start = max(now - self.window, endpoint.changed)
-        doubts = (unmeasured(endpoint.decisive, start, now), pauses(endpoint, now))
+        doubts = (unmeasured(endpoint.decisive, start, now), pauses(endpoint, now), standby(endpoint))
         return [doubt for doubt in doubts if doubt is not None]
 
     def _quiet(self, endpoint: Endpoint, now: datetime) -> tuple[str, datetime]:
@@ -216,6 +216,8 @@ def free(endpoint: Endpoint) -> str | None:
         return None
     if endpoint.description.value.costs:
         return None
+    if any(variant.reserved and variant.runs for variant in endpoint.description.value.variants):
+        return "nothing of it is billed by the hour: its reserved capacity is paid for without it too"
     return "nothing of it is billed by the hour: scaled to zero, or plain serverless"
 
 

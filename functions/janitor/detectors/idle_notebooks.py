@@ -153,7 +153,7 @@ class IdleNotebooks(Detector[Notebook]):
         return power.is_off(aws, target)
 
     def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
-        steps.do("start", lambda: power.start(aws, target))
+        power.started(aws, target, steps)
 
     def allowance(self, now: datetime) -> Allowance:
         """How long a notebook may be quiet at *now*: outside working hours, the shorter time counts."""

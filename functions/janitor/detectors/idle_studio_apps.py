@@ -206,4 +206,6 @@ def _settled(app: App) -> str | None:
         return f"it is a {app.type} app; only {', '.join(JUDGED)} apps are judged"
     if app.instance_type == SYSTEM and app.type != CANVAS:
         return "it runs on the system instance, which is free"
+    if app.reserved:
+        return "it runs on the reserved capacity of a training plan, which is paid for without it too"
     return None

@@ -1,15 +1,14 @@
-"""SageMaker endpoints: which there are, what runs behind one, and what an hour of it costs."""
+"""SageMaker endpoints: which there are, and what runs behind one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from janitor.aws import Listing, attempt, everything
-from janitor.model import Cost, NotRead, Signal, Tags
+from janitor.model import NotRead, Signal, Tags
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
@@ -70,7 +69,9 @@ class Variant:
     One variant as it runs now.
 
     *pools* are instance type and count where the variant mixes types; else its type stands in the
-    configuration only. *concurrency* is what a serverless variant keeps warm.
+    configuration only. *concurrency* is what a serverless variant keeps warm. A *reserved* one runs on
+    capacity that was paid for in advance (developer guide, "Using training plans for SageMaker inference
+    endpoints"), or that EC2 bills in any case.
     """
 
     name: str
@@ -79,11 +80,17 @@ class Variant:
     pools: tuple[tuple[str, int], ...] = ()
     serverless: bool = False
     concurrency: int = 0
+    reserved: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether anything of it runs: nothing does of one scaled to zero, nor of plain serverless."""
+        return self.instances > 0 or self.concurrency > 0
 
     @property
     def costs(self) -> bool:
-        """Whether it is billed by the hour: scaled to zero and plain serverless are not."""
-        return self.instances > 0 or self.concurrency > 0
+        """Whether it is billed by the hour, and would not be without it."""
+        return self.runs and not self.reserved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +109,13 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """An endpoint as it runs now."""
+    """An endpoint as it runs now; *routed* is whether it is set up for requests from other regions."""
 
     summary: Summary
     config_name: str
     variants: tuple[Variant, ...]
     asynchronous: bool = False
+    routed: bool = False
 
     @property
     def costs(self) -> bool:
@@ -205,6 +213,7 @@ def _description(answer: DescribeEndpointOutputTypeDef) -> Description:
             *(_variant(found, shadow=True) for found in answer.get("ShadowProductionVariants", ())),
         ),
         asynchronous="AsyncInferenceConfig" in answer,
+        routed="CrossRegionTrafficConfig" in answer,
     )
 
 
@@ -216,7 +225,13 @@ def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) ->
     pools = tuple(
         (pool["InstanceType"], pool["CurrentInstanceCount"]) for pool in found.get("InstancePools", ())
     )
-    return Variant(name=name, shadow=shadow, instances=found["CurrentInstanceCount"], pools=pools)
+    return Variant(
+        name=name,
+        shadow=shadow,
+        instances=found["CurrentInstanceCount"],
+        pools=pools,
+        reserved="MlReservationArn" in found.get("CapacityReservationConfig", {}),
+    )
 
 
 def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
@@ -227,26 +242,3 @@ def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
         hosts=frozenset(found["VariantName"] for found in variants if role and "ModelName" not in found),
         asynchronous="AsyncInferenceConfig" in answer,
     )
-
-
-def rented(variants: Iterable[Variant], config: Config) -> dict[str, int]:
-    """How many instances of which type run, over all variants and pools; an unknown type is ""."""
-    counts: dict[str, int] = {}
-    for variant in variants:
-        one_type = ((config.types.get(variant.name, ""), variant.instances),)
-        for instance_type, count in variant.pools or one_type:
-            if count:
-                counts[instance_type] = counts.get(instance_type, 0) + count
-    return counts
-
-
-def cost(aws: Aws, variants: tuple[Variant, ...], config: Config) -> Cost:
-    """What leaving it running costs. Provisioned concurrency has no price per instance: unknown."""
-    if any(variant.concurrency for variant in variants):
-        return Cost.standing(None, "provisioned concurrency is not in the instance price list")
-    prices = {kind: aws.prices.hourly(aws.region, "Hosting", kind) for kind in rented(variants, config)}
-    hourly: Decimal | None = Decimal(0)
-    for kind, count in rented(variants, config).items():
-        price = prices[kind].hourly_usd
-        hourly = None if hourly is None or price is None else hourly + count * price
-    return Cost.standing(hourly, ", ".join(dict.fromkeys(price.source for price in prices.values())))

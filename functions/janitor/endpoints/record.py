@@ -48,6 +48,7 @@ def read(aws: Aws, target: Target, *, judged: Sequence[InferenceComponent]) -> d
         "tags": {key: value for key, value in target.tags.value.items() if not key.startswith("aws:")},
         "desired": [desired(variant) for variant in variants],
         "configuration": configuration(aws, config),
+        "configured": config["CreationTime"].isoformat(),
         "configuration_tags": components.own_tags(aws, config["EndpointConfigArn"]),
         "components": on_it,
         "scaling": scaling.read(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from janitor.durations import ago
-from janitor.endpoints import LIST_ENDPOINTS, Config, Description, InferenceComponent, Summary, rented
+from janitor.endpoints import LIST_ENDPOINTS, Config, Description, InferenceComponent, Summary
+from janitor.endpoints.costs import rented
 from janitor.endpoints.traffic import COUNTED, Place
 from janitor.metrics import LIST_METRICS, Series
 from janitor.model import Absent, Candidate, Cost, Evidence, NotRead, Signal, Unreadable, Value, evidence
@@ -103,7 +104,7 @@ class Endpoint(Candidate):
         match self.description, self.config:
             case Value(description), Value(config):
                 used = {component.variant for component in self.on_it}
-                names = (variant.name for variant in description.variants if variant.costs)
+                names = (variant.name for variant in description.variants if variant.runs)
                 return tuple(name for name in names if name in config.hosts - used)
             case _:
                 return ()

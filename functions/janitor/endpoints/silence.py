@@ -63,6 +63,20 @@ def unmeasured(places: Iterable[Place], start: datetime, end: datetime) -> str |
     return None
 
 
+def standby(endpoint: Endpoint) -> str | None:
+    """
+    Why nobody may call it until another region fails, in words.
+
+    An inference router there sends requests here once its own endpoints are overloaded (developer guide,
+    "Route requests across AWS Regions"); what caps them is the only trace of that on this side.
+    """
+    if isinstance(endpoint.description, Value) and endpoint.description.value.routed:
+        return (
+            "inference routers in other regions may send it requests, so it may stand by for their endpoints"
+        )
+    return None
+
+
 def pauses(endpoint: Endpoint, now: datetime) -> str | None:
     """
     Why the present silence may be one of many, in words: a pause before was as long, and then it was used.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor import endpoints, metrics, tags
-from janitor.endpoints import LIST_COMPONENTS, LIST_SCHEDULES, InferenceComponent, Summary
+from janitor.endpoints import LIST_COMPONENTS, LIST_SCHEDULES, InferenceComponent, Summary, costs
 from janitor.endpoints.signals import Endpoint, HalfDone
 from janitor.endpoints.traffic import DAY, INVOCATIONS, PROCESSED, Hints, Place, listed, places
 from janitor.model import Cost, NotRead, Signal, Tags, Target, Unreadable, Value
@@ -214,6 +214,6 @@ def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -
 def _cost(aws: Aws, one: Endpoint) -> Cost | None:
     match one.description, one.config:
         case Value(description), Value(config):
-            return endpoints.cost(aws, description.variants, config)
+            return costs.cost(aws, description.variants, config)
         case _:
             return None

@@ -26,8 +26,12 @@ COUNTED = frozenset({INVOCATIONS, PROCESSED})
 """Metrics whose sum is a number of requests; the others only show that there were some."""
 
 BY_VARIANT = frozenset({"EndpointName", "VariantName"})
-BY_CONTAINER = frozenset({"EndpointName", "VariantName", "ContainerName"})
 BY_COMPONENT = frozenset({"InferenceComponentName"})
+WITHIN = {"ContainerName": "container", "ContainerId": "container", "InstanceId": "instance"}
+"""
+What else a series may be by: a container that is called directly, and with enhanced metrics each container
+and each instance (developer guide, "Amazon SageMaker AI enhanced metrics for inference endpoints").
+"""
 
 DAY = 86400
 
@@ -131,19 +135,19 @@ class Hints:
     """
 
     by_endpoint: Mapping[str, Sequence[Metric]] = field(default_factory=dict)
-    by_component: Mapping[str, Metric] = field(default_factory=dict)
+    by_component: Mapping[str, Sequence[Metric]] = field(default_factory=dict)
     error: str | None = None
 
     @classmethod
     def of(cls, *listed: Signal[tuple[Metric, ...]]) -> Hints:
         """From what was listed."""
         by_endpoint: dict[str, list[Metric]] = {}
-        by_component: dict[str, Metric] = {}
+        by_component: dict[str, list[Metric]] = {}
         for metric in (metric for signal in listed if isinstance(signal, Value) for metric in signal.value):
             dimensions = dict(metric.dimensions)
-            if dimensions.keys() == BY_COMPONENT:
-                by_component[dimensions["InferenceComponentName"]] = metric
-            elif dimensions.keys() in (BY_VARIANT, BY_CONTAINER):
+            if dimensions.keys() >= BY_COMPONENT:
+                by_component.setdefault(dimensions["InferenceComponentName"], []).append(metric)
+            elif dimensions.keys() >= BY_VARIANT:
                 by_endpoint.setdefault(dimensions["EndpointName"], []).append(metric)
         errors = [signal.error for signal in listed if isinstance(signal, Unreadable)]
         return cls(by_endpoint=by_endpoint, by_component=by_component, error=errors[0] if errors else None)
@@ -151,24 +155,26 @@ class Hints:
     def places(self, endpoint: str, components: Iterable[InferenceComponent]) -> Iterator[Place]:
         """Where *endpoint* is known to have had requests. None of it is decisive: much may be missing."""
         for metric in self.by_endpoint.get(endpoint, ()):
-            dimensions = dict(metric.dimensions)
-            container = f", container {dimensions['ContainerName']}" if "ContainerName" in dimensions else ""
-            yield Place(
-                where=f"variant {dimensions['VariantName']}{container}", metric=metric, decisive=False
-            )
+            yield _hint(f"variant {dict(metric.dimensions)['VariantName']}", metric)
         for component in components:
-            if component.name in self.by_component:
-                metric = self.by_component[component.name]
-                yield Place(where=f"inference component {component.name}", metric=metric, decisive=False)
+            for metric in self.by_component.get(component.name, ()):
+                yield _hint(f"inference component {component.name}", metric)
 
     def of_nobody(self, components: Iterable[InferenceComponent]) -> list[Place]:
         """The series of inference components that exist no more: nobody can tell where they ran."""
         known = {component.name for component in components}
         return [
-            Place(where=f"inference component {name}", metric=metric, decisive=False)
-            for name, metric in self.by_component.items()
+            _hint(f"inference component {name}", metric)
+            for name, own in self.by_component.items()
             if name not in known
+            for metric in own
         ]
+
+
+def _hint(where: str, metric: Metric) -> Place:
+    """A place that shows use only; it says which part of *where* it is about."""
+    parts = [f"{WITHIN[name]} {value}" for name, value in sorted(metric.dimensions) if name in WITHIN]
+    return Place(where=", ".join([where, *parts]), metric=metric, decisive=False)
 
 
 def listed(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:

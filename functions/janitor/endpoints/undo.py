@@ -113,7 +113,12 @@ def not_created(what: str, found: Mapping[str, Any]) -> CannotActError:
 
 
 def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
-    """Nothing, if its configuration stayed; else create it again. Never with another of the same name."""
+    """
+    Nothing, if its configuration stayed; else create it again. Never with another of the same name.
+
+    A configuration cannot be changed, so it is the same while it has its creation time, even if AWS tells
+    more of it than when it was recorded. One that somebody made again just like it does as well.
+    """
     given = record["configuration"]
     name = given["EndpointConfigName"]
     try:
@@ -123,7 +128,7 @@ def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
             raise
         aws.sagemaker.create_endpoint_config(**given, **tagged(record["configuration_tags"]))
         return
-    if configuration(aws, found) != given:
+    if found["CreationTime"].isoformat() != record.get("configured") and configuration(aws, found) != given:
         raise CannotActError(f"its configuration {name} was replaced by another of the same name")
 
 

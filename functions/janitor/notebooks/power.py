@@ -10,6 +10,7 @@ from janitor.notebooks import IN_SERVICE
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
+    from janitor.detector import Steps
     from janitor.model import Target
 
 REFUSED = "ValidationException"
@@ -21,8 +22,19 @@ GONE = "RecordNotFound"
 OFF = frozenset({"Stopping", "Stopped", "Deleting"})
 """A notebook instance that does not run any more, or soon will not."""
 
-ON = frozenset({IN_SERVICE, "Pending", "Updating", "PendingMaintenance", "InMaintenance"})
+ON = frozenset({IN_SERVICE, "Pending", "PendingMaintenance", "InMaintenance"})
 """One that runs, or is on its way there."""
+
+WAITS = {
+    "Stopping": "it is still stopping, which takes some minutes",
+    "Updating": "it is being changed, and is stopped after that",
+}
+"""
+What AWS has to be done with before one can be started.
+
+Only what is stopped can be changed, and it is stopped again when that is over (developer guide, "Update a
+Notebook Instance"; hashicorp/terraform-provider-aws waits for that too).
+"""
 
 
 def prepared(notebook: notebooks.Notebook) -> dict[str, Any]:
@@ -70,6 +82,18 @@ def start(aws: Aws, target: Target) -> None:
             raise
 
 
+def started(aws: Aws, target: Target, steps: Steps) -> None:
+    """
+    Start it in a recorded step, and see that AWS does.
+
+    A start that AWS takes is sometimes forgotten (hashicorp/terraform-provider-aws asks again too).
+    """
+    steps.do("start", lambda: start(aws, target))
+    if not is_on(aws, target):
+        steps.forget("start")
+        raise NotFinishedError("AWS has not begun to start it")
+
+
 def is_on(aws: Aws, target: Target) -> bool:
     """Whether *target* runs or is about to. Raises CannotActError if it cannot be started."""
     from botocore.exceptions import ClientError
@@ -84,8 +108,8 @@ def is_on(aws: Aws, target: Target) -> bool:
     if answer["CreationTime"] != target.created:
         raise CannotActError("it was deleted since, and another notebook instance has its name now")
     status = answer["NotebookInstanceStatus"]
-    if status == "Stopping":
-        raise NotFinishedError("it is still stopping, which takes some minutes")
+    if (why := WAITS.get(status)) is not None:
+        raise NotFinishedError(why)
     if status == "Deleting":
         raise CannotActError("it is being deleted, and its volume with it")
     return status in ON

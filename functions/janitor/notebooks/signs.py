@@ -13,6 +13,9 @@ from janitor.notebooks import Notebook
 STALE = timedelta(minutes=30)
 """An idle time published longer ago than this says nothing about now."""
 
+START = timedelta(hours=1)
+"""How long before a notebook's last change its log may end: Jupyter runs before it is in service."""
+
 
 class Sign(NamedTuple):
     """One sign of work: what it was, and when."""
@@ -54,6 +57,11 @@ def unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
             return f"the idle time that it may publish could not be read ({error}), so it may be in use"
         case Absent(), _ if idle is None:
             return "it has no Jupyter log, so nothing shows whether anybody works in it"
+        case Value(last), _ if idle is None and last < notebook.modified - START:
+            return (
+                "nothing was written to its Jupyter log since its last start or change, not even by the "
+                "start itself, so nothing shows whether anybody works in it"
+            )
         case _:
             return None
 

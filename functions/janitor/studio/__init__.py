@@ -21,6 +21,9 @@ IN_SERVICE, DELETED = "InService", "Deleted"
 SYSTEM = "system"
 """The instance that costs nothing."""
 
+RESERVED = "TrainingPlanArn"
+"""What of its ResourceSpec says that an app runs on the reserved capacity of a training plan."""
+
 JUPYTER_LAB, CODE_EDITOR, KERNEL_GATEWAY, CANVAS = "JupyterLab", "CodeEditor", "KernelGateway", "Canvas"
 
 LOG_GROUP = "/aws/sagemaker/studio"
@@ -40,7 +43,8 @@ class App(Candidate):
     none. *inherited* are the keys of those of its tags that are its space's or its profile's.
     *activity* is when its user was last active, if a health check has not overwritten it; *log* its
     last log line, *idle* the idle time that Canvas published, with the time of that datapoint.
-    *shutdown* is after how long Studio itself stops it.
+    *shutdown* is after how long Studio itself stops it. A *reserved* one runs on the capacity of a training
+    plan, which was paid for in advance.
     """
 
     domain: str
@@ -50,6 +54,7 @@ class App(Candidate):
     space: str | None
     instance_type: str | None
     started: datetime
+    reserved: bool = False
     inherited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     activity: Signal[datetime] = field(default_factory=NotRead)
     checked: datetime | None = None
@@ -115,6 +120,7 @@ def _app(aws: Aws, entry: Any) -> App:
         profile=profile,
         space=space,
         instance_type=entry.get("ResourceSpec", {}).get("InstanceType"),
+        reserved=RESERVED in entry.get("ResourceSpec", {}),
         started=entry["CreationTime"],
     )
 
@@ -173,6 +179,7 @@ def _described(app: App, answer: Any) -> App:
         target=replace(app.target, arn=answer["AppArn"]),
         status=answer["Status"],
         instance_type=answer.get("ResourceSpec", {}).get("InstanceType") or app.instance_type,
+        reserved=app.reserved or RESERVED in answer.get("ResourceSpec", {}),
         activity=Value(active, DESCRIBE_APP, active) if told else Absent(DESCRIBE_APP),
         checked=checked,
     )

@@ -77,13 +77,24 @@ def _silent(app: App) -> str | None:
             return f"its log could not be read ({error}), so it may be in use"
         case NotRead():
             return "its log was not read, so it may be in use"
-        case Absent() if not isinstance(app.activity, Value):
-            return (
-                "AWS tells no activity of its user apart from health checks, and it has no log, "
-                "so nothing shows whether anybody works in it"
-            )
-        case _:
-            return None
+    if isinstance(app.activity, Value) or _arrives(app):
+        return None
+    since = "nothing was written to its log since it started"
+    written = "it has no log" if isinstance(app.log, Absent) else since
+    return (
+        f"AWS tells no activity of its user apart from health checks, and {written}, "
+        "so nothing shows whether anybody works in it"
+    )
+
+
+def _arrives(app: App) -> bool:
+    """
+    Whether its log arrives, so that its silence means something.
+
+    A stream outlives the app and is gone on with by the next of its name: lines from before the start
+    show only that logs arrived then.
+    """
+    return isinstance(app.log, Value) and app.log.value >= app.started
 
 
 def _left_to_studio(app: App) -> str | None:

@@ -56,9 +56,13 @@ class Notebook(Thing):
         """What it says of now: what it said more than half an hour ago is no word on that."""
         return self.idle if self.told <= 30 * MINUTE else None
 
+    @property
+    def heard(self) -> bool:
+        """Whether something speaks of now: a log that ends long before its start does not arrive."""
+        return self.says is not None or (self.logged is not None and self.logged <= self.modified + HOUR)
+
     def claim(self, arn: str) -> Claim:
-        heard = self.logged is not None or self.says is not None
-        open_ = not self.labels.exempt and self.status == "InService" and heard
+        open_ = not self.labels.exempt and self.status == "InService" and self.heard
         plain = [self.modified, self.logged, self.says]
         quiet = open_ and all(sign is None or sign >= PATIENCE_AT_NIGHT for sign in plain)
         fresh = [

@@ -109,7 +109,8 @@ class App(Thing):
             signs = [self.started, self.idle + self.published]
         else:
             used = [sign for sign in (self.active, self.logged) if sign is not None]
-            if not used:
+            arrives = self.logged is not None and self.logged <= self.started
+            if self.active is None and not arrives:
                 return False
             signs = [self.started, *used]
         return min(signs) >= max(PATIENCE, 2 * self.stopped_after)
