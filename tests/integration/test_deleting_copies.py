@@ -78,6 +78,11 @@ class Bucket:
     def put(self, key: str, body: bytes | None = None, **given: Any) -> None:
         self.s3.put_object(Bucket=self.name, Key=key, Body=self.body if body is None else body, **given)
 
+    def archived(self, key: str) -> str | None:
+        """Write it again as an archived object of the same ETag; its new version, if it has one."""
+        written = self.s3.put_object(Bucket=self.name, Key=key, Body=self.body, StorageClass="GLACIER")
+        return str(written["VersionId"]) if "VersionId" in written else None
+
     def delete(self, key: str) -> None:
         self.s3.delete_object(Bucket=self.name, Key=key)
 
@@ -114,9 +119,10 @@ class Bucket:
         """All of an object that an undo is to bring back."""
         answer = self.s3.get_object(Bucket=self.name, Key=key)
         tags = self.s3.get_object_tagging(Bucket=self.name, Key=key)["TagSet"]
-        kept = ("Metadata", "CacheControl", "Expires", "ServerSideEncryption")
+        kept = ("Metadata", "CacheControl", "Expires")
         return {
             "body": answer["Body"].read(),
+            "encryption": answer.get("ServerSideEncryption", "AES256"),  # S3 writes nothing without any
             "class": answer.get("StorageClass", "STANDARD"),
             "tags": sorted((tag["Key"], tag["Value"]) for tag in tags),
             **{name: value for name, value in answer.items() if name in kept or name.startswith("Content")},
@@ -376,6 +382,37 @@ def test_undone_twice_it_is_written_once(make: Callable[..., Bucket]) -> None:
     assert len(bucket.versions_of()[0]) == 2
 
 
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"ServerSideEncryption": "AES256"}, {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}],
+    ids=["written before S3 encrypted everything", "under S3's key", "under a KMS key, without a bucket key"],
+)
+def test_what_the_bucket_does_with_new_objects_is_not_done_to_it(
+    session: boto3.Session, aws: Aws, given: dict[str, Any]
+) -> None:
+    bucket = Bucket(session.client("s3"), aws)
+    bucket.fill(**given)
+    undo = bucket.prepared()
+    bucket.act(undo)
+    by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": f"{KEY}0"}
+    rule = {"ApplyServerSideEncryptionByDefault": by_default, "BucketKeyEnabled": True}
+    bucket.s3.put_bucket_encryption(Bucket=bucket.name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+
+    with pytest.raises(KeyboardInterrupt):
+        bucket.undo(undo, Notes(killed="write again"))
+
+    back = bucket.s3.head_object(Bucket=bucket.name, Key=COPY)
+    assert (back["ServerSideEncryption"], back.get("SSEKMSKeyId")) == (
+        given.get("ServerSideEncryption", "AES256"),
+        given.get("SSEKMSKeyId"),
+    )
+    assert not back.get("BucketKeyEnabled")
+    bucket.undo(undo)  # and it knows its own work again
+
+
 def test_what_was_never_deleted_needs_no_undo(make: Callable[..., Bucket]) -> None:
     bucket = make()
     bucket.versions()
@@ -416,6 +453,32 @@ def test_without_versions_and_keeper_it_cannot_come_back(make: Callable[..., Buc
         bucket.undo(undo)
 
     assert not bucket.there()
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+def test_bytes_that_are_archived_by_now_come_back_once_they_are_restored(
+    session: boto3.Session, aws: Aws, *, versioned: bool
+) -> None:
+    """A lifecycle rule archives an object as it is: its ETag stays."""
+    bucket = Bucket(session.client("s3"), aws)
+    if versioned:
+        bucket.versions()
+    bucket.fill()
+    before = bucket.whole()
+    undo = bucket.prepared()
+    bucket.act(undo)
+    if versioned:
+        bucket.s3.delete_object(Bucket=bucket.name, Key=COPY, VersionId=bucket.versions_of()[0][0])
+        undo = {**undo, "keeper": {**undo["keeper"], "version": bucket.archived(KEEPER)}}
+    else:
+        bucket.archived(KEEPER)
+
+    with pytest.raises(CannotActError, match=r"archived \(GLACIER\).*: restore that object first"):
+        bucket.undo(undo)
+    bucket.s3.restore_object(Bucket=bucket.name, Key=KEEPER, RestoreRequest={"Days": 2})
+    bucket.undo(undo)
+
+    assert bucket.whole() == before
 
 
 def test_a_keeper_that_is_overwritten_while_it_is_copied_is_not_taken_for_the_copy(

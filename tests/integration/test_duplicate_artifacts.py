@@ -238,6 +238,7 @@ MODELS: dict[str, dict[str, Any]] = {
             }
         }
     },
+    "in a list": {"Environment": {"MODELS": f"[s3://{BUCKET}/x.tar.gz, s3://{BUCKET}/{COPY}]"}},
     "as a further source": {
         "AdditionalModelDataSources": [
             {
@@ -315,6 +316,59 @@ def test_what_a_running_job_reads_by_a_manifest_is_unknown(account: Account, aws
     assert words(swept(aws))[COPY] == "proven"
 
 
+def test_what_a_model_names_in_a_manifest_is_unknown(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    source = {
+        "S3Uri": "s3://elsewhere/base/",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+        "ManifestS3Uri": "s3://elsewhere/base.csv",
+    }
+    account.model(ModelDataSource={"S3DataSource": source})
+
+    reason = by_key(swept(aws))[COPY].verdict.reason
+
+    assert reason == (
+        "something may refer to it: model churn loads what s3://elsewhere/base.csv lists,"
+        " which was not opened"
+    )
+
+
+def test_what_a_running_processing_or_transform_job_reads_by_a_manifest_is_unknown(
+    account: Account, aws: Aws
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    listed: Any = {"S3DataType": "ManifestFile", "S3Uri": "s3://elsewhere/list.manifest"}
+    mode: Any = {"LocalPath": "/opt/ml/processing/in", "S3InputMode": "File"}
+    account.sagemaker.create_processing_job(
+        ProcessingJobName="score",
+        ProcessingResources={
+            "ClusterConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        },
+        AppSpecification={"ImageUri": "i"},
+        ProcessingInputs=[{"InputName": "models", "S3Input": listed | mode}],
+        RoleArn=ROLE,
+    )
+    assert by_key(swept(aws))[COPY].verdict.reason == (
+        "something may refer to it: processing job score reads what s3://elsewhere/list.manifest lists,"
+        " which was not opened"
+    )
+
+    account.box.patch("sagemaker", ["processing_jobs", "score"], ProcessingJobStatus="Completed")
+    assert words(swept(aws))[COPY] == "proven"
+
+    account.sagemaker.create_transform_job(
+        TransformJobName="batch",
+        ModelName="m",
+        TransformInput={"DataSource": {"S3DataSource": listed}},
+        TransformOutput={"S3OutputPath": "s3://elsewhere/out"},
+        TransformResources={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+    )
+    assert words(swept(aws))[COPY] == "unknown"
+
+
 def test_what_a_finished_job_made_stays_but_not_what_lies_where_it_wrote(account: Account, aws: Aws) -> None:
     account.put("a/model.tar.gz", age=50)
     account.put("jobs/done/output/model.tar.gz")
@@ -384,6 +438,52 @@ def test_an_endpoint_whose_model_is_gone_may_need_any_copy(account: Account, aws
 
     assert words(done)[COPY] == "unknown"
     assert "endpoint live serves model churn, which exists no more" in by_key(done)[COPY].verdict.reason
+
+
+def test_a_component_whose_model_is_gone_may_need_any_copy(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model(ModelDataUrl="s3://elsewhere/x.tar.gz")
+    variant: Any = {"VariantName": "v", "InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}
+    account.sagemaker.create_endpoint_config(
+        EndpointConfigName="c", ProductionVariants=[variant], ExecutionRoleArn=ROLE
+    )
+    account.sagemaker.create_endpoint(EndpointName="shared", EndpointConfigName="c")
+    account.sagemaker.create_inference_component(
+        InferenceComponentName="part",
+        EndpointName="shared",
+        VariantName="v",
+        Specification={
+            "ModelName": "churn",
+            "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024},
+        },
+        RuntimeConfig={"CopyCount": 1},
+    )
+    assert words(swept(aws))[COPY] == "proven"
+
+    account.sagemaker.delete_model(ModelName="churn")
+    done = swept(aws)
+
+    assert by_key(done)[COPY].verdict.reason == (
+        "something may refer to it: inference component part serves model churn, which exists no more:"
+        " what it loads is unknown"
+    )
+
+
+def test_a_model_whose_package_is_gone_may_need_any_copy(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model_package("b/other.tar.gz", ModelPackageName="loose")
+    (kept,) = account.sagemaker.list_model_packages()["ModelPackageSummaryList"]
+    account.model("theirs", ModelPackageName="arn:aws:sagemaker:us-east-1:999999999999:model-package/p")
+    account.model("ours", ModelPackageName=kept["ModelPackageArn"])
+    assert words(swept(aws))[COPY] == "proven"
+
+    account.model("orphan", ModelPackageName=kept["ModelPackageArn"].replace("loose", "gone"))
+
+    assert by_key(swept(aws))[COPY].verdict.reason.startswith(
+        "something may refer to it: model orphan is made of model package gone, which exists no more"
+    )
 
 
 @pytest.mark.parametrize(

@@ -214,11 +214,12 @@ def test_processing_jobs_that_work(account: Account, aws: Aws) -> None:
     account.processing("loaded", cpu=BUSY)
     account.processing("full", cpu=[1600.0] * STEPS)
     account.processing("young", StoppingCondition={"MaxRuntimeInSeconds": 3600}, cpu=BUSY)
-    outputs = {"OutputName": "o", "S3Output": {"S3Uri": "s3://out/live", "LocalPath": "/o"}}
-    for name, mode in (("live", "Continuous"), ("late", "EndOfJob")):
-        outputs["S3Output"]["S3UploadMode"] = mode  # type: ignore[index]
-        account.processing(name, ProcessingOutputConfig={"Outputs": [outputs]})
-    account.write("live/part-7", ago=HOUR)
+    for name, mode in (("live", "Continuous"), ("late", "EndOfJob"), ("still", "EndOfJob")):
+        output = {"S3Uri": f"s3://out/{name}", "LocalPath": "/o", "S3UploadMode": mode}
+        account.processing(
+            name, ProcessingOutputConfig={"Outputs": [{"OutputName": "o", "S3Output": output}]}
+        )
+        account.write(f"{name}/part-7", ago=28 * HOUR if name == "still" else HOUR)
 
     report = swept(aws)
 
@@ -228,7 +229,8 @@ def test_processing_jobs_that_work(account: Account, aws: Aws) -> None:
         "full": "kept",
         "young": "proven",  # past its own limit for a day
         "live": "kept",
-        "late": "proven",  # what lies in its folder is not of this run
+        "late": "kept",  # its program is over, and what it made is being uploaded
+        "still": "proven",
     }
 
 
@@ -512,6 +514,22 @@ def test_whoever_keeps_an_automl_job_keeps_its_jobs(account: Account, aws: Aws, 
     assert verdicts(swept(aws))["trial"].reason == "it belongs to pilot, which is tagged keep=true"
     again = sweep_one(HungTrainingJobs(), aws, arn_of(kind, "trial"), now=NOW, policy=Policy())
     assert verdicts(again)["trial"].reason == "it belongs to pilot, which is tagged keep=true"
+
+
+def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(account: Account, aws: Aws) -> None:
+    arn = account.automl("pilot")
+    account.tuner("sweep", "trial-1", "trial-2")
+    for name in ("trial-1", "trial-2"):
+        account.patch("training_jobs", name, AutoMLJobArn=arn)
+    assert words(swept(aws)) == {"trial-1": "proven", "trial-2": "proven", "sweep": "proven"}
+
+    account.tag(arn, keep="true")
+
+    assert words(swept(aws)) == {"trial-1": "kept", "trial-2": "kept", "sweep": "kept"}
+    again = sweep_one(
+        HungTrainingJobs(), aws, arn_of("hyper-parameter-tuning-job", "sweep"), now=NOW, policy=Policy()
+    )
+    assert verdicts(again)["sweep"].reason == "it belongs to pilot, which is tagged keep=true"
 
 
 def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(account: Account, aws: Aws) -> None:

@@ -297,6 +297,23 @@ def test_a_load_that_varies_is_work(account: Account, aws: Aws) -> None:
     }
 
 
+@pytest.mark.parametrize("metric", ["DiskUtilization", "MemoryUtilization"])
+def test_a_disk_or_memory_that_fills_is_work(account: Account, aws: Aws, metric: str) -> None:
+    account.job("llama", gpu=[0.0] * 72, cpu=[20.0] * 72)
+    found = only(swept(aws)).verdict
+    assert isinstance(found, Finding)
+    assert found.confidence == "proven"
+
+    filling = {"metric": metric, "dimensions": {"Host": "llama/algo-1"}, "step": 300}
+    values = [20 + n / 4 for n in range(72)]
+    account.box.metrics(NAMESPACE, [filling | {"start": NOW - 6 * HOUR, "values": values}])
+    verdict = only(swept(aws)).verdict
+
+    assert verdict.reason == "silent, but the load of algo-1 varies like work"
+    shown = {one.signal: str(one.value) for one in verdict.evidence}
+    assert shown[f"{metric.removesuffix('Utilization').lower()} used"].startswith("20 to 38 of 100")
+
+
 def test_hosts_at_rest_while_others_spin_is_a_deadlock(account: Account, aws: Aws) -> None:
     account.job("llama", hosts=2)
     account.job("rest", gpu=REST, cpu=REST)

@@ -186,7 +186,7 @@ def test_writing_outputs_is_progress(kind: Kind, newest: Signal[Newest | None], 
     assert words(decide(silent(job(kind, writes_to=("s3://out/",)), newest=newest))) == expected
 
 
-def test_what_writes_only_at_its_end_is_judged_without() -> None:
+def test_what_has_no_folder_to_write_to_is_judged_without() -> None:
     verdict = decide(silent(job(processing.KIND)))
 
     assert isinstance(verdict, Finding)
@@ -194,7 +194,7 @@ def test_what_writes_only_at_its_end_is_judged_without() -> None:
         "this processing job logged nothing for 20 hours (its longest pause before was 1 minute)"
         " and the load of its host stands still; $1.00 an hour"
     )
-    assert "it writes nothing to S3 before its end, so that says nothing" in verdict.steps
+    assert "it has no folder in S3 to write to, so that says nothing" in verdict.steps
     assert "newest object" not in {one.signal for one in verdict.evidence}
 
 
@@ -263,6 +263,30 @@ def test_a_processing_job_may_not_pass_its_own_limit(limit: timedelta, expected:
     if expected == "proven":
         assert verdict.reason.startswith(
             "this processing job is processing 60 minutes after the end of its own limit of 37 hours"
+        )
+
+
+@pytest.mark.parametrize(
+    ("cpu", "quiet", "expected"),
+    [
+        (BUSY, 20 * HOUR, "likely"),
+        (REST, MINUTE, "likely"),
+        (REST, 20 * HOUR, "proven"),  # it hangs besides
+        (REFUSED, 20 * HOUR, "unknown"),
+    ],
+)
+def test_where_inputs_are_downloaded_first_nobody_knows_when_its_limit_began(
+    cpu: Signal[Span] | Span, quiet: timedelta, expected: str
+) -> None:
+    of = job(processing.KIND, max_runtime=30 * HOUR, downloads=True)
+
+    verdict = decide(silent(of, cpu=cpu, quiet=quiet))
+
+    assert words(verdict) == expected
+    if expected == "likely":
+        assert verdict.reason.startswith(
+            "this processing job is processing 9 hours after the end of its own limit of 30 hours"
+            " (MaxRuntimeInSeconds), unless that began only when its inputs had been downloaded"
         )
 
 

@@ -137,6 +137,27 @@ def test_what_was_not_read_is_unreadable(unread: Signal[Span]) -> None:
     assert load.motion(Machine(8, 1)) is Motion.UNREADABLE
 
 
+@pytest.mark.parametrize(
+    ("disk", "memory", "expected"),
+    [
+        (GONE, GONE, Motion.STUCK),
+        (Value(Span(40, 41)), Value(Span(60, 65)), Motion.STUCK),
+        (Value(Span(40, 41.1)), GONE, Motion.WORKING),
+        (GONE, Value(Span(60, 65.1)), Motion.WORKING),
+        (REFUSED, GONE, Motion.UNREADABLE),
+        (GONE, REFUSED, Motion.UNREADABLE),
+        (NotRead(), GONE, Motion.UNREADABLE),
+    ],
+)
+def test_a_host_whose_disk_or_memory_fills_works(
+    disk: Signal[Span], memory: Signal[Span], expected: Motion
+) -> None:
+    """It downloads, for instance, which may take less than half a thread and say nothing for hours."""
+    load = HostLoad(host="a/algo-1", cpu=Value(Span(0, 30)), gpu=Value(Span(0, 0)), disk=disk, memory=memory)
+
+    assert load.motion(Machine(32, 4)) is expected
+
+
 def test_hosts_alike_are_told_together() -> None:
     def host(n: int, gpu: Signal[Span]) -> HostLoad:
         return HostLoad(host=f"a/algo-{n}", cpu=GONE, gpu=gpu)

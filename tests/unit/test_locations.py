@@ -24,6 +24,11 @@ from janitor.model import Absent, Unreadable, Value
         ("https://b.c.s3.amazonaws.com/k", Place("b.c", "k")),
         ("https://b.s3.cn-north-1.amazonaws.com.cn/k", Place("b", "k")),
         ("https://example.com/b/k", None),
+        ("s3a://b/k", Place("b", "k")),
+        ("S3://b/k", Place("b", "k")),
+        ("http://b.s3.amazonaws.com/k", Place("b", "k")),
+        ("arn:aws:s3:::b/a/k", Place("b", "a/k")),
+        ("s3://${BUCKET}/a/k", Place(None, "a/k")),
         ("s3://arn:aws:s3:us-east-1:123456789012:accesspoint/p/a/k", Place(None, "a/k")),
         ("s3://p-abc-s3alias/a/k", Place(None, "a/k")),
         ("model.tar.gz", None),
@@ -47,13 +52,55 @@ DEFINITION = {"Steps": [{"Arguments": {"ModelDataUrl": "s3://b/k", "S3OutputPath
         ({"PipelineDefinition": json.dumps(DEFINITION)}, {Place("b", "k"), Place("b", "out")}),
         ({"HyperParameters": {"dir": '"s3://b/k"'}}, {Place("b", "k")}),
         ({"Command": "run --from s3://b/k --to 's3://b/l'"}, {Place("b", "k"), Place("b", "l")}),
-        ({"Inputs": "s3://b/k,s3://b/l"}, {Place("b", "k,s3://b/l"), Place("b", "k"), Place("b", "l")}),
+        (
+            {"Inputs": "s3://b/k,s3://b/l"},
+            {Place("b", "k,s3://b/l"), Place("b", "k,"), Place("b", "k"), Place("b", "l")},
+        ),
         ({"Broken": '{"a": "s3://b/k"'}, {Place("b", "k")}),
         ({"OutputDataConfig": {"S3OutputPath": "s3://b/out"}, "Number": 3}, set()),
     ],
 )
 def test_every_address_in_a_description_is_found(description: dict[str, Any], places: set[Place]) -> None:
     assert set(mentioned(description, {"OutputDataConfig"})) == places
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[s3://b/a/k.pt, s3://b/l.pt]",
+        "models: {churn: s3://b/a/k.pt}",
+        "s3://b/l.pt;s3://b/a/k.pt",
+        "s3://b/a/k.pt|s3://b/l.pt",
+        "base=s3://b/a/k.pt&stage=test",
+        "s3://b/a/k.pt:/opt/ml/model/k.pt",
+        "aws s3 cp s3://b/a/k.pt; python score.py",
+        "It starts with (s3://b/a/k.pt).",
+        "spark-submit --conf weights=s3a://b/a/k.pt score.py",
+        "read arn:aws:s3:::b/a/k.pt",
+        "s3://b/a/{name}.pt",
+        "load s3://b/a/*",
+        "s3://b/a/$MODEL/weights",
+        "s3://{bucket}/a/k.pt",
+        "s3://${BUCKET}/a/${MODEL}.pt",
+        "pull https://b.s3.amazonaws.com/a/{name}.pt",
+    ],
+)
+def test_an_address_ends_where_a_text_goes_on(text: str) -> None:
+    references = References()
+    references.add("model churn", mentioned({"Environment": {"SOURCES": text}}))
+
+    assert isinstance(references.to("b", ["a/k.pt"]), Value)
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://b/${KEY}", "s3://${BUCKET}/${KEY}", "s3://b/a/k.pt.bak, and more", "s3://b/a/k.p{n}.bak"]
+)
+def test_what_may_be_meant_by_chance_alone_is_not_referred_to(text: str) -> None:
+    """Where nothing stands before a placeholder, the address says nothing of what it is to be."""
+    references = References()
+    references.add("model churn", mentioned({"Environment": {"SOURCES": text}}))
+
+    assert isinstance(references.to("b", ["x/k.pt"]), Absent)
 
 
 @pytest.mark.parametrize(

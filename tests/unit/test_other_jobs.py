@@ -67,6 +67,27 @@ def test_a_processing_limit_is_read_and_never_made_up() -> None:
     assert processing_job().max_runtime is None
 
 
+S3_INPUT = {"S3Uri": "s3://in", "S3DataType": "S3Prefix", "LocalPath": "/opt/ml/processing/in"}
+
+
+@pytest.mark.parametrize(
+    ("given", "downloads"),
+    [
+        ({"S3Input": S3_INPUT}, True),
+        ({"S3Input": S3_INPUT | {"S3InputMode": "File"}}, True),
+        ({"S3Input": S3_INPUT | {"S3InputMode": "Pipe"}}, False),
+        ({"S3Input": S3_INPUT, "AppManaged": True}, False),
+        ({"DatasetDefinition": {"LocalPath": "/opt/ml/processing/in"}}, True),
+    ],
+)
+def test_inputs_are_there_before_its_program_begins(
+    given: dict[str, Any],
+    downloads: bool,  # noqa: FBT001 - expected value
+) -> None:
+    assert processing_job(ProcessingInputs=[{"InputName": "i", **given}]).downloads == downloads
+    assert not processing_job().downloads
+
+
 @pytest.mark.parametrize(
     ("cluster", "groups"),
     [
@@ -87,14 +108,18 @@ def test_processing_instances(cluster: dict[str, Any], groups: tuple[tuple[str, 
     assert processing_job(ProcessingResources={"ClusterConfig": cluster}).groups == groups
 
 
-def test_only_continuous_outputs_show_progress() -> None:
+def test_outputs_show_progress_in_whatever_mode_they_are_uploaded() -> None:
+    """At its end too: that may take hours, in which the container is over, logs nothing and rests."""
     outputs = [
         {"OutputName": "a", "S3Output": {"S3Uri": "s3://out/a", "S3UploadMode": "Continuous"}},
         {"OutputName": "b", "S3Output": {"S3Uri": "s3://out/b", "S3UploadMode": "EndOfJob"}},
         {"OutputName": "c", "FeatureStoreOutput": {"FeatureGroupName": "c"}},
     ]
 
-    assert processing_job(ProcessingOutputConfig={"Outputs": outputs}).writes_to == ("s3://out/a/",)
+    assert processing_job(ProcessingOutputConfig={"Outputs": outputs}).writes_to == (
+        "s3://out/a/",
+        "s3://out/b/",
+    )
     assert processing_job().writes_to == ()
 
 

@@ -116,12 +116,12 @@ def phase(status: str, hours: int) -> dict[str, Any]:
     ("phases", "counted_from"),
     [
         ([], START),
-        ([phase("Starting", -1), phase("Downloading", 0), phase("Training", 1)], START),
+        ([phase("Starting", -1), phase("Downloading", 0), phase("Training", 5)], START + 5 * HOUR),
         ([phase("Training", 1), phase("Interrupted", 2), phase("Training", 9)], START + 9 * HOUR),
         ([phase("Training", 9), phase("Interrupted", 2), phase("Training", 1)], START + 9 * HOUR),
     ],
 )
-def test_an_interrupted_job_is_counted_from_its_newest_attempt(
+def test_a_job_is_counted_from_when_its_program_last_began(
     phases: list[dict[str, Any]], counted_from: datetime
 ) -> None:
     assert job(TrainingStartTime=START, SecondaryStatusTransitions=phases).counted_from == counted_from

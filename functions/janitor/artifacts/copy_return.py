@@ -47,7 +47,7 @@ def _there(aws: Aws, record: Record) -> bool:
 
 def _same_bytes(aws: Aws, record: Record, now: Seen) -> bool:
     """Whether *now* has the bytes of the copy of *record*: an undo that lost its answer wrote it."""
-    return any(equal(aws, now, source) for _, source in _sources(aws, record))
+    return any(equal(aws, now, one) for _, one in _sources(aws, record) if _archive(one) is None)
 
 
 def _write(aws: Aws, record: Record, source: Place) -> None:
@@ -63,9 +63,15 @@ def _write(aws: Aws, record: Record, source: Place) -> None:
 
 
 def _source(aws: Aws, record: Record) -> Place:
-    """Where its bytes are now. Raises CannotActError if they are nowhere."""
-    for place, _ in _sources(aws, record):
-        return place
+    """Where its bytes can be copied from. Raises CannotActError if that is nowhere."""
+    archives = []
+    for place, seen in _sources(aws, record):
+        if (archive := _archive(seen)) is None:
+            return place
+        version = f" (version {place.version})" if place.version else ""
+        archives.append(f"its bytes are archived ({archive}) in {place.uri}{version}")
+    if archives:
+        raise CannotActError(f"{archives[-1]}: restore that object first, and ask again")
     keeper = record.keeper.uri
     gone = "neither its version nor" if record.versioned else "no longer"
     raise CannotActError(f"its bytes are gone: {gone} {keeper}, which it was a copy of, is as it was")
@@ -73,13 +79,18 @@ def _source(aws: Aws, record: Record) -> Place:
 
 def _sources(aws: Aws, record: Record) -> Iterator[tuple[Place, Seen]]:
     """
-    The versions that have its bytes and can be read: its own first, then its keeper's.
+    The versions that have its bytes: its own first, then its keeper's.
 
-    A lifecycle rule may have expired or archived the former.
+    A lifecycle rule may have expired the former, or archived either.
     """
     for place in (record.place, record.keeper) if record.versioned else (record.keeper,):
         version = (place.version or "null") if record.versioned else None
         seen = needed(see(aws, place.bucket, place.key, etag=place.etag, version=version))
-        if seen is None or seen.stored.storage_class in ARCHIVE_CLASSES or seen.contents.archived:
-            continue
-        yield replace(place, version=version), seen
+        if seen is not None:
+            yield replace(place, version=version), seen
+
+
+def _archive(seen: Seen) -> str | None:
+    """The archive class or tier in which *seen* cannot be read, if it is in one."""
+    stored = seen.stored.storage_class
+    return stored if stored in ARCHIVE_CLASSES and not seen.restored else seen.contents.archived

@@ -1,4 +1,4 @@
-"""Places in S3 as descriptions spell them: s3:// and https:// addresses, whole, in JSON, or inside a text."""
+"""Places in S3 as descriptions spell them: s3://, https:// and ARNs, whole, in JSON, or inside a text."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-INSIDE = re.compile(r"""(?:s3|https)://(?:(?!,s3://)[^\s"'\\<>])+""")
+BEGINS = r"(?:s3[an]?://|https?://|arn:aws[a-z-]*:s3:::)"
+"""How an address begins; Spark's and Hadoop's say s3a:// and s3n://."""
+
+SCHEME = re.compile(BEGINS, re.IGNORECASE)
+INSIDE = re.compile(rf"""{BEGINS}(?:(?!{BEGINS})[^\s"'\\<>])+""", re.IGNORECASE)
 """An address within a longer text."""
+
+MAY_END = re.compile(r"[],;:|&=)}!]|[.?]$")
+"""What may stand right behind an address in a longer text. Keys may have it too, so both are meant."""
+
+PLACEHOLDER = re.compile(r"[{$*]")
+"""Where a template or a pattern leaves open what follows."""
 
 VIRTUAL_HOST = re.compile(r"(?P<bucket>.+)\.s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
 PATH_HOST = re.compile(r"s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
@@ -22,8 +32,8 @@ class Place:
     An address in S3.
 
     It means the object *path* or everything in the folder of that name; with *beginning*, every
-    object whose key merely begins so. *bucket* is None where an access point hides which one it is:
-    any may be meant.
+    object whose key merely begins so. *bucket* is None where an access point or a placeholder hides which
+    one it is: any may be meant.
     """
 
     bucket: str | None
@@ -54,7 +64,7 @@ def mentioned(
 
 
 def _in_text(text: str, outputs: AbstractSet[str], *, beginning: bool) -> Iterator[Place]:
-    if "://" not in text:
+    if SCHEME.search(text) is None:
         return
     if text.startswith(("{", "[", '"')):
         try:
@@ -67,23 +77,44 @@ def _in_text(text: str, outputs: AbstractSet[str], *, beginning: bool) -> Iterat
     if (place := parse(text, beginning=beginning)) is not None:  # with blanks in it, if it has any
         yield place
     for found in INSIDE.findall(text):
-        if found != text and (place := parse(found, beginning=beginning)) is not None:
+        yield from _readings(found, whole=found == text)
+
+
+def _readings(address: str, *, whole: bool) -> Iterator[Place]:
+    """
+    What *address*, cut out of a longer text unless it is the *whole* one, may mean.
+
+    Every place at which it may end counts. With a placeholder in it, it means all that begins like what
+    stands before, unless that is nothing.
+    """
+    starts = SCHEME.match(address)
+    begin = starts.end() if starts else 0
+    ends = [len(address)] * (not whole) + [end.start() for end in MAY_END.finditer(address, begin)]
+    for end in ends:
+        if (place := parse(address[:end])) is not None:
+            yield place
+    if (left_open := PLACEHOLDER.search(address, address.find("/", begin))) is not None:
+        place = parse(address[: left_open.start()], beginning=True)
+        if place is not None and place.path:
             yield place
 
 
 def parse(text: str, *, beginning: bool = False) -> Place | None:
     """The place that *text* is the address of, or None."""
-    if text.startswith("s3://"):
-        bucket, _, path = text.removeprefix("s3://").partition("/")
+    starts = SCHEME.match(text)
+    if starts is None:
+        return None
+    if not starts[0].lower().startswith("http"):
+        bucket, _, path = text[starts.end() :].partition("/")
         if bucket.startswith("arn:"):  # s3://arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/KEY
             return Place(None, path.partition("/")[2], beginning)
-        return Place(None if bucket.endswith("-s3alias") else bucket, path, beginning)
-    if text.startswith("https://"):
-        address = urlsplit(text)
-        host, path = address.hostname or "", unquote(address.path.removeprefix("/"))
-        if PATH_HOST.fullmatch(host):
-            bucket, _, path = path.partition("/")
-            return Place(bucket, path, beginning)
-        if virtual := VIRTUAL_HOST.fullmatch(host):
-            return Place(virtual["bucket"], path, beginning)
+        hidden = bucket.endswith("-s3alias") or PLACEHOLDER.search(bucket) is not None
+        return Place(None if hidden else bucket, path, beginning)
+    address = urlsplit(text)
+    host, path = address.hostname or "", unquote(address.path.removeprefix("/"))
+    if PATH_HOST.fullmatch(host):
+        bucket, _, path = path.partition("/")
+        return Place(bucket, path, beginning)
+    if virtual := VIRTUAL_HOST.fullmatch(host):
+        return Place(virtual["bucket"], path, beginning)
     return None

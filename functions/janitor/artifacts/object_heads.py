@@ -35,7 +35,8 @@ class Seen:
     One version of an object as HeadObject shows it.
 
     *version* is None where the bucket never kept versions, "null" for what was written without one.
-    *odd* says what of it could not be written again, if anything.
+    *odd* says what of it could not be written again, if anything. *restored* is an archived one of which
+    there is a copy to read for some days.
     """
 
     stored: Stored
@@ -46,12 +47,24 @@ class Seen:
     expires: str | None
     encryption: Mapping[str, str | bool]
     odd: str | None = None
+    restored: bool = False
 
     @property
     def looks(self) -> tuple[object, ...]:
         """All that another object can have in common with it, besides bytes and tags."""
-        headers = (self.metadata, self.headers, self.expires, self.encryption)
+        headers = (self.metadata, self.headers, self.expires, spelled_out(self.encryption))
         return (self.stored.size, self.stored.storage_class, *headers)
+
+
+def spelled_out(encryption: Mapping[str, str | bool]) -> dict[str, str | bool]:
+    """
+    *encryption* with all that has to be said where an object is written, or its bucket's defaults count.
+
+    HeadObject names no bucket key where there is none, and no encryption of what was written before S3
+    encrypted everything (January 2023), which nothing can be written without any more.
+    """
+    full = {"ServerSideEncryption": "AES256", **encryption}
+    return {"BucketKeyEnabled": False, **full} if full["ServerSideEncryption"] == "aws:kms" else full
 
 
 def see(
@@ -93,6 +106,7 @@ def seen_in(bucket: str, key: str, answer: Mapping[str, Any]) -> Seen:
         expires=None if expires is None else expires.isoformat(),
         encryption={name: answer[name] for name in ENCRYPTION if name in answer},
         odd=_odd(answer),
+        restored='ongoing-request="false"' in answer.get("Restore", ""),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from janitor.artifacts.object_heads import spelled_out
 from janitor.buckets import ENABLED
 
 if TYPE_CHECKING:
@@ -89,14 +90,14 @@ class Record:
     @property
     def looks(self) -> tuple[object, ...]:
         """As `Seen.looks`."""
-        headers = (self.metadata, self.headers, self.expires, self.encryption)
+        headers = (self.metadata, self.headers, self.expires, spelled_out(self.encryption))
         return (self.size, self.storage_class, *headers)
 
     def writing(self) -> dict[str, Any]:
         """What CopyObject and CreateMultipartUpload take to write it as it was."""
         given: dict[str, Any] = {"Bucket": self.place.bucket, "Key": self.place.key}
         given |= {"Metadata": dict(self.metadata), "StorageClass": self.storage_class}
-        given |= dict(self.headers) | dict(self.encryption)
+        given |= dict(self.headers) | spelled_out(self.encryption)
         given |= {"Expires": datetime.fromisoformat(self.expires)} if self.expires else {}
         return given | ({"Tagging": urlencode(self.tags)} if self.tags else {})
 

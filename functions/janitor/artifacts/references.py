@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from janitor.artifacts import served
 from janitor.artifacts.descriptions import IN_PROGRESS, Kind, Listed, describe, listing
 from janitor.artifacts.locations import Place, mentioned, parse
+from janitor.artifacts.manifests import hidden
+from janitor.artifacts.orphans import Named, named, orphaned
 from janitor.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
@@ -16,13 +19,10 @@ if TYPE_CHECKING:
 SOURCE = "sagemaker:Describe*"
 """What is referred to is known from the descriptions of seven kinds of resources together."""
 
-MANIFESTS = ("ManifestFile", "AugmentedManifestFile")
-
 RUNNING = (("StatusEquals", IN_PROGRESS),)
 
 MODEL = Kind(words="model", noun="Model", members="Models")
 PACKAGE = Kind(words="model package", noun="ModelPackage", members="ModelPackageSummaryList")
-ENDPOINT = Kind(words="endpoint", noun="Endpoint", members="Endpoints")
 TRAINING = Kind(words="training job", noun="TrainingJob", members="TrainingJobSummaries")
 
 DESCRIBED = (
@@ -43,17 +43,27 @@ ENDED = frozenset({"Completed", "Failed", "Stopped"})
 
 @dataclass(frozen=True, slots=True)
 class Mentions:
-    """The *places* that one description refers to; *hidden* says which others cannot be known from it."""
+    """
+    The *places* that one description refers to; *hidden* says which others cannot be known from it.
+
+    *named* is what it loads by name.
+    """
 
     places: tuple[Place, ...]
     hidden: tuple[str, ...] = ()
+    named: tuple[Named, ...] = ()
 
 
 @dataclass(slots=True)
 class References:
-    """Every place that something refers to, and what does; *errors* say what could not be read."""
+    """
+    Every place that something refers to, and what does; *errors* say what could not be read.
+
+    *named* is what is referred to by the names of models and packages.
+    """
 
     errors: list[str] = field(default_factory=list)
+    named: list[Named] = field(default_factory=list)
     _exact: dict[tuple[str | None, str], str] = field(default_factory=dict)
     _beginnings: dict[str | None, dict[str, str]] = field(default_factory=dict)
 
@@ -96,8 +106,11 @@ def read(aws: Aws) -> References:
     for kind in DESCRIBED:
         found[kind] = listed(aws, kind, references, kind.name, dict(kind.query))
         _describe(aws, kind, found[kind], references)
-    _describe(aws, PACKAGE, packages(aws, references), references)
-    _served(aws, frozenset(one.name for one in found[MODEL]), references)
+    found[PACKAGE] = packages(aws, references)
+    _describe(aws, PACKAGE, found[PACKAGE], references)
+    there = {kind.words: frozenset(one.name for one in found[kind]) for kind in (MODEL, PACKAGE)}
+    references.errors += served.errors(aws, there[MODEL.words])
+    references.errors += orphaned(references.named, there, aws.account, aws.region)
     return references
 
 
@@ -129,6 +142,7 @@ def _describe(aws: Aws, kind: Kind, resources: Sequence[Listed], references: Ref
             case Value(mentions):
                 references.add(_words(kind, one), mentions.places)
                 references.errors += mentions.hidden
+                references.named += mentions.named
             case Unreadable(error):
                 references.errors.append(error)
 
@@ -146,11 +160,16 @@ def _mentions(aws: Aws, kind: Kind, one: Listed) -> Signal[Mentions]:
     match describe(aws, kind, one.name):
         case Value(description, source):
             places = list(mentioned(description, kind.outputs))
-            hidden: list[str] = []
+            runs = kind.query == RUNNING
             if kind is TRAINING and description["TrainingJobStatus"] == IN_PROGRESS:
                 places += _going_to_write(one.name, description)
-                hidden += _hidden(_words(kind, one), description)
-            mentions = Mentions(tuple(places), tuple(hidden))
+                runs = True
+            by = _words(kind, one)
+            mentions = Mentions(
+                tuple(places),
+                tuple(hidden(by, description, runs=runs)),
+                tuple(named(by, kind.noun, description)),
+            )
             if _lasts(kind, description):
                 aws.lasting[kind, one] = mentions
             return Value(mentions, source)
@@ -177,46 +196,3 @@ def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Place]:
     place = parse(description.get("OutputDataConfig", {}).get("S3OutputPath", ""))
     if place is not None:
         yield Place(place.bucket, "/".join(part for part in (place.path.strip("/"), name) if part))
-
-
-def _hidden(by: str, description: dict[str, Any]) -> Iterator[str]:
-    """Why it is unknown what a running training job reads: a manifest lists it, which is not opened."""
-    for channel in description.get("InputDataConfig", ()):
-        source = channel.get("DataSource", {}).get("S3DataSource", {})
-        if source.get("S3DataType") in MANIFESTS:
-            yield f"{by} reads what {source['S3Uri']} lists, which was not opened"
-
-
-def _served(aws: Aws, models: frozenset[str], references: References) -> None:
-    """
-    Make it an error if an endpoint serves a model that exists no more.
-
-    What the endpoint loads when it scales out then stands nowhere, so any copy may be it.
-    """
-    endpoints = listed(aws, ENDPOINT, references, ENDPOINT.name, {})
-    answers = aws.map(lambda one: _models_of(aws, one.name), endpoints)
-    for one, answer in zip(endpoints, answers, strict=True):
-        match answer:
-            case Value(served) if missing := sorted(served - models):
-                said = f"endpoint {one.name} serves model {missing[0]}, which exists no more"
-                references.errors.append(f"{said}: what it loads is unknown")
-            case Unreadable(error):
-                references.errors.append(error)
-
-
-def _models_of(aws: Aws, endpoint: str) -> Signal[frozenset[str]]:
-    """The models that *endpoint*'s configuration names."""
-    config_kind = Kind(words="endpoint configuration", noun="EndpointConfig", members="EndpointConfigs")
-    match describe(aws, ENDPOINT, endpoint):
-        case Value(description):
-            config = description["EndpointConfigName"]
-        case other:
-            return other if isinstance(other, Absent | Unreadable) else Absent()
-    match describe(aws, config_kind, config):
-        case Value(description):
-            variants = [*description["ProductionVariants"], *description.get("ShadowProductionVariants", ())]
-            return Value(frozenset(one["ModelName"] for one in variants if "ModelName" in one), SOURCE)
-        case Unreadable() as unreadable:
-            return unreadable
-        case _:
-            return Unreadable(f"endpoint {endpoint}: its configuration {config} exists no more", SOURCE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from janitor.detector import Cleanup, Detector, allow
 from janitor.jobs import Job, grants, phases, record, restarts, stillness, stops, tuning, warm_pools
 from janitor.jobs.costs import bill, limit, rate
-from janitor.jobs.stillness import Patience
+from janitor.jobs.stillness import Patience, Still
 from janitor.jobs.survey import KINDS, Survey
 from janitor.jobs.suspects import MAKERS, Suspect, SuspectTuner
 from janitor.model import (
@@ -181,8 +181,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         verdict = (
             phases.not_at_work(rule, candidate.job, job, now)
             or phases.watching(rule, candidate.watched, job)
-            or phases.past_its_limit(rule, job, self.overrun, now)
-            or stillness.judge(rule, candidate.signs, job, self.patience, now)
+            or self._late_or_still(rule, candidate, job, now)
         )
         if isinstance(verdict, Kept):
             return verdict
@@ -195,3 +194,12 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
             noun=f"hung {job.kind.noun}",
             lost=job.lost,
         )
+
+    def _late_or_still(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Kept | Still:
+        """Past its limit for sure, else by its signs; what shows that it lives is likely late at most."""
+        late = phases.past_its_limit(rule, job, self.overrun, now)
+        if late is not None and late.confidence is Confidence.PROVEN:
+            return late
+        still = stillness.judge(rule, candidate.signs, job, self.patience, now)
+        lives = isinstance(still, Kept) and not still.unknown
+        return late if late is not None and lives else still

@@ -79,7 +79,8 @@ class Job:
     say that the list price is not what is paid. *tuner* is the tuning job that started it, *makers* are
     other things of SageMaker's that did (their ARNs), *watches* is the training job whose rule it is.
     *pool* is the status of the warm pool that it leaves behind. *checkpoints* is whether it was given a
-    folder for them.
+    folder for them. *downloads* is whether inputs are downloaded after *started* and before its program
+    begins, which AWS does not say when it does.
     """
 
     kind: Kind
@@ -103,6 +104,7 @@ class Job:
     pool: str | None = None
     keep_alive: timedelta = timedelta()
     checkpoints: bool = False
+    downloads: bool = False
 
     @property
     def lost(self) -> str:

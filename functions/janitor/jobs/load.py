@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 PERIOD = 300
 """Seconds. The metrics come every minute; the lowest and the highest of five are asked for."""
+
+METRICS = ("CPU", "GPU", "Memory", "Disk")
+"""
+Of the container of a job alone, on each host, each followed by Utilization (developer guide, Monitor
+SageMaker with CloudWatch).
+"""
 
 STATS: tuple[Stat, Stat] = ("Minimum", "Maximum")
 
@@ -38,6 +45,14 @@ HALF_A_THREAD = 50.0
 The CPU load above which a host is not at rest, however many vCPUs it has.
 
 One thread at work is 100, which on a large host is less than a tolerable share of full scale.
+"""
+
+MEMORY_TOLERANCE = 5.0
+DISK_TOLERANCE = 1.0
+"""
+Points of a hundred by which what a container uses of memory and disk may vary while it stands still.
+
+One that downloads, or reads from a slow source, may need less than half a thread, and be silent for hours.
 """
 
 LONGEST_HOLE = timedelta(hours=1)
@@ -77,9 +92,9 @@ class Span:
         """Whether there are values for all of the time."""
         return self.hole <= LONGEST_HOLE
 
-    def still(self, full: float, tolerance: float) -> bool:
-        """Whether it does not vary, measured against *full*."""
-        return self.highest - self.lowest <= tolerance * full
+    def still(self, tolerance: float) -> bool:
+        """Whether it varies by no more than *tolerance*."""
+        return self.highest - self.lowest <= tolerance
 
     def rests(self, full: float, tolerance: float, rest: float = math.inf) -> bool:
         """Whether it stays near zero (below *rest*)."""
@@ -92,11 +107,17 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLoad:
-    """CPU and GPU utilization of one host: 0 to 100 for each vCPU and each GPU it has."""
+    """
+    CPU and GPU utilization of one host: 0 to 100 for each vCPU and each GPU it has.
+
+    *memory* and *disk* are how much its container uses of them, in percent; transform jobs publish no disk.
+    """
 
     host: str
     cpu: Signal[Span]
     gpu: Signal[Span]
+    memory: Signal[Span] = field(default_factory=partial(Absent, GET_METRIC_DATA))
+    disk: Signal[Span] = field(default_factory=partial(Absent, GET_METRIC_DATA))
 
     def motion(self, machine: Machine, collective: Collective = Collective.POSSIBLE) -> Motion:
         """
@@ -107,7 +128,7 @@ class HostLoad:
         """
         if self._varies(machine):
             return Motion.WORKING
-        if isinstance(self.cpu, Unreadable | NotRead) or isinstance(self.gpu, Unreadable | NotRead):
+        if any(isinstance(one, Unreadable | NotRead) for one in (self.cpu, self.gpu, self.memory, self.disk)):
             return Motion.UNREADABLE
         return self._level(machine, collective) or Motion.UNMEASURED
 
@@ -124,11 +145,13 @@ class HostLoad:
         return _of_cpu(cpu, machine, collective)
 
     def _varies(self, machine: Machine) -> bool:
-        cpu = isinstance(self.cpu, Value) and not self.cpu.value.still(100 * machine.vcpus, CPU_TOLERANCE)
-        gpu = isinstance(self.gpu, Value) and not self.gpu.value.still(
-            100 * (machine.gpus or 1), GPU_TOLERANCE
+        tolerated = (
+            (self.cpu, 100 * machine.vcpus * CPU_TOLERANCE),
+            (self.gpu, 100 * (machine.gpus or 1) * GPU_TOLERANCE),
+            (self.memory, MEMORY_TOLERANCE),
+            (self.disk, DISK_TOLERANCE),
         )
-        return cpu or gpu
+        return any(isinstance(seen, Value) and not seen.value.still(by) for seen, by in tolerated)
 
 
 def _of_cpu(cpu: Span, machine: Machine, collective: Collective) -> Motion:
@@ -172,7 +195,7 @@ def read(aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetim
     wanted = {
         (host, name, stat): Metric.of(namespace, f"{name}Utilization", stat=stat, period=PERIOD, Host=host)
         for host in windows
-        for name in ("CPU", "GPU")
+        for name in METRICS
         for stat in STATS
     }
     series = metrics.read(aws, wanted.values(), min(windows.values()), now)
@@ -181,7 +204,10 @@ def read(aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetim
         lowest, highest = (series[wanted[host, name, stat]] for stat in STATS)
         return span(lowest, highest, windows[host], now)
 
-    return {host: HostLoad(host=host, cpu=span_of(host, "CPU"), gpu=span_of(host, "GPU")) for host in windows}
+    return {
+        host: HostLoad(host=host, **{name.lower(): span_of(host, name) for name in METRICS})
+        for host in windows
+    }
 
 
 def span(lows: Signal[Series], highs: Signal[Series], start: datetime, end: datetime) -> Signal[Span]:
@@ -205,11 +231,11 @@ def span(lows: Signal[Series], highs: Signal[Series], start: datetime, end: date
     return Value(Span(min(values), max(values), max(holes) - period), GET_METRIC_DATA)
 
 
-def shown(loads: Sequence[HostLoad], name: Literal["cpu", "gpu"], full: int | None) -> str:
+def shown(loads: Sequence[HostLoad], name: Literal["cpu", "gpu", "memory", "disk"], full: int | None) -> str:
     """What all hosts' loads were, for a reader: "399 to 400 of 400 (algo-1, algo-2); none (algo-3)"."""
     hosts: dict[str, list[str]] = {}
     for one in loads:
-        match one.cpu if name == "cpu" else one.gpu:
+        match getattr(one, name):
             case Value(seen):
                 text = f"{seen.lowest:.0f} to {seen.highest:.0f}" + (f" of {full}" if full else "")
                 text += "" if seen.whole else f", missing for {ago(seen.hole)}"

@@ -65,7 +65,12 @@ class Limit:
 
 
 def past_its_limit(rule: Rule, job: Job, overrun: timedelta, now: datetime) -> Still | None:
-    """Whether SageMaker should have ended *job* itself; it may take until *overrun* to do so."""
+    """
+    Whether SageMaker should have ended *job* itself; it may take until *overrun* to do so.
+
+    Likely at most where inputs are downloaded first: AWS says neither how long that took, nor whether it
+    counts.
+    """
     limits = (
         Limit("MaxRuntimeInSeconds", job.counted_from, job.max_runtime),
         Limit("MaxWaitTimeInSeconds", job.created, job.max_wait),
@@ -81,8 +86,9 @@ def past_its_limit(rule: Rule, job: Job, overrun: timedelta, now: datetime) -> S
         if late > overrun:
             return Still(
                 reason=f"this {job.kind.noun} is {job.kind.at_work} {ago(late)} after the end of its own"
-                f" limit of {ago(limit.allowed)} ({limit.name})",
-                confidence=Confidence.PROVEN,
+                f" limit of {ago(limit.allowed)} ({limit.name})"
+                + (", unless that began only when its inputs had been downloaded" if job.downloads else ""),
+                confidence=Confidence.LIKELY if job.downloads else Confidence.PROVEN,
                 since=limit.since + limit.allowed,
             )
     rule.passed(f"not more than {ago(overrun)} past its own limit")

@@ -36,8 +36,6 @@ LONGEST_LIFE = timedelta(days=31)
 """How far back jobs are listed: one runs for 9 days at most (limit of ProcessingStoppingCondition)."""
 
 PROCESSING = "Processing"
-CONTINUOUS = "Continuous"
-"""The upload mode of outputs that reach S3 while the job runs; all others do at its end."""
 
 
 def running(aws: Aws, now: datetime) -> Listing[Summary]:
@@ -76,6 +74,7 @@ def _job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
         watches=answer.get("TrainingJobArn"),
         groups=_groups(answer["ProcessingResources"]["ClusterConfig"]),
         writes_to=_writes_to(answer),
+        downloads=_downloads(answer),
     )
 
 
@@ -86,11 +85,26 @@ def _groups(cluster: ProcessingClusterConfigOutputTypeDef) -> tuple[tuple[str, i
     return ((kind, count),) if kind else ()
 
 
+def _downloads(answer: DescribeProcessingJobResponseTypeDef) -> bool:
+    """Whether SageMaker brings inputs before the container starts: it does so unless they are streamed."""
+    return any(
+        not one.get("AppManaged", False)
+        and ("DatasetDefinition" in one or one.get("S3Input", {}).get("S3InputMode", "File") == "File")
+        for one in answer.get("ProcessingInputs", ())
+    )
+
+
 def _writes_to(answer: DescribeProcessingJobResponseTypeDef) -> tuple[str, ...]:
-    """The folders of the outputs that reach S3 while the job runs."""
+    """
+    The folders of its outputs, in whatever mode they are uploaded.
+
+    Also those that are uploaded at its end: the job is in progress until that is done, which may take
+    hours, and meanwhile its container is over: it logs nothing, and its load, which is all that the
+    metrics tell, is none.
+    """
     config = answer.get("ProcessingOutputConfig")
     outputs = [one["S3Output"] for one in config["Outputs"] if "S3Output" in one] if config else []
-    return folders(*(one["S3Uri"] for one in outputs if one["S3UploadMode"] == CONTINUOUS))
+    return folders(*(one["S3Uri"] for one in outputs))
 
 
 KIND = Kind(

@@ -114,7 +114,7 @@ def _written(
 ) -> Kept | None:
     """Keep a job that writes checkpoints or outputs, whatever its logs say."""
     if not job.writes_to:
-        rule.passed("it writes nothing to S3 before its end, so that says nothing")
+        rule.passed("it has no folder in S3 to write to, so that says nothing")
         return None
     match newest:
         case Value(None):
@@ -147,6 +147,9 @@ def _moving(
         Evidence("GPU load", shown(loads, "gpu", gpus) or "not known"),
         Evidence("CPU load", shown(loads, "cpu", 100 * machine.vcpus) or "not known"),
     )
+    for name in ("memory", "disk"):
+        if not all(isinstance(getattr(one, name), Absent) for one in loads):
+            rule.saw(Evidence(f"{name} used", shown(loads, name, 100)))
     motions: dict[Motion, list[str]] = {}
     for one in loads:
         motions.setdefault(one.motion(machine, job.collective), []).append(one.host.rpartition("/")[2])

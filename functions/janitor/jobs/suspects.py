@@ -102,15 +102,21 @@ def _named(aws: Aws, arn: str, created: datetime | None, name: str | None = None
 def family(
     target: Target, tuner: Signal[Tuner], running: Signal[tuple[Summary, ...]], jobs: Mapping[str, Suspect]
 ) -> SuspectTuner:
-    """A tuning job with its *running* children out of *jobs* (by ARN in lower case)."""
+    """
+    A tuning job with its *running* children out of *jobs* (by ARN in lower case).
+
+    What started its children started it: its own description does not name an AutoML job.
+    """
     match running:
         case Value(summaries, source):
             children = tuple(jobs[one.arn.lower()] for one in summaries)
+            makers = {one.arn: one for child in children for one in child.belongs_to}
             return SuspectTuner(
                 target=target,
                 tuner=tuner,
                 children=Value(children, source),
                 takes_along=tuple(child.target for child in children),
+                belongs_to=tuple(one for one in makers.values() if one.arn.lower() != target.arn.lower()),
             )
         case unread:
             return SuspectTuner(target=target, tuner=tuner, children=unread)

@@ -92,12 +92,14 @@ def _counted_from(
     started: datetime | None, phases: list[SecondaryStatusTransitionTypeDef]
 ) -> datetime | None:
     """
-    When the runtime began; for a job that was interrupted or retried, when its newest attempt did.
+    When the runtime began, at the latest: when its program last did.
 
-    Between two attempts nothing runs, so counting from the first start could only come out too long.
+    Before, inputs were downloaded, and between two attempts nothing ran. AWS does not say whether that
+    counts; jobs were seen to be ended minutes after their limit (aws/sagemaker-python-sdk#4451,
+    apache/airflow#33982), so counting it could only come out too long.
     """
     attempts = [phase["StartTime"] for phase in phases if phase["Status"] == TRAINING]
-    return max(attempts) if len(attempts) > 1 else started
+    return max(attempts, default=started)
 
 
 def _groups(resources: ResourceConfigOutputTypeDef) -> tuple[tuple[str, int], ...]:

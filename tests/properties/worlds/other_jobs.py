@@ -59,11 +59,6 @@ class Worker(Thing):
         return False
 
     @property
-    def shows_outputs(self) -> bool:
-        """Whether its outputs reach S3 while it runs."""
-        return True
-
-    @property
     def measured(self) -> bool:
         return self.load != "none" and not self.unnamed
 
@@ -77,7 +72,7 @@ class Worker(Thing):
     def stands_still(self) -> bool:
         if not self.logs or self.stirs or self.quiet_for < max(6 * HOUR, 3 * self.gap):
             return False
-        if self.shows_outputs and self.output is not None and self.output < 6 * HOUR:
+        if self.output is not None and self.output < 6 * HOUR:
             return False
         shown = self.hosts > self.unnamed  # a load that no metric tells of is as good as none
         if shown and self.load not in {"zero", "none"}:  # nothing spins in vain here: a full load is work
@@ -88,8 +83,7 @@ class Worker(Thing):
         """Claim what is true of it; it *needs* these calls besides those that every kind does."""
         needs |= {"sagemaker:ListTags"}
         if not self.overdue:
-            needs |= {"logs:GetLogEvents", "logs:DescribeLogStreams"}
-            needs |= {"s3:ListObjectsV2"} if self.shows_outputs else set()
+            needs |= {"logs:GetLogEvents", "logs:DescribeLogStreams", "s3:ListObjectsV2"}
         account.tagged(arn, self.labels)
         account.claims.append(
             Claim(
@@ -143,10 +137,6 @@ class ProcessingJob(Worker):
     @property
     def overdue(self) -> bool:
         return self.age > self.limit + HOUR
-
-    @property
-    def shows_outputs(self) -> bool:
-        return self.mode == "Continuous"
 
     def build(self, account: Account) -> None:
         name = account.name("clean")
