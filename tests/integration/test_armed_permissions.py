@@ -86,7 +86,7 @@ def test_an_armed_sweep_asks_for_all_that_acting_is_declared_to_need(
     assert played[-1].error is None
     done = actions(host, name)
     assert {one.stage for one in done if "spared" not in one.target.name} == {Stage.ACTED}
-    assert {one.stage for one in done if "spared" in one.target.name} == {Stage.FAILED}
+    assert {one.stage for one in done if "spared" in one.target.name} == {Stage.UNDOING}
     uses, needs = exactly(host, name, played), host.declared.of_function(host.function(name))
     assert uses <= needs
     assert needs - uses <= theatre.reading(name)
