@@ -51,18 +51,25 @@ class SweepEvent(DigestEvent):
     One run of a detector.
 
     *time* becomes the sweep's `now`. *regions* replace the deployment's own for this run, *resource*
-    looks at one ARN only. *mode* can make a run safer than the deployment, never bolder.
+    looks at one ARN only. *mode* can make a run safer than the deployment, never bolder; nor do others make
+    it act where the deployment does not look.
     """
 
     mode: Literal["dry-run"] | None = None
     regions: tuple[Annotated[str, Field(pattern=REGION)], ...] = Field(default=(), max_length=40)
     resource: Annotated[str, Field(max_length=2048), AfterValidator(_arn)] | None = None
 
-    def noted(self, clock: datetime) -> str:
-        """What a reader must know of the run at the real time *clock*, besides its findings."""
-        if self.time is None or not self.stale(clock):
-            return ""
-        return f"the event was {ago(clock - self.time)} old, so this was a dry run"
+    def harmless(self, clock: datetime, regions: tuple[str, ...]) -> str:
+        """
+        Why it runs as a dry run without asking for one, or "".
+
+        *clock* is the real time, *regions* are the deployment's.
+        """
+        if self.time is not None and self.stale(clock):
+            return f"the event was {ago(clock - self.time)} old, so this was a dry run"
+        if elsewhere := [each for each in dict.fromkeys(self.regions) if each not in regions]:
+            return f"the deployment does not look at {', '.join(elsewhere)} by itself, so this was a dry run"
+        return ""
 
     def stale(self, clock: datetime) -> bool:
         """Whether it is too old to act on at the real time *clock*."""

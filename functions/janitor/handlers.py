@@ -187,7 +187,7 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
     from janitor.turns import PAUSE
 
     real_now = clock()
-    now, note = asked.time or real_now, asked.noted(real_now)
+    now, note = asked.time or real_now, asked.harmless(real_now, own.regions)
     runner = Runner(
         policy=own.settings.policy,
         ledger=own.ledger,
@@ -202,7 +202,7 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
         acting=assembly.acting(own),
         warner=assembly.warner(own),
         follow=assembly.following(own),
-        dry=asked.mode is not None or asked.stale(real_now),
+        dry=asked.mode is not None or bool(note),
     )
     with own.opened(asked.within(own.regions)) as accounts:
         if asked.resource is not None:

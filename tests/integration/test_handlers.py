@@ -118,6 +118,24 @@ def test_an_event_for_some_regions_looks_at_those_only(
     assert len(deployed.messages()) == 2
 
 
+def test_an_event_acts_nowhere_else_than_the_deployment_does(
+    deployed: SlackControl, tmp_path: Path, log: StringIO
+) -> None:
+    armed = f'[detectors.idle-endpoints]\nmode = "act"\nact_in = ["{ACCOUNT}"]\n'
+    (tmp_path / "janitor.toml").write_text(f"{WITH_SLACK}{armed}")
+
+    there, here = (
+        handlers.sweep({"regions": [region]}, Context(request))
+        for region, request in (("eu-west-1", "a"), (REGION, "b"))
+    )
+
+    says = "the deployment does not look at eu-west-1 by itself, so this was a dry run"
+    assert (there["sweeps"][0]["mode"], there["note"]) == ("dry-run", says)
+    assert (here["sweeps"][0]["mode"], here["note"]) == ("act", "")
+    assert [line["note"] for line in lines(log)] == [says, ""]
+    assert deployed.messages() == []
+
+
 def test_an_event_for_one_resource_judges_it_and_leaves_a_report_only(
     deployed: SlackControl, box: Control, session: boto3.Session
 ) -> None:

@@ -41,11 +41,29 @@ def test_every_payload_can_be_read_but_the_malformed_one(name: str) -> None:
     ],
 )
 def test_an_event_is_stale_after_an_hour(age: timedelta, note: str) -> None:
-    assert at(NOW - age).noted(NOW) == note
+    assert at(NOW - age).harmless(NOW, ("us-east-1",)) == note
 
 
 def test_an_event_without_a_time_is_never_stale() -> None:
-    assert at(None).noted(NOW) == ""
+    assert at(None).harmless(NOW, ("us-east-1",)) == ""
+
+
+@pytest.mark.parametrize(
+    ("regions", "note"),
+    [
+        (["us-east-1"], ""),
+        (
+            ["us-east-1", "eu-west-1", "eu-west-1"],
+            "the deployment does not look at eu-west-1 by itself, so this was a dry run",
+        ),
+    ],
+)
+def test_where_a_deployment_does_not_look_an_event_does_not_make_it_act(
+    regions: list[str], note: str
+) -> None:
+    asked = read({"regions": regions}, SweepEvent, NOW)
+
+    assert asked.harmless(NOW, ("us-east-1", "us-west-2")) == note
 
 
 def test_an_event_from_the_future_is_refused() -> None:
