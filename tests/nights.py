@@ -48,9 +48,10 @@ ARMED = Arming(
 
 @dataclass
 class Postman:
-    """Who carries the warnings; nothing arrives while he is *ill*."""
+    """Who carries the warnings into *thread*; nothing arrives while he is *ill*."""
 
     ill: bool = False
+    thread: str = "ts"
     carried: list[str] = field(default_factory=list)
     dues: dict[str, datetime] = field(default_factory=dict)
 
@@ -69,7 +70,7 @@ class Postman:
             self.carried.append(result.target.name)
             assert result.due is not None
             self.dues[result.target.name] = result.due
-            delivered(result, "C1", f"ts-{result.target.name}")
+            delivered(result, "C1", f"{self.thread}-{result.target.name}")
         return ()
 
 

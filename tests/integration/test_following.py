@@ -32,13 +32,15 @@ class Blackboard:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
+        self.places: list[Place] = []
         self.ill = False
 
     def change(self, message: Message, place: Place, *, deadline: float) -> bool:
-        del place, deadline
+        del deadline
         if self.ill:
             raise SlackError("ratelimited")
         self.messages.append(message)
+        self.places.append(place)
         return True
 
     def news(self) -> list[str]:
@@ -252,3 +254,68 @@ def test_what_a_dry_run_finds_no_more_is_told_as_well(
 
     (said,) = board.news()
     assert "*Nothing was done* on Tue 6 Oct 04:00 (UTC): It is used." in said
+
+
+@pytest.mark.parametrize("how", ["used", "disarmed", "only reported"])
+@pytest.mark.parametrize("cut_off", ["by Slack", "by Lambda"])
+def test_that_a_warning_is_void_is_told_although_the_sweep_that_took_it_back_could_not(
+    nights: Nights, board: Blackboard, sweep: Swept, how: str, cut_off: str
+) -> None:
+    nights.warned("lamp")
+    nights.clock += HOUR
+    if how == "used":
+        nights.world.use("lamp")
+    elif how == "disarmed":
+        nights.arming = replace(nights.arming, mode=Mode.DRY_RUN)
+    else:
+        nights.arming = replace(nights.arming, act_in=())
+    if cut_off == "by Slack":
+        board.ill = True
+        with pytest.raises(RunFailedError):
+            sweep(HOUR)
+        board.ill = False
+    else:  # before any message was changed
+        nights.sweep()
+    assert board.news() == []
+
+    sweep(HOUR)
+
+    (said,) = board.news()
+    why = {
+        "used": "It is used.",
+        "disarmed": "Cellar is not armed any more.",
+        "only reported": f"act_in does not name account {ACCOUNT} and region {REGION}.",
+    }
+    assert f"*This warning counts no more:* {why[how]}" in said
+    sweep(HOUR)
+    assert board.news() == []
+
+
+def test_what_is_told_at_once_is_not_told_again(nights: Nights, board: Blackboard, sweep: Swept) -> None:
+    nights.warned("lamp", "sofa")
+    nights.world.use("lamp")
+    sweep(4 * DAY)
+    lamp, sofa = sorted(board.news(), key=lambda said: "sofa" in said)
+    assert "*Nothing was done*" in lamp
+    assert "*Deleted on" in sofa
+
+    sweep(HOUR)
+
+    assert board.news() == []
+    assert [entry.untold for entry in nights.ledger.entries("cellar", ACCOUNT, REGION)] == ["", ""]
+
+
+def test_an_old_message_is_told_beside_the_new_one(nights: Nights, sweep: Swept, board: Blackboard) -> None:
+    """Found again before it was told: each says what is true of its own warning."""
+    nights.warned("lamp")
+    nights.world.use("lamp")
+    nights.clock += HOUR
+    nights.sweep()
+    nights.world.add("lamp")
+    nights.postman.thread = "second"
+
+    sweep(HOUR)
+
+    assert [place.ts for place in board.places] == ["ts-lamp"]
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    assert (entry.message, entry.untold) == ("second-lamp", "")

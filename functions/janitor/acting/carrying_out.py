@@ -131,7 +131,7 @@ class CarryingOut:
             case OutOfTimeError():
                 return replace(result, note="the run has no time left; its turn comes next time")
             case BegunBeforeError():  # and ended: what is under way does not come here
-                self.ledger.unwarn(entry)
+                self.ledger.unwarn(entry, str(error))
                 return replace(result, note=f"{error}; the next sweep warns about it anew")
             case FullError():
                 return replace(result, note=str(error))

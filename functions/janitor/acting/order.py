@@ -110,7 +110,7 @@ class Acting:
     def disarmed(self, entries: Mapping[str, Entry]) -> None:
         """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""
         for entry in entries.values():
-            self.ledger.unwarn(entry)
+            self.ledger.unwarn(entry, f"{entry.detector} is not armed any more")
 
 
 def due_now(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> list[Result]:
@@ -189,7 +189,7 @@ class _Work:
             if result.target.key in besides or entry is None or entry.due is None:
                 continue
             if result.outcome is Outcome.ADVISED:
-                self.acting.ledger.unwarn(entry)
+                self.acting.ledger.unwarn(entry, result.note.removeprefix("only reported: "))
             elif result.outcome is Outcome.WAITING:
                 self._put(replace(result, due=entry.due, note="warned; not due yet"))
         clock = self.acting.clock()

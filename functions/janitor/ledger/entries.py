@@ -26,6 +26,10 @@ VOIDED = "voided"
 """Whether its warning was taken back while it was found: armed again, it has to be warned about first."""
 
 
+UNTOLD = ("untold", "untold_why")
+"""Which message does not say yet that its warning is void, and why it is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """
@@ -35,7 +39,8 @@ class Entry:
     it may be acted on. *approved* and *hurried* name who said yes to many deletions at once, and who
     pressed *Do it now*. *memo* is where `prepare` goes on. *said* is the lasting part of the warning's
     message, which outlives the warning: an undo's message says it too. *refused* is why it could not be
-    prepared when it was asked last, at *refused_at*: it is only reported, and nobody is warned.
+    prepared when it was asked last, at *refused_at*: it is only reported, and nobody is warned. *untold* is
+    the `place` of a message of which nobody has heard yet that its warning is void, and *untold_why* why.
     """
 
     key: str
@@ -60,6 +65,8 @@ class Entry:
     refused: str = ""
     refused_at: datetime | None = None
     said: str = ""
+    untold: str = ""
+    untold_why: str = ""
     memo: Mapping[str, Any] = field(default_factory=dict)
     closed: datetime | None = None
     close_reason: str = ""
@@ -74,6 +81,15 @@ class Entry:
         return self.warned is not None and self.closed is None and now - self.last_seen > lasts
 
     @property
+    def place(self) -> str:
+        """Where its warning stands: channel and message in one, or nothing."""
+        return f"{self.channel} {self.message}" if self.message else ""
+
+    def voiding(self, why: str) -> dict[str, str]:
+        """What to remember as its warning is taken back because of *why*, until its message says so."""
+        return dict(zip(UNTOLD, (self.place, why), strict=True)) if self.place else {}
+
+    @property
     def arn(self) -> str:
         """The resource, without its creation time."""
         return self.key.rpartition("@")[0]
@@ -84,13 +100,14 @@ class Recorded:
     """
     The findings of one sweep as the ledger knows them: not announced yet, and all with their dates.
 
-    *closed* are those that it no longer found, as they were before, each with the reason. *previous*
-    is when the sweep before it was.
+    *closed* are those that it no longer found, as they were before, each with the reason. *untold* are those
+    whose messages earlier sweeps left behind, found or not. *previous* is when the sweep before it was.
     """
 
     new: tuple[Result, ...]
     entries: Mapping[str, Entry]
     closed: tuple[tuple[Entry, str], ...] = ()
+    untold: tuple[Entry, ...] = ()
     previous: datetime | None = None
 
     def first_seen(self, now: datetime) -> int:
@@ -123,6 +140,8 @@ def entry_of(item: Mapping[str, Any]) -> Entry:
         refused=item.get("refused", ""),
         refused_at=moment(item.get("refused_at")),
         said=item.get("said", ""),
+        untold=item.get("untold", ""),
+        untold_why=item.get("untold_why", ""),
         memo=json.loads(item.get("memo", "{}")),
         closed=moment(item.get("closed")),
         close_reason=item.get("close_reason", ""),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from janitor.durations import ago
-from janitor.ledger.entries import CLOSING, REFUSED, VOIDED, WARNING, Entry, Recorded, entry_of
+from janitor.ledger.entries import CLOSING, REFUSED, UNTOLD, VOIDED, WARNING, Entry, Recorded, entry_of
 from janitor.ledger.latest import Latest
-from janitor.ledger.table import EXPIRES, Table, partition, stamp
+from janitor.ledger.table import EXPIRES, ConditionFailedError, Table, partition, stamp
 from janitor.model import Kept, Result, Sweep
 from janitor.money import kept_small
 
@@ -68,14 +69,13 @@ class Ledger:
                 and not (isinstance(verdict := verdicts.get(entry.key), Kept) and verdict.unknown)
             ]
             aws.map(lambda closing: self._close(sweep, *closing, now), gone)
-        gone += [
-            (before[key], f"it was not found for {ago(now - before[key].last_seen)}: this warning is void")
-            for key in sorted(old & entries.keys())
-        ]
+        gone += [(before[key], _lapsed(before[key], now)) for key in sorted(old & entries.keys())]
         last = self.latest.sweep(sweep.detector, str(sweep.account), sweep.region)
         self.latest.remember(sweep, now)
         new = tuple(result for result in found if entries[result.target.key].announced is None)
-        return Recorded(new=new, entries=entries, closed=tuple(gone), previous=last.time if last else None)
+        untold = tuple(entry for entry in before.values() if entry.untold)
+        previous = last.time if last else None
+        return Recorded(new=new, entries=entries, closed=tuple(gone), untold=untold, previous=previous)
 
     def find(self, detector: str, account: str, region: str, finding: str) -> Entry | None:
         """The entry of the finding of id *finding*, open or closed."""
@@ -100,7 +100,10 @@ class Ledger:
             known = before.get(result.target.key)
             first = {"first_seen": stamp(now)}
             again = known is not None and known.closed is not None
-            void = result.target.key in old
+            void = known is not None and result.target.key in old
+            voided = (
+                {VOIDED: True, **known.voiding(_lapsed(known, now))} if known is not None and void else {}
+            )
             seen = {
                 "key": result.target.key,
                 "detector": sweep.detector,
@@ -116,7 +119,7 @@ class Ledger:
             item = self._table.change(
                 where,
                 result.target.key,
-                set_to=seen | (first if again else {}) | ({VOIDED: True} if void else {}),
+                set_to=seen | (first if again else {}) | voided,
                 at_first={} if again else first,
                 remove=(*CLOSING, *(WARNING if void else ())),
             )
@@ -136,6 +139,7 @@ class Ledger:
                 "closed": stamp(now),
                 "close_reason": why,
                 EXPIRES: int((now + KEEP_CLOSED).timestamp()),
+                **entry.voiding(why),
             },
             remove=("announced", *WARNING, *REFUSED),
         )
@@ -174,14 +178,20 @@ class Ledger:
         """Somebody looked, and said yes to it among many. Raises ConditionFailedError like `hurry`."""
         self._change(entry, set_to={"approved": by}, only_if="#warned = :warned")
 
-    def unwarn(self, entry: Entry) -> None:
-        """Its warning is void, because it is only reported now: it would have to be warned about again."""
-        where = partition(FINDING, entry.detector, entry.account, entry.region)
-        self._table.change(where, entry.key, set_to={VOIDED: True}, remove=WARNING)
+    def unwarn(self, entry: Entry, why: str) -> None:
+        """Its warning is void because of *why*: it would have to be warned about again."""
+        self._change(entry, set_to={VOIDED: True, **entry.voiding(why)}, remove=WARNING)
+
+    def told(self, entry: Entry, place: str) -> None:
+        """The message at *place* says that its warning is void; another that does not is still to be told."""
+        with suppress(ConditionFailedError):
+            where = partition(FINDING, entry.detector, entry.account, entry.region)
+            self._table.change(where, entry.key, remove=UNTOLD, only_if="#untold = :untold", untold=place)
 
     def refuse(self, entry: Entry, why: str, now: datetime) -> None:
         """It cannot be prepared: its warning is void, and there is no other before that changes."""
-        self._change(entry, set_to={VOIDED: True, "refused": why, "refused_at": stamp(now)}, remove=WARNING)
+        refused = {VOIDED: True, "refused": why, "refused_at": stamp(now), **entry.voiding(why)}
+        self._change(entry, set_to=refused, remove=WARNING)
 
     def permit(self, entry: Entry) -> None:
         """It can be prepared again: it is warned about like anything new."""
@@ -201,3 +211,8 @@ class Ledger:
         expected = {"warned": stamp(entry.warned)} if only_if and entry.warned else {}
         where = partition(FINDING, entry.detector, entry.account, entry.region)
         self._table.change(where, entry.key, only_if=only_if, remove=remove, **changes, **expected)  # type: ignore[arg-type]
+
+
+def _lapsed(entry: Entry, now: datetime) -> str:
+    """Why *entry*'s warning is void, that nothing confirmed for so long."""
+    return f"it was not found for {ago(now - entry.last_seen)}: this warning is void"

@@ -139,6 +139,10 @@ class Voice:
         since = f"*Only reported since {self.at(at)}:* {sentence(prose(why, LONGEST))}"
         return self._says(f"{since} Nothing is done to it.")
 
+    def over(self, why: str) -> Standing:
+        """Its warning was taken back some time ago, and its message did not say so then."""
+        return self._says(f"*This warning counts no more:* {sentence(prose(why, LONGEST))}")
+
     def undoing(self, action: Action, by: str, at: datetime) -> Standing:
         """Somebody pressed *Undo*."""
         said = f"*{self.way.label}*, said {who(by)} on {self.at(at)}: it is being {self.way.done}."

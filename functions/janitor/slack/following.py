@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -59,7 +59,8 @@ class Following:
         What was acted on is told by what is recorded of it, so that a message which could not be
         changed, or a run that was killed before, is made up for by the next sweep. The answer is
         what Slack did not take, one line each; it ends there, for the next would fare no better.
-        A message that tells of an action is left to that.
+        A message that tells of an action is left to that. That a warning is void is remembered until its
+        message says so.
         """
         account = str(sweep.account)
         actions = self.actions.all(sweep.detector, account, sweep.region)
@@ -68,10 +69,16 @@ class Following:
                 if action.message and action.told != action.mark and _can_be_told(action):
                     self.action(action)
             busy = {action.target.key for action in actions if action.stage in UNFINISHED | {Stage.UNDOING}}
-            told = {(one.channel, one.message) for one in actions if one.stage is not Stage.WITHDRAWN}
-            for entry, now_stands in self._stands(sweep, recorded):
-                if entry.message and entry.key not in busy and (entry.channel, entry.message) not in told:
+            told = {f"{one.channel} {one.message}" for one in actions if one.stage is not Stage.WITHDRAWN}
+            for entry in recorded.untold:
+                if entry.untold not in told:
+                    self._late(entry)
+                self.ledger.told(entry, entry.untold)
+            for entry, now_stands, over in self._stands(sweep, recorded):
+                if entry.message and entry.key not in busy and entry.place not in told:
                     self.entry(entry, now_stands)
+                    if over:
+                        self.ledger.told(entry, entry.place)
         except SlackError as failed:
             return [f"a warning's message does not say what became of it: {failed}"]
         return ()
@@ -88,11 +95,13 @@ class Following:
                     self._tell(action, voice.left(action, self.clock()))
                 elif entry.warned is not None and entry.message:
                     self.entry(entry, voice.void(f"{entry.detector} is not armed any more", self.clock()))
+                    self.ledger.told(entry, entry.place)
         except SlackError as failed:
             return [f"a warning's message does not say that it is void: {failed}"]
         return ()
 
-    def _stands(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Standing]]:
+    def _stands(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Standing, bool]]:
+        """Every entry that something is new of, where it stands, and whether its warning is void."""
         now = self.clock()
         holds = self.holds.all(str(sweep.account), sweep.region) if self._ended(sweep, recorded) else {}
         voice = self.terms[sweep.detector].voice
@@ -102,15 +111,15 @@ class Following:
             return voice.stays(why, now) if hold is None else voice.held(hold)
 
         for entry, why in recorded.closed:
-            yield entry, ended(entry, why)
+            yield entry, ended(entry, why), True
         for result in sweep.results:
             entry_of = recorded.entries.get(result.target.key)
             if entry_of is None or entry_of.warned is None:
                 continue
             if result.outcome is Outcome.CHANGED:
-                yield entry_of, ended(entry_of, result.note)
+                yield entry_of, ended(entry_of, result.note), True
             elif (now_stands := self._still(result, entry_of, now)) is not None:
-                yield entry_of, now_stands
+                yield entry_of, now_stands, result.outcome is Outcome.ADVISED
 
     def _still(self, result: Result, entry: Entry, now: datetime) -> Standing | None:
         """Where a finding stands that was warned about and not acted on; None if nothing is new."""
@@ -137,6 +146,14 @@ class Following:
             detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id
         )
         self._change(subject, entry.name, entry.said, Place(entry.channel, entry.message), now_stands)
+
+    def _late(self, entry: Entry) -> None:
+        """A message that was not changed when its warning was taken back says so now. Raises SlackError."""
+        channel, _, message = entry.untold.partition(" ")
+        self.entry(
+            replace(entry, channel=channel, message=message),
+            self.terms[entry.detector].voice.over(entry.untold_why),
+        )
 
     def action(self, action: Action) -> None:
         """*action*'s message says how far it came, and that is remembered. Raises SlackError."""
