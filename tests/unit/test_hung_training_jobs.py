@@ -11,8 +11,9 @@ import pytest
 
 from janitor.detectors.hung_training_jobs import HungTrainingJobs
 from janitor.jobs import Job, training
-from janitor.jobs.load import HostLoad, Span
+from janitor.jobs.load import HostLoad
 from janitor.jobs.rhythm import Rhythm
+from janitor.jobs.spans import Span
 from janitor.jobs.stillness import Signs
 from janitor.jobs.suspects import Suspect
 from janitor.model import (

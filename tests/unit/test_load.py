@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from janitor.instances import Machine
-from janitor.jobs.load import Collective, HostLoad, Motion, Span, shown, some, span
+from janitor.jobs.load import Collective, HostLoad, Motion, shown, some
+from janitor.jobs.spans import Span, span
 from janitor.metrics import Series
 from janitor.model import Absent, NotRead, Signal, Unreadable, Value
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from janitor import metrics
 from janitor.durations import ago
 from janitor.instances import Machine
-from janitor.metrics import GET_METRIC_DATA, Metric, Series, Stat
+from janitor.jobs.spans import PERIOD, Span, span
+from janitor.metrics import GET_METRIC_DATA, Metric, Stat
 from janitor.model import Absent, NotRead, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from janitor.aws import Aws
-
-PERIOD = 300
-"""Seconds. The metrics come every minute; the lowest and the highest of five are asked for."""
 
 METRICS = ("CPU", "GPU", "Memory", "Disk")
 """
@@ -55,9 +51,6 @@ Points of a hundred by which what a container uses of memory and disk may vary w
 One that downloads, or reads from a slow source, may need less than half a thread, and be silent for hours.
 """
 
-LONGEST_HOLE = timedelta(hours=1)
-"""How long a metric may be missing in between before its host counts as not measured."""
-
 
 class Collective(Enum):
     """Whether the hosts of a job can wait for each other in a collective, where they spin at full load."""
@@ -77,32 +70,6 @@ class Motion(Enum):
     STEADY = "still, but at a level of work"
     UNMEASURED = "not measured"
     UNREADABLE = "unreadable"
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The lowest and the highest value of a metric over some time, and its longest *hole*."""
-
-    lowest: float
-    highest: float
-    hole: timedelta = timedelta()
-
-    @property
-    def whole(self) -> bool:
-        """Whether there are values for all of the time."""
-        return self.hole <= LONGEST_HOLE
-
-    def still(self, tolerance: float) -> bool:
-        """Whether it varies by no more than *tolerance*."""
-        return self.highest - self.lowest <= tolerance
-
-    def rests(self, full: float, tolerance: float, rest: float = math.inf) -> bool:
-        """Whether it stays near zero (below *rest*)."""
-        return self.highest <= min(tolerance * full, rest)
-
-    def fills(self, full: float, tolerance: float) -> bool:
-        """Whether it stays near *full*."""
-        return self.lowest >= (1 - tolerance) * full and self.highest <= (1 + tolerance) * full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,27 +175,6 @@ def read(aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetim
         host: HostLoad(host=host, **{name.lower(): span_of(host, name) for name in METRICS})
         for host in windows
     }
-
-
-def span(lows: Signal[Series], highs: Signal[Series], start: datetime, end: datetime) -> Signal[Span]:
-    """The span between *lows* and *highs* from *start* to *end*; a value that is no number is unreadable."""
-    match lows, highs:
-        case (Unreadable() as failed, _) | (_, Unreadable() as failed):
-            return failed
-        case Value(low), Value(high):
-            pass
-        case _:
-            return Absent(GET_METRIC_DATA)
-    within = [(at, value) for at, value in (*low.points, *high.points) if start <= at <= end]
-    if not within:
-        return Absent(GET_METRIC_DATA)
-    values = [value for _, value in within]
-    if not all(map(math.isfinite, values)):
-        return Unreadable("GetMetricData: a value is no number", GET_METRIC_DATA)
-    period = timedelta(seconds=PERIOD)
-    times = sorted({at for at, _ in within})
-    holes = (later - before for before, later in pairwise([start, *times, end]))
-    return Value(Span(min(values), max(values), max(holes) - period), GET_METRIC_DATA)
 
 
 def shown(loads: Sequence[HostLoad], name: Literal["cpu", "gpu", "memory", "disk"], full: int | None) -> str:
