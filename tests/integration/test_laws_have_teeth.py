@@ -88,9 +88,9 @@ def by_arn(self: Target) -> str:
     return f"{self.arn}@"
 
 
-def announced_only(self: Ledger, entry: Entry, **_: Any) -> None:
+def announced_only(self: Ledger, entry: Entry, why: str) -> None:
     """A warning that is void stays."""
-    del self, entry
+    del self, entry, why
 
 
 def overwriting(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **_: Any) -> None:
