@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -27,7 +28,7 @@ from janitor.engine import sweep as swept
 from janitor.failures import BrokeOffError
 from janitor.ledger.entries import Entry
 from janitor.ledger.leases import LeaseTakenError
-from janitor.model import Outcome, Result, Sweep
+from janitor.model import Kept, Outcome, Result, Sweep
 from janitor.policy import Policy
 from janitor.report.text import moment, plain
 
@@ -146,9 +147,24 @@ def shown(at: Desk, plan: Plan) -> int:
     typer.echo(f"{where}: {len(due)} due, {waiting} waiting.")
     if due and at.settings.policy.armed(plan.detector.name).rests(at.now):
         typer.echo(f"  Not today, unless somebody pressed Do it now: {RESTS}.")
+    for line in passed_over(plan, at.now):
+        typer.echo(f"  {line}")
     if due:
         write(console(sys.stdout), [beside(proposal(plan, result) for result in due)])
     return len(due)
+
+
+def passed_over(plan: Plan, now: datetime) -> Iterator[str]:
+    """What `janitor findings` calls due, and nothing is done about as it is now; and why."""
+    results = {result.target.key: result for result in plan.sweep.results}
+    for entry in plan.entries.values():
+        result = results.get(entry.key)
+        if entry.due is None or entry.due > now or (result and result.outcome is Outcome.WAITING):
+            continue
+        why = "it is no longer there"
+        if result is not None:
+            why = result.verdict.reason if isinstance(result.verdict, Kept) else result.note
+        yield f"{plain(entry.name)} was due, and is not now: {plain(why, 1000)}."
 
 
 def proposal(plan: Plan, result: Result) -> tuple[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from io import StringIO
@@ -16,7 +17,7 @@ from cli import edge
 from cli.desk import WAIT, waiting
 from cli.main import main
 from conftest import ACCOUNT, REGION
-from fakes import thing, waste
+from fakes import UNTELLABLE, thing, waste
 from janitor.acting.action import Stage
 from janitor.detector import ChangedError
 from janitor.ledger.leases import Leases
@@ -31,8 +32,6 @@ act_in = ["{ACCOUNT}"]
 business_days = false
 schedule = "rate(7 days)"
 """
-
-NOTHING_DUE = "cellar in us-east-1: 0 due, 0 waiting.\nNothing is due; janitor findings says when what is.\n"
 
 
 class Desk:
@@ -106,7 +105,9 @@ def test_what_is_kept_by_hand_stays(desk: Desk) -> None:
     assert "until 2026-12-01 00:00 UTC: the fair" in said
     assert "the fair" in desk("findings")[1]
     desk.nights.clock += 4 * DAY
-    assert desk("sweep", "--act", "--yes") == (0, NOTHING_DUE)
+    status, said = desk("sweep", "--act", "--yes")
+    assert status == 0
+    assert "lamp was due, and is not now: kept by moto until 2026-12-01 00:00 UTC: the fair.\n" in said
     assert desk.nights.world.done == []
 
 
@@ -156,6 +157,24 @@ def test_nobody_keeps_what_is_not_there(desk: Desk, arn: str, said: str) -> None
 
     assert status == 2
     assert said in heard
+
+
+def test_what_was_due_and_is_not_any_more_is_named(desk: Desk) -> None:
+    """`findings` lists it as due until the next sweep of the deployment."""
+    desk.nights.warned("bath", "lamp", "sofa", "vase")
+    desk.nights.world.judge("bath", UNTELLABLE)
+    desk.nights.world.use("lamp")
+    del desk.nights.world.things["sofa"]
+    desk("keep", arn("vase"), "--reason", "a gift")
+    desk.nights.clock += 4 * DAY
+
+    said = desk("sweep")[1]
+
+    assert "cellar in us-east-1: 0 due, 0 waiting.\n" in said
+    assert "  lamp was due, and is not now: it is used.\n" in said
+    assert "  sofa was due, and is not now: it is no longer there.\n" in said
+    assert f"  bath was due, and is not now: {UNTELLABLE.reason}.\n" in said
+    assert re.search(r"  vase was due, and is not now: kept .*: a gift\.\n", said)
 
 
 def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
