@@ -48,7 +48,7 @@ test: dev ## Run all tests
 	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
 soak: dev ## Live through NIGHTS=2000 random nights and a fourth as many of whole accounts, or again those of SEED=...
-	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 --dist loadgroup -q $(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py)
+	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q $(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py)
 
 check: dev ## Format, lint, strict types, and docs that match the code
 	$(BIN)/ruff format --check -q .

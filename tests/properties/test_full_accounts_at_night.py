@@ -23,9 +23,6 @@ FEWEST = 6
 ACCOUNTS = max(FEWEST, int(os.environ.get("NIGHTS") or 60) // 20)
 SEEDS = [int(os.environ["SEED"])] if os.environ.get("SEED") else list(range(1, ACCOUNTS + 1))
 
-TOGETHER = pytest.mark.xdist_group("everything comes about")
-"""In one process, however many there are: what came about in each is counted at the end."""
-
 DONE = {
     "StopNotebookInstance": "StartNotebookInstance",
     "DeleteApp JupyterLab": "CreateApp JupyterLab",
@@ -52,9 +49,7 @@ def lived() -> Iterator[dict[int, tuple[Mapping[str, int], Mapping[str, int]]]]:
     yield {}
 
 
-@pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=TOGETHER if seed <= FEWEST else ()) for seed in SEEDS]
-)
+@pytest.mark.parametrize("seed", SEEDS)
 def test_only_waste_is_acted_on_and_all_of_it_comes_back(
     seed: int,
     box: Control,
@@ -67,7 +62,6 @@ def test_only_waste_is_acted_on_and_all_of_it_comes_back(
     lived[seed] = (life.judge.counts, life.trouble.struck)
 
 
-@TOGETHER
 def test_everything_was_done_and_undone_and_every_fault_struck(
     lived: dict[int, tuple[Mapping[str, int], Mapping[str, int]]],
 ) -> None:
