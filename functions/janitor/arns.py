@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+REGION = r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"
+"""How regions are called; which there are, AWS decides."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arn:

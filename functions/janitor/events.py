@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from aws_lambda_powertools.utilities.parser import parse
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from janitor.arns import Arn
+from janitor.arns import REGION, Arn
 from janitor.durations import ago
 
 STALE = timedelta(hours=1)
@@ -16,9 +16,6 @@ STALE = timedelta(hours=1)
 
 SKEW = timedelta(minutes=5)
 """How far an event may be ahead of the clock. Further, everything would look idle since long."""
-
-
-REGION = r"^[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}$"
 
 
 class MalformedEventError(ValueError):
@@ -56,7 +53,7 @@ class SweepEvent(DigestEvent):
     """
 
     mode: Literal["dry-run"] | None = None
-    regions: tuple[Annotated[str, Field(pattern=REGION)], ...] = Field(default=(), max_length=40)
+    regions: tuple[Annotated[str, Field(pattern=rf"^{REGION}$")], ...] = Field(default=(), max_length=40)
     resource: Annotated[str, Field(max_length=2048), AfterValidator(_arn)] | None = None
 
     def harmless(self, clock: datetime, regions: tuple[str, ...]) -> str:
@@ -118,7 +115,7 @@ class UndoEvent(BaseModel):
 
     detector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
     account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
-    region: Annotated[str, Field(pattern=REGION)]
+    region: Annotated[str, Field(pattern=rf"^{REGION}$")]
     finding: Annotated[str, Field(pattern=r"^[0-9a-f]{10}$")]
     by: Annotated[str, Field(min_length=1, max_length=200)]
     request: Annotated[str, Field(max_length=3000)] = ""

@@ -9,12 +9,10 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from janitor.arns import REGION
 from janitor.durations import LONGEST, WorkingHours, format_duration, parse_duration
 from janitor.layers import nearest
 from janitor.model import Confidence, Mode
-
-REGION = r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"
-"""How regions are called; which there are, AWS decides."""
 
 
 def _duration(value: object) -> timedelta:
