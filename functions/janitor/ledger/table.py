@@ -42,7 +42,7 @@ class _OwnWriteError(Exception):
 
 
 TELL: Mapping[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-"""A refused write answers with the item as it is."""
+"""A signed write that is refused answers with the item as it is: its mark says whose it is."""
 
 
 class Table:
@@ -98,11 +98,9 @@ class Table:
         """Write a whole item, where condition *only_if* holds. Raises ConditionFailedError; see `change`."""
         mark = _mark() if signed else {}
         item = self._dynamo({**key(pk, sk), **attributes, **mark})
-        with_condition = self._condition(only_if, values)
+        optional = self._condition(only_if, values) | (TELL if mark else {})
         with suppress(_OwnWriteError):
-            self._guarded(
-                lambda: self.client.put_item(TableName=self.name, Item=item, **with_condition), mark
-            )
+            self._guarded(lambda: self.client.put_item(TableName=self.name, Item=item, **optional), mark)
 
     def change(
         self,
@@ -133,7 +131,8 @@ class Table:
         clauses = {"SET": sets, "ADD": adds, "REMOVE": [f"#{name}" for name in remove]}
         update = " ".join(f"{verb} {', '.join(said)}" for verb, said in clauses.items() if said)
         given = self._dynamo({f":{name}": value for name, value in {**named, **values}.items()})
-        optional: Any = {"ConditionExpression": only_if, **TELL} if only_if else {}
+        optional: Any = {"ConditionExpression": only_if} if only_if else {}
+        optional |= TELL if mark else {}
         optional |= {"ExpressionAttributeValues": given} if given else {}
         try:
             answer = self._guarded(
@@ -167,7 +166,6 @@ class Table:
         given = self._dynamo({f":{name}": value for name, value in values.items()})
         return {
             "ConditionExpression": only_if,
-            **TELL,
             **({"ExpressionAttributeValues": given} if given else {}),
             **({"ExpressionAttributeNames": used} if used else {}),
         }
