@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -58,12 +57,20 @@ def deployments() -> dict[str, Settings]:
     return {"default": Settings.load(), "armed": Settings.load(files=[HERE / f"settings-{VERSION}.toml"])}
 
 
+def without_contents(resource: dict[str, Any]) -> dict[str, Any]:
+    """*resource* without what other tests hold: grants, drawings, the bundle's hash; what depends on what."""
+    dropped = {"Code", "DashboardBody", "Description", "PolicyDocument"}
+    properties = {key: value for key, value in resource["Properties"].items() if key not in dropped}
+    return {key: value for key, value in resource.items() if key != "DependsOn"} | {"Properties": properties}
+
+
 class World:
     """The deployment's functions as Lambda would run them, at a time that a test moves."""
 
     def __init__(self, url: str, patch: pytest.MonkeyPatch, folder: Path, now: datetime) -> None:
         self.box, self.slack, self.patch, self.folder = Control(url), SlackControl(url), patch, folder
         self.delivered = 0
+        self.clients: dict[str, Any] = {}
         self.settings()
         self.box.reset()
         self.box.set_durations({"*": 0})
@@ -91,15 +98,14 @@ class World:
 
     def load(self) -> None:
         """Make the recorded account, post the recorded messages, and put the recorded ledger into the table."""
-        clients = cache(lambda service: make_client(self.session, service, REGION, 2))
         for service, operation, body in lines("account"):
             if service == "sandbox":
                 self.box._ask(*operation.split(), body)
             else:
-                getattr(clients(service), operation)(**body)
+                getattr(self.client(service), operation)(**body)
         workspace().messages.extend(Message(**one) for one in lines("slack"))
         for item in lines("ledger"):
-            clients("dynamodb").put_item(TableName=TABLE, Item=item)
+            self.client("dynamodb").put_item(TableName=TABLE, Item=item)
         self.at(RECORDED)
 
     # --- time ---------------------------------------------------------------------------------
@@ -118,12 +124,15 @@ class World:
     def sweep(self, detector: str, **event: Any) -> dict[str, Any]:
         """The function of *detector*, as of now; what its report says of each resource, by name."""
         event = event or {"time": f"{self.now:%Y-%m-%dT%H:%M:%SZ}"}
-        with self.function(detector) as context:
-            answer = handlers.sweep(event, context)
-        _, _, path = answer["report"].removeprefix("s3://").partition("/")
+        _, _, path = self.answer(detector, event)["report"].removeprefix("s3://").partition("/")
         path = f"{path.rpartition('.')[0]}.json"
         text = self.session.client("s3").get_object(Bucket=BUCKET, Key=path)["Body"].read()
         return {one["name"]: one for one in json.loads(text)["results"]}
+
+    def answer(self, detector: str, event: dict[str, Any]) -> dict[str, Any]:
+        """What the function of *detector* answers to *event*."""
+        with self.function(detector) as context:
+            return handlers.sweep(event, context)
 
     @contextmanager
     def function(self, detector: str) -> Iterator[Context]:
@@ -136,9 +145,7 @@ class World:
         """The undo function, asked by hand to take *action* back."""
         finding = f"{action['detector']} {action['sk'].rpartition('#')[0]}"
         about = {name: action[name] for name in ("detector", "account", "region")}
-        return self.run(
-            UNDO, {**about, "finding": sha256(finding.encode()).hexdigest()[:10], "by": "dina"}
-        )
+        return self.run(UNDO, {**about, "finding": sha256(finding.encode()).hexdigest()[:10], "by": "dina"})
 
     def press(self, word: str, name: str) -> dict[str, Any]:
         """A member presses the button *word* on the newest message about *name*; its function's answer."""
@@ -153,9 +160,7 @@ class World:
         at = f"{int(self.now.timestamp())}.000000"
         about = {"user": MEMBER, "team": "T0SANDBOX", "channel": message["channel"], "message": message["ts"]}
         with self.function("") as context:
-            return handlers.pressed(
-                {**about, "action": f"janitor:{word}", "value": value, "at": at}, context
-            )
+            return handlers.pressed({**about, "action": f"janitor:{word}", "value": value, "at": at}, context)
 
     def digest(self) -> None:
         """The digest's function, as of now."""
@@ -174,13 +179,21 @@ class World:
                 return handlers.undo(event, context)
         return self.sweep(function.removeprefix("ml-janitor-"), **event)
 
+    def client(self, service: Any) -> Any:
+        """A client that may do everything."""
+        if service not in self.clients:
+            self.clients[service] = make_client(self.session, service, REGION, 2)
+        return self.clients[service]
+
     # --- what is there ------------------------------------------------------------------------
 
     def items(self, kind: str) -> list[dict[str, Any]]:
         """The items of the table whose key begins with *kind*, as plain values."""
         read = TypeDeserializer()
         pages = self.session.client("dynamodb").get_paginator("scan").paginate(TableName=TABLE)
-        found = [{key: read.deserialize(v) for key, v in one.items()} for page in pages for one in page["Items"]]
+        found = [
+            {key: read.deserialize(v) for key, v in one.items()} for page in pages for one in page["Items"]
+        ]
         return [one for one in found if one["pk"].split("#")[0] == kind]
 
     def action(self, name: str) -> dict[str, Any]:
