@@ -1,4 +1,4 @@
-"""Records a deployment of this version for test_upgrade: pytest tests/upgrade/record.py."""
+"""Records a deployment of `VERSION` for test_upgrade, once it is released: pytest tests/upgrade/record.py."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from cli.main import main
-from sandbox.control import Control
-from sandbox.deployment import BUCKET, TABLE
-from sandbox.life import CODE, Killed, mortal
-from sandbox.server import Sandbox
+from ml_janitor_cli.main import main
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET, TABLE
+from ml_janitor_sandbox.life import CODE, Killed, mortal
+from ml_janitor_sandbox.server import Sandbox
 from synthesis import synthesise
 from upgrade.world import DETECTORS, HERE, RECORDED, VERSION, World, deployments, without_contents
 
@@ -28,7 +28,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 READS = re.compile("Describe|List|Get|Head|Search|Batch|Lookup|Query|Scan|Invoke")
 OURS = {"dynamodb", "secretsmanager"}
 ROLE = "arn:aws:iam::123456789012:role/ml"
-TAGS = [{"Key": "owner", "Value": "maria@example.com"}, {"Key": "team", "Value": "risk"}]
+TAGS: Any = [{"Key": "owner", "Value": "maria@example.com"}, {"Key": "team", "Value": "risk"}]
 FOREVER = "4102444800"
 """In 2100: what was answered is remembered by the clock of the machine that runs a test."""
 
@@ -181,7 +181,10 @@ class Estate:
         key = {"DomainId": self.domain, "AppType": "JupyterLab", "AppName": "default", "SpaceName": space}
         self.sagemaker.create_app(**key, ResourceSpec={"InstanceType": "ml.g5.xlarge"}, Tags=TAGS)
         path = f"{self.domain}/{space}/JupyterLab/default"
-        since = {"LastHealthCheckTimestamp": NOW - 5 * MINUTE, "LastUserActivityTimestamp": NOW - 9 * HOUR}
+        since: Any = {
+            "LastHealthCheckTimestamp": NOW - 5 * MINUTE,
+            "LastUserActivityTimestamp": NOW - 9 * HOUR,
+        }
         self.box.patch("sagemaker", ["apps", path], **since)
         self.box.logs("/aws/sagemaker/studio", path, [(NOW - 9 * HOUR, "Saving file at /eda.ipynb")])
 
@@ -226,11 +229,28 @@ def at(clock: str) -> datetime:
     return NOW.replace(hour=hour, minute=minute)
 
 
+REFUSED = {"status": 400, "code": "ValidationException", "message": "no"}
+
+
 def test_record(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     recorder = Recorder(monkeypatch)
     estate = Estate(world)
-    refused = {"status": 400, "code": "ValidationException", "message": "no"}
+    warn_first(world, estate)
+    act(world)
+    take_back(world)
+    warn_more(world, estate)
+    kill(world)
+    world.at(RECORDED)
+    write(world, recorder)
+    capsys.readouterr()
+    assert main(["findings", "--all", "--json"]) == 0
+    dump("findings", json.loads(capsys.readouterr().out))
+    world.digest()
+    dump("sums", world.sums())
 
+
+def warn_first(world: World, estate: Estate) -> None:
+    """Of what is acted on before the upgrade, or held."""
     for name in ("acted", "asked", "failed", "kept", "snoozed", "undoing", "undone", "withdrawn"):
         estate.endpoint(name)
     estate.endpoint("unpreparable")
@@ -248,31 +268,40 @@ def test_record(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert world.press("keep", "kept")["done"]
     assert world.press("snooze", "snoozed")["done"]
 
+
+def act(world: World) -> None:
+    """On all that is due; one deletion fails each time, and of another AWS says that it was not done."""
     world.at(at("03:41"))
     world.box.fault("sagemaker", "DeleteEndpoint", "error", times=0, match='"failed"')
-    world.box.fault("sagemaker", "DeleteEndpoint", "error", times=0, match='"withdrawn"', **refused)
+    world.box.fault("sagemaker", "DeleteEndpoint", "error", times=0, match='"withdrawn"', **REFUSED)
     for detector in DETECTORS:
         world.sweep(detector)
+
+
+def take_back(world: World) -> None:
+    """One wholly, one of which nothing was done, one that fails, and one that never began."""
     world.at(at("03:43"))
     assert world.press("undo", "undone")["done"]
     world.deliver()
     world.undo(world.action("withdrawn"))
-    world.box.fault("sagemaker", "CreateEndpoint", "error", times=0, match='"undoing"', **refused)
+    world.box.fault("sagemaker", "CreateEndpoint", "error", times=0, match='"undoing"', **REFUSED)
     assert world.press("undo", "undoing")["done"]
     with pytest.raises(Exception, match="could not be brought back"):
         world.deliver()
     assert world.press("undo", "asked")["done"]
     world.delivered += 1  # an event that Lambda has not delivered yet
 
+
+def warn_more(world: World, estate: Estate) -> None:
+    """Of what is due soon, and of what is due after the upgrade; one message is not changed in time."""
     estate.endpoint("failing")
     estate.endpoint("unfinished", shared=True)
     estate.notebook("notebook-used")
-    for name in ("app-1", "app-2", "app-3", "app-4"):
-        estate.app(name)
+    for number in range(1, 5):
+        estate.app(f"app-{number}")
     world.at(at("03:46"))
-    world.sweep("idle-endpoints")
-    world.sweep("idle-studio-apps")
-    world.sweep("idle-notebooks")
+    for detector in ("idle-endpoints", "idle-studio-apps", "idle-notebooks"):
+        world.sweep(detector)
     estate.endpoint("due")
     estate.endpoint("due-too")
     world.at(at("03:51"))
@@ -285,16 +314,18 @@ def test_record(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     estate.copy("copy-waiting", 30 * DAY)
     world.at(at("04:06"))
     estate.log("notebook-used", at("04:05"))
-    for detector in DETECTORS:
-        if detector != "idle-notebooks":
-            world.sweep(detector)
+    for detector in (one for one in DETECTORS if one != "idle-notebooks"):
+        world.sweep(detector)
     world.slack.fault("error", method="chat.update", times=0)
-    with pytest.raises(Exception, match="invalid_auth"):  # a message that does not say yet what became of it
+    with pytest.raises(Exception, match="invalid_auth"):
         world.sweep("idle-notebooks")
     world.slack.clear_faults()
     world.at(at("04:10"))
     world.digest()
 
+
+def kill(world: World) -> None:
+    """A sweep between two steps of an action; its lease is not given back. Then people press and approve."""
     world.at(at("04:26"))
     world.box.fault("sagemaker", "DeleteEndpoint", "error", times=0, match='"failing"')
     world.box.fault("sagemaker", "DeleteInferenceComponent", "killed")
@@ -304,13 +335,6 @@ def test_record(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     world.box.clear_faults()
     assert world.press("now", "hurried")["done"]
     assert main(["approve", "idle-studio-apps", "--yes"]) == 0
-    world.at(RECORDED)
-    write(world, recorder)
-    capsys.readouterr()
-    assert main(["findings", "--all", "--json"]) == 0
-    dump("findings", json.loads(capsys.readouterr().out))
-    world.digest()
-    dump("sums", world.sums())
 
 
 def write(world: World, recorder: Recorder) -> None:
@@ -330,7 +354,8 @@ def write(world: World, recorder: Recorder) -> None:
 
 def dump(name: str, values: Any) -> None:
     text = [json.dumps(one, default=plain, sort_keys=True, separators=(",", ":")) for one in values]
-    (HERE / f"{name}-{VERSION}.json").write_text("\n".join(text) + "\n")
+    with (HERE / f"{name}-{VERSION}.json").open("x") as file:  # what a version left is never another's
+        file.write("\n".join(text) + "\n")
 
 
 def plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A deployment of an earlier version goes on under this one: what it remembered counts, and nothing is lost."""
+"""A deployment of an earlier version goes on under this one: nothing that it remembers is lost."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cli.main import main
 from conftest import ACCOUNT
-from sandbox.server import Sandbox
+from ml_janitor_cli.main import main
+from ml_janitor_sandbox.server import Sandbox
 from synthesis import synthesise
 from upgrade.world import DETECTORS, RECORDED, World, deployments, lines, without_contents
 

@@ -18,15 +18,15 @@ from aws_lambda_powertools.utilities import parameters
 from boto3.dynamodb.types import TypeDeserializer
 
 from conftest import REGION
-from janitor import handlers
-from janitor.clients import make_client
-from janitor.settings import Settings
-from janitor.slack.sending import Time
 from lambdas import Context
-from sandbox.control import Control
-from sandbox.deployment import BUCKET, TABLE, UNDO, deploy
-from sandbox.slack import SlackControl
-from sandbox.slack.workspace import Message, workspace
+from ml_janitor import handlers
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.config.settings import Settings
+from ml_janitor.slack.sending import Time
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET, TABLE, UNDO, deploy
+from ml_janitor_sandbox.slack import SlackControl
+from ml_janitor_sandbox.slack.workspace import Message, workspace
 
 HERE = Path(__file__).parent
 VERSION = "0.1.0"
@@ -85,7 +85,7 @@ class World:
         for name, value in {**own, **deploy(url)}.items():
             patch.setenv(name, value)
         parameters.clear_caches()  # type: ignore[no-untyped-call]
-        patch.setattr(handlers, "seconds", lambda: Time(clock=lambda: self.now.timestamp(), sleep=self.sleep))
+        patch.setattr(handlers, "seconds", lambda: Time(clock=lambda: self.now.timestamp(), sleep=self.sleep))  # noqa: PLW0108 - now moves
         self.slack.add_user(MEMBER, "dina@example.com", name="Dina Okafor")
         self.slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
         self.session = boto3.Session(region_name=REGION)
@@ -97,10 +97,11 @@ class World:
         (self.folder / "janitor.toml").write_text(text.replace(old, new) if old else text)
 
     def load(self) -> None:
-        """Make the recorded account, post the recorded messages, and put the recorded ledger into the table."""
+        """Make the recorded account, and put the recorded messages and items where they were."""
         for service, operation, body in lines("account"):
             if service == "sandbox":
-                self.box._ask(*operation.split(), body)
+                method, path = operation.split()
+                self.box._ask(method, path, body)
             else:
                 getattr(self.client(service), operation)(**body)
         workspace().messages.extend(Message(**one) for one in lines("slack"))
