@@ -298,9 +298,9 @@ def warn_more(world: World, estate: Estate) -> None:
     estate.endpoint("unfinished", shared=True)
     estate.notebook("notebook-used")
     for number in range(1, 5):
-        estate.app(f"app-{number}")
+        estate.copy(f"copy-{number}", (30 + number) * DAY)
     world.at(at("03:46"))
-    for detector in ("idle-endpoints", "idle-studio-apps", "idle-notebooks"):
+    for detector in ("idle-endpoints", "idle-notebooks", "duplicate-artifacts"):
         world.sweep(detector)
     estate.endpoint("due")
     estate.endpoint("due-too")
@@ -310,6 +310,7 @@ def warn_more(world: World, estate: Estate) -> None:
     estate.endpoint("waiting")
     estate.notebook("notebook-waiting")
     estate.notebook("untagged-waiting", tags=[])
+    estate.app("app-waiting")
     estate.job("job-waiting")
     estate.copy("copy-waiting", 30 * DAY)
     world.at(at("04:06"))
@@ -334,7 +335,7 @@ def kill(world: World) -> None:
     world.box.revive()
     world.box.clear_faults()
     assert world.press("now", "hurried")["done"]
-    assert main(["approve", "idle-studio-apps", "--yes"]) == 0
+    assert main(["approve", "duplicate-artifacts", "--yes"]) == 0
 
 
 def write(world: World, recorder: Recorder) -> None:

@@ -97,18 +97,15 @@ def test_what_was_kept_snoozed_or_brought_back_is_still_held(lived: Lived) -> No
 
 def test_a_warning_is_honoured_to_the_minute_that_it_names(lived: Lived) -> None:
     assert {lived.first["idle-endpoints"][name] for name in ("due", "due-too")} == {"acted"}
-    for name, due in {
-        name: one["due"] for name, one in recorded("finding").items() if "waiting" in name
-    }.items():
-        assert f"{FREE:%Y-%m-%dT%H:%M:%SZ}" < due <= f"{LATER:%Y-%m-%dT%H:%M:%SZ}"
-        assert [outcome for swept in lived.first.values() if (outcome := swept.get(name)) != "kept"]
+    due = [one["due"] for name, one in recorded("finding").items() if "waiting" in name]
+    assert f"{FREE:%Y-%m-%dT%H:%M:%SZ}" < min(due) <= max(due) <= f"{LATER:%Y-%m-%dT%H:%M:%SZ}"
     waiting = [
         (lived.first[detector][name], lived.second[detector][name])
         for detector in DETECTORS
         for name, outcome in lived.first[detector].items()
         if "waiting" in name and outcome != "kept"
     ]
-    assert waiting == [("waiting", "acted")] * 6
+    assert waiting == [("waiting", "acted")] * 7
 
 
 def test_nothing_is_warned_of_twice(lived: Lived) -> None:
@@ -122,9 +119,8 @@ def test_do_it_now_and_an_approval_still_count(lived: Lived) -> None:
     """Without the approval, so many deletions at once would wait for a person."""
     assert lived.first["idle-endpoints"]["hurried"] == "acted"
     assert lived.actions["hurried"]["by"] == "Dina Okafor (U0DINA)"
-    assert [lived.first["idle-studio-apps"][f"app-{n}/JupyterLab/default"] for n in range(1, 5)] == [
-        "acted"
-    ] * 4
+    copies = [lived.first["duplicate-artifacts"][f"weights/copy-{number}.tar.gz"] for number in range(1, 5)]
+    assert copies == ["acted"] * 4
 
 
 def test_messages_of_before_say_what_became_of_it(lived: Lived) -> None:
