@@ -55,10 +55,11 @@ def main() -> None:
     inside = imports(package)
     say("package", package.name)
     say("modules at its root", f"{len(list(package.glob('*.py')))}, __init__ among them")
-    for folder in folders(inside):
-        for circle in circles(within(inside, folder)):
-            packages = [one for one in circle if any(other.startswith(f"{one}.") for other in inside)]
-            say(f"a circle in {folder}", f"{len(packages)} packages of {len(circle)}: {', '.join(circle)}")
+    found = [(folder, circle) for folder in folders(inside) for circle in circles(within(inside, folder))]
+    say("circles of imports", len(found) or "none")
+    for folder, circle in found:
+        packages = [one for one in circle if any(other.startswith(f"{one}.") for other in inside)]
+        say(f"  in {folder}", f"{len(packages)} packages of {len(circle)}: {', '.join(circle)}")
     way = Way(root, package)
     say("executed for one endpoint", way.whole())
     say("executed without its edges", way.without_edges())
@@ -69,6 +70,7 @@ def main() -> None:
         counted = dict(lines(root, where))
         python = sum(number for name, number in counted.items() if name.endswith(".py"))
         say(f"lines of {group}", f"{sum(counted.values()):,} in {len(counted)} files ({python:,} of Python)")
+    say("left out of lines", "lock files, recordings of an earlier version, pictures")
 
 
 def say(what: str, found: object) -> None:
