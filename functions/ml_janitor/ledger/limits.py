@@ -7,12 +7,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from boto3.dynamodb.conditions import Attr
+
 from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, stamp
 
 if TYPE_CHECKING:
     from ml_janitor.core.model import Sweep
 
 LIMIT = "limit"
+TAKEN = Attr("taken")
 KEEP = timedelta(days=7)
 NOON = timedelta(hours=12)
 
@@ -54,11 +57,9 @@ class Limits:
             self._table.change(
                 LIMIT,
                 counter,
-                set_to={EXPIRES: int((now + KEEP).timestamp()), "last": stamp(now)},
+                set_to={EXPIRES: int((now + KEEP).timestamp()), "last": now},
                 add={"taken": {mark}},
-                only_if="attribute_not_exists(#taken) OR size(#taken) < :most OR contains(#taken, :mark)",
-                most=at_most,
-                mark=mark,
+                only_if=TAKEN.not_exists() | TAKEN.size().lt(at_most) | TAKEN.contains(mark),
             )
         except ConditionFailedError:
             return False
