@@ -30,9 +30,9 @@ from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 
-from janitor.report.html import html
-from sandbox.night import Played, play
-from sandbox.night.script import PEOPLE, ZONE, Digest, Swept, user
+from ml_janitor.report.html import html
+from ml_janitor_sandbox.night import Played, play
+from ml_janitor_sandbox.night.script import PEOPLE, ZONE, Digest, Swept, user
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"

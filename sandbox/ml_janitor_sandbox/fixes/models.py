@@ -1,0 +1,41 @@
+"""SageMaker models: what an endpoint configuration names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_janitor_sandbox.listing import listing
+from ml_janitor_sandbox.patches import Call, serves
+from ml_janitor_sandbox.shelves import create, delete, get, kind
+
+MODEL = kind(
+    "Model",
+    "models",
+    "model",
+    missing='Could not find model "{arn}".',
+    duplicate=("ValidationException", 'Cannot create already existing model "{arn}".'),
+)
+
+
+@serves("sagemaker", "CreateModel")
+def create_model(call: Call) -> dict[str, Any]:
+    """Keep the model as sent."""
+    return {"ModelArn": create(call, MODEL).arn}
+
+
+@serves("sagemaker", "DescribeModel")
+def describe_model(call: Call) -> dict[str, Any]:
+    """Everything it was created with."""
+    return get(call, MODEL).members
+
+
+@serves("sagemaker", "ListModels")
+def list_models(call: Call) -> dict[str, Any]:
+    """Pages and filters, both of which moto ignores."""
+    return listing(call, MODEL)
+
+
+@serves("sagemaker", "DeleteModel")
+def delete_model(call: Call) -> None:
+    """Models in use may be deleted; whether AWS allows it is not documented."""
+    delete(call, MODEL)
