@@ -64,7 +64,7 @@ check-docs: dev
 	$(NODE_ENV) $(BIN)/python docs/generate.py --check
 
 check-workflows: dev
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/actionlint
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/actionlint .github/workflows/*.yml
 
 format: dev ## Format and mend what can be mended
 	$(BIN)/ruff format -q .
