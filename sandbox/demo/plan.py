@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import boto3
 
 from sandbox.control import Control
 from sandbox.demo.times import NOW
 from sandbox.demo.traffic import Series
-from sandbox.demo.truth import Truth
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -120,22 +119,6 @@ class Plan:
                 clock = step.at
                 control.set_clock(clock)
             actor.do(step)
-
-
-class Row(Protocol):
-    """A row of one of the demo's tables."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def arn(self) -> str: ...
-
-    @property
-    def truth(self) -> Truth | None: ...
-
-    def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
 
 
 class Actor:

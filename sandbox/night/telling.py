@@ -18,7 +18,7 @@ from janitor.money import Totals, dearest_first
 from janitor.report.outcomes import QUIET
 from janitor.report.standing import DONE
 from janitor.report.text import usd
-from sandbox.demo.people import DOMAIN
+from sandbox.demo.rows import DOMAIN
 from sandbox.night.bill import Line
 from sandbox.night.script import ZONE, Digest, Happening, Night, Said
 
