@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -144,5 +145,11 @@ def load[R: Row](file: str, default: type[R], **kinds: type[R]) -> tuple[R, ...]
             members = {**common, **row, "name": name}
             labels = look_up(LABELS, members.pop("labels", "manual"), f"set of labels, in {name}")
             kind = look_up({"": default, **kinds}, members.pop("kind", ""), f"kind, in {name}")
-            found += TypeAdapter(dict[str, kind]).validate_python({name: labels | members}).values()  # type: ignore[valid-type]  # told at run time
+            found += checked(kind).validate_python({name: labels | members}).values()
     return tuple(found)
+
+
+@cache
+def checked(kind: type[Row]) -> TypeAdapter[Any]:
+    """Makes rows of *kind* by their names; what is wrong with one is told with its name."""
+    return TypeAdapter(dict[str, kind])  # type: ignore[valid-type]  # told at run time
