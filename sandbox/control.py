@@ -33,8 +33,7 @@ class Control:
                 self.clock()
             except (urllib.error.URLError, ConnectionError):
                 if time.monotonic() > deadline:
-                    message = f"no sandbox at {self.url}"
-                    raise TimeoutError(message) from None
+                    raise TimeoutError(f"no sandbox at {self.url}") from None
                 time.sleep(0.05)
             else:
                 return
@@ -159,8 +158,6 @@ class Control:
 def _text(value: Any) -> str:
     if isinstance(value, dt.datetime):
         if value.tzinfo is None:
-            message = f"{value} has no time zone"
-            raise ValueError(message)
+            raise ValueError(f"{value} has no time zone")
         return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
-    message = f"{value!r} is not JSON"
-    raise TypeError(message)
+    raise TypeError(f"{value!r} is not JSON")

@@ -18,7 +18,7 @@ from typing import Any
 from botocore.model import ListShape
 
 from sandbox import model
-from sandbox.patches import AwsError, Call
+from sandbox.patches import Call, rejected
 from sandbox.shelves import Kind, Resource, constraint, shelf
 
 DEFAULT_PAGE = 10
@@ -155,5 +155,5 @@ def _read(token: str) -> Key:
     try:
         value, sequence = json.loads(base64.urlsafe_b64decode(token))
     except ValueError:
-        raise AwsError("ValidationException", "Invalid pagination token") from None
+        raise rejected("Invalid pagination token") from None
     return value, sequence

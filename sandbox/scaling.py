@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox import state
-from sandbox.patches import AwsError, Call
+from sandbox.patches import AwsError, Call, rejected
 
 LARGEST_PAGE = 50
 
@@ -86,12 +86,10 @@ def page(call: Call, member: str, found: Iterable[dict[str, Any]], *, named: boo
     """One page, in the order of ARNs, so that what goes meanwhile moves nothing else."""
     params = call.params
     if params.get("ScalableDimension") and not named:
-        raise AwsError(
-            "ValidationException", "If you specify a scalable dimension, specify a resource ID too"
-        )
+        raise rejected("If you specify a scalable dimension, specify a resource ID too")
     size = params.get("MaxResults") or LARGEST_PAGE
     if not 1 <= size <= LARGEST_PAGE:
-        raise AwsError("ValidationException", f"MaxResults must be between 1 and {LARGEST_PAGE}")
+        raise rejected(f"MaxResults must be between 1 and {LARGEST_PAGE}")
     try:
         after = base64.urlsafe_b64decode(params.get("NextToken") or "").decode()
     except ValueError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox import clock
-from sandbox.patches import AwsError, Call, serves
+from sandbox.patches import AwsError, Call, rejected, serves
 from sandbox.scaling import Target, Where, arn_of, page, target_of, targets, uuid_of, where_of, within
 from sandbox.shelves import KINDS, shelf
 
@@ -39,8 +39,9 @@ def register(call: Call) -> dict[str, Any]:
     target = targets(call).get(where)
     if target is None:
         if not {"MinCapacity", "MaxCapacity"} <= given.keys():
-            message = "MinCapacity and MaxCapacity are required when you register a new scalable target"
-            raise AwsError("ValidationException", message)
+            raise rejected(
+                "MinCapacity and MaxCapacity are required when you register a new scalable target",
+            )
         role = SERVICE_ROLES.get(where[0], f"{where[0]}.application-autoscaling.amazonaws.com/role")
         names = dict(zip(("ServiceNamespace", "ResourceId", "ScalableDimension"), where, strict=True))
         target = Target(
@@ -56,15 +57,14 @@ def register(call: Call) -> dict[str, Any]:
             tags=dict(params.get("Tags") or {}),
         )
     elif params.get("Tags"):
-        message = (
+        raise rejected(
             "The scalable target that you tried to tag already exists. "
-            "To update tags on an existing scalable target, use the TagResource API."
+            "To update tags on an existing scalable target, use the TagResource API.",
         )
-        raise AwsError("ValidationException", message)
     suspended = target.members["SuspendedState"] | given.pop("SuspendedState", {})
     changed = target.members | given | {"SuspendedState": suspended}
     if changed["MinCapacity"] > changed["MaxCapacity"]:
-        raise AwsError("ValidationException", "Maximum capacity cannot be less than minimum capacity")
+        raise rejected("Maximum capacity cannot be less than minimum capacity")
     target.members = changed
     targets(call)[where] = target
     return {"ScalableTargetARN": target.members["ScalableTargetARN"]}
@@ -80,8 +80,7 @@ def _check_resource(call: Call, where: Where) -> None:
     """
     namespace, resource, dimension = where
     if not dimension.startswith(f"{namespace}:"):
-        message = "Unsupported service namespace, resource type or scalable dimension"
-        raise AwsError("ValidationException", message)
+        raise rejected("Unsupported service namespace, resource type or scalable dimension")
     match resource.split("/"):
         case ["endpoint", name, "variant", variant] if dimension.startswith(VARIANT):
             endpoint = shelf(call, KINDS["endpoints"]).get(name)
@@ -91,7 +90,7 @@ def _check_resource(call: Call, where: Where) -> None:
         case _:
             there = namespace != "sagemaker"
     if not there:
-        raise AwsError("ValidationException", f"{namespace} has no {resource} that scales by {dimension}.")
+        raise rejected(f"{namespace} has no {resource} that scales by {dimension}.")
 
 
 def _variants(members: dict[str, Any]) -> set[str]:

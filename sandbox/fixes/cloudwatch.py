@@ -68,15 +68,14 @@ def get_metric_statistics(call: Call) -> dict[str, Any]:
     names = params.get("Statistics") or []
     extended = params.get("ExtendedStatistics") or []
     if not names and not extended:
-        message = "Must specify either Statistics or ExtendedStatistics"
-        raise AwsError("InvalidParameterCombination", message)
+        raise AwsError("InvalidParameterCombination", "Must specify either Statistics or ExtendedStatistics")
     count = math.ceil((end - start) / period)
     if count > MOST_STATISTICS:
-        message = (
+        raise AwsError(
+            "InvalidParameterCombination",
             f"You have requested up to {count:,} datapoints, which exceeds the limit of 1,440. You "
-            "may reduce the datapoints requested by increasing Period, or decreasing the time range."
+            "may reduce the datapoints requested by increasing Period, or decreasing the time range.",
         )
-        raise AwsError("InvalidParameterCombination", message)
     identity = Identity.of(params["Namespace"], params["MetricName"], params.get("Dimensions"))
     looked_at = window(start, end, period, clock.now().timestamp())
     points = state.of(Metrics, call).points(identity, *looked_at) if looked_at else []

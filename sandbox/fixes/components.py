@@ -9,7 +9,7 @@ from sandbox import progress
 from sandbox.fixes.endpoints import ENDPOINT, IN_PROGRESS
 from sandbox.fixes.models import MODEL
 from sandbox.listing import listing
-from sandbox.patches import AwsError, Call, serves
+from sandbox.patches import Call, rejected, serves
 from sandbox.shelves import Resource, create, get, kind
 
 COMPONENT = kind(
@@ -35,13 +35,11 @@ def create_component(call: Call) -> dict[str, Any]:
     params = call.params
     endpoint = get(call, ENDPOINT, params["EndpointName"])
     if endpoint.status in IN_PROGRESS:
-        message = f'Endpoint "{endpoint.arn}" is in status {endpoint.status}.'
-        raise AwsError("ValidationException", message)
+        raise rejected(f'Endpoint "{endpoint.arn}" is in status {endpoint.status}.')
     base = _base(call)
     variant = params.get("VariantName") or (base and base.members["VariantName"])
     if variant not in {one["VariantName"] for one in endpoint.members["ProductionVariants"]}:
-        message = f'Could not find variant "{variant}" of endpoint "{endpoint.arn}".'
-        raise AwsError("ValidationException", message)
+        raise rejected(f'Could not find variant "{variant}" of endpoint "{endpoint.arn}".')
     if name := (params.get("Specification") or {}).get("ModelName"):
         get(call, MODEL, name)
     made = create(
@@ -134,6 +132,5 @@ def delete_component(call: Call) -> None:
 def _changeable(call: Call) -> Resource:
     component = get(call, COMPONENT)
     if component.status in IN_PROGRESS:
-        message = f'Inference component "{component.arn}" is in status {component.status}.'
-        raise AwsError("ValidationException", message)
+        raise rejected(f'Inference component "{component.arn}" is in status {component.status}.')
     return component

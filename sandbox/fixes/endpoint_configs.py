@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox.fixes.models import MODEL
 from sandbox.listing import listing
-from sandbox.patches import AwsError, Call, serves
+from sandbox.patches import Call, rejected, serves
 from sandbox.shelves import check_instance_type, create, delete, get, kind
 
 CONFIG = kind(
@@ -38,11 +38,11 @@ def _check_variant(call: Call, variant: dict[str, Any], where: str) -> None:
     if name := variant.get("ModelName"):
         get(call, MODEL, name)
     elif not call.params.get("ExecutionRoleArn"):
-        message = "An execution role is required when a production variant names no model."
-        raise AwsError("ValidationException", message)
+        raise rejected("An execution role is required when a production variant names no model.")
     if not any(variant.get(one) for one in ("InstanceType", "InstancePools", "ServerlessConfig")):
-        message = f"{where} names neither an instance type, nor pools, nor a serverless config."
-        raise AwsError("ValidationException", message)
+        raise rejected(
+            f"{where} names neither an instance type, nor pools, nor a serverless config.",
+        )
 
 
 @serves("sagemaker", "DescribeEndpointConfig")

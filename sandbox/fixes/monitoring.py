@@ -7,7 +7,7 @@ from typing import Any
 from sandbox import progress
 from sandbox.fixes.endpoints import ENDPOINT
 from sandbox.listing import listing
-from sandbox.patches import AwsError, Call, backend, serves
+from sandbox.patches import AwsError, Call, backend, rejected, serves
 from sandbox.shelves import Resource, create, get, kind
 
 SCHEDULE = kind("MonitoringSchedule", "monitoring_schedules", "monitoring-schedule")
@@ -114,6 +114,5 @@ def _settled(call: Call) -> Resource:
     """Not one on its way: "Monitoring schedule in status Pending" (aws/amazon-sagemaker-examples #2342)."""
     schedule = get(call, SCHEDULE)
     if schedule.status == "Pending":
-        message = "Monitoring schedule in status Pending cannot be changed."
-        raise AwsError("ValidationException", message)
+        raise rejected("Monitoring schedule in status Pending cannot be changed.")
     return schedule

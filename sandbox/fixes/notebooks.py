@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox import clock, progress
 from sandbox.listing import listing
-from sandbox.patches import AwsError, Call, serves
+from sandbox.patches import Call, rejected, serves
 from sandbox.shelves import Resource, check_instance_type, create, get, kind
 
 NOTEBOOK = kind(
@@ -104,11 +104,10 @@ def presign(call: Call) -> dict[str, Any]:
 def _in_status(call: Call, going_to: str, *allowed: str) -> Resource:
     notebook = get(call, NOTEBOOK)
     if notebook.status not in allowed:
-        message = (
+        raise rejected(
             f"Status ({notebook.status}) not in ([{', '.join(allowed)}]). Unable to transition "
-            f"to ({going_to}) for Notebook Instance ({notebook.arn})."
+            f"to ({going_to}) for Notebook Instance ({notebook.arn}).",
         )
-        raise AwsError("ValidationException", message)
     return notebook
 
 

@@ -60,8 +60,7 @@ def get_products(call: Call) -> dict[str, Any]:
     wanted = dict(_filter(one) for one in params.get("Filters") or ())
     products = PRODUCTS.get(params.get("ServiceCode", ""))
     if products is None:
-        message = f"The service code {params.get('ServiceCode')} was not found."
-        raise AwsError("NotFoundException", message)
+        raise AwsError("NotFoundException", f"The service code {params.get('ServiceCode')} was not found.")
     found = [one for one in products() if wanted.items() <= _attributes(one).items()]
     size = int(params.get("MaxResults") or PER_PAGE)
     if not 1 <= size <= PER_PAGE:
@@ -72,8 +71,9 @@ def get_products(call: Call) -> dict[str, Any]:
 
 def _filter(one: dict[str, str]) -> tuple[str, str]:
     if one["Type"] not in ("TERM_MATCH", "EQUALS"):
-        message = f"The sandbox does not evaluate filters of type {one['Type']}."
-        raise AwsError("InvalidParameterException", message)
+        raise AwsError(
+            "InvalidParameterException", f"The sandbox does not evaluate filters of type {one['Type']}."
+        )
     return one["Field"], one["Value"]
 
 

@@ -10,7 +10,7 @@ from moto.core.utils import camelcase_to_underscores
 
 from sandbox import model
 from sandbox.listing import Row, answer, list_member
-from sandbox.patches import AwsError, Call, backend, serves
+from sandbox.patches import AwsError, Call, backend, rejected, serves
 
 # Operation: the backend's attribute, and the members that hold the name and the status.
 LISTED = {
@@ -74,7 +74,7 @@ def delete_package(call: Call) -> None:
     name = call.params["ModelPackageName"]
     arn = kept.model_package_name_mapping.get(name)
     if arn not in kept.model_packages:
-        raise AwsError("ValidationException", f"Model package {name} does not exist.")
+        raise rejected(f"Model package {name} does not exist.")
     del kept.model_packages[arn]
     for other in [key for key, value in kept.model_package_name_mapping.items() if value == arn]:
         del kept.model_package_name_mapping[other]
@@ -86,8 +86,10 @@ def delete_group(call: Call) -> None:
     kept = backend("sagemaker", call.account, call.region)
     name = call.params["ModelPackageGroupName"]
     if name not in kept.model_package_groups:
-        raise AwsError("ValidationException", f"Model Package Group {name} does not exist.")
+        raise rejected(f"Model Package Group {name} does not exist.")
     if any(one.model_package_group_name == name for one in kept.model_packages.values()):
-        message = f"Model Package Group {name} cannot be deleted because it still contains Model Packages."
-        raise AwsError("ConflictException", message)
+        raise AwsError(
+            "ConflictException",
+            f"Model Package Group {name} cannot be deleted because it still contains Model Packages.",
+        )
     del kept.model_package_groups[name]

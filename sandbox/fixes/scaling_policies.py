@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox import clock
-from sandbox.patches import AwsError, Call, serves
+from sandbox.patches import Call, rejected, serves
 from sandbox.scaling import arn_of, none_of, page, target_of, uuid_of, where_of, within
 
 
@@ -63,7 +63,7 @@ def put_action(call: Call) -> dict[str, Any]:
     name = params["ScheduledActionName"]
     old = {key: value for key, value in target.actions.get(name, {}).items() if not key.endswith("Time")}
     if not (params.get("Schedule") or old.get("Schedule")):
-        raise AwsError("ValidationException", "Schedule is required for a new scheduled action")
+        raise rejected("Schedule is required for a new scheduled action")
     about = f"{uuid_of((*where, name))}:resource/{where[0]}/{where[1]}:scheduledActionName/{name}"
     target.actions[name] = (
         {"Timezone": "UTC", "CreationTime": clock.now()}

@@ -47,8 +47,7 @@ def found(call: Call, of: Kind, key: str) -> Resource:
     try:
         return shelf(call, of)[key]
     except KeyError:
-        message = f"{of.noun} [{key.rpartition('/')[2]}] does not exist."
-        raise AwsError("ResourceNotFound", message) from None
+        raise AwsError("ResourceNotFound", f"{of.noun} [{key.rpartition('/')[2]}] does not exist.") from None
 
 
 def shelve(call: Call, of: Kind, key: str, *, arn: str | None = None, **members: Any) -> Resource:
@@ -77,10 +76,10 @@ def refuse_if(call: Call, resource: Resource, *plurals: str, **members: str) -> 
     """Nothing that still holds something can be deleted."""
     for plural in plurals:
         if left := inside(call, plural, **members):
-            message = (
-                f"Unable to delete {resource.kind.noun} [{resource.name}]: it has {plural} ({left[0].name})"
+            raise AwsError(
+                "ResourceInUse",
+                f"Unable to delete {resource.kind.noun} [{resource.name}]: it has {plural} ({left[0].name})",
             )
-            raise AwsError("ResourceInUse", message)
 
 
 def merged(old: Any, new: Any) -> Any:

@@ -18,7 +18,7 @@ from moto.s3.models import S3Backend
 from moto.sagemaker.models import SageMakerModelBackend
 
 from sandbox import state
-from sandbox.patches import AwsError, Call, backend, replaces, serves
+from sandbox.patches import AwsError, Call, backend, rejected, replaces, serves
 from sandbox.shelves import Resource, Shelves, constraint
 
 _moto_resources = SageMakerModelBackend.iter_tagged_resources
@@ -48,8 +48,7 @@ def add_tags(call: Call) -> dict[str, Any]:
     arn, tags = call.params["ResourceArn"], call.params["Tags"]
     if resource := _ours(call.account, call.region, arn):
         if len(resource.tags | {tag["Key"]: tag["Value"] for tag in tags}) > MOST_TAGS:
-            message = f"The number of tags exceeds the limit of {MOST_TAGS}."
-            raise AwsError("ValidationException", message)
+            raise rejected(f"The number of tags exceeds the limit of {MOST_TAGS}.")
         resource.retag(tags)
         return {"Tags": _spelled(resource.tags)}
     kept = _moto_kept(call, arn)
@@ -96,8 +95,7 @@ def _moto_kept(call: Call, arn: str) -> Any:
         for one in list(shelf.values()) if isinstance(shelf, dict) else ():
             if arn in {v for k, v in getattr(one, "__dict__", {}).items() if k.endswith("arn")}:
                 return one
-    message = f'Could not find resource "{arn}".'
-    raise AwsError("ValidationException", message)
+    raise rejected(f'Could not find resource "{arn}".')
 
 
 def _spelled(tags: dict[str, str]) -> list[dict[str, str]]:
@@ -160,8 +158,7 @@ def get_resources(call: Call) -> dict[str, Any]:
     params = call.params
     size = params.get("ResourcesPerPage") or 50
     if not 1 <= size <= 100:
-        message = "ResourcesPerPage must be between 1 and 100"
-        raise AwsError("InvalidParameterException", message)
+        raise AwsError("InvalidParameterException", "ResourcesPerPage must be between 1 and 100")
     arns = set(params.get("ResourceARNList") or ())
     matches = make_tag_matcher(params.get("TagFilters"))
     after = _read(params.get("PaginationToken"))

@@ -8,7 +8,7 @@ from typing import Any
 from sandbox import clock, progress
 from sandbox.fixes import warm_pools
 from sandbox.listing import listing
-from sandbox.patches import AwsError, Call, serves
+from sandbox.patches import Call, rejected, serves
 from sandbox.shelves import Resource, create, get, kind
 
 TAKEN = "Training job names must be unique within an account and region; there is already {arn}."
@@ -87,11 +87,10 @@ def _moved(job: Resource, status: str, at: dt.datetime) -> list[dict[str, Any]]:
 def running(job: Resource) -> Resource:
     """The job, if it can still be stopped."""
     if job.status != RUNNING:
-        message = (
+        raise rejected(
             f"The request was rejected because the {job.kind.arn.replace('-', ' ')} "
-            f"is in status {job.status}."
+            f"is in status {job.status}.",
         )
-        raise AwsError("ValidationException", message)
     return job
 
 
@@ -105,8 +104,7 @@ def update_training_job(call: Call) -> dict[str, Any]:
     """
     job = get(call, TRAINING)
     if call.params.get("ResourceConfig") and job.status in {RUNNING, "Stopping"}:
-        raise AwsError(
-            "ValidationException",
+        raise rejected(
             f"The warm pool of a training job in status {job.status} cannot be updated.",
         )
     changed: dict[str, Any] = {

@@ -107,22 +107,20 @@ def read(element: Mapping[str, Mapping[str, Any]]) -> tuple[Condition, ...]:
 def _one(operator: str, key: str, wanted: Any) -> Condition:
     qualifier, _, name = operator.rpartition(":")
     if qualifier not in ("", FOR_ALL, FOR_ANY):
-        message = f"no such set operator: {qualifier}"
-        raise ValueError(message)
+        raise ValueError(f"no such set operator: {qualifier}")
     base = name.removesuffix(IF_EXISTS)
     comparison = NEGATED.get(base, base)
     if comparison not in COMPARISONS and name != NULL:
-        message = f"the sandbox does not evaluate the condition operator {operator}"
-        raise ValueError(message)
+        raise ValueError(f"the sandbox does not evaluate the condition operator {operator}")
     key = key.lower()
     if key not in KEYS and not key.startswith(TAG_KEYS):
-        message = f"the sandbox does not know the condition key {key}; it knows {', '.join(sorted(KEYS))}"
-        raise ValueError(message)
+        raise ValueError(
+            f"the sandbox does not know the condition key {key}; it knows {', '.join(sorted(KEYS))}"
+        )
     values = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
     texts = tuple(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
     if any("${" in text for text in texts):
-        message = f"the sandbox does not fill in policy variables: {texts}"
-        raise ValueError(message)
+        raise ValueError(f"the sandbox does not fill in policy variables: {texts}")
     return Condition(
         comparison=comparison,
         negated=base in NEGATED,
