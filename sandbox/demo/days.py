@@ -72,10 +72,7 @@ class Days:
                 match row:
                     case Notebook(stopped=None) if not _kept(row) and row.name != BACKFILL:
                         actor.call(
-                            row.creator,
-                            "sagemaker",
-                            "stop_notebook_instance",
-                            NotebookInstanceName=row.name,
+                            row.creator, "sagemaker", "stop_notebook_instance", NotebookInstanceName=row.name
                         )
                     case App(deleted=None) if row.app != "JupyterServer":
                         actor.call(row.creator, "sagemaker", "delete_app", **row.identity)

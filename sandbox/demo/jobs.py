@@ -114,11 +114,7 @@ class Job(Row):
         )
 
     def _resources(self) -> dict[str, Any]:
-        rented = {
-            "InstanceType": self.instance,
-            "InstanceCount": self.count,
-            "VolumeSizeInGB": 500,
-        }
+        rented = {"InstanceType": self.instance, "InstanceCount": self.count, "VolumeSizeInGB": 500}
         if self.warm is None:
             return rented
         return rented | {"KeepAlivePeriodInSeconds": int(self.warm.total_seconds())}

@@ -72,11 +72,7 @@ class Plan:
         if series is None:
             return
         about = {"metric": metric, "dimensions": dict(dimensions)}
-        points = {
-            "start": series.start,
-            "step": series.step.total_seconds(),
-            "values": series.values,
-        }
+        points = {"start": series.start, "step": series.step.total_seconds(), "values": series.values}
         self.series.setdefault(namespace, []).append(about | points)
 
     def write(

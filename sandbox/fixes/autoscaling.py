@@ -39,9 +39,7 @@ def register(call: Call) -> dict[str, Any]:
     target = targets(call).get(where)
     if target is None:
         if not {"MinCapacity", "MaxCapacity"} <= given.keys():
-            raise rejected(
-                "MinCapacity and MaxCapacity are required when you register a new scalable target",
-            )
+            raise rejected("MinCapacity and MaxCapacity are required when you register a new scalable target")
         role = SERVICE_ROLES.get(where[0], f"{where[0]}.application-autoscaling.amazonaws.com/role")
         names = dict(zip(("ServiceNamespace", "ResourceId", "ScalableDimension"), where, strict=True))
         target = Target(
@@ -59,7 +57,7 @@ def register(call: Call) -> dict[str, Any]:
     elif params.get("Tags"):
         raise rejected(
             "The scalable target that you tried to tag already exists. "
-            "To update tags on an existing scalable target, use the TagResource API.",
+            "To update tags on an existing scalable target, use the TagResource API."
         )
     suspended = target.members["SuspendedState"] | given.pop("SuspendedState", {})
     changed = target.members | given | {"SuspendedState": suspended}

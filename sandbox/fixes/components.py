@@ -17,10 +17,7 @@ COMPONENT = kind(
     "inference_components",
     "inference-component",
     missing='Could not find inference component "{arn}".',
-    duplicate=(
-        "ValidationException",
-        'Cannot create already existing inference component "{arn}".',
-    ),
+    duplicate=("ValidationException", 'Cannot create already existing inference component "{arn}".'),
 )
 
 

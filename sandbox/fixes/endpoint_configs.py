@@ -14,10 +14,7 @@ CONFIG = kind(
     "endpoint_configs",
     "endpoint-config",
     missing='Could not find endpoint configuration "{arn}".',
-    duplicate=(
-        "ValidationException",
-        'Cannot create already existing endpoint configuration "{arn}".',
-    ),
+    duplicate=("ValidationException", 'Cannot create already existing endpoint configuration "{arn}".'),
 )
 VARIANT_LISTS = ("ProductionVariants", "ShadowProductionVariants")
 
@@ -40,9 +37,7 @@ def _check_variant(call: Call, variant: dict[str, Any], where: str) -> None:
     elif not call.params.get("ExecutionRoleArn"):
         raise rejected("An execution role is required when a production variant names no model.")
     if not any(variant.get(one) for one in ("InstanceType", "InstancePools", "ServerlessConfig")):
-        raise rejected(
-            f"{where} names neither an instance type, nor pools, nor a serverless config.",
-        )
+        raise rejected(f"{where} names neither an instance type, nor pools, nor a serverless config.")
 
 
 @serves("sagemaker", "DescribeEndpointConfig")

@@ -124,7 +124,7 @@ def _keep_scaled_types(call: Call, endpoint: Resource, config: Resource) -> None
     for variant, instance in _types(config).items():
         if variant in scaled and old.get(variant, instance) != instance:
             raise rejected(
-                f'The variant "{variant}" is registered for automatic scaling: its instance type stays.',
+                f'The variant "{variant}" is registered for automatic scaling: its instance type stays.'
             )
 
 
@@ -172,7 +172,7 @@ def delete_endpoint(call: Call) -> None:
     if any(one.kind.noun == "InferenceComponent" and on_it <= one.members.items() for one in _all(call)):
         raise rejected(
             "Cannot delete endpoint with inference component associated. "
-            "Please delete inference component and try it again.",
+            "Please delete inference component and try it again."
         )
     scaling.deregister_endpoint(call, endpoint.name)
     endpoint.touch(EndpointStatus="Deleting")
@@ -186,9 +186,7 @@ def _all(call: Call) -> Shelves:
 def _changeable(call: Call) -> Resource:
     endpoint = get(call, ENDPOINT)
     if endpoint.status == UNTOUCHABLE:
-        raise rejected(
-            f'Cannot update or delete endpoint "{endpoint.arn}" in status {UNTOUCHABLE}.',
-        )
+        raise rejected(f'Cannot update or delete endpoint "{endpoint.arn}" in status {UNTOUCHABLE}.')
     if endpoint.status in IN_PROGRESS:
         raise rejected(f'Cannot update in-progress endpoint "{endpoint.arn}".')
     return endpoint

@@ -15,10 +15,7 @@ NOTEBOOK = kind(
     "notebook_instances",
     "notebook-instance",
     missing="RecordNotFound",
-    duplicate=(
-        "ValidationException",
-        "Notebook Instance name already exists: {arn}",
-    ),
+    duplicate=("ValidationException", "Notebook Instance name already exists: {arn}"),
 )
 DEFAULTS = {
     "DirectInternetAccess": "Enabled",
@@ -27,10 +24,7 @@ DEFAULTS = {
     "VolumeSizeInGB": 5,
 }
 # What is created under one name and described under another.
-RENAMED = {
-    "LifecycleConfigName": "NotebookInstanceLifecycleConfigName",
-    "SecurityGroupIds": "SecurityGroups",
-}
+RENAMED = {"LifecycleConfigName": "NotebookInstanceLifecycleConfigName", "SecurityGroupIds": "SecurityGroups"}
 
 
 @serves("sagemaker", "CreateNotebookInstance")
@@ -106,7 +100,7 @@ def _in_status(call: Call, going_to: str, *allowed: str) -> Resource:
     if notebook.status not in allowed:
         raise rejected(
             f"Status ({notebook.status}) not in ([{', '.join(allowed)}]). Unable to transition "
-            f"to ({going_to}) for Notebook Instance ({notebook.arn}).",
+            f"to ({going_to}) for Notebook Instance ({notebook.arn})."
         )
     return notebook
 

@@ -15,11 +15,7 @@ from sandbox.patches import AwsError, Call, backend, rejected, serves
 # Operation: the backend's attribute, and the members that hold the name and the status.
 LISTED = {
     "ListClusters": ("clusters", "ClusterName", "ClusterStatus"),
-    "ListModelPackageGroups": (
-        "model_package_groups",
-        "ModelPackageGroupName",
-        "ModelPackageGroupStatus",
-    ),
+    "ListModelPackageGroups": ("model_package_groups", "ModelPackageGroupName", "ModelPackageGroupStatus"),
     "ListModelPackages": ("model_packages", "ModelPackageArn", "ModelPackageStatus"),
     "ListPipelines": ("pipelines", "PipelineName", "PipelineStatus"),
 }

@@ -89,7 +89,7 @@ def running(job: Resource) -> Resource:
     if job.status != RUNNING:
         raise rejected(
             f"The request was rejected because the {job.kind.arn.replace('-', ' ')} "
-            f"is in status {job.status}.",
+            f"is in status {job.status}."
         )
     return job
 
@@ -104,9 +104,7 @@ def update_training_job(call: Call) -> dict[str, Any]:
     """
     job = get(call, TRAINING)
     if call.params.get("ResourceConfig") and job.status in {RUNNING, "Stopping"}:
-        raise rejected(
-            f"The warm pool of a training job in status {job.status} cannot be updated.",
-        )
+        raise rejected(f"The warm pool of a training job in status {job.status} cannot be updated.")
     changed: dict[str, Any] = {
         k: call.params[k] for k in ("ProfilerConfig", "RemoteDebugConfig") if k in call.params
     }

@@ -12,16 +12,7 @@ from sandbox.iam.conditions import Condition, Context
 from sandbox.iam.globs import ARN_PARTS, arn_like, like
 
 VERSION = "2012-10-17"
-ELEMENTS = {
-    "Action",
-    "Condition",
-    "Effect",
-    "NotAction",
-    "NotResource",
-    "Principal",
-    "Resource",
-    "Sid",
-}
+ELEMENTS = {"Action", "Condition", "Effect", "NotAction", "NotResource", "Principal", "Resource", "Sid"}
 
 
 class Decision(Enum):

@@ -128,10 +128,7 @@ def _source(call: Call) -> tuple[str, str, str | None]:
 
 
 def _reading(call: Call, bucket: str, key: str, version: str | None) -> Needs:
-    return [
-        _on_object(call, "GetObject", bucket, key, version),
-        *_decrypting(call, bucket, key, version),
-    ]
+    return [_on_object(call, "GetObject", bucket, key, version), *_decrypting(call, bucket, key, version)]
 
 
 def _on_object(

@@ -5,14 +5,4 @@ from sandbox.slack.control import SlackControl
 from sandbox.slack.presses import Signed, form, sign
 from sandbox.slack.workspace import CHANNEL, HOOK, SIGNING_SECRET, TOKEN
 
-__all__ = [
-    "CHANNEL",
-    "HOOK",
-    "SIGNING_SECRET",
-    "TOKEN",
-    "Signed",
-    "SlackControl",
-    "answer",
-    "form",
-    "sign",
-]
+__all__ = ["CHANNEL", "HOOK", "SIGNING_SECRET", "TOKEN", "Signed", "SlackControl", "answer", "form", "sign"]
