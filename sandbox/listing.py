@@ -18,8 +18,8 @@ from typing import Any
 from botocore.model import ListShape
 
 from sandbox import model
-from sandbox.patches import Call, rejected
-from sandbox.shelves import Kind, Resource, constraint, shelf
+from sandbox.patches import Call, rejected, serves
+from sandbox.shelves import Kind, Resource, constraint, get, shelf
 
 DEFAULT_PAGE = 10
 LARGEST_PAGE = 100
@@ -67,6 +67,21 @@ def rows(resources: Iterable[Resource]) -> list[Row]:
 def listing(call: Call, of: Kind, *, only: Callable[[Resource], bool] = lambda _: True) -> dict[str, Any]:
     """Answer a List operation over everything of one kind."""
     return answer(call, rows(one for one in shelf(call, of).values() if only(one)))
+
+
+def serve_describe(of: Kind) -> None:
+    """Describe a resource of one kind with everything it was created with and has become since."""
+    serves("sagemaker", f"Describe{of.noun}")(lambda call: get(call, of).members)
+
+
+def serve_list(of: Kind) -> None:
+    """List the resources of one kind with the filters that all List operations have."""
+    serves("sagemaker", f"List{of.noun}s")(lambda call: listing(call, of))
+
+
+def equals(call: Call, *members: str) -> dict[str, Any]:
+    """Those of these *members* for which a List operation asks with "...Equals"."""
+    return {one: call.params[f"{one}Equals"] for one in members if call.params.get(f"{one}Equals")}
 
 
 def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from sandbox import progress
 from sandbox.fixes.endpoints import ENDPOINT, IN_PROGRESS
 from sandbox.fixes.models import MODEL
-from sandbox.listing import listing
+from sandbox.listing import equals, listing, serve_describe
 from sandbox.patches import Call, rejected, serves
 from sandbox.shelves import Resource, create, get, kind
 
@@ -19,6 +19,7 @@ COMPONENT = kind(
     missing='Could not find inference component "{arn}".',
     duplicate=("ValidationException", 'Cannot create already existing inference component "{arn}".'),
 )
+serve_describe(COMPONENT)
 
 
 @serves("sagemaker", "CreateInferenceComponent")
@@ -68,21 +69,11 @@ def _arrived(component: Resource, at: dt.datetime) -> None:
     )
 
 
-@serves("sagemaker", "DescribeInferenceComponent")
-def describe_component(call: Call) -> dict[str, Any]:
-    """Everything it was created with, and where it runs."""
-    return get(call, COMPONENT).members
-
-
 @serves("sagemaker", "ListInferenceComponents")
 def list_components(call: Call) -> dict[str, Any]:
     """By endpoint and variant, too."""
-    wanted = {
-        member: call.params[f"{member}Equals"]
-        for member in ("EndpointName", "VariantName")
-        if call.params.get(f"{member}Equals")
-    }
-    return listing(call, COMPONENT, only=lambda one: wanted.items() <= one.members.items())
+    wanted = equals(call, "EndpointName", "VariantName").items()
+    return listing(call, COMPONENT, only=lambda one: wanted <= one.members.items())
 
 
 @serves("sagemaker", "UpdateInferenceComponent")

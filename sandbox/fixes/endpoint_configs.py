@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.fixes.models import MODEL
-from sandbox.listing import listing
+from sandbox.listing import serve_describe, serve_list
 from sandbox.patches import Call, rejected, serves
 from sandbox.shelves import check_instance_type, create, delete, get, kind
 
@@ -16,6 +16,9 @@ CONFIG = kind(
     missing='Could not find endpoint configuration "{arn}".',
     duplicate=("ValidationException", 'Cannot create already existing endpoint configuration "{arn}".'),
 )
+serve_describe(CONFIG)
+serve_list(CONFIG)
+
 VARIANT_LISTS = ("ProductionVariants", "ShadowProductionVariants")
 
 
@@ -38,18 +41,6 @@ def _check_variant(call: Call, variant: dict[str, Any], where: str) -> None:
         raise rejected("An execution role is required when a production variant names no model.")
     if not any(variant.get(one) for one in ("InstanceType", "InstancePools", "ServerlessConfig")):
         raise rejected(f"{where} names neither an instance type, nor pools, nor a serverless config.")
-
-
-@serves("sagemaker", "DescribeEndpointConfig")
-def describe_endpoint_config(call: Call) -> dict[str, Any]:
-    """Everything it was created with."""
-    return get(call, CONFIG).members
-
-
-@serves("sagemaker", "ListEndpointConfigs")
-def list_endpoint_configs(call: Call) -> dict[str, Any]:
-    """Pages and filters."""
-    return listing(call, CONFIG)
 
 
 @serves("sagemaker", "DeleteEndpointConfig")

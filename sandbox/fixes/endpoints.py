@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox import progress, scaling, state
 from sandbox.fixes.endpoint_configs import CONFIG, VARIANT_LISTS
-from sandbox.listing import listing
+from sandbox.listing import serve_describe, serve_list
 from sandbox.patches import Call, rejected, serves
 from sandbox.shelves import Resource, Shelves, create, get, kind, shelf
 
@@ -18,6 +18,9 @@ ENDPOINT = kind(
     missing='Could not find endpoint "{arn}".',
     duplicate=("ValidationException", 'Cannot create already existing endpoint "{arn}".'),
 )
+serve_describe(ENDPOINT)
+serve_list(ENDPOINT)
+
 # What DescribeEndpoint repeats from the configuration. The instance type is not among it.
 FROM_CONFIG = (
     "AsyncInferenceConfig",
@@ -79,18 +82,6 @@ def _summary(variant: dict[str, Any]) -> dict[str, Any]:
             for rank, pool in enumerate(ranked)
         ]
     return summary
-
-
-@serves("sagemaker", "DescribeEndpoint")
-def describe_endpoint(call: Call) -> dict[str, Any]:
-    """With async and shadow variants, which moto leaves out."""
-    return get(call, ENDPOINT).members
-
-
-@serves("sagemaker", "ListEndpoints")
-def list_endpoints(call: Call) -> dict[str, Any]:
-    """Ten to a page unless asked otherwise, newest first; moto gives a hundred, oldest first."""
-    return listing(call, ENDPOINT)
 
 
 @serves("sagemaker", "UpdateEndpoint")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.fixes.endpoints import ENDPOINT
-from sandbox.listing import listing
+from sandbox.listing import serve_describe, serve_list
 from sandbox.patches import Call, serves
 from sandbox.shelves import KINDS, Kind, create, get
 
@@ -30,6 +30,8 @@ class _Experiments(Kind):
 
 EXPERIMENT = _Experiments("InferenceExperiment", "inference_experiments", "inference-experiment")
 KINDS[EXPERIMENT.plural] = EXPERIMENT
+serve_describe(EXPERIMENT)
+serve_list(EXPERIMENT)
 
 
 @serves("sagemaker", "CreateInferenceExperiment")
@@ -38,15 +40,3 @@ def create_experiment(call: Call) -> dict[str, Any]:
     endpoint = get(call, ENDPOINT, call.params["EndpointName"])
     made = create(call, EXPERIMENT, "Running", EndpointMetadata={"EndpointName": endpoint.name})
     return {"InferenceExperimentArn": made.arn}
-
-
-@serves("sagemaker", "DescribeInferenceExperiment")
-def describe_experiment(call: Call) -> dict[str, Any]:
-    """Everything it was created with, and its endpoint."""
-    return get(call, EXPERIMENT).members
-
-
-@serves("sagemaker", "ListInferenceExperiments")
-def list_experiments(call: Call) -> dict[str, Any]:
-    """Pages and filters."""
-    return listing(call, EXPERIMENT)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.listing import listing
+from sandbox.listing import serve_describe, serve_list
 from sandbox.patches import Call, serves
-from sandbox.shelves import create, delete, get, kind
+from sandbox.shelves import create, delete, kind
 
 MODEL = kind(
     "Model",
@@ -15,24 +15,14 @@ MODEL = kind(
     missing='Could not find model "{arn}".',
     duplicate=("ValidationException", 'Cannot create already existing model "{arn}".'),
 )
+serve_describe(MODEL)
+serve_list(MODEL)
 
 
 @serves("sagemaker", "CreateModel")
 def create_model(call: Call) -> dict[str, Any]:
     """Keep the model as sent."""
     return {"ModelArn": create(call, MODEL).arn}
-
-
-@serves("sagemaker", "DescribeModel")
-def describe_model(call: Call) -> dict[str, Any]:
-    """Everything it was created with."""
-    return get(call, MODEL).members
-
-
-@serves("sagemaker", "ListModels")
-def list_models(call: Call) -> dict[str, Any]:
-    """Pages and filters, both of which moto ignores."""
-    return listing(call, MODEL)
 
 
 @serves("sagemaker", "DeleteModel")

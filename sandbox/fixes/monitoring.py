@@ -6,11 +6,13 @@ from typing import Any
 
 from sandbox import progress
 from sandbox.fixes.endpoints import ENDPOINT
-from sandbox.listing import listing
+from sandbox.listing import listing, serve_describe
 from sandbox.patches import AwsError, Call, backend, rejected, serves
 from sandbox.shelves import Resource, create, get, kind
 
 SCHEDULE = kind("MonitoringSchedule", "monitoring_schedules", "monitoring-schedule")
+serve_describe(SCHEDULE)
+
 # Where moto keeps the job definitions that a schedule may name, by the schedule's monitoring type.
 DEFINITIONS = {
     "DataQuality": "data_quality_job_definitions",
@@ -58,12 +60,6 @@ def _endpoint(call: Call, config: dict[str, Any], monitoring: str) -> str | None
             given = getattr(definition, JOB_INPUTS[monitoring])
             return str(given["EndpointInput"]["EndpointName"]) if "EndpointInput" in given else None
     raise AwsError("ResourceNotFound", f"Monitoring job definition {name} does not exist.")
-
-
-@serves("sagemaker", "DescribeMonitoringSchedule")
-def describe_schedule(call: Call) -> dict[str, Any]:
-    """Everything it was created with, and its endpoint."""
-    return get(call, SCHEDULE).members
 
 
 @serves("sagemaker", "ListMonitoringSchedules")

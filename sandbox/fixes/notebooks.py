@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from sandbox import clock, progress
-from sandbox.listing import listing
+from sandbox.listing import listing, serve_describe
 from sandbox.patches import Call, rejected, serves
 from sandbox.shelves import Resource, check_instance_type, create, get, kind
 
@@ -17,6 +17,8 @@ NOTEBOOK = kind(
     missing="RecordNotFound",
     duplicate=("ValidationException", "Notebook Instance name already exists: {arn}"),
 )
+serve_describe(NOTEBOOK)
+
 DEFAULTS = {
     "DirectInternetAccess": "Enabled",
     "PlatformIdentifier": "notebook-al2-v2",
@@ -38,12 +40,6 @@ def create_notebook(call: Call) -> dict[str, Any]:
     made = create(call, NOTEBOOK, "Pending", Url=address, **defaults, **extra)
     progress.becomes(call, made, "notebook.create", NotebookInstanceStatus="InService")
     return {"NotebookInstanceArn": made.arn}
-
-
-@serves("sagemaker", "DescribeNotebookInstance")
-def describe_notebook(call: Call) -> dict[str, Any]:
-    """Everything about it."""
-    return get(call, NOTEBOOK).members
 
 
 @serves("sagemaker", "ListNotebookInstances")

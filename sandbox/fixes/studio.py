@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox import clock
-from sandbox.listing import listing
+from sandbox.listing import listing, serve_list
 from sandbox.patches import AwsError, Call, backend, serves
 from sandbox.shelves import KINDS, Kind, Resource, checked_name, shelf
 
@@ -40,6 +40,7 @@ def studio_kind(noun: str, plural: str, arn: str) -> StudioKind:
 DOMAIN = studio_kind("Domain", "domains", "domain")
 PROFILE = studio_kind("UserProfile", "user_profiles", "user-profile")
 SPACE = studio_kind("Space", "spaces", "space")
+serve_list(DOMAIN)
 
 
 def found(call: Call, of: Kind, key: str) -> Resource:
@@ -107,12 +108,6 @@ def create_domain(call: Call) -> dict[str, Any]:
 def describe_domain(call: Call) -> dict[str, Any]:
     """Everything it was created with."""
     return found(call, DOMAIN, call.params["DomainId"]).members
-
-
-@serves("sagemaker", "ListDomains")
-def list_domains(call: Call) -> dict[str, Any]:
-    """All of them, without filters: AWS has none."""
-    return listing(call, DOMAIN)
 
 
 @serves("sagemaker", "UpdateDomain")

@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox import clock, progress
 from sandbox.fixes.studio import APPS, DOMAIN, PROFILE, SPACE, StudioKind, found, shelve
-from sandbox.listing import listing
+from sandbox.listing import equals, listing
 from sandbox.patches import AwsError, Call, rejected, serves
 from sandbox.shelves import KINDS, Resource, check_instance_type, checked_name, shelf
 
@@ -105,11 +105,7 @@ def describe_app(call: Call) -> dict[str, Any]:
 @serves("sagemaker", "ListApps")
 def list_apps(call: Call) -> dict[str, Any]:
     """By domain, and by user profile or space."""
-    asked = {
-        member: call.params[f"{member}Equals"]
-        for member in ("DomainId", "UserProfileName", "SpaceName")
-        if call.params.get(f"{member}Equals")
-    }
+    asked = equals(call, "DomainId", "UserProfileName", "SpaceName")
     if {"UserProfileName", "SpaceName"} <= asked.keys():
         raise rejected("Only one of UserProfileNameEquals and SpaceNameEquals can be given.")
     return listing(call, APP, only=lambda app: not _hidden(app) and asked.items() <= app.members.items())

@@ -7,12 +7,14 @@ from typing import Any
 
 from sandbox import clock, progress
 from sandbox.fixes import warm_pools
-from sandbox.listing import listing
+from sandbox.listing import listing, serve_describe
 from sandbox.patches import Call, rejected, serves
 from sandbox.shelves import Resource, create, get, kind
 
 TAKEN = "Training job names must be unique within an account and region; there is already {arn}."
 TRAINING = kind("TrainingJob", "training_jobs", "training-job", duplicate=("ResourceInUse", TAKEN))
+serve_describe(TRAINING)
+
 DEFAULT_LIMIT = {"MaxRuntimeInSeconds": 86400}
 RUNNING = "InProgress"
 
@@ -33,12 +35,6 @@ def create_training_job(call: Call) -> dict[str, Any]:
         **warm_pools.of_new(call),
     )
     return {"TrainingJobArn": made.arn}
-
-
-@serves("sagemaker", "DescribeTrainingJob")
-def describe_training_job(call: Call) -> dict[str, Any]:
-    """Everything it was created with, and nothing that it was not."""
-    return get(call, TRAINING).members
 
 
 @serves("sagemaker", "ListTrainingJobs")
