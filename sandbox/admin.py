@@ -19,9 +19,8 @@ from sandbox.invocations import invocations
 from sandbox.life import life
 from sandbox.poke import poke
 from sandbox.progress import durations
-from sandbox.wire import ACCOUNT
+from sandbox.wire import ACCOUNT, Reply, reply
 
-type Reply = tuple[str, list[tuple[str, str]], bytes]
 type Handler = Callable[[dict[str, Any]], Any]
 DEFAULT_REGION = "us-east-1"
 
@@ -175,6 +174,4 @@ def _bad(problem: str) -> Reply:
 
 
 def _json(status: HTTPStatus, answer: Any) -> Reply:
-    content = json.dumps(answer).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
-    return f"{status.value} {status.phrase}", headers, content
+    return reply(json.dumps(answer).encode(), "application/json", status=status)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox import state
-
-if TYPE_CHECKING:
-    from sandbox.wire import Asked
+from sandbox.wire import Asked, Reply, reply
 
 
 @dataclass(slots=True)
@@ -20,14 +18,13 @@ class Invocations:
     made: list[dict[str, Any]] = field(default_factory=list)
 
 
-def invoke(asked: Asked) -> tuple[str, list[tuple[str, str]], bytes]:
+def invoke(asked: Asked) -> Reply:
     """Lambda's answer to an event: 202, and nothing else. A function exists as soon as it is named."""
     event = json.loads(asked.body or b"{}")
     function = asked.path.split("/functions/")[1].split("/")[0]
     with state.LOCK:
         invocations().made.append({"function": function, "event": event})
-    accepted = HTTPStatus.ACCEPTED
-    return f"{accepted.value} {accepted.phrase}", [("Content-Length", "0")], b""
+    return reply(b"", status=HTTPStatus.ACCEPTED)
 
 
 def invocations() -> Invocations:

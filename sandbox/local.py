@@ -9,12 +9,12 @@ from sandbox import abac
 from sandbox.fixes import pricing
 from sandbox.invocations import invoke
 from sandbox.patches import AwsError, Call
-from sandbox.wire import Asked, error
+from sandbox.wire import Asked, Reply, error, reply
 
 SERVICES = {"pricing": pricing.OPERATIONS}
 
 
-def answer_locally(asked: Asked) -> tuple[str, list[tuple[str, str]], bytes] | None:
+def answer_locally(asked: Asked) -> Reply | None:
     """The reply of a service of ours; None if it is not one, so that moto is asked."""
     if asked.name == "lambda:Invoke":
         return invoke(asked)
@@ -29,8 +29,5 @@ def answer_locally(asked: Asked) -> tuple[str, list[tuple[str, str]], bytes] | N
     try:
         content = json.dumps(operations[asked.operation](call)).encode()
     except AwsError as refused:
-        headers, content = error(asked, HTTPStatus.BAD_REQUEST, refused.code, refused.message)
-        status = "400 Bad Request"
-    else:
-        headers, status = {"Content-Type": "application/x-amz-json-1.1"}, "200 OK"
-    return status, [*headers.items(), ("Content-Length", str(len(content)))], content
+        return error(asked, HTTPStatus.BAD_REQUEST, refused.code, refused.message)
+    return reply(content, "application/x-amz-json-1.1")
