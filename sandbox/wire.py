@@ -127,7 +127,7 @@ def _account(principal: str) -> str:
 
 
 def reply(
-    content: bytes, kind: str = "", *, status: int = 200, more: Mapping[str, str] | None = None
+    content: bytes, kind: str = "", *, status: int = 200, more: Mapping[str, str] = NO_HEADERS
 ) -> Reply:
     """A reply with this content of this *kind*, and with *more* headers; no kind is told if it is empty."""
     headers = {**more, "Content-Length": str(len(content))} | ({"Content-Type": kind} if kind else {})
