@@ -16,19 +16,19 @@ from aws_lambda_powertools.utilities import parameters
 from rich.console import Console
 
 from conftest import REGION
-from janitor.acting.action import Action, Stage
-from janitor.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
+from ml_janitor.acting.action import Action, Stage
+from ml_janitor.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
 from lambdas import ROOT
-from sandbox import demo
-from sandbox.control import Control
-from sandbox.demo.endpoints import Endpoint
-from sandbox.demo.history import TABLES
-from sandbox.demo.notebooks import Notebook
-from sandbox.demo.studio import App
-from sandbox.deployment import deploy
-from sandbox.night import Played, play
-from sandbox.night.script import Digest, Said, Swept
-from sandbox.server import Sandbox
+from ml_janitor_sandbox import demo
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.demo.endpoints import Endpoint
+from ml_janitor_sandbox.demo.history import TABLES
+from ml_janitor_sandbox.demo.notebooks import Notebook
+from ml_janitor_sandbox.demo.studio import App
+from ml_janitor_sandbox.deployment import deploy
+from ml_janitor_sandbox.night import Played, play
+from ml_janitor_sandbox.night.script import Digest, Said, Swept
+from ml_janitor_sandbox.server import Sandbox
 
 READS = re.compile(r"[\w-]+:(Batch)?(Describe|Get|Head|List|Lookup|Query|Search)|dynamodb:|lambda:Invoke")
 """What changes nothing of the account's, but for the ledger and for functions that were handed work."""

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 
-from sandbox import demo
-from sandbox.control import Control
-from sandbox.demo import rows
-from sandbox.demo.history import history
-from sandbox.demo.notebooks import Notebook
-from sandbox.server import Sandbox
+from ml_janitor_sandbox import demo
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.demo import rows
+from ml_janitor_sandbox.demo.history import history
+from ml_janitor_sandbox.demo.notebooks import Notebook
+from ml_janitor_sandbox.server import Sandbox
 
 REGION = "us-east-1"
 HOURS = 730

@@ -1,0 +1,52 @@
+"""S3 buckets whose tags control access, once that is switched on: attribute-based access control."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import xmltodict  # type: ignore[import-untyped]
+from moto.s3.exceptions import MissingBucket
+
+from ml_janitor_sandbox import state
+from ml_janitor_sandbox.patches import backend
+from ml_janitor_sandbox.wire import Asked, Reply, error, reply
+
+OPERATIONS = {"s3:GetBucketAbac", "s3:PutBucketAbac"}
+ENABLED, DISABLED = "Enabled", "Disabled"
+
+
+class Switched:
+    """The buckets of an account for which it is on; "by default, ABAC is disabled" (S3 user guide)."""
+
+    def __init__(self) -> None:
+        self.on: set[str] = set()
+
+
+def answer(asked: Asked) -> Reply:
+    """
+    Switch it, or say whether it is on.
+
+    PutBucketTagging goes on working here, where AWS refuses it from then on: with which error is not
+    documented.
+    """
+    bucket = asked.path.partition("?")[0].strip("/")
+    try:
+        backend("s3", asked.account, asked.region).head_bucket(bucket)
+    except MissingBucket:
+        return error(asked, HTTPStatus.NOT_FOUND, "NoSuchBucket", "There is no such bucket")
+    buckets = switched(asked.account).on
+    content = b""
+    if asked.operation == "PutBucketAbac":
+        if xmltodict.parse(asked.body)["AbacStatus"]["Status"] == ENABLED:
+            buckets.add(bucket)
+        else:
+            buckets.discard(bucket)
+    else:
+        said = ENABLED if bucket in buckets else DISABLED
+        content = f"<AbacStatus><Status>{said}</Status></AbacStatus>".encode()
+    return reply(content, "application/xml")
+
+
+def switched(account: str) -> Switched:
+    """Buckets are an account's in all regions."""
+    return state.at(Switched, account, "every region")

@@ -1,0 +1,177 @@
+"""The sandbox's own HTTP interface under /sandbox/: time, faults, counts, and seeding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
+from moto.s3.models import s3_backends
+
+from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox.faults import Fault, Ledger
+from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, logs
+from ml_janitor_sandbox.iam import Gate
+from ml_janitor_sandbox.invocations import invocations
+from ml_janitor_sandbox.life import life
+from ml_janitor_sandbox.poke import poke
+from ml_janitor_sandbox.progress import durations
+from ml_janitor_sandbox.wire import ACCOUNT, Reply, reply
+
+type Handler = Callable[[dict[str, Any]], Any]
+DEFAULT_REGION = "us-east-1"
+
+
+class Admin:
+    """Answers /sandbox/…; every body is a JSON object, and so is every answer but one."""
+
+    def __init__(self, ledger: Ledger, gate: Gate) -> None:
+        self._ledger = ledger
+        self._gate = gate
+        self._routes: dict[tuple[str, str], Handler] = {
+            ("GET", "clock"): self._clock,
+            ("PUT", "clock"): self._set_clock,
+            ("GET", "invocations"): lambda _: list(invocations().made),
+            ("GET", "durations"): lambda _: dict(durations().seconds),
+            ("PUT", "durations"): _set_durations,
+            ("POST", "revive"): _revive,
+            ("POST", "reset"): self._reset,
+            ("POST", "faults"): self._fault,
+            ("GET", "faults"): lambda _: ledger.told(),
+            ("DELETE", "faults"): self._clear_faults,
+            ("GET", "calls"): lambda _: dict(ledger.calls),
+            ("DELETE", "calls"): self._clear_calls,
+            ("GET", "requests"): lambda _: list(ledger.requests),
+            ("PATCH", "state"): _patch,
+            ("POST", "cloudtrail"): _cloudtrail,
+            ("POST", "logs"): _logs,
+            ("POST", "metrics"): _metrics,
+            ("POST", "iam"): self._roles,
+            ("DELETE", "iam"): self._open,
+            ("POST", "iam/credentials"): lambda given: gate.credentials(given["role"], given.get("service")),
+            ("GET", "iam/record"): lambda _: gate.record(),
+            ("DELETE", "iam/record"): self._forget,
+            ("POST", "stacks"): _stacks,
+        }
+
+    def reply(self, method: str, path: str, body: bytes) -> Reply:
+        """The answer: 404 for an unknown path, 400 for a body that makes no sense."""
+        handler = self._routes.get((method, path.removeprefix("/sandbox/")))
+        if handler is None:
+            known = ", ".join(sorted(f"{verb} /sandbox/{name}" for verb, name in self._routes))
+            return _json(HTTPStatus.NOT_FOUND, {"error": f"no {method} {path}; there is {known}"})
+        try:
+            given = json.loads(body or b"{}")
+            if not isinstance(given, dict):
+                return _bad("the body must be a JSON object")
+            return _json(HTTPStatus.OK, handler(given))
+        except KeyError as missing:
+            return _bad(f"missing: {missing}")
+        except (ValueError, LookupError, TypeError, AttributeError) as problem:
+            return _bad(str(problem))
+
+    def _clock(self, _: dict[str, Any]) -> dict[str, str]:
+        return {"now": clock.text(clock.now())}
+
+    def _set_clock(self, given: dict[str, Any]) -> dict[str, str]:
+        clock.set_now(clock.parse(given["now"]))
+        return self._clock(given)
+
+    def _reset(self, _: dict[str, Any]) -> dict[str, Any]:
+        reset()
+        self._ledger.clear()
+        self._gate.clear()
+        return {}
+
+    def _roles(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._gate.install(given["roles"], enforce=bool(given["enforce"]))
+        return {}
+
+    def _open(self, _: dict[str, Any]) -> dict[str, Any]:
+        self._gate.clear()
+        return {}
+
+    def _forget(self, _: dict[str, Any]) -> dict[str, Any]:
+        self._gate.forget()
+        return {}
+
+    def _fault(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._ledger.add(Fault.of(given))
+        return {}
+
+    def _clear_faults(self, _: dict[str, Any]) -> dict[str, Any]:
+        self._ledger.clear_faults()
+        return {}
+
+    def _clear_calls(self, _: dict[str, Any]) -> dict[str, Any]:
+        self._ledger.clear_calls()
+        return {}
+
+
+def reset() -> None:
+    """An empty AWS at the default time."""
+    with state.LOCK:
+        BackendDict.reset()
+        reset_model_data()
+        s3_backends.reset()
+        state.clear()
+        clock.set_now(clock.DEFAULT)
+
+
+def _where(given: dict[str, Any]) -> tuple[str, str]:
+    return given.get("account") or ACCOUNT, given.get("region") or DEFAULT_REGION
+
+
+def _revive(_: dict[str, Any]) -> dict[str, Any]:
+    life().over = False
+    return {}
+
+
+def _set_durations(given: dict[str, Any]) -> dict[str, float]:
+    with state.LOCK:
+        durations().set(given)
+        return dict(durations().seconds)
+
+
+def _patch(given: dict[str, Any]) -> dict[str, Any]:
+    with state.LOCK:
+        poke(*_where(given), given["service"], list(given["path"]), dict(given["set"]))
+    return {}
+
+
+def _cloudtrail(given: dict[str, Any]) -> dict[str, Any]:
+    for event in given["events"]:
+        cloudtrail.record(*_where(given), event)
+    return {"recorded": len(given["events"])}
+
+
+def _logs(given: dict[str, Any]) -> dict[str, Any]:
+    written = logs.seed(
+        *_where(given),
+        given["group"],
+        given["stream"],
+        [(at, message) for at, message in given.get("events", [])],
+        lag_hours=given.get("lag_hours"),
+    )
+    return {"written": written}
+
+
+def _metrics(given: dict[str, Any]) -> dict[str, Any]:
+    published = cloudwatch.seed(*_where(given), given["namespace"], given["series"])
+    return {"published": published}
+
+
+def _stacks(given: dict[str, Any]) -> dict[str, Any]:
+    cloudformation.seed(*_where(given), given["name"], list(given["resources"]))
+    return {}
+
+
+def _bad(problem: str) -> Reply:
+    return _json(HTTPStatus.BAD_REQUEST, {"error": problem})
+
+
+def _json(status: HTTPStatus, answer: Any) -> Reply:
+    return reply(json.dumps(answer).encode(), "application/json", status=status)

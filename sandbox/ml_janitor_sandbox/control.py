@@ -1,0 +1,163 @@
+"""A client for the sandbox's own interface, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+REGION = "us-east-1"
+
+
+class SandboxError(RuntimeError):
+    """The sandbox did not understand, and says why."""
+
+
+class Control:
+    """Moves the clock, breaks operations, counts calls and seeds what no AWS API can make."""
+
+    def __init__(self, url: str, *, timeout: float = 30.0) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+
+    def wait_ready(self, *, patience: float = 30.0) -> None:
+        """Return when the sandbox answers; `TimeoutError` if it does not within so many seconds."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                self.clock()
+            except (urllib.error.URLError, ConnectionError):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"no sandbox at {self.url}") from None
+                time.sleep(0.05)
+            else:
+                return
+
+    def clock(self) -> dt.datetime:
+        """What time it is in there."""
+        return dt.datetime.fromisoformat(self._ask("GET", "clock")["now"])
+
+    def set_clock(self, now: dt.datetime) -> None:
+        """Make it this time, which it stays until set again."""
+        self._ask("PUT", "clock", {"now": _text(now)})
+
+    def durations(self) -> dict[str, float]:
+        """How many seconds of its clock each change takes, such as endpoint.create or notebook.stop."""
+        answer: dict[str, float] = self._ask("GET", "durations")
+        return answer
+
+    def set_durations(self, seconds: Mapping[str, float]) -> None:
+        """Change some of them for what begins from now on; `{"*": 0}` makes everything happen at once."""
+        self._ask("PUT", "durations", seconds)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Nothing takes time meanwhile, as when an account is built up that is to look old."""
+        before = self.durations()
+        self.set_durations({"*": 0})
+        try:
+            yield
+        finally:
+            self.set_durations(before)
+
+    def reset(self) -> None:
+        """An empty account, no faults, no calls, and the default time."""
+        self._ask("POST", "reset", {})
+
+    def fault(self, service: str, operation: str, kind: str, **rule: Any) -> None:
+        """Make matching requests fail or wait; see `ml_janitor_sandbox.faults.Fault` for the rule's fields."""
+        named = {"service": service, "operation": operation, "kind": kind}
+        self._ask("POST", "faults", named | rule)
+
+    def faults(self) -> list[dict[str, Any]]:
+        """What is in force: service, operation, kind, and how many requests it has *struck*."""
+        return list(self._ask("GET", "faults"))
+
+    def clear_faults(self) -> None:
+        """Let everything work again."""
+        self._ask("DELETE", "faults")
+
+    def revive(self) -> None:
+        """Let things be done again after a `killed` fault: the next process has started."""
+        self._ask("POST", "revive", {})
+
+    def invocations(self) -> list[dict[str, Any]]:
+        """Every function that was invoked asynchronously, with its event, in order."""
+        return list(self._ask("GET", "invocations"))
+
+    def calls(self) -> dict[str, int]:
+        """How many HTTP requests were made for each operation, such as sagemaker:ListEndpoints."""
+        answer: dict[str, int] = self._ask("GET", "calls")
+        return answer
+
+    def clear_calls(self) -> None:
+        """Start counting anew."""
+        self._ask("DELETE", "calls")
+
+    def requests(self) -> list[dict[str, str]]:
+        """The latest requests, oldest first: service, operation, region, account, principal."""
+        answer: list[dict[str, str]] = self._ask("GET", "requests")
+        return answer
+
+    def patch(
+        self, service: str, path: Sequence[str | int], *, region: str = REGION, **attributes: Any
+    ) -> None:
+        """Set members of one resource: `patch("sagemaker", ["endpoints", "e"], status="Failed")`."""
+        where = {"service": service, "region": region, "path": list(path)}
+        self._ask("PATCH", "state", where | {"set": attributes})
+
+    def cloudtrail(self, events: Iterable[Mapping[str, Any]], *, region: str = REGION) -> None:
+        """Record events as LookupEvents answers them; `CloudTrailEvent` may be a dict."""
+        self._ask("POST", "cloudtrail", {"region": region, "events": [dict(e) for e in events]})
+
+    def logs(
+        self,
+        group: str,
+        stream: str,
+        events: Iterable[tuple[dt.datetime, str]] = (),
+        *,
+        region: str = REGION,
+        lag_hours: float | None = None,
+    ) -> None:
+        """Write log events of any age; makes the group and the stream."""
+        body: dict[str, Any] = {"region": region, "group": group, "stream": stream}
+        body["events"] = [[_text(at), message] for at, message in events]
+        self._ask("POST", "logs", body | {"lag_hours": lag_hours})
+
+    def metrics(self, namespace: str, series: Iterable[Mapping[str, Any]], *, region: str = REGION) -> None:
+        """Publish whole series: {"metric", "dimensions", "start", "step" in seconds, "values"}."""
+        body = {"region": region, "namespace": namespace, "series": [dict(one) for one in series]}
+        self._ask("POST", "metrics", body)
+
+    def stack(self, name: str, resources: Iterable[Mapping[str, str]], *, region: str = REGION) -> None:
+        """Say that a CloudFormation stack is there: {"logical", "physical", "type"} of each resource."""
+        body = {"region": region, "name": name, "resources": [dict(one) for one in resources]}
+        self._ask("POST", "stacks", body)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310  the scheme is the caller's, and http
+            f"{self.url}/sandbox/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body, default=_text).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout) as reply:  # noqa: S310
+                return json.load(reply)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                message = f"{method} /sandbox/{path}: {refused.read().decode()}"
+            raise SandboxError(message) from None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+    raise TypeError(f"{value!r} is not JSON")

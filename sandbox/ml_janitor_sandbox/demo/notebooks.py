@@ -1,0 +1,89 @@
+"""The demo's notebook instances: some in use, most stopped, and a few forgotten with their meter running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar
+from zlib import crc32
+
+from ml_janitor_sandbox.demo.plan import ACCOUNT, Plan
+from ml_janitor_sandbox.demo.rows import Ago, Row, load
+from ml_janitor_sandbox.demo.times import workday
+
+DETECTOR = "idle-notebooks"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-notebooks"
+LOG_GROUP = "/aws/sagemaker/NotebookInstances"
+
+SITTING = timedelta(hours=2, minutes=40)
+"""How long someone works at a stretch."""
+NIGHT = timedelta(hours=15)
+"""How long a notebook had been stopped before it was started again."""
+LINES = (
+    "Kernel started: {kernel}",
+    "Adapting from protocol version 5.3 (kernel {kernel}) to 5.4 (client).",
+    "Saving file at /{name}.ipynb",
+    "Saving file at /{name}.ipynb",
+    "Kernel interrupted: {kernel}",
+    "Saving file at /{name}-2.ipynb",
+    "Saving file at /{name}-2.ipynb",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notebook(Row):
+    """
+    One notebook instance, made *age* days ago, *started* last then, and *stopped* since or not.
+
+    *worked* is the last line in its log, and *opened* the last time that someone asked for its URL
+    (by default a few hours before). The log's index *lags* so many hours behind.
+    """
+
+    resource: ClassVar[str] = "notebook-instance"
+
+    instance: str
+    age: float
+    worked: Ago
+    opened: Ago | None = None
+    started: Ago | None = None
+    stopped: Ago | None = None
+    lags: int | None = None
+
+    @property
+    def created(self) -> datetime:
+        return workday(self.age, self.name)
+
+    def plan(self, plan: Plan) -> None:
+        """Add everything that made it what it is."""
+        by, name = self.creator, {"NotebookInstanceName": self.name}
+        plan.call(
+            self.created,
+            by,
+            "sagemaker.create_notebook_instance",
+            **name,
+            InstanceType=self.instance,
+            RoleArn=ROLE,
+            VolumeSizeInGB=50,
+            Tags=self.tags(),
+        )
+        if self.started is not None:
+            plan.call(self.started - NIGHT, by, "sagemaker.stop_notebook_instance", **name)
+            plan.call(self.started, by, "sagemaker.start_notebook_instance", **name)
+        opened = self.opened or self.worked - SITTING
+        plan.note(opened, by, "CreatePresignedNotebookInstanceUrl", notebookInstanceName=self.name)
+        if self.stopped is not None:
+            plan.call(self.stopped, by, "sagemaker.stop_notebook_instance", **name)
+        plan.write(LOG_GROUP, f"{self.name}/jupyter.log", self._log(), lags=self.lags)
+
+    def _log(self) -> Iterator[tuple[datetime, str]]:
+        """What Jupyter said while someone worked there last, and the day before."""
+        kernel = f"{crc32(self.name.encode()):08x}-5d1c-4c0e-9a57-61c0e8a1b2f3"
+        for last in (self.worked - timedelta(days=1), self.worked):
+            for number, line in enumerate(LINES, 1):
+                at = last - SITTING * (1 - number / len(LINES))
+                text = line.format(kernel=kernel, name=self.name)
+                yield at, f"[I {at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} ServerApp] {text}"
+
+
+NOTEBOOKS = load("notebooks.toml", Notebook)

@@ -1,0 +1,134 @@
+"""What CloudWatch has recorded: requests by day and night, and how hard machines worked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from pydantic import ConfigDict
+
+from ml_janitor_sandbox.demo.times import NOW, SATURDAY, ago, chance
+
+HOUR = timedelta(hours=1)
+
+RECENT = timedelta(days=9)
+"""How far back everything has datapoints: more than the week that a detector looks at."""
+LAST_DAYS = timedelta(days=3)
+"""How much is told of traffic before its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Datapoints at even *steps*, from *start* on."""
+
+    start: datetime
+    step: timedelta
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """
+    Requests to one variant or component: *peak* in the busiest hour, until so many days *ended* ago.
+
+    *bursts* are single busy hours instead, as (days ago, requests). What is not *published* leaves
+    no datapoint at all, not even zeros.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    peak: float = 0
+    ended: float | None = None
+    bursts: tuple[tuple[float, int], ...] = ()
+    published: bool = True
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether requests come today."""
+        return self.peak > 0 and self.ended is None
+
+    def series(self, name: str, since: datetime) -> Series | None:
+        """A Sum for each hour *since* the thing of this *name* was made."""
+        if not self.published:
+            return None
+        told = NOW - RECENT if self.ended is None else ago(days=self.ended) - LAST_DAYS
+        return hourly(max(told, since), lambda moment: self._requests(moment, name))
+
+    def _requests(self, moment: datetime, name: str) -> float:
+        burst = sum(count for days, count in self.bursts if moment == whole(ago(days=days)))
+        fade = 1.0
+        if self.ended is not None:
+            left = ago(days=self.ended, hours=9 * chance("ended", name)) - moment
+            fade = max(0.0, min(1.0, left / LAST_DAYS))
+        return burst + math.ceil(
+            self.peak * fade * day_and_night(moment) * (0.85 + 0.3 * chance(name, moment))
+        )
+
+
+def day_and_night(moment: datetime) -> float:
+    """How busy shoppers on the American west coast are, as a share of the busiest hour."""
+    evening = (moment.hour + moment.minute / 60 - 2) / 24 * 2 * math.pi
+    weekend = 1.06 if moment.weekday() >= SATURDAY else 1.0
+    return (0.56 + 0.38 * math.cos(evening)) * weekend
+
+
+def processor(traffic: Traffic, name: str, since: datetime) -> Series:
+    """An endpoint's CPU in percent: an idle server is never quite at rest, and so shows that it is there."""
+
+    def percent(moment: datetime) -> float:
+        load = 55 * day_and_night(moment) if traffic.goes_on else 0.4
+        return round(load + 1.2 * chance("cpu", name, moment), 3)
+
+    return hourly(max(NOW - RECENT, since), percent)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """
+    A metric's value while *working*, and how far it *strays*: batches, evaluations, checkpoints.
+
+    And its value while *waiting* for something that never comes, when hardly anything *trembles*.
+    """
+
+    working: float
+    strays: float
+    waiting: float
+    trembles: float
+
+
+def utilisation(
+    level: Level, name: str, since: datetime, until: datetime, *, hung: datetime | None = None
+) -> Series:
+    """A value every five minutes of the instance of this *name*, which only waits since it *hung*."""
+    step = timedelta(minutes=5)
+    start = whole(since) + step * math.ceil((since - whole(since)) / step)
+
+    def value(moment: datetime) -> float:
+        wobble = 2 * chance(name, moment) - 1
+        if hung is not None and moment > hung:
+            return round(level.waiting + wobble * level.trembles, 3)
+        wave = math.sin((moment - NOW) / timedelta(minutes=47) * 2 * math.pi)
+        return round(max(0.0, level.working + level.strays * (0.6 * wave + 0.4 * wobble)), 3)
+
+    return Series(start, step, tuple(value(moment) for moment in moments(start, step, until)))
+
+
+def hourly(since: datetime, value: Callable[[datetime], float]) -> Series:
+    """A value for each whole hour after *since*, until now."""
+    start = whole(since) + HOUR
+    return Series(start, HOUR, tuple(value(moment) for moment in moments(start, HOUR)))
+
+
+def moments(start: datetime, step: timedelta, until: datetime = NOW) -> Iterator[datetime]:
+    """From *start* until before *until*."""
+    while start < until:
+        yield start
+        start += step
+
+
+def whole(moment: datetime) -> datetime:
+    """The beginning of that hour."""
+    return moment.replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,62 @@
+"""Every correction and addition to moto, one file for each area of AWS.
+
+To add one: write `sandbox/fixes/AREA.py` with functions decorated by `patches.serves` or
+`patches.replaces`, and put its name in `AREAS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from ml_janitor_sandbox import clock, patches, selfcheck
+
+AREAS = (
+    "answering",
+    "autoscaling",
+    "cloudformation",
+    "cloudtrail",
+    "cloudwatch",
+    "clusters",
+    "components",
+    "conditional_objects",
+    "ecr",
+    "endpoint_configs",
+    "endpoints",
+    "experiments",
+    "jobs",
+    "kms_objects",
+    "logs",
+    "metric_queries",
+    "models",
+    "monitoring",
+    "notebooks",
+    "object_versions",
+    "pricing",
+    "registry",
+    "scaling_policies",
+    "search",
+    "studio",
+    "studio_apps",
+    "tags",
+    "training",
+)
+_installed: list[str] = []
+
+
+def load() -> None:
+    """Import every area, which declares its patches."""
+    for area in AREAS:
+        importlib.import_module(f"ml_janitor_sandbox.fixes.{area}")
+
+
+def install() -> None:
+    """Check moto against every patch, then apply them all; once in a process."""
+    if _installed:
+        return
+    load()
+    selfcheck.verify()
+    for patch in patches.PATCHES:
+        owner, name = patches.find(patch.target)
+        setattr(owner, name, patch.replacement)
+        _installed.append(patch.target)
+    clock.install()

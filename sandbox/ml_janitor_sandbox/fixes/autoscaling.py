@@ -1,0 +1,150 @@
+"""Application Auto Scaling: what may scale, by which policies and when. Nothing is ever scaled here.
+
+moto's own pages repeat or lose entries, it leaves policies behind when a target goes, and it knows neither
+inference components nor provisioned concurrency.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_janitor_sandbox import clock
+from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
+from ml_janitor_sandbox.scaling import Target, Where, arn_of, page, target_of, targets, uuid_of, where_of, within
+from ml_janitor_sandbox.shelves import KINDS, shelf
+
+SERVICE_ROLES = {
+    "sagemaker": "sagemaker.application-autoscaling.amazonaws.com/"
+    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+}
+NOT_SUSPENDED = {
+    "DynamicScalingInSuspended": False,
+    "DynamicScalingOutSuspended": False,
+    "ScheduledScalingSuspended": False,
+}
+VARIANT = "sagemaker:variant:"
+COMPONENT = "sagemaker:inference-component:"
+
+
+@serves("application-autoscaling", "RegisterScalableTarget")
+def register(call: Call) -> dict[str, Any]:
+    """A new one needs both capacities; an old one keeps what is not named."""
+    params, where = call.params, where_of(call)
+    _check_resource(call, where)
+    given = {
+        name: params[name]
+        for name in ("MinCapacity", "MaxCapacity", "RoleARN", "SuspendedState")
+        if params.get(name) is not None
+    }
+    target = targets(call).get(where)
+    if target is None:
+        if not {"MinCapacity", "MaxCapacity"} <= given.keys():
+            raise rejected("MinCapacity and MaxCapacity are required when you register a new scalable target")
+        role = SERVICE_ROLES.get(where[0], f"{where[0]}.application-autoscaling.amazonaws.com/role")
+        names = dict(zip(("ServiceNamespace", "ResourceId", "ScalableDimension"), where, strict=True))
+        target = Target(
+            names
+            | {
+                "ScalableTargetARN": arn_of(
+                    call, "application-autoscaling", f"scalable-target/{uuid_of(where)}"
+                ),
+                "RoleARN": f"arn:{call.partition}:iam::{call.account}:role/aws-service-role/{role}",
+                "SuspendedState": dict(NOT_SUSPENDED),
+                "CreationTime": clock.now(),
+            },
+            tags=dict(params.get("Tags") or {}),
+        )
+    elif params.get("Tags"):
+        raise rejected(
+            "The scalable target that you tried to tag already exists. "
+            "To update tags on an existing scalable target, use the TagResource API."
+        )
+    suspended = target.members["SuspendedState"] | given.pop("SuspendedState", {})
+    changed = target.members | given | {"SuspendedState": suspended}
+    if changed["MinCapacity"] > changed["MaxCapacity"]:
+        raise rejected("Maximum capacity cannot be less than minimum capacity")
+    target.members = changed
+    targets(call)[where] = target
+    return {"ScalableTargetARN": target.members["ScalableTargetARN"]}
+
+
+def _check_resource(call: Call, where: Where) -> None:
+    """
+    Its id has the form that its dimension wants, and SageMaker has it.
+
+    It need not be in service: "If the specified resource is not active in the target service, this
+    operation does not change the resource's current capacity" (RegisterScalableTarget). AWS's words
+    for one that there is not are not documented.
+    """
+    namespace, resource, dimension = where
+    if not dimension.startswith(f"{namespace}:"):
+        raise rejected("Unsupported service namespace, resource type or scalable dimension")
+    match resource.split("/"):
+        case ["endpoint", name, "variant", variant] if dimension.startswith(VARIANT):
+            endpoint = shelf(call, KINDS["endpoints"]).get(name)
+            there = endpoint is not None and variant in _variants(endpoint.members)
+        case ["inference-component", name] if dimension.startswith(COMPONENT):
+            there = name in shelf(call, KINDS["inference_components"])
+        case _:
+            there = namespace != "sagemaker"
+    if not there:
+        raise rejected(f"{namespace} has no {resource} that scales by {dimension}.")
+
+
+def _variants(members: dict[str, Any]) -> set[str]:
+    return {one["VariantName"] for one in members.get("ProductionVariants", ())}
+
+
+@serves("application-autoscaling", "DescribeScalableTargets")
+def describe_targets(call: Call) -> dict[str, Any]:
+    """By resource and dimension."""
+    wanted = set(call.params.get("ResourceIds") or ())
+    return page(
+        call,
+        "ScalableTargets",
+        [target.members for where, target in within(call) if not wanted or where[1] in wanted],
+        named=bool(wanted),
+    )
+
+
+@serves("application-autoscaling", "DeregisterScalableTarget")
+def deregister(call: Call) -> dict[str, Any]:
+    """
+    "Deregistering a scalable target deletes the scaling policies and the scheduled actions that are
+    associated with it" (its documentation).
+    """
+    target_of(call)
+    del targets(call)[where_of(call)]
+    return {}
+
+
+# --- their tags -----------------------------------------------------------------------------------
+
+
+@serves("application-autoscaling", "ListTagsForResource")
+def list_tags(call: Call) -> dict[str, Any]:
+    """Of a target; policies and actions have none."""
+    return {"Tags": dict(_by_arn(call).tags)}
+
+
+@serves("application-autoscaling", "TagResource")
+def tag(call: Call) -> dict[str, Any]:
+    """A key that is there already gets the new value."""
+    _by_arn(call).tags |= call.params["Tags"]
+    return {}
+
+
+@serves("application-autoscaling", "UntagResource")
+def untag(call: Call) -> dict[str, Any]:
+    """Keys that are not there are no error."""
+    target = _by_arn(call)
+    target.tags = {key: value for key, value in target.tags.items() if key not in call.params["TagKeys"]}
+    return {}
+
+
+def _by_arn(call: Call) -> Target:
+    arn = call.params["ResourceARN"]
+    for target in targets(call).values():
+        if target.members["ScalableTargetARN"] == arn:
+            return target
+    raise AwsError("ResourceNotFoundException", f"No scalable target found for ARN {arn}")

@@ -1,0 +1,63 @@
+"""Stacks that `ml_janitor_sandbox.stack` has made: CloudFormation itself is not here, only what it says of them.
+
+moto makes stacks of its own, but knows neither schedules nor alarms in a template.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox.paging import cut
+from ml_janitor_sandbox.patches import AwsError, Call, serves
+
+PAGE = 100
+"""Resources a page; DescribeStackResources would stop after as many without saying so (API reference)."""
+
+
+@dataclass(slots=True)
+class Stack:
+    """One stack: {"logical", "physical", "type"} of each resource."""
+
+    name: str
+    resources: list[dict[str, str]]
+    made: datetime = field(default_factory=clock.now)
+
+
+class Stacks(dict[str, Stack]):
+    """All of one account and region, by name."""
+
+
+def seed(account: str, region: str, name: str, resources: list[dict[str, str]]) -> None:
+    """Say that a stack is there."""
+    with state.LOCK:
+        state.at(Stacks, account, region)[name] = Stack(name, resources)
+
+
+def named(call: Call) -> Stack:
+    """The stack that is asked for."""
+    name = str(call.params["StackName"])
+    found = state.of(Stacks, call).get(name)
+    if found is None:
+        raise AwsError("ValidationError", f"Stack with id {name} does not exist")
+    return found
+
+
+@serves("cloudformation", "ListStackResources")
+def list_stack_resources(call: Call) -> dict[str, Any]:
+    """What a stack consists of, a page at a time."""
+    stack = named(call)
+    page, more = cut(stack.resources, call.params.get("NextToken"), PAGE, invalid="ValidationError")
+    summaries = [
+        {
+            "LogicalResourceId": one["logical"],
+            "PhysicalResourceId": one["physical"],
+            "ResourceType": one["type"],
+            "LastUpdatedTimestamp": stack.made,
+            "ResourceStatus": "CREATE_COMPLETE",
+        }
+        for one in page
+    ]
+    return {"StackResourceSummaries": summaries, **more}

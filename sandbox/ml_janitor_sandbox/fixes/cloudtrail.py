@@ -1,0 +1,108 @@
+"""CloudTrail's event history: LookupEvents, which moto lacks, and noting who created what."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from ml_janitor_sandbox import clock, model, state
+from ml_janitor_sandbox.paging import cut
+from ml_janitor_sandbox.patches import AwsError, Call, serves
+
+PER_PAGE = 50
+# Access keys that are names, so that a program can act as "maria" by using her name as its key.
+ANONYMOUS = ("AKIA", "ASIA", "test", "FOOBAR", "sandbox", "")
+DEFAULT_USER = "sandbox"
+
+
+class History:
+    """The management events of one account and region."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+
+@serves("cloudtrail", "LookupEvents")
+def lookup_events(call: Call) -> dict[str, Any]:
+    """Newest first, fifty to a page, by one attribute and a span of time."""
+    params = call.params
+    size = int(params.get("MaxResults") or PER_PAGE)
+    if not 1 <= size <= PER_PAGE:
+        raise AwsError(
+            "InvalidMaxResultsException", f"The value for MaxResults must be between 1 and {PER_PAGE}."
+        )
+    start, end = _aware(params.get("StartTime")), _aware(params.get("EndTime"))
+    if start and end and start > end:
+        raise AwsError("InvalidTimeRangeException", "The start time is after the end time.")
+    found = [
+        event
+        for event in state.of(History, call).events
+        if (start is None or event["EventTime"] >= start)
+        and (end is None or event["EventTime"] <= end)
+        and all(_matches(event, wanted) for wanted in params.get("LookupAttributes") or ())
+    ]
+    found.sort(key=lambda event: event["EventTime"], reverse=True)
+    page, more = cut(found, params.get("NextToken"), size, invalid="InvalidNextTokenException")
+    return {"Events": page} | more
+
+
+def _matches(event: dict[str, Any], wanted: dict[str, str]) -> bool:
+    key, value = wanted["AttributeKey"], wanted["AttributeValue"]
+    if key in ("ResourceName", "ResourceType"):
+        return any(one.get(key) == value for one in event["Resources"])
+    return str(event.get(key)) == value
+
+
+def _aware(moment: Any) -> Any:
+    return None if moment is None else moment.replace(tzinfo=moment.tzinfo or clock.DEFAULT.tzinfo)
+
+
+def record(account: str, region: str, event: dict[str, Any]) -> None:
+    """Add one event; what it leaves out is filled in. Raises `ValueError` on unknown members."""
+    shape: Any = model.output("cloudtrail", "LookupEvents").members["Events"]
+    detail = event.get("CloudTrailEvent")
+    plain = {key: value for key, value in event.items() if key != "CloudTrailEvent"}
+    made = model.convert(shape.member, plain)
+    if "EventName" not in made:
+        raise ValueError("an event needs an EventName")
+    made = {
+        "EventId": str(uuid.uuid4()),
+        "EventSource": "sagemaker.amazonaws.com",
+        "EventTime": clock.now(),
+        "ReadOnly": "false",
+        "Resources": [],
+        "Username": DEFAULT_USER,
+    } | made
+    made["CloudTrailEvent"] = (
+        detail if isinstance(detail, str) else json.dumps(_detail(made, region) | (detail or {}))
+    )
+    state.at(History, account, region).events.append(made)
+
+
+def _detail(event: dict[str, Any], region: str) -> dict[str, Any]:
+    return {
+        "eventVersion": "1.09",
+        "userIdentity": {"type": "IAMUser", "userName": event["Username"]},
+        "eventTime": clock.text(event["EventTime"]),
+        "eventSource": event["EventSource"],
+        "eventName": event["EventName"],
+        "awsRegion": region,
+        "eventID": event["EventId"],
+    }
+
+
+def note(account: str, region: str, key: str, operation: str, body: bytes) -> None:
+    """Record what was just created in SageMaker, by the user that the access key stands for."""
+    asked = json.loads(body or b"{}")
+    noun = operation.removeprefix("Create").removeprefix("Presigned").removesuffix("Url")
+    name = asked.get(f"{noun}Name")
+    event: dict[str, Any] = {
+        "EventName": operation,
+        "Username": DEFAULT_USER if key.startswith(ANONYMOUS[:-1]) or not key else key,
+        "CloudTrailEvent": {"requestParameters": asked},
+    }
+    if name:
+        kind = f"AWS::SageMaker::{noun}"
+        event["Resources"] = [{"ResourceType": kind, "ResourceName": name}]
+    record(account, region, event)

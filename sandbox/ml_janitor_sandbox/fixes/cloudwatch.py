@@ -1,0 +1,144 @@
+"""CloudWatch metrics in a store of their own: publishing, listing, and GetMetricStatistics.
+
+moto compares neither namespaces nor dimensions properly, so an idle endpoint can look busy and a
+busy one idle. Alarms and dashboards stay moto's, and so do not see these metrics. moto's automatic
+AWS/S3 metrics are left out: whoever wants them publishes them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox.metrics import (
+    DAY,
+    HOUR,
+    Identity,
+    Metrics,
+    Point,
+    buckets,
+    check_period,
+    in_unit,
+    moment,
+    seconds,
+    statistic,
+    times,
+    window,
+)
+from ml_janitor_sandbox.paging import cut
+from ml_janitor_sandbox.patches import AwsError, Call, serves
+
+MOST_STATISTICS = 1_440
+LISTED_PER_PAGE = 500
+
+
+@serves("cloudwatch", "PutMetricData")
+def put_metric_data(call: Call) -> None:
+    """Accepts any time and the AWS/ namespaces, for seeding: AWS takes two weeks and refuses AWS/."""
+    metrics = state.of(Metrics, call)
+    for datum in call.params.get("MetricData") or []:
+        identity = Identity.of(call.params["Namespace"], datum["MetricName"], datum.get("Dimensions"))
+        metrics.publish(identity, [_point(datum)])
+
+
+def _point(datum: dict[str, Any]) -> Point:
+    at = seconds(datum["Timestamp"]) if datum.get("Timestamp") else clock.now().timestamp()
+    unit = datum.get("Unit")
+    if found := datum.get("StatisticValues"):
+        count, total = float(found["SampleCount"]), float(found["Sum"])
+        low, high = float(found["Minimum"]), float(found["Maximum"])
+        return Point(at, count, total, low, high, None, unit)
+    if values := datum.get("Values"):
+        counts = datum.get("Counts") or [1] * len(values)
+        every = [float(v) for v, n in zip(values, counts, strict=True) for _ in range(int(n))]
+        low, high = min(every), max(every)
+        return Point(at, float(len(every)), math.fsum(every), low, high, tuple(every), unit)
+    return Point.single(at, float(datum["Value"]), unit)
+
+
+@serves("cloudwatch", "GetMetricStatistics")
+def get_metric_statistics(call: Call) -> dict[str, Any]:
+    """Exactly the dimensions asked for; moto also adds up every metric that has more."""
+    params = call.params
+    start, end = times(params)
+    period = int(params["Period"])
+    check_period(period)
+    names = params.get("Statistics") or []
+    extended = params.get("ExtendedStatistics") or []
+    if not names and not extended:
+        raise AwsError("InvalidParameterCombination", "Must specify either Statistics or ExtendedStatistics")
+    count = math.ceil((end - start) / period)
+    if count > MOST_STATISTICS:
+        raise AwsError(
+            "InvalidParameterCombination",
+            f"You have requested up to {count:,} datapoints, which exceeds the limit of 1,440. You "
+            "may reduce the datapoints requested by increasing Period, or decreasing the time range.",
+        )
+    identity = Identity.of(params["Namespace"], params["MetricName"], params.get("Dimensions"))
+    looked_at = window(start, end, period, clock.now().timestamp())
+    points = state.of(Metrics, call).points(identity, *looked_at) if looked_at else []
+    datapoints = []
+    for begins, inside in buckets(in_unit(points, params.get("Unit")), period).items():
+        found: dict[str, Any] = {"Timestamp": moment(begins), "Unit": inside[0].unit or "None"}
+        found |= {name: statistic(inside, name) for name in names}
+        if extended:
+            found["ExtendedStatistics"] = {name: statistic(inside, name) for name in extended}
+        datapoints.append(found)
+    return {"Label": params["MetricName"], "Datapoints": datapoints}
+
+
+@serves("cloudwatch", "ListMetrics")
+def list_metrics(call: Call) -> dict[str, Any]:
+    """Each metric once, and only those with data in the two weeks before the sandbox's now."""
+    params = call.params
+    now = clock.now().timestamp()
+    back = 3 * HOUR if params.get("RecentlyActive") == "PT3H" else 14 * DAY
+    wanted = [
+        identity
+        for identity in state.of(Metrics, call).alive(now - back, now + 2 * HOUR)
+        if _listed(identity, params)
+    ]
+    page, more = cut(wanted, params.get("NextToken"), LISTED_PER_PAGE, invalid="InvalidNextToken")
+    return {"Metrics": [_spelled(one) for one in page]} | more
+
+
+def _spelled(identity: Identity) -> dict[str, Any]:
+    dimensions = [{"Name": name, "Value": value} for name, value in sorted(identity.dimensions)]
+    return {"Namespace": identity.namespace, "MetricName": identity.name, "Dimensions": dimensions}
+
+
+def _listed(identity: Identity, params: dict[str, Any]) -> bool:
+    """A filter may name some of the dimensions, with or without their values."""
+    if params.get("Namespace") not in (None, identity.namespace):
+        return False
+    if params.get("MetricName") not in (None, identity.name):
+        return False
+    has = dict(identity.dimensions)
+    return all(
+        one["Name"] in has and one.get("Value") in (None, has[one["Name"]])
+        for one in params.get("Dimensions") or ()
+    )
+
+
+def seed(account: str, region: str, namespace: str, series: list[dict[str, Any]]) -> int:
+    """Publish whole series at once: a thousand endpoints' week in one request.
+
+    Each is {"metric", "dimensions": {name: value}, "start", "step" (seconds), "values"}; null
+    leaves a gap.
+    """
+    metrics = state.at(Metrics, account, region)
+    published = 0
+    for one in series:
+        pairs = frozenset((str(k), str(v)) for k, v in (one.get("dimensions") or {}).items())
+        start, step = clock.parse(one["start"]).timestamp(), float(one.get("step", HOUR))
+        unit = one.get("unit")
+        points = [
+            Point.single(at, float(value), unit)
+            for at, value in zip(itertools.count(start, step), one["values"], strict=False)
+            if value is not None
+        ]
+        metrics.publish(Identity(namespace, one["metric"], pairs), points)
+        published += len(points)
+    return published

@@ -1,0 +1,183 @@
+"""SageMaker endpoints: real-time, async, serverless, shadowed, scaled; each change takes its minutes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from ml_janitor_sandbox import progress, scaling, state
+from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, VARIANT_LISTS
+from ml_janitor_sandbox.listing import serve_describe, serve_list
+from ml_janitor_sandbox.patches import Call, rejected, serves
+from ml_janitor_sandbox.shelves import Resource, Shelves, create, get, kind, shelf
+
+ENDPOINT = kind(
+    "Endpoint",
+    "endpoints",
+    "endpoint",
+    missing='Could not find endpoint "{arn}".',
+    duplicate=("ValidationException", 'Cannot create already existing endpoint "{arn}".'),
+)
+serve_describe(ENDPOINT)
+serve_list(ENDPOINT)
+
+# What DescribeEndpoint repeats from the configuration. The instance type is not among it.
+FROM_CONFIG = (
+    "AsyncInferenceConfig",
+    "CrossRegionTrafficConfig",
+    "DataCaptureConfig",
+    "ExplainerConfig",
+    "MetricsConfig",
+)
+FROM_VARIANT = ("CapacityReservationConfig", "ManagedInstanceScaling", "RoutingConfig")
+# "cannot be updated or deleted" (documentation of EndpointStatus).
+UNTOUCHABLE = "SystemUpdating"
+# The words that AWS's own Kubernetes operator waits for: aws/amazon-sagemaker-operator-for-k8s, where
+# DeleteEndpointInProgressMessagePrefix is this with the code ValidationException.
+IN_PROGRESS = ("Creating", "Updating", "RollingBack", "Deleting")
+
+
+@serves("sagemaker", "CreateEndpoint")
+def create_endpoint(call: Call) -> dict[str, Any]:
+    """
+    Creating for some minutes, and then in service; `/sandbox/state` sets any other status.
+
+    A name comes free again when the endpoint that had it is gone, and not while it is Deleting.
+    """
+    config = get(call, CONFIG, call.params["EndpointConfigName"])
+    made = create(call, ENDPOINT, "Creating", **_deployed(config))
+    progress.becomes(call, made, "endpoint.create", EndpointStatus="InService")
+    return {"EndpointArn": made.arn}
+
+
+def _deployed(config: Resource) -> dict[str, Any]:
+    """What an endpoint runs, and how many of each, when it comes up with a configuration."""
+    members = {name: config.members[name] for name in FROM_CONFIG if name in config.members}
+    for name in VARIANT_LISTS:
+        if variants := config.members.get(name):
+            members[name] = [_summary(variant) for variant in variants]
+    return members
+
+
+def _summary(variant: dict[str, Any]) -> dict[str, Any]:
+    weight = variant.get("InitialVariantWeight", 1.0)
+    summary: dict[str, Any] = {
+        "VariantName": variant["VariantName"],
+        "CurrentWeight": weight,
+        "DesiredWeight": weight,
+    }
+    summary |= {name: variant[name] for name in FROM_VARIANT if name in variant}
+    if serverless := variant.get("ServerlessConfig"):
+        return summary | {
+            "CurrentServerlessConfig": dict(serverless),
+            "DesiredServerlessConfig": dict(serverless),
+        }
+    count = variant.get("InitialInstanceCount", 1)
+    summary |= {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
+    if pools := variant.get("InstancePools"):
+        # All of them come up in the pool of the best priority, as long as it has capacity.
+        ranked = sorted(pools, key=lambda pool: pool.get("Priority", 1))
+        summary["InstancePools"] = [
+            {"InstanceType": pool["InstanceType"], "CurrentInstanceCount": 0 if rank else count}
+            for rank, pool in enumerate(ranked)
+        ]
+    return summary
+
+
+@serves("sagemaker", "UpdateEndpoint")
+def update_endpoint(call: Call) -> dict[str, Any]:
+    """
+    Updating for some minutes, and described as it was until the other configuration is deployed.
+
+    "The describing endpoint only contains information about the current endpoint config" until then
+    (aws-controllers-k8s/sagemaker-controller #7). Refused where it would change the instance type of a
+    variant that scales automatically (developer guide, "Update endpoints that use auto scaling").
+    """
+    endpoint = _changeable(call)
+    config = get(call, CONFIG, call.params["EndpointConfigName"])
+    _keep_scaled_types(call, endpoint, config)
+
+    def deployed(one: Resource, at: dt.datetime) -> None:
+        for name in (*FROM_CONFIG, *VARIANT_LISTS):
+            one.members.pop(name, None)
+        one.members.update(_deployed(config), EndpointConfigName=config.name)
+        one.members.update(EndpointStatus="InService", LastModifiedTime=at)
+
+    endpoint.touch(EndpointStatus="Updating")
+    progress.later(call, endpoint, progress.takes("endpoint.update"), deployed)
+    return {"EndpointArn": endpoint.arn}
+
+
+def _keep_scaled_types(call: Call, endpoint: Resource, config: Resource) -> None:
+    scaled = scaling.scaled_variants(call, endpoint.name)
+    before = shelf(call, CONFIG).get(endpoint.members["EndpointConfigName"])
+    old = {} if before is None else _types(before)
+    for variant, instance in _types(config).items():
+        if variant in scaled and old.get(variant, instance) != instance:
+            raise rejected(
+                f'The variant "{variant}" is registered for automatic scaling: its instance type stays.'
+            )
+
+
+def _types(config: Resource) -> dict[str, str | None]:
+    return {one["VariantName"]: one.get("InstanceType") for one in config.members["ProductionVariants"]}
+
+
+@serves("sagemaker", "UpdateEndpointWeightsAndCapacities")
+def update_weights_and_capacities(call: Call) -> dict[str, Any]:
+    """What is desired changes at once, what there is when the endpoint has been Updating for a while."""
+    endpoint = _changeable(call)
+    variants = {one["VariantName"]: one for one in endpoint.members.get("ProductionVariants", [])}
+    asked = call.params["DesiredWeightsAndCapacities"]
+    if strange := {one["VariantName"] for one in asked} - set(variants):
+        raise rejected(f'The variant name(s) "{", ".join(sorted(strange))}" is/are not present.')
+    for one in asked:
+        variant = variants[one["VariantName"]]
+        variant |= {name: one[name] for name in ("DesiredWeight", "DesiredInstanceCount") if name in one}
+        if changed := one.get("ServerlessUpdateConfig"):
+            variant["DesiredServerlessConfig"] = variant.get("DesiredServerlessConfig", {}) | changed
+
+    def arrived(one: Resource, at: dt.datetime) -> None:
+        for variant in one.members["ProductionVariants"]:
+            wanted = {name: value for name, value in variant.items() if name.startswith("Desired")}
+            variant |= {name.replace("Desired", "Current", 1): value for name, value in wanted.items()}
+        one.members.update(EndpointStatus="InService", LastModifiedTime=at)
+
+    endpoint.touch(EndpointStatus="Updating")
+    progress.later(call, endpoint, progress.takes("endpoint.update"), arrived)
+    return {"EndpointArn": endpoint.arn}
+
+
+@serves("sagemaker", "DeleteEndpoint")
+def delete_endpoint(call: Call) -> None:
+    """
+    Deleting for a while; its configuration stays, and what scaled it does not.
+
+    Refused while inference components are on it, the ones that are being deleted among them: AWS's words
+    are those in gruntwork-io/cloud-nuke #1142. "Application Auto Scaling deregisters those models as
+    scalable targets without notifying you" (developer guide, "Delete endpoints configured for auto
+    scaling"); for inference components that is not said, and there are none by then.
+    """
+    endpoint = _changeable(call)
+    on_it = {"EndpointName": endpoint.name}.items()
+    if any(one.kind.noun == "InferenceComponent" and on_it <= one.members.items() for one in _all(call)):
+        raise rejected(
+            "Cannot delete endpoint with inference component associated. "
+            "Please delete inference component and try it again."
+        )
+    scaling.deregister_endpoint(call, endpoint.name)
+    endpoint.touch(EndpointStatus="Deleting")
+    progress.vanishes(call, endpoint, "endpoint.delete")
+
+
+def _all(call: Call) -> Shelves:
+    return state.of(Shelves, call)
+
+
+def _changeable(call: Call) -> Resource:
+    endpoint = get(call, ENDPOINT)
+    if endpoint.status == UNTOUCHABLE:
+        raise rejected(f'Cannot update or delete endpoint "{endpoint.arn}" in status {UNTOUCHABLE}.')
+    if endpoint.status in IN_PROGRESS:
+        raise rejected(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+    return endpoint

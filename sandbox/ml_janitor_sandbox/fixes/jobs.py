@@ -1,0 +1,83 @@
+"""SageMaker's other jobs - processing, transform, tuning - running until they are stopped."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from ml_janitor_sandbox import clock, progress
+from ml_janitor_sandbox.fixes.training import RUNNING, TRAINING, running, stop
+from ml_janitor_sandbox.listing import listing, serve_describe, serve_list
+from ml_janitor_sandbox.patches import Call, serves
+from ml_janitor_sandbox.shelves import Kind, Resource, create, get, kind, shelf
+
+PROCESSING = kind("ProcessingJob", "processing_jobs", "processing-job")
+TRANSFORM = kind("TransformJob", "transform_jobs", "transform-job")
+TUNING = kind("HyperParameterTuningJob", "hyper_parameter_tuning_jobs", "hyper-parameter-tuning-job")
+# When it started is only told for these two.
+STARTED = {PROCESSING.noun: "ProcessingStartTime", TRANSFORM.noun: "TransformStartTime"}
+ENDED = {
+    PROCESSING.noun: "ProcessingEndTime",
+    TRANSFORM.noun: "TransformEndTime",
+    TUNING.noun: "HyperParameterTuningEndTime",
+}
+STOPPING = {PROCESSING.noun: "processing.stop", TRANSFORM.noun: "transform.stop", TUNING.noun: "tuning.stop"}
+NO_CHILDREN = {
+    "TrainingJobStatusCounters": {
+        "Completed": 0,
+        "InProgress": 0,
+        "RetryableError": 0,
+        "NonRetryableError": 0,
+        "Stopped": 0,
+    },
+    "ObjectiveStatusCounters": {"Succeeded": 0, "Pending": 0, "Failed": 0},
+}
+
+
+def _serve(of: Kind) -> None:
+    """Create, Describe, List and Stop work alike for the three."""
+    serve_describe(of)
+    serve_list(of)
+
+    @serves("sagemaker", f"Create{of.noun}")
+    def create_job(call: Call) -> dict[str, Any]:
+        extra: dict[str, Any] = {}
+        if started := STARTED.get(of.noun):
+            extra[started] = clock.now()
+        if of is TUNING:
+            config = call.params["HyperParameterTuningJobConfig"]
+            extra |= NO_CHILDREN | {
+                "Strategy": config.get("Strategy"),
+                "ResourceLimits": config.get("ResourceLimits"),
+            }
+        return {of.arn_member: create(call, of, RUNNING, **extra).arn}
+
+    @serves("sagemaker", f"Stop{of.noun}")
+    def stop_job(call: Call) -> None:
+        job = running(get(call, of))
+        job.touch(**{of.status_member: "Stopping"})
+        if of is TUNING:
+            _stop_children(call, job)
+
+        def stopped(one: Resource, at: dt.datetime) -> None:
+            one.members.update({of.status_member: "Stopped", ENDED[of.noun]: at, "LastModifiedTime": at})
+
+        progress.later(call, job, progress.takes(STOPPING[of.noun]), stopped)
+
+
+def _stop_children(call: Call, tuning: Resource) -> None:
+    """Its documentation: "and all running training jobs that the tuning job launched"."""
+    for child in shelf(call, TRAINING).values():
+        if child.members.get("TuningJobArn") == tuning.arn and child.status == RUNNING:
+            stop(call, child)
+
+
+for _kind in (PROCESSING, TRANSFORM, TUNING):
+    _serve(_kind)
+
+
+@serves("sagemaker", "ListTrainingJobsForHyperParameterTuningJob")
+def list_children(call: Call) -> dict[str, Any]:
+    """Training jobs belong to a tuning job by their `TuningJobArn`, which a seed sets."""
+    tuning = get(call, TUNING)
+    return listing(call, TRAINING, only=lambda one: one.members.get("TuningJobArn") == tuning.arn)

@@ -1,0 +1,114 @@
+"""Model Monitor's schedules over endpoints, of which moto has none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_janitor_sandbox import progress
+from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
+from ml_janitor_sandbox.listing import listing, serve_describe
+from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, serves
+from ml_janitor_sandbox.shelves import Resource, create, get, kind
+
+SCHEDULE = kind("MonitoringSchedule", "monitoring_schedules", "monitoring-schedule")
+serve_describe(SCHEDULE)
+
+# Where moto keeps the job definitions that a schedule may name, by the schedule's monitoring type.
+DEFINITIONS = {
+    "DataQuality": "data_quality_job_definitions",
+    "ModelQuality": "model_quality_job_definitions",
+    "ModelBias": "model_bias_job_definitions",
+    "ModelExplainability": "model_explainability_job_definitions",
+}
+JOB_INPUTS = {
+    "DataQuality": "data_quality_job_input",
+    "ModelQuality": "model_quality_job_input",
+    "ModelBias": "model_bias_job_input",
+    "ModelExplainability": "model_explainability_job_input",
+}
+
+
+@serves("sagemaker", "CreateMonitoringSchedule")
+def create_schedule(call: Call) -> dict[str, Any]:
+    """
+    Pending for a while, then Scheduled, over an endpoint that must exist.
+
+    aws/sagemaker-python-sdk #4873 complains of that last point.
+    """
+    config = call.params["MonitoringScheduleConfig"]
+    extra = {"MonitoringType": config.get("MonitoringType") or "DataQuality"}
+    if name := config.get("MonitoringJobDefinitionName"):
+        extra["MonitoringJobDefinitionName"] = name
+    if endpoint := _endpoint(call, config, extra["MonitoringType"]):
+        extra["EndpointName"] = get(call, ENDPOINT, endpoint).name
+    made = create(call, SCHEDULE, "Pending", **extra)
+    progress.becomes(call, made, "monitoring.create", MonitoringScheduleStatus="Scheduled")
+    return {"MonitoringScheduleArn": made.arn}
+
+
+def _endpoint(call: Call, config: dict[str, Any], monitoring: str) -> str | None:
+    """The endpoint that is watched; None if it is a batch transform."""
+    if inline := config.get("MonitoringJobDefinition"):
+        for given in inline.get("MonitoringInputs") or ():
+            if "EndpointInput" in given:
+                return str(given["EndpointInput"]["EndpointName"])
+        return None
+    name = config.get("MonitoringJobDefinitionName")
+    kept = getattr(backend("sagemaker", call.account, call.region), DEFINITIONS[monitoring], {})
+    for definition in kept.values():
+        if definition.job_definition_name == name:
+            given = getattr(definition, JOB_INPUTS[monitoring])
+            return str(given["EndpointInput"]["EndpointName"]) if "EndpointInput" in given else None
+    raise AwsError("ResourceNotFound", f"Monitoring job definition {name} does not exist.")
+
+
+@serves("sagemaker", "ListMonitoringSchedules")
+def list_schedules(call: Call) -> dict[str, Any]:
+    """By endpoint, job definition and type, too."""
+    params = call.params
+    asked = {
+        "EndpointName": params.get("EndpointName"),
+        "MonitoringJobDefinitionName": params.get("MonitoringJobDefinitionName"),
+        "MonitoringType": params.get("MonitoringTypeEquals"),
+    }
+    wanted = {member: value for member, value in asked.items() if value}.items()
+    return listing(call, SCHEDULE, only=lambda one: wanted <= _plain(one).items())
+
+
+def _plain(one: Resource) -> dict[str, str]:
+    return {member: value for member, value in one.members.items() if isinstance(value, str)}
+
+
+@serves("sagemaker", "StartMonitoringSchedule")
+def start_schedule(call: Call) -> None:
+    """Pending for a while, then Scheduled."""
+    _move(call, "Stopped", "monitoring.start", "Scheduled")
+
+
+@serves("sagemaker", "StopMonitoringSchedule")
+def stop_schedule(call: Call) -> None:
+    """Pending for a while, then Stopped."""
+    _move(call, "Scheduled", "monitoring.stop", "Stopped")
+
+
+def _move(call: Call, only_from: str, what: str, then: str) -> None:
+    schedule = _settled(call)
+    if schedule.status == only_from:
+        schedule.touch(MonitoringScheduleStatus="Pending")
+        progress.becomes(call, schedule, what, MonitoringScheduleStatus=then)
+
+
+@serves("sagemaker", "DeleteMonitoringSchedule")
+def delete_schedule(call: Call) -> None:
+    """Pending until it is gone; stopped on the way if it was not."""
+    schedule = _settled(call)
+    schedule.touch(MonitoringScheduleStatus="Pending")
+    progress.vanishes(call, schedule, "monitoring.delete")
+
+
+def _settled(call: Call) -> Resource:
+    """Not one on its way: "Monitoring schedule in status Pending" (aws/amazon-sagemaker-examples #2342)."""
+    schedule = get(call, SCHEDULE)
+    if schedule.status == "Pending":
+        raise rejected("Monitoring schedule in status Pending cannot be changed.")
+    return schedule

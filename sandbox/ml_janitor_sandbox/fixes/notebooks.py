@@ -1,0 +1,106 @@
+"""SageMaker notebook instances: with the filters that moto ignores and times that move."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from ml_janitor_sandbox import clock, progress
+from ml_janitor_sandbox.listing import listing, serve_describe
+from ml_janitor_sandbox.patches import Call, rejected, serves
+from ml_janitor_sandbox.shelves import Resource, check_instance_type, create, get, kind
+
+NOTEBOOK = kind(
+    "NotebookInstance",
+    "notebook_instances",
+    "notebook-instance",
+    missing="RecordNotFound",
+    duplicate=("ValidationException", "Notebook Instance name already exists: {arn}"),
+)
+serve_describe(NOTEBOOK)
+
+DEFAULTS = {
+    "DirectInternetAccess": "Enabled",
+    "PlatformIdentifier": "notebook-al2-v2",
+    "RootAccess": "Enabled",
+    "VolumeSizeInGB": 5,
+}
+# What is created under one name and described under another.
+RENAMED = {"LifecycleConfigName": "NotebookInstanceLifecycleConfigName", "SecurityGroupIds": "SecurityGroups"}
+
+
+@serves("sagemaker", "CreateNotebookInstance")
+def create_notebook(call: Call) -> dict[str, Any]:
+    """Pending for some minutes, then in service."""
+    check_instance_type(call.params.get("InstanceType"), "instanceType")
+    name = call.params["NotebookInstanceName"]
+    extra = {new: call.params[old] for old, new in RENAMED.items() if old in call.params}
+    defaults = {key: value for key, value in DEFAULTS.items() if key not in call.params}
+    address = f"{name}.notebook.{call.region}.sagemaker.aws"
+    made = create(call, NOTEBOOK, "Pending", Url=address, **defaults, **extra)
+    progress.becomes(call, made, "notebook.create", NotebookInstanceStatus="InService")
+    return {"NotebookInstanceArn": made.arn}
+
+
+@serves("sagemaker", "ListNotebookInstances")
+def list_notebooks(call: Call) -> dict[str, Any]:
+    """Including the times that moto does not compare."""
+    contains = call.params.get("NotebookInstanceLifecycleConfigNameContains", "")
+    member = RENAMED["LifecycleConfigName"]
+    return listing(call, NOTEBOOK, only=lambda one: contains in one.members.get(member, ""))
+
+
+@serves("sagemaker", "StartNotebookInstance")
+def start_notebook(call: Call) -> None:
+    """Stopped or failed ones are Pending for some minutes, then in service."""
+    _move(call, _in_status(call, "Pending", "Stopped", "Failed"), "notebook.start", "Pending", "InService")
+
+
+@serves("sagemaker", "StopNotebookInstance")
+def stop_notebook(call: Call) -> None:
+    """Stopping for a minute or two, then stopped; its volume stays."""
+    _move(call, _in_status(call, "Stopping", "InService"), "notebook.stop", "Stopping", "Stopped")
+
+
+@serves("sagemaker", "UpdateNotebookInstance")
+def update_notebook(call: Call) -> dict[str, Any]:
+    """Only while it is stopped, as on AWS."""
+    notebook = _in_status(call, "Updating", "Stopped", "Failed")
+    check_instance_type(call.params.get("InstanceType"), "instanceType")
+    asked = {k: v for k, v in call.params.items() if not k.startswith("Disassociate")}
+    notebook.touch(**{RENAMED.get(key, key): value for key, value in asked.items()})
+    if call.params.get("DisassociateLifecycleConfig"):
+        notebook.members.pop(RENAMED["LifecycleConfigName"], None)
+    _move(call, notebook, "notebook.update", "Updating", "Stopped")
+    return {}
+
+
+@serves("sagemaker", "DeleteNotebookInstance")
+def delete_notebook(call: Call) -> None:
+    """Only a stopped or failed one, whose volume is lost with it."""
+    notebook = _in_status(call, "Deleting", "Stopped", "Failed")
+    notebook.touch(NotebookInstanceStatus="Deleting")
+    progress.vanishes(call, notebook, "notebook.delete")
+
+
+@serves("sagemaker", "CreatePresignedNotebookInstanceUrl")
+def presign(call: Call) -> dict[str, Any]:
+    """What "Open Jupyter" in the console does; CloudTrail notes it like every Create."""
+    notebook = _in_status(call, "Opened", "InService")
+    token = hashlib.sha256(f"{notebook.arn}{clock.now()}".encode()).hexdigest()
+    return {"AuthorizedUrl": f"https://{notebook.members['Url']}?authToken={token}"}
+
+
+def _in_status(call: Call, going_to: str, *allowed: str) -> Resource:
+    notebook = get(call, NOTEBOOK)
+    if notebook.status not in allowed:
+        raise rejected(
+            f"Status ({notebook.status}) not in ([{', '.join(allowed)}]). Unable to transition "
+            f"to ({going_to}) for Notebook Instance ({notebook.arn})."
+        )
+    return notebook
+
+
+def _move(call: Call, notebook: Resource, what: str, now: str, then: str) -> None:
+    notebook.touch(NotebookInstanceStatus=now)
+    progress.becomes(call, notebook, what, NotebookInstanceStatus=then)

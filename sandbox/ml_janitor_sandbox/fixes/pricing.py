@@ -1,0 +1,165 @@
+"""The Price List Query API, which moto does not have, in the shape of the real price list."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ml_janitor_sandbox.paging import cut
+from ml_janitor_sandbox.patches import AwsError, Call
+
+DATA = Path(__file__).parents[2] / "functions" / "janitor" / "data"
+# Two prices are not those of the shipped table, so that a test can tell which one was used. They
+# are made up; every other price is the table's.
+DIFFERENT = {"ml.g5.xlarge": "1.412", "ml.m5.4xlarge": "0.93"}
+# The prefix of usage types, and how much dearer: eu-west-1 is the table times 1.117, which is also
+# not AWS's price list but close enough for a second region.
+REGIONS = {"us-east-1": ("USE1", 1.0), "eu-west-1": ("EU", 1.117)}
+LOCATIONS = {"us-east-1": "US East (N. Virginia)", "eu-west-1": "EU (Ireland)"}
+# component: the word in the usage type. `USE1-Host:ml.m5.xlarge` is as AWS spells it.
+COMPONENTS = {
+    "Hosting": "Host",
+    "Notebook": "Notebk",
+    "Processing": "Processing",
+    "Studio": "Studio",
+    "Training": "Train",
+    "Transform": "Tsform",
+}
+# storage class: the API's storageClass, volumeType, and the suffix of the usage type.
+STORAGE = {
+    "STANDARD": ("General Purpose", "Standard", "TimedStorage-ByteHrs"),
+    "STANDARD_IA": ("Infrequent Access", "Standard - Infrequent Access", "TimedStorage-SIA-ByteHrs"),
+    "ONEZONE_IA": ("Infrequent Access", "One Zone - Infrequent Access", "TimedStorage-ZIA-ByteHrs"),
+    "GLACIER_IR": ("Archive Instant Retrieval", "Glacier Instant Retrieval", "TimedStorage-GIR-ByteHrs"),
+    "GLACIER": ("Archive", "Amazon Glacier", "TimedStorage-GlacierByteHrs"),
+    "DEEP_ARCHIVE": ("Archive", "Glacier Deep Archive", "TimedStorage-GDA-ByteHrs"),
+}
+PER_PAGE = 100
+
+
+def get_products(call: Call) -> dict[str, Any]:
+    """The products all of whose filtered attributes are equal; TERM_MATCH and EQUALS only."""
+    params = call.params
+    wanted = dict(_filter(one) for one in params.get("Filters") or ())
+    products = PRODUCTS.get(params.get("ServiceCode", ""))
+    if products is None:
+        raise AwsError("NotFoundException", f"The service code {params.get('ServiceCode')} was not found.")
+    found = [one for one in products() if wanted.items() <= _attributes(one).items()]
+    size = int(params.get("MaxResults") or PER_PAGE)
+    if not 1 <= size <= PER_PAGE:
+        raise AwsError("InvalidParameterException", "MaxResults must be between 1 and 100")
+    page, more = cut(found, params.get("NextToken"), size, invalid="InvalidNextTokenException")
+    return {"FormatVersion": "aws_v1", "PriceList": [json.dumps(one) for one in page]} | more
+
+
+def _filter(one: dict[str, str]) -> tuple[str, str]:
+    if one["Type"] not in ("TERM_MATCH", "EQUALS"):
+        raise AwsError(
+            "InvalidParameterException", f"The sandbox does not evaluate filters of type {one['Type']}."
+        )
+    return one["Field"], one["Value"]
+
+
+def _attributes(product: dict[str, Any]) -> dict[str, str]:
+    inner: dict[str, Any] = product["product"]
+    named = {"ServiceCode": product["serviceCode"], "productFamily": inner["productFamily"]}
+    attributes: dict[str, str] = inner["attributes"]
+    return attributes | named
+
+
+@cache
+def sagemaker_products() -> list[dict[str, Any]]:
+    """Every type of the table, for every component, in the served regions."""
+    products = []
+    for region, (prefix, factor) in REGIONS.items():
+        for row in _rows("sagemaker-prices-us-east-1.csv"):
+            name = row["instance_type"]
+            price = round(float(DIFFERENT.get(name, row["usd_per_hour"])) * factor, 4)
+            for component, word in COMPONENTS.items():
+                attributes = {
+                    "component": component,
+                    "instanceName": name,
+                    "regionCode": region,
+                    "location": LOCATIONS[region],
+                    "locationType": "AWS Region",
+                    "operation": f"RunInstance:{component}",
+                    "servicecode": "AmazonSageMaker",
+                    "servicename": "Amazon SageMaker",
+                    "usagetype": f"{prefix}-{word}:{name}",
+                }
+                products.append(_product("AmazonSageMaker", "ML Instance", attributes, "Hrs", price))
+    return products
+
+
+@cache
+def s3_products() -> list[dict[str, Any]]:
+    """What a GB-month costs in each storage class."""
+    products = []
+    for region, (prefix, factor) in REGIONS.items():
+        start = "" if region == "us-east-1" else f"{prefix}-"
+        for row in _rows("s3-prices-us-east-1.csv"):
+            storage_class, volume, usage = STORAGE[row["storage_class"]]
+            attributes = {
+                "regionCode": region,
+                "location": LOCATIONS[region],
+                "locationType": "AWS Region",
+                "servicecode": "AmazonS3",
+                "servicename": "Amazon Simple Storage Service",
+                "storageClass": storage_class,
+                "usagetype": f"{start}{usage}",
+                "volumeType": volume,
+            }
+            price = round(float(row["usd_per_gb_month"]) * factor, 5)
+            products.append(_product("AmazonS3", "Storage", attributes, "GB-Mo", price))
+    return products
+
+
+PRODUCTS = {"AmazonSageMaker": sagemaker_products, "AmazonS3": s3_products}
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    """The rows of a table of the package; lines that begin with # say where they are from."""
+    with (DATA / name).open(encoding="utf-8") as lines:
+        yield from csv.DictReader(line for line in lines if not line.startswith("#"))
+
+
+def _product(
+    service: str, family: str, attributes: dict[str, str], unit: str, price: float
+) -> dict[str, Any]:
+    sku = hashlib.sha256(attributes["usagetype"].encode()).hexdigest()[:16].upper()
+    offer, rate = f"{sku}.JRTCKXETXF", f"{sku}.JRTCKXETXF.6YS6EN2CT7"
+    dimension = {
+        "rateCode": rate,
+        "unit": unit,
+        "beginRange": "0",
+        "endRange": "Inf",
+        "description": f"${price} per {unit} for {attributes['usagetype']}",
+        "appliesTo": [],
+        "pricePerUnit": {"USD": f"{price:.10f}"},
+    }
+    return {
+        "product": {"productFamily": family, "attributes": attributes, "sku": sku},
+        "serviceCode": service,
+        "terms": {
+            "OnDemand": {
+                offer: {
+                    "sku": sku,
+                    "offerTermCode": "JRTCKXETXF",
+                    "effectiveDate": "2026-10-01T00:00:00Z",
+                    "termAttributes": {},
+                    "priceDimensions": {rate: dimension},
+                }
+            }
+        },
+        "version": "20261001000000",
+        "publicationDate": "2026-10-01T00:00:00Z",
+    }
+
+
+# What moto has no backend for at all: the server answers these itself.
+OPERATIONS = {"GetProducts": get_products}

@@ -1,0 +1,91 @@
+"""Listings over what moto still keeps itself - pipelines, clusters, the model registry - and deletions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+from moto.core.utils import camelcase_to_underscores
+
+from ml_janitor_sandbox import model
+from ml_janitor_sandbox.listing import Row, answer, list_member
+from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, serves
+
+# Operation: the backend's attribute, and the members that hold the name and the status.
+LISTED = {
+    "ListClusters": ("clusters", "ClusterName", "ClusterStatus"),
+    "ListModelPackageGroups": ("model_package_groups", "ModelPackageGroupName", "ModelPackageGroupStatus"),
+    "ListModelPackages": ("model_packages", "ModelPackageArn", "ModelPackageStatus"),
+    "ListPipelines": ("pipelines", "PipelineName", "PipelineStatus"),
+}
+# moto's own spelling of some members.
+SPELLED = {
+    "ClusterStatus": ("status", "cluster_status"),
+    "ModelPackageArn": ("model_package_arn", "arn"),
+    "PipelineArn": ("pipeline_arn", "arn"),
+    "ClusterArn": ("cluster_arn", "arn"),
+    "ModelPackageGroupArn": ("model_package_group_arn", "arn"),
+}
+
+
+def _rows(call: Call, things: Iterable[Any], name: str, status: str) -> Iterable[Row]:
+    member = list_member(call.operation)
+    shape: Any = model.output("sagemaker", call.operation).members[member]
+    for sequence, thing in zip(itertools.count(), things, strict=False):
+        members = {one: _read(thing, one) for one in shape.member.members}
+        known = {one: value for one, value in members.items() if value is not None}
+        known.setdefault("LastModifiedTime", known["CreationTime"])
+        yield Row(known, str(known.get(name, "")), known.get(status), sequence)
+
+
+def _read(thing: Any, member: str) -> Any:
+    for attribute in SPELLED.get(member, (camelcase_to_underscores(member),)):
+        if (value := getattr(thing, attribute, None)) is not None:
+            return value
+    return None
+
+
+def _serve(operation: str, attribute: str, name: str, status: str) -> None:
+    @serves("sagemaker", operation)
+    def list_them(call: Call) -> dict[str, Any]:
+        kept = backend("sagemaker", call.account, call.region)
+        things = getattr(kept, attribute).values()
+        wanted = call.params.get("ModelPackageGroupName")
+        if operation == "ListModelPackages":
+            things = [one for one in things if one.model_package_group_name == wanted]
+        if prefix := call.params.get("PipelineNamePrefix"):
+            things = [one for one in things if one.pipeline_name.startswith(prefix)]
+        return answer(call, _rows(call, things, name, status))
+
+
+for _operation, _how in LISTED.items():
+    _serve(_operation, *_how)
+
+
+@serves("sagemaker", "DeleteModelPackage")
+def delete_package(call: Call) -> None:
+    """By ARN, or by name for one that has no version."""
+    kept = backend("sagemaker", call.account, call.region)
+    name = call.params["ModelPackageName"]
+    arn = kept.model_package_name_mapping.get(name)
+    if arn not in kept.model_packages:
+        raise rejected(f"Model package {name} does not exist.")
+    del kept.model_packages[arn]
+    for other in [key for key, value in kept.model_package_name_mapping.items() if value == arn]:
+        del kept.model_package_name_mapping[other]
+
+
+@serves("sagemaker", "DeleteModelPackageGroup")
+def delete_group(call: Call) -> None:
+    """Only an empty one: its model's one error is a ConflictException."""
+    kept = backend("sagemaker", call.account, call.region)
+    name = call.params["ModelPackageGroupName"]
+    if name not in kept.model_package_groups:
+        raise rejected(f"Model Package Group {name} does not exist.")
+    if any(one.model_package_group_name == name for one in kept.model_packages.values()):
+        raise AwsError(
+            "ConflictException",
+            f"Model Package Group {name} cannot be deleted because it still contains Model Packages.",
+        )
+    del kept.model_package_groups[name]

@@ -1,0 +1,135 @@
+"""SageMaker's Search over endpoints, models and training jobs, with their tags in the records."""
+
+from __future__ import annotations
+
+import datetime as dt
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ml_janitor_sandbox import clock, model
+from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
+from ml_janitor_sandbox.fixes.models import MODEL
+from ml_janitor_sandbox.fixes.training import TRAINING
+from ml_janitor_sandbox.listing import Row, answer
+from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
+from ml_janitor_sandbox.shelves import Resource, shelf
+
+SEARCHED = {"Endpoint": ENDPOINT, "Model": MODEL, "TrainingJob": TRAINING}
+SORTED_BY = ("CreationTime", "LastModifiedTime")
+
+type Test = Callable[[Resource], bool]
+
+
+@serves("sagemaker", "Search")
+def search(call: Call) -> dict[str, Any]:
+    """The records that an expression fits, newest change first; what is not emulated is refused."""
+    params = call.params
+    record = params["Resource"]
+    if record not in SEARCHED:
+        raise _refused(f"searching {record}")
+    for member in ("VisibilityConditions", "CrossAccountFilterOption"):
+        if params.get(member):
+            raise _refused(member)
+    by = params.get("SortBy") or "LastModifiedTime"
+    if by not in SORTED_BY:
+        raise _refused(f"sorting by {by}")
+    fits = _expression(record, params.get("SearchExpression") or {})
+    those = [one for one in shelf(call, SEARCHED[record]).values() if fits(one)]
+    rows = [Row(_record(one), one.name, one.status, one.sequence) for one in those]
+    result = answer(replace(call, params=params | {"SortBy": by}), rows)
+    wrap = (lambda found: {"Model": found}) if record == "Model" else (lambda found: found)
+    result["Results"] = [{record: wrap(found)} for found in result["Results"]]
+    return result | {"TotalHits": {"Value": len(those), "Relation": "EqualTo"}}
+
+
+def _record(one: Resource) -> dict[str, Any]:
+    return one.members | {"Tags": [{"Key": key, "Value": value} for key, value in one.tags.items()]}
+
+
+def _refused(what: str) -> AwsError:
+    return rejected(f"The sandbox does not emulate {what} in Search.")
+
+
+def _expression(record: str, expression: Mapping[str, Any]) -> Test:
+    """Its filters and subexpressions, all of which must hold unless its operator is Or."""
+    if expression.get("NestedFilters"):
+        raise _refused("NestedFilters")
+    tests = [_filter(record, one) for one in expression.get("Filters") or ()]
+    tests += [_expression(record, one) for one in expression.get("SubExpressions") or ()]
+    together = any if expression.get("Operator") == "Or" and tests else all
+    return lambda one: together(test(one) for test in tests)
+
+
+def _filter(record: str, asked: Mapping[str, str]) -> Test:
+    name, how, value = asked["Name"], asked.get("Operator"), asked.get("Value")
+    read = _reader(record, name)
+    if how in ("Exists", "NotExists"):
+        return lambda one: (read(one) is not None) is (how == "Exists")
+    if value is None:
+        raise rejected(f"The filter of {name} has no value.")
+    if how == "In":
+        choices = [choice.strip() for choice in value.split(",")]
+        return lambda one: _compare(read(one), choices, operator.eq)
+    if how not in COMPARISONS:
+        raise _refused(f"the operator {how}")
+    return lambda one: _compare(read(one), [value], COMPARISONS[how])
+
+
+COMPARISONS: Mapping[str | None, Callable[[Any, Any], bool]] = {
+    "Equals": operator.eq,
+    "GreaterThan": operator.gt,
+    "GreaterThanOrEqualTo": operator.ge,
+    "LessThan": operator.lt,
+    "LessThanOrEqualTo": operator.le,
+}
+
+
+def _compare(found: Any, values: list[str], how: Callable[[Any, Any], bool]) -> bool:
+    """Compare as what was found is: a time, a number or a text. What is not there compares with nothing."""
+    if found is None:
+        return False
+    try:
+        return any(how(found, _like(found, value)) for value in values)
+    except ValueError:
+        kind = "time" if isinstance(found, dt.datetime) else "number"
+        raise rejected(f"{values} is no {kind}.") from None
+
+
+def _like(found: Any, value: str) -> Any:
+    match found:
+        case dt.datetime():
+            return clock.parse(value)
+        case bool():
+            return value.lower() == "true"
+        case int() | float():
+            return float(value)
+        case _:
+            return value
+
+
+def _reader(record: str, name: str) -> Callable[[Resource], Any]:
+    """How to read a property such as ResourceConfig.InstanceType or Tags.team, if the record has it."""
+    if name.startswith("Tags."):
+        key = name.removeprefix("Tags.")
+        return lambda one: one.tags.get(key)
+    path = name.split(".")
+    results: Any = model.output("sagemaker", "Search").members["Results"]
+    shape = results.member.members[record]
+    if record == "Model":
+        shape = shape.members["Model"]
+    for step in path:
+        if shape.type_name != "structure" or step not in shape.members:
+            raise rejected(f"Unknown property name: {name}")
+        shape = shape.members[step]
+    if shape.type_name in ("structure", "list", "map"):
+        raise _refused(f"comparing {name}, a {shape.type_name},")
+
+    def read(one: Resource) -> Any:
+        value: Any = one.members
+        for step in path:
+            value = None if value is None else value.get(step)
+        return value
+
+    return read

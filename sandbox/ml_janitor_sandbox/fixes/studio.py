@@ -1,0 +1,198 @@
+"""SageMaker Studio: domains, and the user profiles and spaces in them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ml_janitor_sandbox import clock
+from ml_janitor_sandbox.listing import listing, serve_list
+from ml_janitor_sandbox.patches import AwsError, Call, backend, serves
+from ml_janitor_sandbox.shelves import KINDS, Kind, Resource, checked_name, shelf
+
+ID_LENGTH = 12
+APPS = "apps"
+"""The plural of what `studio_apps` keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudioKind(Kind):
+    """
+    A kind of Studio's: its status is called just that, and its shelf has the rest of its ARN as name.
+
+    So `/sandbox/state` finds a space under ["spaces", "d-1a2b/desk"]. A space and a user profile of
+    one name stand on two shelves, as on AWS.
+    """
+
+    @property
+    def status_member(self) -> str:
+        return "Status"
+
+
+def studio_kind(noun: str, plural: str, arn: str) -> StudioKind:
+    """Declare a kind, so that `/sandbox/state` finds it."""
+    KINDS[plural] = made = StudioKind(noun, plural, arn)
+    return made
+
+
+DOMAIN = studio_kind("Domain", "domains", "domain")
+PROFILE = studio_kind("UserProfile", "user_profiles", "user-profile")
+SPACE = studio_kind("Space", "spaces", "space")
+serve_list(DOMAIN)
+
+
+def found(call: Call, of: Kind, key: str) -> Resource:
+    """What stands under *key* on its shelf, or AWS's error: here it is not a ValidationException."""
+    try:
+        return shelf(call, of)[key]
+    except KeyError:
+        raise AwsError("ResourceNotFound", f"{of.noun} [{key.rpartition('/')[2]}] does not exist.") from None
+
+
+def shelve(call: Call, of: Kind, key: str, *, arn: str | None = None, **members: Any) -> Resource:
+    """Make a resource of what was asked, in service at once; its Tags are kept apart."""
+    arn = arn or of.arn_of(call, key)
+    if key in shelf(call, of):
+        raise AwsError("ResourceInUse", f"{of.noun} already exists: {arn}")
+    now = clock.now()
+    asked = {name: value for name, value in call.params.items() if name != "Tags"}
+    stamps = {of.arn_member: arn, "CreationTime": now, "LastModifiedTime": now, "Status": "InService"}
+    tags = {tag["Key"]: tag["Value"] for tag in call.params.get("Tags") or []}
+    # A backend of moto's is made when first asked for, and only those are asked about tags.
+    backend("sagemaker", call.account, call.region)
+    made = Resource(of, key, asked | stamps | members, tags, ever_tagged=bool(tags))
+    shelf(call, of)[key] = made
+    return made
+
+
+def inside(call: Call, plural: str, **members: str) -> list[Resource]:
+    """The *plural* that have these members: what stands in a domain, a profile or a space."""
+    those = shelf(call, KINDS[plural]).values()
+    return [one for one in those if members.items() <= one.members.items() and one.status != "Deleted"]
+
+
+def refuse_if(call: Call, resource: Resource, *plurals: str, **members: str) -> None:
+    """Nothing that still holds something can be deleted."""
+    for plural in plurals:
+        if left := inside(call, plural, **members):
+            raise AwsError(
+                "ResourceInUse",
+                f"Unable to delete {resource.kind.noun} [{resource.name}]: it has {plural} ({left[0].name})",
+            )
+
+
+def merged(old: Any, new: Any) -> Any:
+    """Settings after an update, which changes the members it names and leaves the others."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return old | {key: merged(old.get(key), value) for key, value in new.items()}
+
+
+# --- domains ----------------------------------------------------------------------------------
+
+
+@serves("sagemaker", "CreateDomain")
+def create_domain(call: Call) -> dict[str, Any]:
+    """In service at once. Names need not be unique; the identifier is the same for the same history."""
+    name = checked_name(call, "DomainName")
+    about = f"{call.account}/{call.region}/{name}/{len(shelf(call, DOMAIN))}"
+    domain_id = f"d-{hashlib.sha256(about.encode()).hexdigest()[:ID_LENGTH]}"
+    url = f"https://{domain_id}.studio.{call.region}.sagemaker.aws"
+    made = shelve(call, DOMAIN, domain_id, DomainId=domain_id, Url=url)
+    return {"DomainArn": made.arn, "DomainId": domain_id, "Url": url}
+
+
+@serves("sagemaker", "DescribeDomain")
+def describe_domain(call: Call) -> dict[str, Any]:
+    """Everything it was created with."""
+    return found(call, DOMAIN, call.params["DomainId"]).members
+
+
+@serves("sagemaker", "UpdateDomain")
+def update_domain(call: Call) -> dict[str, Any]:
+    """What is named changes, at once."""
+    return _update(call, found(call, DOMAIN, call.params["DomainId"]))
+
+
+@serves("sagemaker", "DeleteDomain")
+def delete_domain(call: Call) -> None:
+    """Only an empty one."""
+    domain = found(call, DOMAIN, call.params["DomainId"])
+    refuse_if(call, domain, APPS, "spaces", "user_profiles", DomainId=domain.name)
+    del shelf(call, DOMAIN)[domain.name]
+
+
+# --- user profiles and spaces -----------------------------------------------------------------
+
+
+def _serve(of: StudioKind, contains: str) -> None:
+    """Both stand in a domain and work alike; *contains* is the filter of the listing."""
+
+    @serves("sagemaker", f"Create{of.noun}")
+    def create_one(call: Call) -> dict[str, Any]:
+        domain = found(call, DOMAIN, call.params["DomainId"])
+        made = shelve(call, of, f"{domain.name}/{checked_name(call, of.name_member)}", **_summaries(call))
+        return {of.arn_member: made.arn}
+
+    @serves("sagemaker", f"Describe{of.noun}")
+    def describe_one(call: Call) -> dict[str, Any]:
+        return found(call, of, _key(call, of)).members
+
+    @serves("sagemaker", f"List{of.noun}s")
+    def list_them(call: Call) -> dict[str, Any]:
+        return listing(call, of, only=_filter(call, of, contains))
+
+    @serves("sagemaker", f"Update{of.noun}")
+    def update_one(call: Call) -> dict[str, Any]:
+        return _update(call, found(call, of, _key(call, of)))
+
+    @serves("sagemaker", f"Delete{of.noun}")
+    def delete_one(call: Call) -> None:
+        one = found(call, of, _key(call, of))
+        refuse_if(
+            call, one, APPS, DomainId=call.params["DomainId"], **{of.name_member: one.members[of.name_member]}
+        )
+        del shelf(call, of)[one.name]
+
+
+def _key(call: Call, of: Kind) -> str:
+    return f"{call.params['DomainId']}/{call.params[of.name_member]}"
+
+
+def _filter(call: Call, of: Kind, contains: str) -> Callable[[Resource], bool]:
+    domain, part = call.params.get("DomainIdEquals"), (call.params.get(contains) or "").lower()
+
+    def wanted(one: Resource) -> bool:
+        return domain in (None, one.members["DomainId"]) and part in one.members[of.name_member].lower()
+
+    return wanted
+
+
+def _summaries(call: Call) -> dict[str, Any]:
+    """What ListSpaces tells of a space's settings; a profile has none of them."""
+    params = call.params
+    settings = params.get("SpaceSettings") or {}
+    told = {
+        "SpaceSettingsSummary": {
+            member: settings[member]
+            for member in ("AppType", "RemoteAccess", "SpaceStorageSettings")
+            if member in settings
+        },
+        "SpaceSharingSettingsSummary": params.get("SpaceSharingSettings"),
+        "OwnershipSettingsSummary": params.get("OwnershipSettings"),
+    }
+    return {member: value for member, value in told.items() if value}
+
+
+def _update(call: Call, one: Resource) -> dict[str, Any]:
+    changed = {
+        k: merged(one.members.get(k), v) for k, v in call.params.items() if not k.endswith(("Id", "Name"))
+    }
+    one.touch(**changed)
+    return {one.kind.arn_member: one.arn}
+
+
+_serve(PROFILE, "UserProfileNameContains")
+_serve(SPACE, "SpaceNameContains")

@@ -1,0 +1,132 @@
+"""SageMaker Studio's apps: what runs in a space or for a user profile, and stays listed for a day after."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from ml_janitor_sandbox import clock, progress
+from ml_janitor_sandbox.fixes.studio import APPS, DOMAIN, PROFILE, SPACE, StudioKind, found, shelve
+from ml_janitor_sandbox.listing import equals, listing
+from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
+from ml_janitor_sandbox.shelves import KINDS, Resource, check_instance_type, checked_name, shelf
+
+LISTED_FOR = dt.timedelta(hours=24)
+"""How long the metadata of a deleted app is kept (API reference of DeleteApp and ListApps)."""
+
+DELETED_AT = "DeletedAt"
+"""Kept beside the members of Describe, which leaves it out."""
+
+SYSTEM = "system"
+DEFAULT_INSTANCES = {"JupyterServer": SYSTEM, "Canvas": None}
+"""What runs where nothing else is asked for: the free instance, one that is not told, or the next."""
+DEFAULT_INSTANCE = "ml.t3.medium"
+
+APP = StudioKind("App", APPS, "app")
+KINDS[APPS] = APP
+
+
+def _owner(call: Call) -> Resource:
+    """The user profile or the space that the call names; never both."""
+    profile, space = call.params.get("UserProfileName"), call.params.get("SpaceName")
+    if (profile is None) == (space is None):
+        raise rejected("Exactly one of UserProfileName and SpaceName must be given.")
+    domain = found(call, DOMAIN, call.params["DomainId"])
+    of, name = (PROFILE, profile) if space is None else (SPACE, space)
+    return found(call, of, f"{domain.name}/{name}")
+
+
+def _key(call: Call, owner: Resource) -> str:
+    return f"{owner.name}/{call.params['AppType']}/{call.params['AppName']}"
+
+
+def _hidden(app: Resource) -> bool:
+    """Whether it was deleted so long ago that nobody is told of it any more."""
+    deleted: dt.datetime | None = app.members.get(DELETED_AT)
+    return app.status == "Deleted" and deleted is not None and clock.now() - deleted >= LISTED_FOR
+
+
+def _of(call: Call) -> Resource:
+    """The app that the call names."""
+    owner = _owner(call)
+    app = found(call, APP, _key(call, owner))
+    if _hidden(app) or app.members.get(owner.kind.name_member) is None:
+        raise AwsError("ResourceNotFound", f"App [{call.params['AppName']}] does not exist.")
+    return app
+
+
+@serves("sagemaker", "CreateApp")
+def create_app(call: Call) -> dict[str, Any]:
+    """
+    Pending for a while, then in service. What it inherits from domain and profile is a copy of their tags.
+
+    A deleted one of the same name makes room, also while it is still listed; one that is being deleted
+    does not (ResourceInUse, as the operation's model has it).
+
+    Both times of activity are those of the first health check: see DescribeApp's documentation of
+    LastUserActivityTimestamp.
+    """
+    owner = _owner(call)
+    checked_name(call, "AppName")
+    kind, key = call.params["AppType"], _key(call, owner)
+    asked = call.params.get("ResourceSpec") or {}
+    instance = asked.get("InstanceType") or DEFAULT_INSTANCES.get(kind, DEFAULT_INSTANCE)
+    if instance != SYSTEM:
+        check_instance_type(instance, "resourceSpec.instanceType")
+    if (old := shelf(call, APP).get(key)) is not None and old.status in ("Deleted", "Failed"):
+        del shelf(call, APP)[key]
+    now = clock.now()
+    made = shelve(
+        call,
+        APP,
+        key,
+        # IAM and ARNs spell the type in lower case (developer guide, domain resource isolation).
+        arn=APP.arn_of(call, f"{owner.name}/{kind.lower()}/{call.params['AppName']}"),
+        Status="Pending",
+        ResourceSpec=asked | ({"InstanceType": instance} if instance else {}),
+        LastHealthCheckTimestamp=now,
+        LastUserActivityTimestamp=now,
+    )
+    inherited = found(call, DOMAIN, call.params["DomainId"]).tags | (
+        owner.tags if owner.kind is PROFILE else {}
+    )
+    made.tags = inherited | made.tags
+    made.ever_tagged = bool(made.tags)
+    progress.becomes(call, made, "app.create", Status="InService")
+    return {"AppArn": made.arn}
+
+
+@serves("sagemaker", "DescribeApp")
+def describe_app(call: Call) -> dict[str, Any]:
+    """A deleted one, too, for a day."""
+    return _of(call).members
+
+
+@serves("sagemaker", "ListApps")
+def list_apps(call: Call) -> dict[str, Any]:
+    """By domain, and by user profile or space."""
+    asked = equals(call, "DomainId", "UserProfileName", "SpaceName")
+    if {"UserProfileName", "SpaceName"} <= asked.keys():
+        raise rejected("Only one of UserProfileNameEquals and SpaceNameEquals can be given.")
+    return listing(call, APP, only=lambda app: not _hidden(app) and asked.items() <= app.members.items())
+
+
+@serves("sagemaker", "DeleteApp")
+def delete_app(call: Call) -> None:
+    """
+    Deleting for a while, then listed as Deleted for a day; its space and volume stay.
+
+    A second time is a ValidationException with the words that hashicorp/terraform-provider-aws takes for
+    success in its own deletion of apps; while it is on its way there, or Pending, it is in use.
+    """
+    app = _of(call)
+    if app.status == "Deleted":
+        raise rejected(f"App [{app.arn}] has already been deleted.")
+    if app.status in ("Deleting", "Pending"):
+        raise AwsError("ResourceInUse", f"App [{app.arn}] is in status {app.status}.")
+
+    def deleted(one: Resource, at: dt.datetime) -> None:
+        one.members.update({"Status": "Deleted", DELETED_AT: at, "LastModifiedTime": at})
+
+    app.touch(Status="Deleting")
+    progress.later(call, app, progress.takes("app.delete"), deleted)

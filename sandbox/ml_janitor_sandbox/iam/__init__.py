@@ -1,0 +1,12 @@
+"""
+IAM at the sandbox's door: roles with policies and trust, enforced on every request, and what they did.
+
+Off until roles are installed with `enforce`. Only identity policies and trust policies are evaluated;
+resource policies, boundaries, session policies and service control policies are not there. What this
+cannot judge (an operation, a condition key) is refused, never waved through.
+"""
+
+from ml_janitor_sandbox.iam.control import IamControl
+from ml_janitor_sandbox.iam.gate import Gate
+
+__all__ = ["Gate", "IamControl"]

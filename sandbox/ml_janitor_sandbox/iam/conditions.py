@@ -1,0 +1,131 @@
+"""The Condition element: operators, their set qualifiers, and the keys that the sandbox can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ml_janitor_sandbox.iam.globs import arn_like, like
+
+type Values = tuple[str, ...]
+FOR_ALL, FOR_ANY = "ForAllValues", "ForAnyValue"
+IF_EXISTS = "IfExists"
+NULL = "Null"
+
+
+class Context(Protocol):
+    """What is known about a request: the values of a key in lower case; None if it is not there."""
+
+    def get(self, key: str) -> Values | None: ...
+
+
+def _same(pattern: str, value: str) -> bool:
+    return pattern == value
+
+
+def _same_in_any_case(pattern: str, value: str) -> bool:
+    return pattern.lower() == value.lower()
+
+
+COMPARISONS: Mapping[str, Callable[[str, str], bool]] = {
+    "StringEquals": _same,
+    "StringEqualsIgnoreCase": _same_in_any_case,
+    "StringLike": like,
+    "ArnEquals": arn_like,
+    "ArnLike": arn_like,
+    "Bool": _same_in_any_case,
+}
+NEGATED = {
+    name.replace("String", "StringNot").replace("Arn", "ArnNot"): name
+    for name in COMPARISONS
+    if name != "Bool"
+}
+KEYS = {
+    "application-autoscaling:scalable-dimension",
+    "application-autoscaling:service-namespace",
+    "aws:principalaccount",
+    "aws:principalarn",
+    "aws:requestedregion",
+    "aws:resourceaccount",
+    "aws:sourceaccount",
+    "aws:tagkeys",
+    "cloudwatch:namespace",
+    "dynamodb:leadingkeys",
+    "iam:passedtoservice",
+    "kms:grantisforawsresource",
+    "s3:if-match",
+    "s3:prefix",
+    "sts:externalid",
+    "sts:rolesessionname",
+}
+TAG_KEYS = ("aws:requesttag/", "aws:resourcetag/", "sagemaker:resourcetag/")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One operator on one key."""
+
+    comparison: str
+    negated: bool
+    qualifier: str
+    if_exists: bool
+    key: str
+    wanted: Values
+
+    def holds(self, context: Context) -> bool:
+        """Whether a request with this context meets it."""
+        have = context.get(self.key)
+        if self.comparison == NULL:
+            return (have is None) == (self.wanted[0].lower() == "true")
+        if have is None:
+            return self._without_the_key()
+        if self.qualifier == FOR_ALL:
+            return all(map(self._meets, have))
+        if self.qualifier == FOR_ANY or not self.negated:
+            return any(map(self._meets, have))
+        return all(map(self._meets, have))
+
+    def _meets(self, value: str) -> bool:
+        compare = COMPARISONS[self.comparison]
+        return any(compare(wanted, value) for wanted in self.wanted) != self.negated
+
+    def _without_the_key(self) -> bool:
+        """A negated operator holds for a key that is not there; so do ForAllValues and ...IfExists."""
+        if self.qualifier == FOR_ANY:
+            return self.if_exists
+        return self.if_exists or self.negated or self.qualifier == FOR_ALL
+
+
+def read(element: Mapping[str, Mapping[str, Any]]) -> tuple[Condition, ...]:
+    """All conditions of a Condition element. `ValueError` for what the sandbox could not judge."""
+    return tuple(
+        _one(operator, key, wanted) for operator, pairs in element.items() for key, wanted in pairs.items()
+    )
+
+
+def _one(operator: str, key: str, wanted: Any) -> Condition:
+    qualifier, _, name = operator.rpartition(":")
+    if qualifier not in ("", FOR_ALL, FOR_ANY):
+        raise ValueError(f"no such set operator: {qualifier}")
+    base = name.removesuffix(IF_EXISTS)
+    comparison = NEGATED.get(base, base)
+    if comparison not in COMPARISONS and name != NULL:
+        raise ValueError(f"the sandbox does not evaluate the condition operator {operator}")
+    key = key.lower()
+    if key not in KEYS and not key.startswith(TAG_KEYS):
+        raise ValueError(
+            f"the sandbox does not know the condition key {key}; it knows {', '.join(sorted(KEYS))}"
+        )
+    values = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
+    texts = tuple(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+    if any("${" in text for text in texts):
+        raise ValueError(f"the sandbox does not fill in policy variables: {texts}")
+    return Condition(
+        comparison=comparison,
+        negated=base in NEGATED,
+        qualifier=qualifier,
+        if_exists=name.endswith(IF_EXISTS),
+        key=key,
+        wanted=texts,
+    )

@@ -1,0 +1,137 @@
+"""Where every request is judged, and what was asked for is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from threading import Lock
+from typing import Any, NamedTuple
+
+from ml_janitor_sandbox.iam import principals, requests, services
+from ml_janitor_sandbox.iam.needs import Need
+from ml_janitor_sandbox.iam.policies import Decision
+from ml_janitor_sandbox.iam.principals import ROOT_KEY, Caller
+from ml_janitor_sandbox.iam.roles import Roles
+from ml_janitor_sandbox.patches import Call
+from ml_janitor_sandbox.wire import Asked
+
+type Environ = dict[str, Any]
+
+SESSION_POLICIES = {"Policy", "PolicyArns", "Tags"}
+"""Parameters of AssumeRole that would narrow or colour a session."""
+
+UNKNOWN_KEY = {
+    "s3": (HTTPStatus.FORBIDDEN, "InvalidAccessKeyId"),
+    "query": (HTTPStatus.FORBIDDEN, "InvalidClientTokenId"),
+}
+NOT_EMULATED = "not emulated"
+"""Stands for the resource of what could not be judged, in the record."""
+
+DENIED = {"s3": (HTTPStatus.FORBIDDEN, "AccessDenied"), "query": (HTTPStatus.FORBIDDEN, "AccessDenied")}
+
+
+class Judged(NamedTuple):
+    """One need, what was said of it, and the numbers of the role's statements that said so."""
+
+    need: Need
+    said: Decision
+    by: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The error that a request ends with."""
+
+    status: int
+    code: str
+    message: str
+
+
+class Gate:
+    """Enforces the roles that are installed; open until they are, and for root's keys always."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """No roles, no record, and the gate open."""
+        self._roles: Roles | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new record."""
+        with self._lock:
+            self._record: list[dict[str, Any]] = []
+
+    def install(self, roles: dict[str, Any], *, enforce: bool) -> None:
+        """Replace all roles. `ValueError` for a policy that the sandbox could not judge."""
+        read = Roles(roles)
+        self._roles = read if enforce else None
+
+    def credentials(self, role: str, service: str | None) -> dict[str, str]:
+        """A new session of a role, as *service* would get it; without one, its trust is not asked."""
+        if self._roles is None or role not in self._roles:
+            raise LookupError(f"no such role is installed and enforced: {role}")
+        if service is not None and not self._roles.trusts_service(role, service):
+            raise ValueError(f"{role} does not trust {service}")
+        return principals.session_of(role, "sandbox")
+
+    def record(self) -> list[dict[str, Any]]:
+        """What roles asked for, in order: role, action, resource, allowed, by which of its statements."""
+        with self._lock:
+            return list(self._record)
+
+    def refusal(self, asked: Asked, environ: Environ) -> Refusal | None:
+        """Why a request is not to be answered; None if it is."""
+        roles = self._roles
+        if roles is None or asked.principal.startswith(ROOT_KEY):
+            return None
+        caller = principals.of(asked.principal) if asked.principal else None
+        if caller is None:
+            code = UNKNOWN_KEY.get(asked.protocol, (HTTPStatus.BAD_REQUEST, "UnrecognizedClientException"))
+            return Refusal(*code, "The security token included in the request is invalid.")
+        try:
+            call = requests.read(asked, environ)
+            judged = _judge(roles, caller, asked, call)
+        except (NotImplementedError, KeyError):
+            self._write_down(caller, [Judged(Need(asked.name, NOT_EMULATED), Decision.SILENT)])
+            message = f"The sandbox's IAM does not know what {asked.name} needs permission for: not emulated."
+            return Refusal(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
+        self._write_down(caller, judged)
+        refused = [one for one in judged if one.said is not Decision.ALLOWED]
+        return _denial(asked, caller, refused[0].need, refused[0].said) if refused else None
+
+    def _write_down(self, caller: Caller, judged: list[Judged]) -> None:
+        entries = [
+            {
+                "role": caller.role,
+                "action": one.need.action,
+                "resource": one.need.resource,
+                "allowed": one.said is Decision.ALLOWED,
+                "by": list(one.by),
+            }
+            for one in judged
+        ]
+        with self._lock:
+            self._record += entries
+
+
+def _judge(roles: Roles, caller: Caller, asked: Asked, call: Call) -> list[Judged]:
+    if asked.name == "sts:AssumeRole":
+        if SESSION_POLICIES & set(call.params):
+            raise NotImplementedError
+        return [Judged(*roles.may_assume(caller, call))]
+    return [Judged(need, *roles.weigh(caller, call, need)) for need in services.needs(asked.service, call)]
+
+
+def _denial(asked: Asked, caller: Caller, need: Need, said: Decision) -> Refusal:
+    """In AWS's words, which name the session, the action, the resource, and what kind of no it is."""
+    status, code = DENIED.get(asked.protocol, (HTTPStatus.BAD_REQUEST, "AccessDeniedException"))
+    why = (
+        "with an explicit deny in an identity-based policy"
+        if said is Decision.DENIED
+        else f"because no identity-based policy allows the {need.action} action"
+    )
+    message = f"User: {caller.session} is not authorized to perform: {need.action}"
+    return Refusal(status, code, f"{message} on resource: {need.resource} {why}")

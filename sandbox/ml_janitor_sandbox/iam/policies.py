@@ -1,0 +1,149 @@
+"""Policy documents, and what they say about one action on one resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ml_janitor_sandbox.iam import conditions
+from ml_janitor_sandbox.iam.conditions import Condition, Context
+from ml_janitor_sandbox.iam.globs import ARN_PARTS, arn_like, like
+
+VERSION = "2012-10-17"
+ELEMENTS = {"Action", "Condition", "Effect", "NotAction", "NotResource", "Principal", "Resource", "Sid"}
+
+
+class Decision(Enum):
+    """What a set of policies says; an explicit deny wins over every allow."""
+
+    ALLOWED = "allowed"
+    SILENT = "not mentioned"
+    DENIED = "explicitly denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement. In a trust policy *principals* are names, and there are no resources."""
+
+    allows: bool
+    actions: tuple[str, ...]
+    all_but_actions: bool
+    resources: tuple[str, ...] | None
+    all_but_resources: bool
+    principals: frozenset[str] | None
+    conditions: tuple[Condition, ...]
+
+    @classmethod
+    def of(cls, given: dict[str, Any], *, trust: bool) -> Statement:
+        """Read one statement. `ValueError` for what IAM would refuse or the sandbox could not judge."""
+        if unknown := set(given) - ELEMENTS:
+            raise ValueError(f"unknown elements of a statement: {', '.join(sorted(unknown))}")
+        if given.get("Effect") not in ("Allow", "Deny"):
+            raise ValueError(f"Effect must be Allow or Deny, not {given.get('Effect')}")
+        actions, all_but_actions = _either(given, "Action")
+        if trust:
+            resources, all_but_resources = None, False
+        else:
+            resources, all_but_resources = _either(given, "Resource")
+            if short := [one for one in resources if one != "*" and one.count(":") < ARN_PARTS - 1]:
+                raise ValueError(f"a Resource is * or a whole ARN, not {', '.join(short)}")
+        if trust != ("Principal" in given) or (trust and {"Resource", "NotResource"} & set(given)):
+            raise ValueError(
+                "a trust policy has principals and no resources, an identity policy the opposite"
+            )
+        return cls(
+            allows=given["Effect"] == "Allow",
+            actions=tuple(action.lower() for action in actions),
+            all_but_actions=all_but_actions,
+            resources=resources,
+            all_but_resources=all_but_resources,
+            principals=_principals(given["Principal"]) if trust else None,
+            conditions=conditions.read(given.get("Condition", {})),
+        )
+
+    def applies(self, action: str, resource: str, context: Context, principals: frozenset[str]) -> bool:
+        """Whether it is about this request, made by someone with these names."""
+        named = any(like(pattern, action.lower()) for pattern in self.actions)
+        if named == self.all_but_actions:
+            return False
+        if self.resources is not None:
+            covered = any(arn_like(pattern, resource) for pattern in self.resources)
+            if covered == self.all_but_resources:
+                return False
+        if self.principals is not None and not self.principals & principals:
+            return False
+        return all(condition.holds(context) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy document."""
+
+    statements: tuple[Statement, ...]
+
+    @classmethod
+    def of(cls, document: dict[str, Any], *, trust: bool = False) -> Policy:
+        """Read a document. `ValueError` says what is wrong with it."""
+        if document.get("Version") != VERSION:
+            raise ValueError(f"Version must be {VERSION}, not {document.get('Version')}")
+        if not document.get("Statement"):
+            raise ValueError("a policy needs a Statement")
+        return cls(tuple(Statement.of(one, trust=trust) for one in _listed(document["Statement"])))
+
+
+def decide(
+    policies: Iterable[Policy],
+    action: str,
+    resource: str,
+    context: Context,
+    principals: frozenset[str] = frozenset(),
+) -> Decision:
+    """What the policies say together."""
+    return weigh(policies, action, resource, context, principals)[0]
+
+
+def weigh(
+    policies: Iterable[Policy],
+    action: str,
+    resource: str,
+    context: Context,
+    principals: frozenset[str] = frozenset(),
+) -> tuple[Decision, tuple[int, ...]]:
+    """What the policies say together, and the numbers of the statements that say it, over all policies."""
+    statements = [statement for policy in policies for statement in policy.statements]
+    said = {
+        number: statement.allows
+        for number, statement in enumerate(statements)
+        if statement.applies(action, resource, context, principals)
+    }
+    if denying := tuple(number for number, allows in said.items() if not allows):
+        return Decision.DENIED, denying
+    return (Decision.ALLOWED if said else Decision.SILENT), tuple(said)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _either(given: dict[str, Any], name: str) -> tuple[tuple[str, ...], bool]:
+    """Of `Action` and `NotAction`, or the resources' pair, the one that is there; whether it is the Not."""
+    there = [one for one in (name, f"Not{name}") if one in given]
+    if len(there) != 1:
+        raise ValueError(f"a statement has either {name} or Not{name}")
+    values = tuple(_listed(given[there[0]]))
+    if any(not isinstance(value, str) or "${" in value for value in values):
+        raise ValueError(f"{there[0]} must be plain texts without variables, not {values}")
+    return values, there[0] != name
+
+
+def _principals(element: Any) -> frozenset[str]:
+    """Names of principals: ARNs, account numbers, services, or *."""
+    if element == "*":
+        return frozenset({"*"})
+    if unknown := set(element) - {"AWS", "Service"}:
+        raise ValueError(
+            f"the sandbox knows the principals AWS and Service, not {', '.join(sorted(unknown))}"
+        )
+    return frozenset(name for names in element.values() for name in _listed(names))

@@ -1,0 +1,198 @@
+"""S3: actions that are called differently from their operations, on buckets, objects, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from moto.s3.models import FakeKey
+
+from ml_janitor_sandbox.fixes.kms_objects import KMS
+from ml_janitor_sandbox.iam.needs import Need, Needs
+from ml_janitor_sandbox.patches import Call, backend
+
+BUCKET: Mapping[str, str] = {
+    "CreateBucket": "CreateBucket",
+    "DeleteBucket": "DeleteBucket",
+    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
+    "DeleteBucketPolicy": "DeleteBucketPolicy",
+    "DeleteBucketTagging": "PutBucketTagging",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "GetBucketLocation": "GetBucketLocation",
+    "GetBucketPolicy": "GetBucketPolicy",
+    "GetBucketTagging": "GetBucketTagging",
+    "GetBucketVersioning": "GetBucketVersioning",
+    "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "HeadBucket": "ListBucket",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListObjects": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "PutBucketPolicy": "PutBucketPolicy",
+    "PutBucketTagging": "PutBucketTagging",
+    "PutBucketVersioning": "PutBucketVersioning",
+    "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+}
+OBJECT: Mapping[str, tuple[str, ...]] = {
+    "AbortMultipartUpload": ("AbortMultipartUpload",),
+    "CompleteMultipartUpload": ("PutObject",),
+    "CreateMultipartUpload": ("PutObject",),
+    "DeleteObject": ("DeleteObject",),
+    "DeleteObjectTagging": ("DeleteObjectTagging",),
+    "GetObject": ("GetObject",),
+    "GetObjectAcl": ("GetObjectAcl",),
+    "GetObjectAttributes": ("GetObject", "GetObjectAttributes"),
+    "GetObjectLegalHold": ("GetObjectLegalHold",),
+    "GetObjectRetention": ("GetObjectRetention",),
+    "GetObjectTagging": ("GetObjectTagging",),
+    "HeadObject": ("GetObject",),
+    "ListParts": ("ListMultipartUploadParts",),
+    "PutObject": ("PutObject",),
+    "PutObjectLegalHold": ("PutObjectLegalHold",),
+    "PutObjectRetention": ("PutObjectRetention",),
+    "PutObjectTagging": ("PutObjectTagging",),
+    "RestoreObject": ("RestoreObject",),
+    "UploadPart": ("PutObject",),
+}
+TAGGING = {"ListTagsForResource", "TagResource", "UntagResource"}
+"""Operations of S3 Control, whose actions IAM has among S3's."""
+
+WRITES = {"CopyObject", "CreateMultipartUpload", "PutObject"}
+"""What makes an object with tags and under a key of its own."""
+
+OF_A_VERSION: Mapping[str, str] = {
+    "DeleteObject": "DeleteObjectVersion",
+    "DeleteObjectTagging": "DeleteObjectVersionTagging",
+    "GetObject": "GetObjectVersion",
+    "GetObjectAcl": "GetObjectVersionAcl",
+    "GetObjectAttributes": "GetObjectVersionAttributes",
+    "GetObjectTagging": "GetObjectVersionTagging",
+    "PutObjectTagging": "PutObjectVersionTagging",
+}
+"""What a call that names a version needs instead."""
+
+MANAGED_KEY = "alias/aws/s3"
+"""AWS's own key for S3: its key policy lets everyone of the account use it through S3."""
+
+
+def needs(call: Call) -> Needs:
+    """As in the service authorization reference of S3, and for copies in the API reference of CopyObject."""
+    bucket = str(call.params.get("Bucket", ""))
+    match call.operation:
+        case "ListBuckets":
+            return [Need("s3:ListAllMyBuckets")]
+        case operation if operation in BUCKET:
+            prefix = {"s3:prefix": (str(call.params.get("Prefix", "")),)}
+            listing = operation.startswith("List")
+            return [Need(f"s3:{BUCKET[operation]}", _arn(call, bucket), prefix if listing else {})]
+        case operation if operation in TAGGING:
+            return [Need(f"s3:{operation}", str(call.params["ResourceArn"]))]
+        case "DeleteObjects":
+            objects = call.params["Delete"]["Objects"]
+            return [
+                _on_object(call, "DeleteObject", bucket, one["Key"], one.get("VersionId")) for one in objects
+            ]
+        case "CopyObject" | "UploadPartCopy":
+            return [
+                *_reading(call, *_source(call)),
+                _on_object(call, "PutObject", bucket, call.params["Key"]),
+                *_writing(call, bucket),
+            ]
+        case operation if operation in OBJECT:  # IfMatch: S3 user guide, "How to perform conditional deletes"
+            key, version = str(call.params["Key"]), call.params.get("VersionId")
+            wanted = [_on_object(call, action, bucket, key, version) for action in OBJECT[operation]]
+            wanted += _writing(call, bucket)
+            asks_sums = operation == "HeadObject" and call.params.get("ChecksumMode") == "ENABLED"
+            if operation == "DeleteObject" and "IfMatch" in call.params:
+                wanted = [_on_object(call, "DeleteObject", bucket, key, version, etag=call.params["IfMatch"])]
+                wanted.append(_on_object(call, "GetObject", bucket, key, version))
+            if operation in ("GetObject", "HeadObject") and _is_missing(call, bucket, key):
+                wanted.append(Need("s3:ListBucket", _arn(call, bucket)))
+            if operation in ("GetObject", "GetObjectAttributes") or asks_sums:
+                wanted += _decrypting(call, bucket, key, version)
+            return wanted
+        case _:
+            raise NotImplementedError
+
+
+def _source(call: Call) -> tuple[str, str, str | None]:
+    """Bucket, key and version that a copy is made from."""
+    path, _, query = str(call.params["CopySource"]).partition("?versionId=")
+    bucket, _, key = unquote(path).lstrip("/").partition("/")
+    return bucket, key, query or None
+
+
+def _reading(call: Call, bucket: str, key: str, version: str | None) -> Needs:
+    return [_on_object(call, "GetObject", bucket, key, version), *_decrypting(call, bucket, key, version)]
+
+
+def _on_object(
+    call: Call, action: str, bucket: str, key: str, version: str | None = None, *, etag: str | None = None
+) -> Need:
+    name = OF_A_VERSION.get(action, action) if version else action
+    context = {} if etag is None else {"s3:if-match": (etag,)}
+    return Need(f"s3:{name}", f"{_arn(call, bucket)}/{key}", context)
+
+
+def _is_missing(call: Call, bucket: str, key: str) -> bool:
+    """
+    Whether nothing has this name, which only those may hear who may list the bucket.
+
+    "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403" (API
+    references of GetObject and HeadObject). Without the bucket, that is what is said.
+    """
+    kept = backend("s3", call.account, call.region).buckets.get(bucket)
+    return bool(kept) and not isinstance(kept.keys.get(key), FakeKey)
+
+
+def _writing(call: Call, bucket: str) -> Needs:
+    """
+    What a new object needs for its tags and its key, besides what writing it does.
+
+    S3 user guide, "Object tagging"; API references of CopyObject and CreateMultipartUpload, whose parts
+    are decrypted too. A key is named by its id or its ARN.
+    """
+    if call.operation not in WRITES:
+        return []
+    wanted = []
+    if call.params.get("Tagging"):
+        wanted.append(_on_object(call, "PutObjectTagging", bucket, str(call.params["Key"])))
+    if call.params.get("ServerSideEncryption") in KMS:
+        key = _key(call, str(call.params.get("SSEKMSKeyId") or MANAGED_KEY))
+        also = ["kms:Decrypt"] if call.operation == "CreateMultipartUpload" else []
+        wanted += [Need(action, key) for action in ["kms:GenerateDataKey", *also] if key]
+    return wanted
+
+
+def _key(call: Call, named: str) -> str | None:
+    """The ARN of a KMS key; None for AWS's own."""
+    if named.endswith(MANAGED_KEY):
+        return None
+    name = named if named.startswith("alias/") else f"key/{named}"
+    where = f"arn:{call.partition}:kms:{call.region}:{call.account}:{name}"
+    return named if named.startswith("arn:") else where
+
+
+def _decrypting(call: Call, bucket: str, key: str, version: str | None) -> Needs:
+    """
+    Whoever reads the bytes or checksums of an object under a customer's key must be allowed to decrypt.
+
+    API references of GetObject and HeadObject, section Permissions.
+    """
+    kept = backend("s3", call.account, call.region).buckets.get(bucket)
+    found: FakeKey | None = kept and kept.keys.get(key)
+    if version and kept:
+        found = next((one for one in kept.keys.getlist(key) if one.version_id == version), found)
+    if found is None or getattr(found, "encryption", None) not in KMS:  # a delete marker has none
+        return []
+    used = _key(call, found.kms_key_id or MANAGED_KEY)
+    return [Need("kms:Decrypt", used)] if used else []
+
+
+def _arn(call: Call, bucket: str) -> str:
+    return f"arn:{call.partition}:s3:::{bucket}"

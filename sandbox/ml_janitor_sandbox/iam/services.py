@@ -1,0 +1,151 @@
+"""Every service that the sandbox's IAM can judge: those the janitor calls, and those it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ml_janitor_sandbox.iam import autoscaling, dynamodb, s3, sagemaker
+from ml_janitor_sandbox.iam.needs import Need, Needs, Reader, arn
+from ml_janitor_sandbox.patches import Call, backend
+
+WITHOUT_RESOURCE: Mapping[str, set[str]] = {
+    "application-autoscaling": {
+        "DescribeScalableTargets",
+        "DescribeScalingActivities",
+        "DescribeScalingPolicies",
+        "DescribeScheduledActions",
+    },
+    "cloudtrail": {"LookupEvents"},
+    "cloudwatch": {"GetMetricData", "GetMetricStatistics", "ListMetrics"},
+    "ecr": {"GetAuthorizationToken"},
+    "pricing": {"DescribeServices", "GetAttributeValues", "GetProducts"},
+    "secretsmanager": {"ListSecrets"},
+    "sns": {"ListTopics"},
+    "sqs": {"ListQueues"},
+    "tag": {"GetResources", "GetTagKeys", "GetTagValues"},
+}
+QUEUE = {"DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue", "ReceiveMessage", "SendMessage"}
+TOPIC = {"GetTopicAttributes", "Publish", "Subscribe"}
+SECRET = {"DescribeSecret", "GetSecretValue", "PutSecretValue"}
+REPOSITORY = {"BatchGetImage", "DescribeImages", "DescribeRepositories", "ListImages"}
+STREAM = {"CreateLogStream", "DeleteLogStream", "GetLogEvents", "PutLogEvents"}
+GROUP = {
+    "CreateLogGroup",
+    "DeleteLogGroup",
+    "DescribeLogGroups",
+    "DescribeLogStreams",
+    "FilterLogEvents",
+    "PutRetentionPolicy",
+}
+
+
+def needs(service: str, call: Call) -> Needs:
+    """What the call needs permission for. `NotImplementedError` if the sandbox cannot tell."""
+    if call.operation in WITHOUT_RESOURCE.get(service, ()):
+        return [Need(f"{service}:{call.operation}")]
+    if service not in READERS:
+        raise NotImplementedError
+    return READERS[service](call)
+
+
+def _one(service: str, call: Call, resource: str) -> Needs:
+    return [Need(f"{service}:{call.operation}", resource)]
+
+
+def _alarms(call: Call) -> Needs:
+    match call.operation:
+        case "PutMetricData":
+            namespace = {"cloudwatch:namespace": (str(call.params["Namespace"]),)}
+            return [Need("cloudwatch:PutMetricData", context=namespace)]
+        case "DeleteAlarms" | "DescribeAlarms":
+            names = call.params.get("AlarmNames") or ["*"]
+        case "PutMetricAlarm":
+            names = [call.params["AlarmName"]]
+        case _:
+            raise NotImplementedError
+    return [
+        need for name in names for need in _one("cloudwatch", call, arn(call, "cloudwatch", f"alarm:{name}"))
+    ]
+
+
+def _logs(call: Call) -> Needs:
+    """
+    Operations on a group are checked on a stream without a name, and listing on a group without one too.
+
+    https://github.com/hashicorp/terraform-provider-aws/issues/8804: "logs:DescribeLogGroups on resource
+    ...:log-group::log-stream:". So `log-group:NAME:*` covers a group, and `log-group:NAME` does not.
+    """
+    if call.operation not in GROUP | STREAM:
+        raise NotImplementedError
+    group = call.params.get("logGroupName") or ""
+    if identifier := call.params.get("logGroupIdentifier"):
+        group = identifier.split(":log-group:")[-1].removesuffix(":*")
+    stream = call.params["logStreamName"] if call.operation in STREAM else ""
+    return _one("logs", call, arn(call, "logs", f"log-group:{group}:log-stream:{stream}"))
+
+
+def _repositories(call: Call) -> Needs:
+    """Listing all is checked on a star: https://github.com/aws-amplify/amplify-cli/issues/10828."""
+    if call.operation in ("ListTagsForResource", "TagResource", "UntagResource"):
+        return _one("ecr", call, call.params["resourceArn"])
+    if call.operation not in REPOSITORY:
+        raise NotImplementedError
+    one = call.params.get("repositoryName")
+    names = call.params.get("repositoryNames") or [one or "*"]
+    return [need for name in names for need in _one("ecr", call, arn(call, "ecr", f"repository/{name}"))]
+
+
+def _secrets(call: Call) -> Needs:
+    """By the whole ARN, whose end is random; a secret that is not there has no such end."""
+    if call.operation not in SECRET:
+        raise NotImplementedError
+    name = call.params["SecretId"]
+    if not name.startswith("arn:"):
+        kept = backend("secretsmanager", call.account, call.region).secrets.get(name)
+        name = kept.arn if kept else arn(call, "secretsmanager", f"secret:{name}")
+    return _one("secretsmanager", call, name)
+
+
+def _queues(call: Call) -> Needs:
+    if call.operation not in QUEUE:
+        raise NotImplementedError
+    url = call.params.get("QueueUrl") or call.params["QueueName"]
+    return _one("sqs", call, arn(call, "sqs", url.rpartition("/")[2]))
+
+
+def _topics(call: Call) -> Needs:
+    if call.operation not in TOPIC:
+        raise NotImplementedError
+    return _one("sns", call, call.params["TopicArn"])
+
+
+def _identity(call: Call) -> Needs:
+    """Who one is may always be asked, even against an explicit deny (API reference of GetCallerIdentity)."""
+    if call.operation != "GetCallerIdentity":
+        raise NotImplementedError
+    return []
+
+
+def _functions(call: Call) -> Needs:
+    """The action of Invoke is called otherwise. A function is named, or its ARN given; it has no versions."""
+    if call.operation != "Invoke" or "Qualifier" in call.params:
+        raise NotImplementedError
+    name = call.params["FunctionName"]
+    where = name if name.startswith("arn:") else arn(call, "lambda", f"function:{name}")
+    return [Need("lambda:InvokeFunction", where)]
+
+
+READERS: Mapping[str, Reader] = {
+    "application-autoscaling": autoscaling.needs,
+    "cloudwatch": _alarms,
+    "dynamodb": dynamodb.needs,
+    "ecr": _repositories,
+    "lambda": _functions,
+    "logs": _logs,
+    "s3": s3.needs,
+    "sagemaker": sagemaker.needs,
+    "secretsmanager": _secrets,
+    "sns": _topics,
+    "sqs": _queues,
+    "sts": _identity,
+}

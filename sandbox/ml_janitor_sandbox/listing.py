@@ -1,0 +1,174 @@
+"""SageMaker's List operations, all in one: filters, order, and pages that survive deletions.
+
+Defaults are those of each operation's documentation: ten to a page, at most a hundred, by creation
+time, newest first, except where the tables below say otherwise. Two are doubtful: ListTrainingJobs is
+documented as ascending at its SortOrder and as newest first in an example, and ListNotebookInstances
+tells its SortBy but not its SortOrder. Whoever needs an order should ask for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.model import ListShape
+
+from ml_janitor_sandbox import model
+from ml_janitor_sandbox.patches import Call, rejected, serves
+from ml_janitor_sandbox.shelves import Kind, Resource, constraint, get, shelf
+
+DEFAULT_PAGE = 10
+LARGEST_PAGE = 100
+ASCENDING = {
+    "ListApps",
+    "ListClusters",
+    "ListDomains",
+    "ListHyperParameterTuningJobs",
+    "ListModelPackageGroups",
+    "ListModelPackages",
+    "ListNotebookInstances",
+    "ListProcessingJobs",
+    "ListSpaces",
+    "ListTrainingJobs",
+    "ListTrainingJobsForHyperParameterTuningJob",
+    "ListUserProfiles",
+}
+BY_NAME = {
+    "ListHyperParameterTuningJobs",
+    "ListNotebookInstances",
+    "ListTrainingJobsForHyperParameterTuningJob",
+}
+# Here the status is compared only after the page has been cut, so a page may be empty and still
+# have a successor (documentation of ListTrainingJobs).
+STATUS_AFTER_THE_CUT = {"ListTrainingJobs"}
+
+type Key = tuple[str | float, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a listing needs to know about one entry."""
+
+    members: Mapping[str, Any]
+    name: str
+    status: str | None
+    sequence: int
+
+
+def rows(resources: Iterable[Resource]) -> list[Row]:
+    """The entries of these resources."""
+    return [Row(one.members, one.name, one.status, one.sequence) for one in resources]
+
+
+def listing(call: Call, of: Kind, *, only: Callable[[Resource], bool] = lambda _: True) -> dict[str, Any]:
+    """Answer a List operation over everything of one kind."""
+    return answer(call, rows(one for one in shelf(call, of).values() if only(one)))
+
+
+def serve_describe(of: Kind) -> None:
+    """Describe a resource of one kind with everything it was created with and has become since."""
+    serves("sagemaker", f"Describe{of.noun}")(lambda call: get(call, of).members)
+
+
+def serve_list(of: Kind) -> None:
+    """List the resources of one kind with the filters that all List operations have."""
+    serves("sagemaker", f"List{of.noun}s")(lambda call: listing(call, of))
+
+
+def equals(call: Call, *members: str) -> dict[str, Any]:
+    """Those of these *members* for which a List operation asks with "...Equals"."""
+    return {one: call.params[f"{one}Equals"] for one in members if call.params.get(f"{one}Equals")}
+
+
+def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:
+    """Answer a List operation over these entries."""
+    params = call.params
+    size = _page_size(params)
+    late = call.operation in STATUS_AFTER_THE_CUT
+    descending = _descending(call)
+    order = _order(call)
+    wanted = [(order(row), row) for row in entries if _wanted(row, params, status=not late)]
+    wanted.sort(key=lambda pair: pair[0], reverse=descending)
+    if token := params.get("NextToken"):
+        last = _read(token)
+        wanted = [pair for pair in wanted if (pair[0] < last if descending else pair[0] > last)]
+    page, rest = wanted[:size], wanted[size:]
+    shown = [row for _, row in page if not late or _in_status(row, params)]
+    result: dict[str, Any] = {list_member(call.operation): [dict(row.members) for row in shown]}
+    if rest:
+        result["NextToken"] = _write(page[-1][0])
+    return result
+
+
+def list_member(operation: str) -> str:
+    """The member of the answer that holds the list."""
+    members = model.output("sagemaker", operation).members
+    return next(name for name, shape in members.items() if isinstance(shape, ListShape))
+
+
+def _page_size(params: dict[str, Any]) -> int:
+    size = params.get("MaxResults")
+    if size is None:
+        return DEFAULT_PAGE
+    if size > LARGEST_PAGE:
+        limit = f"Member must have value less than or equal to {LARGEST_PAGE}"
+        raise constraint(size, "maxResults", limit)
+    if size < 1:
+        raise constraint(size, "maxResults", "Member must have value greater than or equal to 1")
+    return int(size)
+
+
+def _descending(call: Call) -> bool:
+    default = "Ascending" if call.operation in ASCENDING else "Descending"
+    return (call.params.get("SortOrder") or default) == "Descending"
+
+
+def _order(call: Call) -> Callable[[Row], Key]:
+    """What to sort by; things made at the same time stay in the order they were made."""
+    default = "Name" if call.operation in BY_NAME else "CreationTime"
+    by = (call.params.get("SortBy") or default).upper().replace("_", "")
+    if by == "NAME":
+        return lambda row: (row.name, row.sequence)
+    if by == "STATUS":
+        return lambda row: (row.status or "", row.sequence)
+    member = "LastModifiedTime" if by == "LASTMODIFIEDTIME" else "CreationTime"
+    return lambda row: (_time(row.members[member]).timestamp(), row.sequence)
+
+
+def _wanted(row: Row, params: dict[str, Any], *, status: bool) -> bool:
+    contains = params.get("NameContains")
+    if contains and contains.lower() not in row.name.lower():
+        return False
+    for member in ("CreationTime", "LastModifiedTime"):
+        before, after = params.get(f"{member}Before"), params.get(f"{member}After")
+        if before and not _time(row.members[member]) < _time(before):
+            return False
+        if after and not _time(row.members[member]) > _time(after):
+            return False
+    return not status or _in_status(row, params)
+
+
+def _in_status(row: Row, params: dict[str, Any]) -> bool:
+    return not params.get("StatusEquals") or row.status == params["StatusEquals"]
+
+
+def _time(value: dt.datetime) -> dt.datetime:
+    """Requests are parsed into times without a zone, which are UTC."""
+    return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+
+
+def _write(key: Key) -> str:
+    """A token that says after *what* to go on, so the thing itself may be gone by then."""
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+
+
+def _read(token: str) -> Key:
+    try:
+        value, sequence = json.loads(base64.urlsafe_b64decode(token))
+    except ValueError:
+        raise rejected("Invalid pagination token") from None
+    return value, sequence

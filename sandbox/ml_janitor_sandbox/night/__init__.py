@@ -1,0 +1,71 @@
+"""
+Three nights over the demo account, with every detector armed: `make night`.
+
+`script` is what happens when, `deployment` the functions that it happens to, `bill` what the account wastes
+before and after, and `telling` how it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from janitor.detectors import DETECTORS
+from janitor.model import Kept, Report
+from janitor.settings import Settings
+from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
+from ml_janitor_sandbox.demo.times import NOW
+from ml_janitor_sandbox.night.bill import Line, audited, lines
+from ml_janitor_sandbox.night.deployment import SETTINGS, Deployment
+from ml_janitor_sandbox.night.script import Happening, Script
+from ml_janitor_sandbox.night.telling import Teller
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from janitor.acting.action import Action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """What the nights left: two audits, everything that happened between them, and what was done."""
+
+    before: Report
+    after: Report
+    happened: tuple[Happening, ...]
+    actions: tuple[Action, ...]
+    bill: tuple[Line, ...]
+
+
+def play(url: str, variables: Mapping[str, str], console: Console, folder: Path) -> Played:
+    """
+    Play the nights in the sandbox at *url*, which holds the demo account, and tell them on *console*.
+
+    *variables* are the functions' environment, as `ml_janitor_sandbox.deployment.deploy` answers it; *folder* is
+    where their settings are put.
+    """
+    own = {name: value for name, value in variables.items() if name.startswith("JANITOR_")}
+    deployment = Deployment(url, folder, own, NOW)
+    effects = {one.name: one.cleanup.effect for one in DETECTORS if one.cleanup is not None}
+    teller, happened = Teller(console, effects), []
+    settings = Settings.load(files=[SETTINGS])
+    teller.settings(SETTINGS.read_text())
+    script = Script(deployment)
+    with deployment.deployed():
+        before = audited(settings, NOW)
+        script.prepare()
+        for happening in script.nights():
+            teller(happening)
+            happened.append(happening)
+        after = audited(settings, deployment.now)
+        actions = deployment.actions()
+        bill = lines(before, after, actions)
+        teller.bill(
+            bill, [one for one in after.results if isinstance(one.verdict, Kept) and one.verdict.unknown]
+        )
+        teller.remains(bill, deployment.holds.all(ACCOUNT, REGION), deployment.now)
+    return Played(
+        before=before, after=after, happened=tuple(happened), actions=tuple(actions), bill=tuple(bill)
+    )

@@ -1,0 +1,69 @@
+"""What the account wastes, by a fresh audit that knows nothing of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import boto3
+
+from janitor.account import opened
+from janitor.acting.action import Action, Stage
+from janitor.engine import run
+from janitor.model import HOURS_PER_MONTH, Finding, Report, Result
+from janitor.settings import Settings
+from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
+
+
+def audited(settings: Settings, now: datetime) -> Report:
+    """The account as an audit finds it at *now*."""
+    with opened(boto3.Session(region_name=REGION), account=ACCOUNT, regions=[REGION], attempts=3) as accounts:
+        return run(settings.enabled(), accounts, now=now, policy=settings.policy.dry())
+
+
+def monthly(result: Result) -> Decimal:
+    """What a month of it costs; a job, or a pool that waits, counts as if it went on for one."""
+    cost = result.verdict.cost if isinstance(result.verdict, Finding) else None
+    if cost is None:
+        return Decimal(0)
+    if cost.monthly_usd is not None:
+        return cost.monthly_usd
+    return (cost.hourly_usd or Decimal(0)) * HOURS_PER_MONTH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One detector's findings before and after, and where those that are gone went."""
+
+    detector: str
+    before: tuple[Result, ...]
+    ended: tuple[Result, ...]
+    wanted_back: tuple[Result, ...]
+    otherwise: tuple[Result, ...]
+    after: tuple[Result, ...]
+
+
+def lines(before: Report, after: Report, actions: Sequence[Action]) -> list[Line]:
+    """*before* and *after* compared by resource; *actions* say which of the differences are ours."""
+    done: Mapping[str, Stage] = {one.target.key: one.stage for one in actions}
+    stand = {sweep.detector: sweep.findings for sweep in after.sweeps}
+    told = []
+    for sweep in before.sweeps:
+        still = {one.target.key for one in stand[sweep.detector]}
+        gone = [one for one in sweep.findings if one.target.key not in still]
+        by_stage = {one.target.key: done.get(one.target.key) for one in gone}
+        told.append(
+            Line(
+                detector=sweep.detector,
+                before=sweep.findings,
+                ended=tuple(one for one in gone if by_stage[one.target.key] is Stage.ACTED),
+                wanted_back=tuple(one for one in gone if by_stage[one.target.key] is Stage.UNDONE),
+                otherwise=tuple(
+                    one for one in gone if by_stage[one.target.key] not in {Stage.ACTED, Stage.UNDONE}
+                ),
+                after=stand[sweep.detector],
+            )
+        )
+    return told

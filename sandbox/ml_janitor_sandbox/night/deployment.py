@@ -1,0 +1,193 @@
+"""An armed deployment in the sandbox: its functions, run in this process, on the sandbox's clock."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from botocore.loaders import create_loader
+
+from janitor import events, handlers
+from janitor.acting.action import Action
+from janitor.acting.actions import Actions
+from janitor.acting.holds import Holds
+from janitor.acting.putting_back import brought_back
+from janitor.detectors import DETECTORS
+from janitor.invocation import Environment, Invocation
+from janitor.presses import doorway
+from janitor.presses.buttons import Word
+from janitor.presses.whispers import whisperer
+from janitor.runs import Ran
+from janitor.slack.sending import Time
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.demo.days import Days
+from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
+from ml_janitor_sandbox.deployment import UNDO, WORKER
+from ml_janitor_sandbox.function_url import event as url_event
+from ml_janitor_sandbox.slack import SlackControl
+
+LOADER = create_loader()
+"""AWS's models, which every invocation would read and parse anew."""
+
+SETTINGS = Path(__file__).with_name("janitor.toml")
+
+
+@dataclass
+class Context:
+    """What Lambda tells a function of its invocation."""
+
+    aws_request_id: str
+    invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:ml-janitor"
+    function_name: str = "ml-janitor"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """A quarter of an hour; the sandbox is quicker than that."""
+        return 900_000
+
+
+@dataclass
+class Deployment:
+    """
+    The functions, deployed to the sandbox at *url* with the settings in *folder*.
+
+    Nothing sleeps: when a function waits for AWS, the sandbox's clock moves on instead.
+    """
+
+    url: str
+    folder: Path
+    variables: Mapping[str, str]
+    now: datetime
+    delivered: int = 0
+    requests: int = 0
+    lived: Days = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.box, self.slack = Control(self.url), SlackControl(self.url)
+        self.lived = Days(self.url)
+        shutil.copy(SETTINGS, self.folder / SETTINGS.name)
+
+    @contextmanager
+    def deployed(self) -> Iterator[None]:
+        """The environment of the functions, in this process; what they log goes nowhere."""
+        own = {
+            "AWS_REGION": REGION,
+            "LAMBDA_TASK_ROOT": str(self.folder),
+            "JANITOR_NOW": self.now.isoformat(),
+        }
+        changed = {**self.variables, **own}
+        before = {name: os.environ.get(name) for name in changed}
+        patience, doorway.PATIENCE = doorway.PATIENCE, 30.0  # whatever else this machine does meanwhile
+        handlers.logger.cache_clear()
+        doorway.client.cache_clear()
+        doorway.signing_secret.cache_clear()
+        os.environ.update(changed)
+        try:
+            with redirect_stdout(io.StringIO()), patch("botocore.session.create_loader", lambda _: LOADER):
+                yield
+        finally:
+            doorway.PATIENCE = patience
+            handlers.logger.cache_clear()
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def at(self, moment: datetime) -> None:
+        """Live until then, if it is not over yet."""
+        self._set(max(moment, self.now), self.lived.until)
+
+    def _sleep(self, seconds: float) -> None:
+        self._set(self.now + timedelta(seconds=seconds), self.box.set_clock)
+
+    def _set(self, moment: datetime, how: Any) -> None:
+        self.now = moment
+        how(moment)
+        os.environ["JANITOR_NOW"] = moment.isoformat()
+
+    # --- functions ----------------------------------------------------------------------------
+
+    def sweep(self, detector: str, **event: Any) -> Ran:
+        """One run of the function of *detector*."""
+        asked = events.read(event, events.SweepEvent, self.now)
+        return handlers.ran(asked, self._invocation(detector), holder=self._context().aws_request_id)
+
+    def digest(self) -> None:
+        """One run of the digest's function."""
+        handlers.digested(events.read({}, events.DigestEvent, self.now), self._invocation())
+
+    def press(self, word: Word, name: str, user: str) -> list[Any]:
+        """*user* presses a button on the message about *name*; what became of what that set off."""
+        ts = next(one["ts"] for one in reversed(self.slack.messages()) if self._offers(one, word, name))
+        signed = self.slack.press(ts, word.value, user=user)
+        request = url_event(signed.headers, signed.body, at=self.now)
+        answer = handlers.interact(request, self._context())
+        if answer["statusCode"] != 200:
+            raise RuntimeError(f"the function URL answered {answer['statusCode']} to {user}'s press")
+        return list(self._delivered())
+
+    def _offers(self, message: Mapping[str, Any], word: Word, name: str) -> bool:
+        buttons = [one for block in message["blocks"] for one in block.get("elements", ())]
+        return message["text"].startswith(f"{name}: ") and any(
+            one.get("action_id") == word.value for one in buttons
+        )
+
+    def _delivered(self) -> Iterator[Any]:
+        """Run what was handed over, until nothing is left."""
+        while len(made := self.box.invocations()) > self.delivered:
+            function, event = made[self.delivered]["function"], made[self.delivered]["event"]
+            self.delivered += 1
+            if function == WORKER:
+                own = self._invocation()
+                whisper = whisperer(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
+                presser = handlers.presser(own, self._context(), whisper)
+                yield presser(events.checked(event, events.PressEvent))
+            elif function == UNDO:
+                asked = events.checked(event, events.UndoEvent)
+                yield brought_back(asked, self._invocation(), handlers.logger(), holder="undo")
+            else:
+                yield self.sweep(function.removeprefix("ml-janitor-"), **event)
+
+    def approve(self, detector: str, by: str) -> int:
+        """A person looked at the many deletions that are due, and said yes, as `janitor approve` does."""
+        ledger = self._invocation().ledger
+        warned = [
+            one
+            for one in ledger.entries(detector, ACCOUNT, REGION)
+            if one.warned is not None and one.closed is None and not one.approved
+        ]
+        for entry in warned:
+            ledger.approve(entry, by=by)
+        return len(warned)
+
+    # --- what it remembers --------------------------------------------------------------------
+
+    def actions(self) -> list[Action]:
+        """Everything that was done, the oldest first."""
+        own = Actions(self._invocation().table)
+        return [one for detector in DETECTORS for one in own.all(detector.name, ACCOUNT, REGION)]
+
+    @cached_property
+    def holds(self) -> Holds:
+        """What people said."""
+        return Holds(self._invocation().table)
+
+    def _invocation(self, detector: str = "") -> Invocation:
+        environment = Environment.read({**os.environ, "JANITOR_DETECTOR": detector})
+        seconds = Time(clock=lambda: self.now.timestamp(), sleep=self._sleep)  # noqa: PLW0108 - now moves
+        return Invocation(environment, self._context(), clock=lambda: self.now, seconds=lambda: seconds)
+
+    def _context(self) -> Context:
+        self.requests += 1
+        return Context(aws_request_id=f"request-{self.requests}")

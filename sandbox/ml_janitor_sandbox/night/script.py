@@ -1,0 +1,176 @@
+"""What happens in the three nights, and between them: when which function runs, and who presses what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from janitor.model import Outcome, Sweep
+from janitor.presses.buttons import LABELS, Word
+from ml_janitor_sandbox.night.deployment import Deployment
+
+ZONE = ZoneInfo("America/Los_Angeles")
+GROUP = "S0PLATFORM"
+SECOND = timedelta(seconds=1)
+
+DANIEL, HANA, RAVI, TOMAS = "daniel.okafor", "hana.sato", "ravi.menon", "tomas.herrera"
+PEOPLE = {DANIEL: "Daniel Okafor", HANA: "Hana Sato", RAVI: "Ravi Menon", TOMAS: "Tomas Herrera"}
+
+ENDPOINTS, NOTEBOOKS, APPS = "idle-endpoints", "idle-notebooks", "idle-studio-apps"
+JOBS, TAGS, COPIES = "hung-training-jobs", "untagged-resources", "duplicate-artifacts"
+ALL = (ENDPOINTS, NOTEBOOKS, APPS, JOBS, TAGS, COPIES)
+NIGHTLY = (ENDPOINTS, TAGS, COPIES)
+SOMETHING = frozenset({Outcome.ACTED, Outcome.FAILED, Outcome.WARNED})
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """The heading of what follows."""
+
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A detector's function ran."""
+
+    at: datetime
+    sweep: Sweep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """Somebody pressed a button, or said something at a terminal; *refused* is why nothing came of it."""
+
+    at: datetime
+    who: str
+    word: str
+    what: str
+    then: Sequence[str] = ()
+    refused: str = ""
+    sweeps: tuple[Sweep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What the digest said, a line for each of its paragraphs."""
+
+    at: datetime
+    lines: tuple[str, ...]
+
+
+type Happening = Night | Swept | Said | Digest
+
+
+def local(day: int, clock: str) -> datetime:
+    """A time in October 2026 where the company works."""
+    hour, minute = map(int, clock.split(":"))
+    return datetime(2026, 10, day, hour, minute, tzinfo=ZONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Carries out the nights with *deployment*, and yields what happens as it does."""
+
+    deployment: Deployment
+
+    def prepare(self) -> None:
+        """Let everybody who has a part in it join Slack, and one of them the group."""
+        slack = self.deployment.slack
+        for person, name in PEOPLE.items():
+            slack.add_user(user(person), f"{person}@example.com", name=name)
+        slack.add_usergroup(GROUP, "ml-platform", user(DANIEL))
+
+    def nights(self) -> Iterator[Happening]:
+        """All of it."""
+        yield Night("Monday night")
+        yield from self._swept(5, "20:00", ALL)
+        yield self._used(5, "21:20", HANA, "elasticity-simulation")
+        yield from self._swept(5, "22:00", (NOTEBOOKS,))
+        yield from self._swept(5, "23:00", (NOTEBOOKS, JOBS))
+        yield Night("Tuesday, in Slack")
+        yield self._pressed(6, "09:10", HANA, Word.KEEP, "price-elasticity-poc")
+        yield self._pressed(6, "09:25", TOMAS, Word.SNOOZE, "fraud-graph-ab-test")
+        yield self._pressed(6, "10:02", RAVI, Word.NOW, "ranker-bert-large-canary")
+        yield self._pressed(6, "10:05", DANIEL, Word.NOW, "ranker-bert-large-canary")
+        yield self._pressed(6, "10:40", DANIEL, Word.UNDO, "forecast-backtest")
+        yield Night("Tuesday night")
+        yield from self._swept(6, "21:00", (NOTEBOOKS, APPS, TAGS))
+        yield from self._swept(6, "23:00", (NOTEBOOKS,))
+        self._nothing_new(7, "20:00")
+        self._nothing_new(8, "20:00")
+        yield Night("Friday night: three days after the first warnings")
+        yield from self._swept(9, "20:00", ALL)
+        yield self._digest(9, "20:45")
+        yield Night("Saturday, in Slack")
+        yield self._pressed(10, "09:15", DANIEL, Word.UNDO, "video-moderation-batch")
+
+    def _swept(self, day: int, clock: str, detectors: Sequence[str]) -> Iterator[Swept]:
+        """The functions run one after the other, as of the time that their schedule says."""
+        began = local(day, clock)
+        for detector in detectors:
+            self.deployment.at(began + SECOND)
+            ran = self.deployment.sweep(detector, time=began.isoformat())
+            for sweep in ran.report.sweeps:
+                yield Swept(began, sweep)
+
+    def _nothing_new(self, day: int, clock: str) -> None:
+        """A night like the one before, which is not told; but a warning counts only while it is confirmed."""
+        for swept in self._swept(day, clock, NIGHTLY):
+            if SOMETHING & {one.outcome for one in swept.sweep.results}:
+                raise RuntimeError(f"{swept.sweep.detector} did something on October {day}")
+
+    def _pressed(self, day: int, clock: str, person: str, word: Word, name: str) -> Said:
+        self.deployment.at(local(day, clock))
+        answers = self.deployment.press(word, name, user(person))
+        pressed: dict[str, Any] = answers[0]
+        swept = [answer for answer in answers[1:] if hasattr(answer, "report")]
+        return Said(
+            at=local(day, clock),
+            who=PEOPLE[person],
+            word=f'presses "{LABELS[word]}" on',
+            what=name,
+            then=[self._answered(name) if pressed["done"] else f"Slack tells them: {self._whispered()}"],
+            refused="" if pressed["done"] else str(pressed["why"]),
+            sweeps=tuple(sweep for ran in swept for sweep in ran.report.sweeps),
+        )
+
+    def _digest(self, day: int, clock: str) -> Digest:
+        self.deployment.at(local(day, clock))
+        self.deployment.digest()
+        blocks = self.deployment.slack.messages()[-1]["blocks"]
+        parts = [block.get("text", {}).get("text", "") for block in blocks]
+        parts += [one["text"] for block in blocks if block["type"] == "context" for one in block["elements"]]
+        return Digest(local(day, clock), tuple(line for part in parts for line in part.splitlines() if line))
+
+    def _answered(self, name: str) -> str:
+        """What the message about *name* says now."""
+        messages = self.deployment.slack.messages()
+        text: str = next(one["text"] for one in reversed(messages) if one["text"].startswith(f"{name}: "))
+        return f"The message now says: {text.removeprefix(f'{name}: ')}"
+
+    def _whispered(self) -> str:
+        """What only the one who pressed can read."""
+        return str(self.deployment.slack.responses()[-1]["text"])
+
+    def _used(self, day: int, clock: str, person: str, notebook: str) -> Said:
+        """Somebody opens a notebook again, and says nothing to anybody."""
+        at = local(day, clock)
+        self.deployment.at(at)
+        line = f"[I {at:%Y-%m-%d %H:%M:%S}.000 ServerApp] Saving file at /{notebook}.ipynb"
+        stream = f"{notebook}/jupyter.log"
+        self.deployment.box.logs("/aws/sagemaker/NotebookInstances", stream, [(at, line)])
+        return Said(
+            at=at,
+            who=PEOPLE[person],
+            word="opens a notebook that was warned about, and works in it:",
+            what=notebook,
+        )
+
+
+def user(person: str) -> str:
+    """The Slack id of somebody."""
+    return f"U0{person.replace('.', '').replace('-', '').upper()}"

@@ -1,0 +1,263 @@
+"""Tells the nights on a console of 100 columns, in the order in which they happen."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from janitor.acting.holds import Hold, held
+from janitor.model import Effect, Finding, Outcome, Result, Sweep
+from janitor.money import Totals, dearest_first
+from janitor.report.outcomes import QUIET
+from janitor.report.standing import DONE
+from janitor.report.text import usd
+from ml_janitor_sandbox.demo.rows import DOMAIN
+from ml_janitor_sandbox.night.bill import Line
+from ml_janitor_sandbox.night.script import ZONE, Digest, Happening, Night, Said
+
+UNPRICED_SHOWN = 3
+"""Rows without a price of one sweep; the others are counted."""
+
+
+@dataclass
+class Teller:
+    """Prints to *console*. *effects* are what acting does, by detector."""
+
+    console: Console
+    effects: Mapping[str, Effect]
+    warned: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    whys: dict[str, str] = field(default_factory=dict)
+    """Why a finding is only reported, as its last sweep said."""
+
+    def settings(self, text: str) -> None:
+        """What this is, and what the operator wrote."""
+        self._say(
+            "Three nights over the demo account, by the functions that are deployed, on the sandbox's\n"
+            "clock: Monday, Tuesday, and Friday, when three days have passed since the first warnings.\n"
+            "Times are those of Los Angeles. The operator's janitor.toml:\n"
+        )
+        self._say(textwrap.indent(text.rstrip(), "    "))
+
+    def __call__(self, happening: Happening) -> None:
+        """Tell one thing that happened."""
+        match happening:
+            case Night(title):
+                self._heading(title)
+            case Said():
+                self._said(happening)
+            case Digest(at, lines):
+                self._say(f"\n{_clock(at)}  The digest in Slack:")
+                for line in lines:
+                    self._wrapped(line)
+            case _:
+                self._say(f"\n{_clock(happening.at)}  {_counts(happening.sweep)}")
+                self._swept(happening.sweep)
+
+    def _said(self, said: Said) -> None:
+        self._say(f"\n{_clock(said.at)}  {said.who} {said.word} {said.what}.")
+        for line in said.then:
+            self._wrapped(line)
+        for sweep in said.sweeps:
+            self._swept(sweep, only={said.what})
+
+    def _swept(self, sweep: Sweep, only: set[str] | None = None) -> None:
+        """What became of everything that a reader does not know yet."""
+        rows = [
+            one for one in sorted(sweep.results, key=dearest_first) if only is None or one.target.name in only
+        ]
+        told = [row for one in rows if (row := self._row(one)) is not None]
+        self._table(told)
+        if only is None:
+            self._wait([one for one in rows if one.outcome is Outcome.WAITING and one.note == QUIET])
+        for why in sweep.held:
+            self._wrapped(f"A limit: {why}.")
+
+    def _row(self, result: Result) -> tuple[Result, str, str] | None:  # noqa: PLR0911 - one for each outcome
+        """A word for what became of *result*, and what there is to know of it; None: nothing new."""
+        key = f"{result.detector} {result.target.key}"
+        note = result.note.removeprefix("only reported: ")
+        match result.outcome:
+            case Outcome.WARNED:
+                self.warned.add(key)
+                return result, "warned", _warned(result)
+            case Outcome.ACTED:
+                self.warned.discard(key)
+                return (
+                    result,
+                    DONE[self.effects[result.detector]],
+                    note.removeprefix("undo: ").removeprefix("restart: "),
+                )
+            case Outcome.ADVISED | Outcome.WOULD_ACT:
+                self.whys[key] = note or "its detector is a dry run"
+                return self._once(key, (result, "reported", self.whys[key]))
+            case Outcome.CHANGED | Outcome.FAILED:
+                return result, result.outcome.value, note
+            case Outcome.WAITING if note != QUIET:
+                return result, "waits", note
+            case Outcome.KEPT if key in self.warned:
+                self.warned.discard(key)
+                return result, "spared", result.verdict.reason
+        return None
+
+    def _once(self, key: str, row: tuple[Result, str, str]) -> tuple[Result, str, str] | None:
+        if key in self.told:
+            return None
+        self.told.add(key)
+        return row
+
+    def _table(self, rows: Sequence[tuple[Result, str, str]]) -> None:
+        table = _grid(9, 9, 31)
+        hidden: Counter[str] = Counter()
+        shown: Counter[str] = Counter()
+        for result, word, more in rows:
+            shown[word] += not _priced(result)
+            if not _priced(result) and shown[word] > UNPRICED_SHOWN:
+                hidden[word] += 1
+                continue
+            table.add_row("", word, _money(result), _name(result), more)
+        if rows:
+            self._show(table)
+        for word, count in hidden.items():
+            own = "that have no price of their own" if count > 1 else "that has no price of its own"
+            self._wrapped(f"{word}: {count} more {own}")
+
+    def _wait(self, results: Sequence[Result]) -> None:
+        if results:
+            names = ", ".join(one.target.name for one in results)
+            self._wrapped(f"{len(results)} wait{'s' if len(results) == 1 else ''}, not due yet: {names}")
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def bill(self, lines: Sequence[Line], unknown: Iterable[Result]) -> None:
+        """Before and after, by detector, and who could not be judged."""
+        self._heading("What it came to")
+        self._say(
+            "Waste as a fresh audit finds it, in dollars a month; jobs and warm pools by the hour (/h).\n"
+            "+1? is one more whose price nobody knows; what has no price of its own is counted. What was\n"
+            "undone is in use again; what is gone by itself would have ended anyway.\n"
+        )
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_footer=True)
+        columns = {
+            "before": [line.before for line in lines],
+            "cleaned up": [line.ended for line in lines],
+            "undone": [line.wanted_back for line in lines],
+            "by itself": [line.otherwise for line in lines],
+            "after": [line.after for line in lines],
+        }
+        columns = {name: parts for name, parts in columns.items() if any(parts)}
+        table.add_column("detector", footer="together", no_wrap=True)
+        for name, parts in columns.items():
+            everything = [one for part in parts for one in part if _priced(one)]
+            table.add_column(name, justify="right", footer=_sum(everything), no_wrap=True)
+        for number, line in enumerate(lines):
+            table.add_row(line.detector, *(_sum(parts[number]) for parts in columns.values()))
+        self._show(table)
+        names = ", ".join(one.target.name for one in unknown)
+        self._wrapped(f"Not judged, because a signal cannot be read: {names}.")
+
+    def remains(self, lines: Sequence[Line], holds: Mapping[str, Sequence[Hold]], now: datetime) -> None:
+        """Why what is still found still stands."""
+        self._say("\nWhat is still found, and why it stands:")
+        table = _grid(9, 31)
+        others: Counter[tuple[str, str]] = Counter()
+        for line in lines:
+            for result in sorted(line.after, key=dearest_first):
+                key = result.target.key
+                why = held(holds.get(key, ()), now) or self.whys.get(f"{result.detector} {key}", "")
+                if _priced(result):
+                    table.add_row("", _money(result), _name(result), why)
+                else:
+                    others[result.detector, why] += 1
+        self._show(table)
+        for (detector, why), count in others.items():
+            self._wrapped(f"{detector}, {count} of them: {why}.")
+
+    def _heading(self, title: str) -> None:
+        self._say(f"\n{title}")
+        self._say("=" * len(title))
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)
+
+    def _show(self, table: Table) -> None:
+        """A table, without the blanks at the ends of its lines."""
+        with self.console.capture() as captured:
+            self.console.print(table)
+        self._say("\n".join(line.rstrip() for line in captured.get().strip("\n").split("\n")))
+
+    def _wrapped(self, text: str) -> None:
+        wrapped = textwrap.wrap(text, self.console.width, initial_indent=" " * 7, subsequent_indent=" " * 7)
+        self._say("\n".join(wrapped))
+
+
+def _grid(*widths: int) -> Table:
+    """A table without lines, a little in: columns of *widths*, the money right, and the rest."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=5)
+    for number, width in enumerate(widths, 2):
+        money = number == len(widths)
+        table.add_column(width=width, justify="right" if money else "left", overflow="fold")
+    table.add_column(ratio=1)
+    return table
+
+
+def _warned(result: Result) -> str:
+    """Whose it is, and when it is due."""
+    due = result.due.astimezone(ZONE) if result.due else None
+    return f"{_whose(result)}, due {due:%a %H:%M}" if due else _whose(result)
+
+
+def _clock(at: datetime) -> str:
+    return f"{at.astimezone(ZONE):%H:%M}"
+
+
+def _counts(sweep: Sweep) -> str:
+    found = f"found {sweep.found}" if sweep.found else "found nothing"
+    return f"{sweep.detector} looked at {sweep.looked_at} and {found}."
+
+
+def _whose(result: Result) -> str:
+    owner = (result.owner or "").removesuffix(f"@{DOMAIN}") or "nobody's"
+    return (
+        owner
+        if _priced(result)
+        else f"{result.target.kind} of {owner}"
+        if result.owner
+        else f"{owner} {result.target.kind}"
+    )
+
+
+def _name(result: Result) -> str:
+    return result.target.name.removesuffix("/default")
+
+
+def _priced(result: Result) -> bool:
+    return isinstance(result.verdict, Finding) and result.verdict.cost is not None
+
+
+def _money(result: Result) -> str:
+    cost = result.verdict.cost if isinstance(result.verdict, Finding) else None
+    if cost is None:
+        return ""
+    if cost.monthly_usd is not None:
+        return usd(cost.monthly_usd)
+    return "unknown" if cost.hourly_usd is None else f"{usd(cost.hourly_usd)}/h"
+
+
+def _sum(results: Iterable[Result]) -> str:
+    found = tuple(results)
+    sums = Totals.of(found)
+    if not any(_priced(one) for one in found):
+        return f"{len(found)} found" if found else "-"
+    parts = [usd(sums.monthly_usd)] if sums.monthly_usd or not sums.hourly_usd else []
+    parts += [f"{usd(sums.hourly_usd)}/h"] if sums.hourly_usd else []
+    parts += [f"{sums.unpriced}?"] if sums.unpriced else []
+    return " +".join(parts)

@@ -1,0 +1,20 @@
+"""A press on a warning's button as Slack sends it to a function URL, for whoever only needs one."""
+
+from __future__ import annotations
+
+from janitor.report.mrkdwn import Message, actions, button
+from janitor.slack.bot import Slack
+from janitor.slack.sending import Time
+from ml_janitor_sandbox.slack import CHANNEL, TOKEN, Signed, SlackControl
+
+KEEP = "janitor:keep"
+USER = "U1"
+
+
+def pressed(slack: SlackControl) -> Signed:
+    """Somebody presses *Keep* on a message that was posted just now."""
+    slack.add_user(USER, "maria@acme.example")
+    row = actions([button("Keep", KEEP, "idle-endpoints 123456789012 us-east-1 0123456789")])
+    sender = Slack(TOKEN, CHANNEL, Time(clock=lambda: 0.0, sleep=lambda _: None), url=slack.api)
+    sender.post(Message(text="warned", blocks=(row,)), deadline=60.0)
+    return slack.press(slack.messages()[-1]["ts"], KEEP, user=USER)

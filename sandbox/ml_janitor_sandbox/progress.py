@@ -1,0 +1,113 @@
+"""What takes time on AWS takes time here too, on the sandbox's clock: nothing waits for real time.
+
+A change that AWS makes in minutes is put on the agenda of its account and region, and is made when the
+clock has passed its moment, which is also the time it is stamped with. Until then the resource is
+Creating, Stopping, Deleting, as AWS shows it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox.shelves import Resource, Shelves, Step
+from ml_janitor_sandbox.state import Place
+
+DEFAULTS: Mapping[str, float] = {
+    "app.create": 120,
+    "app.delete": 60,
+    "component.create": 240,
+    "component.delete": 60,
+    "component.update": 180,
+    "endpoint.create": 300,
+    "endpoint.delete": 30,
+    "endpoint.update": 360,
+    "monitoring.create": 60,
+    "monitoring.delete": 30,
+    "monitoring.start": 30,
+    "monitoring.stop": 30,
+    "notebook.create": 240,
+    "notebook.delete": 60,
+    "notebook.start": 180,
+    "notebook.stop": 90,
+    "notebook.update": 30,
+    "processing.stop": 60,
+    "training.stop": 120,
+    "transform.stop": 60,
+    "tuning.stop": 180,
+}
+"""
+Seconds. AWS promises none of them: they are of the size that its users report. Only StopTrainingJob's
+documentation names a number, the 120 seconds that a container has to save its work.
+"""
+
+ALL = "*"
+
+
+class Durations:
+    """How long each change takes, until the next reset."""
+
+    def __init__(self) -> None:
+        self.seconds = dict(DEFAULTS)
+
+    def set(self, given: Mapping[str, float]) -> None:
+        """Change some, or with `*` all; ValueError for a name that there is not, or a time below zero."""
+        if unknown := set(given) - set(DEFAULTS) - {ALL}:
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(DEFAULTS)}, {ALL}")
+        if wrong := [name for name, seconds in given.items() if not _seconds(seconds)]:
+            raise ValueError(f"not a number of seconds: {', '.join(wrong)}")
+        if ALL in given:
+            self.seconds = dict.fromkeys(DEFAULTS, given[ALL])
+        self.seconds |= {name: seconds for name, seconds in given.items() if name != ALL}
+
+
+def _seconds(given: Any) -> bool:
+    return isinstance(given, int | float) and 0 <= given < float("inf")
+
+
+def durations() -> Durations:
+    """Those of the whole sandbox."""
+    return state.at(Durations, "", "")
+
+
+def becomes(where: Place, resource: Resource, what: str, **members: Any) -> None:
+    """When the time that *what* takes is over, the resource has these members."""
+
+    def change(one: Resource, at: dt.datetime) -> None:
+        one.members.update(members, LastModifiedTime=at)
+
+    later(where, resource, takes(what), change)
+
+
+def vanishes(where: Place, resource: Resource, what: str) -> None:
+    """When the time that *what* takes is over, there is no such resource."""
+    shelf = state.of(Shelves, where).of(resource.kind)
+
+    def change(one: Resource, _: dt.datetime) -> None:
+        if shelf.get(one.name) is one:
+            del shelf[one.name]
+
+    later(where, resource, takes(what), change)
+
+
+def takes(what: str) -> dt.timedelta:
+    """How long a change takes."""
+    return dt.timedelta(seconds=durations().seconds[what])
+
+
+def later(
+    where: Place,
+    resource: Resource,
+    after: dt.timedelta,
+    change: Callable[[Resource, dt.datetime], None],
+    *,
+    since: dt.datetime | None = None,
+) -> None:
+    """Put a change on the agenda, in the place of what was to happen to this resource."""
+    at = (since or clock.now()) + after
+    resource.coming = step = Step(at=at, resource=resource, change=change)
+    shelves = state.of(Shelves, where)
+    shelves.plan(step)
+    shelves.settle()

@@ -1,0 +1,115 @@
+"""What Application Auto Scaling keeps: scalable targets with all that hangs on them, told in pages."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_janitor_sandbox import state
+from ml_janitor_sandbox.patches import AwsError, Call, rejected
+
+LARGEST_PAGE = 50
+
+type Where = tuple[str, str, str]
+"""Namespace, resource id and dimension, which "uniquely identify" a target (RegisterScalableTarget)."""
+
+
+@dataclass(slots=True)
+class Target:
+    """A scalable target with everything that hangs on it."""
+
+    members: dict[str, Any]
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    actions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class Targets:
+    """All of an account in one region."""
+
+    def __init__(self) -> None:
+        self.by_where: dict[Where, Target] = {}
+
+
+def scaled_variants(call: Call, endpoint: str) -> set[str]:
+    """The variants of an endpoint that are scaled."""
+    start = f"endpoint/{endpoint}/variant/"
+    return {where[1].removeprefix(start) for where in targets(call) if where[1].startswith(start)}
+
+
+def deregister_endpoint(call: Call, endpoint: str) -> None:
+    """Forget what scaled the variants of an endpoint that is being deleted."""
+    there = targets(call)
+    for where in [one for one in there if one[1].startswith(f"endpoint/{endpoint}/variant/")]:
+        del there[where]
+
+
+def targets(call: Call) -> dict[Where, Target]:
+    """Those where the call was made."""
+    return state.of(Targets, call).by_where
+
+
+def where_of(call: Call) -> Where:
+    """What the call is about."""
+    params = call.params
+    return params["ServiceNamespace"], params["ResourceId"], params["ScalableDimension"]
+
+
+def target_of(call: Call) -> Target:
+    """The target that the call is about, or AWS's error."""
+    where = where_of(call)
+    if where not in targets(call):
+        raise none_of("scalable target registered", where)
+    return targets(call)[where]
+
+
+def none_of(what: str, where: Where) -> AwsError:
+    """That there is none, in AWS's words."""
+    names = "service namespace: {}, resource ID: {}, scalable dimension: {}".format(*where)
+    return AwsError("ObjectNotFoundException", f"No {what} for {names}")
+
+
+def within(call: Call) -> list[tuple[Where, Target]]:
+    """Those of the namespace and the dimension that are asked for."""
+    dimension = call.params.get("ScalableDimension")
+    return [
+        (where, target)
+        for where, target in targets(call).items()
+        if where[0] == call.params["ServiceNamespace"] and dimension in (None, where[2])
+    ]
+
+
+def page(call: Call, member: str, found: Iterable[dict[str, Any]], *, named: bool) -> dict[str, Any]:
+    """One page, in the order of ARNs, so that what goes meanwhile moves nothing else."""
+    params = call.params
+    if params.get("ScalableDimension") and not named:
+        raise rejected("If you specify a scalable dimension, specify a resource ID too")
+    size = params.get("MaxResults") or LARGEST_PAGE
+    if not 1 <= size <= LARGEST_PAGE:
+        raise rejected(f"MaxResults must be between 1 and {LARGEST_PAGE}")
+    try:
+        after = base64.urlsafe_b64decode(params.get("NextToken") or "").decode()
+    except ValueError:
+        raise AwsError("InvalidNextTokenException", "Invalid token") from None
+    arn = {"ScalableTargets": "ScalableTargetARN", "ScalingPolicies": "PolicyARN"}.get(
+        member, "ScheduledActionARN"
+    )
+    rest = sorted((one for one in found if one[arn] > after), key=lambda one: str(one[arn]))
+    answer: dict[str, Any] = {member: rest[:size]}
+    if len(rest) > size:
+        answer["NextToken"] = base64.urlsafe_b64encode(rest[size - 1][arn].encode()).decode()
+    return answer
+
+
+def arn_of(call: Call, service: str, rest: str) -> str:
+    """An ARN where the call was made."""
+    return f"arn:{call.partition}:{service}:{call.region}:{call.account}:{rest}"
+
+
+def uuid_of(about: tuple[str, ...]) -> str:
+    """Something that looks like the UUIDs of AWS and is the same every time."""
+    digest = hashlib.sha256("/".join(about).encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"

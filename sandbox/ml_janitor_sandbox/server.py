@@ -1,0 +1,197 @@
+"""The sandbox as an HTTP server: counts requests, makes them fail on request, hands them to moto or Slack."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from threading import Thread
+from typing import Any, Self
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import make_server
+
+from ml_janitor_sandbox import fixes, slack, wire
+from ml_janitor_sandbox.admin import Admin
+from ml_janitor_sandbox.faults import AFTER, Fault, Ledger
+from ml_janitor_sandbox.fixes import cloudtrail
+from ml_janitor_sandbox.iam import Gate
+from ml_janitor_sandbox.life import CODE, MESSAGE, life
+from ml_janitor_sandbox.local import answer_locally
+from ml_janitor_sandbox.moto_app import Moto
+
+type Environ = dict[str, Any]
+type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
+type StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+HOST = "127.0.0.1"
+
+
+class _QuietHandler(MotoRequestHandler):
+    """Logs nothing: a busy test prints thousands of lines otherwise. And hangs up when it is told to."""
+
+    def log(self, *_: Any, **__: Any) -> None:
+        return
+
+    def connection_dropped(self, error: BaseException, environ: Environ | None = None) -> None:  # noqa: ARG002
+        """Close it: werkzeug would await the next request of a client that awaits an answer."""
+        self.close_connection = True
+
+
+class Application:
+    """The WSGI application around moto's."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.gate = Gate()
+        self.admin = Admin(self.ledger, self.gate)
+        self.moto = Moto()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        body = _read_body(environ)
+        if (slacks := slack.answer(environ, body)) is not None:
+            reply: Reply = slacks
+        elif environ.get("PATH_INFO", "").startswith("/sandbox/"):
+            reply = self.admin.reply(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
+        else:
+            reply = self._aws(environ, body)
+        status, headers, content = reply
+        start_response(status, headers)
+        return [content] if isinstance(content, bytes) else content
+
+    def _aws(self, environ: Environ, body: bytes) -> Reply:
+        asked = wire.read(environ, body)
+        if life().over:
+            return _killed(asked)
+        failing: Fault | None = None
+        for fault in self.ledger.enter(asked):
+            if fault.latency:
+                time.sleep(fault.latency)
+            failing = None if fault.kind == "latency" else fault
+        return self._work(asked, environ) if failing is None else self._fail(failing, asked, environ)
+
+    def _fail(self, failing: Fault, asked: wire.Asked, environ: Environ) -> Reply:
+        """Have it go wrong, before or after the work is done."""
+        if failing.kind in ("killed", "killed-before"):
+            life().over = True
+        if failing.kind in AFTER:
+            done = self._work(asked, environ)
+        match failing.kind:
+            case "drop":
+                return _dropped(done)
+            case "truncate":
+                return _truncated(done)
+            case "hang-up":
+                return "200 OK", [], _break_off()
+            case "killed" | "killed-before":
+                return _killed(asked)
+        return wire.error(asked, *failing.failure(asked))
+
+    def _work(self, asked: wire.Asked, environ: Environ) -> wire.Reply:
+        """Do what was asked, if whoever asks for it may."""
+        try:
+            if refused := self.gate.refusal(asked, environ):
+                return wire.error(asked, refused.status, refused.code, refused.message)
+            reply = answer_locally(asked) or self._moto(environ)
+        except NotImplementedError:
+            message = f"The sandbox does not have {asked.name}."
+            return wire.error(asked, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
+        except Exception as crash:  # the edge of the sandbox: any crash is moto's or ours
+            traceback.print_exc(file=sys.stderr)
+            message = f"The sandbox failed at {asked.name}: {crash!r}"
+            return wire.error(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalFailure", message)
+        if asked.name.startswith("sagemaker:Create") and reply[0].startswith("200"):
+            who = (asked.account, asked.region, asked.principal)
+            cloudtrail.note(*who, asked.operation, asked.body)
+        return reply
+
+    def _moto(self, environ: Environ) -> wire.Reply:
+        """The reply of moto, with the length that its body has."""
+        started: list[Any] = []
+
+        def start_response(status: str, headers: Any, _: Any = None) -> Any:
+            started[:] = [status, list(headers)]
+
+        chunks = self.moto(environ, start_response)
+        content = b"".join(chunks)
+        if close := getattr(chunks, "close", None):
+            close()
+        status, headers = started
+        return status, headers, content
+
+
+def _read_body(environ: Environ) -> bytes:
+    """The whole body, put back for moto to read again; boto3 sends some of S3's in chunks."""
+    if environ.get("wsgi.input_terminated"):
+        body = environ["wsgi.input"].read()
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["CONTENT_LENGTH"] = str(len(body))
+    else:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return bytes(body)
+
+
+def _truncated(reply: wire.Reply) -> wire.Reply:
+    """Half of the body under the length of the whole.
+
+    botocore 1.44.8 does not compare the two (`enforce_content_length=False` in its httpsession),
+    and makes an empty answer of JSON or CBOR that it cannot read: no error, no retry, no list.
+    """
+    status, headers, content = reply
+    return status, headers, content[: len(content) // 2]
+
+
+def _dropped(reply: wire.Reply) -> Reply:
+    """Half of the body, then a closed connection in the middle of a chunk: an error in any client.
+
+    Without a body there is nothing to break off, and the connection closes before the status.
+    """
+    status, headers, content = reply
+    unsized = [(name, value) for name, value in headers if name.lower() != "content-length"]
+    return status, unsized, _break_off(content[: len(content) // 2])
+
+
+def _killed(asked: wire.Asked) -> wire.Reply:
+    """A client error, which botocore does not try again; HEAD has no body to say it with."""
+    return wire.error(asked, HTTPStatus.BAD_REQUEST, CODE, MESSAGE)
+
+
+def _break_off(content: bytes = b"") -> Iterator[bytes]:
+    """Some of an answer, and then none: without any, not even the status is sent."""
+    if content:
+        yield content
+    raise ConnectionResetError  # which werkzeug takes for the client's, and says nothing
+
+
+class Sandbox:
+    """A running sandbox: `with Sandbox() as box: boto3.client(..., endpoint_url=box.url)`.
+
+    moto keeps its state in the process, so two sandboxes in one process are two doors to the same
+    account; faults and counts are each door's own.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        fixes.install()
+        self._server = make_server(HOST, port, Application(), threaded=True, request_handler=_QuietHandler)
+        self.port: int = self._server.server_port
+        self.url = f"http://{HOST}:{self.port}"
+
+    def __enter__(self) -> Self:
+        Thread(target=self.serve, daemon=True, name="sandbox").start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def serve(self) -> None:
+        """Answer requests until stopped."""
+        self._server.serve_forever()
+
+    def stop(self) -> None:
+        """Stop answering; from another thread than the one that serves."""
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,198 @@
+"""The sandbox's SageMaker: what it holds, what is about to happen to it, how it is made and found.
+
+moto keeps a class per resource, each with its own gaps: members dropped, duplicates replaced in
+silence, filters ignored. Here a resource is simply the members its Describe operation answers,
+and what differs between kinds is one row of a table.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import heapq
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_janitor_sandbox import clock, model, state
+from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected
+
+_sequence = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One type of SageMaker resource, and AWS's words about it."""
+
+    noun: str
+    """As in the operation names: `Create` + noun."""
+    plural: str
+    """The name under which `/sandbox/state` finds these."""
+    arn: str
+    """As in its ARN and in Resource Groups Tagging API's `sagemaker:…` types."""
+    missing: str = "Requested resource not found."
+    """What AWS says when there is none of that name; may use {arn}."""
+    duplicate: tuple[str, str] = ("ResourceInUse", "Resource {arn} already exists.")
+    """Error code and message when the name is taken."""
+
+    @property
+    def name_member(self) -> str:
+        return f"{self.noun}Name"
+
+    @property
+    def arn_member(self) -> str:
+        return f"{self.noun}Arn"
+
+    @property
+    def status_member(self) -> str:
+        return f"{self.noun}Status"
+
+    def arn_of(self, call: Call, name: str) -> str:
+        return f"arn:{call.partition}:sagemaker:{call.region}:{call.account}:{self.arn}/{name}"
+
+
+@dataclass(slots=True)
+class Resource:
+    """One thing in SageMaker: the members Describe answers, and its tags."""
+
+    kind: Kind
+    name: str
+    members: dict[str, Any]
+    tags: dict[str, str]
+    ever_tagged: bool
+    sequence: int = field(default_factory=lambda: next(_sequence))
+    coming: Step | None = None
+    """What happens to it next, if nothing else does before."""
+
+    @property
+    def arn(self) -> str:
+        arn: str = self.members[self.kind.arn_member]
+        return arn
+
+    @property
+    def status(self) -> str | None:
+        return self.members.get(self.kind.status_member)
+
+    def touch(self, **members: Any) -> None:
+        """Change some members, and with them the time of the last change."""
+        self.members.update(members, LastModifiedTime=clock.now())
+
+    def retag(self, tags: list[dict[str, str]]) -> None:
+        """Add tags; a key that is there already gets the new value, as on AWS."""
+        self.tags.update({tag["Key"]: tag["Value"] for tag in tags})
+        self.ever_tagged = self.ever_tagged or bool(tags)
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Step:
+    """Something that is going to happen to a resource."""
+
+    at: dt.datetime
+    resource: Resource
+    change: Callable[[Resource, dt.datetime], None]
+
+
+class Shelves:
+    """All SageMaker resources of one account in one region, as they are at the sandbox's time."""
+
+    def __init__(self) -> None:
+        self.by_kind: dict[str, dict[str, Resource]] = {}
+        self._agenda: list[tuple[dt.datetime, int, Step]] = []
+
+    def of(self, kind: Kind) -> dict[str, Resource]:
+        """The resources of one kind by name, oldest first."""
+        self.settle()
+        return self.by_kind.setdefault(kind.noun, {})
+
+    def plan(self, step: Step) -> None:
+        """Have a step happen in its time, unless the resource has another one coming by then."""
+        heapq.heappush(self._agenda, (step.at, next(_sequence), step))
+
+    def settle(self) -> None:
+        """Let everything happen whose time has come, in its order."""
+        while self._agenda and self._agenda[0][0] <= clock.now():
+            _, _, step = heapq.heappop(self._agenda)
+            if step.resource.coming is step:
+                step.resource.coming = None
+                step.change(step.resource, step.at)
+
+    def __iter__(self) -> Iterator[Resource]:
+        self.settle()
+        return (one for shelf in list(self.by_kind.values()) for one in list(shelf.values()))
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def kind(noun: str, plural: str, arn: str, **words: Any) -> Kind:
+    """Declare a kind, so that `/sandbox/state` finds it."""
+    KINDS[plural] = made = Kind(noun, plural, arn, **words)
+    return made
+
+
+def shelf(call: Call, of: Kind) -> dict[str, Resource]:
+    """The resources of one kind where this call was made."""
+    return state.of(Shelves, call).of(of)
+
+
+def get(call: Call, of: Kind, name: str | None = None) -> Resource:
+    """The resource a call is about, or AWS's error."""
+    name = call.params.get(of.name_member, "") if name is None else name
+    try:
+        return shelf(call, of)[str(name)]
+    except KeyError:
+        missing = of.missing.format(arn=of.arn_of(call, str(name)))
+        raise rejected(missing) from None
+
+
+def create(call: Call, of: Kind, status: str | None = None, **members: Any) -> Resource:
+    """Make a resource of what was asked; every member sent comes back in Describe."""
+    name = checked_name(call, of.name_member)
+    arn = of.arn_of(call, name)
+    if name in shelf(call, of):
+        code, message = of.duplicate
+        raise AwsError(code, message.format(arn=arn))
+    tags = {tag["Key"]: tag["Value"] for tag in call.params.get("Tags") or []}
+    now = clock.now()
+    asked = {key: value for key, value in call.params.items() if key != "Tags"}
+    stamps = {of.arn_member: arn, "CreationTime": now, "LastModifiedTime": now}
+    if status is not None:
+        stamps[of.status_member] = status
+    # A backend of moto's is made when first asked for, and only those are asked about tags.
+    backend("sagemaker", call.account, call.region)
+    made = Resource(of, name, asked | stamps | members, tags, ever_tagged=bool(tags))
+    shelf(call, of)[name] = made
+    return made
+
+
+def delete(call: Call, of: Kind) -> None:
+    """Forget a resource at once, as a model: what goes in minutes is `progress.vanishes`."""
+    del shelf(call, of)[get(call, of).name]
+
+
+def checked_name(call: Call, member: str) -> str:
+    """The name asked for, if AWS's pattern and length allow it."""
+    name = str(call.params.get(member, ""))
+    shape: Any = model.inputs("sagemaker", call.operation)[member]
+    pattern, longest = shape.metadata.get("pattern"), shape.metadata.get("max")
+    where = member[0].lower() + member[1:]
+    if longest is not None and len(name) > longest:
+        raise constraint(name, where, f"Member must have length less than or equal to {longest}")
+    if pattern and not re.fullmatch(pattern, name):
+        expected = f"Member must satisfy regular expression pattern: {pattern}"
+        raise constraint(name, where, expected)
+    return name
+
+
+def constraint(value: Any, where: str, expected: str) -> AwsError:
+    """AWS's way of saying that a value is out of bounds."""
+    text = f"1 validation error detected: Value '{value}' at '{where}' failed to satisfy constraint"
+    return rejected(f"{text}: {expected}")
+
+
+def check_instance_type(value: str | None, where: str) -> None:
+    """Accept anything that looks like an instance type: moto's list ends at the g4dn family."""
+    sizes = r"(medium|large|\d*xlarge|metal(-\d+xl)?)"
+    if value is not None and not re.fullmatch(rf"ml\.[a-z][a-z0-9-]*\.{sizes}", value):
+        raise constraint(value, where, "Member must satisfy enum value set: [ml.m5.large, ...]")

@@ -1,0 +1,244 @@
+"""The workspace: its channels, people and files, every message it got, and what is to go wrong in it."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from ml_janitor_sandbox import clock, state
+
+TEAM, DOMAIN = "T0SANDBOX", "sandbox"
+BOT, BOT_USER = "B0SANDBOX", "U0SANDBOX"
+TOKEN = "xoxb-sandbox"
+CHANNEL = "C0MLCOSTS"
+HOOK = f"/slack/hooks/{TEAM}/B0SANDBOX/opensesame"
+SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+
+FAULTS = ("ratelimit", "lost-reply", "down", "error", "killed", "killed-before")
+HOOKS, UPLOADS, RESPONSES = "hook", "upload", "response"
+"""What faults and counts call the requests that have no method name."""
+
+
+SCOPES = (
+    "channels:read",
+    "chat:write",
+    "files:write",
+    "groups:read",
+    "usergroups:read",
+    "users:read",
+    "users:read.email",
+)
+"""What the app may do, unless somebody takes it away."""
+
+
+class RefusedError(Exception):
+    """Slack says no: *error* is its code, *more* what else its answer holds."""
+
+    def __init__(self, error: str, **more: Any) -> None:
+        super().__init__(error)
+        self.error = error
+        self.more = more
+
+
+@dataclass(slots=True)
+class Channel:
+    """A channel, and whether the app is in it."""
+
+    id: str
+    name: str
+    member: bool = True
+    archived: bool = False
+    private: bool = False
+
+
+@dataclass(slots=True)
+class User:
+    """A person, or a bot; of this workspace, or of another one that shares a channel."""
+
+    id: str
+    email: str
+    name: str = ""
+    deleted: bool = False
+    bot: bool = False
+    confirmed: bool = True
+    team: str = TEAM
+
+
+@dataclass(slots=True)
+class Usergroup:
+    """A named group of people."""
+
+    id: str
+    handle: str
+    users: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class File:
+    """An upload: first announced, then filled, then shared."""
+
+    id: str
+    name: str
+    length: int
+    content: bytes | None = None
+    title: str = ""
+    channel: str = ""
+    thread_ts: str | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON, its content as text."""
+        content = None if self.content is None else self.content.decode(errors="replace")
+        return asdict(self) | {"content": content}
+
+
+@dataclass(slots=True)
+class Message:
+    """A message as it was received."""
+
+    channel: str
+    ts: str
+    text: str
+    blocks: list[Any]
+    thread_ts: str | None = None
+    via: str = "bot"
+    client_msg_id: str | None = None
+    metadata: Any = None
+    edited: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON, with everybody whom it mentions."""
+        return asdict(self) | {"mentions": mentions(self.text, self.blocks)}
+
+
+@dataclass(slots=True)
+class ResponseUrl:
+    """Where an app may answer a press, until it is used up or too old."""
+
+    channel: str
+    ts: str
+    expires: float
+    left: int
+
+
+@dataclass(slots=True)
+class Fault:
+    """What goes wrong with the next *times* requests (0 is all) after *skip* of a method, by glob."""
+
+    kind: str
+    method: str = "*"
+    times: int = 1
+    skip: int = 0
+    retry_after: int = 30
+    status: int = 503
+    """For `down`; 0 closes the connection without an answer."""
+    code: str = "invalid_auth"
+    """For `error`."""
+    hits: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in FAULTS:
+            raise ValueError(f"kind must be one of {', '.join(FAULTS)}, not {self.kind!r}")
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Self:
+        """From a request; ValueError says what is wrong with it."""
+        known = {one.name for one in fields(cls)} - {"hits"}
+        if unknown := set(given) - known:
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+        return cls(**given)
+
+    def meets(self, method: str) -> bool:
+        """Whether this request is hit, which counts it."""
+        if not fnmatch.fnmatchcase(method, self.method):
+            return False
+        self.hits += 1
+        return self.hits > self.skip and (not self.times or self.hits <= self.skip + self.times)
+
+
+class Workspace:
+    """All of it. A new one has one channel, `#ml-costs`, and the app is in it."""
+
+    def __init__(self) -> None:
+        self.channels = {CHANNEL: Channel(CHANNEL, "ml-costs")}
+        self.scopes = list(SCOPES)
+        self.users: dict[str, User] = {}
+        self.usergroups: dict[str, Usergroup] = {}
+        self.files: dict[str, File] = {}
+        self.messages: list[Message] = []
+        self.response_urls: dict[str, ResponseUrl] = {}
+        self.responses: list[dict[str, Any]] = []
+        self.faults: list[Fault] = []
+        self.calls: Counter[str] = Counter()
+
+    def enter(self, method: str) -> Fault | None:
+        """Count a request, and say what is to go wrong with it."""
+        self.calls[method] += 1
+        return next((fault for fault in self.faults if fault.meets(method)), None)
+
+    def channel(self, named: str) -> Channel:
+        """A channel by id or name that the app may post to."""
+        wanted = named.removeprefix("#")
+        found = next((one for one in self.channels.values() if wanted in {one.id, one.name}), None)
+        if found is None:
+            raise RefusedError("channel_not_found")
+        if not found.member:
+            raise RefusedError("not_in_channel")
+        if found.archived:
+            raise RefusedError("is_archived")
+        return found
+
+    def message(self, channel: str, ts: str) -> Message | None:
+        """The message that stands there now."""
+        return next((one for one in self.messages if (one.channel, one.ts) == (channel, ts)), None)
+
+    def seen(self) -> list[Channel]:
+        """The channels that the app can see: a private one only from inside."""
+        return [one for one in self.channels.values() if one.member or not one.private]
+
+    def demand(self, *any_of: str) -> None:
+        """Refuse unless the app has one of these scopes."""
+        if any_of and not set(any_of) & set(self.scopes):
+            raise RefusedError("missing_scope", needed=",".join(any_of), provided=",".join(self.scopes))
+
+    def parent(self, channel: str, ts: str) -> Message:
+        """The message that a thread hangs on."""
+        for message in self.messages:
+            if (message.channel, message.ts) == (channel, ts) and message.thread_ts is None:
+                return message
+        raise RefusedError("thread_not_found")
+
+    def post(self, message: Message) -> Message:
+        """Keep a message, in order."""
+        self.messages.append(message)
+        return message
+
+    def next_ts(self) -> str:
+        """The sandbox's time, and a number that tells messages of one second apart."""
+        return f"{int(clock.now().timestamp())}.{len(self.messages) + 1:06d}"
+
+
+def workspace() -> Workspace:
+    """The one workspace, forgotten with everything else at a reset."""
+    return state.at(Workspace, "slack", TEAM)
+
+
+def mentions(text: str, blocks: list[Any]) -> list[str]:
+    """Everybody whom a message calls: `@U1`, `!here`, `!subteam^S1`, in the order they stand."""
+    found = re.findall(r"<([@!][^<>|]+)(?:\|[^<>]*)?>", text)
+    for block in blocks:
+        found += [one for said in _mrkdwn(block) for one in mentions(said, []) if one not in found]
+    return list(dict.fromkeys(one for one in found if not one.startswith("!date")))
+
+
+def _mrkdwn(thing: Any) -> list[str]:
+    """Every text in *thing* that Slack would parse."""
+    if isinstance(thing, list):
+        return [said for part in thing for said in _mrkdwn(part)]
+    if not isinstance(thing, dict):
+        return []
+    if thing.get("type") == "mrkdwn":
+        return [str(thing.get("text"))]
+    return [said for part in thing.values() for said in _mrkdwn(part)]

@@ -1,0 +1,167 @@
+"""Makes a synthesised template in the sandbox: enough of CloudFormation for the stack of infra/.
+
+Every resource that somebody looks at or calls is made through its own service; what only grants or
+draws something (policies, a dashboard) is listed without being made.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import boto3
+
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import REGION, SECRET
+from ml_janitor_sandbox.slack import TOKEN
+from ml_janitor_sandbox.wire import ACCOUNT
+
+NAME = "MlJanitor"
+PSEUDO = {
+    "AWS::AccountId": ACCOUNT,
+    "AWS::Partition": "aws",
+    "AWS::Region": REGION,
+    "AWS::StackName": NAME,
+    "AWS::URLSuffix": "amazonaws.com",
+}
+
+type Made = tuple[str, Mapping[str, str]]
+"""A physical id, which is what Ref gives, and the attributes that Fn::GetAtt does."""
+
+
+def deploy(url: str, template: Mapping[str, Any], *, secret: str = TOKEN) -> dict[str, str]:
+    """
+    Make *template* in the sandbox at *url*, and the secret beside it; physical ids by logical id.
+
+    What CloudFormation would make for itself, such as names, is as unlike the logical ids as there.
+    """
+    resources: Mapping[str, Any] = template["Resources"]
+    maker = Maker(url, resources)
+    for logical in resources:
+        maker.made(logical)
+    maker.client("secretsmanager").create_secret(Name=SECRET, SecretString=secret)
+    listed = [
+        {"logical": logical, "physical": maker.made(logical)[0], "type": resource["Type"]}
+        for logical, resource in resources.items()
+    ]
+    Control(url).stack(NAME, listed)
+    return {one["logical"]: one["physical"] for one in listed}
+
+
+class Maker:
+    """Makes each resource once, and what it refers to before it."""
+
+    def __init__(self, url: str, resources: Mapping[str, Any]) -> None:
+        self._url = url
+        self._resources = resources
+        self._session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
+        self._clients: dict[str, Any] = {}
+        self._made: dict[str, Made] = {}
+        self._makers: Mapping[str, Callable[[str, Any], Made]] = {
+            "AWS::CloudWatch::Alarm": self._alarm,
+            "AWS::DynamoDB::Table": self._table,
+            "AWS::IAM::Role": self._role,
+            "AWS::KMS::Key": self._key,
+            "AWS::Lambda::Function": self._function,
+            "AWS::Logs::LogGroup": self._log_group,
+            "AWS::S3::Bucket": self._bucket,
+            "AWS::SNS::Topic": self._topic,
+            "AWS::SQS::Queue": self._queue,
+            "AWS::Scheduler::Schedule": self._schedule,
+        }
+
+    def client(self, service: str) -> Any:
+        """The client of *service* in the sandbox."""
+        if service not in self._clients:
+            client = self._session.client(service, endpoint_url=self._url)  # type: ignore[call-overload]
+            self._clients[service] = client
+        return self._clients[service]
+
+    def made(self, logical: str) -> Made:
+        """One resource; made if it was not yet."""
+        if logical not in self._made:
+            resource = self._resources[logical]
+            name = f"{NAME}-{logical}-{len(self._made):04X}"
+            make = self._makers.get(resource["Type"])
+            properties = self._resolved(resource.get("Properties", {})) if make else {}
+            self._made[logical] = make(name, properties) if make else (name, {})
+        return self._made[logical]
+
+    def _resolved(self, value: Any) -> Any:
+        """*value* without intrinsic functions."""
+        match value:
+            case {"Ref": str(name)}:
+                return PSEUDO[name] if name in PSEUDO else self.made(name)[0]
+            case {"Fn::GetAtt": [logical, attribute]}:
+                return self.made(logical)[1][attribute]
+            case {"Fn::Join": [separator, parts]}:
+                return separator.join(self._resolved(part) for part in parts)
+            case dict():
+                return {key: self._resolved(one) for key, one in value.items()}
+            case list():
+                return [self._resolved(one) for one in value]
+            case _:
+                return value
+
+    def _alarm(self, name: str, properties: Any) -> Made:
+        self.client("cloudwatch").put_metric_alarm(AlarmName=name, **properties)
+        return name, {}
+
+    def _table(self, name: str, properties: Any) -> Made:
+        self.client("dynamodb").create_table(
+            TableName=name,
+            KeySchema=properties["KeySchema"],
+            AttributeDefinitions=properties["AttributeDefinitions"],
+            BillingMode=properties["BillingMode"],
+        )
+        return name, {"Arn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"}
+
+    def _role(self, name: str, properties: Any) -> Made:
+        name = name[:64]
+        trusted = json.dumps(properties["AssumeRolePolicyDocument"])
+        role = self.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trusted)["Role"]
+        return name, {"Arn": role["Arn"]}
+
+    def _function(self, name: str, properties: Any) -> Made:
+        name = name[:64]
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("empty.py", "")
+        later = {"Code", "RecursiveLoop", "ReservedConcurrentExecutions"}
+        given = {key: said for key, said in properties.items() if key not in later}
+        client = self.client("lambda")
+        function = client.create_function(FunctionName=name, Code={"ZipFile": packed.getvalue()}, **given)
+        if (reserved := properties.get("ReservedConcurrentExecutions")) is not None:
+            client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
+        return name, {"Arn": function["FunctionArn"]}
+
+    def _key(self, _: str, properties: Any) -> Made:
+        described = self.client("kms").create_key(Policy=json.dumps(properties["KeyPolicy"]))["KeyMetadata"]
+        return described["KeyId"], {"Arn": described["Arn"]}
+
+    def _log_group(self, name: str, properties: Any) -> Made:
+        logs = self.client("logs")
+        logs.create_log_group(logGroupName=name)
+        logs.put_retention_policy(logGroupName=name, retentionInDays=properties["RetentionInDays"])
+        return name, {"Arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"}
+
+    def _bucket(self, name: str, _: Any) -> Made:
+        name = name.lower()[:63]
+        self.client("s3").create_bucket(Bucket=name)
+        return name, {"Arn": f"arn:aws:s3:::{name}"}
+
+    def _topic(self, name: str, _: Any) -> Made:
+        arn = self.client("sns").create_topic(Name=name)["TopicArn"]
+        return arn, {"TopicName": name, "TopicArn": arn}
+
+    def _queue(self, name: str, _: Any) -> Made:
+        url = self.client("sqs").create_queue(QueueName=name[:80])["QueueUrl"]
+        return url, {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name[:80]}", "QueueName": name[:80]}
+
+    def _schedule(self, name: str, properties: Any) -> Made:
+        name = name[:64]
+        self.client("scheduler").create_schedule(Name=name, **properties)
+        return name, {}
