@@ -42,7 +42,7 @@ audit: setup ## Run the dry-run audit over the sandbox's demo account
 	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --slack --json-file report.json --html report.html
 
 night: setup ## Three simulated nights over the demo account with every detector armed
-	$(BIN)/janitor sandbox -- $(BIN)/python -m sandbox.night
+	$(BIN)/janitor sandbox -- $(BIN)/python -m ml_janitor_sandbox.night
 
 test: dev ## Run all tests
 	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q

@@ -11,11 +11,11 @@ import boto3
 
 from bench.account import SIZES, seed
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
-from janitor.account import opened
-from janitor.detector import Detector
-from janitor.engine import run
-from janitor.model import Report
-from janitor.settings import Settings
+from ml_janitor.aws.account import opened
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Report
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.run import run
 
 SETTINGS = Settings.load()
 

@@ -13,7 +13,7 @@ from typing import Self
 
 import boto3
 
-from sandbox.control import Control
+from ml_janitor_sandbox.control import Control
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"

@@ -22,14 +22,14 @@ from bench.account import SIZES, seed
 from bench.audit import audit
 from bench.box import ACCOUNT, LATENCY, REGION, Box, timed
 from bench.monthly import COUNTED, arming, bill, money
-from cli.replay import LocalContext, environment
 from infra.bundle import cached
 from infra.stack import JanitorStack
-from janitor import handlers
-from janitor.detectors import DETECTORS
-from janitor.settings import Settings
-from sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, deploy
-from sandbox.slack import CHANNEL
+from ml_janitor import handlers
+from ml_janitor.config.settings import Settings
+from ml_janitor.detectors import DETECTORS
+from ml_janitor_cli.replay import LocalContext, environment
+from ml_janitor_sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, deploy
+from ml_janitor_sandbox.slack import CHANNEL
 
 ENDPOINTS = 1_000
 DIGEST = "digest"
@@ -182,7 +182,7 @@ def init_seconds(names: list[str], variables: dict[str, str]) -> dict[str, float
     bundle = cached(machine)
     found = {}
     for name in names:
-        handler = "janitor.handlers.digest" if name == DIGEST else "janitor.handlers.sweep"
+        handler = "ml_janitor.handlers.digest" if name == DIGEST else "ml_janitor.handlers.sweep"
         given = {key: said for key, said in os.environ.items() if key.startswith("AWS_")} | variables
         starts = [
             functions.initialised(bundle, handler, given | {"JANITOR_DETECTOR": name}) for _ in range(STARTS)

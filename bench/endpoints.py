@@ -7,11 +7,11 @@ from datetime import timedelta
 import boto3
 
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
-from janitor.account import opened
-from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.engine import run
-from janitor.model import Report
-from janitor.policy import Policy
+from ml_janitor.aws.account import opened
+from ml_janitor.core.model import Report
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import run
 
 ENDPOINTS = 1_000
 IDLE = 100

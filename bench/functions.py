@@ -15,9 +15,9 @@ from pathlib import Path
 
 from bench.box import REGION, Box
 from infra.bundle import Architecture, cached
-from janitor.detectors import DETECTORS
-from sandbox.deployment import deploy
-from sandbox.emulator import Emulator
+from ml_janitor.detectors import DETECTORS
+from ml_janitor_sandbox.deployment import deploy
+from ml_janitor_sandbox.emulator import Emulator
 
 RUNS = 5
 NOW = "2026-10-06T03:00:00Z"
@@ -51,8 +51,8 @@ def main() -> None:
         show("an empty handler", task, "empty.handler", environment)
         for detector in DETECTORS:
             named = environment | {"JANITOR_DETECTOR": detector.name}
-            show(detector.name, task, "janitor.handlers.sweep", named)
-        show("digest", task, "janitor.handlers.digest", environment)
+            show(detector.name, task, "ml_janitor.handlers.sweep", named)
+        show("digest", task, "ml_janitor.handlers.digest", environment)
 
 
 def show(name: str, task: Path, handler: str, environment: Mapping[str, str]) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.list_prices import PRICES, READ
-from janitor.schedules import period
-from janitor.telemetry import OUTCOMES
+from ml_janitor.config.schedules import period
+from ml_janitor.report.telemetry import OUTCOMES
 
 COUNTED = Path(__file__).parent / "counted.json"
 """What `make cost` counted, and when."""

@@ -16,11 +16,11 @@ from bench.box import REGION, Box
 from bench.functions import beside_an_empty_handler
 from bench.tls import encrypted
 from infra.bundle import Architecture, cached
-from sandbox.deployment import deploy
-from sandbox.emulator import Emulator
-from sandbox.function_url import event
-from sandbox.pressing import pressed
-from sandbox.slack import SlackControl
+from ml_janitor_sandbox.deployment import deploy
+from ml_janitor_sandbox.emulator import Emulator
+from ml_janitor_sandbox.function_url import event
+from ml_janitor_sandbox.pressing import pressed
+from ml_janitor_sandbox.slack import SlackControl
 
 RUNS = 15
 NOW = "2026-10-06T03:00:30Z"
@@ -70,7 +70,7 @@ def started(task: Path, environment: dict[str, str], sent: dict[str, Any]) -> St
     """One function that starts, takes one press and hands it on."""
     core = max(os.sched_getaffinity(0))
     with Emulator(
-        task, "janitor.handlers.interact", environment=environment, memory=MEMORY, core=core
+        task, "ml_janitor.handlers.interact", environment=environment, memory=MEMORY, core=core
     ) as receiver:
         begun = time.perf_counter()
         answer = receiver.invoke(sent)

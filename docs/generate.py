@@ -19,9 +19,9 @@ from typing import Any
 
 from bench import monthly
 from infra.permissions import changes
-from janitor.detector import Detector, Grant
-from janitor.detectors import DETECTORS
-from janitor.durations import WorkingHours, format_duration
+from ml_janitor.core.durations import WorkingHours, format_duration
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.detector import Detector, Grant
 
 ROOT = Path(__file__).parent.parent
 SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
@@ -40,7 +40,7 @@ def main() -> int:
     if not check:
         for path, text in pages():
             path.write_text(text)
-        for path, text in nights(sandboxed(sys.executable, "-m", "sandbox.night")):
+        for path, text in nights(sandboxed(sys.executable, "-m", "ml_janitor_sandbox.night")):
             path.write_text(text)
         return 0
     stale = [path for path, text in pages() if path.read_text() != text]

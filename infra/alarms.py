@@ -14,8 +14,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from janitor import schedules
-from janitor.telemetry import DETECTOR, NAMESPACE
+from ml_janitor.config import schedules
+from ml_janitor.report.telemetry import DETECTOR, NAMESPACE
 
 
 def alarm_topic(scope: Construct, id_: str) -> sns.Topic:

@@ -9,7 +9,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from janitor.telemetry import DETECTOR, NAMESPACE
+from ml_janitor.report.telemetry import DETECTOR, NAMESPACE
 
 DAY = Duration.days(1)
 

@@ -20,7 +20,7 @@ from constructs import Construct
 from infra.acknowledge import acknowledge
 from infra.alarms import watch_errors, watch_queue, watch_schedule
 from infra.permissions import Place, acknowledgements, statements
-from janitor.detector import Grant
+from ml_janitor.engine.detector import Grant
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 RETENTION = logs.RetentionDays.THREE_MONTHS

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from aws_cdk import ArnFormat, Stack, Token
 from aws_cdk import aws_iam as iam
 
-from janitor.acting.arming import Arming
-from janitor.aws import READS
-from janitor.detector import Condition, Grant
-from janitor.ownership import NO
+from ml_janitor.aws.client import READS
+from ml_janitor.core.ownership import NO
+from ml_janitor.engine.arming import Arming
+from ml_janitor.engine.detector import Condition, Grant
 
 LONGEST = 3_500
 """

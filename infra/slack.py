@@ -12,7 +12,7 @@ from constructs import Construct
 
 from infra.alarms import watch_url
 from infra.function import Allowed, JanitorFunction, Shared
-from janitor.detector import Grant, allow
+from ml_janitor.engine.detector import Grant, allow
 
 
 class SlackButtons(Construct):
@@ -44,7 +44,7 @@ class SlackButtons(Construct):
             "Worker",
             name="slack-worker",
             description="Does what a button in Slack asks for, if whoever pressed it may.",
-            handler="janitor.handlers.pressed",
+            handler="ml_janitor.handlers.pressed",
             allowed=[
                 own,
                 Allowed(
@@ -64,7 +64,7 @@ class SlackButtons(Construct):
             "Receiver",
             name="slack-receiver",
             description="Takes what Slack sends, checks its signature and passes it on.",
-            handler="janitor.handlers.interact",
+            handler="ml_janitor.handlers.interact",
             allowed=[
                 Allowed(
                     grants=[secret, allow("lambda:InvokeFunction", on=worker.function.function_arn)], where=()

@@ -19,10 +19,10 @@ from infra.ledger import Ledger
 from infra.permissions import acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
-from janitor.acting.idle_arms import idle_arms
-from janitor.detector import Detector, Grant, allow
-from janitor.model import Mode
-from janitor.settings import FILE, Settings
+from ml_janitor.config.arming_warnings import idle_arms
+from ml_janitor.config.settings import FILE, Settings
+from ml_janitor.core.model import Mode
+from ml_janitor.engine.detector import Detector, Grant, allow
 
 ROOT = Path(__file__).parent.parent
 
@@ -90,7 +90,7 @@ class JanitorStack(Stack):
                 type(detector).__name__,
                 name=detector.name,
                 description=detector.summary(),
-                handler="janitor.handlers.sweep",
+                handler="ml_janitor.handlers.sweep",
                 schedule=settings.schedule(type(detector)),
                 allowed=allowed,
                 shared=shared,
@@ -105,7 +105,7 @@ class JanitorStack(Stack):
             "Digest",
             name="digest",
             description="Says once a day what all sweeps found, and which did not run.",
-            handler="janitor.handlers.digest",
+            handler="ml_janitor.handlers.digest",
             schedule=settings.janitor.digest_schedule,
             allowed=[sweeping],
             shared=shared,
@@ -155,7 +155,7 @@ class JanitorStack(Stack):
             "Undo",
             name="undo",
             description="Takes back what a detector did.",
-            handler="janitor.handlers.undo",
+            handler="ml_janitor.handlers.undo",
             allowed=[
                 own,
                 *(

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from botocore.exceptions import ClientError
 
 from fakes import USED, Thing, thing, waste
-from janitor.aws import Aws
-from janitor.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
-from janitor.model import Confidence, Effect, Finding, Target, Unreadable, Value, Verdict
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Confidence, Effect, Finding, Target, Unreadable, Value, Verdict
+from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
 
 ARMS = {"act_in": ("123456789012",)}
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 
-from cli.main import main
 from conftest import ACCOUNT, NOW
-from sandbox.control import Control
+from ml_janitor_cli.main import main
+from ml_janitor_sandbox.control import Control
 
 
 class Ran(NamedTuple):

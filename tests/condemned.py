@@ -12,9 +12,9 @@ from conftest import ACCOUNT, NOW, REGION
 from integration.test_endpoint_cleanup import World, experiment
 from integration.test_idle_studio_apps import Studio
 from integration.test_untagged_resources import training, transform_job
-from janitor.aws import Aws
 from job_seed import Floor
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor_sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/rarities:1"

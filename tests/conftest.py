@@ -13,12 +13,12 @@ import boto3
 import pytest
 
 import botocore_once
-from janitor.aws import Aws
-from janitor.clients import make_client
-from janitor.prices import Prices
-from sandbox.control import Control
-from sandbox.progress import DEFAULTS
-from sandbox.server import Sandbox
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.progress import DEFAULTS
+from ml_janitor_sandbox.server import Sandbox
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 """The sandbox's default time: a Tuesday night."""

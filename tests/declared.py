@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from deployed import Deployed, Function
-from janitor.detector import Detector, Grant
-from janitor.settings import Settings
-from sandbox.iam.globs import arn_like
+from ml_janitor.config.settings import Settings
+from ml_janitor.engine.detector import Detector, Grant
+from ml_janitor_sandbox.iam.globs import arn_like
 from synthesis import TODAY
 
 

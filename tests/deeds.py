@@ -9,9 +9,9 @@ from typing import Any
 
 from armed import KilledError
 from conftest import NOW
-from janitor.aws import Aws
-from janitor.detector import Detector
-from janitor.model import Finding, Target
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Finding, Target
+from ml_janitor.engine.detector import Detector
 
 
 @dataclass

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from conftest import NOW
-from janitor.aws import Aws
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor_sandbox.control import Control
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ROLE = "arn:aws:iam::123456789012:role/ml"

@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Never
 
-from janitor.aws import Aws
-from janitor.detector import Cleanup, Detector, allow
-from janitor.durations import WorkingHours
-from janitor.model import (
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.durations import WorkingHours
+from ml_janitor.core.model import (
     Candidate,
     Confidence,
     Cost,
@@ -26,6 +25,7 @@ from janitor.model import (
     Value,
     Verdict,
 )
+from ml_janitor.engine.detector import Cleanup, Detector, allow
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
 

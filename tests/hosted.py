@@ -23,14 +23,14 @@ from botocore.exceptions import ClientError
 from conftest import NOW
 from declared import Asked, Declared, Use
 from deployed import Function
-from janitor import handlers
-from janitor.ledger.table import KEY, Table
-from janitor.presses import doorway
-from janitor.slack.sending import Time
 from lambdas import Context
-from sandbox.control import Control
-from sandbox.iam import IamControl
-from sandbox.slack import SlackControl
+from ml_janitor import handlers
+from ml_janitor.ledger.table import KEY, Table
+from ml_janitor.slack import ingress as doorway
+from ml_janitor.slack.sending import Time
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.iam import IamControl
+from ml_janitor_sandbox.slack import SlackControl
 
 REQUESTS = count()
 LAMBDA, SCHEDULER = "lambda.amazonaws.com", "scheduler.amazonaws.com"

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 
 from conftest import NOW
-from sandbox.control import Control
+from ml_janitor_sandbox.control import Control
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE, SILENT = 30 * HOUR, 20 * HOUR

@@ -12,9 +12,9 @@ from typing import Any
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
-from sandbox.control import Control
-from sandbox.deployment import BUCKET, SECRET, TABLE
-from sandbox.slack import CHANNEL
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET, SECRET, TABLE
+from ml_janitor_sandbox.slack import CHANNEL
 
 ROOT = Path(__file__).parent.parent
 EVENTS = ROOT / "events"

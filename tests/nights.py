@@ -15,24 +15,25 @@ from aws_lambda_powertools import Logger
 
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
-from janitor.acting.action import Action
-from janitor.acting.actions import Actions
-from janitor.acting.arming import Arming
-from janitor.acting.holds import Hold, Holds
-from janitor.acting.limits import Limits
-from janitor.acting.order import Acting
-from janitor.acting.undoing import Undoing
-from janitor.acting.warning import Warner
-from janitor.archive import Archive
-from janitor.aws import Aws
-from janitor.detector import Detector
-from janitor.ledger.findings import Ledger
-from janitor.ledger.leases import Leases
-from janitor.ledger.table import Table
-from janitor.model import Effect, Mode, Outcome, Result, Sweep
-from janitor.policy import Policy
-from janitor.runs import Ran, Runner
-from sandbox.deployment import BUCKET
+from ml_janitor.acting.order import Acting
+from ml_janitor.acting.undoing import Undoing
+from ml_janitor.acting.warning import Warner
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Effect, Mode, Outcome, Result, Sweep
+from ml_janitor.engine.arming import Arming
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.holds import Hold
+from ml_janitor.engine.policy import Policy
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.leases import Leases
+from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.table import Table
+from ml_janitor.report.archive import Archive
+from ml_janitor.scheduled_run import Ran, Runner
+from ml_janitor_sandbox.deployment import BUCKET
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TUESDAY = NOW

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 
 from conftest import ACCOUNT, NOW, REGION
-from sandbox.control import Control
+from ml_janitor_sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/rarities"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/rarities"

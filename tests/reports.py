@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from janitor.model import (
+from ml_janitor.core.model import (
     Confidence,
     Cost,
     Evidence,

@@ -9,9 +9,9 @@ from typing import Any
 from conftest import ACCOUNT, REGION
 from declared import statements, without
 from hosted import Host, Ran
-from janitor.acting.actions import ACTION, Actions
-from janitor.ledger.table import partition
-from sandbox.control import Control
+from ml_janitor.ledger.actions import ACTION, Actions
+from ml_janitor.ledger.table import partition
+from ml_janitor_sandbox.control import Control
 
 
 def nothing(_: Host) -> None:

@@ -13,12 +13,12 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW
-from janitor import handlers
 from lambdas import Context, items
-from sandbox.control import Control
-from sandbox.deployment import SECRET, SIGNING, UNDO, WORKER
-from sandbox.function_url import event as url_event
-from sandbox.slack import CHANNEL, Signed, SlackControl
+from ml_janitor import handlers
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import SECRET, SIGNING, UNDO, WORKER
+from ml_janitor_sandbox.function_url import event as url_event
+from ml_janitor_sandbox.slack import CHANNEL, Signed, SlackControl
 
 GROUP = "S0JANITORS"
 OWNER, MEMBER, STRANGER = "U0MARIA", "U0DINA", "U0EVE"

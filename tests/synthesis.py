@@ -13,7 +13,7 @@ import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
 from infra.stack import ROOT, JanitorStack
-from janitor.settings import Settings
+from ml_janitor.config.settings import Settings
 
 SLACK = {"janitor": {"slack_channel": "C0123456789", "slack_secret": "ml-janitor/slack"}}
 

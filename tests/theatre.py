@@ -17,13 +17,13 @@ from declared import Declared, Permission, listed, statements, used
 from deployed import Deployed
 from hosted import Host, Ran
 from integration.test_permissions import IN_LAMBDAS_HANDS, REFUSAL
-from janitor.acting.action import Action
-from janitor.acting.actions import Actions
-from janitor.aws import Aws
-from janitor.settings import FILE, Settings
-from sandbox.control import Control
-from sandbox.deployment import SECRET, SIGNING
-from sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
+from ml_janitor.aws.client import Aws
+from ml_janitor.config.settings import FILE, Settings
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import SECRET, SIGNING
+from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
 from slackside import EMAILS, GROUP, MEMBER, NAMES
 from synthesis import synthesise
 

@@ -33,7 +33,8 @@ class Control:
                 self.clock()
             except (urllib.error.URLError, ConnectionError):
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"no sandbox at {self.url}") from None
+                    message = f"no sandbox at {self.url}"
+                    raise TimeoutError(message) from None
                 time.sleep(0.05)
             else:
                 return
@@ -70,7 +71,7 @@ class Control:
         self._ask("POST", "reset", {})
 
     def fault(self, service: str, operation: str, kind: str, **rule: Any) -> None:
-        """Make matching requests fail or wait; see `ml_janitor_sandbox.faults.Fault` for the rule's fields."""
+        """Make matching requests fail or wait; see `ml_janitor_sandbox.faults.Fault` for its fields."""
         named = {"service": service, "operation": operation, "kind": kind}
         self._ask("POST", "faults", named | rule)
 
@@ -158,6 +159,8 @@ class Control:
 def _text(value: Any) -> str:
     if isinstance(value, dt.datetime):
         if value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone")
+            message = f"{value} has no time zone"
+            raise ValueError(message)
         return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
-    raise TypeError(f"{value!r} is not JSON")
+    message = f"{value!r} is not JSON"
+    raise TypeError(message)

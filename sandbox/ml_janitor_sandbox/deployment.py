@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import boto3
 
-from janitor.detectors import DETECTORS
+from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.slack import SIGNING_SECRET, TOKEN
 
 REGION = "us-east-1"

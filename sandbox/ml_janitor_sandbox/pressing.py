@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from janitor.report.mrkdwn import Message, actions, button
-from janitor.slack.bot import Slack
-from janitor.slack.sending import Time
+from ml_janitor.report.mrkdwn import Message, actions, button
+from ml_janitor.slack.bot import Slack
+from ml_janitor.slack.sending import Time
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, Signed, SlackControl
 
 KEEP = "janitor:keep"

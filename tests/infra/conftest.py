@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from janitor.settings import Settings
+from ml_janitor.config.settings import Settings
 from synthesis import SLACK, Synthesised, synthesise
 
 

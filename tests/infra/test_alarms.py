@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from infra.alarms import patience
-from janitor import schedules
-from janitor.settings import Settings
+from ml_janitor.config import schedules
+from ml_janitor.config.settings import Settings
 from synthesis import synthesise
 
 MONTHLY = "cron(0 5 1 * ? *)"

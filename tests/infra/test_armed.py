@@ -14,8 +14,8 @@ import pytest
 from bench.receiver import MEMORY
 from declared import KEEP_TAGS
 from infra.permissions import changes, spellings
-from janitor.detectors import DETECTORS
-from janitor.settings import Settings
+from ml_janitor.config.settings import Settings
+from ml_janitor.detectors import DETECTORS
 from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
 
 ACCOUNT = "123456789012"
@@ -278,7 +278,7 @@ def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
     (receiver,) = (
         one
         for one in stack.of_type("AWS::Lambda::Function").values()
-        if one["Handler"] == "janitor.handlers.interact"
+        if one["Handler"] == "ml_janitor.handlers.interact"
     )
     assert receiver["MemorySize"] == MEMORY, "bench/receiver.py scales by what the stack gives it"
     assert receiver["ReservedConcurrentExecutions"] == 5, "a flood takes no more of the account than that"

@@ -7,8 +7,8 @@ import pytest
 from conftest import ACCOUNT, REGION
 from declared import Declared, granted
 from deployed import Deployed
-from janitor.detectors import DETECTORS
-from janitor.settings import Settings
+from ml_janitor.config.settings import Settings
+from ml_janitor.detectors import DETECTORS
 from synthesis import SLACK, synthesise
 
 BUTTONS = {**SLACK["janitor"], "slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}

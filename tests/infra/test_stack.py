@@ -16,8 +16,8 @@ from policy_sentry.querying.actions import (
 )
 from policy_sentry.querying.all import get_all_actions
 
-from janitor.detector import Detector
-from janitor.detectors import DETECTORS
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.detector import Detector
 from synthesis import SLACK, Synthesised, resolved
 
 every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
@@ -47,7 +47,7 @@ def test_it_has_a_function_that_can_find_it(stack: Synthesised, detector: type[D
     function = only(stack.of_type("AWS::Lambda::Function"), construct(detector))
 
     assert function["Environment"]["Variables"]["JANITOR_DETECTOR"] == detector.name
-    assert function["Handler"] == "janitor.handlers.sweep"
+    assert function["Handler"] == "ml_janitor.handlers.sweep"
     assert function["Runtime"] == "python3.13"
     assert function["Architectures"] == ["arm64"]
     assert function["LoggingConfig"]["LogFormat"] == "JSON"

@@ -13,18 +13,18 @@ from aws_lambda_powertools.utilities import parameters
 from armed import Cellar, World
 from commands import janitor, notebooks
 from conftest import ACCOUNT, NOW, REGION
-from janitor import handlers
-from janitor.aws import Aws
-from janitor.clients import make_client
-from janitor.ledger.table import Table
-from janitor.presses import doorway
-from janitor.slack.sending import Time
 from lambdas import WITH_SLACK
+from ml_janitor import handlers
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.client import Aws
+from ml_janitor.ledger.table import Table
+from ml_janitor.slack import ingress as doorway
+from ml_janitor.slack.sending import Time
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import TABLE, deploy
+from ml_janitor_sandbox.slack import SlackControl
 from nights import Nights
 from pages import browser, shown
-from sandbox.control import Control
-from sandbox.deployment import TABLE, deploy
-from sandbox.slack import SlackControl
 from seaweed import seaweedfs
 from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, Deployment
 

@@ -12,17 +12,17 @@ import pytest
 from armed import DENIED, Cellar, KilledError, Loft, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from janitor.acting.action import TRIES, Action, Stage
-from janitor.acting.holds import How
-from janitor.acting.looking_again import Look
-from janitor.acting.order import Acting
-from janitor.acting.undoing import CannotUndoError
-from janitor.aws import OutOfTimeError
-from janitor.detector import CannotActError, NotFinishedError, NotYetError
-from janitor.engine import sweep
-from janitor.failures import RunFailedError
-from janitor.model import Confidence, Mode, Outcome, Sweep
-from janitor.policy import Policy
+from ml_janitor.acting.order import Acting
+from ml_janitor.acting.recheck import Look
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.aws.answers import OutOfTimeError
+from ml_janitor.core.model import Confidence, Mode, Outcome, Sweep
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, NotYetError
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.holds import How
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor.ledger.action import TRIES, Action, Stage
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
 
 # --- the order of things ----------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_nobody_is_warned_of_what_the_rule_itself_would_not_act_on(nights: Night
 
 
 def test_a_void_warning_takes_no_presses(nights: Nights) -> None:
-    from janitor.ledger.table import ConditionFailedError
+    from ml_janitor.ledger.table import ConditionFailedError
 
     nights.warned("lamp")
     (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
@@ -932,7 +932,7 @@ def test_preparing_goes_on_from_its_memo(nights: Nights) -> None:
 
 
 def test_two_runs_of_one_warning_begin_one_action(nights: Nights) -> None:
-    from janitor.acting.actions import BegunBeforeError
+    from ml_janitor.ledger.actions import BegunBeforeError
 
     nights.warned("lamp")
     result = nights.after(HOUR)["lamp"]

@@ -10,10 +10,11 @@ import pytest
 from conftest import ACCOUNT, REGION
 from declared import granted_by
 from hosted import Host
-from janitor.acting.action import Stage
-from janitor.acting.holds import Hold, Holds, How
-from janitor.aws import Aws
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor.engine.holds import Hold, How
+from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.holds import Holds
+from ml_janitor_sandbox.control import Control
 from scripts import Step, missed, nothing, play
 from theatre import MINUTE, TAGS, Call, Theatre, actions, allows, broken, check, exactly, now
 

@@ -14,9 +14,9 @@ from conftest import ACCOUNT, REGION
 from declared import Declared
 from deployed import Deployed
 from hosted import LAMBDA, Host
-from janitor.clients import ServiceName, make_client
-from janitor.settings import Settings
-from sandbox.control import Control
+from ml_janitor.aws.boto_client import ServiceName, make_client
+from ml_janitor.config.settings import Settings
+from ml_janitor_sandbox.control import Control
 from synthesis import SLACK, Synthesised, synthesise
 
 ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}

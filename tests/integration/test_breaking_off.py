@@ -11,14 +11,14 @@ import pytest
 from armed import DENIED, tagged
 from conftest import ACCOUNT, REGION
 from integration.test_acting import raising
-from janitor.acting.action import Stage
-from janitor.detector import CannotActError
-from janitor.failures import RunFailedError
-from janitor.ledger.findings import Ledger
-from janitor.model import Outcome
 from lambdas import reports
+from ml_janitor.core.model import Outcome
+from ml_janitor.engine.detector import CannotActError
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor_sandbox.control import Control
 from nights import DAY, Nights
-from sandbox.control import Control
 
 
 def reported(nights: Nights) -> dict[str, str]:

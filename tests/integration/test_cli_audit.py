@@ -13,9 +13,9 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from commands import Janitor, Ran, refused
 from conftest import ACCOUNT, REGION
-from janitor.detectors import DETECTORS
-from janitor.report.json import schema
-from sandbox.control import Control
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.report.json import schema
+from ml_janitor_sandbox.control import Control
 
 NAMES = [detector.name for detector in DETECTORS]
 AT = "2026-10-06T03:00:00Z"

@@ -11,13 +11,13 @@ import pytest
 
 from commands import Janitor
 from conftest import ACCOUNT, NOW, REGION
-from janitor.aws import Aws
-from janitor.detector import Detector
-from janitor.detectors import DETECTORS
-from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.probe_calls import CALLS
-from janitor.probes import Answer, probe_all
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from ml_janitor.engine.detector import Detector
+from ml_janitor_cli.probe_calls import CALLS
+from ml_janitor_cli.probes import Answer, probe_all
+from ml_janitor_sandbox.control import Control
 
 BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
 

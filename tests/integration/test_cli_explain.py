@@ -10,10 +10,10 @@ import pytest
 
 from commands import Janitor, refused
 from conftest import ACCOUNT, NOW, REGION
-from janitor.engine import sweep
-from janitor.settings import Settings
-from sandbox import demo
-from sandbox.control import Control
+from ml_janitor.config.settings import Settings
+from ml_janitor.engine.run import sweep
+from ml_janitor_sandbox import demo
+from ml_janitor_sandbox.control import Control
 
 SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 

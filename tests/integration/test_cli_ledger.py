@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 
 from armed import DENIED, Cellar
-from cli import edge
-from cli.desk import WAIT, waiting
-from cli.main import main
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, thing, waste
-from janitor.acting.action import Stage
-from janitor.detector import ChangedError
-from janitor.ledger.leases import Leases
-from janitor.ledger.table import Table
+from ml_janitor.engine.detector import ChangedError
+from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.leases import Leases
+from ml_janitor.ledger.table import Table
+from ml_janitor_cli import edge
+from ml_janitor_cli.desk import WAIT, waiting
+from ml_janitor_cli.main import main
+from ml_janitor_sandbox.deployment import TABLE
 from nights import DAY, HOUR, Nights
-from sandbox.deployment import TABLE
 
 ARMED = f"""
 [detectors.cellar]
@@ -307,7 +307,7 @@ def test_what_was_done_is_said_although_the_ledger_fails_after_it(
     def denied(*_: object) -> None:
         raise DENIED
 
-    monkeypatch.setattr("janitor.acting.order._Work._ask_again", denied)
+    monkeypatch.setattr("ml_janitor.acting.order._Work._ask_again", denied)
 
     status, said = desk("sweep", "--act", "--yes")
 

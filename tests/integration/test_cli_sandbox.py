@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import main
-from cli.sandbox import environment
+from ml_janitor_cli.main import main
+from ml_janitor_cli.sandbox import environment
 
 PROGRAM = str(Path(sys.executable).parent / "janitor")
 EMPTY = (PROGRAM, "sandbox", "--empty")

@@ -13,14 +13,14 @@ from botocore.exceptions import ClientError
 
 from armed import World
 from conftest import ACCOUNT, NOW, REGION
-from janitor.acting.action import Stage
-from janitor.acting.undoing import CannotUndoError
-from janitor.aws import Aws
-from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
-from janitor.ledger.table import Table
-from janitor.model import Confidence, Finding, Outcome
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Confidence, Finding, Outcome
+from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
+from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.control import Control
 from nights import DAY, Nights
-from sandbox.control import Control
 from test_contract import IAM_NAMES
 
 MIB = 1024**2
@@ -310,7 +310,7 @@ def test_it_calls_exactly_what_it_declares(copies: Copies, monkeypatch: pytest.M
     reads = {grant.action for grant in detector.reads}
     assert called(copies) - reads == {grant.action for grant in detector.acts if not grant.implied}
 
-    monkeypatch.setattr("janitor.artifacts.copying.ATOMIC", 0)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copying.ATOMIC", 0)
     copies.box.fault("s3", "CompleteMultipartUpload", "error", times=1, status=400, code="InvalidPart")
     copies.box.clear_calls()
     with pytest.raises(ClientError, match="InvalidPart"):

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, REGION
-from janitor import handlers
-from janitor.acting.actions import Actions
-from janitor.acting.undoing import CannotUndoError
-from janitor.ledger.table import Table
 from lambdas import idle_endpoints
+from ml_janitor import handlers
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.table import Table
 from slackside import EMAILS, MEMBER, OWNER, Deployment
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -11,12 +11,12 @@ import boto3
 import pytest
 
 from conftest import NOW
-from janitor.artifacts import copying
-from janitor.artifacts.duplicates import Copy
-from janitor.aws import Aws
-from janitor.detector import CannotActError, ChangedError
-from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
-from janitor.model import Finding, Target
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Finding, Target
+from ml_janitor.detectors.duplicate_artifacts import copying
+from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
+from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
+from ml_janitor.engine.detector import CannotActError, ChangedError
 from seaweed import WEED
 
 MIB = 1024**2

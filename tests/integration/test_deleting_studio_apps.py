@@ -13,10 +13,11 @@ from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
 from integration.test_idle_studio_apps import Studio
-from janitor.aws import Aws, ReadError
-from janitor.detector import NotFinishedError
-from janitor.detectors.idle_studio_apps import IdleStudioApps
-from sandbox.control import Control
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
+from ml_janitor.engine.detector import NotFinishedError
+from ml_janitor_sandbox.control import Control
 
 DAY = timedelta(days=1)
 LONG_ENOUGH = timedelta(minutes=10)

@@ -10,18 +10,18 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor.account import opened
-from janitor.arns import Arn
-from janitor.detector import Detector
-from janitor.detectors import DETECTORS
-from janitor.engine import run
-from janitor.model import Finding, Report, Result
-from janitor.money import Totals
-from janitor.settings import Settings
-from sandbox import demo
-from sandbox.control import Control
-from sandbox.demo import Known
-from sandbox.server import Sandbox
+from ml_janitor.aws.account import opened
+from ml_janitor.aws.arns import Arn
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Finding, Report, Result
+from ml_janitor.core.money import Totals
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.run import run
+from ml_janitor_sandbox import demo
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.demo import Known
+from ml_janitor_sandbox.server import Sandbox
 
 HUNG = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/llm-pretrain-7b-0924"
 """In training on 4 ml.p3.8xlarge at $14.688 an hour for 264 hours."""

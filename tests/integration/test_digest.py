@@ -13,16 +13,16 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor import handlers
-from janitor.detectors import DETECTORS
-from janitor.events import MalformedEventError
-from janitor.failures import RunFailedError
-from janitor.ledger.findings import Ledger
-from janitor.ledger.table import Table
-from janitor.model import Mode, Sweep
 from lambdas import WITH_SLACK, Context, event, idle_endpoints, items
-from sandbox.control import Control
-from sandbox.slack import SlackControl
+from ml_janitor import handlers
+from ml_janitor.config.events import MalformedEventError
+from ml_janitor.core.model import Mode, Sweep
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.slack import SlackControl
 
 NAMES = [one.name for one in DETECTORS]
 

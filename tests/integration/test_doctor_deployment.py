@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 
-from cli.deployment import expected_of
-from cli.main import main
 from conftest import ACCOUNT, REGION
-from janitor.acting.action import Action
-from janitor.acting.actions import Actions
-from janitor.detectors import DETECTORS
-from janitor.ledger.table import Table, partition, stamp
-from janitor.model import Confidence, Finding, Outcome, Result, Target
-from janitor.settings import Settings
-from sandbox.control import Control
-from sandbox.deployment import SECRET
-from sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
-from sandbox.stack import NAME, deploy
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Target
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.table import Table, partition, stamp
+from ml_janitor_cli.deployment import expected_of
+from ml_janitor_cli.main import main
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import SECRET
+from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
+from ml_janitor_sandbox.stack import NAME, deploy
 from synthesis import synthesise
 
 NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)

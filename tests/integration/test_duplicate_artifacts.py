@@ -14,12 +14,12 @@ import pytest
 from botocore.config import Config
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor.aws import Aws
-from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
-from janitor.engine import sweep
-from janitor.model import Absent, Finding, Kept, Result, Sweep, Value
-from janitor.policy import Policy
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Absent, Finding, Kept, Result, Sweep, Value
+from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor_sandbox.control import Control
 
 DAY = timedelta(days=1)
 MIB = 1024**2

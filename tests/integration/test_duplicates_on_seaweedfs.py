@@ -9,12 +9,12 @@ import boto3
 import pytest
 
 from conftest import NOW
-from janitor.artifacts import comparing
-from janitor.aws import Aws
-from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
-from janitor.engine import sweep
-from janitor.model import Finding, Sweep
-from janitor.policy import Policy
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Finding, Sweep
+from ml_janitor.detectors.duplicate_artifacts import comparing
+from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
 from seaweed import WEED
 
 MIB = 1024**2

@@ -18,13 +18,13 @@ from packaging.utils import canonicalize_name
 from bench.receiver import MEMORY, WHOLE_CORE
 from infra.bundle import REQUIREMENTS, Architecture, cached
 from lambdas import WITH_SLACK, event, idle_endpoints, items, reports
-from sandbox import demo
-from sandbox.control import Control
-from sandbox.deployment import BUCKET, TABLE, deploy
-from sandbox.emulator import ACCOUNT, Emulator
-from sandbox.function_url import event as url_event
-from sandbox.pressing import pressed
-from sandbox.slack import SlackControl
+from ml_janitor_sandbox import demo
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET, TABLE, deploy
+from ml_janitor_sandbox.emulator import ACCOUNT, Emulator
+from ml_janitor_sandbox.function_url import event as url_event
+from ml_janitor_sandbox.pressing import pressed
+from ml_janitor_sandbox.slack import SlackControl
 
 pytestmark = pytest.mark.xdist_group("emulator")
 
@@ -88,7 +88,7 @@ def environment(deployed: SlackControl, box: Control) -> Mapping[str, str]:
 def function(
     task: Path,
     environment: Mapping[str, str],
-    handler: str = "janitor.handlers.sweep",
+    handler: str = "ml_janitor.handlers.sweep",
     *,
     timeout: int = 60,
     memory: int = 512,
@@ -112,7 +112,7 @@ def test_a_scheduled_event_in_and_findings_a_report_a_ledger_and_messages_out(
         answer = sweep.invoke(event("scheduled"))
         again = sweep.invoke(event("scheduled"))
         log = logged(sweep)
-    with function(task, environment, "janitor.handlers.digest") as digest:
+    with function(task, environment, "ml_janitor.handlers.digest") as digest:
         summed_up = digest.invoke(event("scheduled"))
 
     assert (answer.error, again.payload) == (None, answer.payload)
@@ -133,7 +133,7 @@ def test_a_scheduled_event_in_and_findings_a_report_a_ledger_and_messages_out(
 
 COLD = """
 import sys
-from janitor.handlers import interact
+from ml_janitor.handlers import interact
 
 def handler(event, context):
     answer = interact(event, context)
@@ -142,7 +142,8 @@ def handler(event, context):
 
 HEAVY = (
     *("boto3", "pydantic", "jinja2", "aws_lambda_powertools", "tzdata"),
-    *("janitor.detectors", "janitor.settings", "janitor.ledger", "janitor.slack", "janitor.report"),
+    *("ml_janitor.detectors", "ml_janitor.config", "ml_janitor.ledger", "ml_janitor.report"),
+    *("ml_janitor.slack.bot", "ml_janitor.slack.pressing", "ml_janitor.deployment"),
 )
 """What other functions need, and the receiver does not."""
 
@@ -155,7 +156,7 @@ def test_a_press_is_acknowledged_within_slacks_three_seconds_from_cold(
     at = datetime.fromisoformat(environment["JANITOR_NOW"])
 
     own = {**environment, **deploy(box.url)}
-    with function(task, own, "janitor.handlers.interact", memory=MEMORY) as receiver:
+    with function(task, own, "ml_janitor.handlers.interact", memory=MEMORY) as receiver:
         answer = receiver.invoke(url_event(signed.headers, signed.body, at=at))
         computed = receiver.cpu_seconds()
         logs = receiver.logs()
@@ -179,7 +180,7 @@ def test_a_cold_receiver_imports_nothing_that_it_does_not_need(
 
     assert cold.payload["answer"] == {"statusCode": 200, "body": ""}
     loaded = set(cold.payload["modules"])
-    assert {"botocore", "slack_sdk.signature", "janitor.presses.doorway"} <= loaded
+    assert {"botocore", "slack_sdk.signature", "ml_janitor.slack.ingress"} <= loaded
     assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
 
 

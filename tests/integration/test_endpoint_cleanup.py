@@ -17,27 +17,27 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from endpoint_seed import ROLE, Seed, variant
-from janitor.acting.action import Action, Stage
-from janitor.acting.actions import Actions
-from janitor.acting.arming import Arming
-from janitor.acting.holds import Holds
-from janitor.acting.limits import Limits
-from janitor.acting.order import Acting
-from janitor.acting.undoing import CannotUndoError, NotBackYetError, Undoing
-from janitor.acting.warning import Warner
-from janitor.archive import Archive
-from janitor.aws import Aws
-from janitor.detector import CannotActError, ChangedError, Grant, NotFinishedError
-from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.ledger.findings import Ledger
-from janitor.ledger.leases import Leases
-from janitor.ledger.table import Table
-from janitor.model import Effect, Finding, Mode, Outcome, Result, Sweep
-from janitor.policy import Policy
-from janitor.runs import Runner
-from sandbox.control import Control
-from sandbox.deployment import BUCKET
-from sandbox.life import Killed, mortal
+from ml_janitor.acting.order import Acting
+from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError, Undoing
+from ml_janitor.acting.warning import Warner
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Effect, Finding, Mode, Outcome, Result, Sweep
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from ml_janitor.engine.arming import Arming
+from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, NotFinishedError
+from ml_janitor.engine.policy import Policy
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.leases import Leases
+from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.table import Table
+from ml_janitor.report.archive import Archive
+from ml_janitor.scheduled_run import Runner
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET
+from ml_janitor_sandbox.life import Killed, mortal
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NAME = "idle-endpoints"

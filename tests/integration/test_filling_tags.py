@@ -12,12 +12,13 @@ from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
 from integration.test_untagged_resources import COMPLETE, model, spelled
-from janitor import tags
-from janitor.aws import Aws, ReadError
-from janitor.detector import CannotActError
-from janitor.detectors.untagged_resources import UntaggedResources
-from janitor.model import Tags, Value
-from sandbox.control import Control
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Tags, Value
+from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor.engine.detector import CannotActError
+from ml_janitor_sandbox.control import Control
 
 DAY = timedelta(days=1)
 HAS = {key: value for key, value in COMPLETE.items() if key not in {"environment", "team"}}

@@ -6,11 +6,11 @@ import pytest
 
 from armed import Cellar, KilledError
 from conftest import ACCOUNT, REGION
-from janitor.acting.action import Action, Stage
-from janitor.acting.holds import held
-from janitor.acting.undoing import CannotUndoError, NothingDoneError
-from janitor.detector import ChangedError, Steps
-from janitor.model import Outcome
+from ml_janitor.acting.undoing import CannotUndoError, NothingDoneError
+from ml_janitor.core.model import Outcome
+from ml_janitor.engine.detector import ChangedError, Steps
+from ml_janitor.engine.holds import held
+from ml_janitor.ledger.action import Action, Stage
 from nights import DAY, HOUR, Nights
 from slackside import MEMBER, Deployment, buttons, said
 

@@ -11,19 +11,19 @@ import pytest
 
 from armed import DENIED, Cellar, KilledError
 from conftest import ACCOUNT, REGION
-from janitor.acting.action import Stage
-from janitor.acting.undoing import CannotUndoError
-from janitor.detector import ChangedError
-from janitor.failures import RunFailedError
-from janitor.ledger.findings import Ledger
-from janitor.model import Effect, Mode, Outcome
-from janitor.report.mrkdwn import Message
-from janitor.report.standing import Voice
-from janitor.report.warnings import Terms
-from janitor.runs import Ran
-from janitor.slack.following import Following
-from janitor.slack.patience import SlackError
-from janitor.slack.sending import Place, Sender
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.core.model import Effect, Mode, Outcome
+from ml_janitor.engine.detector import ChangedError
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.report.mrkdwn import Message
+from ml_janitor.report.standing import Voice
+from ml_janitor.report.warnings import Terms
+from ml_janitor.scheduled_run import Ran
+from ml_janitor.slack.following import Following
+from ml_janitor.slack.patience import SlackError
+from ml_janitor.slack.sending import Place, Sender
 from nights import DAY, HOUR, Nights, by_name
 
 

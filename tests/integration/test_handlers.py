@@ -20,22 +20,22 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, thing, waste
-from janitor import handlers
-from janitor.detectors import DETECTORS
-from janitor.events import MalformedEventError
-from janitor.failures import RunFailedError
-from janitor.ledger.leases import Leases, LeaseTakenError
-from janitor.ledger.table import Table
-from janitor.model import Mode, Report, Sweep
-from janitor.once import InProgressError
-from janitor.runs import Ran
-from janitor.settings import SettingsError
-from janitor.slack.sending import Time
 from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
-from sandbox import demo
-from sandbox.control import Control
-from sandbox.deployment import BUCKET
-from sandbox.slack import SlackControl
+from ml_janitor import handlers
+from ml_janitor.config.events import MalformedEventError
+from ml_janitor.config.settings import SettingsError
+from ml_janitor.core.model import Mode, Report, Sweep
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.idempotency import InProgressError
+from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.table import Table
+from ml_janitor.scheduled_run import Ran
+from ml_janitor.slack.sending import Time
+from ml_janitor_sandbox import demo
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET
+from ml_janitor_sandbox.slack import SlackControl
 
 HEAVY = ("boto3", "botocore", "pydantic", "jinja2", "slack_sdk", "aws_lambda_powertools")
 
@@ -255,14 +255,14 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
 @pytest.mark.parametrize(
     "where",
     [
-        "janitor.engine.sweep",
-        "janitor.archive.Archive.keep",
-        "janitor.ledger.findings.Ledger.record",
-        "janitor.ledger.latest.Latest.remember",
-        "janitor.telemetry.measure",
-        "janitor.slack.bot.Slack._looked_up",
-        "janitor.slack.bot.Slack._attach",
-        "janitor.ledger.leases.Leases.release",
+        "ml_janitor.engine.run.sweep",
+        "ml_janitor.report.archive.Archive.keep",
+        "ml_janitor.ledger.findings.Ledger.record",
+        "ml_janitor.ledger.latest.Latest.remember",
+        "ml_janitor.report.telemetry.measure",
+        "ml_janitor.slack.bot.Slack._looked_up",
+        "ml_janitor.slack.bot.Slack._attach",
+        "ml_janitor.ledger.leases.Leases.release",
     ],
 )
 def test_a_run_that_was_killed_is_done_by_its_retry_and_nothing_twice(
@@ -461,7 +461,9 @@ def test_the_answer_is_small_however_much_was_found() -> None:
 
 
 def test_importing_the_handlers_imports_nothing_heavy() -> None:
-    script = "import sys, janitor.handlers; print(*sorted(name for name in sys.modules if '.' not in name))"
+    script = (
+        "import sys, ml_janitor.handlers; print(*sorted(name for name in sys.modules if '.' not in name))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,

@@ -10,10 +10,11 @@ import pytest
 
 from armed import Cellar
 from conftest import ACCOUNT, NOW, REGION
-from janitor.acting.holds import Hold, Holds, How, standing
-from janitor.acting.undoing import REST
-from janitor.ledger.findings import Ledger
-from janitor.ledger.table import Table, stamp
+from ml_janitor.acting.undoing import REST
+from ml_janitor.engine.holds import Hold, How, standing
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.table import Table, stamp
 from nights import DAY, Nights
 from slackside import MEMBER, OWNER, Deployment, buttons, said
 

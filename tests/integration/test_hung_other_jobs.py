@@ -12,16 +12,17 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor.acting.holds import Hold, How
-from janitor.aws import Aws, ReadError
-from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.engine import sweep, sweep_one
-from janitor.exemptions import Exemptions
-from janitor.model import Finding, Kept, Sweep, Target, Verdict
-from janitor.money import Totals
-from janitor.policy import Policy
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.exemptions import Exemptions
+from ml_janitor.core.model import Finding, Kept, Sweep, Target, Verdict
+from ml_janitor.core.money import Totals
+from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.engine.holds import Hold, How
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep, sweep_one
+from ml_janitor_sandbox.control import Control
 from rarities import OF_BATCHES
-from sandbox.control import Control
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE, SILENT = 30 * HOUR, 20 * HOUR

@@ -12,12 +12,13 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor.aws import Aws, ReadError
-from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.engine import sweep
-from janitor.model import Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
-from janitor.policy import Policy
-from sandbox.control import Control
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor_sandbox.control import Control
 
 GROUP = NAMESPACE = "/aws/sagemaker/TrainingJobs"
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

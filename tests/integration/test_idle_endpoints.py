@@ -10,12 +10,13 @@ import pytest
 
 from conftest import NOW
 from endpoint_seed import DAY, HOUR, QUIET, ROLE, Seed, variant
-from janitor.aws import Aws, ReadError
-from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.engine import sweep
-from janitor.model import Confidence, Finding, Kept, Sweep, Value, Verdict
-from janitor.policy import Policy
-from sandbox.control import Control
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Confidence, Finding, Kept, Sweep, Value, Verdict
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor_sandbox.control import Control
 
 
 def one_request(ago: timedelta) -> list[float]:

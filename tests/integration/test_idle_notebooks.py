@@ -10,13 +10,14 @@ import boto3
 import pytest
 
 from conftest import NOW
-from janitor.aws import Aws, ReadError
-from janitor.detectors.idle_notebooks import IdleNotebooks
-from janitor.engine import sweep
-from janitor.model import Absent, Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
-from janitor.policy import Policy
-from janitor.trail import lookup
-from sandbox.control import Control
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.trail import lookup
+from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor_sandbox.control import Control
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 OPEN = "CreatePresignedNotebookInstanceUrl"

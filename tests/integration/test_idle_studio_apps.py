@@ -9,13 +9,14 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor.aws import Aws, ReadError
-from janitor.detectors.idle_studio_apps import IdleStudioApps
-from janitor.engine import sweep
-from janitor.model import Absent, Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
-from janitor.policy import Policy
-from janitor.studio import App
-from sandbox.control import Control
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from ml_janitor.detectors.idle_studio_apps.app import App
+from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor_sandbox.control import Control
 
 GROUP = "/aws/sagemaker/studio"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/studio"

@@ -12,9 +12,9 @@ from botocore.exceptions import ClientError
 from conftest import REGION
 from declared import KEEP_TAGS, listed, statements, without
 from hosted import LAMBDA, Host
-from janitor.clients import ServiceName, make_client
 from kept import KeptThings
-from sandbox.control import Control
+from ml_janitor.aws.boto_client import ServiceName, make_client
+from ml_janitor_sandbox.control import Control
 from theatre import ARMS, Theatre
 
 

@@ -15,24 +15,26 @@ from typing import Any
 
 import pytest
 
-from janitor import aws
-from janitor.acting import arming, order, recorded_steps, warning
-from janitor.acting.action import Action
-from janitor.acting.actions import Actions
-from janitor.acting.arming import Arming
-from janitor.acting.holds import Holds, How
-from janitor.acting.limits import Limits
-from janitor.acting.looking_again import Look
-from janitor.acting.order import Acting
-from janitor.acting.recorded_steps import RecordedSteps
-from janitor.acting.undoing import Undoing
-from janitor.detector import Detector
-from janitor.ledger.entries import Entry
-from janitor.ledger.findings import Ledger
-from janitor.ledger.table import Table
-from janitor.model import Confidence, Kept, Result, Sweep, Target
-from janitor.policy import Policy
-from janitor.runs import Runner
+from ml_janitor.acting import order, recorded_steps, warning
+from ml_janitor.acting.order import Acting
+from ml_janitor.acting.recheck import Look
+from ml_janitor.acting.recorded_steps import RecordedSteps
+from ml_janitor.acting.undoing import Undoing
+from ml_janitor.aws import client as aws
+from ml_janitor.core.model import Confidence, Kept, Result, Sweep, Target
+from ml_janitor.engine import arming
+from ml_janitor.engine.arming import Arming
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.holds import How
+from ml_janitor.engine.policy import Policy
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.table import Table
+from ml_janitor.scheduled_run import Runner
 from nights import Nights
 
 laws = importlib.import_module("integration.test_acting")

@@ -13,16 +13,16 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, Shelf, Thing, thing, waste
-from janitor.aws import Aws
-from janitor.engine import sweep
-from janitor.ledger.entries import Entry, Recorded
-from janitor.ledger.findings import GONE, KEEP_CLOSED, Ledger
-from janitor.ledger.leases import Leases, LeaseTakenError
-from janitor.ledger.table import Table
-from janitor.model import Sweep
-from janitor.policy import Policy
 from lambdas import items
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Sweep
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor.ledger.entries import Entry, Recorded
+from ml_janitor.ledger.findings import GONE, KEEP_CLOSED, Ledger
+from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.control import Control
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

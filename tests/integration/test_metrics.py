@@ -8,10 +8,10 @@ from datetime import UTC, timedelta
 import pytest
 
 from conftest import NOW
-from janitor.aws import Aws
-from janitor.metrics import Metric, published, read
-from janitor.model import Absent, Unreadable, Value
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.metrics import Metric, published, read
+from ml_janitor.core.model import Absent, Unreadable, Value
+from ml_janitor_sandbox.control import Control
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WEEK = 7 * 24

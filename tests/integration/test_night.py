@@ -16,9 +16,9 @@ from aws_lambda_powertools.utilities import parameters
 from rich.console import Console
 
 from conftest import REGION
-from ml_janitor.acting.action import Action, Stage
-from ml_janitor.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
 from lambdas import ROOT
+from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
+from ml_janitor.ledger.action import Action, Stage
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.endpoints import Endpoint

@@ -18,12 +18,12 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor.aws import Aws
-from janitor.detectors.idle_notebooks import IdleNotebooks
-from janitor.engine import sweep
-from janitor.model import Confidence, Finding
-from janitor.policy import Policy
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Confidence, Finding
+from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor_sandbox.control import Control
 
 FOLDER = Path(__file__).parents[2] / "docs" / "notebook-activity"
 LONG_AGO = "2001-02-03T04:05:06.123456Z"

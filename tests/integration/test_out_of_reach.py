@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from janitor import handlers
-from janitor.failures import RunFailedError
 from lambdas import reports
+from ml_janitor import handlers
+from ml_janitor.engine.failures import RunFailedError
 from slackside import ARMED, MEMBER, Deployment
 
 DAY = timedelta(days=1)

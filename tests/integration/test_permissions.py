@@ -17,18 +17,18 @@ from conftest import ACCOUNT, REGION
 from declared import Declared, covers, listed, statements, without
 from deployed import Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, Ran
-from janitor.arns import Arn
-from janitor.detectors import DETECTORS
-from janitor.events import MalformedEventError
-from janitor.failures import RunFailedError
-from janitor.settings import FILE, Settings
 from lambdas import EVENTS, WITH_SLACK, event
-from sandbox import demo
-from sandbox.control import Control, SandboxError
-from sandbox.deployment import SECRET
-from sandbox.iam import IamControl
-from sandbox.server import Sandbox
-from sandbox.slack import TOKEN, SlackControl
+from ml_janitor.aws.arns import Arn
+from ml_janitor.config.events import MalformedEventError
+from ml_janitor.config.settings import FILE, Settings
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor_sandbox import demo
+from ml_janitor_sandbox.control import Control, SandboxError
+from ml_janitor_sandbox.deployment import SECRET
+from ml_janitor_sandbox.iam import IamControl
+from ml_janitor_sandbox.server import Sandbox
+from ml_janitor_sandbox.slack import TOKEN, SlackControl
 from synthesis import synthesise
 
 DIGEST = "digest"

@@ -16,18 +16,18 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor import handlers
-from janitor.events import MalformedEventError
-from janitor.ledger.findings import Ledger
-from janitor.ledger.leases import Leases, LeaseTakenError
-from janitor.ledger.table import Table
-from janitor.presses import doorway
-from janitor.presses.membership import Directory
-from janitor.slack.sending import Time
 from lambdas import idle_endpoints, reports
-from sandbox.control import Control
-from sandbox.deployment import UNDO, WORKER
-from sandbox.slack import Signed, form, sign
+from ml_janitor import handlers
+from ml_janitor.config.events import MalformedEventError
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.table import Table
+from ml_janitor.slack import ingress as doorway
+from ml_janitor.slack.membership import Directory
+from ml_janitor.slack.sending import Time
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import UNDO, WORKER
+from ml_janitor_sandbox.slack import Signed, form, sign
 from slackside import (
     ARMED,
     EMAILS,
@@ -417,7 +417,7 @@ def test_what_slack_did_not_send_just_now_goes_no_further(
 
     assert state(warned) == before
     assert warned.box.invocations() == []
-    said = [record.message for record in caplog.records if record.name == "janitor.presses.doorway"]
+    said = [record.message for record in caplog.records if record.name == "ml_janitor.slack.ingress"]
     assert said == ["refused"]
     assert "janitor:keep" not in caplog.text
 
@@ -741,5 +741,5 @@ def test_an_empty_signing_secret_signs_nothing(
 
     assert warned.send(forged)["statusCode"] == 503
     assert "hold" not in warned.table()
-    (line,) = (one for one in caplog.records if one.name == "janitor.presses.doorway")
+    (line,) = (one for one in caplog.records if one.name == "ml_janitor.slack.ingress")
     assert vars(line)["error"] == "the secret ml-janitor/slack-signing holds no signing secret of Slack's"

@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 
 from conftest import REGION
-from janitor.aws import Aws
-from janitor.prices import FROM_API, FROM_TABLE, Price, table
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import FROM_API, FROM_TABLE, Price, table
+from ml_janitor_sandbox.control import Control
 
 DIFFERS = "ml.g5.xlarge"
 """The sandbox's Price List has another price for it than the table."""

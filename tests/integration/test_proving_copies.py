@@ -11,15 +11,15 @@ import boto3
 import pytest
 
 from conftest import NOW
-from janitor.artifacts import comparing, equality
-from janitor.artifacts.contents import Contents
-from janitor.artifacts.equality import Equality
-from janitor.artifacts.object_heads import Seen, needed, see
-from janitor.aws import Aws
-from janitor.detector import CannotActError, NotYetError
-from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
-from janitor.model import Confidence, Finding
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Confidence, Finding
+from ml_janitor.detectors.duplicate_artifacts import comparing, equality
+from ml_janitor.detectors.duplicate_artifacts.contents import Contents
+from ml_janitor.detectors.duplicate_artifacts.equality import Equality
+from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, needed, see
+from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
+from ml_janitor.engine.detector import CannotActError, NotYetError
+from ml_janitor_sandbox.control import Control
 
 BUCKET = "models"
 SIZE = 100

@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor import assembly, events, handlers
-from janitor.acting.actions import Actions
-from janitor.acting.resuming import ITSELF
-from janitor.ledger.leases import Leases, LeaseTakenError
-from janitor.ledger.table import Table
-from janitor.slack.sending import Time
+from ml_janitor import handlers
+from ml_janitor.acting.resuming import ITSELF
+from ml_janitor.config import events
+from ml_janitor.deployment import put_back
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.table import Table
+from ml_janitor.slack.sending import Time
 from slackside import MEMBER, Deployment
 
 HOUR = timedelta(hours=1)
@@ -121,7 +123,7 @@ def test_a_half_done_action_asks_for_its_undo_in_words_that_are_understood(
     (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
     asked_back = Actions(table).asked_back(action, ITSELF, action.began)
 
-    assembly.put_back(handlers.invoked(deployment.context()), asked_back)
+    put_back(handlers.invoked(deployment.context()), asked_back)
 
     handed = deployment.box.invocations()[-1]
     assert handed["function"] == "ml-janitor-undo"

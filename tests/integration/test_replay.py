@@ -11,11 +11,11 @@ from pathlib import Path
 import boto3
 import pytest
 
-from cli.main import main
 from lambdas import EVENTS, ROOT, idle_endpoints, items
-from sandbox.control import Control
-from sandbox.deployment import WORKER
-from sandbox.slack import SlackControl
+from ml_janitor_cli.main import main
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import WORKER
+from ml_janitor_sandbox.slack import SlackControl
 from slackside import Deployment
 
 PROGRAM = str(Path(sys.executable).parent / "janitor")
@@ -24,7 +24,7 @@ PROGRAM = str(Path(sys.executable).parent / "janitor")
 @pytest.fixture(autouse=True)
 def _in_a_shell(deployed: SlackControl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The environment and directory of a shell in the sandbox; the log goes where it is looked for."""
-    from janitor import handlers
+    from ml_janitor import handlers
 
     assert deployed
     for name in ("JANITOR_DETECTOR", "AWS_REGION", "LAMBDA_TASK_ROOT"):

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor.model import (
+from ml_janitor.core.model import (
     Confidence,
     Cost,
     Evidence,

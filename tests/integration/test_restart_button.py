@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW
-from janitor import handlers
 from job_seed import HOUR, LONG_ENOUGH, SECRET, Floor
-from sandbox.control import Control
+from ml_janitor import handlers
+from ml_janitor_sandbox.control import Control
 from slackside import ARMED, MEMBER, Deployment, buttons, said
 
 JOBS = f"""{ARMED}

@@ -14,14 +14,14 @@ from botocore.exceptions import ClientError
 from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
-from janitor.acting.action import finding_id
-from janitor.aws import Aws, DryRunError, ReadError
-from janitor.detector import CannotActError, ChangedError, NotFinishedError
-from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.jobs.calls import Calls
-from janitor.model import Finding
 from job_seed import GROUPS, HOUR, SECRET, Floor
-from sandbox.control import Control
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws, DryRunError
+from ml_janitor.core.model import Finding, finding_id
+from ml_janitor.detectors.hung_training_jobs.calls import Calls
+from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
+from ml_janitor_sandbox.control import Control
 
 GENERATED = {
     *("TrainingJobArn", "ProcessingJobArn", "TransformJobArn", "CreationTime", "LastModifiedTime"),

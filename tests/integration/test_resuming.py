@@ -11,17 +11,18 @@ import pytest
 
 from armed import DENIED, Cellar, KilledError
 from conftest import ACCOUNT, REGION
-from janitor import events, handlers
-from janitor.acting.action import TRIES, Action, Stage
-from janitor.acting.actions import Actions, BegunBeforeError
-from janitor.acting.undoing import CannotUndoError
-from janitor.detector import NotFinishedError
-from janitor.failures import RunFailedError
-from janitor.ledger.table import Table
-from janitor.model import Confidence, Finding, Mode, Outcome, Result
 from lambdas import reports
+from ml_janitor import handlers
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.config import events
+from ml_janitor.core.model import Confidence, Finding, Mode, Outcome, Result
+from ml_janitor.engine.detector import NotFinishedError
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.action import TRIES, Action, Stage
+from ml_janitor.ledger.actions import Actions, BegunBeforeError
+from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.deployment import UNDO
 from nights import ARMED, DAY, HOUR, Nights
-from sandbox.deployment import UNDO
 from slackside import MEMBER, Deployment, said
 
 

@@ -18,20 +18,20 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, Shelf, thing, waste
-from janitor.archive import Archive
-from janitor.aws import Aws
-from janitor.failures import RunFailedError
-from janitor.ledger.entries import Recorded
-from janitor.ledger.findings import Ledger
-from janitor.ledger.leases import Leases, LeaseTakenError
-from janitor.ledger.table import Table
-from janitor.model import Sweep
-from janitor.policy import Policy
-from janitor.prices import Prices
-from janitor.runs import Runner
 from lambdas import items, reports
-from sandbox.control import Control
-from sandbox.deployment import BUCKET, TABLE
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.core.model import Sweep
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.policy import Policy
+from ml_janitor.ledger.entries import Recorded
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.table import Table
+from ml_janitor.report.archive import Archive
+from ml_janitor.scheduled_run import Runner
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET, TABLE
 
 LATER = timedelta(minutes=1)
 ELSEWHERE = "eu-west-1"

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import REGION
-from sandbox.control import Control
+from ml_janitor_sandbox.control import Control
 from seaweed import KEY, SECRET, WEED
 
 SERVERS = (

@@ -11,18 +11,18 @@ from typing import Any
 import boto3
 import pytest
 
-from janitor.ledger.entries import Recorded
-from janitor.model import Sweep
-from janitor.report.mrkdwn import Message, Post, section
-from janitor.report.slack import announcement, owners
-from janitor.slack.bot import Slack
-from janitor.slack.patience import TRIES, SlackError
-from janitor.slack.secret import secret, sender
-from janitor.slack.sending import Time
-from janitor.slack.webhook import Webhook
+from ml_janitor.core.model import Sweep
+from ml_janitor.ledger.entries import Recorded
+from ml_janitor.report.mrkdwn import Message, Post, section
+from ml_janitor.report.slack import announcement, owners
+from ml_janitor.slack.bot import Slack
+from ml_janitor.slack.patience import TRIES, SlackError
+from ml_janitor.slack.secret import secret, sender
+from ml_janitor.slack.sending import Time
+from ml_janitor.slack.webhook import Webhook
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
 from reports import NOW, full
-from sandbox.control import Control
-from sandbox.slack import CHANNEL, TOKEN, SlackControl
 
 DEADLINE = 100.0
 

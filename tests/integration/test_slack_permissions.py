@@ -15,12 +15,12 @@ from conftest import ACCOUNT, REGION
 from declared import Permission, granted, listed
 from hosted import LAMBDA, Host, Ran
 from integration.test_permissions import IN_LAMBDAS_HANDS
-from janitor.aws import Aws
-from janitor.presses.whispers import UNFINISHED
-from sandbox.control import Control
-from sandbox.deployment import SIGNING
-from sandbox.function_url import event as url_event
-from sandbox.slack import SlackControl
+from ml_janitor.aws.client import Aws
+from ml_janitor.slack.ephemeral_replies import UNFINISHED
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import SIGNING
+from ml_janitor_sandbox.function_url import event as url_event
+from ml_janitor_sandbox.slack import SlackControl
 from scripts import Step, handed, missed, nothing, play
 from slackside import EMAILS, MEMBER, NAMES, OWNER, STRANGER
 from theatre import (

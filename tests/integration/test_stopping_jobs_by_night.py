@@ -9,21 +9,21 @@ import boto3
 import pytest
 
 from armed import World
-from cli.main import main
 from conftest import ACCOUNT, NOW, REGION
-from janitor.acting.action import Action, Stage
-from janitor.acting.arming import Arming
-from janitor.acting.holds import held, on
-from janitor.acting.undoing import CannotUndoError
-from janitor.aws import Aws
-from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.ledger.table import Table
-from janitor.model import Effect, Mode, Outcome, Result
 from job_seed import GROUPS, LONG_ENOUGH, MINUTE, SECRET, Floor
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Effect, Mode, Outcome, Result
+from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.engine.arming import Arming
+from ml_janitor.engine.holds import held, on
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.table import Table
+from ml_janitor_cli.main import main
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import TABLE
+from ml_janitor_sandbox.life import Killed, mortal
 from nights import DAY, HOUR, Nights
-from sandbox.control import Control
-from sandbox.deployment import TABLE
-from sandbox.life import Killed, mortal
 
 
 class Shift(Nights):

@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
-from janitor.aws import Aws, DryRunError
-from janitor.detector import CannotActError, NotFinishedError
-from janitor.detectors.idle_notebooks import IdleNotebooks
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws, DryRunError
+from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
+from ml_janitor_sandbox.control import Control
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 ROLE = "arn:aws:iam::123456789012:role/notebooks"

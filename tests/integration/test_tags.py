@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, REGION
-from janitor.aws import Aws
-from janitor.model import Unreadable, Value
-from janitor.tags import in_bulk, of_bucket, of_many, of_one
-from sandbox.control import Control
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.tags import in_bulk, of_bucket, of_many, of_one
+from ml_janitor.core.model import Unreadable, Value
+from ml_janitor_sandbox.control import Control
 
 KIND = "sagemaker:model"
 

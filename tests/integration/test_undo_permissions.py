@@ -15,15 +15,16 @@ from conftest import ACCOUNT, REGION
 from declared import Declared, Permission, granted_by, listed
 from hosted import Host, Ran
 from integration.test_permissions import IN_LAMBDAS_HANDS, REFUSAL
-from janitor.acting.action import Stage
-from janitor.acting.holds import Hold, Holds, How
-from janitor.acting.undoing import CannotUndoError
-from janitor.aws import Aws
-from janitor.detectors import DETECTORS
-from janitor.settings import Settings
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.aws.client import Aws
+from ml_janitor.config.settings import Settings
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.holds import Hold, How
+from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.holds import Holds
+from ml_janitor_sandbox.control import Control, SandboxError
+from ml_janitor_sandbox.slack import SlackControl
 from regretted import ATOMIC, Regretted
-from sandbox.control import Control, SandboxError
-from sandbox.slack import SlackControl
 from scripts import Step, handed, missed, nothing, play
 from theatre import (
     ARMED,
@@ -159,7 +160,7 @@ def staged(
     theatre: Theatre, box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> Staged:
     """The deployment in an account with what is regretted."""
-    monkeypatch.setattr("janitor.artifacts.copying.ATOMIC", ATOMIC)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copying.ATOMIC", ATOMIC)
 
     def made(regret: str) -> Host:
         host = theatre.host(box, session, aws)

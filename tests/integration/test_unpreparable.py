@@ -10,12 +10,12 @@ import pytest
 from armed import Cellar
 from conftest import ACCOUNT, REGION
 from fakes import waste
-from janitor.acting.action import Stage
-from janitor.acting.order import Acting
-from janitor.detector import CannotActError, NotYetError
-from janitor.failures import RunFailedError
-from janitor.ledger.entries import Entry
-from janitor.model import Outcome
+from ml_janitor.acting.order import Acting
+from ml_janitor.core.model import Outcome
+from ml_janitor.engine.detector import CannotActError, NotYetError
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.entries import Entry
 from nights import DAY, HOUR, Nights, by_name
 
 WATCHED = CannotActError("a monitoring schedule watches it")

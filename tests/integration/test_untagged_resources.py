@@ -10,12 +10,13 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor.aws import Aws, ReadError
-from janitor.detectors.untagged_resources import UntaggedResources
-from janitor.engine import sweep
-from janitor.model import Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
-from janitor.policy import Policy
-from sandbox.control import Control
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor_sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 ROOT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from cli.main import main
 from conftest import ACCOUNT, REGION
-from janitor.failures import RunFailedError
 from lambdas import idle_endpoints
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor_cli.main import main
 from slackside import ARMED, GROUP, OWNER, Deployment, buttons, said
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

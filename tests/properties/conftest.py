@@ -10,13 +10,13 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, REGION
-from janitor.aws import Aws
-from janitor.clients import make_client
-from janitor.ledger.table import Table
-from janitor.prices import Prices
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import TABLE, deploy
 from properties.nightly.household import Household
-from sandbox.control import Control
-from sandbox.deployment import TABLE, deploy
 
 
 class Live(Protocol):

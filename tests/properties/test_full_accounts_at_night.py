@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from ml_janitor_sandbox.control import Control
 from properties.conftest import Unhurried
 from properties.whole import trouble
 from properties.whole.lives import Life
-from sandbox.control import Control
 
 FEWEST = 6
 """Accounts in which everything comes about that has to."""

@@ -9,13 +9,13 @@ import boto3
 from hypothesis import HealthCheck, given, settings
 
 from conftest import ACCOUNT, NOW, REGION
-from janitor.account import opened
-from janitor.engine import run
-from janitor.model import Finding, Kept, Report, Result
-from janitor.settings import Settings
+from ml_janitor.aws.account import opened
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Finding, Kept, Report, Result
+from ml_janitor.engine.run import run
+from ml_janitor_sandbox.control import Control
 from properties.worlds import FAULTS, LISTINGS, NEAR_MISSES, Claim, Fault, World, refusals, worlds
 from properties.worlds.artifacts import MIN_SIZE
-from sandbox.control import Control
 
 SETTINGS = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
 

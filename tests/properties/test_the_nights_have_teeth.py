@@ -14,29 +14,29 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from janitor import tagging
-from janitor.acting import order
-from janitor.acting.arming import Arming
-from janitor.acting.holds import Holds
-from janitor.acting.limits import Limits
-from janitor.acting.looking_again import Look
-from janitor.acting.order import Acting
-from janitor.acting.recorded_steps import RecordedSteps
-from janitor.acting.standing_back import StandingBack
-from janitor.acting.undoing import Undoing
-from janitor.detector import Detector
-from janitor.jobs import restarts
-from janitor.ledger.entries import Entry
-from janitor.ledger.findings import Ledger
-from janitor.ledger.table import Table
-from janitor.model import Result, Sweep, Target
-from janitor.policy import Policy
-from janitor.runs import Runner
+from ml_janitor.acting import order
+from ml_janitor.acting.order import Acting
+from ml_janitor.acting.postponement import StandingBack
+from ml_janitor.acting.recheck import Look
+from ml_janitor.acting.recorded_steps import RecordedSteps
+from ml_janitor.acting.undoing import Undoing
+from ml_janitor.core.model import Result, Sweep, Target
+from ml_janitor.detectors.hung_training_jobs import restarts
+from ml_janitor.detectors.untagged_resources import tagging
+from ml_janitor.engine.arming import Arming
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.policy import Policy
+from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.table import Table
+from ml_janitor.scheduled_run import Runner
+from ml_janitor_sandbox.control import Control
 from properties.conftest import Unhurried
 from properties.nightly.detectors import Watching
 from properties.nightly.people import People
 from properties.whole.lives import Life
-from sandbox.control import Control
 
 if TYPE_CHECKING:
     from properties.conftest import Live

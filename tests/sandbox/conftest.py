@@ -10,8 +10,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from sandbox.control import Control
-from sandbox.server import Sandbox
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.server import Sandbox
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
 type Clients = Callable[..., Any]

@@ -13,8 +13,8 @@ from moto.core.serialize import AttributePickerContext, XFormedAttributePicker
 from moto.core.utils import get_service_model
 from moto.sagemaker.responses import SageMakerResponse as Responses
 
-from sandbox.fixes import answering
-from sandbox.moto_app import Moto
+from ml_janitor_sandbox.fixes import answering
+from ml_janitor_sandbox.moto_app import Moto
 
 OTHER = {"ListOfNothing": None}
 

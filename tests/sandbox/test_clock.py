@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.control import Control, SandboxError
+from ml_janitor_sandbox.control import Control, SandboxError
 
 START = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 LATER = dt.datetime(2027, 1, 2, 3, 4, 5, tzinfo=dt.UTC)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.control import Control, SandboxError
-from sandbox.progress import DEFAULTS
+from ml_janitor_sandbox.control import Control, SandboxError
+from ml_janitor_sandbox.progress import DEFAULTS
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
 

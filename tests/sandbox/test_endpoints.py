@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sandbox.control import Control
+from ml_janitor_sandbox.control import Control
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
 NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.parsers import ResponseParserError
 
-from sandbox.control import Control
+from ml_janitor_sandbox.control import Control
 
 # One read of each protocol: json, cbor (twice, with and without query-compatible errors), query, REST.
 READS = {

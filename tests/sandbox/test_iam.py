@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ml_janitor_sandbox.control import Control, SandboxError
+from ml_janitor_sandbox.iam import IamControl
 from policies import allow, document, role
-from sandbox.control import Control, SandboxError
-from sandbox.iam import IamControl
 
 ROOT = "AKIASANDBOX"
 HERE = "123456789012"

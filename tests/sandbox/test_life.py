@@ -10,9 +10,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 from slack_sdk import WebClient
 
-from sandbox.control import Control
-from sandbox.life import Killed, mortal
-from sandbox.slack import CHANNEL, TOKEN, SlackControl
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.life import Killed, mortal
+from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
 NOTEBOOK = {"NotebookInstanceName": "nb"}

@@ -14,10 +14,10 @@ from slack_sdk import WebClient, WebhookClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.signature import Clock, SignatureVerifier
 
-from sandbox.clock import DEFAULT
-from sandbox.control import Control, SandboxError
-from sandbox.function_url import event
-from sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, Signed, SlackControl, form, sign
+from ml_janitor_sandbox.clock import DEFAULT
+from ml_janitor_sandbox.control import Control, SandboxError
+from ml_janitor_sandbox.function_url import event
+from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, Signed, SlackControl, form, sign
 
 
 class At(Clock):

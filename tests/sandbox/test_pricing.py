@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sandbox.fixes.pricing import DATA, DIFFERENT
+from ml_janitor_sandbox.fixes.pricing import DATA, DIFFERENT
 
 
 def products(aws: Any, service: str = "AmazonSageMaker", **attributes: str) -> list[dict[str, Any]]:

@@ -5,14 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sandbox import patches, selfcheck
-from sandbox.control import Control
+from ml_janitor_sandbox import patches, selfcheck
+from ml_janitor_sandbox.control import Control
 
 ROOT = Path(__file__).parents[2]
 # In a process of its own: in this one the fixes are applied, so moto no longer looks like moto.
 BREAK = """
 import moto.cloudtrail.responses, moto.core.responses, moto.logs.models
-from sandbox import fixes, selfcheck
+from ml_janitor_sandbox import fixes, selfcheck
 
 fixes.load()
 selfcheck.verify()

@@ -11,10 +11,10 @@ import pytest
 from slack_sdk import WebClient, WebhookClient
 from slack_sdk.errors import SlackApiError
 
-from sandbox.control import Control, SandboxError
-from sandbox.slack import CHANNEL, TOKEN, SlackControl
-from sandbox.slack.blocks import LONGEST_MESSAGE, problems, too_long
-from sandbox.slack.workspace import mentions
+from ml_janitor_sandbox.control import Control, SandboxError
+from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
+from ml_janitor_sandbox.slack.blocks import LONGEST_MESSAGE, problems, too_long
+from ml_janitor_sandbox.slack.workspace import mentions
 
 
 @pytest.fixture

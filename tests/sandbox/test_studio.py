@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sandbox.clock import DEFAULT
-from sandbox.control import Control
+from ml_janitor_sandbox.clock import DEFAULT
+from ml_janitor_sandbox.control import Control
 
 MINUTE = timedelta(minutes=1)
 ROLE = "arn:aws:iam::123456789012:role/studio"

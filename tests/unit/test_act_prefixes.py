@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from janitor.artifacts import act_prefixes, copy_grants
-from janitor.detectors.duplicate_artifacts import DuplicateArtifacts
-from janitor.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.detectors.duplicate_artifacts import act_prefixes, copy_grants
+from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from janitor.acting.arming import Arming
-from janitor.model import Confidence, Finding, Mode, Tags, Target, Value
+from ml_janitor.core.model import Confidence, Finding, Mode, Tags, Target, Value
+from ml_janitor.engine.arming import Arming
 
 ARMED = Arming(mode=Mode.ACT, act_in=("123456789012",))
 WASTE = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete it", evidence=())

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from janitor.artifacts import Names, Shelf
-from janitor.artifacts.survey import Survey, Where
-from janitor.aws import Aws
-from janitor.model import Unreadable, Value
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf
+from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 
 MIB = 1024**2
 

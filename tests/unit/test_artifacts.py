@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from janitor.artifacts import Names, Shelf, same_size, stored
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, same_size, stored
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 MIB = 1024**2

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from janitor.artifacts.bucket_readers import Reader, readers, shared
-from janitor.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader, readers, shared
 
 OWN, OTHER = "123456789012", "999999999999"
 OBJECT = "arn:aws:s3:::models/backup/model.tar.gz"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from janitor.artifacts import Stored
-from janitor.buckets import Habits, freed
-from janitor.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
+from ml_janitor.detectors.duplicate_artifacts.buckets import Habits, freed
 
 ONE = Stored(
     bucket="b",

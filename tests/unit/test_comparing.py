@@ -10,10 +10,11 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from janitor.artifacts import Stored, comparing
-from janitor.artifacts.comparing import Comparison
-from janitor.artifacts.contents import Contents, Likeness, likeness
-from janitor.aws import Aws
+from ml_janitor.aws.client import Aws
+from ml_janitor.detectors.duplicate_artifacts import comparing
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
+from ml_janitor.detectors.duplicate_artifacts.comparing import Comparison
+from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness, likeness
 
 PROBE, RANGE = 4, 10
 

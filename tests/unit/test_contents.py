@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from janitor.artifacts import Stored
-from janitor.artifacts.contents import Contents, Likeness, connected, contents, likeness
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
+from ml_janitor.detectors.duplicate_artifacts.contents import (
+    Contents,
+    Likeness,
+    connected,
+    contents,
+    likeness,
+)
 
 
 def known(**said: Any) -> Contents:

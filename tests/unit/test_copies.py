@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from janitor.artifacts import Stored, Unit
-from janitor.artifacts.contents import Likeness, Match
-from janitor.artifacts.copies import Member, Role, Standing, settle
-from janitor.model import Absent, Signal, Value
+from ml_janitor.core.model import Absent, Signal, Value
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
+from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, Match
+from ml_janitor.detectors.duplicate_artifacts.copies import Member, Role, Standing, settle
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REFERRED = Value(("model churn",))

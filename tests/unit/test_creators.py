@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from janitor.tagging.creators import SOON, Creator, creation, identify, made
-from janitor.tagging.inventory import Resource
-from janitor.trail import Event
+from ml_janitor.aws.trail import Event
+from ml_janitor.detectors.untagged_resources.creators import SOON, Creator, creation, identify, made
+from ml_janitor.detectors.untagged_resources.inventory import Resource
 
 CREATED = datetime(2026, 9, 1, 12, tzinfo=UTC)
 SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"

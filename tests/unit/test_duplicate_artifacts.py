@@ -9,14 +9,25 @@ from typing import Any
 
 import pytest
 
-from janitor.artifacts import Stored, Unit
-from janitor.artifacts.bucket_readers import Reader
-from janitor.artifacts.contents import Contents, Likeness, Match
-from janitor.artifacts.copies import Role, Standing
-from janitor.artifacts.duplicates import Copy, together
-from janitor.buckets import Habits
-from janitor.detectors.duplicate_artifacts import ASK, DELETE, DuplicateArtifacts
-from janitor.model import Absent, Confidence, Cost, Finding, NotRead, Tags, Target, Unreadable, Value, Verdict
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Cost,
+    Finding,
+    NotRead,
+    Tags,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
+from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
+from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
+from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness, Match
+from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
+from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy, together
+from ml_janitor.detectors.duplicate_artifacts.rule import ASK, DELETE, DuplicateArtifacts
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)

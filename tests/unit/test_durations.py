@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from janitor.durations import WorkingHours, ago, format_duration, parse_duration
+from ml_janitor.core.durations import WorkingHours, ago, format_duration, parse_duration
 
 WEEK = {"Mon": 5, "Tue": 6, "Wed": 7, "Thu": 8, "Fri": 9, "Sat": 10, "Sun": 11}  # days of October 2026
 

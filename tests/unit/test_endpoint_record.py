@@ -12,14 +12,14 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, REGION
-from janitor.aws import Aws
-from janitor.detector import CannotActError
-from janitor.endpoints import components, scaling
-from janitor.endpoints.record import desired, drifted, not_itself
-from janitor.endpoints.undo import rescaling
-from janitor.fitting import fitted
-from janitor.model import Target
-from janitor.prices import Prices
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.aws.request_members import fitted
+from ml_janitor.core.model import Target
+from ml_janitor.detectors.idle_endpoints import components, scaling
+from ml_janitor.detectors.idle_endpoints.record import desired, drifted, not_itself
+from ml_janitor.detectors.idle_endpoints.undo import rescaling
+from ml_janitor.engine.detector import CannotActError
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
 TARGET = Target(

@@ -11,10 +11,11 @@ import boto3
 import pytest
 
 from fakes import UNTELLABLE, USED, Cupboard, Shelf, thing, waste
-from janitor.aws import Aws, ReadError
-from janitor.engine import run, sweep, sweep_one, unopened
-from janitor.exemptions import Exemptions
-from janitor.model import (
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.core.exemptions import Exemptions
+from ml_janitor.core.model import (
     Confidence,
     Evidence,
     Kept,
@@ -27,8 +28,8 @@ from janitor.model import (
     Unreadable,
     Value,
 )
-from janitor.policy import Policy
-from janitor.prices import Prices
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import run, sweep, sweep_one, unopened
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 BROKEN_OFF = ReadError("sagemaker:ListThings broke off after 2: ThrottlingException: Rate exceeded")

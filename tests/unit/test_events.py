@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from janitor.events import SKEW, STALE, MalformedEventError, SweepEvent, read
 from lambdas import EVENTS, event
+from ml_janitor.config.events import SKEW, STALE, MalformedEventError, SweepEvent, read
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ENDPOINT = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/fraud"

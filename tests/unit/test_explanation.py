@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from cli.explanation import drawing
-from cli.screen import console, write
 from fakes import thing, waste
-from janitor.model import (
+from ml_janitor.core.model import (
     Cost,
     Evidence,
     Finding,
@@ -26,7 +24,9 @@ from janitor.model import (
     Unreadable,
     Verdict,
 )
-from janitor.report.explained import Explained, signals, text
+from ml_janitor_cli.explained import Explained, signals, text
+from ml_janitor_cli.explanation import drawing
+from ml_janitor_cli.screen import console, write
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOSTILE = "\x1b[2Jevil\u202ename\n[red]x[/red]"

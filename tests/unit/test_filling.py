@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from janitor.detector import Condition
-from janitor.detectors.untagged_resources import UntaggedResources
-from janitor.model import Absent, NotRead, Signal, Tags, Unreadable, Value
-from janitor.tagging.creators import Creator
-from janitor.tagging.filling import (
+from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.detectors.untagged_resources.creators import Creator
+from ml_janitor.detectors.untagged_resources.filling import (
     additions,
     filled,
     may_add,
@@ -22,7 +20,9 @@ from janitor.tagging.filling import (
     taken_back,
     told,
 )
-from janitor.tagging.required_tags import lacks
+from ml_janitor.detectors.untagged_resources.required_tags import lacks
+from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor.engine.detector import Condition
 
 REQUIRED = ("team", "environment", "owner")
 FILL = {"environment": "unknown", "owner": "nobody"}

@@ -9,15 +9,9 @@ from typing import Any
 
 import pytest
 
-from janitor.detectors.hung_training_jobs import HungTrainingJobs
-from janitor.jobs import Job, Kind, processing, training, transforms, tuning
-from janitor.jobs.load import HostLoad
-from janitor.jobs.rhythm import Rhythm
-from janitor.jobs.spans import Span
-from janitor.jobs.stillness import Signs
-from janitor.jobs.suspects import Suspect, SuspectTuner
-from janitor.jobs.tuning import Tuner
-from janitor.model import (
+from ml_janitor.aws.prices import Price
+from ml_janitor.aws.s3 import Newest
+from ml_janitor.core.model import (
     Absent,
     Confidence,
     Finding,
@@ -29,8 +23,15 @@ from janitor.model import (
     Value,
     Verdict,
 )
-from janitor.objects import Newest
-from janitor.prices import Price
+from ml_janitor.detectors.hung_training_jobs import processing, training, transforms, tuning
+from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
+from ml_janitor.detectors.hung_training_jobs.load import HostLoad
+from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
+from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.detectors.hung_training_jobs.spans import Span
+from ml_janitor.detectors.hung_training_jobs.stillness import Signs
+from ml_janitor.detectors.hung_training_jobs.suspects import Suspect, SuspectTuner
+from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

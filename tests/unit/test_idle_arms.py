@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from janitor.acting.idle_arms import idle_arms
-from janitor.detectors import DETECTORS
-from janitor.settings import Settings
+from ml_janitor.config.arming_warnings import idle_arms
+from ml_janitor.config.settings import Settings
+from ml_janitor.detectors import DETECTORS
 
 ACCOUNT = "123456789012"
 HERE, ELSEWHERE = f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/eu-west-3"

@@ -10,21 +10,8 @@ from typing import Any
 
 import pytest
 
-from janitor.detectors.idle_endpoints import IdleEndpoints
-from janitor.endpoints import Config, Description, InferenceComponent, Summary, Variant
-from janitor.endpoints.costs import rented
-from janitor.endpoints.signals import PLACES_SHOWN, Endpoint, HalfDone
-from janitor.endpoints.traffic import (
-    Hints,
-    Place,
-    backlog,
-    component_invocations,
-    invocations,
-    places,
-    processed,
-)
-from janitor.metrics import Metric, Series
-from janitor.model import (
+from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.core.model import (
     Absent,
     Confidence,
     Cost,
@@ -36,6 +23,25 @@ from janitor.model import (
     Unreadable,
     Value,
     Verdict,
+)
+from ml_janitor.detectors.idle_endpoints.costs import rented
+from ml_janitor.detectors.idle_endpoints.endpoint import (
+    Config,
+    Description,
+    InferenceComponent,
+    Summary,
+    Variant,
+)
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from ml_janitor.detectors.idle_endpoints.signals import PLACES_SHOWN, Endpoint, HalfDone
+from ml_janitor.detectors.idle_endpoints.traffic import (
+    Hints,
+    Place,
+    backlog,
+    component_invocations,
+    invocations,
+    places,
+    processed,
 )
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

@@ -9,12 +9,22 @@ from typing import Any
 
 import pytest
 
-from janitor.detectors.idle_notebooks import IdleNotebooks
-from janitor.durations import WorkingHours
-from janitor.model import Absent, Confidence, Finding, Kept, NotRead, Target, Unreadable, Value, Verdict
-from janitor.notebooks import Notebook
-from janitor.prices import Price
-from janitor.trail import Event
+from ml_janitor.aws.prices import Price
+from ml_janitor.aws.trail import Event
+from ml_janitor.core.durations import WorkingHours
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Kept,
+    NotRead,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.detectors.idle_notebooks.notebook import Notebook
+from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 
 NIGHT = datetime(2026, 10, 6, 3, tzinfo=UTC)  # a Tuesday
 NOON = datetime(2026, 10, 6, 12, tzinfo=UTC)

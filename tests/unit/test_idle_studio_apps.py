@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from janitor.detectors.idle_studio_apps import IdleStudioApps
-from janitor.model import (
+from ml_janitor.aws.prices import Price
+from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.core.model import (
     Absent,
     Confidence,
     Finding,
@@ -22,10 +23,10 @@ from janitor.model import (
     Value,
     Verdict,
 )
-from janitor.prices import Price
-from janitor.settings import Settings, SettingsError
-from janitor.studio import App, idle_shutdown
-from janitor.studio.tags import inherit
+from ml_janitor.detectors.idle_studio_apps import idle_shutdown
+from ml_janitor.detectors.idle_studio_apps.app import App
+from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
+from ml_janitor.detectors.idle_studio_apps.tags import inherit
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

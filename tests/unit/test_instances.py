@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 from botocore.model import StringShape
 
-from janitor.instances import Machine, machine
+from ml_janitor.aws.instances import Machine, machine
 
 
 @pytest.mark.parametrize(

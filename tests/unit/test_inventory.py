@@ -9,10 +9,11 @@ from typing import Any
 import boto3
 import pytest
 
-from janitor.aws import Aws, Listing
-from janitor.prices import Prices
-from janitor.tagging.inventory import KINDS, Kind, Resource, named, once
-from janitor.tagging.storage import located, texts
+from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.detectors.untagged_resources.inventory import KINDS, Kind, Resource, named, once
+from ml_janitor.detectors.untagged_resources.storage import located, texts
 
 SINCE = datetime(2026, 9, 29, 3, tzinfo=UTC)
 ROOT = "arn:aws:sagemaker:us-east-1:123456789012"

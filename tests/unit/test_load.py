@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from janitor.instances import Machine
-from janitor.jobs.load import Collective, HostLoad, Motion, shown, some
-from janitor.jobs.spans import Span, span
-from janitor.metrics import Series
-from janitor.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.aws.instances import Machine
+from ml_janitor.aws.metrics import Series
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.hung_training_jobs.load import Collective, HostLoad, Motion, shown, some
+from ml_janitor.detectors.hung_training_jobs.spans import Span, span
 
 END = datetime(2026, 10, 6, 3, tzinfo=UTC)
 START = END - timedelta(hours=6)

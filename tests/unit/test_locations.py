@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from janitor.artifacts.locations import Place, mentioned, parse
-from janitor.artifacts.references import References
-from janitor.model import Absent, Unreadable, Value
+from ml_janitor.core.model import Absent, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts.locations import Place, mentioned, parse
+from ml_janitor.detectors.duplicate_artifacts.references import References
 
 
 @pytest.mark.parametrize(

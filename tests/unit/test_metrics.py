@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from janitor.aws import Aws
-from janitor.metrics import Metric, Series, beginning, read
-from janitor.model import Absent, Signal, Unreadable, Value
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.metrics import Metric, Series, beginning, read
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

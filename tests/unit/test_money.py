@@ -8,14 +8,14 @@ from decimal import Decimal
 
 import pytest
 
-from cli.screen import console
-from cli.terminal import show
-from janitor.model import Cost, Report, Result
-from janitor.money import Totals, kept_small
-from janitor.report.html import html
-from janitor.report.json import text
-from janitor.report.slack import headline
-from janitor.report.text import usd
+from ml_janitor.core.model import Cost, Report, Result
+from ml_janitor.core.money import Totals, kept_small
+from ml_janitor.core.text import usd
+from ml_janitor.report.html import html
+from ml_janitor.report.json import text
+from ml_janitor.report.slack import headline
+from ml_janitor_cli.screen import console
+from ml_janitor_cli.terminal import show
 from reports import ACCOUNT, NOW, finding, result, standing, sweep
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from bench import monthly
 from bench.list_prices import PRICES
-from janitor.detectors import DETECTORS
 from lambdas import ROOT
+from ml_janitor.detectors import DETECTORS
 
 ONE = {
     "schedule": "rate(1 hour)",

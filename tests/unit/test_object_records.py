@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from janitor.artifacts import copying
-from janitor.artifacts.object_heads import Seen, seen_in
-from janitor.artifacts.object_records import Record
+from ml_janitor.detectors.duplicate_artifacts import copying
+from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, seen_in
+from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 
 HEAD: dict[str, Any] = {
     "ContentLength": 7,

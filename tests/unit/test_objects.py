@@ -11,11 +11,11 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from janitor import objects
-from janitor.aws import Aws
-from janitor.model import Signal, Unreadable, Value
-from janitor.objects import Newest, newest
-from janitor.prices import Prices
+from ml_janitor.aws import s3 as objects
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.aws.s3 import Newest, newest
+from ml_janitor.core.model import Signal, Unreadable, Value
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 FRESH = NOW - timedelta(hours=6)

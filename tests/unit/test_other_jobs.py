@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from janitor.jobs import Job, processing, training, transforms
-from janitor.jobs.load import HostLoad
-from janitor.jobs.loads import hosts_of, unlisted
-from janitor.model import Absent
+from ml_janitor.core.model import Absent
+from ml_janitor.detectors.hung_training_jobs import processing, training, transforms
+from ml_janitor.detectors.hung_training_jobs.job import Job
+from ml_janitor.detectors.hung_training_jobs.load import HostLoad
+from ml_janitor.detectors.hung_training_jobs.loads import hosts_of, unlisted
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

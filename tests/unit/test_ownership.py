@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from janitor.model import Tags, Target, Unreadable, Value
-from janitor.ownership import marks, team
+from ml_janitor.core.model import Tags, Target, Unreadable, Value
+from ml_janitor.core.ownership import marks, team
 
 MINE = Target(
     arn="arn:aws:sagemaker:us-east-1:123456789012:model/churn",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from janitor.prices import instance_prices, table
+from ml_janitor.aws.prices import instance_prices, table
 
 
 def product(

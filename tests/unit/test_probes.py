@@ -13,12 +13,12 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.model import Shape
 
-from janitor.aws import Aws
-from janitor.detector import Detector, Grant, allow, implied
-from janitor.detectors import DETECTORS
-from janitor.prices import Prices
-from janitor.probe_calls import NOBODY, Probe, Surroundings, prepare
-from janitor.probes import Answer, Probed, asked, hidden
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.detector import Detector, Grant, allow, implied
+from ml_janitor_cli.probe_calls import NOBODY, Probe, Surroundings, prepare
+from ml_janitor_cli.probes import Answer, Probed, asked, hidden
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 IN_A_BUCKET = Surroundings(now=NOW, bucket="our-bucket")

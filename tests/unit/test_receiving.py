@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from conftest import NOW
-from janitor.presses.receiving import LARGEST, WINDOW, Press, RefusedError, received
-from sandbox.function_url import event
-from sandbox.slack import SIGNING_SECRET, Signed, form, sign
+from ml_janitor.slack.receiving import LARGEST, WINDOW, Press, RefusedError, received
+from ml_janitor_sandbox.function_url import event
+from ml_janitor_sandbox.slack import SIGNING_SECRET, Signed, form, sign
 
 PAYLOAD: dict[str, Any] = {
     "type": "block_actions",

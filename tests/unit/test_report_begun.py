@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from janitor.model import Kept, Outcome, Report
-from janitor.report.html import html
+from ml_janitor.core.model import Kept, Outcome, Report
+from ml_janitor.report.html import html
 from reports import ACCOUNT, NOW, result, sweep
 
 WHY = "kept by maria; what had been done is not put back: denied <b>"

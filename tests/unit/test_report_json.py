@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from janitor.model import Confidence, Cost, Evidence, Finding, Kept, Mode, Report, Sweep
-from janitor.report.json import document, money, schema, text
+from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode, Report, Sweep
+from ml_janitor.report.json import document, money, schema, text
 from reports import finding, full, result, standing, sweep
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from fakes import USED, thing, waste
-from janitor.model import Finding, Outcome, Result, Verdict
-from janitor.report.outcomes import became
+from ml_janitor.core.model import Finding, Outcome, Result, Verdict
+from ml_janitor.report.outcomes import became
 
 DUE = datetime(2026, 10, 9, 3, 10, tzinfo=UTC)
 

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from janitor.ledger.entries import Recorded
-from janitor.ledger.latest import LastSweep
-from janitor.model import Evidence, Finding, Kept, Mode, Outcome, Result, Sweep, Value
-from janitor.report.digest import Row, digest
-from janitor.report.mrkdwn import (
+from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Outcome, Result, Sweep, Value
+from ml_janitor.ledger.entries import Recorded
+from ml_janitor.ledger.latest import LastSweep
+from ml_janitor.report.digest import Row, digest
+from ml_janitor.report.mrkdwn import (
     LARGEST,
     LONGEST_SECTION,
     Message,
@@ -31,10 +31,10 @@ from janitor.report.mrkdwn import (
     sentence,
     size,
 )
-from janitor.report.slack import announcement, owners
+from ml_janitor.report.slack import announcement, owners
+from ml_janitor_sandbox.slack.blocks import problems, too_long
+from ml_janitor_sandbox.slack.workspace import mentions
 from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep
-from sandbox.slack.blocks import problems, too_long
-from sandbox.slack.workspace import mentions
 from slack_types import compiled
 
 MANAGED, UNSURE = "only reported: managed by terraform", "only reported: it is likely, not proven"

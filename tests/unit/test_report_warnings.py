@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from janitor.acting.action import Action, Stage
-from janitor.acting.comebacks import RESTART
-from janitor.acting.holds import Hold, How
-from janitor.detector import CannotActError
-from janitor.model import Effect, Result
-from janitor.presses.buttons import Subject, Word
-from janitor.report.mrkdwn import Message
-from janitor.report.standing import Standing, Voice, who
-from janitor.report.text import local
-from janitor.report.warnings import Terms, body, head, headline, listed, subject_of, warning
+from ml_janitor.acting.undo_wording import RESTART
+from ml_janitor.core.model import Effect, Result
+from ml_janitor.core.text import local
+from ml_janitor.engine.detector import CannotActError
+from ml_janitor.engine.holds import Hold, How
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.report.buttons import Subject, Word
+from ml_janitor.report.mrkdwn import Message
+from ml_janitor.report.standing import Standing, Voice, who
+from ml_janitor.report.warnings import Terms, body, head, headline, listed, subject_of, warning
+from ml_janitor_sandbox.slack.blocks import problems, too_long
+from ml_janitor_sandbox.slack.workspace import mentions
 from reports import NOW, accruing, finding, result, standing
-from sandbox.slack.blocks import problems, too_long
-from sandbox.slack.workspace import mentions
 from slack_types import compiled
 
 ZONE = "Europe/Berlin"

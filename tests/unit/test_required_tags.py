@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from janitor.tagging.required_tags import Fault, lacks, remedy, told
+from ml_janitor.detectors.untagged_resources.required_tags import Fault, lacks, remedy, told
 
 REQUIRED = ("team", "cost-center")
 TEAM = {"team": "vision"}

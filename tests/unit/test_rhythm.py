@@ -11,10 +11,10 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from janitor.aws import Aws
-from janitor.jobs.rhythm import PAGES, Rhythm, longest_pause, read
-from janitor.model import Absent, NotRead, Signal, Unreadable, Value
-from janitor.prices import Prices
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.hung_training_jobs.rhythm import PAGES, Rhythm, longest_pause, read
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 STARTED = NOW - timedelta(days=2)

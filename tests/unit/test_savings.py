@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from janitor.acting.action import Action, Stage
-from janitor.acting.savings import Saved, saved, saving
-from janitor.model import Cost
+from ml_janitor.acting.savings import Saved, saved
+from ml_janitor.core.model import Cost
+from ml_janitor.ledger.action import Action, Stage, saving
 from reports import accruing, finding, result, standing
 
 NOW = datetime(2026, 10, 20, 7, tzinfo=UTC)

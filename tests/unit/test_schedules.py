@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from janitor.detectors import DETECTORS
-from janitor.schedules import overdue_after, period
+from ml_janitor.config.schedules import overdue_after, period
+from ml_janitor.detectors import DETECTORS
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

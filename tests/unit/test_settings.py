@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from fakes import Shelf, Tunable
-from janitor.detectors import DETECTORS
-from janitor.durations import WorkingHours
-from janitor.exemptions import Exemptions
-from janitor.model import Mode
-from janitor.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.core.durations import WorkingHours
+from ml_janitor.core.exemptions import Exemptions
+from ml_janitor.core.model import Mode
+from ml_janitor.detectors import DETECTORS
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = (Tunable,)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from cli.screen import console, write
-from cli.slack_preview import message, preview, text
-from janitor.model import Report
-from janitor.report.mrkdwn import Message, actions, button, section
+from ml_janitor.core.model import Report
+from ml_janitor.report.mrkdwn import Message, actions, button, section
+from ml_janitor_cli.screen import console, write
+from ml_janitor_cli.slack_preview import message, preview, text
 from reports import ACCOUNT, NOW, finding, full, result, standing, sweep
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from janitor.model import Cost
-from janitor.prices import FROM_API, FROM_TABLE
-from janitor.sizes import shown
-from janitor.storage_prices import GB, StoragePrices, class_prices
+from ml_janitor.aws.prices import FROM_API, FROM_TABLE
+from ml_janitor.aws.storage_prices import GB, StoragePrices, class_prices
+from ml_janitor.core.model import Cost
+from ml_janitor.core.text import data_size
 
 
 def product(usage: str, *tiers: tuple[str, str], unit: str = "GB-Mo") -> dict[str, Any]:
@@ -77,4 +77,4 @@ def test_small_objects_of_cheap_classes_are_billed_as_larger_ones() -> None:
     ],
 )
 def test_sizes_for_a_reader(size: int, text: str) -> None:
-    assert shown(size) == text
+    assert data_size(size) == text

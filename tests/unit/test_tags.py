@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from janitor.model import Unreadable, Value
-from janitor.tags import TagBook
+from ml_janitor.aws.tags import TagBook
+from ml_janitor.core.model import Unreadable, Value
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn"
 SOURCE = "tag:GetResources"

@@ -10,11 +10,11 @@ from decimal import Decimal
 import pytest
 from rich.cells import cell_len
 
-from cli.kept import pattern
-from cli.screen import console
-from cli.terminal import show
-from janitor.model import Cost, Kept, Report, Result, Target, Verdict
-from janitor.report.text import plain
+from ml_janitor.core.model import Cost, Kept, Report, Result, Target, Verdict
+from ml_janitor.core.text import plain
+from ml_janitor_cli.kept import pattern
+from ml_janitor_cli.screen import console
+from ml_janitor_cli.terminal import show
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from janitor.instances import Machine
-from janitor.jobs import Job
-from janitor.jobs.training import _job
+from ml_janitor.aws.instances import Machine
+from ml_janitor.detectors.hung_training_jobs.job import Job
+from ml_janitor.detectors.hung_training_jobs.training import _job
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from janitor.detectors.untagged_resources import UntaggedResources
-from janitor.model import (
+from ml_janitor.core.model import (
     Absent,
     Confidence,
     Finding,
@@ -21,8 +20,9 @@ from janitor.model import (
     Unreadable,
     Value,
 )
-from janitor.tagging.creators import Creator
-from janitor.tagging.tagged import TaggedResource
+from ml_janitor.detectors.untagged_resources.creators import Creator
+from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DETECTOR = UntaggedResources()

@@ -10,7 +10,17 @@ from typing import Any
 
 from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
-from ml_janitor_sandbox.scaling import Target, Where, arn_of, page, target_of, targets, uuid_of, where_of, within
+from ml_janitor_sandbox.scaling import (
+    Target,
+    Where,
+    arn_of,
+    page,
+    target_of,
+    targets,
+    uuid_of,
+    where_of,
+    within,
+)
 from ml_janitor_sandbox.shelves import KINDS, shelf
 
 SERVICE_ROLES = {

@@ -1,4 +1,4 @@
-"""Stacks that `ml_janitor_sandbox.stack` has made: CloudFormation itself is not here, only what it says of them.
+"""What CloudFormation says of the stacks that `ml_janitor_sandbox.stack` has made; it makes none itself.
 
 moto makes stacks of its own, but knows neither schedules nor alarms in a template.
 """

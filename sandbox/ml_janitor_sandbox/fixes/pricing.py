@@ -7,13 +7,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 from ml_janitor_sandbox.paging import cut
 from ml_janitor_sandbox.patches import AwsError, Call
 
-DATA = Path(__file__).parents[2] / "functions" / "janitor" / "data"
+DATA = files("ml_janitor.aws") / "data"
 # Two prices are not those of the shipped table, so that a test can tell which one was used. They
 # are made up; every other price is the table's.
 DIFFERENT = {"ml.g5.xlarge": "1.412", "ml.m5.4xlarge": "0.93"}
@@ -48,7 +48,8 @@ def get_products(call: Call) -> dict[str, Any]:
     wanted = dict(_filter(one) for one in params.get("Filters") or ())
     products = PRODUCTS.get(params.get("ServiceCode", ""))
     if products is None:
-        raise AwsError("NotFoundException", f"The service code {params.get('ServiceCode')} was not found.")
+        message = f"The service code {params.get('ServiceCode')} was not found."
+        raise AwsError("NotFoundException", message)
     found = [one for one in products() if wanted.items() <= _attributes(one).items()]
     size = int(params.get("MaxResults") or PER_PAGE)
     if not 1 <= size <= PER_PAGE:
@@ -59,9 +60,8 @@ def get_products(call: Call) -> dict[str, Any]:
 
 def _filter(one: dict[str, str]) -> tuple[str, str]:
     if one["Type"] not in ("TERM_MATCH", "EQUALS"):
-        raise AwsError(
-            "InvalidParameterException", f"The sandbox does not evaluate filters of type {one['Type']}."
-        )
+        message = f"The sandbox does not evaluate filters of type {one['Type']}."
+        raise AwsError("InvalidParameterException", message)
     return one["Field"], one["Value"]
 
 

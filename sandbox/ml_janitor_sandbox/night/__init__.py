@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from janitor.detectors import DETECTORS
-from janitor.model import Kept, Report
-from janitor.settings import Settings
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Kept, Report
+from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 from ml_janitor_sandbox.demo.times import NOW
 from ml_janitor_sandbox.night.bill import Line, audited, lines
@@ -25,7 +25,7 @@ from ml_janitor_sandbox.night.telling import Teller
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from janitor.acting.action import Action
+    from ml_janitor.ledger.action import Action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +43,8 @@ def play(url: str, variables: Mapping[str, str], console: Console, folder: Path)
     """
     Play the nights in the sandbox at *url*, which holds the demo account, and tell them on *console*.
 
-    *variables* are the functions' environment, as `ml_janitor_sandbox.deployment.deploy` answers it; *folder* is
-    where their settings are put.
+    *variables* are the functions' environment, as `ml_janitor_sandbox.deployment.deploy` answers it;
+    *folder* is where their settings are put.
     """
     own = {name: value for name, value in variables.items() if name.startswith("JANITOR_")}
     deployment = Deployment(url, folder, own, NOW)

@@ -9,11 +9,11 @@ from decimal import Decimal
 
 import boto3
 
-from janitor.account import opened
-from janitor.acting.action import Action, Stage
-from janitor.engine import run
-from janitor.model import HOURS_PER_MONTH, Finding, Report, Result
-from janitor.settings import Settings
+from ml_janitor.aws.account import opened
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Report, Result
+from ml_janitor.engine.run import run
+from ml_janitor.ledger.action import Action, Stage
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 
 

@@ -16,18 +16,18 @@ from unittest.mock import patch
 
 from botocore.loaders import create_loader
 
-from janitor import events, handlers
-from janitor.acting.action import Action
-from janitor.acting.actions import Actions
-from janitor.acting.holds import Holds
-from janitor.acting.putting_back import brought_back
-from janitor.detectors import DETECTORS
-from janitor.invocation import Environment, Invocation
-from janitor.presses import doorway
-from janitor.presses.buttons import Word
-from janitor.presses.whispers import whisperer
-from janitor.runs import Ran
-from janitor.slack.sending import Time
+from ml_janitor import deployment, handlers
+from ml_janitor.config import events
+from ml_janitor.deployment import Environment, Invocation
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.report.buttons import Word
+from ml_janitor.scheduled_run import Ran
+from ml_janitor.slack import ingress as doorway
+from ml_janitor.slack.ephemeral_replies import whisperer
+from ml_janitor.slack.sending import Time
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.days import Days
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
@@ -155,7 +155,7 @@ class Deployment:
                 yield presser(events.checked(event, events.PressEvent))
             elif function == UNDO:
                 asked = events.checked(event, events.UndoEvent)
-                yield brought_back(asked, self._invocation(), handlers.logger(), holder="undo")
+                yield deployment.undo_run(self._invocation(), handlers.logger())(asked, holder="undo")
             else:
                 yield self.sweep(function.removeprefix("ml-janitor-"), **event)
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from janitor.model import Outcome, Sweep
-from janitor.presses.buttons import LABELS, Word
+from ml_janitor.core.model import Outcome, Sweep
+from ml_janitor.report.buttons import LABELS, Word
 from ml_janitor_sandbox.night.deployment import Deployment
 
 ZONE = ZoneInfo("America/Los_Angeles")

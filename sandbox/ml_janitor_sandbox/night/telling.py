@@ -12,12 +12,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from janitor.acting.holds import Hold, held
-from janitor.model import Effect, Finding, Outcome, Result, Sweep
-from janitor.money import Totals, dearest_first
-from janitor.report.outcomes import QUIET
-from janitor.report.standing import DONE
-from janitor.report.text import usd
+from ml_janitor.core.model import Effect, Finding, Outcome, Result, Sweep
+from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.text import usd
+from ml_janitor.engine.holds import Hold, held
+from ml_janitor.report.outcomes import QUIET
+from ml_janitor.report.standing import DONE
 from ml_janitor_sandbox.demo.rows import DOMAIN
 from ml_janitor_sandbox.night.bill import Line
 from ml_janitor_sandbox.night.script import ZONE, Digest, Happening, Night, Said

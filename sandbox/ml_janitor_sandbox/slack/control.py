@@ -49,7 +49,7 @@ class SlackControl:
         The signed request that Slack sends when *user* presses a button of the message of *ts*.
 
         `SandboxError` if the message as it is now has not exactly one such button, or nobody is that user.
-        To send it twice, late or changed is the caller's; `ml_janitor_sandbox.slack.sign` signs anything, of any time.
+        To send it twice, late or changed is the caller's; `ml_janitor_sandbox.slack.sign` signs anything.
         """
         asked = {"ts": ts, "action_id": action_id, "user": user}
         more = {"channel": channel, "block_id": block_id, "value": value}

@@ -10,13 +10,13 @@ from botocore.exceptions import BotoCoreError
 
 from armed import KilledError, LostError, World
 from conftest import ACCOUNT
-from janitor.acting.arming import Arming
-from janitor.aws import Aws
-from janitor.failures import RunFailedError
-from janitor.ledger.entries import Entry
-from janitor.ledger.leases import LeaseTakenError
-from janitor.model import Confidence, Effect, Mode, Outcome, Result, Sweep
-from janitor.runs import Ran
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Confidence, Effect, Mode, Outcome, Result, Sweep
+from ml_janitor.engine.arming import Arming
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.leases import LeaseTakenError
+from ml_janitor.scheduled_run import Ran
 from nights import DAY, Nights
 from properties.nightly.attic import Attic
 from properties.nightly.common import Common

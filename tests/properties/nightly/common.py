@@ -7,7 +7,7 @@ from datetime import date, datetime
 from random import Random
 from typing import TYPE_CHECKING
 
-from janitor.ledger.table import Table
+from ml_janitor.ledger.table import Table
 from nights import TUESDAY
 from properties.nightly.wire import Wire
 

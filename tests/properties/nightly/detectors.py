@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fakes import Thing
-from janitor.aws import Aws
-from janitor.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
-from janitor.model import Confidence, Effect, Finding, Target, Verdict
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Confidence, Effect, Finding, Target, Verdict
+from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
 from properties.nightly.attic import Attic, Item
 
 

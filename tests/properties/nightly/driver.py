@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from conftest import ACCOUNT, REGION
-from janitor.acting.actions import Actions
-from janitor.ledger.leases import LeaseTakenError
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.leases import LeaseTakenError
 from nights import HOUR
 from properties.nightly.people import People
 from properties.nightly.wire import KINDS, PLACES, Mishap

@@ -7,15 +7,15 @@ from random import Random
 import boto3
 
 from conftest import REGION
-from janitor.aws import Aws
-from janitor.clients import make_client
-from janitor.ledger.table import Table
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.client import Aws
+from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.deployment import TABLE
 from nights import DAY, HOUR
 from properties.nightly.common import Common
 from properties.nightly.detectors import Clearing, Dousing
 from properties.nightly.driver import Driver
 from properties.nightly.wire import Wire
-from sandbox.deployment import TABLE
 
 
 class Household:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from conftest import ACCOUNT, REGION
-from janitor.acting.holds import Hold, Holds, How
+from ml_janitor.engine.holds import Hold, How
+from ml_janitor.ledger.holds import Holds
 from nights import DAY, HOUR
 from properties.nightly.account import Account
 from properties.nightly.attic import Item

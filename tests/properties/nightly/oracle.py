@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from conftest import ACCOUNT, REGION
-from janitor.model import Target
+from ml_janitor.core.model import Target
 from properties.nightly.attic import Attic, Identity, Item
 from properties.nightly.truth import Truth
 

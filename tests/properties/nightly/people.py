@@ -6,13 +6,13 @@ from contextlib import suppress
 
 from armed import KilledError
 from conftest import ACCOUNT, REGION
-from janitor.acting.action import Action
-from janitor.acting.actions import Actions, BegunBeforeError
-from janitor.acting.undoing import CannotUndoError
-from janitor.ledger.entries import Entry
-from janitor.ledger.findings import Ledger
-from janitor.ledger.leases import Leases, LeaseTakenError
-from janitor.ledger.table import ConditionFailedError
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions, BegunBeforeError
+from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.table import ConditionFailedError
 from properties.nightly.attic import Identity
 from properties.nightly.life import Life
 from properties.nightly.oracle import REST, identity_of

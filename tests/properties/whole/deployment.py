@@ -13,25 +13,25 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from armed import World as Nothing
 from conftest import ACCOUNT, NOW, REGION
-from janitor.acting.arming import Arming
-from janitor.aws import Aws
-from janitor.clients import make_client
-from janitor.detector import Detector
-from janitor.failures import RunFailedError
-from janitor.ledger.leases import Leases, LeaseTakenError
-from janitor.ledger.table import Table
-from janitor.model import Confidence, Mode
-from janitor.prices import Prices
-from janitor.runs import Runner
-from janitor.settings import Settings
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Confidence, Mode
+from ml_janitor.engine.arming import Arming
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.table import Table
+from ml_janitor.scheduled_run import Runner
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import TABLE
+from ml_janitor_sandbox.life import Killed
 from nights import Nights
 from properties.whole.judge import Judge, Phase
 from properties.whole.trouble import ACTS, Trouble
 from properties.worlds.artifacts import MIN_SIZE, STORES
 from properties.worlds.base import UNTAGGED
-from sandbox.control import Control
-from sandbox.deployment import TABLE
-from sandbox.life import Killed
 
 SETTINGS = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
 FILLED = {"team": "unknown", "project": "unknown"}

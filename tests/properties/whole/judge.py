@@ -17,10 +17,10 @@ from typing import Any
 from moto.dynamodb.models import dynamodb_backends
 
 from conftest import ACCOUNT, REGION
+from ml_janitor_sandbox.deployment import TABLE
 from properties.whole.snapshot import Snapshot
 from properties.whole.watch import Call
 from properties.worlds.base import LIKELY, UNTAGGED, Claim, Fault
-from sandbox.deployment import TABLE
 
 type Place = tuple[str, str]
 """A detector, and the ARN of what it judges, in lower case."""

@@ -10,9 +10,12 @@ import boto3
 from moto.moto_api._internal import mock_random
 
 from conftest import NOW, REGION
-from janitor.acting.warning import AT_ONCE
-from janitor.clients import make_client
-from janitor.ledger.table import Table
+from ml_janitor.acting.warning import AT_ONCE
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import TABLE, deploy
+from ml_janitor_sandbox.life import mortal
 from properties.whole.deployment import FILLED, TICK, Deployment
 from properties.whole.estate import some_estate
 from properties.whole.judge import Judge, Operator, Place, tags_filled
@@ -22,9 +25,6 @@ from properties.whole.taking_back import TakingBack
 from properties.whole.trouble import KEY, Trouble
 from properties.whole.watch import watch
 from properties.worlds.base import UNTAGGED
-from sandbox.control import Control
-from sandbox.deployment import TABLE, deploy
-from sandbox.life import mortal
 
 NIGHTS = 5
 """Of each account at least: one that warns, two in which everything breaks, a calm one, one at last."""

@@ -7,9 +7,10 @@ from typing import Any
 import boto3
 
 from conftest import ACCOUNT, REGION
-from janitor.acting.holds import Hold, Holds, How
-from janitor.ledger.findings import Ledger
-from janitor.ledger.leases import LeaseTakenError
+from ml_janitor.engine.holds import Hold, How
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.leases import LeaseTakenError
 from properties.whole.deployment import Deployment, Shift
 from properties.whole.snapshot import snapshot
 

@@ -10,9 +10,9 @@ from typing import Any
 from moto.s3.models import FakeDeleteMarker, s3_backends
 
 from conftest import ACCOUNT, REGION
+from ml_janitor_sandbox import state
+from ml_janitor_sandbox.shelves import Resource, Shelves
 from properties.worlds.artifacts import STORES
-from sandbox import state
-from sandbox.shelves import Resource, Shelves
 
 MADE_ANEW = ("CreationTime", "LastModifiedTime", "LastHealthCheckTimestamp", "LastUserActivityTimestamp")
 """What is of one creation alone."""

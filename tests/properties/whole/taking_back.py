@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from conftest import ACCOUNT, REGION
-from janitor.acting.action import Action, Stage
-from janitor.acting.actions import Actions
-from janitor.acting.undoing import CannotUndoError
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.actions import Actions
+from ml_janitor_sandbox.life import Killed
 from properties.whole.deployment import FAILED, FILLED, Deployment, Shift
 from properties.whole.judge import Phase
 from properties.whole.snapshot import snapshot
 from properties.whole.trouble import UNDOES
 from properties.worlds.base import UNTAGGED
-from sandbox.life import Killed
 
 FOR_GOOD = ("a warm pool does not come back", "a tuning job is not submitted again")
 """What the table of detectors says does not come back."""

@@ -13,9 +13,9 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
+from ml_janitor_sandbox.control import Control
 from properties.worlds import FAULTS, LISTINGS
 from properties.worlds.base import Fault
-from sandbox.control import Control
 
 READING = ("throttle", "error", "deny", "truncate", "drop", "break-page")
 CHANGING = ("throttle", "error", "deny", "drop", "lost-reply", "hang-up", "timeout", "late")

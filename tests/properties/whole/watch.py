@@ -11,7 +11,7 @@ import boto3
 from botocore.model import OperationModel
 
 from conftest import ACCOUNT, REGION
-from sandbox.deployment import BUCKET
+from ml_janitor_sandbox.deployment import BUCKET
 
 READS = ("Batch", "Describe", "Get", "Head", "List", "Lookup", "Query", "Search")
 OURS = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:"

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import boto3
 from hypothesis import strategies as st
 
+from ml_janitor_sandbox.control import Control
 from properties.worlds import (
     artifacts,
     endpoints,
@@ -40,7 +41,6 @@ from properties.worlds.base import (
     refusals,
 )
 from properties.worlds.endpoints import Endpoint, build_model
-from sandbox.control import Control
 
 __all__ = ["FAULTS", "LISTINGS", "NEAR_MISSES", "Claim", "Fault", "World", "refusals", "worlds"]
 

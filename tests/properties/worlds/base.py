@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 from hypothesis import strategies as st
 
-from sandbox.control import Control
+from ml_janitor_sandbox.control import Control
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

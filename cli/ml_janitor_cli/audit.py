@@ -1,0 +1,147 @@
+"""`janitor audit`: sweep, and report what would be done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from ml_janitor.aws.account import opened
+from ml_janitor.core.model import Report, Sweep, Unreadable, Value
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import run, unopened
+from ml_janitor.report import json as document
+from ml_janitor.report.html import html
+from ml_janitor_cli import edge, terminal
+from ml_janitor_cli.credentials import caller_of
+from ml_janitor_cli.interrupts import ending_at_once
+from ml_janitor_cli.screen import console, progress, write
+from ml_janitor_cli.slack_preview import preview
+
+if TYPE_CHECKING:
+    import boto3
+
+
+class Audited(NamedTuple):
+    """A report, and why its prices did not come from the Price List API."""
+
+    report: Report
+    price_problems: Sequence[str] = ()
+
+
+def audit(
+    ctx: typer.Context,
+    *,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="DETECTOR", help="Which detectors to run; all that are enabled without one."),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REGION", help="Where to look. Repeatable."),
+    ] = None,
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the JSON document to FILE as well.")
+    ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page to FILE.")
+    ] = None,
+    slack: Annotated[
+        bool, typer.Option("--slack", help="Draw the message that Slack would get below the report.")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
+    overrides: edge.Overrides = None,
+    config: edge.Config = None,
+    now: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Judge as of this time (ISO 8601); else JANITOR_NOW, else now."),
+    ] = None,
+) -> int:
+    """
+    Report what an AWS account wastes. A dry run: nothing is changed.
+
+    Uses whatever credentials and AWS_ENDPOINT_URL say. The region is that of --region, else of
+    the settings, else of the session.
+
+    Exit status: 0, every sweep is complete, findings or not; 1, a sweep has an error, and the
+    report says which; 2, bad usage or settings.
+
+    \b
+    Examples:
+      janitor audit
+      janitor audit idle-endpoints --region eu-west-1 --set idle-endpoints.window=14d
+      janitor audit --json | jq .totals
+      janitor sandbox -- janitor audit
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    settings = edge.settings_from(config, overrides, ctx.obj)
+    detectors = edge.detectors_from(names, settings)
+    at = edge.now_from(now)
+    attempts = edge.attempts_from_environment()
+    session = edge.session_from(profile)
+    regions = edge.regions_from(region, settings, session)
+    if json and slack:
+        raise edge.Refused("--json and --slack exclude each other")
+    if json and json_file:
+        raise edge.Refused("--json and --json-file exclude each other")
+    for flag, path in (("--json-file", json_file), ("--html", html_file)):
+        if path:
+            check_writable(flag, path)
+
+    with ending_at_once():
+        audited = swept(session, detectors, regions, attempts=attempts, now=at, policy=settings.policy.dry())
+    if json:
+        sys.stdout.write(document.text(audited.report, every=every))
+    else:
+        terminal.show(console(sys.stdout), audited.report, every=every, problems=audited.price_problems)
+        if slack:
+            keep_tag = next(iter(settings.janitor.keep_tags), "")
+            write(console(sys.stdout), ["", *preview(audited.report, keep_tag=keep_tag)])
+    if json_file:
+        json_file.write_text(document.text(audited.report, every=every), encoding="ascii")
+    if html_file:
+        html_file.write_text(html(audited.report), encoding="utf-8")
+    return 1 if any(sweep.error is not None for sweep in audited.report.sweeps) else 0
+
+
+def swept(
+    session: boto3.Session,
+    detectors: Sequence[Detector[Any]],
+    regions: Sequence[str],
+    *,
+    attempts: int,
+    now: datetime,
+    policy: Policy,
+) -> Audited:
+    """Run *detectors* over *regions*, showing progress on a terminal."""
+    total = len(detectors) * len(regions)
+    ended: list[Sweep] = []
+    with progress("asking whose account this is") as say:
+
+        def done(sweep: Sweep) -> None:
+            ended.append(sweep)
+            say(f"{len(ended)} of {total} sweeps; {sweep.detector} looked at {sweep.looked_at:,}")
+
+        whose = caller_of(session, regions[0], attempts)
+        if not isinstance(whose, Value):
+            error = whose.error if isinstance(whose, Unreadable) else "the account is unknown"
+            return Audited(unopened(detectors, regions, now=now, error=error))
+        say(f"0 of {total} sweeps")
+        with opened(session, account=whose.value.account, regions=regions, attempts=attempts) as accounts:
+            report = run(detectors, accounts, now=now, policy=policy, swept=done)
+            return Audited(report, accounts[0].prices.problems)
+
+
+def check_writable(flag: str, path: Path) -> None:
+    """Refuse a file that could not be written after all the work."""
+    try:
+        with path.open("a", encoding="ascii"):
+            pass
+    except OSError as error:
+        raise edge.Refused(f"{flag}: {path} cannot be written: {error.strerror or error}") from error

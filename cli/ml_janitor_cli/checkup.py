@@ -1,0 +1,215 @@
+"""What `janitor doctor` found out, drawn for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ml_janitor.aws.account import Caller
+from ml_janitor.aws.prices import FROM_API, FROM_TABLE, TABLE_REGION
+from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.text import plain
+from ml_janitor.engine.detector import Detector, Grant
+from ml_janitor_cli.detectors import shown
+from ml_janitor_cli.findings import ERROR_LIMIT
+from ml_janitor_cli.probes import Answer, Probed
+from ml_janitor_cli.sums import counted
+from ml_janitor_cli.terminal import block
+
+type Answers = Mapping[str, Mapping[Grant, Probed]]
+"""By region, the answer to each grant's probe."""
+
+SETTING_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A setting that is not at its default."""
+
+    name: str
+    value: Any
+    default: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkup:
+    """
+    Everything that was found out.
+
+    *facts* are rows of the head, *off* the detectors that are switched off, *prices* the grant that
+    prices are asked with. Without a caller, nothing was *probed*.
+    """
+
+    caller: Signal[Caller]
+    credentials: str
+    facts: Mapping[str, str]
+    changes: Sequence[Change]
+    detectors: Sequence[Detector[Any]]
+    off: Sequence[str]
+    prices: Grant
+    probed: Answers
+
+    @property
+    def fine(self) -> bool:
+        """Whether an audit would see everything, as far as can be told."""
+        return isinstance(self.caller, Value) and not self.refused and not self.failed
+
+    @property
+    def refused(self) -> list[str]:
+        """The IAM actions that are missing."""
+        return actions(self.where(Answer.REFUSED))
+
+    @property
+    def failed(self) -> list[str]:
+        """The IAM actions that nobody answered for."""
+        return actions(self.where(Answer.FAILED))
+
+    def where(self, answer: Answer) -> list[tuple[str, Probed]]:
+        """Every probe of a detector's read that had this answer, with its region."""
+        declared = {grant for detector in self.detectors for grant in detector.reads}
+        return [
+            (region, one)
+            for region, answers in self.probed.items()
+            for grant, one in answers.items()
+            if one.answer is answer and grant in declared
+        ]
+
+    def who_reads(self, grant: Grant) -> list[str]:
+        """The detectors that declare *grant*."""
+        return [detector.name for detector in self.detectors if grant in detector.reads]
+
+
+def actions(probed: Iterable[tuple[str, Probed]]) -> list[str]:
+    """Their IAM actions, each once."""
+    return list(dict.fromkeys(one.grant.action for _, one in probed))
+
+
+def drawing(result: Checkup) -> Iterator[RenderableType]:
+    """The blocks of the answer, from the headline to what could not be told."""
+    yield Text.assemble(("ML Janitor  ", "bold cyan"), (headline(result), "bold"))
+    yield about(result)
+    if result.probed:
+        yield table(result)
+        yield from details(result)
+
+
+def headline(result: Checkup) -> str:
+    """What was found out, in one sentence."""
+    if not isinstance(result.caller, Value):
+        return "Nobody can say whose credentials these are."
+    said = []
+    if result.refused:
+        said.append(f"{counted(len(result.refused), 'action')} refused: {', '.join(result.refused)}")
+    if result.failed:
+        said.append(f"{counted(len(result.failed), 'action')} not answered: {', '.join(result.failed)}")
+    return f"{'; '.join(said)}." if said else "Everything that could be tried is allowed."
+
+
+def about(result: Checkup) -> RenderableType:
+    """Who asks, where, with which settings."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    match result.caller:
+        case Value(caller):
+            grid.add_row("identity", Text(plain(caller.arn)))
+            grid.add_row("account", Text(plain(caller.account)))
+        case Unreadable(error):
+            grid.add_row("identity", Text(f"unknown: {plain(error, ERROR_LIMIT)}", style="red"))
+    grid.add_row("credentials", Text(plain(result.credentials)))
+    for name, fact in result.facts.items():
+        grid.add_row(name, Text(plain(fact, ERROR_LIMIT)))
+    for number, change in enumerate(result.changes):
+        usual = written(change.default) or "nothing"
+        line = Text.assemble(f"{change.name} = {written(change.value)}", (f"  default {usual}", "dim"))
+        grid.add_row("changed" if number == 0 else "", line)
+    for number, (region, answers) in enumerate(result.probed.items()):
+        several = f"{region}: " if len(result.probed) > 1 else ""
+        said = Text(f"{several}{prices(answers[result.prices], region)}")
+        grid.add_row("prices" if number == 0 else "", said)
+    tried_on = {one.bucket for answers in result.probed.values() for one in answers.values() if one.bucket}
+    if tried_on:
+        grid.add_row("tried on", Text(f"{', '.join(map(plain, sorted(tried_on)))}, for what needs a bucket"))
+    if result.off:
+        grid.add_row("switched off", Text(", ".join(result.off)))
+    return grid
+
+
+def prices(probed: Probed, region: str) -> str:
+    """Where prices will come from."""
+    if probed.answer is Answer.ALLOWED:
+        return f"the {FROM_API} answers"
+    else_from = f"the {FROM_TABLE}" if region == TABLE_REGION else "nowhere: they are unknown"
+    return f"the {FROM_API} does not answer ({plain(probed.why)}), so they come from {else_from}"
+
+
+def written(value: object) -> str:
+    """A setting's value as a reader would write it."""
+    return plain(shown(tuple(value) if isinstance(value, list) else value), SETTING_LIMIT)
+
+
+def table(result: Checkup) -> RenderableType:
+    """Detector by detector, how many of its reads are allowed, and which are not."""
+    drawn = Table(
+        box=box.HORIZONTALS, show_edge=False, padding=(0, 1), pad_edge=False, expand=True, border_style="dim"
+    )
+    drawn.add_column("detector", header_style="dim", no_wrap=True)
+    drawn.add_column("reads allowed", header_style="dim", justify="right", no_wrap=True)
+    drawn.add_column("not probed", header_style="dim", justify="right", no_wrap=True)
+    drawn.add_column("missing", header_style="dim", ratio=1, overflow="fold")
+    for detector in result.detectors:
+        read = [
+            (region, answers[grant]) for region, answers in result.probed.items() for grant in detector.reads
+        ]
+        allowed = sum(one.answer is Answer.ALLOWED for _, one in read)
+        untold = sum(one.answer is Answer.NOT_PROBED for _, one in read)
+        missing = [one for one in read if one[1].answer is Answer.REFUSED]
+        drawn.add_row(
+            Text(plain(detector.name)),
+            f"{allowed} of {len(read)}",
+            str(untold) if untold else "",
+            Text(", ".join(named(missing, result)), style="red"),
+        )
+    return drawn
+
+
+def named(missing: Sequence[tuple[str, Probed]], result: Checkup) -> list[str]:
+    """The actions, and where they are missing if that is not everywhere."""
+    by_action: dict[str, dict[str, None]] = {}
+    for region, one in missing:
+        by_action.setdefault(one.grant.action, {})[region] = None
+    return [
+        action if len(regions) == len(result.probed) else f"{action} (in {', '.join(regions)})"
+        for action, regions in by_action.items()
+    ]
+
+
+def details(result: Checkup) -> Iterator[RenderableType]:
+    """AWS's own words about what is missing, and why the rest could not be told."""
+    titles = (
+        (Answer.REFUSED, "Refused", "red"),
+        (Answer.FAILED, "Not answered", "yellow"),
+        (Answer.NOT_PROBED, "Not probed", "dim"),
+    )
+    for answer, title, style in titles:
+        if rows := alike(result, result.where(answer)):
+            count = len(actions(result.where(answer)))
+            yield block(f"{title}: {counted(count, 'action')}", rows, style=style)
+
+
+def alike(result: Checkup, probed: Sequence[tuple[str, Probed]]) -> list[tuple[str, str]]:
+    """What has the same reason, together: the actions with their detectors, and the reason."""
+    by_reason: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
+    for _, one in probed:
+        who = tuple(result.who_reads(one.grant))
+        by_reason.setdefault((one.why, who), {})[one.grant.action] = None
+    return [
+        (f"{', '.join(found)} ({', '.join(map(plain, who))})", plain(why, ERROR_LIMIT))
+        for (why, who), found in by_reason.items()
+    ]

@@ -1,0 +1,149 @@
+"""What `janitor doctor` found out about the deployed stack, drawn for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ml_janitor.core.text import plain
+from ml_janitor_cli.findings import ERROR_LIMIT
+from ml_janitor_cli.stack import LIST_RESOURCES, Check, Outcome, Stack, Trouble
+from ml_janitor_cli.sums import counted
+from ml_janitor_cli.terminal import block
+
+COLUMNS = ("schedule", "last run", "queues", "alarms")
+"""What is looked at of every function, in the order it is drawn; the function itself has no column."""
+
+CELL_LIMIT = 40
+STYLES = {
+    Outcome.WRONG: "red",
+    Outcome.REFUSED: "yellow",
+    Outcome.FAILED: "yellow",
+    Outcome.NOT_PROBED: "dim",
+}
+ORDER = (*STYLES, Outcome.FINE)
+SHORT = {Outcome.WRONG: "wrong", Outcome.REFUSED: "refused", Outcome.FAILED: "no answer"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """
+    What was found out about the stack *name*.
+
+    Without *found*, *without* says why nothing was checked; *expected* is whether that is a problem.
+    """
+
+    name: str
+    regions: Sequence[str]
+    expected: bool
+    found: Stack | None = None
+    without: Trouble | None = None
+    checks: Sequence[Check] = field(default=())
+
+    @property
+    def fine(self) -> bool:
+        """Whether the deployment works, as far as it was asked about."""
+        if self.found is None:
+            lost = self.without is not None and self.without.outcome is Outcome.FAILED
+            return not self.expected and not lost
+        return not any(self.having(one) for one in (Outcome.WRONG, Outcome.REFUSED, Outcome.FAILED))
+
+    def having(self, outcome: Outcome) -> list[Check]:
+        """The checks that came out like this."""
+        return [check for check in self.checks if check.outcome is outcome]
+
+
+def drawing(result: Deployed) -> Iterator[RenderableType]:
+    """The blocks about the deployment, from its headline to what could not be told."""
+    yield Group(
+        Text.assemble(("Deployment  ", "bold cyan"), (headline(result), "bold")),
+        *([Text(plain(result.without.why, ERROR_LIMIT), style="dim")] if result.without else []),
+    )
+    if result.found is None:
+        return
+    yield table(result.checks)
+    if whole := [check for check in result.checks if not check.about and check.outcome is Outcome.FINE]:
+        yield whole_of(whole)
+    for outcome in (Outcome.WRONG, Outcome.REFUSED, Outcome.FAILED, Outcome.NOT_PROBED):
+        if checks := result.having(outcome):
+            title = f"In the deployment, {outcome}: {len(checks)}"
+            yield block(title, rows(checks), style=STYLES[outcome])
+
+
+def headline(result: Deployed) -> str:
+    """What was found out, in one sentence."""
+    where = ", ".join(result.regions)
+    if result.found is None:
+        if result.without is None:
+            return f"Not deployed here: there is no stack {result.name} in {where}."
+        if result.without.outcome is Outcome.REFUSED:
+            return f"Whether {result.name} is deployed here cannot be told: {LIST_RESOURCES} is refused."
+        return f"Whether {result.name} is deployed here cannot be told: CloudFormation did not answer."
+    found = f"Stack {result.name} in {result.found.region}"
+    said = [f"{counted(len(wrong), 'problem')}"] if (wrong := result.having(Outcome.WRONG)) else []
+    said += [
+        f"{len(checks)} of {len(result.checks)} checks {outcome}"
+        for outcome in (Outcome.REFUSED, Outcome.FAILED)
+        if (checks := result.having(outcome))
+    ]
+    return f"{found}: {'; '.join(said)}." if said else f"{found}: all is well."
+
+
+def table(checks: Sequence[Check]) -> RenderableType:
+    """Function by function, what was found of each thing that is looked at."""
+    drawn = Table(
+        box=box.HORIZONTALS, show_edge=False, padding=(0, 1), pad_edge=False, expand=True, border_style="dim"
+    )
+    for title in ("function", *COLUMNS):
+        drawn.add_column(title, header_style="dim", no_wrap=True)
+    by_function: dict[str, dict[str, list[Check]]] = {}
+    for check in checks:
+        if check.about:
+            by_function.setdefault(check.about, {}).setdefault(check.what, []).append(check)
+    for about, found in by_function.items():
+        drawn.add_row(Text(plain(about)), *(cell(found.get(column, [])) for column in COLUMNS))
+    return drawn
+
+
+def cell(checks: Sequence[Check]) -> Text:
+    """One thing of one function, in a word or two; the blocks below say the rest."""
+    worst = min(checks, key=lambda check: ORDER.index(check.outcome), default=None)
+    if worst is None:
+        return Text()
+    said = worst.short or SHORT.get(worst.outcome, worst.said)
+    return Text(plain(said, CELL_LIMIT), style=STYLES.get(worst.outcome, ""))
+
+
+def whole_of(checks: Sequence[Check]) -> RenderableType:
+    """What is well of the whole deployment."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for check in checks:
+        grid.add_row(check.what, Text(plain(check.said, ERROR_LIMIT)))
+    return grid
+
+
+def rows(checks: Sequence[Check]) -> list[tuple[str, str]]:
+    """What is not well: of what, what is seen, and what to do. The same said of several stands once."""
+    together: dict[tuple[str, str, str], list[str]] = {}
+    for check in checks:
+        together.setdefault((check.what, check.said, check.to_do), []).append(check.about)
+    return [(subject(what, abouts), told(said, to_do)) for (what, said, to_do), abouts in together.items()]
+
+
+def subject(what: str, abouts: Sequence[str]) -> str:
+    """Of which functions, and what of them."""
+    named = ", ".join(plain(about) for about in abouts if about)
+    return f"{named}: {what}" if named else what
+
+
+def told(said: str, to_do: str) -> str:
+    """One problem with what to do about it."""
+    seen = plain(said, ERROR_LIMIT)
+    return f"{seen}\n→ {to_do}" if to_do else seen

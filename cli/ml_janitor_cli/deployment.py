@@ -1,0 +1,108 @@
+"""Looks for the deployed stack, and at everything in it that can go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor_cli.deployed import Deployed
+from ml_janitor_cli.stack import Check, Deployment, Gone, Stack, Trouble
+from ml_janitor_cli.stack_alarms import alarm_checks, topic_check
+from ml_janitor_cli.stack_checks import Expected, Surroundings, function_checks
+from ml_janitor_cli.stack_undo import undo_checks
+from ml_janitor_cli.workspace import slack_checks
+
+if TYPE_CHECKING:
+    import boto3
+
+    from ml_janitor.config.settings import Settings
+
+THREADS = 8
+RECEIVER = "Slack's receiver"
+ON_REQUEST = {"undo": "Undo", RECEIVER: "SlackReceiver", "Slack's worker": "SlackWorker"}
+"""The functions that are there where a detector is armed, and their constructs."""
+
+SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "scheduler", "secretsmanager", "sns", "sqs")
+
+
+def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expected]:
+    """The functions that the settings want, and those they do not; only the *names* if there are any."""
+    detectors = [
+        Expected(
+            name=each.name,
+            construct=each.__name__,
+            schedule=settings.schedule(each),
+            enabled=settings.sections[each.name].enabled,
+        )
+        for each in settings.registry
+        if not names or each.name in names
+    ]
+    digest = Expected(
+        name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
+    )
+    others = [
+        Expected(name=name, construct=construct, answers=name == RECEIVER)
+        for name, construct in ON_REQUEST.items()
+    ]
+    return detectors if names else [*detectors, digest, *others]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examiner:
+    """
+    Looks for the *stack* in each of *regions*, and at everything in the first that has it.
+
+    *named* is whether somebody asked for the stack; *names* are the only functions to look at, if any.
+    """
+
+    session: boto3.Session
+    settings: Settings
+    stack: str
+    named: bool
+    names: Sequence[str] | None
+    regions: Sequence[str]
+    account: str
+    attempts: int
+    now: datetime
+    slack_url: str
+
+    def examine(self) -> Deployed:
+        """What there is to say."""
+        without: Trouble | None = None
+        for region in self.regions:
+            here = Deployment(self.session, region, attempts=self.attempts)
+            match here.find(self.stack):
+                case Stack() as found:
+                    return self._deployed(found=found, checks=self._checks(here, found))
+                case Trouble() as trouble:
+                    without = without or trouble
+                case Gone():
+                    pass
+        return self._deployed(without=without)
+
+    def _deployed(self, **found: Any) -> Deployed:
+        return Deployed(name=self.stack, regions=self.regions, expected=self.named, **found)
+
+    def _checks(self, here: Deployment, stack: Stack) -> list[Check]:
+        """All checks: of each function, its alarms, whoever hears of them, and Slack."""
+        for service in SERVICES:  # boto3 makes clients one at a time
+            here.client(service)
+        section = self.settings.janitor
+        expected = expected_of(self.settings, self.names)
+        around = Surroundings(
+            account=self.account,
+            regions=tuple(section.regions) or (here.region,),
+            time_zone=section.time_zone,
+            now=self.now,
+        )
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool:
+            of_functions = [*pool.map(lambda one: [*function_checks(here, stack, one, around)], expected)]
+        checks = [check for checks in of_functions for check in checks]
+        checks += alarm_checks(here, stack, {one.name: one.construct for one in expected}, self.now)
+        if self.names:
+            return checks
+        checks += undo_checks(here, stack, self.settings, account=self.account, now=self.now)
+        return [*checks, topic_check(here, stack), *slack_checks(here, section, url=self.slack_url)]

@@ -1,0 +1,206 @@
+"""What commands on the ledger share: the account, the table, the clock, and who is asking."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ml_janitor.aws.account import opened
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.leases import Leases
+from ml_janitor.ledger.table import Table
+from ml_janitor_cli import edge
+from ml_janitor_cli.credentials import caller_of
+
+if TYPE_CHECKING:
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.engine.detector import Detector
+
+TABLE = "JANITOR_TABLE"
+
+INTERRUPTED = (
+    "interrupted; janitor findings lists what was begun, and the next sweep goes on with it or puts it back"
+)
+
+PACE, WAIT = 1.0, 15.0
+"""Seconds between two actions, and between two looks at whether AWS is ready for the next step."""
+
+PATIENCE = timedelta(minutes=30)
+"""How long a lease is held from here: longer than the steps that wait for AWS are gone back to."""
+
+RESERVE = timedelta(minutes=2)
+"""What is left of a lease when nothing more is begun: a call with its retries takes about a minute."""
+
+
+class UnknownAccountError(edge.Refused):
+    """Nobody could say whose account it is, so nothing was done."""
+
+    exit_code = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """The real time by *clock*, and until when AWS is called."""
+
+    clock: Callable[[], datetime]
+    until: datetime | None = None
+
+    def has_time(self) -> bool:
+        """Whether another call may be made."""
+        return self.until is None or self.clock() < self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """
+    An opened account with the ledger of its deployment. *who* is the caller, in a few words.
+
+    *now* is when the command began; what it does takes time, and a person's answer even more: *watch*
+    has the time that it is then.
+    """
+
+    settings: Settings
+    accounts: Sequence[Aws]
+    table: Table
+    who: str
+    now: datetime
+    watch: Watch
+
+    def clock(self) -> datetime:
+        """The time that it is."""
+        return self.watch.clock()
+
+    @contextmanager
+    def leased(self, detector: str, region: str) -> Iterator[None]:
+        """
+        Nobody else sweeps *detector* or undoes what it did, and calls end before the lease does.
+
+        Every command is a holder of its own, whoever calls it: one person may have two terminals.
+        Raises LeaseTakenError, and Interrupted at Ctrl-C.
+        """
+        holder = f"by hand: {self.who} {uuid.uuid4().hex}"
+        now = self.clock()
+        until = now + PATIENCE
+        self.leases.take(detector, self.account, region, holder=holder, now=now, until=until)
+        self.watch.until = until - RESERVE
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise edge.Interrupted(INTERRUPTED) from None
+        finally:
+            self.watch.until = None
+            self.leases.release(detector, self.account, region, holder=holder)
+
+    @property
+    def account(self) -> str:
+        """Whose account it is."""
+        return self.accounts[0].account
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.table)
+
+    @property
+    def actions(self) -> Actions:
+        return Actions(self.table)
+
+    @property
+    def holds(self) -> Holds:
+        return Holds(self.table)
+
+    @property
+    def leases(self) -> Leases:
+        return Leases(self.table)
+
+    def entries(self, detectors: Sequence[Detector[Any]] | None = None) -> list[Entry]:
+        """What the ledger knows of *detectors* (else of all) in every region."""
+        names = [each.name for each in detectors or self.settings.registry]
+        return [
+            entry
+            for name in names
+            for aws in self.accounts
+            for entry in self.ledger.entries(name, self.account, aws.region)
+        ]
+
+    def aws(self, region: str) -> Aws:
+        """The account in *region*."""
+        return next(aws for aws in self.accounts if aws.region == region)
+
+
+@contextmanager
+def desk(
+    settings: Settings,
+    *,
+    table: str | None,
+    region: Sequence[str] | None,
+    profile: str | None,
+    now: str | None,
+) -> Iterator[Desk]:
+    """The desk for one command. Raises Refused, and UnknownAccountError without usable credentials."""
+    name = table or os.environ.get(TABLE)
+    if not name:
+        raise edge.Refused(
+            f"no ledger: give --table NAME or set {TABLE}; the deployment's output LedgerTable names it"
+        )
+    at, watch = edge.now_from(now), Watch(clock=edge.clock_from(now))
+    attempts = edge.attempts_from_environment()
+    session = edge.session_from(profile)
+    regions = edge.regions_from(region, settings, session)
+    home = session.region_name or regions[0]
+    whose = caller_of(session, home, attempts)
+    if not isinstance(whose, Value):
+        raise UnknownAccountError(whose.error if isinstance(whose, Unreadable) else "the account is unknown")
+    client = make_client(session, "dynamodb", home, attempts)
+    with opened(
+        session,
+        account=whose.value.account,
+        regions=regions,
+        attempts=attempts,
+        has_time=watch.has_time,
+    ) as accounts:
+        yield Desk(
+            settings=settings,
+            accounts=accounts,
+            table=Table(client, name),
+            who=person(whose.value.arn),
+            now=at,
+            watch=watch,
+        )
+
+
+def person(arn: str) -> str:
+    """Who an ARN of STS or IAM is, for a reader: the name of the user, or that of the role's session."""
+    return arn.rpartition("/")[2] or arn
+
+
+def waiting(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]:
+    """
+    Lets AWS get on with what is half done; the first time it says so, because it may take a while.
+
+    Whoever loses patience may interrupt it: what was done is recorded, and called again it goes on.
+    """
+    said = False
+
+    def wait() -> None:
+        nonlocal said
+        if not said:
+            patience = "AWS takes its time; looking again every few seconds. Ctrl-C is safe: call this again."
+            typer.echo(f"janitor: {patience}", err=True)
+            said = True
+        sleep(WAIT)
+
+    return wait

@@ -1,0 +1,214 @@
+"""`janitor doctor`: whether an audit here would see everything, and whether the deployed stack works."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from ml_janitor.aws.account import opened
+from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.config.arming_warnings import idle_arms
+from ml_janitor.config.settings import FILE, Settings
+from ml_janitor.core.model import Value
+from ml_janitor.engine.detector import Detector, allow
+from ml_janitor_cli import checkup, deployed, edge
+from ml_janitor_cli.checkup import Change, Checkup
+from ml_janitor_cli.credentials import caller_of
+from ml_janitor_cli.deployment import Examiner
+from ml_janitor_cli.interrupts import ending_at_once
+from ml_janitor_cli.probes import probe_all
+from ml_janitor_cli.screen import console, progress, write
+from ml_janitor_cli.stack import STACK
+
+if TYPE_CHECKING:
+    import boto3
+
+MOST_ATTEMPTS = 3
+"""A probe that is throttled is asked again, but one that nobody answers should not take minutes."""
+
+ORIGINS = {
+    "assume-role": "an assumed role",
+    "container-role": "the container's role",
+    "env": "the environment",
+    "iam-role": "the machine's role",
+    "shared-credentials-file": "the credentials file",
+    "sso": "single sign-on",
+}
+"""botocore's words for where credentials come from."""
+
+PRICES = allow(GET_PRODUCTS)
+
+
+def doctor(
+    ctx: typer.Context,
+    *,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DETECTOR", help="Which detectors to check; all that are enabled without one."
+        ),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REGION", help="Where to look. Repeatable."),
+    ] = None,
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
+    stack: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"The deployed stack; {STACK} if there is one of that name."),
+    ] = None,
+    overrides: edge.Overrides = None,
+    config: edge.Config = None,
+) -> int:
+    """
+    Check identity, settings, what the detectors may read, and the deployed stack. Nothing is changed.
+
+    Each read that a detector declares is tried on something that does not exist: what AWS denies is
+    missing, and any other answer means that it is allowed. What only a real object can tell is
+    listed as not probed, with the reason.
+
+    Of a deployed stack it looks at schedules, last runs, queues, alarms and whoever hears of them,
+    and at Slack: the token, its scopes, the channel. Each problem says what to do next.
+
+    Exit status: 0, nothing is missing; 1, an action is refused or was not answered, something is
+    wrong in the stack, a detector is armed that could never act, or nobody could say whose
+    credentials these are; 2, bad usage or settings.
+    That nothing is deployed here, or that you may not look for it, is no problem unless --stack names it.
+
+    \b
+    Examples:
+      janitor doctor
+      janitor doctor idle-notebooks --profile audit --region eu-west-1
+      janitor doctor --stack MlJanitor
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    settings = edge.settings_from(config, overrides, ctx.obj)
+    detectors = edge.detectors_from(names, settings)
+    now = edge.now_from(None)
+    attempts = edge.attempts_from_environment()
+    session = edge.session_from(profile)
+    regions = edge.regions_from(region, settings, session)
+    facts = {
+        "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
+        "endpoint": ", ".join(endpoints(os.environ)),
+        "settings": ", ".join(sources(config, overrides)) or f"the defaults (there is no {FILE} here)",
+    }
+
+    with ending_at_once(), progress("asking whose credentials these are") as say:
+        caller = caller_of(session, regions[0], attempts)
+        probed: checkup.Answers = {}
+        found: deployed.Deployed | None = None
+        if isinstance(caller, Value):
+            say("trying every read")
+            probed = tried(
+                session,
+                detectors,
+                regions,
+                account=caller.value.account,
+                attempts=min(attempts, MOST_ATTEMPTS),
+                now=now,
+            )
+            say("looking at the deployed stack")
+            found = Examiner(
+                session=session,
+                settings=settings,
+                stack=stack or STACK,
+                named=stack is not None,
+                names=names,
+                regions=tuple(dict.fromkeys([session.region_name or regions[0], *regions])),
+                account=caller.value.account,
+                attempts=min(attempts, MOST_ATTEMPTS),
+                now=now,
+                slack_url=os.environ.get("JANITOR_SLACK_URL", ""),
+            ).examine()
+    idle = idle_arms(settings, home=found.found.region if found and found.found else "")
+    facts = {
+        "armed": ", ".join(each.name for each in settings.armed()),
+        "but": "; ".join(idle),
+        **facts,
+    }
+    result = Checkup(
+        caller=caller,
+        credentials=credentials(session),
+        facts={name: fact for name, fact in facts.items() if fact},
+        changes=tuple(changes(settings)),
+        detectors=tuple(detectors),
+        off=tuple(each.name for each in settings.registry if not settings.sections[each.name].enabled),
+        prices=PRICES,
+        probed=probed,
+    )
+    blocks = [*checkup.drawing(result), *(deployed.drawing(found) if found else ())]
+    write(console(sys.stdout), blocks)
+    return 0 if result.fine and not idle and (found is None or found.fine) else 1
+
+
+def chosen_by(flags: Sequence[str] | None, settings: Settings) -> str:
+    """Where the regions come from."""
+    if flags:
+        return "--region"
+    return "the settings" if settings.janitor.regions else "the session"
+
+
+def credentials(session: boto3.Session) -> str:
+    """Where the session's credentials come from."""
+    match attempt(session.get_credentials, source="credentials"):
+        case Value(found) if found is not None:
+            profile = session.profile_name
+            named = f", profile {profile}" if profile in session.available_profiles else ""
+            return f"{ORIGINS.get(found.method, found.method)}{named}"
+        case _:
+            return "none"
+
+
+def endpoints(environment: os._Environ[str]) -> list[str]:
+    """The addresses that calls go to instead of AWS's own."""
+    return [
+        f"{url} ({name})"
+        for name, url in sorted(environment.items())
+        if name.startswith("AWS_ENDPOINT_URL") and url
+    ]
+
+
+def sources(config: Path | None, overrides: Sequence[str] | None) -> list[str]:
+    """What was read for the settings, later ones winning."""
+    found = [f"./{FILE}"] if Path(FILE).exists() else []
+    found += [str(config)] if config else []
+    return [*found, *([f"{len(overrides)} of --set"] if overrides else [])]
+
+
+def changes(settings: Settings) -> Iterable[Change]:
+    """Every setting that is not at its default."""
+    standard = Settings.parse({}, registry=settings.registry)
+    tables: dict[str, tuple[BaseModel, BaseModel]] = {"janitor": (settings.janitor, standard.janitor)}
+    tables |= {name: (section, standard.sections[name]) for name, section in settings.sections.items()}
+    for table, (given, default) in tables.items():
+        for field in type(given).model_fields:
+            value, usual = getattr(given, field), getattr(default, field)
+            if value != usual:
+                yield Change(name=f"{table}.{field}", value=value, default=usual)
+
+
+def tried(
+    session: boto3.Session,
+    detectors: Sequence[Detector[Any]],
+    regions: Sequence[str],
+    *,
+    account: str,
+    attempts: int,
+    now: datetime,
+) -> checkup.Answers:
+    """The answer to every read of *detectors*, region by region."""
+    grants = [PRICES, *(grant for detector in detectors for grant in detector.reads)]
+    buckets = [name for detector in detectors for name in getattr(detector, "buckets", ())]
+    with opened(session, account=account, regions=regions, attempts=attempts) as accounts:
+        return {
+            aws.region: {one.grant: one for one in probe_all(aws, grants, now=now, buckets=buckets)}
+            for aws in accounts
+        }

@@ -1,0 +1,174 @@
+"""What flags, the environment and the clock give a command, checked before AWS is asked anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+from typer.exceptions import TyperException
+
+from ml_janitor.aws.client import DEFAULT_ATTEMPTS
+from ml_janitor.config.layers import nearest
+from ml_janitor.config.settings import FILE, Registry, Settings, SettingsError
+from ml_janitor.engine.detector import Detector
+
+if TYPE_CHECKING:
+    import boto3
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="DETECTOR.FIELD=VALUE",
+        help="Set a tunable for this run, such as idle-endpoints.window=14d. Repeatable.",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help=f"Settings that win over those of ./{FILE}, key by key."),
+]
+
+
+class Refused(TyperException):
+    """The command cannot be run as it was given; the message is one line."""
+
+    exit_code = 2
+
+
+class Interrupted(Refused):
+    """Somebody pressed Ctrl-C; the message says what becomes of what was begun."""
+
+    exit_code = 130
+
+
+def settings_from(config: Path | None, overrides: Iterable[str] | None, registry: Registry) -> Settings:
+    """The operator's settings: --set, then --config, then ./janitor.toml, then the defaults."""
+    files = [path for path in [Path(FILE)] if path.exists()]
+    try:
+        return Settings.load(
+            files=[*files, *([config] if config else [])], overrides=overrides or (), registry=registry
+        )
+    except SettingsError as error:
+        raise Refused(str(error)) from error
+
+
+def detectors_from(names: Sequence[str] | None, settings: Settings) -> list[Detector[Any]]:
+    """The named detectors, even if they are switched off; without names, those that are not."""
+    known = [detector.name for detector in settings.registry]
+    for name in names or ():
+        if name not in known:
+            raise Refused(f"no detector is called {name}{nearest(name, known)}")
+    if not names:
+        return settings.enabled()
+    return [settings.detector(detector) for detector in settings.registry if detector.name in names]
+
+
+def now_from(flag: str | None) -> datetime:
+    """The time to judge for: --now, else JANITOR_NOW, else the clock."""
+    for name, text in (("--now", flag), ("JANITOR_NOW", os.environ.get("JANITOR_NOW"))):
+        if text:
+            return _time(name, text)
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def clock_from(flag: str | None) -> Callable[[], datetime]:
+    """
+    The clock that goes with `now_from`: the real one, unless a time was given.
+
+    A given time stands still, as in the functions of a sandbox: it is always the same night there.
+    """
+    if flag or os.environ.get("JANITOR_NOW"):
+        fixed = now_from(flag)
+        return lambda: fixed
+    return lambda: datetime.now(UTC)
+
+
+def check_now(flag: str | None) -> None:
+    """
+    Refuse to act at another time than the real one: everything would be due, and idle, in a year.
+
+    A sandbox has its own night, and an endpoint of its own.
+    """
+    if flag:
+        raise Refused("--now does not go with --act: what is done is done now")
+    if os.environ.get("JANITOR_NOW") and not os.environ.get("AWS_ENDPOINT_URL"):
+        raise Refused("JANITOR_NOW is set, and this is no sandbox: unset it to act")
+
+
+def _time(name: str, text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text.strip())
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Refused(f"{name}: expected a time such as 2026-10-06T03:00:00Z, got {text}") from error
+
+
+def attempts_from_environment() -> int:
+    """How often a call is tried in all: AWS_MAX_ATTEMPTS, as botocore reads it."""
+    text = os.environ.get("AWS_MAX_ATTEMPTS", "").strip()
+    if not text:
+        return DEFAULT_ATTEMPTS
+    if not text.isdecimal() or not int(text):
+        raise Refused(f"AWS_MAX_ATTEMPTS: expected a number of tries from 1 on, got {text}")
+    return int(text)
+
+
+def session_from(profile: str | None) -> boto3.Session:
+    """The session of *profile*, else of whatever the environment says."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ProfileNotFound
+
+    try:
+        session = boto3.Session(profile_name=profile or None)
+    except ProfileNotFound as error:
+        wanted = profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or ""
+        hint = nearest(wanted, _profiles())
+        raise Refused(f"no AWS profile is called {wanted}{hint}") from error
+    except BotoCoreError as error:
+        raise Refused(f"the AWS configuration cannot be used: {error}") from error
+    _check_endpoints()
+    return session
+
+
+def _profiles() -> list[str]:
+    import botocore.session
+
+    return botocore.session.Session(profile="default").available_profiles
+
+
+def _check_endpoints() -> None:
+    """Refuse what is no URL: botocore would raise a bare ValueError in the middle of a run."""
+    for name, url in os.environ.items():
+        if name.startswith("AWS_ENDPOINT_URL") and url:
+            parts = urlsplit(url)
+            if parts.scheme not in {"http", "https"} or not parts.netloc:
+                raise Refused(f"{name}: expected a URL such as http://127.0.0.1:5000, got {url}")
+
+
+def regions_from(flags: Sequence[str] | None, settings: Settings, session: boto3.Session) -> tuple[str, ...]:
+    """
+    Where to look: --region, else the settings' regions, else the session's.
+
+    A misspelt region is refused here, because AWS has no address that could say so. An endpoint of
+    one's own may call its regions what it likes.
+    """
+    asked = flags or settings.janitor.regions or [session.region_name or ""]
+    regions = tuple(dict.fromkeys(region.strip() for region in asked))
+    if "" in regions:
+        raise Refused(f"no region: give --region, or set regions in {FILE} or AWS_DEFAULT_REGION")
+    if any(name.startswith("AWS_ENDPOINT_URL") and url for name, url in os.environ.items()):
+        return regions
+    known = {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("sagemaker", partition)
+    }
+    for region in regions:
+        if region not in known:
+            raise Refused(f"AWS has no region {region} that this version knows{nearest(region, known)}")
+    return regions

@@ -1,0 +1,112 @@
+"""Why resources are judged as they are, for programs: every signal, every step, and the verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ml_janitor.core.model import Evidence, Finding, Result, Sweep, Target, Value, evidence
+from ml_janitor.report.json import moment, money
+
+VERSION = 1
+
+TAGS = "tags"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """One resource as one detector judges it: the sweep of nothing but *arn*."""
+
+    arn: str
+    sweep: Sweep
+
+    @property
+    def result(self) -> Result | None:
+        """How it is judged; None if it is gone or could not be looked at."""
+        return self.sweep.results[0] if self.sweep.results else None
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was looked for, and is not there."""
+        return not self.sweep.results and self.sweep.error is None
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in one word."""
+        match self.result:
+            case None:
+                return "gone" if self.gone else "not looked at"
+            case Result(verdict=Finding()):
+                return "found"
+            case Result(verdict=kept):
+                return "unknown" if getattr(kept, "unknown", False) else "kept"
+
+
+def signals(result: Result) -> tuple[Evidence, ...]:
+    """What the rule saw, and the tags, which say what is exempt and whose it is."""
+    seen = result.verdict.evidence
+    if any(one.signal == TAGS for one in seen):
+        return seen
+    return (*seen, _tags(result.target))
+
+
+def _tags(target: Target) -> Evidence:
+    shown = None
+    if isinstance(target.tags, Value):
+        shown = ", ".join(f"{key}={value}" for key, value in sorted(target.tags.value.items())) or "none"
+    return evidence(TAGS, target.tags, shown)
+
+
+def text(explained: Sequence[Explained], *, time: datetime, account: str) -> str:
+    """The document as JSON text, ASCII only like a report's."""
+    document = {
+        "version": VERSION,
+        "time": moment(time),
+        "account": account,
+        "explanations": [_one(each) for each in explained],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _one(each: Explained) -> dict[str, Any]:
+    about = {
+        "arn": each.arn,
+        "detector": each.sweep.detector,
+        "region": each.sweep.region,
+        "verdict": each.verdict,
+        "error": each.sweep.error,
+    }
+    if (result := each.result) is None:
+        return about
+    verdict = result.verdict
+    finding = verdict if isinstance(verdict, Finding) else None
+    return about | {
+        "name": result.target.name,
+        "created": moment(result.target.created),
+        "owner": result.owner,
+        "signals": [_signal(seen) for seen in signals(result)],
+        "steps": list(verdict.steps),
+        "reason": verdict.reason,
+        "confidence": finding.confidence.value if finding else None,
+        "action": finding.action if finding else None,
+        "since": moment(finding.since) if finding else None,
+        "monthly_usd": money(result.monthly_usd),
+        "accrued_usd": money(result.accrued_usd),
+    }
+
+
+def _signal(seen: Evidence) -> Mapping[str, Any]:
+    value = seen.value
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no word for these
+        value = str(value)
+    return {
+        "signal": seen.signal,
+        "value": value,
+        "error": seen.error,
+        "source": seen.source or None,
+        "at": moment(seen.at),
+    }

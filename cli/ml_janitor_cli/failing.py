@@ -1,0 +1,43 @@
+"""A failed AWS call in a command that changes something: one line, and exit status 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ml_janitor.aws.answers import failure
+from ml_janitor_cli import edge
+
+NO_TABLE = (
+    "no table of that name is in this account and region: the deployment's output LedgerTable names the "
+    "ledger, and --profile or AWS_DEFAULT_REGION leads to where it is"
+)
+
+
+class FailedError(edge.Refused):
+    """It could not be done; the message says why, and whether something was changed."""
+
+    exit_code = 1
+
+
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Say in one line which call failed. Raises FailedError."""
+    try:
+        yield
+    except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+        said = failure(error)
+        if said is None:
+            raise
+        if _no_table(error):
+            raise FailedError(f"{what}: {NO_TABLE}") from error
+        raise FailedError(f"{what}: {said}") from error
+
+
+def _no_table(error: Exception) -> bool:
+    """Whether it was the ledger that is not there: nothing else is called by these names."""
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError) or error.operation_name not in {"Query", "GetItem", "UpdateItem"}:
+        return False
+    return bool(error.response["Error"]["Code"] == "ResourceNotFoundException")

@@ -1,0 +1,109 @@
+"""The `janitor` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from ml_janitor.config.settings import Registry
+from ml_janitor.core.text import plain
+from ml_janitor.detectors import DETECTORS
+from ml_janitor_cli.audit import audit
+from ml_janitor_cli.detectors import detectors
+from ml_janitor_cli.doctor import doctor
+from ml_janitor_cli.edge import Interrupted, Refused
+from ml_janitor_cli.explain import explain
+from ml_janitor_cli.remembered import findings
+from ml_janitor_cli.replay import replay
+from ml_janitor_cli.restart import restart
+from ml_janitor_cli.sandbox import sandbox
+from ml_janitor_cli.say import approve, keep, snooze
+from ml_janitor_cli.sweep import sweep
+from ml_janitor_cli.undo import undo
+
+BROKEN_PIPE = 141
+"""What a shell reports for a program that SIGPIPE ended."""
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+app = typer.Typer(
+    name="janitor",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=HELP,
+)
+app.command(context_settings=HELP)(audit)
+app.command(context_settings=HELP)(explain)
+app.command(context_settings=HELP)(findings)
+app.command(context_settings=HELP)(keep)
+app.command(context_settings=HELP)(snooze)
+app.command(context_settings=HELP)(approve)
+app.command(context_settings=HELP)(sweep)
+app.command(context_settings=HELP)(undo)
+app.command(context_settings=HELP)(restart)
+app.command(context_settings=HELP)(replay)
+app.command(context_settings=HELP)(detectors)
+app.command(context_settings=HELP)(doctor)
+app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
+    if asked:
+        typer.echo(f"janitor {version('ml-janitor')}")
+        raise typer.Exit
+
+
+@app.callback()
+def janitor(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """
+    Find what a machine-learning platform on AWS wastes: what it costs, whose it is, and why.
+
+    \b
+    On a demo account, without AWS:        janitor sandbox -- janitor audit
+    On the account of your credentials:    janitor audit
+    """  # noqa: D301 - \b keeps the lines below it as they are
+
+
+def main(argv: Sequence[str] | None = None, *, registry: Registry = DETECTORS) -> int:
+    """
+    Run one command and return its exit status.
+
+    0: done. 1: done, but a sweep has an error. 2: bad usage or settings, one line on stderr.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a locale must not decide whether there is a report
+    try:
+        code = typer.main.get_command(app).main(
+            args=argv, prog_name="janitor", standalone_mode=False, obj=registry
+        )
+        sys.stdout.flush()
+    except TyperException as error:
+        return complain(error)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return int(code or 0)
+
+
+def complain(error: TyperException) -> int:
+    """Say in one line what is wrong with how the command was given."""
+    said = " ".join(error.format_message().split())
+    if not isinstance(error, Refused):  # typer's own: how options are written
+        command = getattr(getattr(error, "ctx", None), "command_path", "janitor")
+        said = f"{said[:1].lower()}{said[1:].rstrip('.')} (see {command} --help)"
+    begins = "\n" if isinstance(error, Interrupted) else ""  # the terminal has written ^C
+    typer.echo(f"{begins}janitor: {plain(said)}", err=True)
+    return error.exit_code

@@ -1,0 +1,183 @@
+"""`janitor findings`: what the ledger remembers, and what waits for whom."""
+
+from __future__ import annotations
+
+import json as encoder
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ml_janitor.acting.undo_wording import hint, way
+from ml_janitor.core.text import moment, named, plain, usd
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.holds import held
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.entries import Entry
+from ml_janitor_cli import edge
+from ml_janitor_cli.desk import Desk
+from ml_janitor_cli.door import Door, on_the_ledger
+from ml_janitor_cli.screen import console, write
+
+CLOSED = "closed"
+OVER = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
+"""Actions that leave nothing to undo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One finding, where it stands, and the time that goes with that."""
+
+    id: str
+    detector: str
+    region: str
+    name: str
+    arn: str
+    owner: str | None
+    stands: str
+    first_seen: datetime | None
+    due: datetime | None
+    usd: Decimal | None
+    per_month: bool
+
+
+@on_the_ledger
+def findings(
+    door: Door,
+    *,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="DETECTOR", help="Whose findings; those of all without one.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="List what is closed and undone as well.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+) -> int:
+    """
+    List what the ledger remembers: since when, warned when, due when, done and undone.
+
+    \b
+    Examples:
+      janitor findings
+      janitor findings idle-endpoints --all --json
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    detectors = edge.detectors_from(names, door.settings) if names else None
+    with door.open("findings") as at:
+        wanted = {each.name for each in detectors or at.settings.registry}
+        lines = [line for line in remembered(at, every=every) if line.detector in wanted]
+    if json:
+        sys.stdout.write(encoder.dumps([document(line) for line in lines], indent=2) + "\n")
+    else:
+        write(console(sys.stdout), drawing(lines, every=every))
+    return 0
+
+
+def remembered(at: Desk, *, every: bool) -> Iterator[Line]:
+    """Open findings, and what was done that can be undone; with *every*, the rest too."""
+    for detector in at.settings.registry:
+        for aws in at.accounts:
+            acted = at.actions.all(detector.name, at.account, aws.region)
+            done = {action.target.key for action in acted}
+            holds = at.holds.all(at.account, aws.region)
+            for entry in at.ledger.entries(detector.name, at.account, aws.region):
+                if entry.closed is not None and (not every or entry.key in done):
+                    continue
+                yield _open(entry, held(holds.get(entry.key, ()), at.now), at.now)
+            rule = at.settings.detector(detector)
+            yield from (_done(action, rule) for action in acted if every or action.stage not in OVER)
+
+
+def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
+    if entry.closed is not None:
+        stands = f"{CLOSED} {moment(entry.closed)}: {entry.close_reason}"
+    elif kept is not None:
+        stands = kept
+    elif entry.refused:
+        stands = f"only reported: {entry.refused}"
+    elif entry.warned is None or entry.due is None:
+        stands = "reported"
+    elif entry.due <= now:
+        stands = f"warned {moment(entry.warned)}, due now"
+    else:
+        stands = f"warned {moment(entry.warned)}, due {moment(entry.due)}"
+    return Line(
+        id=entry.id,
+        detector=entry.detector,
+        region=entry.region,
+        name=entry.name,
+        arn=entry.arn,
+        owner=entry.owner,
+        stands=stands,
+        first_seen=entry.first_seen,
+        due=entry.due,
+        usd=entry.monthly_usd if entry.monthly_usd is not None else entry.accrued_usd,
+        per_month=entry.monthly_usd is not None,
+    )
+
+
+def _done(action: Action, detector: Detector[Any]) -> Line:
+    back = way(detector.cleanup)
+    why = f": {action.error}" if action.error else ""
+    became = f": {action.became}" if action.became else ""
+    said = {
+        Stage.ACTING: f"begun {moment(action.began)}, and not finished",
+        Stage.FAILED: f"failed: {action.error}",
+        Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; {hint(detector, action)}",
+        Stage.UNDOING: f"being {back.done} for {named(action.undone_by)}{why}",
+        Stage.UNDONE: f"{back.done} for {named(action.undone_by)}{became}",
+        Stage.WITHDRAWN: f"begun {moment(action.began)}, and nothing was done: {action.error}",
+    }
+    return Line(
+        id=action.id,
+        detector=action.detector,
+        region=action.target.region,
+        name=action.target.name,
+        arn=action.target.arn,
+        owner=None,
+        stands=said[action.stage],
+        first_seen=None,
+        due=None,
+        usd=None,
+        per_month=False,
+    )
+
+
+def drawing(lines: Sequence[Line], *, every: bool) -> Iterator[RenderableType]:
+    """One block per detector."""
+    if not lines:
+        yield Text(
+            "The ledger remembers nothing." if every else "Nothing is open, and nothing can be undone."
+        )
+    for detector in dict.fromkeys(line.detector for line in lines):
+        own = [line for line in lines if line.detector == detector]
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for line in own:
+            cost = "" if line.usd is None else f"{usd(line.usd)}{' a month' if line.per_month else ' so far'}"
+            head = Text.assemble((plain(line.name, 120), "bold"), f"  {line.region}")
+            facts = [each for each in (cost, line.owner and plain(line.owner, 60)) if each]
+            if facts:
+                head.append(f"  {', '.join(facts)}", style="dim")
+            table.add_row(Text(line.id, style="cyan"), head)
+            table.add_row("", Text(plain(line.stands)))
+        yield Text(detector, style="bold cyan")
+        yield table
+
+
+def document(line: Line) -> dict[str, Any]:
+    """One finding as JSON."""
+    return {
+        "id": line.id,
+        "detector": line.detector,
+        "region": line.region,
+        "arn": line.arn,
+        "name": line.name,
+        "owner": line.owner,
+        "state": line.stands,
+        "first_seen": None if line.first_seen is None else line.first_seen.isoformat(),
+        "due": None if line.due is None else line.due.isoformat(),
+    }

@@ -1,0 +1,211 @@
+"""`janitor sandbox`: an AWS that lives here, for one command or until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from ml_janitor.core.text import plain
+from ml_janitor_cli import edge
+from ml_janitor_cli.screen import progress
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+KEY_ID, SECRET = "AKIASANDBOX", "sandbox"
+
+KEPT = ("AWS_MAX_ATTEMPTS", "AWS_PAGER")
+"""The only AWS variables that a command in the sandbox inherits: any other could lead it past the sandbox."""
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
+"""Exit statuses as a shell gives them."""
+
+USAGE = """\
+{what} at {url}, where it is {now}.
+
+In another terminal:
+
+  export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION={region}
+  export AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}
+  export JANITOR_NOW={now}
+{deployed}
+  janitor audit
+
+Any boto3 program and the AWS CLI work too. Ctrl-C ends it, and nothing is kept.
+"""
+
+
+def sandbox(
+    *,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="-- COMMAND", help="What to run in it, with its exit status as ours."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = 0,
+    empty: Annotated[bool, typer.Option("--empty", help="Leave out the demo account.")] = False,
+) -> int:
+    """
+    Start a local AWS with a demo account that wastes money. Nothing leaves this machine.
+
+    With a command, runs it against the sandbox (endpoint, credentials, region, JANITOR_NOW, and the
+    table and bucket of a deployed stack are set) and exits with its status. Without one, serves
+    until Ctrl-C. State is in memory.
+
+    \b
+    Examples:
+      janitor sandbox -- janitor audit
+      janitor sandbox --port 5000
+      janitor sandbox --empty -- python my_script.py
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    try:
+        from ml_janitor_sandbox.control import Control
+        from ml_janitor_sandbox.deployment import deploy
+        from ml_janitor_sandbox.server import Sandbox
+    except ImportError as error:
+        raise edge.Refused(
+            f"the sandbox is not installed ({error.name} is missing): pip install 'ml-janitor[sandbox]'"
+        ) from error
+    check_free(port)
+    with without_aws(), Sandbox(port) as box:
+        if not empty:
+            from ml_janitor_sandbox.demo import seed
+
+            with progress("filling the demo account"):
+                seed(box.url)
+        now = moment(Control(box.url).clock())
+        deployed = deploy(box.url)
+        if command:
+            return run_in(command, environment(os.environ, box.url, now) | deployed)
+        what = "An empty account" if empty else "The demo account"
+        exports = "\n".join(f"  export {name}={value}" for name, value in deployed.items())
+        serve(
+            USAGE.format(
+                what=what,
+                url=box.url,
+                now=now,
+                region=REGION,
+                key=KEY_ID,
+                secret=SECRET,
+                deployed=exports,
+            )
+        )
+    return 0
+
+
+@contextmanager
+def without_aws() -> Iterator[None]:
+    """The process without the machine's own AWS configuration, which the sandbox's boto3 would read too."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    for name in before:
+        if name not in KEPT:
+            del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def check_free(port: int) -> None:
+    """Refuse a port that is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise edge.Refused(f"--port {port} cannot be used: {error.strerror}") from error
+
+
+def moment(at: datetime) -> str:
+    """A time in UTC with Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def environment(inherited: Mapping[str, str], url: str, now: str) -> dict[str, str]:
+    """
+    What a command in the sandbox is given: nothing of the machine's own AWS configuration.
+
+    The directory of this Python stands last in PATH, so that `janitor` is found without activating
+    its virtual environment.
+    """
+    kept = {name: value for name, value in inherited.items() if not name.startswith("AWS_") or name in KEPT}
+    proxied = [name for name in (kept.get("NO_PROXY"), kept.get("no_proxy")) if name]
+    return kept | {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "JANITOR_NOW": now,
+        "NO_PROXY": ",".join([*proxied, HOST]),
+        "no_proxy": ",".join([*proxied, HOST]),
+        "PATH": os.pathsep.join([kept.get("PATH", os.defpath), str(Path(sys.executable).parent)]),
+    }
+
+
+def run_in(command: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run *command*, pass signals on to it, and return its status."""
+    try:
+        child = subprocess.Popen(command, env=env)  # noqa: S603 - the user's own command is the point
+    except FileNotFoundError:
+        typer.echo(f"janitor sandbox: {plain(command[0])}: command not found", err=True)
+        return NOT_FOUND
+    except OSError as error:
+        typer.echo(f"janitor sandbox: {plain(command[0])}: {error.strerror}", err=True)
+        return NOT_EXECUTABLE
+    with passing_signals_to(child):
+        status = child.wait()
+    return SIGNALLED - status if status < 0 else status
+
+
+@contextmanager
+def passing_signals_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Send *child* what this process is sent, except a Ctrl-C that the terminal sends to both."""
+
+    def forward(number: int, _: object) -> None:
+        if number != signal.SIGINT or not in_the_foreground():
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def in_the_foreground() -> bool:
+    """Whether Ctrl-C in the terminal reaches this process and its children by itself."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    finally:
+        os.close(terminal)
+
+
+def serve(usage: str) -> None:
+    """Say how to use the sandbox, and wait for Ctrl-C or SIGTERM."""
+    done = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+    typer.echo(usage)
+    done.wait()

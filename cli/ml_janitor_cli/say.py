@@ -1,0 +1,168 @@
+"""`janitor keep`, `snooze` and `approve`: what a person says about findings, into the ledger."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from ml_janitor.core.text import plain
+from ml_janitor.engine.holds import Hold, How, standing
+from ml_janitor.engine.run import sweep_one
+from ml_janitor_cli import asking, edge
+from ml_janitor_cli.desk import Desk
+from ml_janitor_cli.door import Door, on_the_ledger
+from ml_janitor_cli.explain import check_kind, parsed_from
+from ml_janitor_cli.screen import beside, console, write
+
+if TYPE_CHECKING:
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.ledger.entries import Entry
+
+Shorten = Annotated[bool, typer.Option("--shorten", help="Also where that ends a longer one earlier.")]
+ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The resource.")]
+
+
+@on_the_ledger
+def keep(
+    door: Door,
+    arn: ArnArgument,
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")],
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="The last day on which it is kept; else for good.")
+    ] = None,
+    shorten: Shorten = False,
+) -> int:
+    """
+    Keep one resource: nothing is done to it, whatever detector finds it.
+
+    It holds for this resource only: one that is created anew with the same name starts from nothing.
+    Who kept it for longer before is not overruled, unless you say --shorten.
+
+    \b
+    Example:
+      janitor keep arn:aws:sagemaker:eu-west-1:123456789012:endpoint/demo --reason "the fair"
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    end = None if until is None else end_of(until, door.settings.janitor.time_zone)
+    with door.open("keep", region=region_of(arn, door.settings)) as at:
+        if end is not None and end <= at.now:
+            raise edge.Refused(f"--until: {until} is over; nothing was kept")
+        return hold(at, arn, How.KEPT, until=end, why=reason, shorten=shorten)
+
+
+@on_the_ledger
+def snooze(
+    door: Door,
+    arn: ArnArgument,
+    days: Annotated[int, typer.Argument(metavar="DAYS", min=1, max=365, help="For how long.")],
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")] = "",
+    shorten: Shorten = False,
+) -> int:
+    """
+    Leave one resource alone for some days; then it is warned about again.
+
+    Who snoozed it for longer before is not overruled, unless you say --shorten. A keep always counts.
+    """
+    with door.open("snooze", region=region_of(arn, door.settings)) as at:
+        end = at.now + timedelta(days=days)
+        return hold(at, arn, How.SNOOZED, until=end, why=reason, shorten=shorten)
+
+
+@on_the_ledger
+def approve(
+    door: Door,
+    detector: Annotated[str, typer.Argument(metavar="DETECTOR", help="Whose findings were looked at.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> int:
+    """
+    Say yes to many deletions at once, after looking at them.
+
+    For what is warned about now; what is warned about later needs a word of its own. It is acted on
+    by the next sweep, within all other limits.
+    """
+    (found,) = edge.detectors_from([detector], door.settings)
+    with door.open("approve") as at:
+        warned = [e for e in at.entries([found]) if e.warned and e.due and not e.closed and not e.approved]
+        if not warned:
+            typer.echo(f"No warning of {detector} waits for a person's word.")
+            return 0
+        ordered = sorted(warned, key=lambda entry: entry.due or at.now)
+        write(console(sys.stdout), [beside((entry.id, [_waits(entry, at.now)]) for entry in ordered)])
+        if not yes and not asking.agreed(f"Approve all {len(warned)}?"):
+            typer.echo("Nothing was approved.")
+            return 0
+        for entry in warned:
+            at.ledger.approve(entry, by=at.who)
+        typer.echo(f"Approved {len(warned)} by {at.who}; the next sweep of {detector} acts on what is due.")
+    return 0
+
+
+def _waits(entry: Entry, now: datetime) -> str:
+    due = "now" if entry.due and entry.due <= now else f"{entry.due:%Y-%m-%d %H:%M} UTC"
+    return f"due {due}  {plain(entry.name)}: {plain(entry.reason)}"
+
+
+def hold(at: Desk, arn: str, how: How, *, until: datetime | None, why: str, shorten: bool) -> int:
+    """Remember a hold on the resource that *arn* is now."""
+    key, where = identity(at, arn)
+    said = Hold(key=key, how=how, by=at.who, said=at.now, until=until, why=why)
+    at.holds.put(at.account, where, said, shorten=shorten)
+    stands = standing(at.holds.all(at.account, where).get(key, ()), at.now) or said
+    typer.echo(f"{plain(arn)}: {plain(str(stands.reason(at.now)), 1000)}.")
+    if (stands.how, stands.until) != (said.how, until):
+        typer.echo(f"That stands for longer than what you said{_instead(stands, how)}.")
+    return 0
+
+
+def _instead(stands: Hold, how: How) -> str:
+    """How a longer word is shortened."""
+    if stands.how is how:
+        return "; to shorten it, say it again with --shorten"
+    return "; to end it, janitor keep ... --until DATE --shorten" if stands.how is How.KEPT else ""
+
+
+def identity(at: Desk, arn: str) -> tuple[str, str]:
+    """ARN + creation time of the resource that *arn* is now, and its region. Raises Refused."""
+    parts = parsed_from(arn)
+    if parts.account not in {"", at.account}:
+        raise edge.Refused(f"{arn} is in account {parts.account}; the credentials are of {at.account}")
+    detectors = [each for each in at.settings.registry if each.judges(parts)]
+    problems = []
+    for aws in at.accounts:
+        if parts.region not in {"", aws.region}:
+            continue
+        for detector in detectors:
+            judged = sweep_one(
+                at.settings.detector(detector), aws, arn, now=at.now, policy=at.settings.policy.dry()
+            )
+            for result in judged.results:
+                if result.target.created is not None:
+                    return result.target.key, aws.region
+            problems += [judged.error] if judged.error else []
+    if problems:
+        raise edge.Refused(f"{arn} could not be looked at: {'; '.join(problems)}")
+    regions = ", ".join(aws.region for aws in at.accounts)
+    raise edge.Refused(f"there is no {arn} (any more), looked for in {regions}")
+
+
+def region_of(arn: str, settings: Settings) -> str:
+    """Where the resource is, as far as its ARN says so. Raises Refused for what no detector judges."""
+    parts = parsed_from(arn)
+    check_kind(arn, parts, settings)
+    return parts.region
+
+
+def end_of(day: str, time_zone: str) -> datetime:
+    """The end of *day* in *time_zone*. Raises Refused."""
+    try:
+        last = date.fromisoformat(day)
+    except ValueError as error:
+        raise edge.Refused(f"--until: expected a date such as 2027-01-31, got {day}") from error
+    midnight = datetime.combine(last + timedelta(days=1), datetime.min.time(), ZoneInfo(time_zone))
+    return midnight.astimezone(UTC)

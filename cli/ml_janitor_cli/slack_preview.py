@@ -1,0 +1,123 @@
+"""The message that Slack would get, drawn for a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from ml_janitor.core.model import Report
+from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.text import plain
+from ml_janitor.ledger.entries import Recorded
+from ml_janitor.report.mrkdwn import Block, Message, Post, counted
+from ml_janitor.report.slack import announcement
+
+INDENT = 2
+BAR = "\u2502 "
+
+WHOLE = 4000
+"""Characters; a message's own limits have cut its texts already."""
+
+MRKDWN = re.compile(r"`(?P<code>[^`]*)`|\*(?P<bold>[^*\n]+)\*|<(?P<mention>[@!][^<>]*)>")
+"""What `ml_janitor.report.mrkdwn` writes, and nothing else of Slack's markup."""
+
+
+def preview(report: Report, *, keep_tag: str = "") -> Iterator[RenderableType]:
+    """
+    What Slack would get of *report* if none of it had been announced before.
+
+    The post of the dearest sweep in full, the others by their first line; nothing for a report
+    without findings.
+    """
+    posts = announcements(report, keep_tag=keep_tag)
+    if not posts:
+        return
+    first, *others = posts
+    yield Group(Text("What Slack would get", style="bold cyan"), Padding(drawn(first), (0, 0, 0, INDENT)))
+    if others:
+        lines = [Text(_shown(post.main.text)) for post in others]
+        title = f"and {counted(len(others), 'more message')} of this kind:"
+        yield Group(Text(title, style="dim"), Padding(Group(*lines), (0, 0, 0, INDENT)))
+
+
+def announcements(report: Report, *, keep_tag: str = "") -> list[Post]:
+    """The posts of all sweeps that found something, the dearest first."""
+    by_cost = sorted(report.sweeps, key=lambda sweep: _dollars(Totals.of(sweep.results)), reverse=True)
+    posts = (
+        announcement(
+            sweep,
+            Recorded(new=tuple(sorted(sweep.findings, key=dearest_first)), entries={}),
+            now=report.time,
+            keep_tag=keep_tag,
+        )
+        for sweep in by_cost
+    )
+    return [post for post in posts if post is not None]
+
+
+def _dollars(sums: Totals) -> float:
+    return float(sums.monthly_usd + sums.accrued_usd)
+
+
+def drawn(post: Post) -> RenderableType:
+    """*post*'s message with a bar beside it, and a line for whatever hangs on it."""
+    below = [_shown(reply.text) for reply in post.replies]
+    if post.attachment:
+        below.append(f"The report: {plain(post.attachment)}")
+    return Group(message(post.main), *(Text(f"in its thread: {line}", style="dim") for line in below))
+
+
+def message(message: Message) -> RenderableType:
+    """One message, block by block."""
+    lines = [line for block in message.blocks for line in (*_lines(block), Text(""))]
+    return Barred(lines[:-1])
+
+
+class Barred:
+    """Lines with Slack's bar at their left, however they are folded."""
+
+    def __init__(self, lines: Sequence[Text]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[RenderableType]:
+        for line in self._lines:
+            for part in line.wrap(console, options.max_width - len(BAR)) if line.plain else [line]:
+                yield Text.assemble((BAR, "dim"), part)
+
+
+def _lines(block: Block) -> list[Text]:
+    match block["type"]:
+        case "header":
+            return [Text(plain(block["text"]["text"]), style="bold")]
+        case "section":
+            return [text(line) for line in str(block["text"]["text"]).split("\n")]
+        case "context":
+            return [text(str(element["text"]), style="dim") for element in block["elements"]]
+        case "actions":
+            labels = (plain(element["text"]["text"]) for element in block["elements"])
+            return [Text("  ".join(f"[ {label} ]" for label in labels), style="bold blue")]
+        case _:
+            return []
+
+
+def text(mrkdwn: str, style: str = "") -> Text:
+    """One line of mrkdwn as Slack would show it."""
+    line, end = Text(style=style), 0
+    for found in MRKDWN.finditer(mrkdwn):
+        line.append(_shown(mrkdwn[end : found.start()]))
+        kind = str(found.lastgroup)
+        line.append(_shown(found[kind]), style={"bold": "bold", "code": "cyan", "mention": "blue"}[kind])
+        end = found.end()
+    return line.append(_shown(mrkdwn[end:]))
+
+
+def _shown(mrkdwn: str) -> str:
+    return plain(_unescaped(mrkdwn), WHOLE)
+
+
+def _unescaped(mrkdwn: str) -> str:
+    return mrkdwn.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

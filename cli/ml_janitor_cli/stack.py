@@ -1,0 +1,170 @@
+"""The deployed stack as its owner sees it: found by name in CloudFormation, asked through each service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, cast
+
+from ml_janitor.aws.boto_client import ServiceName, make_client
+from ml_janitor_cli.probes import Answer, said_by
+
+if TYPE_CHECKING:
+    import boto3
+
+STACK = "MlJanitor"
+"""What app.py calls the stack."""
+
+HASH = "[0-9A-F]{8}"
+"""What CDK appends to the path of a construct to make its logical id."""
+
+PAGE = "docs/operating.md"
+DEPLOY_AGAIN = "make deploy REVERT=1 puts it back"
+"""Without REVERT, CloudFormation compares templates only, and sees nothing to do."""
+
+LIST_RESOURCES = "cloudformation:ListStackResources"
+
+GONE = frozenset(
+    {
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "NotFound",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+    }
+)
+"""How services say that there is no such thing."""
+
+
+class Outcome(StrEnum):
+    """What a check found out; the last three say nothing about the deployment."""
+
+    FINE = "fine"
+    WRONG = "wrong"
+    REFUSED = "refused"
+    FAILED = "not answered"
+    NOT_PROBED = "not checked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """
+    One thing that was checked: *what* of the function *about*, or of the whole deployment.
+
+    *said* is for a reader's eye, and *short* for one that skims; what is not fine says *to_do*, if
+    anybody can do anything.
+    """
+
+    about: str = ""
+    what: str
+    outcome: Outcome
+    said: str
+    to_do: str = ""
+    short: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A call without an answer that helps: refused, or not answered, in AWS's words."""
+
+    outcome: Outcome
+    why: str
+
+    def check(self, what: str, *, about: str = "", action: str = "") -> Check:
+        """As the check that it prevented."""
+        refused = f"ask for {action} to be allowed, or let somebody look who may" if action else ""
+        return Check(
+            about=about,
+            what=what,
+            outcome=self.outcome,
+            said=self.why,
+            to_do=refused if self.outcome is Outcome.REFUSED else "ask again",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is no such thing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A deployed stack: physical ids by logical id and type."""
+
+    name: str
+    region: str
+    resources: Mapping[tuple[str, str], str]
+
+    def one(self, construct: str, part: str, kind: str) -> str | None:
+        """The *part* of a *construct* that is of this CloudFormation type, by its physical id."""
+        wanted = re.compile(f"{construct}{part}{HASH}")
+        return next(
+            (
+                physical
+                for (logical, of), physical in self.resources.items()
+                if of == kind and wanted.fullmatch(logical)
+            ),
+            None,
+        )
+
+    def parts(self, construct: str, kind: str) -> dict[str, str]:
+        """Every part of a *construct* that is of this type: physical ids by the name of the part."""
+        wanted = re.compile(f"{construct}([A-Z][A-Za-z]*?){HASH}")
+        found = (
+            (wanted.fullmatch(logical), physical)
+            for (logical, of), physical in self.resources.items()
+            if of == kind
+        )
+        return {match[1]: physical for match, physical in found if match}
+
+
+class Deployment:
+    """The services of one region. *attempts* are few: a check that nobody answers should not take minutes."""
+
+    def __init__(self, session: boto3.Session, region: str, *, attempts: int) -> None:
+        self.region = region
+        self._session = session
+        self._attempts = attempts
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        """A client of any service, not only of those that ship to Lambda. Call it before going parallel."""
+        if service not in self._clients:
+            self._clients[service] = make_client(
+                self._session, cast("ServiceName", service), self.region, self._attempts
+            )
+        return self._clients[service]
+
+    def find(self, name: str) -> Stack | Gone | Trouble:
+        """The stack *name*, by all pages of what it consists of."""
+
+        def listed() -> dict[tuple[str, str], str]:
+            pages = (
+                self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
+            )
+            return {
+                (one["LogicalResourceId"], one["ResourceType"]): one.get("PhysicalResourceId", "")
+                for page in pages
+                for one in page["StackResourceSummaries"]
+                if one["ResourceStatus"] != "DELETE_COMPLETE"
+            }
+
+        match read(listed, gone=frozenset({"ValidationError"})):
+            case Gone() | Trouble() as without:
+                return without
+            case resources:
+                return Stack(name=name, region=self.region, resources=resources)
+
+
+def read[T](call: Callable[[], T], *, gone: frozenset[str] = GONE) -> T | Gone | Trouble:
+    """The answer of *call*, or why there is none. Raises what is no failed AWS call."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return call()
+    except Exception as error:  # `said_by` raises what is no failed AWS call
+        answer, why = said_by(error)
+        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in gone:
+            return Gone()
+        return Trouble(Outcome.REFUSED if answer is Answer.REFUSED else Outcome.FAILED, why)

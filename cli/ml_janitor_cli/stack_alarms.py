@@ -1,0 +1,159 @@
+"""Where a deployed stack shows that something went wrong: queues, alarms, and who hears of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import batched
+from typing import Any
+
+from ml_janitor.core.durations import ago
+from ml_janitor_cli.stack import DEPLOY_AGAIN, PAGE, Check, Deployment, Gone, Outcome, Stack, Trouble, read
+
+ALARM, QUEUE, TOPIC = "AWS::CloudWatch::Alarm", "AWS::SQS::Queue", "AWS::SNS::Topic"
+
+ALARMS_A_CALL = 100
+"""The most names that DescribeAlarms takes (API reference)."""
+
+OLDEST = "ApproximateAgeOfOldestMessage"
+FAILED, UNDELIVERED = "Failed", "Undelivered"
+QUEUES = {FAILED: "runs that failed", UNDELIVERED: "events that could not be delivered"}
+
+
+def queue_check(
+    here: Deployment, stack: Stack, about: str, construct: str, now: datetime, *queues: str
+) -> Check:
+    """Whether messages wait in one of a function's *queues*."""
+    waiting: dict[str, int] = {}
+    said = []
+    for part in queues:
+        url = stack.one(construct, part, QUEUE)
+        numbers = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        ask = partial(here.client("sqs").get_queue_attributes, QueueUrl=url, AttributeNames=[*numbers])
+        asked: Any = Gone() if url is None else read(ask)
+        match asked:
+            case Trouble():
+                return asked.check("queues", about=about, action="sqs:GetQueueAttributes")
+            case Gone():
+                return Check(
+                    about=about,
+                    what="queues",
+                    outcome=Outcome.WRONG,
+                    said=f"its queue for {QUEUES[part]} was deleted",
+                    to_do=DEPLOY_AGAIN,
+                    short="deleted",
+                )
+        if count := sum(int(asked["Attributes"][number]) for number in numbers):
+            waiting[part] = count
+            said.append(f"{count} in {part} ({QUEUES[part]}), {oldest(here, str(url), now)}")
+    if not waiting:
+        return Check(about=about, what="queues", outcome=Outcome.FINE, said="empty")
+    return Check(
+        about=about,
+        what="queues",
+        outcome=Outcome.WRONG,
+        said=f"messages wait: {'; '.join(said)}",
+        to_do=f"see {PAGE}, {' and '.join(f'{part}Messages' for part in waiting)}",
+        short=f"{sum(waiting.values())} waiting",
+    )
+
+
+def oldest(here: Deployment, url: str, now: datetime) -> str:
+    """How old the oldest message of a queue is, which only CloudWatch knows."""
+    query = {
+        "Id": "oldest",
+        "MetricStat": {
+            "Metric": {
+                "Namespace": "AWS/SQS",
+                "MetricName": OLDEST,
+                "Dimensions": [{"Name": "QueueName", "Value": url.rpartition("/")[2]}],
+            },
+            "Period": 300,
+            "Stat": "Maximum",
+        },
+    }
+    ask = partial(
+        here.client("cloudwatch").get_metric_data,
+        MetricDataQueries=[query],
+        StartTime=now - timedelta(hours=1),
+        EndTime=now,
+    )
+    match read(ask):
+        case {"MetricDataResults": [{"Values": [latest, *_]}]}:
+            return f"the oldest {ago(timedelta(seconds=latest))} old"
+        case _:
+            return "for how long is not known"
+
+
+def alarm_checks(here: Deployment, stack: Stack, constructs: Mapping[str, str], now: datetime) -> list[Check]:
+    """By function, and the construct that it is in: whether its alarms are there, and which are in ALARM."""
+    wanted = {name: parts for name, of in constructs.items() if (parts := stack.parts(of, ALARM))}
+    names = [name for parts in wanted.values() for name in parts.values()]
+
+    def described() -> dict[str, Mapping[str, Any]]:
+        return {
+            alarm["AlarmName"]: alarm
+            for some in batched(names, ALARMS_A_CALL, strict=False)
+            for page in here.client("cloudwatch")
+            .get_paginator("describe_alarms")
+            .paginate(AlarmNames=[*some])
+            for alarm in page["MetricAlarms"]
+        }
+
+    found = read(described)
+    if isinstance(found, Trouble | Gone):
+        trouble = found if isinstance(found, Trouble) else Trouble(Outcome.FAILED, "CloudWatch has no alarms")
+        return [trouble.check("alarms", about=name, action="cloudwatch:DescribeAlarms") for name in wanted]
+    return [check for name, parts in wanted.items() for check in judged(name, parts, found, now)]
+
+
+def judged(
+    about: str, parts: Mapping[str, str], found: Mapping[str, Mapping[str, Any]], now: datetime
+) -> list[Check]:
+    """The alarms of one function."""
+    wrong = partial(Check, about=about, what="alarms", outcome=Outcome.WRONG)
+    checks = []
+    for kind, name in parts.items():
+        if (alarm := found.get(name)) is None:
+            checks.append(wrong(said=f"the alarm {kind} was deleted", to_do=DEPLOY_AGAIN, short="deleted"))
+        elif alarm["StateValue"] == "ALARM":
+            since = ago(now - alarm["StateUpdatedTimestamp"])
+            said = f"{kind} has been in ALARM for {since}: {alarm.get('StateReason', '')}"
+            checks.append(wrong(said=said, to_do=f"see {PAGE}, {kind}", short="in ALARM"))
+        elif not alarm["ActionsEnabled"]:
+            checks.append(
+                wrong(said=f"the alarm {kind} tells nobody: its actions are off", to_do=DEPLOY_AGAIN)
+            )
+    said = f"{len(parts)} quiet"
+    return checks or [Check(about=about, what="alarms", outcome=Outcome.FINE, said=said)]
+
+
+def topic_check(here: Deployment, stack: Stack) -> Check:
+    """Whether anybody hears of an alarm."""
+    topic = stack.one("Alarms", "", TOPIC)
+    wrong = partial(Check, what="alarm topic", outcome=Outcome.WRONG)
+    if topic is None:
+        return wrong(said="the stack has no topic for alarms", to_do=DEPLOY_AGAIN)
+
+    def subscribed() -> list[Any]:
+        pages = here.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+        return [one for page in pages for one in page["Subscriptions"]]
+
+    match read(subscribed):
+        case Trouble() as trouble:
+            return trouble.check("alarm topic", action="sns:ListSubscriptionsByTopic")
+        case Gone():
+            return wrong(said="the topic for alarms was deleted", to_do=DEPLOY_AGAIN)
+        case list(found):
+            pending = [one for one in found if one["SubscriptionArn"] == "PendingConfirmation"]
+            if len(found) > len(pending):
+                said = f"{len(found) - len(pending)} subscribed"
+                return Check(what="alarm topic", outcome=Outcome.FINE, said=said)
+            said = (
+                "nobody has confirmed a subscription"
+                if pending
+                else "nobody is subscribed, so no alarm wakes anybody"
+            )
+            subscribe = f"aws sns subscribe --topic-arn {topic} --protocol email"
+            return wrong(said=said, to_do=f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM")

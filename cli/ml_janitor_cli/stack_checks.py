@@ -1,0 +1,195 @@
+"""What is looked at of each function of a deployed stack, and what each thing that is wrong asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from ml_janitor.config.schedules import overdue_after
+from ml_janitor.core.durations import ago
+from ml_janitor.ledger.latest import LastSweep, Latest
+from ml_janitor.ledger.table import Table
+from ml_janitor_cli.stack import DEPLOY_AGAIN, PAGE, Check, Deployment, Gone, Outcome, Stack, Trouble, read
+from ml_janitor_cli.stack_alarms import FAILED, QUEUES, queue_check
+
+FUNCTION, SCHEDULE = "AWS::Lambda::Function", "AWS::Scheduler::Schedule"
+TABLE = "AWS::DynamoDB::Table"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """
+    A function as the settings want it, if they do: its *construct* in the stack, and its *schedule*.
+
+    One without a schedule is called when somebody asks for something; it need not be there. One that
+    *answers* whoever calls it has no queue for what failed.
+    """
+
+    name: str
+    construct: str
+    schedule: str = ""
+    enabled: bool = True
+    sweeps: bool = True
+    answers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the checks of one function need besides it."""
+
+    account: str
+    regions: Sequence[str]
+    time_zone: str
+    now: datetime
+
+
+def function_checks(here: Deployment, stack: Stack, one: Expected, around: Surroundings) -> Iterator[Check]:
+    """Everything about one function."""
+    deployed = stack.one(one.construct, "Function", FUNCTION)
+    if deployed is None:
+        if one.enabled and one.schedule:
+            yield Check(
+                about=one.name,
+                what="function",
+                outcome=Outcome.WRONG,
+                said="it is not in the stack",
+                to_do="make deploy adds it; or it is meant to be off: say so with enabled = false",
+            )
+        return
+    if not one.enabled:
+        yield Check(
+            about=one.name,
+            what="function",
+            outcome=Outcome.WRONG,
+            said="it is deployed, but switched off in the settings here",
+            to_do="make deploy takes it away; or these are not the settings that were deployed",
+        )
+    yield function_check(here, deployed, one)
+    if one.schedule:
+        schedule, made = schedule_check(here, stack, one, around)
+        yield schedule
+        yield last_run(here, stack, one, around, made)
+        queues = [*QUEUES]
+    else:
+        yield Check(about=one.name, what="schedule", outcome=Outcome.FINE, said="when it is asked")
+        queues = [] if one.answers else [FAILED]
+    if queues:
+        yield queue_check(here, stack, one.name, one.construct, around.now, *queues)
+    else:
+        yield Check(about=one.name, what="queues", outcome=Outcome.FINE, said="none")
+
+
+def function_check(here: Deployment, deployed: str, one: Expected) -> Check:
+    """Whether Lambda has it, and can run it."""
+    wrong = partial(Check, about=one.name, what="function", outcome=Outcome.WRONG)
+    asked = read(partial(here.client("lambda").get_function_configuration, FunctionName=deployed))
+    match asked:
+        case Trouble():
+            return asked.check("function", about=one.name, action="lambda:GetFunctionConfiguration")
+        case Gone():
+            return wrong(said=f"the function {deployed} was deleted", to_do=DEPLOY_AGAIN)
+        case {"State": "Failed"} | {"LastUpdateStatus": "Failed"}:
+            why = asked.get("StateReason") or asked.get("LastUpdateStatusReason") or "Lambda does not say why"
+            return wrong(said=f"Lambda cannot run it: {why}", to_do=DEPLOY_AGAIN)
+        case _:
+            said = f"{asked['Runtime']}, {', '.join(asked['Architectures'])}"
+            return Check(about=one.name, what="function", outcome=Outcome.FINE, said=said)
+
+
+def schedule_check(
+    here: Deployment, stack: Stack, one: Expected, around: Surroundings
+) -> tuple[Check, datetime | None]:
+    """Whether its schedule is there, on, and the one of the settings; and since when it is there."""
+    wrong = partial(Check, about=one.name, what="schedule", outcome=Outcome.WRONG)
+    name = stack.one(one.construct, "Schedule", SCHEDULE)
+    asked = Gone() if name is None else read(partial(here.client("scheduler").get_schedule, Name=name))
+    match asked:
+        case Trouble():
+            return asked.check("schedule", about=one.name, action="scheduler:GetSchedule"), None
+        case Gone():
+            return wrong(
+                said="its schedule was deleted, so nothing runs it", to_do=DEPLOY_AGAIN, short="deleted"
+            ), None
+    made: datetime = asked["CreationDate"]
+    expression, zone = asked["ScheduleExpression"], asked.get("ScheduleExpressionTimezone", "UTC")
+    if asked["State"] != "ENABLED":
+        to_do = "enable it in EventBridge Scheduler, or make deploy REVERT=1"
+        return wrong(said="its schedule is disabled, so nothing runs it", to_do=to_do, short="disabled"), made
+    if (expression, zone) != (one.schedule, around.time_zone):
+        said = f"it runs on {expression} ({zone}); the settings here say {one.schedule} ({around.time_zone})"
+        to_do = "make deploy sets it; or these are not the settings that were deployed"
+        return wrong(said=said, to_do=to_do, short="not the settings'"), made
+    return Check(about=one.name, what="schedule", outcome=Outcome.FINE, said=expression), made
+
+
+def last_run(
+    here: Deployment, stack: Stack, one: Expected, around: Surroundings, made: datetime | None
+) -> Check:
+    """When it last ran, by the ledger, and how that went: of several regions, the worst."""
+    name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE), None)
+    if name is None:
+        return Check(
+            about=one.name,
+            what="last run",
+            outcome=Outcome.WRONG,
+            said="the stack has no ledger",
+            to_do=DEPLOY_AGAIN,
+        )
+    latest = Latest(Table(here.client("dynamodb"), name))
+    if not one.sweeps:
+        return run_check(read(partial(latest.digest, around.account)), one, around, made)
+    checks = [
+        run_check(read(partial(latest.sweep, one.name, around.account, region)), one, around, made, region)
+        for region in around.regions
+    ]
+    return next((check for check in checks if check.outcome is not Outcome.FINE), checks[0])
+
+
+def run_check(
+    asked: LastSweep | datetime | Trouble | Gone | None,
+    one: Expected,
+    around: Surroundings,
+    made: datetime | None,
+    region: str = "",
+) -> Check:
+    """What the ledger's memory of a run says."""
+    where = f" in {region}" if len(around.regions) > 1 and region else ""
+    match asked:
+        case Trouble():
+            return asked.check("last run", about=one.name, action="dynamodb:GetItem")
+        case Gone():
+            short, said, to_do = (
+                "deleted",
+                "the ledger's table was deleted",
+                f"see {PAGE}, The ledger is gone",
+            )
+        case None:
+            short, said, to_do = never_ran(one, around.now, made)
+        case LastSweep(time=at, error=error):
+            short, said, to_do = ran(one, around.now, at, error)
+        case at:
+            short, said, to_do = ran(one, around.now, at, None)
+    outcome = Outcome.WRONG if to_do else Outcome.FINE
+    said = f"{said}{where}"
+    return Check(about=one.name, what="last run", outcome=outcome, said=said, to_do=to_do, short=short)
+
+
+def never_ran(one: Expected, now: datetime, made: datetime | None) -> tuple[str, str, str]:
+    """What it means that there is no memory of a run, and what to do: nothing while it is not due."""
+    if made is None or now - made <= overdue_after(one.schedule):
+        return "none yet", "none yet", ""
+    said = f"it has never run, and its schedule has been there for {ago(now - made)}"
+    return "never", said, f"see {PAGE}, DidNotRun"
+
+
+def ran(one: Expected, now: datetime, at: datetime, error: str | None) -> tuple[str, str, str]:
+    """What the latest run means, and what to do: nothing if it is not long ago, and was complete."""
+    since = ago(now - at)
+    if now - at > overdue_after(one.schedule):
+        return "overdue", f"it last ran {since} ago, and is overdue", f"see {PAGE}, DidNotRun"
+    if error is not None:
+        said = f"its last run, {since} ago, was not complete: {error}"
+        return "incomplete", said, f"see {PAGE}, Errors"
+    return f"{since} ago", f"{since} ago", ""

@@ -1,0 +1,90 @@
+"""Whether the undo function of a deployed stack has the powers to bring back what is remembered as done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
+
+from ml_janitor.acting.unreachable_undos import undoable
+from ml_janitor.config.settings import Settings
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.table import Table
+from ml_janitor_cli.stack import DEPLOY_AGAIN, Check, Deployment, Gone, Outcome, Stack, Trouble, read
+from ml_janitor_cli.stack_checks import FUNCTION, TABLE
+from ml_janitor_cli.sums import counted
+
+WHAT = "undo"
+
+
+def undo_checks(
+    here: Deployment, stack: Stack, settings: Settings, *, account: str, now: datetime
+) -> Iterator[Check]:
+    """One for each detector and place in which something can be undone, but not by the undo function."""
+    name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE), None)
+    if name is None:
+        return  # told of each function's last run
+    asked = read(Actions(Table(here.client("dynamodb"), name)).everywhere)
+    match asked:
+        case Trouble():
+            yield asked.check(WHAT, action="dynamodb:Scan")
+        case Gone():
+            return
+        case actions:
+            regions = settings.janitor.regions or [here.region]
+            deployed = stack.one("Undo", "Function", FUNCTION) is not None
+            yield from told(actions, settings, regions, account, now, deployed=deployed)
+
+
+def told(
+    actions: Iterable[Action],
+    settings: Settings,
+    regions: Sequence[str],
+    account: str,
+    now: datetime,
+    *,
+    deployed: bool,
+) -> Iterator[Check]:
+    """What there is to say of *actions*, where the stack of *account* sweeps *regions*."""
+    within = timedelta(days=settings.janitor.undo_days)
+    left: dict[tuple[str, str], list[Action]] = {}
+    for action in actions:
+        if action.target.account == account and undoable(action, within, now):
+            left.setdefault((action.detector, action.target.region), []).append(action)
+    for (detector, region), ones in sorted(left.items()):
+        last = max(action.began for action in ones)
+        to_do = missing(settings, detector, (account, region), regions, last=last.date(), now=now)
+        if to_do is None and deployed:
+            continue
+        yield Check(
+            what=WHAT,
+            outcome=Outcome.WRONG,
+            said=f"{counted(len(ones), 'thing')} that {detector} did in {region} can be undone until "
+            f"{last + within:%Y-%m-%d}, but not by the undo function, which has no powers there",
+            to_do=f"{to_do or DEPLOY_AGAIN}; or janitor undo, with credentials of your own",
+        )
+
+
+def missing(
+    settings: Settings,
+    detector: str,
+    place: tuple[str, str],
+    regions: Sequence[str],
+    *,
+    last: date,
+    now: datetime,
+) -> str | None:
+    """What would give a stack that sweeps *regions* the power to undo in *place*; None if it has it."""
+    kind = next((one for one in settings.registry if one.name == detector), None)
+    if kind is None:
+        return "deploy a version that knows this detector"
+    own = f"detectors.{detector}"
+    if detector not in {one.name for one in settings.undoable(now.date())}:
+        return f"armed_until = {last} in {own}, or the later day it was disarmed, and make deploy"
+    account, region = place
+    granted = settings.arming(kind).undo_places(regions) or [(account, each) for each in regions]
+    if place in granted:
+        return None
+    if account not in {each for each, _ in granted}:
+        return f'disarm {own} in the settings of this account: mode = "dry-run", armed_until = {last}'
+    return f"{region} in janitor.regions again until then, and make deploy: act_in need not name it"

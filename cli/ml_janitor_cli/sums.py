@@ -1,0 +1,92 @@
+"""What findings add up to, drawn for a terminal, and what a reader of the sums has to know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ml_janitor.aws.prices import FROM_TABLE
+from ml_janitor.core.model import Report
+from ml_janitor.core.money import Totals
+from ml_janitor.core.text import plain, usd
+from ml_janitor_cli.findings import ERROR_LIMIT
+from ml_janitor_cli.parts import Part, by_detector
+
+
+def amounts(sums: Totals) -> str:
+    """What some findings cost together, in words; nothing if they cost nothing."""
+    said = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
+    if sums.accrued_usd:
+        said.append(f"{usd(sums.accrued_usd)} so far and {usd(sums.hourly_usd)}/h more")
+    if sums.unpriced:
+        said.append(f"{sums.unpriced:,} of unknown price")
+    return ", ".join(said)
+
+
+def totals(report: Report, parts: Sequence[Part]) -> RenderableType | None:
+    """What it adds up to, detector by detector."""
+    if not parts:
+        return None
+    all_sums = Totals.of(report.results)
+    table = Table(
+        box=box.HORIZONTALS,
+        show_edge=False,
+        show_footer=True,
+        padding=(0, 1),
+        pad_edge=False,
+        expand=True,
+        border_style="dim",
+    )
+    table.add_column("detector", "total", header_style="dim", footer_style="bold", ratio=1)
+    counts = ("looked_at", "found", "kept", "unknown")
+    titles = ("looked at", "found", "kept", "unknown")
+    for key, title in zip(counts, titles, strict=True):
+        total = sum(getattr(sweep, key) for sweep in report.sweeps)
+        table.add_column(title, f"{total:,}", justify="right", header_style="dim", footer_style="bold")
+    for title, amount in (("a month", all_sums.monthly_usd), ("so far", all_sums.accrued_usd)):
+        table.add_column(
+            title, usd(amount) if amount else "$0", justify="right", header_style="dim", footer_style="bold"
+        )
+    for part in parts:
+        sums = Totals.of(part.results)
+        name = Text(plain(part.detector))
+        if any(sweep.error is not None for sweep in part.sweeps):
+            name.append(" (not complete)", "red")
+        table.add_row(
+            name,
+            *(f"{sum(getattr(sweep, key) for sweep in part.sweeps):,}" for key in counts),
+            usd(sums.monthly_usd) if sums.monthly_usd else "",
+            usd(sums.accrued_usd) if sums.accrued_usd else "",
+        )
+    return table
+
+
+def footnotes(report: Report, problems: Sequence[str]) -> RenderableType | None:
+    """What a reader of the amounts has to know."""
+    notes = []
+    if unpriced := Totals.of(report.results).unpriced:
+        notes.append(f"The sums leave out {counted(unpriced, 'finding')} whose price is unknown.")
+    dated = sum(
+        FROM_TABLE in row.finding.cost.source
+        for part in by_detector(report)
+        for row in part.found
+        if row.finding.cost is not None and row.finding.cost.known
+    )
+    if dated:
+        notes.append(
+            f"{counted(dated, 'finding')} priced from the {FROM_TABLE} that comes with the janitor, "
+            "not from AWS's Price List API: today's price may differ."
+        )
+    notes += [
+        f"Prices could not be asked for: {plain(problem, ERROR_LIMIT)}" for problem in dict.fromkeys(problems)
+    ]
+    return Group(*(Text(note, style="dim") for note in notes)) if notes else None
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: "1 finding", "2 findings"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

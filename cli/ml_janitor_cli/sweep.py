@@ -1,0 +1,240 @@
+"""`janitor sweep`: what an armed deployment would do now, and with --act, doing it by hand."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from ml_janitor.acting.order import Acting, due_now
+from ml_janitor.acting.postponement import RESTS
+from ml_janitor.acting.undoing import Undoing
+from ml_janitor.acting.unpreparable import only_reported
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Kept, Outcome, Result, Sweep
+from ml_janitor.core.text import moment, plain
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.failures import BrokeOffError
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep as swept
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.leases import LeaseTakenError
+from ml_janitor.ledger.limits import Limits
+from ml_janitor_cli import asking, edge
+from ml_janitor_cli.desk import PACE, Desk, waiting
+from ml_janitor_cli.door import Door, on_the_ledger
+from ml_janitor_cli.failing import FailedError
+from ml_janitor_cli.screen import beside, console, write
+
+STALE = timedelta(hours=1)
+"""After this long the account is no longer the one that was shown."""
+
+SAID = {
+    Outcome.ACTED: "done",
+    Outcome.FAILED: "FAILED",
+    Outcome.CHANGED: "not done, it changed",
+    Outcome.ADVISED: "not done",
+    Outcome.WAITING: "waits",
+    Outcome.KEPT: "kept",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One sweep, and what the ledger knows of its findings."""
+
+    detector: Detector[Any]
+    aws: Aws
+    sweep: Sweep
+    entries: dict[str, Entry]
+
+
+@on_the_ledger
+def sweep(
+    door: Door,
+    *,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="DETECTOR", help="Which armed detectors; all without one.")
+    ] = None,
+    act: Annotated[bool, typer.Option("--act", help="Do what is due, after asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the account id.")] = False,
+) -> int:
+    """
+    Show what is due, and with --act do it: under the same laws as the deployed functions.
+
+    Only what janitor.toml arms, in act_in, whose warning stood long enough, within the limits, and
+    only after looking again. Nobody is warned from here; the deployed functions do that.
+
+    Exit status: 0, done; 1, a sweep has an error or an action failed; 2, bad usage or settings.
+
+    \b
+    Examples:
+      janitor sweep
+      janitor sweep idle-notebooks --act
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    if act:
+        edge.check_now(door.now)
+    settings = door.settings
+    armed = {each.name for each in settings.armed()}
+    detectors = edge.detectors_from(names, settings) if names else settings.armed()
+    for detector in detectors:
+        if detector.name not in armed:
+            raise edge.Refused(f'{detector.name} is not armed: set mode = "act" and act_in in janitor.toml')
+    if not detectors:
+        raise edge.Refused('no detector is armed: set mode = "act" and act_in in janitor.toml')
+    ordered = sorted(detectors, key=lambda each: each.cleanup.effect.rank if each.cleanup else 0)
+    with door.open("sweep") as at:
+        plans = [planned(at, detector, aws) for detector in ordered for aws in at.accounts]
+        due = sum(shown(at, plan) for plan in plans)
+        broken = any(plan.sweep.error is not None for plan in plans)
+        if not due or not act:
+            typer.echo(
+                "Nothing was done: --act does what is due."
+                if due
+                else "Nothing is due; janitor findings says when what is."
+            )
+            return 1 if broken else 0
+        if not yes:
+            typed = asking.typed(f"To act on {due} in account {at.account}, type the account id")
+            if typed != at.account:
+                raise edge.Refused("that is not the account id; nothing was done")
+            if at.clock() - at.now > STALE:
+                raise edge.Refused("the answer took more than an hour; nothing was done, look at it again")
+        failed = [carried_out(at, plan) for plan in plans if plan.sweep.error is None]
+    return 1 if broken or any(failed) else 0
+
+
+def planned(at: Desk, detector: Detector[Any], aws: Aws) -> Plan:
+    """Sweep, and ask the ledger about what was found."""
+    entries = remembered(at, detector, aws)
+    found = swept(detector, aws, now=at.now, policy=policy(at, aws))
+    return Plan(detector=detector, aws=aws, sweep=only_reported(found, entries), entries=entries)
+
+
+def remembered(at: Desk, detector: Detector[Any], aws: Aws) -> dict[str, Entry]:
+    """The open findings, as the ledger knows them."""
+    entries = at.ledger.entries(detector.name, at.account, aws.region)
+    return {entry.key: entry for entry in entries if entry.closed is None}
+
+
+def agreed(at: Desk, plan: Plan) -> dict[str, Entry]:
+    """*plan*'s findings as they are remembered now, without what is due and was not shown as due."""
+    shown = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
+    known = remembered(at, plan.detector, plan.aws)
+    late = {key for key, entry in known.items() if entry.due is not None and entry.due <= at.clock()}
+    return {key: entry for key, entry in known.items() if key in shown or key not in late}
+
+
+def policy(at: Desk, aws: Aws) -> Policy:
+    """The settings' policy, with what people said."""
+    return replace(at.settings.policy, holds=at.holds.all(at.account, aws.region))
+
+
+def shown(at: Desk, plan: Plan) -> int:
+    """Print what is due of one sweep; how much that is."""
+    where = f"{plan.detector.name} in {plan.aws.region}"
+    if plan.sweep.error is not None:
+        typer.echo(f"{where}: not complete, so nothing is acted on: {plain(plan.sweep.error, 2000)}")
+        return 0
+    due = due_now(plan.sweep, plan.entries, at.now)
+    waiting = sum(result.outcome is Outcome.WAITING for result in plan.sweep.results) - len(due)
+    typer.echo(f"{where}: {len(due)} due, {waiting} waiting.")
+    if due and at.settings.policy.armed(plan.detector.name).rests(at.now):
+        typer.echo(f"  Not today, unless somebody pressed Do it now: {RESTS}.")
+    for line in passed_over(plan, at.now):
+        typer.echo(f"  {line}")
+    if due:
+        write(console(sys.stdout), [beside(proposal(plan, result) for result in due)])
+    return len(due)
+
+
+def passed_over(plan: Plan, now: datetime) -> Iterator[str]:
+    """What `janitor findings` calls due, and nothing is done about as it is now; and why."""
+    results = {result.target.key: result for result in plan.sweep.results}
+    for entry in plan.entries.values():
+        result = results.get(entry.key)
+        if entry.due is None or entry.due > now or (result and result.outcome is Outcome.WAITING):
+            continue
+        why = "it is no longer there"
+        if result is not None:
+            why = result.verdict.reason if isinstance(result.verdict, Kept) else result.note
+        yield f"{plain(entry.name)} was due, and is not now: {plain(why, 1000)}."
+
+
+def proposal(plan: Plan, result: Result) -> tuple[str, list[str]]:
+    """The id of what is due, and what would be done, and why."""
+    entry = plan.entries[result.target.key]
+    action = getattr(result.verdict, "action", "")
+    warned = moment(entry.warned) if entry.warned else "never"
+    said = f"{plain(result.verdict.reason)}; warned {warned}"
+    return entry.id, [f"{plain(result.target.name)}: {plain(action)}", said]
+
+
+def carried_out(at: Desk, plan: Plan) -> bool:
+    """Act on one sweep under its lease, and say what came of it; whether something failed."""
+    try:
+        with at.leased(plan.detector.name, plan.aws.region):
+            done = acting(at, plan).act(
+                plan.detector,
+                plan.aws,
+                plan.sweep,
+                agreed(at, plan),
+                now=at.now,
+                policy=policy(at, plan.aws),
+            )
+    except LeaseTakenError as error:
+        raise FailedError(str(error)) from error
+    except BrokeOffError as broke:
+        told(at, plan, broke.sweep)
+        raise broke.error from broke
+    return told(at, plan, done)
+
+
+def told(at: Desk, plan: Plan, done: Sweep) -> bool:
+    """Say what came of one sweep; whether something failed."""
+    due = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
+    before = {result.target.key: result.outcome for result in plan.sweep.results}
+    tried = [
+        each
+        for each in done.results
+        if each.target.key in due or each.outcome is not before.get(each.target.key)
+    ]
+    for result in tried:
+        typer.echo(f"{plain(result.target.name)}: {SAID[result.outcome]}. {plain(result.note, 1000)}")
+    for why in done.held:
+        typer.echo(f"Held back: {why}")
+    return any(result.outcome is Outcome.FAILED for result in tried)
+
+
+def acting(at: Desk, plan: Plan) -> Acting:
+    """Acting from this machine: what is half done and in use again is put back from here."""
+    settings = at.settings
+    undoing = Undoing(
+        actions=at.actions,
+        holds=at.holds,
+        clock=at.clock,
+        within=timedelta(days=settings.janitor.undo_days),
+        wait=waiting(),
+    )
+
+    def put_back(action: Action) -> None:
+        undoing.undo(plan.detector, plan.aws, action, by=action.undone_by, again=True)
+        typer.echo(f"{plain(action.target.name)}: brought back.")
+
+    return Acting(
+        ledger=at.ledger,
+        actions=at.actions,
+        holds=at.holds,
+        limits=Limits(at.table, settings.janitor.time_zone),
+        clock=at.clock,
+        pause=lambda: time.sleep(PACE),
+        wait=waiting(),
+        put_back=put_back,
+        at_most=settings.janitor.max_actions_per_night,
+    )

@@ -1,0 +1,143 @@
+"""The report for people, drawn by rich: findings by detector, what could not be read, what it adds up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ml_janitor.core.model import Report, Sweep
+from ml_janitor.core.money import Totals
+from ml_janitor.core.text import plain
+from ml_janitor_cli import kept
+from ml_janitor_cli.findings import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
+from ml_janitor_cli.parts import Part, by_detector
+from ml_janitor_cli.screen import write
+from ml_janitor_cli.sums import amounts, counted, footnotes, totals
+
+INDENT = 2
+NAMES_SHOWN = 6
+
+
+def show(console: Console, report: Report, *, every: bool = False, problems: Sequence[str] = ()) -> None:
+    """
+    Print *report*; with *every*, each kept resource too.
+
+    *problems* are why prices did not come from the Price List API.
+    """
+    write(console, drawing(report, width=console.width, every=every, problems=problems))
+
+
+def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str]) -> Iterator[RenderableType]:
+    """The blocks of the report, from the headline to the footnotes."""
+    parts = by_detector(report)
+    yield headline(report)
+    several = len({sweep.region for sweep in report.sweeps}) > 1
+    found = [row for part in parts for row in part.found]
+    layout = Layout.of(found, now=report.time, width=width - INDENT, regions=several) if found else None
+    for part in (part for part in parts if part.results):
+        yield section(part, layout, every=every)
+    ends = (not_judged(parts), not_complete(report), totals(report, parts), footnotes(report, problems))
+    yield from (block for block in ends if block is not None)
+
+
+def headline(report: Report) -> RenderableType:
+    """What was audited, and in one sentence what came out."""
+    regions = dict.fromkeys(sweep.region for sweep in report.sweeps)
+    facts = [
+        f"account {plain(report.account) if report.account else 'unknown'}",
+        *([", ".join(map(plain, regions))] if regions else []),
+        report.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "dry run, nothing changed",
+    ]
+    return Group(
+        Text.assemble(("ML Janitor  ", "bold cyan"), (verdict(report), "bold")),
+        Text("  ".join(facts), style="dim"),
+    )
+
+
+def verdict(report: Report) -> str:
+    """The report in one sentence."""
+    if not report.sweeps:
+        return "No detector ran."
+    found, sums = len(report.findings), Totals.of(report.results)
+    broken = [sweep for sweep in report.sweeps if sweep.error is not None]
+    if not found and broken:
+        read = any(sweep.looked_at for sweep in report.sweeps)
+        return "Nothing wasteful in what could be read." if read else "Nothing could be read."
+    if not found:
+        return "Nothing wasteful found."
+    return f"{counted(found, 'finding')}{f': {amounts(sums)}' if amounts(sums) else ''}."
+
+
+def section(part: Part, layout: Layout | None, *, every: bool) -> RenderableType:
+    """One detector: its findings, and why it kept the rest."""
+    found, looked_at = part.found, sum(sweep.looked_at for sweep in part.sweeps)
+    sums = Totals.of(part.results)
+    counts = f"{len(found)} of {looked_at} found" if found else f"none of {looked_at} found"
+    head = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
+    head.add_column(Text(plain(part.detector), style="bold cyan"))
+    head.add_column(
+        Text.assemble(counts, "   " if amounts(sums) else "", (amounts(sums), "bold")), justify="right"
+    )
+    body: list[RenderableType] = []
+    if found and layout:
+        body.append(drawn(found, layout))
+    if rest := part.kept(unknown=False):
+        body.append(kept.one_by_one(rest) if every else kept.in_short(rest))
+    return Group(head, Padding(Group(*body), (0, 0, 0, INDENT)))
+
+
+def not_judged(parts: Iterable[Part]) -> RenderableType | None:
+    """What was kept because a required signal could not be read."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for part in parts:
+        for result, verdict in part.kept(unknown=True):
+            names = alike.setdefault((part.detector, plain(verdict.reason)), [])
+            names.append(plain(result.target.name, NAME_LIMIT))
+    if not alike:
+        return None
+    total = sum(map(len, alike.values()))
+    rows = [(f"{detector}: {listed(names)}", reason) for (detector, reason), names in alike.items()]
+    return block(f"Could not be judged, so kept: {total}", rows, style="yellow")
+
+
+def not_complete(report: Report) -> RenderableType | None:
+    """Sweeps with an error; the same error is said once."""
+    alike: dict[str, list[Sweep]] = {}
+    for sweep in report.sweeps:
+        if sweep.error is not None:
+            alike.setdefault(plain(sweep.error, ERROR_LIMIT), []).append(sweep)
+    if not alike:
+        return None
+    rows = [(where(sweeps, report), error) for error, sweeps in alike.items()]
+    broken = sum(map(len, alike.values()))
+    title = f"Not complete: {broken} of {counted(len(report.sweeps), 'sweep')}"
+    return block(title, rows, style="red")
+
+
+def where(sweeps: Sequence[Sweep], report: Report) -> str:
+    """Which sweeps, in as few words as possible."""
+    if len(sweeps) == len(report.sweeps) > 1:
+        return "every sweep"
+    return ", ".join(f"{plain(sweep.detector)} in {plain(sweep.region)}" for sweep in sweeps)
+
+
+def block(title: str, rows: Iterable[tuple[str, str]], *, style: str) -> RenderableType:
+    """A titled list that stands apart from the findings."""
+    lines: list[RenderableType] = [Text(title, style=f"bold {style}")]
+    for subject, said in rows:
+        lines.append(Padding(Text(subject, overflow="fold"), (0, 0, 0, INDENT)))
+        lines.append(Padding(Text(said, style=style), (0, 0, 0, 2 * INDENT)))
+    return Group(*lines)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names and how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:NAMES_SHOWN])} and {more:,} more"

@@ -1,0 +1,86 @@
+"""`janitor undo`: take back what was done to one finding."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from ml_janitor.acting.undo_wording import way
+from ml_janitor.acting.undoing import CannotUndoError, NothingDoneError, Undoing
+from ml_janitor.core.text import plain
+from ml_janitor.engine.detector import CannotActError, Detector
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import BegunBeforeError
+from ml_janitor.ledger.leases import LeaseTakenError
+from ml_janitor_cli import edge
+from ml_janitor_cli.desk import Desk, waiting
+from ml_janitor_cli.door import Door, on_the_ledger
+from ml_janitor_cli.failing import FailedError
+
+
+@on_the_ledger
+def undo(
+    door: Door,
+    finding: Annotated[
+        str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
+    ],
+) -> int:
+    """
+    Bring back what was cleaned up, from what was recorded before.
+
+    Uses the permissions of your credentials. A broken-off undo goes on where it stopped when it is
+    called again. What was brought back is left alone for a week.
+
+    Exit status: 0, it is back; 1, it could not be brought back; 2, there is nothing to undo.
+    """
+    return take_back(door, finding)
+
+
+def take_back(door: Door, finding: str, *, word: str | None = None) -> int:
+    """What `undo` does, and every *word* that a detector has for it: refused if it has another."""
+    with door.open("undo") as at:
+        within = timedelta(days=door.settings.janitor.undo_days)
+        undoing = Undoing(
+            actions=at.actions,
+            holds=at.holds,
+            clock=at.clock,
+            within=within,
+            wait=waiting(),
+        )
+        detector, action = found(at, undoing, finding)
+        terms = detector.cleanup
+        if word is not None and way(terms).command != word:
+            raise edge.Refused(f"{action.target.name} is no job; to bring it back: janitor undo {finding}")
+        try:
+            detector.comeback(action.target, action.undo)
+        except CannotActError as never:
+            raise edge.Refused(f"{action.target.name} cannot be brought back: {never}") from never
+        try:
+            with at.leased(detector.name, action.target.region):
+                done = undoing.undo(detector, at.aws(action.target.region), action, by=at.who)
+        except NothingDoneError as nothing:
+            raise edge.Refused(str(nothing)) from nothing
+        except (CannotUndoError, BegunBeforeError, LeaseTakenError) as error:
+            raise FailedError(str(error)) from error
+        lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""
+        typer.echo(f"{plain(done.became or f'{action.target.name} is back', 1000)}.{lost}")
+    return 0
+
+
+def found(at: Desk, undoing: Undoing, finding: str) -> tuple[Detector[Any], Action]:
+    """Which detector did something to *finding*, and what. Raises Refused."""
+    for detector in at.settings.registry:
+        for aws in at.accounts:
+            known = at.actions.all(detector.name, at.account, aws.region)
+            if any(action.id == finding for action in known):
+                try:
+                    action = undoing.find(detector.name, at.account, aws.region, finding)
+                except CannotUndoError as error:
+                    raise edge.Refused(str(error)) from error
+                return at.settings.detector(detector), action
+    regions = ", ".join(aws.region for aws in at.accounts)
+    raise edge.Refused(
+        f"nothing was done to a finding {finding} in {at.account}, {regions}; janitor findings lists what was"
+    )

@@ -1,0 +1,187 @@
+"""Whether Slack would take what the janitor posts: the secret, the token, its scopes, the channel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from ml_janitor.config.sections import JanitorSection
+from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
+from ml_janitor.slack.patience import BROKEN, SlackError
+from ml_janitor.slack.refusals import PASSING, TO_DO
+from ml_janitor.slack.secret import held
+from ml_janitor.slack.sending import API
+from ml_janitor_cli.buttons import group_check, signing_check
+from ml_janitor_cli.stack import Check, Deployment, Gone, Outcome, Trouble, read
+
+SCOPES: Mapping[str, str] = {
+    "chat:write": "nothing can be posted",
+    "files:write": "the report is not attached, and every run that has something to tell ends as failed",
+    "users:read.email": "owners are named plainly, and nobody is mentioned",
+    "users:read": "owners are named plainly: Slack demands it beside users:read.email",
+}
+"""What the janitor does with Slack, and what happens without."""
+
+GROUP_SCOPES: Mapping[str, str] = {"usergroups:read": "nobody can press Do it now or Undo"}
+"""What it needs besides where `slack_group` is set."""
+
+SCOPES_HEADER = "x-oauth-scopes"
+"""Slack's answers name the scopes of the token in this header (docs.slack.dev, Installing with OAuth)."""
+
+SEES_CHANNELS = "channels:read (for a private channel groups:read)"
+CHANNEL_ID = re.compile(r"[CG][A-Z0-9]{6,}")
+CHANNELS_A_PAGE, MOST_PAGES = 1000, 20
+
+
+def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iterator[Check]:
+    """From the secret to the channel; what a check needs and does not have ends the row."""
+    if not section.slack_secret:
+        said = "not set up (slack_secret is empty), so nothing is posted"
+        yield Check(what="Slack", outcome=Outcome.FINE, said=said)
+        return
+    ask = partial(here.client("secretsmanager").get_secret_value, SecretId=section.slack_secret)
+    match read(ask):
+        case Trouble() as trouble:
+            yield trouble.check("secret", action="secretsmanager:GetSecretValue")
+            return
+        case Gone():
+            yield Check(
+                what="secret",
+                outcome=Outcome.WRONG,
+                said=f"there is no secret {section.slack_secret} in {here.region}",
+                to_do=f"aws secretsmanager create-secret --name {section.slack_secret} --secret-string TOKEN",
+            )
+            return
+        case answer:
+            secret_text = str(answer.get("SecretString", ""))
+    try:
+        token = held(secret_text)
+    except SlackError as wrong:
+        yield Check(what="secret", outcome=Outcome.WRONG, said=str(wrong), to_do=TO_DO["invalid_auth"])
+        return
+    yield Check(what="secret", outcome=Outcome.FINE, said=f"{section.slack_secret} can be read")
+    if not token.startswith("xoxb-"):
+        said = "a webhook cannot be asked anything without posting; the next message will tell"
+        yield Check(what="Slack", outcome=Outcome.NOT_PROBED, said=said)
+        return
+    space = Workspace(token, url or API)
+    yield from bot_checks(space, section)
+    if section.slack_signing_secret:
+        yield signing_check(here, section.slack_signing_secret)
+        if section.slack_group:
+            yield from group_check(space, section.slack_group)
+
+
+class Workspace:
+    """Slack's Web API, asked once per question: nobody waits for a checkup."""
+
+    def __init__(self, token: str, url: str) -> None:
+        from slack_sdk import WebClient
+
+        self._client = WebClient(
+            token, base_url=url, timeout=REQUEST_SECONDS, retry_handlers=[], logger=QUIET
+        )
+
+    def ask(self, method: str, **arguments: Any) -> Any:
+        """Slack's answer, or a Trouble: REFUSED with its word for why, FAILED without an answer."""
+        from slack_sdk.errors import SlackApiError, SlackClientError
+
+        try:
+            return getattr(self._client, method)(**arguments)
+        except SlackApiError as refused:
+            response: Any = refused.response
+            error = str(response.get("error"))
+            if error in PASSING or response.status_code >= 500:
+                return Trouble(Outcome.FAILED, f"Slack did not answer: HTTP {response.status_code}, {error}")
+            return Trouble(Outcome.REFUSED, error)
+        except (SlackClientError, *BROKEN) as broken:
+            return Trouble(Outcome.FAILED, f"Slack did not answer: {type(broken).__name__}")
+
+
+def bot_checks(space: Workspace, section: JanitorSection) -> Iterator[Check]:
+    """The token, its scopes, and the channel."""
+    identity = space.ask("auth_test")
+    if isinstance(identity, Trouble):
+        if identity.outcome is Outcome.FAILED:
+            yield identity.check("Slack")
+        else:
+            said = f"Slack refuses the token: {identity.why}"
+            yield Check(what="Slack", outcome=Outcome.WRONG, said=said, to_do=TO_DO.get(identity.why, ""))
+        return
+    said = f"{identity['user']} in workspace {identity['team']}"
+    yield Check(what="Slack", outcome=Outcome.FINE, said=said)
+    headers = {name.lower(): value for name, value in identity.headers.items()}
+    needed = {**SCOPES, **(GROUP_SCOPES if section.slack_group else {})}
+    yield from scope_checks(headers.get(SCOPES_HEADER), needed)
+    if section.slack_channel:
+        yield channel_check(space, section.slack_channel)
+    else:
+        to_do = "set slack_channel in janitor.toml, and make deploy"
+        yield Check(what="channel", outcome=Outcome.WRONG, said="slack_channel is not set", to_do=to_do)
+
+
+def scope_checks(said: str | None, needed: Mapping[str, str]) -> Iterator[Check]:
+    """Whether the token may do what the janitor does, and what is lost without."""
+    if said is None:
+        yield Check(what="scopes", outcome=Outcome.NOT_PROBED, said="Slack did not name the token's scopes")
+        return
+    given = {scope.strip() for scope in said.split(",")}
+    missing = [scope for scope in needed if scope not in given]
+    for scope in missing:
+        said = f"the scope {scope} is missing: {needed[scope]}"
+        yield Check(what="scopes", outcome=Outcome.WRONG, said=said, to_do=TO_DO["missing_scope"])
+    if not missing:
+        yield Check(what="scopes", outcome=Outcome.FINE, said=", ".join(needed))
+
+
+def channel_check(space: Workspace, channel: str) -> Check:
+    """Whether the channel is there, and the bot in it."""
+    wrong = partial(Check, what="channel", outcome=Outcome.WRONG)
+    match channel_of(space, channel):
+        case Trouble(Outcome.REFUSED, "missing_scope"):
+            said = f"to see {channel}, the app would need {SEES_CHANNELS}, which the janitor itself does not"
+            return Check(what="channel", outcome=Outcome.NOT_PROBED, said=said)
+        case Trouble(Outcome.REFUSED, why):
+            return wrong(said=f"{channel}: {why}", to_do=TO_DO.get(why, ""))
+        case Trouble() as trouble:
+            return trouble.check("channel")
+        case {"is_archived": True}:
+            return wrong(said=f"{channel} is archived", to_do=TO_DO["is_archived"])
+        case {"is_member": False}:
+            return wrong(said=f"the app is not in {channel}", to_do=TO_DO["not_in_channel"])
+        case found:
+            return Check(what="channel", outcome=Outcome.FINE, said=f"#{found['name']}, and the app is in it")
+
+
+def channel_of(space: Workspace, channel: str) -> Any:
+    """What Slack says of the channel; conversations.info knows ids only, so a name is looked for in lists."""
+    if CHANNEL_ID.fullmatch(channel):
+        answer = space.ask("conversations_info", channel=channel)
+        return answer if isinstance(answer, Trouble) else answer["channel"]
+    name = channel.removeprefix("#")
+    blind = Trouble(Outcome.REFUSED, "missing_scope")
+    everywhere = named(space, name, "public_channel,private_channel")
+    if everywhere != blind:
+        return everywhere
+    public = named(space, name, "public_channel")
+    return blind if public == Trouble(Outcome.REFUSED, "channel_not_found") else public
+
+
+def named(space: Workspace, name: str, types: str) -> Any:
+    """The channel called *name*, out of all that the app can see of these *types*."""
+    cursor = ""
+    for _ in range(MOST_PAGES):
+        answer = space.ask("conversations_list", types=types, limit=CHANNELS_A_PAGE, cursor=cursor)
+        if isinstance(answer, Trouble):
+            return answer
+        for one in answer["channels"]:
+            if one["name"] == name:
+                return one
+        cursor = (answer.get("response_metadata") or {}).get("next_cursor", "")
+        if not cursor:
+            return Trouble(Outcome.REFUSED, "channel_not_found")
+    return Trouble(
+        Outcome.FAILED, f"#{name} is not among the first {MOST_PAGES * CHANNELS_A_PAGE:,} channels"
+    )

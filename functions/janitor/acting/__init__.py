@@ -1,1 +1,0 @@
-"""Acting on what is due, and taking it back; `order` says what comes after what."""

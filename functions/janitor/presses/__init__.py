@@ -1,1 +1,0 @@
-"""Presses on Slack's buttons: verified at the door, judged behind it."""

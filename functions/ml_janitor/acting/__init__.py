@@ -1,0 +1,1 @@
+"""Acting on findings that are due, and undoing it."""

@@ -1,0 +1,154 @@
+"""What follows a sweep: what is due is cleaned up, what is new is warned about, and messages follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ml_janitor.acting import savings
+from ml_janitor.acting.unpreparable import only_reported
+from ml_janitor.core.model import Outcome, Sweep
+from ml_janitor.engine.failures import BrokeOffError
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+    from ml_janitor.acting.order import Acting
+    from ml_janitor.acting.warning import Warner
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.engine.detector import Detector
+    from ml_janitor.engine.failures import Failures
+    from ml_janitor.engine.holds import Hold
+    from ml_janitor.engine.policy import Policy
+    from ml_janitor.ledger.entries import Entry, Recorded
+    from ml_janitor.ledger.findings import Ledger
+
+
+class Follow(Protocol):
+    """Lets the message of each warning say what became of it."""
+
+    def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
+        """After *sweep*. The answer is what did not arrive, one line each."""
+
+    def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
+        """The warnings of *entries* are void."""
+
+
+class Known(NamedTuple):
+    """A sweep, where it was, and what the ledger knows of its findings."""
+
+    aws: Aws
+    sweep: Sweep
+    recorded: Recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaning:
+    """
+    All of it, in one run of one *detector*.
+
+    Without *acting* or without *warner* nothing is ever acted on, nor in a run that is *dry*. What goes wrong
+    is noted in *failures*, and the rest goes on.
+    """
+
+    detector: Detector[Any]
+    policy: Policy
+    ledger: Ledger
+    acting: Acting | None
+    warner: Warner | None
+    follow: Follow | None
+    logger: Logger
+    failures: Failures
+    dry: bool
+
+    def judged_by(self, accounts: Sequence[Aws]) -> Policy:
+        """The policy of this run, with what people said; dry if that cannot be read."""
+        policy = self.policy.dry() if self.dry or self.acting is None or self.warner is None else self.policy
+        if self.acting is None:
+            return policy
+        holds: dict[str, Sequence[Hold]] = {}
+        with self.failures.survived("what people asked to keep could not be read"):
+            for aws in accounts:
+                holds |= self.acting.holds.all(aws.account, aws.region)
+            return replace(policy, holds=holds)
+        return policy.dry()
+
+    def after(self, known: Known, policy: Policy, now: datetime, *, until: datetime) -> Known:
+        """
+        Act on what is due, then warn about what is new. Without the ledger's word there is neither.
+
+        *policy* is the one that the sweep was judged by. AWS is waited for *until* then, so that the others
+        get their turn.
+        """
+        acting, entries, sweep = self.acting, known.recorded.entries, known.sweep
+        if acting is None or self.dry:
+            self._followed(lambda follow: follow(sweep, known.recorded))  # what is found no more is closed
+            return known
+        with self.failures.survived("what was saved could not be counted"):
+            before = known.recorded.previous
+            savings.remember(acting.actions, self.detector, known.aws, sweep, before=before, now=now)
+        if not self.policy.armed(self.detector.name).armed:
+            return self._disarmed(acting, known)
+        sweep = only_reported(sweep, entries)
+        with self.failures.survived("acting broke off"):
+            try:
+                sweep = acting.act(
+                    self.detector, known.aws, sweep, entries, now=now, policy=policy, until=until
+                )
+            except BrokeOffError as broke:
+                sweep = broke.sweep
+                raise broke.error from broke
+            finally:
+                for why in sweep.held:
+                    self.logger.warning("held back", extra={"detector": self.detector.name, "limit": why})
+        if any(result.outcome is Outcome.ACTED for result in sweep.results):
+            with self.failures.survived("what is left could not be remembered"):
+                self.ledger.latest.left(sweep, now)
+        sweep = self._warned(sweep, entries, policy, now)
+        self._followed(lambda follow: follow(sweep, known.recorded))
+        return known._replace(sweep=sweep)
+
+    def _disarmed(self, acting: Acting, known: Known) -> Known:
+        """
+        What is half brought back is gone on with, and no warning counts any more.
+
+        That nothing deployed may undo what was done fails the run: an alarm rings, and it is mended in time.
+        """
+        with self.failures.survived("what is half brought back could not be gone on with"):
+            known = known._replace(sweep=acting.resumed(self.detector, known.sweep))
+            for lost in known.sweep.held:
+                self.failures.note(f"{self.detector.name}: {lost}")
+                self.logger.error("out of reach", extra={"detector": self.detector.name, "why": lost})
+        self._followed(lambda follow: follow(known.sweep, known.recorded))
+        with self.failures.survived("old warnings could not be voided"):
+            warned = self._with_warnings(known.aws)
+            acting.disarmed(warned)
+            self._followed(lambda follow: follow.disarmed(warned))
+        return known
+
+    def _warned(self, sweep: Sweep, entries: Mapping[str, Entry], policy: Policy, now: datetime) -> Sweep:
+        arming = policy.armed(self.detector.name)
+        if self.warner is not None and arming.armed:
+            with self.failures.survived("the warnings could not be sent"):
+                try:
+                    sweep, problems = self.warner(sweep, entries, arming, now=now)
+                except BrokeOffError as broke:
+                    sweep = broke.sweep
+                    raise broke.error from broke
+                for problem in problems:
+                    self.failures.note(f"Slack: {problem}")
+        return sweep
+
+    def _with_warnings(self, aws: Aws) -> Mapping[str, Entry]:
+        """Every entry with a warning, of what this sweep could not judge as well."""
+        entries = self.ledger.entries(self.detector.name, aws.account, aws.region)
+        return {entry.key: entry for entry in entries if entry.warned is not None}
+
+    def _followed(self, said: Callable[[Follow], Sequence[str]]) -> None:
+        """What was done stays done, whether its message could be changed or not."""
+        if self.follow is not None:
+            with self.failures.survived("the warnings' messages could not be changed"):
+                for problem in said(self.follow):
+                    self.failures.note(f"Slack: {problem}")

@@ -1,0 +1,94 @@
+"""What actions have saved: only the hours that they really ended. Law 8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from ml_janitor.ledger.action import Action, Stage
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Sweep
+    from ml_janitor.engine.detector import Detector
+    from ml_janitor.ledger.actions import Actions
+
+HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """Dollars saved by *actions*; *unknown* are those of which nobody knows what an hour of them saved."""
+
+    usd: Decimal = Decimal(0)
+    actions: int = 0
+    unknown: int = 0
+
+
+def saved(actions: Iterable[Action], *, now: datetime, time_zone: str) -> Saved:
+    """What *actions* have saved in the month of *now*, as it began in *time_zone*."""
+    local = now.astimezone(ZoneInfo(time_zone))
+    month = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    total, counted, unknown = Decimal(0), 0, 0
+    for action in actions:
+        seconds = _seconds(action, month, now)
+        if seconds <= 0:
+            continue
+        if action.hourly_usd is None:
+            unknown += 1
+        else:
+            counted += 1
+            total += action.hourly_usd * Decimal(seconds) / HOUR
+    return Saved(usd=total, actions=counted, unknown=unknown)
+
+
+def _seconds(action: Action, month: datetime, now: datetime) -> int:
+    """From its end, or the month's beginning, until somebody brought it back or it would have ended."""
+    if action.ended is None:
+        return 0
+    last = min(at for at in (action.undone, action.over, action.until, now) if at is not None)
+    return int((last - max(action.ended, month)).total_seconds())
+
+
+def remember(
+    actions: Actions,
+    detector: Detector[Any],
+    aws: Aws,
+    sweep: Sweep,
+    *,
+    before: datetime | None,
+    now: datetime,
+) -> None:
+    """
+    Remember which actions save nothing any more, as *sweep* found them; *before* is the sweep before it.
+
+    What was deleted and has its name again was made anew. What was stopped and no longer looks it runs
+    again, since some time after the sweep *before*: the hours between the two are not claimed. What
+    cannot be looked at is left for the next sweep.
+    """
+    there = {result.target.arn: result.target for result in sweep.results}
+    for action in actions.all(sweep.detector, str(sweep.account), sweep.region):
+        again = there.get(action.target.arn)
+        if again is None or action.ended is None or not _saves(action, now):
+            continue
+        if again.key != action.target.key:
+            actions.over(action, max(action.ended, again.created or action.ended))
+        elif not _settled(detector, aws, action):
+            actions.over(action, max(action.ended, before or action.ended))
+
+
+def _saves(action: Action, now: datetime) -> bool:
+    return (
+        action.stage is Stage.ACTED and action.over is None and (action.until is None or action.until > now)
+    )
+
+
+def _settled(detector: Detector[Any], aws: Aws, action: Action) -> bool:
+    try:
+        return detector.settled(aws, action.target, action.undo)
+    except Exception:  # a disarmed role may not look any more, and a throttled call says nothing either way
+        return True

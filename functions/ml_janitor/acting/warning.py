@@ -1,0 +1,115 @@
+"""Warns about what may be acted on, and remembers what Slack took. Law 5: nobody is surprised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from ml_janitor.core.model import Finding, Outcome, Result, Sweep
+from ml_janitor.engine.failures import BrokeOffError
+from ml_janitor.engine.run import UNWARNED
+
+if TYPE_CHECKING:
+    from ml_janitor.engine.arming import Arming
+    from ml_janitor.ledger.entries import Entry
+    from ml_janitor.ledger.findings import Ledger
+
+AT_ONCE = 20
+"""Warnings of one sweep. More would not be read; the others' turn comes with the next sweep."""
+
+ROUND = timedelta(minutes=5)
+"""A due date is said to the next five minutes, which also covers the time until Slack has it."""
+
+
+class Delivered(Protocol):
+    """Hears of each warning that Slack took."""
+
+    def __call__(self, result: Result, channel: str, message: str, said: str = "") -> None:
+        """
+        *result*'s warning stands in *channel* as *message*; *said* is the part of it that lasts.
+
+        All three are empty where a message cannot be changed later.
+        """
+
+
+class Warn(Protocol):
+    """Warns people."""
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        warnings: Sequence[Result],
+        *,
+        now: datetime,
+        delivered: Delivered,
+    ) -> Sequence[str]:
+        """
+        Warn about each of *warnings*, whose `due` says when it will be acted on.
+
+        *delivered* is called as soon as Slack took one. The answer is what did not arrive, one line each.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warner:
+    """Warns about the findings of armed sweeps, at the real time of *clock*."""
+
+    ledger: Ledger
+    warn: Warn
+    clock: Callable[[], datetime]
+
+    def __call__(
+        self, sweep: Sweep, entries: Mapping[str, Entry], arming: Arming, *, now: datetime
+    ) -> tuple[Sweep, Sequence[str]]:
+        """
+        *sweep* with what was warned about now, and what Slack did not take.
+
+        Raises BrokeOffError if the ledger did not take that a warning arrived: no more are sent.
+        """
+        soon = rounded(self.clock())
+        new = [
+            replace(result, due=arming.due(soon, result.verdict))
+            for result in sweep.results
+            if result.outcome is Outcome.WAITING
+            and result.note == UNWARNED  # and not half done, or half brought back
+            and isinstance(result.verdict, Finding)
+            and result.target.key in entries
+            and entries[result.target.key].warned is None
+        ]
+        if not new:
+            return sweep, ()
+        warned: dict[str, Result] = {}
+
+        def delivered(result: Result, channel: str, message: str, said: str = "") -> None:
+            """The due date was said; if Slack took longer than expected, it moves."""
+            at = self.clock()
+            due = max(result.due or at, arming.due(at, finding(result)))
+            entry = entries[result.target.key]
+            self.ledger.warned(entry, now=at, due=due, channel=channel, message=message, said=said)
+            warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, note="")
+
+        def so_far() -> Sweep:
+            results = tuple(warned.get(result.target.key, result) for result in sweep.results)
+            return replace(sweep, results=results)
+
+        try:
+            problems = self.warn(sweep, new[:AT_ONCE], now=now, delivered=delivered)
+        except Exception as error:  # those before it were warned about all the same
+            raise BrokeOffError(so_far(), error) from error
+        return so_far(), problems
+
+
+def rounded(at: datetime) -> datetime:
+    """The next whole five minutes after *at* that are not upon us already."""
+    start = at.replace(minute=0, second=0, microsecond=0)
+    steps = (at - start) // ROUND + 2
+    return start + steps * ROUND
+
+
+def finding(result: Result) -> Finding:
+    """The verdict of a result that was warned about."""
+    if not isinstance(result.verdict, Finding):
+        raise TypeError(f"{result.target.name} is no finding")
+    return result.verdict

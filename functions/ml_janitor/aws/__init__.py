@@ -1,0 +1,1 @@
+"""All that asks AWS: clients, listings, metrics, logs, tags, prices."""

@@ -1,0 +1,65 @@
+"""Opens an AWS account for one run: whose it is, and one `Aws` per region that share prices and the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.boto_client import THREADS, make_client
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.core.model import Signal
+
+if TYPE_CHECKING:
+    import boto3
+
+GET_CALLER_IDENTITY = "sts:GetCallerIdentity"
+
+
+class Caller(NamedTuple):
+    """Who some credentials are: an account, and in it a user or the session of a role."""
+
+    account: str
+    arn: str
+
+
+def caller(session: boto3.Session, region: str, attempts: int) -> Signal[Caller]:
+    """Who the session's credentials are; needs no permission."""
+    client = make_client(session, "sts", region, attempts)
+
+    def read() -> Caller:
+        answer = client.get_caller_identity()
+        return Caller(account=answer["Account"], arn=answer["Arn"])
+
+    return attempt(read, source=GET_CALLER_IDENTITY)
+
+
+@contextmanager
+def opened(
+    session: boto3.Session,
+    *,
+    account: str,
+    regions: Sequence[str],
+    attempts: int,
+    has_time: Callable[[], bool] = lambda: True,
+) -> Iterator[list[Aws]]:
+    """One `Aws` per region of *account*, for the length of a run; none calls once *has_time* says no."""
+    accounts: list[Aws] = []
+    prices = Prices(lambda: accounts[0].pricing)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
+        accounts += [
+            Aws(
+                session,
+                region=region,
+                account=account,
+                prices=prices,
+                pool=pool,
+                attempts=attempts,
+                has_time=has_time,
+            )
+            for region in regions
+        ]
+        yield accounts

@@ -1,0 +1,95 @@
+"""What AWS answered: whole listings, signals, and a failed call in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+
+
+class ReadError(Exception):
+    """A read failed; the message says which call, and why, in one line."""
+
+
+class OutOfTimeError(ReadError):
+    """The run has no time left for another call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing[T]:
+    """All pages of one listing, or the pages read before it broke off with *error*."""
+
+    items: tuple[T, ...]
+    error: str | None = None
+
+    def check(self) -> None:
+        """Raise `ReadError` if the listing broke off: the sweep is then not complete."""
+        if self.error is not None:
+            raise ReadError(self.error)
+
+
+def failure(error: Exception) -> str | None:
+    """
+    *error* in one line if it is a failed or half-answered AWS call, else None.
+
+    botocore parses a cut-off JSON body into an answer without members, so a missing member
+    (KeyError) is a failed read as well, never "there are none".
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    match error:
+        case ClientError():
+            detail = error.response.get("Error", {})
+            said = f"{detail.get('Code', 'Unknown')}: {detail.get('Message', '').strip()}".rstrip(": ")
+            return f"{error.operation_name}: {said}"
+        case KeyError():
+            return f"the answer lacks {error.args[0] if error.args else 'a member'}: it was cut off"
+        case BotoCoreError() | ResponseParserError() | ReadError():
+            return " ".join(str(error).split())
+        case _:
+            return None
+
+
+def describe(error: Exception) -> str:
+    """*error* in one line for a report: a failed AWS call as such, anything else with its type."""
+    return failure(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def refused_as(error: Exception, codes: tuple[str, ...]) -> bool:
+    """Whether *error* is AWS's refusal of a call with one of these *codes*."""
+    from botocore.exceptions import ClientError
+
+    return isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in codes
+
+
+def everything[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, source: str) -> Listing[T]:
+    """
+    Read every page of *pages* and keep what was read if one of them fails.
+
+    *items* takes the listed members out of a page; *source* names the call ("sagemaker:ListApps").
+    """
+    read: list[T] = []
+    try:
+        for page in pages:
+            read += items(page)
+    except Exception as error:  # anything that is not a failed AWS call is raised again below
+        said = failure(error)
+        if said is None:
+            raise
+        return Listing(tuple(read), f"{source} broke off after {len(read)}: {said}")
+    return Listing(tuple(read))
+
+
+def attempt[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = ()) -> Signal[T]:
+    """The answer of *call* as a signal; error codes in *absent* mean that there is none."""
+    try:
+        return Value(call(), source)
+    except Exception as error:  # anything that is not a failed AWS call is raised again below
+        if refused_as(error, absent):
+            return Absent(source)
+        said = failure(error)
+        if said is None:
+            raise
+        return Unreadable(said, source)

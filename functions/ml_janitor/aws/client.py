@@ -1,0 +1,172 @@
+"""AWS as detectors see it: clients by name, full pages, parallel reads, and no write in a dry run."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from ml_janitor.aws.answers import OutOfTimeError
+from ml_janitor.aws.boto_client import ServiceName, make_client
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.model import OperationModel
+    from types_boto3_cloudtrail import CloudTrailClient
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_pricing import PricingClient
+    from types_boto3_resourcegroupstaggingapi import ResourceGroupsTaggingAPIClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_s3control import S3ControlClient
+    from types_boto3_sagemaker import SageMakerClient
+    from types_boto3_sts import STSClient
+
+    from ml_janitor.aws.prices import Prices
+
+DEFAULT_ATTEMPTS = 8
+"""Tries per call, the first one included, unless AWS_MAX_ATTEMPTS says otherwise."""
+
+PRICING_REGION = "us-east-1"
+"""The Price List API answers in a few regions only, for all of them."""
+
+
+READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)")
+"""The operations that change nothing, by the verbs that AWS names them with."""
+
+
+class DryRunError(Exception):
+    """Something wanted to change a resource through an `Aws` that only reads. A fault in the program."""
+
+
+class Aws:
+    """
+    One account and region of AWS, for reading; `armed` gives one that may also write.
+
+    Which of the two it is decides whether a call that changes anything leaves the process at all:
+    a dry run cannot act, whatever a detector does and whatever its credentials allow.
+
+    Clients are made when first used and kept: one per service, each with botocore's standard
+    retries. *attempts* is the total number of tries per call. All `Aws` of a run share *pool*,
+    *prices* and the session. `lasting` is for what a reader knows to stay as it is until the run ends,
+    whatever happens meanwhile. Once *has_time* says no, every further call is refused, so that a run
+    ends in time with what it has read; `ran_out` then says so.
+    """
+
+    def __init__(
+        self,
+        session: boto3.Session,
+        *,
+        region: str,
+        account: str,
+        prices: Prices,
+        pool: ThreadPoolExecutor,
+        attempts: int = DEFAULT_ATTEMPTS,
+        has_time: Callable[[], bool] = lambda: True,
+        may_write: bool = False,
+    ) -> None:
+        self.may_write = may_write
+        self.region = region
+        self.account = account
+        self.prices = prices
+        self.attempts = attempts
+        self.ran_out = False
+        self.lasting: dict[Hashable, Any] = {}
+        self._has_time = has_time
+        self._session = session
+        self._pool = pool
+        self._making = threading.Lock()
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def armed(self) -> Aws:
+        """The same account and region, for acting and undoing. Only the engine asks for it."""
+        return Aws(
+            self._session,
+            region=self.region,
+            account=self.account,
+            prices=self.prices,
+            pool=self._pool,
+            attempts=self.attempts,
+            has_time=self._has_time,
+            may_write=True,
+        )
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the run still has time for something that is better not broken off."""
+        return self._has_time()
+
+    def client(self, service: ServiceName, region: str | None = None) -> Any:
+        """The one client of *service*, made when first asked for (making one is not thread-safe)."""
+        key = (service, region or self.region)
+        with self._making:
+            if key not in self._clients:
+                client = make_client(self._session, service, key[1], self.attempts)
+                for moment in ("before-call", "before-send"):  # before-send comes with every retry
+                    client.meta.events.register(moment, self._refuse_when_late)
+                client.meta.events.register("before-call", self._refuse_in_a_dry_run)
+                self._clients[key] = client
+            return self._clients[key]
+
+    def out_of_time(self, error: Exception) -> bool:
+        """Whether *error* came of there being no time left: a reader may have told it in words of its own."""
+        return self.ran_out or isinstance(error, OutOfTimeError)
+
+    def _refuse_when_late(self, **_: object) -> None:
+        if not self._has_time():
+            self.ran_out = True
+            raise OutOfTimeError("the run has no time left")
+
+    def _refuse_in_a_dry_run(self, model: OperationModel, **_: object) -> None:
+        if not self.may_write and not READS.match(model.name):
+            raise DryRunError(f"{model.name} changes something, and this run only reads")
+
+    def map[I, O](self, read: Callable[[I], O], items: Sequence[I]) -> list[O]:
+        """*read* each of *items* through the shared pool; the answers keep the order of *items*."""
+        if len(items) <= 1:
+            return [read(item) for item in items]
+        return list(self._pool.map(read, items))
+
+    @cached_property
+    def partition(self) -> str:
+        """The ARN partition of the region: aws, aws-cn, aws-us-gov, ..."""
+        return self._session.get_partition_for_region(self.region)
+
+    @property
+    def cloudtrail(self) -> CloudTrailClient:
+        return cast("CloudTrailClient", self.client("cloudtrail"))
+
+    @property
+    def cloudwatch(self) -> CloudWatchClient:
+        return cast("CloudWatchClient", self.client("cloudwatch"))
+
+    @property
+    def logs(self) -> CloudWatchLogsClient:
+        return cast("CloudWatchLogsClient", self.client("logs"))
+
+    @property
+    def pricing(self) -> PricingClient:
+        return cast("PricingClient", self.client("pricing", PRICING_REGION))
+
+    @property
+    def s3(self) -> S3Client:
+        return cast("S3Client", self.client("s3"))
+
+    @property
+    def s3control(self) -> S3ControlClient:
+        return cast("S3ControlClient", self.client("s3control"))
+
+    @property
+    def sagemaker(self) -> SageMakerClient:
+        return cast("SageMakerClient", self.client("sagemaker"))
+
+    @property
+    def sts(self) -> STSClient:
+        return cast("STSClient", self.client("sts"))
+
+    @property
+    def tagging(self) -> ResourceGroupsTaggingAPIClient:
+        return cast("ResourceGroupsTaggingAPIClient", self.client("resourcegroupstaggingapi"))

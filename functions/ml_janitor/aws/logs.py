@@ -1,0 +1,124 @@
+"""CloudWatch Logs: which streams a group has, and when something was last written to one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+DESCRIBE_LOG_STREAMS = "logs:DescribeLogStreams"
+GET_LOG_EVENTS = "logs:GetLogEvents"
+
+NO_SUCH = ("ResourceNotFoundException",)
+
+EVENTS_PER_PAGE = 10_000
+"""GetLogEvents' limit; a page holds no more than 1 MB either."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
+"""The latest time that can still be reckoned with, in any time zone."""
+
+EMPTY_PAGES = 50
+"""How many empty pages in a row are turned before a stream counts as unreadable."""
+
+
+def moment(milliseconds: int) -> datetime:
+    """CloudWatch Logs' milliseconds since 1970 as a time; one that no calendar holds is the far future."""
+    try:
+        return min(EPOCH + timedelta(milliseconds=milliseconds), FAR_FUTURE)
+    except OverflowError:
+        return FAR_FUTURE
+
+
+def streams_active_since(aws: Aws, group: str, since: datetime) -> Signal[dict[str, datetime]]:
+    """
+    The streams of *group* with an event at or after *since*, and the time of their newest one.
+
+    Newest first, so reading stops at the first older page. The index lags behind by an hour or
+    more: a stream that is missing here may still be active, and `last_event` tells.
+    """
+
+    def read() -> dict[str, datetime]:
+        active: dict[str, datetime] = {}
+        pages = aws.logs.get_paginator("describe_log_streams").paginate(
+            logGroupName=group, orderBy="LastEventTime", descending=True, PaginationConfig={"PageSize": 50}
+        )
+        for page in pages:
+            for stream in page["logStreams"]:
+                at = moment(stream.get("lastEventTimestamp", 0))
+                if at < since:
+                    return active
+                active[stream["logStreamName"]] = at
+        return active
+
+    return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
+
+
+def stream_names(aws: Aws, group: str, prefix: str) -> Signal[tuple[str, ...]]:
+    """The names of the streams of *group* that begin with *prefix*."""
+
+    def read() -> tuple[str, ...]:
+        pages = aws.logs.get_paginator("describe_log_streams").paginate(
+            logGroupName=group, logStreamNamePrefix=prefix, PaginationConfig={"PageSize": 50}
+        )
+        return tuple(stream["logStreamName"] for page in pages for stream in page["logStreams"])
+
+    return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
+
+
+def backwards(
+    aws: Aws, group: str, stream: str, *, limit: int = EVENTS_PER_PAGE
+) -> Iterator[tuple[datetime, ...]]:
+    """
+    The times of the events of *stream*, a page at a time, the newest page first.
+
+    An empty page is no end: "partially full or empty pages don't necessarily mean that pagination is
+    finished", only a token that comes back unchanged does (API reference of GetLogEvents). Pages are
+    cut by time too, so those of a stream that fell silent long ago begin with empty ones
+    (https://github.com/boto/boto3/issues/3718).
+    """
+    get = partial(
+        aws.logs.get_log_events,
+        logGroupName=group,
+        logStreamName=stream,
+        limit=limit,
+        startFromHead=False,
+    )
+    answer, token = get(), None
+    while True:
+        yield tuple(moment(event["timestamp"]) for event in answer["events"])
+        if answer["nextBackwardToken"] == token:
+            return
+        token = answer["nextBackwardToken"]
+        answer = get(nextToken=token)
+
+
+def last_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
+    """
+    When the newest event of *stream* was written; `Absent` if the stream or its events do not exist.
+
+    Exact, unlike the times that DescribeLogStreams lists.
+    """
+
+    def read() -> datetime | None:
+        for turned, page in enumerate(backwards(aws, group, stream, limit=1), start=1):
+            if page:
+                return max(page)
+            if turned == EMPTY_PAGES:
+                raise ReadError(f"GetLogEvents: {stream}: no event on {EMPTY_PAGES} pages, and more to read")
+        return None
+
+    match attempt(read, source=GET_LOG_EVENTS, absent=NO_SUCH):
+        case Value(at) if at is not None:
+            return Value(at, GET_LOG_EVENTS, at)
+        case (Absent() | Unreadable()) as other:
+            return other
+        case _:
+            return Absent(GET_LOG_EVENTS)

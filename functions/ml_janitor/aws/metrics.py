@@ -1,0 +1,184 @@
+"""CloudWatch metrics in bulk: which series exist, and their data, 500 to a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import batched
+from typing import TYPE_CHECKING, Literal
+
+from ml_janitor.aws.answers import ReadError, attempt, everything
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef, MetricOutputTypeDef
+
+    from ml_janitor.aws.client import Aws
+
+type Stat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
+
+QUERIES_PER_CALL = 500
+"""GetMetricData's limit."""
+
+LIST_METRICS = "cloudwatch:ListMetrics"
+GET_METRIC_DATA = "cloudwatch:GetMetricData"
+
+COMPLETE, PARTIAL = "Complete", "PartialData"
+GOOD = frozenset({COMPLETE, PARTIAL})
+"""What a result may say before its last page; anything else (InternalError, Forbidden) is a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """
+    One statistic of one metric.
+
+    *dimensions* must be the exact published set: a query with fewer matches nothing. *period* is in
+    seconds; 3600 is kept for 455 days, 60 for 15 days only (shorter than asked for reads as no data).
+    """
+
+    namespace: str
+    name: str
+    dimensions: frozenset[tuple[str, str]]
+    stat: Stat = "Sum"
+    period: int = 3600
+
+    @classmethod
+    def of(
+        cls, namespace: str, name: str, *, stat: Stat = "Sum", period: int = 3600, **dimensions: str
+    ) -> Metric:
+        """A metric with its dimensions as keywords."""
+        return cls(namespace, name, frozenset(dimensions.items()), stat, period)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Datapoints, oldest first."""
+
+    points: tuple[tuple[datetime, float], ...]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The datapoints without their times."""
+        return tuple(value for _, value in self.points)
+
+    @property
+    def total(self) -> float:
+        """Their sum: a window may fall into several buckets, so never just the first one."""
+        return sum(self.values)
+
+    @property
+    def last_above_zero(self) -> datetime | None:
+        """The start of the newest period with a value above zero."""
+        return next((at for at, value in reversed(self.points) if value > 0), None)
+
+
+def published(aws: Aws, namespace: str, name: str | None = None) -> Signal[tuple[Metric, ...]]:
+    """
+    The series that had data in the past two weeks, found by name only.
+
+    A hint for what to ask, never proof that something is silent: new series take a quarter of an
+    hour to be listed. A listing that broke off is no hint at all.
+    """
+    lists = aws.cloudwatch.get_paginator("list_metrics")
+    pages = (
+        lists.paginate(Namespace=namespace)
+        if name is None
+        else lists.paginate(Namespace=namespace, MetricName=name)
+    )
+    listing = everything(
+        pages, lambda page: [_listed(namespace, found) for found in page["Metrics"]], source=LIST_METRICS
+    )
+    if listing.error is not None:
+        return Unreadable(listing.error, LIST_METRICS)
+    return Value(tuple(dict.fromkeys(listing.items)), LIST_METRICS)
+
+
+def _listed(namespace: str, found: MetricOutputTypeDef) -> Metric:
+    """One entry of ListMetrics; a metric without dimensions may come without that member."""
+    dimensions = frozenset((pair["Name"], pair["Value"]) for pair in found.get("Dimensions", ()))
+    return Metric(namespace, found["MetricName"], dimensions)
+
+
+def read(
+    aws: Aws, metrics: Iterable[Metric], start: datetime, end: datetime
+) -> Mapping[Metric, Signal[Series]]:
+    """
+    The datapoints of every metric between *start* and *end*.
+
+    *start* is rounded down to a whole period: CloudWatch stamps a period with its beginning, and
+    what lies before *start* is not asked for, so the rest of that first period would be lost.
+    `Absent` is a series that was read and has no datapoint, which is also what a wrong name looks
+    like. A metric whose answer did not arrive, or not completely, is `Unreadable`.
+    """
+    by_start: dict[datetime, list[Metric]] = {}
+    for metric in dict.fromkeys(metrics):
+        by_start.setdefault(beginning(start, metric.period), []).append(metric)
+    calls = [
+        (first, batch)
+        for first, wanted in by_start.items()
+        for batch in batched(wanted, QUERIES_PER_CALL, strict=False)
+    ]
+    answers = aws.map(lambda call: _read_batch(aws, call[1], call[0], end), calls)
+    return {metric: signal for answer in answers for metric, signal in answer.items()}
+
+
+def beginning(time: datetime, period: int) -> datetime:
+    """The start of the *period* (seconds, counted from 1970) that *time* falls into."""
+    seconds = int(time.timestamp())
+    return datetime.fromtimestamp(seconds - seconds % period, UTC)
+
+
+def _read_batch(
+    aws: Aws, batch: Sequence[Metric], start: datetime, end: datetime
+) -> dict[Metric, Signal[Series]]:
+    """One GetMetricData call with all its pages, which may spread a series over several of them."""
+    points: dict[str, list[tuple[datetime, float]]] = {}
+    status: dict[str, str] = {}
+
+    def pages() -> None:
+        paginator = aws.cloudwatch.get_paginator("get_metric_data")
+        for page in paginator.paginate(
+            MetricDataQueries=[_query(f"m{n}", metric) for n, metric in enumerate(batch)],
+            StartTime=start,
+            EndTime=end,
+            ScanBy="TimestampAscending",
+        ):
+            for result in page["MetricDataResults"]:
+                name, times, values = result["Id"], result["Timestamps"], result["Values"]
+                if len(times) != len(values):
+                    raise ReadError(f"GetMetricData: {len(values)} values for {len(times)} times")
+                points.setdefault(name, []).extend(zip(times, values, strict=True))
+                if status.get(name, PARTIAL) in GOOD:  # what has failed on one page stays failed
+                    status[name] = result["StatusCode"]
+
+    answer = attempt(pages, source=GET_METRIC_DATA)
+    if isinstance(answer, Unreadable):
+        return dict.fromkeys(batch, answer)
+    signals: dict[Metric, Signal[Series]] = {}
+    for n, metric in enumerate(batch):
+        said = status.get(f"m{n}", "no answer")
+        if said != COMPLETE:
+            signals[metric] = Unreadable(f"GetMetricData: {metric.name}: {said}", GET_METRIC_DATA)
+        elif found := points[f"m{n}"]:
+            signals[metric] = Value(Series(tuple(sorted(found))), GET_METRIC_DATA)
+        else:
+            signals[metric] = Absent(GET_METRIC_DATA)
+    return signals
+
+
+def _query(name: str, metric: Metric) -> MetricDataQueryTypeDef:
+    """*metric* as a query; the order of dimensions means nothing to AWS, but recorded calls stay equal."""
+    return {
+        "Id": name,
+        "MetricStat": {
+            "Metric": {
+                "Namespace": metric.namespace,
+                "MetricName": metric.name,
+                "Dimensions": [{"Name": key, "Value": value} for key, value in sorted(metric.dimensions)],
+            },
+            "Period": metric.period,
+            "Stat": metric.stat,
+        },
+    }

@@ -1,0 +1,43 @@
+"""What a creating call takes of a description: all of it, as far as it has a place for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.boto_client import ServiceName
+    from ml_janitor.aws.client import Aws
+
+
+def fitted(aws: Aws, service: ServiceName, operation: str, described: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The members of *described* that *operation* takes, as plain JSON.
+
+    The SDK's own model of the operation decides, so that a member AWS adds later is brought back as
+    well, from the release of the SDK on that knows it. What is empty in an answer was not given.
+    """
+    shape = aws.client(service).meta.service_model.operation_model(operation).input_shape
+    fit: dict[str, Any] = _fit(shape, described)
+    return fit
+
+
+def _fit(shape: Any, value: Any) -> Any:
+    match shape.type_name:
+        case "structure":
+            return {
+                name: _fit(member, value[name])
+                for name, member in shape.members.items()
+                if name in value and (name in shape.required_members or not _empty(value[name]))
+            }
+        case "list":
+            return [_fit(shape.member, one) for one in value]
+        case "map":
+            return dict(value)
+        case _:
+            return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | dict) and not value)

@@ -1,0 +1,112 @@
+"""What a month of storage costs: the Price List API, else a dated table, else unknown."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import everything
+from ml_janitor.aws.prices import FROM_API, FROM_TABLE, TABLE_REGION
+from ml_janitor.core.model import Cost
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+TABLE = "data/s3-prices-us-east-1.csv"
+
+GB = 1024**3
+"""S3 bills binary gigabytes."""
+
+USAGE = {
+    "STANDARD": "TimedStorage-ByteHrs",
+    "STANDARD_IA": "TimedStorage-SIA-ByteHrs",
+    "ONEZONE_IA": "TimedStorage-ZIA-ByteHrs",
+    "GLACIER_IR": "TimedStorage-GIR-ByteHrs",
+    "GLACIER": "TimedStorage-GlacierByteHrs",
+    "DEEP_ARCHIVE": "TimedStorage-GDA-ByteHrs",
+}
+"""How usage types end, by storage class; outside us-east-1 they begin with the region's short name."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageClass:
+    """A row of the table: dollars a GB-month, and for how long and how many bytes at least is billed."""
+
+    usd: Decimal
+    min_age: timedelta
+    min_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoragePrices:
+    """
+    Dollars a GB-month by storage class, in one region.
+
+    *listed* is None where the API could not be asked. Intelligent-Tiering has no price here: what
+    an object costs depends on a tier that no call tells.
+    """
+
+    region: str
+    listed: Mapping[str, Decimal] | None
+
+    def cost(self, storage_class: str, size: int) -> Cost:
+        """What keeping *size* bytes costs a month, at the price of the first terabytes."""
+        row = table().get(storage_class)
+        billed = Decimal(max(size, row.min_size if row else 0)) / GB
+        if self.listed is not None and storage_class in self.listed:
+            return Cost(monthly_usd=self.listed[storage_class] * billed, source=FROM_API)
+        if self.region == TABLE_REGION and row is not None:
+            return Cost(monthly_usd=row.usd * billed, source=FROM_TABLE)
+        return Cost(source=FROM_API if self.listed is not None else "no price list")
+
+
+def read(aws: Aws) -> StoragePrices:
+    """The prices of the region, in one call."""
+    pages = aws.pricing.get_paginator("get_products").paginate(
+        ServiceCode="AmazonS3",
+        Filters=[
+            {"Type": "TERM_MATCH", "Field": "regionCode", "Value": aws.region},
+            {"Type": "TERM_MATCH", "Field": "productFamily", "Value": "Storage"},
+        ],
+        PaginationConfig={"PageSize": 100},
+    )
+    listing = everything(pages, lambda page: page["PriceList"], source="pricing:GetProducts")
+    if listing.error is not None:
+        return StoragePrices(aws.region, None)
+    return StoragePrices(aws.region, class_prices(json.loads(product) for product in listing.items))
+
+
+def class_prices(products: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
+    """The first tier's price by storage class. A class with two of them is left out: it is unknown."""
+    prices: dict[str, set[Decimal]] = {}
+    for product in products:
+        usage = product["product"]["attributes"].get("usagetype", "")
+        for name in (name for name, end in USAGE.items() if re.fullmatch(rf"([A-Z0-9]+-)?{end}", usage)):
+            for term in product.get("terms", {}).get("OnDemand", {}).values():
+                prices.setdefault(name, set()).update(
+                    Decimal(tier["pricePerUnit"]["USD"])
+                    for tier in term["priceDimensions"].values()
+                    if tier.get("unit") == "GB-Mo" and tier.get("beginRange", "0") == "0"
+                )
+    return {name: found.pop() for name, found in prices.items() if len(found) == 1}
+
+
+@cache
+def table() -> Mapping[str, StorageClass]:
+    """The dated fallback, and the minimum billed duration and size of each class."""
+    lines = files("ml_janitor.aws").joinpath(TABLE).read_text().splitlines()
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+    return {
+        row["storage_class"]: StorageClass(
+            Decimal(row["usd_per_gb_month"]), timedelta(days=int(row["min_days"])), int(row["min_kb"]) * 1024
+        )
+        for row in rows
+    }

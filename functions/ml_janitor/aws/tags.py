@@ -1,0 +1,129 @@
+"""Tags: in bulk from the tagging API, or exactly, one resource at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import batched
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws.answers import attempt, everything
+from ml_janitor.aws.arns import Arn
+from ml_janitor.core.model import Absent, Signal, Tags, Unreadable, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+RESERVED = "aws:"
+"""The prefix of tags that AWS itself sets; nobody else can, so they never count as somebody's attempt."""
+
+GET_RESOURCES = "tag:GetResources"
+LIST_TAGS = "sagemaker:ListTags"
+GET_BUCKET_TAGGING = "s3:GetBucketTagging"
+LIST_REPOSITORY_TAGS = "ecr:ListTagsForResource"
+
+ARNS_PER_CALL = 50
+"""GetResources takes 100 ARNs, but with them no page size and no token, and its default page holds 50."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagBook:
+    """
+    The tags of all resources of some types.
+
+    The tagging API answers with every resource that has or had a tag, so one that is missing from
+    a complete answer has none; after a broken-off answer, only those that were read are known.
+    """
+
+    known: Mapping[str, Tags]
+    error: str | None = None
+
+    def of(self, arn: str) -> Signal[Tags]:
+        """The tags of *arn*. SageMaker lower-cases names in some ARNs, so case does not matter."""
+        if (tags := self.known.get(arn.lower())) is not None:
+            return Value(tags, GET_RESOURCES)
+        if self.error is not None:
+            return Unreadable(self.error, GET_RESOURCES)
+        return Value({}, GET_RESOURCES)
+
+
+def in_bulk(aws: Aws, *types: str) -> TagBook:
+    """Every tag of every resource of *types* ("sagemaker:endpoint"), 100 resources a page."""
+    pages = aws.tagging.get_paginator("get_resources").paginate(
+        ResourceTypeFilters=list(types), PaginationConfig={"PageSize": 100}
+    )
+    listing = everything(pages, lambda page: page["ResourceTagMappingList"], source=GET_RESOURCES)
+    known: dict[str, dict[str, str]] = {}
+    for entry in listing.items:  # a resource may be split over two pages: add to it, never replace
+        known.setdefault(entry["ResourceARN"].lower(), {}).update(
+            {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
+        )
+    return TagBook(known, listing.error)
+
+
+def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
+    """
+    Every tag of the resources *arns*, 50 to a call and side by side.
+
+    Better than `in_bulk` for kinds that outlive their use: a job, and its tags, can never be deleted.
+    """
+
+    def read(asked: Sequence[str]) -> dict[str, Tags]:
+        answer = aws.tagging.get_resources(ResourceARNList=list(asked))
+        return {
+            entry["ResourceARN"].lower(): {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
+            for entry in answer["ResourceTagMappingList"]
+        }
+
+    answers = aws.map(
+        lambda asked: attempt(lambda: read(asked), source=GET_RESOURCES),
+        list(batched(arns, ARNS_PER_CALL, strict=False)),
+    )
+    known = {
+        arn: tags for answer in answers if isinstance(answer, Value) for arn, tags in answer.value.items()
+    }
+    broken = (answer.error for answer in answers if isinstance(answer, Unreadable))
+    return TagBook(known, next(broken, None))
+
+
+def of_one(aws: Aws, arn: str) -> Signal[Tags]:
+    """The tags of one SageMaker resource as they are now."""
+
+    def read() -> Tags:
+        pages = aws.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+        return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+    return attempt(read, source=LIST_TAGS)
+
+
+def of_bucket(aws: Aws, name: str) -> Signal[Tags]:
+    """The tags of one bucket as they are now; S3 answers an error where there are none."""
+
+    def read() -> Tags:
+        answer = aws.s3.get_bucket_tagging(Bucket=name)
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    tags = attempt(read, source=GET_BUCKET_TAGGING, absent=("NoSuchTagSet",))
+    return Value({}, GET_BUCKET_TAGGING) if isinstance(tags, Absent) else tags
+
+
+def of_repository(aws: Aws, arn: str) -> Signal[Tags]:
+    """The tags of one ECR repository as they are now."""
+
+    def read() -> Tags:
+        answer = aws.client("ecr").list_tags_for_resource(resourceArn=arn)
+        return {tag["Key"]: tag["Value"] for tag in answer["tags"]}
+
+    return attempt(read, source=LIST_REPOSITORY_TAGS)
+
+
+def exactly(aws: Aws, arn: str) -> Signal[Tags]:
+    """The tags of one SageMaker resource, bucket or image repository as they are now."""
+    parts = Arn.parse(arn)
+    match parts.service:
+        case "s3":
+            return of_bucket(aws, parts.name)
+        case "ecr":
+            return of_repository(aws, arn)
+        case _:
+            return of_one(aws, arn)

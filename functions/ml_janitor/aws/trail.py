@@ -1,0 +1,104 @@
+"""CloudTrail's event history: who called what, for the last 90 days, by the name of the call."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import Listing, ReadError, everything
+
+if TYPE_CHECKING:
+    from types_boto3_cloudtrail.type_defs import EventTypeDef, LookupEventsResponseTypeDef
+
+    from ml_janitor.aws.client import Aws
+
+LOOKUP_EVENTS = "cloudtrail:LookupEvents"
+
+PAGE = 50
+"""LookupEvents' largest page."""
+
+PAUSE_SECONDS = 0.5
+"""Between two pages: two calls a second are allowed to the whole account and region, auditors included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """
+    One call that somebody made.
+
+    *source* tells services apart that have a call of the same name ("sagemaker.amazonaws.com").
+    *identity* and *request* are CloudTrail's `userIdentity` and `requestParameters` as they are;
+    *resources* are the names that CloudTrail lists itself, which for SageMaker is often none.
+    """
+
+    name: str
+    at: datetime
+    user: str | None
+    succeeded: bool
+    resources: frozenset[str]
+    identity: Mapping[str, Any]
+    request: Mapping[str, Any]
+    source: str = ""
+
+
+def lookup(
+    aws: Aws,
+    name: str,
+    since: datetime,
+    until: datetime,
+    *,
+    most_pages: int | None = None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Listing[Event]:
+    """
+    Every call named *name* between *since* and *until*, newest first.
+
+    One reading answers for all resources, so a sweep asks once. Events take some minutes to
+    arrive: none in the last quarter of an hour means nothing. After *most_pages*, the reading
+    counts as broken off.
+    """
+    pages = aws.cloudtrail.get_paginator("lookup_events").paginate(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": name}],
+        StartTime=since,
+        EndTime=until,
+        PaginationConfig={"PageSize": PAGE},
+    )
+    return everything(
+        _paced(pages, pause, most_pages),
+        lambda page: [_event(entry) for entry in page["Events"]],
+        source=LOOKUP_EVENTS,
+    )
+
+
+def _paced(
+    pages: Iterable[LookupEventsResponseTypeDef], pause: Callable[[float], None], most: int | None
+) -> Iterator[LookupEventsResponseTypeDef]:
+    for number, page in enumerate(pages, start=1):
+        yield page
+        if page.get("NextToken"):
+            if number == most:
+                raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
+            pause(PAUSE_SECONDS)
+
+
+def _event(entry: EventTypeDef) -> Event:
+    try:
+        detail = json.loads(entry["CloudTrailEvent"])
+    except ValueError as error:
+        raise ReadError(f"event {entry.get('EventId')} is no JSON: {error}") from error
+    return Event(
+        name=entry["EventName"],
+        at=entry["EventTime"].astimezone(UTC),
+        user=entry.get("Username"),
+        succeeded="errorCode" not in detail,
+        resources=frozenset(
+            resource["ResourceName"] for resource in entry.get("Resources", ()) if "ResourceName" in resource
+        ),
+        identity=detail.get("userIdentity") or {},
+        request=detail.get("requestParameters") or {},
+        source=entry.get("EventSource", ""),
+    )

@@ -1,0 +1,60 @@
+"""What armed detectors would never do as things are set: somebody believes that they are armed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.config.schedules import week
+
+if TYPE_CHECKING:
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.engine.detector import Detector
+
+
+def idle_arms(settings: Settings, *, home: str = "") -> list[str]:
+    """
+    One line for each armed detector that would never act, and for each place where it would not.
+
+    *home* is the deployment's own region, if it is known: what it sweeps where `regions` is empty.
+    Accounts are not judged: several deployments may share one janitor.toml.
+    """
+    regions = settings.janitor.regions or ([home] if home else [])
+    return [
+        f"detectors.{detector.name}: mode is act, but it would never act{why}"
+        for detector in settings.armed()
+        for why in _why(settings, detector, regions)
+    ]
+
+
+def _why(settings: Settings, detector: Detector[Any], regions: Sequence[str]) -> Iterator[str]:
+    if (why := _never(settings, detector)) is not None:
+        yield f": {why}"
+    for place in settings.sections[detector.name].act_in:
+        region = place.partition("/")[2]
+        if region and regions and region not in regions:
+            yield f" in {place}: only {', '.join(regions)} {'is' if len(regions) == 1 else 'are'} swept"
+
+
+def _never(settings: Settings, detector: Detector[Any]) -> str | None:
+    """What keeps *detector* from acting anywhere, or None."""
+    if not settings.janitor.slack_secret:
+        return "nothing is acted on without a delivered warning, and janitor.slack_secret is not set"
+    if settings.sections[detector.name].max_actions == 0:
+        return "max_actions is 0"
+    if settings.janitor.max_actions_per_night == 0:
+        return "janitor.max_actions_per_night is 0"
+    if (why := _always_rests(settings, detector)) is not None:
+        return why
+    return detector.never_acts()
+
+
+def _always_rests(settings: Settings, detector: Detector[Any]) -> str | None:
+    """A schedule of weekends does nothing but warn, where only business days count."""
+    schedule = settings.schedule(type(detector))
+    arming = replace(settings.policy.armed(detector.name), holidays=())
+    runs = week(schedule)
+    if runs and all(map(arming.rests, runs)):
+        return f"it runs on {schedule}, a weekend in {arming.time_zone}, and business_days is on"
+    return None

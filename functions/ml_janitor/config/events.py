@@ -1,0 +1,162 @@
+"""What a function may be sent, checked at the edge: by its schedule, or by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Protocol
+
+from aws_lambda_powertools.utilities.parser import parse
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from ml_janitor.aws.arns import REGION, Arn
+from ml_janitor.core.durations import ago
+
+STALE = timedelta(hours=1)
+"""An event older than this runs as a dry run: the account is no longer the one it was sent for."""
+
+SKEW = timedelta(minutes=5)
+"""How far an event may be ahead of the clock. Further, everything would look idle since long."""
+
+
+class Context(Protocol):
+    """What the janitor asks of Lambda's context object."""
+
+    @property
+    def aws_request_id(self) -> str:
+        """The id of the request, which stays over Lambda's own retries."""
+
+    @property
+    def invoked_function_arn(self) -> str:
+        """Which function this is, and in which account."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """How long the invocation may still take."""
+
+
+class MalformedEventError(ValueError):
+    """The event makes no sense; one line."""
+
+
+def _arn(text: str) -> str:
+    Arn.parse(text)
+    return text
+
+
+class DigestEvent(BaseModel):
+    """One digest. *time* is the scheduler's; by hand it may be left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    time: Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))] | None = None
+
+    def identity(self, request: str) -> str:
+        """
+        What makes two deliveries the same event: all that it says, or without a time the *request*.
+
+        Lambda keeps the id of a request over its retries, but a message sent again by hand has another.
+        """
+        return request if self.time is None else self.model_dump_json(exclude_defaults=True)
+
+
+class SweepEvent(DigestEvent):
+    """
+    One run of a detector.
+
+    *time* becomes the sweep's `now`. *regions* replace the deployment's own for this run, *resource*
+    looks at one ARN only. *mode* can make a run safer than the deployment, never bolder; nor do others make
+    it act where the deployment does not look.
+    """
+
+    mode: Literal["dry-run"] | None = None
+    regions: tuple[Annotated[str, Field(pattern=rf"^{REGION}$")], ...] = Field(default=(), max_length=40)
+    resource: Annotated[str, Field(max_length=2048), AfterValidator(_arn)] | None = None
+
+    def harmless(self, clock: datetime, regions: tuple[str, ...]) -> str:
+        """
+        Why it runs as a dry run without asking for one, or "".
+
+        *clock* is the real time, *regions* are the deployment's.
+        """
+        if self.time is not None and self.stale(clock):
+            return f"the event was {ago(clock - self.time)} old, so this was a dry run"
+        if elsewhere := [each for each in dict.fromkeys(self.regions) if each not in regions]:
+            return f"the deployment does not look at {', '.join(elsewhere)} by itself, so this was a dry run"
+        return ""
+
+    def stale(self, clock: datetime) -> bool:
+        """Whether it is too old to act on at the real time *clock*."""
+        return self.time is not None and clock - self.time > STALE
+
+    def within(self, regions: tuple[str, ...]) -> tuple[str, ...]:
+        """Where to look, in a deployment that looks at *regions*: an S3 ARN does not say where it is."""
+        if self.resource is not None:
+            return (Arn.parse(self.resource).region or regions[0],)
+        return tuple(dict.fromkeys(self.regions)) or regions
+
+
+class PressEvent(BaseModel):
+    """A press on a button in Slack, as the function behind the URL hands it on: verified, and not judged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{1,30}$")]
+    team: Annotated[str, Field(pattern=r"^([TE][A-Z0-9]{1,30})?$")] = ""
+    channel: Annotated[str, Field(pattern=r"^[CDG][A-Z0-9]{1,30}$")]
+    message: Annotated[str, Field(pattern=r"^\d{1,12}\.\d{1,9}$")]
+    action: Annotated[str, Field(max_length=255)]
+    value: Annotated[str, Field(max_length=2000)]
+    at: Annotated[str, Field(pattern=r"^\d{1,12}\.\d{1,9}$")]
+    response_url: Annotated[str, Field(max_length=2000, repr=False)] = ""
+
+    @property
+    def pressed(self) -> datetime:
+        """When it was pressed, by Slack's clock."""
+        return datetime.fromtimestamp(int(self.at.partition(".")[0]), UTC)
+
+    @property
+    def identity(self) -> str:
+        """What makes two deliveries the same press; the URL for the answer is no part of it."""
+        return f"{self.user} {self.channel} {self.message} {self.action} {self.value} {self.at}"
+
+
+class UndoEvent(BaseModel):
+    """
+    One finding to bring back, on whose word; *again* if an undo that they asked for broke off.
+
+    *request* tells two askings for the same apart; without it, every invocation is one of its own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    detector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+    account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
+    region: Annotated[str, Field(pattern=rf"^{REGION}$")]
+    finding: Annotated[str, Field(pattern=r"^[0-9a-f]{10}$")]
+    by: Annotated[str, Field(min_length=1, max_length=200)]
+    request: Annotated[str, Field(max_length=3000)] = ""
+    again: bool = False
+
+    def identity(self, request: str) -> str:
+        """What makes two deliveries the same event."""
+        return self.model_dump_json() if self.request else request
+
+
+def checked[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
+    """*event* as a *model*. Raises MalformedEventError."""
+    try:
+        return parse(event=event, model=model)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "event"
+        said = first["msg"].removeprefix("Value error, ")
+        raise MalformedEventError(f"the event makes no sense: {where}: {said}") from None
+
+
+def read[E: DigestEvent](event: dict[str, Any], model: type[E], clock: datetime) -> E:
+    """*event*, checked, at the real time *clock*. Raises MalformedEventError."""
+    asked = checked(event, model)
+    if asked.time is not None and asked.time - clock > SKEW:
+        raise MalformedEventError(
+            f"the event makes no sense: time: {asked.time:%Y-%m-%dT%H:%M:%SZ} is yet to come"
+        )
+    return asked

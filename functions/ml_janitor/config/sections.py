@@ -1,0 +1,131 @@
+"""What each section of janitor.toml may say, and in which words a wrong value is refused."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from dataclasses import Field as DataclassField
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from ml_janitor.config.layers import SettingsError, check_keys, written_as
+from ml_janitor.config.values import (
+    EXPECTED,
+    AllowedConfidence,
+    AllowedMode,
+    Count,
+    Day,
+    Duration,
+    Group,
+    Hours,
+    Percent,
+    Place,
+    Region,
+    Schedule,
+    TimeZone,
+)
+from ml_janitor.core.model import Mode
+from ml_janitor.engine.detector import Detector
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class JanitorSection(BaseModel):
+    """`[janitor]`: what holds for all detectors."""
+
+    model_config = STRICT
+
+    regions: list[Region] = []
+    keep_tags: list[str] = ["janitor:keep", "keep"]
+    keep_until_tag: str = "janitor:keep-until"
+    owner_tags: list[str] = ["owner", "created-by", "team"]
+    ignore: list[str] = []
+    time_zone: TimeZone = "UTC"
+    working_hours: Hours = "Mon-Fri 08-20"
+    holidays: list[Day] = []
+    slack_channel: str = ""
+    slack_secret: str = ""
+    slack_signing_secret: str = ""
+    slack_group: Group = ""
+    slack_concurrency: Count = 5
+    max_actions_per_night: Count = 50
+    undo_days: Annotated[int, Field(ge=1, le=90)] = 30
+    digest_schedule: Schedule = "cron(0 7 * * ? *)"
+
+
+class DetectorSection(BaseModel):
+    """
+    `[detectors.NAME]`: what every detector has; its own tunables come from its dataclass fields.
+
+    *act_on*, *grace* and *business_days* are the detector's own where they are not set.
+    *armed_until* is the day on which it was disarmed: what it did can still be undone for undo_days.
+    """
+
+    model_config = STRICT
+
+    enabled: bool = True
+    mode: AllowedMode = Mode.DRY_RUN.value
+    schedule: Schedule = ""
+    act_in: list[Place] = []
+    act_on: AllowedConfidence | None = None
+    grace: Duration | None = None
+    business_days: bool | None = None
+    max_actions: Count = 10
+    max_share: Percent = 20
+    act_on_managed: list[str] = []
+    act_on_environments: list[str] = []
+    armed_until: Day | None = None
+
+
+SHARED = {"working_hours"}
+"""Detector fields that are made from `[janitor]`, not set per detector."""
+
+
+def section_model(detector: type[Detector[Any]]) -> type[DetectorSection]:
+    """The model of `[detectors.NAME]`: the common keys and the detector's own fields."""
+    hints = typing.get_type_hints(detector)
+    own: dict[str, Any] = {
+        field.name: (_accepts(hints[field.name]), _default(field))
+        for field in fields(detector)
+        if field.name not in SHARED
+    }
+    return create_model(f"{detector.__name__}Section", __base__=DetectorSection, **own)
+
+
+def _accepts(hint: Any) -> Any:
+    """What an operator may write for a field of type *hint*: durations as text, tuples as lists."""
+    if hint is timedelta:
+        return Duration
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        return types.GenericAlias(list, (_accepts(args[0]),))
+    if args and origin in {dict, Mapping}:
+        return types.GenericAlias(dict, (args[0], _accepts(args[1])))
+    return hint
+
+
+def _default(field: DataclassField[Any]) -> Any:
+    value = field.default_factory() if field.default_factory is not MISSING else field.default
+    return list(value) if isinstance(value, tuple) else value
+
+
+def validated[M: BaseModel](model: type[M], table: object, where: str) -> M:
+    """*table*, which stands at *where*, as a *model*. Raises SettingsError."""
+    checked = check_keys(where, table, list(model.model_fields))
+    try:
+        return model.model_validate(checked)
+    except ValidationError as error:
+        raise SettingsError(f"{where}.{_message(error.errors()[0])}") from error
+
+
+def _message(error: ErrorDetails) -> str:
+    """One of pydantic's errors as "key: expected ..., got ..."."""
+    key = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
+    place = "".join(f"[{part}]" for part in error["loc"] if isinstance(part, int))
+    expected = EXPECTED.get(error["type"], error["msg"].removeprefix("Value error, "))
+    return f"{key}{place}: expected {expected}, got {written_as(error['input'])}"

@@ -1,0 +1,164 @@
+"""Settings: janitor.toml and overrides, validated once, the same for the command line, Lambda and CDK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from ml_janitor.config.layers import SettingsError, check_keys, layered
+from ml_janitor.config.schedules import period
+from ml_janitor.config.sections import SHARED, DetectorSection, JanitorSection, section_model, validated
+from ml_janitor.core.durations import WorkingHours
+from ml_janitor.core.exemptions import Exemptions
+from ml_janitor.core.model import Confidence, Effect, Mode
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.arming import Arming
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.policy import Policy
+
+__all__ = ["FILE", "Settings", "SettingsError"]
+
+FILE = "janitor.toml"
+
+type Registry = Sequence[type[Detector[Any]]]
+
+
+class Settings:
+    """Everything an operator can tune, read and checked, for the detectors of one *registry*."""
+
+    def __init__(
+        self, janitor: JanitorSection, sections: Mapping[str, DetectorSection], registry: Registry
+    ) -> None:
+        self.janitor = janitor
+        self.sections = sections
+        self.registry = registry
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        files: Sequence[Path] = (),
+        overrides: Iterable[str] = (),
+        base: Mapping[str, Any] | None = None,
+        registry: Registry = DETECTORS,
+    ) -> Settings:
+        """
+        Settings from *files* (later ones win, key by key) and *overrides* ("idle-endpoints.window=14d").
+
+        Raises SettingsError.
+        """
+        return cls.parse(layered(files, base or {}, overrides), registry=registry)
+
+    @classmethod
+    def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
+        """Settings from the tables of a TOML document. Raises SettingsError."""
+        check_keys("", tables, ["janitor", "detectors"])
+        janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
+        names = [detector.name for detector in registry]
+        given = check_keys("detectors", tables.get("detectors", {}), names)
+        sections = {
+            detector.name: validated(
+                section_model(detector), given.get(detector.name, {}), f"detectors.{detector.name}"
+            )
+            for detector in registry
+        }
+        settings = cls(janitor, sections, registry)
+        for detector in registry:
+            settings.detector(detector)
+            settings.check_arms(detector)
+        return settings
+
+    def check_arms(self, detector: type[Detector[Any]]) -> None:
+        """Refuse a detector that is armed for nowhere. Raises SettingsError."""
+        if self.mode(detector.name) is Mode.ACT and self.arming(detector).act_in == ():
+            raise SettingsError(
+                f'detectors.{detector.name}: mode = "act" needs act_in, the accounts and regions to act in, '
+                'for example act_in = ["123456789012/eu-west-1"]'
+            )
+
+    def detector(self, detector: type[Detector[Any]]) -> Detector[Any]:
+        """*detector* with its tunables set. Raises SettingsError if it refuses them."""
+        section = self.sections[detector.name]
+        values = {
+            field.name: self.working_hours if field.name in SHARED else _plain(getattr(section, field.name))
+            for field in fields(detector)
+        }
+        try:
+            return detector(**values)
+        except ValueError as error:
+            raise SettingsError(f"detectors.{detector.name}: {error}") from error
+
+    def enabled(self) -> list[Detector[Any]]:
+        """Every detector that is not switched off, in the registry's order."""
+        return [self.detector(each) for each in self.registry if self.sections[each.name].enabled]
+
+    @property
+    def working_hours(self) -> WorkingHours:
+        """When people are expected at work."""
+        return WorkingHours.parse(self.janitor.working_hours, self.janitor.time_zone, self.janitor.holidays)
+
+    @property
+    def policy(self) -> Policy:
+        """What the engine applies to every detector."""
+        section = self.janitor
+        exemptions = Exemptions(
+            tuple(section.keep_tags),
+            section.keep_until_tag,
+            tuple(section.ignore),
+            time_zone=section.time_zone,
+        )
+        arming = {detector.name: self.arming(detector) for detector in self.registry if detector.cleanup}
+        return Policy(exemptions, tuple(section.owner_tags), arming)
+
+    def mode(self, detector: str) -> Mode:
+        """What the deployment allows *detector*."""
+        return Mode(self.sections[detector].mode)
+
+    def arming(self, detector: type[Detector[Any]]) -> Arming:
+        """What the deployment lets *detector* act on. Raises SettingsError if it can only advise."""
+        section, cleanup = self.sections[detector.name], detector.cleanup
+        if cleanup is None:
+            raise SettingsError(f"detectors.{detector.name}: it only advises, so there is nothing to arm")
+        deletes = cleanup.effect is Effect.DELETE
+        return Arming(
+            mode=self.mode(detector.name),
+            effect=cleanup.effect,
+            every=period(self.schedule(detector)),
+            act_in=tuple(section.act_in),
+            act_on=Confidence(section.act_on) if section.act_on else cleanup.act_on,
+            grace=cleanup.grace if section.grace is None else section.grace,
+            business_days=deletes if section.business_days is None else section.business_days,
+            max_actions=section.max_actions,
+            max_share=section.max_share,
+            act_on_managed=tuple(section.act_on_managed),
+            act_on_environments=tuple(section.act_on_environments),
+            time_zone=self.janitor.time_zone,
+            holidays=tuple(self.janitor.holidays),
+        )
+
+    def armed(self) -> list[Detector[Any]]:
+        """Every enabled detector that may act."""
+        return [each for each in self.enabled() if self.mode(each.name) is Mode.ACT]
+
+    def undoable(self, today: date) -> list[Detector[Any]]:
+        """Every detector whose acts may still be undone on *today*: armed, or disarmed not long ago."""
+        span = timedelta(days=self.janitor.undo_days)
+
+        def was_armed(detector: type[Detector[Any]]) -> bool:
+            section = self.sections[detector.name]
+            if self.mode(detector.name) is Mode.ACT:
+                return True
+            return section.armed_until is not None and today <= section.armed_until + span
+
+        return [self.detector(each) for each in self.registry if was_armed(each)]
+
+    def schedule(self, detector: type[Detector[Any]]) -> str:
+        """When *detector* runs: its own schedule, unless the operator set another."""
+        return self.sections[detector.name].schedule or detector.schedule
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,113 @@
+"""What an operator may write as a setting; the messages complete the sentence "expected ..., got ..."."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import Annotated
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from ml_janitor.aws.arns import REGION
+from ml_janitor.config.layers import nearest
+from ml_janitor.core.durations import LONGEST, WorkingHours, format_duration, parse_duration
+from ml_janitor.core.model import Confidence, Mode
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    try:
+        span = parse_duration(str(value))
+    except ValueError as error:
+        longest = format_duration(LONGEST)
+        raise ValueError(f'a duration such as "7d", "6h" or "90m", and at most "{longest}"') from error
+    if not span:
+        raise ValueError("a duration longer than nothing")
+    return span
+
+
+def _time_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f'a time zone such as "Europe/Berlin"{nearest(value, available_timezones())}')
+    return value
+
+
+def _hours(value: str) -> str:
+    try:
+        WorkingHours.parse(value)
+    except ValueError as error:
+        raise ValueError('working hours such as "Mon-Fri 08-20"') from error
+    return value
+
+
+def _day(value: object) -> object:
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError("a date such as 2026-12-25") from error
+
+
+def _mode(value: str) -> str:
+    if value not in set(Mode):
+        raise ValueError('"dry-run" or "act"')
+    return value
+
+
+def _confidence(value: str) -> str:
+    if value not in set(Confidence):
+        raise ValueError('"proven" or "likely"')
+    return value
+
+
+def _region(value: str) -> str:
+    if not re.fullmatch(REGION, value):
+        raise ValueError('a region such as "eu-west-1"')
+    return value
+
+
+def _group(value: str) -> str:
+    if value and not re.fullmatch(r"S[A-Z0-9]{1,30}", value):
+        raise ValueError('the id of a user group, such as "S0123456789"')
+    return value
+
+
+def _place(value: str) -> str:
+    if not re.fullmatch(rf"\d{{12}}(/{REGION})?", value):
+        raise ValueError('an account such as "123456789012", or a region of one: "123456789012/eu-west-1"')
+    return value
+
+
+def _schedule(value: str) -> str:
+    if value and not re.fullmatch(r"rate\(\d+ (minute|hour|day)s?\)|cron\(\S+( \S+){5}\)", value):
+        raise ValueError('a schedule such as "rate(1 hour)" or "cron(0 3 * * ? *)"')
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Region = Annotated[str, AfterValidator(_region)]
+Group = Annotated[str, AfterValidator(_group)]
+Hours = Annotated[str, AfterValidator(_hours)]
+Day = Annotated[date, BeforeValidator(_day)]
+AllowedMode = Annotated[str, AfterValidator(_mode)]
+AllowedConfidence = Annotated[str, AfterValidator(_confidence)]
+Place = Annotated[str, AfterValidator(_place)]
+Count = Annotated[int, Field(ge=0)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+Schedule = Annotated[str, AfterValidator(_schedule)]
+
+EXPECTED = {
+    "bool_type": "true or false",
+    "date_type": "a date such as 2026-12-25",
+    "dict_type": "a table",
+    "float_type": "a number",
+    "greater_than_equal": "a number that is not negative",
+    "less_than_equal": "a percentage, at most 100",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "list_type": 'a list such as ["one", "two"]',
+    "string_type": "a text in quotes",
+}
+"""What pydantic's errors mean to someone who writes TOML."""

@@ -1,0 +1,1 @@
+"""The words of the domain and what is said with them: no AWS, no I/O."""

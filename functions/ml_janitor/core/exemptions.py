@@ -1,0 +1,75 @@
+"""Why a resource is kept although it looks like waste: its tags, and the operator's ignore list. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from fnmatch import fnmatchcase
+from zoneinfo import ZoneInfo
+
+from ml_janitor.core.model import Tags, Target, Unreadable, Value
+from ml_janitor.core.ownership import NO, plain
+
+
+@dataclass(frozen=True, slots=True)
+class Exemptions:
+    """
+    The owner's and the operator's reasons to keep.
+
+    *keep_tags* keep for good, unless their value says no (`ownership.NO`). *keep_until_tag* keeps through
+    the day it names, in *time_zone*, and for good if that day cannot be read. *ignore* are globs over ARNs.
+    Case and surrounding blanks never matter, neither in keys nor in values nor in ARNs (SageMaker
+    lower-cases the names in some), nor what stands between the words of a key: whoever tried to keep
+    something has it kept.
+    """
+
+    keep_tags: Sequence[str] = ("janitor:keep", "keep")
+    keep_until_tag: str = "janitor:keep-until"
+    ignore: Sequence[str] = ()
+    time_zone: str = "UTC"
+
+    def reason(self, target: Target, now: datetime) -> str | None:
+        """Why *target* is kept, or None."""
+        for glob in self.ignore:
+            if fnmatchcase(target.arn.lower(), _plain(glob)):
+                return f"ignored by the operator ({glob})"
+        match target.tags:
+            case Value(tags):
+                return self._tagged(tags, now.astimezone(ZoneInfo(self.time_zone)).date())
+            case _:
+                return None
+
+    def unreadable(self, target: Target) -> str | None:
+        """Why nobody can tell whether *target* is exempt, or None if its tags were read."""
+        match target.tags:
+            case Value():
+                return None
+            case Unreadable(error):
+                return f"its tags could not be read, so a keep tag may be there ({error})"
+            case _:
+                return "its tags were not read, so a keep tag may be there"
+
+    def _tagged(self, tags: Tags, today: date) -> str | None:
+        """The reason among *tags*: keys that differ only in case may stand side by side, and each counts."""
+        keep, until = {plain(key) for key in self.keep_tags}, plain(self.keep_until_tag)
+        for key, value in tags.items():
+            if plain(key) in keep and _plain(value) not in NO:
+                return f"tagged {key}={value}"
+        for key, value in tags.items():
+            if plain(key) == until and (why := _until(value, today)) is not None:
+                return f"tagged {key}={value}{why}"
+        return None
+
+
+def _until(value: str, today: date) -> str | None:
+    """Why *value* still keeps, as an addition to a reason; None once its day is over."""
+    try:
+        last_day = date.fromisoformat(value.strip())
+    except ValueError:
+        return ", which is no date (YYYY-MM-DD), so it is kept"
+    return "" if today <= last_day else None
+
+
+def _plain(text: str) -> str:
+    return text.strip().lower()

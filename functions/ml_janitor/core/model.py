@@ -1,0 +1,392 @@
+"""The words of the domain: signals, candidates, verdicts, results. Imports nothing of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import sha256
+
+HOURS_PER_MONTH = 730
+"""What AWS's own calculators call a month."""
+
+
+class Confidence(StrEnum):
+    """How sure a finding is: a signal says so, or only the absence of one does."""
+
+    PROVEN = "proven"
+    LIKELY = "likely"
+
+
+class Mode(StrEnum):
+    """What a deployment allows a detector to do; an event can only make it safer."""
+
+    DRY_RUN = "dry-run"
+    ACT = "act"
+
+
+class Effect(StrEnum):
+    """What acting does to a resource; the most reversible first."""
+
+    TAG = "tag"
+    STOP = "stop"
+    DELETE = "delete"
+
+    @property
+    def rank(self) -> int:
+        """Its place among all: the lower, the easier to take back."""
+        return list(Effect).index(self)
+
+
+class Outcome(StrEnum):
+    """What became of a judged candidate. The words speak of the past."""
+
+    WOULD_ACT = "would-act"
+    ADVISED = "advised"
+    WARNED = "warned"
+    WAITING = "waiting"
+    KEPT = "kept"
+    ACTED = "acted"
+    FAILED = "failed"
+    CHANGED = "changed"
+
+
+# --- signals: what was read -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Value[T]:
+    """Something was read: *value*, from the call *source*, speaking of the time *at*."""
+
+    value: T
+    source: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """It was read, and there is none. Never more than `likely` evidence."""
+
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """It could not be read. Unknown is not idle: a required signal like this keeps the candidate."""
+
+    error: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """It was not asked for, because cheaper signals had settled the question already."""
+
+
+type Signal[T] = Value[T] | Absent | Unreadable | NotRead
+
+type Tags = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One signal as a report shows it: a scalar, or the error that kept it from being read."""
+
+    signal: str
+    value: str | int | float | None = None
+    error: str | None = None
+    source: str = ""
+    at: datetime | None = None
+
+
+def evidence[T](name: str, signal: Signal[T], value: str | int | float | None = None) -> Evidence:
+    """*signal* under *name* for a report; *value* replaces how a read value is shown."""
+    match signal:
+        case Value(read, source, at):
+            shown = value if value is not None else read
+            scalar = shown if isinstance(shown, str | int | float) else str(shown)
+            return Evidence(name, scalar, source=source, at=at)
+        case Absent(source):
+            return Evidence(name, "none" if value is None else value, source=source)
+        case Unreadable(error, source):
+            return Evidence(name, error=error, source=source)
+        case NotRead():
+            return Evidence(name, "not read: the question was settled without it")
+
+
+# --- candidates and verdicts ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """
+    Which resource a candidate is.
+
+    Identity is ARN + creation time: a re-created resource with an old name starts from nothing.
+    """
+
+    arn: str
+    name: str
+    kind: str
+    account: str
+    region: str
+    created: datetime | None
+    tags: Signal[Tags] = field(default_factory=NotRead)
+
+    @property
+    def key(self) -> str:
+        """The identity as one string."""
+        return f"{self.arn}@{self.created.isoformat() if self.created else 'unknown'}"
+
+
+def finding_id(detector: str, key: str) -> str:
+    """The short name of a finding, for people: ten digits of what it is about."""
+    return sha256(f"{detector} {key}".encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """
+    One listed resource with the signals that were read for it. Detectors add their own.
+
+    *takes_along* are other resources that acting on it would end too, *belongs_to* are those that it
+    is a part of. Whoever keeps one of them keeps it too.
+    """
+
+    target: Target
+    takes_along: tuple[Target, ...] = ()
+    belongs_to: tuple[Target, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """
+    What leaving a finding as it is costs, in US dollars at list price.
+
+    A standing resource has *monthly_usd* (730 hours); a job has *accrued_usd*, what it has cost
+    since it was first billed. None means unknown, never nothing; *source* says where the price
+    came from, so that a report can admit a dated table. *until* is when it would end by itself.
+    """
+
+    hourly_usd: Decimal | None = None
+    monthly_usd: Decimal | None = None
+    accrued_usd: Decimal | None = None
+    source: str = ""
+    until: datetime | None = None
+
+    @classmethod
+    def standing(cls, hourly_usd: Decimal | None, source: str = "") -> Cost:
+        """The cost of leaving something running for a month."""
+        monthly = None if hourly_usd is None else hourly_usd * HOURS_PER_MONTH
+        return cls(hourly_usd, monthly, None, source)
+
+    @classmethod
+    def accruing(
+        cls, hourly_usd: Decimal | None, hours: float, source: str = "", until: datetime | None = None
+    ) -> Cost:
+        """The cost of a job that has been billed for *hours* and goes on, *until* its own limit."""
+        accrued = None if hourly_usd is None else hourly_usd * Decimal(str(hours))
+        return cls(hourly_usd, None, accrued, source, until)
+
+    @property
+    def known(self) -> bool:
+        """Whether any price was found."""
+        return self.monthly_usd is not None or self.accrued_usd is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """
+    A candidate judged wasteful.
+
+    *action* is what would be done, in words; *since* is how long it has been waste, if that can be
+    known; *cost* is None where the waste has no price of its own. *steps* are the rule's steps in
+    the order they were taken; *grace* is how long a warning must stand, where this finding needs
+    another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
+    that already: nobody is warned of what will not happen. *noun* is what it is called where findings are
+    counted, if its detector's name does not say it; *lost* is what an undo of just this one does not bring
+    back.
+    """
+
+    reason: str
+    confidence: Confidence
+    action: str
+    evidence: tuple[Evidence, ...]
+    steps: tuple[str, ...] = ()
+    cost: Cost | None = None
+    since: datetime | None = None
+    grace: timedelta | None = None
+    spared: str | None = None
+    noun: str | None = None
+    lost: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A candidate that is not waste, is exempt, or cannot be judged (*unknown*): always with a reason."""
+
+    reason: str
+    unknown: bool = False
+    evidence: tuple[Evidence, ...] = ()
+    steps: tuple[str, ...] = ()
+
+
+type Verdict = Finding | Kept
+
+
+class Rule:
+    """
+    The steps of one judgement, in order.
+
+    `decide` takes a step at a time and ends with `kept`, `unknown` or `found`; what was looked at
+    on the way travels with the verdict, so that a report and `janitor explain` need no second story.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[str] = []
+        self._evidence: list[Evidence] = []
+
+    def saw(self, *seen: Evidence) -> None:
+        """Signals that the verdict will carry as evidence."""
+        self._evidence += seen
+
+    def passed(self, step: str) -> None:
+        """A step that did not keep the candidate."""
+        self._steps.append(step)
+
+    def kept(self, reason: str) -> Kept:
+        """Not waste, and why."""
+        return Kept(reason=reason, evidence=tuple(self._evidence), steps=(*self._steps, f"kept: {reason}"))
+
+    def unknown(self, reason: str) -> Kept:
+        """Cannot be judged, and why: unknown is not idle."""
+        steps = (*self._steps, f"kept as unknown: {reason}")
+        return Kept(reason=reason, unknown=True, evidence=tuple(self._evidence), steps=steps)
+
+    def found(
+        self,
+        reason: str,
+        confidence: Confidence,
+        *,
+        action: str,
+        cost: Cost | None = None,
+        since: datetime | None = None,
+        grace: timedelta | None = None,
+        spared: str | None = None,
+        noun: str | None = None,
+        lost: str | None = None,
+    ) -> Finding:
+        """Waste, and why."""
+        return Finding(
+            reason=reason,
+            confidence=confidence,
+            action=action,
+            evidence=tuple(self._evidence),
+            steps=(*self._steps, f"found, {confidence}: {reason}"),
+            cost=cost,
+            since=since,
+            grace=grace,
+            spared=spared,
+            noun=noun,
+            lost=lost,
+        )
+
+
+# --- what a run leaves behind -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """
+    A judged candidate with its outcome.
+
+    *note* says what a reader has to know of the outcome: why it waits, what failed. *due* is when a
+    warned finding may be acted on.
+    """
+
+    detector: str
+    target: Target
+    verdict: Verdict
+    outcome: Outcome
+    owner: str | None = None
+    due: datetime | None = None
+    note: str = ""
+
+    @property
+    def monthly_usd(self) -> Decimal | None:
+        """Dollars a month, where that applies and is known."""
+        return (
+            self.verdict.cost.monthly_usd if isinstance(self.verdict, Finding) and self.verdict.cost else None
+        )
+
+    @property
+    def accrued_usd(self) -> Decimal | None:
+        """Dollars spent so far, where that applies and is known."""
+        return (
+            self.verdict.cost.accrued_usd if isinstance(self.verdict, Finding) and self.verdict.cost else None
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """
+    One detector over one account and region.
+
+    *error* says why the sweep is not complete; what was read is in *results* all the same.
+    *account* is None if nobody could say which one it is. *held* says which limit held back what,
+    one line each; of a detector that was disarmed, what no deployed function may undo any more.
+    """
+
+    detector: str
+    account: str | None
+    region: str
+    mode: Mode
+    results: tuple[Result, ...] = ()
+    error: str | None = None
+    held: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Result, ...]:
+        """The results judged wasteful."""
+        return tuple(r for r in self.results if isinstance(r.verdict, Finding))
+
+    @property
+    def looked_at(self) -> int:
+        """How many candidates were judged; found + kept."""
+        return len(self.results)
+
+    @property
+    def found(self) -> int:
+        """How many were judged wasteful."""
+        return len(self.findings)
+
+    @property
+    def kept(self) -> int:
+        """How many were not, the unknown ones among them."""
+        return self.looked_at - self.found
+
+    @property
+    def unknown(self) -> int:
+        """How many could not be judged."""
+        return sum(isinstance(r.verdict, Kept) and r.verdict.unknown for r in self.results)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All sweeps of one run, as of *time*; *account* is None if nobody could say which one it is."""
+
+    time: datetime
+    account: str | None
+    sweeps: tuple[Sweep, ...]
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """Every result, sweep by sweep."""
+        return tuple(result for sweep in self.sweeps for result in sweep.results)
+
+    @property
+    def findings(self) -> tuple[Result, ...]:
+        """Every finding, sweep by sweep."""
+        return tuple(result for sweep in self.sweeps for result in sweep.findings)

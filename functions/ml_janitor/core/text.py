@@ -1,0 +1,73 @@
+"""How reports write money, times and text that came from AWS, which is hostile input. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from ml_janitor.core.money import cents
+
+SLACK_ID = re.compile(r" \([UW][A-Z0-9]+\)$")
+
+UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB")
+
+INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Control, format (bidi overrides, zero-width), surrogate, private, unassigned; line and paragraph ends."""
+
+
+def usd(amount: Decimal) -> str:
+    """Dollars for a reader: whole ones from 100 on, cents below; a little is not nothing."""
+    if amount > 0 and not cents(amount):
+        return "<$0.01"
+    return f"${amount:,.0f}" if abs(amount) >= 100 else f"${cents(amount):,}"
+
+
+def moment(at: datetime) -> str:
+    """A time for a reader: "2026-10-06 03:00 UTC"."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def local(at: datetime, time_zone: str) -> str:
+    """A time for people in *time_zone*: "Fri 27 Nov 05:00 (Europe/Berlin)"."""
+    return f"{at.astimezone(ZoneInfo(time_zone)):%a %-d %b %H:%M} ({time_zone})"
+
+
+def plain(text: str, longest: int = 500) -> str:
+    r"""
+    *text* on one line without anything that moves the cursor, turns the direction or hides.
+
+    Such characters become visible escapes (`\x1b`, `\u202e`), so that a name that uses them is
+    seen to do so. Text over *longest* characters is cut in the middle.
+    """
+    shown = "".join(escaped(character) for character in text)
+    if len(shown) <= longest:
+        return shown
+    half = (longest - 5) // 2
+    return f"{shown[:half]} ... {shown[-half:]}"
+
+
+def escaped(character: str) -> str:
+    """*character*, or its escape if it would not stand on the line as itself."""
+    if unicodedata.category(character) in INVISIBLE:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def named(by: str) -> str:
+    """
+    A person's name as it was stored, without the id of their Slack account.
+
+    The ledger and the log keep the id, which tells namesakes apart; a reader only stumbles over it.
+    """
+    return SLACK_ID.sub("", by)
+
+
+def data_size(size: int) -> str:
+    """*size* in its largest binary unit, as S3's console and bills count: "4.2 GB"."""
+    amount, unit = float(size), 0
+    while round(amount, 1) >= 1024 and unit < len(UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{amount:.1f} {UNITS[unit]}" if unit else f"{size} bytes"

@@ -1,0 +1,374 @@
+"""The composition root: what one invocation of a function is given, and everything that is built from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from ml_janitor.acting.order import Acting
+from ml_janitor.acting.undo_run import UndoRun
+from ml_janitor.acting.undo_wording import way
+from ml_janitor.acting.undoing import CannotUndoError, Undoing
+from ml_janitor.acting.warning import Warner
+from ml_janitor.aws.account import opened
+from ml_janitor.aws.boto_client import ServiceName, make_client
+from ml_janitor.aws.client import DEFAULT_ATTEMPTS, Aws
+from ml_janitor.config.events import Context
+from ml_janitor.config.settings import FILE, Settings, SettingsError
+from ml_janitor.core.model import Mode
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.leases import Leases
+from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.table import Table
+from ml_janitor.report.archive import Archive
+from ml_janitor.report.buttons import Word
+from ml_janitor.report.standing import Voice
+from ml_janitor.report.warnings import Terms
+from ml_janitor.slack.alerts import Alerts
+from ml_janitor.slack.digest_actions import Diary
+from ml_janitor.slack.following import Following
+from ml_janitor.slack.patience import SlackError
+from ml_janitor.slack.telling import Teller
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+    from ml_janitor.engine.detector import Cleanup, Detector
+    from ml_janitor.ledger.action import Action
+    from ml_janitor.slack.sending import Sender, Time
+
+RESERVE = timedelta(minutes=2)
+"""
+What a run keeps of its time for the report, the ledger and Slack; a quarter of it, if that is less.
+
+A call that began just before then may still take a connection, an answer and a pause before its
+next try, about a minute in all (see `ml_janitor.aws.boto_client.make_client`).
+"""
+
+AFTER_SLACK = timedelta(seconds=5)
+"""What Slack leaves of the time, so that the run can end by itself; a tenth of it, if that is less."""
+
+PACE = 1.0
+"""Seconds between two actions: AWS's limits on changes are low, and a person may want to stop it."""
+
+WAIT = 15.0
+"""Seconds between two looks at whether AWS is ready for the next step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """
+    What the deployment says of a function.
+
+    *functions* are those of the armed detectors by the detector's name, *undo* is the one that
+    undoes: what this one may hand work to.
+    """
+
+    table: str
+    bucket: str
+    region: str
+    detector: str
+    slack_url: str
+    root: Path
+    functions: Mapping[str, str] = field(default_factory=dict)
+    undo: str = ""
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str]) -> Environment:
+        """From environment variables. Raises SettingsError with the name of one that is missing."""
+        try:
+            return cls(
+                table=variables["JANITOR_TABLE"],
+                bucket=variables["JANITOR_BUCKET"],
+                region=variables["AWS_REGION"],
+                detector=variables.get("JANITOR_DETECTOR", ""),
+                slack_url=variables.get("JANITOR_SLACK_URL", ""),
+                root=Path(variables.get("LAMBDA_TASK_ROOT", ".")),
+                functions=_names(variables.get("JANITOR_FUNCTIONS", "{}")),
+                undo=variables.get("JANITOR_UNDO", ""),
+            )
+        except KeyError as missing:
+            raise SettingsError(f"{missing.args[0]} is not set in the environment") from None
+
+
+class Invocation:
+    """
+    One invocation with its *environment* and *context*.
+
+    *clock* is the real time, *seconds* are those that Slack is waited for.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        context: Context,
+        *,
+        clock: Callable[[], datetime],
+        seconds: Callable[[], Time],
+    ) -> None:
+        self.environment = environment
+        self.context = context
+        self.clock = clock
+        self._seconds = seconds
+        self._session = boto3.Session()
+        files = [path for path in [environment.root / FILE] if path.exists()]
+        self.settings = Settings.load(files=files)
+
+    @property
+    def left(self) -> timedelta:
+        """How long it may still take."""
+        return timedelta(milliseconds=self.context.get_remaining_time_in_millis())
+
+    @property
+    def account(self) -> str:
+        """The account that the function runs in, from its own ARN: no call needed."""
+        return str(self.context.invoked_function_arn.split(":")[4])
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that the deployment looks at."""
+        return tuple(self.settings.janitor.regions) or (self.environment.region,)
+
+    @property
+    def detector(self) -> Detector[Any]:
+        """The one detector that the function is for. Raises SettingsError."""
+        for detector in self.settings.enabled():
+            if detector.name == self.environment.detector:
+                return detector
+        raise SettingsError(f"JANITOR_DETECTOR: no enabled detector is called {self.environment.detector}")
+
+    @cached_property
+    def table(self) -> Table:
+        return Table(self._client("dynamodb"), self.environment.table)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.table)
+
+    @property
+    def leases(self) -> Leases:
+        return Leases(self.table)
+
+    @property
+    def archive(self) -> Archive:
+        return Archive(self._client("s3"), self.environment.bucket)
+
+    @property
+    def teller(self) -> Teller | None:
+        """Whoever tells Slack, until shortly before the end; None if the deployment has no Slack."""
+        if not self.settings.janitor.slack_secret:
+            return None
+        return Teller(self.connect, deadline=self.slack_deadline, keep_tag=self.keep_tag)
+
+    @property
+    def keep_tag(self) -> str:
+        """The tag that exempts, as messages name it."""
+        return next(iter(self.settings.janitor.keep_tags), "")
+
+    @cached_property
+    def seconds(self) -> Time:
+        """The seconds that Slack is waited for."""
+        return self._seconds()
+
+    @property
+    def slack_deadline(self) -> float:
+        """Until when Slack is waited for, in those seconds."""
+        left = self.left
+        return self.seconds.clock() + (left - min(AFTER_SLACK, left / 10)).total_seconds()
+
+    @cached_property
+    def _sender(self) -> Sender:
+        from ml_janitor.slack.secret import secret, sender
+
+        section = self.settings.janitor
+        return sender(secret(section.slack_secret), section.slack_channel, self.seconds, url=self.slack_url)
+
+    def connect(self) -> Sender:
+        """The one sender of this invocation. Raises SlackError."""
+        return self._sender
+
+    @property
+    def slack_url(self) -> str:
+        """Where Slack's Web API is."""
+        from ml_janitor.slack.sending import API
+
+        return self.environment.slack_url or API
+
+    def hand_over(self, function: str, event: Mapping[str, Any]) -> None:
+        """Have *function* called with *event*."""
+        from ml_janitor.aws.async_invoke import hand_over
+
+        hand_over(self._client("lambda"), function, event)
+
+    def opened(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
+        """The account in *regions*, read only as long as enough time is kept for what comes after."""
+        reserve = min(RESERVE, self.left / 4)
+        return opened(
+            self._session,
+            account=self.account,
+            regions=regions,
+            attempts=DEFAULT_ATTEMPTS,
+            has_time=lambda: self.left > reserve,
+        )
+
+    def _client(self, service: ServiceName) -> Any:
+        return make_client(self._session, service, self.environment.region, DEFAULT_ATTEMPTS)
+
+
+def _names(text: str) -> Mapping[str, str]:
+    """Functions' names by what they are for. Raises SettingsError."""
+    try:
+        return {str(name): str(function) for name, function in json.loads(text).items()}
+    except (ValueError, AttributeError):
+        raise SettingsError("JANITOR_FUNCTIONS holds no JSON object of names") from None
+
+
+def acting(own: Invocation) -> Acting:
+    """Whatever acts on what is due."""
+    section = own.settings.janitor
+    return Acting(
+        ledger=own.ledger,
+        actions=Actions(own.table),
+        holds=Holds(own.table),
+        limits=Limits(own.table, section.time_zone),
+        clock=own.clock,
+        pause=lambda: own.seconds.sleep(PACE),
+        wait=lambda: own.seconds.sleep(WAIT),
+        put_back=lambda action: put_back(own, action),
+        at_most=section.max_actions_per_night,
+        within=timedelta(days=section.undo_days),
+        undoable=lambda name: name in {one.name for one in own.settings.undoable(own.clock().date())},
+    )
+
+
+def put_back(own: Invocation, action: Action) -> None:
+    """
+    Ask the undo function for it: an armed role may not undo what it did.
+
+    It goes on in the name of whoever asked for it first. The same attempt is asked for once, however often
+    a sweep is retried.
+    """
+    if not own.environment.undo:
+        raise CannotUndoError("there is no undo function here")
+    own.hand_over(
+        own.environment.undo,
+        {
+            "detector": action.detector,
+            "account": action.target.account,
+            "region": action.target.region,
+            "finding": action.id,
+            "by": action.undone_by,
+            "request": f"{action.began:%Y-%m-%dT%H:%M:%S} {action.attempts}",
+            "again": True,
+        },
+    )
+
+
+def warner(own: Invocation) -> Warner | None:
+    """Whoever warns; None without Slack, and then nothing is ever acted on."""
+    if not own.settings.janitor.slack_secret:
+        return None
+    alerts = Alerts(own.connect, own.slack_deadline, terms(own.settings, own.keep_tag))
+    return Warner(ledger=own.ledger, warn=alerts, clock=own.clock)
+
+
+def following(own: Invocation) -> Following | None:
+    """Whatever keeps messages true; None without Slack."""
+    if not own.settings.janitor.slack_secret:
+        return None
+    return Following(
+        connect=own.connect,
+        deadline=own.slack_deadline,
+        terms=terms(own.settings, own.keep_tag),
+        ledger=own.ledger,
+        actions=Actions(own.table),
+        holds=Holds(own.table),
+        clock=own.clock,
+        within=timedelta(days=own.settings.janitor.undo_days),
+    )
+
+
+def undoing(own: Invocation) -> Undoing:
+    """Whatever takes things back."""
+    within = timedelta(days=own.settings.janitor.undo_days)
+    return Undoing(
+        actions=Actions(own.table),
+        holds=Holds(own.table),
+        clock=own.clock,
+        within=within,
+        wait=lambda: own.seconds.sleep(WAIT),
+    )
+
+
+def undo_run(own: Invocation, logger: Logger) -> UndoRun:
+    """What the undo function does with one event."""
+    return UndoRun(
+        settings=own.settings,
+        account=own.account,
+        undoing=undoing(own),
+        leases=own.leases,
+        clock=own.clock,
+        left=lambda: own.left,
+        sleep=own.seconds.sleep,
+        opened=own.opened,
+        tell=lambda action: _tell(own, action, logger),
+        logger=logger,
+    )
+
+
+def _tell(own: Invocation, before: Action, logger: Logger) -> None:
+    """The message of *before* says how far it came. What cannot be told now, the next sweep tells."""
+    follow = following(own)
+    if follow is None or not before.message:
+        return
+    known = follow.actions.all(before.detector, own.account, before.target.region)
+    try:
+        follow.action(next(one for one in known if one.sk == before.sk))
+    except SlackError as failed:
+        logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
+
+
+def diary(own: Invocation) -> Diary:
+    """What the digest says of armed detectors."""
+    undoable = {one.name for one in own.settings.undoable(own.clock().date())}
+    return Diary(
+        ledger=own.ledger,
+        actions=Actions(own.table),
+        holds=Holds(own.table),
+        cleanups={one.name: one.cleanup for one in own.settings.registry if one.cleanup is not None},
+        time_zone=own.settings.janitor.time_zone,
+        disarmed=[own.settings.detector(one) for one in own.settings.registry if one.name not in undoable],
+        within=timedelta(days=own.settings.janitor.undo_days),
+    )
+
+
+def terms(settings: Settings, keep_tag: str) -> Mapping[str, Terms]:
+    """What warnings say and offer, by detector: a button only where its press would find a function."""
+    section = settings.janitor
+    buttons: set[Word] = {Word.KEEP, Word.SNOOZE} if section.slack_signing_secret else set()
+    group = {Word.NOW, Word.UNDO} if section.slack_signing_secret and section.slack_group else set()
+
+    def of(detector: type[Detector[Any]], cleanup: Cleanup) -> Terms:
+        armed = settings.mode(detector.name) is Mode.ACT
+        rule = settings.detector(detector)
+        voice = Voice(
+            effect=cleanup.effect,
+            time_zone=section.time_zone,
+            undoable=bool(detector.undoes),
+            way=way(cleanup),
+            comeback=lambda action: rule.comeback(action.target, action.undo),
+        )
+        offers = (buttons | group) - (set() if armed else {Word.NOW})
+        return Terms(voice=voice, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)
+
+    return {one.name: of(one, one.cleanup) for one in settings.registry if one.cleanup is not None}

@@ -1,0 +1,22 @@
+"""The registry: every detector that exists, in the order of reports. Adding one is a file and a line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
+from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
+from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor.engine.detector import Detector
+
+DETECTORS: tuple[type[Detector[Any]], ...] = (
+    IdleEndpoints,
+    IdleNotebooks,
+    IdleStudioApps,
+    HungTrainingJobs,
+    UntaggedResources,
+    DuplicateArtifacts,
+)

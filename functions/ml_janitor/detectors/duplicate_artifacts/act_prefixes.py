@@ -1,0 +1,72 @@
+"""Under which prefixes of S3 the operator lets copies be deleted, and which copies may never be. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ml_janitor.core.model import Absent, NotRead, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts.bucket_readers import shared
+from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED, SUSPENDED
+from ml_janitor.detectors.duplicate_artifacts.copies import Role
+
+if TYPE_CHECKING:
+    from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
+
+PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|/[^*?$]*/)?")
+"""A bucket, or a folder in one. Without its last slash, "s3://models/churn" would mean "churn-v2" too."""
+
+
+def check(prefixes: Sequence[str]) -> None:
+    """Raise ValueError if one of *prefixes* is neither a bucket nor a folder."""
+    for prefix in prefixes:
+        if not PREFIX.fullmatch(prefix):
+            raise ValueError(
+                f'act_on_prefixes: expected a bucket or a folder like "s3://models/" or '
+                f'"s3://models/archive/", with its last slash and without any of * ? $, got "{prefix}"'
+            )
+
+
+def within(prefixes: Sequence[str], uri: str) -> bool:
+    """Whether the object *uri* lies under one of *prefixes*."""
+    return any(uri.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
+
+
+def resources(prefixes: Sequence[str]) -> list[str]:
+    """The objects under *prefixes* as IAM names them."""
+    return [f"arn:aws:s3:::{prefix.removeprefix('s3://').rstrip('/')}/*" for prefix in prefixes]
+
+
+def spared(copy: Copy, prefixes: Sequence[str], *, allow_unversioned: bool) -> str | None:
+    """Why a surplus *copy* is only ever reported, or None if it may be deleted."""
+    unit = copy.unit.value if isinstance(copy.unit, Value) else None
+    if unit is None or unit.root is not None:
+        return (
+            "it is one of several files of a model, and deleting one after the other could leave half of it"
+        )
+    if unit.crowded:
+        return "other weights lie in its folder, and may belong to the same model"
+    if copy.standing.role is not Role.SURPLUS:
+        return "what it is a copy of lies in another bucket"
+    if not within(prefixes, copy.stored.uri):
+        return "it lies under none of act_on_prefixes"
+    readers = copy.habits.readers if copy.habits is not None else NotRead()
+    if (why := shared(readers, copy.target.arn)) is not None:
+        return why
+    return None if allow_unversioned else _for_good(copy)
+
+
+def _for_good(copy: Copy) -> str | None:
+    """Why deleting *copy* would remove its bytes for good, or may; None if it only hides them."""
+    match copy.habits.versioning if copy.habits is not None else None:
+        case Value(status) if status == ENABLED:
+            return None
+        case Value(status) if status == SUSPENDED:
+            return "its bucket's versioning is suspended, and allow_unversioned is off"
+        case Absent():
+            return "its bucket keeps no versions, and allow_unversioned is off"
+        case Unreadable(error):
+            return f"whether its bucket keeps versions is unknown ({error})"
+        case _:
+            return "whether its bucket keeps versions was not read"

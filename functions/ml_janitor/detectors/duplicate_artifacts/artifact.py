@@ -1,0 +1,218 @@
+"""Model artifacts in S3: which objects are some by their name, and which of them make up one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws.answers import ReadError, attempt, everything
+from ml_janitor.core.model import Signal
+from ml_janitor.detectors.duplicate_artifacts.model_files import archive, belongs, index, shard
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
+
+    from ml_janitor.aws.client import Aws
+
+LIST_OBJECTS = "s3:ListObjectsV2"
+
+LARGEST_PAGE = 1000
+"""Of S3's listings. A model of more files than this is not compared."""
+
+EXTENSIONS = (
+    ".bin",
+    ".ckpt",
+    ".gguf",
+    ".h5",
+    ".joblib",
+    ".keras",
+    ".nemo",
+    ".onnx",
+    ".pkl",
+    ".pt",
+    ".pth",
+    ".safetensors",
+    ".tar.gz",
+    ".tgz",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One object as a listing shows it."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+    storage_class: str
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def folder(self) -> str:
+        """The key up to its last slash: "models/churn/", or "" in the bucket's root."""
+        return self.key[: self.key.rfind("/") + 1]
+
+    @property
+    def file(self) -> str:
+        return self.key[self.key.rfind("/") + 1 :]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Which objects count as model artifacts: by the end of their names, and from *min_size* bytes on."""
+
+    extensions: tuple[str, ...] = EXTENSIONS
+    min_size: int = 1024**2
+
+    def end(self, key: str) -> bool:
+        """Whether *key* ends like a model artifact's, in any case."""
+        return key.lower().endswith(tuple(extension.lower() for extension in self.extensions))
+
+    def fit(self, key: str, size: int) -> bool:
+        """Whether an object of this *key* and *size* is a model artifact."""
+        return size >= self.min_size and self.end(key)
+
+
+@dataclass(slots=True, kw_only=True)
+class Shelf:
+    """
+    The artifacts in one bucket, and what was noticed about their folders on the way.
+
+    *mixed* are folders in which something lies that is neither artifact nor note, *models* those
+    that hold a model's index. *weights* counts, by folder, the artifacts that are no archives, of
+    any size. *error* says where the listing broke off.
+    """
+
+    bucket: str
+    region: str
+    artifacts: list[Stored] = field(default_factory=list)
+    mixed: set[str] = field(default_factory=set)
+    models: set[str] = field(default_factory=set)
+    weights: dict[str, int] = field(default_factory=dict)
+    error: str | None = None
+
+    def put(self, page: ListObjectsV2OutputTypeDef, names: Names) -> list[Stored]:
+        """The artifacts on one page of the listing; what else is there is noticed only."""
+        found = []
+        for entry in entries(page):
+            one = stored(self.bucket, entry)
+            if names.end(one.key):
+                if not archive(one.key):
+                    self.weights[one.folder] = self.weights.get(one.folder, 0) + 1
+                if names.fit(one.key, one.size):
+                    found.append(one)
+            elif belongs(one.file):
+                self.mixed.add(one.folder)
+                if index(one.file):
+                    self.models.add(one.folder)
+        return found
+
+    def root(self, one: Stored) -> str | None:
+        """
+        The folder that *one* makes up a model with, or None if it is a model by itself.
+
+        The highest folder above it with a model's index counts, since a model may consist of folders
+        (a diffusion model's parts); the bucket's root does only for what lies directly in it.
+        """
+        if archive(one.key):
+            return None
+        steps = [end for end, letter in enumerate(one.key, 1) if letter == "/"]
+        for above in (one.key[:end] for end in steps):
+            if above in self.models:
+                return above
+        alone = one.folder not in self.mixed and not shard(one.file)
+        return None if alone else one.folder
+
+    def crowded(self, one: Stored) -> bool:
+        """Whether other weights lie in the folder of *one*, which might belong to the same model."""
+        return not archive(one.key) and self.weights.get(one.folder, 0) > 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """
+    What is a copy or is none as a whole: one object, or all files of the model in folder *root*.
+
+    *crowded* is an object beside other weights, of which nobody can tell whether they belong
+    together.
+    """
+
+    bucket: str
+    region: str
+    files: tuple[Stored, ...]
+    root: str | None = None
+    crowded: bool = False
+
+    @property
+    def uri(self) -> str:
+        return self.files[0].uri if self.root is None else f"s3://{self.bucket}/{self.root}"
+
+    @property
+    def shape(self) -> tuple[tuple[str, int], ...]:
+        """What two copies have in common before any content is read: relative names and sizes."""
+        if self.root is None:
+            return (("", self.files[0].size),)
+        return tuple((one.key.removeprefix(self.root), one.size) for one in self.files)
+
+    @property
+    def modified(self) -> datetime:
+        """When the last of its files was written."""
+        return max(one.modified for one in self.files)
+
+
+def read(aws: Aws, bucket: str, region: str, names: Names) -> Shelf:
+    """All artifacts of *bucket*. Nothing but them is kept, however many objects there are."""
+    shelf = Shelf(bucket=bucket, region=region)
+    pages = aws.client("s3", region).get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    listing = everything(pages, lambda page: shelf.put(page, names), source=f"{LIST_OBJECTS} of {bucket}")
+    shelf.artifacts = list(listing.items)
+    shelf.error = listing.error
+    return shelf
+
+
+def folder(aws: Aws, bucket: str, region: str, root: str) -> Signal[Unit]:
+    """The model in folder *root* with all its files, notes left out."""
+
+    def listed() -> Unit:
+        page = aws.client("s3", region).list_objects_v2(Bucket=bucket, Prefix=root)
+        if page["IsTruncated"]:
+            raise ReadError(f"s3://{bucket}/{root} holds more than {LARGEST_PAGE} objects")
+        found = [stored(bucket, entry) for entry in entries(page)]
+        files = sorted((one for one in found if belongs(one.file)), key=lambda one: one.key)
+        return Unit(bucket=bucket, region=region, files=tuple(files), root=root)
+
+    return attempt(listed, source=LIST_OBJECTS)
+
+
+def entries(page: ListObjectsV2OutputTypeDef) -> Sequence[ObjectTypeDef]:
+    """The objects on a page: an empty page has no such member, a cut-off one neither that nor a count."""
+    return page["Contents"] if page["KeyCount"] else ()
+
+
+def stored(bucket: str, entry: ObjectTypeDef) -> Stored:
+    """One entry of a listing; a missing member fails the read."""
+    return Stored(
+        bucket=bucket,
+        key=entry["Key"],
+        size=entry["Size"],
+        etag=entry["ETag"],
+        modified=entry["LastModified"],
+        storage_class=entry.get("StorageClass", "STANDARD"),
+    )
+
+
+def same_size(shelves: Iterable[Shelf], only: AbstractSet[int] | None = None) -> list[tuple[Shelf, Stored]]:
+    """The artifacts whose size another one has too; with *only*, all artifacts of these sizes."""
+    counts: dict[int, int] = {}
+    every = [(shelf, one) for shelf in shelves for one in shelf.artifacts]
+    for _, one in every:
+        counts[one.size] = counts.get(one.size, 0) + 1
+    return [(s, one) for s, one in every if (one.size in only if only is not None else counts[one.size] > 1)]

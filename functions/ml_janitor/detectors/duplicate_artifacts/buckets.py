@@ -1,0 +1,192 @@
+"""Buckets: which there are, and what becomes of an object that is deleted from one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import Listing, attempt, everything
+from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts import bucket_readers
+from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
+
+LIST_BUCKETS = "s3:ListBuckets"
+HEAD_BUCKET = "s3:HeadBucket"
+GET_VERSIONING = "s3:GetBucketVersioning"
+GET_LIFECYCLE = "s3:GetBucketLifecycleConfiguration"
+GET_LOCK = "s3:GetObjectLockConfiguration"
+GET_RETENTION = "s3:GetObjectRetention"
+GET_LEGAL_HOLD = "s3:GetObjectLegalHold"
+GET_OBJECT_TAGGING = "s3:GetObjectTagging"
+
+LARGEST_PAGE = 1000
+
+NO_LIFECYCLE = ("NoSuchLifecycleConfiguration",)
+NO_LOCK = ("ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound")
+UNLOCKED = ("NoSuchObjectLockConfiguration", "NoSuchObjectLegalHold", *NO_LOCK)
+"""What S3, and servers that speak like it, answer for an object without a retention or legal hold."""
+
+
+ENABLED, SUSPENDED = "Enabled", "Suspended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """
+    What a bucket does with what is deleted: whether it keeps versions, locks, and lifecycle rules; and
+    who else may read what it holds.
+
+    *versioning* and *lock* are absent where they were never switched on.
+    """
+
+    versioning: Signal[str]
+    lock: Signal[str]
+    lifecycle: Signal[tuple[Mapping[str, Any], ...]]
+    tags: Signal[Tags]
+    readers: Signal[tuple[Reader, ...]] = field(default_factory=NotRead)
+
+
+def owned(aws: Aws) -> Listing[str]:
+    """The account's own buckets in the region: a model may refer to those of others, such as AWS's."""
+    pages = aws.s3.get_paginator("list_buckets").paginate(
+        BucketRegion=aws.region, PaginationConfig={"PageSize": LARGEST_PAGE}
+    )
+    return everything(pages, lambda page: [one["Name"] for one in page["Buckets"]], source=LIST_BUCKETS)
+
+
+def region_of(aws: Aws, bucket: str) -> Signal[str]:
+    """Where *bucket* is; a server that does not say so has one region only."""
+
+    def read() -> str:
+        return aws.s3.head_bucket(Bucket=bucket).get("BucketRegion") or aws.region
+
+    return attempt(read, source=HEAD_BUCKET)
+
+
+def versioning(aws: Aws, bucket: str) -> Signal[str]:
+    """Whether *bucket* keeps versions: "Enabled", "Suspended", or absent where it never did."""
+
+    def read() -> str | None:
+        return aws.s3.get_bucket_versioning(Bucket=bucket).get("Status")
+
+    return _some(attempt(read, source=GET_VERSIONING))
+
+
+def habits(aws: Aws, bucket: str) -> Habits:
+    """What *bucket* does with what is deleted from it."""
+
+    def lock() -> str | None:
+        answer = aws.s3.get_object_lock_configuration(Bucket=bucket)
+        return answer["ObjectLockConfiguration"].get("ObjectLockEnabled")
+
+    def lifecycle() -> tuple[Mapping[str, Any], ...]:
+        rules: Any = aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        return tuple(rules)
+
+    return Habits(
+        versioning=versioning(aws, bucket),
+        lock=_some(attempt(lock, source=GET_LOCK, absent=NO_LOCK)),
+        lifecycle=attempt(lifecycle, source=GET_LIFECYCLE, absent=NO_LIFECYCLE),
+        tags=tags.of_bucket(aws, bucket),
+        readers=bucket_readers.read(aws, bucket),
+    )
+
+
+def _some(signal: Signal[str | None]) -> Signal[str]:
+    """*signal*, with a value that is none as the absence that it is."""
+    match signal:
+        case Value(None, source):
+            return Absent(source)
+        case Value(str() as value, source):
+            return Value(value, source)
+        case Value():
+            raise AssertionError("neither a text nor none")
+        case other:
+            return other
+
+
+def object_tags(aws: Aws, one: Stored) -> Signal[Tags]:
+    """The tags of one object."""
+
+    def read() -> Tags:
+        answer = aws.s3.get_object_tagging(Bucket=one.bucket, Key=one.key)
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    return attempt(read, source=GET_OBJECT_TAGGING)
+
+
+def locked(aws: Aws, one: Stored, lock: Signal[str]) -> Signal[str]:
+    """
+    What forbids to delete *one*: a retention or a legal hold, in words.
+
+    Both are asked for by their own calls: HeadObject leaves them out for callers that may not read
+    them, which looks as if there were none.
+    """
+    if not isinstance(lock, Value):
+        return lock
+
+    def retention() -> str:
+        found = aws.s3.get_object_retention(Bucket=one.bucket, Key=one.key)["Retention"]
+        return f"retained until {found['RetainUntilDate']:%Y-%m-%d} ({found['Mode'].lower()})"
+
+    def hold() -> str | None:
+        status = aws.s3.get_object_legal_hold(Bucket=one.bucket, Key=one.key)["LegalHold"]["Status"]
+        return "under a legal hold" if status == "ON" else None
+
+    kept = attempt(retention, source=GET_RETENTION, absent=UNLOCKED)
+    held = _some(attempt(hold, source=GET_LEGAL_HOLD, absent=UNLOCKED))
+    return held if isinstance(kept, Absent) or isinstance(held, Value) else kept
+
+
+def freed(found: Habits, one: Stored, version: str | None, tagged: Tags) -> str:
+    """When deleting *one* really frees its bytes, in words."""
+    match found.versioning:
+        case Absent():
+            return "deleting it frees its bytes at once"
+        case Value(status) if status == SUSPENDED and version in {None, "null"}:
+            return "versioning is suspended and it has no version of its own: its bytes are freed at once"
+        case Value():
+            return _by_lifecycle(found.lifecycle, one, tagged)
+        case other:
+            said = other.error if isinstance(other, Unreadable) else "not read"
+            return f"whether deleting it frees its bytes is unknown, since its versioning is ({said})"
+
+
+def _by_lifecycle(lifecycle: Signal[tuple[Mapping[str, Any], ...]], one: Stored, tagged: Tags) -> str:
+    versioned = "the bucket keeps versions, so deleting it only hides it"
+    if isinstance(lifecycle, Unreadable):
+        return f"{versioned}; whether a lifecycle rule frees its bytes is unknown ({lifecycle.error})"
+    rules = lifecycle.value if isinstance(lifecycle, Value) else ()
+    ends = [
+        (rule["NoncurrentVersionExpiration"]["NoncurrentDays"], rule.get("ID", "without a name"))
+        for rule in rules
+        if rule["Status"] == ENABLED and expires_versions(rule) and applies(rule, one, tagged)
+    ]
+    if not ends:
+        return f"{versioned}; its bytes are never freed, as no lifecycle rule expires old versions"
+    days, name = min(ends)
+    return f"{versioned}; its bytes are freed {days} days later, by lifecycle rule {name}"
+
+
+def expires_versions(rule: Mapping[str, Any]) -> bool:
+    """Whether *rule* deletes every old version some day; one that retains a number of them may not."""
+    expiry = rule.get("NoncurrentVersionExpiration", {})
+    return "NoncurrentDays" in expiry and not expiry.get("NewerNoncurrentVersions")
+
+
+def applies(rule: Mapping[str, Any], one: Stored, tagged: Tags) -> bool:
+    """Whether *rule* is about *one*: its filter is a prefix, tags and sizes, all of which must fit."""
+    given = rule.get("Filter", {})
+    wanted = given.get("And", given)
+    prefix = wanted.get("Prefix", rule.get("Prefix", ""))
+    labels = [*wanted.get("Tags", ()), *([wanted["Tag"]] if "Tag" in wanted else [])]
+    larger = one.size > wanted.get("ObjectSizeGreaterThan", -1)
+    smaller = "ObjectSizeLessThan" not in wanted or one.size < wanted["ObjectSizeLessThan"]
+    tags_fit = all(tagged.get(label["Key"]) == label["Value"] for label in labels)
+    return one.key.startswith(prefix) and larger and smaller and tags_fit

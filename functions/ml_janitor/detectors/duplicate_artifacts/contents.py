@@ -1,0 +1,208 @@
+"""What is known about the bytes of an object, and whether two objects are the same bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.core.model import Signal
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+HEAD_OBJECT = "s3:HeadObject"
+
+CHECKSUMS = {
+    "ChecksumSHA256": "SHA-256",
+    "ChecksumSHA512": "SHA-512",
+    "ChecksumSHA1": "SHA-1",
+    "ChecksumMD5": "MD5",
+    "ChecksumCRC64NVME": "CRC64NVME",
+    "ChecksumCRC32C": "CRC32C",
+    "ChecksumCRC32": "CRC32",
+    "ChecksumXXHASH128": "XXH128",
+    "ChecksumXXHASH3": "XXH3",
+    "ChecksumXXHASH64": "XXH64",
+}
+"""HeadObject's members. Each is of the whole object, or of its parts' checksums and then says how many."""
+
+PROVING = ("SHA-256", "SHA-512")
+"""Nobody has made two different files with one of these; with any other, somebody has or easily could."""
+
+MD5_ETAG = re.compile(r'"[0-9a-f]{32}"')
+PARTS_ETAG = re.compile(r'"[0-9a-f]{32}-\d+"')
+
+EVERY_BYTE = "every byte read"
+
+
+class Likeness(IntEnum):
+    """How much two objects are known to be alike, in rising order."""
+
+    DIFFERENT = 0
+    UNKNOWN = 1
+    LIKELY = 2
+    PROVEN = 3
+
+
+class Match(NamedTuple):
+    """How alike two things are, and what says so."""
+
+    likeness: Likeness
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """
+    What HeadObject and reading told about an object's bytes.
+
+    *whole* and *parts* are checksums by algorithm, of the object and of its parts. *md5* is the ETag
+    where it is one, *parts_etag* where it is made of the parts' MD5: neither is so under SSE-KMS or
+    SSE-C, where an ETag says nothing about the bytes. *digests* are SHA-256 of the ranges read so
+    far, from the start; *complete* is whether they cover the object.
+    """
+
+    size: int
+    whole: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    md5: str | None = None
+    parts_etag: str | None = None
+    version: str | None = None
+    expires: str | None = None
+    replica: bool = False
+    archived: str | None = None
+    digests: tuple[bytes, ...] = ()
+    complete: bool = False
+    unread: str | None = None
+
+
+def head(aws: Aws, one: Stored, region: str) -> Signal[Contents]:
+    """What S3 knows about *one*'s bytes; unreadable if it is no longer the object that was listed."""
+
+    def read() -> Contents:
+        answer = aws.client("s3", region).head_object(
+            Bucket=one.bucket, Key=one.key, ChecksumMode="ENABLED", IfMatch=one.etag
+        )
+        if answer["ContentLength"] != one.size or answer["ETag"] != one.etag:
+            raise ReadError(f"{one.uri} was replaced while it was looked at")
+        return contents(one, answer)
+
+    return attempt(read, source=HEAD_OBJECT)
+
+
+def described(aws: Aws, bucket: str, key: str) -> Stored:
+    """One object as it is now."""
+    answer = aws.s3.head_object(Bucket=bucket, Key=key)
+    return Stored(
+        bucket=bucket,
+        key=key,
+        size=answer["ContentLength"],
+        etag=answer["ETag"],
+        modified=answer["LastModified"],
+        storage_class=answer.get("StorageClass", "STANDARD"),
+    )
+
+
+def contents(one: Stored, answer: Mapping[str, object]) -> Contents:
+    """HeadObject's *answer* about *one*."""
+    whole: dict[str, str] = {}
+    parts: dict[str, str] = {}
+    for member, algorithm in CHECKSUMS.items():
+        if value := str(answer.get(member) or ""):
+            (parts if _of_parts(value, algorithm, one.etag, answer) else whole)[algorithm] = value
+    plain = answer.get("ServerSideEncryption", "AES256") == "AES256"
+    plain = plain and not answer.get("SSECustomerAlgorithm")
+    expires = answer.get("Expiration")
+    archived = answer.get("ArchiveStatus")
+    return Contents(
+        size=one.size,
+        whole=whole,
+        parts=parts,
+        md5=one.etag if plain and MD5_ETAG.fullmatch(one.etag) else None,
+        parts_etag=one.etag if plain and PARTS_ETAG.fullmatch(one.etag) else None,
+        version=str(answer["VersionId"]) if answer.get("VersionId") else None,
+        expires=str(expires) if expires else None,
+        replica=answer.get("ReplicationStatus") == "REPLICA",
+        archived=str(archived) if archived else None,
+        complete=one.size == 0,
+    )
+
+
+def _of_parts(value: str, algorithm: str, etag: str, answer: Mapping[str, object]) -> bool:
+    """
+    Whether a checksum is one of the parts' checksums.
+
+    Servers that do not say so still mark it with the number of parts; of an object with parts, a SHA
+    that is not said to be of the whole is not believed to be.
+    """
+    said = answer.get("ChecksumType")
+    unsaid = algorithm.startswith("SHA") and "-" in etag
+    return said == "COMPOSITE" or "-" in value or (said != "FULL_OBJECT" and unsaid)
+
+
+def likeness(a: Contents, b: Contents) -> Match:
+    """
+    Whether *a* and *b* are the same bytes, as far as is known.
+
+    One difference in what must be equal disproves; equal SHA-256 or SHA-512 of the whole, or all
+    bytes read, prove; CRCs, MD5 and checksums of parts make it likely; else it is unknown. Unequal
+    checksums of parts say nothing: the parts may have been cut differently.
+    """
+    for likely, says in (
+        (Likeness.DIFFERENT, _difference),
+        (Likeness.PROVEN, _proof),
+        (Likeness.LIKELY, _hint),
+    ):
+        if (by := says(a, b)) is not None:
+            return Match(likely, by)
+    return Match(Likeness.UNKNOWN, a.unread or b.unread or "their bytes were not compared")
+
+
+def _difference(a: Contents, b: Contents) -> str | None:
+    for algorithm in a.whole.keys() & b.whole.keys():
+        if a.whole[algorithm] != b.whole[algorithm]:
+            return f"unequal {algorithm}"
+    if a.size != b.size:
+        return "unequal sizes"
+    if a.md5 and b.md5 and a.md5 != b.md5:
+        return "unequal MD5"
+    return "unequal bytes" if any(x != y for x, y in zip(a.digests, b.digests, strict=False)) else None
+
+
+def _proof(a: Contents, b: Contents) -> str | None:
+    for algorithm in PROVING:
+        if algorithm in a.whole and a.whole[algorithm] == b.whole.get(algorithm):
+            return f"equal {algorithm}"
+    return EVERY_BYTE if a.complete and b.complete else None
+
+
+def _hint(a: Contents, b: Contents) -> str | None:
+    for algorithm in CHECKSUMS.values():
+        if algorithm in a.whole and a.whole[algorithm] == b.whole.get(algorithm):
+            return f"equal {algorithm}"
+        if algorithm in a.parts and a.parts[algorithm] == b.parts.get(algorithm):
+            return f"equal {algorithm} of their parts"
+    equal = (a.md5 and a.md5 == b.md5) or (a.parts_etag and a.parts_etag == b.parts_etag)
+    return "equal ETag" if equal else None
+
+
+def units_alike(a: Unit, b: Unit, known: Mapping[Stored, Contents]) -> Match:
+    """Whether two models of the same shape are the same in every file: as alike as their least alike."""
+    matches = [likeness(known[x], known[y]) for x, y in zip(a.files, b.files, strict=True)]
+    return min(matches, key=lambda match: match.likeness)
+
+
+def connected[T](things: Iterable[T], together: Callable[[T, T], bool]) -> list[list[T]]:
+    """*things* in the smallest groups between which no two of them are *together*; order is kept."""
+    groups: list[list[T]] = []
+    for thing in things:
+        near = [any(together(thing, other) for other in group) for group in groups]
+        merged = [member for group, is_near in zip(groups, near, strict=True) if is_near for member in group]
+        groups = [group for group, is_near in zip(groups, near, strict=True) if not is_near]
+        groups.append([*merged, thing])
+    return groups

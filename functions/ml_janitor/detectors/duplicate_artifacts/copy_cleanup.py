@@ -1,0 +1,180 @@
+"""Deletes a copy whose keeper holds the same bytes, and settles by looking what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import attempt, refused_as
+from ml_janitor.core.model import Signal
+from ml_janitor.detectors.duplicate_artifacts import buckets
+from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
+from ml_janitor.detectors.duplicate_artifacts.equality import Equality
+from ml_janitor.detectors.duplicate_artifacts.object_heads import ANOTHER, NOT_THERE, Seen, needed, see
+from ml_janitor.detectors.duplicate_artifacts.object_records import Record
+from ml_janitor.engine.detector import CannotActError, ChangedError
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
+    from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
+    from ml_janitor.engine.detector import Steps
+
+GET_ACL = "s3:GetObjectAcl"
+LIST_VERSIONS = "s3:ListObjectVersions"
+
+
+def prepare(aws: Aws, copy: Copy, memo: Mapping[str, Any]) -> Record:
+    """
+    What it takes to write *copy* again, and the proof, made now, that its keeper has its bytes.
+
+    Raises CannotActError, NotYetError and ReadError.
+    """
+    one, unit = copy.stored, copy.standing.keeper
+    if unit is None:
+        raise CannotActError("nothing says what it is a copy of")
+    seen, keeper = _as_listed(aws, one), _as_listed(aws, unit.files[0])
+    if seen.odd is not None:
+        raise CannotActError(f"it has {seen.odd}")
+    if keeper.contents.expires is not None:
+        raise CannotActError(f"a lifecycle rule will expire what stays, {unit.uri}")
+    versioning = needed(buckets.versioning(aws, one.bucket))
+    if versioning == buckets.SUSPENDED and seen.version not in {None, "null"}:
+        raise CannotActError(
+            "versioning is suspended, so deleting it would remove for good what its key may hold beneath it"
+        )
+    if needed(_granted(aws, one)):
+        raise CannotActError("others were given access to it by its ACL, which an undo would not give back")
+    return Record.of(
+        seen,
+        keeper,
+        tags=needed(buckets.object_tags(aws, one)) or {},
+        versioning=versioning,
+        proof=_proof(aws, copy, seen, keeper, memo),
+    )
+
+
+def _as_listed(aws: Aws, one: Stored) -> Seen:
+    """*one* with all that S3 tells of it, if it still is what was listed."""
+    seen = needed(see(aws, one.bucket, one.key, etag=one.etag))
+    if seen is None or seen.stored.modified != one.modified.replace(microsecond=0):
+        raise CannotActError(f"{one.uri} changed while it was looked at")
+    return seen
+
+
+def _granted(aws: Aws, one: Stored) -> Signal[bool]:
+    """Whether *one*'s ACL says anything but that its owner may do everything, as a new object's does."""
+
+    def read() -> bool:
+        acl = aws.s3.get_object_acl(Bucket=one.bucket, Key=one.key)
+        grants = [(grant["Grantee"].get("ID"), grant["Permission"]) for grant in acl["Grants"]]
+        return grants != [(acl["Owner"]["ID"], "FULL_CONTROL")]
+
+    return attempt(read, source=GET_ACL)
+
+
+def _proof(aws: Aws, copy: Copy, seen: Seen, keeper: Seen, memo: Mapping[str, Any]) -> str:
+    """
+    What proves the two equal, in words.
+
+    Looking again has just compared them, with every read bound to the ETags that are still there;
+    only what it could not prove is compared here.
+    """
+    match = copy.standing.match
+    if match is not None and match.likeness is Likeness.PROVEN:
+        return match.by
+    return Equality(aws, seen, keeper, memo).proof()
+
+
+def act(aws: Aws, record: Record, steps: Steps) -> None:
+    """
+    Delete the copy of *record*: for good, or under a delete marker whose version is then recorded.
+
+    Raises ChangedError if it, its keeper or its bucket is no longer as it was: nothing is deleted then.
+    """
+    markers: list[str] = []
+
+    def delete() -> None:
+        if needed(_current(aws, record)) is not None:
+            _unchanged(aws, record)
+            _delete(aws, record)
+        if record.versioned:
+            markers.extend(needed(_markers(aws, record)) or ())
+
+    steps.do("delete", delete)
+    for marker in markers[:1]:
+        steps.do(f"delete marker {marker}", _already_done)
+
+
+def _unchanged(aws: Aws, record: Record) -> None:
+    """Raise ChangedError unless the copy, its keeper and their bucket are what they were."""
+    now = needed(_current(aws, record))
+    if now is not None and not record.is_(now):
+        raise ChangedError("it was overwritten in the last moment")
+    if needed(buckets.versioning(aws, record.place.bucket)) != record.versioning:
+        raise ChangedError("its bucket's versioning was changed in the last moment")
+    keeper = record.keeper
+    stays = needed(see(aws, keeper.bucket, keeper.key, etag=keeper.etag))
+    if stays is None or stays.version != keeper.version:
+        raise ChangedError(f"{keeper.uri}, which it is a copy of, was changed or deleted in the last moment")
+
+
+def _delete(aws: Aws, record: Record) -> None:
+    """
+    The one call that deletes, which S3 refuses for any other ETag.
+
+    Refused, it may yet be the second try of a call that did its work and lost its answer.
+    """
+    place = record.place
+    try:
+        aws.s3.delete_object(Bucket=place.bucket, Key=place.key, IfMatch=place.etag)
+    except Exception as error:  # all but the two answers that a condition gives are raised again
+        if refused_as(error, NOT_THERE):
+            return
+        if not refused_as(error, ANOTHER):
+            raise
+        if not record.versioned or not needed(_markers(aws, record)):
+            raise ChangedError("it was overwritten in the last moment") from error
+
+
+def settled(aws: Aws, record: Record) -> bool:
+    """
+    Whether the copy of *record* is gone: deleted, or under a delete marker.
+
+    One that was overwritten in a bucket with versions was not deleted. In one without, it is gone.
+    """
+    now = needed(_current(aws, record))
+    if now is None:
+        return True
+    if record.is_(now):
+        return False
+    return not record.versioned or bool(needed(_markers(aws, record)))
+
+
+def _current(aws: Aws, record: Record) -> Signal[Seen]:
+    return see(aws, record.place.bucket, record.place.key)
+
+
+def _markers(aws: Aws, record: Record) -> Signal[list[str]]:
+    """The versions of the delete markers that lie upon the copy, the newest first."""
+    place = record.place
+
+    def read() -> list[str]:
+        pages = aws.s3.get_paginator("list_object_versions").paginate(Bucket=place.bucket, Prefix=place.key)
+        found: list[str] = []
+        for page in pages:
+            markers, versions = page.get("DeleteMarkers", []), page.get("Versions", [])
+            found += [
+                one["VersionId"]
+                for one in markers
+                if one["Key"] == place.key and one["LastModified"] >= record.modified
+            ]
+            if page["IsTruncated"] and any(one["Key"] != place.key for one in (*markers, *versions)):
+                break  # keys come in order, and all others that begin so come after it
+        return found
+
+    return attempt(read, source=LIST_VERSIONS)
+
+
+def _already_done() -> None:
+    """A step that is only recorded: what it names has been done by then."""

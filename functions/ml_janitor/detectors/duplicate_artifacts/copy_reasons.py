@@ -1,0 +1,158 @@
+"""What is said about an artifact that may be a copy: why it stays, why it is surplus, and what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from ml_janitor.aws.storage_prices import table
+from ml_janitor.core.model import Absent, Evidence, Signal, Unreadable, Value, evidence
+from ml_janitor.core.text import data_size
+from ml_janitor.detectors.duplicate_artifacts.artifact import LIST_OBJECTS, Unit
+from ml_janitor.detectors.duplicate_artifacts.buckets import freed
+from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, Contents, Likeness, Match
+from ml_janitor.detectors.duplicate_artifacts.copies import Role
+from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
+
+NAMED_COPIES = 10
+"""Copies that the evidence of the one that stays names one by one."""
+
+
+def unread(copy: Copy) -> str | None:
+    """Why nobody can tell what *copy* is, if something that tells it was not read."""
+    if copy.listing_error is not None:
+        return (
+            f"its bucket was not listed to the end, so what lies beside it is unknown ({copy.listing_error})"
+        )
+    if not isinstance(copy.unit, Value):
+        return f"the files beside it could not be read ({_error(copy.unit)})"
+    if isinstance(copy.contents, Unreadable):
+        return f"its checksums could not be read ({copy.contents.error})"
+    return None
+
+
+def not_a_copy(copy: Copy) -> str | None:
+    """Why *copy* stays although others have its size, if it does."""
+    if copy.archived is not None:
+        return f"it is archived ({copy.archived}), so it cannot be compared unless it is restored"
+    if isinstance(copy.referred, Value):
+        return f"{_listed(copy.referred.value)} refers to {what(copy)}"
+    if copy.replica:
+        return "a replication rule of another bucket made it, and governs it"
+    if copy.standing.role is Role.ALONE and copy.unsearched is None:
+        return _alone(copy)
+    stays = copy.standing.role is Role.STAYS and isinstance(copy.referred, Absent)
+    return _stays(copy) if stays else None
+
+
+def doubt(copy: Copy) -> str | None:
+    """Why nobody can tell whether *copy* may go, if something that tells it is unknown."""
+    keeper, match = copy.standing.keeper, copy.standing.match
+    if copy.standing.role is Role.ALONE:
+        return f"a bucket that was not searched may hold the same as {what(copy)} ({copy.unsearched})"
+    if copy.standing.role is Role.UNSURE and keeper is not None and match is not None:
+        return f"nobody knows whether {what(copy)} is the same as {keeper.uri}: {match.by}"
+    if not isinstance(copy.referred, Absent):
+        return f"something may refer to {what(copy)}: {_error(copy.referred)}"
+    if not isinstance(copy.lock, Value | Absent):
+        return f"it may be locked: {_error(copy.lock)}"
+    return None
+
+
+def protected(copy: Copy, now: datetime) -> str | None:
+    """Why *copy* stays although it is surplus: a lock, or a storage class that is billed all the same."""
+    if isinstance(copy.lock, Value):
+        return f"it is {copy.lock.value}"
+    row = table().get(copy.stored.storage_class)
+    if row is not None and row.min_age and now < (until := copy.stored.modified + row.min_age):
+        return f"{copy.stored.storage_class} is billed until {until:%Y-%m-%d}, even if it is deleted before"
+    return None
+
+
+def surplus(copy: Copy, keeper: Unit, match: Match) -> str:
+    """Why *copy* is found."""
+    same = (
+        "has the same bytes as" if match.likeness is Likeness.PROVEN else "very likely has the same bytes as"
+    )
+    says = [f"{what(copy)} {same} {keeper.uri} ({match.by}), which stays; nothing refers to this one"]
+    unit = copy.unit.value if isinstance(copy.unit, Value) else None
+    if copy.standing.role is Role.ELSEWHERE:
+        region = unit is not None and unit.region != keeper.region
+        other = f"region ({keeper.region})" if region else "bucket"
+        says.append(f"the other one is in another {other}: it may be a replica that somebody wants")
+    elif unit is not None and unit.crowded:
+        says.append("other weights lie in its folder, and may belong to the same model")
+    return "; ".join([*says, _when_freed(copy)])
+
+
+def what(copy: Copy) -> str:
+    """What is compared: the object, or the folder of the model that it is a file of."""
+    unit = copy.unit.value if isinstance(copy.unit, Value) else None
+    return "it" if unit is None or unit.root is None else f"its folder ({len(unit.files)} files)"
+
+
+def evidence_of(copy: Copy) -> Iterator[Evidence]:
+    """Every signal of *copy*."""
+    one, standing, modified = copy.stored, copy.standing, copy.stored.modified
+    yield Evidence("size", data_size(one.size), source=LIST_OBJECTS)
+    yield Evidence("bytes", one.size, source=LIST_OBJECTS)
+    yield Evidence("storage class", one.storage_class, source=LIST_OBJECTS)
+    yield Evidence("last modified", f"{modified:%Y-%m-%dT%H:%M:%SZ}", source=LIST_OBJECTS, at=modified)
+    yield evidence("compared as", copy.unit, copy.unit.value.uri if isinstance(copy.unit, Value) else None)
+    contents = copy.contents.value if isinstance(copy.contents, Value) else None
+    yield evidence("checksums", copy.contents, None if contents is None else _checksums(contents))
+    names = "; ".join(copy.referred.value) if isinstance(copy.referred, Value) else None
+    yield evidence("referred to by", copy.referred, names)
+    if standing.keeper is not None:
+        yield Evidence("keeper", standing.keeper.uri)
+    if standing.match is not None:
+        yield Evidence("compared", f"{standing.match.likeness.name.lower()}: {standing.match.by}")
+    for number, other in enumerate(standing.copies[:NAMED_COPIES], 1):
+        yield Evidence(f"copy {number}", other.uri)
+    if contents is not None and contents.expires is not None:
+        yield Evidence("expires", contents.expires, source=HEAD_OBJECT)
+    if copy.habits is not None:
+        yield evidence("versioning", copy.habits.versioning)
+        yield evidence("lock", copy.lock)
+        yield Evidence("if deleted", _when_freed(copy))
+
+
+def _alone(copy: Copy) -> str:
+    others = copy.standing.others
+    if what(copy) != "it":
+        return f"it is one file of a model, and no other folder holds the same files as {what(copy)}"
+    if others:
+        return f"its bytes differ from those of {others} other artifact{'s' * (others > 1)} of its size"
+    return "no other artifact of its size is a model by itself"
+
+
+def _stays(copy: Copy) -> str:
+    copies, twin = copy.standing.copies, copy.standing.keeper
+    if copies:
+        return f"it stays: it is the oldest of {len(copies) + 1} copies, and nothing refers to any of them"
+    other = "another one" if twin is None else twin.uri
+    return f"it has the same bytes as {other}, but of the two none is sure to stay by itself"
+
+
+def _when_freed(copy: Copy) -> str:
+    if copy.habits is None:
+        return "when its bytes would be freed was not read"
+    tagged = copy.target.tags.value if isinstance(copy.target.tags, Value) else {}
+    version = copy.contents.value.version if isinstance(copy.contents, Value) else None
+    return freed(copy.habits, copy.stored, version, tagged)
+
+
+def _checksums(contents: Contents) -> str:
+    whole = [f"{name} {value}" for name, value in contents.whole.items()]
+    parts = [f"{name} of parts {value}" for name, value in contents.parts.items()]
+    etag = contents.md5 or contents.parts_etag
+    return ", ".join([*whole, *parts, *([f"ETag {etag}"] if etag else [])]) or "none that tells anything"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} (and {len(names) - 1} more)"
+
+
+def _error(signal: Signal[Any]) -> str:
+    return signal.error if isinstance(signal, Unreadable) else "it was not read"

@@ -1,0 +1,110 @@
+"""An artifact that may be stored more than once, with the signals that tell. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ml_janitor.core.model import Absent, Candidate, Cost, NotRead, Signal, Tags, Target, Unreadable, Value
+from ml_janitor.core.ownership import protects
+from ml_janitor.detectors.duplicate_artifacts import buckets
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
+from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
+from ml_janitor.detectors.duplicate_artifacts.contents import Contents
+from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+KIND = "object"
+
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects cannot be read before they are restored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy(Candidate):
+    """
+    One artifact, and how it stands to others of its size.
+
+    *unit* is what it is compared as: itself, or the whole folder of a model of several files.
+    *unsearched* says why other buckets may hold artifacts that nobody has seen. The fields below
+    *cost* are read only for what is surplus as far as the others tell.
+    """
+
+    stored: Stored
+    unit: Signal[Unit]
+    listing_error: str | None = None
+    unsearched: str | None = None
+    contents: Signal[Contents] = field(default_factory=NotRead)
+    archived: str | None = None
+    replica: bool = False
+    referred: Signal[tuple[str, ...]] = field(default_factory=NotRead)
+    standing: Standing = field(default_factory=lambda: Standing(role=Role.ALONE))
+    cost: Cost = field(default_factory=Cost)
+    habits: Habits | None = None
+    lock: Signal[str] = field(default_factory=NotRead)
+
+
+def target_of(aws: Aws, one: Stored) -> Target:
+    """Which object *one* is; identity is its ARN and when it was written."""
+    return Target(
+        arn=f"arn:{aws.partition}:s3:::{one.bucket}/{one.key}",
+        name=f"{one.bucket}/{one.key}",
+        kind=KIND,
+        account=aws.account,
+        region=aws.region,
+        created=one.modified,
+    )
+
+
+def archived(unit: Unit, known: Mapping[Stored, Contents]) -> str | None:
+    """The archive class in which a file of *unit* is, if one is."""
+    classes = (
+        one.storage_class
+        if one.storage_class in ARCHIVE_CLASSES
+        else known[one].archived
+        if one in known
+        else None
+        for one in unit.files
+    )
+    return next((name for name in classes if name is not None), None)
+
+
+def surplus(copy: Copy) -> bool:
+    """Whether *copy* may be found, as far as the cheap signals tell."""
+    role = copy.standing.role in {Role.SURPLUS, Role.ELSEWHERE}
+    return role and isinstance(copy.referred, Absent) and copy.listing_error is None and not copy.replica
+
+
+def files_of(copy: Copy) -> tuple[Stored, ...]:
+    """What stands or falls with *copy*."""
+    return copy.unit.value.files if isinstance(copy.unit, Value) else (copy.stored,)
+
+
+def together(*signals: Signal[Tags]) -> Signal[Tags]:
+    """
+    The tags of a bucket, of the files beside, and of the object itself, the later ones winning.
+
+    What an earlier one says of production, or of a tool that manages it, stays: an object in a
+    production bucket serves production, whatever is written on it.
+    """
+    merged: dict[str, str] = {}
+    for signal in signals:
+        match signal:
+            case Value(tags):
+                merged |= {
+                    key: value
+                    for key, value in tags.items()
+                    if key not in merged or not protects(key, merged[key])
+                }
+            case other:
+                return other
+    return Value(merged, buckets.GET_OBJECT_TAGGING)
+
+
+def strictest(locks: Sequence[Signal[str]]) -> Signal[str]:
+    """Of several locks, one that is known to be there, else one that may be there."""
+    order = (Value, Unreadable, NotRead, Absent)
+    return min(locks, key=lambda lock: order.index(type(lock)))

@@ -1,0 +1,124 @@
+"""A deleted copy as plain JSON: what it takes to write it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED
+from ml_janitor.detectors.duplicate_artifacts.object_heads import spelled_out
+
+if TYPE_CHECKING:
+    from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One version of an object as the place that its bytes can be copied from."""
+
+    bucket: str
+    key: str
+    etag: str
+    version: str | None
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    @classmethod
+    def of(cls, seen: Seen) -> Place:
+        return cls(
+            bucket=seen.stored.bucket, key=seen.stored.key, etag=seen.stored.etag, version=seen.version
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """
+    A deleted copy, and the *keeper* whose bytes are the same, by *proof*.
+
+    *versioning* is that of their bucket: "Enabled", "Suspended" or, where it never had any, None.
+    """
+
+    place: Place
+    keeper: Place
+    size: int
+    modified: datetime
+    storage_class: str
+    checksums: Mapping[str, str]
+    metadata: Mapping[str, str]
+    headers: Mapping[str, str]
+    expires: str | None
+    encryption: Mapping[str, str | bool]
+    tags: Mapping[str, str]
+    versioning: str | None
+    proof: str
+
+    @classmethod
+    def of(
+        cls, seen: Seen, keeper: Seen, *, tags: Mapping[str, str], versioning: str | None, proof: str
+    ) -> Record:
+        return cls(
+            place=Place.of(seen),
+            keeper=Place.of(keeper),
+            size=seen.stored.size,
+            modified=seen.stored.modified,
+            storage_class=seen.stored.storage_class,
+            checksums=seen.contents.whole,
+            metadata=seen.metadata,
+            headers=seen.headers,
+            expires=seen.expires,
+            encryption=seen.encryption,
+            tags=tags,
+            versioning=versioning,
+            proof=proof,
+        )
+
+    @property
+    def versioned(self) -> bool:
+        """Whether deleting it only hides it."""
+        return self.versioning == ENABLED
+
+    def is_(self, seen: Seen) -> bool:
+        """Whether *seen* is the very object of this record, not another of its name."""
+        there = (seen.stored.etag, seen.stored.modified, seen.version)
+        return there == (self.place.etag, self.modified, self.place.version) and seen.looks == self.looks
+
+    @property
+    def looks(self) -> tuple[object, ...]:
+        """As `Seen.looks`."""
+        headers = (self.metadata, self.headers, self.expires, spelled_out(self.encryption))
+        return (self.size, self.storage_class, *headers)
+
+    def writing(self) -> dict[str, Any]:
+        """What CopyObject and CreateMultipartUpload take to write it as it was."""
+        given: dict[str, Any] = {"Bucket": self.place.bucket, "Key": self.place.key}
+        given |= {"Metadata": dict(self.metadata), "StorageClass": self.storage_class}
+        given |= dict(self.headers) | spelled_out(self.encryption)
+        given |= {"Expires": datetime.fromisoformat(self.expires)} if self.expires else {}
+        return given | ({"Tagging": urlencode(self.tags)} if self.tags else {})
+
+    def json(self) -> dict[str, Any]:
+        """As plain JSON, which `read` takes back."""
+        written = {name: _plain(getattr(self, name)) for name in self.__slots__}
+        return written | {"modified": self.modified.isoformat()}
+
+    @classmethod
+    def read(cls, undo: Mapping[str, Any]) -> Record:
+        return cls(
+            **{
+                **undo,
+                "place": Place(**undo["place"]),
+                "keeper": Place(**undo["keeper"]),
+                "modified": datetime.fromisoformat(undo["modified"]),
+            }
+        )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Place):
+        return {name: getattr(value, name) for name in value.__slots__}
+    return dict(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,208 @@
+"""Model artifacts that are stored more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Effect,
+    Finding,
+    Rule,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.core.text import data_size
+from ml_janitor.detectors.duplicate_artifacts import act_prefixes, copy_cleanup, copy_grants, copy_return
+from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
+from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, Names
+from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, Likeness, described
+from ml_janitor.detectors.duplicate_artifacts.copies import Role
+from ml_janitor.detectors.duplicate_artifacts.copy_grants import BUCKETS, OBJECTS
+from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, target_of
+from ml_janitor.detectors.duplicate_artifacts.object_records import Record
+from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow, implied
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.engine.detector import Steps
+
+DELETE = "delete the copy"
+ASK = "delete the copy, if nobody wants it in a second bucket"
+
+NOT_THERE = ("404", "NoSuchKey")
+
+
+@dataclass(frozen=True)
+class DuplicateArtifacts(Detector[Copy]):
+    """
+    Finds model artifacts that are stored more than once.
+
+    Equal sizes and checksums select, equal SHA-256 or equal bytes prove. Whatever a model, a model
+    package, a pipeline, an endpoint or a job refers to stays, else the oldest copy does; a model of
+    several files is a copy as a whole or not at all.
+    """
+
+    name = "duplicate-artifacts"
+    schedule = "cron(0 4 ? * TUE *)"
+    kinds = (KIND,)
+    cleanup = Cleanup(
+        effect=Effect.DELETE,
+        grace=timedelta(days=3),
+        act_on=Confidence.PROVEN,
+        lost="the object's own date, version id and ETag, nor, in a bucket without versions, the copy itself "
+        "once what it was a copy of has changed",
+    )
+    reads = (
+        allow("s3:ListAllMyBuckets"),
+        allow("s3:ListBucket", on=BUCKETS),
+        allow("s3:GetObject", on=OBJECTS),
+        allow("s3:GetObjectTagging", on=OBJECTS),
+        allow("s3:GetObjectRetention", on=OBJECTS),
+        allow("s3:GetObjectLegalHold", on=OBJECTS),
+        allow("s3:GetBucketTagging", on=BUCKETS),
+        allow("s3:GetBucketVersioning", on=BUCKETS),
+        allow("s3:GetBucketPolicy", on=BUCKETS),
+        allow("s3:GetLifecycleConfiguration", on=BUCKETS),
+        allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
+        allow("sagemaker:ListModels"),
+        allow("sagemaker:DescribeModel", on="model/*"),
+        allow("sagemaker:ListModelPackageGroups"),
+        allow("sagemaker:ListModelPackages", on="model-package/*"),
+        allow("sagemaker:DescribeModelPackage", on="model-package/*"),
+        allow("sagemaker:ListPipelines"),
+        allow("sagemaker:DescribePipeline", on="pipeline/*"),
+        allow("sagemaker:ListEndpoints"),
+        allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
+        allow("sagemaker:DescribeEndpointConfig", on="endpoint-config/*"),
+        allow("sagemaker:ListInferenceComponents"),
+        allow("sagemaker:DescribeInferenceComponent", on="inference-component/*"),
+        allow("sagemaker:ListTrainingJobs"),
+        allow("sagemaker:DescribeTrainingJob", on="training-job/*"),
+        allow("sagemaker:ListProcessingJobs"),
+        allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
+        allow("sagemaker:ListTransformJobs"),
+        allow("sagemaker:DescribeTransformJob", on="transform-job/*"),
+        allow("pricing:GetProducts"),
+        implied(
+            "kms:Decrypt",
+            on="key/*",
+            source="S3 API reference, HeadObject: checksums of objects encrypted with a KMS key, and their "
+            "bytes, are only given to callers that may decrypt with it",
+        ),
+    )
+
+    extensions: tuple[str, ...] = EXTENSIONS
+    min_size: int = 1024**2
+    buckets: tuple[str, ...] = ()
+    compare_up_to: int = 20 * 1024**3
+    act_on_prefixes: tuple[str, ...] = ()
+    allow_unversioned: bool = False
+
+    def __post_init__(self) -> None:
+        act_prefixes.check(self.act_on_prefixes)
+
+    @property
+    def acts(self) -> tuple[Grant, ...]:
+        """Deleting under `act_on_prefixes` alone, and never without naming the ETag that is meant."""
+        return copy_grants.acts(self.act_on_prefixes)
+
+    @property
+    def undoes(self) -> tuple[Grant, ...]:
+        """Writing anywhere: what was deleted while `act_on_prefixes` was another can be undone too."""
+        return copy_grants.UNDOES
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Copy]:  # noqa: ARG002 - reading asks for no time
+        found = Survey(aws, self._where).read()
+        yield from found.items
+        found.check()
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Copy | None:  # noqa: ARG002
+        bucket, _, key = target.arn.partition(":::")[2].partition("/")
+        match attempt(lambda: described(aws, bucket, key), source=HEAD_OBJECT, absent=NOT_THERE):
+            case Value(one):
+                pass
+            case Unreadable(error):
+                raise ReadError(error)
+            case _:
+                return None
+        if not self._names.fit(one.key, one.size):
+            return Copy(target=target_of(aws, one), stored=one, unit=Absent(HEAD_OBJECT))
+        found = Survey(aws, self._where).read(also=bucket, sizes={one.size})
+        copy = next((copy for copy in found.items if copy.stored.uri == one.uri), None)
+        if copy is None:
+            found.check()
+        return copy
+
+    def decide(self, candidate: Copy, now: datetime) -> Verdict:
+        one, standing = candidate.stored, candidate.standing
+        keeper, match = standing.keeper, standing.match
+        rule = Rule()
+        rule.saw(*reasons.evidence_of(candidate))
+        if not self._names.fit(one.key, one.size):
+            return rule.kept(
+                f"by name and size it is no model artifact of {data_size(self.min_size)} or more"
+            )
+        if (why := reasons.unread(candidate)) is not None:
+            return rule.unknown(why)
+        rule.passed("everything about it could be read")
+        if (why := reasons.not_a_copy(candidate)) is not None:
+            return rule.kept(why)
+        rule.passed("another artifact of its size may be the same")
+        why = reasons.doubt(candidate)
+        if why is not None or keeper is None or match is None:
+            return rule.unknown(why or "nothing says what it is a copy of")
+        rule.passed(f"{reasons.what(candidate)} is like {keeper.uri}: {match.by}")
+        rule.passed("nothing refers to it")
+        if (why := reasons.protected(candidate, now)) is not None:
+            return rule.kept(why)
+        rule.passed("it is not locked, nor billed for a minimum time that has yet to pass")
+        crowded = isinstance(candidate.unit, Value) and candidate.unit.value.crowded
+        proven = match.likeness is Likeness.PROVEN and standing.role is Role.SURPLUS and not crowded
+        return rule.found(
+            reasons.surplus(candidate, keeper, match),
+            Confidence.PROVEN if proven else Confidence.LIKELY,
+            action=DELETE if standing.role is Role.SURPLUS else ASK,
+            cost=candidate.cost,
+            since=max(one.modified, keeper.modified),
+            spared=act_prefixes.spared(
+                candidate, self.act_on_prefixes, allow_unversioned=self.allow_unversioned
+            ),
+        )
+
+    def prepare(
+        self,
+        aws: Aws,
+        candidate: Copy,
+        finding: Finding,  # noqa: ARG002 - all of it is in the candidate
+        memo: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        return copy_cleanup.prepare(aws, candidate, memo).json()
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        copy_cleanup.act(aws, Record.read(undo), steps)
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return copy_cleanup.settled(aws, Record.read(undo))
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        copy_return.undo(aws, Record.read(undo), steps)
+
+    def never_acts(self) -> str | None:
+        return None if self.act_on_prefixes else "act_on_prefixes is empty, so no object may be deleted"
+
+    @property
+    def _names(self) -> Names:
+        return Names(extensions=self.extensions, min_size=self.min_size)
+
+    @property
+    def _where(self) -> Where:
+        return Where(buckets=self.buckets, names=self._names, compare_up_to=self.compare_up_to)

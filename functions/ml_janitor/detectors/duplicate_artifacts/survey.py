@@ -1,0 +1,259 @@
+"""One reading of an account's artifacts: which have the size of another, and how they stand to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws import storage_prices
+from ml_janitor.aws.answers import Listing
+from ml_janitor.core.model import NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
+from ml_janitor.detectors.duplicate_artifacts import buckets, references
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
+from ml_janitor.detectors.duplicate_artifacts.comparing import Comparison
+from ml_janitor.detectors.duplicate_artifacts.contents import (
+    Contents,
+    Likeness,
+    Match,
+    connected,
+    head,
+    units_alike,
+)
+from ml_janitor.detectors.duplicate_artifacts.copies import Member, Role, Standing, settle
+from ml_janitor.detectors.duplicate_artifacts.duplicates import (
+    Copy,
+    archived,
+    files_of,
+    strictest,
+    surplus,
+    target_of,
+    together,
+)
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.detectors.duplicate_artifacts.references import References
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Which buckets are searched (none named: those that are referred to), for what, and how thoroughly."""
+
+    buckets: tuple[str, ...]
+    names: Names
+    compare_up_to: int
+
+
+@dataclass(slots=True)
+class Survey:
+    """One reading of an account and region."""
+
+    aws: Aws
+    where: Where
+    errors: list[str] = field(default_factory=list)
+    known: dict[Stored, Contents] = field(default_factory=dict)
+    unreadable: dict[Stored, Unreadable] = field(default_factory=dict)
+    _references: References | None = None
+
+    def read(self, *, also: str | None = None, sizes: AbstractSet[int] | None = None) -> Listing[Copy]:
+        """
+        Every artifact of the region that has the size of another one.
+
+        With *sizes*, those of these sizes, alone or not; *also* is one more bucket to search.
+        """
+        shelves = self._shelves(also)
+        found = artifacts.same_size(shelves, sizes)
+        units = self._units(found)
+        read = {one: signal.value for one, signal in units.items() if isinstance(signal, Value)}
+        standings = self._standings(list(dict.fromkeys(read.values())))
+        copies = [
+            self._copy(shelf, one, units[one], standings)
+            for shelf, one in found
+            if shelf.region == self.aws.region
+        ]
+        return Listing(tuple(self._open_ones_read(copies)), "; ".join(self.errors) or None)
+
+    @property
+    def references(self) -> References:
+        """What everything refers to, read when first asked for: it costs a call per model and job."""
+        if self._references is None:
+            self._references = references.read(self.aws)
+        return self._references
+
+    def _shelves(self, also: str | None) -> list[Shelf]:
+        """The artifacts of every bucket that is searched."""
+        places = self._named() if self.where.buckets else self._referred()
+        if also is not None:
+            places.setdefault(also, self.aws.region)
+        shelves = self.aws.map(
+            lambda place: artifacts.read(self.aws, *place, self.where.names), list(places.items())
+        )
+        self.errors += [shelf.error for shelf in shelves if shelf.error is not None]
+        return shelves
+
+    def _named(self) -> dict[str, str]:
+        """The named buckets and where they are."""
+        names = list(dict.fromkeys(self.where.buckets))
+        regions = by(names, self.aws.map(lambda one: buckets.region_of(self.aws, one), names))
+        self.errors += [
+            f"bucket {name}: {region.error}"
+            for name, region in regions.items()
+            if isinstance(region, Unreadable)
+        ]
+        return {name: region.value for name, region in regions.items() if isinstance(region, Value)}
+
+    def _referred(self) -> dict[str, str]:
+        """The account's buckets in the region that something refers to, and SageMaker's default one."""
+        wanted = {*self.references.buckets, f"sagemaker-{self.aws.region}-{self.aws.account}"}
+        self.errors += [f"not every bucket may be known: {said}" for said in self.references.errors]
+        owned = buckets.owned(self.aws)
+        if owned.error is not None:
+            self.errors.append(owned.error)
+        return {name: self.aws.region for name in owned.items if name in wanted}
+
+    def _units(self, found: Sequence[tuple[Shelf, Stored]]) -> dict[Stored, Signal[Unit]]:
+        """What each of *found* is compared as; a folder is read once for all files in it."""
+        above = {one: root for shelf, one in found if (root := shelf.root(one)) is not None}
+        roots = [(shelf.bucket, shelf.region, above[one]) for shelf, one in found if one in above]
+        roots = list(dict.fromkeys(roots))
+        folders = by(roots, self.aws.map(lambda at: artifacts.folder(self.aws, *at), roots))
+        units: dict[Stored, Signal[Unit]] = {}
+        for shelf, one in found:
+            if one in above:
+                unit = folders[shelf.bucket, shelf.region, above[one]]
+                replaced = isinstance(unit, Value) and one not in unit.value.files
+                units[one] = Unreadable(f"{one.uri} was replaced meanwhile") if replaced else unit
+            else:
+                crowded = shelf.crowded(one)
+                units[one] = Value(
+                    Unit(bucket=shelf.bucket, region=shelf.region, files=(one,), crowded=crowded),
+                    artifacts.LIST_OBJECTS,
+                )
+        return units
+
+    def _standings(self, units: Sequence[Unit]) -> dict[Unit, tuple[Standing, Signal[tuple[str, ...]]]]:
+        """How each of *units* that has another of its shape stands to them, and what refers to it."""
+        shapes: dict[object, list[Unit]] = {}
+        for unit in units:
+            shapes.setdefault(unit.shape, []).append(unit)
+        groups = [group for group in shapes.values() if len(group) > 1]
+        self._heads([unit for group in groups for unit in group])
+        open_ones = [
+            [self._member(unit) for unit in group if not archived(unit, self.known)] for group in groups
+        ]
+        cells = [cell for group in open_ones for cell in self._cells(group)]
+        self._compare([cell for cell in cells if self._worth_reading(cell)])
+        found: dict[Unit, tuple[Standing, Signal[tuple[str, ...]]]] = {}
+        for cell in cells:
+            for member, standing in settle(cell, self._alike).items():
+                others = len(shapes[member.unit.shape]) - 1
+                found[member.unit] = replace(standing, others=others), member.referred
+        return found
+
+    def _heads(self, units: Iterable[Unit]) -> None:
+        """Learn what S3 knows of every file of *units*."""
+        todo = list({one: unit.region for unit in units for one in unit.files}.items())
+        for (one, _), answer in zip(todo, self.aws.map(lambda at: head(self.aws, *at), todo), strict=True):
+            if isinstance(answer, Value):
+                self.known[one] = answer.value
+            else:
+                said = answer.error if isinstance(answer, Unreadable) else "it is gone"
+                self.unreadable[one] = Unreadable(said)
+                self.known[one] = Contents(size=one.size, unread=f"{one.uri} could not be read ({said})")
+
+    def _member(self, unit: Unit) -> Member:
+        contents = [self.known[one] for one in unit.files]
+        return Member(
+            unit=unit,
+            referred=self.references.to(unit.bucket, [one.key for one in unit.files]),
+            lasting=not any(known.expires or known.replica for known in contents),
+        )
+
+    def _alike(self, a: Member, b: Member) -> Match:
+        return units_alike(a.unit, b.unit, self.known)
+
+    def _cells(self, members: Sequence[Member]) -> list[list[Member]]:
+        """*members* of one shape in the smallest sets outside which nothing is like anything within."""
+        return connected(members, lambda a, b: self._alike(a, b).likeness is not Likeness.DIFFERENT)
+
+    def _worth_reading(self, cell: Sequence[Member]) -> bool:
+        """Whether anything in *cell* could be surplus: not if all is needed or that is unknown."""
+        return len(cell) > 1 and not self.references.errors and not all(member.needed for member in cell)
+
+    def _compare(self, cells: list[list[Member]]) -> None:
+        """Read the bytes of *cells*, of every model its smallest files first: they differ soonest."""
+        comparison = Comparison(self.aws, self.known, self.where.compare_up_to)
+        cells = [[m for m in cell if m.unit.region == self.aws.region] for cell in cells]
+        step = 0
+        while cells := [cell for cell in cells if len(cell) > 1 and step < len(cell[0].unit.files)]:
+            comparison.settle([[by_size(member.unit)[step] for member in cell] for cell in cells])
+            cells = [part for cell in cells for part in self._cells(cell)]
+            step += 1
+
+    def _copy(
+        self,
+        shelf: Shelf,
+        one: Stored,
+        unit: Signal[Unit],
+        standings: Mapping[Unit, tuple[Standing, Signal[tuple[str, ...]]]],
+    ) -> Copy:
+        """*one* as a candidate, with what the cheap signals say."""
+        copy = Copy(
+            target=target_of(self.aws, one),
+            stored=one,
+            unit=unit,
+            listing_error=shelf.error,
+            unsearched="; ".join(self.errors) or None,
+        )
+        if not isinstance(unit, Value):
+            return copy
+        files = unit.value.files
+        contents: Signal[Contents] = Value(self.known[one]) if one in self.known else NotRead()
+        standing, referred = standings.get(unit.value, (Standing(role=Role.ALONE), NotRead()))
+        return replace(
+            copy,
+            contents=next((self.unreadable[file] for file in files if file in self.unreadable), contents),
+            archived=archived(unit.value, self.known),
+            replica=any(self.known[file].replica for file in files if file in self.known),
+            referred=referred,
+            standing=standing,
+        )
+
+    def _open_ones_read(self, copies: Sequence[Copy]) -> list[Copy]:
+        """*copies*, with what is read only for those that are surplus as far as is known."""
+        todo = [copy for copy in copies if surplus(copy)]
+        if not todo:
+            return list(copies)
+        prices = storage_prices.read(self.aws)
+        names = list(dict.fromkeys(copy.stored.bucket for copy in todo))
+        habits = by(names, self.aws.map(lambda name: buckets.habits(self.aws, name), names))
+        files = list(dict.fromkeys(file for copy in todo for file in files_of(copy)))
+        tagged = by(files, self.aws.map(lambda one: buckets.object_tags(self.aws, one), files))
+        locks = by(
+            files, self.aws.map(lambda one: buckets.locked(self.aws, one, habits[one.bucket].lock), files)
+        )
+        read = {}
+        for copy in todo:
+            one, bucket = copy.stored, habits[copy.stored.bucket]
+            siblings = [tagged[file] for file in files_of(copy) if file != one]
+            read[one] = replace(
+                copy,
+                target=replace(copy.target, tags=together(bucket.tags, *siblings, tagged[one])),
+                cost=prices.cost(one.storage_class, one.size),
+                habits=bucket,
+                lock=strictest([locks[file] for file in files_of(copy)]),
+            )
+        return [read.get(copy.stored, copy) for copy in copies]
+
+
+def by[K, V](keys: Sequence[K], values: Sequence[V]) -> dict[K, V]:
+    """*values*, which are the answers about *keys*, by those."""
+    return dict(zip(keys, values, strict=True))
+
+
+def by_size(unit: Unit) -> list[Stored]:
+    """The files of *unit*, the smallest first; the same order in every unit of its shape."""
+    return [unit.files[n] for n in sorted(range(len(unit.files)), key=lambda n: unit.files[n].size)]

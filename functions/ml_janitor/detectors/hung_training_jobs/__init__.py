@@ -1,0 +1,1 @@
+"""Jobs that hang: rule, reading, act and undo."""

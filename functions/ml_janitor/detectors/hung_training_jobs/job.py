@@ -1,0 +1,189 @@
+"""What SageMaker's training, processing and transform jobs have in common: phases, hosts, limits, folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.instances import Machine, machine
+from ml_janitor.aws.prices import Component
+from ml_janitor.core.model import Signal
+from ml_janitor.detectors.hung_training_jobs.load import Collective
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+GONE = ("ResourceNotFound", "ValidationException")
+"""What Describe answers for a name that does not exist (any more): documented, and in practice."""
+
+IN_PROGRESS: Final = "InProgress"
+OLDEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
+"""As a listing is asked for it. No new job then comes between two pages."""
+
+STARTING = "Starting"
+WAITING = frozenset({STARTING, "Pending"})
+"""The phases before the start on instances: nothing is billed yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """
+    One kind of job: what it is called, where it leaves its traces, how it is read and ended.
+
+    *arn* is the resource type in its ARN, *group* both its log group and its metrics' namespace.
+    *working* is the phase in which it should move, *at_work* the same for a reader. *streams* is
+    what a log stream's name goes on with after the job's name and a slash. *numbered* hosts are
+    called algo-1, algo-2, ...; others have ids that only ListMetrics tells. *collective* is whether
+    its hosts, or the GPUs of one, can wait for each other. *action* is what would be done about it.
+    """
+
+    arn: str
+    group: str
+    component: Component
+    working: str
+    at_work: str
+    streams: str
+    numbered: bool
+    collective: bool
+    action: str
+    running: Callable[[Aws, datetime], Listing[Summary]]
+    describe: Callable[[Aws, str], Signal[Job]]
+
+    @property
+    def noun(self) -> str:
+        """What one job of this kind is called."""
+        return self.arn.replace("-", " ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A job as a listing shows it; *kind* is the resource type in its ARN."""
+
+    kind: str
+    arn: str
+    name: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """
+    A job as its Describe operation shows it.
+
+    *started* is when it was first billed, *counted_from* when the time that counts against
+    *max_runtime* began at the latest. *groups* are instance type and count. *writes_to* are the S3
+    folders that it writes to while it runs. *spot* and *reserved* (a training plan, paid in advance)
+    say that the list price is not what is paid. *tuner* is the tuning job that started it, *makers* are
+    other things of SageMaker's that did (their ARNs), *watches* is the training job whose rule it is.
+    *pool* is the status of the warm pool that it leaves behind. *checkpoints* is whether it was given a
+    folder for them. *downloads* is whether inputs are downloaded after *started* and before its program
+    begins, which AWS does not say when it does.
+    """
+
+    kind: Kind
+    name: str
+    created: datetime
+    status: str
+    phase: str
+    started: datetime | None
+    groups: tuple[tuple[str, int], ...]
+    writes_to: tuple[str, ...]
+    phase_since: datetime | None = None
+    ended: datetime | None = None
+    counted_from: datetime | None = None
+    max_runtime: timedelta | None = None
+    max_wait: timedelta | None = None
+    spot: bool = False
+    reserved: bool = False
+    tuner: str | None = None
+    makers: tuple[str, ...] = ()
+    watches: str | None = None
+    pool: str | None = None
+    keep_alive: timedelta = timedelta()
+    checkpoints: bool = False
+    downloads: bool = False
+
+    @property
+    def lost(self) -> str:
+        """What does not come back when it is stopped and submitted again."""
+        return (
+            f"what it did {'since its newest checkpoint' if self.checkpoints else 'so far: it begins anew'}"
+        )
+
+    @property
+    def instances(self) -> int:
+        """How many instances it runs on."""
+        return sum(count for _, count in self.groups)
+
+    @property
+    def rented(self) -> str:
+        """Its instances for a reader."""
+        return ", ".join(f"{count} x {kind}" for kind, count in self.groups) or "not known"
+
+    @property
+    def machine(self) -> Machine:
+        """
+        What each of its hosts is made of.
+
+        AWS does not say which host of a mixed cluster is of which type, so of that only the smallest
+        CPU is known.
+        """
+        machines = {machine(kind) for kind, _ in self.groups}
+        if len(machines) == 1:
+            return machines.pop()
+        return Machine(min((one.vcpus for one in machines), default=1), None)
+
+    @property
+    def collective(self) -> Collective:
+        """Whether a GPU of it can wait for another: there must be two of them, on one host or on several."""
+        if not self.kind.collective:
+            return Collective.NEVER
+        several = (self.machine.gpus or 0) * self.instances > 1
+        return Collective.POSSIBLE if several else Collective.ALONE
+
+    @property
+    def streams(self) -> str:
+        """
+        What the names of its log streams begin with.
+
+        The slash makes it exact: a job's name has none, so `train` is never taken for `train-2`.
+        """
+        return f"{self.name}/{self.kind.streams}"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Its hosts as metrics name them, where they are numbered."""
+        return tuple(f"{self.name}/algo-{n}" for n in range(1, self.instances + 1))
+
+
+def listed(aws: Aws, kind: str, **query: Any) -> Listing[Summary]:
+    """All jobs of the *kind* of its ARN (`training-job`) that *query* leaves in SageMaker's listing."""
+    noun = "".join(word.capitalize() for word in kind.split("-"))
+    pages: Any = aws.client("sagemaker").get_paginator(f"list_{kind.replace('-', '_')}s")
+    return everything(
+        pages.paginate(PaginationConfig={"PageSize": 100}, **query),
+        lambda page: [
+            Summary(kind=kind, arn=job[f"{noun}Arn"], name=job[f"{noun}Name"], created=job["CreationTime"])
+            for job in page[f"{noun}Summaries"]
+        ],
+        source=f"sagemaker:List{noun}s",
+    )
+
+
+def seconds(count: int | None) -> timedelta | None:
+    """A limit in a description as a duration."""
+    return None if count is None else timedelta(seconds=count)
+
+
+def makers(*arns: str | None) -> tuple[str, ...]:
+    """Those of *arns* that a description names."""
+    return tuple(arn for arn in arns if arn)
+
+
+def folders(*uris: str | None) -> tuple[str, ...]:
+    """*uris* as S3 folders, each once; a slash keeps `runs/a` from being taken for `runs/ab`."""
+    given: Iterable[str] = (uri for uri in uris if uri)
+    return tuple(dict.fromkeys(f"{uri.rstrip('/')}/" for uri in given))

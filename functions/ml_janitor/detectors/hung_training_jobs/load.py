@@ -1,0 +1,199 @@
+"""The load of a job's hosts: whether CPU and GPU stand still, as in a deadlock, or vary like work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from ml_janitor.aws import metrics
+from ml_janitor.aws.instances import Machine
+from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Stat
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.hung_training_jobs.spans import PERIOD, Span, span
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+METRICS = ("CPU", "GPU", "Memory", "Disk")
+"""
+Of the container of a job alone, on each host, each followed by Utilization (developer guide, Monitor
+SageMaker with CloudWatch).
+"""
+
+STATS: tuple[Stat, Stat] = ("Minimum", "Maximum")
+
+CPU_TOLERANCE = 0.05
+GPU_TOLERANCE = 0.03
+"""
+How far a load may be from its other extreme, from zero or from full, as a share of full scale.
+
+The CPU also carries the system's own agents. A GPU that waits for a collective nobody answers stands
+at 100 percent (https://github.com/NVIDIA/nccl/issues/1033); training at its best only comes close.
+"""
+
+HALF_A_THREAD = 50.0
+"""
+The CPU load above which a host is not at rest, however many vCPUs it has.
+
+One thread at work is 100, which on a large host is less than a tolerable share of full scale.
+"""
+
+MEMORY_TOLERANCE = 5.0
+DISK_TOLERANCE = 1.0
+"""
+Points of a hundred by which what a container uses of memory and disk may vary while it stands still.
+
+One that downloads, or reads from a slow source, may need less than half a thread, and be silent for hours.
+"""
+
+
+class Collective(Enum):
+    """Whether the hosts of a job can wait for each other in a collective, where they spin at full load."""
+
+    POSSIBLE = "a GPU may wait for another"
+    ALONE = "no GPU waits for another"
+    NEVER = "this kind of job has none"
+
+
+class Motion(Enum):
+    """What one host's load looks like."""
+
+    STUCK = "still, and at a level where nothing is done"
+    FULL = "still and full, where no GPU waits for another"
+    BESIDE = "its GPUs at rest beside a CPU that is not"
+    WORKING = "varies like work"
+    STEADY = "still, but at a level of work"
+    UNMEASURED = "not measured"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLoad:
+    """
+    CPU and GPU utilization of one host: 0 to 100 for each vCPU and each GPU it has.
+
+    *memory* and *disk* are how much its container uses of them, in percent; transform jobs publish no disk.
+    """
+
+    host: str
+    cpu: Signal[Span]
+    gpu: Signal[Span]
+    memory: Signal[Span] = field(default_factory=partial(Absent, GET_METRIC_DATA))
+    disk: Signal[Span] = field(default_factory=partial(Absent, GET_METRIC_DATA))
+
+    def motion(self, machine: Machine, collective: Collective = Collective.POSSIBLE) -> Motion:
+        """
+        What the load looks like on *machine*, where a collective can hang as *collective* says.
+
+        Variation counts whatever else is missing, because it can only show that the host works. Where a
+        metric is missing or the accelerators are not known, nothing is measured.
+        """
+        if self._varies(machine):
+            return Motion.WORKING
+        if any(isinstance(one, Unreadable | NotRead) for one in (self.cpu, self.gpu, self.memory, self.disk)):
+            return Motion.UNREADABLE
+        return self._level(machine, collective) or Motion.UNMEASURED
+
+    def _level(self, machine: Machine, collective: Collective) -> Motion | None:
+        """What the level means at which it stands; None if that is not measured."""
+        cpu = self.cpu.value if isinstance(self.cpu, Value) else None
+        gpu = self.gpu.value if isinstance(self.gpu, Value) else None
+        if machine.gpus is None or cpu is None or not cpu.whole:
+            return None
+        if machine.gpus > 0:
+            return _of_gpus(gpu, cpu, machine, collective) if gpu is not None and gpu.whole else None
+        if gpu is not None and gpu.highest > 0:  # a GPU in a machine that should have none
+            return None
+        return _of_cpu(cpu, machine, collective)
+
+    def _varies(self, machine: Machine) -> bool:
+        tolerated = (
+            (self.cpu, 100 * machine.vcpus * CPU_TOLERANCE),
+            (self.gpu, 100 * (machine.gpus or 1) * GPU_TOLERANCE),
+            (self.memory, MEMORY_TOLERANCE),
+            (self.disk, DISK_TOLERANCE),
+        )
+        return any(isinstance(seen, Value) and not seen.value.still(by) for seen, by in tolerated)
+
+
+def _of_cpu(cpu: Span, machine: Machine, collective: Collective) -> Motion:
+    """What a host without GPUs does. All its threads at work look like all its threads spinning."""
+    full = 100 * machine.vcpus
+    if cpu.rests(full, CPU_TOLERANCE, HALF_A_THREAD):
+        return Motion.STUCK
+    if cpu.fills(full, CPU_TOLERANCE) and collective is not Collective.NEVER:
+        return Motion.FULL
+    return Motion.STEADY
+
+
+def _of_gpus(gpu: Span, cpu: Span, machine: Machine, collective: Collective) -> Motion:
+    """
+    What a host with GPUs does.
+
+    Where they spin in a collective, the CPU may stand at any level: it spins one thread for each of
+    them. Where they rest, the work is the CPU's, and every half thread of it counts.
+    """
+    full = 100 * machine.gpus if machine.gpus else 0
+    if gpu.fills(full, GPU_TOLERANCE):
+        spins = {Collective.POSSIBLE: Motion.STUCK, Collective.ALONE: Motion.FULL}
+        return spins.get(collective, Motion.STEADY)
+    if not gpu.rests(full, GPU_TOLERANCE):
+        return Motion.STEADY
+    if cpu.rests(100 * machine.vcpus, CPU_TOLERANCE, HALF_A_THREAD):
+        return Motion.STUCK
+    if collective is Collective.NEVER:
+        return Motion.STEADY
+    return Motion.WORKING if cpu.highest - cpu.lowest > HALF_A_THREAD else Motion.BESIDE
+
+
+def read(aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetime) -> dict[str, HostLoad]:
+    """
+    The load of each host in *windows*, from the time given there until *now*; all hosts in bulk.
+
+    A host is named as the metrics' Host dimension does: "my-job/algo-1".
+    """
+    if not windows:
+        return {}
+    wanted = {
+        (host, name, stat): Metric.of(namespace, f"{name}Utilization", stat=stat, period=PERIOD, Host=host)
+        for host in windows
+        for name in METRICS
+        for stat in STATS
+    }
+    series = metrics.read(aws, wanted.values(), min(windows.values()), now)
+
+    def span_of(host: str, name: str) -> Signal[Span]:
+        lowest, highest = (series[wanted[host, name, stat]] for stat in STATS)
+        return span(lowest, highest, windows[host], now)
+
+    return {
+        host: HostLoad(host=host, **{name.lower(): span_of(host, name) for name in METRICS})
+        for host in windows
+    }
+
+
+def shown(loads: Sequence[HostLoad], name: Literal["cpu", "gpu", "memory", "disk"], full: int | None) -> str:
+    """What all hosts' loads were, for a reader: "399 to 400 of 400 (algo-1, algo-2); none (algo-3)"."""
+    hosts: dict[str, list[str]] = {}
+    for one in loads:
+        match getattr(one, name):
+            case Value(seen):
+                text = f"{seen.lowest:.0f} to {seen.highest:.0f}" + (f" of {full}" if full else "")
+                text += "" if seen.whole else f", missing for {ago(seen.hole)}"
+            case Unreadable():
+                text = "unreadable"
+            case _:
+                text = "none"
+        hosts.setdefault(text, []).append(one.host.rpartition("/")[2])
+    return "; ".join(f"{text} ({some(names)})" for text, names in hosts.items())
+
+
+def some(names: Sequence[str], most: int = 4) -> str:
+    """*names* in a sentence, the first few of many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

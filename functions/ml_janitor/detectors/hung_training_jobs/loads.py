@@ -1,0 +1,83 @@
+"""The load of all hosts of several jobs, read in bulk; where hosts have ids, found by name first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws import metrics
+from ml_janitor.aws.metrics import GET_METRIC_DATA
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.detectors.hung_training_jobs import load
+from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
+from ml_janitor.detectors.hung_training_jobs.load import HostLoad
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+HOST = "Host"
+"""The dimension of the metrics: the job's name, a slash, and the host's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Whose load is wanted, and from when on."""
+
+    job: Job
+    start: datetime
+
+
+def read(aws: Aws, windows: Mapping[str, Window], now: datetime) -> dict[str, Signal[tuple[HostLoad, ...]]]:
+    """The loads of every job in *windows*, under the same keys, until *now*."""
+    kinds = dict.fromkeys(window.job.kind for window in windows.values())
+    found: dict[str, Signal[tuple[HostLoad, ...]]] = {}
+    for kind in kinds:
+        found |= _of_kind(aws, kind, {key: one for key, one in windows.items() if one.job.kind is kind}, now)
+    return found
+
+
+def _of_kind(
+    aws: Aws, kind: Kind, windows: Mapping[str, Window], now: datetime
+) -> dict[str, Signal[tuple[HostLoad, ...]]]:
+    listed = _listed(aws, kind)
+    if isinstance(listed, Unreadable):
+        return dict.fromkeys(windows, listed)
+    hosts = {key: hosts_of(window.job, listed) for key, window in windows.items()}
+    starts = {host: window.start for key, window in windows.items() for host in hosts[key]}
+    loads = load.read(aws, kind.group, starts, now)
+    return {
+        key: Value(
+            (*(loads[host] for host in hosts[key]), *unlisted(window.job, len(hosts[key]))), GET_METRIC_DATA
+        )
+        for key, window in windows.items()
+    }
+
+
+def _listed(aws: Aws, kind: Kind) -> Sequence[str] | Unreadable:
+    """All hosts of the past two weeks by name, where they are not numbered."""
+    if kind.numbered:
+        return ()
+    match metrics.published(aws, kind.group, "CPUUtilization"):
+        case Value(series):
+            return [value for one in series for name, value in one.dimensions if name == HOST]
+        case Unreadable() as failed:
+            return failed
+        case _:
+            return ()
+
+
+def hosts_of(job: Job, listed: Sequence[str]) -> tuple[str, ...]:
+    """The hosts of *job*: by number, or those of the *listed* ones that begin with its name and a slash."""
+    if job.kind.numbered:
+        return job.hosts
+    return tuple(sorted({host for host in listed if host.startswith(f"{job.name}/")}))
+
+
+def unlisted(job: Job, known: int) -> tuple[HostLoad, ...]:
+    """The instances of *job* that no metric names: they count as not measured, never as absent."""
+    return tuple(
+        HostLoad(host=f"{job.name}/instance {n}", cpu=Absent(GET_METRIC_DATA), gpu=Absent(GET_METRIC_DATA))
+        for n in range(known + 1, job.instances + 1)
+    )

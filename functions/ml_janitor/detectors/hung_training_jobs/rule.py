@@ -1,0 +1,215 @@
+"""SageMaker jobs that run on, and are paid for, but no longer make progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Effect,
+    Finding,
+    Kept,
+    Rule,
+    Signal,
+    Target,
+    Value,
+    Verdict,
+    evidence,
+)
+from ml_janitor.detectors.hung_training_jobs import (
+    grants,
+    phases,
+    record,
+    restarts,
+    stillness,
+    stops,
+    tuning,
+    warm_pools,
+)
+from ml_janitor.detectors.hung_training_jobs.costs import bill, limit, rate
+from ml_janitor.detectors.hung_training_jobs.job import Job
+from ml_janitor.detectors.hung_training_jobs.stillness import Patience, Still
+from ml_janitor.detectors.hung_training_jobs.survey import KINDS, Survey
+from ml_janitor.detectors.hung_training_jobs.suspects import MAKERS, Suspect, SuspectTuner
+from ml_janitor.engine.detector import Cleanup, Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.engine.detector import Steps
+
+
+@dataclass(frozen=True)
+class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
+    """
+    Training, processing and transform jobs that hang; warm pools that nobody uses.
+
+    A job hangs when its logs are silent for `silence` and for `times_longest_pause` times the
+    longest pause they made before, nothing new lies in its S3 folders, and the load of every host
+    stands still; or when it works on after its own limit. How long it runs proves nothing. A tuning
+    job hangs when every running child does. A warm pool is waste after `pool_patience` unused.
+    Where `act_on` takes what is likely, its warning stands for `grace_likely`.
+    """
+
+    name = "hung-training-jobs"
+    schedule = "rate(1 hour)"
+    kinds = (*KINDS, tuning.TUNER)
+    cleanup = Cleanup(
+        effect=Effect.STOP,
+        grace=timedelta(hours=2),
+        act_on=Confidence.PROVEN,
+        lost=(
+            "what a job did since its last checkpoint (a processing or transform job begins anew), a tuning"
+            " job, or a warm pool"
+        ),
+        undo="restart",
+    )
+    reads = (
+        allow("sagemaker:ListTrainingJobs"),
+        allow("sagemaker:DescribeTrainingJob", on="training-job/*"),
+        allow("sagemaker:ListProcessingJobs"),
+        allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
+        allow("sagemaker:ListTransformJobs"),
+        allow("sagemaker:DescribeTransformJob", on="transform-job/*"),
+        allow("sagemaker:ListHyperParameterTuningJobs"),
+        allow("sagemaker:DescribeHyperParameterTuningJob", on=f"{tuning.TUNER}/*"),
+        allow("sagemaker:ListTrainingJobsForHyperParameterTuningJob", on=f"{tuning.TUNER}/*"),
+        *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in (*kinds, *MAKERS)),
+        *(allow("logs:DescribeLogStreams", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
+        *(allow("logs:GetLogEvents", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
+        allow("s3:ListBucket", on="arn:aws:s3:::*"),
+        allow("cloudwatch:ListMetrics"),
+        allow("cloudwatch:GetMetricData"),
+        allow("pricing:GetProducts"),
+    )
+    acts = grants.ACTS
+    undoes = grants.UNDOES
+
+    silence: timedelta = timedelta(hours=6)
+    times_longest_pause: int = 3
+    silence_without_rhythm: timedelta = timedelta(hours=24)
+    overrun: timedelta = timedelta(hours=1)
+    pool_patience: timedelta = timedelta(hours=1)
+    grace_likely: timedelta = timedelta(days=1)
+
+    @property
+    def patience(self) -> Patience:
+        """For how long a job must stand still."""
+        return Patience(
+            silence=self.silence,
+            times_longest_pause=self.times_longest_pause,
+            silence_without_rhythm=self.silence_without_rhythm,
+        )
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Suspect | SuspectTuner]:
+        yield from self._survey(aws, now).all()
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Suspect | SuspectTuner | None:
+        survey = self._survey(aws, now)
+        return survey.tuner(target) if target.kind == tuning.TUNER else survey.job(target)
+
+    def look_half_done(
+        self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime
+    ) -> Suspect | SuspectTuner | None:
+        candidate = self.look(aws, target, now)
+        if isinstance(candidate, Suspect) and undo["what"] == record.JOB:
+            return replace(candidate, half_done=True)
+        return candidate
+
+    def _survey(self, aws: Aws, now: datetime) -> Survey:
+        return Survey(aws=aws, now=now, patience=self.patience, decide=self.decide)
+
+    def decide(self, candidate: Suspect | SuspectTuner, now: datetime) -> Verdict:
+        match verdict := self._judged(candidate, now):
+            case Finding(confidence=Confidence.LIKELY):
+                return replace(verdict, grace=self.grace_likely)
+            case _:
+                return verdict
+
+    def _judged(self, candidate: Suspect | SuspectTuner, now: datetime) -> Verdict:
+        rule = Rule()
+        match candidate:
+            case SuspectTuner(tuner=tuner, children=children):
+                return tuning.judge(rule, tuner, self._verdicts(children, now))
+            case Suspect(job=Value(job)):
+                return self._of_pool(rule, candidate, job, now) or self._of_job(rule, candidate, job, now)
+            case Suspect(job=Absent()):
+                return rule.kept("it no longer exists")
+            case _:
+                rule.saw(evidence("description", candidate.job))
+                return rule.unknown("its description could not be read")
+
+    def _verdicts(
+        self, children: Signal[tuple[Suspect, ...]], now: datetime
+    ) -> Signal[Mapping[str, Verdict]]:
+        """What is made of each of *children*, by its name."""
+        if not isinstance(children, Value):
+            return children
+        verdicts = {child.target.name: self.decide(child, now) for child in children.value}
+        return Value(verdicts, children.source)
+
+    def _of_pool(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict | None:
+        """The warm pool that a job left behind, if it is still there."""
+        if candidate.half_done:
+            return warm_pools.left_behind(rule, candidate.job, job, candidate.price)
+        return warm_pools.judge(
+            rule, candidate.job, job, candidate.price, patience=self.pool_patience, now=now
+        )
+
+    def prepare(
+        self,
+        aws: Aws,
+        candidate: Suspect | SuspectTuner,
+        finding: Finding,  # noqa: ARG002
+        memo: Mapping[str, Any],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        return record.read(aws, candidate)
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        stops.act(aws, target, undo, steps)
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
+        return stops.settled(aws, target, undo)
+
+    def by_itself(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> str | None:
+        return stops.by_itself(aws, target, undo)
+
+    def made(self, target: Target, undo: Mapping[str, Any]) -> str:
+        return restarts.made(self.name, target, undo)
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
+        return restarts.restart(aws, self.name, target, undo, steps)
+
+    def comeback(self, target: Target, undo: Mapping[str, Any]) -> str:
+        return restarts.announced(self.name, target, undo)
+
+    def _of_job(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict:
+        """A job that works on after its own limit, or without a sign of life."""
+        verdict = (
+            phases.not_at_work(rule, candidate.job, job, now)
+            or phases.watching(rule, candidate.watched, job)
+            or self._late_or_still(rule, candidate, job, now)
+        )
+        if isinstance(verdict, Kept):
+            return verdict
+        return rule.found(
+            f"{verdict.reason}; {rate(candidate.price, job)}",
+            verdict.confidence,
+            action=job.kind.action,
+            cost=bill(candidate.price, job.started, now, until=limit(job)),
+            since=verdict.since,
+            noun=f"hung {job.kind.noun}",
+            lost=job.lost,
+        )
+
+    def _late_or_still(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Kept | Still:
+        """Past its limit for sure, else by its signs; what shows that it lives is likely late at most."""
+        late = phases.past_its_limit(rule, job, self.overrun, now)
+        if late is not None and late.confidence is Confidence.PROVEN:
+            return late
+        still = stillness.judge(rule, candidate.signs, job, self.patience, now)
+        lives = isinstance(still, Kept) and not still.unknown
+        return late if late is not None and lives else still

@@ -1,0 +1,216 @@
+"""Whether a running job stands still: its logs, the objects it writes and its load, judged together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from ml_janitor.aws.s3 import Newest
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Evidence,
+    Kept,
+    NotRead,
+    Rule,
+    Signal,
+    Unreadable,
+    Value,
+    evidence,
+)
+from ml_janitor.detectors.hung_training_jobs.job import Job
+from ml_janitor.detectors.hung_training_jobs.load import Collective, HostLoad, Motion, shown, some
+from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signs:
+    """What a running job would leave behind if it moved."""
+
+    rhythm: Signal[Rhythm] = field(default_factory=NotRead)
+    newest: Signal[Newest | None] = field(default_factory=NotRead)
+    loads: Signal[tuple[HostLoad, ...]] = field(default_factory=NotRead)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """For how long logs, objects and load must all stand still before a job is said to hang."""
+
+    silence: timedelta
+    times_longest_pause: int
+    silence_without_rhythm: timedelta
+
+    @property
+    def blind(self) -> timedelta:
+        """With a job whose rhythm or load cannot be told."""
+        return max(self.silence, self.silence_without_rhythm)
+
+    def with_rhythm(self, longest_pause: Signal[timedelta]) -> timedelta:
+        """With a job that had paused for so long before, and gone on."""
+        match longest_pause:
+            case Value(pause):
+                return max(self.silence, self.times_longest_pause * pause)
+            case _:
+                return self.blind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Still:
+    """The job stands still *since* its last log event: how sure that is, and why."""
+
+    reason: str
+    confidence: Confidence
+    since: datetime
+
+
+def judge(rule: Rule, signs: Signs, job: Job, patience: Patience, now: datetime) -> Kept | Still:
+    """Whether *job* stands still, by its *signs*; the steps and the evidence go to *rule*."""
+    match signs.rhythm:
+        case Value(rhythm):
+            return (
+                _heard(rule, signs.rhythm, rhythm, patience, now)
+                or _written(rule, signs.newest, job, patience.with_rhythm(rhythm.longest_pause), now)
+                or _moving(rule, signs.loads, rhythm, job, patience=patience, now=now)
+            )
+        case Absent():
+            rule.saw(evidence("last log event", signs.rhythm))
+            return rule.unknown("it has not logged anything, so nothing shows that its logs arrive")
+        case _:
+            rule.saw(evidence("last log event", signs.rhythm))
+            return rule.unknown("its logs could not be read")
+
+
+def _heard(
+    rule: Rule, signal: Signal[Rhythm], rhythm: Rhythm, patience: Patience, now: datetime
+) -> Kept | None:
+    """Keep a job that logs, or is silent no longer than its rhythm explains."""
+    quiet = now - rhythm.last
+    rule.saw(evidence("last log event", signal, stamp(rhythm.last)), Evidence("silent for", ago(quiet)))
+    if quiet < patience.silence:
+        return rule.kept(f"it last logged {ago(quiet)} ago")
+    rule.passed(f"no log event for {ago(patience.silence)} or more")
+    pause = rhythm.longest_pause
+    match pause:
+        case Value(longest):
+            rule.saw(evidence("longest pause before", pause, ago(longest)))
+            explained = f"it once paused for {ago(longest)} and went on"
+        case Absent():
+            rule.saw(evidence("longest pause before", pause, "not known, too many events to read"))
+            explained = "its history is too long to learn its rhythm"
+        case _:
+            rule.saw(evidence("longest pause before", pause))
+            return rule.unknown("the history of its logs could not be read, so its rhythm is not known")
+    needed = patience.with_rhythm(pause)
+    if quiet < needed:
+        return rule.kept(f"silent for {ago(quiet)}, but {explained}: judged from {ago(needed)} on")
+    rule.passed(f"silent for longer than its rhythm explains ({ago(needed)})")
+    return None
+
+
+def _written(
+    rule: Rule, newest: Signal[Newest | None], job: Job, needed: timedelta, now: datetime
+) -> Kept | None:
+    """Keep a job that writes checkpoints or outputs, whatever its logs say."""
+    if not job.writes_to:
+        rule.passed("it has no folder in S3 to write to, so that says nothing")
+        return None
+    match newest:
+        case Value(None):
+            rule.saw(evidence("newest object", newest, "none in its S3 folders"))
+        case Value(found) if found is not None:
+            rule.saw(evidence("newest object", newest, f"{found.uri}, {stamp(found.modified)}"))
+            if now - found.modified < needed:
+                return rule.kept(f"silent, but it wrote to S3 {ago(now - found.modified)} ago ({found.uri})")
+        case _:
+            rule.saw(evidence("newest object", newest))
+            return rule.unknown("its S3 folders could not be read, so it may be writing")
+    rule.passed("nothing was written to its S3 folders either")
+    return None
+
+
+def _moving(
+    rule: Rule,
+    signal: Signal[tuple[HostLoad, ...]],
+    rhythm: Rhythm,
+    job: Job,
+    *,
+    patience: Patience,
+    now: datetime,
+) -> Kept | Still:
+    """Keep a job whose hosts work; else it stands still, and the load says how sure that is."""
+    loads = signal.value if isinstance(signal, Value) else ()
+    machine = job.machine
+    gpus = 100 * machine.gpus if machine.gpus else None
+    rule.saw(
+        Evidence("GPU load", shown(loads, "gpu", gpus) or "not known"),
+        Evidence("CPU load", shown(loads, "cpu", 100 * machine.vcpus) or "not known"),
+    )
+    for name in ("memory", "disk"):
+        if not all(isinstance(getattr(one, name), Absent) for one in loads):
+            rule.saw(Evidence(f"{name} used", shown(loads, name, 100)))
+    motions: dict[Motion, list[str]] = {}
+    for one in loads:
+        motions.setdefault(one.motion(machine, job.collective), []).append(one.host.rpartition("/")[2])
+    if working := motions.get(Motion.WORKING):
+        return rule.kept(f"silent, but the load of {some(working)} varies like work")
+    if isinstance(signal, NotRead | Unreadable) or Motion.UNREADABLE in motions:
+        return rule.unknown("its load could not be read, so it may be working")
+    if steady := motions.get(Motion.STEADY):
+        level = "not at rest" if job.collective is Collective.NEVER else "neither at rest nor full"
+        return rule.kept(f"silent, but the load of {some(steady)} is {level}")
+    quiet = now - rhythm.last
+    unmeasured = motions.get(Motion.UNMEASURED, []) or ([] if loads else ["its hosts"])
+    if unmeasured and quiet < patience.blind:
+        return rule.kept(
+            f"silent for {ago(quiet)}, but the load of {some(unmeasured)} is not known:"
+            f" judged from {ago(patience.blind)} on"
+        )
+    rule.passed("no host's load varies")
+    match rhythm.longest_pause:
+        case Value(longest):
+            usual, known = f"its longest pause before was {ago(longest)}", True
+        case _:
+            usual, known = "how long it used to pause is not known", False
+    written = ", wrote nothing to S3," if job.writes_to else ""
+    doubts = [*_doubts(motions), *([f"the load of {some(unmeasured)} is not known"] if unmeasured else [])]
+    sure = known and not doubts
+    load = "; ".join(doubts) or _stuck(loads)
+    return Still(
+        reason=f"this {job.kind.noun} logged nothing for {ago(quiet)} ({usual}){written} and {load}",
+        confidence=Confidence.PROVEN if sure else Confidence.LIKELY,
+        since=rhythm.last,
+    )
+
+
+def _doubts(motions: Mapping[Motion, Sequence[str]]) -> Iterator[str]:
+    """What looks like a job that hangs, and like work as well: why its load proves nothing."""
+    if hosts := motions.get(Motion.FULL):
+        yield (
+            f"the load of {some(hosts)} stands at full without a change, which may be work: no GPU of it"
+            " waits for another"
+        )
+    if hosts := motions.get(Motion.BESIDE):
+        yield (
+            f"the GPUs of {some(hosts)} rest without a change, but its CPU does not, and may be at work"
+            if len(hosts) == 1
+            else f"the GPUs of {some(hosts)} rest without a change, but their CPUs do not, and may be at work"
+        )
+
+
+def _stuck(loads: tuple[HostLoad, ...]) -> str:
+    """How hosts that stand still do it."""
+    hosts = f"all {len(loads)} hosts" if len(loads) > 1 else "its host"
+    gpus = [one.gpu.value for one in loads if isinstance(one.gpu, Value)]
+    spinning = sum(gpu.lowest > 50 for gpu in gpus)  # one full GPU is 100, and all at rest are almost 0
+    if not gpus or not spinning:
+        return f"the load of {hosts} stands still"
+    if spinning == len(gpus):
+        return f"the GPUs of {hosts} spin at full load without a change"
+    return f"the GPUs of {spinning} of {len(gpus)} hosts spin at full load while the others rest"
+
+
+def stamp(at: datetime) -> str:
+    """A time for a reader, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,155 @@
+"""Reads jobs in waves: their descriptions, then logs, objects and loads, each only while it may decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws import s3 as objects
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import Listing, ReadError
+from ml_janitor.core.model import Kept, Target, Unreadable, Value, Verdict
+from ml_janitor.detectors.hung_training_jobs import loads as job_loads
+from ml_janitor.detectors.hung_training_jobs import processing, rhythm, training, transforms, tuning
+from ml_janitor.detectors.hung_training_jobs.costs import hourly
+from ml_janitor.detectors.hung_training_jobs.job import IN_PROGRESS, Summary
+from ml_janitor.detectors.hung_training_jobs.stillness import Patience, Signs
+from ml_janitor.detectors.hung_training_jobs.suspects import Suspect, SuspectTuner, family, listed, parents
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+KINDS = {kind.arn: kind for kind in (training.KIND, processing.KIND, transforms.KIND)}
+
+NONE: Listing[Summary] = Listing(())
+"""No tuning jobs, where none is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """
+    One reading of the jobs of an account and region.
+
+    *decide* judges a candidate with what is known of it so far: what that settles is not read.
+    """
+
+    aws: Aws
+    now: datetime
+    patience: Patience
+    decide: Callable[[Suspect | SuspectTuner, datetime], Verdict]
+
+    def all(self) -> Iterator[Suspect | SuspectTuner]:
+        """Every job that runs or has a warm pool. Raises ReadError at the end if a listing broke off."""
+        aws, now = self.aws, self.now
+        listers = (*(kind.running for kind in KINDS.values()), training.with_warm_pool, tuning.running)
+        *listings, tuners = aws.map(lambda lister: lister(aws, now), listers)
+        running = aws.map(lambda tuner: tuning.children(aws, tuner.name), tuners.items)
+        children = [one for signal in running if isinstance(signal, Value) for one in signal.value]
+        jobs = {one.arn.lower(): one for listing in listings for one in listing.items}
+        jobs |= {one.arn.lower(): one for one in children}  # one may have started since those were listed
+        suspects = self._suspects([listed(aws, one) for one in jobs.values()], tuners)
+        yield from suspects
+        by_arn = {one.target.arn.lower(): one for one in suspects}
+        families = [
+            family(listed(aws, one), tuning.as_listed(one), signal, by_arn)
+            for one, signal in zip(tuners.items, running, strict=True)
+        ]
+        yield from aws.map(lambda candidate: self._tagged(candidate, tuners), families)
+        broken = [listing.error for listing in (*listings, tuners) if listing.error is not None]
+        if broken:
+            raise ReadError("; ".join(broken))
+
+    def job(self, target: Target) -> Suspect | None:
+        """One job as it is now, or None if it is gone. Raises ReadError."""
+        candidate = self._read(replace(target, tags=tags.of_one(self.aws, target.arn)))
+        match candidate.job:
+            case Value(job):
+                candidate = replace(candidate, target=replace(candidate.target, created=job.created))
+            case Unreadable(error):
+                raise ReadError(error)
+            case _:
+                return None
+        (candidate,) = self._with_loads([candidate])
+        tuners = tuning.running(self.aws, self.now) if job.tuner else NONE
+        belongs_to = parents(self.aws, candidate, job, tuners)
+        return replace(candidate, belongs_to=belongs_to, price=hourly(self.aws, job))
+
+    def tuner(self, target: Target) -> SuspectTuner | None:
+        """A tuning job as it is now, with its children that run, or None if it is gone. Raises ReadError."""
+        match tuner := tuning.describe(self.aws, target.name):
+            case Value(read):
+                target = replace(target, created=read.created, tags=tags.of_one(self.aws, target.arn))
+            case Unreadable(error):
+                raise ReadError(error)
+            case _:
+                return None
+        running = tuning.children(self.aws, target.name)
+        targets = [listed(self.aws, one) for one in running.value] if isinstance(running, Value) else []
+        by_arn = {one.target.arn.lower(): one for one in self._suspects(targets, NONE)}
+        return family(target, tuner, running, by_arn)
+
+    def _suspects(self, targets: Sequence[Target], tuners: Listing[Summary]) -> list[Suspect]:
+        """All *targets* that are jobs, each with the signals that it takes to judge it."""
+        candidates = self._with_loads(self.aws.map(self._read, targets))
+        return self.aws.map(lambda candidate: self._tagged(candidate, tuners), candidates)
+
+    def _read(self, target: Target) -> Suspect:
+        """One job with its description, logs and objects, each only if those before leave it open."""
+        aws, now = self.aws, self.now
+        candidate = Suspect(target=target, job=KINDS[target.kind].describe(aws, target.name))
+        if not isinstance(candidate.job, Value) or not self._open(candidate):
+            return candidate
+        job = candidate.job.value
+        if job.started is None or job.status != IN_PROGRESS:
+            return candidate
+        if job.watches is not None:
+            watched = training.describe(aws, job.watches.rpartition("/")[2])
+            candidate = replace(candidate, watched=watched)
+            if not self._open(candidate) or not isinstance(watched, Value):
+                return candidate
+        fresh = now - self.patience.silence
+        heard = rhythm.read(aws, job.kind.group, job.streams, started=job.started, fresh=fresh)
+        candidate = replace(candidate, signs=Signs(rhythm=heard))
+        if not isinstance(heard, Value) or not self._open(candidate) or not job.writes_to:
+            return candidate
+        stood_still = self.patience.with_rhythm(heard.value.longest_pause)
+        newest = objects.newest(aws, job.writes_to, fresh=now - stood_still, ignore=training.SYSTEM_PROFILE)
+        return replace(candidate, signs=Signs(rhythm=heard, newest=newest))
+
+    def _with_loads(self, candidates: Sequence[Suspect]) -> list[Suspect]:
+        """*candidates* with the load of those that are open still, all hosts of all jobs together."""
+        windows: dict[str, job_loads.Window] = {}
+        for candidate in candidates:
+            match candidate:
+                case Suspect(job=Value(job), signs=Signs(rhythm=Value(heard))) if self._open(candidate):
+                    if job.writes_to and not isinstance(candidate.signs.newest, Value):
+                        continue
+                    stood_still = self.patience.with_rhythm(heard.longest_pause)
+                    windows[candidate.target.arn] = job_loads.Window(job, self.now - stood_still)
+        loads = job_loads.read(self.aws, windows, self.now)
+
+        def with_load(candidate: Suspect) -> Suspect:
+            read = loads.get(candidate.target.arn, candidate.signs.loads)
+            return replace(candidate, signs=replace(candidate.signs, loads=read))
+
+        return [with_load(candidate) for candidate in candidates]
+
+    def _tagged[C: (Suspect, SuspectTuner)](self, candidate: C, tuners: Listing[Summary]) -> C:
+        """*candidate* with its tags, and a job with its price, if it is waste; what is kept needs neither."""
+        if isinstance(self.decide(candidate, self.now), Kept):
+            return candidate
+        known = tags.of_one(self.aws, candidate.target.arn)
+        candidate = replace(candidate, target=replace(candidate.target, tags=known))
+        match candidate:
+            case Suspect(job=Value(job)):
+                belongs_to = parents(self.aws, candidate, job, tuners)
+                return replace(candidate, belongs_to=belongs_to, price=hourly(self.aws, job))
+            case _:
+                return candidate
+
+    def _open(self, candidate: Suspect) -> bool:
+        """Whether what was read so far leaves the question open."""
+        verdict = self.decide(candidate, self.now)
+        return isinstance(verdict, Kept) and verdict.unknown

@@ -1,0 +1,156 @@
+"""SageMaker training jobs: which are running, what their description says, and the warm pools they leave."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.core.model import Signal
+from ml_janitor.detectors.hung_training_jobs.job import (
+    GONE,
+    IN_PROGRESS,
+    OLDEST_FIRST,
+    Job,
+    Kind,
+    Summary,
+    folders,
+    listed,
+    makers,
+    seconds,
+)
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        DescribeTrainingJobResponseTypeDef,
+        ResourceConfigOutputTypeDef,
+        SecondaryStatusTransitionTypeDef,
+    )
+
+    from ml_janitor.aws.client import Aws
+
+DESCRIBE_JOB = "sagemaker:DescribeTrainingJob"
+
+TRAINING = "Training"
+
+LONGEST_LIFE = timedelta(days=31)
+"""How far back jobs are listed: one ends after 30 days at the latest (documentation of StoppingCondition)."""
+
+SYSTEM_PROFILE = "/profiler-output/system/"
+"""Where SageMaker's own profiler writes utilization by the minute, whether or not the job moves on."""
+
+AVAILABLE = "Available"
+"""The status of a warm pool that waits for its next job: unused, and billed."""
+
+
+def running(aws: Aws, now: datetime) -> Listing[Summary]:
+    """The training jobs in progress."""
+    return _listed(aws, now, StatusEquals=IN_PROGRESS)
+
+
+def with_warm_pool(aws: Aws, now: datetime) -> Listing[Summary]:
+    """The training jobs that are over, and whose instances wait for another one."""
+    return _listed(aws, now, WarmPoolStatusEquals=AVAILABLE)
+
+
+def _listed(aws: Aws, now: datetime, **only: Any) -> Listing[Summary]:
+    """
+    The training jobs of the longest life that one can have, oldest first.
+
+    AWS compares the status after it has cut the pages, so pages may be empty and more may follow.
+    Not by LastModifiedTimeAfter, which was reported to hang (https://github.com/aws/aws-cli/issues/7596).
+    """
+    return listed(aws, KIND.arn, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST, **only)
+
+
+def describe(aws: Aws, name: str) -> Signal[Job]:
+    """The training job called *name*; `Absent` if there is none."""
+    ask = partial(aws.sagemaker.describe_training_job, TrainingJobName=name)
+    return attempt(lambda: _job(ask()), source=DESCRIBE_JOB, absent=GONE)
+
+
+def _job(answer: DescribeTrainingJobResponseTypeDef) -> Job:
+    phases = answer.get("SecondaryStatusTransitions", [])
+    started = answer.get("TrainingStartTime")
+    limits = answer["StoppingCondition"]
+    resources = answer.get("ResourceConfig", {})
+    return Job(
+        kind=KIND,
+        name=answer["TrainingJobName"],
+        created=answer["CreationTime"],
+        status=answer["TrainingJobStatus"],
+        phase=answer["SecondaryStatus"],
+        phase_since=phases[-1]["StartTime"] if phases else None,
+        started=started,
+        ended=answer.get("TrainingEndTime"),
+        counted_from=_counted_from(started, phases),
+        max_runtime=seconds(limits.get("MaxRuntimeInSeconds")),
+        max_wait=seconds(limits.get("MaxWaitTimeInSeconds")),
+        groups=_groups(resources),
+        writes_to=_writes_to(answer),
+        spot=answer.get("EnableManagedSpotTraining", False),
+        reserved="TrainingPlanArn" in resources,
+        tuner=answer.get("TuningJobArn"),
+        makers=makers(answer.get("AutoMLJobArn"), answer.get("LabelingJobArn")),
+        pool=answer["WarmPoolStatus"]["Status"] if "WarmPoolStatus" in answer else None,
+        keep_alive=timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0)),
+        checkpoints="CheckpointConfig" in answer,
+    )
+
+
+def _counted_from(
+    started: datetime | None, phases: list[SecondaryStatusTransitionTypeDef]
+) -> datetime | None:
+    """
+    When the runtime began, at the latest: when its program last did.
+
+    Before, inputs were downloaded, and between two attempts nothing ran. AWS does not say whether that
+    counts; jobs were seen to be ended minutes after their limit (aws/sagemaker-python-sdk#4451,
+    apache/airflow#33982), so counting it could only come out too long.
+    """
+    attempts = [phase["StartTime"] for phase in phases if phase["Status"] == TRAINING]
+    return max(attempts, default=started)
+
+
+def _groups(resources: ResourceConfigOutputTypeDef) -> tuple[tuple[str, int], ...]:
+    """Instance type and count of each group; what was selected from several wishes goes first."""
+    if groups := resources.get("InstanceGroups"):
+        return tuple((group["InstanceType"], group["InstanceCount"]) for group in groups)
+    kind = resources.get("SelectedInstanceType") or resources.get("InstanceType")
+    count = resources.get("SelectedInstanceCount") or resources.get("InstanceCount")
+    return ((kind, count),) if kind and count else ()
+
+
+def _writes_to(answer: DescribeTrainingJobResponseTypeDef) -> tuple[str, ...]:
+    """
+    The folders a job was told to write to.
+
+    SageMaker puts outputs into a folder of the job's name; checkpoints go straight to their path.
+    """
+    outputs = (answer.get("OutputDataConfig"), answer.get("DebugHookConfig"))
+    checkpoints, boards = answer.get("CheckpointConfig"), answer.get("TensorBoardOutputConfig")
+    return folders(
+        *(
+            f"{output['S3OutputPath'].rstrip('/')}/{answer['TrainingJobName']}"
+            for output in outputs
+            if output and output.get("S3OutputPath")
+        ),
+        checkpoints["S3Uri"] if checkpoints else None,
+        boards["S3OutputPath"] if boards else None,
+    )
+
+
+KIND = Kind(
+    arn="training-job",
+    group="/aws/sagemaker/TrainingJobs",
+    component="Training",
+    working=TRAINING,
+    at_work="in training",
+    streams="algo-",
+    numbered=True,
+    collective=True,
+    action="stop the job (artifacts written so far stay) and end its warm pool",
+    running=running,
+    describe=describe,
+)

@@ -1,0 +1,145 @@
+"""Hyperparameter tuning jobs: which are running, their running children, and whether all of those hang."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws.answers import Listing, attempt, everything
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Evidence,
+    Finding,
+    Kept,
+    Rule,
+    Signal,
+    Unreadable,
+    Value,
+    Verdict,
+    evidence,
+)
+from ml_janitor.detectors.hung_training_jobs import training
+from ml_janitor.detectors.hung_training_jobs.job import GONE, IN_PROGRESS, Summary, listed
+from ml_janitor.detectors.hung_training_jobs.load import some
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import DescribeHyperParameterTuningJobResponseTypeDef
+
+    from ml_janitor.aws.client import Aws
+
+LIST_TUNERS = "sagemaker:ListHyperParameterTuningJobs"
+DESCRIBE_TUNER = "sagemaker:DescribeHyperParameterTuningJob"
+LIST_CHILDREN = "sagemaker:ListTrainingJobsForHyperParameterTuningJob"
+
+TUNER = "hyper-parameter-tuning-job"
+"""The resource type in its ARN."""
+
+ACTION = "stop the tuning job, and with it its running children (artifacts written so far stay)"
+LOST = "the tuning job: for the trainings that are left, one can be created that learns from this one"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuner:
+    """A tuning job: a plan that starts training jobs, its children. Only they are billed."""
+
+    created: datetime
+    status: str
+
+
+def running(aws: Aws, _now: datetime) -> Listing[Summary]:
+    """The tuning jobs in progress, however old: one may run for half a year."""
+    return listed(aws, TUNER, StatusEquals=IN_PROGRESS)
+
+
+def as_listed(summary: Summary) -> Signal[Tuner]:
+    """The tuning job that `running` listed."""
+    return Value(Tuner(created=summary.created, status=IN_PROGRESS), LIST_TUNERS)
+
+
+def describe(aws: Aws, name: str) -> Signal[Tuner]:
+    """The tuning job called *name*; `Absent` if there is none."""
+    ask = partial(aws.sagemaker.describe_hyper_parameter_tuning_job, HyperParameterTuningJobName=name)
+    return attempt(lambda: _tuner(ask()), source=DESCRIBE_TUNER, absent=GONE)
+
+
+def _tuner(answer: DescribeHyperParameterTuningJobResponseTypeDef) -> Tuner:
+    return Tuner(created=answer["CreationTime"], status=answer["HyperParameterTuningJobStatus"])
+
+
+def children(aws: Aws, name: str) -> Signal[tuple[Summary, ...]]:
+    """The training jobs of the tuning job *name* that run now: all of them, or none is known."""
+    pages = aws.sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
+        HyperParameterTuningJobName=name, StatusEquals=IN_PROGRESS, PaginationConfig={"PageSize": 100}
+    )
+    listing = everything(
+        pages,
+        lambda page: [
+            Summary(
+                kind=training.KIND.arn,
+                arn=job["TrainingJobArn"],
+                name=job["TrainingJobName"],
+                created=job["CreationTime"],
+            )
+            for job in page["TrainingJobSummaries"]
+        ],
+        source=LIST_CHILDREN,
+    )
+    if listing.error is not None:
+        return Unreadable(listing.error, LIST_CHILDREN)
+    return Value(listing.items, LIST_CHILDREN)
+
+
+def judge(rule: Rule, tuner: Signal[Tuner], children: Signal[Mapping[str, Verdict]]) -> Verdict:
+    """
+    Whether a tuning job hangs: only if every child that runs does. *children* are verdicts by name.
+
+    It costs nothing itself, so a finding has no cost: its children are found, and counted, each.
+    """
+    match tuner:
+        case Value(read):
+            rule.saw(evidence("status", tuner, read.status))
+            if read.status != IN_PROGRESS:
+                return rule.kept(f"no longer in progress ({read.status})")
+        case Absent():
+            return rule.kept("it no longer exists")
+        case _:
+            rule.saw(evidence("description", tuner))
+            return rule.unknown("its description could not be read")
+    match children:
+        case Value(verdicts):
+            rule.saw(evidence("running children", children, len(verdicts)))
+            return _of_children(rule, verdicts)
+        case _:
+            rule.saw(evidence("running children", children))
+            return rule.unknown("its running children could not be listed")
+
+
+def _of_children(rule: Rule, verdicts: Mapping[str, Verdict]) -> Verdict:
+    """Keep a tuning job as long as one of its children works, or may be working."""
+    rule.saw(*(Evidence("child", f"{name}: {verdict.reason}") for name, verdict in verdicts.items()))
+    if not verdicts:
+        return rule.kept("none of its children is running, so nothing is billed")
+    kept = {name: verdict for name, verdict in verdicts.items() if isinstance(verdict, Kept)}
+    alive = [name for name, verdict in kept.items() if not verdict.unknown]
+    if alive:
+        return rule.kept(f"{len(alive)} of {len(verdicts)} running children do not hang ({some(alive)})")
+    if kept:
+        return rule.unknown(f"whether its running children hang is not known ({some(list(kept))})")
+    rule.passed("every running child hangs")
+    found = [verdict for verdict in verdicts.values() if isinstance(verdict, Finding)]
+    weakest = (
+        Confidence.LIKELY if Confidence.LIKELY in {one.confidence for one in found} else Confidence.PROVEN
+    )
+    return rule.found(
+        f"every running child of this tuning job hangs ({some(list(verdicts))});"
+        " what they cost is counted with them",
+        weakest,
+        action=ACTION,
+        since=max((one.since for one in found if one.since is not None), default=None),
+        noun="hung tuning job",
+        lost=LOST,
+    )

@@ -1,0 +1,1 @@
+"""Endpoints without traffic: rule, reading, act and undo."""

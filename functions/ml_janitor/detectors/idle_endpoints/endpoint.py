@@ -1,0 +1,244 @@
+"""SageMaker endpoints: which there are, and what runs behind one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws.answers import Listing, attempt, everything
+from ml_janitor.core.model import NotRead, Signal, Tags
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        DescribeEndpointConfigOutputTypeDef,
+        DescribeEndpointOutputTypeDef,
+        ProductionVariantSummaryTypeDef,
+    )
+
+    from ml_janitor.aws.client import Aws
+
+LIST_ENDPOINTS = "sagemaker:ListEndpoints"
+LIST_COMPONENTS = "sagemaker:ListInferenceComponents"
+LIST_SCHEDULES = "sagemaker:ListMonitoringSchedules"
+DESCRIBE_ENDPOINT = "sagemaker:DescribeEndpoint"
+DESCRIBE_CONFIG = "sagemaker:DescribeEndpointConfig"
+
+GONE = ("ValidationException",)
+"""What DescribeEndpoint answers for a well-formed name that does not exist (any more)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """An endpoint as a listing shows it."""
+
+    arn: str
+    name: str
+    status: str
+    created: datetime
+    modified: datetime
+
+    @property
+    def changed(self) -> datetime:
+        """When it was last deployed: a deployment moves the modification time only."""
+        return max(self.created, self.modified)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceComponent:
+    """
+    A model that shares the instances of an endpoint's variant with others.
+
+    *tags* are known of one that was deleted, and are read of others where their endpoint may be found.
+    """
+
+    name: str
+    arn: str
+    endpoint: str
+    variant: str
+    created: datetime
+    changed: datetime
+    deleting: bool = False
+    tags: Signal[Tags] = field(default_factory=NotRead)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """
+    One variant as it runs now.
+
+    *pools* are instance type and count where the variant mixes types; else its type stands in the
+    configuration only. *concurrency* is what a serverless variant keeps warm. A *reserved* one runs on
+    capacity that was paid for in advance (developer guide, "Using training plans for SageMaker inference
+    endpoints"), or that EC2 bills in any case.
+    """
+
+    name: str
+    shadow: bool = False
+    instances: int = 0
+    pools: tuple[tuple[str, int], ...] = ()
+    serverless: bool = False
+    concurrency: int = 0
+    reserved: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether anything of it runs: nothing does of one scaled to zero, nor of plain serverless."""
+        return self.instances > 0 or self.concurrency > 0
+
+    @property
+    def costs(self) -> bool:
+        """Whether it is billed by the hour, and would not be without it."""
+        return self.runs and not self.reserved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """
+    What DescribeEndpoint leaves out.
+
+    *types* are instance types by variant. *hosts* are the variants without a model of their own:
+    they run inference components, and their own `Invocations` do not exist.
+    """
+
+    types: Mapping[str, str]
+    hosts: frozenset[str] = frozenset()
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """An endpoint as it runs now; *routed* is whether it is set up for requests from other regions."""
+
+    summary: Summary
+    config_name: str
+    variants: tuple[Variant, ...]
+    asynchronous: bool = False
+    routed: bool = False
+
+    @property
+    def costs(self) -> bool:
+        """Whether anything of it is billed by the hour."""
+        return any(variant.costs for variant in self.variants)
+
+
+def endpoints(aws: Aws) -> Listing[Summary]:
+    """Every endpoint in any status, 100 a page."""
+    pages = aws.sagemaker.get_paginator("list_endpoints").paginate(PaginationConfig={"PageSize": 100})
+    return everything(
+        pages,
+        lambda page: [
+            Summary(
+                arn=found["EndpointArn"],
+                name=found["EndpointName"],
+                status=found["EndpointStatus"],
+                created=found["CreationTime"],
+                modified=found["LastModifiedTime"],
+            )
+            for found in page["Endpoints"]
+        ],
+        source=LIST_ENDPOINTS,
+    )
+
+
+def inference_components(aws: Aws) -> Listing[InferenceComponent]:
+    """Every inference component of the account, 100 a page: cheaper than asking endpoint by endpoint."""
+    pages = aws.sagemaker.get_paginator("list_inference_components").paginate(
+        PaginationConfig={"PageSize": 100}
+    )
+    return everything(
+        pages,
+        lambda page: [
+            InferenceComponent(
+                name=found["InferenceComponentName"],
+                arn=found["InferenceComponentArn"],
+                endpoint=found["EndpointName"],
+                variant=found["VariantName"],
+                created=found["CreationTime"],
+                changed=max(found["CreationTime"], found["LastModifiedTime"]),
+                deleting=found.get("InferenceComponentStatus") == "Deleting",
+            )
+            for found in page["InferenceComponents"]
+        ],
+        source=LIST_COMPONENTS,
+    )
+
+
+def monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
+    """Every monitoring schedule over an endpoint: the endpoint's name and its own, 100 a page."""
+    pages = aws.sagemaker.get_paginator("list_monitoring_schedules").paginate(
+        PaginationConfig={"PageSize": 100}
+    )
+    return everything(
+        pages,
+        lambda page: [
+            (found["EndpointName"], found["MonitoringScheduleName"])
+            for found in page["MonitoringScheduleSummaries"]
+            if "EndpointName" in found  # one over batch transforms has none
+        ],
+        source=LIST_SCHEDULES,
+    )
+
+
+def describe(aws: Aws, name: str) -> Signal[Description]:
+    """What runs behind the endpoint *name*; `Absent` if there is no such endpoint."""
+    return attempt(
+        lambda: _description(aws.sagemaker.describe_endpoint(EndpointName=name)),
+        source=DESCRIBE_ENDPOINT,
+        absent=GONE,
+    )
+
+
+def describe_config(aws: Aws, name: str) -> Signal[Config]:
+    """The endpoint configuration *name*; a deleted one is unreadable, since its endpoint runs on."""
+    return attempt(
+        lambda: _config(aws.sagemaker.describe_endpoint_config(EndpointConfigName=name)),
+        source=DESCRIBE_CONFIG,
+    )
+
+
+def _description(answer: DescribeEndpointOutputTypeDef) -> Description:
+    return Description(
+        summary=Summary(
+            arn=answer["EndpointArn"],
+            name=answer["EndpointName"],
+            status=answer["EndpointStatus"],
+            created=answer["CreationTime"],
+            modified=answer["LastModifiedTime"],
+        ),
+        config_name=answer["EndpointConfigName"],
+        variants=(
+            *(_variant(found) for found in answer["ProductionVariants"]),
+            *(_variant(found, shadow=True) for found in answer.get("ShadowProductionVariants", ())),
+        ),
+        asynchronous="AsyncInferenceConfig" in answer,
+        routed="CrossRegionTrafficConfig" in answer,
+    )
+
+
+def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) -> Variant:
+    name = found["VariantName"]
+    if serverless := found.get("CurrentServerlessConfig"):
+        concurrency = serverless.get("ProvisionedConcurrency", 0)
+        return Variant(name=name, shadow=shadow, serverless=True, concurrency=concurrency)
+    pools = tuple(
+        (pool["InstanceType"], pool["CurrentInstanceCount"]) for pool in found.get("InstancePools", ())
+    )
+    return Variant(
+        name=name,
+        shadow=shadow,
+        instances=found["CurrentInstanceCount"],
+        pools=pools,
+        reserved="MlReservationArn" in found.get("CapacityReservationConfig", {}),
+    )
+
+
+def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
+    variants = [*answer["ProductionVariants"], *answer.get("ShadowProductionVariants", ())]
+    role = "ExecutionRoleArn" in answer
+    return Config(
+        types={found["VariantName"]: found["InstanceType"] for found in variants if "InstanceType" in found},
+        hosts=frozenset(found["VariantName"] for found in variants if role and "ModelName" not in found),
+        asynchronous="AsyncInferenceConfig" in answer,
+    )

@@ -1,0 +1,171 @@
+"""Everything that brings an endpoint back, read before it is deleted; or why it must stay as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.request_members import fitted
+from ml_janitor.core.model import Value
+from ml_janitor.detectors.idle_endpoints import components, scaling
+from ml_janitor.detectors.idle_endpoints.endpoint import InferenceComponent
+from ml_janitor.detectors.idle_endpoints.signals import HalfDone
+from ml_janitor.engine.detector import CannotActError
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Target
+
+IN_SERVICE = "InService"
+RECORDED = "recorded before it was deleted"
+OVER = frozenset({"Completed", "Cancelled"})
+"""What an inference experiment is when it is no longer about its endpoint."""
+
+
+def read(aws: Aws, target: Target, *, judged: Sequence[InferenceComponent]) -> dict[str, Any]:
+    """
+    The endpoint *target* as plain JSON: what it was created from, and what was changed since.
+
+    Raises CannotActError for what an undo would not bring back as it is, and where the inference
+    components on it are not those that were *judged*.
+    """
+    found: Any = aws.sagemaker.describe_endpoint(EndpointName=target.name)
+    config: Any = aws.sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
+    if (
+        why := not_itself(target, found) or drifted(found, config) or experiment(aws, target.name)
+    ) is not None:
+        raise CannotActError(why)
+    if not isinstance(target.tags, Value):
+        raise ReadError("its tags were not read")
+    on_it = components.read(aws, target.name)
+    if {one["name"] for one in on_it} != {one.name for one in judged}:
+        raise CannotActError("other inference components were put on it while it was looked at")
+    variants = found["ProductionVariants"]
+    return {
+        "endpoint": target.name,
+        "modified": found["LastModifiedTime"].isoformat(),
+        "tags": {key: value for key, value in target.tags.value.items() if not key.startswith("aws:")},
+        "desired": [desired(variant) for variant in variants],
+        "configuration": configuration(aws, config),
+        "configured": config["CreationTime"].isoformat(),
+        "configuration_tags": components.own_tags(aws, config["EndpointConfigArn"]),
+        "components": on_it,
+        "scaling": scaling.read(
+            aws,
+            [
+                *(f"endpoint/{target.name}/variant/{variant['VariantName']}" for variant in variants),
+                *(component_id(component["name"]) for component in on_it),
+            ],
+        ),
+    }
+
+
+def half_done(record: Mapping[str, Any]) -> HalfDone | None:
+    """What an act by *record* may have removed before it broke off; None if it has a single step."""
+    if not record["components"]:
+        return None
+    return HalfDone(
+        removed=tuple(
+            InferenceComponent(
+                name=one["name"],
+                arn=one["arn"],
+                endpoint=record["endpoint"],
+                variant=one["variant"],
+                created=datetime.fromisoformat(one["created"]),
+                changed=datetime.fromisoformat(one["changed"]),
+                tags=Value(one["tags"], RECORDED),
+            )
+            for one in record["components"]
+        ),
+        deployed=datetime.fromisoformat(record["modified"]),
+        config=record["configuration"]["EndpointConfigName"],
+    )
+
+
+def component_id(name: str) -> str:
+    """What Application Auto Scaling calls the inference component *name*."""
+    return f"inference-component/{name}"
+
+
+def configuration(aws: Aws, described: Mapping[str, Any]) -> dict[str, Any]:
+    """What CreateEndpointConfig takes to make another like the one *described*."""
+    return fitted(aws, "sagemaker", "CreateEndpointConfig", described)
+
+
+def desired(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What is desired of a variant now, which an operator or a scaling policy may have changed.
+
+    Where AWS manages the number of instances, it follows the inference components by itself.
+    """
+    wanted = {"VariantName": variant["VariantName"]}
+    if "DesiredWeight" in variant:
+        wanted["DesiredWeight"] = variant["DesiredWeight"]
+    managed = variant.get("ManagedInstanceScaling", {}).get("Status") == "ENABLED"
+    if "DesiredInstanceCount" in variant and not managed:
+        wanted["DesiredInstanceCount"] = variant["DesiredInstanceCount"]
+    if serverless := variant.get("DesiredServerlessConfig"):
+        wanted["ServerlessUpdateConfig"] = {
+            name: serverless[name]
+            for name in ("MaxConcurrency", "ProvisionedConcurrency")
+            if name in serverless
+        }
+    return wanted
+
+
+def not_itself(target: Target, found: Mapping[str, Any]) -> str | None:
+    """Why *found* is not the endpoint that was judged, at rest."""
+    if found["CreationTime"] != target.created:
+        return "another endpoint has its name now"
+    if found["EndpointStatus"] != IN_SERVICE:
+        return f"it is {found['EndpointStatus']}, not {IN_SERVICE}"
+    if "PendingDeploymentSummary" in found:
+        return "a deployment to it is going on"
+    return None
+
+
+def drifted(found: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
+    """
+    In which way *found* is not what its configuration says, so that an undo would bring back another.
+
+    UpdateEndpoint can keep an endpoint's own data capture under a new configuration
+    (ExcludeRetainedVariantProperties); weights and counts are put back by themselves.
+    """
+    captured, asked = found.get("DataCaptureConfig"), config.get("DataCaptureConfig")
+    if (captured is None) != (asked is None) or (captured and capture(captured) != capture(asked or {})):
+        return "its data capture is not as its configuration says"
+    for members in ("ProductionVariants", "ShadowProductionVariants"):
+        runs = {variant["VariantName"]: variant for variant in found.get(members, ())}
+        said = {variant["VariantName"]: variant for variant in config.get(members, ())}
+        if runs.keys() != said.keys():
+            return "its variants are not those of its configuration"
+        if members == "ShadowProductionVariants" and any(rescaled(runs[name], said[name]) for name in runs):
+            return "a shadow variant was scaled since its deployment, which no call brings back"
+    return None
+
+
+def capture(config: Mapping[str, Any]) -> tuple[object, ...]:
+    """A data capture configuration by what both descriptions of it name."""
+    sampling = config.get("CurrentSamplingPercentage", config.get("InitialSamplingPercentage"))
+    key = config.get("KmsKeyId") or None
+    return bool(config.get("EnableCapture")), sampling, config.get("DestinationS3Uri"), key
+
+
+def rescaled(variant: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    """Whether a variant has another number of instances than its configuration *said*."""
+    first = said.get("InitialInstanceCount")
+    return first is not None and variant.get("DesiredInstanceCount", first) != first
+
+
+def experiment(aws: Aws, endpoint: str) -> str | None:
+    """Which inference experiment (a shadow test) would be left without *endpoint*, or None."""
+    pages = aws.sagemaker.get_paginator("list_inference_experiments").paginate()
+    for page in pages:
+        for found in page["InferenceExperiments"]:
+            if found["Status"] not in OVER:
+                whole: Any = aws.sagemaker.describe_inference_experiment(Name=found["Name"])
+                if whole["EndpointMetadata"]["EndpointName"] == endpoint:
+                    return f"the inference experiment {found['Name']} on it is {found['Status']}"
+    return None

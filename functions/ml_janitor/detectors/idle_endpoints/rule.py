@@ -1,0 +1,234 @@
+"""Endpoints that run, cost money, and are called by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Absent, Confidence, Effect, Rule, Unreadable, Value
+from ml_janitor.detectors.idle_endpoints import cleanup as endpoint_cleanup
+from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
+from ml_janitor.detectors.idle_endpoints import record
+from ml_janitor.detectors.idle_endpoints import undo as endpoint_undo
+from ml_janitor.detectors.idle_endpoints.cleanup import MOVING
+from ml_janitor.detectors.idle_endpoints.grants import ACTS, UNDOES
+from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
+from ml_janitor.detectors.idle_endpoints.silence import pauses, standby, unmeasured, unproven
+from ml_janitor.detectors.idle_endpoints.survey import HISTORY, Account, survey
+from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, DAY, Place
+from ml_janitor.engine.detector import Cleanup, Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Finding, Target, Verdict
+    from ml_janitor.engine.detector import Steps
+
+IN_SERVICE = "InService"
+
+
+@dataclass(frozen=True)
+class IdleEndpoints(Detector[Endpoint]):
+    """
+    Finds endpoints that cost money and got no request for a week.
+
+    Every variant, shadow variant and inference component counts, each by the metric it really
+    publishes. The configuration and the models stay, so the endpoint can be created again.
+    """
+
+    name: ClassVar[str] = "idle-endpoints"
+    schedule: ClassVar[str] = "cron(0 3 * * ? *)"
+    kinds: ClassVar[tuple[str, ...]] = ("endpoint",)
+    cleanup = Cleanup(
+        effect=Effect.DELETE,
+        grace=timedelta(days=3),
+        act_on=Confidence.PROVEN,
+        lost=(
+            "its capacity, if AWS has none left, nor requests in an asynchronous queue, nor the strategy of "
+            "its last deployment"
+        ),
+    )
+    reads = (
+        allow("sagemaker:ListEndpoints"),
+        allow("sagemaker:ListInferenceComponents"),
+        allow("sagemaker:ListMonitoringSchedules"),
+        allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
+        allow("sagemaker:DescribeEndpointConfig", on="endpoint-config/*"),
+        allow("sagemaker:ListTags", on="endpoint/*"),
+        allow("sagemaker:ListTags", on="inference-component/*"),
+        allow("tag:GetResources"),
+        allow("cloudwatch:ListMetrics"),
+        allow("cloudwatch:GetMetricData"),
+        allow("pricing:GetProducts"),
+    )
+    acts = ACTS
+    undoes = UNDOES
+
+    min_age: timedelta = timedelta(days=7)
+    window: timedelta = timedelta(days=7)
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Endpoint]:
+        """Every endpoint: lists, metrics and tags in bulk, and descriptions of the quiet ones."""
+        account, (listing, book) = Account.read(
+            aws, endpoints.endpoints, lambda aws: tags.in_bulk(aws, "sagemaker:endpoint")
+        )
+        listed = [account.endpoint(aws, summary, book.of(summary.arn)) for summary in listing.items]
+        yield from self._survey(aws, listed, account, now, exactly=False)
+        listing.check()
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Endpoint | None:
+        """One endpoint, read the same way."""
+        return self._look(aws, target, now, None)
+
+    def look_half_done(
+        self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime
+    ) -> Endpoint | None:
+        """The same, with the requests to the components that were deleted already."""
+        return self._look(aws, target, now, record.half_done(undo))
+
+    def _look(self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None) -> Endpoint | None:
+        match endpoints.describe(aws, target.name):
+            case Value(described):
+                account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
+                listed = account.endpoint(aws, described.summary, own_tags, half_done)
+                (read,) = self._survey(aws, [listed], account, now, exactly=True)
+                return replace(read, alone=True)
+            case Unreadable(error):
+                raise ReadError(error)
+            case _:
+                return None
+
+    def _survey(
+        self, aws: Aws, listed: list[Endpoint], account: Account, now: datetime, *, exactly: bool
+    ) -> list[Endpoint]:
+        return survey(
+            aws,
+            listed,
+            account,
+            window=(now - self.window, now),
+            settled=lambda endpoint: self._settled(endpoint, now) is not None,
+            exactly=exactly,
+        )
+
+    def decide(self, candidate: Endpoint, now: datetime) -> Verdict:
+        """Idle is what runs, is old enough, and had no request anywhere."""
+        rule = Rule()
+        rule.saw(*seen(candidate, now))
+        if (why := self._settled(candidate, now)) is not None:
+            return rule.kept(why)
+        if candidate.status != IN_SERVICE:
+            return rule.unknown(f"it is {candidate.status} since its inference components were deleted")
+        rule.passed(f"in service, and deployed at least {ago(self.min_age)} ago")
+        if (why := candidate.unreadable or unproven(candidate)) is not None:
+            return rule.unknown(why)
+        rule.passed("something runs that is billed by the hour, and every place for requests could be judged")
+        reason, since = self._quiet(candidate, now)
+        if candidate.bare:
+            reason += (
+                f"; no inference component is on {names(candidate.bare)}, so nothing there can be called"
+            )
+        zeros = all(isinstance(place.requests, Value) for place in candidate.decisive)
+        if not zeros:
+            reason += " (no datapoint, while other metrics of it arrive)"
+        doubts = self._doubts(candidate, now)
+        reason = "; ".join([reason, *doubts])
+        certain = zeros and not doubts and not candidate.bare and candidate.hints_error is None
+        return rule.found(
+            reason,
+            Confidence.PROVEN if certain else Confidence.LIKELY,
+            action="delete the endpoint (its configuration and models stay)",
+            cost=candidate.cost,
+            since=since,
+        )
+
+    def prepare(
+        self, aws: Aws, candidate: Endpoint, finding: Finding, memo: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The endpoint as it can be created again, with all that hangs on it."""
+        del finding, memo
+        return record.read(aws, candidate.target, judged=candidate.on_it)
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        """Delete its inference components, then itself; its configuration and models stay."""
+        endpoint_cleanup.act(aws, target, undo, steps)
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
+        """Whether it is gone, or going."""
+        del undo
+        return endpoint_cleanup.settled(aws, target)
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        """Create it again from the configuration that stayed, and put back what hung on it."""
+        endpoint_undo.undo(aws, target, undo, steps)
+
+    def _settled(self, endpoint: Endpoint, now: datetime) -> str | None:
+        """Why it is kept whatever else could be read, or None while the question is open."""
+        if isinstance(endpoint.description, Absent):
+            return "it was deleted while it was being looked at"
+        moved = endpoint.half_done is not None and endpoint.status in MOVING
+        if endpoint.status != IN_SERVICE and not moved:
+            return f"it is {endpoint.status}, not {IN_SERVICE}"
+        if (age := now - endpoint.changed) < self.min_age:
+            return f"last deployed {ago(age)} ago; endpoints are left alone for {ago(self.min_age)}"
+        used = [(place.used, place) for place in endpoint.places if place.used is not None]
+        if used:
+            at, place = max(used, key=lambda pair: pair[0])
+            latest = f"the latest in the hour from {at:%Y-%m-%d %H:%M} UTC"
+            return f"{requests(place)} in the last {ago(self.window)}, {latest}"
+        return watched(endpoint) or free(endpoint)
+
+    def _doubts(self, endpoint: Endpoint, now: datetime) -> list[str]:
+        """Why its silence is no proof, though nobody was seen to call it."""
+        start = max(now - self.window, endpoint.changed)
+        doubts = (unmeasured(endpoint.decisive, start, now), pauses(endpoint, now), standby(endpoint))
+        return [doubt for doubt in doubts if doubt is not None]
+
+    def _quiet(self, endpoint: Endpoint, now: datetime) -> tuple[str, datetime]:
+        """How long it has been idle, in words, and the time since when."""
+        start, deployed = now - self.window, endpoint.changed
+        if deployed > start:
+            return f"no request since it was deployed {ago(now - deployed)} ago", deployed
+        quiet = f"no request in {ago(self.window)}"
+        if any(isinstance(days, Unreadable) for days in endpoint.history) or not endpoint.history:
+            return quiet, start
+        days = [found.value.last_above_zero for found in endpoint.history if isinstance(found, Value)]
+        if last := max((day for day in days if day is not None), default=None):
+            since = min(last + timedelta(seconds=DAY), start)
+            return f"{quiet}; the last one was {ago(now - since)} ago", since
+        if deployed >= start - HISTORY:
+            return f"{quiet}, and none since it was deployed {ago(now - deployed)} ago", deployed
+        return f"{quiet}, nor in the {ago(HISTORY)} before", start - HISTORY
+
+
+def watched(endpoint: Endpoint) -> str | None:
+    """Which monitoring schedule works on it, or None: its reports would end with the endpoint."""
+    if isinstance(endpoint.schedules, Value) and endpoint.schedules.value:
+        return f"the monitoring schedule {endpoint.schedules.value[0]} watches it"
+    return None
+
+
+def free(endpoint: Endpoint) -> str | None:
+    """Why it costs nothing; not asked of one whose components we deleted, which has scaled in since."""
+    if not isinstance(endpoint.description, Value) or endpoint.half_done is not None:
+        return None
+    if endpoint.description.value.costs:
+        return None
+    if any(variant.reserved and variant.runs for variant in endpoint.description.value.variants):
+        return "nothing of it is billed by the hour: its reserved capacity is paid for without it too"
+    return "nothing of it is billed by the hour: scaled to zero, or plain serverless"
+
+
+def requests(place: Place) -> str:
+    """What a used place had, in words."""
+    if place.metric.name not in COUNTED:
+        return f"{place.where} was in use"
+    return f"{place.count:,} request{'' if place.count == 1 else 's'} to {place.where}"
+
+
+def names(variants: tuple[str, ...]) -> str:
+    """Variants in words."""
+    return f"variant{'' if len(variants) == 1 else 's'} {', '.join(variants)}"

@@ -1,0 +1,227 @@
+"""What is known of one endpoint, and how a report shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ml_janitor.aws.metrics import LIST_METRICS, Series
+from ml_janitor.aws.prices import FROM_API, GET_PRODUCTS
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import (
+    Absent,
+    Candidate,
+    Cost,
+    Evidence,
+    NotRead,
+    Signal,
+    Unreadable,
+    Value,
+    evidence,
+)
+from ml_janitor.detectors.idle_endpoints.costs import rented
+from ml_janitor.detectors.idle_endpoints.endpoint import (
+    LIST_ENDPOINTS,
+    Config,
+    Description,
+    InferenceComponent,
+    Summary,
+)
+from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, Place
+
+PLACES_SHOWN = 6
+"""Evidence stays readable however many variants or inference components an endpoint has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfDone:
+    """
+    An act on an endpoint that did not come to its end.
+
+    *removed* are the inference components that it has deleted, as they were before, *deployed* is when
+    the endpoint was last deployed before that, with the configuration *config*.
+    """
+
+    removed: tuple[InferenceComponent, ...]
+    deployed: datetime
+    config: str
+
+    def without(self, names: Iterable[str]) -> HalfDone:
+        """The same where the components *names* were not deleted, or are there again."""
+        there = set(names)
+        return replace(self, removed=tuple(one for one in self.removed if one.name not in there))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint(Candidate):
+    """
+    An endpoint with everything that was read for it.
+
+    *places* are decisive only once *description* and *config* have been read. *strays* are read where
+    an inference component may have been deleted: nobody can tell whose requests theirs were. *history*
+    holds daily requests from before the window, and only serves to say since when it has been idle.
+    *half_done* is set where an act on it broke off, and its removed components count as still on it.
+    One that was asked for *alone* shows every signal, however many; it is the same endpoint all the same.
+    """
+
+    summary: Summary
+    places: tuple[Place, ...] = ()
+    components: Signal[tuple[InferenceComponent, ...]] = field(default_factory=NotRead)
+    schedules: Signal[tuple[str, ...]] = field(default_factory=NotRead)
+    hints_error: str | None = None
+    half_done: HalfDone | None = None
+    description: Signal[Description] = field(default_factory=NotRead)
+    config: Signal[Config] = field(default_factory=NotRead)
+    strays: tuple[Place, ...] = ()
+    history: tuple[Signal[Series], ...] = ()
+    cost: Cost | None = None
+    alone: bool = field(default=False, compare=False)
+
+    @property
+    def changed(self) -> datetime:
+        """When it, or an inference component on it, was last deployed."""
+        own = max(self._newest.changed, self.summary.changed)
+        if self._as_it_was is not None:
+            own = self._as_it_was.deployed
+        return max([own, *(one.changed for one in self.on_it)])
+
+    @property
+    def _as_it_was(self) -> HalfDone | None:
+        """
+        The act that broke off, if nobody has deployed since.
+
+        Deleting its components may move an endpoint's modification time; a deployment changes its
+        configuration.
+        """
+        match self.half_done, self.description:
+            case HalfDone() as half, Value(found) if found.config_name == half.config:
+                return half
+            case _:
+                return None
+
+    @property
+    def status(self) -> str:
+        """Its status when it was last looked at."""
+        return self._newest.status
+
+    @property
+    def _newest(self) -> Summary:
+        return self.description.value.summary if isinstance(self.description, Value) else self.summary
+
+    @property
+    def decisive(self) -> tuple[Place, ...]:
+        """The places that have to be judged."""
+        return tuple(place for place in self.places if place.decisive)
+
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """The variants that are there for inference components and have none."""
+        match self.description, self.config:
+            case Value(description), Value(config):
+                used = {component.variant for component in self.on_it}
+                names = (variant.name for variant in description.variants if variant.runs)
+                return tuple(name for name in names if name in config.hosts - used)
+            case _:
+                return ()
+
+    @property
+    def on_it(self) -> tuple[InferenceComponent, ...]:
+        """The inference components on it, as far as they could be listed."""
+        return self.components.value if isinstance(self.components, Value) else ()
+
+    @property
+    def unreadable(self) -> str | None:
+        """Which required signal could not be read, and why."""
+        if isinstance(self.components, Unreadable):
+            return f"its inference components could not be listed ({self.components.error})"
+        if isinstance(self.schedules, Unreadable):
+            return f"its monitoring schedules could not be listed ({self.schedules.error})"
+        for signal, what in ((self.description, "it"), (self.config, "its configuration")):
+            if isinstance(signal, Unreadable):
+                return f"{what} could not be described ({signal.error})"
+        for place in (*self.places, *self.strays):
+            if place.unreadable is not None:
+                return f"the requests to {place.where} could not be read ({place.unreadable})"
+        return None
+
+
+def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
+    """What was read: all of an endpoint that was asked for alone, of others what a report has room for."""
+    described = endpoint.description.source if isinstance(endpoint.description, Value) else LIST_ENDPOINTS
+    yield Evidence("status", endpoint.status, source=described)
+    yield Evidence(
+        "last deployed", f"{ago(now - endpoint.changed)} ago", source=described, at=endpoint.changed
+    )
+    if endpoint.alone:
+        names = ", ".join(component.name for component in endpoint.on_it)
+        yield evidence("inference components on it", endpoint.components, names or "none")
+        watching = endpoint.schedules.value if isinstance(endpoint.schedules, Value) else ()
+        yield evidence("monitoring schedules over it", endpoint.schedules, ", ".join(watching) or "none")
+    yield from _traffic(endpoint)
+    if endpoint.alone:
+        yield from _before(endpoint)
+    if endpoint.hints_error is not None:
+        yield Evidence(
+            "series that a description does not name", error=endpoint.hints_error, source=LIST_METRICS
+        )
+    yield from _running(endpoint)
+    if endpoint.cost is not None:
+        hourly = endpoint.cost.hourly_usd
+        price = "unknown" if hourly is None else f"{hourly.normalize():f} USD an hour"
+        asked = GET_PRODUCTS if FROM_API in endpoint.cost.source else ""
+        yield Evidence("price", f"{price} ({endpoint.cost.source})", source=asked)
+
+
+def _traffic(endpoint: Endpoint) -> Iterator[Evidence]:
+    """The places for requests: those that say most come first, and in a report not all of many."""
+    places = sorted(
+        (place for place in endpoint.places if place.decisive or not isinstance(place.requests, Absent)),
+        key=lambda place: (place.used is None, place.unreadable is None, isinstance(place.requests, Value)),
+    )
+    most = len(places) if endpoint.alone else PLACES_SHOWN
+    for place in places[:most]:
+        yield shown(place)
+    if len(places) > most:
+        yield Evidence("further places for requests", len(places) - most)
+
+
+def _before(endpoint: Endpoint) -> Iterator[Evidence]:
+    """Signals that matter to few endpoints: requests to what is gone, and from before the window."""
+    for place in endpoint.strays:
+        yield replace(shown(place), signal=f"requests to {place.where}, now deleted")
+    for place, days in zip(endpoint.decisive, endpoint.history, strict=False):
+        count = round(days.value.total) if isinstance(days, Value) else None
+        yield evidence(f"earlier requests to {place.where}", days, count)
+
+
+def _running(endpoint: Endpoint) -> Iterator[Evidence]:
+    match endpoint.description, endpoint.config:
+        case Value(description), Value(config):
+            counts = rented(description.variants, config)
+            running = [f"{count} x {kind or 'an unknown type'}" for kind, count in sorted(counts.items())]
+            running += [
+                f"{v.concurrency} x concurrency of {v.name}" for v in description.variants if v.concurrency
+            ]
+            yield Evidence("running", ", ".join(running), source=endpoint.description.source)
+        case _ if endpoint.alone:
+            if not isinstance(endpoint.description, Value):
+                yield evidence("description", endpoint.description)
+            yield evidence("configuration", endpoint.config, "read")
+
+
+def shown(place: Place) -> Evidence:
+    """One place as evidence."""
+    name = f"requests to {place.where}" if place.metric.name in COUNTED else f"use of {place.where}"
+    match place.requests, place.control:
+        case (Absent(source), Value()):
+            return Evidence(name, "no datapoint, while other metrics arrive", source=source)
+        case (Absent(source), Absent()):
+            return Evidence(name, "no datapoint, nor any other metric", source=source)
+        case (Absent(), Unreadable() as control):
+            return evidence(name, control)
+        case (Value(series, source), _):
+            most = place.count if place.metric.name in COUNTED else max(series.values)
+            return Evidence(name, most, source=source, at=place.used)
+        case _:
+            return evidence(name, place.requests)

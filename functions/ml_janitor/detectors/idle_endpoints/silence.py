@@ -1,0 +1,97 @@
+"""What silence proves: whether it was measured throughout, and is longer than every pause before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Absent, Unreadable, Value
+from ml_janitor.detectors.idle_endpoints.traffic import DAY
+
+if TYPE_CHECKING:
+    from ml_janitor.detectors.idle_endpoints.signals import Endpoint
+    from ml_janitor.detectors.idle_endpoints.traffic import Place
+
+MEASURED = 0.9
+"""
+The share of hours with a datapoint that proves silence.
+
+An in-service variant or inference component publishes a zero for each hour without a request (measured
+for cloud-custodian/cloud-custodian#11078). Datapoints come late, and an update may interrupt them; where
+more are missing, requests may be missing too.
+"""
+
+A_DAY = timedelta(seconds=DAY)
+
+
+def unproven(endpoint: Endpoint) -> str | None:
+    """Why silence proves nothing here, or None if it does."""
+    if not isinstance(endpoint.schedules, Value):
+        return "whether a monitoring schedule watches it was not read"
+    described = isinstance(endpoint.description, Value) and isinstance(endpoint.config, Value)
+    if not described or not endpoint.decisive:
+        return "nothing says where its requests could be seen"
+    for place in endpoint.decisive:
+        if not isinstance(place.requests, Value | Absent):
+            return f"the requests to {place.where} were not read"
+        if isinstance(place.requests, Absent) and not isinstance(place.control, Value):
+            return f"no metric of {place.where} arrives, so its silence proves nothing"
+    return deleted(endpoint) if endpoint.bare else None
+
+
+def deleted(endpoint: Endpoint) -> str | None:
+    """Which inference component, now gone, may have had requests on this endpoint."""
+    if endpoint.hints_error is not None:
+        return f"which inference components it had could not be read ({endpoint.hints_error})"
+    for place in endpoint.strays:
+        if place.used is not None:
+            return f"it lost its inference components, and {place.where}, now deleted, had requests"
+    return None
+
+
+def unmeasured(places: Iterable[Place], start: datetime, end: datetime) -> str | None:
+    """How few hours of which place have a datapoint, in words; None if none has too few."""
+    hours = max(1, int((end - start) / timedelta(hours=1)))
+    for place in places:
+        if isinstance(place.requests, Value):
+            read = sum(start - timedelta(hours=1) < at < end for at, _ in place.requests.value.points)
+            if read < MEASURED * hours:
+                return f"{place.where} has a datapoint for only {read:,} of {hours:,} hours"
+    return None
+
+
+def standby(endpoint: Endpoint) -> str | None:
+    """
+    Why nobody may call it until another region fails, in words.
+
+    An inference router there sends requests here once its own endpoints are overloaded (developer guide,
+    "Route requests across AWS Regions"); what caps them is the only trace of that on this side.
+    """
+    if isinstance(endpoint.description, Value) and endpoint.description.value.routed:
+        return (
+            "inference routers in other regions may send it requests, so it may stand by for their endpoints"
+        )
+    return None
+
+
+def pauses(endpoint: Endpoint, now: datetime) -> str | None:
+    """
+    Why the present silence may be one of many, in words: a pause before was as long, and then it was used.
+
+    What was in use every 30 days will be in use again, whatever its last week was like. The time from the
+    first datapoint to the first use is a pause too: nobody knows how long it had been.
+    """
+    if any(isinstance(days, Unreadable) for days in endpoint.history):
+        return "its earlier requests could not be read"
+    days = [day for days in endpoint.history if isinstance(days, Value) for day in days.value.points]
+    used = sorted({day for day, count in days if count > 0})
+    if not used:
+        return None
+    first = min(day for day, _ in days)
+    longest = max(later - before for before, later in pairwise([first, *used]))
+    if longest < now - (used[-1] + A_DAY):
+        return None
+    return f"it is used every so often: it had paused for {ago(longest)} before, and was used again"

@@ -1,0 +1,222 @@
+"""Where requests to an endpoint leave traces in CloudWatch, by kind of endpoint, and what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws import metrics
+from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.idle_endpoints.endpoint import Config, Description, InferenceComponent, Variant
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+SAGEMAKER = "AWS/SageMaker"
+INSTANCES = "/aws/sagemaker/Endpoints"
+
+INVOCATIONS = "Invocations"
+PROCESSED = "InvocationsProcessed"
+BACKLOG = "ApproximateBacklogSize"
+CONCURRENCY = "ServerlessProvisionedConcurrencyUtilization"
+COUNTED = frozenset({INVOCATIONS, PROCESSED})
+"""Metrics whose sum is a number of requests; the others only show that there were some."""
+
+BY_VARIANT = frozenset({"EndpointName", "VariantName"})
+BY_COMPONENT = frozenset({"InferenceComponentName"})
+WITHIN = {"ContainerName": "container", "ContainerId": "container", "InstanceId": "instance"}
+"""
+What else a series may be by: a container that is called directly, and with enhanced metrics each container
+and each instance (developer guide, "Amazon SageMaker AI enhanced metrics for inference endpoints").
+"""
+
+DAY = 86400
+
+
+def invocations(endpoint: str, variant: str) -> Metric:
+    """Requests to a variant that has a model of its own. By endpoint alone the series does not exist."""
+    return Metric.of(SAGEMAKER, INVOCATIONS, EndpointName=endpoint, VariantName=variant)
+
+
+def component_invocations(component: str) -> Metric:
+    """Requests to an inference component: published under its name only, without the endpoint's."""
+    return Metric.of(SAGEMAKER, INVOCATIONS, InferenceComponentName=component)
+
+
+def processed(endpoint: str, variant: str) -> Metric:
+    """Requests an asynchronous variant has processed. These publish no `Invocations` at all."""
+    return Metric.of(SAGEMAKER, PROCESSED, EndpointName=endpoint, VariantName=variant)
+
+
+def backlog(endpoint: str) -> Metric:
+    """Requests an asynchronous endpoint has in its queue, those in work included."""
+    return Metric.of(SAGEMAKER, BACKLOG, stat="Maximum", EndpointName=endpoint)
+
+
+def concurrency(endpoint: str, variant: str) -> Metric:
+    """How much of its provisioned concurrency a serverless variant uses."""
+    return Metric.of(SAGEMAKER, CONCURRENCY, stat="Maximum", EndpointName=endpoint, VariantName=variant)
+
+
+def alive(endpoint: str, variant: str) -> Metric:
+    """What every running instance publishes: the proof that metrics of a variant arrive at all."""
+    return Metric.of(
+        INSTANCES, "CPUUtilization", stat="SampleCount", EndpointName=endpoint, VariantName=variant
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """
+    One series that shows requests.
+
+    A *decisive* place has to be judged: zeros prove that it is idle, and where *requests* are absent,
+    *control* has to show that metrics of the same variant arrive. Any other place can only show use,
+    and may be absent.
+    """
+
+    where: str
+    metric: Metric
+    requests: Signal[Series] = field(default_factory=NotRead)
+    control: Signal[Series] = field(default_factory=NotRead)
+    decisive: bool = True
+    proof: Metric | None = None
+
+    @property
+    def used(self) -> datetime | None:
+        """The beginning of the newest hour with a request."""
+        return self.requests.value.last_above_zero if isinstance(self.requests, Value) else None
+
+    @property
+    def count(self) -> int:
+        """How many requests; 0 where the metric shows only that there were some."""
+        if not isinstance(self.requests, Value) or self.metric.name not in COUNTED:
+            return 0
+        return round(self.requests.value.total)
+
+    @property
+    def unreadable(self) -> str | None:
+        """The error that keeps this place from being judged."""
+        for signal in (self.requests, self.control):
+            if isinstance(signal, Unreadable):
+                return signal.error
+        return None
+
+    @property
+    def lacks(self) -> Iterator[Metric]:
+        """What has to be asked for before this place can be judged; readable data need no proof."""
+        if isinstance(self.requests, NotRead):
+            yield self.metric
+        if self.proof is not None and isinstance(self.requests, NotRead | Absent):
+            yield self.proof
+
+    def filled(self, data: Mapping[Metric, Signal[Series]]) -> Place:
+        """The same place with what was read for it."""
+        requests = data.get(self.metric, self.requests)
+        control = data.get(self.proof, self.control) if self.proof is not None else self.control
+        return replace(self, requests=requests, control=control)
+
+    def knowing(self, asked: Place | None) -> Place:
+        """The same place with the data of one that was asked for earlier."""
+        return self if asked is None else replace(self, requests=asked.requests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """
+    The series that ListMetrics knows, by what they belong to.
+
+    They settle most endpoints before anything is described, and show use that a description no
+    longer knows of: variants replaced since, containers called directly. *error* says that some
+    are missing.
+    """
+
+    by_endpoint: Mapping[str, Sequence[Metric]] = field(default_factory=dict)
+    by_component: Mapping[str, Sequence[Metric]] = field(default_factory=dict)
+    error: str | None = None
+
+    @classmethod
+    def of(cls, *listed: Signal[tuple[Metric, ...]]) -> Hints:
+        """From what was listed."""
+        by_endpoint: dict[str, list[Metric]] = {}
+        by_component: dict[str, list[Metric]] = {}
+        for metric in (metric for signal in listed if isinstance(signal, Value) for metric in signal.value):
+            dimensions = dict(metric.dimensions)
+            if dimensions.keys() >= BY_COMPONENT:
+                by_component.setdefault(dimensions["InferenceComponentName"], []).append(metric)
+            elif dimensions.keys() >= BY_VARIANT:
+                by_endpoint.setdefault(dimensions["EndpointName"], []).append(metric)
+        errors = [signal.error for signal in listed if isinstance(signal, Unreadable)]
+        return cls(by_endpoint=by_endpoint, by_component=by_component, error=errors[0] if errors else None)
+
+    def places(self, endpoint: str, components: Iterable[InferenceComponent]) -> Iterator[Place]:
+        """Where *endpoint* is known to have had requests. None of it is decisive: much may be missing."""
+        for metric in self.by_endpoint.get(endpoint, ()):
+            yield _hint(f"variant {dict(metric.dimensions)['VariantName']}", metric)
+        for component in components:
+            for metric in self.by_component.get(component.name, ()):
+                yield _hint(f"inference component {component.name}", metric)
+
+    def of_nobody(self, components: Iterable[InferenceComponent]) -> list[Place]:
+        """The series of inference components that exist no more: nobody can tell where they ran."""
+        known = {component.name for component in components}
+        return [
+            _hint(f"inference component {name}", metric)
+            for name, own in self.by_component.items()
+            if name not in known
+            for metric in own
+        ]
+
+
+def _hint(where: str, metric: Metric) -> Place:
+    """A place that shows use only; it says which part of *where* it is about."""
+    parts = [f"{WITHIN[name]} {value}" for name, value in sorted(metric.dimensions) if name in WITHIN]
+    return Place(where=", ".join([where, *parts]), metric=metric, decisive=False)
+
+
+def listed(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
+    """The series of one metric of SageMaker that had data in the past two weeks."""
+    return metrics.published(aws, SAGEMAKER, name)
+
+
+def places(
+    description: Description, config: Config, components: Sequence[InferenceComponent]
+) -> Iterator[Place]:
+    """
+    Every place that has to be judged before the described endpoint can be called idle.
+
+    Production and shadow variants alike: a shadow variant is called with every copied request, and
+    costs as much. A variant that is there for inference components is called through them; without
+    any, it is asked for by its own name, which at least shows whether its metrics arrive.
+    """
+    name = description.summary.name
+    with_components = {component.variant for component in components}
+    asynchronous = description.asynchronous or config.asynchronous
+    for variant in description.variants:
+        if asynchronous:
+            yield _of(variant, processed(name, variant.name), alive(name, variant.name))
+        elif variant.serverless:
+            yield _of(variant, invocations(name, variant.name), concurrency(name, variant.name))
+        elif variant.name not in config.hosts & with_components:
+            yield _of(variant, invocations(name, variant.name), alive(name, variant.name))
+    for component in components:
+        yield Place(
+            where=f"inference component {component.name}",
+            metric=component_invocations(component.name),
+            proof=alive(name, component.variant),
+        )
+    if asynchronous:
+        yield Place(where="the queue", metric=backlog(name), decisive=False)
+    for variant in description.variants:
+        if variant.concurrency:
+            where = f"the provisioned concurrency of variant {variant.name}"
+            yield Place(where=where, metric=concurrency(name, variant.name), decisive=False)
+
+
+def _of(variant: Variant, metric: Metric, proof: Metric) -> Place:
+    return Place(
+        where=f"{'shadow ' if variant.shadow else ''}variant {variant.name}", metric=metric, proof=proof
+    )

@@ -1,0 +1,178 @@
+"""Brings an endpoint back from its record: configuration, endpoint, weights, components, scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.detectors.idle_endpoints import components, scaling
+from ml_janitor.detectors.idle_endpoints.cleanup import DELETING, MOVING
+from ml_janitor.detectors.idle_endpoints.components import tagged
+from ml_janitor.detectors.idle_endpoints.endpoint import GONE
+from ml_janitor.detectors.idle_endpoints.record import IN_SERVICE, configuration, desired
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Target
+    from ml_janitor.engine.detector import Steps
+
+CREATE = "create the endpoint"
+"""The step by which an endpoint of the same name is known for the undo's own."""
+
+
+def undo(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
+    """
+    Bring *target* back as far as it is gone, in recorded steps; each waits until AWS is done with the last.
+
+    Raises NotFinishedError while AWS is at it, and CannotActError where it needs a person: another
+    endpoint or configuration has the name now, or AWS has no capacity. What AWS could not create is
+    cleared away, so that it can be tried again.
+    """
+    found = _endpoint(aws, target.name)
+    if found is None:
+        steps.do("create the configuration", lambda: _configure(aws, record))
+        _make(steps, CREATE, lambda: _create(aws, record))
+        raise NotFinishedError("its endpoint is being created")
+    _check(aws, target, record, found, steps)
+    anew = found["CreationTime"] != target.created
+    if anew and (wanted := rescaling(record["desired"], found)):
+        steps.do("bring back weights and instance counts", lambda: _rescale(aws, target, wanted))
+        _check(aws, target, record, _endpoint(aws, target.name) or found, steps)
+    _put_on(aws, record, steps)
+    for scaled in record["scaling"]:
+        if anew or not of_variant(scaled):  # half an act leaves the variants alone
+            scaling.put_back(aws, scaled, steps)
+
+
+def of_variant(scaled: Mapping[str, Any]) -> bool:
+    """Whether a record of scaling is about a variant of the endpoint; else it is about a component on it."""
+    return str(scaled["target"]["ResourceId"]).startswith("endpoint/")
+
+
+def _make(steps: Steps, name: str, call: Callable[[], object]) -> None:
+    """Create what is not there, even if it was created before: it may have failed, and been cleared away."""
+    steps.forget(name)
+    steps.do(name, call)
+
+
+def _endpoint(aws: Aws, name: str) -> Mapping[str, Any] | None:
+    try:
+        found: Any = aws.sagemaker.describe_endpoint(EndpointName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in GONE:
+            return None
+        raise
+    if "EndpointStatus" not in found:
+        raise ReadError("the description of the endpoint was cut off")
+    return dict(found)
+
+
+def _check(
+    aws: Aws, target: Target, record: Mapping[str, Any], found: Mapping[str, Any], steps: Steps
+) -> None:
+    """
+    Go on only with an endpoint of the recorded configuration that is in service.
+
+    One that half an act left there may have been deployed to since: its components come back to it all
+    the same, if the variants that they ran on are still there.
+    """
+    status, config = found["EndpointStatus"], found["EndpointConfigName"]
+    if status == DELETING:
+        raise NotFinishedError("its endpoint is still being deleted")
+    anew = found["CreationTime"] != target.created
+    if anew and config != (own := record["configuration"]["EndpointConfigName"]):
+        raise CannotActError(f"an endpoint of its name runs the configuration {config} now, not {own}")
+    if anew and not steps.begun(CREATE):
+        raise CannotActError("an endpoint of its name was created since, and stays as it is")
+    if status in MOVING:
+        raise NotFinishedError(f"its endpoint is {status}")
+    if not anew and (lost := without_a_variant(record, found)) is not None:
+        raise CannotActError(f"it was deployed anew, without the variant {lost} of its inference components")
+    if status == "Failed" and anew:
+        delete = partial(aws.sagemaker.delete_endpoint, EndpointName=target.name)
+        _make(steps, "clear away the endpoint that AWS could not create", delete)
+        raise not_created("the endpoint", found)
+    if status != IN_SERVICE:
+        raise CannotActError(f"its endpoint is {status}, not {IN_SERVICE}")
+
+
+def without_a_variant(record: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+    """A variant that the recorded components ran on and the endpoint *found* has no longer, or None."""
+    there = {variant["VariantName"] for variant in found["ProductionVariants"]}
+    return next((one["variant"] for one in record["components"] if one["variant"] not in there), None)
+
+
+def not_created(what: str, found: Mapping[str, Any]) -> CannotActError:
+    """Why *what* could not be created, in AWS's own words."""
+    why = found.get("FailureReason", "it does not say why").rstrip(".")
+    return CannotActError(f"AWS could not create {what}: {why}. It can be tried again.")
+
+
+def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
+    """
+    Nothing, if its configuration stayed; else create it again. Never with another of the same name.
+
+    A configuration cannot be changed, so it is the same while it has its creation time, even if AWS tells
+    more of it than when it was recorded. One that somebody made again just like it does as well.
+    """
+    given = record["configuration"]
+    name = given["EndpointConfigName"]
+    try:
+        found: Any = aws.sagemaker.describe_endpoint_config(EndpointConfigName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in GONE:
+            raise
+        aws.sagemaker.create_endpoint_config(**given, **tagged(record["configuration_tags"]))
+        return
+    if found["CreationTime"].isoformat() != record.get("configured") and configuration(aws, found) != given:
+        raise CannotActError(f"its configuration {name} was replaced by another of the same name")
+
+
+def _create(aws: Aws, record: Mapping[str, Any]) -> None:
+    name, config = record["endpoint"], record["configuration"]["EndpointConfigName"]
+    try:
+        aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, **tagged(record["tags"]))
+    except ClientError:
+        found = _endpoint(aws, name)
+        if found is None or found["EndpointConfigName"] != config:
+            raise
+
+
+def rescaling(recorded: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What has to be asked for so that the variants of *found* are desired as they were *recorded*."""
+    now = {variant["VariantName"]: desired(variant) for variant in found["ProductionVariants"]}
+    return [wanted for wanted in recorded if now.get(wanted["VariantName"]) != wanted]
+
+
+def _rescale(aws: Aws, target: Target, wanted: list[Mapping[str, Any]]) -> None:
+    arguments: Any = {"EndpointName": target.name, "DesiredWeightsAndCapacities": wanted}
+    aws.sagemaker.update_endpoint_weights_and_capacities(**arguments)
+
+
+def _put_on(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
+    """Create the components that are missing, those that others stand on first, and see all in service."""
+    coming = []
+    for one in record["components"]:
+        base = components.base_of(one)
+        if base in coming:
+            raise NotFinishedError(f"inference component {base}, which others stand on, is being created")
+        name = one["name"]
+        found = components.status(aws, name)
+        if found is None:
+            _make(steps, f"create inference component {name}", partial(components.create, aws, one))
+        elif found["EndpointName"] != record["endpoint"]:
+            raise CannotActError(f"an inference component on {found['EndpointName']} has the name {name} now")
+        elif found["InferenceComponentStatus"] == "Failed":
+            if found["CreationTime"].isoformat() != one["created"]:
+                delete = partial(aws.sagemaker.delete_inference_component, InferenceComponentName=name)
+                _make(steps, f"clear away inference component {name} that AWS could not create", delete)
+            raise not_created(f"inference component {name}", found)
+        if found is None or found["InferenceComponentStatus"] != components.IN_SERVICE:
+            coming.append(name)
+    if coming:
+        raise NotFinishedError(f"inference component {', '.join(coming)} is being created")

@@ -1,0 +1,1 @@
+"""Notebook instances that nobody works in: rule, reading, act and undo."""

@@ -1,0 +1,240 @@
+"""Notebook instances: which exist, and the signs of work that can be seen of them from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from ml_janitor.aws import logs, metrics, trail
+from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Tags, Target, Unreadable, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+KIND = "notebook-instance"
+IN_SERVICE = "InService"
+LOG_GROUP = "/aws/sagemaker/NotebookInstances"
+OPENED = "CreatePresignedNotebookInstanceUrl"
+"""The call behind "Open Jupyter": its URL is needed to get in."""
+
+IDLE_NAMESPACE, IDLE_METRIC, IDLE_DIMENSION = "MLJanitor/Notebooks", "IdleSeconds", "NotebookInstanceName"
+"""Where a notebook itself may publish for how long its kernels and terminals have been idle."""
+
+IDLE_WINDOW = timedelta(hours=3)
+"""How far back an idle time is looked for: long enough to say that a notebook stopped publishing it."""
+
+AGENT_NAMESPACE, AGENT_DIMENSION = "SageMakerNotebookInstances", "notebook_instance_name"
+"""Where AWS's sample lifecycle script has the CloudWatch agent publish (publish-instance-metrics)."""
+
+AGENT_METRICS: Mapping[str, Literal["busy", "free"]] = {
+    "cpu_usage_active": "busy",
+    "cpu_usage_idle": "free",  # the only one of these that the sample publishes
+    "nvidia_smi_utilization_gpu": "busy",
+}
+AGENT_PERIOD = 300
+
+BUSY_PERCENT = 5.0
+"""More than this over five minutes, on any one core or GPU, is work; Jupyter and the agent need less."""
+
+LIST = "sagemaker:ListNotebookInstances"
+DESCRIBE = "sagemaker:DescribeNotebookInstance"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notebook(Candidate):
+    """
+    A notebook instance.
+
+    *log* is when Jupyter last wrote to its log, *opened* the last call that opened it, *busy* the
+    last time its processors worked, *idle* the idle time that it published itself, with the time
+    of that datapoint. *modified* moves when it is started, stopped or changed. *lifecycle* is the
+    script that runs when it starts. *source* is the call that showed it.
+    """
+
+    status: str
+    instance_type: str
+    modified: datetime
+    lifecycle: str | None = None
+    log: Signal[datetime] = field(default_factory=NotRead)
+    opened: Signal[trail.Event] = field(default_factory=NotRead)
+    busy: Signal[datetime] = field(default_factory=NotRead)
+    idle: Signal[timedelta] = field(default_factory=NotRead)
+    price: Price = field(default_factory=lambda: Price(None, "not asked"))
+    source: str = LIST
+
+    @property
+    def stream(self) -> str:
+        """The name of its log stream; others of the same group begin alike."""
+        return f"{self.target.name}/jupyter.log"
+
+    def tagged(self, signal: Signal[Tags]) -> Notebook:
+        """The same notebook with these tags."""
+        return replace(self, target=replace(self.target, tags=signal))
+
+    def among(self, written: Mapping[str, datetime]) -> Notebook:
+        """The same notebook with the last line of its log, if its stream is among those lately *written*."""
+        at = written.get(self.stream)
+        return self if at is None else replace(self, log=Value(at, logs.DESCRIBE_LOG_STREAMS, at))
+
+
+def listed(aws: Aws) -> Listing[Notebook]:
+    """Every notebook instance in any status, 100 a page, without tags or signs of work."""
+    pages = aws.sagemaker.get_paginator("list_notebook_instances").paginate(
+        PaginationConfig={"PageSize": 100}
+    )
+    return everything(
+        pages, lambda page: [_notebook(aws, entry) for entry in page["NotebookInstances"]], source=LIST
+    )
+
+
+def described(aws: Aws, target: Target) -> Notebook | None:
+    """
+    The notebook instance *target* as it is now, or None if it is gone.
+
+    AWS says ValidationException for a missing one, as for much else, and a name taken from an ARN
+    may have lost its capitals: only a complete listing without its ARN shows that it is gone.
+    Raises ReadError.
+    """
+    answer = attempt(
+        lambda: replace(
+            _notebook(aws, aws.sagemaker.describe_notebook_instance(NotebookInstanceName=target.name)),
+            source=DESCRIBE,
+        ),
+        source=DESCRIBE,
+        absent=("ValidationException",),
+    )
+    match answer:
+        case Value(notebook):
+            return notebook
+        case Unreadable(error):
+            raise ReadError(error)
+        case _:
+            listing = listed(aws)
+            listing.check()
+            arn = target.arn.lower()
+            return next((one for one in listing.items if one.target.arn.lower() == arn), None)
+
+
+def with_signs(aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: datetime) -> list[Notebook]:
+    """*notebooks* with every sign of work after *since*, and with their prices."""
+    if not notebooks:
+        return []
+    names = [notebook.target.name for notebook in notebooks]
+    openings = trail.lookup(aws, OPENED, since, now)
+    busy = _busy(aws, names, since, now)
+    idle = _idle(aws, names, now)
+    logged = aws.map(lambda notebook: logs.last_event(aws, LOG_GROUP, notebook.stream), notebooks)
+    return [
+        replace(
+            notebook,
+            log=log,
+            opened=_opened(openings, name),
+            busy=busy[name],
+            idle=idle[name],
+            price=aws.prices.hourly(aws.region, "Notebook", notebook.instance_type),
+        )
+        for notebook, name, log in zip(notebooks, names, logged, strict=True)
+    ]
+
+
+def _notebook(aws: Aws, entry: Mapping[str, Any]) -> Notebook:
+    return Notebook(
+        target=Target(
+            arn=entry["NotebookInstanceArn"],
+            name=entry["NotebookInstanceName"],
+            kind=KIND,
+            account=aws.account,
+            region=aws.region,
+            created=entry["CreationTime"].astimezone(UTC),
+        ),
+        status=entry["NotebookInstanceStatus"],
+        instance_type=entry["InstanceType"],
+        modified=entry["LastModifiedTime"].astimezone(UTC),
+        lifecycle=entry.get("NotebookInstanceLifecycleConfigName"),
+    )
+
+
+def _opened(openings: Listing[trail.Event], name: str) -> Signal[trail.Event]:
+    """The newest opening of notebook *name*; a broken-off reading can show one, never the lack of one."""
+    newest = max(
+        (event for event in openings.items if event.succeeded and name.lower() in _notebooks_of(event)),
+        key=lambda event: event.at,
+        default=None,
+    )
+    if newest is not None:
+        return Value(newest, trail.LOOKUP_EVENTS, newest.at)
+    if openings.error is not None:
+        return Unreadable(openings.error, trail.LOOKUP_EVENTS)
+    return Absent(trail.LOOKUP_EVENTS)
+
+
+def _notebooks_of(event: trail.Event) -> set[str]:
+    """The notebooks an event names, lower-case: in its request, or in its resources as name or ARN."""
+    asked = (value for key, value in event.request.items() if key.lower() == "notebookinstancename")
+    return {str(name).rpartition("/")[2].lower() for name in (*asked, *event.resources)}
+
+
+def _busy(aws: Aws, names: Sequence[str], since: datetime, until: datetime) -> dict[str, Signal[datetime]]:
+    """
+    When the processors of each notebook last worked, by the CloudWatch agent.
+
+    `Absent` if they did not, or if the agent publishes nothing: it can show use, never the lack of it.
+    """
+    published = aws.map(lambda name: metrics.published(aws, AGENT_NAMESPACE, name), list(AGENT_METRICS))
+    unlisted = next((signal for signal in published if isinstance(signal, Unreadable)), None)
+    series: dict[str, list[Metric]] = {name: [] for name in names}
+    for signal in published:
+        for metric in signal.value if isinstance(signal, Value) else ():
+            owner = dict(metric.dimensions).get(AGENT_DIMENSION, "")
+            if owner in series:
+                series[owner].append(replace(metric, stat="Average", period=AGENT_PERIOD))
+    answers = metrics.read(aws, (metric for own in series.values() for metric in own), since, until)
+    return {
+        name: _newest([_worked(metric, answers[metric], until) for metric in own], otherwise=unlisted)
+        for name, own in series.items()
+    }
+
+
+def _worked(metric: Metric, signal: Signal[Series], until: datetime) -> Signal[datetime]:
+    """The end of the newest period in which one core or GPU worked."""
+    if not isinstance(signal, Value):
+        return signal
+    free = AGENT_METRICS[metric.name] == "free"
+    working = [at for at, value in signal.value.points if (100 - value if free else value) > BUSY_PERCENT]
+    if not working:
+        return Absent(signal.source)
+    at = min(max(working) + timedelta(seconds=metric.period), until)
+    return Value(at, signal.source, at)
+
+
+def _newest(signals: Iterable[Signal[datetime]], otherwise: Unreadable | None = None) -> Signal[datetime]:
+    """The newest time among *signals*; without one, the first that could not be read."""
+    known = list(signals)
+    values = [signal for signal in known if isinstance(signal, Value)]
+    if values:
+        return max(values, key=lambda signal: signal.value)
+    unread = next((signal for signal in known if isinstance(signal, Unreadable)), otherwise)
+    return unread or Absent(metrics.GET_METRIC_DATA)
+
+
+def _idle(aws: Aws, names: Sequence[str], now: datetime) -> dict[str, Signal[timedelta]]:
+    """The newest idle time that each notebook published itself, with its time."""
+    asked = {
+        name: Metric.of(IDLE_NAMESPACE, IDLE_METRIC, stat="Minimum", period=60, **{IDLE_DIMENSION: name})
+        for name in names
+    }
+    answers = metrics.read(aws, asked.values(), now - IDLE_WINDOW, now)
+    return {name: _last_idle(answers[metric]) for name, metric in asked.items()}
+
+
+def _last_idle(signal: Signal[Series]) -> Signal[timedelta]:
+    if not isinstance(signal, Value):
+        return signal
+    at, seconds = max(signal.value.points)
+    longest = timedelta(days=3650).total_seconds()  # whatever a script publishes must fit into a timedelta
+    return Value(timedelta(seconds=min(max(seconds, 0.0), longest)), signal.source, at.astimezone(UTC))

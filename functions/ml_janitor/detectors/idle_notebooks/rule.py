@@ -1,0 +1,163 @@
+"""Notebook instances that run on after their user went home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_janitor.aws import logs, tags
+from ml_janitor.core.durations import WorkingHours, ago
+from ml_janitor.core.model import Absent, Confidence, Cost, Effect, Finding, Rule, Target, Value, Verdict
+from ml_janitor.detectors.idle_notebooks import notebook as notebooks
+from ml_janitor.detectors.idle_notebooks import power
+from ml_janitor.detectors.idle_notebooks.notebook import IN_SERVICE, Notebook
+from ml_janitor.detectors.idle_notebooks.signs import (
+    confidence_of,
+    evidence_of,
+    fresh_idle,
+    signs,
+    unknown,
+    when,
+)
+from ml_janitor.engine.detector import Cleanup, Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.engine.detector import Steps
+
+ACTION = "stop the notebook instance (its volume and files stay)"
+
+OUTSIDE = "outside working hours"
+"""The name of the shorter rule in evidence and reasons; findings by it are given less time."""
+
+
+class Allowance(NamedTuple):
+    """How long a notebook may be quiet at some moment, by which rule, and that in words."""
+
+    span: timedelta
+    rule: str
+    words: str
+
+
+@dataclass(frozen=True)
+class IdleNotebooks(Detector[Notebook]):
+    """
+    Stops notebook instances that nobody works in any more.
+
+    AWS publishes no activity metric for them, so the newest sign of work decides: a line in the
+    Jupyter log, a start or change, an opening, processor use. A kernel may compute in silence:
+    a finding is `proven` only where the notebook publishes its idle time itself.
+    """
+
+    name = "idle-notebooks"
+    schedule = "rate(1 hour)"
+    kinds = (notebooks.KIND,)
+    cleanup = Cleanup(
+        effect=Effect.STOP,
+        grace=timedelta(days=1),
+        act_on=Confidence.LIKELY,
+        lost="what kernels held in memory, and files outside the volume",
+    )
+    reads = (
+        allow("sagemaker:ListNotebookInstances"),
+        allow("sagemaker:DescribeNotebookInstance", on="notebook-instance/*"),
+        allow("sagemaker:ListTags", on="notebook-instance/*"),
+        allow("tag:GetResources"),
+        allow("logs:DescribeLogStreams", on=f"log-group:{notebooks.LOG_GROUP}:*"),
+        allow("logs:GetLogEvents", on=f"log-group:{notebooks.LOG_GROUP}:*"),
+        allow("cloudtrail:LookupEvents"),
+        allow("cloudwatch:ListMetrics"),
+        allow("cloudwatch:GetMetricData"),
+        allow("pricing:GetProducts"),
+    )
+    acts = (allow("sagemaker:StopNotebookInstance", on="notebook-instance/*"),)
+    undoes = (
+        allow("sagemaker:DescribeNotebookInstance", on="notebook-instance/*"),
+        allow("sagemaker:StartNotebookInstance", on="notebook-instance/*"),
+    )
+
+    patience: timedelta = timedelta(hours=12)
+    patience_outside_hours: timedelta = timedelta(hours=2)
+    grace_outside_hours: timedelta = timedelta(hours=1)
+    working_hours: WorkingHours = field(default_factory=WorkingHours)
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Notebook]:
+        listing = notebooks.listed(aws)
+        book = tags.in_bulk(aws, "sagemaker:notebook-instance")
+        found = [notebook.tagged(book.of(notebook.target.arn)) for notebook in listing.items]
+        since = now - self.allowance(now).span
+        quiet = [one for one in found if one.status == IN_SERVICE and one.modified <= since]
+        active = logs.streams_active_since(aws, notebooks.LOG_GROUP, since) if quiet else Absent()
+        written = active.value if isinstance(active, Value) else {}
+        still_open = [one for one in quiet if written.get(one.stream, since) <= since]
+        read = {one.target.arn: one for one in notebooks.with_signs(aws, still_open, since, now)}
+        for notebook in found:
+            yield read.get(notebook.target.arn) or notebook.among(written)
+        listing.check()
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Notebook | None:
+        notebook = notebooks.described(aws, target)
+        if notebook is None:
+            return None
+        notebook = notebook.tagged(tags.of_one(aws, notebook.target.arn))
+        if notebook.status != IN_SERVICE:
+            return notebook
+        return notebooks.with_signs(aws, [notebook], now - self.allowance(now).span, now)[0]
+
+    def decide(self, candidate: Notebook, now: datetime) -> Verdict:
+        allowed = self.allowance(now)
+        rule = Rule()
+        rule.saw(*evidence_of(candidate, allowed.rule, now))
+        if candidate.status != IN_SERVICE:
+            return rule.kept(f"its status is {candidate.status}, not {IN_SERVICE}")
+        rule.passed("it is InService")
+        idle = fresh_idle(candidate, now)
+        last = max(signs(candidate, idle), key=lambda sign: sign.at)
+        if now - last.at < allowed.span:
+            return rule.kept(f"the last sign of work was {when(last, now)}; {allowed.words}")
+        rule.passed(f"the last sign of work was {when(last, now)}")
+        if idle is not None and idle.value < allowed.span:
+            return rule.kept(
+                f"it says itself that it has been idle for only {ago(idle.value)}; {allowed.words}"
+            )
+        if (why := unknown(candidate, idle)) is not None:
+            return rule.unknown(why)
+        confidence, because = confidence_of(candidate, idle)
+        rule.passed(because)
+        says = "" if idle is None else f"it says itself that it has been idle for {ago(idle.value)}, and "
+        return rule.found(
+            f"{says}the last sign of work was {when(last, now)}; {allowed.words}",
+            confidence,
+            action=ACTION,
+            cost=Cost.standing(candidate.price.hourly_usd, candidate.price.source),
+            since=last.at,
+            grace=self.grace_outside_hours if allowed.rule == OUTSIDE else None,
+        )
+
+    def prepare(
+        self,
+        aws: Aws,  # noqa: ARG002 - looking again has just read everything
+        candidate: Notebook,
+        finding: Finding,  # noqa: ARG002
+        memo: Mapping[str, Any],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        return power.prepared(candidate)
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        steps.do("stop", lambda: power.stop(aws, target))
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return power.is_off(aws, target)
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        power.started(aws, target, steps)
+
+    def allowance(self, now: datetime) -> Allowance:
+        """How long a notebook may be quiet at *now*: outside working hours, the shorter time counts."""
+        if self.working_hours.include(now) or self.patience_outside_hours >= self.patience:
+            return Allowance(self.patience, "patience", f"{ago(self.patience)} are allowed")
+        holiday = ", and this is a holiday" if self.working_hours.holiday(now) else ""
+        words = f"{ago(self.patience_outside_hours)} are allowed {OUTSIDE} ({self.working_hours}{holiday})"
+        return Allowance(self.patience_outside_hours, OUTSIDE, words)

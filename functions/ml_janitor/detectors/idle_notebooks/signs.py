@@ -1,0 +1,112 @@
+"""What shows that somebody works in a notebook instance, and what a report says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Absent, Confidence, Evidence, NotRead, Signal, Unreadable, Value, evidence
+from ml_janitor.detectors.idle_notebooks.notebook import Notebook
+
+STALE = timedelta(minutes=30)
+"""An idle time published longer ago than this says nothing about now."""
+
+START = timedelta(hours=1)
+"""How long before a notebook's last change its log may end: Jupyter runs before it is in service."""
+
+
+class Sign(NamedTuple):
+    """One sign of work: what it was, and when."""
+
+    what: str
+    at: datetime
+
+
+def fresh_idle(notebook: Notebook, now: datetime) -> Value[timedelta] | None:
+    """The idle time that *notebook* published of itself, if that is new enough to count."""
+    match notebook.idle:
+        case Value(_, _, at) as idle if at is not None and now - at <= STALE:
+            return idle
+        case _:
+            return None
+
+
+def signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[Sign]:
+    """Every sign of work that was seen, the surest first: of two at one time the first is named."""
+    if isinstance(notebook.log, Value):
+        yield Sign("a line in its Jupyter log", notebook.log.value)
+    if isinstance(notebook.busy, Value):
+        yield Sign("processor use", notebook.busy.value)
+    if isinstance(notebook.opened, Value):
+        yield Sign(f"its opening by {notebook.opened.value.user or 'somebody'}", notebook.opened.value.at)
+    if idle is not None and idle.at is not None:
+        yield Sign("activity in a kernel or terminal", idle.at - idle.value)
+    yield Sign("its start or last change", notebook.modified)
+
+
+def unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
+    """Why nobody can tell whether a notebook that shows no sign of work is idle, or None."""
+    match notebook.log, notebook.idle:
+        case Unreadable(error), _:
+            return f"its Jupyter log could not be read ({error}), so it may be in use"
+        case NotRead(), _:
+            return "its Jupyter log was not read, so it may be in use"
+        case _, Unreadable(error):
+            return f"the idle time that it may publish could not be read ({error}), so it may be in use"
+        case Absent(), _ if idle is None:
+            return "it has no Jupyter log, so nothing shows whether anybody works in it"
+        case Value(last), _ if idle is None and last < notebook.modified - START:
+            return (
+                "nothing was written to its Jupyter log since its last start or change, not even by the "
+                "start itself, so nothing shows whether anybody works in it"
+            )
+        case _:
+            return None
+
+
+def confidence_of(notebook: Notebook, idle: Value[timedelta] | None) -> tuple[Confidence, str]:
+    """How sure it is that an idle notebook does nothing, and why."""
+    unread = any(isinstance(signal, Unreadable | NotRead) for signal in (notebook.opened, notebook.busy))
+    if idle is None:
+        return Confidence.LIKELY, "nothing shows use, but a kernel may compute in silence"
+    if unread:
+        return Confidence.LIKELY, "it says itself that it is idle, but not every sign of use could be read"
+    return Confidence.PROVEN, "it says itself that no kernel or terminal works"
+
+
+def evidence_of(notebook: Notebook, rule: str, now: datetime) -> Iterator[Evidence]:
+    """Every signal of *notebook* as a report shows it; *rule* is which of the two was applied."""
+    yield Evidence("status", notebook.status, source=notebook.source)
+    yield Evidence("instance type", notebook.instance_type, source=notebook.source)
+    yield Evidence("rule", rule)
+    yield evidence("last line in the Jupyter log", notebook.log, _shown(notebook.log))
+    yield Evidence(
+        "last start or change", _iso(notebook.modified), source=notebook.source, at=notebook.modified
+    )
+    opened = notebook.opened
+    by = f"{_iso(opened.value.at)} by {opened.value.user}" if isinstance(opened, Value) else None
+    yield evidence("last opening", opened, by)
+    yield evidence("last processor use", notebook.busy, _shown(notebook.busy))
+    idle = notebook.idle
+    told = None
+    if isinstance(idle, Value) and idle.at is not None:
+        stale = "" if fresh_idle(notebook, now) else ", too long ago to count"
+        told = f"{ago(idle.value)} at {_iso(idle.at)}{stale}"
+    yield evidence("idle time it published", idle, told)
+
+
+def _shown(signal: Signal[datetime]) -> str | None:
+    return _iso(signal.value) if isinstance(signal, Value) else None
+
+
+def _iso(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def when(sign: Sign, now: datetime) -> str:
+    """The sign and its age; clocks differ, and a sweep takes a while: it may be newer than *now*."""
+    if sign.at > now:
+        return f"{sign.what} at {_iso(sign.at)}, which is after this sweep began"
+    return f"{sign.what} {ago(now - sign.at)} ago"

@@ -1,0 +1,1 @@
+"""Studio apps that nobody works in: rule, reading, act and undo."""

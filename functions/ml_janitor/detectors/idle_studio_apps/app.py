@@ -1,0 +1,191 @@
+"""Studio apps: which run, for whom, in which space, and when their users were last active."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import logs
+from ml_janitor.aws.answers import Listing, attempt, everything
+from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Target, Unreadable, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+KIND = "app"
+IN_SERVICE, DELETED = "InService", "Deleted"
+SYSTEM = "system"
+"""The instance that costs nothing."""
+
+RESERVED = "TrainingPlanArn"
+"""What of its ResourceSpec says that an app runs on the reserved capacity of a training plan."""
+
+JUPYTER_LAB, CODE_EDITOR, KERNEL_GATEWAY, CANVAS = "JupyterLab", "CodeEditor", "KernelGateway", "Canvas"
+
+LOG_GROUP = "/aws/sagemaker/studio"
+
+LIST_APPS = "sagemaker:ListApps"
+DESCRIBE_APP = "sagemaker:DescribeApp"
+NOT_FOUND = ("ResourceNotFound",)
+PAGE_SIZE = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App(Candidate):
+    """
+    An app of Studio, which runs for a user profile, or in a space.
+
+    *profile* is the user profile it runs for, or the one that owns its *space*; shared spaces have
+    none. *inherited* are the keys of those of its tags that are its space's or its profile's.
+    *activity* is when its user was last active, if a health check has not overwritten it; *log* its
+    last log line, *idle* the idle time that Canvas published, with the time of that datapoint.
+    *shutdown* is after how long Studio itself stops it. A *reserved* one runs on the capacity of a training
+    plan, which was paid for in advance.
+    """
+
+    domain: str
+    type: str
+    status: str
+    profile: str | None
+    space: str | None
+    instance_type: str | None
+    started: datetime
+    reserved: bool = False
+    inherited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    activity: Signal[datetime] = field(default_factory=NotRead)
+    checked: datetime | None = None
+    log: Signal[datetime] = field(default_factory=NotRead)
+    idle: Signal[timedelta] = field(default_factory=NotRead)
+    shutdown: Signal[timedelta] = field(default_factory=NotRead)
+    price: Price = field(default_factory=lambda: Price(None, "not asked"))
+
+    @property
+    def owner(self) -> str:
+        """The space or user profile as in its ARN and its log stream."""
+        return self.space or self.profile or ""
+
+    @property
+    def app_name(self) -> str:
+        """Its own name, most often "default"."""
+        return self.target.name.rpartition("/")[2]
+
+    @property
+    def stream(self) -> str:
+        """The name of its log stream; that of its lifecycle script begins alike."""
+        return f"{self.domain}/{self.owner}/{self.type}/{self.app_name}"
+
+    @property
+    def key(self) -> dict[str, str]:
+        """What the operations on one app ask for."""
+        owner = {"SpaceName": self.space} if self.space else {"UserProfileName": self.profile or ""}
+        return {"DomainId": self.domain, "AppType": self.type, "AppName": self.app_name} | owner
+
+    def wrote(self, written: Mapping[str, datetime]) -> App:
+        """The same app with the last line of its log, if its stream is among those lately *written*."""
+        at = None if self.type == CANVAS else written.get(self.stream)
+        return self if at is None else replace(self, log=Value(at, logs.DESCRIBE_LOG_STREAMS, at))
+
+
+def listed(aws: Aws, **only: str) -> Listing[App]:
+    """Every app, those deleted in the last day too, 100 a page; *only* narrows it, such as to a domain."""
+    pages = aws.sagemaker.get_paginator("list_apps").paginate(
+        **only,  # type: ignore[arg-type]  # the stubs know each filter by name
+        PaginationConfig={"PageSize": PAGE_SIZE},
+    )
+    return everything(pages, lambda page: [_app(aws, entry) for entry in page["Apps"]], source=LIST_APPS)
+
+
+def _app(aws: Aws, entry: Any) -> App:
+    """An entry of the listing, which has no ARN; in ARNs the type of an app is in lower case."""
+    space, profile = entry.get("SpaceName"), entry.get("UserProfileName")
+    kind, name, domain = entry["AppType"], entry["AppName"], entry["DomainId"]
+    owner = space or profile or ""
+    path = f"{domain}/{owner}/{kind.lower()}/{name}"
+    return App(
+        target=Target(
+            arn=f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:app/{path}",
+            name=f"{owner}/{kind}/{name}",
+            kind=KIND,
+            account=aws.account,
+            region=aws.region,
+            created=entry["CreationTime"],
+        ),
+        domain=domain,
+        type=kind,
+        status=entry["Status"],
+        profile=profile,
+        space=space,
+        instance_type=entry.get("ResourceSpec", {}).get("InstanceType"),
+        reserved=RESERVED in entry.get("ResourceSpec", {}),
+        started=entry["CreationTime"],
+    )
+
+
+def find_again(aws: Aws, target: Target) -> App | None:
+    """
+    The app *target* as it is listed now, or None if it is gone.
+
+    An ARN does not tell a user profile from a space, and may have lost its capitals, so its domain's
+    apps are listed. Of several under one ARN the one of that creation time is meant, else the newest
+    that is there. Raises ReadError.
+    """
+    domain = Arn.parse(target.arn).name.partition("/")[0]
+    listing = listed(aws, DomainIdEquals=domain)
+    same = [one for one in listing.items if one.target.arn.lower() == target.arn.lower()]
+    if not same:
+        listing.check()
+        return None
+    return max(same, key=lambda one: (one.started == target.created, one.status != DELETED, one.started))
+
+
+def described(aws: Aws, apps: Sequence[App]) -> list[App]:
+    """*apps* with the activity of their users, and their status, instance and ARN as they are now."""
+    answers = aws.map(
+        lambda app: attempt(
+            lambda: _described(app, aws.sagemaker.describe_app(**app.key)),  # type: ignore[arg-type]
+            source=DESCRIBE_APP,
+            absent=NOT_FOUND,
+        ),
+        apps,
+    )
+    return [_read(app, answer) for app, answer in zip(apps, answers, strict=True)]
+
+
+def _read(app: App, answer: Signal[App]) -> App:
+    match answer:
+        case Value(read):
+            return read
+        case Unreadable():
+            return replace(app, activity=answer)
+        case _:
+            return replace(app, status=DELETED)
+
+
+def _described(app: App, answer: Any) -> App:
+    """
+    The last time of user activity counts only where it is not that of the last health check.
+
+    It "is also updated when SageMaker AI performs health checks without user activity. As a result,
+    this value is set to the same value as LastHealthCheckTimestamp" (API reference of DescribeApp).
+    """
+    active, checked = answer.get("LastUserActivityTimestamp"), answer.get("LastHealthCheckTimestamp")
+    told = active is not None and checked is not None and active != checked
+    return replace(
+        app,
+        target=replace(app.target, arn=answer["AppArn"]),
+        status=answer["Status"],
+        instance_type=answer.get("ResourceSpec", {}).get("InstanceType") or app.instance_type,
+        reserved=app.reserved or RESERVED in answer.get("ResourceSpec", {}),
+        activity=Value(active, DESCRIBE_APP, active) if told else Absent(DESCRIBE_APP),
+        checked=checked,
+    )
+
+
+def settled(apps: Sequence[App], read: Sequence[App]) -> list[App]:
+    """*apps* with those of them that were *read* once more in their places."""
+    newer = {one.target.key.lower(): one for one in read}
+    return [newer.get(one.target.key.lower(), one) for one in apps]

@@ -1,0 +1,48 @@
+"""Canvas: the idle time that it publishes of each user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws import metrics
+from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.core.model import Absent, Signal, Value
+from ml_janitor.detectors.idle_studio_apps.app import App
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+NAMESPACE, METRIC = "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
+"""In seconds, by DomainId and UserProfileName (aws-samples, sagemaker-canvas-auto-shutdown-on-idle)."""
+
+WINDOW = timedelta(hours=3)
+"""How far back it is looked for: long enough to say that it stopped being published."""
+
+LONGEST = timedelta(days=3650)
+"""A larger value than this must still fit into the calendar."""
+
+
+def read(aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
+    """*apps* of Canvas with the newest idle time that it published of their users."""
+    asked = {app.target.key: _metric(app) for app in apps if app.profile}
+    answers = metrics.read(aws, asked.values(), now - WINDOW, now)
+    return [
+        replace(app, idle=_newest(answers[metric]) if (metric := asked.get(app.target.key)) else Absent())
+        for app in apps
+    ]
+
+
+def _metric(app: App) -> Metric:
+    dimensions = {"DomainId": app.domain, "UserProfileName": app.profile or ""}
+    return Metric.of(NAMESPACE, METRIC, stat="Minimum", period=60, **dimensions)
+
+
+def _newest(signal: Signal[Series]) -> Signal[timedelta]:
+    if not isinstance(signal, Value):
+        return signal
+    at, seconds = max(signal.value.points)
+    idle = timedelta(seconds=min(max(seconds, 0.0), LONGEST.total_seconds()))
+    return Value(idle, signal.source, at.astimezone(UTC))

@@ -1,0 +1,114 @@
+"""Deletes Studio apps and creates them again; "already so" is success, a lost answer settled by looking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.tags import RESERVED
+from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.detectors.idle_studio_apps import app as studio
+from ml_janitor.detectors.idle_studio_apps.app import DELETED, IN_SERVICE, NOT_FOUND, App
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Target
+
+KEY = ("DomainId", "UserProfileName", "SpaceName", "AppType", "AppName")
+SETTINGS = ("ResourceSpec", "RecoveryMode")
+"""Of what DescribeApp tells, that which CreateApp takes besides."""
+
+DELETING, PENDING = "Deleting", "Pending"
+OFF = frozenset({DELETING, DELETED})
+ON = frozenset({IN_SERVICE, PENDING})
+
+REFUSED = (*NOT_FOUND, "ResourceInUse", "ValidationException")
+"""
+What AWS answers where an app is not in the state that a call asks for.
+
+A second DeleteApp says ValidationException, "has already been deleted"
+(hashicorp/terraform-provider-aws takes it for success too); the others are in the operations' models.
+"""
+
+
+def prepared(aws: Aws, app: App) -> dict[str, Any]:
+    """All that CreateApp takes, as *app* has it. Raises CannotActError if it does not run, and ReadError."""
+    answer = aws.sagemaker.describe_app(**app.key)  # type: ignore[arg-type]
+    if answer["Status"] != IN_SERVICE:
+        raise CannotActError(f"its status is {answer['Status']} now")
+    own = tags.of_one(aws, answer["AppArn"])
+    if not isinstance(own, Value):
+        raise ReadError(own.error if isinstance(own, Unreadable) else "its tags could not be read")
+    told: Mapping[str, Any] = answer
+    request = {member: told[member] for member in (*KEY, *SETTINGS) if told.get(member)}
+    kept = [
+        {"Key": key, "Value": value}
+        for key, value in own.value.items()
+        if not key.lower().startswith(RESERVED)  # AWS sets them itself, and refuses them from anybody else
+    ]
+    return request | ({"Tags": kept} if kept else {})
+
+
+def delete(aws: Aws, target: Target, request: Mapping[str, Any]) -> None:
+    """Delete it. That it is being deleted, or gone, is what a second try finds after a lost answer."""
+    from botocore.exceptions import ClientError
+
+    try:
+        aws.sagemaker.delete_app(**_key(request))
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in REFUSED or not is_off(aws, target):
+            raise
+
+
+def is_off(aws: Aws, target: Target) -> bool:
+    """
+    Whether *target* is deleted, or about to be; others that had or have its name do not count as it.
+
+    Gone is what a complete listing does not show: deleted apps leave it after a day. Raises ReadError.
+    """
+    listing = studio.listed(aws, DomainIdEquals=Arn.parse(target.arn).name.partition("/")[0])
+    for app in listing.items:
+        if app.target.arn.lower() == target.arn.lower() and app.started == target.created:
+            return app.status in OFF
+    listing.check()
+    return True
+
+
+def create(aws: Aws, request: Mapping[str, Any]) -> None:
+    """
+    Create it again, unless one of its name runs already: that is its user's own.
+
+    Raises NotFinishedError while the old one is still being deleted.
+    """
+    from botocore.exceptions import ClientError
+
+    if is_on(aws, request):
+        return
+    try:
+        aws.sagemaker.create_app(**request)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in REFUSED or not is_on(aws, request):
+            raise
+
+
+def is_on(aws: Aws, request: Mapping[str, Any]) -> bool:
+    """Whether an app of this name runs or is about to. Raises NotFinishedError while one is being deleted."""
+    from botocore.exceptions import ClientError
+
+    try:
+        status = aws.sagemaker.describe_app(**_key(request))["Status"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] in NOT_FOUND:
+            return False
+        raise
+    if status == DELETING:
+        raise NotFinishedError("it is still being deleted, which takes minutes")
+    return status in ON
+
+
+def _key(request: Mapping[str, Any]) -> Any:
+    return {member: request[member] for member in KEY if member in request}

@@ -1,0 +1,209 @@
+"""Studio apps that run on after their user went home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import logs
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Confidence, Cost, Effect, Finding, Rule, Target, Value, Verdict
+from ml_janitor.detectors.idle_studio_apps import app as studio
+from ml_janitor.detectors.idle_studio_apps import canvas, idle_shutdown, signs, tags
+from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
+from ml_janitor.detectors.idle_studio_apps.app import (
+    CANVAS,
+    CODE_EDITOR,
+    IN_SERVICE,
+    JUPYTER_LAB,
+    KERNEL_GATEWAY,
+    SYSTEM,
+    App,
+)
+from ml_janitor.engine.detector import Cleanup, Detector, allow, implied
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.engine.detector import Steps
+
+ACTION = "delete the app (its space and volume stay; memory and running terminals do not)"
+
+JUDGED = (JUPYTER_LAB, CODE_EDITOR, KERNEL_GATEWAY, CANVAS)
+"""The apps that cost money while nobody uses them; others are free, or serve somebody else's work."""
+
+PATIENCE = timedelta(hours=4)
+
+TIMES = 2
+"""Studio's own idle shutdown gets so many of its timeouts before it counts as not working."""
+
+
+@dataclass(frozen=True)
+class IdleStudioApps(Detector[App]):
+    """
+    Deletes Studio apps that nobody works in any more.
+
+    The time of user activity that AWS tells counts only where a health check has not overwritten it;
+    then the app's log speaks. Where Studio's own idle shutdown is on, it is given the time to work.
+    """
+
+    name = "idle-studio-apps"
+    schedule = "rate(1 hour)"
+    kinds = (studio.KIND,)
+    cleanup = Cleanup(
+        effect=Effect.STOP,
+        grace=timedelta(days=1),
+        act_on=Confidence.LIKELY,
+        lost="what the app held in memory, its running terminals and kernels",
+    )
+    reads = (
+        allow("sagemaker:ListApps"),
+        allow("sagemaker:ListSpaces"),
+        allow("sagemaker:DescribeApp", on="app/*"),
+        allow("sagemaker:DescribeDomain", on="domain/*"),
+        allow("sagemaker:DescribeUserProfile", on="user-profile/*"),
+        allow("sagemaker:DescribeSpace", on="space/*"),
+        allow("sagemaker:ListTags", on="app/*"),
+        allow("sagemaker:ListTags", on="space/*"),
+        allow("sagemaker:ListTags", on="user-profile/*"),
+        allow("tag:GetResources"),
+        allow("logs:DescribeLogStreams", on=f"log-group:{studio.LOG_GROUP}:*"),
+        allow("logs:GetLogEvents", on=f"log-group:{studio.LOG_GROUP}:*"),
+        allow("cloudwatch:GetMetricData"),
+        allow("pricing:GetProducts"),
+    )
+    acts = (allow("sagemaker:DeleteApp", on="app/*"),)
+    undoes = (
+        allow("sagemaker:DescribeApp", on="app/*"),
+        allow("sagemaker:CreateApp", on="app/*"),
+        implied(
+            "sagemaker:AddTags",
+            on="app/*",
+            source="Service Authorization Reference, Amazon SageMaker AI, CreateApp: dependent actions",
+        ),
+    )
+
+    patience: Mapping[str, timedelta] = field(default_factory=lambda: dict.fromkeys(JUDGED, PATIENCE))
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.patience) - set(JUDGED)):
+            raise ValueError(f"patience: no app type {unknown[0]}; there are {', '.join(JUDGED)}")
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[App]:
+        listing = studio.listed(aws)
+        apps: list[App] = list(listing.items)
+        if any(app.status == IN_SERVICE for app in apps):
+            apps = tags.in_bulk(aws, apps)
+            apps = studio.settled(apps, self._read(aws, self._open(apps, now), now))
+        yield from apps
+        listing.check()
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> App | None:
+        app = studio.find_again(aws, target)
+        if app is None or _settled(app) is not None:
+            return app
+        (app,) = studio.described(aws, [app])
+        return self._signs_of(aws, [tags.of_one(aws, app)], now)[0]
+
+    def _read(self, aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
+        """*apps* with signs of use: the cheap one first, then each other for those that it leaves open."""
+        if not apps:
+            return []
+        since = now - max(self._allowed(app) for app in apps)
+        active = logs.streams_active_since(aws, studio.LOG_GROUP, since)
+        apps = [app.wrote(active.value) for app in apps] if isinstance(active, Value) else list(apps)
+        read = studio.described(aws, self._open(apps, now))
+        return studio.settled(apps, self._signs_of(aws, read, now))
+
+    def _signs_of(self, aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
+        """Described *apps* with what their logs and metrics say, and what their idle shutdown would do."""
+        open_ = self._open(apps, now)
+        written = [app for app in open_ if app.type != CANVAS]
+        lines = aws.map(lambda app: logs.last_event(aws, studio.LOG_GROUP, app.stream), written)
+        logged = [replace(app, log=line) for app, line in zip(written, lines, strict=True)]
+        told = canvas.read(aws, [app for app in open_ if app.type == CANVAS], now)
+        idle = idle_shutdown.read(aws, self._open([*logged, *told], now))
+        apps = studio.settled(apps, [*logged, *told])
+        return studio.settled(apps, [replace(app, price=_price(aws, app)) for app in idle])
+
+    def decide(self, candidate: App, now: datetime) -> Verdict:
+        rule = Rule()
+        rule.saw(*signs.seen(candidate, now))
+        if (why := _settled(candidate)) is not None:
+            return rule.kept(why)
+        rule.passed(f"it is a {candidate.type} app in service, on an instance that costs money")
+        last, allowed = signs.last(candidate, now), self._allowed(candidate)
+        quiet = last.words(now)
+        if now - last.at < allowed:
+            return rule.kept(f"{quiet}; {ago(allowed)} are allowed")
+        rule.passed(quiet)
+        if (why := signs.unknown(candidate, now)) is not None:
+            return rule.unknown(why)
+        reason = f"{quiet}; {ago(allowed)} are allowed"
+        if isinstance(candidate.shutdown, Value):
+            after = candidate.shutdown.value
+            if now - last.at < TIMES * after:
+                return rule.kept(f"{quiet}; Studio's own idle shutdown has {ago(TIMES * after)} to stop it")
+            reason += f"; Studio's own idle shutdown should have stopped it after {ago(after)}, and did not"
+        proven = candidate.type == CANVAS
+        rule.passed("Canvas says so" if proven else "nothing shows use, but something may run in silence")
+        return rule.found(
+            reason,
+            Confidence.PROVEN if proven else Confidence.LIKELY,
+            action=ACTION,
+            cost=Cost.standing(candidate.price.hourly_usd, candidate.price.source),
+            since=last.at,
+        )
+
+    def prepare(
+        self,
+        aws: Aws,
+        candidate: App,
+        finding: Finding,  # noqa: ARG002
+        memo: Mapping[str, Any],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        return studio_apps.prepared(aws, candidate)
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        steps.do("delete", lambda: studio_apps.delete(aws, target, undo))
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return studio_apps.is_off(aws, target)
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        steps.do("create", lambda: studio_apps.create(aws, undo))
+
+    def _allowed(self, app: App) -> timedelta:
+        """For how long an app of this type may be unused."""
+        return self.patience.get(app.type, PATIENCE)
+
+    def _open(self, apps: Sequence[App], now: datetime) -> list[App]:
+        """Those of *apps* that nothing read so far keeps."""
+        return [
+            app
+            for app in apps
+            if _settled(app) is None and now - signs.last(app, now).at >= self._allowed(app)
+        ]
+
+
+def _price(aws: Aws, app: App) -> Price:
+    if app.type == CANVAS:
+        return Price(None, "Canvas is billed by the session, which no instance price tells")
+    if app.instance_type is None:
+        return Price(None, "nothing says which instance it runs on")
+    return aws.prices.hourly(aws.region, "Studio", app.instance_type)
+
+
+def _settled(app: App) -> str | None:
+    """Why it is kept whatever its user does, or None."""
+    if app.status != IN_SERVICE:
+        return f"its status is {app.status}, not {IN_SERVICE}"
+    if app.type not in JUDGED:
+        return f"it is a {app.type} app; only {', '.join(JUDGED)} apps are judged"
+    if app.instance_type == SYSTEM and app.type != CANVAS:
+        return "it runs on the system instance, which is free"
+    if app.reserved:
+        return "it runs on the reserved capacity of a training plan, which is paid for without it too"
+    return None

@@ -1,0 +1,150 @@
+"""What the signals of a Studio app mean: the newest sign of its use, and what is left unknown. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
+from ml_janitor.detectors.idle_studio_apps import idle_shutdown
+from ml_janitor.detectors.idle_studio_apps.app import CANVAS, App
+
+STALE = timedelta(minutes=30)
+"""An idle time that Canvas published longer ago than this says nothing about now."""
+
+
+class Sign(NamedTuple):
+    """One sign of use: what it was, and when."""
+
+    what: str
+    at: datetime
+
+    def words(self, now: datetime) -> str:
+        """The sign and its age; clocks differ, and a sweep takes a while: it may be newer than *now*."""
+        if self.at > now:
+            return f"the last sign of use was {self.what} at {iso(self.at)}, which is after this sweep began"
+        return f"the last sign of use was {self.what} {ago(now - self.at)} ago"
+
+
+def last(app: App, now: datetime) -> Sign:
+    """The newest sign of use; of two at one time the surer one."""
+    return max(_signs(app, now), key=lambda sign: sign.at)
+
+
+def _signs(app: App, now: datetime) -> Iterator[Sign]:
+    idle = fresh_idle(app, now)
+    if idle is not None and idle.at is not None:
+        yield Sign("activity that Canvas saw", idle.at - idle.value)
+    if isinstance(app.activity, Value):
+        yield Sign("activity of its user", app.activity.value)
+    if isinstance(app.log, Value):
+        yield Sign("a line in its log", app.log.value)
+    yield Sign("its start", app.started)
+
+
+def fresh_idle(app: App, now: datetime) -> Value[timedelta] | None:
+    """The idle time that Canvas published, if it speaks of now."""
+    match app.idle:
+        case Value(_, _, at) as idle if at is not None and now - at <= STALE:
+            return idle
+        case _:
+            return None
+
+
+def unknown(app: App, now: datetime) -> str | None:
+    """Why nobody can tell whether an app that shows no sign of use is idle, or None."""
+    match app.activity:
+        case Unreadable(error):
+            return f"it could not be described ({error}), so it may be in use"
+        case NotRead():
+            return "it was not described, so it may be in use"
+    return _untold(app, now) if app.type == CANVAS else _silent(app) or _left_to_studio(app)
+
+
+def _untold(app: App, now: datetime) -> str | None:
+    """Canvas is silent unless it is asked; only what it publishes itself counts."""
+    if isinstance(app.idle, Unreadable):
+        return f"the idle time of Canvas could not be read ({app.idle.error}), so it may be in use"
+    if fresh_idle(app, now) is None:
+        return f"Canvas published no idle time of its user in the last {ago(STALE)}"
+    return None
+
+
+def _silent(app: App) -> str | None:
+    match app.log:
+        case Unreadable(error):
+            return f"its log could not be read ({error}), so it may be in use"
+        case NotRead():
+            return "its log was not read, so it may be in use"
+    if isinstance(app.activity, Value) or _arrives(app):
+        return None
+    since = "nothing was written to its log since it started"
+    written = "it has no log" if isinstance(app.log, Absent) else since
+    return (
+        f"AWS tells no activity of its user apart from health checks, and {written}, "
+        "so nothing shows whether anybody works in it"
+    )
+
+
+def _arrives(app: App) -> bool:
+    """
+    Whether its log arrives, so that its silence means something.
+
+    A stream outlives the app and is gone on with by the next of its name: lines from before the start
+    show only that logs arrived then.
+    """
+    return isinstance(app.log, Value) and app.log.value >= app.started
+
+
+def _left_to_studio(app: App) -> str | None:
+    if app.instance_type is None:
+        return "nothing says which instance it runs on, so it may be the free one"
+    match app.shutdown:
+        case Unreadable(error):
+            return f"Studio's own idle shutdown may be on for it, which could not be read ({error})"
+        case NotRead() if app.type in idle_shutdown.TYPES:
+            return "Studio's own idle shutdown may be on for it, which was not read"
+        case _:
+            return None
+
+
+def seen(app: App, now: datetime) -> Iterator[Evidence]:
+    """Every signal as a report shows it."""
+    yield Evidence("status", app.status)
+    yield Evidence("app type", app.type)
+    yield Evidence("instance type", app.instance_type or "not told")
+    yield Evidence("space", app.space or "none")
+    yield Evidence("user profile", app.profile or "none")
+    for word, keys in app.inherited.items():
+        yield Evidence(f"tags of its {word}", ", ".join(keys))
+    yield Evidence("start", iso(app.started), at=app.started)
+    same = "none apart from its last health check" if app.checked is not None else None
+    yield evidence("last activity of its user", app.activity, _shown(app.activity) or same)
+    if app.checked is not None:
+        yield Evidence("last health check", iso(app.checked), at=app.checked)
+    if app.type == CANVAS:
+        yield evidence("idle time that Canvas published", app.idle, _told(app, now))
+    else:
+        yield evidence("last line in its log", app.log, _shown(app.log))
+    if app.type in idle_shutdown.TYPES:
+        after = app.shutdown
+        shown = f"after {ago(after.value)}" if isinstance(after, Value) else "off"
+        yield evidence("Studio's own idle shutdown", after, shown)
+
+
+def _told(app: App, now: datetime) -> str | None:
+    if not isinstance(app.idle, Value) or app.idle.at is None:
+        return None
+    stale = "" if fresh_idle(app, now) else ", too long ago to count"
+    return f"{ago(app.idle.value)} at {iso(app.idle.at)}{stale}"
+
+
+def _shown(signal: Signal[datetime]) -> str | None:
+    return iso(signal.value) if isinstance(signal, Value) else None
+
+
+def iso(at: datetime) -> str:
+    """A time in UTC for a reader."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

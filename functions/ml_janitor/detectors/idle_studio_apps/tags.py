@@ -1,0 +1,138 @@
+"""The tags of Studio apps: their own, and those of the space and the user profile that they run for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import everything
+from ml_janitor.core.model import NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.core.ownership import MANAGERS, NO, managed, plain
+from ml_janitor.detectors.idle_studio_apps.app import PAGE_SIZE, App
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+LIST_SPACES = "sagemaker:ListSpaces"
+
+SPACE, PROFILE = "space", "user profile"
+
+type Owners = Signal[Mapping[tuple[str, str], str | None]]
+"""The user profile that owns each space, by domain and name; None for a shared one."""
+
+
+def in_bulk(aws: Aws, apps: Sequence[App]) -> list[App]:
+    """*apps* with the user profiles that own their spaces, and with all their tags."""
+    book = tags.in_bulk(aws, "sagemaker:app", "sagemaker:space", "sagemaker:user-profile")
+    owners = _owners(aws) if any(app.space for app in apps) else NotRead()
+    owned = [_owned(app, owners) for app in apps]
+    return [
+        _tagged(
+            app, book.of(app.target.arn), {word: book.of(arn) for word, arn in _above(app).items()}, owners
+        )
+        for app in owned
+    ]
+
+
+def of_one(aws: Aws, app: App) -> App:
+    """*app* with the same, as it is now; its ARN must be AWS's own."""
+    owners = _owners(aws, DomainIdEquals=app.domain) if app.space else NotRead()
+    owned = _owned(app, owners)
+    above = _above(owned)
+    own, *others = aws.map(lambda arn: tags.of_one(aws, arn), [app.target.arn, *above.values()])
+    return _tagged(owned, own, dict(zip(above, others, strict=True)), owners)
+
+
+def _owners(aws: Aws, **only: str) -> Owners:
+    pages = aws.sagemaker.get_paginator("list_spaces").paginate(
+        **only,  # type: ignore[arg-type]  # the stubs know each filter by name
+        PaginationConfig={"PageSize": PAGE_SIZE},
+    )
+    listing = everything(
+        pages,
+        lambda page: [
+            (
+                (one["DomainId"], one["SpaceName"]),
+                one.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName"),
+            )
+            for one in page["Spaces"]
+        ],
+        source=LIST_SPACES,
+    )
+    if listing.error is not None:
+        return Unreadable(listing.error, LIST_SPACES)
+    return Value(dict(listing.items), LIST_SPACES)
+
+
+def _owned(app: App, owners: Owners) -> App:
+    if app.space is None or not isinstance(owners, Value):
+        return app
+    return replace(app, profile=owners.value.get((app.domain, app.space)))
+
+
+def _above(app: App) -> dict[str, str]:
+    """The ARNs of what the app stands in, the nearest first."""
+    root = app.target.arn.partition(":app/")[0]
+    named = {SPACE: ("space", app.space), PROFILE: ("user-profile", app.profile)}
+    return {word: f"{root}:{kind}/{app.domain}/{name}" for word, (kind, name) in named.items() if name}
+
+
+def _tagged(app: App, own: Signal[Tags], above: Mapping[str, Signal[Tags]], owners: Owners) -> App:
+    """Where one of them could not be read, a keep tag may be there, and so none of them counts as read."""
+    needed = [own, *above.values(), *([owners] if app.space else [])]
+    broken = next((one for one in needed if isinstance(one, Unreadable)), None)
+    if broken is not None:
+        return replace(app, target=replace(app.target, tags=broken))
+    own_tags = own.value if isinstance(own, Value) else {}
+    layers = {word: read.value for word, read in above.items() if isinstance(read, Value)}
+    merged, inherited = inherit(own_tags, layers)
+    source = own.source if isinstance(own, Value) else ""
+    return replace(app, target=replace(app.target, tags=Value(merged, source)), inherited=inherited)
+
+
+def inherit(own: Tags, above: Mapping[str, Tags]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """
+    *own* tags and those *above*, the nearest first; and which keys came from where.
+
+    AWS copies the tags of a user profile to apps only when they start (API reference of AddTags): what
+    was tagged later would be missed, and of a date that was put off later the old one would count.
+    Under one key the nearer value holds, unless the other keeps longer.
+    """
+    merged = dict(own)
+    inherited = {}
+    for word, those in above.items():
+        taken = {
+            key: value
+            for key, value in those.items()
+            if not _of_itself(key, value) and _counts(value, merged.get(key))
+        }
+        merged |= taken
+        if taken:
+            inherited[word] = tuple(sorted(taken))
+    return merged, inherited
+
+
+def _of_itself(key: str, value: str) -> bool:
+    """Whether a tag of a space or profile speaks of how that is managed, not of the app in it."""
+    return key.lower().startswith("aws:") or plain(key) in MANAGERS or managed(key, value) is not None
+
+
+def _counts(far: str, near: str | None) -> bool:
+    """Whether *far* is to be taken: there is no nearer value, or it would keep for a shorter time."""
+    if near is None:
+        return True
+    if (until := _day(near)) is not None:
+        return (other := _day(far)) is None or other > until
+    if near.strip().lower() in NO:
+        return far.strip().lower() not in NO
+    return far.strip().lower() == "true" and near.strip().lower() != "true"
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Resources without the required tags: rule, reading, act and undo."""

@@ -1,0 +1,180 @@
+"""Who created a resource, from CloudTrail, and whether that is a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import trail
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.aws.trail import Event
+    from ml_janitor.detectors.untagged_resources.inventory import Resource
+
+REMEMBERED = timedelta(days=90)
+"""How far back CloudTrail's event history goes."""
+
+SOON = timedelta(minutes=10)
+"""
+How far a Create event may lie from the creation time that the listing shows.
+
+A name may have been used before, by somebody else; only the event of this resource's own creation counts.
+"""
+
+MOST_PAGES = 40
+"""2,000 events of one name, half a minute at CloudTrail's pace; who created it is worth no more."""
+
+SINGLE_SIGN_ON = re.compile(r"AWSReservedSSO_(.+)_[0-9a-f]{16}")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+FIRST_DOT_LAST = re.compile(r"[^\W\d_]{2,}\.[^\W\d_]{2,}")
+
+MACHINES = frozenset(
+    (
+        "actions",
+        "admin",
+        "airflow",
+        "automation",
+        "bot",
+        "build",
+        "builder",
+        "cd",
+        "ci",
+        "codebuild",
+        "cron",
+        "deploy",
+        "deployer",
+        "deployment",
+        "github",
+        "gitlab",
+        "jenkins",
+        "lambda",
+        "noreply",
+        "pipeline",
+        "pipelines",
+        "robot",
+        "runner",
+        "sagemaker",
+        "scheduler",
+        "service",
+        "services",
+        "svc",
+        "system",
+        "terraform",
+    )
+)
+"""Words in the names of users and sessions that no person carries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creator:
+    """Who made the Create call: *name*, in which capacity (*role*), and whether that is a person."""
+
+    name: str
+    role: str
+    person: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.role})"
+
+
+def read(aws: Aws, resources: Iterable[Resource], now: datetime) -> dict[str, Signal[Creator]]:
+    """
+    Who created each of *resources*, by ARN: one reading of the trail for each kind among them.
+
+    `Absent` is a creation that CloudTrail does not remember, or never saw.
+    """
+    found: dict[str, Signal[Creator]] = {}
+    by_event = sorted(resources, key=_event_name)
+    for name, group in groupby(by_event, key=_event_name):
+        found |= _read_kind(aws, name, list(group), now)
+    return found
+
+
+def _event_name(resource: Resource) -> str:
+    return f"Create{resource.noun}"
+
+
+def _read_kind(
+    aws: Aws, event: str, resources: Sequence[Resource], now: datetime
+) -> dict[str, Signal[Creator]]:
+    since = now - REMEMBERED
+    times = [one.created for one in resources if one.created is not None and one.created > since]
+    if not times:
+        return {one.arn: Absent(trail.LOOKUP_EVENTS) for one in resources}
+    events = trail.lookup(aws, event, max(since, min(times) - SOON), max(times) + SOON, most_pages=MOST_PAGES)
+    return {one.arn: _creator(one, events.items, events.error, since) for one in resources}
+
+
+def _creator(
+    resource: Resource, events: Sequence[Event], error: str | None, since: datetime
+) -> Signal[Creator]:
+    if (event := creation(resource, events)) is not None:
+        return Value(identify(event.identity, event.user), trail.LOOKUP_EVENTS, event.at)
+    forgotten = resource.created is None or resource.created <= since
+    if error is not None and not forgotten:
+        return Unreadable(error, trail.LOOKUP_EVENTS)
+    return Absent(trail.LOOKUP_EVENTS)
+
+
+def creation(resource: Resource, events: Iterable[Event]) -> Event | None:
+    """The event nearest to *resource*'s creation that made it, if one is near enough."""
+    if resource.created is None:
+        return None
+    created = resource.created
+    near = [one for one in events if abs(one.at - created) <= SOON and made(one, resource)]
+    return min(near, key=lambda one: abs(one.at - created), default=None)
+
+
+def made(event: Event, resource: Resource) -> bool:
+    """Whether *event* is a Create call that succeeded and names *resource*."""
+    if not event.succeeded or event.source != f"{resource.service}.amazonaws.com":
+        return False
+    asked = {key.lower(): value for key, value in event.request.items()}
+    name = asked.get(f"{resource.noun}Name".lower())
+    if name is None:  # CloudTrail leaves out requests that are too long
+        return not {resource.name, resource.arn}.isdisjoint(event.resources)
+    in_domain = resource.type != "space" or f"space/{asked.get('domainid')}/" in resource.arn
+    return name == resource.name and in_domain
+
+
+def identify(identity: Mapping[str, Any], user: str | None) -> Creator:
+    """Who CloudTrail's *identity* is; *user* is its own short name, for kinds of callers not known here."""
+    match identity.get("type"):
+        case "IAMUser":
+            name = str(identity.get("userName") or user)
+            return Creator(name=name, role="IAM user", person=not is_machine(name))
+        case "AssumedRole":
+            return _session(identity)
+        case kind:
+            name = str(user or identity.get("invokedBy") or "unknown")
+            return Creator(name=name, role=str(kind or "unknown kind of caller"), person=False)
+
+
+def _session(identity: Mapping[str, Any]) -> Creator:
+    """
+    A session of a role, which is whoever took it on.
+
+    SageMaker Studio's sessions are all called SageMaker; where the domain passes the user profile on
+    as source identity, that is who it was.
+    """
+    _, role, session = ["", "", *str(identity.get("arn", "")).split("/")][-3:]
+    name = str(identity.get("sessionContext", {}).get("sourceIdentity") or session)
+    single_sign_on = SINGLE_SIGN_ON.fullmatch(role)
+    personal = single_sign_on is not None or EMAIL.fullmatch(name) or FIRST_DOT_LAST.fullmatch(name)
+    return Creator(
+        name=name,
+        role=f"single sign-on as {single_sign_on[1]}" if single_sign_on else f"role {role}",
+        person=bool(personal) and not is_machine(name),
+    )
+
+
+def is_machine(name: str) -> bool:
+    """Whether *name* gives itself away as a program's: "ci-deployer", "svc.training@example.com"."""
+    local, _, domain = name.lower().partition("@")
+    return not MACHINES.isdisjoint(re.split(r"[^a-z]+", local)) or domain.endswith("gserviceaccount.com")

@@ -1,0 +1,145 @@
+"""Which tags are filled in, with what, and the permissions for exactly that. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from ml_janitor.aws.tags import RESERVED
+from ml_janitor.core.model import Absent, Signal, Tags, Value
+from ml_janitor.detectors.untagged_resources import inventory
+from ml_janitor.detectors.untagged_resources.creators import Creator
+from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, written
+from ml_janitor.engine.detector import Condition, Grant, allow
+
+OWNER = "owner"
+"""The required tag for which the creator is suggested, and filled in."""
+
+LONGEST = 256
+"""Characters that a tag's value can have."""
+
+ON: Mapping[str, Sequence[str]] = {
+    "sagemaker": [f"{kind.type}/*" for kind in inventory.KINDS],
+    "s3": ["arn:aws:s3:::*"],
+    "ecr": ["repository/*"],
+}
+ADD = {"sagemaker": "sagemaker:AddTags", "s3": "s3:TagResource", "ecr": "ecr:TagResource"}
+REMOVE = {"sagemaker": "sagemaker:DeleteTags", "s3": "s3:UntagResource", "ecr": "ecr:UntagResource"}
+
+
+def check(fill: Mapping[str, str], required: Sequence[str]) -> None:
+    """Raise ValueError if *fill* has what is not required, or what cannot be the value of a tag."""
+    for key, value in fill.items():
+        if key not in required:
+            raise ValueError(f"fill_tags: {key!r} is none of the required tags ({', '.join(required)})")
+        if key.lower().startswith(RESERVED):
+            raise ValueError(f"fill_tags: {key!r} is for AWS to set")
+        if not possible(value):
+            raise ValueError(
+                f"fill_tags: {key} cannot be {value!r}; a value has 1 to {LONGEST} letters, digits, "
+                "blanks or any of _.:/=+-@"
+            )
+
+
+def check_domain(domain: str) -> None:
+    """Raise ValueError if *domain* is none that an address could have."""
+    if domain and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain):
+        raise ValueError(f"owner_domain: expected a domain such as example.com, got {domain!r}")
+
+
+def address(name: str, domain: str) -> str:
+    """
+    The address of the person *name* in *domain*; *name* itself if it is one, or if there is no domain.
+
+    IAM users and sessions often have the first part only, by which Slack knows nobody: such an owner
+    could neither be told nor press a button.
+    """
+    return name if not domain or "@" in name else f"{name}@{domain}"
+
+
+def owner_of(creator: Signal[Creator], domain: str) -> Signal[Creator]:
+    """*creator* as an owner is written."""
+    match creator:
+        case Value(Creator(person=True) as person, source, at):
+            return Value(replace(person, name=address(person.name, domain)), source, at)
+        case other:
+            return other
+
+
+def possible(value: str) -> bool:
+    """Whether *value* says something, and every service takes it: SageMaker's pattern is the strictest."""
+    return (
+        bool(value.strip()) and len(value) <= LONGEST and re.fullmatch(r"[\w .:/=+\-@]*", value) is not None
+    )
+
+
+def additions(
+    found: Sequence[Lack], fill: Mapping[str, str], creator: Signal[Creator], *, creator_owns: bool
+) -> dict[str, str]:
+    """
+    The tags to add: of those that are *found* to be missing, not of empty or misspelt ones.
+
+    Where the creator could not be read, nobody is made owner, not even by default: next time they may be.
+    """
+    return {
+        lack.key: value
+        for lack in found
+        if lack.fault is Fault.MISSING
+        and (value := _value(lack.key, fill, creator if creator_owns else None)) is not None
+    }
+
+
+def _value(key: str, fill: Mapping[str, str], creator: Signal[Creator] | None) -> str | None:
+    if key != OWNER or creator is None:
+        return fill.get(key)
+    match creator:
+        case Value(Creator(person=True, name=name)) if possible(name):
+            return name
+        case Value() | Absent():
+            return fill.get(key)
+        case _:
+            return None
+
+
+def told(adding: Mapping[str, str]) -> str:
+    """What would be done, in words: "add owner = anna@example.com and environment = unknown"."""
+    words = [f"{key} = {value}" for key, value in adding.items()]
+    return "add " + " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def taken_back(name: str, added: Mapping[str, str], verb: str) -> str:
+    """What an undo does, in words; *verb* is "is" or "was"."""
+    return f"what was filled in {verb} removed from {name}, unless somebody changed it: {', '.join(added)}"
+
+
+def filled(adding: Mapping[str, str], tags: Tags) -> bool:
+    """Whether nothing is left to add: each key is there, in whatever spelling and with whatever value."""
+    return all(written(key, tags) for key in adding)
+
+
+def may_add(keys: Sequence[str]) -> Iterator[Grant]:
+    """
+    Permission to add each of *keys* alone, and only where it is not there yet.
+
+    One for each key, because a condition on two keys' absence would refuse the one where the other is
+    there. Condition keys by the Service Authorization Reference of the three services: AddTags and
+    TagResource know aws:TagKeys, and their resources aws:ResourceTag, whose key IAM compares in any case.
+    A bucket's tags count only where its ABAC is on, and elsewhere pass for absent (S3 User Guide).
+    """
+    for key in keys:
+        alone = (
+            Condition("ForAllValues:StringEquals", "aws:TagKeys", (key,)),
+            Condition("Null", "aws:TagKeys", ("false",)),
+            Condition("Null", f"aws:ResourceTag/{key}", ("true",)),
+        )
+        yield from (allow(ADD[service], on=on, when=alone) for service, ons in ON.items() for on in ons)
+
+
+def may_remove(keys: Sequence[str]) -> Iterator[Grant]:
+    """Permission to remove *keys* and no other tags."""
+    only = (
+        Condition("ForAllValues:StringEquals", "aws:TagKeys", tuple(keys)),
+        Condition("Null", "aws:TagKeys", ("false",)),
+    )
+    yield from (allow(REMOVE[service], on=on, when=only) for service, ons in ON.items() for on in ons)

@@ -1,0 +1,88 @@
+"""Which required tags a resource lacks, and in which of three ways. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ml_janitor.aws.tags import RESERVED
+from ml_janitor.core.model import Tags
+
+
+class Fault(StrEnum):
+    """What is wrong with a required tag."""
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    MISSPELT = "misspelt"
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """
+    One required *key* that a resource does not have as it should.
+
+    *spelt* are the keys that it has instead, right but for case or blanks; *filled* is whether one
+    of them has a value.
+    """
+
+    key: str
+    fault: Fault
+    spelt: tuple[str, ...] = ()
+    filled: bool = False
+
+    @property
+    def said(self) -> str:
+        """What is wrong, without the key: "missing", "empty", "written as 'Owner'"."""
+        instead = " and ".join(f"'{key}'" for key in self.spelt)
+        match self.fault:
+            case Fault.MISSING:
+                return "missing"
+            case Fault.EMPTY:
+                return f"empty, and also written as {instead}" if instead else "empty"
+            case Fault.MISSPELT:
+                return f"written as {instead}" if self.filled else f"written as {instead}, and empty"
+
+
+def lacks(required: Sequence[str], tags: Tags) -> tuple[Lack, ...]:
+    """What *tags* lack of *required*, in the order of *required*."""
+    own = {key: value for key, value in tags.items() if not key.lower().startswith(RESERVED)}
+    return tuple(lack for key in required if (lack := _lack(key, own)) is not None)
+
+
+def _lack(key: str, tags: Tags) -> Lack | None:
+    if tags.get(key, "").strip():
+        return None
+    spelt = tuple(sorted(other for other in tags if other != key and _bare(other) == _bare(key)))
+    fault = Fault.EMPTY if key in tags else Fault.MISSPELT if spelt else Fault.MISSING
+    return Lack(key, fault, spelt, filled=any(tags[other].strip() for other in spelt))
+
+
+def written(key: str, tags: Tags) -> bool:
+    """Whether *tags* has *key*, empty or not, in whatever capitals and blanks."""
+    return any(_bare(other) == _bare(key) for other in tags)
+
+
+def _bare(key: str) -> str:
+    """*key* without what a hurried hand adds: capitals and blanks."""
+    return "".join(key.split()).casefold()
+
+
+def told(found: Sequence[Lack], required: int) -> str:
+    """One sentence: "lacks 3 of 6 required tags: team and owner are missing; project is empty"."""
+    keys: dict[str, list[str]] = {}
+    for lack in found:
+        keys.setdefault(lack.said, []).append(lack.key)
+    faults = (f"{_listed(those)} {'is' if len(those) == 1 else 'are'} {said}" for said, those in keys.items())
+    return f"lacks {len(found)} of {required} required tags: {'; '.join(faults)}"
+
+
+def remedy(found: Sequence[Lack]) -> str:
+    """What would help. An empty tag is there already, and only a person knows its value."""
+    empty = all(lack.fault is Fault.EMPTY for lack in found)
+    return "fill in the empty tags" if empty else "add the missing tags"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -1,0 +1,252 @@
+"""Resources without the tags that say whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import tags
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Effect,
+    Evidence,
+    Finding,
+    NotRead,
+    Rule,
+    Signal,
+    Tags,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+    evidence,
+)
+from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged, tagging
+from ml_janitor.detectors.untagged_resources.creators import Creator
+from ml_janitor.detectors.untagged_resources.filling import OWNER
+from ml_janitor.detectors.untagged_resources.inventory import Resource
+from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, lacks, remedy, told
+from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
+from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, Grant, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.engine.detector import Steps
+
+
+@dataclass(frozen=True)
+class UntaggedResources(Detector[TaggedResource]):
+    """
+    Finds SageMaker resources, and buckets and repositories they use, without the required tags.
+
+    A resource that nobody can name an owner for is never cleaned up, and its cost is nobody's. Where the
+    creator is filled in as owner, `owner_domain` makes an address of a name that is none: Slack knows
+    people by theirs.
+    """
+
+    name = "untagged-resources"
+    schedule = "cron(0 5 ? * MON *)"
+    kinds = (*(kind.type for kind in inventory.KINDS), "bucket", "repository")
+    cleanup = Cleanup(
+        effect=Effect.TAG,
+        grace=timedelta(days=1),
+        act_on=Confidence.PROVEN,
+        lost="",
+    )
+    reads = (
+        *(allow(f"sagemaker:{kind.operation}") for kind in inventory.KINDS),
+        allow("sagemaker:Search"),
+        *(allow("sagemaker:ListTags", on=f"{kind.type}/*") for kind in inventory.KINDS),
+        allow("tag:GetResources"),
+        allow("s3:ListAllMyBuckets"),
+        allow("s3:GetBucketTagging", on="arn:aws:s3:::*"),
+        allow("ecr:DescribeRepositories", on="repository/*"),
+        allow("ecr:ListTagsForResource", on="repository/*"),
+        allow("cloudtrail:LookupEvents"),
+    )
+
+    required: tuple[str, ...] = ("team", "project", "environment", "cost-center", "owner", "managed-by")
+    recent: timedelta = timedelta(days=7)
+    fill_tags: Mapping[str, str] = field(default_factory=dict)
+    fill_owner: bool = True
+    owner_domain: str = ""
+
+    def __post_init__(self) -> None:
+        filling.check(self.fill_tags, self.required)
+        filling.check_domain(self.owner_domain)
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """The keys that may be filled in, in the order of *required*."""
+        return tuple(key for key in self.required if key in self.fill_tags or self._from_creator(key))
+
+    def _from_creator(self, key: str) -> bool:
+        return key == OWNER and self.fill_owner
+
+    @property
+    def acts(self) -> tuple[Grant, ...]:
+        """Adding the keys that are filled in, each where it is absent."""
+        return tuple(filling.may_add(self.filled))
+
+    @property
+    def undoes(self) -> tuple[Grant, ...]:
+        """
+        Removing required tags: what an earlier `fill_tags` added can be undone too.
+
+        The listings show whether a resource is still the same one.
+        """
+        return (
+            *(grant for grant in self.reads if grant.action in tagged.UNDO_READS),
+            *filling.may_remove(self.required),
+        )
+
+    def never_acts(self) -> str | None:
+        return None if self.filled else "fill_tags is empty, and no owner is filled in"
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[TaggedResource]:
+        """List by kind, ask for tags in bulk, and for exact ones where a required tag is not there."""
+        since = now - self.recent
+        listings = [
+            partial(inventory.read, aws, kind, query, since)
+            for kind in inventory.KINDS
+            for query in kind.queries(since)
+        ]
+        stores = storage.read(aws, since)
+        account = inventory.once([*aws.map(lambda read: read(), listings), stores])
+        judged = [one for one in account.items if one.outside is None]
+        book = tags.of_many(aws, [one.arn for one in judged])
+        yield from self._candidates(aws, judged, [book.of(one.arn) for one in judged], now)
+        account.check()
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> TaggedResource | None:
+        """The same listing, narrowed to one name, and exact tags."""
+        resource = tagged.look(aws, target, now - self.recent)
+        if resource is None:
+            return None
+        (candidate,) = self._candidates(aws, [resource], [NotRead()], now)
+        return candidate
+
+    def decide(self, candidate: TaggedResource, now: datetime) -> Verdict:  # noqa: ARG002 - a tag has no age
+        """Proven by the resource's own list of tags; the tagging API alone proves only that all are there."""
+        rule = Rule()
+        confirmed = not isinstance(candidate.exact, NotRead)
+        read = candidate.exact if confirmed else candidate.bulk
+        rule.saw(_shown(read))
+        if candidate.outside is not None:
+            return rule.kept(candidate.outside)
+        if not isinstance(read, Value):
+            why = f": {read.error}" if isinstance(read, Unreadable) else ""
+            return rule.unknown(f"its tags could not be read{why}")
+        if not (found := lacks(self.required, read.value)):
+            return rule.kept("it has every required tag")
+        if not confirmed:
+            return rule.unknown("it seems to lack tags, but its own list of tags was not read")
+        rule.passed("its own list of tags was read, and does not hold every required one")
+        rule.saw(*(Evidence(f"tag {lack.key}", lack.said, source=read.source) for lack in found))
+        rule.saw(*_creator(candidate.creator, found, self.owner_domain))
+        kind = candidate.target.kind.replace("-", " ")
+        adding = self._additions(candidate, found)
+        return rule.found(
+            f"this {kind} {told(found, len(self.required))}",
+            Confidence.PROVEN,
+            action=filling.told(adding) if adding else remedy(found),
+            since=candidate.target.created,
+            spared=None if adding else self._spared(candidate, found),
+        )
+
+    def prepare(
+        self,
+        aws: Aws,  # noqa: ARG002 - looking again has just read everything
+        candidate: TaggedResource,
+        finding: Finding,  # noqa: ARG002
+        memo: Mapping[str, Any],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        if not isinstance(candidate.exact, Value):
+            raise CannotActError("its own list of tags was not read")
+        own = candidate.exact.value
+        adding = self._additions(candidate, lacks(self.required, own))
+        if len(own) + len(adding) > tagging.MOST:
+            raise CannotActError(f"it has {len(own)} tags, and AWS takes {tagging.MOST}")
+        return {"tags": dict(own), "add": adding}
+
+    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+        for key, value in undo["add"].items():
+            steps.do(f"add {key}", partial(tagging.add, aws, target.arn, key, value))
+
+    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
+        if not tagged.same(aws, target):
+            return True
+        return filling.filled(undo["add"], tagging.read(aws, target.arn))
+
+    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
+        if not tagged.same(aws, target):
+            raise CannotActError("it is gone, or another resource has its name now")
+        for key, value in undo["add"].items():
+            steps.do(f"remove {key}", partial(tagging.remove, aws, target.arn, key, value))
+        return filling.taken_back(target.name, undo["add"], "was")
+
+    def comeback(self, target: Target, undo: Mapping[str, Any]) -> str:
+        return filling.taken_back(target.name, undo["add"], "is")
+
+    def _additions(self, candidate: TaggedResource, found: Sequence[Lack]) -> dict[str, str]:
+        owner = filling.owner_of(candidate.creator, self.owner_domain)
+        return filling.additions(found, self.fill_tags, owner, creator_owns=self.fill_owner)
+
+    def _spared(self, candidate: TaggedResource, found: Sequence[Lack]) -> str:
+        """Why nothing is filled in."""
+        missing = [lack.key for lack in found if lack.fault is Fault.MISSING]
+        if not missing:
+            return "no tag is absent: only a person knows what belongs into those that are there"
+        if isinstance(candidate.creator, Unreadable) and self._from_creator(OWNER) and OWNER in missing:
+            return f"who created it could not be read ({candidate.creator.error})"
+        named = ", ".join(missing[:-1]) + " and " * (len(missing) > 1) + missing[-1]
+        return f"fill_tags has nothing for {named}"
+
+    def _candidates(
+        self, aws: Aws, resources: Sequence[Resource], bulk: Sequence[Signal[Tags]], now: datetime
+    ) -> Iterator[TaggedResource]:
+        """*resources* with their tags: exact ones where *bulk* does not show every required tag."""
+        open_ = [one for one, seen in zip(resources, bulk, strict=True) if not self._complete(seen)]
+        read = aws.map(lambda one: tags.exactly(aws, one.arn), open_)
+        exact = {one.arn: own for one, own in zip(open_, read, strict=True)}
+        lacking = [
+            one for one in open_ if isinstance(exact[one.arn], Value) and not self._complete(exact[one.arn])
+        ]
+        who = creators.read(aws, lacking, now)
+        for one, seen in zip(resources, bulk, strict=True):
+            own = exact.get(one.arn, NotRead())
+            yield TaggedResource(
+                target=tagged.target_of(
+                    aws, one, own if isinstance(own, Value) or isinstance(seen, NotRead) else seen
+                ),
+                outside=one.outside,
+                bulk=seen,
+                exact=own,
+                creator=who.get(one.arn, NotRead()),
+            )
+
+    def _complete(self, read: Signal[Tags]) -> bool:
+        return isinstance(read, Value) and not lacks(self.required, read.value)
+
+
+def _shown(read: Signal[Tags]) -> Evidence:
+    """The keys only: what stands in the tags is the owner's business."""
+    keys = ", ".join(sorted(read.value)) or "none" if isinstance(read, Value) else None
+    return evidence("tags", read, keys)
+
+
+def _creator(read: Signal[Creator], found: Sequence[Lack], domain: str) -> Iterator[Evidence]:
+    match read:
+        case Value(creator):
+            yield evidence("created by", read, str(creator))
+            if creator.person and any(lack.key == OWNER for lack in found):
+                owner = filling.address(creator.name, domain)
+                yield Evidence("suggestion", f"{OWNER} = {owner}?", source=read.source)
+        case Absent():
+            yield evidence("created by", read, "not in CloudTrail, which remembers 90 days")
+        case Unreadable():
+            yield evidence("created by", read)

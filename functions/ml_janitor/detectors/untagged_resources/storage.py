@@ -1,0 +1,147 @@
+"""The buckets and image repositories of an account that SageMaker uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.detectors.untagged_resources.inventory import IN_PROGRESS, PAGE_SIZE, Resource, named
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import BucketTypeDef
+
+    from ml_janitor.aws.client import Aws
+
+SEARCH = "sagemaker:Search"
+SEARCHED = ("Model", "Endpoint", "TrainingJob")
+"""
+The records of these name the buckets and images they use, 100 to a call: describing each model
+and job would cost a call each. SageMaker has no such records for processing and transform jobs.
+"""
+
+LARGEST_PAGE = 1000
+"""Of S3's and ECR's listings."""
+
+UNUSED = "no model, endpoint or recent training job of this account and region names it"
+
+
+def read(aws: Aws, since: datetime) -> Listing[Resource]:
+    """
+    Every bucket and repository of the account in its region.
+
+    Those that SageMaker is not known to use are *outside*. Where the reading broke off, one that
+    is used may be among them.
+    """
+    found = aws.map(lambda record: locations(aws, record, since), SEARCHED)
+    used = {text for listing in found for text in listing.items}
+    owned = aws.map(lambda listing: listing(aws, used), (buckets, repositories))
+    errors = [listing.error for listing in (*found, *owned) if listing.error is not None]
+    return Listing(tuple(one for listing in owned for one in listing.items), "; ".join(errors) or None)
+
+
+def look(aws: Aws, arn: str, since: datetime) -> Resource | None:
+    """
+    The one bucket or repository *arn*; None if the account has none of that name here.
+
+    Raises ReadError, also where the reading broke off before anything was seen to use it.
+    """
+    listing = read(aws, since)
+    found = named(listing.items, arn)
+    if found is None or found.outside is not None:
+        listing.check()
+    return found
+
+
+def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
+    """
+    The buckets ("s3://NAME") and repositories that the records of one of `SEARCHED` name.
+
+    Of training jobs, those in progress or created since *since* are read.
+    """
+    query: dict[str, Any] = {"Resource": record}
+    if record == "TrainingJob":
+        recent = {
+            "Name": "CreationTime",
+            "Operator": "GreaterThanOrEqualTo",
+            "Value": f"{since:%Y-%m-%dT%H:%M:%S}",
+        }
+        running = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
+        query["SearchExpression"] = {"Filters": [recent, running], "Operator": "Or"}
+    pages = aws.sagemaker.get_paginator("search").paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE})
+    return everything(
+        pages,
+        lambda page: [place for text in texts(page["Results"]) if (place := located(text)) is not None],
+        source=f"{SEARCH} of {record}",
+    )
+
+
+def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
+    """The account's own buckets in its region; the one that SageMaker makes by default counts as used."""
+    default = f"sagemaker-{aws.region}-{aws.account}"
+    pages = aws.s3.get_paginator("list_buckets").paginate(
+        BucketRegion=aws.region, PaginationConfig={"PageSize": LARGEST_PAGE}
+    )
+
+    def resource(entry: BucketTypeDef) -> Resource:
+        name = entry["Name"]
+        return Resource(
+            service="s3",
+            type="bucket",
+            noun="Bucket",
+            arn=f"arn:{aws.partition}:s3:::{name}",
+            name=name,
+            created=entry["CreationDate"],
+            outside=None if name == default or f"s3://{name}" in used else UNUSED,
+        )
+
+    return everything(pages, lambda page: map(resource, page["Buckets"]), source="s3:ListBuckets")
+
+
+def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
+    """The account's own image repositories in its region."""
+    pages = (
+        aws.client("ecr")
+        .get_paginator("describe_repositories")
+        .paginate(PaginationConfig={"PageSize": LARGEST_PAGE})
+    )
+
+    def resource(entry: dict[str, Any]) -> Resource:
+        return Resource(
+            service="ecr",
+            type="repository",
+            noun="Repository",
+            arn=entry["repositoryArn"],
+            name=entry["repositoryName"],
+            created=entry["createdAt"],
+            outside=None if entry["repositoryUri"] in used else UNUSED,
+        )
+
+    return everything(
+        pages, lambda page: map(resource, page["repositories"]), source="ecr:DescribeRepositories"
+    )
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every string in a record, however deep: where a location may stand differs from kind to kind."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for inner in value.values():
+                yield from texts(inner)
+        case list():
+            for inner in value:
+                yield from texts(inner)
+
+
+def located(text: str) -> str | None:
+    """The bucket or repository that *text* names: without key, tag and digest; None if it names none."""
+    if text.startswith("s3://"):
+        return "s3://" + text.removeprefix("s3://").partition("/")[0]
+    if ".dkr.ecr." in text:
+        path, slash, image = text.partition("@")[0].rpartition("/")
+        return path + slash + image.partition(":")[0]
+    return None

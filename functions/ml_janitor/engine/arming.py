@@ -1,0 +1,158 @@
+"""What a deployment lets a detector act on: where, on what, how soon, and how much at once. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from ml_janitor.core.model import Confidence, Effect, Finding, Mode, Target
+from ml_janitor.core.ownership import environment, manager
+
+SATURDAY = 5
+SMALL = 3
+"""So few deletions never smell of a broken signal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arming:
+    """
+    What the operator allows one detector.
+
+    *act_in* holds accounts ("123456789012") and regions of accounts ("123456789012/eu-west-1"); empty
+    means nowhere. *every* is the time between two sweeps. *act_on* is the least confidence. *max_share* is
+    in percent of what was looked at.
+    """
+
+    mode: Mode = Mode.DRY_RUN
+    effect: Effect = Effect.DELETE
+    every: timedelta = timedelta(days=1)
+    act_in: Sequence[str] = ()
+    act_on: Confidence = Confidence.PROVEN
+    grace: timedelta = timedelta(days=3)
+    business_days: bool = True
+    max_actions: int = 10
+    max_share: int = 20
+    act_on_managed: Sequence[str] = ()
+    act_on_environments: Sequence[str] = ()
+    time_zone: str = "UTC"
+    holidays: Sequence[date] = ()
+
+    @property
+    def armed(self) -> bool:
+        """Whether it may act at all."""
+        return self.mode is Mode.ACT
+
+    @property
+    def lasts(self) -> timedelta:
+        """
+        How long a warning counts that no sweep confirms: two sweeps, the time that it gives, or two days.
+
+        Who was warned and then saw nothing happen for weeks, because nothing was swept or nothing could
+        be judged, has used the resource again, and expects to be warned again.
+        """
+        return max(2 * self.every, self.grace, timedelta(days=2))
+
+    def within(self, account: str | None, region: str) -> bool:
+        """Whether it may act in *region* of *account*."""
+        return account in self.act_in or f"{account}/{region}" in self.act_in
+
+    def places(self, regions: Sequence[str]) -> list[tuple[str, str]]:
+        """The accounts and regions in which it may act; an account alone is all *regions* of it."""
+        found = []
+        for place in self.act_in:
+            account, _, region = place.partition("/")
+            found += [(account, each) for each in ([region] if region else regions)]
+        return list(dict.fromkeys(found))
+
+    def undo_places(self, regions: Sequence[str]) -> list[tuple[str, str]]:
+        """
+        The accounts and regions in which what it did may have to be undone: where it may act, and all
+        *regions* of the same accounts.
+
+        Nobody remembers what `act_in` named last week, and a region is taken out of it when something
+        went wrong there.
+        """
+        acting = self.places(regions)
+        swept = [(account, region) for account, _ in acting for region in regions]
+        return list(dict.fromkeys([*acting, *swept]))
+
+    def spares(self, target: Target, finding: Finding, along: Sequence[Target] = ()) -> str | None:
+        """
+        Why this finding is only reported, or None if it may be warned about and acted on.
+
+        *along* is what acting on it would end too.
+        """
+        if not self.within(target.account, target.region):
+            return f"act_in does not name account {target.account} and region {target.region}"
+        if self.act_on is Confidence.PROVEN and finding.confidence is not Confidence.PROVEN:
+            return f"it is {finding.confidence}, and only what is proven is acted on"
+        if finding.spared is not None:
+            return finding.spared
+        if target.created is None:
+            return "its creation time is unknown, so it could not be told from another of its name"
+        return self.protects(target, along)
+
+    def protects(self, target: Target, along: Sequence[Target] = ()) -> str | None:
+        """Why *target* is only ever reported: a tool manages it, or it serves production; or *along* does."""
+        if (why := self._protects(target)) is not None:
+            return why
+        for other in along:
+            if (why := self._protects(other)) is not None:
+                return f"it would take along {other.name}: {why}"
+        return None
+
+    def _protects(self, target: Target) -> str | None:
+        tool = manager(target)
+        if tool is not None and not _named(tool, self.act_on_managed):
+            return f"{tool} manages it"
+        if (serves := environment(target)) is not None and not _named(serves, self.act_on_environments):
+            return f"it serves {serves}"
+        return None
+
+    def due(self, warned: datetime, finding: Finding) -> datetime:
+        """
+        When a finding warned about at *warned* may be acted on.
+
+        On business days only, it moves to the same hour of the next day that is no weekend and no
+        holiday in the operator's time zone.
+        """
+        due = warned + (self.grace if finding.grace is None else finding.grace)
+        zone = ZoneInfo(self.time_zone)
+        local = due.astimezone(zone)
+        while self._free(local):
+            following = local.date() + timedelta(days=1)
+            local = datetime.combine(following, time(local.hour, local.minute, local.second), zone)
+        return max(due, local.astimezone(due.tzinfo))
+
+    def rests(self, at: datetime) -> bool:
+        """
+        Whether nothing is done on the day of *at*, on which people are not at work.
+
+        What was due on a Friday, after that night's sweep, would else be done on Saturday.
+        """
+        return self._free(at.astimezone(ZoneInfo(self.time_zone)))
+
+    def _free(self, local: datetime) -> bool:
+        return self.business_days and (local.weekday() >= SATURDAY or local.date() in self.holidays)
+
+    def too_many(self, waste: int, looked_at: int) -> str | None:
+        """
+        Why so much *waste*, of all that was *looked_at*, waits until a person looked; None if it does not.
+
+        It counts what is warned about, due or not, and what soon will be: of a signal that broke for
+        everything, a few at a time become due.
+        """
+        if self.effect is not Effect.DELETE or waste <= SMALL or waste * 100 <= self.max_share * looked_at:
+            return None
+        return (
+            f"{waste} of {looked_at} would be deleted, more than max_share = {self.max_share} %: "
+            "that smells of a broken signal"
+        )
+
+
+def _named(word: str, names: Sequence[str]) -> bool:
+    """Whether *names* has *word*, in any case; "cloudformation" names every stack."""
+    lower = word.lower()
+    return any(name.lower() in {lower, lower.partition(" ")[0]} for name in names)

@@ -1,0 +1,60 @@
+"""Holds: somebody's decision that one resource stays for now, or for good. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from ml_janitor.core.model import Target
+from ml_janitor.core.text import named
+
+
+class How(StrEnum):
+    """Which of the two was said."""
+
+    KEPT = "kept"
+    SNOOZED = "snoozed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Somebody's word that the resource of identity *key* stays, through *until* or for good."""
+
+    key: str
+    how: How
+    by: str
+    said: datetime
+    until: datetime | None = None
+    why: str = ""
+
+    def reason(self, now: datetime) -> str | None:
+        """The reason to keep at *now*, in words; None once it is over."""
+        if self.until is not None and self.until <= now:
+            return None
+        until = "" if self.until is None else f" until {self.until:%Y-%m-%d %H:%M} UTC"
+        return f"{self.how} by {named(self.by)}{until}{f': {self.why}' if self.why else ''}"
+
+
+def anew(arn: str) -> str:
+    """The key of a hold on whatever is made anew as *arn*: what an undo creates has another identity."""
+    return f"{arn}@anew"
+
+
+def on(holds: Mapping[str, Sequence[Hold]], target: Target) -> tuple[Hold, ...]:
+    """Those of *holds* that are on *target*."""
+    return (*holds.get(target.key, ()), *holds.get(anew(target.arn), ()))
+
+
+def held(holds: Iterable[Hold], now: datetime) -> str | None:
+    """Why a resource with *holds* is kept at *now*, by the longest of them; None if it is not."""
+    hold = standing(holds, now)
+    return None if hold is None else hold.reason(now)
+
+
+def standing(holds: Iterable[Hold], now: datetime) -> Hold | None:
+    """The one of *holds* that keeps a resource at *now* for the longest time; None if none does."""
+    last = datetime.max.replace(tzinfo=UTC)
+    ordered = sorted(holds, key=lambda hold: (hold.until or last, hold.how is How.KEPT), reverse=True)
+    return next((hold for hold in ordered if hold.reason(now) is not None), None)

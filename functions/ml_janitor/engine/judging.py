@@ -1,0 +1,62 @@
+"""The verdict on one candidate: who keeps it comes before and after what its rule says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.core.model import Finding, Kept, Target, Verdict
+from ml_janitor.core.ownership import marks
+
+if TYPE_CHECKING:
+    from ml_janitor.core.model import Candidate
+    from ml_janitor.engine.detector import Detector
+    from ml_janitor.engine.policy import Policy
+
+
+def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: Policy) -> Verdict:
+    """
+    Exempt it, or decide; a finding whose tags are unreadable may be exempt, so it is kept as unknown.
+
+    The same holds for what acting on a finding would take along, and for what it is a part of:
+    whoever keeps that keeps it all.
+    """
+    if (why := policy.keeps(candidate.target, now)) is not None:
+        return exempted(detector, candidate, now, why)
+    verdict = detector.decide(candidate, now)
+    if not isinstance(verdict, Finding):
+        return verdict
+    bound = related(candidate)
+    for relation, other in bound:
+        if (why := policy.keeps(other, now)) is not None:
+            return kept(verdict, f"{relation}, which is {why}")
+    if (why := policy.exemptions.unreadable(candidate.target)) is not None:
+        return kept(verdict, why, unknown=True)
+    for relation, other in bound:
+        if (why := policy.exemptions.unreadable(other)) is not None:
+            return kept(verdict, f"{relation}, and {why}", unknown=True)
+    return replace(verdict, evidence=(*verdict.evidence, *marks(candidate.target, candidate.takes_along)))
+
+
+def related(candidate: Candidate) -> list[tuple[str, Target]]:
+    """The other resources that keep *candidate* when they are kept, and how it stands to each."""
+    return [
+        *((f"it would take along {other.name}", other) for other in candidate.takes_along),
+        *((f"it belongs to {other.name}", other) for other in candidate.belongs_to),
+    ]
+
+
+def kept(verdict: Finding, why: str, *, unknown: bool = False) -> Kept:
+    """What becomes of a finding that *why* stands against; what the rule saw is told all the same."""
+    step = f"kept as unknown: {why}" if unknown else f"kept: {why}"
+    return Kept(reason=why, unknown=unknown, evidence=verdict.evidence, steps=(*verdict.steps, step))
+
+
+def exempted(detector: Detector[Any], candidate: Candidate, now: datetime, why: str) -> Kept:
+    """Kept because of *why*, whatever the rule says; what it saw and would say is told all the same."""
+    try:
+        verdict = detector.decide(candidate, now)
+    except Exception:  # the exemption stands, and may have been given because the rule breaks here
+        return Kept(reason=why, steps=(f"kept: {why}",))
+    return Kept(reason=why, evidence=verdict.evidence, steps=(*verdict.steps, f"kept: {why}"))

@@ -1,0 +1,46 @@
+"""What a run goes by: who keeps what, and what may be acted on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ml_janitor.core.exemptions import Exemptions
+from ml_janitor.core.model import Target, Value
+from ml_janitor.engine.arming import Arming
+from ml_janitor.engine.holds import Hold, held, on
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """
+    What a run goes by: the exemptions, which tags name an owner, and what each detector may act on.
+
+    *holds* are what people said about single resources, by identity; what was brought back is held by
+    its ARN. A detector without *arming* of its own runs dry.
+    """
+
+    exemptions: Exemptions = field(default_factory=Exemptions)
+    owner_tags: Sequence[str] = ("owner",)
+    arming: Mapping[str, Arming] = field(default_factory=dict)
+    holds: Mapping[str, Sequence[Hold]] = field(default_factory=dict)
+
+    def dry(self) -> Policy:
+        """The same, for a run that must not act."""
+        return replace(self, arming={})
+
+    def armed(self, detector: str) -> Arming:
+        """What the deployment allows *detector*."""
+        return self.arming.get(detector, Arming())
+
+    def keeps(self, target: Target, now: datetime) -> str | None:
+        """Why *target* is exempt at *now*, or None."""
+        return self.exemptions.reason(target, now) or held(on(self.holds, target), now)
+
+    def owner(self, target: Target) -> str | None:
+        """The owner that *target*'s tags name; keys count in any case, in the order of *owner_tags*."""
+        if not isinstance(target.tags, Value):
+            return None
+        by_key = {key.lower(): value.strip() for key, value in target.tags.value.items()}
+        return next((by_key[tag.lower()] for tag in self.owner_tags if by_key.get(tag.lower())), None)

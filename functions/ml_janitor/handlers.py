@@ -1,0 +1,250 @@
+"""The Lambda edges: the event, the environment, the clocks. Imports late, to keep a cold start short."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools import Logger
+
+    from ml_janitor.config.events import Context, DigestEvent, SweepEvent
+    from ml_janitor.deployment import Invocation
+    from ml_janitor.scheduled_run import Ran
+    from ml_janitor.slack.pressing import Pressing
+    from ml_janitor.slack.sending import Time
+
+DIGEST, PRESS, UNDO = "digest", "press", "undo"
+
+
+def clock() -> datetime:
+    """The real time. JANITOR_NOW is for the sandbox, in which it is always the same night."""
+    if fixed := os.environ.get("JANITOR_NOW"):
+        return datetime.fromisoformat(fixed)
+    return datetime.now(UTC)
+
+
+def seconds() -> Time:
+    """The seconds that Slack is waited for."""
+    from ml_janitor.slack.sending import Time
+
+    return Time(clock=time.monotonic, sleep=time.sleep)
+
+
+@cache
+def logger() -> Logger:
+    """Structured logs. Nothing of an event, a resource or the environment is logged by itself."""
+    from aws_lambda_powertools import Logger
+
+    return Logger(service="ml-janitor")
+
+
+def sweep(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """
+    Run the detector that JANITOR_DETECTOR names, once per event however often it is delivered.
+
+    Raises MalformedEventError for an event that makes no sense, InProgressError and LeaseTakenError
+    for one that came while another was at work, RunFailedError after everything that could be done
+    was done. Lambda tries each of them again.
+    """
+    from ml_janitor.config import events
+    from ml_janitor.ledger.idempotency import once
+
+    asked = events.read(event, events.SweepEvent, clock())
+    own = invoked(context)
+    name, identity = own.detector.name, asked.identity(context.aws_request_id)
+    return once(
+        lambda: answer(ran(asked, own, holder=identity)),
+        name=name,
+        event=identity,
+        table=own.table,
+        context=context,
+    )
+
+
+def digest(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """
+    Tell Slack what all sweeps found, and which did not run; once per event.
+
+    Raises MalformedEventError, InProgressError, and RunFailedError if Slack did not take it.
+    """
+    from ml_janitor.config import events
+    from ml_janitor.ledger.idempotency import once
+
+    asked = events.read(event, events.DigestEvent, clock())
+    own = invoked(context)
+    identity = asked.identity(context.aws_request_id)
+    return once(lambda: digested(asked, own), name=DIGEST, event=identity, table=own.table, context=context)
+
+
+def interact(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001 - Lambda passes it
+    """
+    Take a press on a button in Slack at the function URL: verify it, hand it on, acknowledge it.
+
+    Raises nothing: the answer says what became of it.
+    """
+    from ml_janitor.slack.ingress import answered
+
+    return answered(event, os.environ, clock=clock)
+
+
+def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """
+    Do what was pressed in Slack, once per press; what may not be done is refused, and that is the answer.
+
+    Raises MalformedEventError, InProgressError, and what AWS raises if it does not take the work. Whoever
+    pressed hears of that too: Slack showed them a press that was taken.
+    """
+    from ml_janitor.config import events
+    from ml_janitor.ledger.idempotency import InProgressError
+    from ml_janitor.slack.ephemeral_replies import UNFINISHED, whisperer
+
+    asked = events.checked(event, events.PressEvent)
+    own = invoked(context)
+    whisper = whisperer(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
+    try:
+        return presser(own, context, whisper)(asked)
+    except InProgressError:
+        raise
+    except Exception:  # raised again: Lambda tries once more, and then an alarm says so
+        whisper(asked.response_url, UNFINISHED)
+        raise
+
+
+def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """
+    Bring back what one finding's action cleaned up; once per event.
+
+    Raises MalformedEventError, InProgressError, LeaseTakenError, and CannotUndoError for what can be
+    tried again.
+    """
+    from ml_janitor import deployment
+    from ml_janitor.config import events
+    from ml_janitor.ledger.idempotency import once
+
+    asked = events.checked(event, events.UndoEvent)
+    own = invoked(context)
+    identity = asked.identity(context.aws_request_id)
+    return once(
+        lambda: deployment.undo_run(own, logger())(asked, holder=identity),
+        name=UNDO,
+        event=identity,
+        table=own.table,
+        context=context,
+    )
+
+
+def presser(own: Invocation, context: Context, whisper: Callable[[str, str], bool]) -> Pressing:
+    """What does what was pressed, in this invocation."""
+    from ml_janitor import deployment
+    from ml_janitor.config.settings import SettingsError
+    from ml_janitor.ledger.holds import Holds
+    from ml_janitor.ledger.idempotency import once
+    from ml_janitor.slack.bot import Slack
+    from ml_janitor.slack.membership import Directory
+    from ml_janitor.slack.pressing import Pressing
+
+    following = deployment.following(own)
+    slack = own.connect() if following is not None else None
+    if following is None or not isinstance(slack, Slack):
+        raise SettingsError(
+            "janitor.slack_secret has to name the secret with a bot token: a webhook has no buttons"
+        )
+    return Pressing(
+        settings=own.settings,
+        ledger=own.ledger,
+        holds=Holds(own.table),
+        undoing=deployment.undoing(own),
+        following=following,
+        directory=Directory(slack, deadline=own.slack_deadline),
+        functions=own.environment.functions,
+        undo=own.environment.undo,
+        once=lambda event, work: once(work, name=PRESS, event=event, table=own.table, context=context),
+        hand_over=own.hand_over,
+        whisper=whisper,
+        clock=clock,
+        logger=logger(),
+    )
+
+
+def invoked(context: Context) -> Invocation:
+    """The invocation of *context*, with the environment and the clocks of this process."""
+    from ml_janitor.deployment import Environment, Invocation
+
+    logger().append_keys(request_id=context.aws_request_id)
+    return Invocation(Environment.read(os.environ), context, clock=clock, seconds=seconds)
+
+
+def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
+    """The run that *asked* for."""
+    from ml_janitor import deployment
+    from ml_janitor.ledger.region_queue import PAUSE
+    from ml_janitor.scheduled_run import Runner
+
+    real_now = clock()
+    now, note = asked.time or real_now, asked.harmless(real_now, own.regions)
+    runner = Runner(
+        policy=own.settings.policy,
+        ledger=own.ledger,
+        leases=own.leases,
+        archive=own.archive,
+        tell=own.teller,
+        logger=logger(),
+        clock=clock,
+        holder=holder,
+        patience=own.left,
+        pause=lambda: own.seconds.sleep(PAUSE.total_seconds()),
+        acting=deployment.acting(own),
+        warner=deployment.warner(own),
+        follow=deployment.following(own),
+        dry=asked.mode is not None or bool(note),
+    )
+    with own.opened(asked.within(own.regions)) as accounts:
+        if asked.resource is not None:
+            return runner.look(own.detector, accounts[0], asked.resource, now=now, note=note)
+        return runner.sweep(own.detector, accounts, now=now, note=note)
+
+
+def answer(done: Ran) -> dict[str, Any]:
+    """Counts and where the report lies: an answer has a size limit, an account's waste has none."""
+    return {
+        "time": done.report.time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "account": done.report.account,
+        "report": done.where,
+        "new": done.new,
+        "note": done.note,
+        "sweeps": [
+            {
+                "detector": sweep.detector,
+                "region": sweep.region,
+                "mode": sweep.mode.value,
+                "looked_at": sweep.looked_at,
+                "found": sweep.found,
+                "kept": sweep.kept,
+                "unknown": sweep.unknown,
+            }
+            for sweep in done.report.sweeps
+        ],
+    }
+
+
+def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
+    """The digest that *asked* for; the answer is counts."""
+    from ml_janitor import deployment
+    from ml_janitor.slack.daily import Daily
+
+    daily = Daily(
+        settings=own.settings,
+        ledger=own.ledger,
+        diary=deployment.diary(own),
+        teller=own.teller,
+        logger=logger(),
+        account=own.account,
+        regions=own.regions,
+    )
+    return daily.tell(asked.time or clock())

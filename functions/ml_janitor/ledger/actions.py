@@ -1,0 +1,260 @@
+"""The actions in the ledger's table: the undo before the act, and every step of both. Laws 7 and 8."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.core.model import Target
+from ml_janitor.engine.detector import CannotActError
+from ml_janitor.ledger.action import Action, Stage, saving
+from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, moment, partition, stamp
+
+if TYPE_CHECKING:
+    from ml_janitor.core.model import Result
+
+ACTION = "action"
+STEP = "step_"
+
+KEEP = timedelta(days=120)
+"""How long an action stays readable: longer than it can be undone."""
+
+
+LARGEST = 300 * 1024
+"""
+Bytes of what an undo needs: an item of DynamoDB holds 400 KB ("Constraints in Amazon DynamoDB"), and the
+steps of the act and of the undo have to fit into it as well.
+"""
+
+
+class BegunBeforeError(Exception):
+    """The action is not as the writer expects it: another run was at it."""
+
+
+class Actions:
+    """
+    The actions in *table*, by detector, account and region.
+
+    Every change is conditional on the stage it comes from, so that of two runs at once one stops.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def all(self, detector: str, account: str, region: str) -> list[Action]:
+        """Every action that is remembered, the oldest first."""
+        items = self._table.query(partition(ACTION, detector, account, region))
+        whole = (item for item in items if "detector" in item)  # a late write may outlive what ran out
+        return sorted(map(_action, whole), key=lambda action: action.began)
+
+    def everywhere(self) -> list[Action]:
+        """Every action in every account and region, by reading the whole table."""
+        return [_action(item) for item in self._table.scan(f"{ACTION}#") if "detector" in item]
+
+    def begin(
+        self,
+        result: Result,
+        undo: Mapping[str, Any],
+        *,
+        warned: datetime,
+        now: datetime,
+        by: str = "",
+        channel: str = "",
+        message: str = "",
+    ) -> Action:
+        """
+        Store what brings *result*'s resource back, before anything is done to it.
+
+        Raises BegunBeforeError if this warning was acted on before, and what `written` raises.
+        """
+        target = result.target
+        hourly, until = saving(result)
+        sk = f"{target.key}#{stamp(warned)}"
+        item = {
+            "detector": result.detector,
+            "arn": target.arn,
+            "name": target.name,
+            "kind": target.kind,
+            "account": target.account,
+            "region": target.region,
+            "created": None if target.created is None else target.created.isoformat(),
+            "stage": Stage.ACTING.value,
+            "warned": stamp(warned),
+            "began": stamp(now),
+            "undo": written(undo),
+            "by": by,
+            "attempts": 1,
+            "hourly_usd": hourly,
+            "until": None if until is None else stamp(until),
+            "channel": channel,
+            "message": message,
+            EXPIRES: int((now + KEEP).timestamp()),
+        }
+        try:
+            self._table.put(self._where(result), sk, item, only_if="attribute_not_exists(pk)", signed=True)
+        except ConditionFailedError as error:
+            raise BegunBeforeError(f"{target.name} was acted on before under this warning") from error
+        return _action({**item, "sk": sk})
+
+    def again(self, action: Action, now: datetime) -> Action:
+        """Go on with a broken-off action. Raises BegunBeforeError if another run does already."""
+        return self._moved(
+            action,
+            Stage.ACTING,
+            {"attempts": action.attempts + 1, "error": "", "broke": False, "again": stamp(now)},
+        )
+
+    def acted(self, action: Action, now: datetime) -> Action:
+        """All its steps are done, as AWS said."""
+        return self._moved(action, Stage.ACTED, {"ended": stamp(now), "error": "", "broke": False})
+
+    def unfinished(self, action: Action, waits_for: str) -> Action:
+        """It waits for AWS, and goes on later. That is no failure, whatever came before."""
+        return self._moved(
+            action, action.stage, {"error": waits_for, "broke": False, "waits": action.attempts}
+        )
+
+    def failed(self, action: Action, error: str) -> Action:
+        """It broke off with *error*; what was done is in its steps."""
+        return self._moved(action, Stage.FAILED, {"error": error, "broke": True})
+
+    def withdrawn(self, action: Action, why: str) -> Action:
+        """Nothing was done, because the resource had changed."""
+        return self._moved(action, Stage.WITHDRAWN, {"error": why})
+
+    def asked_back(self, action: Action, by: str, now: datetime) -> Action:
+        """
+        Somebody asked for its undo, which another function is to begin: no word of theirs is lost on the way.
+
+        Whoever is at work on it is stopped by that. Raises BegunBeforeError if it is not as it was read.
+        """
+        said = {"undone_by": by, "asked": action.attempts, "asked_at": stamp(now)}
+        return self._moved(action, Stage.UNDOING, {**said, "error": "", "broke": False}, over=now)
+
+    def undoing(self, action: Action, by: str, now: datetime, *, again: bool = False) -> Action:
+        """
+        Begin to take it back, because somebody asked for it, or go on with it *again* by itself.
+
+        Raises BegunBeforeError if it is not as it was read.
+        """
+        changes: dict[str, Any] = {
+            "undone_by": by,
+            "error": "",
+            "broke": False,
+            "attempts": action.attempts + 1,
+        }
+        if not again:
+            changes |= {"asked": action.attempts, "asked_at": stamp(now)}
+        return self._moved(action, Stage.UNDOING, changes, over=now)
+
+    def undone(self, action: Action, now: datetime, became: str = "") -> Action:
+        """It is taken back, and what *became* of it, where it is not simply back."""
+        changes = {"undone": stamp(now), "became": became, "error": "", "broke": False}
+        return self._moved(action, Stage.UNDONE, changes)
+
+    def undo_failed(self, action: Action, error: str) -> Action:
+        """Taking it back broke off; it can be tried again."""
+        return self._moved(action, Stage.UNDOING, {"error": error, "broke": True})
+
+    def over(self, action: Action, at: datetime) -> None:
+        """It saves nothing any more, since *at*."""
+        self._table.change(self._place(action), action.sk, at_first={"over": stamp(at)})
+
+    def told(self, action: Action) -> None:
+        """Remember that its message says how far *action* came."""
+        self._table.change(self._place(action), action.sk, set_to={"told": action.mark})
+
+    def step(self, action: Action, name: str, how: str) -> None:
+        """Remember that the step *name* is "begun", "done", "refused" or "forgotten"."""
+        self._table.change(
+            self._place(action), action.sk, set_to={f"{STEP}{_word(name)}": json.dumps([name, how])}
+        )
+
+    def _moved(
+        self, action: Action, to: Stage, also: Mapping[str, Any], *, over: datetime | None = None
+    ) -> Action:
+        """*action* at stage *to*; *over* is since when it may save nothing any more, if it did until then."""
+        try:
+            item = self._table.change(
+                self._place(action),
+                action.sk,
+                set_to={"stage": to.value, **also},
+                at_first={} if over is None else {"over": stamp(over)},
+                only_if="#stage = :expected AND #attempts = :tried",
+                signed=True,
+                expected=action.stage.value,
+                tried=action.attempts,
+            )
+        except ConditionFailedError as error:
+            said = f"another run is at work on {action.target.name}, or somebody asked for its undo"
+            raise BegunBeforeError(said) from error
+        return _action(item)
+
+    def _place(self, action: Action) -> str:
+        return partition(ACTION, action.detector, action.target.account, action.target.region)
+
+    def _where(self, result: Result) -> str:
+        return partition(ACTION, result.detector, result.target.account, result.target.region)
+
+
+def written(undo: Mapping[str, Any]) -> str:
+    """
+    *undo* as it stands in the ledger.
+
+    Raises TypeError if it is not plain JSON, and CannotActError if it is too large: nothing is done that
+    could not be undone.
+    """
+    text = json.dumps(undo, sort_keys=True)
+    if json.loads(text) != dict(undo):
+        raise TypeError("what was prepared is not plain JSON")
+    if len(text) > LARGEST:
+        raise CannotActError(
+            f"what an undo would need is {len(text) // 1024} KB, and the ledger takes {LARGEST // 1024}"
+        )
+    return text
+
+
+def _word(name: str) -> str:
+    """A step's name as part of an attribute's: DynamoDB takes letters and digits in aliases only."""
+    return sha256(name.encode()).hexdigest()[:16]
+
+
+def _action(item: Mapping[str, Any]) -> Action:
+    steps = [json.loads(value) for name, value in item.items() if name.startswith(STEP)]
+    return Action(
+        sk=item["sk"],
+        detector=item["detector"],
+        target=Target(
+            arn=item["arn"],
+            name=item["name"],
+            kind=item["kind"],
+            account=item["account"],
+            region=item["region"],
+            created=moment(item["created"]),
+        ),
+        stage=Stage(item["stage"]),
+        warned=datetime.fromisoformat(item["warned"]),
+        began=datetime.fromisoformat(item["began"]),
+        undo=json.loads(item["undo"]),
+        by=item["by"],
+        attempts=int(item["attempts"]),
+        waits=int(item.get("waits", 0)),
+        asked=int(item.get("asked", 0)),
+        asked_at=moment(item.get("asked_at")),
+        ended=moment(item.get("ended")),
+        error=item.get("error", ""),
+        steps=dict(steps),
+        hourly_usd=item["hourly_usd"],
+        channel=item["channel"],
+        message=item["message"],
+        undone_by=item.get("undone_by", ""),
+        undone=moment(item.get("undone")),
+        became=item.get("became", ""),
+        broke=item.get("broke", False),
+        until=moment(item.get("until")),
+        over=moment(item.get("over")),
+        told=item.get("told", ""),
+    )

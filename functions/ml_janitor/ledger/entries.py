@@ -1,0 +1,148 @@
+"""What is remembered of one finding, and of the findings of one sweep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.core.model import finding_id
+from ml_janitor.ledger.table import EXPIRES, moment, stamp
+
+if TYPE_CHECKING:
+    from ml_janitor.core.model import Result
+
+CLOSING = ("closed", "close_reason", EXPIRES)
+WARNING = ("warned", "due", "channel", "message", "approved", "hurried", "memo")
+"""What is remembered of a closing, and of a warning: void once a finding is closed."""
+
+REFUSED = ("refused", "refused_at")
+"""Why preparing refused to act on it, and when it was asked last."""
+
+VOIDED = "voided"
+"""Whether its warning was taken back while it was found: armed again, it has to be warned about first."""
+
+
+UNTOLD = ("untold", "untold_why")
+"""Which message does not say yet that its warning is void, and why it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """
+    What is remembered of one finding; *announced* is when Slack took the message that named it.
+
+    *warned* is when Slack took its warning, which stands in *channel* as *message*, and *due* when
+    it may be acted on. *approved* and *hurried* name who said yes to many deletions at once, and who
+    pressed *Do it now*. *memo* is where `prepare` goes on. *said* is the lasting part of the warning's
+    message, which outlives the warning: an undo's message says it too. *refused* is why it could not be
+    prepared when it was asked last, at *refused_at*: it is only reported, and nobody is warned. *untold* is
+    the `place` of a message of which nobody has heard yet that its warning is void, and *untold_why* why.
+    """
+
+    key: str
+    detector: str
+    account: str
+    region: str
+    name: str
+    reason: str
+    first_seen: datetime
+    last_seen: datetime
+    owner: str | None = None
+    monthly_usd: Decimal | None = None
+    accrued_usd: Decimal | None = None
+    announced: datetime | None = None
+    warned: datetime | None = None
+    due: datetime | None = None
+    channel: str = ""
+    message: str = ""
+    approved: str = ""
+    hurried: str = ""
+    voided: bool = False
+    refused: str = ""
+    refused_at: datetime | None = None
+    said: str = ""
+    untold: str = ""
+    untold_why: str = ""
+    memo: Mapping[str, Any] = field(default_factory=dict)
+    closed: datetime | None = None
+    close_reason: str = ""
+
+    @property
+    def id(self) -> str:
+        """Its short name."""
+        return finding_id(self.detector, self.key)
+
+    def outlived(self, now: datetime, lasts: timedelta) -> bool:
+        """Whether its warning is older than its last finding allows: that was longer than *lasts* ago."""
+        return self.warned is not None and self.closed is None and now - self.last_seen > lasts
+
+    @property
+    def place(self) -> str:
+        """Where its warning stands: channel and message in one, or nothing."""
+        return f"{self.channel} {self.message}" if self.message else ""
+
+    def voiding(self, why: str) -> dict[str, str]:
+        """What to remember as its warning is taken back because of *why*, until its message says so."""
+        return dict(zip(UNTOLD, (self.place, why), strict=True)) if self.place else {}
+
+    @property
+    def arn(self) -> str:
+        """The resource, without its creation time."""
+        return self.key.rpartition("@")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """
+    The findings of one sweep as the ledger knows them: not announced yet, and all with their dates.
+
+    *closed* are those that it no longer found, as they were before, each with the reason. *untold* are those
+    whose messages earlier sweeps left behind, found or not. *previous* is when the sweep before it was.
+    """
+
+    new: tuple[Result, ...]
+    entries: Mapping[str, Entry]
+    closed: tuple[tuple[Entry, str], ...] = ()
+    untold: tuple[Entry, ...] = ()
+    previous: datetime | None = None
+
+    def first_seen(self, now: datetime) -> int:
+        """How many were seen for the first time by the sweep of *now*: the same however often it is run."""
+        return sum(stamp(entry.first_seen) == stamp(now) for entry in self.entries.values())
+
+
+def entry_of(item: Mapping[str, Any]) -> Entry:
+    """The entry that *item* of the table is."""
+    return Entry(
+        key=item["key"],
+        detector=item["detector"],
+        account=item["account"],
+        region=item["region"],
+        name=item["name"],
+        reason=item["reason"],
+        owner=item.get("owner"),
+        monthly_usd=item.get("monthly_usd"),
+        accrued_usd=item.get("accrued_usd"),
+        first_seen=datetime.fromisoformat(item["first_seen"]),
+        last_seen=datetime.fromisoformat(item["last_seen"]),
+        announced=moment(item.get("announced")),
+        warned=moment(item.get("warned")),
+        due=moment(item.get("due")),
+        channel=item.get("channel", ""),
+        message=item.get("message", ""),
+        approved=item.get("approved", ""),
+        hurried=item.get("hurried", ""),
+        voided=item.get(VOIDED, False),
+        refused=item.get("refused", ""),
+        refused_at=moment(item.get("refused_at")),
+        said=item.get("said", ""),
+        untold=item.get("untold", ""),
+        untold_why=item.get("untold_why", ""),
+        memo=json.loads(item.get("memo", "{}")),
+        closed=moment(item.get("closed")),
+        close_reason=item.get("close_reason", ""),
+    )

@@ -1,0 +1,72 @@
+"""Does something once per event, however often Lambda delivers it: Powertools' idempotency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from aws_lambda_powertools.utilities.idempotency import (
+    DynamoDBPersistenceLayer,
+    IdempotencyConfig,
+    idempotent_function,
+)
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
+
+from ml_janitor.ledger.table import EXPIRES, KEY
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from ml_janitor.config.events import Context
+    from ml_janitor.ledger.table import Table
+
+KEEP = timedelta(hours=24)
+"""How long an answer is remembered. Lambda and its scheduler give up on an event much sooner."""
+
+
+class InProgressError(Exception):
+    """Another invocation is at work on the same event. Lambda's own retry then gets its answer."""
+
+
+def once(
+    work: Callable[[], dict[str, Any]],
+    *,
+    name: str,
+    event: str,
+    table: Table,
+    context: Context,
+) -> dict[str, Any]:
+    """
+    The answer of *work* to *event*, done now or remembered from before.
+
+    Records stand in the ledger's table under keys of their own, "idempotency#" and the function's
+    *name*. Work that raises is forgotten, so that a retry does it again; work that was killed is
+    free again when its time would have been over. Raises InProgressError.
+    """
+    config = IdempotencyConfig(expires_after_seconds=int(KEEP.total_seconds()), hash_function="sha256")
+    config.register_lambda_context(cast("LambdaContext", context))
+    pk, sk = KEY
+    layer = DynamoDBPersistenceLayer(
+        table_name=table.name,
+        key_attr=pk,
+        sort_key_attr=sk,
+        static_pk_value=f"idempotency#{name}",
+        expiry_attr=EXPIRES,
+        in_progress_expiry_attr="in_progress_expires",
+        data_attr="answer",
+        boto3_client=table.client,
+    )
+
+    # The decorator of Powertools is not typed.
+    @idempotent_function(  # type: ignore[untyped-decorator]
+        data_keyword_argument="event", persistence_store=layer, config=config, key_prefix="event"
+    )
+    def done(*, event: str) -> dict[str, Any]:  # noqa: ARG001 - read by the decorator
+        return work()
+
+    try:
+        answer: dict[str, Any] = done(event=event)
+    except IdempotencyAlreadyInProgressError:
+        raise InProgressError(f"another invocation of {name} is at work on the same event") from None
+    return answer

@@ -1,0 +1,100 @@
+"""The latest sweep of a detector, account and region in numbers, and the latest digest."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from ml_janitor.core.model import Outcome, Sweep
+from ml_janitor.core.money import Totals
+from ml_janitor.ledger.table import ConditionFailedError, Table, moment, partition, stamp
+
+SWEEP, DIGEST, LATEST = "sweep", "digest", "latest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastSweep:
+    """The latest sweep of a detector, account and region, in numbers."""
+
+    detector: str
+    account: str
+    region: str
+    time: datetime
+    looked_at: int
+    found: int
+    kept: int
+    unknown: int
+    monthly_usd: Decimal
+    accrued_usd: Decimal
+    unpriced: int
+    error: str | None
+
+
+class Latest:
+    """What is remembered of them in *table*: nothing that an earlier run says later replaces it."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    # --- sweeps -------------------------------------------------------------------------------
+
+    def left(self, sweep: Sweep, now: datetime) -> None:
+        """Remember *sweep* in numbers without what was cleaned up since: a digest would call that waste."""
+        results = tuple(result for result in sweep.results if result.outcome is not Outcome.ACTED)
+        self.remember(replace(sweep, results=results), now, looked_at=sweep.looked_at)
+
+    def remember(self, sweep: Sweep, now: datetime, *, looked_at: int | None = None) -> None:
+        """Remember *sweep* in numbers, unless a later one is remembered."""
+        totals = Totals.of(sweep.results)
+        said = {
+            "detector": sweep.detector,
+            "account": sweep.account,
+            "region": sweep.region,
+            "time": stamp(now),
+            "looked_at": sweep.looked_at if looked_at is None else looked_at,
+            "found": sweep.found,
+            "kept": sweep.kept,
+            "unknown": sweep.unknown,
+            "monthly_usd": totals.monthly_usd,
+            "accrued_usd": totals.accrued_usd,
+            "unpriced": totals.unpriced,
+            "error": sweep.error,
+        }
+        where = partition(SWEEP, sweep.detector, sweep.account, sweep.region)
+        with suppress(ConditionFailedError):  # a later sweep is remembered already
+            self._table.put(
+                where, LATEST, said, only_if="attribute_not_exists(pk) OR #time <= :now", now=stamp(now)
+            )
+
+    def sweep(self, detector: str, account: str, region: str) -> LastSweep | None:
+        """The latest sweep, or None if there never was one."""
+        item = self._table.get(partition(SWEEP, detector, account, region), LATEST)
+        if item is None:
+            return None
+        return LastSweep(
+            detector=detector,
+            account=account,
+            region=region,
+            time=datetime.fromisoformat(item["time"]),
+            looked_at=int(item["looked_at"]),
+            found=int(item["found"]),
+            kept=int(item["kept"]),
+            unknown=int(item["unknown"]),
+            monthly_usd=item["monthly_usd"],
+            accrued_usd=item["accrued_usd"],
+            unpriced=int(item["unpriced"]),
+            error=item["error"],
+        )
+
+    # --- digests ------------------------------------------------------------------------------
+
+    def digest(self, account: str) -> datetime | None:
+        """The time of the latest digest, or None if there never was one."""
+        item = self._table.get(f"{DIGEST}#{account}", LATEST)
+        return moment(item["time"]) if item else None
+
+    def digested(self, account: str, now: datetime) -> None:
+        """Remember that Slack took the digest of *now*."""
+        self._table.put(f"{DIGEST}#{account}", LATEST, {"time": stamp(now)})

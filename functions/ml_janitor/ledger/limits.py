@@ -1,0 +1,108 @@
+"""How many actions there were, over a sweep and over a night: counted in the ledger's table. Law 6."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, stamp
+
+if TYPE_CHECKING:
+    from ml_janitor.core.model import Sweep
+
+LIMIT = "limit"
+KEEP = timedelta(days=7)
+NOON = timedelta(hours=12)
+
+
+class FullError(Exception):
+    """A limit leaves no place for one more action; one sentence says which."""
+
+
+class Limits:
+    """
+    The counters in *table*: who has a place in a sweep, and in a night.
+
+    A place is taken by one conditional write, and by the same action only once: a retried run takes
+    none again, and two runs at once cannot take the last one both.
+    """
+
+    def __init__(self, table: Table, time_zone: str) -> None:
+        self._table = table
+        self._zone = ZoneInfo(time_zone)
+
+    def in_sweep(self, sweep: str, action: str, *, at_most: int, now: datetime) -> bool:
+        """Whether *action* has one of *at_most* places in the sweep that *sweep* names."""
+        return self._take(f"sweep#{sweep}", action, at_most=at_most, now=now)
+
+    def in_night(self, account: str, action: str, *, at_most: int, now: datetime) -> bool:
+        """Whether *action* has one of *at_most* places in the night of *now*, over all sweeps."""
+        return self._take(f"night#{account}#{self.night(now)}", action, at_most=at_most, now=now)
+
+    def night(self, now: datetime) -> str:
+        """The night that *now* is in, by the day on which it began: from noon to noon, local time."""
+        return (now.astimezone(self._zone).replace(tzinfo=None) - NOON).date().isoformat()
+
+    def _take(self, counter: str, action: str, *, at_most: int, now: datetime) -> bool:
+        """Actions stand in the counter as digests: 16 digits keep hundreds of them within one item."""
+        mark = sha256(action.encode()).hexdigest()[:16]
+        if at_most <= 0:
+            return False
+        try:
+            self._table.change(
+                LIMIT,
+                counter,
+                set_to={EXPIRES: int((now + KEEP).timestamp()), "last": stamp(now)},
+                add={"taken": {mark}},
+                only_if="attribute_not_exists(#taken) OR size(#taken) < :most OR contains(#taken, :mark)",
+                most=at_most,
+                mark=mark,
+            )
+        except ConditionFailedError:
+            return False
+        return True
+
+
+class Places:
+    """
+    The places that one sweep may still give out: at *most* so many, and *at_most* over the whole night.
+
+    Once there is none, nothing more is looked at. *held* counts, by what held it back.
+    """
+
+    def __init__(self, limits: Limits, sweep: Sweep, now: datetime, *, most: int, at_most: int) -> None:
+        self._limits = limits
+        self._name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{stamp(now)}"
+        self._detector, self._account = sweep.detector, str(sweep.account)
+        self._most, self._at_most = most, at_most
+        self._full: str | None = None
+        self.held: dict[str, int] = {}
+
+    def check(self) -> None:
+        """Raises FullError if there is no place left."""
+        if self._full is not None:
+            raise self._none_left(self._full)
+
+    def take(self, action: str, now: datetime) -> None:
+        """
+        Take a place for *action*, which is named by its resource: two detectors' on one take two of a night.
+
+        Raises FullError.
+        """
+        if not self._limits.in_sweep(self._name, action, at_most=self._most, now=now):
+            raise self._none_left(f"max_actions = {self._most} for one sweep")
+        by_all = f"{self._detector} {action}"
+        if not self._limits.in_night(self._account, by_all, at_most=self._at_most, now=now):
+            raise self._none_left(f"max_actions_per_night = {self._at_most}")
+
+    def close(self, why: str) -> None:
+        """Give out no more, because of *why*."""
+        self._full = why
+
+    def _none_left(self, limit: str) -> FullError:
+        self._full = limit
+        said = f"held back by {limit}"
+        self.held[said] = self.held.get(said, 0) + 1
+        return FullError(said)

@@ -1,0 +1,120 @@
+"""The turns of a run: the regions whose lease is free at once, and each of the others when it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ml_janitor.ledger.leases import LeaseTakenError
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.engine.failures import Failures
+    from ml_janitor.ledger.leases import Leases
+
+PAUSE = timedelta(seconds=15)
+"""Between two looks at whether a region is free."""
+
+KEPT = 3
+"""A third of a run's time is kept for sweeping what was waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The *regions* to sweep now, under their leases, and how many come *later*."""
+
+    regions: list[Aws]
+    later: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Turns:
+    """
+    The turns of one run of *detector*, whose event is *holder*, from *begun* on by the real *clock*.
+
+    *patience* is how long it may take, *pause* lets a `PAUSE` go by; without it nothing is waited for.
+    *rest* is whether an earlier try of the event has swept some regions, so that this one sweeps the rest.
+    """
+
+    leases: Leases
+    detector: str
+    holder: str
+    clock: Callable[[], datetime]
+    begun: datetime
+    patience: timedelta
+    pause: Callable[[], None] | None
+    failures: Failures
+    rest: bool = False
+    _taken: dict[str, LeaseTakenError] = field(default_factory=dict)
+
+    def of(self, accounts: Sequence[Aws]) -> Generator[Turn]:
+        """
+        Every turn, with its leases until the next one is asked for; between two of them no lease is held.
+
+        What has not become free in time is noted as a failure of its region: the retry of the event goes
+        on with it, and passes over what was swept without a failure. Raises LeaseTakenError if there was
+        no turn at all.
+        """
+        left, turns, pauses = list(accounts), 0, 0
+        while True:
+            with self._leased(left) as (free, passed):
+                left = [aws for aws in left if aws not in free and aws not in passed]
+                if free:
+                    turns += 1
+                    yield from self._swept(free, left)
+            if not left or pauses == self._most() or not self._waits():
+                break
+            pauses += 1
+        for aws in left:
+            if not turns and not self.rest:
+                raise self._taken[aws.region]
+            self.failures.note(f"{self._taken[aws.region]}, so it was not swept")
+
+    def _swept(self, free: list[Aws], left: list[Aws]) -> Iterator[Turn]:
+        """One turn. If it went well and others are left, a retry does not do it again."""
+        before = len(self.failures)
+        yield Turn(free, len(left))
+        if left and len(self.failures) == before:
+            for aws in free:
+                with self.failures.survived("what was swept could not be remembered"):
+                    where = (self.detector, aws.account, aws.region)
+                    self.leases.swept(*where, holder=self.holder, now=self.clock())
+
+    def _most(self) -> int:
+        """How often it waits: a limit of its own, since the clock may stand still."""
+        return self.patience * (KEPT - 1) // (PAUSE * KEPT)
+
+    def _waits(self) -> bool:
+        """Wait a while, if enough time is then left for another turn."""
+        if self.pause is None or self.clock() + PAUSE > self.begun + self.patience * (KEPT - 1) / KEPT:
+            return False
+        self.pause()
+        return True
+
+    @contextmanager
+    def _leased(self, accounts: Sequence[Aws]) -> Iterator[tuple[list[Aws], list[Aws]]]:
+        """Those of *accounts* that nobody else sweeps, and those that this event has swept before."""
+        free: list[Aws] = []
+        passed: list[Aws] = []
+
+        def release(aws: Aws) -> None:
+            with self.failures.survived("a lease could not be given back"):
+                self.leases.release(self.detector, aws.account, aws.region, holder=self.holder)
+
+        with ExitStack() as held:
+            for aws in accounts:
+                where, until = (self.detector, aws.account, aws.region), self.begun + self.patience
+                try:
+                    self.leases.take(*where, holder=self.holder, now=self.clock(), until=until)
+                except LeaseTakenError as taken:
+                    if self.leases.was_swept(*where, holder=self.holder):
+                        self.rest = True
+                        passed.append(aws)
+                    self._taken[aws.region] = taken
+                else:
+                    held.callback(release, aws)
+                    free.append(aws)
+            yield free, passed

@@ -1,0 +1,209 @@
+"""The daily digest: what all sweeps found, what it costs, and which did not run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from ml_janitor.acting.savings import Saved
+from ml_janitor.core.durations import ago
+from ml_janitor.core.money import Totals
+from ml_janitor.core.text import moment, usd
+from ml_janitor.report.mrkdwn import (
+    Block,
+    Message,
+    Post,
+    context,
+    counted,
+    fits,
+    header,
+    lines,
+    prose,
+    section,
+)
+from ml_janitor.report.slack import noun
+from ml_janitor.report.thread import amounts
+
+if TYPE_CHECKING:
+    from ml_janitor.ledger.latest import LastSweep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """
+    One sweep that should run: what it said *last*, and how many findings are *new* since the last digest.
+
+    It is *late* when its schedule should have run it again by now; *last* is None if it never ran.
+    """
+
+    detector: str
+    account: str
+    region: str
+    last: LastSweep | None
+    new: int = 0
+    late: bool = False
+
+    @property
+    def ran(self) -> bool:
+        """Whether it did what its schedule says."""
+        return self.last is not None and not self.late
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deeds:
+    """
+    What armed detectors did since the last digest, one line each, and what they will do tonight.
+
+    *failed* are also those from before that still are, *saved* is of this month. *lost* is what can be
+    undone, but by no function that is deployed.
+    """
+
+    acted: Sequence[str] = ()
+    failed: Sequence[str] = ()
+    undone: Sequence[str] = ()
+    due: Sequence[str] = ()
+    lost: Sequence[str] = ()
+    saved: Saved = field(default_factory=Saved)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to tell, but for what was saved."""
+        return bool(self.acted or self.failed or self.undone or self.due or self.lost)
+
+
+NOTHING = Deeds()
+
+
+def digest(rows: Sequence[Row], *, now: datetime, deeds: Deeds = NOTHING) -> Post:
+    """What to post of a day; short if nothing is new or was done, everything ran, and nothing went wrong."""
+    last = [row.last for row in rows if row.last is not None]
+    new = sum(row.new for row in rows)
+    quiet = not new and not deeds.any and all(row.ran for row in rows)
+    if quiet and not any(sweep.error for sweep in last):
+        return Post(main=_quiet(last, len(rows), _saved(deeds.saved)))
+    title = _headline(last, new)
+    blocks = [header(title), section(f"All sweeps, as of {moment(now)}.{_unpriced(last)}")]
+    rest = [
+        *_paragraphs("Did not run", [_silence(row, now) for row in rows if not row.ran]),
+        *_paragraphs("Not complete", [_error(row) for row in rows if row.last and row.last.error]),
+        *_paragraphs("Failed", deeds.failed),
+        *_paragraphs("No function may undo", deeds.lost),
+        *_paragraphs("Due tonight", deeds.due),
+        *_paragraphs("Done", deeds.acted),
+        *_paragraphs("Undone", deeds.undone),
+        *([section(said)] if (said := _saved(deeds.saved)) else []),
+        *_paragraphs("Found", [_found(row) for row in dearest_first(rows)]),
+    ]
+    if unknown := sum(sweep.unknown for sweep in last):
+        verb = "was" if unknown == 1 else "were"
+        rest.append(section(f"{counted(unknown, 'resource')} could not be judged and {verb} kept."))
+    for number, block in enumerate(rest):
+        if not fits([*blocks, block]):
+            blocks.append(context(f"and {counted(len(rest) - number, 'more paragraph')}: see the dashboard"))
+            break
+        blocks.append(block)
+    missing = sum(not row.ran for row in rows)
+    done = _counts(deeds)
+    late = f" {counted(missing, 'sweep')} of {len(rows)} did not run." if missing else ""
+    return Post(main=Message(text=f"Daily digest. {title}.{done}{late}", blocks=tuple(blocks)))
+
+
+def dearest_first(rows: Iterable[Row]) -> list[Row]:
+    """The rows that found something, dollars descending."""
+    found = [row for row in rows if row.last is not None and (row.last.found or row.new)]
+    return sorted(
+        found, key=lambda row: row.last.monthly_usd + row.last.accrued_usd if row.last else 0, reverse=True
+    )
+
+
+def _counts(deeds: Deeds) -> str:
+    """The same in a few words, for a notification."""
+    counts = [
+        f"{len(said)} {word}"
+        for word, said in (
+            ("done", deeds.acted),
+            ("failed", deeds.failed),
+            ("undone", deeds.undone),
+            ("due tonight", deeds.due),
+        )
+        if said
+    ]
+    return f" {', '.join(counts)}." if counts else ""
+
+
+def _saved(saved: Saved) -> str:
+    if not saved.actions and not saved.unknown:
+        return ""
+    left = (
+        f" It leaves out {counted(saved.unknown, 'action')} whose savings are unknown."
+        if saved.unknown
+        else ""
+    )
+    if not saved.actions:
+        return f"*Saved so far this month:* unknown, for {counted(saved.unknown, 'action')}."
+    return f"*Saved so far this month:* {usd(saved.usd)}, by {counted(saved.actions, 'action')}.{left}"
+
+
+def _quiet(last: Sequence[LastSweep], sweeps: int, saved: str) -> Message:
+    found, unknown = sum(sweep.found for sweep in last), sum(sweep.unknown for sweep in last)
+    sums = amounts(_sums(last))
+    said = ["Nothing new today."]
+    if found:
+        verb = "costs" if found == 1 else "cost"
+        said.append(f"{counted(found, 'known finding')}{f' {verb} *{sums}*' if sums else ' stay'}.")
+    said.append(f"All {sweeps} sweeps ran." if sweeps > 1 else "The sweep ran.")
+    if unknown:
+        said.append(f"{counted(unknown, 'resource')} could not be judged.")
+    text = " ".join([*said, *([saved] if saved else [])])
+    return Message(text=text.replace("*", ""), blocks=(section(text),))
+
+
+def _headline(last: Sequence[LastSweep], new: int) -> str:
+    found = sum(sweep.found for sweep in last)
+    if not found:
+        return "Nothing wasteful found in what ran" if last else "No sweep has run"
+    sums = amounts(_sums(last))
+    news = f"{new:,} of them new" if new else "none of them new"
+    return f"{f'{sums}: ' if sums else ''}{counted(found, 'finding')}, {news}"
+
+
+def _unpriced(last: Sequence[LastSweep]) -> str:
+    unpriced = sum(sweep.unpriced for sweep in last)
+    return f" The sum leaves out {unpriced:,} whose price is unknown." if unpriced else ""
+
+
+def _sums(last: Iterable[LastSweep]) -> Totals:
+    sweeps = list(last)
+    return Totals(
+        monthly_usd=sum((sweep.monthly_usd for sweep in sweeps), Decimal(0)),
+        accrued_usd=sum((sweep.accrued_usd for sweep in sweeps), Decimal(0)),
+    )
+
+
+def _paragraphs(title: str, said: Sequence[str]) -> list[Block]:
+    return [section(text) for text in lines([f"*{title}:*", *said])] if said else []
+
+
+def _place(row: Row) -> str:
+    return f"{noun(row.detector, 2)} in {prose(row.account, 40)}, {prose(row.region, 40)}"
+
+
+def _silence(row: Row, now: datetime) -> str:
+    if row.last is None:
+        return f"{_place(row)}: it never has"
+    return f"{_place(row)}: the last time was {ago(now - row.last.time)} ago"
+
+
+def _error(row: Row) -> str:
+    return f"{_place(row)}: {prose((row.last.error if row.last else None) or '', 300)}"
+
+
+def _found(row: Row) -> str:
+    if row.last is None:
+        return f"{_place(row)}: {row.new:,} new"
+    sums = amounts(_sums([row.last]))
+    new = f", {row.new:,} new" if row.new else ""
+    return f"{f'*{sums}*: ' if sums else ''}{_place(row)}: {row.last.found:,} found{new}"

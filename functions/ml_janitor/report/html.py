@@ -1,0 +1,217 @@
+"""The report as one HTML file: no network, dark and light, printable. Everything from AWS is escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Outcome, Report, Result
+from ml_janitor.core.money import Totals, dearest_first, dollars
+from ml_janitor.core.ownership import marks, team
+from ml_janitor.core.text import moment, plain, usd
+from ml_janitor.report.outcomes import became, needs_a_look, status
+from ml_janitor.report.thread import amounts
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from markupsafe import Markup
+
+NOBODY = "no owner"
+BARS = 10
+"""Owners that get a bar of their own; the rest share one."""
+
+OVER = frozenset({Outcome.ACTED, Outcome.CHANGED})
+"""What is waste no more."""
+
+COMMAND = re.compile(r"(janitor (?:approve|undo|restart) [a-z0-9-]+)")
+
+SHOWN_UNREAD = 10
+"""Resources that could not be judged and are listed at once; the rest is folded away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart: dollars, how many findings, and how long beside the longest one."""
+
+    name: str
+    usd: Decimal
+    count: int
+    percent: float
+
+    @property
+    def label(self) -> str:
+        """What stands at the end of the bar."""
+        return usd(self.usd)
+
+
+def html(report: Report) -> str:
+    """The whole page."""
+    findings = sorted(report.findings, key=dearest_first)
+    done = [one for one in findings if one.outcome is Outcome.ACTED]
+    left = [one for one in findings if one.outcome not in OVER]
+    totals, ended = Totals.of(left), Totals.of(done)
+    return template().render(
+        report=report,
+        time=moment(report.time),
+        totals=totals,
+        done=done,
+        ended=amounts(ended),
+        ended_unpriced=ended.unpriced,
+        troubles=[told(result) for result in report.results if needs_a_look(result)],
+        monthly=usd(totals.monthly_usd),
+        accrued=usd(totals.accrued_usd),
+        hourly=usd(totals.hourly_usd),
+        regions=sorted({sweep.region for sweep in report.sweeps}),
+        rows=[row(number, result) for number, result in enumerate(findings)],
+        shown_unread=SHOWN_UNREAD,
+        unread=[unread(result) for result in report.results if is_unknown(result)],
+        begun=[told(result) for result in report.results if is_begun(result)],
+        dry=all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps),
+        held=[
+            ("held", "What a limit held back", said_of(report, Mode.ACT)),
+            ("lost", "What no function may undo any more", said_of(report, Mode.DRY_RUN)),
+        ],
+        errors=[sweep for sweep in report.sweeps if sweep.error],
+        by_detector=bars(((r.detector, r.monthly_usd) for r in left), limit=None),
+        by_detector_accrued=bars(((r.detector, r.accrued_usd) for r in left), limit=None),
+        by_owner=bars(((r.owner or NOBODY, r.monthly_usd) for r in left), limit=BARS),
+        by_owner_accrued=bars(((r.owner or NOBODY, r.accrued_usd) for r in left), limit=BARS),
+        sources=sorted(price_sources(findings)),
+    )
+
+
+def said_of(report: Report, mode: Mode) -> list[tuple[str, str]]:
+    """What was held back in the sweeps of *mode*, and where."""
+    return [(one.detector, commands(why)) for one in report.sweeps if one.mode is mode for why in one.held]
+
+
+@cache
+def template() -> Template:
+    """The page's template; autoescaped, and an undefined name is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ml_janitor.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def row(number: int, result: Result) -> dict[str, Any]:
+    """What one line of the table shows, and what its script sorts and filters by."""
+    verdict = result.verdict
+    if not isinstance(verdict, Finding):
+        raise TypeError("only findings have a row")
+    amount = dollars(result)
+    return {
+        "number": number,
+        "detector": result.detector,
+        "name": plain(result.target.name),
+        "arn": plain(result.target.arn),
+        "region": result.target.region,
+        "owner": plain(result.owner or ""),
+        "team": plain(team(result.target) or ""),
+        "confidence": verdict.confidence.value,
+        "reason": plain(verdict.reason),
+        "status": status(result),
+        "urgent": needs_a_look(result),
+        "became": commands(became(result)),
+        "since": moment(verdict.since) if verdict.since else "",
+        "created": moment(result.target.created) if result.target.created else "",
+        "cost": cost(result),
+        "sort_usd": float(amount) if amount is not None else -1.0,
+        "marks": [plain(f"{mark.signal}: {mark.value}") for mark in marks(result.target)],
+        "evidence": [shown(item) for item in verdict.evidence],
+    }
+
+
+def cost(result: Result) -> str:
+    """Dollars a month, dollars so far, "price unknown", or nothing where there is no price."""
+    match result.verdict:
+        case Finding(cost=None) | Kept():
+            return ""
+        case Finding(cost=found) if found is not None and not found.known:
+            return "price unknown"
+    if result.monthly_usd is not None:
+        return f"{usd(result.monthly_usd)} a month"
+    return f"{usd(result.accrued_usd or Decimal(0))} so far"
+
+
+def shown(item: Evidence) -> dict[str, str]:
+    """One signal: its name, and what was read or why not."""
+    said = f"could not be read: {item.error}" if item.error else str(item.value)
+    return {"signal": plain(item.signal), "value": plain(said)}
+
+
+def told(result: Result) -> dict[str, Any]:
+    """One resource, and what became of acting on it."""
+    return {
+        "detector": result.detector,
+        "name": plain(result.target.name),
+        "region": result.target.region,
+        "said": commands(became(result)),
+    }
+
+
+def commands(text: str) -> Markup:
+    """*text* without anything that could be markup, and what can be typed at a terminal as such."""
+    from markupsafe import Markup, escape
+
+    return Markup(COMMAND.sub(r"<code>\1</code>", str(escape(plain(text, 1500)))))  # noqa: S704 - escaped here
+
+
+def unread(result: Result) -> dict[str, str]:
+    """One resource that could not be judged."""
+    return {
+        "detector": result.detector,
+        "name": plain(result.target.name),
+        "region": result.target.region,
+        "reason": plain(result.verdict.reason),
+    }
+
+
+def is_begun(result: Result) -> bool:
+    """Whether an action was begun on *result* when it was a finding still, and nothing is wrong with it."""
+    ended = isinstance(result.verdict, Kept) and result.outcome is not Outcome.KEPT
+    return ended and not needs_a_look(result)
+
+
+def is_unknown(result: Result) -> bool:
+    """Whether nobody could tell if *result* is waste."""
+    return isinstance(result.verdict, Kept) and result.verdict.unknown
+
+
+def bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | None) -> list[Bar]:
+    """Dollars summed by name, longest first; past *limit* names the rest become one bar."""
+    sums: dict[str, tuple[Decimal, int]] = {}
+    for name, amount in amounts:
+        if amount is not None:
+            total, count = sums.get(name, (Decimal(0), 0))
+            sums[name] = (total + amount, count + 1)
+    ranked = sorted(sums.items(), key=lambda entry: (-entry[1][0], entry[0]))
+    if limit is not None and len(ranked) > limit:
+        rest = ranked[limit - 1 :]
+        others = (sum((amount for _, (amount, _) in rest), Decimal(0)), sum(count for _, (_, count) in rest))
+        ranked = [*ranked[: limit - 1], (f"{len(rest)} others", others)]
+    longest = max((amount for _, (amount, _) in ranked), default=Decimal(0)) or Decimal(1)
+    return [
+        Bar(plain(name), amount, count, round(float(amount / longest) * 100, 2))
+        for name, (amount, count) in ranked
+    ]
+
+
+def price_sources(findings: Iterable[Result]) -> set[str]:
+    """Where the prices in the report came from."""
+    return {
+        result.verdict.cost.source
+        for result in findings
+        if isinstance(result.verdict, Finding)
+        and result.verdict.cost is not None
+        and result.verdict.cost.known
+    }

@@ -1,0 +1,126 @@
+"""The report for programs: one JSON document, described by the JSON Schema beside this file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib.resources import files
+from typing import Any
+
+from ml_janitor.core.model import Evidence, Finding, Kept, Report, Result, Sweep
+from ml_janitor.core.money import Totals, cents, dearest_first
+
+VERSION = 1
+
+SCHEMA = "schema.json"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of `document`."""
+    loaded: dict[str, Any] = json.loads(
+        files("ml_janitor.report").joinpath(SCHEMA).read_text(encoding="utf-8")
+    )
+    return loaded
+
+
+def text(report: Report, *, every: bool = False) -> str:
+    """
+    `document` as JSON text.
+
+    ASCII only: what AWS calls a resource must not steer the terminal that a document is printed to.
+    """
+    return json.dumps(document(report, every=every), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def document(report: Report, *, every: bool = False) -> dict[str, Any]:
+    """*report* as plain JSON values: findings and unknowns, and with *every* the other kept ones too."""
+    totals = Totals.of(report.results)
+    return {
+        "version": VERSION,
+        "time": moment(report.time),
+        "account": report.account,
+        "totals": {
+            "monthly_usd": _sum(result.monthly_usd for result in report.results),
+            "accrued_usd": _sum(result.accrued_usd for result in report.results),
+            "unpriced": totals.unpriced,
+        },
+        "sweeps": [_sweep(sweep) for sweep in report.sweeps],
+        "results": [
+            _result(sweep, result)
+            for sweep, result in in_order(report)
+            if every or isinstance(result.verdict, Finding) or result.verdict.unknown
+        ],
+    }
+
+
+def in_order(report: Report) -> Iterable[tuple[Sweep, Result]]:
+    """Every result with its sweep: the registry's order, dollars descending over all regions, then ARN."""
+    by_detector: dict[str, list[tuple[Sweep, Result]]] = {}
+    for sweep in report.sweeps:
+        by_detector.setdefault(sweep.detector, []).extend((sweep, result) for result in sweep.results)
+    for pairs in by_detector.values():
+        yield from sorted(pairs, key=lambda pair: dearest_first(pair[1]))
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time in UTC, ISO 8601 with Z."""
+    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> float:
+    """Of cents, as the results have them."""
+    return float(sum((cents(amount) or Decimal(0) for amount in amounts), Decimal(0)))
+
+
+def money(usd: Decimal | None) -> float | None:
+    """Dollars as a number rounded to cents, or null for unknown."""
+    rounded = cents(usd)
+    return None if rounded is None else float(rounded)
+
+
+def _sweep(sweep: Sweep) -> dict[str, Any]:
+    return {
+        "detector": sweep.detector,
+        "account": sweep.account,
+        "region": sweep.region,
+        "mode": sweep.mode.value,
+        "looked_at": sweep.looked_at,
+        "found": sweep.found,
+        "kept": sweep.kept,
+        "unknown": sweep.unknown,
+        "error": sweep.error,
+        "held": list(sweep.held),
+    }
+
+
+def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
+    verdict = result.verdict
+    return {
+        "detector": result.detector,
+        "account": sweep.account,
+        "region": sweep.region,
+        "arn": result.target.arn,
+        "name": result.target.name,
+        "created": moment(result.target.created),
+        "owner": result.owner,
+        "reason": verdict.reason,
+        "confidence": verdict.confidence.value if isinstance(verdict, Finding) else None,
+        "evidence": [_evidence(seen) for seen in verdict.evidence],
+        "unknown": isinstance(verdict, Kept) and verdict.unknown,
+        "action": verdict.action if isinstance(verdict, Finding) else None,
+        "outcome": result.outcome.value,
+        "due": moment(result.due),
+        "note": result.note,
+        "monthly_usd": money(result.monthly_usd),
+        "accrued_usd": money(result.accrued_usd),
+    }
+
+
+def _evidence(seen: Evidence) -> Mapping[str, Any]:
+    value = seen.value
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no word for these
+        value = str(value)
+    return {"signal": seen.signal, "value": value, "error": seen.error}

@@ -1,0 +1,198 @@
+"""Text and blocks as Slack takes them: text from AWS calls nobody and formats nothing. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ml_janitor.core.text import plain
+
+type Block = dict[str, Any]
+
+LONGEST_HEADER = 150
+LONGEST_SECTION = 3000
+"""Slack's own limits: https://docs.slack.dev/reference/block-kit/blocks."""
+
+LONGEST_TEXT = 3000
+"""Slack takes 40,000 characters of fallback text, but splits a message at about 4,000."""
+
+MOST_BLOCKS = 45
+"""Slack takes 50."""
+
+LARGEST = 12_000
+"""
+Bytes of a message's blocks as JSON.
+
+Slack refuses somewhere above 13,200 characters, and does not say how it counts
+(https://github.com/slackapi/bolt-js/issues/2509, https://github.com/slackapi/bolt-js/issues/2867).
+"""
+
+ADDRESS = re.compile(r"(?:arn:aws[\w-]*:|s3://)\S*[^\s.,;:)\]'\"]")
+"""What a reader copies; it stands in a code span, in which Slack replaces nothing, not even `:aws:`."""
+
+LOOKALIKES = (
+    (re.compile("`"), "'"),
+    (re.compile(r"\*"), "\u2217"),
+    (re.compile("~"), "\u223c"),
+    (re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"), "\uff3f"),
+    (re.compile(r"(?<!\d):(?=[\w+'-]+:)"), "\u2236"),
+)
+"""
+What Slack would format with, where it would, and what is shown instead: code, bold, strike, italic, emoji.
+
+mrkdwn has no escape for these characters, only for & < and >.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message: *blocks*, and the *text* that notifications and screen readers get instead."""
+
+    text: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """
+    What is posted at once: a message, the replies in its thread, and how the attached report is named.
+
+    The message says enough by itself: an incoming webhook has neither threads nor files.
+    """
+
+    main: Message
+    replies: tuple[Message, ...] = ()
+    attachment: str = ""
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+
+def escaped(text: str) -> str:
+    """*text* with the three characters that Slack parses replaced: after this it mentions nobody."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def prose(text: str, longest: int = 500) -> str:
+    """
+    *text* from AWS within a sentence: one line, no markup, at most *longest* characters as sent.
+
+    Characters that would format become look-alikes; an ARN or an S3 address stays as it is, in a
+    code span.
+    """
+    return _fitting(_inert, text, longest)
+
+
+def code(text: str, longest: int = 150) -> str:
+    """*text* from AWS as a name to copy: in a code span, in which nothing formats."""
+    return _fitting(_span, text.strip() or "(no name)", longest)
+
+
+def _fitting(write: Any, text: str, longest: int) -> str:
+    """What *write* makes of as much of *text* as stays within *longest*: escaping makes it longer."""
+    limit = longest
+    while len(said := str(write(plain(text, limit)))) > longest:
+        limit = limit * longest // len(said) - 1
+    return said
+
+
+def _inert(text: str) -> str:
+    parts, end = [], 0
+    for found in ADDRESS.finditer(text):
+        parts += [_unformatted(text[end : found.start()]), _span(found[0])]
+        end = found.end()
+    return "".join([*parts, _unformatted(text[end:])])
+
+
+def _unformatted(text: str) -> str:
+    for pattern, lookalike in LOOKALIKES:
+        text = pattern.sub(lookalike, text)
+    return escaped(text)
+
+
+def _span(text: str) -> str:
+    return f"`{escaped(text.replace('`', "'"))}`"
+
+
+def sentence(text: str) -> str:
+    """*text* with a full stop, and with a capital letter if it begins with a word and not with a name."""
+    ended = text if text.endswith((".", "!", "?")) else f"{text}."
+    return ended[:1].upper() + ended[1:] if ended.split()[0].isalpha() else ended
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: "1 finding", "2 findings"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+# --- blocks -------------------------------------------------------------------------------------
+
+
+def header(text: str) -> Block:
+    """A headline; never with text from AWS."""
+    cut = text if len(text) <= LONGEST_HEADER else f"{text[: LONGEST_HEADER - 4]} ..."
+    return {"type": "header", "text": label(cut)}
+
+
+def section(text: str) -> Block:
+    """A paragraph of mrkdwn that was made with `prose` and `code`."""
+    return {"type": "section", "text": _mrkdwn(text)}
+
+
+def context(text: str) -> Block:
+    """A paragraph in small print."""
+    return {"type": "context", "elements": [_mrkdwn(text)]}
+
+
+def actions(buttons: Sequence[Block]) -> Block:
+    """Some buttons in a row."""
+    return {"type": "actions", "elements": list(buttons)}
+
+
+def button(text: str, action: str, value: str, *, style: str = "", confirm: Block | None = None) -> Block:
+    """A button that says *text*; a press of it brings *action* and *value* back."""
+    made = {"type": "button", "text": label(text), "action_id": action, "value": value}
+    return made | ({"style": style} if style else {}) | ({"confirm": confirm} if confirm else {})
+
+
+def question(title: str, text: str, yes: str, no: str) -> Block:
+    """What is asked before a press counts."""
+    return {"title": label(title), "text": label(text), "confirm": label(yes), "deny": label(no)}
+
+
+def label(text: str) -> Block:
+    """Plain text, of which Slack makes nothing else."""
+    return {"type": "plain_text", "text": text, "emoji": False}
+
+
+def _mrkdwn(text: str) -> Block:
+    """With `verbatim`, Slack links no URLs and names by itself."""
+    if len(text) > LONGEST_SECTION:
+        raise ValueError(f"{len(text)} characters do not fit into one block")
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def size(blocks: Iterable[Block]) -> int:
+    """How large *blocks* are together."""
+    return sum(len(json.dumps(block, ensure_ascii=False).encode()) + 2 for block in blocks)
+
+
+def fits(blocks: Sequence[Block]) -> bool:
+    """Whether Slack takes *blocks* as one message."""
+    return len(blocks) <= MOST_BLOCKS and size(blocks) <= LARGEST
+
+
+def lines(said: Iterable[str], longest: int = LONGEST_SECTION) -> Iterator[str]:
+    """Lines put together into as few paragraphs of at most *longest* characters as hold them."""
+    paragraph = ""
+    for line in said:
+        if paragraph and len(paragraph) + 1 + len(line) > longest:
+            yield paragraph
+            paragraph = line
+        else:
+            paragraph = f"{paragraph}\n{line}" if paragraph else line
+    if paragraph:
+        yield paragraph

@@ -1,0 +1,201 @@
+"""What Slack is told of one sweep: its new findings, what they cost, whose they are. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml_janitor.core.model import Finding, Kept, Outcome, Result, Sweep
+from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.text import moment
+from ml_janitor.report.mrkdwn import (
+    Block,
+    Message,
+    Post,
+    code,
+    context,
+    counted,
+    fits,
+    header,
+    prose,
+    section,
+    sentence,
+)
+from ml_janitor.report.proposed import would_happen
+from ml_janitor.report.thread import NOBODY, OWNER_LENGTH, SHOWN, amounts, by_owner, share, thread, told
+
+if TYPE_CHECKING:
+    from ml_janitor.ledger.entries import Recorded
+
+SHOWN_AT_ONCE = 3
+"""Findings that stand in the message itself."""
+
+TOLD_ELSEWHERE = frozenset({Outcome.WARNED, Outcome.ACTED})
+"""What has a warning of its own of this sweep, or is gone with it."""
+
+OWNERS_SHOWN = 5
+NOUNS_SHOWN = 2
+
+
+def announcement(
+    sweep: Sweep,
+    recorded: Recorded,
+    *,
+    now: datetime,
+    people: Mapping[str, str] | None = None,
+    report: str = "",
+    keep_tag: str = "",
+) -> Post | None:
+    """
+    What to post of *sweep*; None if nothing is new.
+
+    *people* are Slack's user ids by owner (see `owners`), *report* says where the whole report is
+    kept, *keep_tag* is the tag that exempts. Only the thread mentions people, beside what is theirs.
+    """
+    new = sorted(recorded.new, key=dearest_first)
+    if not new:
+        return None
+    keys = {result.target.key for result in new}
+    known = [
+        result
+        for result in sweep.findings
+        if result.target.key not in keys and result.outcome not in TOLD_ELSEWHERE
+    ]
+    return Post(
+        main=_main(sweep, new, now, _small_print(sweep.detector, known, report, keep_tag)),
+        replies=tuple(thread(new, now, people or {})),
+        attachment=f"{sweep.detector}-{sweep.account or 'unknown'}-{sweep.region}-{now:%Y-%m-%d}.html",
+    )
+
+
+def owners(new: Iterable[Result]) -> tuple[str, ...]:
+    """The owners whom the thread will name, each once: those to look up in Slack."""
+    shown = sorted(new, key=dearest_first)[:SHOWN]
+    return tuple(dict.fromkeys(result.owner for result in shown if result.owner))
+
+
+# --- the message --------------------------------------------------------------------------------
+
+
+def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) -> Message:
+    where = f"account {prose(sweep.account or 'unknown', 40)}, {prose(sweep.region, 40)}"
+    title = headline(sweep.detector, new)
+    must = [header(title), section(f"In {where}, as of {moment(now)}.{left_out(Totals.of(new))}")]
+    must += [section(said) for said in (_not_complete(sweep), _unjudged(sweep)) if said]
+    must += [section(said) for said in would_happen(sweep, new)]
+    last = [context(small_print)] if small_print else []
+    told = _dearest(new, now, [*must, *last])
+    dearest = ""
+    if len(new) > 1 and amounts(Totals.of(new[:1])):
+        dearest = f" The dearest is {prose(new[0].target.name, 150)}."
+    text = f"{title} in {where}.{dearest}"
+    return Message(text=text, blocks=(*must[:2], *told, *must[2:], *last))
+
+
+def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> list[Block]:
+    """As many of the dearest as have room beside *others*, under a line that says whose all of them are."""
+    shown = [section("\n".join(told(result, now))) for result in new[:SHOWN_AT_ONCE]]
+    while True:
+        title = _dearest_title(new, len(shown))
+        heads = [section(f"{_whose(new)}\n{title}")] if len(new) > len(shown) else []
+        if len(shown) <= 1 or fits([*others, *heads, *shown]):
+            return [*heads, *shown]
+        shown.pop()
+
+
+def _dearest_title(new: Sequence[Result], shown: int) -> str:
+    """What stands above those that are *shown*; what has no price is not dear."""
+    if not amounts(Totals.of(new)):
+        return f"*{shown} of them:*"
+    return f"*The dearest {shown} of them:*" if shown > 1 else "*The dearest of them:*"
+
+
+def headline(detector: str, new: Sequence[Result]) -> str:
+    """The money first: "$8,048 a month: 3 new idle endpoints"."""
+    found = _found(detector, new)
+    sums = Totals.of(new)
+    if said := amounts(sums):
+        return f"{said}: {found}"
+    return f"{found}, price unknown" if sums.unpriced else found
+
+
+def _found(detector: str, new: Sequence[Result]) -> str:
+    """How many of what: "2 new hung training jobs, 1 hung processing job and 1 more"."""
+    return kinds(detector, new).replace(" ", " new ", 1)
+
+
+def kinds(detector: str, results: Sequence[Result]) -> str:
+    """How many of what: "2 hung training jobs, 1 hung processing job and 1 more"."""
+    ranked = Counter(called(detector, result) for result in results).most_common()
+    said = [counted(times, name) for name, times in ranked[:NOUNS_SHOWN]]
+    if more := sum(times for _, times in ranked[NOUNS_SHOWN:]):
+        return f"{', '.join(said)} and {more:,} more"
+    return " and ".join(said)
+
+
+def called(detector: str, result: Result) -> str:
+    """What one finding is called: the verdict says it, else the detector's name does."""
+    verdict = result.verdict
+    return (verdict.noun if isinstance(verdict, Finding) else None) or noun(detector, 1)
+
+
+def noun(detector: str, number: int) -> str:
+    """What *detector* finds, in words: its name says it."""
+    words = detector.replace("-", " ").replace("studio", "Studio")
+    return words.removesuffix("s") if number == 1 else words
+
+
+def left_out(sums: Totals) -> str:
+    """What a reader of a sum has to know."""
+    if not sums.unpriced or not amounts(sums):
+        return ""
+    return f" The sum leaves out {sums.unpriced:,} whose price is unknown."
+
+
+def _whose(new: Sequence[Result]) -> str:
+    """Everybody's share, the dearest first."""
+    groups = by_owner(new)
+    shown = [
+        f"{prose(owner, OWNER_LENGTH) if owner else NOBODY} ({share(results)})"
+        for owner, results in groups[:OWNERS_SHOWN]
+    ]
+    more = len(groups) - len(shown)
+    return f"*Whose they are:* {', '.join(shown)}{f', and {counted(more, "other owner")}' if more else ''}"
+
+
+def _unjudged(sweep: Sweep) -> str:
+    reasons = Counter(
+        result.verdict.reason
+        for result in sweep.results
+        if isinstance(result.verdict, Kept) and result.verdict.unknown
+    )
+    if not reasons:
+        return ""
+    (reason, times), *others = reasons.most_common()
+    why = f"{times:,} of them because" if others else "Why:"
+    kept = "It was kept." if sweep.unknown == 1 else "They were kept."
+    return (
+        f"*Could not be judged:* {sweep.unknown:,} of {sweep.looked_at:,} looked at. {kept} "
+        f"{why} {sentence(prose(reason, 300)) if not others else f'{prose(reason, 300)}.'}"
+    )
+
+
+def _not_complete(sweep: Sweep) -> str:
+    if sweep.error is None:
+        return ""
+    return f"*Not everything could be looked at*, so there may be more. {sentence(prose(sweep.error, 400))}"
+
+
+def _small_print(detector: str, known: Sequence[Result], report: str, keep_tag: str) -> str:
+    said = []
+    if known:
+        sums = amounts(Totals.of(known))
+        what = f"{len(known):,} {noun(detector, len(known))} known from before"
+        said.append(f"Besides: {what}{f', {sums}' if sums else ''}.")
+    if keep_tag:
+        said.append(f"To keep one for good, tag it {code(f'{keep_tag}=true')}.")
+    if report:
+        said.append(f"The whole report: {code(report, 500)}")
+    return " ".join(said)

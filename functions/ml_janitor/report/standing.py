@@ -1,0 +1,208 @@
+"""Where a warned finding stands, in a sentence or two, and which buttons it then has. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml_janitor.acting.undo_wording import RESTART, UNDO, Way
+from ml_janitor.core.model import Effect
+from ml_janitor.core.text import local, named
+from ml_janitor.engine.detector import CannotActError
+from ml_janitor.engine.holds import How
+from ml_janitor.report.buttons import Word
+from ml_janitor.report.mrkdwn import prose, sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_janitor.engine.holds import Hold
+    from ml_janitor.ledger.action import Action
+
+DONE = {Effect.TAG: "tagged", Effect.STOP: "stopped", Effect.DELETE: "deleted"}
+"""What happened to a resource, by what acting on it does."""
+
+LONGEST = 400
+"""Characters of a reason or an error; the report and the log have the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the message says now, in mrkdwn, what can be pressed, and what an undo would do, in words."""
+
+    text: str
+    buttons: tuple[Word, ...] = ()
+    comeback: str = ""
+
+
+def _brought_back(action: Action) -> str:
+    return f"{action.target.name} is brought back, and costs again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """
+    How standings are said for one detector: what acting does, and the channel's time zone.
+
+    *undoable* is whether its acts can be undone from Slack at all, *way* how that is called, and
+    *comeback* says what it would do to one; it raises CannotActError where nothing comes back.
+    """
+
+    effect: Effect
+    time_zone: str
+    undoable: bool = True
+    way: Way = UNDO
+    comeback: Callable[[Action], str] = _brought_back
+
+    @property
+    def done(self) -> str:
+        """What will have happened to it: it is "deleted", "stopped", or "tagged"."""
+        return DONE[self.effect]
+
+    def at(self, moment: datetime) -> str:
+        """A time in the channel's zone."""
+        return local(moment, self.time_zone)
+
+    def due(self, due: datetime) -> Standing:
+        """It was warned about, and nobody has said anything. The next sweep after *due* acts on it."""
+        text = f"*Will be {self.done} after {self.at(due)}* unless somebody keeps it."
+        return self._says(text, (Word.KEEP, Word.SNOOZE, Word.NOW))
+
+    def waiting(self, due: datetime, why: str) -> Standing:
+        """Its time has come, and something holds it back."""
+        text = f"*Due since {self.at(due)}, and waiting:* {sentence(prose(why, LONGEST))}"
+        return self._says(text, (Word.KEEP, Word.SNOOZE))
+
+    def held(self, hold: Hold) -> Standing:
+        """Somebody said to keep it, or not now."""
+        why = f" {sentence(prose(hold.why, LONGEST))}" if hold.why else ""
+        said = f"by {who(hold.by)} on {self.at(hold.said)}.{why}"
+        if hold.how is How.KEPT and hold.until is None:
+            return self._says(f"*Kept for good* {said}")
+        if hold.until is None:
+            return self._says(f"*Kept* {said}")
+        again = "If it is still waste then, there will be a new warning."
+        verb = "Snoozed" if hold.how is How.SNOOZED else "Kept"
+        return self._says(f"*{verb} until {self.at(hold.until)}* {said} {again}", (Word.KEEP,))
+
+    def hurried(self, by: str, at: datetime) -> Standing:
+        """Somebody pressed *Do it now*."""
+        text = (
+            f"*Do it now*, said {who(by)} on {self.at(at)}. It is looked at once more, and {self.done} "
+            "in the next minutes if it is still waste."
+        )
+        return self._says(text, (Word.KEEP, Word.SNOOZE))
+
+    def going(self, action: Action) -> Standing:
+        """It is being cleaned up, which takes AWS a while, or longer than a run has time."""
+        text = f"{self._history(action)}. It goes on by itself: {prose(action.error, LONGEST)}."
+        return self._says(text)
+
+    def acted(self, action: Action, undo_until: datetime | None) -> Standing:
+        """It was cleaned up. *undo_until* is how long that can be undone."""
+        text = f"{self._history(action)}."
+        if undo_until is None or not self.undoable:
+            return self._says(text)
+        try:
+            said = self.comeback(action)
+        except CannotActError as never:
+            return self._says(f"{text} {sentence(prose(str(never), LONGEST))}")
+        how = "" if self.way is UNDO else f" Then {prose(said, LONGEST)}."
+        return self._says(
+            f"{text} It can be {self.way.past} until {self.at(undo_until)}.{how}", (Word.UNDO,), said
+        )
+
+    def failed(self, why: str, at: datetime, *, action: Action | None = None) -> Standing:
+        """It could not be cleaned up; *action* is what became of it, if it was begun."""
+        half_done = action if action is not None and action.touched else None
+        text = f"*Could not be {self.done}* when tried on {self.at(at)}: {sentence(prose(why, LONGEST))}"
+        said = self._offered(half_done)
+        return self._says(f"{text} {_next(action)}", (Word.KEEP, Word.UNDO) if said else (Word.KEEP,), said)
+
+    def left(self, action: Action, at: datetime) -> Standing:
+        """It was half done when its detector was disarmed."""
+        text = (
+            f"*Half done*, and since {self.at(at)} nobody goes on with it, because "
+            f"{action.detector} is not armed any more: a person has to look."
+        )
+        said = self._offered(action)
+        return self._says(text, (Word.UNDO,) if said else (), said)
+
+    def stays(self, why: str, at: datetime) -> Standing:
+        """It is no longer waste, or no longer there; nothing is done to it."""
+        return self._says(f"*Nothing was done* on {self.at(at)}: {sentence(prose(why, LONGEST))}")
+
+    def void(self, why: str, at: datetime) -> Standing:
+        """It is only reported from now on."""
+        since = f"*Only reported since {self.at(at)}:* {sentence(prose(why, LONGEST))}"
+        return self._says(f"{since} Nothing is done to it.")
+
+    def over(self, why: str) -> Standing:
+        """Its warning was taken back some time ago, and its message did not say so then."""
+        return self._says(f"*This warning counts no more:* {sentence(prose(why, LONGEST))}")
+
+    def undoing(self, action: Action, by: str, at: datetime) -> Standing:
+        """Somebody pressed *Undo*."""
+        said = f"*{self.way.label}*, said {who(by)} on {self.at(at)}: it is being {self.way.done}."
+        return self._says(f"{self._history(action)}. {said}")
+
+    def undone(self, action: Action, rest: datetime | None) -> Standing:
+        """It was brought back, and is left alone until *rest*: a job that was submitted again is another."""
+        when = f" on {self.at(action.undone)}" if action.undone else ""
+        became = f": {prose(action.became, LONGEST)}" if action.became else ""
+        done = f"*{self.way.done.capitalize()}{when}* for {who(action.undone_by)}{became}."
+        text = f"{self._history(action)}. {done}"
+        if rest is None:
+            return self._says(text)
+        if self.way is RESTART:
+            return self._says(f"{text} If it hangs again, there will be a new warning.")
+        return self._says(f"{text} It is left alone until {self.at(rest)}.")
+
+    def undo_failed(self, action: Action, why: str, at: datetime) -> Standing:
+        """It could not be brought back, which can be tried again."""
+        said = self._offered(action)
+        then = "The next sweep goes on with it."
+        if action.given_up:
+            then = f"A person has to look{f'; *{self.way.label}* tries again' if said else ''}."
+        text = f"{self._history(action)}. *Could not be {self.way.done}* on {self.at(at)}: "
+        return self._says(f"{text}{sentence(prose(why, LONGEST))} {then}", (Word.UNDO,) if said else (), said)
+
+    def _offered(self, action: Action | None) -> str:
+        """What an undo of *action* would do, or nothing if it cannot be had from here."""
+        if action is None or not self.undoable:
+            return ""
+        try:
+            return self.comeback(action)
+        except CannotActError:
+            return ""
+
+    def _says(self, text: str, buttons: tuple[Word, ...] = (), comeback: str = "") -> Standing:
+        """*text* with the name of the zone after its last time only."""
+        zone = f" ({self.time_zone})"
+        return Standing(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons, comeback)
+
+    def _history(self, action: Action) -> str:
+        """What was done, when, and on whose word."""
+        asked = f", because {who(action.by)} pressed Do it now" if action.by else ", because nobody kept it"
+        if action.ended is None:
+            return f"*Half {self.done}* since {self.at(action.began)}{asked if action.by else ''}"
+        return f"*{self.done.capitalize()} on {self.at(action.ended)}*{asked}"
+
+
+def _next(action: Action | None) -> str:
+    """What comes after a failure: of *action*, or before there was one."""
+    given_up = action is not None and action.given_up
+    if action is None or not action.touched:
+        then = ", and a person has to look." if given_up else "; the next sweep tries again."
+        return f"Nothing was done to it{then}"
+    if given_up:
+        return (
+            "It is half done, and a person has to look. Only if it is kept or used is it put back by itself."
+        )
+    return "It is half done; the next sweep goes on with it or puts it back."
+
+
+def who(by: str) -> str:
+    """A person's name within a sentence."""
+    return prose(named(by), 80)

@@ -1,0 +1,77 @@
+"""What a run says of itself to CloudWatch: a line per sweep, and a few metrics per run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from ml_janitor.core.model import Mode, Outcome
+from ml_janitor.core.money import Totals
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+    from ml_janitor.core.model import Sweep
+
+NAMESPACE = "MLJanitor"
+DETECTOR = "detector"
+"""The one dimension of the janitor's own metrics."""
+
+OUTCOMES = {"Warned": Outcome.WARNED, "Acted": Outcome.ACTED, "ActionsFailed": Outcome.FAILED}
+"""What an armed run says besides, with how many limits held something back (HeldBack)."""
+
+
+def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: str) -> None:
+    """One structured line per sweep: counts, dollars and what went wrong, never a name or a value."""
+    totals = Totals.of(sweep.results)
+    say = logger.error if sweep.error else logger.info
+    say(
+        "swept",
+        extra={
+            "detector": sweep.detector,
+            "account": sweep.account,
+            "region": sweep.region,
+            "mode": sweep.mode.value,
+            "looked_at": sweep.looked_at,
+            "found": sweep.found,
+            "new": new,
+            "kept": sweep.kept,
+            "unknown": sweep.unknown,
+            "monthly_usd": float(totals.monthly_usd),
+            "accrued_usd": float(totals.accrued_usd),
+            "unpriced": totals.unpriced,
+            "seconds": round(seconds, 3),
+            "sweep_error": sweep.error,
+            "held_back": list(sweep.held),
+            **{name.lower(): sum(r.outcome is out for r in sweep.results) for name, out in OUTCOMES.items()},
+            "note": note,
+        },
+    )
+
+
+def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
+    """
+    One run as CloudWatch metrics, written to the log in the embedded metric format.
+
+    All regions of a run are one value: the largest value of a day is then the day's, not a region's. What
+    a detector did before it was disarmed can still fail to come back.
+    """
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+    dollars = sum((Totals.of(sweep.results).monthly_usd for sweep in sweeps), Decimal(0))
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension(DETECTOR, detector)
+    metrics.add_metric("LookedAt", MetricUnit.Count, sum(sweep.looked_at for sweep in sweeps))
+    metrics.add_metric("Found", MetricUnit.Count, sum(sweep.found for sweep in sweeps))
+    metrics.add_metric("Kept", MetricUnit.Count, sum(sweep.kept for sweep in sweeps))
+    metrics.add_metric("Unknown", MetricUnit.Count, sum(sweep.unknown for sweep in sweeps))
+    metrics.add_metric("MonthlyUsd", MetricUnit.NoUnit, float(dollars))
+    metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
+    results = [result for sweep in sweeps for result in sweep.results]
+    armed = any(sweep.mode is Mode.ACT for sweep in sweeps)
+    if armed or any(result.outcome is Outcome.FAILED for result in results):
+        for name, outcome in OUTCOMES.items():
+            metrics.add_metric(name, MetricUnit.Count, sum(r.outcome is outcome for r in results))
+        metrics.add_metric("HeldBack", MetricUnit.Count, sum(len(sweep.held) for sweep in sweeps))
+    metrics.flush_metrics()

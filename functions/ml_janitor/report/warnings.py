@@ -1,0 +1,224 @@
+"""The warnings before anything is done: one message for each finding, under a head that counts them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Finding, Result, finding_id
+from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.ownership import marks
+from ml_janitor.core.text import plain, usd
+from ml_janitor.report import commands
+from ml_janitor.report.buttons import LABELS, Subject, Word
+from ml_janitor.report.mrkdwn import (
+    LONGEST_HEADER,
+    Block,
+    Message,
+    actions,
+    button,
+    code,
+    fits,
+    header,
+    prose,
+    question,
+    section,
+    sentence,
+)
+from ml_janitor.report.slack import called, kinds, left_out
+from ml_janitor.report.standing import Standing, Voice
+from ml_janitor.report.thread import NOBODY, OWNER_LENGTH, SURE, UNDATED, amounts, by_owner, share
+
+OWNERS_SHOWN = 5
+
+ASKED = 299
+"""
+Characters of a question, before its full stop: Slack takes 300
+(https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object).
+"""
+HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """
+    What holds for all warnings of a detector.
+
+    *lost* is what an undo does not bring back. *offers* are the buttons that a press would find
+    somebody for; without any, the message says how else to keep, by tag or command.
+    """
+
+    voice: Voice
+    lost: str
+    offers: frozenset[Word] = frozenset()
+    keep_tag: str = ""
+
+
+# --- one finding ----------------------------------------------------------------------------------
+
+
+def body(result: Result, terms: Terms, *, now: datetime, user: str | None = None) -> str:
+    """
+    What is warned about: what, whose, what it has cost, why, and what would be done.
+
+    This part of the message stays; only what became of it changes. *user* is the owner's Slack id.
+    """
+    verdict = _finding(result)
+    whose = f"owned by {prose(result.owner, OWNER_LENGTH)}" if result.owner else NOBODY
+    facts = [
+        f"<@{user}>, this one is yours" if user else whose,
+        _since(verdict, now),
+        SURE[verdict.confidence],
+        *(prose(f"{mark.signal} {mark.value}", 80) for mark in marks(result.target)),
+    ]
+    where = f"In account {prose(result.target.account, 40)}, {prose(result.target.region, 40)}."
+    losing = terms.lost if verdict.lost is None else prose(verdict.lost, 300)
+    lost = f" {terms.voice.way.noun} does not bring back {losing}." if losing else ""
+    what = prose(called(result.detector, result), 60)
+    said = [
+        f"{what[:1].upper()}{what[1:]} {code(result.target.name)}{_price(result)}",
+        f"{sentence(', '.join(facts))} {where}",
+        sentence(prose(verdict.reason, 400)),
+        f"Action: {prose(verdict.action, 200)}.{lost}",
+    ]
+    if Word.KEEP not in terms.offers:
+        said.append(f"To keep it: {_by_hand(result, terms.keep_tag)}.")
+    return "\n".join(said)
+
+
+def warning(subject: Subject, name: str, said: str, standing: Standing, terms: Terms) -> Message:
+    """The message about one finding: its body as it was *said*, where it stands, and the buttons."""
+    offered = [word for word in standing.buttons if word in terms.offers]
+    blocks = [section(said), section(standing.text)]
+    if offered:
+        blocks.append(actions([_button(word, subject, name, terms.voice, standing) for word in offered]))
+    return Message(text=f"{prose(name, 150)}: {standing.text.replace('*', '')}", blocks=tuple(blocks))
+
+
+def subject_of(result: Result) -> Subject:
+    """What the buttons of *result* carry."""
+    target = result.target
+    return Subject(
+        detector=result.detector,
+        account=target.account,
+        region=target.region,
+        finding=finding_id(result.detector, target.key),
+    )
+
+
+def _button(word: Word, subject: Subject, name: str, voice: Voice, standing: Standing) -> Block:
+    label, confirm = LABELS[word], None
+    if word is Word.NOW:
+        confirm = question(
+            "Do it now?",
+            f"{plain(name, 120)} is looked at once more and, if it is still waste, {voice.done} in the next "
+            "minutes, without waiting for its date.",
+            "Do it now",
+            "Wait",
+        )
+    elif word is Word.UNDO:
+        label = voice.way.label
+        confirm = question(f"{label}?", f"{plain(standing.comeback, ASKED)}.", label, "Leave it")
+    style = {Word.KEEP: "primary", Word.NOW: "danger"}.get(word, "")
+    return button(label, word.value, str(subject), style=style, confirm=confirm)
+
+
+def _since(verdict: Finding, now: datetime) -> str:
+    """Since when it is waste, and what that has cost at its price of today."""
+    if verdict.since is None:
+        return UNDATED
+    hourly = verdict.cost.hourly_usd if verdict.cost and verdict.cost.accrued_usd is None else None
+    span = now - verdict.since
+    spent = f", about {usd(hourly * Decimal(span.total_seconds()) / HOUR)} so far" if hourly else ""
+    return f"since {verdict.since:%Y-%m-%d} ({ago(span)}{spent})"
+
+
+def _price(result: Result) -> str:
+    sums = Totals.of([result])
+    price = amounts(sums) or ("price unknown" if sums.unpriced else "")
+    return f"  *{price}*" if price else ""
+
+
+def _by_hand(result: Result, keep_tag: str) -> str:
+    tag = f"tag it {code(f'{keep_tag}=true')}, or " if keep_tag else ""
+    return f"{tag}run {commands.keep(result.target.arn)}"
+
+
+# --- all of a sweep -------------------------------------------------------------------------------
+
+
+def head(results: Sequence[Result], terms: Terms) -> Message:
+    """The message above the warnings of one sweep."""
+    title, money = _event(results, terms), amounts(Totals.of(results))
+    target = results[0].target
+    where = f"In account {prose(target.account, 40)}, {prose(target.region, 40)}."
+    if money and len(title) + len(money) + 2 <= LONGEST_HEADER:
+        title = f"{title}: {money}"
+    elif money:
+        where = f"*{money}.* {where}"
+    thread = f"Each is in the thread below{_named(terms.offers)}, and says there what became of it."
+    sums = Totals.of(results)
+    whose = f"{_whose(results)}.{left_out(sums)}"
+    return Message(
+        text=f"{title}. {where}", blocks=(header(title), section(f"{where} {thread}"), section(whose))
+    )
+
+
+def headline(results: Sequence[Result], terms: Terms) -> str:
+    """After when how many of what go, and what they cost."""
+    said, money = _event(results, terms), amounts(Totals.of(results))
+    return f"{said}: {money}" if money else said
+
+
+def _event(results: Sequence[Result], terms: Terms) -> str:
+    """After when how many of what go; the next sweep after that moment does it."""
+    dues = sorted(result.due for result in results if result.due is not None)
+    when = f"after {terms.voice.at(dues[0])}" if dues[0] == dues[-1] else f"from {terms.voice.at(dues[0])} on"
+    what = kinds(results[0].detector, results)
+    them = "it" if len(results) == 1 else "them"
+    return f"{what} will be {terms.voice.done} {when} unless somebody keeps {them}"
+
+
+def listed(
+    results: Sequence[Result], terms: Terms, *, now: datetime
+) -> Iterator[tuple[Message, list[Result]]]:
+    """All warnings in as few messages as hold them, for a webhook: without threads, and without buttons."""
+    todo = sorted(results, key=dearest_first)
+    while todo:
+        blocks: list[Block] = []
+        told: list[Result] = []
+        for result in todo:
+            due = terms.voice.due(result.due).text if result.due else ""
+            own = section(f"{body(result, terms, now=now)}\n{due}")
+            if told and not fits([header("x" * 150), *blocks, own]):
+                break
+            blocks.append(own)
+            told.append(result)
+        title = headline(told, terms)
+        yield Message(text=title, blocks=(header(title), *blocks)), told
+        todo = todo[len(told) :]
+
+
+def _named(offers: frozenset[Word]) -> str:
+    names = [f"*{LABELS[word]}*" for word in (Word.KEEP, Word.SNOOZE, Word.NOW) if word in offers]
+    return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
+
+
+def _whose(results: Sequence[Result]) -> str:
+    groups = by_owner(sorted(results, key=dearest_first))
+    shown = [
+        f"{prose(owner, OWNER_LENGTH) if owner else NOBODY} ({share(theirs)})"
+        for owner, theirs in groups[:OWNERS_SHOWN]
+    ]
+    more = len(groups) - len(shown)
+    others = f", and {more:,} other owner{'' if more == 1 else 's'}" if more else ""
+    return f"*Whose they are:* {', '.join(shown)}{others}"
+
+
+def _finding(result: Result) -> Finding:
+    if not isinstance(result.verdict, Finding):
+        raise TypeError("only findings are warned about")
+    return result.verdict

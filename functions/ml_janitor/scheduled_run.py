@@ -1,0 +1,234 @@
+"""One scheduled run: lease, sweep, keep the report, remember, tell. What Lambda does around the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ml_janitor.acting.after_sweep import Cleaning, Known
+from ml_janitor.core.model import Outcome, Report, Result, Sweep
+from ml_janitor.engine.failures import Failures
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import run, sweep_one
+from ml_janitor.ledger.entries import Recorded
+from ml_janitor.ledger.region_queue import Turn, Turns
+from ml_janitor.report import telemetry
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+    from ml_janitor.acting.after_sweep import Follow
+    from ml_janitor.acting.order import Acting
+    from ml_janitor.acting.warning import Warner
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.engine.detector import Detector
+    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.ledger.leases import Leases
+    from ml_janitor.report.archive import Archive
+
+
+class Tell(Protocol):
+    """Tells people what is new."""
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        recorded: Recorded,
+        *,
+        now: datetime,
+        where: str,
+        note: str,
+        taken: Callable[[], None],
+    ) -> Sequence[str]:
+        """
+        Tell of *sweep*'s new findings, and call *taken* as soon as the message has arrived.
+
+        *where* is where the whole report lies. The answer is what did not arrive although the
+        message did, one line each. Raises an error if the message did not.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a run leaves: its report, where it lies, and how many findings were seen for the first time."""
+
+    report: Report
+    where: str
+    new: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """
+    Everything a run needs from the outside.
+
+    *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
+    names the event, so that its retry goes on under its own lease; *patience* is how long the run
+    may take, and *pause* lets a while go by where another run sweeps. Without *tell* nobody is told, and
+    nothing counts as announced. Without *acting* or without *warner* nothing is ever acted on, nor in a
+    run that is *dry*. *follow* changes what was posted before.
+    """
+
+    policy: Policy
+    ledger: Ledger
+    leases: Leases
+    archive: Archive
+    tell: Tell | None
+    logger: Logger
+    clock: Callable[[], datetime]
+    holder: str
+    patience: timedelta
+    pause: Callable[[], None] | None = None
+    acting: Acting | None = None
+    warner: Warner | None = None
+    follow: Follow | None = None
+    dry: bool = False
+
+    def sweep(
+        self, detector: Detector[Any], accounts: Sequence[Aws], *, now: datetime, note: str = ""
+    ) -> Ran:
+        """
+        Sweep *accounts*, and do all the rest even if a part of it fails. Slack comes last.
+
+        A region that another run sweeps is waited for, once the others are done. Raises LeaseTakenError
+        if none became free; RunFailedError at the end, for a region that did not, an incomplete sweep, a
+        report or a ledger that could not be written, or a message that did not arrive.
+        """
+        failures = Failures(self.logger)
+        turns = Turns(
+            leases=self.leases,
+            detector=detector.name,
+            holder=self.holder,
+            clock=self.clock,
+            begun=self.clock(),
+            patience=self.patience,
+            pause=self.pause,
+            failures=failures,
+        )
+        known, seconds, where = list[Known](), 0.0, ""
+        with closing(turns.of(accounts)) as each:
+            for turn in each:
+                begun = perf_counter()
+                swept = self._swept(
+                    detector, turn, failures, ends=turns.begun + self.patience, now=now, note=note
+                )
+                known, seconds = [*known, *swept], seconds + perf_counter() - begun
+                folder = "rest" if turns.rest else ""
+                where = self._kept(_report(known, accounts, now), detector.name, failures, folder=folder)
+                for one in swept:
+                    with failures.survived("Slack could not be told"):
+                        for problem in self._told(one, failures, now=now, where=where, note=note):
+                            failures.note(f"Slack: {problem}")
+        report = _report(known, accounts, now)
+        telemetry.measure(detector.name, report.sweeps, seconds=seconds)
+        failures.check(where)
+        new = sum(one.recorded.first_seen(now) for one in known)
+        return Ran(report=report, where=where, new=new, note=note)
+
+    def _swept(
+        self,
+        detector: Detector[Any],
+        turn: Turn,
+        failures: Failures,
+        *,
+        ends: datetime,
+        now: datetime,
+        note: str,
+    ) -> list[Known]:
+        """Sweep one turn's regions at once, then clean up in one after the other."""
+        begun, ended = perf_counter(), dict[str, float]()
+
+        def swept(sweep: Sweep) -> None:
+            ended[sweep.region] = perf_counter() - begun
+
+        cleaning = Cleaning(
+            detector=detector,
+            policy=self.policy,
+            ledger=self.ledger,
+            acting=self.acting,
+            warner=self.warner,
+            follow=self.follow,
+            logger=self.logger,
+            failures=failures,
+            dry=self.dry,
+        )
+        policy = cleaning.judged_by(turn.regions)
+        report = run([detector], turn.regions, now=now, policy=policy, swept=swept)
+        known = self._remembered(report, turn.regions, failures)
+        for number, one in enumerate(known):
+            share = (ends - self.clock()) / (len(known) - number + turn.later)
+            until = self.clock() + share
+            known[number] = cleaning.after(one, policy, now, until=until)
+        for one in known:
+            seconds, new = ended[one.sweep.region], one.recorded.first_seen(now)
+            telemetry.summarise(self.logger, one.sweep, seconds=seconds, new=new, note=note)
+        return known
+
+    def look(self, detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, note: str = "") -> Ran:
+        """
+        One resource only: judged and reported. Nothing is remembered, and nobody is told.
+
+        Raises RunFailedError if it could not be judged.
+        """
+        failures = Failures(self.logger)
+        begun = perf_counter()
+        judged = sweep_one(detector, aws, arn, now=now, policy=self.policy)
+        report = Report(time=now, account=aws.account, sweeps=(judged,))
+        where = self._kept(report, detector.name, failures, folder="one")
+        telemetry.summarise(self.logger, judged, seconds=perf_counter() - begun, new=0, note=note)
+        if judged.error is not None:
+            failures.note(judged.error)
+        failures.check(where)
+        return Ran(report=report, where=where, new=0, note=note)
+
+    def _kept(self, report: Report, detector: str, failures: Failures, *, folder: str = "") -> str:
+        """Where the report lies now; nowhere if that failed."""
+        path = [detector, str(report.account), *([folder] if folder else [])]
+        with failures.survived("the report could not be kept"):
+            return self.archive.keep(report, folder="/".join(path))
+        return ""
+
+    def _remembered(self, report: Report, accounts: Sequence[Aws], failures: Failures) -> list[Known]:
+        """Each sweep with what the ledger knows of it: nothing, where it could not be written."""
+        known = []
+        for aws, sweep in zip(accounts, report.sweeps, strict=True):
+            if sweep.error is not None:
+                failures.note(f"{sweep.detector} in {sweep.region} is not complete: {sweep.error}")
+            recorded = Recorded(new=(), entries={})
+            with failures.survived("the ledger could not be written"):
+                lasts = self.policy.armed(sweep.detector).lasts
+                recorded = self.ledger.record(aws, sweep, report.time, lasts=lasts)
+            known.append(Known(aws, sweep, recorded))
+        return known
+
+    def _told(
+        self, known: Known, failures: Failures, *, now: datetime, where: str, note: str
+    ) -> Sequence[str]:
+        new = tuple(self._to_announce(known))
+        if self.tell is None or not new:
+            return ()
+
+        def taken() -> None:
+            with failures.survived("the ledger could not be told what was announced"):
+                self.ledger.announced(known.aws, known.sweep, new, self.clock())
+
+        recorded = replace(known.recorded, new=new)
+        return self.tell(known.sweep, recorded, now=now, where=where, note=note, taken=taken)
+
+    def _to_announce(self, known: Known) -> Iterator[Result]:
+        """What is new and gets no warning of its own: a warning says all that an announcement says."""
+        outcomes = {result.target.key: result.outcome for result in known.sweep.results}
+        for result in known.recorded.new:
+            if outcomes.get(result.target.key) not in {Outcome.WARNED, Outcome.WAITING}:
+                yield result
+
+
+def _report(known: Sequence[Known], accounts: Sequence[Aws], now: datetime) -> Report:
+    """What all turns so far found."""
+    account = accounts[0].account if accounts else None
+    return Report(time=now, account=account, sweeps=tuple(one.sweep for one in known))

@@ -1,0 +1,222 @@
+"""Sends posts to Slack as the app's bot, and asks it who is who."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.slack.patience import BROKEN, Patience, SlackError
+from ml_janitor.slack.refusals import ABOUT_ONE_MESSAGE, ABOUT_ONE_PERSON, NEVER_CHANGED, PASSING, refusal
+from ml_janitor.slack.sending import API, NOWHERE, Delivered, Place, Time, nothing
+
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
+
+    from ml_janitor.report.mrkdwn import Message, Post
+
+REQUEST_SECONDS = 10
+"""How long one request may take; Slack answers within one or two."""
+
+LOOKUP_SHARE = 0.25
+"""How much of the remaining time looking people up may take: the message matters more."""
+
+EVENT = "janitor_post"
+KEYS = uuid.UUID("5f0e5f2c-6d0b-4b7c-9d52-6b6e1f4a7a10")
+
+QUIET = logging.getLogger("janitor.slack_sdk")
+QUIET.setLevel(logging.CRITICAL)
+"""At DEBUG, slack_sdk logs the URL of a webhook, which is a secret, and whole messages."""
+
+
+class RefusedError(SlackError):
+    """Slack said no; *code* is its word for why."""
+
+    def __init__(self, said: str, code: str) -> None:
+        super().__init__(said)
+        self.code = code
+
+    @property
+    def about_one_message(self) -> bool:
+        """Whether another message may well be taken."""
+        return self.code in ABOUT_ONE_MESSAGE
+
+
+class Slack:
+    """
+    The app's bot: messages with threads, mentions and files.
+
+    A message may arrive twice: when Slack's answer is lost, nobody knows whether it was posted, and
+    twice is better than never. Both then carry one `client_msg_id` and one key in their metadata.
+    Slack promises nothing about the former (its reference of chat.postMessage only names errors
+    about duplicates of it), but a reader or a program can tell by the latter.
+    """
+
+    def __init__(self, token: str, channel: str, time: Time, *, url: str = API) -> None:
+        self._token = token
+        self._channel = channel
+        self._time = time
+        self._url = url
+        self._known: dict[str, str | None] = {}
+        self._unable = False
+
+    def __repr__(self) -> str:
+        return f"Slack({self._channel!r})"
+
+    @property
+    def conversing(self) -> bool:
+        """It is: the bot has threads, mentions and buttons."""
+        return True
+
+    def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
+        """
+        Slack's user ids of those *owners* who are named by an e-mail address and can be found.
+
+        Everyone is asked for once. After a failure that is not about one person (Slack is down, a
+        scope is missing), nobody else is asked for: their names will do.
+        """
+        now = self._time.clock()
+        patience = self._time.until(now + (deadline - now) * LOOKUP_SHARE)
+        found = {}
+        for owner in owners:
+            if owner not in self._known and "@" in owner and not self._unable:
+                self._known[owner] = self._looked_up(owner, patience)
+            if user := self._known.get(owner):
+                found[owner] = user
+        return found
+
+    def _looked_up(self, email: str, patience: Patience) -> str | None:
+        from slack_sdk.errors import SlackClientError
+
+        try:
+            user: Any = self._client(patience).users_lookupByEmail(email=email)["user"]
+        except SlackClientError as refused:
+            response: Any = getattr(refused, "response", {})
+            self._unable = response.get("error") not in ABOUT_ONE_PERSON
+            return None
+        except BROKEN:
+            self._unable = True
+            return None
+        return str(user["id"])
+
+    def deliver(
+        self, post: Post, report: bytes = b"", *, deadline: float, taken: Callable[[], None] = nothing
+    ) -> Delivered:
+        """
+        Post the message, then its replies and *report* in its thread.
+
+        Raises SlackError if the message was not taken. A reply or a file that fails afterwards is a
+        problem of the delivery: the rest is still tried, and the message is not sent again.
+        """
+        patience = self._time.until(deadline)
+        main = self._posted(post.main, patience, Place(self._channel))
+        taken()
+        problems = []
+        for number, reply in enumerate(post.replies, start=1):
+            try:
+                self._posted(reply, patience, main)
+            except SlackError as failed:
+                problems.append(f"reply {number} of {len(post.replies)} is missing: {failed}")
+        if post.attachment and report:
+            try:
+                self._attach(post.attachment, report, patience, main)
+            except SlackError as failed:
+                problems.append(f"the report is not attached: {failed}")
+        return Delivered(channel=main.channel, ts=main.ts, problems=tuple(problems))
+
+    def post(self, message: Message, *, deadline: float, thread: Place = NOWHERE) -> Place:
+        """Post one message, in the thread of another; the answer is where it stands. Raises SlackError."""
+        return self._posted(
+            message, self._time.until(deadline), thread if thread.ts else Place(self._channel)
+        )
+
+    def change(self, message: Message, place: Place, *, deadline: float) -> bool:
+        """Put *message* in place of the one at *place*; False if that will never do. Raises SlackError."""
+        try:
+            self._call(
+                "chat_update",
+                self._time.until(deadline),
+                channel=place.channel,
+                ts=place.ts,
+                text=message.text,
+                blocks=list(message.blocks),
+            )
+        except RefusedError as refused:
+            if refused.code in NEVER_CHANGED:
+                return False
+            raise
+        return True
+
+    def ask(self, method: str, *, deadline: float, **arguments: Any) -> Any:
+        """What Slack answers to *method*, which only reads. Raises SlackError."""
+        return self._call(method, self._time.until(deadline), **arguments)
+
+    def _posted(self, message: Message, patience: Patience, where: Place) -> Place:
+        """Post one message: to the channel of *where*, in the thread of its ts if it has one."""
+        channel, thread = where.channel, where.ts or None
+        said = json.dumps([channel, thread, message.text, message.blocks])
+        key = str(uuid.uuid5(KEYS, said))
+        answer = self._call(
+            "chat_postMessage",
+            patience,
+            channel=channel,
+            text=message.text,
+            blocks=list(message.blocks),
+            thread_ts=thread,
+            link_names=False,
+            unfurl_links=False,
+            unfurl_media=False,
+            client_msg_id=key,
+            metadata={"event_type": EVENT, "event_payload": {"key": key}},
+        )
+        return Place(str(answer["channel"]), str(answer["ts"]))
+
+    def _attach(self, name: str, content: bytes, patience: Patience, thread: Place) -> None:
+        announced = self._call("files_getUploadURLExternal", patience, filename=name, length=len(content))
+        patience.upload(str(announced["upload_url"]), content, timeout=REQUEST_SECONDS)
+        self._call(
+            "files_completeUploadExternal",
+            patience,
+            files=[{"id": str(announced["file_id"]), "title": name}],
+            channel_id=thread.channel,
+            thread_ts=thread.ts,
+        )
+
+    def _call(self, method: str, patience: Patience, **arguments: Any) -> Any:
+        """One method of the Web API. Raises SlackError."""
+        from slack_sdk.errors import SlackApiError, SlackClientError
+
+        try:
+            return getattr(self._client(patience), method)(**arguments)
+        except SlackApiError as refused:
+            posting = method.startswith(("chat_", "files_"))
+            what = f"the post to channel {self._channel}" if posting else method.replace("_", ".")
+            raise self._explained(refused.response, patience, what) from None
+        except (SlackClientError, *BROKEN) as broken:
+            raise SlackError(patience.unreachable(type(broken).__name__)) from None
+
+    def _explained(self, response: Any, patience: Patience, what: str) -> SlackError:
+        error = str(response.get("error"))
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            return SlackError(patience.rate_limited())
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or error in PASSING:
+            return SlackError(patience.unreachable(f"HTTP {response.status_code}, {error}"))
+        details = [*((response.get("response_metadata") or {}).get("messages") or [])]
+        if needed := response.get("needed"):
+            details.append(f"needed: {needed}")
+        said = refusal(error, what, "; ".join(map(str, details[:3])))
+        return RefusedError(said, error)
+
+    def _client(self, patience: Patience) -> WebClient:
+        from slack_sdk import WebClient
+
+        return WebClient(
+            self._token,
+            base_url=self._url,
+            timeout=REQUEST_SECONDS,
+            retry_handlers=patience.retries(),
+            logger=QUIET,
+        )

@@ -1,0 +1,88 @@
+"""The daily digest: what all sweeps last said, out of the ledger and into Slack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.config.schedules import overdue_after, period
+from ml_janitor.engine.failures import Failures
+from ml_janitor.report.digest import Row, digest
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.slack.digest_actions import Diary
+    from ml_janitor.slack.telling import Teller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daily:
+    """Everything a digest needs from the outside. Without *teller* it is counted and not told."""
+
+    settings: Settings
+    ledger: Ledger
+    diary: Diary
+    teller: Teller | None
+    logger: Logger
+    account: str
+    regions: Sequence[str]
+
+    def tell(self, now: datetime) -> dict[str, Any]:
+        """
+        Sum up all sweeps as of *now*. The answer is counts.
+
+        Raises RunFailedError if Slack did not take it.
+        """
+        failures = Failures(self.logger)
+        rows = self.rows(now)
+        deeds = self.diary.deeds(self.account, self.regions, since=self.since(now), now=now)
+        counts = {
+            "sweeps": len(rows),
+            "did_not_run": sum(not row.ran for row in rows),
+            "found": sum(row.last.found for row in rows if row.last),
+            "new": sum(row.new for row in rows),
+            "acted": len(deeds.acted),
+            "failed": len(deeds.failed),
+            "undone": len(deeds.undone),
+            "due": len(deeds.due),
+        }
+        self.logger.info("summed up", extra=counts)
+        with failures.survived("Slack could not be told"):
+            for problem in self.teller.post(digest(rows, now=now, deeds=deeds)) if self.teller else ():
+                failures.note(f"Slack: {problem}")
+            self.ledger.latest.digested(self.account, now)
+        failures.check()
+        return counts
+
+    def since(self, now: datetime) -> datetime:
+        """The time of the last digest, or when it should have been."""
+        since = self.ledger.latest.digest(self.account)
+        if since is None or since >= now:
+            return now - period(self.settings.janitor.digest_schedule)
+        return since
+
+    def rows(self, now: datetime) -> list[Row]:
+        """One row for every enabled detector and region; new is what was first seen since the last digest."""
+        since = self.since(now)
+        return [
+            self._row(detector.name, region, now, since, self.settings.schedule(type(detector)))
+            for detector in self.settings.enabled()
+            for region in self.regions
+        ]
+
+    def _row(self, detector: str, region: str, now: datetime, since: datetime, schedule: str) -> Row:
+        last = self.ledger.latest.sweep(detector, self.account, region)
+        if last is None:
+            return Row(detector=detector, account=self.account, region=region, last=None)
+        new = [
+            entry
+            for entry in self.ledger.entries(detector, self.account, region)
+            if entry.closed is None and entry.first_seen > since
+        ]
+        late = now - last.time > overdue_after(schedule)
+        return Row(detector=detector, account=self.account, region=region, last=last, new=len(new), late=late)

@@ -1,0 +1,133 @@
+"""What a day's digest says of armed detectors: done, failed, brought back, due, and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.acting.savings import saved
+from ml_janitor.acting.undo_wording import way
+from ml_janitor.acting.unreachable_undos import out_of_reach
+from ml_janitor.core.model import HOURS_PER_MONTH, Effect
+from ml_janitor.core.text import local, usd
+from ml_janitor.engine.holds import held
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.report.digest import Deeds
+from ml_janitor.report.mrkdwn import code, prose
+from ml_janitor.report.slack import noun
+from ml_janitor.report.standing import DONE, who
+
+if TYPE_CHECKING:
+    from ml_janitor.engine.detector import Cleanup, Detector
+    from ml_janitor.ledger.actions import Actions
+    from ml_janitor.ledger.entries import Entry
+    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.ledger.holds import Holds
+
+TONIGHT = timedelta(days=1)
+"""What is due until the next digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diary:
+    """
+    The deeds in the ledger's table; *cleanups* are those of the detectors that can act, by name.
+
+    *disarmed* are the detectors whose acts the deployment may not undo any more, *within* is `undo_days`.
+    """
+
+    ledger: Ledger
+    actions: Actions
+    holds: Holds
+    cleanups: Mapping[str, Cleanup]
+    time_zone: str
+    disarmed: Sequence[Detector[Any]] = ()
+    within: timedelta = timedelta(days=30)
+
+    def deeds(self, account: str, regions: Sequence[str], *, since: datetime, now: datetime) -> Deeds:
+        """Everything since *since*, and what is due in the day after *now*."""
+        actions = [
+            action
+            for detector in self.cleanups
+            for region in regions
+            for action in self.actions.all(detector, account, region)
+        ]
+        entries = [
+            entry
+            for region in regions
+            for detector in self.cleanups
+            for entry in self._due(detector, account, region, now)
+        ]
+        return Deeds(
+            acted=[self._acted(one) for one in actions if one.ended is not None and one.ended > since],
+            failed=[self._failed(one) for one in actions if one.broke],
+            undone=[self._undone(one) for one in actions if one.undone is not None and one.undone > since],
+            due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
+            lost=list(self._lost(account, regions, now)),
+            saved=saved(self._saving(actions), now=now, time_zone=self.time_zone),
+        )
+
+    def _lost(self, account: str, regions: Sequence[str], now: datetime) -> Iterator[str]:
+        """What can be undone by no function, one line for each detector and region."""
+        for detector in self.disarmed:
+            for region in regions:
+                known = self.actions.all(detector.name, account, region)
+                if (why := out_of_reach(detector, known, within=self.within, now=now)) is not None:
+                    yield f"{code(detector.name)}: {prose(why, 600)}"
+
+    def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
+        """Those that end something: nobody expects a tag to save anything."""
+        return (one for one in actions if self.cleanups[one.detector].effect is not Effect.TAG)
+
+    def _due(self, detector: str, account: str, region: str, now: datetime) -> Iterator[Entry]:
+        """What will be acted on unless somebody keeps it, the overdue included."""
+        due = [
+            entry
+            for entry in self.ledger.entries(detector, account, region)
+            if entry.closed is None and entry.due is not None and entry.due <= now + TONIGHT
+        ]
+        holds = self.holds.all(account, region) if due else {}
+        for entry in due:
+            if held(holds.get(entry.key, ()), now) is None:
+                yield entry
+
+    def _acted(self, action: Action) -> str:
+        asked = f", because {who(action.by)} pressed Do it now" if action.by else ""
+        money = f" ({self._worth(action)})" if action.hourly_usd else ""
+        return f"{self._what(action)}{money} {self._done(action.detector)}{asked}{self._place(action)}"
+
+    def _failed(self, action: Action) -> str:
+        back = way(self.cleanups[action.detector]).done
+        verb = back if action.stage is Stage.UNDOING else self._done(action.detector)
+        return f"{self._what(action)} could not be {verb}{self._place(action)}: {prose(action.error, 300)}"
+
+    def _undone(self, action: Action) -> str:
+        done = way(self.cleanups[action.detector]).done
+        became = f": {prose(action.became, 300)}" if action.became else ""
+        return f"{self._what(action)} {done} for {who(action.undone_by)}{self._place(action)}{became}"
+
+    def _soon(self, entry: Entry) -> str:
+        when = local(entry.due, self.time_zone) if entry.due else ""
+        money = f", {usd(entry.monthly_usd)} a month" if entry.monthly_usd else ""
+        what = f"{noun(entry.detector, 1)} {code(entry.name)}"
+        will = f"to be {self._done(entry.detector)} on {when}"
+        return f"{what} {will}{money}, in {prose(entry.region, 40)}"
+
+    def _what(self, action: Action) -> str:
+        return f"{noun(action.detector, 1)} {code(action.target.name)}"
+
+    def _done(self, detector: str) -> str:
+        return DONE[self.cleanups[detector].effect]
+
+    @staticmethod
+    def _worth(action: Action) -> str:
+        """What its resource cost; a job's month is nobody's."""
+        hourly = action.hourly_usd or Decimal(0)
+        return f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
+
+    @staticmethod
+    def _place(action: Action) -> str:
+        return f", in {prose(action.target.region, 40)}"

@@ -1,0 +1,203 @@
+"""Lets the message of each warning say what became of it. It reads the ledger, and never changes a fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ml_janitor.acting import resuming
+from ml_janitor.acting.undoing import REST
+from ml_janitor.core.model import Outcome
+from ml_janitor.engine.holds import standing
+from ml_janitor.ledger.action import UNFINISHED, Action, Stage
+from ml_janitor.report.buttons import Subject
+from ml_janitor.report.mrkdwn import code
+from ml_janitor.report.warnings import Terms, warning
+from ml_janitor.slack.patience import SlackError
+from ml_janitor.slack.sending import Place
+
+if TYPE_CHECKING:
+    from ml_janitor.core.model import Result, Sweep
+    from ml_janitor.ledger.actions import Actions
+    from ml_janitor.ledger.entries import Entry, Recorded
+    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.ledger.holds import Holds
+    from ml_janitor.report.standing import Standing
+    from ml_janitor.slack.sending import Sender
+
+
+@dataclass(frozen=True)
+class Following:
+    """
+    Changes messages until *deadline*, in the seconds of the sender's clock.
+
+    *terms* are by detector, *clock* is the real time, *within* is how long an action can be undone.
+    """
+
+    connect: Callable[[], Sender]
+    deadline: float
+    terms: Mapping[str, Terms]
+    ledger: Ledger
+    actions: Actions
+    holds: Holds
+    clock: Callable[[], datetime]
+    within: timedelta
+
+    @cached_property
+    def _sender(self) -> Sender:
+        return self.connect()
+
+    # --- after a sweep ------------------------------------------------------------------------
+
+    def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
+        """
+        Every message of *sweep*'s warnings that no longer says how things stand.
+
+        What was acted on is told by what is recorded of it, so that a message which could not be
+        changed, or a run that was killed before, is made up for by the next sweep. The answer is
+        what Slack did not take, one line each; it ends there, for the next would fare no better.
+        A message that tells of an action is left to that. That a warning is void is remembered until its
+        message says so.
+        """
+        account = str(sweep.account)
+        actions = self.actions.all(sweep.detector, account, sweep.region)
+        try:
+            for action in actions:
+                if action.message and action.told != action.mark and _can_be_told(action):
+                    self.action(action)
+            busy = {action.target.key for action in actions if action.stage in UNFINISHED | {Stage.UNDOING}}
+            told = {f"{one.channel} {one.message}" for one in actions if one.stage is not Stage.WITHDRAWN}
+            for entry in recorded.untold:
+                if entry.untold not in told:
+                    self._late(entry)
+                self.ledger.told(entry, entry.untold)
+            for entry, now_stands, over in self._stands(sweep, recorded):
+                if entry.message and entry.key not in busy and entry.place not in told:
+                    self.entry(entry, now_stands)
+                    if over:
+                        self.ledger.told(entry, entry.place)
+        except SlackError as failed:
+            return [f"a warning's message does not say what became of it: {failed}"]
+        return ()
+
+    def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
+        """The warnings of a detector that is armed no longer; what is half done is told as such."""
+        where = {(entry.detector, entry.account, entry.region) for entry in entries.values()}
+        actions = [action for each in sorted(where) for action in self.actions.all(*each)]
+        half_done = {action.target.key: action for action in actions if resuming.half_done(action)}
+        try:
+            for entry in entries.values():
+                voice = self.terms[entry.detector].voice
+                if (action := half_done.get(entry.key)) is not None:
+                    self._tell(action, voice.left(action, self.clock()))
+                elif entry.warned is not None and entry.message:
+                    self.entry(entry, voice.void(f"{entry.detector} is not armed any more", self.clock()))
+                    self.ledger.told(entry, entry.place)
+        except SlackError as failed:
+            return [f"a warning's message does not say that it is void: {failed}"]
+        return ()
+
+    def _stands(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Standing, bool]]:
+        """Every entry that something is new of, where it stands, and whether its warning is void."""
+        now = self.clock()
+        holds = self.holds.all(str(sweep.account), sweep.region) if self._ended(sweep, recorded) else {}
+        voice = self.terms[sweep.detector].voice
+
+        def ended(entry: Entry, why: str) -> Standing:
+            hold = standing(holds.get(entry.key, ()), now)
+            return voice.stays(why, now) if hold is None else voice.held(hold)
+
+        for entry, why in recorded.closed:
+            yield entry, ended(entry, why), True
+        for result in sweep.results:
+            entry_of = recorded.entries.get(result.target.key)
+            if entry_of is None or entry_of.warned is None:
+                continue
+            if result.outcome is Outcome.CHANGED:
+                yield entry_of, ended(entry_of, result.note), True
+            elif (now_stands := self._still(result, entry_of, now)) is not None:
+                yield entry_of, now_stands, result.outcome is Outcome.ADVISED
+
+    def _still(self, result: Result, entry: Entry, now: datetime) -> Standing | None:
+        """Where a finding stands that was warned about and not acted on; None if nothing is new."""
+        voice = self.terms[entry.detector].voice
+        match result.outcome:
+            case Outcome.ADVISED:
+                return voice.void(result.note.removeprefix("only reported: "), now)
+            case Outcome.FAILED:
+                return voice.failed(result.note.removeprefix("nothing was done: "), now)
+            case Outcome.WAITING if entry.due is not None and entry.due <= now:
+                return voice.waiting(entry.due, result.note)
+            case _:
+                return None
+
+    @staticmethod
+    def _ended(sweep: Sweep, recorded: Recorded) -> bool:
+        return bool(recorded.closed) or any(one.outcome is Outcome.CHANGED for one in sweep.results)
+
+    # --- one message --------------------------------------------------------------------------
+
+    def entry(self, entry: Entry, now_stands: Standing) -> None:
+        """*entry*'s message says *now_stands*. Raises SlackError."""
+        subject = Subject(
+            detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id
+        )
+        self._change(subject, entry.name, entry.said, Place(entry.channel, entry.message), now_stands)
+
+    def _late(self, entry: Entry) -> None:
+        """A message that was not changed when its warning was taken back says so now. Raises SlackError."""
+        channel, _, message = entry.untold.partition(" ")
+        self.entry(
+            replace(entry, channel=channel, message=message),
+            self.terms[entry.detector].voice.over(entry.untold_why),
+        )
+
+    def action(self, action: Action) -> None:
+        """*action*'s message says how far it came, and that is remembered. Raises SlackError."""
+        self._tell(action, self._of(action))
+
+    def _tell(self, action: Action, now_stands: Standing) -> None:
+        target = action.target
+        subject = Subject(
+            detector=action.detector, account=target.account, region=target.region, finding=action.id
+        )
+        known = self.ledger.find(action.detector, target.account, target.region, action.id)
+        said, place = known.said if known is not None else "", Place(action.channel, action.message)
+        self._change(subject, target.name, said, place, now_stands)
+        self.actions.told(action)
+
+    def _of(self, action: Action) -> Standing:
+        voice, now = self.terms[action.detector].voice, self.clock()
+        match action.stage:
+            case Stage.ACTED:
+                until = action.began + self.within
+                return voice.acted(action, until if now < until else None)
+            case Stage.UNDONE:
+                return voice.undone(action, None if action.undone is None else action.undone + REST)
+            case Stage.ACTING:
+                return voice.going(action)
+            case Stage.UNDOING:
+                failed = voice.undo_failed(action, action.error, now)
+                return (
+                    failed
+                    if action.broke
+                    else voice.undoing(action, action.undone_by, action.asked_at or now)
+                )
+            case Stage.WITHDRAWN:
+                return voice.stays(action.error, now)
+            case _:
+                return voice.failed(action.error, now, action=action)
+
+    def _change(self, subject: Subject, name: str, said: str, place: Place, now_stands: Standing) -> None:
+        """A message that nobody remembers, or that Slack no longer lets change, stays as it is."""
+        if place.ts:
+            message = warning(subject, name, said or code(name), now_stands, self.terms[subject.detector])
+            self._sender.change(message, place, deadline=self.deadline)
+
+
+def _can_be_told(action: Action) -> bool:
+    """Everything but an act that is under way, or that a killed run left without a word."""
+    return action.stage is not Stage.ACTING or bool(action.waits)

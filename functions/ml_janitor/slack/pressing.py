@@ -1,0 +1,218 @@
+"""What a press on a button does: remembers a word, makes a warning due, or asks for an undo. No more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.config.events import STALE
+from ml_janitor.core.model import Mode
+from ml_janitor.engine.detector import CannotActError
+from ml_janitor.engine.holds import Hold, How, held, standing
+from ml_janitor.ledger.actions import BegunBeforeError
+from ml_janitor.ledger.table import ConditionFailedError
+from ml_janitor.report.buttons import LABELS, Subject, Word
+from ml_janitor.slack.bot import RefusedError as SaidNoError
+from ml_janitor.slack.membership import Person, forbidden
+from ml_janitor.slack.patience import SlackError
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+    from ml_janitor.acting.undoing import Undoing
+    from ml_janitor.config.events import PressEvent
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.ledger.action import Action
+    from ml_janitor.ledger.entries import Entry
+    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.ledger.holds import Holds
+    from ml_janitor.report.standing import Standing
+    from ml_janitor.slack.following import Following
+    from ml_janitor.slack.membership import Directory
+
+SNOOZE = timedelta(days=7)
+
+type Answer = dict[str, Any]
+
+
+class RefusedError(Exception):
+    """A press that changes nothing; one sentence tells the one who pressed why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressing:
+    """
+    Everything that a press needs from the outside.
+
+    *functions* are the armed detectors' by name, *undo* is the function that undoes. *once* does
+    some work once per press, *hand_over* has a function called, *whisper* answers at a URL.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    holds: Holds
+    undoing: Undoing
+    following: Following
+    directory: Directory
+    functions: Mapping[str, str]
+    undo: str
+    once: Callable[[str, Callable[[], Answer]], Answer]
+    hand_over: Callable[[str, Mapping[str, Any]], None]
+    whisper: Callable[[str, str], bool]
+    clock: Callable[[], datetime]
+    logger: Logger
+
+    def __call__(self, press: PressEvent) -> Answer:
+        """
+        Do what *press* says, if it may be said: of what is still open, by whom it concerns.
+
+        A press that is refused changes nothing. Whoever pressed is told why, and the log too: by
+        ids, without the URL that came with the press.
+        """
+        about = {"user": press.user, "word": press.action, "subject": press.value}
+        try:
+            answer = self._said(press)
+        except (RefusedError, SlackError) as refused:
+            why = str(refused)
+            if isinstance(refused, SlackError):
+                later = "" if isinstance(refused, SaidNoError) else "; press again later"
+                why = f"Slack did not say who you are, so nothing was done{later} ({why})"
+            self.logger.warning("a press was refused", extra={**about, "why": why})
+            self.whisper(press.response_url, f"Nothing was changed: {why}.")
+            return {"done": False, "why": why}
+        self.logger.info("pressed", extra=about)
+        if said := answer.get("untold"):
+            self.whisper(press.response_url, f"Done, but the message could not be changed: {said}")
+        return answer
+
+    def _said(self, press: PressEvent) -> Answer:
+        """Everything that can refuse a press comes before anything that it changes."""
+        try:
+            word, subject = Word(press.action), Subject.read(press.value)
+        except ValueError:
+            raise RefusedError("this button is not known any more") from None
+        if abs(self.clock() - press.pressed) > STALE:
+            raise RefusedError("it was pressed more than an hour ago")
+        if word is Word.UNDO:
+            return self._undo(press, subject)
+        entry = self._open(press, subject)
+        person = self._allowed(press, word, entry.owner)
+        if word is Word.NOW:
+            self._ready(entry)
+            return self.once(press.identity, lambda: self._now(press, entry, person))
+        return self.once(press.identity, lambda: self._hold(press, word, entry, person))
+
+    # --- who, and of what ---------------------------------------------------------------------
+
+    def _allowed(self, press: PressEvent, word: Word, owner: str | None) -> Person:
+        """Whoever pressed, if they may say it: for an owner's word, nobody has to ask for the group."""
+        person = self.directory.person(press.user, press.team)
+        if forbidden(word, person, member=False, owner=owner) is None:
+            return person
+        group = self.settings.janitor.slack_group
+        member = bool(group) and person.own and person.id in self.directory.members(group)
+        if (why := forbidden(word, person, member=member, owner=owner)) is not None:
+            raise RefusedError(why)
+        return person
+
+    def _open(self, press: PressEvent, subject: Subject) -> Entry:
+        """The warning that was pressed, if it is one that still counts."""
+        entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
+        if entry is None:
+            raise RefusedError("nobody remembers this finding")
+        if entry.closed is not None:
+            raise RefusedError(f"this warning is over: {entry.close_reason}")
+        if entry.warned is None:
+            raise RefusedError("this warning is void")
+        if (entry.channel, entry.message) != (press.channel, press.message):
+            raise RefusedError("another message speaks of it now; press there")
+        return entry
+
+    def _ready(self, entry: Entry) -> None:
+        """Whether *Do it now* would lead to anything."""
+        if self.settings.mode(entry.detector) is not Mode.ACT or entry.detector not in self.functions:
+            raise RefusedError(f"{entry.detector} is a dry run, which does nothing")
+        holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
+        if (why := held(holds, self.clock())) is not None:
+            raise RefusedError(f"it is {why}")
+
+    # --- what it does -------------------------------------------------------------------------
+
+    def _hold(self, press: PressEvent, word: Word, entry: Entry, person: Person) -> Answer:
+        at = press.pressed
+        how, until = (How.KEPT, None) if word is Word.KEEP else (How.SNOOZED, at + SNOOZE)
+        hold = Hold(key=entry.key, how=how, by=str(person), said=at, until=until)
+        self.holds.put(entry.account, entry.region, hold)
+        said = self.holds.all(entry.account, entry.region).get(entry.key, ())
+        voice = self.following.terms[entry.detector].voice
+        return self._told(word, entry, voice.held(standing(said, self.clock()) or hold))
+
+    def _now(self, press: PressEvent, entry: Entry, person: Person) -> Answer:
+        """It is due, and the detector's own function sweeps now: the same run as its schedule's."""
+        try:
+            self.ledger.hurry(entry, by=str(person), now=self.clock())
+        except ConditionFailedError:
+            raise RefusedError("this warning is void") from None
+        voice = self.following.terms[entry.detector].voice
+        answer = self._told(Word.NOW, entry, voice.hurried(str(person), press.pressed))
+        self.hand_over(self.functions[entry.detector], {"regions": [entry.region]})
+        return answer
+
+    def _undo(self, press: PressEvent, subject: Subject) -> Answer:
+        where = (subject.detector, subject.account, subject.region)
+        try:
+            action = self.undoing.find(*where, subject.finding)
+        except CannotUndoError as cannot:
+            raise RefusedError(str(cannot)) from None
+        if (action.channel, action.message) != (press.channel, press.message):
+            raise RefusedError("another message speaks of it now; press there")
+        today = self.clock().date()
+        if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:
+            raise RefusedError(f"{subject.detector} can no longer be undone from here")
+        try:
+            self.following.terms[action.detector].voice.comeback(action)
+        except CannotActError as never:
+            raise RefusedError(str(never)) from None
+        person = self._allowed(press, Word.UNDO, None)
+        return self.once(press.identity, lambda: self._asked(press, subject, action, person))
+
+    def _asked(self, press: PressEvent, subject: Subject, action: Action, person: Person) -> Answer:
+        """
+        The undo function does it, under its own role.
+
+        What was asked for is remembered first: if that function never begins (a sweep that holds the lease
+        for too long), the next sweep asks it again, as the message says.
+        """
+        try:
+            asked = self.undoing.actions.asked_back(action, str(person), self.clock())
+        except BegunBeforeError as begun:
+            raise RefusedError(str(begun)) from None
+        untold = self._says(lambda: self.following.action(asked))
+        self.hand_over(
+            self.undo,
+            {
+                "detector": subject.detector,
+                "account": subject.account,
+                "region": subject.region,
+                "finding": subject.finding,
+                "by": str(person),
+                "request": press.identity,
+            },
+        )
+        return {"done": True, "word": LABELS[Word.UNDO], "untold": untold}
+
+    def _told(self, word: Word, entry: Entry, now_stands: Standing) -> Answer:
+        untold = self._says(lambda: self.following.entry(entry, now_stands))
+        return {"done": True, "word": LABELS[word], "untold": untold}
+
+    def _says(self, change: Callable[[], None]) -> str:
+        """What was said counts, whether or not the message can be changed."""
+        try:
+            change()
+        except SlackError as failed:
+            self.logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
+            return str(failed)
+        return ""

@@ -1,0 +1,76 @@
+"""What sending to Slack means, by whichever way: posts, where they stand, and the time there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from ml_janitor.slack.patience import Patience
+
+if TYPE_CHECKING:
+    from ml_janitor.report.mrkdwn import Message, Post
+
+API = "https://slack.com/api/"
+
+
+class Place(NamedTuple):
+    """Where a message stands: the id of its channel, and its ts. Empty where that cannot be told."""
+
+    channel: str = ""
+    ts: str = ""
+
+
+NOWHERE = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Time:
+    """Seconds that pass: *clock* tells them and *sleep* spends them. Both come from the edge."""
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+
+    def until(self, deadline: float) -> Patience:
+        """The patience there is until *deadline*."""
+        return Patience(deadline=deadline, clock=self.clock, sleep=self.sleep)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """A post whose message Slack took. *problems* are what else of it did not arrive, one line each."""
+
+    channel: str = ""
+    ts: str = ""
+    problems: tuple[str, ...] = ()
+
+
+def nothing() -> None:
+    """What is done for a caller that does not care."""
+
+
+class Sender(Protocol):
+    """Where posts go. Deadlines are in the seconds of the sender's clock."""
+
+    @property
+    def conversing(self) -> bool:
+        """Whether there are threads, mentions and buttons, and messages that can be changed."""
+
+    def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
+        """Slack's user ids of those *owners* who can be found; never an error."""
+
+    def deliver(
+        self, post: Post, report: bytes = b"", *, deadline: float, taken: Callable[[], None] = nothing
+    ) -> Delivered:
+        """
+        Send *post* with *report* attached. Raises SlackError if the message was not taken.
+
+        *taken* is called as soon as it was, before its thread follows: the sooner that is
+        remembered, the less likely is a second message from a run that is killed.
+        """
+
+    def post(self, message: Message, *, deadline: float, thread: Place = NOWHERE) -> Place:
+        """Post one message, in the thread of another; the answer is where it stands. Raises SlackError."""
+
+    def change(self, message: Message, place: Place, *, deadline: float) -> bool:
+        """Put *message* in place of the one at *place*; False if that will never do. Raises SlackError."""

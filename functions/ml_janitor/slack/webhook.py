@@ -1,0 +1,75 @@
+"""Sends posts to Slack through an incoming webhook: one way, and the message alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
+from ml_janitor.slack.patience import BROKEN, SlackError
+from ml_janitor.slack.refusals import refusal
+from ml_janitor.slack.sending import NOWHERE, Delivered, Place, Time, nothing
+
+if TYPE_CHECKING:
+    from ml_janitor.report.mrkdwn import Message, Post
+
+
+class Webhook:
+    """
+    An incoming webhook: the message alone, without a thread, mentions and files.
+
+    A message may arrive twice, as with `Slack`.
+    """
+
+    def __init__(self, url: str, time: Time) -> None:
+        self._url = url
+        self._time = time
+
+    def __repr__(self) -> str:
+        return "Webhook()"
+
+    @property
+    def conversing(self) -> bool:
+        """It is not."""
+        return False
+
+    def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
+        """Nobody: a webhook cannot look anyone up."""
+        del owners, deadline
+        return {}
+
+    def deliver(
+        self, post: Post, report: bytes = b"", *, deadline: float, taken: Callable[[], None] = nothing
+    ) -> Delivered:
+        """Post the message. Raises SlackError if it was not taken."""
+        del report
+        self.post(post.main, deadline=deadline)
+        taken()
+        return Delivered()
+
+    def change(self, message: Message, place: Place, *, deadline: float) -> bool:
+        """What a webhook posted stays as it is."""
+        del message, place, deadline
+        return False
+
+    def post(self, message: Message, *, deadline: float, thread: Place = NOWHERE) -> Place:
+        """Post one message; where it stands is not told. Raises SlackError."""
+        from slack_sdk import WebhookClient
+
+        del thread
+        patience = self._time.until(deadline)
+        client = WebhookClient(
+            self._url, timeout=REQUEST_SECONDS, retry_handlers=patience.retries(), logger=QUIET
+        )
+        try:
+            answer = client.send(text=message.text, blocks=list(message.blocks))
+        except BROKEN as broken:
+            raise SlackError(patience.unreachable(type(broken).__name__)) from None
+        if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            raise SlackError(patience.rate_limited())
+        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise SlackError(patience.unreachable(f"HTTP {answer.status_code}"))
+        if answer.status_code != HTTPStatus.OK:
+            raise SlackError(refusal(answer.body[:200], "the post to the incoming webhook"))
+        return NOWHERE

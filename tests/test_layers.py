@@ -1,0 +1,107 @@
+"""The layers: which package may import from which, and that nothing imports in a circle."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "functions" / "ml_janitor"
+LAYERS = ["core", "aws", "engine", "detectors", "config", "ledger", "acting", "report", "slack"]
+"""Each may import from those before it, never from those after it."""
+
+AT_THE_ROOT = {"__init__", "deployment", "handlers", "scheduled_run"}
+OUTSIDE = {"ml_janitor_cli", "ml_janitor_sandbox", "infra", "tests", "typer", "rich", "moto", "aws_cdk"}
+"""What imports the package, or runs beside it, and is never imported by it."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    paths = {path.relative_to(SOURCE.parent).with_suffix(""): path for path in SOURCE.rglob("*.py")}
+    return {".".join(name.parts).removesuffix(".__init__"): path for name, path in paths.items()}
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """What a file imports anywhere in it, for types only as well: modules, and names in them."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import(names):
+                found |= {alias.name for alias in names}
+            case ast.ImportFrom(str(module), names):
+                found |= {module, *(f"{module}.{alias.name}" for alias in names)}
+    return frozenset(found)
+
+
+def graph() -> Mapping[str, set[str]]:
+    """Which modules of ours each module imports; a package is imported where no module of it is named."""
+    ours = modules()
+    edges = {}
+    for name, path in ours.items():
+        named = {one for one in imports(path) if one in ours}
+        edges[name] = {one for one in named if not any(other.startswith(f"{one}.") for other in named)}
+    return edges
+
+
+def layer(module: str) -> int:
+    """The number of a module's layer; the composition root lies above all."""
+    _, _, rest = module.partition(".")
+    package = rest.partition(".")[0]
+    return LAYERS.index(package) if package in LAYERS else len(LAYERS)
+
+
+def against_the_order(edges: Mapping[str, set[str]]) -> Iterator[str]:
+    for module, named in edges.items():
+        yield from (f"{module} -> {one}" for one in sorted(named) if layer(one) > layer(module))
+
+
+def test_every_module_lies_in_a_layer() -> None:
+    assert {path.stem for path in SOURCE.glob("*.py")} <= AT_THE_ROOT
+    assert {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name != "__pycache__"} == {
+        *LAYERS
+    }
+
+
+def test_data_flows_one_way() -> None:
+    assert not list(against_the_order(graph()))
+
+
+def test_the_order_is_seen_to_be_broken() -> None:
+    edges = {"ml_janitor.acting.order": {"ml_janitor.report.html", "ml_janitor.ledger.table"}}
+
+    assert list(against_the_order(edges)) == ["ml_janitor.acting.order -> ml_janitor.report.html"]
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    TopologicalSorter(graph()).prepare()  # raises CycleError with the circle
+
+    with pytest.raises(CycleError):
+        TopologicalSorter({"a": {"b"}, "b": {"c"}, "c": {"a"}}).prepare()
+
+
+def test_detectors_know_nothing_of_each_other() -> None:
+    def folder(module: str) -> str:
+        return module.split(".")[2]
+
+    inside = {name: named for name, named in graph().items() if name.startswith("ml_janitor.detectors.")}
+
+    for module, named in inside.items():
+        others = {one for one in named if one.startswith("ml_janitor.detectors.")}
+        assert {folder(one) for one in others} <= {folder(module)}
+
+
+@pytest.mark.parametrize("path", modules().values(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_the_package_knows_nothing_of_what_runs_it(path: Path) -> None:
+    roots = {name.partition(".")[0] for name in imports(path)}
+
+    assert not roots & OUTSIDE
+    if "core" in path.parts:
+        assert not roots & {"boto3", "botocore"}
+    if path.parent.name == "report":
+        assert not roots & {"boto3", "botocore"}
