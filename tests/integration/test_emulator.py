@@ -32,8 +32,8 @@ PROBE = """
 import importlib, pkgutil, sys
 
 def handler(event, context):
-    import janitor
-    modules = [one.name for one in pkgutil.walk_packages(janitor.__path__, "janitor.")]
+    import ml_janitor
+    modules = [one.name for one in pkgutil.walk_packages(ml_janitor.__path__, "ml_janitor.")]
     for name in [*modules, *event["inside"]]:
         importlib.import_module(name)
     outside = {}
@@ -217,7 +217,17 @@ def test_everything_in_the_bundle_can_be_imported_and_nothing_else(
 ) -> None:
     (task / "probe.py").write_text(PROBE)
     inside = ("boto3", "botocore", "pydantic", "slack_sdk", "jinja2", "aws_lambda_powertools", "tzdata")
-    outside = ("moto", "pytest", "rich", "typer", "cli", "infra", "sandbox", "aws_cdk", "pip")
+    outside = (
+        "moto",
+        "pytest",
+        "rich",
+        "typer",
+        "ml_janitor_cli",
+        "infra",
+        "ml_janitor_sandbox",
+        "aws_cdk",
+        "pip",
+    )
 
     with function(task, environment, "probe.handler") as probe:
         answer = probe.invoke({"inside": inside, "outside": outside})
@@ -225,9 +235,9 @@ def test_everything_in_the_bundle_can_be_imported_and_nothing_else(
     assert answer.error is None, answer.payload
     shipped = {
         ".".join(path.relative_to(bundle).with_suffix("").parts).removesuffix(".__init__")
-        for path in bundle.glob("janitor/**/*.py")
+        for path in bundle.glob("ml_janitor/**/*.py")
     }
-    assert set(answer.payload["modules"]) == shipped - {"janitor"}
+    assert set(answer.payload["modules"]) == shipped - {"ml_janitor"}
     assert answer.payload["outside"] == dict.fromkeys(outside, False)
     for name in inside:
         assert answer.payload["places"][name].startswith(str(task))
@@ -242,5 +252,5 @@ def test_the_bundle_holds_lambdas_dependencies_and_nothing_else(bundle: Path) ->
 
     assert {canonicalize_name(name) for name in shipped} == wanted
     there = {path.name for path in bundle.iterdir()}
-    assert there >= {"janitor", "janitor.toml"}
-    assert not {"bin", "cli", "infra", "sandbox", "tests", "pip"} & there
+    assert there >= {"ml_janitor", "janitor.toml"}
+    assert not {"bin", "ml_janitor_cli", "infra", "ml_janitor_sandbox", "tests", "pip"} & there

@@ -46,7 +46,7 @@ def test_every_replacement_of_a_moto_function_names_what_it_replaces() -> None:
 
 
 def test_as_a_program_it_says_where_it_listens_and_ends_when_told() -> None:
-    command = [sys.executable, "-m", "sandbox", "--port", "0"]
+    command = [sys.executable, "-m", "ml_janitor_sandbox", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         word, url = running.stdout.readline().split()
