@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -139,17 +138,12 @@ class Row:
 def load[R: Row](file: str, default: type[R], **kinds: type[R]) -> tuple[R, ...]:
     """The rows of *file* in its order: of the class that their `kind` names in *kinds*, or else *default*."""
     found: list[R] = []
+    checked = {word: TypeAdapter(dict[str, kind]) for word, kind in {"": default, **kinds}.items()}  # type: ignore[valid-type]  # told at run time
     for section in _read(file).values():
         common = section.pop("*", {})
         for name, row in section.items():
             members = {**common, **row, "name": name}
             labels = look_up(LABELS, members.pop("labels", "manual"), f"set of labels, in {name}")
-            kind = look_up({"": default, **kinds}, members.pop("kind", ""), f"kind, in {name}")
-            found += checked(kind).validate_python({name: labels | members}).values()
+            kind = look_up(checked, members.pop("kind", ""), f"kind, in {name}")
+            found += kind.validate_python({name: labels | members}).values()
     return tuple(found)
-
-
-@cache
-def checked(kind: type[Row]) -> TypeAdapter[Any]:
-    """Makes rows of *kind* by their names; what is wrong with one is told with its name."""
-    return TypeAdapter(dict[str, kind])  # type: ignore[valid-type]  # told at run time
