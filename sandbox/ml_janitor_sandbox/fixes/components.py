@@ -6,8 +6,8 @@ import datetime as dt
 from typing import Any
 
 from ml_janitor_sandbox import progress
+from ml_janitor_sandbox.fixes.endpoint_configs import MODEL
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT, IN_PROGRESS
-from ml_janitor_sandbox.fixes.models import MODEL
 from ml_janitor_sandbox.listing import equals, listing, serve_describe
 from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.shelves import Resource, create, get, kind

@@ -1,10 +1,9 @@
-"""SageMaker endpoint configurations: what endpoints are deployed from, as often as anybody likes."""
+"""SageMaker models and endpoint configurations: what endpoints are deployed from, as often as one likes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ml_janitor_sandbox.fixes.models import MODEL
 from ml_janitor_sandbox.listing import serve_describe, serve_list
 from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.shelves import check_instance_type, create, delete, get, kind
@@ -47,3 +46,28 @@ def _check_variant(call: Call, variant: dict[str, Any], where: str) -> None:
 def delete_endpoint_config(call: Call) -> None:
     """Configurations in use may be deleted, which strands their endpoints."""
     delete(call, CONFIG)
+
+
+# --- models --------------------------------------------------------------------------------------
+
+MODEL = kind(
+    "Model",
+    "models",
+    "model",
+    missing='Could not find model "{arn}".',
+    duplicate=("ValidationException", 'Cannot create already existing model "{arn}".'),
+)
+serve_describe(MODEL)
+serve_list(MODEL)
+
+
+@serves("sagemaker", "CreateModel")
+def create_model(call: Call) -> dict[str, Any]:
+    """Keep the model as sent."""
+    return {"ModelArn": create(call, MODEL).arn}
+
+
+@serves("sagemaker", "DeleteModel")
+def delete_model(call: Call) -> None:
+    """Models in use may be deleted; whether AWS allows it is not documented."""
+    delete(call, MODEL)

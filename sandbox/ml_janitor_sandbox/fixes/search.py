@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from ml_janitor_sandbox import clock, model
+from ml_janitor_sandbox.fixes.endpoint_configs import MODEL
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
-from ml_janitor_sandbox.fixes.models import MODEL
 from ml_janitor_sandbox.fixes.training import TRAINING
 from ml_janitor_sandbox.listing import Row, answer
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves

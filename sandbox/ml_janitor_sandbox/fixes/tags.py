@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from moto.s3.models import S3Backend
 from moto.sagemaker.models import SageMakerModelBackend
 
 from ml_janitor_sandbox import state
+from ml_janitor_sandbox.paging import read, write
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, replaces, serves
 from ml_janitor_sandbox.shelves import Resource, Shelves, constraint
 
@@ -68,11 +68,11 @@ def list_tags(call: Call) -> dict[str, Any]:
     resource = _ours(call.account, call.region, arn)
     tags = _spelled(resource.tags) if resource else list(_moto_kept(call, arn).tags or [])
     tags.sort(key=lambda tag: tag["Key"])
-    after = _read(call.params.get("NextToken"))
+    after = _after(call.params.get("NextToken"))
     tags = [tag for tag in tags if tag["Key"] > after]
     answer: dict[str, Any] = {"Tags": tags[:size]}
     if len(tags) > size:
-        answer["NextToken"] = _token(tags[size - 1]["Key"])
+        answer["NextToken"] = write(tags[size - 1]["Key"])
     return answer
 
 
@@ -161,7 +161,7 @@ def get_resources(call: Call) -> dict[str, Any]:
         raise AwsError("InvalidParameterException", "ResourcesPerPage must be between 1 and 100")
     arns = set(params.get("ResourceARNList") or ())
     matches = make_tag_matcher(params.get("TagFilters"))
-    after = _read(params.get("PaginationToken"))
+    after = _after(params.get("PaginationToken"))
     found = [
         one
         for one in _tagged(call)
@@ -174,7 +174,7 @@ def get_resources(call: Call) -> dict[str, Any]:
     page = found[:size]
     return {
         "ResourceTagMappingList": [{"ResourceARN": one.arn, "Tags": _spelled(one.tags)} for one in page],
-        "PaginationToken": _token(page[-1].arn) if len(found) > size else "",
+        "PaginationToken": write(page[-1].arn) if len(found) > size else "",
     }
 
 
@@ -194,12 +194,5 @@ def _here(store: S3Backend, bucket: TaggedResource, region: str) -> bool:
     return home == region
 
 
-def _token(after: str) -> str:
-    return base64.urlsafe_b64encode(after.encode()).decode()
-
-
-def _read(token: str | None) -> str:
-    try:
-        return base64.urlsafe_b64decode(token).decode() if token else ""
-    except ValueError:
-        raise AwsError("PaginationTokenExpiredException", "Token does not exist") from None
+def _after(token: str | None) -> str:
+    return read(token, "", invalid="PaginationTokenExpiredException", message="Token does not exist")

@@ -8,8 +8,7 @@ from enum import Enum
 from typing import Any
 
 from ml_janitor_sandbox.iam import conditions
-from ml_janitor_sandbox.iam.conditions import Condition, Context
-from ml_janitor_sandbox.iam.globs import ARN_PARTS, arn_like, like
+from ml_janitor_sandbox.iam.conditions import ARN_PARTS, Condition, Context, arn_like, like
 
 VERSION = "2012-10-17"
 ELEMENTS = {"Action", "Condition", "Effect", "NotAction", "NotResource", "Principal", "Resource", "Sid"}

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from moto.s3.models import FakeKey
 
-from ml_janitor_sandbox.fixes.kms_objects import KMS
+from ml_janitor_sandbox.fixes.objects import KMS
 from ml_janitor_sandbox.iam.needs import Need, Needs
 from ml_janitor_sandbox.patches import Call, backend
 
