@@ -190,14 +190,14 @@ def label(action: Action) -> str:
 def people_ended() -> Iterator[str]:
     """What its own people end on the first evening: they go home."""
     for row in (*TABLES["idle-notebooks"], *TABLES["idle-studio-apps"]):
-        if row.truth is not None and row.truth.kind != "lookalike":
+        if not row.in_use:
             continue
         match row:
             case Notebook(stopped=None):
                 yield f"notebook {row.name}"
             case App():
-                owner = row.person if row.kind in {"Canvas", "JupyterServer"} else row.name
-                yield f"app {owner}/{row.kind}"
+                owner = row.person if row.app in {"Canvas", "JupyterServer"} else row.name
+                yield f"app {owner}/{row.app}"
 
 
 def test_every_endpoint_in_use_production_or_managed_is_as_it_was(lived: Lived) -> None:
@@ -205,10 +205,9 @@ def test_every_endpoint_in_use_production_or_managed_is_as_it_was(lived: Lived) 
     spared = [
         row
         for row in endpoints
-        if row.truth is None
-        or row.truth.kind != "waste"
-        or row.labels.environment == "production"
-        or row.labels.managed_by != "manual"
+        if not (row.waste or row.likely_waste)
+        or row.environment == "production"
+        or row.managed_by != "manual"
     ]
     assert len(spared) > 30
     assert {row.name: lived.after.get(row.name) for row in spared} == {

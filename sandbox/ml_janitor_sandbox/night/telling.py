@@ -18,7 +18,7 @@ from ml_janitor.core.text import usd
 from ml_janitor.engine.holds import Hold, held
 from ml_janitor.report.outcomes import QUIET
 from ml_janitor.report.standing import DONE
-from ml_janitor_sandbox.demo.people import DOMAIN
+from ml_janitor_sandbox.demo.rows import DOMAIN
 from ml_janitor_sandbox.night.bill import Line
 from ml_janitor_sandbox.night.script import ZONE, Digest, Happening, Night, Said
 
