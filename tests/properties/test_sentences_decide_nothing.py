@@ -1,4 +1,4 @@
-"""State is typed: with noise for every sentence that `report` makes, the same nights take the same decisions."""
+"""State is typed: with noise for all sentences of `report`, the same nights take the same decisions."""
 
 from __future__ import annotations
 
