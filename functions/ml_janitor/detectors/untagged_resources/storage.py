@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, everything
-from ml_janitor.detectors.untagged_resources.inventory import IN_PROGRESS, PAGE_SIZE, Resource, named
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, search
+from ml_janitor.detectors.untagged_resources.inventory import Resource, named
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import BucketTypeDef
 
     from ml_janitor.aws.client import Aws
 
-SEARCH = "sagemaker:Search"
 SEARCHED = ("Model", "Endpoint", "TrainingJob")
 """
 The records of these name the buckets and images they use, 100 to a call: describing each model
@@ -61,7 +61,7 @@ def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
 
     Of training jobs, those in progress or created since *since* are read.
     """
-    query: dict[str, Any] = {"Resource": record}
+    query: dict[str, Any] = {}
     if record == "TrainingJob":
         recent = {
             "Name": "CreationTime",
@@ -70,12 +70,10 @@ def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
         }
         running = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
         query["SearchExpression"] = {"Filters": [recent, running], "Operator": "Or"}
-    pages = aws.sagemaker.get_paginator("search").paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE})
-    return everything(
-        pages,
-        lambda page: [place for text in texts(page["Results"]) if (place := located(text)) is not None],
-        source=f"{SEARCH} of {record}",
+    found = search(
+        aws, record, lambda one: [place for text in texts(one) if (place := located(text))], **query
     )
+    return Listing(tuple(place for places in found.items for place in places), found.error)
 
 
 def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
