@@ -81,7 +81,7 @@ def _maker(aws: Aws, arn: str) -> Target:
 
 def _named(aws: Aws, arn: str, created: datetime | None, name: str | None = None) -> Target:
     """What *arn* names, as far as it says so itself."""
-    kind, _, last = arn.rpartition(":")[2].partition("/")  # whatever a description holds, even if it is no ARN
+    kind, _, last = arn.rpartition(":")[2].partition("/")  # a description may hold what is no ARN
     return Target(
         arn=arn, name=name or last, kind=kind, account=aws.account, region=aws.region, created=created
     )
