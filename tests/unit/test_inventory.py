@@ -12,9 +12,9 @@ import pytest
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.sagemaker_kinds import Kind
+from ml_janitor.aws.sagemaker_kinds import Kind, texts_in
 from ml_janitor.detectors.untagged_resources.inventory import KINDS, Resource, named, once, resource
-from ml_janitor.detectors.untagged_resources.storage import located, texts
+from ml_janitor.detectors.untagged_resources.storage import located
 
 SINCE = datetime(2026, 9, 29, 3, tzinfo=UTC)
 ROOT = "arn:aws:sagemaker:us-east-1:123456789012"
@@ -120,4 +120,4 @@ def test_which_bucket_or_repository_a_text_names(text: str, place: str | None) -
 def test_the_texts_of_a_record_are_found_at_any_depth() -> None:
     record = {"Model": {"Containers": [{"Image": "a"}, {"Mode": 1, "Env": {"CODE": "b"}}], "When": SINCE}}
 
-    assert list(texts(record)) == ["a", "b"]
+    assert list(texts_in(record)) == ["a", "b"]

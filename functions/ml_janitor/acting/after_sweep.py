@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_janitor.acting import savings
+from ml_janitor.acting.needed_by_undos import sparing_undos
 from ml_janitor.acting.unpreparable import only_reported
 from ml_janitor.core.model import Outcome, Sweep
 from ml_janitor.engine.failures import BrokeOffError
@@ -68,6 +69,10 @@ class Cleaning:
         policy = self.policy.dry() if self.dry or self.acting is None or self.warner is None else self.policy
         if self.acting is None:
             return policy
+        spared = replace(policy, needed_unread="what undos need could not be read")
+        with self.failures.survived("what undos need could not be read"):
+            spared = sparing_undos(policy, self.detector, self.acting, accounts)
+        policy = spared
         holds: dict[str, Sequence[Hold]] = {}
         with self.failures.survived("what people asked to keep could not be read"):
             for aws in accounts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -119,6 +119,10 @@ TRANSFORM_JOB = Kind("transform-job", "TransformJob", "TransformJobSummaries")
 TUNING_JOB = Kind("hyper-parameter-tuning-job", "HyperParameterTuningJob", "HyperParameterTuningJobSummaries")
 
 
+type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]
+"""Resources, each with its description."""
+
+
 def listing[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
     """Every resource of *kind* that *query* leaves in its listing, each entry as *read* makes it."""
     from botocore import xform_name
@@ -172,6 +176,31 @@ def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
     if "CreationTime" not in answer:
         return Unreadable(f"{kind.words} {name}: the answer was cut off", kind.describes)
     return Value({key: value for key, value in answer.items() if key != "ResponseMetadata"}, kind.describes)
+
+
+def described(aws: Aws, kind: Kind, **query: Any) -> Described:
+    """Every resource of *kind* that *query* leaves in its listing, with its description."""
+    listed = model_packages(aws, **query) if kind is MODEL_PACKAGE else targets(aws, kind, **query)
+    answers = aws.map(lambda one: describe(aws, kind, one.name), listed.items)
+    return Listing(tuple(zip(listed.items, answers, strict=True)), listed.error)
+
+
+def texts_in(value: object, *members: str) -> Iterator[str]:
+    """
+    Every text under one of *members* of an answer or request, however deep; without *members*, every text.
+
+    CloudTrail begins members in lower case, so case does not matter.
+    """
+    wanted = {member.lower() for member in members}
+    match value:
+        case str() if not members:
+            yield value
+        case Mapping():
+            for name, inner in value.items():
+                yield from texts_in(inner, *(() if str(name).lower() in wanted else members))
+        case list() | tuple():
+            for inner in value:
+                yield from texts_in(inner, *members)
 
 
 def gone(error: Exception) -> bool:

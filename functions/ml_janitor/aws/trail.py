@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, ReadError, everything
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
 LOOKUP_EVENTS = "cloudtrail:LookupEvents"
+
+REMEMBERED = timedelta(days=90)
+"""How far back CloudTrail's event history goes."""
 
 PAGE = 50
 """LookupEvents' largest page."""

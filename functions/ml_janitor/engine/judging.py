@@ -31,10 +31,10 @@ def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: 
     for relation, other in bound:
         if (why := policy.keeps(other, now)) is not None:
             return kept(verdict, f"{relation}, which is {why}")
-    if (why := policy.exemptions.unreadable(candidate.target)) is not None:
+    if (why := policy.unreadable(candidate.target)) is not None:
         return kept(verdict, why, unknown=True)
     for relation, other in bound:
-        if (why := policy.exemptions.unreadable(other)) is not None:
+        if (why := policy.unreadable(other)) is not None:
             return kept(verdict, f"{relation}, and {why}", unknown=True)
     return replace(verdict, evidence=(*verdict.evidence, *marks(candidate.target, candidate.takes_along)))
 

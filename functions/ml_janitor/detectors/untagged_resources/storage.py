@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, everything
-from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, search
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, search, texts_in
 from ml_janitor.detectors.untagged_resources.inventory import Resource, named
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
         running = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
         query["SearchExpression"] = {"Filters": [recent, running], "Operator": "Or"}
     found = search(
-        aws, record, lambda one: [place for text in texts(one) if (place := located(text))], **query
+        aws, record, lambda one: [place for text in texts_in(one) if (place := located(text))], **query
     )
     return Listing(tuple(place for places in found.items for place in places), found.error)
 
@@ -120,19 +119,6 @@ def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
     return everything(
         pages, lambda page: map(resource, page["repositories"]), source="ecr:DescribeRepositories"
     )
-
-
-def texts(value: object) -> Iterator[str]:
-    """Every string in a record, however deep: where a location may stand differs from kind to kind."""
-    match value:
-        case str():
-            yield value
-        case dict():
-            for inner in value.values():
-                yield from texts(inner)
-        case list():
-            for inner in value:
-                yield from texts(inner)
 
 
 def located(text: str) -> str | None:
