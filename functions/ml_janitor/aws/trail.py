@@ -35,7 +35,8 @@ class Event:
 
     *source* tells services apart that have a call of the same name ("sagemaker.amazonaws.com").
     *identity* and *request* are CloudTrail's `userIdentity` and `requestParameters` as they are;
-    *resources* are the names that CloudTrail lists itself, which for SageMaker is often none.
+    *resources* are the names that CloudTrail lists itself, which for SageMaker is often none. *agent* is the
+    program that called.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Event:
     identity: Mapping[str, Any]
     request: Mapping[str, Any]
     source: str = ""
+    agent: str = ""
 
 
 def lookup(
@@ -104,4 +106,5 @@ def _event(entry: EventTypeDef) -> Event:
         identity=detail.get("userIdentity") or {},
         request=detail.get("requestParameters") or {},
         source=entry.get("EventSource", ""),
+        agent=str(detail.get("userAgent") or ""),
     )

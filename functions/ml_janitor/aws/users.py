@@ -6,9 +6,11 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import sagemaker_kinds, trail
+from ml_janitor.aws.boto_client import AGENT
 from ml_janitor.aws.sagemaker_kinds import Kind, texts_in
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
@@ -38,6 +40,7 @@ ONLY: Mapping[Kind, Mapping[str, str]] = {
     sagemaker_kinds.MODEL_PACKAGE: {"ModelApprovalStatus": "Approved"},
     sagemaker_kinds.TRANSFORM_JOB: {"StatusEquals": sagemaker_kinds.IN_PROGRESS},
 }
+DELETION = "DeleteEndpoint"
 DEPLOYMENTS = ("CreateEndpoint", "UpdateEndpoint", "CreateInferenceComponent")
 """Calls that use what they name: what is deployed every morning is not there at night."""
 
@@ -50,10 +53,15 @@ type Name = tuple[str, str]
 
 @dataclass(slots=True)
 class Users:
-    """Who uses what, by how it is named in any case; *errors* say what else may use something."""
+    """
+    Who uses what, by how it is named in any case; *errors* say what else may use something.
+
+    *undos* is why the janitor may need anything of it, to bring an endpoint back that it deleted.
+    """
 
     errors: list[str] = field(default_factory=list)
     _by_name: dict[Name, str] = field(default_factory=dict)
+    undos: str | None = None
     _served: set[str] = field(default_factory=set)
 
     def add(self, user: str, names: Iterable[Name]) -> None:
@@ -73,16 +81,26 @@ class Users:
         return listing
 
     def deployed(self, aws: Aws, since: datetime, until: datetime) -> None:
-        """Add the deployments in that time, by CloudTrail: each used what it names."""
-        for call in DEPLOYMENTS:
-            events = trail.lookup(aws, call, since, until, most_pages=MOST_PAGES)
+        """
+        Add the deployments in that time, by CloudTrail: each used what it names.
+
+        An endpoint that the janitor deleted and that was deployed before then had a configuration which
+        nobody can tell any more, but for the janitor's ledger.
+        """
+        names = set[str]()
+        for call in (*DEPLOYMENTS, DELETION):
+            remembered = until - trail.REMEMBERED
+            start = remembered if call == DELETION else max(since, remembered)
+            events = trail.lookup(aws, call, start, until, most_pages=MOST_PAGES)
             self.errors += [] if events.error is None else [events.error]
-            for event in events.items:
-                if event.succeeded:
-                    self.add(
-                        f"{event.name} on {event.at:%Y-%m-%d}",
-                        names_in(event.request, (CONFIG_NAME, MODEL_NAME)),
-                    )
+            for event in (one for one in events.items if one.succeeded):
+                endpoints = set(texts_in(event.request, "EndpointName"))
+                if call != DELETION:
+                    names |= endpoints
+                    used = names_in(event.request, (CONFIG_NAME, MODEL_NAME))
+                    self.add(f"{call} on {event.at:%Y-%m-%d}", used)
+                elif AGENT in event.agent and not endpoints <= names:
+                    self.undos = f"ML Janitor deleted endpoint {', '.join(endpoints)} on {event.at:%Y-%m-%d}"
 
     def searched(self, models: Listing[Mapping[str, Any]], since: datetime) -> dict[str, Mapping[str, Any]]:
         """
@@ -116,9 +134,10 @@ class Users:
                     for name in sorted(names.difference(there))
                 ]
 
-    def of(self, *names: Name) -> Signal[str]:
-        """What uses something that may be called by any of *names*; `Absent` if everything was read."""
-        keys = [(member, name.rstrip("/").lower()) for member, name in names]
+    def of(self, *names: Name, loads: Iterable[str] = ()) -> Signal[str]:
+        """What uses something called by one of *names*, or what it *loads*; `Absent` if all was read."""
+        called = (*names, *product(LOADS, loads))
+        keys = [(member, name.rstrip("/").lower()) for member, name in called]
         user = next((self._by_name[key] for key in keys if key in self._by_name), None)
         if user is not None:
             return Value(user)

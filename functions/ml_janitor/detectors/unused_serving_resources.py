@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import product
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws import s3, sagemaker_kinds, tags, trail
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL
 from ml_janitor.aws.users import CONFIG_NAME, DEFINITION, LOADS, MAY_USE, MODEL_NAME, Users, names_in
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Absent, Candidate, Confidence, Finding, NotRead, Rule, Unreadable, Value
+from ml_janitor.core.model import Absent, Candidate, Confidence, Finding, Kept, Rule, Unreadable, Value
 from ml_janitor.core.model import evidence as shown
 from ml_janitor.core.text import data_size
 from ml_janitor.engine.detector import Detector, allow
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingResource(Candidate):
-    """A configuration or model: what uses it, and the bytes of artifacts that no other model names."""
+    """A configuration or model: what uses it or may undo, and the bytes of artifacts that only it names."""
 
     user: Signal[str]
-    artifacts: Signal[int] = field(default_factory=NotRead)
+    undos: str | None = None
+    artifacts: Signal[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,31 +57,33 @@ class UnusedServingResources(Detector[ServingResource]):
         users, since = Users(), now - self.min_age
         read = {kind: users.described(aws, kind) for kind in MAY_USE}
         models, configs = sagemaker_kinds.targets(aws, MODEL), read[ENDPOINT_CONFIG]
-        users.deployed(aws, max(since, now - trail.REMEMBERED), now)
+        users.deployed(aws, since, now)
         records = users.searched(sagemaker_kinds.search(aws, "Model", dict), since)
         users.check_configurations(read[ENDPOINT], {config.name for config, _ in configs.items})
         book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in self.kinds))
-        idle: dict[str, list[Target]] = {}
+        idle: dict[str, tuple[Target, ...]] = {}
         for listed, description in configs.items:
             target = replace(listed, tags=book.of(listed.arn))
             user = users.of((CONFIG_NAME, target.name), (DEFINITION, target.name))
-            config = ServingResource(target=target, user=user)
+            config = ServingResource(target=target, user=user, undos=users.undos)
             names = names_in(description.value, (MODEL_NAME,)) if isinstance(description, Value) else []
-            if isinstance(self.decide(config, now), Finding):
-                for _, model in names:
-                    idle.setdefault(model, []).append(target)
-            else:
-                users.add(f"endpoint configuration {target.name}", names)
+            match self.decide(config, now):
+                case Finding():
+                    for _, model in names:
+                        idle[model] = (*idle.get(model, ()), target)
+                case Kept(unknown=False):
+                    users.add(f"endpoint configuration {target.name}", names)
             yield config
         loads = {name: {text for _, text in names_in(one["Model"], LOADS)} for name, one in records.items()}
 
         def judged(listed: Target) -> ServingResource:
             name, own = listed.name, loads.get(listed.name)
-            user = users.of((MODEL_NAME, name), (DEFINITION, name), *product(LOADS, own or ()))
+            user = users.of((MODEL_NAME, name), (DEFINITION, name), loads=own or ())
             if own is None and isinstance(user, Absent):
-                user = Unreadable("Search does not know this model, nor, then, its last transform job")
+                user = Unreadable("Search does not know this model, nor its last transform job")
             target = replace(listed, tags=book.of(listed.arn))
-            model = ServingResource(target=target, user=user, belongs_to=tuple(idle.get(name, ())))
+            unused = idle.get(name, ())
+            model = ServingResource(target=target, user=user, undos=users.undos, belongs_to=unused)
             if own is None or not isinstance(self.decide(model, now), Finding):
                 return model
             others = [uri for other, uris in loads.items() if other != name for uri in uris]
@@ -90,6 +92,9 @@ class UnusedServingResources(Detector[ServingResource]):
         yield from aws.map(judged, models.items)
         for listing in (configs, models):
             listing.check()
+
+    def may_be_needed(self, candidate: ServingResource) -> str | None:
+        return candidate.undos and f"{candidate.undos}, and an undo may need this: only its ledger tells"
 
     def decide(self, candidate: ServingResource, now: datetime) -> Verdict:
         """Unused is what nothing names although everything was read; never more than likely."""
@@ -104,7 +109,7 @@ class UnusedServingResources(Detector[ServingResource]):
                 rule.passed("all that may use it was read, and does not name it")
             case unread:
                 return rule.unknown(f"not all that may use it was read ({getattr(unread, 'error', unread)})")
-        if isinstance(artifacts := candidate.artifacts, Value | Unreadable):
+        if (artifacts := candidate.artifacts) is not None:
             size = data_size(artifacts.value) if isinstance(artifacts, Value) else None
             rule.saw(shown("artifacts that no other model names", artifacts, size))
         return rule.found(

@@ -259,6 +259,10 @@ class Detector[C: Candidate](ABC):
         """The ARNs of other resources that the undo of an act on *target* needs: what an act leaves there."""
         return ()
 
+    def may_be_needed(self, candidate: C) -> str | None:  # noqa: ARG002
+        """Why an undo may need *candidate*, as far as that is known without the ledger, or None."""
+        return None
+
     def never_acts(self) -> str | None:
         """Why it would not act on anything with its own tunables as they are set, or None."""
         return None

@@ -20,15 +20,15 @@ class Policy:
     *holds* are what people said about single resources, by identity; what was brought back is held by
     its ARN. A detector without *arming* of its own runs dry.
 
-    *needed* is which undo needs a resource that must stay for it, by ARN in lower case; *needed_unread* why
-    that could not be read.
+    *needed* is which undo needs a resource that must stay for it, by ARN in lower case: None where no ledger
+    is read. *needed_unread* is why it could not be read.
     """
 
     exemptions: Exemptions = field(default_factory=Exemptions)
     owner_tags: Sequence[str] = ("owner",)
     arming: Mapping[str, Arming] = field(default_factory=dict)
     holds: Mapping[str, Sequence[Hold]] = field(default_factory=dict)
-    needed: Mapping[str, str] = field(default_factory=dict)
+    needed: Mapping[str, str] | None = None
     needed_unread: str | None = None
 
     def dry(self) -> Policy:
@@ -44,7 +44,7 @@ class Policy:
         return (
             self.exemptions.reason(target, now)
             or held(on(self.holds, target), now)
-            or self.needed.get(target.arn.lower())
+            or (self.needed or {}).get(target.arn.lower())
         )
 
     def unreadable(self, target: Target) -> str | None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ml_janitor_sandbox.demo.history import TABLES, history
-from ml_janitor_sandbox.demo.leftovers import untagged
+from ml_janitor_sandbox.demo.leftovers import DETECTOR, untagged
 from ml_janitor_sandbox.demo.times import NOW
 from ml_janitor_sandbox.demo.truth import Kind, Known
 
-__all__ = ["LOOKALIKES", "NOW", "UNKNOWN", "WASTE", "Known", "seed"]
+__all__ = ["JUDGES", "LOOKALIKES", "NOW", "UNKNOWN", "WASTE", "Known", "seed"]
 
 
 def seed(url: str) -> None:
@@ -30,6 +30,9 @@ def _known(kind: Kind) -> Iterator[Known]:
             if row.truth is not None and row.truth.kind is kind:
                 yield Known(detector, row.arn, row.name, row.truth.why, row.truth.confidence)
 
+
+JUDGES = frozenset({*TABLES, DETECTOR})
+"""The detectors of which all that is said here is known; others judge the same account."""
 
 WASTE = (*_known(Kind.WASTE), *untagged(history()))
 LOOKALIKES = tuple(_known(Kind.LOOKALIKE))
