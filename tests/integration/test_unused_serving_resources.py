@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
+from io import StringIO
+from logging import StreamHandler
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
+from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
+from ml_janitor.acting.after_sweep import Cleaning
+from ml_janitor.acting.needed_by_undos import sparing_undos
+from ml_janitor.acting.order import Acting
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Sweep, Verdict
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, targets
+from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Sweep, Value, Verdict
+from ml_janitor.detectors.idle_endpoints import record
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
+from ml_janitor.engine.failures import Failures
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.progress import DEFAULTS
@@ -440,6 +458,99 @@ def test_after_the_janitor_deleted_an_endpoint_nobody_but_its_ledger_knows_what_
         "endpoint-config/other": "found",
         "model/other": "found",
     }
+
+
+@pytest.fixture
+def acting(table: Table) -> Acting:
+    """Acting by a ledger, as the deployed functions are given it."""
+    return Acting(
+        ledger=Ledger(table),
+        actions=Actions(table),
+        holds=Holds(table),
+        limits=Limits(table, "UTC"),
+        clock=lambda: NOW,
+        pause=lambda: None,
+        put_back=lambda _: None,
+        at_most=0,
+        actors=[IdleEndpoints()],
+    )
+
+
+def deleted(account: Account, aws: Aws, actions: Actions, *, ago: timedelta) -> Action:
+    """The endpoint "live" is deleted as the janitor does it, its record in the ledger."""
+    (listed,) = targets(aws, ENDPOINT).items
+    target = replace(listed, tags=Value({}))
+    undo = record.read(aws, target, judged=())
+    finding = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete", evidence=())
+    result = Result(detector="idle-endpoints", target=target, verdict=finding, outcome=Outcome.WAITING)
+    action = actions.begin(result, undo, warned=NOW - ago, now=NOW - ago)
+    account.at(ago)
+    aws.armed().sagemaker.delete_endpoint(EndpointName="live")
+    account.at(timedelta())
+    return actions.acted(action, NOW - ago)
+
+
+@pytest.mark.parametrize(("ago", "verdict"), [(30 * DAY, "kept"), (30 * DAY + timedelta(seconds=1), "found")])
+def test_the_ledger_tells_what_an_undo_needs_for_undo_days(
+    account: Account, aws: Aws, acting: Acting, ago: timedelta, verdict: str
+) -> None:
+    account.pair("churn")
+    account.pair("other")
+    account.endpoint("live", "churn")
+    deleted(account, aws, acting.actions, ago=ago)
+
+    policy = sparing_undos(Policy(), UnusedServingResources(), acting, [aws])
+    judged = verdicts(swept(aws, policy=policy))
+
+    assert {word(judged[CONFIG]), word(judged[MODEL])} == {verdict}
+    assert word(judged["model/other"]) == "found"
+    if verdict == "kept":
+        assert judged[CONFIG].reason == "an undo of live needs it, until 2026-10-06"
+
+
+def test_what_was_brought_back_is_needed_no_more_and_an_undo_that_began_needs_it_at_any_age(
+    account: Account, aws: Aws, acting: Acting
+) -> None:
+    account.pair("churn")
+    account.endpoint("live", "churn")
+    action = deleted(account, aws, acting.actions, ago=80 * DAY)
+
+    def needed() -> bool:
+        return bool(sparing_undos(Policy(), UnusedServingResources(), acting, [aws]).needed)
+
+    assert not needed()
+    undoing = acting.actions.undoing(action, "anna", NOW)
+    assert needed()
+    acting.actions.undone(undoing, NOW)
+    assert not needed()
+
+
+def test_only_who_spares_undos_asks_the_ledger_about_them(acting: Acting, aws: Aws) -> None:
+    assert sparing_undos(Policy(), IdleEndpoints(), acting, [aws]) == Policy()
+
+
+def test_where_the_ledger_cannot_be_read_everything_may_be_needed(
+    account: Account, aws: Aws, acting: Acting, box: Control
+) -> None:
+    account.pair("churn")
+    box.fault("dynamodb", "Query", "deny", times=0)
+    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO()))
+    cleaning = Cleaning(
+        detector=UnusedServingResources(),
+        policy=Policy(),
+        ledger=acting.ledger,
+        acting=acting,
+        warner=None,
+        follow=None,
+        logger=logger,
+        failures=Failures(logger),
+        dry=False,
+    )
+
+    judged = verdicts(swept(aws, policy=cleaning.judged_by([aws])))
+
+    assert {word(one) for one in judged.values()} == {"unknown"}
+    assert {one.reason for one in judged.values()} == {"what undos need could not be read"}
 
 
 def test_what_somebody_else_deleted_is_not_undone(account: Account, aws: Aws) -> None:

@@ -82,11 +82,14 @@ class Cleaning:
 
     def after(self, known: Known, policy: Policy, now: datetime, *, until: datetime) -> Known:
         """
-        Act on what is due, then warn about what is new. Without the ledger's word there is neither.
+        Act on what is due, then warn about what is new. Without the ledger's word there is neither; what only
+        advises has neither.
 
         *policy* is the one that the sweep was judged by. AWS is waited for *until* then, so that the others
         get their turn.
         """
+        if self.detector.cleanup is None:
+            return known
         acting, entries, sweep = self.acting, known.recorded.entries, known.sweep
         if acting is None or self.dry:
             self._followed(lambda follow: follow(sweep, known.recorded))  # what is found no more is closed

@@ -30,7 +30,8 @@ class Kind:
     *type* is the resource type in its ARN, and `Target.kind`. *noun* stands in the names of operations and
     members: List`noun`s, Describe`noun`, `noun`Name, `noun`Arn. *members* is the list in an answer. The rest
     is for kinds that break the pattern: *name* is the member with the name, *parameter* what Describe asks
-    for, *path* the members that make the ARN where a listing holds none, *operation* another List operation.
+    for, *path* the members that make the ARN where a listing holds none, *operation* another List operation,
+    *listed_on* what the permission to list is for.
     *named_in_arn* is whether the ARN holds the name: those of domains and clusters hold ids, those of
     pipelines lower-cased names.
     """
@@ -42,6 +43,7 @@ class Kind:
     parameter: str = ""
     path: tuple[str, ...] = ()
     operation: str = ""
+    listed_on: str = "*"
     named_in_arn: bool = True
 
     @property
@@ -106,7 +108,7 @@ EXPERIMENT = Kind(
 MODEL = Kind("model", "Model", "Models")
 MODEL_PACKAGE = Kind(
     "model-package", "ModelPackage", "ModelPackageSummaryList", name="ModelPackageArn",
-    parameter="ModelPackageName",
+    parameter="ModelPackageName", listed_on="model-package/*",
 )  # fmt: skip
 MODEL_PACKAGE_GROUP = Kind("model-package-group", "ModelPackageGroup", "ModelPackageGroupSummaryList")
 MONITORING_SCHEDULE = Kind("monitoring-schedule", "MonitoringSchedule", "MonitoringScheduleSummaries")

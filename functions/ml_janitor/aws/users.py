@@ -36,6 +36,9 @@ MAY_USE: Mapping[Kind, tuple[str, ...]] = {
 }
 """What may use a model or configuration, and the members of its description that name them, however deep."""
 
+LISTED = (*MAY_USE, sagemaker_kinds.MODEL, sagemaker_kinds.MODEL_PACKAGE_GROUP)
+"""What is listed for that: models, and all that may use one."""
+
 ONLY: Mapping[Kind, Mapping[str, str]] = {
     sagemaker_kinds.MODEL_PACKAGE: {"ModelApprovalStatus": "Approved"},
     sagemaker_kinds.TRANSFORM_JOB: {"StatusEquals": sagemaker_kinds.IN_PROGRESS},

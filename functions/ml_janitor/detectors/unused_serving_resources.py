@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws import s3, sagemaker_kinds, tags, trail
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL
-from ml_janitor.aws.users import CONFIG_NAME, DEFINITION, LOADS, MAY_USE, MODEL_NAME, Users, names_in
+from ml_janitor.aws.users import CONFIG_NAME, DEFINITION, LISTED, LOADS, MAY_USE, MODEL_NAME, Users, names_in
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Candidate, Confidence, Finding, Kept, Rule, Unreadable, Value
 from ml_janitor.core.model import evidence as shown
@@ -43,7 +43,7 @@ class UnusedServingResources(Detector[ServingResource]):
     kinds = (ENDPOINT_CONFIG.type, MODEL.type)
     spares_undos = True
     reads = (
-        *(allow(kind.lists) for kind in (*MAY_USE, MODEL, sagemaker_kinds.MODEL_PACKAGE_GROUP)),
+        *(allow(kind.lists, on=kind.listed_on) for kind in LISTED),
         *(allow(kind.describes, on=kind.every) for kind in MAY_USE),
         *(allow(tags.LIST_TAGS, on=kind.every) for kind in (ENDPOINT_CONFIG, MODEL)),
         *(allow(action) for action in (sagemaker_kinds.SEARCH, tags.GET_RESOURCES, trail.LOOKUP_EVENTS)),
