@@ -15,9 +15,9 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
+from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.after_sweep import Cleaning
 from ml_janitor.acting.needed_by_undos import sparing_undos
-from ml_janitor.acting.order import Acting
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, targets
 from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Sweep, Value, Verdict
@@ -33,6 +33,7 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.table import Table
+from ml_janitor.report import causes
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.progress import DEFAULTS
@@ -470,7 +471,8 @@ def acting(table: Table) -> Acting:
         limits=Limits(table, "UTC"),
         clock=lambda: NOW,
         pause=lambda: None,
-        put_back=lambda _: None,
+        revert=lambda _: None,
+        words=causes.words,
         at_most=0,
         actors=[IdleEndpoints()],
     )

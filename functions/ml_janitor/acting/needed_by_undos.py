@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.ledger.action import UNDOABLE, Stage
 
 if TYPE_CHECKING:
-    from ml_janitor.acting.order import Acting
+    from ml_janitor.acting.acting import Acting
     from ml_janitor.aws.client import Aws
     from ml_janitor.engine.detector import Detector
     from ml_janitor.engine.policy import Policy
