@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,7 +46,8 @@ class Acting:
     half-done action, which this role itself may not do. *words* makes a sentence of a cause, for the ledger
     and the messages made from it. *at_most* is for a whole night. *wait*
     lets AWS get on with what actions wait for; without it the next run goes on with them. *within* is
-    `undo_days`, and *undoable* says of a detector whether the deployment may still undo what it did.
+    `undo_days`, and *undoable* says of a detector whether the deployment may still undo what it did. *actors*
+    are all detectors that can act.
     """
 
     ledger: Ledger
@@ -61,6 +62,7 @@ class Acting:
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
     undoable: Callable[[str], bool] = lambda _: True
+    actors: Sequence[Detector[Any]] = ()
 
     def act(
         self,
