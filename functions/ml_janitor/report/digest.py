@@ -12,6 +12,7 @@ from ml_janitor.acting.savings import Saved
 from ml_janitor.core.durations import ago
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import moment, usd
+from ml_janitor.report.finding_words import amounts, left_out, noun
 from ml_janitor.report.mrkdwn import (
     Block,
     Message,
@@ -24,8 +25,6 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section,
 )
-from ml_janitor.report.slack import noun
-from ml_janitor.report.thread import amounts
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.latest import LastSweep
@@ -85,7 +84,10 @@ def digest(rows: Sequence[Row], *, now: datetime, actions: DigestActions = NOTHI
     if quiet and not any(sweep.error for sweep in last):
         return Post(main=_quiet(last, len(rows), _saved(actions.saved)))
     title = _headline(last, new)
-    blocks = [header(title), section(f"All sweeps, as of {moment(now)}.{_unpriced(last)}")]
+    blocks = [
+        header(title),
+        section(f"All sweeps, as of {moment(now)}.{left_out(sum(sweep.unpriced for sweep in last))}"),
+    ]
     rest = [
         *_paragraphs("Did not run", [_silence(row, now) for row in rows if not row.ran]),
         *_paragraphs("Not complete", [_error(row) for row in rows if row.last and row.last.error]),
@@ -168,11 +170,6 @@ def _headline(last: Sequence[LastSweep], new: int) -> str:
     sums = amounts(_sums(last))
     news = f"{new:,} of them new" if new else "none of them new"
     return f"{f'{sums}: ' if sums else ''}{counted(found, 'finding')}, {news}"
-
-
-def _unpriced(last: Sequence[LastSweep]) -> str:
-    unpriced = sum(sweep.unpriced for sweep in last)
-    return f" The sum leaves out {unpriced:,} whose price is unknown." if unpriced else ""
 
 
 def _sums(last: Iterable[LastSweep]) -> Totals:

@@ -7,13 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Finding, Result, finding_id
 from ml_janitor.core.money import Totals, dearest_first
-from ml_janitor.core.ownership import marks
 from ml_janitor.core.text import plain, usd
 from ml_janitor.report import commands
 from ml_janitor.report.buttons import LABELS, Button, Subject
+from ml_janitor.report.finding_words import (
+    amounts,
+    facts,
+    finding,
+    kinds,
+    left_out,
+    noun_of,
+    owned_by,
+    priced_name,
+    reason,
+    shares,
+)
 from ml_janitor.report.mrkdwn import (
     LONGEST_HEADER,
     Block,
@@ -26,13 +36,8 @@ from ml_janitor.report.mrkdwn import (
     prose,
     question,
     section,
-    sentence,
 )
-from ml_janitor.report.slack import called, kinds, left_out
 from ml_janitor.report.standing import Standing, StatusWording
-from ml_janitor.report.thread import NOBODY, OWNER_LENGTH, SURE, UNDATED, amounts, by_owner, share
-
-OWNERS_SHOWN = 5
 
 ASKED = 299
 """
@@ -66,22 +71,16 @@ def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None
 
     This part of the message stays; only what became of it changes. *user* is the owner's Slack id.
     """
-    verdict = _finding(result)
-    whose = f"owned by {prose(result.owner, OWNER_LENGTH)}" if result.owner else NOBODY
-    facts = [
-        f"<@{user}>, this one is yours" if user else whose,
-        _since(verdict, now),
-        SURE[verdict.confidence],
-        *(prose(f"{mark.signal} {mark.value}", 80) for mark in marks(result.target)),
-    ]
+    verdict = finding(result)
+    owner = f"<@{user}>, this one is yours" if user else owned_by(result)
     where = f"In account {prose(result.target.account, 40)}, {prose(result.target.region, 40)}."
     losing = terms.lost if verdict.lost is None else prose(verdict.lost, 300)
     lost = f" {terms.wording.way.noun} does not bring back {losing}." if losing else ""
-    what = prose(called(result.detector, result), 60)
+    what = prose(noun_of(result.detector, result), 60)
     said = [
-        f"{what[:1].upper()}{what[1:]} {code(result.target.name)}{_price(result)}",
-        f"{sentence(', '.join(facts))} {where}",
-        sentence(prose(verdict.reason, 400)),
+        f"{what[:1].upper()}{what[1:]} {priced_name(result)}",
+        f"{facts(result, now, owner, _spent(verdict, now))} {where}",
+        reason(result),
         f"Action: {prose(verdict.action, 200)}.{lost}",
     ]
     if Button.KEEP not in terms.offers:
@@ -126,20 +125,13 @@ def _button(word: Button, subject: Subject, name: str, wording: StatusWording, s
     return button(label, word.value, str(subject), style=style, confirm=confirm)
 
 
-def _since(verdict: Finding, now: datetime) -> str:
-    """Since when it is waste, and what that has cost at its price of today."""
-    if verdict.since is None:
-        return UNDATED
+def _spent(verdict: Finding, now: datetime) -> str:
+    """What it has cost since it is waste, at its price of today."""
     hourly = verdict.cost.hourly_usd if verdict.cost and verdict.cost.accrued_usd is None else None
-    span = now - verdict.since
-    spent = f", about {usd(hourly * Decimal(span.total_seconds()) / HOUR)} so far" if hourly else ""
-    return f"since {verdict.since:%Y-%m-%d} ({ago(span)}{spent})"
-
-
-def _price(result: Result) -> str:
-    sums = Totals.of([result])
-    price = amounts(sums) or ("price unknown" if sums.unpriced else "")
-    return f"  *{price}*" if price else ""
+    if hourly is None or verdict.since is None:
+        return ""
+    hours = Decimal((now - verdict.since).total_seconds()) / HOUR
+    return f", about {usd(hourly * hours)} so far"
 
 
 def _by_hand(result: Result, keep_tag: str) -> str:
@@ -152,7 +144,8 @@ def _by_hand(result: Result, keep_tag: str) -> str:
 
 def head(results: Sequence[Result], terms: WarningTerms) -> Message:
     """The message above the warnings of one sweep."""
-    title, money = _event(results, terms), amounts(Totals.of(results))
+    sums = Totals.of(results)
+    title, money = _event(results, terms), amounts(sums)
     target = results[0].target
     where = f"In account {prose(target.account, 40)}, {prose(target.region, 40)}."
     if money and len(title) + len(money) + 2 <= LONGEST_HEADER:
@@ -160,8 +153,7 @@ def head(results: Sequence[Result], terms: WarningTerms) -> Message:
     elif money:
         where = f"*{money}.* {where}"
     thread = f"Each is in the thread below{_named(terms.offers)}, and says there what became of it."
-    sums = Totals.of(results)
-    whose = f"{_whose(results)}.{left_out(sums)}"
+    whose = f"{shares(sorted(results, key=dearest_first))}.{left_out(sums.unpriced if money else 0)}"
     return Message(
         text=f"{title}. {where}", blocks=(header(title), section(f"{where} {thread}"), section(whose))
     )
@@ -209,20 +201,3 @@ def listed(
 def _named(offers: frozenset[Button]) -> str:
     names = [f"*{LABELS[word]}*" for word in (Button.KEEP, Button.SNOOZE, Button.NOW) if word in offers]
     return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
-
-
-def _whose(results: Sequence[Result]) -> str:
-    groups = by_owner(sorted(results, key=dearest_first))
-    shown = [
-        f"{prose(owner, OWNER_LENGTH) if owner else NOBODY} ({share(theirs)})"
-        for owner, theirs in groups[:OWNERS_SHOWN]
-    ]
-    more = len(groups) - len(shown)
-    others = f", and {more:,} other owner{'' if more == 1 else 's'}" if more else ""
-    return f"*Whose they are:* {', '.join(shown)}{others}"
-
-
-def _finding(result: Result) -> Finding:
-    if not isinstance(result.verdict, Finding):
-        raise TypeError("only findings are warned about")
-    return result.verdict

@@ -17,8 +17,8 @@ from ml_janitor.engine.holds import held
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.report.causes import unreachable
 from ml_janitor.report.digest import DigestActions
+from ml_janitor.report.finding_words import noun
 from ml_janitor.report.mrkdwn import code, prose
-from ml_janitor.report.slack import noun
 from ml_janitor.report.standing import DONE, who
 
 if TYPE_CHECKING:
