@@ -369,7 +369,7 @@ def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
             time_zone=section.time_zone,
             undoable=bool(detector.undoes),
             way=way(cleanup),
-            comeback=lambda action: rule.comeback(action.target, action.undo),
+            revert_effect=lambda action: rule.revert_effect(action.target, action.undo),
         )
         offers = (buttons | group) - (set() if armed else {Button.NOW})
         return WarningTerms(wording=wording, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)
