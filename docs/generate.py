@@ -25,8 +25,11 @@ from ml_janitor.engine.detector import Detector, Grant
 
 ROOT = Path(__file__).parent.parent
 SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
-"""The command whose real output the README shows, run on the sandbox's demo account."""
+"""The command whose real output docs/sandbox.md shows, run on the sandbox's demo account."""
 
+SHORT_SESSION = ("janitor", "audit", "hung-training-jobs")
+PARAGRAPHS = 3
+"""How much of its output the README shows."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "duplicate-artifacts": {"act_on_prefixes": ("s3://acme-models/old/",)},
@@ -38,9 +41,7 @@ def main() -> int:
     """Write or check every page."""
     check = "--check" in sys.argv[1:]
     if not check:
-        for path, text in pages():
-            path.write_text(text)
-        for path, text in nights(sandboxed(sys.executable, "-m", "ml_janitor_sandbox.night")):
+        for path, text in [*pages(), nights(sandboxed(sys.executable, "-m", "ml_janitor_sandbox.night"))]:
             path.write_text(text)
         return 0
     stale = [path for path, text in pages() if path.read_text() != text]
@@ -51,16 +52,16 @@ def main() -> int:
 
 def pages() -> list[tuple[Path, str]]:
     """Every page with its generated parts as they should be."""
-    readme = ROOT / "README.md"
-    parts = {"detectors": detector_table(), "reads": permission_list(), "cost": cost()}
-    if "<!-- session -->" in readme.read_text():
-        parts["session"] = session()
-    made = [(readme, fill(readme.read_text(), parts))]
-    for detector in DETECTORS:
-        page = ROOT / "docs" / "detectors" / f"{detector.name}.md"
-        made.append((page, fill(page.read_text(), {"generated": head(detector)})))
-    page = ROOT / "docs" / "permissions.md"
-    made.append((page, fill(page.read_text(), {"denies": denies()})))
+    docs = ROOT / "docs"
+    cut = shortened(session(SHORT_SESSION))
+    parts = {
+        ROOT / "README.md": {"detectors": detector_table(), "cost": cost_in_short(), "session": cut},
+        docs / "cost.md": {"cost": cost()},
+        docs / "permissions.md": {"reads": permission_list(), "denies": denies()},
+        docs / "sandbox.md": {"session": session(SESSION)},
+    }
+    parts |= {docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS}
+    made = [(page, fill(page.read_text(), generated)) for page, generated in parts.items()]
     return [*made, start_script()]
 
 
@@ -83,18 +84,14 @@ def fill(text: str, parts: Mapping[str, str]) -> str:
     return text
 
 
-def nights(told: str) -> list[tuple[Path, str]]:
+def nights(told: str) -> tuple[Path, str]:
     """
-    The page of the three nights, and their end for the README, after its other parts are written.
+    The page of the three nights.
 
-    They take half a minute. tests/integration/test_night.py, which plays them anyway, checks them.
+    They take half a minute. tests/integration/test_night.py, which plays them anyway, checks it.
     """
-    page, readme = ROOT / "docs" / "night.md", ROOT / "README.md"
-    end = told[told.index("What it came to") :]
-    return [
-        (page, fill(page.read_text(), {"night": f"```console\n$ make night\n{told}\n```"})),
-        (readme, fill(readme.read_text(), {"night": f"```console\n{end}\n```"})),
-    ]
+    page = ROOT / "docs" / "night.md"
+    return page, fill(page.read_text(), {"night": f"```console\n$ make night\n{told}\n```"})
 
 
 def literal(part: str) -> str:
@@ -124,6 +121,11 @@ def cost() -> str:
     given = monthly.counted()
     made = monthly.bill(given)
     return f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
+
+
+def cost_in_short() -> str:
+    """The same in one sentence."""
+    return monthly.summary(monthly.bill(monthly.counted()))
 
 
 def head(detector: type[Detector[Any]]) -> str:
@@ -196,10 +198,15 @@ def shown(value: object) -> str:
             return f"`{value}`"
 
 
-def session() -> str:
-    """The real output of `SESSION` on the demo account."""
-    said = sandboxed(str(Path(sys.executable).parent / SESSION[0]), *SESSION[1:])
-    return f"```console\n$ {' '.join(SESSION)}\n{said}\n```"
+def session(command: Sequence[str]) -> str:
+    """The real output of *command*, which begins with `janitor`, on the demo account."""
+    said = sandboxed(str(Path(sys.executable).parent / command[0]), *command[1:])
+    return f"```console\n$ {' '.join(command)}\n{said}\n```"
+
+
+def shortened(session: str) -> str:
+    """The first paragraphs of a session."""
+    return "\n\n".join([*session.split("\n\n")[:PARAGRAPHS], "  ...\n```"])
 
 
 def sandboxed(*command: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from ml_janitor.acting.order import Acting
+from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undo_run import UndoRun
 from ml_janitor.acting.undo_wording import way
 from ml_janitor.acting.undoing import CannotUndoError, Undoing
@@ -32,6 +32,7 @@ from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
 from ml_janitor.report.buttons import Word
+from ml_janitor.report.causes import words
 from ml_janitor.report.standing import Voice
 from ml_janitor.report.warnings import Terms
 from ml_janitor.slack.alerts import Alerts
@@ -244,14 +245,15 @@ def acting(own: Invocation) -> Acting:
         clock=own.clock,
         pause=lambda: own.seconds.sleep(PACE),
         wait=lambda: own.seconds.sleep(WAIT),
-        put_back=lambda action: put_back(own, action),
+        revert=lambda action: ask_for_revert(own, action),
+        words=words,
         at_most=section.max_actions_per_night,
         within=timedelta(days=section.undo_days),
         undoable=lambda name: name in {one.name for one in own.settings.undoable(own.clock().date())},
     )
 
 
-def put_back(own: Invocation, action: Action) -> None:
+def ask_for_revert(own: Invocation, action: Action) -> None:
     """
     Ask the undo function for it: an armed role may not undo what it did.
 

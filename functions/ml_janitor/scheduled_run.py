@@ -21,8 +21,8 @@ from ml_janitor.report import telemetry
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
+    from ml_janitor.acting.acting import Acting
     from ml_janitor.acting.after_sweep import Follow
-    from ml_janitor.acting.order import Acting
     from ml_janitor.acting.warning import Warner
     from ml_janitor.aws.client import Aws
     from ml_janitor.engine.detector import Detector

@@ -17,7 +17,7 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from endpoint_seed import ROLE, Seed, variant
-from ml_janitor.acting.order import Acting
+from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError, Undoing
 from ml_janitor.acting.warning import Warner
 from ml_janitor.aws.client import Aws
@@ -34,6 +34,7 @@ from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
+from ml_janitor.report.causes import note, words
 from ml_janitor.scheduled_run import Runner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
@@ -121,7 +122,8 @@ class Nights:
                 limits=Limits(self.table, "UTC"),
                 clock=lambda: self.clock,
                 pause=lambda: None,
-                put_back=self.asked_back.append,
+                revert=self.asked_back.append,
+                words=words,
                 at_most=50,
                 wait=self.wait if self.waits else None,
             ),
@@ -312,7 +314,7 @@ def test_an_endpoint_is_deleted_and_its_configuration_stays(world: World, nights
 
     result = nights.sweep()["churn"]
 
-    assert (result.outcome, result.note) == (Outcome.ACTED, f"undo: janitor undo {nights.action.id}")
+    assert (result.outcome, note(result)) == (Outcome.ACTED, f"undo: janitor undo {nights.action.id}")
     nights.pass_by(MINUTE)
     assert world.gone("churn")
     assert "configuration churn" in world.shown()
@@ -374,7 +376,7 @@ def test_without_time_to_wait_the_next_sweep_finishes_it(world: World, nights: N
     result = nights.sweep()["gateway"]
 
     assert result.outcome is Outcome.WAITING
-    assert "still being deleted" in result.note
+    assert "still being deleted" in note(result)
     assert not world.gone("gateway")
     nights.pass_by(HOUR)
     assert nights.sweep()["gateway"].outcome is Outcome.ACTED
@@ -393,7 +395,7 @@ def test_time_that_runs_out_while_it_waits_is_no_failure(world: World, nights: N
     result = nights.sweep()["gateway"]
 
     assert result.outcome is Outcome.WAITING
-    assert "still being deleted" in result.note
+    assert "still being deleted" in note(result)
     assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
 
 
@@ -406,7 +408,7 @@ def test_time_that_runs_out_between_two_steps_is_no_failure(world: World, nights
     result = nights.sweep()["gateway"]
 
     assert result.outcome is Outcome.WAITING
-    assert result.note == "half done: the run had no time left, and the next one goes on with it"
+    assert note(result) == "half done: the run had no time left, and the next one goes on with it"
     assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
     nights.pass_by(HOUR)
     nights.time()
@@ -445,7 +447,7 @@ def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(world: W
     result = nights.sweep()["churn"]
 
     assert (result.outcome, nights.action.stage) == (Outcome.CHANGED, Stage.WITHDRAWN)
-    assert result.note == "it was as good as cleaned up before anything was done"
+    assert note(result) == "it was as good as cleaned up before anything was done"
 
 
 def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(world: World, nights: Nights) -> None:
@@ -474,7 +476,7 @@ def test_a_request_meanwhile_has_it_put_back(world: World, nights: Nights) -> No
     result = nights.sweep()["gateway"]
 
     assert result.outcome is Outcome.CHANGED
-    assert "is being put back" in result.note
+    assert "is being put back" in note(result)
     assert [action.target.name for action in nights.asked_back] == ["gateway"]
     nights.waits = True
     nights.undo()
@@ -509,7 +511,7 @@ def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: Wo
 
     result = nights.sweep()["gateway"]
 
-    assert (result.outcome, result.note) == (
+    assert (result.outcome, note(result)) == (
         Outcome.CHANGED,
         (
             "last deployed 5 minutes ago; endpoints are left alone for 7 days; "
@@ -558,7 +560,7 @@ def test_one_that_gets_another_component_while_its_own_go_is_not_deleted(
     result = nights.sweep()["gateway"]
 
     assert result.outcome is Outcome.CHANGED
-    assert result.note.endswith("what had been done is being put back")
+    assert note(result).endswith("what had been done is being put back")
     assert components_left(world) == ["newcomer"]
     assert not world.gone("gateway")
 
@@ -799,7 +801,7 @@ def only_reported(nights: Nights, name: str) -> str:
     nights.due()
     result = nights.sweep()[name]
     assert result.outcome is Outcome.ADVISED
-    return result.note
+    return note(result)
 
 
 def test_a_monitored_endpoint_is_kept(world: World, nights: Nights) -> None:
@@ -880,7 +882,7 @@ def test_a_component_of_production_or_of_a_tool_is_only_reported(
     result = nights.sweep()["gateway"]
 
     assert result.outcome is Outcome.ADVISED
-    assert result.note == f"only reported: it would take along scaled: {why}"
+    assert note(result) == f"only reported: it would take along scaled: {why}"
 
 
 @pytest.mark.parametrize(
@@ -927,7 +929,7 @@ def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
     result = nights.sweep()["gateway"]
 
     assert result.outcome is Outcome.WAITING
-    assert "it would take along base, and its tags could not be read" in result.note
+    assert "it would take along base, and its tags could not be read" in note(result)
     assert components_left(world) == ["adapter", "base", "scaled"]
 
 

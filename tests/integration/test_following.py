@@ -17,6 +17,7 @@ from ml_janitor.engine.detector import ChangedError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.findings import Ledger
+from ml_janitor.report.causes import note
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.standing import Voice
 from ml_janitor.report.warnings import Terms
@@ -233,7 +234,7 @@ def test_a_message_that_tells_of_an_action_is_left_to_it(
 
     waits = by_name(sweep(HOUR))["lamp"]
 
-    assert waits.note == "lamp was acted on before under this warning; the next sweep warns about it anew"
+    assert note(waits) == "lamp was acted on before under this warning; the next sweep warns about it anew"
     assert board.news() == []
     assert by_name(sweep(HOUR))["lamp"].outcome is Outcome.WARNED
 

@@ -1,4 +1,4 @@
-"""What a month costs: computed from what was counted, and what the README says is what is computed."""
+"""What a month costs: computed from what was counted, and what the documentation says is what is computed."""
 
 from __future__ import annotations
 
@@ -116,13 +116,18 @@ def test_what_was_counted_is_this_deployment() -> None:
     assert given["functions"]["idle-endpoints"]["metrics_requested"] >= 1_000
 
 
-def test_the_readme_says_what_is_computed() -> None:
+def written(page: str) -> str:
+    return (ROOT / page).read_text().partition("<!-- cost -->")[2].partition("<!-- /cost -->")[0].strip()
+
+
+def test_the_documentation_says_what_is_computed() -> None:
     given = monthly.counted()
     made = monthly.bill(given)
-    part = (ROOT / "README.md").read_text().partition("<!-- cost -->")[2].partition("<!-- /cost -->")[0]
+    whole = f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
 
-    assert part.strip() == f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
-    assert f"**{monthly.money(made.total)} a month**" in part
+    assert written("docs/cost.md") == whole
+    assert written("README.md") == monthly.summary(made)
+    assert f"**{monthly.money(made.total)} a month**" in whole
 
 
 def test_less_than_a_cent_is_not_nothing() -> None:

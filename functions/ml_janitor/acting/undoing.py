@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.acting.recorded_steps import RecordedSteps
+from ml_janitor.acting.steps import RecordedSteps
 from ml_janitor.aws.answers import describe
 from ml_janitor.core.durations import ago
 from ml_janitor.core.text import named

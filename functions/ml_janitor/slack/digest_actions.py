@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.savings import saved
 from ml_janitor.acting.undo_wording import way
-from ml_janitor.acting.unreachable_undos import out_of_reach
+from ml_janitor.acting.unreachable_undos import unreachable_undos
 from ml_janitor.core.model import HOURS_PER_MONTH, Effect
 from ml_janitor.core.text import local, usd
 from ml_janitor.engine.holds import held
 from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.report.causes import unreachable
 from ml_janitor.report.digest import Deeds
 from ml_janitor.report.mrkdwn import code, prose
 from ml_janitor.report.slack import noun
@@ -75,8 +76,9 @@ class Diary:
         for detector in self.disarmed:
             for region in regions:
                 known = self.actions.all(detector.name, account, region)
-                if (why := out_of_reach(detector, known, within=self.within, now=now)) is not None:
-                    yield f"{code(detector.name)}: {prose(why, 600)}"
+                lost = unreachable_undos(detector, known, within=self.within, now=now)
+                if lost is not None:
+                    yield f"{code(detector.name)}: {prose(unreachable(lost), 600)}"
 
     def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
         """Those that end something: nobody expects a tag to save anything."""

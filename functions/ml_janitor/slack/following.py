@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ml_janitor.acting import resuming
+from ml_janitor.acting import reverts
 from ml_janitor.acting.undoing import REST
 from ml_janitor.core.model import Outcome
 from ml_janitor.engine.holds import standing
 from ml_janitor.ledger.action import UNFINISHED, Action, Stage
 from ml_janitor.report.buttons import Subject
+from ml_janitor.report.causes import note, reason
 from ml_janitor.report.mrkdwn import code
 from ml_janitor.report.warnings import Terms, warning
 from ml_janitor.slack.patience import SlackError
@@ -87,7 +88,7 @@ class Following:
         """The warnings of a detector that is armed no longer; what is half done is told as such."""
         where = {(entry.detector, entry.account, entry.region) for entry in entries.values()}
         actions = [action for each in sorted(where) for action in self.actions.all(*each)]
-        half_done = {action.target.key: action for action in actions if resuming.half_done(action)}
+        half_done = {action.target.key: action for action in actions if reverts.half_done(action)}
         try:
             for entry in entries.values():
                 voice = self.terms[entry.detector].voice
@@ -117,7 +118,7 @@ class Following:
             if entry_of is None or entry_of.warned is None:
                 continue
             if result.outcome is Outcome.CHANGED:
-                yield entry_of, ended(entry_of, result.note), True
+                yield entry_of, ended(entry_of, note(result)), True
             elif (now_stands := self._still(result, entry_of, now)) is not None:
                 yield entry_of, now_stands, result.outcome is Outcome.ADVISED
 
@@ -126,11 +127,11 @@ class Following:
         voice = self.terms[entry.detector].voice
         match result.outcome:
             case Outcome.ADVISED:
-                return voice.void(result.note.removeprefix("only reported: "), now)
+                return voice.void(bare(result), now)
             case Outcome.FAILED:
-                return voice.failed(result.note.removeprefix("nothing was done: "), now)
+                return voice.failed(bare(result), now)
             case Outcome.WAITING if entry.due is not None and entry.due <= now:
-                return voice.waiting(entry.due, result.note)
+                return voice.waiting(entry.due, note(result))
             case _:
                 return None
 
@@ -196,6 +197,11 @@ class Following:
         if place.ts:
             message = warning(subject, name, said or code(name), now_stands, self.terms[subject.detector])
             self._sender.change(message, place, deadline=self.deadline)
+
+
+def bare(result: Result) -> str:
+    """Why *result*'s outcome is what it is, for a sentence that says the outcome itself."""
+    return "" if result.cause is None else reason(result.cause)
 
 
 def _can_be_told(action: Action) -> bool:

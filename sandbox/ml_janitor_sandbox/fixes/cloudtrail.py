@@ -29,8 +29,9 @@ def lookup_events(call: Call) -> dict[str, Any]:
     params = call.params
     size = int(params.get("MaxResults") or PER_PAGE)
     if not 1 <= size <= PER_PAGE:
-        message = f"The value for MaxResults must be between 1 and {PER_PAGE}."
-        raise AwsError("InvalidMaxResultsException", message)
+        raise AwsError(
+            "InvalidMaxResultsException", f"The value for MaxResults must be between 1 and {PER_PAGE}."
+        )
     start, end = _aware(params.get("StartTime")), _aware(params.get("EndTime"))
     if start and end and start > end:
         raise AwsError("InvalidTimeRangeException", "The start time is after the end time.")
@@ -64,8 +65,7 @@ def record(account: str, region: str, event: dict[str, Any]) -> None:
     plain = {key: value for key, value in event.items() if key != "CloudTrailEvent"}
     made = model.convert(shape.member, plain)
     if "EventName" not in made:
-        message = "an event needs an EventName"
-        raise ValueError(message)
+        raise ValueError("an event needs an EventName")
     made = {
         "EventId": str(uuid.uuid4()),
         "EventSource": "sagemaker.amazonaws.com",

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from ml_janitor_sandbox import clock, model
+from ml_janitor_sandbox.fixes.endpoint_configs import MODEL
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
-from ml_janitor_sandbox.fixes.models import MODEL
 from ml_janitor_sandbox.fixes.training import TRAINING
 from ml_janitor_sandbox.listing import Row, answer
-from ml_janitor_sandbox.patches import AwsError, Call, serves
+from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
 from ml_janitor_sandbox.shelves import Resource, shelf
 
 SEARCHED = {"Endpoint": ENDPOINT, "Model": MODEL, "TrainingJob": TRAINING}
@@ -49,7 +49,7 @@ def _record(one: Resource) -> dict[str, Any]:
 
 
 def _refused(what: str) -> AwsError:
-    return AwsError("ValidationException", f"The sandbox does not emulate {what} in Search.")
+    return rejected(f"The sandbox does not emulate {what} in Search.")
 
 
 def _expression(record: str, expression: Mapping[str, Any]) -> Test:
@@ -68,7 +68,7 @@ def _filter(record: str, asked: Mapping[str, str]) -> Test:
     if how in ("Exists", "NotExists"):
         return lambda one: (read(one) is not None) is (how == "Exists")
     if value is None:
-        raise AwsError("ValidationException", f"The filter of {name} has no value.")
+        raise rejected(f"The filter of {name} has no value.")
     if how == "In":
         choices = [choice.strip() for choice in value.split(",")]
         return lambda one: _compare(read(one), choices, operator.eq)
@@ -94,7 +94,7 @@ def _compare(found: Any, values: list[str], how: Callable[[Any, Any], bool]) -> 
         return any(how(found, _like(found, value)) for value in values)
     except ValueError:
         kind = "time" if isinstance(found, dt.datetime) else "number"
-        raise AwsError("ValidationException", f"{values} is no {kind}.") from None
+        raise rejected(f"{values} is no {kind}.") from None
 
 
 def _like(found: Any, value: str) -> Any:
@@ -121,7 +121,7 @@ def _reader(record: str, name: str) -> Callable[[Resource], Any]:
         shape = shape.members["Model"]
     for step in path:
         if shape.type_name != "structure" or step not in shape.members:
-            raise AwsError("ValidationException", f"Unknown property name: {name}")
+            raise rejected(f"Unknown property name: {name}")
         shape = shape.members[step]
     if shape.type_name in ("structure", "list", "map"):
         raise _refused(f"comparing {name}, a {shape.type_name},")

@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 
 from ml_janitor.core.model import Outcome, Sweep
 from ml_janitor.report.buttons import LABELS, Word
-from ml_janitor_sandbox.demo.people import DANIEL, HANA, RAVI, TOMAS
 from ml_janitor_sandbox.night.deployment import Deployment
 
 ZONE = ZoneInfo("America/Los_Angeles")
 GROUP = "S0PLATFORM"
 SECOND = timedelta(seconds=1)
 
+DANIEL, HANA, RAVI, TOMAS = "daniel.okafor", "hana.sato", "ravi.menon", "tomas.herrera"
 PEOPLE = {DANIEL: "Daniel Okafor", HANA: "Hana Sato", RAVI: "Ravi Menon", TOMAS: "Tomas Herrera"}
 
 ENDPOINTS, NOTEBOOKS, APPS = "idle-endpoints", "idle-notebooks", "idle-studio-apps"

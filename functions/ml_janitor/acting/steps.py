@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from ml_janitor.acting.refusals import refused
+from ml_janitor.aws.client import READS
 from ml_janitor.ledger.action import REFUSED
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.action import Action
     from ml_janitor.ledger.actions import Actions
+
+MAY_HAVE_BEEN_DONE = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
+RETRIED = frozenset(
+    {
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+"""Errors of throttling and timeouts, which some services give the status 400."""
 
 
 class RecordedSteps:
@@ -53,3 +69,25 @@ class RecordedSteps:
         full = f"{self._phase}: {name}"
         self._actions.step(self._action, full, how)
         self._known[full] = how
+
+
+def refused(error: BaseException) -> bool:
+    """
+    Whether *error* says for certain that the one call which changes something was not carried out.
+
+    A lost answer, a fault of AWS (5xx), throttling and timeouts leave it open; so does a refusal that came
+    to a second try, since the first may have done its work, and the refusal of a read, which says nothing
+    of the change before it.
+    """
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError) or READS.match(error.operation_name):
+        return False
+    about = error.response.get("ResponseMetadata", {})
+    status, code = about.get("HTTPStatusCode", 0), error.response.get("Error", {}).get("Code", "")
+    return (
+        HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        and status not in MAY_HAVE_BEEN_DONE
+        and code not in RETRIED
+        and about.get("RetryAttempts", 0) == 0
+    )

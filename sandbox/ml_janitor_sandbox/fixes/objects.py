@@ -1,12 +1,16 @@
-"""S3's conditions on deleting and copying: moto knows those of PutObject and of one DeleteObject only.
+"""S3 objects: conditions on deleting and copying, ETags under KMS keys, and the order of versions.
 
-User guide, "How to perform conditional deletes": evaluations "only apply to the current version of the
-object"; `*` asks whether it exists; DeleteObjects takes an ETag for each key and tells of each in its
-answer. "How to prevent object overwrites with conditional writes" has those of CopyObject.
+moto knows the conditions of PutObject and of one DeleteObject only. User guide, "How to perform
+conditional deletes": evaluations "only apply to the current version of the object"; `*` asks whether it
+exists; DeleteObjects takes an ETag for each key and tells of each in its answer. "How to prevent object
+overwrites with conditional writes" has those of CopyObject.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
+import itertools
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
 
@@ -14,6 +18,7 @@ import xmltodict  # type: ignore[import-untyped]
 from moto.core.responses import ActionResult
 from moto.iam.access_control import PermissionResult
 from moto.s3.exceptions import AccessDeniedByLock, MalformedXML, MissingKey, PreconditionFailed
+from moto.s3.models import FakeDeleteMarker, FakeKey
 from moto.s3.responses import S3Response
 
 from ml_janitor_sandbox import state
@@ -24,7 +29,14 @@ FAILED = ("PreconditionFailed", "At least one of the pre-conditions you specifie
 LOCKED = ("AccessDenied", "Access Denied because object protected by object lock.")
 DENIED = ("AccessDenied", "Access Denied")
 
+KMS = ("aws:kms", "aws:kms:dsse")
+"""The kinds of encryption under a KMS key."""
+SECOND = 1_000_000
+
 _moto_copy = S3Response.copy_object
+_moto_key = FakeKey.__init__
+_moto_marker = FakeDeleteMarker.__init__
+_versions, _puts = itertools.count(), itertools.count()
 
 
 def _holds(etag: str, current: Any) -> bool:
@@ -137,3 +149,37 @@ def _source(self: Any) -> Any:
     bucket, _, key = unquote(given.path).lstrip("/").partition("/")
     version = parse_qs(given.query).get("versionId", [None])[0]
     return self.backend.get_object(bucket, key, version_id=version)
+
+
+# --- their versions ------------------------------------------------------------------------------
+
+
+def apart(moment: dt.datetime) -> dt.datetime:
+    """
+    The moment with microseconds that grow: moto orders versions by time alone, and calls the first of
+    equals the latest. S3 tells whole seconds, so nobody sees them.
+    """
+    return moment.replace(microsecond=0) + dt.timedelta(microseconds=next(_versions) % SECOND)
+
+
+@replaces("moto.s3.models:FakeDeleteMarker.__init__", was="8ee72589c1b1")
+def marked(self: Any, key: Any) -> None:
+    """As moto's, after whatever it hides."""
+    _moto_marker(self, key)
+    self.last_modified = apart(self.last_modified)
+
+
+@replaces("moto.s3.models:FakeKey.__init__", was="cd9d1347667a")
+def born(self: Any, *args: Any, **members: Any) -> None:
+    """
+    As moto's, and under a KMS key with an ETag that differs from put to put, also for equal bytes.
+
+    "Objects ... encrypted by SSE-C or SSE-KMS have ETags that are not an MD5 digest of their object
+    data" (API reference of Object). That of a multipart upload goes on ending in the number of parts.
+    """
+    _moto_key(self, *args, **members)
+    self.last_modified = apart(self.last_modified)
+    if self.encryption in KMS:
+        _, dash, parts = (self._etag or "").partition("-")
+        opaque = hashlib.sha256(f"{self.bucket_name}/{self.name}/{next(_puts)}".encode()).hexdigest()[:32]
+        self._etag = f"{opaque}{dash}{parts}"

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_janitor.acting import resuming
-from ml_janitor.acting.carrying_out import CarryingOut
-from ml_janitor.acting.postponement import StandingBack
-from ml_janitor.acting.recheck import Look
-from ml_janitor.acting.recovery import HalfDone
-from ml_janitor.acting.resuming import broken_off
-from ml_janitor.acting.unpreparable import Unpreparable, said
-from ml_janitor.acting.unreachable_undos import out_of_reach
+from ml_janitor.acting.machine import ActionMachine
+from ml_janitor.acting.postponement import Postponement
+from ml_janitor.acting.recheck import Recheck
+from ml_janitor.acting.reverts import broken_off, left_half_done, resume_reverts, with_unfinished
+from ml_janitor.acting.unpreparable import Unpreparable
+from ml_janitor.acting.unreachable_undos import unreachable_undos
+from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos, Why, cause
 from ml_janitor.core.model import Outcome, Result, Sweep
-from ml_janitor.engine.failures import BrokeOffError
 from ml_janitor.ledger.action import UNFINISHED, Action, Stage
 from ml_janitor.ledger.limits import Places
 
@@ -32,8 +30,11 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.limits import Limits
 
 
-OUTLIVED = "it was not found for too long since its warning; the next scheduled sweep warns again"
-"""Why a person's sweep does nothing about something that no scheduled sweep has confirmed lately."""
+class SoFar(NamedTuple):
+    """A *sweep* with what became of it, and the *error* after which nothing more was done, if any."""
+
+    sweep: Sweep
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,9 @@ class Acting:
     """
     What acting needs from the outside.
 
-    *clock* is the real time (law 4), *pause* waits between two actions, *put_back* asks for the undo
-    of a half-done action, which this role itself may not do. *at_most* is for a whole night. *wait*
+    *clock* is the real time (law 4), *pause* waits between two actions, *revert* asks for the undo of a
+    half-done action, which this role itself may not do. *words* makes a sentence of a cause, for the ledger
+    and the messages made from it. *at_most* is for a whole night. *wait*
     lets AWS get on with what actions wait for; without it the next run goes on with them. *within* is
     `undo_days`, and *undoable* says of a detector whether the deployment may still undo what it did.
     """
@@ -53,7 +55,8 @@ class Acting:
     limits: Limits
     clock: Callable[[], datetime]
     pause: Callable[[], None]
-    put_back: Callable[[Action], None]
+    revert: Callable[[Action], None]
+    words: Callable[[Cause | UnreachableUndos], str]
     at_most: int
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
@@ -69,43 +72,46 @@ class Acting:
         now: datetime,
         policy: Policy,
         until: datetime | None = None,
-    ) -> Sweep:
+    ) -> SoFar:
         """
         *sweep* with the outcomes of acting on what is due; *entries* are its findings in the ledger.
 
         AWS is waited for *until* then at the longest. A sweep that is not complete, or that runs dry,
-        comes back with nothing done. One action's failure does not stop the others. Raises BrokeOffError
-        with what was done until then.
+        comes back with nothing done. One action's failure does not stop the others; only a failure of the
+        ledger ends it.
         """
         arming = policy.armed(detector.name)
         if not arming.armed:
-            return sweep
-        half_back = resuming.resumed(detector, sweep, self.actions, self.put_back, self.clock())
+            return SoFar(sweep)
+        reverts = resume_reverts(detector, self._known(sweep), self.revert, self.clock())
         if sweep.error is not None:
-            done = _waiting(sweep, entries, "nothing is acted on, because the sweep is not complete")
-        else:
-            work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
-            try:
-                done = work.done(until)
-            except Exception as error:  # the ledger failed: what was done before is still told
-                raise BrokeOffError(resuming.told(work.so_far, half_back), error) from error
-        return resuming.told(done, half_back)
+            return SoFar(with_unfinished(_waiting(sweep, entries), reverts))
+        work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
+        error = None
+        try:
+            work.do(until)
+        except Exception as failed:  # the ledger failed: what was done before is still told
+            error = failed
+        return SoFar(with_unfinished(work.so_far, reverts), error)
 
     def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
         """
-        *sweep* of a detector that is not armed: what it did before is brought back all the same.
+        *sweep* of a detector that is not armed: what it did before is reverted all the same.
 
-        What is half done is told until somebody brings it back, and what can be undone by no function any
-        more until that is too late.
+        What is half done is told until somebody reverts it, and what can be undone by no function any more
+        until that is too late.
         """
         clock = self.clock()
-        half_back = resuming.resumed(detector, sweep, self.actions, self.put_back, clock)
-        done = resuming.told(sweep, [*resuming.left_half_done(detector, sweep, self.actions), *half_back])
+        reverts = resume_reverts(detector, self._known(sweep), self.revert, clock)
+        known = self._known(sweep)
+        done = with_unfinished(sweep, [*left_half_done(detector, known), *reverts])
         if self.undoable(detector.name):
             return done
-        known = self.actions.all(sweep.detector, str(sweep.account), sweep.region)
-        lost = out_of_reach(detector, known, within=self.within, now=clock)
-        return done if lost is None else replace(done, held=(*done.held, lost))
+        return replace(done, unreachable=unreachable_undos(detector, known, within=self.within, now=clock))
+
+    def _known(self, sweep: Sweep) -> list[Action]:
+        """The actions where *sweep* was."""
+        return self.actions.all(sweep.detector, str(sweep.account), sweep.region)
 
     def disarmed(self, entries: Mapping[str, Entry]) -> None:
         """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""
@@ -142,45 +148,54 @@ class _Work:
         self.entries = entries
         self.arming: Arming = policy.armed(detector.name)
         self.results = {result.target.key: result for result in sweep.results}
-        self.look = Look(detector=detector, aws=aws, policy=policy, holds=acting.holds, clock=acting.clock)
+        self.recheck = Recheck(
+            detector=detector, aws=aws, policy=policy, holds=acting.holds, clock=acting.clock
+        )
         self.places = Places(acting.limits, sweep, now, most=self.arming.max_actions, at_most=acting.at_most)
-        self.standing_back = StandingBack(sweep, entries, self.arming, self.places.held)
-        self.carrying = CarryingOut(
+        self.postponement = Postponement(sweep, entries, self.arming)
+        self.machine = ActionMachine(
             ledger=acting.ledger,
             actions=acting.actions,
             arming=self.arming,
             entries=entries,
-            look=self.look,
+            recheck=self.recheck,
             writing=aws.armed(),
             places=self.places,
+            postponement=self.postponement,
+            revert=acting.revert,
+            words=acting.words,
         )
 
-    def done(self, until: datetime | None) -> Sweep:
+    def do(self, until: datetime | None) -> None:
         """What was broken off first, then what is due, the oldest first; AWS is waited for *until* then."""
         listed = self.acting.actions.all(self.sweep.detector, str(self.sweep.account), self.sweep.region)
-        half_done = HalfDone(
-            carrying=self.carrying, put_back=self.acting.put_back, standing_back=self.standing_back
-        )
         for action in listed:
             if action.stage in UNFINISHED:
                 result = self.results.get(action.target.key) or broken_off(action)
-                self._put(half_done.finished(result, action))
+                self._put(self.machine.resume(result, action))
         under_way = UNFINISHED | {Stage.UNDOING}
         due = self._due(besides={action.target.key for action in listed if action.stage in under_way})
         for number, result in enumerate(due):
             if number:
                 self.acting.pause()
-            self._put(self.carrying.one(result, self.entries[result.target.key]))
+            self._put(self.machine.begin(result, self.entries[result.target.key]))
         if self.acting.wait is not None:
-            self.carrying.go_on(self.results, self.acting.wait, half_done.stopped, until)
-        self._ask_again()
-        return self.so_far
+            self.machine.go_on(self.results, self.acting.wait, until)
+        self._prepare_again()
 
     @property
     def so_far(self) -> Sweep:
         """The sweep with what became of it."""
-        held = tuple(why if not times else f"{times} {why}" for why, times in self.places.held.items())
-        return replace(self.sweep, results=tuple(self.results.values()), held=held)
+        limits = tuple(HeldBack(why, times) for why, times in self.places.held.items())
+        stopped = [] if self.too_much is None else [HeldBack(self.too_much)]
+        return replace(self.sweep, results=tuple(self.results.values()), held_back=(*stopped, *limits))
+
+    @property
+    def too_much(self) -> Cause | None:
+        """Why a person has to look first, where that held anything back."""
+        causes = (result.cause for result in self.results.values())
+        held = any(one is not None and one.why is Why.MAX_SHARE for one in causes)
+        return self.postponement.too_much if held else None
 
     def _due(self, *, besides: set[str]) -> list[Result]:
         """The findings whose warning has stood long enough; all others say what they wait for."""
@@ -188,45 +203,48 @@ class _Work:
             entry = self.entries.get(result.target.key)
             if result.target.key in besides or entry is None or entry.due is None:
                 continue
-            if result.outcome is Outcome.ADVISED:
-                self.acting.ledger.unwarn(entry, result.note.removeprefix("only reported: "))
+            if result.outcome is Outcome.ADVISED and result.cause is not None:
+                self.acting.ledger.unwarn(entry, self.acting.words(result.cause))
             elif result.outcome is Outcome.WAITING:
-                self._put(replace(result, due=entry.due, note="warned; not due yet"))
+                self._put(replace(result, due=entry.due, cause=cause(Why.NOT_DUE)))
         clock = self.acting.clock()
         due = []
         for result in due_now(self.sweep, self.entries, clock):
             if self.entries[result.target.key].outlived(clock, self.arming.lasts):
-                self._put(replace(result, note=OUTLIVED))
+                self._put(replace(result, cause=cause(Why.WARNING_LAPSED)))
             elif result.target.key not in besides:
                 due.append(result)
-        return [result for result in due if not self._stands_back(result, clock)]
+        return [result for result in due if not self._postponed(result, clock)]
 
-    def _stands_back(self, result: Result, clock: datetime) -> bool:
+    def _postponed(self, result: Result, clock: datetime) -> bool:
         """Whether *result*, which is due, waits for another day or a person's word."""
-        why = self.standing_back.why(result.target.key, clock)
+        why = self.postponement.of(result.target.key, clock)
         if why is not None:
-            self._put(replace(result, note=why))
+            self._put(replace(result, cause=why))
         return why is not None
 
-    def _ask_again(self) -> None:
+    def _prepare_again(self) -> None:
         """What preparing refused before."""
-        asking = Unpreparable(arming=self.arming, ledger=self.acting.ledger, look=self.look)
+        unpreparable = Unpreparable(
+            arming=self.arming, ledger=self.acting.ledger, recheck=self.recheck, words=self.acting.words
+        )
         for result in tuple(self.results.values()):
             entry = self.entries.get(result.target.key)
-            if entry is not None and entry.refused and result.note == said(entry.refused):
-                self._put(asking.asked(result, entry, self.acting.clock()))
+            refused = result.cause is not None and result.cause.why is Why.REFUSED_BY_PREPARE
+            if entry is not None and entry.refused and refused:
+                self._put(unpreparable.retried(result, entry, self.acting.clock()))
 
     def _put(self, result: Result) -> None:
         self.results[result.target.key] = result
 
 
-def _waiting(sweep: Sweep, entries: Mapping[str, Entry], why: str) -> Sweep:
-    """*sweep* in which everything that was warned about says why it was not acted on."""
+def _waiting(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
+    """*sweep*, not complete, in which everything that was warned about says so."""
 
     def noted(result: Result) -> Result:
         entry = entries.get(result.target.key)
         if result.outcome is not Outcome.WAITING or entry is None or entry.due is None:
             return result
-        return replace(result, due=entry.due, note=why)
+        return replace(result, due=entry.due, cause=cause(Why.SWEEP_INCOMPLETE))
 
     return replace(sweep, results=tuple(map(noted, sweep.results)))
