@@ -250,6 +250,7 @@ def acting(own: Invocation) -> Acting:
         at_most=section.max_actions_per_night,
         within=timedelta(days=section.undo_days),
         undoable=lambda name: name in {one.name for one in own.settings.undoable(own.clock().date())},
+        actors=[own.settings.detector(one) for one in own.settings.registry if one.cleanup is not None],
     )
 
 

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_janitor.acting.after_sweep import Cleaning, Known
+from ml_janitor.acting.needed_by_undos import sparing_undos
 from ml_janitor.core.model import Outcome, Report, Result, Sweep
 from ml_janitor.engine.failures import Failures
 from ml_janitor.engine.policy import Policy
@@ -177,7 +178,10 @@ class Runner:
         """
         failures = Failures(self.logger)
         begun = perf_counter()
-        judged = sweep_one(detector, aws, arn, now=now, policy=self.policy)
+        policy = (
+            self.policy if self.acting is None else sparing_undos(self.policy, detector, self.acting, [aws])
+        )
+        judged = sweep_one(detector, aws, arn, now=now, policy=policy)
         report = Report(time=now, account=aws.account, sweeps=(judged,))
         where = self._kept(report, detector.name, failures, folder="one")
         telemetry.summarise(self.logger, judged, seconds=perf_counter() - begun, new=0, note=note)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from ml_janitor.aws import tags
 from ml_janitor.aws.arns import Arn
 from ml_janitor.core.model import Candidate, Confidence, Effect, Finding, Target, Verdict
 
@@ -144,6 +145,8 @@ class Detector[C: Candidate](ABC):
     kinds: ClassVar[tuple[str, ...]]
     reads: ClassVar[tuple[Grant, ...]]
     cleanup: ClassVar[Cleanup | None] = None
+    spares_undos: ClassVar[bool] = False
+    """Whether what the undo of an action needs is kept from it."""
 
     @property
     def acts(self) -> tuple[Grant, ...]:
@@ -164,14 +167,18 @@ class Detector[C: Candidate](ABC):
         (`Listing.check`) after everything that was read has been yielded.
         """
 
-    @abstractmethod
     def look(self, aws: Aws, target: Target, now: datetime) -> C | None:
         """
         Read the one resource *target* again, by the same reading as `find`; None if it is gone.
 
-        Tags are read exactly here (`tags.of_one`), not from the bulk answer, which lags behind.
-        Raises ReadError if not even its description could be read.
+        By default all is read again, which is right where a verdict takes all of it. Tags are read exactly
+        here, not from the bulk answer, which lags behind. Raises ReadError if not even its description
+        could be read.
         """
+        for one in self.find(aws, now):
+            if one.target.arn.lower() == target.arn.lower():
+                return replace(one, target=replace(one.target, tags=tags.exactly(aws, one.target.arn)))
+        return None
 
     def look_half_done(self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime) -> C | None:
         """
@@ -247,6 +254,14 @@ class Detector[C: Candidate](ABC):
         CannotActError where nothing comes back.
         """
         return f"{target.name} is brought back, and costs again"
+
+    def undo_needs(self, target: Target, undo: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002
+        """The ARNs of other resources that the undo of an act on *target* needs: what an act leaves there."""
+        return ()
+
+    def may_be_needed(self, candidate: C) -> str | None:  # noqa: ARG002
+        """Why an undo may need *candidate*, as far as that is known without the ledger, or None."""
+        return None
 
     def never_acts(self) -> str | None:
         """Why it would not act on anything with its own tunables as they are set, or None."""

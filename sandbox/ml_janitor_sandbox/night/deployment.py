@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -57,7 +56,7 @@ class Context:
 @dataclass
 class Deployment:
     """
-    The functions, deployed to the sandbox at *url* with the settings in *folder*.
+    The functions of all that can act, deployed to the sandbox at *url* with the settings in *folder*.
 
     Nothing sleeps: when a function waits for AWS, the sandbox's clock moves on instead.
     """
@@ -73,7 +72,9 @@ class Deployment:
     def __post_init__(self) -> None:
         self.box, self.slack = Control(self.url), SlackControl(self.url)
         self.lived = Days(self.url)
-        shutil.copy(SETTINGS, self.folder / SETTINGS.name)
+        advisers = [one.name for one in DETECTORS if one.cleanup is None]
+        without = "".join(f"\n[detectors.{name}]\nenabled = false\n" for name in advisers)
+        (self.folder / SETTINGS.name).write_text(SETTINGS.read_text() + without)
 
     @contextmanager
     def deployed(self) -> Iterator[None]:

@@ -165,6 +165,10 @@ class IdleEndpoints(Detector[Endpoint]):
         """Create it again from the configuration that stayed, and put back what hung on it."""
         endpoint_undo.undo(aws, target, undo, steps)
 
+    def undo_needs(self, target: Target, undo: Mapping[str, Any]) -> tuple[str, ...]:
+        """Its configuration, and the models of that and of the inference components."""
+        return record.needs(target.arn, undo)
+
     def _settled(self, endpoint: Endpoint, now: datetime) -> str | None:
         """Why it is kept whatever else could be read, or None while the question is open."""
         if isinstance(endpoint.description, Absent):

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_janitor.aws import logs, tags
+from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
 from ml_janitor.core.durations import WorkingHours, ago
 from ml_janitor.core.model import Absent, Confidence, Cost, Effect, Finding, Rule, Target, Value, Verdict
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
@@ -53,7 +54,7 @@ class IdleNotebooks(Detector[Notebook]):
 
     name = "idle-notebooks"
     schedule = "rate(1 hour)"
-    kinds = (notebooks.KIND,)
+    kinds = (NOTEBOOK.type,)
     cleanup = Cleanup(
         effect=Effect.STOP,
         grace=timedelta(days=1),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import logs
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.sagemaker_kinds import APP
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Effect, Finding, Rule, Target, Value, Verdict
 from ml_janitor.detectors.idle_studio_apps import app as studio
@@ -51,7 +52,7 @@ class IdleStudioApps(Detector[App]):
 
     name = "idle-studio-apps"
     schedule = "rate(1 hour)"
-    kinds = (studio.KIND,)
+    kinds = (APP.type,)
     cleanup = Cleanup(
         effect=Effect.STOP,
         grace=timedelta(days=1),

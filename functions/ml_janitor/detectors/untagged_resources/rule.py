@@ -58,9 +58,9 @@ class UntaggedResources(Detector[TaggedResource]):
         lost="",
     )
     reads = (
-        *(allow(f"sagemaker:{kind.operation}") for kind in inventory.KINDS),
+        *(allow(kind.lists) for kind in inventory.KINDS),
         allow("sagemaker:Search"),
-        *(allow("sagemaker:ListTags", on=f"{kind.type}/*") for kind in inventory.KINDS),
+        *(allow("sagemaker:ListTags", on=kind.every) for kind in inventory.KINDS),
         allow("tag:GetResources"),
         allow("s3:ListAllMyBuckets"),
         allow("s3:GetBucketTagging", on="arn:aws:s3:::*"),
@@ -113,7 +113,7 @@ class UntaggedResources(Detector[TaggedResource]):
         listings = [
             partial(inventory.read, aws, kind, query, since)
             for kind in inventory.KINDS
-            for query in kind.queries(since)
+            for query in inventory.queries(kind, since)
         ]
         stores = storage.read(aws, since)
         account = inventory.once([*aws.map(lambda read: read(), listings), stores])
