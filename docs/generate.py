@@ -7,11 +7,12 @@ takes as one file, holds its Python program between `<<'PYTHON'` and `PYTHON`.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,9 @@ SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
 SHORT_SESSION = ("janitor", "audit", "hung-training-jobs")
 PARAGRAPHS = 3
 """How much of its output the README shows."""
+
+ADVISERS = "# Detectors that only advise. This part is written by `make docs`.\n\n"
+"""Where the generated part of janitor.toml begins."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "duplicate-artifacts": {"act_on_prefixes": ("s3://acme-models/old/",)},
@@ -62,7 +66,39 @@ def pages() -> list[tuple[Path, str]]:
     }
     parts |= {docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS}
     made = [(page, fill(page.read_text(), generated)) for page, generated in parts.items()]
-    return [*made, start_script()]
+    return [*made, start_script(), example_settings()]
+
+
+def example_settings() -> tuple[Path, str]:
+    """janitor.toml with a section for each adviser: of those that act, it is written by hand."""
+    path = ROOT / "janitor.toml"
+    before, begins, _ = path.read_text().partition(ADVISERS)
+    sections = ["\n".join(section(one)) for one in DETECTORS if one.cleanup is None]
+    return path, before + begins + "\n\n".join(sections) + "\n"
+
+
+def section(detector: type[Detector[Any]]) -> Iterator[str]:
+    """The section of one detector, with its tunables as comments."""
+    yield f"[detectors.{detector.name}]"
+    yield f"# {detector.summary()}"
+    yield from (f"# {field.name} = {toml(default_of(detector, field.name))}" for field in fields(detector))
+
+
+def toml(value: object) -> str:
+    """A default as TOML: of the kinds that tunables have."""
+    match value:
+        case timedelta():
+            return json.dumps(format_duration(value))
+        case Mapping():
+            return (
+                "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
+                if value
+                else "{}"
+            )
+        case tuple():
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case _:
+            return json.dumps(value)
 
 
 def start_script() -> tuple[Path, str]:

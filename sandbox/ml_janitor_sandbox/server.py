@@ -105,9 +105,9 @@ class Application:
             self.crashed.append(asked.name)
             message = f"The sandbox failed at {asked.name}: {crash!r}"
             return wire.error(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalFailure", message)
-        if asked.name.startswith("sagemaker:Create") and reply[0].startswith("200"):
+        if cloudtrail.noted(asked.name) and reply[0].startswith("200"):
             who = (asked.account, asked.region, asked.principal)
-            cloudtrail.note(*who, asked.operation, asked.body)
+            cloudtrail.note(*who, asked.operation, asked.body, agent=environ.get("HTTP_USER_AGENT", ""))
         return reply
 
     def _moto(self, environ: Environ) -> wire.Reply:

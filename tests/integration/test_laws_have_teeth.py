@@ -95,9 +95,9 @@ def announced_only(self: Ledger, entry: Entry, why: str) -> None:
     del self, entry, why
 
 
-def overwriting(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **_: Any) -> None:
+def overwriting(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **_: Any) -> Any:
     """A write without its condition."""
-    REAL_PUT(self, pk, sk, attributes)
+    return REAL_PUT(self, pk, sk, attributes)
 
 
 def undelivered(self: warning.Warner, sweep: Sweep, entries: Any, arms: Arming, *, now: datetime) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from ml_janitor.core.model import Finding
 from ml_janitor.report import causes, outcomes
-from ml_janitor.report.standing import Standing, Voice
+from ml_janitor.report.standing import Standing, StatusWording
 from ml_janitor.scheduled_run import Runner
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ def add_noise(monkeypatch: pytest.MonkeyPatch) -> None:
         for why in table:
             monkeypatch.setitem(table, why, noise())
     monkeypatch.setattr(outcomes, "sentence", noise)
-    says = Voice._says
+    says = StatusWording._says
 
-    def muttering(self: Voice, *given: Any) -> Standing:
+    def muttering(self: StatusWording, *given: Any) -> Standing:
         said = says(self, *given)
-        return Standing(noise(), said.buttons, noise() if said.comeback else "")
+        return Standing(noise(), said.buttons, noise() if said.revert_effect else "")
 
-    monkeypatch.setattr(Voice, "_says", muttering)
+    monkeypatch.setattr(StatusWording, "_says", muttering)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

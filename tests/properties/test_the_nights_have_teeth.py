@@ -87,13 +87,12 @@ def complete(self: Acting, detector: Detector[Any], aws: Any, sweep: Sweep, *arg
     return REAL_ACT(self, detector, aws, replace(sweep, error=None), *args, **how)
 
 
-def overwriting(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **_: Any) -> None:
-    REAL_PUT(self, pk, sk, attributes)
+def overwriting(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **_: Any) -> Any:
+    return REAL_PUT(self, pk, sk, attributes)
 
 
-def without_actions(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **how: Any) -> None:
-    if not pk.startswith("action#"):
-        REAL_PUT(self, pk, sk, attributes, **how)
+def without_actions(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **how: Any) -> Any:
+    return attributes if pk.startswith("action#") else REAL_PUT(self, pk, sk, attributes, **how)
 
 
 def of_the_due(self: Postponement, key: str, at: datetime, **how: Any) -> Cause | None:

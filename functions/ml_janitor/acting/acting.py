@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,7 +46,8 @@ class Acting:
     half-done action, which this role itself may not do. *words* makes a sentence of a cause, for the ledger
     and the messages made from it. *at_most* is for a whole night. *wait*
     lets AWS get on with what actions wait for; without it the next run goes on with them. *within* is
-    `undo_days`, and *undoable* says of a detector whether the deployment may still undo what it did.
+    `undo_days`, and *undoable* says of a detector whether the deployment may still undo what it did. *actors*
+    are all detectors that can act.
     """
 
     ledger: Ledger
@@ -61,6 +62,7 @@ class Acting:
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
     undoable: Callable[[str], bool] = lambda _: True
+    actors: Sequence[Detector[Any]] = ()
 
     def act(
         self,
@@ -101,13 +103,13 @@ class Acting:
         What is half done is told until somebody reverts it, and what can be undone by no function any more
         until that is too late.
         """
-        clock = self.clock()
-        reverts = resume_reverts(detector, self._known(sweep), self.revert, clock)
+        at = self.clock()
+        reverts = resume_reverts(detector, self._known(sweep), self.revert, at)
         known = self._known(sweep)
         done = with_unfinished(sweep, [*left_half_done(detector, known), *reverts])
         if self.undoable(detector.name):
             return done
-        return replace(done, unreachable=unreachable_undos(detector, known, within=self.within, now=clock))
+        return replace(done, unreachable=unreachable_undos(detector, known, within=self.within, now=at))
 
     def _known(self, sweep: Sweep) -> list[Action]:
         """The actions where *sweep* was."""
@@ -119,14 +121,14 @@ class Acting:
             self.ledger.unwarn(entry, f"{entry.detector} is not armed any more")
 
 
-def due_now(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> list[Result]:
-    """The findings of *sweep* that may be acted on at *clock*, the oldest due first."""
+def due_now(sweep: Sweep, entries: Mapping[str, Entry], at: datetime) -> list[Result]:
+    """The findings of *sweep* that may be acted on at that time, the oldest due first."""
     due = []
     for result in sweep.results:
         entry = entries.get(result.target.key)
         if result.outcome is Outcome.WAITING and entry is not None and entry.due is not None:
-            due += [replace(result, due=entry.due)] if entry.due <= clock else []
-    return sorted(due, key=lambda result: (result.due or clock, result.target.arn))
+            due += [replace(result, due=entry.due)] if entry.due <= at else []
+    return sorted(due, key=lambda result: (result.due or at, result.target.arn))
 
 
 class _Work:
@@ -207,18 +209,18 @@ class _Work:
                 self.acting.ledger.unwarn(entry, self.acting.words(result.cause))
             elif result.outcome is Outcome.WAITING:
                 self._put(replace(result, due=entry.due, cause=cause(Why.NOT_DUE)))
-        clock = self.acting.clock()
+        at = self.acting.clock()
         due = []
-        for result in due_now(self.sweep, self.entries, clock):
-            if self.entries[result.target.key].outlived(clock, self.arming.lasts):
+        for result in due_now(self.sweep, self.entries, at):
+            if self.entries[result.target.key].outlived(at, self.arming.lasts):
                 self._put(replace(result, cause=cause(Why.WARNING_LAPSED)))
             elif result.target.key not in besides:
                 due.append(result)
-        return [result for result in due if not self._postponed(result, clock)]
+        return [result for result in due if not self._postponed(result, at)]
 
-    def _postponed(self, result: Result, clock: datetime) -> bool:
+    def _postponed(self, result: Result, at: datetime) -> bool:
         """Whether *result*, which is due, waits for another day or a person's word."""
-        why = self.postponement.of(result.target.key, clock)
+        why = self.postponement.of(result.target.key, at)
         if why is not None:
             self._put(replace(result, cause=why))
         return why is not None

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_janitor.acting import savings
+from ml_janitor.acting.needed_by_undos import sparing_undos
 from ml_janitor.acting.unpreparable import only_reported
 from ml_janitor.core.model import Outcome, Sweep
 
@@ -67,6 +68,10 @@ class Cleaning:
         policy = self.policy.dry() if self.dry or self.acting is None or self.warner is None else self.policy
         if self.acting is None:
             return policy
+        spared = replace(policy, needed_unread="what undos need could not be read")
+        with self.failures.survived("what undos need could not be read"):
+            spared = sparing_undos(policy, self.detector, self.acting, accounts)
+        policy = spared
         holds: dict[str, Sequence[Hold]] = {}
         with self.failures.survived("what people asked to keep could not be read"):
             for aws in accounts:
@@ -76,11 +81,14 @@ class Cleaning:
 
     def after(self, known: Known, policy: Policy, now: datetime, *, until: datetime) -> Known:
         """
-        Act on what is due, then warn about what is new. Without the ledger's word there is neither.
+        Act on what is due, then warn about what is new. Without the ledger's word there is neither; what only
+        advises has neither.
 
         *policy* is the one that the sweep was judged by. AWS is waited for *until* then, so that the others
         get their turn.
         """
+        if self.detector.cleanup is None:
+            return known
         acting, entries, sweep = self.acting, known.recorded.entries, known.sweep
         if acting is None or self.dry:
             self._followed(lambda follow: follow(sweep, known.recorded))  # what is found no more is closed

@@ -139,35 +139,35 @@ class ActionMachine:
         self.places.check()
         if not self.recheck.aws.has_time:
             raise OutOfTimeError
-        clock = self.recheck.clock()
-        verdict, candidate = self.recheck.verdict(result, clock)
+        at = self.recheck.clock()
+        verdict, candidate = self.recheck.verdict(result, at)
         if not isinstance(verdict, Finding):
-            raise self._changed(entry, verdict, clock)
+            raise self._changed(entry, verdict, at)
         if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(self.words(why))
-        warned = entry.warned or clock
-        if not entry.hurried and self.arming.due(warned, verdict) > clock:
+        warned = entry.warned or at
+        if not entry.hurried and self.arming.due(warned, verdict) > at:
             raise EndsError(Outcome.WAITING, cause(Why.GRACE_OF_RULE))
         undo = self.recheck.prepared(candidate, verdict, entry.memo)
         if (said := self.recheck.held(candidate.target)) is not None:  # preparing may have taken minutes
-            raise self._changed(entry, Kept(reason=said), clock)
-        self.places.take(entry.key, clock)
+            raise self._changed(entry, Kept(reason=said), at)
+        self.places.take(entry.key, at)
         return self.actions.begin(
             replace(result, verdict=verdict, target=candidate.target),
             undo,
             warned=warned,
-            now=clock,
+            now=at,
             by=entry.hurried,
             channel=entry.channel,
             message=entry.message,
         )
 
-    def _changed(self, entry: Entry, verdict: Kept | None, clock: datetime) -> EndsError:
+    def _changed(self, entry: Entry, verdict: Kept | None, at: datetime) -> EndsError:
         """Why it is no longer acted on. What could not be judged keeps its warning, and waits."""
         if verdict is not None and verdict.unknown:
             return EndsError(Outcome.WAITING, cause(Why.UNKNOWN_AT_RECHECK, verdict.reason))
         why = cause(Why.GONE) if verdict is None else cause(Why.NO_LONGER_WASTE, verdict.reason)
-        self.ledger.close(entry, self.words(why), clock)
+        self.ledger.close(entry, self.words(why), at)
         return EndsError(Outcome.CHANGED, why)
 
     def _not_begun(self, result: Result, entry: Entry, error: Exception) -> Result:
@@ -203,17 +203,17 @@ class ActionMachine:
             if not action.touched:
                 return self._withdrawn(result, action, cause(Why.DONE_BY_OTHERS))
             return self._finished(result, action)
-        clock = recheck.clock()
-        self._judge(result, action, clock)
+        at = recheck.clock()
+        self._judge(result, action, at)
         where = (action.target.account, action.target.region)
         if not self.arming.within(*where):
             raise EndsError(Outcome.WAITING, half_done(Why.OUTSIDE_ACT_IN, *where))
         if action.given_up:
             raise EndsError(Outcome.FAILED, cause(Why.GIVEN_UP, TRIES, action.error))
-        if (why := self.postponement.of(action.target.key, clock, hurried=action.by)) is not None:
+        if (why := self.postponement.of(action.target.key, at, hurried=action.by)) is not None:
             raise EndsError(Outcome.WAITING, replace(why, progress=Progress.HALF_DONE))
-        self.places.take(action.target.key, clock)
-        return self.act(result, self.actions.again(action, clock))
+        self.places.take(action.target.key, at)
+        return self.act(result, self.actions.again(action, at))
 
     def _gone_on(self, result: Result, action: Action) -> Result:
         """
@@ -235,13 +235,13 @@ class ActionMachine:
             return now_stands
         return self._tried(result, lambda: self.act(result, action), half_done(Why.NO_LEDGER))
 
-    def _judge(self, result: Result, action: Action, clock: datetime) -> None:
+    def _judge(self, result: Result, action: Action, at: datetime) -> None:
         """
         Raises what ends the way of *action*, which is reverted if its resource is no waste any more.
 
         Where nothing was done to it yet, there is nothing to revert.
         """
-        verdict, candidate = self.recheck.verdict(replace(result, target=action.target), clock, action.undo)
+        verdict, candidate = self.recheck.verdict(replace(result, target=action.target), at, action.undo)
         if isinstance(verdict, Kept) and verdict.unknown:
             raise EndsError(Outcome.WAITING, half_done(Why.UNKNOWN_AT_RECHECK, verdict.reason))
         if (stops := self._stops(action, verdict, candidate)) is not None:
@@ -304,9 +304,9 @@ class ActionMachine:
 
     def _finished(self, result: Result, action: Action) -> Result:
         """It is cleaned up, as AWS said."""
-        clock = self.recheck.clock()
-        self.actions.acted(action, clock)
-        self._close(action, "cleaned up", clock)
+        at = self.recheck.clock()
+        self.actions.acted(action, at)
+        self._close(action, "cleaned up", at)
         return replace(result, outcome=Outcome.ACTED, cause=hint(self.recheck.detector, action))
 
     def _withdrawn(self, result: Result, action: Action, why: Cause) -> Result:
@@ -322,7 +322,7 @@ class ActionMachine:
         outcome = Outcome.FAILED if late else Outcome.WAITING
         return replace(result, outcome=outcome, cause=replace(waits, progress=Progress.HALF_DONE))
 
-    def _close(self, action: Action, why: str, clock: datetime) -> None:
+    def _close(self, action: Action, why: str, at: datetime) -> None:
         entry = self.entries.get(action.target.key)
         if entry is not None and entry.closed is None:
-            self.ledger.close(entry, why, clock)
+            self.ledger.close(entry, why, at)

@@ -33,23 +33,23 @@ class Recheck:
     clock: Callable[[], datetime]
 
     def verdict(
-        self, result: Result, clock: datetime, undo: Mapping[str, Any] | None = None
+        self, result: Result, at: datetime, undo: Mapping[str, Any] | None = None
     ) -> tuple[Verdict | None, Any]:
         """
-        The verdict on *result*'s resource as it is at *clock*, and its candidate; None if it is gone.
+        The verdict on *result*'s resource as it is at that time, and its candidate; None if it is gone.
 
         With *undo*, it is looked at as one that is half done.
         """
         if undo is None:
-            candidate = self.detector.look(self.aws, result.target, clock)
+            candidate = self.detector.look(self.aws, result.target, at)
         else:
-            candidate = self.detector.look_half_done(self.aws, result.target, undo, clock)
+            candidate = self.detector.look_unfinished(self.aws, result.target, undo, at)
         if candidate is None:
             return None, None
         if candidate.target.key != result.target.key:
             return Kept(reason="another resource has its name now"), None
         policy = replace(self.policy, holds=self._holds(candidate.target))
-        return judge(self.detector, candidate, clock, policy), candidate
+        return judge(self.detector, candidate, at, policy), candidate
 
     def prepared(self, candidate: Any, verdict: Finding, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """What an undo needs, if the ledger can keep it. Raises what `prepare` does."""
@@ -66,7 +66,7 @@ class Recheck:
         try:
             if self._ended(action) is not None:
                 return False
-            return self.detector.settled(self.aws, action.target, action.undo)
+            return self.detector.is_done(self.aws, action.target, action.undo)
         except Exception:  # the failure that led here is told, and the next sweep looks again
             return False
 
@@ -80,7 +80,7 @@ class Recheck:
     def _ended(self, action: Action) -> str | None:
         if any(step.startswith("act: ") and how == "done" for step, how in action.steps.items()):
             return None
-        return self.detector.by_itself(self.aws, action.target, action.undo)
+        return self.detector.ended_otherwise(self.aws, action.target, action.undo)
 
     def _holds(self, target: Target) -> Mapping[str, Sequence[Hold]]:
         return self.holds.all(target.account, target.region)

@@ -33,7 +33,7 @@ class Unfinished(NamedTuple):
 
 
 def resume_reverts(
-    detector: Detector[Any], actions: Iterable[Action], revert: Callable[[Action], None], clock: datetime
+    detector: Detector[Any], actions: Iterable[Action], revert: Callable[[Action], None], at: datetime
 ) -> list[Unfinished]:
     """
     Have *revert* resume what is half reverted of *actions*, whether their sweep is complete or not.
@@ -41,7 +41,7 @@ def resume_reverts(
     The lease of this sweep is ours, so nobody is at work on it. Whoever undoes waits for that lease, and
     looks again how far the action came: being asked twice does no harm.
     """
-    return [_resumed(detector, one, revert, clock) for one in actions if one.stage is Stage.UNDOING]
+    return [_resumed(detector, one, revert, at) for one in actions if one.stage is Stage.UNDOING]
 
 
 def half_done(action: Action) -> bool:
@@ -81,7 +81,7 @@ def with_unfinished(sweep: Sweep, found: Iterable[Unfinished]) -> Sweep:
 
 
 def _resumed(
-    detector: Detector[Any], action: Action, revert: Callable[[Action], None], clock: datetime
+    detector: Detector[Any], action: Action, revert: Callable[[Action], None], at: datetime
 ) -> Unfinished:
     hand = by_hand(detector, action)
     if action.given_up:
@@ -94,7 +94,7 @@ def _resumed(
         said = str(error) if isinstance(error, CannotUndoError) else describe(error)
         why = Cause(Why.NOT_RESUMED, (said,), progress=so_far, by=action.undone_by, by_hand=hand)
         return Unfinished(action, Outcome.FAILED, why)
-    late = action.asked_at is not None and clock - action.asked_at > TOO_LONG
+    late = action.asked_at is not None and at - action.asked_at > TOO_LONG
     outcome = Outcome.FAILED if late else Outcome.WAITING
     why = Cause(Why.RESUMED, (action.error,), progress=so_far, by=action.undone_by)
     return Unfinished(action, outcome, why)

@@ -39,7 +39,7 @@ class Unpreparable:
     recheck: Recheck
     words: Callable[[Cause], str]
 
-    def retried(self, result: Result, entry: Entry, clock: datetime) -> Result:
+    def retried(self, result: Result, entry: Entry, at: datetime) -> Result:
         """
         *result* of a finding that was refused, asked again when a warning from then would be due.
 
@@ -48,24 +48,24 @@ class Unpreparable:
         """
         if not isinstance(result.verdict, Finding) or not self.recheck.aws.has_time:
             return result
-        if entry.refused_at is not None and self.arming.due(entry.refused_at, result.verdict) > clock:
+        if entry.refused_at is not None and self.arming.due(entry.refused_at, result.verdict) > at:
             return result
         try:
-            self._prepare(result, entry, clock)
+            self._prepare(result, entry, at)
         except NotYetError as not_yet:
             self.ledger.memorise(entry, not_yet.memo)
             return result
         except CannotActError as error:
-            self.ledger.refuse(entry, str(error), clock)
+            self.ledger.refuse(entry, str(error), at)
             return replace(result, cause=cause(Why.REFUSED_BY_PREPARE, str(error)))
         except Exception:  # it is only reported as before, and asked again by the next sweep
             return result
         self.ledger.permit(entry)
         return replace(result, outcome=Outcome.WAITING, cause=cause(Why.UNWARNED))
 
-    def _prepare(self, result: Result, entry: Entry, clock: datetime) -> None:
+    def _prepare(self, result: Result, entry: Entry, at: datetime) -> None:
         """Raises whatever stands against acting on it."""
-        verdict, candidate = self.recheck.verdict(result, clock)
+        verdict, candidate = self.recheck.verdict(result, at)
         if not isinstance(verdict, Finding):
             raise LookupError("it is no finding any more")  # noqa: TRY004 - nobody gave a wrong type
         if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:

@@ -85,22 +85,22 @@ class Actions:
             "region": target.region,
             "created": None if target.created is None else target.created.isoformat(),
             "stage": Stage.ACTING,
-            "warned": warned,
-            "began": now,
+            "warned": stamp(warned),
+            "began": stamp(now),
             "undo": written(undo),
             "by": by,
             "attempts": 1,
             "hourly_usd": hourly,
-            "until": until,
+            "until": None if until is None else stamp(until),
             "channel": channel,
             "message": message,
             EXPIRES: int((now + KEEP).timestamp()),
         }
         try:
-            stored = self._table.put(self._where(result), sk, item, only_if=ABSENT, signed=True)
+            self._table.put(self._where(result), sk, item, only_if=ABSENT, signed=True)
         except ConditionFailedError as error:
             raise BegunBeforeError(f"{target.name} was acted on before under this warning") from error
-        return _action({**stored, "sk": sk})
+        return _action({**item, "sk": sk})
 
     def again(self, action: Action, now: datetime) -> Action:
         """Go on with a broken-off action. Raises BegunBeforeError if another run does already."""

@@ -76,7 +76,8 @@ class Latest:
     def sweep(self, detector: str, account: str, region: str) -> LastSweep | None:
         """The latest sweep, or None if there never was one."""
         item = self._table.get(partition(SWEEP, detector, account, region), LATEST)
-        return None if item is None else SWEEP_ITEM.validate_python(item)
+        where = {"detector": detector, "account": account, "region": region}
+        return None if item is None else SWEEP_ITEM.validate_python({**item, **where})
 
     # --- digests ------------------------------------------------------------------------------
 

@@ -85,18 +85,13 @@ class Table:
         *,
         only_if: ConditionBase | None = None,
         signed: bool = False,
-    ) -> dict[str, Any]:
-        """
-        Write a whole item, where condition *only_if* holds, and answer it as it is read.
-
-        Raises ConditionFailedError; see `change`.
-        """
+    ) -> None:
+        """Write a whole item, where condition *only_if* holds. Raises ConditionFailedError; see `change`."""
         mark = _mark() if signed else {}
-        item = self._dynamo({**key(pk, sk), **attributes, **mark})
-        request = {"Item": item, **self._conditional(only_if, mark)}
+        item = {**key(pk, sk), **attributes, **mark}
+        request = {"Item": self._dynamo(item), **self._conditional(only_if, mark)}
         with suppress(_OwnWriteError):
             self._guarded(lambda: self.client.put_item(TableName=self.name, **request), mark)
-        return self._plain(item)
 
     def change(
         self,

@@ -14,8 +14,8 @@ from ml_janitor.core.money import Totals, dearest_first, dollars
 from ml_janitor.core.ownership import marks, team
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report.causes import held_back, unreachable
+from ml_janitor.report.finding_words import amounts
 from ml_janitor.report.outcomes import became, needs_a_look, status
-from ml_janitor.report.thread import amounts
 
 if TYPE_CHECKING:
     from jinja2 import Template

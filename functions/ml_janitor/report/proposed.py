@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ml_janitor.core.model import Mode, Result, Sweep
 from ml_janitor.report.causes import reason
+from ml_janitor.report.finding_words import action
 from ml_janitor.report.mrkdwn import counted, prose, sentence
 from ml_janitor.report.outcomes import only_reported
-from ml_janitor.report.thread import action
 
 ACTIONS_SHOWN = 3
 

@@ -14,7 +14,7 @@ from ml_janitor_sandbox.demo.history import TABLES, history
 from ml_janitor_sandbox.demo.leftovers import DETECTOR, untagged
 from ml_janitor_sandbox.demo.times import NOW
 
-__all__ = ["LOOKALIKES", "NOW", "UNKNOWN", "WASTE", "Known", "seed"]
+__all__ = ["JUDGES", "LOOKALIKES", "NOW", "UNKNOWN", "WASTE", "Known", "seed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,9 @@ def seed(url: str) -> None:
 
 
 _ROWS = [(detector, row) for detector, table in TABLES.items() for row in table]
+
+JUDGES = frozenset({*TABLES, DETECTOR})
+"""The detectors of which all that is said here is known; others judge the same account."""
 
 WASTE = (
     *(

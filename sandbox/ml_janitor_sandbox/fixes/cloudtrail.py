@@ -1,4 +1,4 @@
-"""CloudTrail's event history: LookupEvents, which moto lacks, and noting who created what."""
+"""CloudTrail's event history: LookupEvents, which moto lacks, and noting who created or deleted what."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ PER_PAGE = 50
 # Access keys that are names, so that a program can act as "maria" by using her name as its key.
 ANONYMOUS = ("AKIA", "ASIA", "test", "FOOBAR", "sandbox", "")
 DEFAULT_USER = "sandbox"
+ALSO_NOTED = ("sagemaker:UpdateEndpoint", "sagemaker:DeleteEndpoint")
+"""Besides everything that creates."""
 
 
 class History:
@@ -92,15 +94,21 @@ def _detail(event: dict[str, Any], region: str) -> dict[str, Any]:
     }
 
 
-def note(account: str, region: str, key: str, operation: str, body: bytes) -> None:
-    """Record what was just created in SageMaker, by the user that the access key stands for."""
+def noted(call: str) -> bool:
+    """Whether "service:Operation" is recorded by itself."""
+    return call.startswith("sagemaker:Create") or call in ALSO_NOTED
+
+
+def note(account: str, region: str, key: str, operation: str, body: bytes, *, agent: str) -> None:
+    """Record what was just done in SageMaker, by the user that the access key stands for, with *agent*."""
     asked = json.loads(body or b"{}")
     noun = operation.removeprefix("Create").removeprefix("Presigned").removesuffix("Url")
+    noun = noun.removeprefix("Update").removeprefix("Delete")
     name = asked.get(f"{noun}Name")
     event: dict[str, Any] = {
         "EventName": operation,
         "Username": DEFAULT_USER if key.startswith(ANONYMOUS[:-1]) or not key else key,
-        "CloudTrailEvent": {"requestParameters": asked},
+        "CloudTrailEvent": {"requestParameters": asked, "userAgent": agent},
     }
     if name:
         kind = f"AWS::SageMaker::{noun}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from ml_janitor_sandbox import progress, scaling, state
+from ml_janitor_sandbox import clock, progress, scaling, state
 from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, VARIANT_LISTS
 from ml_janitor_sandbox.listing import serve_describe, serve_list
 from ml_janitor_sandbox.patches import Call, rejected, serves
@@ -90,7 +90,8 @@ def update_endpoint(call: Call) -> dict[str, Any]:
     Updating for some minutes, and described as it was until the other configuration is deployed.
 
     "The describing endpoint only contains information about the current endpoint config" until then
-    (aws-controllers-k8s/sagemaker-controller #7). Refused where it would change the instance type of a
+    (aws-controllers-k8s/sagemaker-controller #7), but for the name of the other in PendingDeploymentSummary
+    (API reference of DescribeEndpoint). Refused where it would change the instance type of a
     variant that scales automatically (developer guide, "Update endpoints that use auto scaling").
     """
     endpoint = _changeable(call)
@@ -98,12 +99,13 @@ def update_endpoint(call: Call) -> dict[str, Any]:
     _keep_scaled_types(call, endpoint, config)
 
     def deployed(one: Resource, at: dt.datetime) -> None:
-        for name in (*FROM_CONFIG, *VARIANT_LISTS):
+        for name in (*FROM_CONFIG, *VARIANT_LISTS, "PendingDeploymentSummary"):
             one.members.pop(name, None)
         one.members.update(_deployed(config), EndpointConfigName=config.name)
         one.members.update(EndpointStatus="InService", LastModifiedTime=at)
 
-    endpoint.touch(EndpointStatus="Updating")
+    pending = {"EndpointConfigName": config.name, "StartTime": clock.now()}
+    endpoint.touch(EndpointStatus="Updating", PendingDeploymentSummary=pending)
     progress.later(call, endpoint, progress.takes("endpoint.update"), deployed)
     return {"EndpointArn": endpoint.arn}
 

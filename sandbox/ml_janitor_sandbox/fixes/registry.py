@@ -56,6 +56,8 @@ def _serve(operation: str, attribute: str, name: str, status: str) -> None:
         wanted = call.params.get("ModelPackageGroupName")
         if operation == "ListModelPackages":
             things = [one for one in things if one.model_package_group_name == wanted]
+        if approval := call.params.get("ModelApprovalStatus"):
+            things = [one for one in things if one.model_approval_status == approval]
         if prefix := call.params.get("PipelineNamePrefix"):
             things = [one for one in things if one.pipeline_name.startswith(prefix)]
         return answer(call, _rows(call, things, name, status))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ml_janitor_sandbox import clock, model
-from ml_janitor_sandbox.fixes.endpoint_configs import MODEL
+from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, MODEL, VARIANT_LISTS
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
+from ml_janitor_sandbox.fixes.jobs import TRANSFORM
 from ml_janitor_sandbox.fixes.training import TRAINING
 from ml_janitor_sandbox.listing import Row, answer
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
+from ml_janitor_sandbox.progress import takes
 from ml_janitor_sandbox.shelves import Resource, shelf
 
 SEARCHED = {"Endpoint": ENDPOINT, "Model": MODEL, "TrainingJob": TRAINING}
@@ -36,12 +39,36 @@ def search(call: Call) -> dict[str, Any]:
     if by not in SORTED_BY:
         raise _refused(f"sorting by {by}")
     fits = _expression(record, params.get("SearchExpression") or {})
-    those = [one for one in shelf(call, SEARCHED[record]).values() if fits(one)]
+    those = [one for one in _indexed(shelf(call, SEARCHED[record]).values()) if fits(one)]
     rows = [Row(_record(one), one.name, one.status, one.sequence) for one in those]
     result = answer(replace(call, params=params | {"SortBy": by}), rows)
-    wrap = (lambda found: {"Model": found}) if record == "Model" else (lambda found: found)
+    wrap = partial(_dashboard, call) if record == "Model" else (lambda found: found)
     result["Results"] = [{record: wrap(found)} for found in result["Results"]]
     return result | {"TotalHits": {"Value": len(those), "Relation": "EqualTo"}}
+
+
+def _indexed(those: Iterable[Resource]) -> list[Resource]:
+    """Those of *those* that the index behind Search has taken in."""
+    return [one for one in those if one.members["CreationTime"] + takes("search.index") <= clock.now()]
+
+
+def _dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
+    """A model as Search wraps it: with the endpoints that serve it and the last transform job of it."""
+    name = found["ModelName"]
+    endpoints = [
+        one.members for one in _indexed(shelf(call, ENDPOINT).values()) if name in _models(call, one)
+    ]
+    jobs = _indexed(shelf(call, TRANSFORM).values())
+    used = [one.members for one in jobs if one.members.get("ModelName") == name]
+    last = max(used, key=lambda one: one["CreationTime"], default=None)
+    return {"Model": found, "Endpoints": endpoints} | ({"LastBatchTransformJob": last} if last else {})
+
+
+def _models(call: Call, endpoint: Resource) -> set[str]:
+    """The models that the current configuration of *endpoint* names; none, if it was deleted."""
+    config = shelf(call, CONFIG).get(endpoint.members["EndpointConfigName"])
+    variants = [one for name in VARIANT_LISTS for one in (config.members.get(name) or () if config else ())]
+    return {one["ModelName"] for one in variants if "ModelName" in one}
 
 
 def _record(one: Resource) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """
-Three nights over the demo account, with every detector armed: `make night`.
+Three nights over the demo account, with every detector armed that can act: `make night`.
 
 `script` is what happens when, `deployment` the functions that it happens to, `bill` what the account wastes
 before and after, and `telling` how it is told.

@@ -29,7 +29,7 @@ class SlackError(Exception):
     """Slack did not take something; one line that says what to do."""
 
 
-class Patience:
+class TimeLeft:
     """
     The time that Slack has: until *deadline*, in the seconds of *clock*.
 
@@ -46,7 +46,7 @@ class Patience:
 
     def retries(self) -> list[Any]:
         """The retry handlers for one request."""
-        return [Retries(self)]
+        return [RetryWithinDeadline(self)]
 
     def lasts(self, seconds: float) -> bool:
         """Whether there is time to wait so long."""
@@ -107,15 +107,15 @@ class Patience:
         return max(0.0, self._deadline - self._clock())
 
 
-class Retries:
+class RetryWithinDeadline:
     """
     The retry handler of one request, in the shape that slack_sdk expects.
 
     Its own handlers sleep by themselves, know no deadline, and give up on a rate limit after one try.
     """
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, time_left: TimeLeft) -> None:
+        self._time_left = time_left
         self._failures = 0
         self._pause = 0.0
 
@@ -128,15 +128,15 @@ class Retries:
         if response is not None:
             said = str((response.body or {}).get("error", ""))
             self._failures += response.status_code != HTTPStatus.TOO_MANY_REQUESTS
-            pause = self._patience.pause(
+            pause = self._time_left.pause(
                 status=response.status_code, headers=response.headers, error=said, failures=self._failures
             )
         elif isinstance(error, BROKEN):
             self._failures += 1
-            pause = self._patience.after(self._failures)
+            pause = self._time_left.after(self._failures)
         else:
             pause = None
-        if pause is None or not self._patience.lasts(pause):
+        if pause is None or not self._time_left.lasts(pause):
             return False
         self._pause = pause
         return True
@@ -146,7 +146,7 @@ class Retries:
     ) -> None:
         """Wait, and say that the request is to be made again."""
         del request, response, error
-        self._patience.wait(self._pause)
+        self._time_left.wait(self._pause)
         state.next_attempt_requested = True
         state.increment_current_attempt()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ml_janitor.slack.sending import Sender
 
 
-class Teller:
+class Announcer:
     """
     Tells Slack, until *deadline* in the seconds of the sender's clock.
 
