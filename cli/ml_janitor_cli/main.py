@@ -19,13 +19,12 @@ from ml_janitor_cli.doctor import doctor
 from ml_janitor_cli.edge import Interrupted, Refused
 from ml_janitor_cli.entry import version_line
 from ml_janitor_cli.explain import explain
-from ml_janitor_cli.remembered import findings
+from ml_janitor_cli.findings import findings
+from ml_janitor_cli.hold_commands import approve, keep, snooze
 from ml_janitor_cli.replay import replay
-from ml_janitor_cli.restart import restart
 from ml_janitor_cli.sandbox import sandbox
-from ml_janitor_cli.say import approve, keep, snooze
 from ml_janitor_cli.sweep import sweep
-from ml_janitor_cli.undo import undo
+from ml_janitor_cli.undo import restart, undo
 
 BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended."""

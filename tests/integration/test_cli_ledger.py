@@ -21,7 +21,7 @@ from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
-from ml_janitor_cli.desk import waiting
+from ml_janitor_cli.ledger_session import waiting
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.deployment import TABLE
 from nights import DAY, HOUR, Nights

@@ -1,4 +1,4 @@
-"""What commands on the ledger share: the account, the table, the clock, and who is asking."""
+"""An opened account with its ledger, for commands: clients, the clock, the lease, and who calls."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RESERVE = timedelta(minutes=2)
 
 
 class UnknownAccountError(edge.Refused):
-    """Nobody could say whose account it is, so nothing was done."""
+    """The account could not be told from the credentials, so nothing was done."""
 
     exit_code = 1
 
@@ -63,7 +63,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class LedgerSession:
     """
     An opened account with the ledger of its deployment. *who* is the caller, in a few words.
 
@@ -146,15 +146,15 @@ class Desk:
 
 
 @contextmanager
-def desk(
+def ledger_session(
     settings: Settings,
     *,
     table: str | None,
     region: Sequence[str] | None,
     profile: str | None,
     now: str | None,
-) -> Iterator[Desk]:
-    """The desk for one command. Raises Refused, and UnknownAccountError without usable credentials."""
+) -> Iterator[LedgerSession]:
+    """The opened ledger for one command. Raises Refused; UnknownAccountError without credentials."""
     name = table or os.environ.get(TABLE)
     if not name:
         raise edge.Refused(
@@ -176,7 +176,7 @@ def desk(
         attempts=attempts,
         has_time=watch.has_time,
     ) as accounts:
-        yield Desk(
+        yield LedgerSession(
             settings=settings,
             accounts=accounts,
             table=Table(client, name),
