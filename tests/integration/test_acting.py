@@ -1114,8 +1114,8 @@ def test_what_cannot_be_told_to_have_ended_by_itself_is_not_taken_for_done(night
 class Untellable(Cellar):
     """As the act leaves it; nobody can read whether that came by itself."""
 
-    def settled(self, *_: Any) -> bool:
+    def is_done(self, *_: Any) -> bool:
         return True
 
-    def by_itself(self, *_: Any) -> str | None:
+    def ended_otherwise(self, *_: Any) -> str | None:
         raise LostError

@@ -306,7 +306,7 @@ def test_it_calls_exactly_what_it_declares(copies: Copies, monkeypatch: pytest.M
 
     undo = detector.prepare(aws, candidate, found, {})
     detector.act(aws.armed(), target, undo, Straight())
-    assert detector.settled(aws, target, undo)
+    assert detector.is_done(aws, target, undo)
 
     reads = {grant.action for grant in detector.reads}
     assert called(copies) - reads == {grant.action for grant in detector.acts if not grant.implied}
@@ -315,9 +315,9 @@ def test_it_calls_exactly_what_it_declares(copies: Copies, monkeypatch: pytest.M
     copies.box.fault("s3", "CompleteMultipartUpload", "error", times=1, status=400, code="InvalidPart")
     copies.box.clear_calls()
     with pytest.raises(ClientError, match="InvalidPart"):
-        detector.undo(aws.armed(), target, undo, Straight())
-    detector.undo(aws.armed(), target, undo, Straight())
-    detector.undo(aws.armed(), target, undo, Straight())
+        detector.revert(aws.armed(), target, undo, Straight())
+    detector.revert(aws.armed(), target, undo, Straight())
+    detector.revert(aws.armed(), target, undo, Straight())
 
     granted = {grant.action for grant in detector.undoes if not grant.implied}
     assert called(copies) == granted

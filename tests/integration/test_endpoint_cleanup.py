@@ -1107,13 +1107,13 @@ def test_it_calls_exactly_what_it_declares(world: World, nights: Nights) -> None
         assert candidate is not None
         undos[name] = detector.prepare(nights.aws, candidate, None, {})  # type: ignore[arg-type]
         repeated(nights, lambda: detector.act(writing, candidate.target, undos[name], Plainly()))  # noqa: B023
-        assert detector.settled(nights.aws, candidate.target, undos[name])
+        assert detector.is_done(nights.aws, candidate.target, undos[name])
     acted = set(nights.box.calls())
     nights.pass_by(DAY)
     world.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
     nights.box.clear_calls()
     for name in ("churn", "gateway"):
-        repeated(nights, lambda: detector.undo(writing, found[name].target, undos[name], Plainly()))  # noqa: B023
+        repeated(nights, lambda: detector.revert(writing, found[name].target, undos[name], Plainly()))  # noqa: B023
     undone = set(nights.box.calls())
 
     reads = called(detector.reads)

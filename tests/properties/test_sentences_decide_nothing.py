@@ -63,7 +63,7 @@ def add_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def muttering(self: StatusWording, *given: Any) -> Standing:
         said = says(self, *given)
-        return Standing(noise(), said.buttons, noise() if said.comeback else "")
+        return Standing(noise(), said.buttons, noise() if said.revert_effect else "")
 
     monkeypatch.setattr(StatusWording, "_says", muttering)
 

@@ -39,7 +39,7 @@ JOBS = StatusWording(
     effect=Effect.STOP,
     time_zone=ZONE,
     way=RESTART,
-    comeback=lambda one: (
+    revert_effect=lambda one: (
         f"{one.target.name} is submitted again as {one.target.name}-r0, with its checkpoints in s3://b/c/"
     ),
 )
@@ -272,7 +272,7 @@ def test_what_does_not_come_back_has_no_button_and_says_so() -> None:
     def never(_: Action) -> str:
         raise CannotActError("a warm pool does not come back")
 
-    ended = replace(JOBS, comeback=never)
+    ended = replace(JOBS, revert_effect=never)
 
     assert ended.acted(action(), DUE).text.endswith(
         "(Europe/Berlin)*, because nobody kept it. A warm pool does not come back."

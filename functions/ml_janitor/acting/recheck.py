@@ -43,7 +43,7 @@ class Recheck:
         if undo is None:
             candidate = self.detector.look(self.aws, result.target, at)
         else:
-            candidate = self.detector.look_half_done(self.aws, result.target, undo, at)
+            candidate = self.detector.look_unfinished(self.aws, result.target, undo, at)
         if candidate is None:
             return None, None
         if candidate.target.key != result.target.key:
@@ -66,7 +66,7 @@ class Recheck:
         try:
             if self._ended(action) is not None:
                 return False
-            return self.detector.settled(self.aws, action.target, action.undo)
+            return self.detector.is_done(self.aws, action.target, action.undo)
         except Exception:  # the failure that led here is told, and the next sweep looks again
             return False
 
@@ -80,7 +80,7 @@ class Recheck:
     def _ended(self, action: Action) -> str | None:
         if any(step.startswith("act: ") and how == "done" for step, how in action.steps.items()):
             return None
-        return self.detector.by_itself(self.aws, action.target, action.undo)
+        return self.detector.ended_otherwise(self.aws, action.target, action.undo)
 
     def _holds(self, target: Target) -> Mapping[str, Sequence[Hold]]:
         return self.holds.all(target.account, target.region)

@@ -47,7 +47,7 @@ def way(cleanup: Cleanup | None) -> Way:
 def hint(detector: Detector[Any], action: Action) -> Cause:
     """How to take *action* back from a terminal, or why it cannot be."""
     try:
-        detector.comeback(action.target, action.undo)
+        detector.revert_effect(action.target, action.undo)
     except CannotActError as never:
         return cause(Why.NO_UNDO, str(never))
     return cause(Why.UNDO_WITH, way(detector.cleanup).command, action.id)

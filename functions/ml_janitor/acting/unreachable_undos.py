@@ -39,7 +39,7 @@ def unreachable_undos(
 def _returns(detector: Detector[Any], action: Action) -> bool:
     """Whether anything comes back at all."""
     try:
-        detector.comeback(action.target, action.undo)
+        detector.revert_effect(action.target, action.undo)
     except CannotActError:
         return False
     return True

@@ -33,7 +33,7 @@ class Standing:
 
     text: str
     buttons: tuple[Button, ...] = ()
-    comeback: str = ""
+    revert_effect: str = ""
 
 
 def _brought_back(action: Action) -> str:
@@ -46,14 +46,14 @@ class StatusWording:
     How standings are said for one detector: what acting does, and the channel's time zone.
 
     *undoable* is whether its acts can be undone from Slack at all, *way* how that is called, and
-    *comeback* says what it would do to one; it raises CannotActError where nothing comes back.
+    *revert_effect* says what it would do to one; it raises CannotActError where nothing comes back.
     """
 
     effect: Effect
     time_zone: str
     undoable: bool = True
     way: Way = UNDO
-    comeback: Callable[[Action], str] = _brought_back
+    revert_effect: Callable[[Action], str] = _brought_back
 
     @property
     def done(self) -> str:
@@ -105,7 +105,7 @@ class StatusWording:
         if undo_until is None or not self.undoable:
             return self._says(text)
         try:
-            said = self.comeback(action)
+            said = self.revert_effect(action)
         except CannotActError as never:
             return self._says(f"{text} {sentence(prose(str(never), LONGEST))}")
         how = "" if self.way is UNDO else f" Then {prose(said, LONGEST)}."
@@ -177,14 +177,14 @@ class StatusWording:
         if action is None or not self.undoable:
             return ""
         try:
-            return self.comeback(action)
+            return self.revert_effect(action)
         except CannotActError:
             return ""
 
-    def _says(self, text: str, buttons: tuple[Button, ...] = (), comeback: str = "") -> Standing:
+    def _says(self, text: str, buttons: tuple[Button, ...] = (), revert_effect: str = "") -> Standing:
         """*text* with the name of the zone after its last time only."""
         zone = f" ({self.time_zone})"
-        return Standing(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons, comeback)
+        return Standing(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons, revert_effect)
 
     def _history(self, action: Action) -> str:
         """What was done, when, and on whose word."""

@@ -120,7 +120,7 @@ def _button(word: Button, subject: Subject, name: str, wording: StatusWording, s
         )
     elif word is Button.UNDO:
         label = wording.way.label
-        confirm = question(f"{label}?", f"{plain(standing.comeback, ASKED)}.", label, "Leave it")
+        confirm = question(f"{label}?", f"{plain(standing.revert_effect, ASKED)}.", label, "Leave it")
     style = {Button.KEEP: "primary", Button.NOW: "danger"}.get(word, "")
     return button(label, word.value, str(subject), style=style, confirm=confirm)
 

@@ -173,7 +173,7 @@ class Pressing:
         if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
         try:
-            self.following.terms[action.detector].wording.comeback(action)
+            self.following.terms[action.detector].wording.revert_effect(action)
         except CannotActError as never:
             raise PressRefusedError(str(never)) from None
         person = self._allowed(press, Button.UNDO, None)

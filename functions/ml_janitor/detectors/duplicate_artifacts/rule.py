@@ -173,14 +173,14 @@ class DuplicateArtifacts(Detector[Copy]):
     ) -> Mapping[str, Any]:
         return copy_cleanup.prepare(aws, candidate, memo).json()
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
-        copy_cleanup.act(aws, Record.read(undo), steps)
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        copy_cleanup.act(aws, Record.read(record), steps)
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        return copy_cleanup.settled(aws, Record.read(undo))
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return copy_cleanup.settled(aws, Record.read(record))
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
-        copy_return.undo(aws, Record.read(undo), steps)
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        copy_return.revert(aws, Record.read(record), steps)
 
     def never_acts(self) -> str | None:
         return None if self.act_on_prefixes else "act_on_prefixes is empty, so no object may be deleted"

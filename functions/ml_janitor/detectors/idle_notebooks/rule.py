@@ -146,13 +146,13 @@ class IdleNotebooks(Detector[Notebook]):
     ) -> Mapping[str, Any]:
         return power.prepared(candidate)
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
         steps.do("stop", lambda: power.stop(aws, target))
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
         return power.is_off(aws, target)
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
         power.started(aws, target, steps)
 
     def allowance(self, now: datetime) -> Allowance:
