@@ -16,7 +16,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from endpoint_seed import ROLE, Seed, variant
+from endpoint_seed import ROLE, Serving, experiment, variant
 from ml_janitor.acting.order import Acting
 from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError, Undoing
 from ml_janitor.acting.warning import Warner
@@ -42,10 +42,6 @@ from ml_janitor_sandbox.life import Killed, mortal
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NAME = "idle-endpoints"
 ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=HOUR, business_days=False)
-KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/volumes"
-SCALED = {"ServiceNamespace": "sagemaker"}
-MADE_ANEW = ("CreationTime", "LastModifiedTime", "ResponseMetadata")
-"""What Describe shows of a thing that is of that thing alone."""
 
 
 @dataclass
@@ -154,143 +150,6 @@ class Nights:
         return undoing.undo(IdleEndpoints(), self.aws, found, by="maria")
 
 
-class World(Seed):
-    """The two kinds of endpoint with everything that can hang on them, and all that Describe shows of it."""
-
-    def __init__(self, box: Control, aws: Aws) -> None:
-        super().__init__(box, aws)
-        self.aws = aws
-        self.scaling: Any = aws.armed().client("application-autoscaling")
-
-    def plain(self, *, rescaled: bool = True) -> None:
-        """Two variants, tags, a key, one scaled by policy and schedule, one re-weighed by hand."""
-        blue, green = ({"VariantName": name} for name in ("blue", "green"))
-        self.endpoint("churn", blue, green, tags={"owner": "maria", "team": "risk"}, KmsKeyId=KEY)
-        self.sagemaker.add_tags(
-            ResourceArn=self.sagemaker.describe_endpoint_config(EndpointConfigName="churn")[
-                "EndpointConfigArn"
-            ],
-            Tags=[{"Key": "made-by", "Value": "ci"}],
-        )
-        if rescaled:
-            self.box.set_clock(NOW - 20 * DAY)
-            self.sagemaker.update_endpoint_weights_and_capacities(
-                EndpointName="churn",
-                DesiredWeightsAndCapacities=[
-                    {"VariantName": "green", "DesiredWeight": 0.25, "DesiredInstanceCount": 3}
-                ],
-            )
-        self.scaled("endpoint/churn/variant/blue", "sagemaker:variant:DesiredInstanceCount")
-        self.box.set_clock(NOW)
-        for name in ("blue", "green"):
-            self.requests("churn", name)
-            self.control("churn", name)
-
-    def shared(self) -> None:
-        """Instances without a model of their own: a base, an adapter on it, and one that is scaled."""
-        self.endpoint(
-            "gateway",
-            {
-                "VariantName": "blue",
-                "ModelName": None,
-                "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 4},
-            },
-            tags={"owner": "maria"},
-            ExecutionRoleArn=ROLE,
-        )
-        self.component("base", "gateway", age=29 * DAY)
-        self.component("scaled", "gateway", age=29 * DAY)
-        self.box.set_clock(NOW - 28 * DAY)
-        self.sagemaker.create_inference_component(
-            InferenceComponentName="adapter",
-            EndpointName="gateway",
-            Specification={
-                "BaseInferenceComponentName": "base",
-                "Container": {"ArtifactUrl": "s3://adapters/a.tar.gz"},
-            },
-            Tags=[{"Key": "owner", "Value": "ravi"}],
-        )
-        self.sagemaker.update_inference_component_runtime_config(
-            InferenceComponentName="scaled", DesiredRuntimeConfig={"CopyCount": 2}
-        )
-        self.scaled("inference-component/scaled", "sagemaker:inference-component:DesiredCopyCount")
-        self.box.set_clock(NOW)
-        for name in ("base", "scaled", "adapter"):
-            self.publish("Invocations", InferenceComponentName=name)
-        self.control("gateway")
-
-    def scaled(self, resource: str, dimension: str) -> None:
-        """By a policy and by a schedule, with tags, and suspended in one way."""
-        where = {**SCALED, "ResourceId": resource, "ScalableDimension": dimension}
-        self.scaling.register_scalable_target(
-            **where,
-            MinCapacity=1,
-            MaxCapacity=6,
-            SuspendedState={"ScheduledScalingSuspended": True},
-            Tags={"owner": "maria"},
-        )
-        tracking = {
-            "TargetValue": 70.0,
-            "PredefinedMetricSpecification": {
-                "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
-                if "endpoint/" in resource
-                else "SageMakerInferenceComponentInvocationsPerCopy"
-            },
-            "ScaleInCooldown": 600,
-        }
-        self.scaling.put_scaling_policy(
-            **where,
-            PolicyName="requests",
-            PolicyType="TargetTrackingScaling",
-            TargetTrackingScalingPolicyConfiguration=tracking,
-        )
-        self.scaling.put_scheduled_action(
-            **where,
-            ScheduledActionName="mornings",
-            Schedule="cron(0 7 * * ? *)",
-            Timezone="Europe/Berlin",
-            ScalableTargetAction={"MinCapacity": 2},
-        )
-
-    def shown(self) -> dict[str, Any]:
-        """Everything that Describe and List show, but what is of one creation alone."""
-        sagemaker = self.sagemaker
-        shown: dict[str, Any] = {}
-        for one in sagemaker.list_endpoints()["Endpoints"]:
-            found = sagemaker.describe_endpoint(EndpointName=one["EndpointName"])
-            shown[one["EndpointName"]] = found, self.tags(found["EndpointArn"])
-        for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]:
-            found = sagemaker.describe_endpoint_config(EndpointConfigName=one["EndpointConfigName"])
-            shown[f"configuration {one['EndpointConfigName']}"] = found, self.tags(found["EndpointConfigArn"])
-        for one in sagemaker.list_inference_components()["InferenceComponents"]:
-            name = one["InferenceComponentName"]
-            found = sagemaker.describe_inference_component(InferenceComponentName=name)
-            shown[f"component {name}"] = found, self.tags(found["InferenceComponentArn"])
-        targets = self.scaling.describe_scalable_targets(**SCALED)["ScalableTargets"]
-        for one in targets:
-            tags = self.scaling.list_tags_for_resource(ResourceARN=one["ScalableTargetARN"])["Tags"]
-            shown[f"target {one['ResourceId']}"] = one, tags
-        shown["policies"] = self.scaling.describe_scaling_policies(**SCALED)["ScalingPolicies"]
-        shown["actions"] = self.scaling.describe_scheduled_actions(**SCALED)["ScheduledActions"]
-        bare: dict[str, Any] = without(shown)
-        return bare
-
-    def tags(self, arn: str) -> list[dict[str, str]]:
-        return sorted(self.sagemaker.list_tags(ResourceArn=arn)["Tags"], key=lambda tag: tag["Key"])
-
-    def gone(self, name: str) -> bool:
-        return name not in [one["EndpointName"] for one in self.sagemaker.list_endpoints()["Endpoints"]]
-
-
-def without(shown: Any) -> Any:
-    """*shown* without what is of one creation alone."""
-    if isinstance(shown, dict):
-        return {key: without(value) for key, value in shown.items() if key not in MADE_ANEW}
-    if isinstance(shown, list | tuple):
-        return [without(value) for value in shown]
-    return shown
-
-
 @pytest.fixture
 def nights(table: Table, session: boto3.Session, aws: Aws, paced: Control) -> Nights:
     mortal(session)
@@ -298,15 +157,15 @@ def nights(table: Table, session: boto3.Session, aws: Aws, paced: Control) -> Ni
 
 
 @pytest.fixture
-def world(nights: Nights, box: Control, aws: Aws) -> World:
+def world(nights: Nights, box: Control, aws: Aws) -> Serving:
     del nights
-    return World(box, aws)
+    return Serving(box, aws)
 
 
 # --- the way there and back ----------------------------------------------------------------------
 
 
-def test_an_endpoint_is_deleted_and_its_configuration_stays(world: World, nights: Nights) -> None:
+def test_an_endpoint_is_deleted_and_its_configuration_stays(world: Serving, nights: Nights) -> None:
     world.plain()
     nights.due()
 
@@ -319,7 +178,7 @@ def test_an_endpoint_is_deleted_and_its_configuration_stays(world: World, nights
     assert nights.action.steps == {"act: delete the endpoint": "done"}
 
 
-def test_an_undo_brings_back_all_that_describe_showed(world: World, nights: Nights) -> None:
+def test_an_undo_brings_back_all_that_describe_showed(world: Serving, nights: Nights) -> None:
     world.plain()
     before = world.shown()
     nights.due()
@@ -334,7 +193,7 @@ def test_an_undo_brings_back_all_that_describe_showed(world: World, nights: Nigh
     assert done.stage is Stage.UNDONE
 
 
-def test_a_deleted_configuration_is_made_again(world: World, nights: Nights) -> None:
+def test_a_deleted_configuration_is_made_again(world: Serving, nights: Nights) -> None:
     world.plain()
     before = world.shown()
     nights.due()
@@ -348,7 +207,7 @@ def test_a_deleted_configuration_is_made_again(world: World, nights: Nights) -> 
     assert world.shown() == before
 
 
-def test_components_go_first_and_come_back_last(world: World, nights: Nights) -> None:
+def test_components_go_first_and_come_back_last(world: Serving, nights: Nights) -> None:
     world.shared()
     before = world.shown()
     assert len([name for name in before if name.startswith("component ")]) == 3
@@ -366,7 +225,7 @@ def test_components_go_first_and_come_back_last(world: World, nights: Nights) ->
     assert world.shown() == before
 
 
-def test_without_time_to_wait_the_next_sweep_finishes_it(world: World, nights: Nights) -> None:
+def test_without_time_to_wait_the_next_sweep_finishes_it(world: Serving, nights: Nights) -> None:
     world.shared()
     nights.due()
     nights.waits = False
@@ -383,7 +242,7 @@ def test_without_time_to_wait_the_next_sweep_finishes_it(world: World, nights: N
     assert nights.action.failures == 1
 
 
-def test_time_that_runs_out_while_it_waits_is_no_failure(world: World, nights: Nights) -> None:
+def test_time_that_runs_out_while_it_waits_is_no_failure(world: Serving, nights: Nights) -> None:
     world.shared()
     nights.due()
     nights.box.set_durations({"component.delete": 3600})
@@ -397,7 +256,7 @@ def test_time_that_runs_out_while_it_waits_is_no_failure(world: World, nights: N
     assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
 
 
-def test_time_that_runs_out_between_two_steps_is_no_failure(world: World, nights: Nights) -> None:
+def test_time_that_runs_out_between_two_steps_is_no_failure(world: Serving, nights: Nights) -> None:
     world.shared()
     nights.due()
     nights.box.clear_calls()
@@ -413,7 +272,7 @@ def test_time_that_runs_out_between_two_steps_is_no_failure(world: World, nights
     assert nights.sweep()["gateway"].outcome is Outcome.ACTED
 
 
-def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: World, nights: Nights) -> None:
+def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: Nights) -> None:
     world.shared()
     before = world.shown()
     nights.due()
@@ -432,7 +291,9 @@ def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: World, nights: Ni
     assert world.shown() == before
 
 
-def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(world: World, nights: Nights) -> None:
+def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(
+    world: Serving, nights: Nights
+) -> None:
     world.plain()
     nights.due()
     nights.box.fault("sagemaker", "DeleteEndpoint", "deny", times=1)
@@ -448,7 +309,9 @@ def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(world: W
     assert result.note == "it was as good as cleaned up before anything was done"
 
 
-def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(world: World, nights: Nights) -> None:
+def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(
+    world: Serving, nights: Nights
+) -> None:
     world.plain()
     nights.due()
     nights.box.fault("sagemaker", "DeleteEndpoint", "error", status=500, code="InternalFailure", times=0)
@@ -462,7 +325,7 @@ def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(world: W
     assert nights.action.steps == {"act: delete the endpoint": "begun"}
 
 
-def test_a_request_meanwhile_has_it_put_back(world: World, nights: Nights) -> None:
+def test_a_request_meanwhile_has_it_put_back(world: Serving, nights: Nights) -> None:
     world.shared()
     before = world.shown()
     nights.due()
@@ -494,7 +357,9 @@ def deploying(nights: Nights, deploy: Callable[[], object]) -> None:
     nights.wait = wait
 
 
-def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: World, nights: Nights) -> None:
+def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(
+    world: Serving, nights: Nights
+) -> None:
     world.shared()
     nights.due()
 
@@ -527,7 +392,7 @@ def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: Wo
 
 
 def test_components_do_not_come_back_to_a_deployment_without_their_variant(
-    world: World, nights: Nights
+    world: Serving, nights: Nights
 ) -> None:
     world.shared()
     nights.due()
@@ -549,7 +414,7 @@ def test_components_do_not_come_back_to_a_deployment_without_their_variant(
 
 
 def test_one_that_gets_another_component_while_its_own_go_is_not_deleted(
-    world: World, nights: Nights
+    world: Serving, nights: Nights
 ) -> None:
     world.shared()
     nights.due()
@@ -565,7 +430,7 @@ def test_one_that_gets_another_component_while_its_own_go_is_not_deleted(
 
 @pytest.mark.parametrize("what", ["configuration", "component"])
 def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
-    world: World, nights: Nights, what: str
+    world: Serving, nights: Nights, what: str
 ) -> None:
     """In the last moment, after everybody has looked."""
     world.plain() if what == "configuration" else world.shared()
@@ -603,7 +468,7 @@ def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
 
 
 def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
-    world: World, nights: Nights
+    world: Serving, nights: Nights
 ) -> None:
     world.shared()
     nights.due()
@@ -624,7 +489,7 @@ def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
     assert components_left(world) == ["base"]
 
 
-def put_on(world: World, name: str, endpoint: str) -> None:
+def put_on(world: Serving, name: str, endpoint: str) -> None:
     """Somebody puts an inference component on *endpoint*, now."""
     world.sagemaker.create_inference_component(
         InferenceComponentName=name,
@@ -635,7 +500,7 @@ def put_on(world: World, name: str, endpoint: str) -> None:
     )
 
 
-def test_waiting_night_after_night_is_no_failure_but_is_told(world: World, nights: Nights) -> None:
+def test_waiting_night_after_night_is_no_failure_but_is_told(world: Serving, nights: Nights) -> None:
     world.shared()
     nights.due()
     nights.box.set_durations({"component.delete": 3 * DAY.total_seconds()})
@@ -652,7 +517,7 @@ def test_waiting_night_after_night_is_no_failure_but_is_told(world: World, night
     assert nights.sweep()["gateway"].outcome is Outcome.ACTED
 
 
-def test_an_undo_that_takes_longer_goes_on_when_called_again(world: World, nights: Nights) -> None:
+def test_an_undo_that_takes_longer_goes_on_when_called_again(world: Serving, nights: Nights) -> None:
     world.shared()
     before = world.shown()
     nights.due()
@@ -704,7 +569,7 @@ def name_of(step: tuple[str, str, int]) -> str:
 @killed
 @pytest.mark.parametrize("step", ACT_STEPS, ids=name_of)
 def test_killed_at_any_step_it_is_finished_the_next_night(
-    world: World, nights: Nights, step: tuple[str, str, int], kind: str
+    world: Serving, nights: Nights, step: tuple[str, str, int], kind: str
 ) -> None:
     service, operation, skip = step
     world.shared()
@@ -729,7 +594,7 @@ def test_killed_at_any_step_it_is_finished_the_next_night(
 @killed
 @pytest.mark.parametrize("step", ACT_STEPS, ids=name_of)
 def test_killed_at_any_step_it_can_be_taken_back(
-    world: World, nights: Nights, step: tuple[str, str, int], kind: str
+    world: Serving, nights: Nights, step: tuple[str, str, int], kind: str
 ) -> None:
     service, operation, skip = step
     world.shared()
@@ -750,7 +615,7 @@ def test_killed_at_any_step_it_can_be_taken_back(
 @killed
 @pytest.mark.parametrize("step", UNDO_STEPS, ids=name_of)
 def test_an_undo_killed_at_any_step_goes_on(
-    world: World, nights: Nights, step: tuple[str, str, int], kind: str
+    world: Serving, nights: Nights, step: tuple[str, str, int], kind: str
 ) -> None:
     service, operation, skip = step
     world.shared()
@@ -772,7 +637,7 @@ def test_an_undo_killed_at_any_step_goes_on(
 
 
 @pytest.mark.parametrize("kind", ["lost-reply", "hang-up"])
-def test_lost_answers_are_settled_by_looking(world: World, nights: Nights, kind: str) -> None:
+def test_lost_answers_are_settled_by_looking(world: Serving, nights: Nights, kind: str) -> None:
     """One lost answer at every call that changes something, all in one night."""
     world.shared()
     before = world.shown()
@@ -802,7 +667,7 @@ def only_reported(nights: Nights, name: str) -> str:
     return result.note
 
 
-def test_a_monitored_endpoint_is_kept(world: World, nights: Nights) -> None:
+def test_a_monitored_endpoint_is_kept(world: Serving, nights: Nights) -> None:
     world.plain()
     job = {
         "MonitoringInputs": [
@@ -831,7 +696,7 @@ def test_a_monitored_endpoint_is_kept(world: World, nights: Nights) -> None:
     assert result.verdict.reason == "the monitoring schedule drift watches it"
 
 
-def test_a_component_that_is_not_in_service_holds_it_back(world: World, nights: Nights) -> None:
+def test_a_component_that_is_not_in_service_holds_it_back(world: Serving, nights: Nights) -> None:
     world.shared()
     nights.box.patch("sagemaker", ["inference_components", "scaled"], InferenceComponentStatus="Failed")
 
@@ -840,7 +705,7 @@ def test_a_component_that_is_not_in_service_holds_it_back(world: World, nights: 
     )
 
 
-def tag(world: World, component: str, **tags: str) -> None:
+def tag(world: Serving, component: str, **tags: str) -> None:
     """Somebody tags the inference component of this name."""
     found = world.sagemaker.describe_inference_component(InferenceComponentName=component)
     world.sagemaker.add_tags(
@@ -849,12 +714,12 @@ def tag(world: World, component: str, **tags: str) -> None:
     )
 
 
-def components_left(world: World) -> list[str]:
+def components_left(world: Serving) -> list[str]:
     listed = world.sagemaker.list_inference_components()["InferenceComponents"]
     return sorted(one["InferenceComponentName"] for one in listed)
 
 
-def test_a_component_that_is_kept_keeps_its_endpoint(world: World, nights: Nights) -> None:
+def test_a_component_that_is_kept_keeps_its_endpoint(world: Serving, nights: Nights) -> None:
     world.shared()
     tag(world, "adapter", keep="true")
 
@@ -872,7 +737,7 @@ def test_a_component_that_is_kept_keeps_its_endpoint(world: World, nights: Night
     ],
 )
 def test_a_component_of_production_or_of_a_tool_is_only_reported(
-    world: World, nights: Nights, tags: dict[str, str], why: str
+    world: Serving, nights: Nights, tags: dict[str, str], why: str
 ) -> None:
     world.shared()
     tag(world, "scaled", **tags)
@@ -891,7 +756,7 @@ def test_a_component_of_production_or_of_a_tool_is_only_reported(
     ],
 )
 def test_a_tag_on_a_component_after_the_warning_counts(
-    world: World, nights: Nights, tags: dict[str, str], outcome: Outcome
+    world: Serving, nights: Nights, tags: dict[str, str], outcome: Outcome
 ) -> None:
     world.shared()
     nights.due()
@@ -901,7 +766,7 @@ def test_a_tag_on_a_component_after_the_warning_counts(
     assert components_left(world) == ["adapter", "base", "scaled"]
 
 
-def test_other_components_than_those_that_were_judged_hold_it_back(world: World, nights: Nights) -> None:
+def test_other_components_than_those_that_were_judged_hold_it_back(world: Serving, nights: Nights) -> None:
     """One that came between looking and preparing: nobody has seen its tags."""
     world.shared()
     detector = IdleEndpoints()
@@ -918,7 +783,7 @@ def test_other_components_than_those_that_were_judged_hold_it_back(world: World,
 
 
 def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
-    world: World, nights: Nights
+    world: Serving, nights: Nights
 ) -> None:
     world.shared()
     nights.due()
@@ -934,7 +799,7 @@ def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
 # --- what an undo refuses ------------------------------------------------------------------------
 
 
-def test_another_endpoint_of_its_name_is_left_alone(world: World, nights: Nights) -> None:
+def test_another_endpoint_of_its_name_is_left_alone(world: Serving, nights: Nights) -> None:
     world.plain()
     nights.due()
     nights.sweep()
@@ -962,7 +827,7 @@ def test_another_endpoint_of_its_name_is_left_alone(world: World, nights: Nights
 
 
 def test_what_somebody_created_from_the_same_configuration_is_left_alone(
-    world: World, nights: Nights
+    world: Serving, nights: Nights
 ) -> None:
     """A pipeline that deploys again: its weights and counts are not those of last month."""
     world.plain()
@@ -983,7 +848,7 @@ def test_what_somebody_created_from_the_same_configuration_is_left_alone(
     assert not [call for call in nights.box.calls() if call.startswith(("sagemaker:Update", "sagemaker:Del"))]
 
 
-def test_a_replaced_configuration_is_not_deployed(world: World, nights: Nights) -> None:
+def test_a_replaced_configuration_is_not_deployed(world: Serving, nights: Nights) -> None:
     world.plain()
     nights.due()
     nights.sweep()
@@ -1007,7 +872,7 @@ def test_a_replaced_configuration_is_not_deployed(world: World, nights: Nights) 
     assert world.gone("churn")
 
 
-def test_a_configuration_that_aws_tells_more_of_by_now_is_the_same(world: World, nights: Nights) -> None:
+def test_a_configuration_that_aws_tells_more_of_by_now_is_the_same(world: Serving, nights: Nights) -> None:
     """A newer SDK knows members that the record has not, and AWS adds some of its own accord."""
     world.plain()
     nights.due()
@@ -1022,7 +887,7 @@ def test_a_configuration_that_aws_tells_more_of_by_now_is_the_same(world: World,
     assert world.sagemaker.describe_endpoint(EndpointName="churn")["EndpointStatus"] == "InService"
 
 
-def test_without_capacity_it_can_be_tried_again(world: World, nights: Nights) -> None:
+def test_without_capacity_it_can_be_tried_again(world: Serving, nights: Nights) -> None:
     world.plain()
     before = world.shown()
     nights.due()
@@ -1061,7 +926,7 @@ def test_without_capacity_it_can_be_tried_again(world: World, nights: Nights) ->
     assert world.shown() == before
 
 
-def test_a_component_without_capacity_can_be_tried_again(world: World, nights: Nights) -> None:
+def test_a_component_without_capacity_can_be_tried_again(world: Serving, nights: Nights) -> None:
     world.shared()
     before = world.shown()
     nights.due()
@@ -1091,7 +956,7 @@ def test_a_component_without_capacity_can_be_tried_again(world: World, nights: N
 # --- permissions ---------------------------------------------------------------------------------
 
 
-def test_it_calls_exactly_what_it_declares(world: World, nights: Nights) -> None:
+def test_it_calls_exactly_what_it_declares(world: Serving, nights: Nights) -> None:
     world.plain()
     world.shared()
     experiment(world)
@@ -1147,33 +1012,3 @@ def repeated(nights: Nights, call: Callable[[], None]) -> None:
 
 def called(grants: Sequence[Grant]) -> set[str]:
     return {grant.action for grant in grants if not grant.implied}
-
-
-def experiment(world: World) -> None:
-    """A running one, over an endpoint of its own."""
-    world.sagemaker.create_inference_experiment(
-        Name="shadow-of-another",
-        Type="ShadowMode",
-        RoleArn=ROLE,
-        EndpointName=other(world),
-        ModelVariants=[
-            {
-                "ModelName": "model",
-                "VariantName": name,
-                "InfrastructureConfig": {
-                    "InfrastructureType": "RealTimeInference",
-                    "RealTimeInferenceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
-                },
-            }
-            for name in ("blue", "green")
-        ],
-        ShadowModeConfig={
-            "SourceModelVariantName": "blue",
-            "ShadowModelVariants": [{"ShadowModelVariantName": "green", "SamplingPercentage": 10}],
-        },
-    )
-
-
-def other(world: World) -> str:
-    world.endpoint("other")
-    return "other"
