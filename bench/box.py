@@ -28,7 +28,7 @@ class Box:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sandbox", "--port", "0"], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "ml_janitor_sandbox", "--port", "0"], stdout=subprocess.PIPE, text=True
         )
         if self._process.stdout is None:
             raise RuntimeError("the sandbox says nothing")

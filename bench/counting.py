@@ -45,6 +45,7 @@ NEEDED = {
 ARMED = {
     detector.name: {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"], **NEEDED.get(detector.name, {})}
     for detector in DETECTORS
+    if detector.cleanup is not None
 }
 SETTINGS = f'[janitor]\nslack_channel = "{CHANNEL}"\nslack_secret = "{SECRET}"\n'
 STARTS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.list_prices import PRICES, READ
 from ml_janitor.config.schedules import period
+from ml_janitor.detectors import DETECTORS
 from ml_janitor.report.telemetry import OUTCOMES
 
 COUNTED = Path(__file__).parent / "counted.json"
@@ -21,6 +22,9 @@ COUNTED = Path(__file__).parent / "counted.json"
 MONTH = timedelta(days=365.25) / 12
 HOUR = timedelta(hours=1)
 GB = 1e9
+
+ADVISERS = frozenset(one.name for one in DETECTORS if one.cleanup is None)
+"""What nothing can be armed of."""
 
 OF_ACTS = len(OUTCOMES) + 1
 """Custom metrics that an armed function writes besides."""
@@ -54,6 +58,7 @@ class Bill:
     lines: Mapping[str, float]
     account: Mapping[str, int]
     counted: date
+    estimated: Sequence[str] = ()
 
     @property
     def total(self) -> float:
@@ -62,9 +67,34 @@ class Bill:
 
 
 def counted() -> dict[str, Any]:
-    """What was counted."""
+    """What was counted, and an estimate for detectors that were not yet."""
     read: dict[str, Any] = json.loads(COUNTED.read_text())
-    return read
+    return estimated(read, {one.name: one.schedule for one in DETECTORS})
+
+
+def estimated(given: Mapping[str, Any], schedules: Mapping[str, str]) -> dict[str, Any]:
+    """
+    *given* with those of *schedules* that were not counted, each as dear in everything as the dearest.
+
+    `make cost` counts them. What a run takes is the largest figure of any function, and so are its alarms.
+    """
+    functions = given["functions"]
+    missing = {name: schedule for name, schedule in schedules.items() if name not in functions}
+    if not missing:
+        return dict(given)
+    figures = ("seconds", "log_bytes", "custom_metrics", "report_bytes", "largest_item", "findings_bytes")
+    dearest = {
+        name: max(one[name] for one in functions.values())
+        for name in (*figures, "memory_mb", "init_seconds", "metrics_requested")
+    }
+    every = Counter[str]()
+    for one in functions.values():
+        every |= Counter(one["calls"])
+    new = {name: {**dearest, "calls": every, "schedule": schedule} for name, schedule in missing.items()}
+    stack = dict(given["stack"])
+    for kind in ("alarms", "alarms_armed"):
+        stack[kind] += math.ceil(given["stack"]["alarms"] / len(functions)) * len(missing)
+    return {**given, "functions": functions | new, "stack": stack, "estimated": sorted(missing)}
 
 
 def bill(given: Mapping[str, Any]) -> Bill:
@@ -76,7 +106,12 @@ def bill(given: Mapping[str, Any]) -> Bill:
         line: sum(PRICES[name].of(used[name]) for name in names.split()) for line, names in GROUPS.items()
     }
     dearest = dict(sorted(lines.items(), key=lambda item: -item[1]))
-    return Bill(lines=dearest, account=given["account"], counted=date.fromisoformat(given["date"]))
+    return Bill(
+        lines=dearest,
+        account=given["account"],
+        counted=date.fromisoformat(given["date"]),
+        estimated=given.get("estimated", ()),
+    )
 
 
 def arming(given: Mapping[str, Any]) -> float:
@@ -88,8 +123,8 @@ def arming(given: Mapping[str, Any]) -> float:
     alarms = given["stack"]["alarms_armed"] - given["stack"]["alarms"]
     hours = (
         min(1.0, HOUR / period(function["schedule"]))
-        for function in given["functions"].values()
-        if function["custom_metrics"]
+        for name, function in given["functions"].items()
+        if function["custom_metrics"] and name not in ADVISERS
     )
     return (
         PRICES["alarms"].of(alarms)
@@ -166,18 +201,24 @@ def table(made: Bill) -> str:
 def summary(made: Bill) -> str:
     """The bill in one sentence."""
     kinds = [f"{number:,} {kind}" for kind, number in made.account.items()]
+    guess = (
+        f" {', '.join(made.estimated)} was not counted yet, and is taken to be as dear in everything as the"
+        " dearest that was."
+        if made.estimated
+        else ""
+    )
     return (
         f"About **{money(made.total)} a month** for an account with {', '.join(kinds[:-1])} and {kinds[-1]}: "
         f"what `make cost` counted on {made.counted} times list prices of us-east-1 read on {READ}, "
-        "without any free tier."
+        f"without any free tier.{guess}"
     )
 
 
 def armed(given: Mapping[str, Any]) -> str:
     """What arming adds, in one sentence."""
     return (
-        f"Arming all six adds {money(arming(given))} a month: alarms, the metrics of acts, and the secret "
-        "of the buttons; the acts, messages and presses themselves are not counted."
+        f"Arming all that can act adds {money(arming(given))} a month: alarms, the metrics of acts, and the "
+        "secret of the buttons; the acts, messages and presses themselves are not counted."
     )
 
 

@@ -7,11 +7,12 @@ takes as one file, holds its Python program between `<<'PYTHON'` and `PYTHON`.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -25,8 +26,14 @@ from ml_janitor.engine.detector import Detector, Grant
 
 ROOT = Path(__file__).parent.parent
 SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
-"""The command whose real output the README shows, run on the sandbox's demo account."""
+"""The command whose real output docs/sandbox.md shows, run on the sandbox's demo account."""
 
+SHORT_SESSION = ("janitor", "audit", "hung-training-jobs")
+PARAGRAPHS = 3
+"""How much of its output the README shows."""
+
+ADVISERS = "# Detectors that only advise. This part is written by `make docs`.\n\n"
+"""Where the generated part of janitor.toml begins."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "duplicate-artifacts": {"act_on_prefixes": ("s3://acme-models/old/",)},
@@ -38,9 +45,7 @@ def main() -> int:
     """Write or check every page."""
     check = "--check" in sys.argv[1:]
     if not check:
-        for path, text in pages():
-            path.write_text(text)
-        for path, text in nights(sandboxed(sys.executable, "-m", "ml_janitor_sandbox.night")):
+        for path, text in [*pages(), nights(sandboxed(sys.executable, "-m", "ml_janitor_sandbox.night"))]:
             path.write_text(text)
         return 0
     stale = [path for path, text in pages() if path.read_text() != text]
@@ -51,17 +56,49 @@ def main() -> int:
 
 def pages() -> list[tuple[Path, str]]:
     """Every page with its generated parts as they should be."""
-    readme = ROOT / "README.md"
-    parts = {"detectors": detector_table(), "reads": permission_list(), "cost": cost()}
-    if "<!-- session -->" in readme.read_text():
-        parts["session"] = session()
-    made = [(readme, fill(readme.read_text(), parts))]
-    for detector in DETECTORS:
-        page = ROOT / "docs" / "detectors" / f"{detector.name}.md"
-        made.append((page, fill(page.read_text(), {"generated": head(detector)})))
-    page = ROOT / "docs" / "permissions.md"
-    made.append((page, fill(page.read_text(), {"denies": denies()})))
-    return [*made, start_script()]
+    docs = ROOT / "docs"
+    cut = shortened(session(SHORT_SESSION))
+    parts = {
+        ROOT / "README.md": {"detectors": detector_table(), "cost": cost_in_short(), "session": cut},
+        docs / "cost.md": {"cost": cost()},
+        docs / "permissions.md": {"reads": permission_list(), "denies": denies()},
+        docs / "sandbox.md": {"session": session(SESSION)},
+    }
+    parts |= {docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS}
+    made = [(page, fill(page.read_text(), generated)) for page, generated in parts.items()]
+    return [*made, start_script(), example_settings()]
+
+
+def example_settings() -> tuple[Path, str]:
+    """janitor.toml with a section for each adviser: of those that act, it is written by hand."""
+    path = ROOT / "janitor.toml"
+    before, begins, _ = path.read_text().partition(ADVISERS)
+    sections = ["\n".join(section(one)) for one in DETECTORS if one.cleanup is None]
+    return path, before + begins + "\n\n".join(sections) + "\n"
+
+
+def section(detector: type[Detector[Any]]) -> Iterator[str]:
+    """The section of one detector, with its tunables as comments."""
+    yield f"[detectors.{detector.name}]"
+    yield f"# {detector.summary()}"
+    yield from (f"# {field.name} = {toml(default_of(detector, field.name))}" for field in fields(detector))
+
+
+def toml(value: object) -> str:
+    """A default as TOML: of the kinds that tunables have."""
+    match value:
+        case timedelta():
+            return json.dumps(format_duration(value))
+        case Mapping():
+            return (
+                "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
+                if value
+                else "{}"
+            )
+        case tuple():
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case _:
+            return json.dumps(value)
 
 
 def start_script() -> tuple[Path, str]:
@@ -83,18 +120,14 @@ def fill(text: str, parts: Mapping[str, str]) -> str:
     return text
 
 
-def nights(told: str) -> list[tuple[Path, str]]:
+def nights(told: str) -> tuple[Path, str]:
     """
-    The page of the three nights, and their end for the README, after its other parts are written.
+    The page of the three nights.
 
-    They take half a minute. tests/integration/test_night.py, which plays them anyway, checks them.
+    They take half a minute. tests/integration/test_night.py, which plays them anyway, checks it.
     """
-    page, readme = ROOT / "docs" / "night.md", ROOT / "README.md"
-    end = told[told.index("What it came to") :]
-    return [
-        (page, fill(page.read_text(), {"night": f"```console\n$ make night\n{told}\n```"})),
-        (readme, fill(readme.read_text(), {"night": f"```console\n{end}\n```"})),
-    ]
+    page = ROOT / "docs" / "night.md"
+    return page, fill(page.read_text(), {"night": f"```console\n$ make night\n{told}\n```"})
 
 
 def literal(part: str) -> str:
@@ -124,6 +157,11 @@ def cost() -> str:
     given = monthly.counted()
     made = monthly.bill(given)
     return f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
+
+
+def cost_in_short() -> str:
+    """The same in one sentence."""
+    return monthly.summary(monthly.bill(monthly.counted()))
 
 
 def head(detector: type[Detector[Any]]) -> str:
@@ -196,10 +234,15 @@ def shown(value: object) -> str:
             return f"`{value}`"
 
 
-def session() -> str:
-    """The real output of `SESSION` on the demo account."""
-    said = sandboxed(str(Path(sys.executable).parent / SESSION[0]), *SESSION[1:])
-    return f"```console\n$ {' '.join(SESSION)}\n{said}\n```"
+def session(command: Sequence[str]) -> str:
+    """The real output of *command*, which begins with `janitor`, on the demo account."""
+    said = sandboxed(str(Path(sys.executable).parent / command[0]), *command[1:])
+    return f"```console\n$ {' '.join(command)}\n{said}\n```"
+
+
+def shortened(session: str) -> str:
+    """The first paragraphs of a session."""
+    return "\n\n".join([*session.split("\n\n")[:PARAGRAPHS], "  ...\n```"])
 
 
 def sandboxed(*command: str) -> str:

@@ -120,20 +120,20 @@ class Cellar(Detector[Thing]):
             raise self.world.refuses
         return {"name": candidate.target.name}
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         if not aws.may_write:
             raise CannotActError("this only reads")
-        world, name = self.world, str(undo["name"])
+        world, name = self.world, str(record["name"])
         steps.do("unplug", lambda: world.do(f"unplug {name}", lambda: world.unplugged.add(name)))
         steps.do("remove", lambda: world.do(f"remove {name}", lambda: world.things.pop(target.name, None)))
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
         return target.name not in self.world.things
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         if not aws.may_write:
             raise CannotActError("this only reads")
-        world, name = self.world, str(undo["name"])
+        world, name = self.world, str(record["name"])
         if name not in world.things:
             steps.do("bring back", lambda: world.do(f"bring back {name}", lambda: world.add(name)))
         steps.do("plug in", lambda: world.do(f"plug in {name}", lambda: world.unplugged.discard(name)))

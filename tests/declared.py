@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from deployed import Deployed, Function
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
-from ml_janitor_sandbox.iam.globs import arn_like
+from ml_janitor_sandbox.iam.conditions import arn_like
 from synthesis import TODAY
 
 

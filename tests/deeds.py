@@ -56,11 +56,11 @@ class Deed:
 
     def settled(self) -> bool:
         """Whether it is as an act leaves it."""
-        return self.detector.settled(self.aws, self.target, self.record)
+        return self.detector.is_done(self.aws, self.target, self.record)
 
     def undo(self, memory: Memory | None = None) -> None:
         """Take it back, as another process does that has nothing but the record."""
-        self.detector.undo(self.aws.armed(), self.target, self.record, memory or Memory())
+        self.detector.revert(self.aws.armed(), self.target, self.record, memory or Memory())
 
 
 def found(detector: Detector[Any], aws: Aws, name: str) -> Target:

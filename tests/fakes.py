@@ -111,7 +111,7 @@ class Shelf(Detector[Thing]):
         """What no dry run may reach."""
         raise AssertionError("a dry run acted")
 
-    def settled(self, *_: object) -> Never:
+    def is_done(self, *_: object) -> Never:
         """What no dry run may reach."""
         raise AssertionError("a dry run acted")
 

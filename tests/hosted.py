@@ -26,7 +26,7 @@ from deployed import Function
 from lambdas import Context
 from ml_janitor import handlers
 from ml_janitor.ledger.table import KEY, Table
-from ml_janitor.slack import ingress as doorway
+from ml_janitor.slack import ingress
 from ml_janitor.slack.sending import Time
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
@@ -98,7 +98,7 @@ class Host:
         with pytest.MonkeyPatch.context() as patch:
             self._environment(patch, function, session)
             patch.setattr(handlers, "logger", lambda: logger)
-            patch.setattr(doorway, "log", logger)
+            patch.setattr(ingress, "log", logger)
             patch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=self._wait))
             request = Context(f"request-{next(REQUESTS)}", function.arn)
             try:
@@ -196,9 +196,9 @@ class Host:
         for name, value in variables.items():
             patch.setenv(name, value)
         parameters.clear_caches()  # type: ignore[no-untyped-call]
-        doorway.client.cache_clear()
-        doorway.signing_secret.cache_clear()
-        patch.setattr(doorway, "PATIENCE", 30.0)  # whatever else this machine has to do meanwhile
+        ingress.client.cache_clear()
+        ingress.signing_secret.cache_clear()
+        patch.setattr(ingress, "AWS_TIMEOUT", 30.0)  # whatever else this machine has to do meanwhile
 
     def _log(self, session: boto3.Session, group: str, text: str) -> None:
         logs = session.client("logs", endpoint_url=self.url)

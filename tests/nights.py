@@ -15,7 +15,7 @@ from aws_lambda_powertools import Logger
 
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.acting.order import Acting
+from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.acting.warning import Warner
 from ml_janitor.aws.client import Aws
@@ -32,6 +32,7 @@ from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
+from ml_janitor.report.causes import words
 from ml_janitor.scheduled_run import Ran, Runner
 from ml_janitor_sandbox.deployment import BUCKET
 
@@ -96,6 +97,8 @@ class Nights:
         self.put_back: list[Action] = []
         self.archive = Archive(session.client("s3"), BUCKET)
         self.ledger, self.actions, self.holds = Ledger(table), Actions(table), Holds(table)
+        self.wait: Callable[[], None] | None = None
+        """How a sweep waits for what AWS is at; without it, none does."""
         self.undoing = Undoing(
             actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
         )
@@ -119,8 +122,10 @@ class Nights:
                 limits=Limits(self.table, "UTC"),
                 clock=lambda: self.clock,
                 pause=self._pause,
-                put_back=self.put_back.append,
+                revert=self.put_back.append,
+                words=words,
                 at_most=self.at_most,
+                wait=self.wait,
             ),
             warner=Warner(ledger=self.ledger, warn=self.postman, clock=lambda: self.clock),
             dry=dry,

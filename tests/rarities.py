@@ -40,13 +40,16 @@ def seed(session: boto3.Session) -> None:
     """Add it to whatever account the session is for."""
     machinery(session)
     copies(session)
+    shadow_test(session)
 
 
 def machinery(session: boto3.Session) -> None:
     """Kinds of SageMaker's that hardly anybody has."""
     sagemaker = session.client("sagemaker")
     sagemaker.create_model_package_group(ModelPackageGroupName="rarities")
-    sagemaker.create_model_package(ModelPackageGroupName="rarities", ModelPackageDescription="the first")
+    sagemaker.create_model_package(
+        ModelPackageGroupName="rarities", ModelPackageDescription="the first", ModelApprovalStatus="Approved"
+    )
     sagemaker.create_pipeline(
         PipelineName="rarities", PipelineDefinition="{}", ClientRequestToken="t" * 32, RoleArn=ROLE
     )
@@ -62,6 +65,31 @@ def machinery(session: boto3.Session) -> None:
                 "ThreadsPerCore": 1,
             }
         ],
+    )
+
+
+def shadow_test(session: boto3.Session) -> None:
+    """An inference experiment over the first endpoint that there is."""
+    sagemaker: Any = session.client("sagemaker")
+    endpoint = sagemaker.list_endpoints(MaxResults=1)["Endpoints"][0]["EndpointName"]
+    infrastructure = {
+        "InfrastructureType": "RealTimeInference",
+        "RealTimeInferenceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+    }
+    variants = [
+        {"ModelName": name, "VariantName": name, "InfrastructureConfig": infrastructure}
+        for name in ("rarities", "shadow")
+    ]
+    sagemaker.create_inference_experiment(
+        Name="rarities",
+        Type="ShadowMode",
+        RoleArn=ROLE,
+        EndpointName=endpoint,
+        ModelVariants=variants,
+        ShadowModeConfig={
+            "SourceModelVariantName": "rarities",
+            "ShadowModelVariants": [{"ShadowModelVariantName": "shadow", "SamplingPercentage": 10}],
+        },
     )
 
 

@@ -21,6 +21,7 @@ from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.holds import held
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.entries import Entry
+from ml_janitor.report.causes import reason
 from ml_janitor_cli import edge
 from ml_janitor_cli.desk import Desk
 from ml_janitor_cli.door import Door, on_the_ledger
@@ -127,7 +128,7 @@ def _done(action: Action, detector: Detector[Any]) -> Line:
     said = {
         Stage.ACTING: f"begun {moment(action.began)}, and not finished",
         Stage.FAILED: f"failed: {action.error}",
-        Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; {hint(detector, action)}",
+        Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; {reason(hint(detector, action))}",
         Stage.UNDOING: f"being {back.done} for {named(action.undone_by)}{why}",
         Stage.UNDONE: f"{back.done} for {named(action.undone_by)}{became}",
         Stage.WITHDRAWN: f"begun {moment(action.began)}, and nothing was done: {action.error}",

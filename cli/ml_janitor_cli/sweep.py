@@ -11,21 +11,21 @@ from typing import Annotated, Any
 
 import typer
 
-from ml_janitor.acting.order import Acting, due_now
-from ml_janitor.acting.postponement import RESTS
+from ml_janitor.acting.acting import Acting, due_now
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.acting.unpreparable import only_reported
 from ml_janitor.aws.client import Aws
+from ml_janitor.core.cause import Why
 from ml_janitor.core.model import Kept, Outcome, Result, Sweep
 from ml_janitor.core.text import moment, plain
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.failures import BrokeOffError
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep as swept
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.leases import LeaseTakenError
 from ml_janitor.ledger.limits import Limits
+from ml_janitor.report.causes import REASONS, limits, note, words
 from ml_janitor_cli import asking, edge
 from ml_janitor_cli.desk import PACE, Desk, waiting
 from ml_janitor_cli.door import Door, on_the_ledger
@@ -146,7 +146,7 @@ def shown(at: Desk, plan: Plan) -> int:
     waiting = sum(result.outcome is Outcome.WAITING for result in plan.sweep.results) - len(due)
     typer.echo(f"{where}: {len(due)} due, {waiting} waiting.")
     if due and at.settings.policy.armed(plan.detector.name).rests(at.now):
-        typer.echo(f"  Not today, unless somebody pressed Do it now: {RESTS}.")
+        typer.echo(f"  Not today, unless somebody pressed Do it now: {REASONS[Why.REST_DAY]}.")
     for line in passed_over(plan, at.now):
         typer.echo(f"  {line}")
     if due:
@@ -163,7 +163,7 @@ def passed_over(plan: Plan, now: datetime) -> Iterator[str]:
             continue
         why = "it is no longer there"
         if result is not None:
-            why = result.verdict.reason if isinstance(result.verdict, Kept) else result.note
+            why = result.verdict.reason if isinstance(result.verdict, Kept) else note(result)
         yield f"{plain(entry.name)} was due, and is not now: {plain(why, 1000)}."
 
 
@@ -180,7 +180,7 @@ def carried_out(at: Desk, plan: Plan) -> bool:
     """Act on one sweep under its lease, and say what came of it; whether something failed."""
     try:
         with at.leased(plan.detector.name, plan.aws.region):
-            done = acting(at, plan).act(
+            done, error = acting(at, plan).act(
                 plan.detector,
                 plan.aws,
                 plan.sweep,
@@ -190,10 +190,10 @@ def carried_out(at: Desk, plan: Plan) -> bool:
             )
     except LeaseTakenError as error:
         raise FailedError(str(error)) from error
-    except BrokeOffError as broke:
-        told(at, plan, broke.sweep)
-        raise broke.error from broke
-    return told(at, plan, done)
+    failed = told(at, plan, done)
+    if error is not None:
+        raise error
+    return failed
 
 
 def told(at: Desk, plan: Plan, done: Sweep) -> bool:
@@ -206,8 +206,8 @@ def told(at: Desk, plan: Plan, done: Sweep) -> bool:
         if each.target.key in due or each.outcome is not before.get(each.target.key)
     ]
     for result in tried:
-        typer.echo(f"{plain(result.target.name)}: {SAID[result.outcome]}. {plain(result.note, 1000)}")
-    for why in done.held:
+        typer.echo(f"{plain(result.target.name)}: {SAID[result.outcome]}. {plain(note(result), 1000)}")
+    for why in limits(done):
         typer.echo(f"Held back: {why}")
     return any(result.outcome is Outcome.FAILED for result in tried)
 
@@ -223,7 +223,7 @@ def acting(at: Desk, plan: Plan) -> Acting:
         wait=waiting(),
     )
 
-    def put_back(action: Action) -> None:
+    def revert(action: Action) -> None:
         undoing.undo(plan.detector, plan.aws, action, by=action.undone_by, again=True)
         typer.echo(f"{plain(action.target.name)}: brought back.")
 
@@ -235,6 +235,7 @@ def acting(at: Desk, plan: Plan) -> Acting:
         clock=at.clock,
         pause=lambda: time.sleep(PACE),
         wait=waiting(),
-        put_back=put_back,
+        revert=revert,
+        words=words,
         at_most=settings.janitor.max_actions_per_night,
     )

@@ -54,7 +54,7 @@ def take_back(door: Door, finding: str, *, word: str | None = None) -> int:
         if word is not None and way(terms).command != word:
             raise edge.Refused(f"{action.target.name} is no job; to bring it back: janitor undo {finding}")
         try:
-            detector.comeback(action.target, action.undo)
+            detector.revert_effect(action.target, action.undo)
         except CannotActError as never:
             raise edge.Refused(f"{action.target.name} cannot be brought back: {never}") from never
         try:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ml_janitor.config.sections import JanitorSection
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
-from ml_janitor.slack.patience import BROKEN, SlackError
 from ml_janitor.slack.refusals import PASSING, TO_DO
+from ml_janitor.slack.retries import BROKEN, SlackError
 from ml_janitor.slack.secret import held
 from ml_janitor.slack.sending import API
 from ml_janitor_cli.buttons import group_check, signing_check

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from ml_janitor.acting.order import Acting
+from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undo_run import UndoRun
 from ml_janitor.acting.undo_wording import way
 from ml_janitor.acting.undoing import CannotUndoError, Undoing
@@ -31,14 +31,15 @@ from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
-from ml_janitor.report.buttons import Word
-from ml_janitor.report.standing import Voice
-from ml_janitor.report.warnings import Terms
+from ml_janitor.report.buttons import Button
+from ml_janitor.report.causes import words
+from ml_janitor.report.standing import StatusWording
+from ml_janitor.report.warnings import WarningTerms
 from ml_janitor.slack.alerts import Alerts
-from ml_janitor.slack.digest_actions import Diary
+from ml_janitor.slack.announcing import Announcer
+from ml_janitor.slack.digest_actions import ActionHistory
 from ml_janitor.slack.following import Following
-from ml_janitor.slack.patience import SlackError
-from ml_janitor.slack.telling import Teller
+from ml_janitor.slack.retries import SlackError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -164,11 +165,11 @@ class Invocation:
         return Archive(self._client("s3"), self.environment.bucket)
 
     @property
-    def teller(self) -> Teller | None:
+    def announcer(self) -> Announcer | None:
         """Whoever tells Slack, until shortly before the end; None if the deployment has no Slack."""
         if not self.settings.janitor.slack_secret:
             return None
-        return Teller(self.connect, deadline=self.slack_deadline, keep_tag=self.keep_tag)
+        return Announcer(self.connect, deadline=self.slack_deadline, keep_tag=self.keep_tag)
 
     @property
     def keep_tag(self) -> str:
@@ -244,14 +245,16 @@ def acting(own: Invocation) -> Acting:
         clock=own.clock,
         pause=lambda: own.seconds.sleep(PACE),
         wait=lambda: own.seconds.sleep(WAIT),
-        put_back=lambda action: put_back(own, action),
+        revert=lambda action: ask_for_revert(own, action),
+        words=words,
         at_most=section.max_actions_per_night,
         within=timedelta(days=section.undo_days),
         undoable=lambda name: name in {one.name for one in own.settings.undoable(own.clock().date())},
+        actors=[own.settings.detector(one) for one in own.settings.registry if one.cleanup is not None],
     )
 
 
-def put_back(own: Invocation, action: Action) -> None:
+def ask_for_revert(own: Invocation, action: Action) -> None:
     """
     Ask the undo function for it: an armed role may not undo what it did.
 
@@ -338,10 +341,10 @@ def _tell(own: Invocation, before: Action, logger: Logger) -> None:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
 
 
-def diary(own: Invocation) -> Diary:
+def action_history(own: Invocation) -> ActionHistory:
     """What the digest says of armed detectors."""
     undoable = {one.name for one in own.settings.undoable(own.clock().date())}
-    return Diary(
+    return ActionHistory(
         ledger=own.ledger,
         actions=Actions(own.table),
         holds=Holds(own.table),
@@ -352,23 +355,23 @@ def diary(own: Invocation) -> Diary:
     )
 
 
-def terms(settings: Settings, keep_tag: str) -> Mapping[str, Terms]:
+def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
     """What warnings say and offer, by detector: a button only where its press would find a function."""
     section = settings.janitor
-    buttons: set[Word] = {Word.KEEP, Word.SNOOZE} if section.slack_signing_secret else set()
-    group = {Word.NOW, Word.UNDO} if section.slack_signing_secret and section.slack_group else set()
+    buttons: set[Button] = {Button.KEEP, Button.SNOOZE} if section.slack_signing_secret else set()
+    group = {Button.NOW, Button.UNDO} if section.slack_signing_secret and section.slack_group else set()
 
-    def of(detector: type[Detector[Any]], cleanup: Cleanup) -> Terms:
+    def of(detector: type[Detector[Any]], cleanup: Cleanup) -> WarningTerms:
         armed = settings.mode(detector.name) is Mode.ACT
         rule = settings.detector(detector)
-        voice = Voice(
+        wording = StatusWording(
             effect=cleanup.effect,
             time_zone=section.time_zone,
             undoable=bool(detector.undoes),
             way=way(cleanup),
-            comeback=lambda action: rule.comeback(action.target, action.undo),
+            revert_effect=lambda action: rule.revert_effect(action.target, action.undo),
         )
-        offers = (buttons | group) - (set() if armed else {Word.NOW})
-        return Terms(voice=voice, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)
+        offers = (buttons | group) - (set() if armed else {Button.NOW})
+        return WarningTerms(wording=wording, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)
 
     return {one.name: of(one, one.cleanup) for one in settings.registry if one.cleanup is not None}

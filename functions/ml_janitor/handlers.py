@@ -102,17 +102,17 @@ def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     from ml_janitor.config import events
     from ml_janitor.ledger.idempotency import InProgressError
-    from ml_janitor.slack.ephemeral_replies import UNFINISHED, whisperer
+    from ml_janitor.slack.ephemeral_replies import UNFINISHED, ephemeral_replier
 
     asked = events.checked(event, events.PressEvent)
     own = invoked(context)
-    whisper = whisperer(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
+    ephemeral_reply = ephemeral_replier(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
     try:
-        return presser(own, context, whisper)(asked)
+        return presser(own, context, ephemeral_reply)(asked)
     except InProgressError:
         raise
     except Exception:  # raised again: Lambda tries once more, and then an alarm says so
-        whisper(asked.response_url, UNFINISHED)
+        ephemeral_reply(asked.response_url, UNFINISHED)
         raise
 
 
@@ -139,7 +139,7 @@ def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
     )
 
 
-def presser(own: Invocation, context: Context, whisper: Callable[[str, str], bool]) -> Pressing:
+def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, str], bool]) -> Pressing:
     """What does what was pressed, in this invocation."""
     from ml_janitor import deployment
     from ml_janitor.config.settings import SettingsError
@@ -166,7 +166,7 @@ def presser(own: Invocation, context: Context, whisper: Callable[[str, str], boo
         undo=own.environment.undo,
         once=lambda event, work: once(work, name=PRESS, event=event, table=own.table, context=context),
         hand_over=own.hand_over,
-        whisper=whisper,
+        ephemeral_reply=ephemeral_reply,
         clock=clock,
         logger=logger(),
     )
@@ -193,7 +193,7 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
         ledger=own.ledger,
         leases=own.leases,
         archive=own.archive,
-        tell=own.teller,
+        tell=own.announcer,
         logger=logger(),
         clock=clock,
         holder=holder,
@@ -241,8 +241,8 @@ def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
     daily = Daily(
         settings=own.settings,
         ledger=own.ledger,
-        diary=deployment.diary(own),
-        teller=own.teller,
+        action_history=deployment.action_history(own),
+        announcer=own.announcer,
         logger=logger(),
         account=own.account,
         regions=own.regions,

@@ -10,19 +10,20 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_janitor.acting.after_sweep import Cleaning, Known
+from ml_janitor.acting.needed_by_undos import sparing_undos
 from ml_janitor.core.model import Outcome, Report, Result, Sweep
 from ml_janitor.engine.failures import Failures
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run, sweep_one
 from ml_janitor.ledger.entries import Recorded
-from ml_janitor.ledger.region_queue import Turn, Turns
+from ml_janitor.ledger.region_queue import Batch, RegionQueue
 from ml_janitor.report import telemetry
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
+    from ml_janitor.acting.acting import Acting
     from ml_janitor.acting.after_sweep import Follow
-    from ml_janitor.acting.order import Acting
     from ml_janitor.acting.warning import Warner
     from ml_janitor.aws.client import Aws
     from ml_janitor.engine.detector import Detector
@@ -100,7 +101,7 @@ class Runner:
         report or a ledger that could not be written, or a message that did not arrive.
         """
         failures = Failures(self.logger)
-        turns = Turns(
+        queue = RegionQueue(
             leases=self.leases,
             detector=detector.name,
             holder=self.holder,
@@ -111,14 +112,14 @@ class Runner:
             failures=failures,
         )
         known, seconds, where = list[Known](), 0.0, ""
-        with closing(turns.of(accounts)) as each:
-            for turn in each:
+        with closing(queue.of(accounts)) as each:
+            for batch in each:
                 begun = perf_counter()
                 swept = self._swept(
-                    detector, turn, failures, ends=turns.begun + self.patience, now=now, note=note
+                    detector, batch, failures, ends=queue.begun + self.patience, now=now, note=note
                 )
                 known, seconds = [*known, *swept], seconds + perf_counter() - begun
-                folder = "rest" if turns.rest else ""
+                folder = "rest" if queue.rest else ""
                 where = self._kept(_report(known, accounts, now), detector.name, failures, folder=folder)
                 for one in swept:
                     with failures.survived("Slack could not be told"):
@@ -133,14 +134,14 @@ class Runner:
     def _swept(
         self,
         detector: Detector[Any],
-        turn: Turn,
+        batch: Batch,
         failures: Failures,
         *,
         ends: datetime,
         now: datetime,
         note: str,
     ) -> list[Known]:
-        """Sweep one turn's regions at once, then clean up in one after the other."""
+        """Sweep one batch's regions at once, then clean up in one after the other."""
         begun, ended = perf_counter(), dict[str, float]()
 
         def swept(sweep: Sweep) -> None:
@@ -157,11 +158,11 @@ class Runner:
             failures=failures,
             dry=self.dry,
         )
-        policy = cleaning.judged_by(turn.regions)
-        report = run([detector], turn.regions, now=now, policy=policy, swept=swept)
-        known = self._remembered(report, turn.regions, failures)
+        policy = cleaning.judged_by(batch.regions)
+        report = run([detector], batch.regions, now=now, policy=policy, swept=swept)
+        known = self._remembered(report, batch.regions, failures)
         for number, one in enumerate(known):
-            share = (ends - self.clock()) / (len(known) - number + turn.later)
+            share = (ends - self.clock()) / (len(known) - number + batch.later)
             until = self.clock() + share
             known[number] = cleaning.after(one, policy, now, until=until)
         for one in known:
@@ -177,7 +178,10 @@ class Runner:
         """
         failures = Failures(self.logger)
         begun = perf_counter()
-        judged = sweep_one(detector, aws, arn, now=now, policy=self.policy)
+        policy = (
+            self.policy if self.acting is None else sparing_undos(self.policy, detector, self.acting, [aws])
+        )
+        judged = sweep_one(detector, aws, arn, now=now, policy=policy)
         report = Report(time=now, account=aws.account, sweeps=(judged,))
         where = self._kept(report, detector.name, failures, folder="one")
         telemetry.summarise(self.logger, judged, seconds=perf_counter() - begun, new=0, note=note)
@@ -229,6 +233,6 @@ class Runner:
 
 
 def _report(known: Sequence[Known], accounts: Sequence[Aws], now: datetime) -> Report:
-    """What all turns so far found."""
+    """What all batches so far found."""
     account = accounts[0].account if accounts else None
     return Report(time=now, account=account, sweeps=tuple(one.sweep for one in known))

@@ -1,4 +1,4 @@
-"""Runs the sandbox until it is told to stop: `python -m sandbox --port 5000`."""
+"""Runs the sandbox until it is told to stop: `python -m ml_janitor_sandbox --port 5000`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ml_janitor_sandbox.server import Sandbox
 
 def main() -> None:
     """Say where it listens, then serve until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ml_janitor_sandbox", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     done = Event()
     for which in (signal.SIGTERM, signal.SIGINT):

@@ -9,7 +9,7 @@ from moto.s3.exceptions import MissingBucket
 
 from ml_janitor_sandbox import state
 from ml_janitor_sandbox.patches import backend
-from ml_janitor_sandbox.wire import Asked, error
+from ml_janitor_sandbox.wire import Asked, Reply, error, reply
 
 OPERATIONS = {"s3:GetBucketAbac", "s3:PutBucketAbac"}
 ENABLED, DISABLED = "Enabled", "Disabled"
@@ -22,7 +22,7 @@ class Switched:
         self.on: set[str] = set()
 
 
-def answer(asked: Asked) -> tuple[str, list[tuple[str, str]], bytes]:
+def answer(asked: Asked) -> Reply:
     """
     Switch it, or say whether it is on.
 
@@ -33,8 +33,7 @@ def answer(asked: Asked) -> tuple[str, list[tuple[str, str]], bytes]:
     try:
         backend("s3", asked.account, asked.region).head_bucket(bucket)
     except MissingBucket:
-        headers, content = error(asked, HTTPStatus.NOT_FOUND, "NoSuchBucket", "There is no such bucket")
-        return "404 Not Found", [*headers.items(), ("Content-Length", str(len(content)))], content
+        return error(asked, HTTPStatus.NOT_FOUND, "NoSuchBucket", "There is no such bucket")
     buckets = switched(asked.account).on
     content = b""
     if asked.operation == "PutBucketAbac":
@@ -45,7 +44,7 @@ def answer(asked: Asked) -> tuple[str, list[tuple[str, str]], bytes]:
     else:
         said = ENABLED if bucket in buckets else DISABLED
         content = f"<AbacStatus><Status>{said}</Status></AbacStatus>".encode()
-    return "200 OK", [("Content-Type", "application/xml"), ("Content-Length", str(len(content)))], content
+    return reply(content, "application/xml")
 
 
 def switched(account: str) -> Switched:

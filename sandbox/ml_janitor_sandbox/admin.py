@@ -15,13 +15,12 @@ from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.faults import Fault, Ledger
 from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, logs
 from ml_janitor_sandbox.iam import Gate
-from ml_janitor_sandbox.invocations import invocations
 from ml_janitor_sandbox.life import life
+from ml_janitor_sandbox.local import invocations
 from ml_janitor_sandbox.poke import poke
 from ml_janitor_sandbox.progress import durations
-from ml_janitor_sandbox.wire import ACCOUNT
+from ml_janitor_sandbox.wire import ACCOUNT, Reply, reply
 
-type Reply = tuple[str, list[tuple[str, str]], bytes]
 type Handler = Callable[[dict[str, Any]], Any]
 DEFAULT_REGION = "us-east-1"
 
@@ -175,6 +174,4 @@ def _bad(problem: str) -> Reply:
 
 
 def _json(status: HTTPStatus, answer: Any) -> Reply:
-    content = json.dumps(answer).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
-    return f"{status.value} {status.phrase}", headers, content
+    return reply(json.dumps(answer).encode(), "application/json", status=status)

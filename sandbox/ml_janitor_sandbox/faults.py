@@ -68,22 +68,18 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            message = f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}"
-            raise ValueError(message)
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
         if self.kind == "latency" and self.latency <= 0:
-            message = "a latency fault needs a latency in seconds"
-            raise ValueError(message)
+            raise ValueError("a latency fault needs a latency in seconds")
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Fault:
         """From a request to `/sandbox/faults`; `ValueError` says what is wrong with it."""
         known = {one.name for one in fields(cls)} - {"hits", "struck", "pages"}
         if unknown := set(given) - known:
-            message = f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
-            raise ValueError(message)
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
         if missing := {"service", "operation", "kind"} - set(given):
-            message = f"missing: {', '.join(sorted(missing))}"
-            raise ValueError(message)
+            raise ValueError(f"missing: {', '.join(sorted(missing))}")
         return cls(**{key: value for key, value in given.items() if value is not None})
 
     def meets(self, asked: Asked) -> bool:

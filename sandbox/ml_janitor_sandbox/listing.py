@@ -8,9 +8,7 @@ tells its SortBy but not its SortOrder. Whoever needs an order should ask for it
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +16,9 @@ from typing import Any
 from botocore.model import ListShape
 
 from ml_janitor_sandbox import model
-from ml_janitor_sandbox.patches import AwsError, Call
-from ml_janitor_sandbox.shelves import Kind, Resource, constraint, shelf
+from ml_janitor_sandbox.paging import read, write
+from ml_janitor_sandbox.patches import Call, serves
+from ml_janitor_sandbox.shelves import Kind, Resource, constraint, get, shelf
 
 DEFAULT_PAGE = 10
 LARGEST_PAGE = 100
@@ -69,6 +68,21 @@ def listing(call: Call, of: Kind, *, only: Callable[[Resource], bool] = lambda _
     return answer(call, rows(one for one in shelf(call, of).values() if only(one)))
 
 
+def serve_describe(of: Kind) -> None:
+    """Describe a resource of one kind with everything it was created with and has become since."""
+    serves("sagemaker", f"Describe{of.noun}")(lambda call: get(call, of).members)
+
+
+def serve_list(of: Kind) -> None:
+    """List the resources of one kind with the filters that all List operations have."""
+    serves("sagemaker", f"List{of.noun}s")(lambda call: listing(call, of))
+
+
+def equals(call: Call, *members: str) -> dict[str, Any]:
+    """Those of these *members* for which a List operation asks with "...Equals"."""
+    return {one: call.params[f"{one}Equals"] for one in members if call.params.get(f"{one}Equals")}
+
+
 def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:
     """Answer a List operation over these entries."""
     params = call.params
@@ -79,13 +93,17 @@ def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:
     wanted = [(order(row), row) for row in entries if _wanted(row, params, status=not late)]
     wanted.sort(key=lambda pair: pair[0], reverse=descending)
     if token := params.get("NextToken"):
-        last = _read(token)
+        start: list[Any] = []
+        last: Any = tuple(
+            read(token, start, invalid="ValidationException", message="Invalid pagination token")
+        )
         wanted = [pair for pair in wanted if (pair[0] < last if descending else pair[0] > last)]
     page, rest = wanted[:size], wanted[size:]
     shown = [row for _, row in page if not late or _in_status(row, params)]
     result: dict[str, Any] = {list_member(call.operation): [dict(row.members) for row in shown]}
     if rest:
-        result["NextToken"] = _write(page[-1][0])
+        # It says after *what* to go on, so the thing itself may be gone by then.
+        result["NextToken"] = write(page[-1][0])
     return result
 
 
@@ -144,16 +162,3 @@ def _in_status(row: Row, params: dict[str, Any]) -> bool:
 def _time(value: dt.datetime) -> dt.datetime:
     """Requests are parsed into times without a zone, which are UTC."""
     return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
-
-
-def _write(key: Key) -> str:
-    """A token that says after *what* to go on, so the thing itself may be gone by then."""
-    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
-
-
-def _read(token: str) -> Key:
-    try:
-        value, sequence = json.loads(base64.urlsafe_b64decode(token))
-    except ValueError:
-        raise AwsError("ValidationException", "Invalid pagination token") from None
-    return value, sequence

@@ -1,20 +1,21 @@
-"""What moto does not have at all, answered here: services that speak plain JSON, and an operation or two."""
+"""What moto does not have at all, answered here: plain JSON services, S3's ABAC, and invoking a function."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
-from ml_janitor_sandbox import abac
+from ml_janitor_sandbox import abac, state
 from ml_janitor_sandbox.fixes import pricing
-from ml_janitor_sandbox.invocations import invoke
 from ml_janitor_sandbox.patches import AwsError, Call
-from ml_janitor_sandbox.wire import Asked, error
+from ml_janitor_sandbox.wire import Asked, Reply, error, reply
 
 SERVICES = {"pricing": pricing.OPERATIONS}
 
 
-def answer_locally(asked: Asked) -> tuple[str, list[tuple[str, str]], bytes] | None:
+def answer_locally(asked: Asked) -> Reply | None:
     """The reply of a service of ours; None if it is not one, so that moto is asked."""
     if asked.name == "lambda:Invoke":
         return invoke(asked)
@@ -29,8 +30,29 @@ def answer_locally(asked: Asked) -> tuple[str, list[tuple[str, str]], bytes] | N
     try:
         content = json.dumps(operations[asked.operation](call)).encode()
     except AwsError as refused:
-        headers, content = error(asked, HTTPStatus.BAD_REQUEST, refused.code, refused.message)
-        status = "400 Bad Request"
-    else:
-        headers, status = {"Content-Type": "application/x-amz-json-1.1"}, "200 OK"
-    return status, [*headers.items(), ("Content-Length", str(len(content)))], content
+        return error(asked, HTTPStatus.BAD_REQUEST, refused.code, refused.message)
+    return reply(content, "application/x-amz-json-1.1")
+
+
+# --- Lambda's Invoke: events are taken, remembered, and left for a test to deliver ---------------
+
+
+@dataclass(slots=True)
+class Invocations:
+    """What was handed over in an account and region, in order."""
+
+    made: list[dict[str, Any]] = field(default_factory=list)
+
+
+def invoke(asked: Asked) -> Reply:
+    """Lambda's answer to an event: 202, and nothing else. A function exists as soon as it is named."""
+    event = json.loads(asked.body or b"{}")
+    function = asked.path.split("/functions/")[1].split("/")[0]
+    with state.LOCK:
+        invocations().made.append({"function": function, "event": event})
+    return reply(b"", status=HTTPStatus.ACCEPTED)
+
+
+def invocations() -> Invocations:
+    """All of them, forgotten with everything else at a reset."""
+    return state.at(Invocations, "lambda", "invocations")

@@ -33,8 +33,7 @@ def output(service_name: str, name: str) -> StructureShape:
     """The shape of what an operation answers."""
     shape = operation(service_name, name).output_shape
     if not isinstance(shape, StructureShape):
-        message = f"{service_name}:{name} answers nothing"
-        raise TypeError(message)
+        raise TypeError(f"{service_name}:{name} answers nothing")
     return shape
 
 
@@ -60,7 +59,6 @@ def convert(shape: Any, value: Any) -> Any:
         return dict(value)
     if shape.type_name == "structure":
         if unknown := set(value) - set(shape.members):
-            message = f"{shape.name} has no member {sorted(unknown)}"
-            raise ValueError(message)
+            raise ValueError(f"{shape.name} has no member {sorted(unknown)}")
         return {key: convert(shape.members[key], one) for key, one in value.items()}
     return value

@@ -44,6 +44,11 @@ class AwsError(ServiceException):
         super().__init__(code, message)
 
 
+def rejected(message: str) -> AwsError:
+    """What SageMaker and most services answer to a request that makes no sense."""
+    return AwsError("ValidationException", message)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request for an operation that the sandbox answers itself."""

@@ -28,8 +28,7 @@ def _poke_resource(account: str, region: str, path: list[str | int], changes: di
     of = KINDS[str(path[0])]
     shelf = state.at(Shelves, account, region).of(of)
     if len(path) == 1 or str(path[1]) not in shelf:
-        message = f"no such {of.arn}: {path[1:]}"
-        raise LookupError(message)
+        raise LookupError(f"no such {of.arn}: {path[1:]}")
     resource = shelf[str(path[1])]
     target: Any = resource.members
     shape: Any = model.output("sagemaker", f"Describe{of.noun}")
@@ -65,8 +64,7 @@ def _member(shape: Any, key: str, resource: Resource) -> str:
     for candidate in (flat, f"{resource.kind.noun.lower()}{flat}"):
         if candidate in spelled:
             return spelled[candidate]
-    message = f"{shape.name} has no member {key!r}; it has {', '.join(shape.members)}"
-    raise ValueError(message)
+    raise ValueError(f"{shape.name} has no member {key!r}; it has {', '.join(shape.members)}")
 
 
 def _poke_backend(
@@ -76,18 +74,15 @@ def _poke_backend(
     try:
         target: Any = backend(service, account, region)
     except (ImportError, KeyError) as unknown:
-        message = f"no such service: {service}"
-        raise LookupError(message) from unknown
+        raise LookupError(f"no such service: {service}") from unknown
     for step in path:
         try:
             target = target[step] if hasattr(target, "__getitem__") else getattr(target, str(step))
         except (KeyError, IndexError, AttributeError) as missing:
-            message = f"no {step!r} on the way to {path}"
-            raise LookupError(message) from missing
+            raise LookupError(f"no {step!r} on the way to {path}") from missing
     for key, value in changes.items():
         if not hasattr(target, key):
-            message = f"{type(target).__name__} has no attribute {key!r}"
-            raise ValueError(message)
+            raise ValueError(f"{type(target).__name__} has no attribute {key!r}")
         setattr(target, key, _like(getattr(target, key), value))
 
 

@@ -34,13 +34,15 @@ DEFAULTS: Mapping[str, float] = {
     "notebook.stop": 90,
     "notebook.update": 30,
     "processing.stop": 60,
+    "search.index": 0,
     "training.stop": 120,
     "transform.stop": 60,
     "tuning.stop": 180,
 }
 """
 Seconds. AWS promises none of them: they are of the size that its users report. Only StopTrainingJob's
-documentation names a number, the 120 seconds that a container has to save its work.
+documentation names a number, the 120 seconds that a container has to save its work. "search.index" is how
+long Search does not know yet what was created; AWS says nothing about it.
 """
 
 ALL = "*"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ml_janitor_sandbox import state
-from ml_janitor_sandbox.patches import AwsError, Call
+from ml_janitor_sandbox.paging import read, write
+from ml_janitor_sandbox.patches import AwsError, Call, rejected
 
 LARGEST_PAGE = 50
 
@@ -86,23 +86,18 @@ def page(call: Call, member: str, found: Iterable[dict[str, Any]], *, named: boo
     """One page, in the order of ARNs, so that what goes meanwhile moves nothing else."""
     params = call.params
     if params.get("ScalableDimension") and not named:
-        raise AwsError(
-            "ValidationException", "If you specify a scalable dimension, specify a resource ID too"
-        )
+        raise rejected("If you specify a scalable dimension, specify a resource ID too")
     size = params.get("MaxResults") or LARGEST_PAGE
     if not 1 <= size <= LARGEST_PAGE:
-        raise AwsError("ValidationException", f"MaxResults must be between 1 and {LARGEST_PAGE}")
-    try:
-        after = base64.urlsafe_b64decode(params.get("NextToken") or "").decode()
-    except ValueError:
-        raise AwsError("InvalidNextTokenException", "Invalid token") from None
+        raise rejected(f"MaxResults must be between 1 and {LARGEST_PAGE}")
+    after = read(params.get("NextToken"), "", invalid="InvalidNextTokenException", message="Invalid token")
     arn = {"ScalableTargets": "ScalableTargetARN", "ScalingPolicies": "PolicyARN"}.get(
         member, "ScheduledActionARN"
     )
     rest = sorted((one for one in found if one[arn] > after), key=lambda one: str(one[arn]))
     answer: dict[str, Any] = {member: rest[:size]}
     if len(rest) > size:
-        answer["NextToken"] = base64.urlsafe_b64encode(rest[size - 1][arn].encode()).decode()
+        answer["NextToken"] = write(rest[size - 1][arn])
     return answer
 
 

@@ -58,11 +58,10 @@ def verify() -> None:
     """Raise one error that names every mismatch."""
     if found := problems():
         lines = "\n  ".join(found)
-        message = (
+        raise MotoHasMovedError(
             f"The sandbox does not fit the installed moto:\n  {lines}\n"
             "Check each fix against moto's new source, then update its digest."
         )
-        raise MotoHasMovedError(message)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from threading import Thread
-from types import TracebackType
 from typing import Any, Self
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
@@ -26,7 +25,6 @@ from ml_janitor_sandbox.moto_app import Moto
 
 type Environ = dict[str, Any]
 type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
-type Whole = tuple[str, list[tuple[str, str]], bytes]
 type StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 HOST = "127.0.0.1"
@@ -90,27 +88,27 @@ class Application:
                 return "200 OK", [], _break_off()
             case "killed" | "killed-before":
                 return _killed(asked)
-        return _error(asked, *failing.failure(asked))
+        return wire.error(asked, *failing.failure(asked))
 
-    def _work(self, asked: wire.Asked, environ: Environ) -> Whole:
+    def _work(self, asked: wire.Asked, environ: Environ) -> wire.Reply:
         """Do what was asked, if whoever asks for it may."""
         try:
             if refused := self.gate.refusal(asked, environ):
-                return _error(asked, refused.status, refused.code, refused.message)
+                return wire.error(asked, refused.status, refused.code, refused.message)
             reply = answer_locally(asked) or self._moto(environ)
         except NotImplementedError:
             message = f"The sandbox does not have {asked.name}."
-            return _error(asked, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
+            return wire.error(asked, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
         except Exception as crash:  # the edge of the sandbox: any crash is moto's or ours
             traceback.print_exc(file=sys.stderr)
             message = f"The sandbox failed at {asked.name}: {crash!r}"
-            return _error(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalFailure", message)
-        if asked.name.startswith("sagemaker:Create") and reply[0].startswith("200"):
+            return wire.error(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalFailure", message)
+        if cloudtrail.noted(asked.name) and reply[0].startswith("200"):
             who = (asked.account, asked.region, asked.principal)
-            cloudtrail.note(*who, asked.operation, asked.body)
+            cloudtrail.note(*who, asked.operation, asked.body, agent=environ.get("HTTP_USER_AGENT", ""))
         return reply
 
-    def _moto(self, environ: Environ) -> Whole:
+    def _moto(self, environ: Environ) -> wire.Reply:
         """The reply of moto, with the length that its body has."""
         started: list[Any] = []
 
@@ -137,7 +135,7 @@ def _read_body(environ: Environ) -> bytes:
     return bytes(body)
 
 
-def _truncated(reply: Whole) -> Whole:
+def _truncated(reply: wire.Reply) -> wire.Reply:
     """Half of the body under the length of the whole.
 
     botocore 1.44.8 does not compare the two (`enforce_content_length=False` in its httpsession),
@@ -147,7 +145,7 @@ def _truncated(reply: Whole) -> Whole:
     return status, headers, content[: len(content) // 2]
 
 
-def _dropped(reply: Whole) -> Reply:
+def _dropped(reply: wire.Reply) -> Reply:
     """Half of the body, then a closed connection in the middle of a chunk: an error in any client.
 
     Without a body there is nothing to break off, and the connection closes before the status.
@@ -157,9 +155,9 @@ def _dropped(reply: Whole) -> Reply:
     return status, unsized, _break_off(content[: len(content) // 2])
 
 
-def _killed(asked: wire.Asked) -> Whole:
+def _killed(asked: wire.Asked) -> wire.Reply:
     """A client error, which botocore does not try again; HEAD has no body to say it with."""
-    return _error(asked, HTTPStatus.BAD_REQUEST, CODE, MESSAGE)
+    return wire.error(asked, HTTPStatus.BAD_REQUEST, CODE, MESSAGE)
 
 
 def _break_off(content: bytes = b"") -> Iterator[bytes]:
@@ -167,12 +165,6 @@ def _break_off(content: bytes = b"") -> Iterator[bytes]:
     if content:
         yield content
     raise ConnectionResetError  # which werkzeug takes for the client's, and says nothing
-
-
-def _error(asked: wire.Asked, status: int, code: str, message: str) -> Whole:
-    headers, content = wire.error(asked, status, code, message)
-    headers |= {"x-amzn-RequestId": "sandbox", "Content-Length": str(len(content))}
-    return f"{int(status)} Error", list(headers.items()), content
 
 
 class Sandbox:
@@ -192,12 +184,7 @@ class Sandbox:
         Thread(target=self.serve, daemon=True, name="sandbox").start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def serve(self) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ml_janitor_sandbox import clock, model, state
-from ml_janitor_sandbox.patches import AwsError, Call, backend
+from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected
 
 _sequence = itertools.count()
 
@@ -143,7 +143,7 @@ def get(call: Call, of: Kind, name: str | None = None) -> Resource:
         return shelf(call, of)[str(name)]
     except KeyError:
         missing = of.missing.format(arn=of.arn_of(call, str(name)))
-        raise AwsError("ValidationException", missing) from None
+        raise rejected(missing) from None
 
 
 def create(call: Call, of: Kind, status: str | None = None, **members: Any) -> Resource:
@@ -188,7 +188,7 @@ def checked_name(call: Call, member: str) -> str:
 def constraint(value: Any, where: str, expected: str) -> AwsError:
     """AWS's way of saying that a value is out of bounds."""
     text = f"1 validation error detected: Value '{value}' at '{where}' failed to satisfy constraint"
-    return AwsError("ValidationException", f"{text}: {expected}")
+    return rejected(f"{text}: {expected}")
 
 
 def check_instance_type(value: str | None, where: str) -> None:

@@ -1,11 +1,13 @@
-"""Reads which AWS operation an HTTP request asks for, and writes errors its client understands."""
+"""Reads which AWS operation an HTTP request asks for, and writes replies that its client understands."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import responses
 from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
@@ -26,7 +28,11 @@ _REST_JSON = "application/json"
 # Unsigned requests say who they are for only here.
 _TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}
 
+NO_HEADERS: Mapping[str, str] = {}
+
 type Environ = dict[str, Any]
+type Reply = tuple[str, list[tuple[str, str]], bytes]
+"""Status, headers and body, for WSGI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +126,34 @@ def _account(principal: str) -> str:
     return str(get_account_id_from(principal)) if principal else ACCOUNT
 
 
-def error(asked: Asked, status: int, code: str, message: str) -> tuple[dict[str, str], bytes]:
-    """Headers and body of an error, in the protocol that was spoken."""
-    if asked.protocol == "s3":
-        if asked.method == "HEAD":
-            return {}, b""
-        return {"Content-Type": "application/xml"}, _xml("Error", code, message)
-    if asked.protocol == "query":
-        kind = "Sender" if status < 500 else "Receiver"
-        inner = _xml("Error", code, message, f"<Type>{kind}</Type>").decode()
-        body = f"<ErrorResponse>{inner}<RequestId>sandbox</RequestId></ErrorResponse>"
-        return {"Content-Type": "text/xml"}, body.encode()
-    if asked.protocol == "cbor":
-        headers = {"Content-Type": "application/cbor", "Smithy-Protocol": "rpc-v2-cbor"}
-        return headers, _cbor({"__type": code, "message": message})
-    body = json.dumps({"__type": code, "message": message})
-    kind = _REST_JSON if asked.protocol == "rest-json" else "application/x-amz-json-1.1"
-    return {"Content-Type": kind, "x-amzn-ErrorType": code}, body.encode()
+def reply(
+    content: bytes, kind: str = "", *, status: int = 200, more: Mapping[str, str] = NO_HEADERS
+) -> Reply:
+    """A reply with this content of this *kind*, and with *more* headers; no kind is told if it is empty."""
+    headers = {**more, "Content-Length": str(len(content))} | ({"Content-Type": kind} if kind else {})
+    return f"{int(status)} {responses.get(status, 'Error')}", list(headers.items()), content
+
+
+def error(asked: Asked, status: int, code: str, message: str) -> Reply:
+    """An error, in the protocol that was spoken."""
+    told, more = {"__type": code, "message": message}, {"x-amzn-RequestId": "sandbox"}
+    match asked.protocol:
+        case "s3" if asked.method == "HEAD":
+            content, kind = b"", ""
+        case "s3":
+            content, kind = _xml("Error", code, message), "application/xml"
+        case "query":
+            fault = "Sender" if status < 500 else "Receiver"
+            inner = _xml("Error", code, message, f"<Type>{fault}</Type>").decode()
+            body = f"<ErrorResponse>{inner}<RequestId>sandbox</RequestId></ErrorResponse>"
+            content, kind = body.encode(), "text/xml"
+        case "cbor":
+            content, kind = _cbor(told), "application/cbor"
+            more |= {"Smithy-Protocol": "rpc-v2-cbor"}
+        case protocol:
+            kind = _REST_JSON if protocol == "rest-json" else "application/x-amz-json-1.1"
+            content, more = json.dumps(told).encode(), more | {"x-amzn-ErrorType": code}
+    return reply(content, kind, status=status, more=more)
 
 
 def _xml(tag: str, code: str, message: str, extra: str = "") -> bytes:

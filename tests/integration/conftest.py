@@ -18,7 +18,7 @@ from ml_janitor import handlers
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.ledger.table import Table
-from ml_janitor.slack import ingress as doorway
+from ml_janitor.slack import ingress
 from ml_janitor.slack.sending import Time
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE, deploy
@@ -76,10 +76,10 @@ def armed(
     for user, email in EMAILS.items():
         deployed.add_user(user, email, name=NAMES[user])
     deployed.add_usergroup(GROUP, "ml-janitors", MEMBER)
-    monkeypatch.setattr(doorway, "PATIENCE", 30.0)  # whatever else this machine has to do meanwhile
+    monkeypatch.setattr(ingress, "AWS_TIMEOUT", 30.0)  # whatever else this machine has to do meanwhile
     monkeypatch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=lambda _: None))
-    doorway.client.cache_clear()
-    doorway.signing_secret.cache_clear()
+    ingress.client.cache_clear()
+    ingress.signing_secret.cache_clear()
     deployment = Deployment(box, deployed, session, monkeypatch, tmp_path)
     deployment.settings(ARMED)
     return deployment

@@ -12,17 +12,18 @@ import pytest
 from armed import DENIED, Cellar, KilledError, Loft, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from ml_janitor.acting.order import Acting
-from ml_janitor.acting.recheck import Look
+from ml_janitor.acting.acting import Acting, SoFar
+from ml_janitor.acting.recheck import Recheck
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import OutOfTimeError
-from ml_janitor.core.model import Confidence, Mode, Outcome, Sweep
+from ml_janitor.core.model import Confidence, Mode, Outcome
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, NotYetError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.holds import How
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
 from ml_janitor.ledger.action import TRIES, Action, Stage
+from ml_janitor.report.causes import limits, note
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
 
 # --- the order of things ----------------------------------------------------------------------------
@@ -35,7 +36,7 @@ def test_it_warns_waits_looks_again_acts_and_reports(nights: Nights) -> None:
     assert warned.outcome is Outcome.WARNED
     assert warned.due == nights.postman.dues["lamp"] >= TUESDAY + 3 * DAY
     waiting = nights.after(2 * DAY)["lamp"]
-    assert (waiting.outcome, waiting.note) == (Outcome.WAITING, "warned; not due yet")
+    assert (waiting.outcome, note(waiting)) == (Outcome.WAITING, "warned; not due yet")
     assert nights.world.done == []
     nights.world.looked_at.clear()
     acted = nights.after(2 * DAY)["lamp"]
@@ -174,7 +175,7 @@ def test_a_warning_serves_the_rule_that_it_was_given_under(nights: Nights) -> No
 
     results = nights.after(2 * HOUR)
     assert (results["chair"].outcome, results["lamp"].outcome) == (Outcome.ACTED, Outcome.WAITING)
-    assert results["lamp"].note == "its warning has not stood for as long as this rule gives"
+    assert note(results["lamp"]) == "its warning has not stood for as long as this rule gives"
     assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WAITING
 
     assert nights.after(DAY)["lamp"].outcome is Outcome.ACTED
@@ -199,7 +200,7 @@ def test_nobody_is_warned_of_what_the_rule_itself_would_not_act_on(nights: Night
     results = nights.after(HOUR)
 
     assert results["lamp"].outcome is Outcome.ADVISED
-    assert results["lamp"].note == "only reported: nobody knows where it belongs"
+    assert note(results["lamp"]) == "only reported: nobody knows where it belongs"
     assert nights.postman.carried == []
 
 
@@ -268,12 +269,13 @@ def test_a_sweep_by_hand_does_not_act_on_such_a_warning_either(nights: Nights) -
     assert runner.acting is not None
     found = sweep(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
 
-    (done,) = runner.acting.act(
+    so_far = runner.acting.act(
         nights.detector, nights.aws, found, entries, now=nights.clock, policy=runner.policy
-    ).results
+    )
+    (done,) = so_far.sweep.results
 
     assert (done.outcome, nights.world.done) == (Outcome.WAITING, [])
-    assert done.note.startswith("it was not found for too long since its warning")
+    assert note(done).startswith("it was not found for too long since its warning")
 
 
 def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
@@ -296,7 +298,7 @@ def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights
     saturday = nights.after(DAY)
 
     assert saturday["lamp"].outcome is Outcome.WAITING
-    assert saturday["lamp"].note == "nothing is deleted on weekends and holidays (business_days)"
+    assert note(saturday["lamp"]) == "nothing is deleted on weekends and holidays (business_days)"
     assert saturday["sofa"].outcome is Outcome.ACTED
     assert nights.after(DAY)["lamp"].outcome is Outcome.WAITING
     assert nights.after(DAY)["lamp"].outcome is Outcome.ACTED
@@ -324,7 +326,7 @@ def test_some_findings_are_only_reported(
     advised = by_name(nights.sweep())["lamp"]
 
     assert advised.outcome is Outcome.ADVISED
-    assert why in advised.note
+    assert why in note(advised)
     assert nights.after(9 * DAY)["lamp"].outcome is Outcome.ADVISED
     assert (nights.world.done, nights.postman.carried) == ([], [])
 
@@ -380,7 +382,7 @@ def test_what_is_in_use_again_when_looked_at_is_changed(nights: Nights) -> None:
 
     assert sorted(result.outcome for result in results.values()) == [Outcome.ACTED, Outcome.CHANGED]
     (left,) = nights.world.things
-    assert results[left].note == "it is used"
+    assert note(results[left]) == "it is used"
     assert nights.after(4 * DAY)[left].outcome is Outcome.KEPT
 
 
@@ -421,7 +423,7 @@ def test_at_most_so_many_in_a_sweep_and_the_rest_wait(nights: Nights) -> None:
         Outcome.WAITING,
     ]
     (held,) = [result for result in ran.values() if result.outcome is Outcome.WAITING]
-    assert held.note == "held back by max_actions = 2 for one sweep"
+    assert note(held) == "held back by max_actions = 2 for one sweep"
     assert nights.pauses >= 1
     assert next(iter(nights.after(HOUR).values())).outcome is Outcome.ACTED
 
@@ -463,7 +465,7 @@ def test_what_two_detectors_do_to_one_resource_are_two_of_a_night(nights: Nights
 
     held = by_name(other.sweep())["lamp"]
 
-    assert (held.outcome, held.note) == (Outcome.WAITING, "held back by max_actions_per_night = 1")
+    assert (held.outcome, note(held)) == (Outcome.WAITING, "held back by max_actions_per_night = 1")
     assert "lamp" in nights.world.things
 
 
@@ -484,7 +486,7 @@ def test_many_deletions_at_once_need_a_persons_word(nights: Nights) -> None:
     ran = nights.sweep()
     assert nights.world.done == []
     assert {result.outcome for result in ran.report.results} == {Outcome.WAITING}
-    (held,) = ran.report.sweeps[0].held
+    (held,) = limits(ran.report.sweeps[0])
     assert "4 of 4 would be deleted" in held
     assert "janitor approve cellar" in held
     for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
@@ -543,8 +545,8 @@ def test_without_the_undo_in_the_ledger_nothing_is_done(
     failed = nights.after(4 * DAY)["lamp"]
 
     assert failed.outcome is Outcome.FAILED
-    assert "nothing was done" in failed.note
-    assert "the table is full" in failed.note
+    assert "nothing was done" in note(failed)
+    assert "the table is full" in note(failed)
     assert nights.world.done == []
 
 
@@ -703,7 +705,7 @@ def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
     changed = nights.after(HOUR)["lamp"]
 
     assert changed.outcome is Outcome.CHANGED
-    assert "is being put back" in changed.note
+    assert "is being put back" in note(changed)
     (asked,) = nights.put_back
     nights.undoing.undo(Cellar(), nights.aws, asked, by="the janitor")
     assert nights.world.unplugged == set()
@@ -728,7 +730,7 @@ def test_who_may_not_ask_for_the_undo_says_so_and_how_it_is_done_by_hand(
         "PermissionError: not authorized to perform: lambda:InvokeFunction; by hand: janitor undo "
         f"{nights.of('lamp').id}"
     )
-    assert [failed.note for failed in notes] == [
+    assert [note(failed) for failed in notes] == [
         f"it is used; what had been done is not put back: {hand}",
         *[f"asked back by the janitor, and not gone on with: {hand}"] * TRIES,
     ]
@@ -761,8 +763,8 @@ def test_half_done_and_only_reported_now_is_put_back(nights: Nights, tags: dict[
     spared = nights.after(HOUR)["lamp"]
 
     assert spared.outcome is Outcome.ADVISED
-    assert why in spared.note
-    assert "is being put back" in spared.note
+    assert why in note(spared)
+    assert "is being put back" in note(spared)
     assert len(nights.put_back) == 1
     assert nights.world.done == ["unplug lamp"]
 
@@ -777,7 +779,7 @@ def test_what_aws_refused_and_then_is_used_has_nothing_to_be_put_back(nights: Ni
 
     changed = nights.after(HOUR)["lamp"]
 
-    assert (changed.outcome, changed.note) == (Outcome.CHANGED, "it is used")
+    assert (changed.outcome, note(changed)) == (Outcome.CHANGED, "it is used")
     assert (nights.of("lamp").stage, nights.put_back) == (Stage.WITHDRAWN, [])
 
 
@@ -799,7 +801,7 @@ def test_what_has_no_time_left_is_no_failure(nights: Nights) -> None:
     waiting = nights.after(4 * DAY)["lamp"]
 
     assert waiting.outcome is Outcome.WAITING
-    assert waiting.note == "half done: the run had no time left, and the next one goes on with it"
+    assert note(waiting) == "half done: the run had no time left, and the next one goes on with it"
     assert (nights.of("lamp").stage, nights.of("lamp").failures) == (Stage.ACTING, 0)
 
 
@@ -826,7 +828,7 @@ def test_what_keeps_failing_is_left_to_a_person(nights: Nights) -> None:
     last = nights.after(DAY)["lamp"]
 
     assert last.outcome is Outcome.FAILED
-    assert "a person has to look" in last.note
+    assert "a person has to look" in note(last)
     assert nights.of("lamp").attempts == TRIES
 
 
@@ -839,7 +841,7 @@ def test_what_failed_too_often_is_still_put_back_when_it_is_in_use_again(nights:
 
     changed = nights.after(HOUR)["lamp"]
 
-    assert (changed.outcome, changed.note) == (
+    assert (changed.outcome, note(changed)) == (
         Outcome.CHANGED,
         "it is used; what had been done is being put back",
     )
@@ -856,7 +858,7 @@ def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refuses", "outcome", "note"),
+    ("refuses", "outcome", "said"),
     [
         (CannotActError("it is watched"), Outcome.ADVISED, "only reported: it is watched"),
         (NotYetError("half is compared", {}), Outcome.WAITING, "being prepared: half is compared"),
@@ -865,14 +867,14 @@ def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:
     ids=["cannot", "not yet", "broken"],
 )
 def test_what_cannot_be_prepared_is_not_done(
-    nights: Nights, refuses: Exception, outcome: Outcome, note: str
+    nights: Nights, refuses: Exception, outcome: Outcome, said: str
 ) -> None:
     nights.warned("lamp")
     nights.world.refuses = refuses
 
     result = nights.after(4 * DAY)["lamp"]
 
-    assert (result.outcome, result.note) == (outcome, note)
+    assert (result.outcome, note(result)) == (outcome, said)
     assert nights.world.done == []
 
 
@@ -916,7 +918,7 @@ def test_a_keep_said_while_it_was_prepared_still_counts(nights: Nights) -> None:
         patched.setattr(Cellar, "prepare", prepare)
         changed = nights.after(4 * DAY)["lamp"]
 
-    assert (changed.outcome, changed.note) == (Outcome.CHANGED, "kept by maria")
+    assert (changed.outcome, note(changed)) == (Outcome.CHANGED, "kept by maria")
     assert nights.world.done == []
 
 
@@ -957,7 +959,7 @@ def test_half_done_and_managed_by_now_is_put_back(nights: Nights) -> None:
     changed = nights.after(HOUR)["lamp"]
 
     assert (changed.outcome, list(nights.world.things)) == (Outcome.ADVISED, ["lamp"])
-    assert changed.note == "only reported: it serves production; what had been done is being put back"
+    assert note(changed) == "only reported: it serves production; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]
 
 
@@ -971,7 +973,7 @@ def test_half_done_under_a_warning_that_is_void_by_now_is_put_back(nights: Night
     changed = nights.after(30 * DAY)["lamp"]
 
     assert (changed.outcome, list(nights.world.things)) == (Outcome.CHANGED, ["lamp"])
-    assert changed.note == "its warning is void; what had been done is being put back"
+    assert note(changed) == "its warning is void; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]
 
 
@@ -986,7 +988,7 @@ def test_what_was_to_be_put_back_is_not_finished_because_nobody_uses_it_any_more
     asked = nights.after(DAY)["lamp"]
 
     assert (asked.outcome, list(nights.world.things)) == (Outcome.WAITING, ["lamp"])
-    assert asked.note == "asked back by the janitor, and gone on with now"
+    assert note(asked) == "asked back by the janitor, and gone on with now"
     assert [action.target.name for action in nights.put_back] == ["lamp", "lamp"]
     nights.undoing.undo(Cellar(), nights.aws, nights.of("lamp"), by="the janitor", again=True)
     assert nights.world.unplugged == set()
@@ -1006,7 +1008,7 @@ def test_what_is_half_done_is_not_finished_on_a_weekend(nights: Nights) -> None:
     saturday = nights.after(DAY)
 
     assert saturday["lamp"].outcome is Outcome.WAITING
-    assert saturday["lamp"].note == "half done; nothing is deleted on weekends and holidays (business_days)"
+    assert note(saturday["lamp"]) == "half done: nothing is deleted on weekends and holidays (business_days)"
     assert saturday["sofa"].outcome is Outcome.ACTED
     assert nights.after(2 * DAY)["lamp"].outcome is Outcome.ACTED
 
@@ -1025,8 +1027,8 @@ def test_what_is_half_done_waits_for_a_persons_word_as_well(nights: Nights) -> N
     ran = nights.sweep()
 
     assert by_name(ran)["lamp"].outcome is Outcome.WAITING
-    assert by_name(ran)["lamp"].note.startswith("half done; held back: 5 of 5 would be deleted")
-    (why,) = ran.report.sweeps[0].held
+    assert note(by_name(ran)["lamp"]).startswith("half done: 5 of 5 would be deleted")
+    (why,) = limits(ran.report.sweeps[0])
     assert why.endswith("to go on: janitor approve cellar")
     assert list(nights.world.things) == ["lamp", "a", "b", "c", "d"]
     for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
@@ -1057,7 +1059,7 @@ def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None
         changed = by_name(runner.sweep(nights.detector, [nights.aws], now=nights.clock))["lamp"]
 
     assert (changed.outcome, tries) == (Outcome.CHANGED, ["lamp"])
-    assert changed.note == "kept by maria; what had been done is being put back"
+    assert note(changed) == "kept by maria; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]
 
 
@@ -1067,7 +1069,7 @@ def test_what_waits_for_aws_leaves_the_other_regions_their_time(
     """One stuck action must not keep the regions after it from theirs."""
     real, until, waited = Acting.act, [], []
 
-    def act(self: Acting, *given: Any, **how: Any) -> Sweep:
+    def act(self: Acting, *given: Any, **how: Any) -> SoFar:
         until.append(how["until"] - nights.clock)
         return real(self, *given, **how)
 
@@ -1102,18 +1104,18 @@ def test_what_cannot_be_told_to_have_ended_by_itself_is_not_taken_for_done(night
     nights.clock += 4 * DAY
     with pytest.raises(KilledError):
         nights.sweep()
-    look = Look(
+    look = Recheck(
         detector=Untellable(), aws=nights.aws, policy=Policy(), holds=nights.holds, clock=lambda: nights.clock
     )
 
-    assert not look.settled(nights.of("lamp"))
+    assert not look.is_done(nights.of("lamp"))
 
 
 class Untellable(Cellar):
     """As the act leaves it; nobody can read whether that came by itself."""
 
-    def settled(self, *_: Any) -> bool:
+    def is_done(self, *_: Any) -> bool:
         return True
 
-    def by_itself(self, *_: Any) -> str | None:
+    def ended_otherwise(self, *_: Any) -> str | None:
         raise LostError

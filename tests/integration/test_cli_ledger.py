@@ -307,7 +307,7 @@ def test_what_was_done_is_said_although_the_ledger_fails_after_it(
     def denied(*_: object) -> None:
         raise DENIED
 
-    monkeypatch.setattr("ml_janitor.acting.order._Work._ask_again", denied)
+    monkeypatch.setattr("ml_janitor.acting.acting._Work._prepare_again", denied)
 
     status, said = desk("sweep", "--act", "--yes")
 

@@ -19,6 +19,7 @@ from ml_janitor.core.model import Confidence, Finding, Outcome
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.table import Table
+from ml_janitor.report.causes import note
 from ml_janitor_sandbox.control import Control
 from nights import DAY, Nights
 from test_contract import IAM_NAMES
@@ -125,7 +126,7 @@ def test_what_another_account_may_read_is_only_reported(copies: Copies, *, late:
         "b.tar.gz": Outcome.ADVISED,
         "public/c.tar.gz": Outcome.ACTED,
     }
-    assert done[f"{BUCKET}/b.tar.gz"].note == (
+    assert note(done[f"{BUCKET}/b.tar.gz"]) == (
         "only reported: the bucket's policy lets account 999999999999 read it, which may use this copy"
     )
 
@@ -224,7 +225,7 @@ def test_what_changes_under_its_hands_is_not_deleted_and_warned_of_anew(copies: 
 
     results = copies.after(4 * DAY)[f"{BUCKET}/b.tar.gz"]
 
-    assert (results.outcome, results.note) == (Outcome.CHANGED, "it was overwritten in the last moment")
+    assert (results.outcome, note(results)) == (Outcome.CHANGED, "it was overwritten in the last moment")
     assert copies.keys() == ["a.tar.gz", "b.tar.gz"]
     assert copies.of(f"{BUCKET}/b.tar.gz").stage is Stage.WITHDRAWN
     with pytest.raises(CannotUndoError, match=r"nothing was done to models/b.*: it was overwritten"):
@@ -272,7 +273,7 @@ def test_what_may_not_be_deleted_is_only_reported(
 
     for _ in range(2):
         result = copies.after(4 * DAY)[f"{BUCKET}/b.tar.gz"]
-        assert (result.outcome, result.note) == (Outcome.ADVISED, f"only reported: {why}")
+        assert (result.outcome, note(result)) == (Outcome.ADVISED, f"only reported: {why}")
     assert copies.postman.carried == []
 
 
@@ -284,7 +285,7 @@ def test_files_of_a_larger_model_are_only_reported(copies: Copies) -> None:
 
     done = copies.after(4 * DAY)
 
-    notes = {result.note for result in done.values() if result.outcome is Outcome.ADVISED}
+    notes = {note(result) for result in done.values() if result.outcome is Outcome.ADVISED}
     assert len(notes) == 1
     assert "only reported: it is one of several files of a model" in notes.pop()
 
@@ -305,7 +306,7 @@ def test_it_calls_exactly_what_it_declares(copies: Copies, monkeypatch: pytest.M
 
     undo = detector.prepare(aws, candidate, found, {})
     detector.act(aws.armed(), target, undo, Straight())
-    assert detector.settled(aws, target, undo)
+    assert detector.is_done(aws, target, undo)
 
     reads = {grant.action for grant in detector.reads}
     assert called(copies) - reads == {grant.action for grant in detector.acts if not grant.implied}
@@ -314,9 +315,9 @@ def test_it_calls_exactly_what_it_declares(copies: Copies, monkeypatch: pytest.M
     copies.box.fault("s3", "CompleteMultipartUpload", "error", times=1, status=400, code="InvalidPart")
     copies.box.clear_calls()
     with pytest.raises(ClientError, match="InvalidPart"):
-        detector.undo(aws.armed(), target, undo, Straight())
-    detector.undo(aws.armed(), target, undo, Straight())
-    detector.undo(aws.armed(), target, undo, Straight())
+        detector.revert(aws.armed(), target, undo, Straight())
+    detector.revert(aws.armed(), target, undo, Straight())
+    detector.revert(aws.armed(), target, undo, Straight())
 
     granted = {grant.action for grant in detector.undoes if not grant.implied}
     assert called(copies) == granted

@@ -102,11 +102,11 @@ class Bucket:
 
     def undo(self, undo: Mapping[str, Any], notes: Notes | None = None) -> Notes:
         notes = notes or Notes()
-        self.detector.undo(self.armed, TARGET, undo, notes)
+        self.detector.revert(self.armed, TARGET, undo, notes)
         return notes
 
     def settled(self, undo: Mapping[str, Any]) -> bool:
-        return self.detector.settled(self.aws, TARGET, undo)
+        return self.detector.is_done(self.aws, TARGET, undo)
 
     def there(self, key: str = COPY) -> bool:
         return key in self.keys()

@@ -26,7 +26,9 @@ from ml_janitor_sandbox.server import Sandbox
 HUNG = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/llm-pretrain-7b-0924"
 """In training on 4 ml.p3.8xlarge at $14.688 an hour for 264 hours."""
 
-every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+KNOWN = [detector for detector in DETECTORS if detector.name in demo.JUDGES]
+every_detector = pytest.mark.parametrize("detector", KNOWN, ids=lambda detector: detector.name)
+"""Of which the demo tells what it ought to find. Of the others, their own tests do."""
 
 
 @pytest.fixture(scope="module")

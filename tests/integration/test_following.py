@@ -17,12 +17,13 @@ from ml_janitor.engine.detector import ChangedError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.findings import Ledger
+from ml_janitor.report.causes import note
 from ml_janitor.report.mrkdwn import Message
-from ml_janitor.report.standing import Voice
-from ml_janitor.report.warnings import Terms
+from ml_janitor.report.standing import StatusWording
+from ml_janitor.report.warnings import WarningTerms
 from ml_janitor.scheduled_run import Ran
 from ml_janitor.slack.following import Following
-from ml_janitor.slack.patience import SlackError
+from ml_janitor.slack.retries import SlackError
 from ml_janitor.slack.sending import Place, Sender
 from nights import DAY, HOUR, Nights, by_name
 
@@ -56,7 +57,7 @@ def board() -> Blackboard:
 
 @pytest.fixture
 def following(nights: Nights, board: Blackboard) -> Following:
-    terms = Terms(voice=Voice(effect=Effect.DELETE, time_zone="UTC"), lost="the dust on it")
+    terms = WarningTerms(wording=StatusWording(effect=Effect.DELETE, time_zone="UTC"), lost="the dust on it")
     return Following(
         connect=lambda: cast("Sender", board),
         deadline=0,
@@ -233,7 +234,7 @@ def test_a_message_that_tells_of_an_action_is_left_to_it(
 
     waits = by_name(sweep(HOUR))["lamp"]
 
-    assert waits.note == "lamp was acted on before under this warning; the next sweep warns about it anew"
+    assert note(waits) == "lamp was acted on before under this warning; the next sweep warns about it anew"
     assert board.news() == []
     assert by_name(sweep(HOUR))["lamp"].outcome is Outcome.WARNED
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.acting import order, recorded_steps, warning
-from ml_janitor.acting.order import Acting
-from ml_janitor.acting.recheck import Look
-from ml_janitor.acting.recorded_steps import RecordedSteps
+from ml_janitor.acting import acting, steps, warning
+from ml_janitor.acting.acting import Acting, SoFar
+from ml_janitor.acting.recheck import Recheck
+from ml_janitor.acting.steps import RecordedSteps
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.aws import client as aws
 from ml_janitor.core.model import Confidence, Kept, Result, Sweep, Target
@@ -73,12 +73,12 @@ def everything_due(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) 
     return REAL_DUE(sweep, entries, clock + FAR)
 
 
-def complete(self: Acting, detector: Detector[Any], aws_: Any, sweep: Sweep, *args: Any, **how: Any) -> Sweep:
+def complete(self: Acting, detector: Detector[Any], aws_: Any, sweep: Sweep, *args: Any, **how: Any) -> SoFar:
     """A sweep that broke off counts as complete."""
     return REAL_ACT(self, detector, aws_, replace(sweep, error=None), *args, **how)
 
 
-def as_swept(self: Look, result: Result, clock: datetime) -> tuple[Any, Any]:
+def as_swept(self: Recheck, result: Result, clock: datetime) -> tuple[Any, Any]:
     """The verdict of the sweep, without looking again."""
     candidate = self.detector.world.things.get(result.target.name)  # type: ignore[attr-defined]
     del clock
@@ -95,9 +95,9 @@ def announced_only(self: Ledger, entry: Entry, why: str) -> None:
     del self, entry, why
 
 
-def overwriting(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **_: Any) -> None:
+def overwriting(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **_: Any) -> Any:
     """A write without its condition."""
-    REAL_PUT(self, pk, sk, attributes)
+    return REAL_PUT(self, pk, sk, attributes)
 
 
 def undelivered(self: warning.Warner, sweep: Sweep, entries: Any, arms: Arming, *, now: datetime) -> Any:
@@ -119,7 +119,7 @@ def whatever_it_is(self: Undoing, detector: str, account: str, region: str, find
     return [each for each in self.actions.all(detector, account, region) if each.id == finding][-1]
 
 
-REAL_DUE, REAL_ACT, REAL_PUT, REAL_WARN = order.due_now, Acting.act, Table.put, warning.Warner.__call__
+REAL_DUE, REAL_ACT, REAL_PUT, REAL_WARN = acting.due_now, Acting.act, Table.put, warning.Warner.__call__
 
 SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     (
@@ -142,7 +142,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "4 look again",
-        setter(Look, "again", as_swept),
+        setter(Recheck, "verdict", as_swept),
         "what_is_in_use_again_when_looked_at_is_changed",
         {},
     ),
@@ -160,7 +160,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "5 due",
-        both(setter(order, "due_now", everything_due), setter(Arming, "due", lambda _, warned, __: warned)),
+        both(setter(acting, "due_now", everything_due), setter(Arming, "due", lambda _, warned, __: warned)),
         "it_warns_waits_looks_again_acts_and_reports",
         {},
     ),
@@ -274,13 +274,13 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "8 settled",
-        setter(Look, "settled", lambda *_: False),
+        setter(Recheck, "is_done", lambda *_: False),
         "a_lost_answer_is_settled_by_looking",
         {},
     ),
     (
         "8 refused",
-        setter(recorded_steps, "refused", never),
+        setter(steps, "refused", never),
         "what_aws_refused_and_then_is_used_has_nothing_to_be_put_back",
         {},
     ),

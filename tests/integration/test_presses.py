@@ -22,7 +22,7 @@ from ml_janitor.config.events import MalformedEventError
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
-from ml_janitor.slack import ingress as doorway
+from ml_janitor.slack import ingress
 from ml_janitor.slack.membership import Directory
 from ml_janitor.slack.sending import Time
 from ml_janitor_sandbox.control import Control
@@ -736,7 +736,7 @@ def test_an_empty_signing_secret_signs_nothing(
 ) -> None:
     """A placeholder that nobody filled in: whoever knows that could sign anything."""
     session.client("secretsmanager").put_secret_value(SecretId="ml-janitor/slack-signing", SecretString=empty)
-    doorway.signing_secret.cache_clear()
+    ingress.signing_secret.cache_clear()
     forged = sign(warned.signed("keep", OWNER).body, NOW, guess)
 
     assert warned.send(forged)["statusCode"] == 503

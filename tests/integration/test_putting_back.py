@@ -8,9 +8,9 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor import handlers
-from ml_janitor.acting.resuming import ITSELF
+from ml_janitor.acting.reverts import JANITOR
 from ml_janitor.config import events
-from ml_janitor.deployment import put_back
+from ml_janitor.deployment import ask_for_revert
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
@@ -121,9 +121,9 @@ def test_a_half_done_action_asks_for_its_undo_in_words_that_are_understood(
 ) -> None:
     deployment, _ = stopped
     (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
-    asked_back = Actions(table).asked_back(action, ITSELF, action.began)
+    asked_back = Actions(table).asked_back(action, JANITOR, action.began)
 
-    put_back(handlers.invoked(deployment.context()), asked_back)
+    ask_for_revert(handlers.invoked(deployment.context()), asked_back)
 
     handed = deployment.box.invocations()[-1]
     assert handed["function"] == "ml-janitor-undo"

@@ -53,7 +53,7 @@ def same(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def restarted(deed: Deed, memory: Memory | None = None) -> str | None:
-    return deed.detector.undo(deed.aws.armed(), deed.target, deed.record, memory or Memory())
+    return deed.detector.revert(deed.aws.armed(), deed.target, deed.record, memory or Memory())
 
 
 @pytest.mark.parametrize("kind", list(GROUPS))
@@ -191,7 +191,7 @@ def test_what_is_half_done_is_waste_until_its_pool_is_ended(
     deed = of("job")
 
     def verdict() -> object:
-        candidate = deed.detector.look_half_done(aws, deed.target, deed.record, floor.box.clock())
+        candidate = deed.detector.look_unfinished(aws, deed.target, deed.record, floor.box.clock())
         return deed.detector.decide(candidate, floor.box.clock())
 
     assert isinstance(verdict(), Finding)

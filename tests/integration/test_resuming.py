@@ -21,6 +21,7 @@ from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import TRIES, Action, Stage
 from ml_janitor.ledger.actions import Actions, BegunBeforeError
 from ml_janitor.ledger.table import Table
+from ml_janitor.report.causes import note
 from ml_janitor_sandbox.deployment import UNDO
 from nights import ARMED, DAY, HOUR, Nights
 from slackside import MEMBER, Deployment, said
@@ -66,10 +67,10 @@ def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_
     results = nights.after(4 * DAY)
 
     assert (results["a"].outcome, results["b"].outcome) == (Outcome.WAITING, Outcome.ACTED)
-    assert results["a"].note == "another run is at work on a, or somebody asked for its undo"
+    assert note(results["a"]) == "another run is at work on a, or somebody asked for its undo"
     assert nights.of("a").stage is Stage.UNDOING
     asked = nights.after(HOUR)["a"]
-    assert asked.note == "asked back by maria, and gone on with now"
+    assert note(asked) == "asked back by maria, and gone on with now"
     (action,) = nights.put_back
     nights.undoing.undo(nights.detector, nights.aws, action, by=action.undone_by, again=True)
     assert (list(nights.world.things), nights.world.unplugged) == (["a"], {"b"})
@@ -91,7 +92,7 @@ def test_the_next_sweep_has_it_gone_on_with_in_the_name_of_whoever_asked(broken:
 
     assert result is not None
     assert result.outcome is Outcome.WAITING
-    assert result.note == (
+    assert note(result) == (
         "half brought back, and gone on with now; the last try: PermissionError: no powers here"
     )
     (asked,) = broken.put_back
@@ -116,7 +117,7 @@ def test_after_some_tries_it_is_failed_until_a_person_acts(broken: Nights) -> No
 
         assert given_up is not None
         assert given_up.outcome is Outcome.FAILED
-        assert given_up.note == (
+        assert note(given_up) == (
             "could not be brought back in 3 tries, so a person has to look: "
             f"PermissionError: no powers here; by hand: janitor undo {broken.of('lamp').id}"
         )
@@ -164,7 +165,7 @@ def test_an_undo_that_was_killed_is_gone_on_with_too(nights: Nights) -> None:
         assert result is not None
         assert (result.outcome is Outcome.FAILED) is (number == TRIES - 1)
     assert result is not None
-    assert "each was cut off" in result.note
+    assert "each was cut off" in note(result)
 
 
 def test_waiting_for_aws_is_no_failure_but_told_after_a_day(
@@ -235,8 +236,8 @@ def test_what_is_half_done_is_told_after_its_detector_was_disarmed(nights: Night
     results = nights.after(HOUR)
 
     assert results["lamp"].outcome is Outcome.FAILED
-    assert results["lamp"].note == (
-        "half done when cellar was disarmed, so a person has to look: OSError: reset; "
+    assert note(results["lamp"]) == (
+        "half done: cellar was disarmed, so a person has to look: OSError: reset; "
         f"by hand: janitor undo {nights.of('lamp').id}"
     )
     assert results["sofa"].outcome is Outcome.WOULD_ACT

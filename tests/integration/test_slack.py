@@ -16,7 +16,7 @@ from ml_janitor.ledger.entries import Recorded
 from ml_janitor.report.mrkdwn import Message, Post, section
 from ml_janitor.report.slack import announcement, owners
 from ml_janitor.slack.bot import Slack
-from ml_janitor.slack.patience import TRIES, SlackError
+from ml_janitor.slack.retries import TRIES, SlackError
 from ml_janitor.slack.secret import secret, sender
 from ml_janitor.slack.sending import Time
 from ml_janitor.slack.webhook import Webhook

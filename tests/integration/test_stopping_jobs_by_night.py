@@ -19,6 +19,7 @@ from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.holds import held, on
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.table import Table
+from ml_janitor.report.causes import note
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE
@@ -71,13 +72,13 @@ def test_it_is_warned_about_stopped_and_submitted_again(shift: Shift) -> None:
     shift.floor.wait(HOUR + 2 * LONG_ENOUGH)
 
     stopping = shift.run()
-    assert (stopping.outcome, stopping.note) == (
+    assert (stopping.outcome, note(stopping)) == (
         Outcome.WAITING,
         "half done: it is stopping, and its warm pool can be ended only when it has stopped",
     )
     shift.floor.wait()
     ended = shift.run()
-    assert (ended.outcome, ended.note) == (
+    assert (ended.outcome, note(ended)) == (
         Outcome.ACTED,
         f"restart: janitor restart {shift.of('job').id}",
     )
@@ -150,7 +151,7 @@ def test_what_ended_by_itself_is_not_reported_as_stopped(
 
     ran = shift.run()
 
-    assert (ran.outcome, ran.note) == (Outcome.CHANGED, f"it ended by itself: {status}")
+    assert (ran.outcome, note(ran)) == (Outcome.CHANGED, f"it ended by itself: {status}")
     assert shift.of("job").stage is Stage.WITHDRAWN
     assert (shift.put_back, shift.floor.names()) == ([], ["job"])
     with pytest.raises(CannotUndoError, match="nothing was done to job: it ended by itself"):

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from ml_janitor.acting import order
-from ml_janitor.acting.order import Acting
-from ml_janitor.acting.postponement import StandingBack
-from ml_janitor.acting.recheck import Look
-from ml_janitor.acting.recorded_steps import RecordedSteps
+from ml_janitor.acting import acting
+from ml_janitor.acting.acting import Acting, SoFar
+from ml_janitor.acting.postponement import Postponement
+from ml_janitor.acting.recheck import Recheck
+from ml_janitor.acting.steps import RecordedSteps
 from ml_janitor.acting.undoing import Undoing
+from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.core.model import Result, Sweep, Target
 from ml_janitor.detectors.hung_training_jobs import restarts
 from ml_janitor.detectors.untagged_resources import tagging
@@ -64,9 +65,9 @@ def none(*_: object) -> dict[str, Any]:
     return {}
 
 
-REAL_DUE, REAL_ACT, REAL_PUT = order.due_now, Acting.act, Table.put
+REAL_DUE, REAL_ACT, REAL_PUT = acting.due_now, Acting.act, Table.put
 REAL_NIGHT, REAL_NAME, NUMBERS = Limits.in_night, restarts.name_for, count()
-REAL_WHY = StandingBack.why
+REAL_WHY = Postponement.of
 
 
 def everything(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> list[Result]:
@@ -77,27 +78,27 @@ def at_once(_: Arming, warned: datetime, __: object) -> datetime:
     return warned
 
 
-def as_swept(self: Look, result: Result, *__: object) -> tuple[Any, Any]:
+def as_swept(self: Recheck, result: Result, *__: object) -> tuple[Any, Any]:
     item = cast("Watching", self.detector).attic.items.get(result.target.name)
     return (None, None) if item is None else (result.verdict, item.candidate)
 
 
-def complete(self: Acting, detector: Detector[Any], aws: Any, sweep: Sweep, *args: Any, **how: Any) -> Sweep:
+def complete(self: Acting, detector: Detector[Any], aws: Any, sweep: Sweep, *args: Any, **how: Any) -> SoFar:
     return REAL_ACT(self, detector, aws, replace(sweep, error=None), *args, **how)
 
 
-def overwriting(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **_: Any) -> None:
-    REAL_PUT(self, pk, sk, attributes)
+def overwriting(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **_: Any) -> Any:
+    return REAL_PUT(self, pk, sk, attributes)
 
 
-def without_actions(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **how: Any) -> None:
-    if not pk.startswith("action#"):
-        REAL_PUT(self, pk, sk, attributes, **how)
+def without_actions(self: Table, pk: str, sk: str, attributes: Mapping[str, Any], **how: Any) -> Any:
+    return attributes if pk.startswith("action#") else REAL_PUT(self, pk, sk, attributes, **how)
 
 
-def of_the_due(self: StandingBack, key: str, at: datetime, **how: Any) -> str | None:
+def of_the_due(self: Postponement, key: str, at: datetime, **how: Any) -> Cause | None:
     due = REAL_DUE(self.sweep, self.entries, at)
-    vars(self)["smells"] = self.arming.too_many(len(due), self.sweep.looked_at)
+    many = self.arming.too_many(len(due), self.sweep.looked_at)
+    vars(self)["too_much"] = cause(Why.MAX_SHARE, len(due), 0, 0, "") if many else None
     return REAL_WHY(self, key, at, **how)
 
 
@@ -125,11 +126,11 @@ def another_each_time(name: str, finding: str) -> str:
 SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("dry", {(Runner, "dry"): property(lambda _: False, nothing)}, 3, "in a dry run|by a dry run"),
     ("complete", {(Acting, "act"): complete}, 4, "before everything was read"),
-    ("look again", {(Look, "again"): as_swept}, 1, "was not looked at again"),
+    ("look again", {(Recheck, "verdict"): as_swept}, 1, "was not looked at again"),
     ("holds", {(Holds, "all"): none}, 7, "is kept by a person"),
     ("tags", {(Policy, "keeps"): nothing}, 1, "is kept by its tags"),
-    ("due", {(order, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
-    ("said", {(order, "due_now"): everything}, 2, "as was said"),
+    ("due", {(acting, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
+    ("said", {(acting, "due_now"): everything}, 2, "as was said"),
     ("void", {(Ledger, "unwarn"): nothing}, 2, "has no warning"),
     ("act_in", {(Arming, "within"): yes}, 2, "spared: outside act_in"),
     ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),
@@ -141,7 +142,7 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("lapsed", {(Entry, "outlived"): no}, 8, "and not found since"),
     (
         "share of all waste",
-        {(StandingBack, "why"): of_the_due, (People, "presses"): nothing},
+        {(Postponement, "of"): of_the_due, (People, "presses"): nothing},
         5,
         "nobody approved",
     ),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import cache, partial
 from itertools import batched
+from pathlib import Path
 from time import process_time
 from typing import Any, NamedTuple
 
@@ -15,7 +17,9 @@ import pytest
 
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.demo import rows
 from ml_janitor_sandbox.demo.history import history
+from ml_janitor_sandbox.demo.notebooks import Notebook
 from ml_janitor_sandbox.server import Sandbox
 
 REGION = "us-east-1"
@@ -287,6 +291,29 @@ def test_a_dozen_things_look_wasteful_and_are_not() -> None:
     assert len(demo.LOOKALIKES) >= 12
     assert len({(one.detector, one.arn) for one in facts}) == len(facts)
     assert all(one.why for one in facts)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ('instnace = "ml.m5.xlarge"', "eda.instnace"),
+        ('worked = "9 hours"', "eda.worked"),
+        ('age = "old"', "eda.age"),
+        ('project = "home-fed"', "eda.project"),
+        ('labels = "prod"', "'prod' is no set of labels, in eda"),
+        ('kind = "notebook"', "'notebook' is no kind, in eda"),
+    ],
+)
+def test_a_mistake_in_a_table_is_told_with_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, said: str
+) -> None:
+    right = {"instance": '"ml.m5.xlarge"', "age": "3", "worked": '"9h"', "project": '"home-feed"'}
+    changed = right | dict([wrong.split(" = ")])
+    row = ", ".join(f"{key} = {value}" for key, value in changed.items())
+    (tmp_path / "notebooks.toml").write_text(f"[left_on]\neda = {{{row}}}\n")
+    monkeypatch.setattr(rows, "ACCOUNT", tmp_path)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        rows.load("notebooks.toml", Notebook)
 
 
 def test_a_log_index_lags_behind_a_notebook_in_use(client: Client) -> None:

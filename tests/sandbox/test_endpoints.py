@@ -106,13 +106,14 @@ def test_an_update_deploys_another_configuration_in_some_minutes(
     sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="new")
     found = describe(sagemaker)
     assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("Updating", "e")
+    assert found["PendingDeploymentSummary"]["EndpointConfigName"] == "new"
     assert "AsyncInferenceConfig" in found
     later(minutes=6)
     found = describe(sagemaker)
     assert found["EndpointStatus"] == "InService"
     assert found["EndpointConfigName"] == "new"
     assert found["ProductionVariants"][0]["CurrentInstanceCount"] == 2
-    assert "AsyncInferenceConfig" not in found
+    assert {"AsyncInferenceConfig", "PendingDeploymentSummary"}.isdisjoint(found)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor_sandbox.iam.conditions import read
-from ml_janitor_sandbox.iam.globs import arn_like
+from ml_janitor_sandbox.iam.conditions import arn_like, read
 from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 
 ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/llm-dev"

@@ -193,6 +193,10 @@ def test_domains_clusters_and_model_packages_tell_who_they_are(sagemaker: Any) -
     versions = sagemaker.list_model_packages(ModelPackageGroupName="g", MaxResults=1)
     assert [one["ModelPackageVersion"] for one in versions["ModelPackageSummaryList"]] == [1]
     rest = sagemaker.list_model_packages(ModelPackageGroupName="g", NextToken=versions["NextToken"])
+    first = versions["ModelPackageSummaryList"][0]["ModelPackageArn"]
+    sagemaker.update_model_package(ModelPackageArn=first, ModelApprovalStatus="Approved")
+    approved = sagemaker.list_model_packages(ModelPackageGroupName="g", ModelApprovalStatus="Approved")
+    assert [one["ModelPackageArn"] for one in approved["ModelPackageSummaryList"]] == [first]
     (second,) = rest["ModelPackageSummaryList"]
     assert second["ModelPackageArn"].endswith(":model-package/g/2")
 

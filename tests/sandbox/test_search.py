@@ -128,6 +128,58 @@ def test_records_hold_everything_and_their_tags(sagemaker: Any, endpoint: Callab
     assert found["Endpoint"]["Tags"] == []
 
 
+def test_a_model_comes_with_its_endpoints_and_its_last_transform_job(
+    sagemaker: Any, control: Control, endpoint: Callable[..., str]
+) -> None:
+    sagemaker.create_model(ModelName="unused", ExecutionRoleArn=ROLE)
+    endpoint("served")
+    for number, name in enumerate(("first", "last")):
+        control.set_clock(DEFAULT + timedelta(hours=number))
+        transform(sagemaker, name, "unused")
+
+    found = {one["Model"]["Model"]["ModelName"]: one["Model"] for one in models(sagemaker)}
+
+    assert found["unused"]["Endpoints"] == []
+    assert found["unused"]["LastBatchTransformJob"]["TransformJobName"] == "last"
+    (serving,) = (one for one in found.values() if one["Endpoints"])
+    assert [one["EndpointName"] for one in serving["Endpoints"]] == ["served"]
+    assert "LastBatchTransformJob" not in serving
+
+
+def test_what_was_just_created_is_not_indexed_yet(sagemaker: Any, control: Control) -> None:
+    sagemaker.create_model(ModelName="old", ExecutionRoleArn=ROLE)
+    control.set_durations({"search.index": 600})
+    control.set_clock(DEFAULT + timedelta(hours=1))
+    sagemaker.create_model(ModelName="new", ExecutionRoleArn=ROLE)
+    transform(sagemaker, "job", "old")
+
+    (known,) = models(sagemaker)
+    assert known["Model"]["Model"]["ModelName"] == "old"
+    assert "LastBatchTransformJob" not in known["Model"]
+    control.set_clock(DEFAULT + timedelta(hours=1, minutes=10))
+    assert [one["Model"].get("LastBatchTransformJob", {}).get("ModelName") for one in models(sagemaker)] == [
+        None,
+        "old",
+    ]
+
+
+def models(sagemaker: Any) -> list[Any]:
+    found: list[Any] = sagemaker.search(Resource="Model", SortBy="CreationTime")["Results"]
+    return found
+
+
+def transform(sagemaker: Any, name: str, model: str) -> None:
+    """A transform job that uses *model*."""
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in"}}
+    sagemaker.create_transform_job(
+        TransformJobName=name,
+        ModelName=model,
+        TransformInput={"DataSource": source},
+        TransformOutput={"S3OutputPath": "s3://out"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    )
+
+
 def test_pages_hold_a_hundred_at_most_newest_change_first(sagemaker: Any, control: Control) -> None:
     for number in range(103):
         sagemaker.create_model(ModelName=f"m{number:03}", ExecutionRoleArn=ROLE)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 # In a process of its own: in this one the fixes are applied, so moto no longer looks like moto.
 BREAK = """
 import moto.cloudtrail.responses, moto.core.responses, moto.logs.models
-from sandbox import fixes, selfcheck
+from ml_janitor_sandbox import fixes, selfcheck
 
 fixes.load()
 selfcheck.verify()
@@ -46,7 +46,7 @@ def test_every_replacement_of_a_moto_function_names_what_it_replaces() -> None:
 
 
 def test_as_a_program_it_says_where_it_listens_and_ends_when_told() -> None:
-    command = [sys.executable, "-m", "sandbox", "--port", "0"]
+    command = [sys.executable, "-m", "ml_janitor_sandbox", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         word, url = running.stdout.readline().split()

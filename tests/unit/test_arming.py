@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ml_janitor.core.cause import Cause, Why
 from ml_janitor.core.model import Confidence, Finding, Mode, Tags, Target, Value
 from ml_janitor.engine.arming import Arming
 
@@ -29,11 +30,11 @@ def target(name: str, tags: Tags) -> Target:
     ("tags", "why"),
     [
         ({}, None),
-        ({"managed-by": "terraform"}, "it would take along ranker: terraform manages it"),
-        ({"environment": "production"}, "it would take along ranker: it serves production"),
+        ({"managed-by": "terraform"}, Cause(Why.MANAGED, ("terraform",), along="ranker")),
+        ({"environment": "production"}, Cause(Why.PRODUCTION, ("production",), along="ranker")),
     ],
 )
-def test_what_goes_along_is_as_protected_as_what_was_found(tags: Tags, why: str | None) -> None:
+def test_what_goes_along_is_as_protected_as_what_was_found(tags: Tags, why: Cause | None) -> None:
     gateway, along = target("gateway", {}), [target("other", {}), target("ranker", tags)]
 
     assert ARMED.protects(gateway, along) == why

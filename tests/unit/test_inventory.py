@@ -12,8 +12,9 @@ import pytest
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.detectors.untagged_resources.inventory import KINDS, Kind, Resource, named, once
-from ml_janitor.detectors.untagged_resources.storage import located, texts
+from ml_janitor.aws.sagemaker_kinds import Kind, texts_in
+from ml_janitor.detectors.untagged_resources.inventory import KINDS, Resource, named, once, resource
+from ml_janitor.detectors.untagged_resources.storage import located
 
 SINCE = datetime(2026, 9, 29, 3, tzinfo=UTC)
 ROOT = "arn:aws:sagemaker:us-east-1:123456789012"
@@ -56,35 +57,35 @@ def job(status: str, created: datetime) -> dict[str, Any]:
 def test_a_job_counts_while_it_runs_or_is_recent(
     nowhere: Aws, status: str, created: datetime, outside: str | None
 ) -> None:
-    assert kind("transform-job").resource(nowhere, job(status, created), SINCE).outside == outside
+    assert resource(nowhere, kind("transform-job"), job(status, created), SINCE).outside == outside
 
 
 def test_anything_but_a_job_counts_at_any_age(nowhere: Aws) -> None:
     entry = {"ModelName": "m", "ModelArn": f"{ROOT}:model/m", "CreationTime": SINCE - timedelta(days=900)}
 
-    assert kind("model").resource(nowhere, entry, SINCE).outside is None
+    assert resource(nowhere, kind("model"), entry, SINCE).outside is None
 
 
 def test_a_space_is_listed_without_its_arn(nowhere: Aws) -> None:
     entry = {"DomainId": "d-1", "SpaceName": "anna", "CreationTime": SINCE}
 
-    assert kind("space").resource(nowhere, entry, SINCE).arn == f"{ROOT}:space/d-1/anna"
+    assert resource(nowhere, kind("space"), entry, SINCE).arn == f"{ROOT}:space/d-1/anna"
 
 
 def test_an_entry_without_a_name_fails_the_read(nowhere: Aws) -> None:
     with pytest.raises(KeyError):
-        kind("model").resource(nowhere, {"ModelArn": f"{ROOT}:model/m"}, SINCE)
+        resource(nowhere, kind("model"), {"ModelArn": f"{ROOT}:model/m"}, SINCE)
 
 
-def resource(name: str) -> Resource:
+def model(name: str) -> Resource:
     return Resource(
         service="sagemaker", type="model", noun="Model", arn=f"{ROOT}:model/{name}", name=name, created=SINCE
     )
 
 
 def test_a_resource_of_two_listings_is_one_and_both_errors_are_told() -> None:
-    first = Listing((resource("a"), resource("b")), "ListModels broke off")
-    second = Listing((resource("b"), resource("c")), "ListSpaces broke off")
+    first = Listing((model("a"), model("b")), "ListModels broke off")
+    second = Listing((model("b"), model("c")), "ListSpaces broke off")
     whole = once([first, second, Listing((), "ListModels broke off")])
 
     assert [one.name for one in whole.items] == ["a", "b", "c"]
@@ -92,8 +93,8 @@ def test_a_resource_of_two_listings_is_one_and_both_errors_are_told() -> None:
 
 
 def test_an_arn_may_have_lost_its_capitals() -> None:
-    assert named([resource("Churn")], f"{ROOT}:model/churn") == resource("Churn")
-    assert named([resource("Churn")], f"{ROOT}:model/churn-2") is None
+    assert named([model("Churn")], f"{ROOT}:model/churn") == model("Churn")
+    assert named([model("Churn")], f"{ROOT}:model/churn-2") is None
 
 
 @pytest.mark.parametrize(
@@ -119,4 +120,4 @@ def test_which_bucket_or_repository_a_text_names(text: str, place: str | None) -
 def test_the_texts_of_a_record_are_found_at_any_depth() -> None:
     record = {"Model": {"Containers": [{"Image": "a"}, {"Mode": 1, "Env": {"CODE": "b"}}], "When": SINCE}}
 
-    assert list(texts(record)) == ["a", "b"]
+    assert list(texts_in(record)) == ["a", "b"]

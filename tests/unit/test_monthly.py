@@ -1,4 +1,4 @@
-"""What a month costs: computed from what was counted, and what the README says is what is computed."""
+"""What a month costs: computed from what was counted, and what the documentation says is what is computed."""
 
 from __future__ import annotations
 
@@ -88,6 +88,23 @@ def test_arming_adds_alarms_a_secret_and_four_metrics_for_each_detector() -> Non
     assert monthly.arming(given) == pytest.approx(5 * 0.10 + 0.40 + 4 * 0.30 * (1 + 1 / 24))
 
 
+def test_what_was_not_counted_is_as_dear_as_the_dearest_and_the_summary_says_so() -> None:
+    small = ONE | {"seconds": 1.0, "log_bytes": 2_000, "calls": {"dynamodb:PutItem": 9}}
+    given = GIVEN | {"functions": {"one": ONE, "small": small}}
+    given["stack"] = GIVEN["stack"] | {"alarms_armed": 6}
+
+    known = monthly.estimated(given, {"one": "rate(1 hour)", "new": "rate(7 days)"})
+
+    new = known["functions"]["new"]
+    assert (new["seconds"], new["log_bytes"], new["schedule"]) == (9.0, 2_000, "rate(7 days)")
+    assert (new["calls"]["dynamodb:PutItem"], new["calls"]["s3:HeadObject"]) == (9, 7)
+    assert (known["stack"]["alarms"], known["stack"]["alarms_armed"]) == (6, 8)
+    assert known["estimated"] == ["new"]
+    assert "new was not counted yet" in monthly.summary(monthly.bill(known))
+    assert "not counted" not in monthly.summary(monthly.bill(given))
+    assert monthly.estimated(given, {"one": "rate(1 hour)"}) == given
+
+
 def test_the_total_is_the_sum_of_the_lines_and_every_price_is_in_one() -> None:
     made = monthly.bill(GIVEN)
     used = [name for names in monthly.GROUPS.values() for name in names.split()]
@@ -107,7 +124,10 @@ def test_every_price_says_who_says_so() -> None:
 def test_what_was_counted_is_this_deployment() -> None:
     given = monthly.counted()
 
-    assert given["functions"].keys() == {*(detector.name for detector in DETECTORS), "digest"}
+    names = {detector.name for detector in DETECTORS}
+    advisers = {detector.name for detector in DETECTORS if detector.cleanup is None}
+    assert given["functions"].keys() == {*names, "digest"}
+    assert {*given.get("estimated", ())} <= advisers
     for detector in DETECTORS:
         counted = given["functions"][detector.name]
         assert counted["schedule"] == detector.schedule
@@ -116,13 +136,18 @@ def test_what_was_counted_is_this_deployment() -> None:
     assert given["functions"]["idle-endpoints"]["metrics_requested"] >= 1_000
 
 
-def test_the_readme_says_what_is_computed() -> None:
+def written(page: str) -> str:
+    return (ROOT / page).read_text().partition("<!-- cost -->")[2].partition("<!-- /cost -->")[0].strip()
+
+
+def test_the_documentation_says_what_is_computed() -> None:
     given = monthly.counted()
     made = monthly.bill(given)
-    part = (ROOT / "README.md").read_text().partition("<!-- cost -->")[2].partition("<!-- /cost -->")[0]
+    whole = f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
 
-    assert part.strip() == f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
-    assert f"**{monthly.money(made.total)} a month**" in part
+    assert written("docs/cost.md") == whole
+    assert written("README.md") == monthly.summary(made)
+    assert f"**{monthly.money(made.total)} a month**" in whole
 
 
 def test_less_than_a_cent_is_not_nothing() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import NOW
-from ml_janitor.slack.receiving import LARGEST, WINDOW, Press, RefusedError, received
+from ml_janitor.slack.receiving import LARGEST, WINDOW, Press, RequestRefusedError, received
 from ml_janitor_sandbox.function_url import event
 from ml_janitor_sandbox.slack import SIGNING_SECRET, Signed, form, sign
 
@@ -33,7 +33,7 @@ def never() -> str:
 
 
 def refused(of: dict[str, Any], *, after: timedelta = timedelta()) -> tuple[int, str]:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(RequestRefusedError) as caught:
         received(of, lambda: SIGNING_SECRET, NOW + after)
     return caught.value.status, str(caught.value)
 
@@ -63,7 +63,7 @@ def test_five_minutes_are_forgiven_in_either_direction(after: timedelta) -> None
 @pytest.mark.parametrize("after", [timedelta(seconds=WINDOW + 1), -timedelta(seconds=WINDOW + 1)])
 def test_older_or_of_a_time_to_come_is_stale_before_any_secret_is_read(after: timedelta) -> None:
     signed = sign(form(PAYLOAD), NOW)
-    with pytest.raises(RefusedError, match="too long ago") as caught:
+    with pytest.raises(RequestRefusedError, match="too long ago") as caught:
         received(event(signed.headers, signed.body, at=NOW), never, NOW + after)
     assert caught.value.status == 401
 
@@ -101,7 +101,7 @@ def test_another_secret_signs_nothing_here() -> None:
 def test_without_a_whole_signature_nothing_is_read(changed: dict[str, str | None]) -> None:
     signed = sign(form(PAYLOAD), NOW)
     headers = {name: value for name, value in {**signed.headers, **changed}.items() if value is not None}
-    with pytest.raises(RefusedError, match="not signed") as caught:
+    with pytest.raises(RequestRefusedError, match="not signed") as caught:
         received(event(headers, signed.body, at=NOW), never, NOW)
     assert caught.value.status == 401
 
@@ -114,7 +114,7 @@ def test_a_header_that_came_twice_is_refused() -> None:
 
 def test_what_is_too_large_is_refused_before_it_is_read() -> None:
     signed = sign(b"payload=" + b"x" * LARGEST, NOW)
-    with pytest.raises(RefusedError, match="too large") as caught:
+    with pytest.raises(RequestRefusedError, match="too large") as caught:
         received(event(signed.headers, signed.body, at=NOW), never, NOW)
     assert caught.value.status == 413
 

@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import pytest
 
+from ml_janitor.core.cause import Cause, Why
 from ml_janitor.core.model import Kept, Outcome, Report
 from ml_janitor.report.html import html
 from reports import ACCOUNT, NOW, result, sweep
 
-WHY = "kept by maria; what had been done is not put back: denied <b>"
+WHY = Cause(Why.NO_LONGER_WASTE, ("kept by maria",), then=Cause(Why.REVERT_NOT_ASKED, ("denied <b>",)))
 
 
 def page(outcome: Outcome) -> str:
     """The report of a sweep that came upon an action, begun before, on what is kept by now."""
     kept = result("idle-endpoints", "half-done", Kept(reason="kept by maria"))
-    begun = replace(kept, outcome=outcome, note=WHY if outcome is not Outcome.KEPT else "")
+    begun = replace(kept, outcome=outcome, cause=WHY if outcome is not Outcome.KEPT else None)
     return html(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", begun),)))
 
 

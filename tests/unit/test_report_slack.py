@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
+from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Outcome, Result, Sweep, Value
 from ml_janitor.ledger.entries import Recorded
 from ml_janitor.ledger.latest import LastSweep
@@ -37,7 +38,7 @@ from ml_janitor_sandbox.slack.workspace import mentions
 from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep
 from slack_types import compiled
 
-MANAGED, UNSURE = "only reported: managed by terraform", "only reported: it is likely, not proven"
+MANAGED, UNSURE = cause(Why.MANAGED, "terraform"), cause(Why.NOT_PROVEN, "likely")
 PEOPLE = {"maria.lopez@acme.example": "U7"}
 
 
@@ -553,15 +554,15 @@ def test_evidence_of_every_kind_is_told() -> None:
 # --- of an armed detector ------------------------------------------------------------------------
 
 
-def armed(*outcomes: tuple[Outcome, str]) -> Sweep:
-    """An armed sweep whose findings came to these outcomes, with their notes."""
+def armed(*outcomes: tuple[Outcome, Cause | None]) -> Sweep:
+    """An armed sweep whose findings came to these outcomes, with their causes."""
     made = [
         replace(
             result("idle-endpoints", f"e{number}", finding("idle", standing("0.23"))),
             outcome=outcome,
-            note=note,
+            cause=why,
         )
-        for number, (outcome, note) in enumerate(outcomes)
+        for number, (outcome, why) in enumerate(outcomes)
     ]
     return replace(sweep("idle-endpoints", *made), mode=Mode.ACT)
 
@@ -573,8 +574,8 @@ def test_what_is_only_reported_is_not_said_to_happen() -> None:
     said = shown(posted(of).main)
 
     assert (
-        "*Only reported:* 2 times: managed by terraform; once: it is likely, not proven. Nothing is done. "
-        "Proposed: Delete the endpoint (its configuration and models stay)."
+        "*Only reported:* 2 times: terraform manages it; once: it is likely, and only what is proven is "
+        "acted on. Nothing is done. Proposed: Delete the endpoint (its configuration and models stay)."
     ) in said
     assert "would happen" not in str(said)
     different = replace(of.results[0], verdict=finding("idle", standing("1"), action="ask for it"))
@@ -583,18 +584,18 @@ def test_what_is_only_reported_is_not_said_to_happen() -> None:
 
 
 def test_what_may_happen_and_what_is_only_reported_are_told_apart() -> None:
-    said = str(shown(posted(armed((Outcome.ADVISED, MANAGED), (Outcome.WOULD_ACT, ""))).main))
+    said = str(shown(posted(armed((Outcome.ADVISED, MANAGED), (Outcome.WOULD_ACT, None))).main))
 
     assert "*What would happen:* Delete the endpoint (its configuration and models stay)." in said
-    assert "*Only reported:* Managed by terraform. Nothing is done. Proposed: Delete the endpoint" in said
+    assert "*Only reported:* Terraform manages it. Nothing is done. Proposed: Delete the endpoint" in said
 
 
 def test_what_was_warned_about_or_done_in_this_very_sweep_is_not_known_from_before() -> None:
     of = armed(
         (Outcome.ADVISED, MANAGED),
-        (Outcome.WARNED, ""),
-        (Outcome.ACTED, "undo: janitor undo 1"),
-        (Outcome.WAITING, "warned; not due yet"),
+        (Outcome.WARNED, None),
+        (Outcome.ACTED, cause(Why.UNDO_WITH, "undo", "1")),
+        (Outcome.WAITING, cause(Why.NOT_DUE)),
     )
 
     (*_, small_print) = shown(posted(of, new=1).main)

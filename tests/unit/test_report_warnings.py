@@ -20,10 +20,10 @@ from ml_janitor.core.text import local
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.holds import Hold, How
 from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.report.buttons import Subject, Word
+from ml_janitor.report.buttons import Button, Subject
 from ml_janitor.report.mrkdwn import Message
-from ml_janitor.report.standing import Standing, Voice, who
-from ml_janitor.report.warnings import Terms, body, head, headline, listed, subject_of, warning
+from ml_janitor.report.standing import Standing, StatusWording, who
+from ml_janitor.report.warnings import WarningTerms, body, head, headline, listed, subject_of, warning
 from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
 from reports import NOW, accruing, finding, result, standing
@@ -31,13 +31,15 @@ from slack_types import compiled
 
 ZONE = "Europe/Berlin"
 DUE = datetime(2026, 10, 9, 3, 10, tzinfo=UTC)
-VOICE = Voice(effect=Effect.DELETE, time_zone=ZONE)
-TERMS = Terms(voice=VOICE, lost="capacity, if AWS has none", offers=frozenset(Word), keep_tag="janitor:keep")
-JOBS = Voice(
+VOICE = StatusWording(effect=Effect.DELETE, time_zone=ZONE)
+TERMS = WarningTerms(
+    wording=VOICE, lost="capacity, if AWS has none", offers=frozenset(Button), keep_tag="janitor:keep"
+)
+JOBS = StatusWording(
     effect=Effect.STOP,
     time_zone=ZONE,
     way=RESTART,
-    comeback=lambda one: (
+    revert_effect=lambda one: (
         f"{one.target.name} is submitted again as {one.target.name}-r0, with its checkpoints in s3://b/c/"
     ),
 )
@@ -216,7 +218,7 @@ def test_a_command_that_could_not_be_copied_as_it_is_is_not_shown(name: str) -> 
 
 def test_buttons_are_those_of_where_it_stands_and_of_whom_a_press_finds() -> None:
     assert list(shown(VOICE.due(DUE))) == ["Keep", "Snooze 7 days", "Do it now"]
-    assert list(shown(VOICE.due(DUE), replace(TERMS, offers=frozenset({Word.KEEP})))) == ["Keep"]
+    assert list(shown(VOICE.due(DUE), replace(TERMS, offers=frozenset({Button.KEEP})))) == ["Keep"]
     assert list(shown(VOICE.due(DUE), BARE)) == []
     assert list(shown(VOICE.acted(action(), DUE))) == ["Undo"]
     assert list(shown(VOICE.acted(action(), None))) == []
@@ -224,7 +226,7 @@ def test_buttons_are_those_of_where_it_stands_and_of_whom_a_press_finds() -> Non
     assert list(shown(VOICE.undone(action(undone=NOW, undone_by="d"), None))) == []
 
 
-def shown(now_stands: Standing, terms: Terms = TERMS) -> dict[str, Any]:
+def shown(now_stands: Standing, terms: WarningTerms = TERMS) -> dict[str, Any]:
     """The buttons of a message by what is on them, each with what it asks first."""
     message = warning(subject_of(idle()), "fraud", "body", now_stands, terms)
     rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
@@ -235,7 +237,7 @@ def test_do_it_now_undo_and_restart_ask_first_and_nothing_else_does() -> None:
     asked = {
         label
         for each in every_standing()
-        for terms in (TERMS, replace(TERMS, voice=JOBS))
+        for terms in (TERMS, replace(TERMS, wording=JOBS))
         for label, confirm in shown(each, terms).items()
         if confirm
     }
@@ -243,7 +245,7 @@ def test_do_it_now_undo_and_restart_ask_first_and_nothing_else_does() -> None:
 
 
 def test_a_jobs_button_says_that_it_is_submitted_again_under_which_name_and_from_where() -> None:
-    terms = replace(TERMS, voice=JOBS)
+    terms = replace(TERMS, wording=JOBS)
     stands = JOBS.acted(action(), DUE)
     confirm = shown(stands, terms)["Restart"]
 
@@ -270,12 +272,12 @@ def test_what_does_not_come_back_has_no_button_and_says_so() -> None:
     def never(_: Action) -> str:
         raise CannotActError("a warm pool does not come back")
 
-    ended = replace(JOBS, comeback=never)
+    ended = replace(JOBS, revert_effect=never)
 
     assert ended.acted(action(), DUE).text.endswith(
         "(Europe/Berlin)*, because nobody kept it. A warm pool does not come back."
     )
-    terms = replace(TERMS, voice=ended)
+    terms = replace(TERMS, wording=ended)
     for stands in (ended.acted(action(), DUE), ended.undo_failed(action(), "no", NOW)):
         assert shown(stands, terms) == {}
     assert list(
@@ -294,7 +296,7 @@ def test_a_headline_that_is_too_long_leaves_the_money_to_the_paragraph_below() -
         for one in (idle("a"), idle("b"), idle("c"))
         for kind in ("training", "processing")
     ]
-    message = head(jobs, replace(TERMS, voice=replace(JOBS, time_zone="America/Argentina/Catamarca")))
+    message = head(jobs, replace(TERMS, wording=replace(JOBS, time_zone="America/Argentina/Catamarca")))
     assert message.blocks[0]["text"]["text"].endswith("unless somebody keeps them")
     assert message.blocks[1]["text"]["text"].startswith("*$84,600 so far, $352 more every hour.* In account")
 
@@ -303,7 +305,7 @@ def test_a_headline_that_is_too_long_leaves_the_money_to_the_paragraph_below() -
     ("effect", "verb"), [(Effect.DELETE, "deleted"), (Effect.STOP, "stopped"), (Effect.TAG, "tagged")]
 )
 def test_it_says_what_acting_does(effect: Effect, verb: str) -> None:
-    said = Voice(effect=effect, time_zone="UTC").due(DUE).text
+    said = StatusWording(effect=effect, time_zone="UTC").due(DUE).text
     assert said == f"*Will be {verb} after Fri 9 Oct 03:10 (UTC)* unless somebody keeps it."
 
 

@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_janitor.acting import savings
+from ml_janitor.acting.needed_by_undos import sparing_undos
 from ml_janitor.acting.unpreparable import only_reported
 from ml_janitor.core.model import Outcome, Sweep
-from ml_janitor.engine.failures import BrokeOffError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-    from ml_janitor.acting.order import Acting
+    from ml_janitor.acting.acting import Acting
     from ml_janitor.acting.warning import Warner
     from ml_janitor.aws.client import Aws
     from ml_janitor.engine.detector import Detector
@@ -68,6 +68,10 @@ class Cleaning:
         policy = self.policy.dry() if self.dry or self.acting is None or self.warner is None else self.policy
         if self.acting is None:
             return policy
+        spared = replace(policy, needed_unread="what undos need could not be read")
+        with self.failures.survived("what undos need could not be read"):
+            spared = sparing_undos(policy, self.detector, self.acting, accounts)
+        policy = spared
         holds: dict[str, Sequence[Hold]] = {}
         with self.failures.survived("what people asked to keep could not be read"):
             for aws in accounts:
@@ -77,11 +81,14 @@ class Cleaning:
 
     def after(self, known: Known, policy: Policy, now: datetime, *, until: datetime) -> Known:
         """
-        Act on what is due, then warn about what is new. Without the ledger's word there is neither.
+        Act on what is due, then warn about what is new. Without the ledger's word there is neither; what only
+        advises has neither.
 
         *policy* is the one that the sweep was judged by. AWS is waited for *until* then, so that the others
         get their turn.
         """
+        if self.detector.cleanup is None:
+            return known
         acting, entries, sweep = self.acting, known.recorded.entries, known.sweep
         if acting is None or self.dry:
             self._followed(lambda follow: follow(sweep, known.recorded))  # what is found no more is closed
@@ -93,16 +100,14 @@ class Cleaning:
             return self._disarmed(acting, known)
         sweep = only_reported(sweep, entries)
         with self.failures.survived("acting broke off"):
-            try:
-                sweep = acting.act(
-                    self.detector, known.aws, sweep, entries, now=now, policy=policy, until=until
-                )
-            except BrokeOffError as broke:
-                sweep = broke.sweep
-                raise broke.error from broke
-            finally:
-                for why in sweep.held:
-                    self.logger.warning("held back", extra={"detector": self.detector.name, "limit": why})
+            sweep, error = acting.act(
+                self.detector, known.aws, sweep, entries, now=now, policy=policy, until=until
+            )
+            if error is not None:
+                self.failures.happened("acting broke off", error)
+        for limit in sweep.held_back:
+            said = {"detector": self.detector.name, "limit": acting.words(limit.cause)}
+            self.logger.warning("held back", extra=said)
         if any(result.outcome is Outcome.ACTED for result in sweep.results):
             with self.failures.survived("what is left could not be remembered"):
                 self.ledger.latest.left(sweep, now)
@@ -118,9 +123,10 @@ class Cleaning:
         """
         with self.failures.survived("what is half brought back could not be gone on with"):
             known = known._replace(sweep=acting.resumed(self.detector, known.sweep))
-            for lost in known.sweep.held:
-                self.failures.note(f"{self.detector.name}: {lost}")
-                self.logger.error("out of reach", extra={"detector": self.detector.name, "why": lost})
+            if (lost := known.sweep.unreachable) is not None:
+                why = acting.words(lost)
+                self.failures.note(f"{self.detector.name}: {why}")
+                self.logger.error("out of reach", extra={"detector": self.detector.name, "why": why})
         self._followed(lambda follow: follow(known.sweep, known.recorded))
         with self.failures.survived("old warnings could not be voided"):
             warned = self._with_warnings(known.aws)
@@ -132,11 +138,9 @@ class Cleaning:
         arming = policy.armed(self.detector.name)
         if self.warner is not None and arming.armed:
             with self.failures.survived("the warnings could not be sent"):
-                try:
-                    sweep, problems = self.warner(sweep, entries, arming, now=now)
-                except BrokeOffError as broke:
-                    sweep = broke.sweep
-                    raise broke.error from broke
+                sweep, problems, error = self.warner(sweep, entries, arming, now=now)
+                if error is not None:
+                    self.failures.happened("the warnings could not be sent", error)
                 for problem in problems:
                     self.failures.note(f"Slack: {problem}")
         return sweep

@@ -1,4 +1,4 @@
-"""What nothing is done about for now, though it is due: so much is waste, or nobody is at work. Law 6."""
+"""Postpones what is due: so much is waste that a person has to look, or nobody is at work. Law 6."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.core.model import Outcome
 
 if TYPE_CHECKING:
@@ -15,20 +16,16 @@ if TYPE_CHECKING:
     from ml_janitor.engine.arming import Arming
     from ml_janitor.ledger.entries import Entry
 
-RESTS = "nothing is deleted on weekends and holidays (business_days)"
-"""Why something that is due waits for another day."""
-
 
 @dataclass(frozen=True)
-class StandingBack:
-    """One sweep's. *entries* are its findings in the ledger; *held* counts, by what held it back."""
+class Postponement:
+    """What is postponed of one sweep. *entries* are its findings in the ledger."""
 
     sweep: Sweep
     entries: Mapping[str, Entry]
     arming: Arming
-    held: dict[str, int]
 
-    def why(self, key: str, at: datetime, *, hurried: str = "") -> str | None:
+    def of(self, key: str, at: datetime, *, hurried: str = "") -> Cause | None:
         """
         Why nothing is done *at* that time to the resource *key*, or None.
 
@@ -38,22 +35,21 @@ class StandingBack:
         if hurried or (entry is not None and entry.hurried):
             return None
         if self.arming.rests(at):
-            return RESTS
-        if self.smells is None or (entry is not None and entry.approved):
-            return None
-        self.held[self.smells] = 0
-        return f"held back: {self.smells}"
+            return cause(Why.REST_DAY)
+        return None if entry is not None and entry.approved else self.too_much
 
     @cached_property
-    def smells(self) -> str | None:
+    def too_much(self) -> Cause | None:
         """Why so much is waste that a person has to look first, or None."""
         unseen = [
             result
             for result in self.sweep.results
             if result.outcome is Outcome.WAITING and not self._seen(result.target.key)
         ]
-        why = self.arming.too_many(len(unseen), self.sweep.looked_at)
-        return None if why is None else f"{why}; to go on: janitor approve {self.sweep.detector}"
+        waste, looked_at = len(unseen), self.sweep.looked_at
+        if not self.arming.too_many(waste, looked_at):
+            return None
+        return cause(Why.MAX_SHARE, waste, looked_at, self.arming.max_share, self.sweep.detector)
 
     def _seen(self, key: str) -> bool:
         """Whether a person looked at it: approved it with all others, or pressed *Do it now* on it."""

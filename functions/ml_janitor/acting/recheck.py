@@ -1,4 +1,4 @@
-"""Looks at one resource again, in the moment before something is done to it. Law 4."""
+"""Rechecks one resource in the moment before something is done to it. Law 4."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Recheck:
     """One detector's, in one account and region. *aws* only reads, *clock* is the real time."""
 
     detector: Detector[Any]
@@ -32,24 +32,24 @@ class Look:
     holds: Holds
     clock: Callable[[], datetime]
 
-    def again(
-        self, result: Result, clock: datetime, undo: Mapping[str, Any] | None = None
+    def verdict(
+        self, result: Result, at: datetime, undo: Mapping[str, Any] | None = None
     ) -> tuple[Verdict | None, Any]:
         """
-        The verdict on *result*'s resource as it is at *clock*, and its candidate; None if it is gone.
+        The verdict on *result*'s resource as it is at that time, and its candidate; None if it is gone.
 
         With *undo*, it is looked at as one that is half done.
         """
         if undo is None:
-            candidate = self.detector.look(self.aws, result.target, clock)
+            candidate = self.detector.look(self.aws, result.target, at)
         else:
-            candidate = self.detector.look_half_done(self.aws, result.target, undo, clock)
+            candidate = self.detector.look_unfinished(self.aws, result.target, undo, at)
         if candidate is None:
             return None, None
         if candidate.target.key != result.target.key:
             return Kept(reason="another resource has its name now"), None
-        policy = replace(self.policy, holds=self._said(candidate.target))
-        return judge(self.detector, candidate, clock, policy), candidate
+        policy = replace(self.policy, holds=self._holds(candidate.target))
+        return judge(self.detector, candidate, at, policy), candidate
 
     def prepared(self, candidate: Any, verdict: Finding, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """What an undo needs, if the ledger can keep it. Raises what `prepare` does."""
@@ -59,28 +59,28 @@ class Look:
 
     def held(self, target: Target) -> str | None:
         """Who said in the meantime that *target* stays, or None."""
-        return held(on(self._said(target), target), self.clock())
+        return held(on(self._holds(target), target), self.clock())
 
-    def settled(self, action: Action) -> bool:
+    def is_done(self, action: Action) -> bool:
         """Whether the resource is as the act leaves it; what cannot be looked at is not."""
         try:
             if self._ended(action) is not None:
                 return False
-            return self.detector.settled(self.aws, action.target, action.undo)
+            return self.detector.is_done(self.aws, action.target, action.undo)
         except Exception:  # the failure that led here is told, and the next sweep looks again
             return False
 
-    def by_itself(self, action: Action) -> str | None:
+    def ended_otherwise(self, action: Action) -> str | None:
         """Why the resource is no longer waste, if that is not the doing of *action*, which broke off."""
         try:
             return self._ended(action)
-        except Exception:  # `settled` asks again, and takes what cannot be looked at for not settled
+        except Exception:  # `is_done` asks again, and takes what cannot be looked at for not done
             return None
 
     def _ended(self, action: Action) -> str | None:
         if any(step.startswith("act: ") and how == "done" for step, how in action.steps.items()):
             return None
-        return self.detector.by_itself(self.aws, action.target, action.undo)
+        return self.detector.ended_otherwise(self.aws, action.target, action.undo)
 
-    def _said(self, target: Target) -> Mapping[str, Sequence[Hold]]:
+    def _holds(self, target: Target) -> Mapping[str, Sequence[Hold]]:
         return self.holds.all(target.account, target.region)

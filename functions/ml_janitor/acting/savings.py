@@ -89,6 +89,6 @@ def _saves(action: Action, now: datetime) -> bool:
 
 def _settled(detector: Detector[Any], aws: Aws, action: Action) -> bool:
     try:
-        return detector.settled(aws, action.target, action.undo)
+        return detector.is_done(aws, action.target, action.undo)
     except Exception:  # a disarmed role may not look any more, and a throttled call says nothing either way
         return True

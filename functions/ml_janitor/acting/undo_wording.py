@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.core.model import Effect
 from ml_janitor.engine.detector import CannotActError
 
@@ -43,11 +44,10 @@ def way(cleanup: Cleanup | None) -> Way:
     return UNTAG if cleanup.effect is Effect.TAG else UNDO
 
 
-def hint(detector: Detector[Any], action: Action) -> str:
+def hint(detector: Detector[Any], action: Action) -> Cause:
     """How to take *action* back from a terminal, or why it cannot be."""
     try:
-        detector.comeback(action.target, action.undo)
+        detector.revert_effect(action.target, action.undo)
     except CannotActError as never:
-        return f"no undo: {never}"
-    command = way(detector.cleanup).command
-    return f"{command}: janitor {command} {action.id}"
+        return cause(Why.NO_UNDO, str(never))
+    return cause(Why.UNDO_WITH, way(detector.cleanup).command, action.id)

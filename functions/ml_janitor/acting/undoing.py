@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.acting.recorded_steps import RecordedSteps
+from ml_janitor.acting.steps import RecordedSteps
 from ml_janitor.aws.answers import describe
 from ml_janitor.core.durations import ago
 from ml_janitor.core.text import named
@@ -99,7 +99,7 @@ class Undoing:
         """
         action = self.actions.undoing(action, by, self.clock(), again=again)
         try:
-            self._left_alone(action, by, detector.made(action.target, action.undo))
+            self._left_alone(action, by, detector.reverted_arn(action.target, action.undo))
             if not action.touched:
                 self._nothing_done(action)
             action, said = self._brought_back(detector, aws, action)
@@ -136,7 +136,7 @@ class Undoing:
         for _ in range(ROUNDS):
             try:
                 steps = RecordedSteps(self.actions, action, "undo")
-                said = detector.undo(writing, action.target, action.undo, steps)
+                said = detector.revert(writing, action.target, action.undo, steps)
             except NotFinishedError as waits:
                 action = self.actions.unfinished(action, str(waits))
             except Exception as error:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ml_janitor.core.cause import Why
 from ml_janitor.core.model import Finding, Outcome, Result, Sweep
-from ml_janitor.engine.failures import BrokeOffError
-from ml_janitor.engine.run import UNWARNED
 
 if TYPE_CHECKING:
     from ml_janitor.engine.arming import Arming
@@ -52,6 +51,14 @@ class Warn(Protocol):
         """
 
 
+class Warned(NamedTuple):
+    """A *sweep* with its warnings, what Slack did not take, and the *error* after which no more were sent."""
+
+    sweep: Sweep
+    problems: Sequence[str] = ()
+    error: Exception | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warner:
     """Warns about the findings of armed sweeps, at the real time of *clock*."""
@@ -62,24 +69,25 @@ class Warner:
 
     def __call__(
         self, sweep: Sweep, entries: Mapping[str, Entry], arming: Arming, *, now: datetime
-    ) -> tuple[Sweep, Sequence[str]]:
+    ) -> Warned:
         """
         *sweep* with what was warned about now, and what Slack did not take.
 
-        Raises BrokeOffError if the ledger did not take that a warning arrived: no more are sent.
+        If the ledger does not take that a warning arrived, no more are sent.
         """
         soon = rounded(self.clock())
         new = [
             replace(result, due=arming.due(soon, result.verdict))
             for result in sweep.results
             if result.outcome is Outcome.WAITING
-            and result.note == UNWARNED  # and not half done, or half brought back
+            and result.cause is not None
+            and result.cause.why is Why.UNWARNED  # and not half done, or half reverted
             and isinstance(result.verdict, Finding)
             and result.target.key in entries
             and entries[result.target.key].warned is None
         ]
         if not new:
-            return sweep, ()
+            return Warned(sweep)
         warned: dict[str, Result] = {}
 
         def delivered(result: Result, channel: str, message: str, said: str = "") -> None:
@@ -88,7 +96,7 @@ class Warner:
             due = max(result.due or at, arming.due(at, finding(result)))
             entry = entries[result.target.key]
             self.ledger.warned(entry, now=at, due=due, channel=channel, message=message, said=said)
-            warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, note="")
+            warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, cause=None)
 
         def so_far() -> Sweep:
             results = tuple(warned.get(result.target.key, result) for result in sweep.results)
@@ -97,8 +105,8 @@ class Warner:
         try:
             problems = self.warn(sweep, new[:AT_ONCE], now=now, delivered=delivered)
         except Exception as error:  # those before it were warned about all the same
-            raise BrokeOffError(so_far(), error) from error
-        return so_far(), problems
+            return Warned(so_far(), error=error)
+        return Warned(so_far(), problems)
 
 
 def rounded(at: datetime) -> datetime:

@@ -28,13 +28,12 @@ class Arn:
     @classmethod
     def parse(cls, text: str) -> Arn:
         """Read *text*. Raises ValueError if it is no ARN."""
-        parts = text.strip().split(":", 5)
-        if len(parts) != 6 or parts[0] != "arn" or not parts[5]:
+        from botocore.utils import ArnParser
+
+        parts = ArnParser().parse_arn(text.strip()) if ArnParser.is_arn(text.strip()) else {}
+        if not (resource := parts.pop("resource", "")):
             raise ValueError(f"{text!r} is no ARN (arn:partition:service:region:account:resource)")
-        _, partition, service, region, account, resource = parts
-        if service == "s3":
-            kind = "object" if "/" in resource else "bucket"
-            return cls(partition, service, region, account, kind, resource)
-        separator = "/" if "/" in resource else ":"
-        kind, _, name = resource.partition(separator)
-        return cls(partition, service, region, account, kind, name)
+        if parts["service"] == "s3":
+            return cls(**parts, kind="object" if "/" in resource else "bucket", name=resource)
+        kind, _, name = resource.partition("/" if "/" in resource else ":")
+        return cls(**parts, kind=kind, name=name)

@@ -30,6 +30,9 @@ type ServiceName = Literal[
 THREADS = 16
 """Reads in flight at once. botocore's default connection pool holds 10, so clients are given more."""
 
+AGENT = "ml-janitor"
+"""By which CloudTrail tells the janitor's calls from others."""
+
 AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
@@ -46,6 +49,7 @@ def make_client(session: boto3.Session, service: ServiceName, region: str, attem
     parsers.set_parser_defaults(timestamp_parser=in_utc)
 
     config = Config(
+        user_agent_extra=AGENT,
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=2 * THREADS,
         connect_timeout=5,

@@ -1,17 +1,19 @@
-"""S3 objects under a prefix: when something was last written there."""
+"""S3 objects under a prefix: when something was last written there, and how large they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import ReadError, attempt
-from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import ObjectTypeDef
+
     from ml_janitor.aws.client import Aws
 
 LIST_OBJECTS = "s3:ListObjectsV2"
@@ -56,18 +58,51 @@ def newest(
 def _newest(aws: Aws, folder: str, fresh: datetime, ignore: str | None) -> Newest | None:
     bucket, prefix = location(folder)
     found: Newest | None = None
+    for entry in _entries(aws, bucket, prefix):
+        if ignore is not None and ignore in entry["Key"]:
+            continue
+        if found is None or entry["LastModified"] > found.modified:
+            found = Newest(f"s3://{bucket}/{entry['Key']}", entry["LastModified"])
+        if found.modified > fresh:
+            return found
+    return found
+
+
+def size(aws: Aws, uri: str) -> Signal[int]:
+    """The bytes of the object *uri*, or of all in the folder of that name; `Absent` if there is neither."""
+
+    def read() -> list[int]:
+        bucket, key = location(uri)
+        folder = f"{key.rstrip('/')}/"
+        return [
+            entry["Size"]
+            for entry in _entries(aws, bucket, key)
+            if entry["Key"] == key or entry["Key"].startswith(folder)
+        ]
+
+    match attempt(read, source=LIST_OBJECTS):
+        case Value(sizes):
+            return Value(sum(sizes), LIST_OBJECTS) if sizes else Absent(LIST_OBJECTS)
+        case unread:
+            return unread
+
+
+def size_beside(aws: Aws, own: Iterable[str], others: Iterable[str]) -> Signal[int]:
+    """The bytes of those addresses in *own* of which no address of *others* is a part, nor they of one."""
+    beside = tuple(others)
+    alone = {uri for uri in own if not any(one.startswith(uri) or uri.startswith(one) for one in beside)}
+    sizes = [size(aws, uri) for uri in sorted(alone) if uri.startswith("s3://")]
+    unread = next((one for one in sizes if isinstance(one, Unreadable)), None)
+    return unread or Value(sum(one.value for one in sizes if isinstance(one, Value)), LIST_OBJECTS)
+
+
+def _entries(aws: Aws, bucket: str, prefix: str) -> Iterator[ObjectTypeDef]:
+    """Every object whose key begins with *prefix*. Raises ReadError after too many pages."""
     pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     for turned, page in enumerate(pages, start=1):
-        for entry in page["Contents"] if page["KeyCount"] else []:
-            if ignore is not None and ignore in entry["Key"]:
-                continue
-            if found is None or entry["LastModified"] > found.modified:
-                found = Newest(f"s3://{bucket}/{entry['Key']}", entry["LastModified"])
-            if found.modified > fresh:
-                return found
+        yield from page["Contents"] if page["KeyCount"] else ()
         if turned == PAGES and page["IsTruncated"]:
             raise ReadError(f"ListObjectsV2: more than {PAGES} pages, not read to the end")
-    return found
 
 
 def location(uri: str) -> tuple[str, str]:

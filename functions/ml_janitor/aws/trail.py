@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, ReadError, everything
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
 LOOKUP_EVENTS = "cloudtrail:LookupEvents"
+
+REMEMBERED = timedelta(days=90)
+"""How far back CloudTrail's event history goes."""
 
 PAGE = 50
 """LookupEvents' largest page."""
@@ -32,7 +35,8 @@ class Event:
 
     *source* tells services apart that have a call of the same name ("sagemaker.amazonaws.com").
     *identity* and *request* are CloudTrail's `userIdentity` and `requestParameters` as they are;
-    *resources* are the names that CloudTrail lists itself, which for SageMaker is often none.
+    *resources* are the names that CloudTrail lists itself, which for SageMaker is often none. *agent* is the
+    program that called.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Event:
     identity: Mapping[str, Any]
     request: Mapping[str, Any]
     source: str = ""
+    agent: str = ""
 
 
 def lookup(
@@ -101,4 +106,5 @@ def _event(entry: EventTypeDef) -> Event:
         identity=detail.get("userIdentity") or {},
         request=detail.get("requestParameters") or {},
         source=entry.get("EventSource", ""),
+        agent=str(detail.get("userAgent") or ""),
     )

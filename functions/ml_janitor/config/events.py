@@ -71,21 +71,21 @@ class SweepEvent(DigestEvent):
     regions: tuple[Annotated[str, Field(pattern=rf"^{REGION}$")], ...] = Field(default=(), max_length=40)
     resource: Annotated[str, Field(max_length=2048), AfterValidator(_arn)] | None = None
 
-    def harmless(self, clock: datetime, regions: tuple[str, ...]) -> str:
+    def harmless(self, now: datetime, regions: tuple[str, ...]) -> str:
         """
         Why it runs as a dry run without asking for one, or "".
 
-        *clock* is the real time, *regions* are the deployment's.
+        *now* is the real time, *regions* are the deployment's.
         """
-        if self.time is not None and self.stale(clock):
-            return f"the event was {ago(clock - self.time)} old, so this was a dry run"
+        if self.time is not None and self.stale(now):
+            return f"the event was {ago(now - self.time)} old, so this was a dry run"
         if elsewhere := [each for each in dict.fromkeys(self.regions) if each not in regions]:
             return f"the deployment does not look at {', '.join(elsewhere)} by itself, so this was a dry run"
         return ""
 
-    def stale(self, clock: datetime) -> bool:
-        """Whether it is too old to act on at the real time *clock*."""
-        return self.time is not None and clock - self.time > STALE
+    def stale(self, now: datetime) -> bool:
+        """Whether it is too old to act on at the real time *now*."""
+        return self.time is not None and now - self.time > STALE
 
     def within(self, regions: tuple[str, ...]) -> tuple[str, ...]:
         """Where to look, in a deployment that looks at *regions*: an S3 ARN does not say where it is."""
@@ -152,10 +152,10 @@ def checked[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
         raise MalformedEventError(f"the event makes no sense: {where}: {said}") from None
 
 
-def read[E: DigestEvent](event: dict[str, Any], model: type[E], clock: datetime) -> E:
-    """*event*, checked, at the real time *clock*. Raises MalformedEventError."""
+def read[E: DigestEvent](event: dict[str, Any], model: type[E], now: datetime) -> E:
+    """*event*, checked, at the real time *now*. Raises MalformedEventError."""
     asked = checked(event, model)
-    if asked.time is not None and asked.time - clock > SKEW:
+    if asked.time is not None and asked.time - now > SKEW:
         raise MalformedEventError(
             f"the event makes no sense: time: {asked.time:%Y-%m-%dT%H:%M:%SZ} is yet to come"
         )

@@ -1,4 +1,4 @@
-"""The words of the domain: signals, candidates, verdicts, results. Imports nothing of ours."""
+"""The words of the domain: signals, candidates, verdicts, results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
+
+from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos
 
 HOURS_PER_MONTH = 730
 """What AWS's own calculators call a month."""
@@ -302,8 +304,8 @@ class Result:
     """
     A judged candidate with its outcome.
 
-    *note* says what a reader has to know of the outcome: why it waits, what failed. *due* is when a
-    warned finding may be acted on.
+    *cause* is why the outcome is what it is: why it waits, what failed. *due* is when a warned finding may
+    be acted on.
     """
 
     detector: str
@@ -312,7 +314,7 @@ class Result:
     outcome: Outcome
     owner: str | None = None
     due: datetime | None = None
-    note: str = ""
+    cause: Cause | None = None
 
     @property
     def monthly_usd(self) -> Decimal | None:
@@ -335,8 +337,8 @@ class Sweep:
     One detector over one account and region.
 
     *error* says why the sweep is not complete; what was read is in *results* all the same.
-    *account* is None if nobody could say which one it is. *held* says which limit held back what,
-    one line each; of a detector that was disarmed, what no deployed function may undo any more.
+    *account* is None if nobody could say which one it is. *held_back* says which limits held what back;
+    *unreachable* are the undos of a disarmed detector that no deployed function may do any more.
     """
 
     detector: str
@@ -345,7 +347,8 @@ class Sweep:
     mode: Mode
     results: tuple[Result, ...] = ()
     error: str | None = None
-    held: tuple[str, ...] = ()
+    held_back: tuple[HeldBack, ...] = ()
+    unreachable: UnreachableUndos | None = None
 
     @property
     def findings(self) -> tuple[Result, ...]:

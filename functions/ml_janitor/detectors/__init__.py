@@ -10,6 +10,7 @@ from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
 from ml_janitor.engine.detector import Detector
 
 DETECTORS: tuple[type[Detector[Any]], ...] = (
@@ -19,4 +20,5 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     HungTrainingJobs,
     UntaggedResources,
     DuplicateArtifacts,
+    UnusedServingResources,
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.core.model import Confidence, Effect, Finding, Mode, Target
 from ml_janitor.core.ownership import environment, manager
 
@@ -78,37 +79,37 @@ class Arming:
         swept = [(account, region) for account, _ in acting for region in regions]
         return list(dict.fromkeys([*acting, *swept]))
 
-    def spares(self, target: Target, finding: Finding, along: Sequence[Target] = ()) -> str | None:
+    def spares(self, target: Target, finding: Finding, along: Sequence[Target] = ()) -> Cause | None:
         """
         Why this finding is only reported, or None if it may be warned about and acted on.
 
         *along* is what acting on it would end too.
         """
         if not self.within(target.account, target.region):
-            return f"act_in does not name account {target.account} and region {target.region}"
+            return cause(Why.OUTSIDE_ACT_IN, target.account, target.region)
         if self.act_on is Confidence.PROVEN and finding.confidence is not Confidence.PROVEN:
-            return f"it is {finding.confidence}, and only what is proven is acted on"
+            return cause(Why.NOT_PROVEN, finding.confidence)
         if finding.spared is not None:
-            return finding.spared
+            return cause(Why.SPARED_BY_RULE, finding.spared)
         if target.created is None:
-            return "its creation time is unknown, so it could not be told from another of its name"
+            return cause(Why.NO_CREATION_TIME)
         return self.protects(target, along)
 
-    def protects(self, target: Target, along: Sequence[Target] = ()) -> str | None:
+    def protects(self, target: Target, along: Sequence[Target] = ()) -> Cause | None:
         """Why *target* is only ever reported: a tool manages it, or it serves production; or *along* does."""
         if (why := self._protects(target)) is not None:
             return why
         for other in along:
             if (why := self._protects(other)) is not None:
-                return f"it would take along {other.name}: {why}"
+                return replace(why, along=other.name)
         return None
 
-    def _protects(self, target: Target) -> str | None:
+    def _protects(self, target: Target) -> Cause | None:
         tool = manager(target)
         if tool is not None and not _named(tool, self.act_on_managed):
-            return f"{tool} manages it"
+            return cause(Why.MANAGED, tool)
         if (serves := environment(target)) is not None and not _named(serves, self.act_on_environments):
-            return f"it serves {serves}"
+            return cause(Why.PRODUCTION, serves)
         return None
 
     def due(self, warned: datetime, finding: Finding) -> datetime:
@@ -137,19 +138,14 @@ class Arming:
     def _free(self, local: datetime) -> bool:
         return self.business_days and (local.weekday() >= SATURDAY or local.date() in self.holidays)
 
-    def too_many(self, waste: int, looked_at: int) -> str | None:
+    def too_many(self, waste: int, looked_at: int) -> bool:
         """
-        Why so much *waste*, of all that was *looked_at*, waits until a person looked; None if it does not.
+        Whether so much *waste*, of all that was *looked_at*, waits until a person looked.
 
         It counts what is warned about, due or not, and what soon will be: of a signal that broke for
         everything, a few at a time become due.
         """
-        if self.effect is not Effect.DELETE or waste <= SMALL or waste * 100 <= self.max_share * looked_at:
-            return None
-        return (
-            f"{waste} of {looked_at} would be deleted, more than max_share = {self.max_share} %: "
-            "that smells of a broken signal"
-        )
+        return self.effect is Effect.DELETE and waste > SMALL and waste * 100 > self.max_share * looked_at
 
 
 def _named(word: str, names: Sequence[str]) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from ml_janitor.aws import tags
 from ml_janitor.aws.arns import Arn
 from ml_janitor.core.model import Candidate, Confidence, Effect, Finding, Target, Verdict
 
@@ -144,6 +145,8 @@ class Detector[C: Candidate](ABC):
     kinds: ClassVar[tuple[str, ...]]
     reads: ClassVar[tuple[Grant, ...]]
     cleanup: ClassVar[Cleanup | None] = None
+    spares_undos: ClassVar[bool] = False
+    """Whether what the undo of an action needs is kept from it."""
 
     @property
     def acts(self) -> tuple[Grant, ...]:
@@ -164,23 +167,27 @@ class Detector[C: Candidate](ABC):
         (`Listing.check`) after everything that was read has been yielded.
         """
 
-    @abstractmethod
     def look(self, aws: Aws, target: Target, now: datetime) -> C | None:
         """
         Read the one resource *target* again, by the same reading as `find`; None if it is gone.
 
-        Tags are read exactly here (`tags.of_one`), not from the bulk answer, which lags behind.
-        Raises ReadError if not even its description could be read.
+        By default all is read again, which is right where a verdict takes all of it. Tags are read exactly
+        here, not from the bulk answer, which lags behind. Raises ReadError if not even its description
+        could be read.
         """
+        for one in self.find(aws, now):
+            if one.target.arn.lower() == target.arn.lower():
+                return replace(one, target=replace(one.target, tags=tags.exactly(aws, one.target.arn)))
+        return None
 
-    def look_half_done(self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime) -> C | None:
+    def look_unfinished(self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime) -> C | None:
         """
         Read *target* again after an act on it that did not come to its end, by default as `look` does.
 
-        *undo* is what `prepare` answered. Where an act has several steps, what they changed must not
+        *record* is what `prepare` answered. Where an act has several steps, what they changed must not
         be taken for a change that somebody else made.
         """
-        del undo
+        del record
         return self.look(aws, target, now)
 
     @abstractmethod
@@ -197,17 +204,17 @@ class Detector[C: Candidate](ABC):
         """
         raise NotImplementedError(f"{self.name} only advises")
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """
         Clean *target* up, one recorded step after the other. "Already gone" is success.
 
-        *undo* is what `prepare` answered, *aws* may write. A lost answer is settled by looking. Raises
+        *record* is what `prepare` answered, *aws* may write. A lost answer is settled by looking. Raises
         NotFinishedError where the next step has to wait for AWS; ChangedError if it found the resource
         changed and did nothing.
         """
         raise NotImplementedError(f"{self.name} only advises")
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         """
         Whether *target* is as a whole `act` leaves it, or on its way there: gone, stopped, stopping.
 
@@ -216,7 +223,7 @@ class Detector[C: Candidate](ABC):
         """
         raise NotImplementedError(f"{self.name} only advises")
 
-    def by_itself(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+    def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:  # noqa: ARG002
         """
         Why *target* is no longer waste by no doing of the janitor's, where that can be told; None if not.
 
@@ -225,11 +232,11 @@ class Detector[C: Candidate](ABC):
         """
         return None
 
-    def made(self, target: Target, undo: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """The ARN of what `undo` makes or brings back: the same, unless it cannot have its old name."""
+    def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """The ARN of what `revert` makes or brings back: the same, unless it cannot have its old name."""
         return target.arn
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
         """
         Bring *target* back from what `prepare` answered, after a whole `act` or a half one.
 
@@ -239,14 +246,22 @@ class Detector[C: Candidate](ABC):
         """
         raise NotImplementedError(f"{self.name} only advises")
 
-    def comeback(self, target: Target, undo: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
         """
-        What `undo` would do, in one clause: whoever is asked whether they want it reads this.
+        What `revert` would do, in one clause: whoever is asked whether they want it reads this.
 
-        *undo* is what `prepare` answered. Nothing is read, and nothing that may be secret is said. Raises
+        *record* is what `prepare` answered. Nothing is read, and nothing that may be secret is said. Raises
         CannotActError where nothing comes back.
         """
         return f"{target.name} is brought back, and costs again"
+
+    def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002
+        """The ARNs of other resources that *record* of an act on *target* needs, and that the act leaves."""
+        return ()
+
+    def may_be_needed(self, candidate: C) -> str | None:  # noqa: ARG002
+        """Why an undo may need *candidate*, as far as that is known without the ledger, or None."""
+        return None
 
     def never_acts(self) -> str | None:
         """Why it would not act on anything with its own tunables as they are set, or None."""

@@ -12,7 +12,6 @@ from ml_janitor.core.text import plain
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-    from ml_janitor.core.model import Sweep
 
 LONGEST = 400
 """Characters of one failure in the error of a run; its log has the whole."""
@@ -22,15 +21,6 @@ MOST = 10
 
 class RunFailedError(Exception):
     """Something in a run failed; everything else was done before this was raised. One line."""
-
-
-class BrokeOffError(Exception):
-    """What follows a sweep broke off with *error*; *sweep* says what had become of it by then."""
-
-    def __init__(self, sweep: Sweep, error: Exception) -> None:
-        super().__init__(describe(error))
-        self.sweep = sweep
-        self.error = error
 
 
 class Failures:
@@ -48,14 +38,18 @@ class Failures:
         """Something failed, and has been logged where it did."""
         self._said.append(said)
 
+    def happened(self, what: str, error: Exception) -> None:
+        """Note and log that a part of the run failed with *error*; *what* says which."""
+        self.note(f"{what}: {describe(error)}")
+        self._logger.error(what, exc_info=error)
+
     @contextmanager
     def survived(self, what: str) -> Iterator[None]:
         """Note and log a failed part of the run, *what* says which, and go on."""
         try:
             yield
         except Exception as error:  # one failed part must not take the others with it
-            self.note(f"{what}: {describe(error)}")
-            self._logger.exception(what)
+            self.happened(what, error)
 
     def check(self, where: str = "") -> None:
         """Raise RunFailedError if anything failed; *where* is what the run left behind."""

@@ -19,12 +19,17 @@ class Policy:
 
     *holds* are what people said about single resources, by identity; what was brought back is held by
     its ARN. A detector without *arming* of its own runs dry.
+
+    *needed* is which undo needs a resource that must stay for it, by ARN in lower case: None where no ledger
+    is read. *needed_unread* is why it could not be read.
     """
 
     exemptions: Exemptions = field(default_factory=Exemptions)
     owner_tags: Sequence[str] = ("owner",)
     arming: Mapping[str, Arming] = field(default_factory=dict)
     holds: Mapping[str, Sequence[Hold]] = field(default_factory=dict)
+    needed: Mapping[str, str] | None = None
+    needed_unread: str | None = None
 
     def dry(self) -> Policy:
         """The same, for a run that must not act."""
@@ -36,7 +41,15 @@ class Policy:
 
     def keeps(self, target: Target, now: datetime) -> str | None:
         """Why *target* is exempt at *now*, or None."""
-        return self.exemptions.reason(target, now) or held(on(self.holds, target), now)
+        return (
+            self.exemptions.reason(target, now)
+            or held(on(self.holds, target), now)
+            or (self.needed or {}).get(target.arn.lower())
+        )
+
+    def unreadable(self, target: Target) -> str | None:
+        """Why it cannot be known whether *target* is exempt, or None."""
+        return self.needed_unread or self.exemptions.unreadable(target)
 
     def owner(self, target: Target) -> str | None:
         """The owner that *target*'s tags name; keys count in any case, in the order of *owner_tags*."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import describe
+from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Verdict
 from ml_janitor.core.money import dearest_first
 from ml_janitor.engine.judging import judge
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 SIDE_BY_SIDE = 32
 """Sweeps in progress at once. Each mostly waits for the pool that they all read through."""
-
-
-UNWARNED = "its warning has not been delivered yet"
-"""What a finding waits for first."""
 
 
 def run(
@@ -118,23 +115,23 @@ def result(
 ) -> Result:
     """What comes of *verdict* before anybody was warned: the only place where the mode decides."""
     arming = policy.armed(detector.name)
-    outcome, note = Outcome.KEPT, ""
+    outcome, why = Outcome.KEPT, None
     if isinstance(verdict, Finding):
         if detector.cleanup is None:
             outcome = Outcome.ADVISED
         elif not arming.armed:
             outcome = Outcome.WOULD_ACT
         elif (why := arming.spares(target, verdict, along)) is not None:
-            outcome, note = Outcome.ADVISED, f"only reported: {why}"
+            outcome = Outcome.ADVISED
         else:
-            outcome, note = Outcome.WAITING, UNWARNED
+            outcome, why = Outcome.WAITING, cause(Why.UNWARNED)
     return Result(
         detector=detector.name,
         target=target,
         verdict=verdict,
         outcome=outcome,
         owner=policy.owner(target),
-        note=note,
+        cause=why,
     )
 
 

@@ -8,15 +8,18 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.model import Target
+from boto3.dynamodb.conditions import Attr
+from pydantic import TypeAdapter
+
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.action import Action, Stage, saving
-from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, moment, partition, stamp
+from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, partition, stamp
 
 if TYPE_CHECKING:
     from ml_janitor.core.model import Result
 
 ACTION = "action"
+ACTION_ITEM = TypeAdapter(Action)
 STEP = "step_"
 
 KEEP = timedelta(days=120)
@@ -81,7 +84,7 @@ class Actions:
             "account": target.account,
             "region": target.region,
             "created": None if target.created is None else target.created.isoformat(),
-            "stage": Stage.ACTING.value,
+            "stage": Stage.ACTING,
             "warned": stamp(warned),
             "began": stamp(now),
             "undo": written(undo),
@@ -94,7 +97,7 @@ class Actions:
             EXPIRES: int((now + KEEP).timestamp()),
         }
         try:
-            self._table.put(self._where(result), sk, item, only_if="attribute_not_exists(pk)", signed=True)
+            self._table.put(self._where(result), sk, item, only_if=ABSENT, signed=True)
         except ConditionFailedError as error:
             raise BegunBeforeError(f"{target.name} was acted on before under this warning") from error
         return _action({**item, "sk": sk})
@@ -104,12 +107,12 @@ class Actions:
         return self._moved(
             action,
             Stage.ACTING,
-            {"attempts": action.attempts + 1, "error": "", "broke": False, "again": stamp(now)},
+            {"attempts": action.attempts + 1, "error": "", "broke": False, "again": now},
         )
 
     def acted(self, action: Action, now: datetime) -> Action:
         """All its steps are done, as AWS said."""
-        return self._moved(action, Stage.ACTED, {"ended": stamp(now), "error": "", "broke": False})
+        return self._moved(action, Stage.ACTED, {"ended": now, "error": "", "broke": False})
 
     def unfinished(self, action: Action, waits_for: str) -> Action:
         """It waits for AWS, and goes on later. That is no failure, whatever came before."""
@@ -131,7 +134,7 @@ class Actions:
 
         Whoever is at work on it is stopped by that. Raises BegunBeforeError if it is not as it was read.
         """
-        said = {"undone_by": by, "asked": action.attempts, "asked_at": stamp(now)}
+        said = {"undone_by": by, "asked": action.attempts, "asked_at": now}
         return self._moved(action, Stage.UNDOING, {**said, "error": "", "broke": False}, over=now)
 
     def undoing(self, action: Action, by: str, now: datetime, *, again: bool = False) -> Action:
@@ -147,12 +150,12 @@ class Actions:
             "attempts": action.attempts + 1,
         }
         if not again:
-            changes |= {"asked": action.attempts, "asked_at": stamp(now)}
+            changes |= {"asked": action.attempts, "asked_at": now}
         return self._moved(action, Stage.UNDOING, changes, over=now)
 
     def undone(self, action: Action, now: datetime, became: str = "") -> Action:
         """It is taken back, and what *became* of it, where it is not simply back."""
-        changes = {"undone": stamp(now), "became": became, "error": "", "broke": False}
+        changes = {"undone": now, "became": became, "error": "", "broke": False}
         return self._moved(action, Stage.UNDONE, changes)
 
     def undo_failed(self, action: Action, error: str) -> Action:
@@ -161,7 +164,7 @@ class Actions:
 
     def over(self, action: Action, at: datetime) -> None:
         """It saves nothing any more, since *at*."""
-        self._table.change(self._place(action), action.sk, at_first={"over": stamp(at)})
+        self._table.change(self._place(action), action.sk, at_first={"over": at})
 
     def told(self, action: Action) -> None:
         """Remember that its message says how far *action* came."""
@@ -181,12 +184,10 @@ class Actions:
             item = self._table.change(
                 self._place(action),
                 action.sk,
-                set_to={"stage": to.value, **also},
-                at_first={} if over is None else {"over": stamp(over)},
-                only_if="#stage = :expected AND #attempts = :tried",
+                set_to={"stage": to, **also},
+                at_first={} if over is None else {"over": over},
+                only_if=Attr("stage").eq(action.stage) & Attr("attempts").eq(action.attempts),
                 signed=True,
-                expected=action.stage.value,
-                tried=action.attempts,
             )
         except ConditionFailedError as error:
             said = f"another run is at work on {action.target.name}, or somebody asked for its undo"
@@ -223,38 +224,8 @@ def _word(name: str) -> str:
 
 
 def _action(item: Mapping[str, Any]) -> Action:
-    steps = [json.loads(value) for name, value in item.items() if name.startswith(STEP)]
-    return Action(
-        sk=item["sk"],
-        detector=item["detector"],
-        target=Target(
-            arn=item["arn"],
-            name=item["name"],
-            kind=item["kind"],
-            account=item["account"],
-            region=item["region"],
-            created=moment(item["created"]),
-        ),
-        stage=Stage(item["stage"]),
-        warned=datetime.fromisoformat(item["warned"]),
-        began=datetime.fromisoformat(item["began"]),
-        undo=json.loads(item["undo"]),
-        by=item["by"],
-        attempts=int(item["attempts"]),
-        waits=int(item.get("waits", 0)),
-        asked=int(item.get("asked", 0)),
-        asked_at=moment(item.get("asked_at")),
-        ended=moment(item.get("ended")),
-        error=item.get("error", ""),
-        steps=dict(steps),
-        hourly_usd=item["hourly_usd"],
-        channel=item["channel"],
-        message=item["message"],
-        undone_by=item.get("undone_by", ""),
-        undone=moment(item.get("undone")),
-        became=item.get("became", ""),
-        broke=item.get("broke", False),
-        until=moment(item.get("until")),
-        over=moment(item.get("over")),
-        told=item.get("told", ""),
+    """The action that *item* of the table is; its target's attributes stand among its own."""
+    steps = dict(json.loads(value) for name, value in item.items() if name.startswith(STEP))
+    return ACTION_ITEM.validate_python(
+        {**item, "target": item, "undo": json.loads(item["undo"]), "steps": steps}
     )

@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from ml_janitor.core.model import finding_id
-from ml_janitor.ledger.table import EXPIRES, moment, stamp
+from ml_janitor.ledger.table import EXPIRES, stamp
 
 if TYPE_CHECKING:
     from ml_janitor.core.model import Result
@@ -115,34 +117,9 @@ class Recorded:
         return sum(stamp(entry.first_seen) == stamp(now) for entry in self.entries.values())
 
 
+ENTRY = TypeAdapter(Entry)
+
+
 def entry_of(item: Mapping[str, Any]) -> Entry:
     """The entry that *item* of the table is."""
-    return Entry(
-        key=item["key"],
-        detector=item["detector"],
-        account=item["account"],
-        region=item["region"],
-        name=item["name"],
-        reason=item["reason"],
-        owner=item.get("owner"),
-        monthly_usd=item.get("monthly_usd"),
-        accrued_usd=item.get("accrued_usd"),
-        first_seen=datetime.fromisoformat(item["first_seen"]),
-        last_seen=datetime.fromisoformat(item["last_seen"]),
-        announced=moment(item.get("announced")),
-        warned=moment(item.get("warned")),
-        due=moment(item.get("due")),
-        channel=item.get("channel", ""),
-        message=item.get("message", ""),
-        approved=item.get("approved", ""),
-        hurried=item.get("hurried", ""),
-        voided=item.get(VOIDED, False),
-        refused=item.get("refused", ""),
-        refused_at=moment(item.get("refused_at")),
-        said=item.get("said", ""),
-        untold=item.get("untold", ""),
-        untold_why=item.get("untold_why", ""),
-        memo=json.loads(item.get("memo", "{}")),
-        closed=moment(item.get("closed")),
-        close_reason=item.get("close_reason", ""),
-    )
+    return ENTRY.validate_python({**item, "memo": json.loads(item.get("memo", "{}"))})

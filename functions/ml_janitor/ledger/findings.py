@@ -9,12 +9,14 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from boto3.dynamodb.conditions import Attr, ConditionBase
+
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Kept, Result, Sweep
 from ml_janitor.core.money import kept_small
 from ml_janitor.ledger.entries import CLOSING, REFUSED, UNTOLD, VOIDED, WARNING, Entry, Recorded, entry_of
 from ml_janitor.ledger.latest import Latest
-from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, partition, stamp
+from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, partition
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -88,7 +90,7 @@ class Ledger:
     def announced(self, aws: Aws, sweep: Sweep, results: Sequence[Result], now: datetime) -> None:
         """Remember that Slack took a message with *results*."""
         where = partition(FINDING, sweep.detector, sweep.account, sweep.region)
-        marks = {"announced": stamp(now)}
+        marks = {"announced": now}
         aws.map(lambda key: self._table.change(where, key, at_first=marks), [r.target.key for r in results])
 
     def _seer(
@@ -98,7 +100,7 @@ class Ledger:
 
         def see(result: Result) -> Entry:
             known = before.get(result.target.key)
-            first = {"first_seen": stamp(now)}
+            first = {"first_seen": now}
             again = known is not None and known.closed is not None
             void = known is not None and result.target.key in old
             voided = (
@@ -109,7 +111,7 @@ class Ledger:
                 "detector": sweep.detector,
                 "account": sweep.account,
                 "region": sweep.region,
-                "last_seen": stamp(now if known is None else max(now, known.last_seen)),
+                "last_seen": now if known is None else max(now, known.last_seen),
                 "name": result.target.name,
                 "reason": result.verdict.reason,
                 "owner": result.owner,
@@ -136,7 +138,7 @@ class Ledger:
             where,
             entry.key,
             set_to={
-                "closed": stamp(now),
+                "closed": now,
                 "close_reason": why,
                 EXPIRES: int((now + KEEP_CLOSED).timestamp()),
                 **entry.voiding(why),
@@ -162,9 +164,9 @@ class Ledger:
             set_to={"said": said},
             remove=(VOIDED,),
             at_first={
-                "announced": stamp(now),
-                "warned": stamp(now),
-                "due": stamp(due),
+                "announced": now,
+                "warned": now,
+                "due": due,
                 "channel": channel,
                 "message": message,
             },
@@ -172,11 +174,11 @@ class Ledger:
 
     def hurry(self, entry: Entry, *, by: str, now: datetime) -> None:
         """Somebody pressed *Do it now*: it is due. Raises ConditionFailedError if the warning is void."""
-        self._change(entry, set_to={"due": stamp(now), "hurried": by}, only_if="#warned = :warned")
+        self._change(entry, set_to={"due": now, "hurried": by}, only_if=_warned(entry))
 
     def approve(self, entry: Entry, *, by: str) -> None:
         """Somebody looked, and said yes to it among many. Raises ConditionFailedError like `hurry`."""
-        self._change(entry, set_to={"approved": by}, only_if="#warned = :warned")
+        self._change(entry, set_to={"approved": by}, only_if=_warned(entry))
 
     def unwarn(self, entry: Entry, why: str) -> None:
         """Its warning is void because of *why*: it would have to be warned about again."""
@@ -186,11 +188,11 @@ class Ledger:
         """The message at *place* says that its warning is void; another that does not is still to be told."""
         with suppress(ConditionFailedError):
             where = partition(FINDING, entry.detector, entry.account, entry.region)
-            self._table.change(where, entry.key, remove=UNTOLD, only_if="#untold = :untold", untold=place)
+            self._table.change(where, entry.key, remove=UNTOLD, only_if=Attr("untold").eq(place))
 
     def refuse(self, entry: Entry, why: str, now: datetime) -> None:
         """It cannot be prepared: its warning is void, and there is no other before that changes."""
-        refused = {VOIDED: True, "refused": why, "refused_at": stamp(now), **entry.voiding(why)}
+        refused = {VOIDED: True, "refused": why, "refused_at": now, **entry.voiding(why)}
         self._change(entry, set_to=refused, remove=WARNING)
 
     def permit(self, entry: Entry) -> None:
@@ -205,12 +207,14 @@ class Ledger:
         """It is over: cleaned up, or no longer waste when looked at again. Its warning is void."""
         self._close_at(partition(FINDING, entry.detector, entry.account, entry.region), entry, why, now)
 
-    def _change(
-        self, entry: Entry, *, only_if: str = "", remove: Sequence[str] = (), **changes: Mapping[str, Any]
-    ) -> None:
-        expected = {"warned": stamp(entry.warned)} if only_if and entry.warned else {}
+    def _change(self, entry: Entry, **changes: Any) -> None:
         where = partition(FINDING, entry.detector, entry.account, entry.region)
-        self._table.change(where, entry.key, only_if=only_if, remove=remove, **changes, **expected)  # type: ignore[arg-type]
+        self._table.change(where, entry.key, **changes)
+
+
+def _warned(entry: Entry) -> ConditionBase:
+    """The condition that the warning of *entry* still stands."""
+    return Attr("warned").eq(entry.warned)
 
 
 def _lapsed(entry: Entry, now: datetime) -> str:

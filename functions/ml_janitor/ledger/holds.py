@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 
-from ml_janitor.engine.holds import Hold, How
-from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, moment, stamp
+from boto3.dynamodb.conditions import Attr
+from pydantic import TypeAdapter
+
+from ml_janitor.engine.holds import Hold
+from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table
 
 HOLD = "hold"
+HOLD_ITEM = TypeAdapter(Hold)
 
 
 class Holds:
@@ -27,32 +30,17 @@ class Holds:
     def put(self, account: str, region: str, hold: Hold, *, shorten: bool = False) -> None:
         """Remember *hold*, unless one of its kind stands for longer; then only who means to *shorten* it."""
         expires = {} if hold.until is None else {EXPIRES: int(hold.until.timestamp())}
-        said = {
-            "key": hold.key,
-            "how": hold.how.value,
-            "by": hold.by,
-            "said": stamp(hold.said),
-            "until": None if hold.until is None else stamp(hold.until),
-            "why": hold.why,
-        }
         # What is for good is NULL, which matches no comparison with text (DynamoDB's API, "Condition").
-        longer = "" if shorten or hold.until is None else "attribute_not_exists(pk) OR #until <= :new"
+        longer = None if shorten or hold.until is None else ABSENT | Attr("until").lte(hold.until)
         where, key = _where(account, region), f"{hold.key}#{hold.how}"
         with suppress(ConditionFailedError):
-            self._table.put(where, key, said | expires, only_if=longer, new=said["until"])
+            self._table.put(where, key, HOLD_ITEM.dump_python(hold) | expires, only_if=longer)
 
     def all(self, account: str, region: str) -> Mapping[str, tuple[Hold, ...]]:
         """Every hold of an account and region, by identity."""
         found: dict[str, tuple[Hold, ...]] = {}
         for item in self._table.query(_where(account, region)):
-            hold = Hold(
-                key=item["key"],
-                how=How(item["how"]),
-                by=item["by"],
-                said=datetime.fromisoformat(item["said"]),
-                until=moment(item["until"]),
-                why=item["why"],
-            )
+            hold = HOLD_ITEM.validate_python(item)
             found[hold.key] = (*found.get(hold.key, ()), hold)
         return found
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
+from boto3.dynamodb.conditions import Attr
+from pydantic import TypeAdapter
+
 from ml_janitor.core.model import Outcome, Sweep
 from ml_janitor.core.money import Totals
-from ml_janitor.ledger.table import ConditionFailedError, Table, moment, partition, stamp
+from ml_janitor.ledger.table import ABSENT, ConditionFailedError, Table, partition
 
 SWEEP, DIGEST, LATEST = "sweep", "digest", "latest"
 
@@ -32,6 +35,9 @@ class LastSweep:
     error: str | None
 
 
+SWEEP_ITEM = TypeAdapter(LastSweep)
+
+
 class Latest:
     """What is remembered of them in *table*: nothing that an earlier run says later replaces it."""
 
@@ -48,53 +54,38 @@ class Latest:
     def remember(self, sweep: Sweep, now: datetime, *, looked_at: int | None = None) -> None:
         """Remember *sweep* in numbers, unless a later one is remembered."""
         totals = Totals.of(sweep.results)
-        said = {
-            "detector": sweep.detector,
-            "account": sweep.account,
-            "region": sweep.region,
-            "time": stamp(now),
-            "looked_at": sweep.looked_at if looked_at is None else looked_at,
-            "found": sweep.found,
-            "kept": sweep.kept,
-            "unknown": sweep.unknown,
-            "monthly_usd": totals.monthly_usd,
-            "accrued_usd": totals.accrued_usd,
-            "unpriced": totals.unpriced,
-            "error": sweep.error,
-        }
+        last = LastSweep(
+            detector=sweep.detector,
+            account=str(sweep.account),
+            region=sweep.region,
+            time=now,
+            looked_at=sweep.looked_at if looked_at is None else looked_at,
+            found=sweep.found,
+            kept=sweep.kept,
+            unknown=sweep.unknown,
+            monthly_usd=totals.monthly_usd,
+            accrued_usd=totals.accrued_usd,
+            unpriced=totals.unpriced,
+            error=sweep.error,
+        )
         where = partition(SWEEP, sweep.detector, sweep.account, sweep.region)
         with suppress(ConditionFailedError):  # a later sweep is remembered already
-            self._table.put(
-                where, LATEST, said, only_if="attribute_not_exists(pk) OR #time <= :now", now=stamp(now)
-            )
+            earlier = ABSENT | Attr("time").lte(now)
+            self._table.put(where, LATEST, SWEEP_ITEM.dump_python(last), only_if=earlier)
 
     def sweep(self, detector: str, account: str, region: str) -> LastSweep | None:
         """The latest sweep, or None if there never was one."""
         item = self._table.get(partition(SWEEP, detector, account, region), LATEST)
-        if item is None:
-            return None
-        return LastSweep(
-            detector=detector,
-            account=account,
-            region=region,
-            time=datetime.fromisoformat(item["time"]),
-            looked_at=int(item["looked_at"]),
-            found=int(item["found"]),
-            kept=int(item["kept"]),
-            unknown=int(item["unknown"]),
-            monthly_usd=item["monthly_usd"],
-            accrued_usd=item["accrued_usd"],
-            unpriced=int(item["unpriced"]),
-            error=item["error"],
-        )
+        where = {"detector": detector, "account": account, "region": region}
+        return None if item is None else SWEEP_ITEM.validate_python({**item, **where})
 
     # --- digests ------------------------------------------------------------------------------
 
     def digest(self, account: str) -> datetime | None:
         """The time of the latest digest, or None if there never was one."""
         item = self._table.get(f"{DIGEST}#{account}", LATEST)
-        return moment(item["time"]) if item else None
+        return datetime.fromisoformat(item["time"]) if item else None
 
     def digested(self, account: str, now: datetime) -> None:
         """Remember that Slack took the digest of *now*."""
-        self._table.put(f"{DIGEST}#{account}", LATEST, {"time": stamp(now)})
+        self._table.put(f"{DIGEST}#{account}", LATEST, {"time": now})

@@ -5,14 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, partition, stamp
+from boto3.dynamodb.conditions import Attr
+
+from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, partition
 
 LEASE = "lease"
-FREE = (
-    "attribute_not_exists(pk) OR (#holder = :me AND attribute_not_exists(swept)) "
-    "OR (#holder <> :me AND #until <= :now)"
-)
-"""A lease that may be taken: nobody's, one's own, or one whose time is over. Not where one has swept."""
+SWEPT = Attr("swept").exists()
 
 
 class LeaseTakenError(Exception):
@@ -42,14 +40,13 @@ class Leases:
         Raises LeaseTakenError.
         """
         expires = int((until + timedelta(days=1)).timestamp())
+        mine = Attr("holder").eq(holder)
         try:
             self._table.put(
                 partition(LEASE, detector, account, region),
                 LEASE,
-                {"holder": holder, "until": stamp(until), EXPIRES: expires},
-                only_if=FREE,
-                me=holder,
-                now=stamp(now),
+                {"holder": holder, "until": until, EXPIRES: expires},
+                only_if=ABSENT | (mine & ~SWEPT) | (~mine & Attr("until").lte(now)),
             )
         except ConditionFailedError as error:
             raise LeaseTakenError(
@@ -67,9 +64,8 @@ class Leases:
             self._table.put(
                 partition(LEASE, detector, account, region),
                 LEASE,
-                {"holder": holder, "until": stamp(now), "swept": True, EXPIRES: expires},
-                only_if="#holder = :me",
-                me=holder,
+                {"holder": holder, "until": now, "swept": True, EXPIRES: expires},
+                only_if=Attr("holder").eq(holder),
             )
 
     def was_swept(self, detector: str, account: str, region: str, *, holder: str) -> bool:
@@ -83,6 +79,5 @@ class Leases:
             self._table.delete(
                 partition(LEASE, detector, account, region),
                 LEASE,
-                only_if="#holder = :me AND attribute_not_exists(swept)",
-                me=holder,
+                only_if=Attr("holder").eq(holder) & Attr("swept").not_exists(),
             )

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from boto3.dynamodb.conditions import Attr
+
+from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, stamp
 
 if TYPE_CHECKING:
     from ml_janitor.core.model import Sweep
 
 LIMIT = "limit"
+TAKEN = Attr("taken")
 KEEP = timedelta(days=7)
 NOON = timedelta(hours=12)
 
 
 class FullError(Exception):
-    """A limit leaves no place for one more action; one sentence says which."""
+    """A limit leaves no place for one more action."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.why.name)
+        self.cause = cause
 
 
 class Limits:
@@ -54,11 +63,9 @@ class Limits:
             self._table.change(
                 LIMIT,
                 counter,
-                set_to={EXPIRES: int((now + KEEP).timestamp()), "last": stamp(now)},
+                set_to={EXPIRES: int((now + KEEP).timestamp()), "last": now},
                 add={"taken": {mark}},
-                only_if="attribute_not_exists(#taken) OR size(#taken) < :most OR contains(#taken, :mark)",
-                most=at_most,
-                mark=mark,
+                only_if=TAKEN.not_exists() | TAKEN.size().lt(at_most) | TAKEN.contains(mark),
             )
         except ConditionFailedError:
             return False
@@ -77,8 +84,8 @@ class Places:
         self._name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{stamp(now)}"
         self._detector, self._account = sweep.detector, str(sweep.account)
         self._most, self._at_most = most, at_most
-        self._full: str | None = None
-        self.held: dict[str, int] = {}
+        self._full: Cause | None = None
+        self.held: Counter[Cause] = Counter()
 
     def check(self) -> None:
         """Raises FullError if there is no place left."""
@@ -92,17 +99,16 @@ class Places:
         Raises FullError.
         """
         if not self._limits.in_sweep(self._name, action, at_most=self._most, now=now):
-            raise self._none_left(f"max_actions = {self._most} for one sweep")
+            raise self._none_left(cause(Why.MAX_ACTIONS, self._most))
         by_all = f"{self._detector} {action}"
         if not self._limits.in_night(self._account, by_all, at_most=self._at_most, now=now):
-            raise self._none_left(f"max_actions_per_night = {self._at_most}")
+            raise self._none_left(cause(Why.MAX_ACTIONS_PER_NIGHT, self._at_most))
 
-    def close(self, why: str) -> None:
+    def close(self, why: Cause) -> None:
         """Give out no more, because of *why*."""
         self._full = why
 
-    def _none_left(self, limit: str) -> FullError:
+    def _none_left(self, limit: Cause) -> FullError:
         self._full = limit
-        said = f"held back by {limit}"
-        self.held[said] = self.held.get(said, 0) + 1
-        return FullError(said)
+        self.held[limit] += 1
+        return FullError(limit)

@@ -1,4 +1,4 @@
-"""The turns of a run: the regions whose lease is free at once, and each of the others when it is."""
+"""The batches of a run: the regions whose lease is free at once, and each of the others when it is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEPT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Batch:
     """The *regions* to sweep now, under their leases, and how many come *later*."""
 
     regions: list[Aws]
@@ -31,9 +31,9 @@ class Turn:
 
 
 @dataclass(slots=True, kw_only=True)
-class Turns:
+class RegionQueue:
     """
-    The turns of one run of *detector*, whose event is *holder*, from *begun* on by the real *clock*.
+    The batches of one run of *detector*, whose event is *holder*, from *begun* on by the real *clock*.
 
     *patience* is how long it may take, *pause* lets a `PAUSE` go by; without it nothing is waited for.
     *rest* is whether an earlier try of the event has swept some regions, so that this one sweeps the rest.
@@ -50,33 +50,33 @@ class Turns:
     rest: bool = False
     _taken: dict[str, LeaseTakenError] = field(default_factory=dict)
 
-    def of(self, accounts: Sequence[Aws]) -> Generator[Turn]:
+    def of(self, accounts: Sequence[Aws]) -> Generator[Batch]:
         """
-        Every turn, with its leases until the next one is asked for; between two of them no lease is held.
+        Every batch, with its leases until the next one is asked for; between two of them no lease is held.
 
         What has not become free in time is noted as a failure of its region: the retry of the event goes
         on with it, and passes over what was swept without a failure. Raises LeaseTakenError if there was
-        no turn at all.
+        no batch at all.
         """
-        left, turns, pauses = list(accounts), 0, 0
+        left, batches, pauses = list(accounts), 0, 0
         while True:
             with self._leased(left) as (free, passed):
                 left = [aws for aws in left if aws not in free and aws not in passed]
                 if free:
-                    turns += 1
+                    batches += 1
                     yield from self._swept(free, left)
             if not left or pauses == self._most() or not self._waits():
                 break
             pauses += 1
         for aws in left:
-            if not turns and not self.rest:
+            if not batches and not self.rest:
                 raise self._taken[aws.region]
             self.failures.note(f"{self._taken[aws.region]}, so it was not swept")
 
-    def _swept(self, free: list[Aws], left: list[Aws]) -> Iterator[Turn]:
-        """One turn. If it went well and others are left, a retry does not do it again."""
+    def _swept(self, free: list[Aws], left: list[Aws]) -> Iterator[Batch]:
+        """One batch. If it went well and others are left, a retry does not do it again."""
         before = len(self.failures)
-        yield Turn(free, len(left))
+        yield Batch(free, len(left))
         if left and len(self.failures) == before:
             for aws in free:
                 with self.failures.survived("what was swept could not be remembered"):
@@ -88,7 +88,7 @@ class Turns:
         return self.patience * (KEPT - 1) // (PAUSE * KEPT)
 
     def _waits(self) -> bool:
-        """Wait a while, if enough time is then left for another turn."""
+        """Wait a while, if enough time is then left for another batch."""
         if self.pause is None or self.clock() + PAUSE > self.begun + self.patience * (KEPT - 1) / KEPT:
             return False
         self.pause()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBuilder, Key
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
@@ -24,9 +24,11 @@ NOTHING: Mapping[str, Any] = {}
 EXPIRES = "expires"
 """The attribute after whose time, in seconds since 1970, DynamoDB removes an item."""
 
-
 WRITTEN = "written"
-"""Names the last signed write of an item, so that whoever wrote it knows it again."""
+"""Names the last signed write of an item, so that its writer recognises it."""
+
+ABSENT = Attr(KEY[0]).not_exists()
+"""The condition that there is no such item."""
 
 
 class ConditionFailedError(Exception):
@@ -41,12 +43,16 @@ class _OwnWriteError(Exception):
         self.item = item
 
 
-TELL: Mapping[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-"""A signed write that is refused answers with the item as it is: its mark says whose it is."""
+ANSWER_REFUSED: Mapping[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+"""A signed write that is refused answers with the item as it is: its mark says who wrote it."""
 
 
 class Table:
-    """The table *name*, whose items have the key "pk", "sk"."""
+    """
+    The table *name*, whose items have the key "pk", "sk".
+
+    Values are text, numbers, sets and times; a time stands in the table as `stamp` writes it.
+    """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
         self.client = client
@@ -61,14 +67,7 @@ class Table:
 
     def query(self, pk: str) -> Iterator[dict[str, Any]]:
         """Every item of one partition as it stands now, all pages."""
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.name,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues=self._dynamo({":pk": pk}),
-            ConsistentRead=True,
-        )
-        for page in pages:
-            yield from map(self._plain, page["Items"])
+        return self._pages("query", self._condition("KeyConditionExpression", Key(KEY[0]).eq(pk)))
 
     def scan(self, start: str) -> Iterator[dict[str, Any]]:
         """
@@ -76,14 +75,7 @@ class Table:
 
         For a person's command, who does not know which partitions there are: no function may do it.
         """
-        pages = self.client.get_paginator("scan").paginate(
-            TableName=self.name,
-            FilterExpression="begins_with(pk, :start)",
-            ExpressionAttributeValues=self._dynamo({":start": start}),
-            ConsistentRead=True,
-        )
-        for page in pages:
-            yield from map(self._plain, page["Items"])
+        return self._pages("scan", self._condition("FilterExpression", Attr(KEY[0]).begins_with(start)))
 
     def put(
         self,
@@ -91,16 +83,15 @@ class Table:
         sk: str,
         attributes: Mapping[str, Any],
         *,
-        only_if: str = "",
+        only_if: ConditionBase | None = None,
         signed: bool = False,
-        **values: Any,
     ) -> None:
         """Write a whole item, where condition *only_if* holds. Raises ConditionFailedError; see `change`."""
         mark = _mark() if signed else {}
-        item = self._dynamo({**key(pk, sk), **attributes, **mark})
-        optional = self._condition(only_if, values) | (TELL if mark else {})
+        item = {**key(pk, sk), **attributes, **mark}
+        request = {"Item": self._dynamo(item), **self._conditional(only_if, mark)}
         with suppress(_OwnWriteError):
-            self._guarded(lambda: self.client.put_item(TableName=self.name, Item=item, **optional), mark)
+            self._guarded(lambda: self.client.put_item(TableName=self.name, **request), mark)
 
     def change(
         self,
@@ -111,9 +102,8 @@ class Table:
         at_first: Mapping[str, Any] = NOTHING,
         add: Mapping[str, set[str]] = NOTHING,
         remove: Sequence[str] = (),
-        only_if: str = "",
+        only_if: ConditionBase | None = None,
         signed: bool = False,
-        **values: Any,
     ) -> dict[str, Any]:
         """
         Set some attributes of an item, which need not exist, and answer all of them.
@@ -124,27 +114,31 @@ class Table:
         """
         mark = _mark() if signed else {}
         set_to = {**set_to, **mark}
-        sets = [f"#{name} = :{name}" for name in set_to]
-        sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in at_first]
-        adds = [f"#{name} :{name}" for name in add]
-        named = {**set_to, **at_first, **add}
-        clauses = {"SET": sets, "ADD": adds, "REMOVE": [f"#{name}" for name in remove]}
-        update = " ".join(f"{verb} {', '.join(said)}" for verb, said in clauses.items() if said)
-        given = self._dynamo({f":{name}": value for name, value in {**named, **values}.items()})
-        optional: Any = {"ConditionExpression": only_if} if only_if else {}
-        optional |= TELL if mark else {}
-        optional |= {"ExpressionAttributeValues": given} if given else {}
+        values = {**set_to, **at_first, **add}
+        clauses = {
+            "SET": [
+                *(f"#{name} = :{name}" for name in set_to),
+                *(f"#{name} = if_not_exists(#{name}, :{name})" for name in at_first),
+            ],
+            "ADD": [f"#{name} :{name}" for name in add],
+            "REMOVE": [f"#{name}" for name in remove],
+        }
+        request = self._conditional(only_if, mark)
+        names = request.pop("ExpressionAttributeNames", {})
+        given = self._dynamo({f":{name}": value for name, value in values.items()})
+        if given := given | request.pop("ExpressionAttributeValues", {}):
+            request["ExpressionAttributeValues"] = given
         try:
             answer = self._guarded(
                 lambda: self.client.update_item(
                     TableName=self.name,
                     Key=self._dynamo(key(pk, sk)),
-                    UpdateExpression=update,
-                    ExpressionAttributeNames={
-                        f"#{name}": name for name in [*named, *remove, *aliased(only_if)]
-                    },
+                    UpdateExpression=" ".join(
+                        f"{verb} {', '.join(all_)}" for verb, all_ in clauses.items() if all_
+                    ),
+                    ExpressionAttributeNames={f"#{name}": name for name in [*values, *remove]} | names,
                     ReturnValues="ALL_NEW",
-                    **optional,
+                    **request,
                 ),
                 mark,
             )
@@ -152,22 +146,32 @@ class Table:
             return self._plain(own.item)
         return self._plain(answer["Attributes"])
 
-    def delete(self, pk: str, sk: str, *, only_if: str = "", **values: Any) -> None:
+    def delete(self, pk: str, sk: str, *, only_if: ConditionBase | None = None) -> None:
         """Remove an item where condition *only_if* holds. Raises ConditionFailedError."""
-        dynamo_key = self._dynamo(key(pk, sk))
-        with_condition = self._condition(only_if, values)
-        self._guarded(lambda: self.client.delete_item(TableName=self.name, Key=dynamo_key, **with_condition))
+        request = {"Key": self._dynamo(key(pk, sk)), **self._conditional(only_if)}
+        self._guarded(lambda: self.client.delete_item(TableName=self.name, **request))
 
-    def _condition(self, only_if: str, values: Mapping[str, Any]) -> Any:
-        """The members of a request that make it conditional; "#name" in *only_if* is an attribute."""
-        if not only_if:
-            return {}
-        used = {f"#{name}": name for name in aliased(only_if)}
-        given = self._dynamo({f":{name}": value for name, value in values.items()})
+    def _pages(self, operation: Any, condition: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The items on every page of a reading *operation* under *condition*, as they stand now."""
+        paginator: Any = self.client.get_paginator(operation)
+        for page in paginator.paginate(TableName=self.name, ConsistentRead=True, **condition):
+            yield from map(self._plain, page["Items"])
+
+    def _conditional(
+        self, only_if: ConditionBase | None, mark: Mapping[str, str] = NOTHING
+    ) -> dict[str, Any]:
+        """The members of a write that make it conditional, and have it answer if it has a *mark*."""
+        condition = self._condition("ConditionExpression", only_if) if only_if else {}
+        return {**condition, **(ANSWER_REFUSED if mark else {})}
+
+    def _condition(self, member: str, condition: ConditionBase) -> dict[str, Any]:
+        """*condition* as *member* of a request, with the names and the values that it uses."""
+        built = ConditionExpressionBuilder().build_expression(condition, member.startswith("Key"))
+        values = self._dynamo(built.attribute_value_placeholders)
         return {
-            "ConditionExpression": only_if,
-            **({"ExpressionAttributeValues": given} if given else {}),
-            **({"ExpressionAttributeNames": used} if used else {}),
+            member: built.condition_expression,
+            "ExpressionAttributeNames": built.attribute_name_placeholders,
+            **({"ExpressionAttributeValues": values} if values else {}),
         }
 
     def _guarded[A](self, write: Callable[[], A], mark: Mapping[str, str] = NOTHING) -> A:
@@ -187,7 +191,8 @@ class Table:
             raise ConditionFailedError from error
 
     def _dynamo(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self._write.serialize(value) for name, value in values.items()}
+        plain = {name: stamp(one) if isinstance(one, datetime) else one for name, one in values.items()}
+        return {name: self._write.serialize(value) for name, value in plain.items()}
 
     def _plain(self, item: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._read.deserialize(value) for name, value in item.items()}
@@ -196,11 +201,6 @@ class Table:
 def _mark() -> dict[str, str]:
     """What a signed write is known by."""
     return {WRITTEN: uuid4().hex}
-
-
-def aliased(expression: str) -> list[str]:
-    """The attributes that *expression* names as "#name": any word may be reserved one day."""
-    return re.findall(r"#(\w+)", expression)
 
 
 def key(pk: str, sk: str) -> dict[str, str]:
@@ -219,8 +219,3 @@ def partition(kind: str, detector: str, account: str | None, region: str) -> str
 def stamp(at: datetime) -> str:
     """A time as it stands in the table: UTC, to the second, and in an order that text has too."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def moment(text: str | None) -> datetime | None:
-    """The time that `stamp` wrote, if there is one."""
-    return None if text is None else datetime.fromisoformat(text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Word(StrEnum):
+class Button(StrEnum):
     """What a press says. The values are Slack's action ids."""
 
     KEEP = "janitor:keep"
@@ -16,7 +16,7 @@ class Word(StrEnum):
     UNDO = "janitor:undo"
 
 
-LABELS = {Word.KEEP: "Keep", Word.SNOOZE: "Snooze 7 days", Word.NOW: "Do it now", Word.UNDO: "Undo"}
+LABELS = {Button.KEEP: "Keep", Button.SNOOZE: "Snooze 7 days", Button.NOW: "Do it now", Button.UNDO: "Undo"}
 """What stands on them; a detector may have another word for the last one."""
 
 VALUE = re.compile(

@@ -12,6 +12,7 @@ from ml_janitor.acting.savings import Saved
 from ml_janitor.core.durations import ago
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import moment, usd
+from ml_janitor.report.finding_words import amounts, left_out, noun
 from ml_janitor.report.mrkdwn import (
     Block,
     Message,
@@ -24,8 +25,6 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section,
 )
-from ml_janitor.report.slack import noun
-from ml_janitor.report.thread import amounts
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.latest import LastSweep
@@ -53,7 +52,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deeds:
+class DigestActions:
     """
     What armed detectors did since the last digest, one line each, and what they will do tonight.
 
@@ -74,27 +73,30 @@ class Deeds:
         return bool(self.acted or self.failed or self.undone or self.due or self.lost)
 
 
-NOTHING = Deeds()
+NOTHING = DigestActions()
 
 
-def digest(rows: Sequence[Row], *, now: datetime, deeds: Deeds = NOTHING) -> Post:
+def digest(rows: Sequence[Row], *, now: datetime, actions: DigestActions = NOTHING) -> Post:
     """What to post of a day; short if nothing is new or was done, everything ran, and nothing went wrong."""
     last = [row.last for row in rows if row.last is not None]
     new = sum(row.new for row in rows)
-    quiet = not new and not deeds.any and all(row.ran for row in rows)
+    quiet = not new and not actions.any and all(row.ran for row in rows)
     if quiet and not any(sweep.error for sweep in last):
-        return Post(main=_quiet(last, len(rows), _saved(deeds.saved)))
+        return Post(main=_quiet(last, len(rows), _saved(actions.saved)))
     title = _headline(last, new)
-    blocks = [header(title), section(f"All sweeps, as of {moment(now)}.{_unpriced(last)}")]
+    blocks = [
+        header(title),
+        section(f"All sweeps, as of {moment(now)}.{left_out(sum(sweep.unpriced for sweep in last))}"),
+    ]
     rest = [
         *_paragraphs("Did not run", [_silence(row, now) for row in rows if not row.ran]),
         *_paragraphs("Not complete", [_error(row) for row in rows if row.last and row.last.error]),
-        *_paragraphs("Failed", deeds.failed),
-        *_paragraphs("No function may undo", deeds.lost),
-        *_paragraphs("Due tonight", deeds.due),
-        *_paragraphs("Done", deeds.acted),
-        *_paragraphs("Undone", deeds.undone),
-        *([section(said)] if (said := _saved(deeds.saved)) else []),
+        *_paragraphs("Failed", actions.failed),
+        *_paragraphs("No function may undo", actions.lost),
+        *_paragraphs("Due tonight", actions.due),
+        *_paragraphs("Done", actions.acted),
+        *_paragraphs("Undone", actions.undone),
+        *([section(said)] if (said := _saved(actions.saved)) else []),
         *_paragraphs("Found", [_found(row) for row in dearest_first(rows)]),
     ]
     if unknown := sum(sweep.unknown for sweep in last):
@@ -106,7 +108,7 @@ def digest(rows: Sequence[Row], *, now: datetime, deeds: Deeds = NOTHING) -> Pos
             break
         blocks.append(block)
     missing = sum(not row.ran for row in rows)
-    done = _counts(deeds)
+    done = _counts(actions)
     late = f" {counted(missing, 'sweep')} of {len(rows)} did not run." if missing else ""
     return Post(main=Message(text=f"Daily digest. {title}.{done}{late}", blocks=tuple(blocks)))
 
@@ -119,15 +121,15 @@ def dearest_first(rows: Iterable[Row]) -> list[Row]:
     )
 
 
-def _counts(deeds: Deeds) -> str:
+def _counts(actions: DigestActions) -> str:
     """The same in a few words, for a notification."""
     counts = [
         f"{len(said)} {word}"
         for word, said in (
-            ("done", deeds.acted),
-            ("failed", deeds.failed),
-            ("undone", deeds.undone),
-            ("due tonight", deeds.due),
+            ("done", actions.acted),
+            ("failed", actions.failed),
+            ("undone", actions.undone),
+            ("due tonight", actions.due),
         )
         if said
     ]
@@ -168,11 +170,6 @@ def _headline(last: Sequence[LastSweep], new: int) -> str:
     sums = amounts(_sums(last))
     news = f"{new:,} of them new" if new else "none of them new"
     return f"{f'{sums}: ' if sums else ''}{counted(found, 'finding')}, {news}"
-
-
-def _unpriced(last: Sequence[LastSweep]) -> str:
-    unpriced = sum(sweep.unpriced for sweep in last)
-    return f" The sum leaves out {unpriced:,} whose price is unknown." if unpriced else ""
 
 
 def _sums(last: Iterable[LastSweep]) -> Totals:

@@ -13,8 +13,9 @@ from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Outcome, Report
 from ml_janitor.core.money import Totals, dearest_first, dollars
 from ml_janitor.core.ownership import marks, team
 from ml_janitor.core.text import moment, plain, usd
+from ml_janitor.report.causes import held_back, unreachable
+from ml_janitor.report.finding_words import amounts
 from ml_janitor.report.outcomes import became, needs_a_look, status
-from ml_janitor.report.thread import amounts
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -72,8 +73,8 @@ def html(report: Report) -> str:
         begun=[told(result) for result in report.results if is_begun(result)],
         dry=all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps),
         held=[
-            ("held", "What a limit held back", said_of(report, Mode.ACT)),
-            ("lost", "What no function may undo any more", said_of(report, Mode.DRY_RUN)),
+            ("held", "What a limit held back", held(report)),
+            ("lost", "What no function may undo any more", lost(report)),
         ],
         errors=[sweep for sweep in report.sweeps if sweep.error],
         by_detector=bars(((r.detector, r.monthly_usd) for r in left), limit=None),
@@ -84,9 +85,18 @@ def html(report: Report) -> str:
     )
 
 
-def said_of(report: Report, mode: Mode) -> list[tuple[str, str]]:
-    """What was held back in the sweeps of *mode*, and where."""
-    return [(one.detector, commands(why)) for one in report.sweeps if one.mode is mode for why in one.held]
+def held(report: Report) -> list[tuple[str, str]]:
+    """What limits held back, and in the sweeps of which detector."""
+    return [(one.detector, commands(held_back(why))) for one in report.sweeps for why in one.held_back]
+
+
+def lost(report: Report) -> list[tuple[str, str]]:
+    """What no function may undo any more, and of which detector."""
+    return [
+        (one.detector, commands(unreachable(one.unreachable)))
+        for one in report.sweeps
+        if one.unreachable is not None
+    ]
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any
 
 from ml_janitor.core.model import Evidence, Finding, Kept, Report, Result, Sweep
 from ml_janitor.core.money import Totals, cents, dearest_first
+from ml_janitor.report.causes import limits, note
 
 VERSION = 1
 
@@ -92,7 +93,7 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         "kept": sweep.kept,
         "unknown": sweep.unknown,
         "error": sweep.error,
-        "held": list(sweep.held),
+        "held": limits(sweep),
     }
 
 
@@ -113,7 +114,7 @@ def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
         "action": verdict.action if isinstance(verdict, Finding) else None,
         "outcome": result.outcome.value,
         "due": moment(result.due),
-        "note": result.note,
+        "note": note(result),
         "monthly_usd": money(result.monthly_usd),
         "accrued_usd": money(result.accrued_usd),
     }

@@ -6,9 +6,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_janitor.core.text import plain
+
+if TYPE_CHECKING:
+    from slack_sdk.models.blocks import MarkdownTextObject, PlainTextObject
 
 type Block = dict[str, Any]
 
@@ -129,50 +132,71 @@ def counted(number: int, noun: str) -> str:
 
 
 # --- blocks -------------------------------------------------------------------------------------
+# slack_sdk's models know Slack's limits and refuse to write a block beyond them. They are imported late:
+# the package brings its web client along, which a run that says nothing in Slack does not need.
 
 
 def header(text: str) -> Block:
     """A headline; never with text from AWS."""
+    from slack_sdk.models.blocks import HeaderBlock
+
     cut = text if len(text) <= LONGEST_HEADER else f"{text[: LONGEST_HEADER - 4]} ..."
-    return {"type": "header", "text": label(cut)}
+    return HeaderBlock(text=_plain_text(cut)).to_dict()
 
 
 def section(text: str) -> Block:
     """A paragraph of mrkdwn that was made with `prose` and `code`."""
-    return {"type": "section", "text": _mrkdwn(text)}
+    from slack_sdk.models.blocks import SectionBlock
+
+    return SectionBlock(text=_mrkdwn(text)).to_dict()
 
 
 def context(text: str) -> Block:
     """A paragraph in small print."""
-    return {"type": "context", "elements": [_mrkdwn(text)]}
+    from slack_sdk.models.blocks import ContextBlock
+
+    return ContextBlock(elements=[_mrkdwn(text)]).to_dict()
 
 
 def actions(buttons: Sequence[Block]) -> Block:
     """Some buttons in a row."""
-    return {"type": "actions", "elements": list(buttons)}
+    from slack_sdk.models.blocks import ActionsBlock
+
+    return ActionsBlock(elements=list(buttons)).to_dict()
 
 
 def button(text: str, action: str, value: str, *, style: str = "", confirm: Block | None = None) -> Block:
-    """A button that says *text*; a press of it brings *action* and *value* back."""
-    made = {"type": "button", "text": label(text), "action_id": action, "value": value}
-    return made | ({"style": style} if style else {}) | ({"confirm": confirm} if confirm else {})
+    """A button labelled *text*; a press of it brings *action* and *value* back."""
+    from slack_sdk.models.blocks import ButtonElement
+
+    return ButtonElement(
+        text=_plain_text(text), action_id=action, value=value, style=style or None, confirm=confirm
+    ).to_dict()
 
 
 def question(title: str, text: str, yes: str, no: str) -> Block:
     """What is asked before a press counts."""
-    return {"title": label(title), "text": label(text), "confirm": label(yes), "deny": label(no)}
+    from slack_sdk.models.blocks import ConfirmObject
+
+    return ConfirmObject(
+        title=_plain_text(title), text=_plain_text(text), confirm=_plain_text(yes), deny=_plain_text(no)
+    ).to_dict()
 
 
-def label(text: str) -> Block:
-    """Plain text, of which Slack makes nothing else."""
-    return {"type": "plain_text", "text": text, "emoji": False}
+def _plain_text(text: str) -> PlainTextObject:
+    """Text that Slack shows as it is."""
+    from slack_sdk.models.blocks import PlainTextObject
+
+    return PlainTextObject(text=text, emoji=False)
 
 
-def _mrkdwn(text: str) -> Block:
-    """With `verbatim`, Slack links no URLs and names by itself."""
+def _mrkdwn(text: str) -> MarkdownTextObject:
+    """With `verbatim`, Slack links no URLs and names by itself. Its models check sections only for length."""
+    from slack_sdk.models.blocks import MarkdownTextObject
+
     if len(text) > LONGEST_SECTION:
         raise ValueError(f"{len(text)} characters do not fit into one block")
-    return {"type": "mrkdwn", "text": text, "verbatim": True}
+    return MarkdownTextObject(text=text, verbatim=True)
 
 
 def size(blocks: Iterable[Block]) -> int:

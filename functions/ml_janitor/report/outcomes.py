@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from ml_janitor.core.cause import Why
 from ml_janitor.core.model import Finding, Outcome, Result
 from ml_janitor.core.text import moment, plain
+from ml_janitor.report import causes
 
 BEGUN_BEFORE = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed"}
 """Of an action that was begun when its resource was a finding still."""
 
-QUIET = "warned; not due yet"
-"""The note of what waits for nothing but its date."""
-
 HALF_DONE = "half done"
-HALVES = (HALF_DONE, "half brought back", "asked back")
-"""How the notes begin of what was begun and not finished."""
-
-ONLY = "only reported: "
-"""How the notes begin of what is never acted on as things are."""
 
 STATUS = {
     Outcome.WOULD_ACT: "dry run",
@@ -32,16 +26,22 @@ STATUS = {
 
 def status(result: Result) -> str:
     """Where *result* stands, in a word or two."""
-    if result.outcome is Outcome.WAITING and result.note == QUIET:
+    if not_due(result):
         return STATUS[Outcome.WARNED]
-    if result.outcome in {Outcome.WAITING, Outcome.CHANGED} and result.note.startswith(HALVES):
+    if result.outcome in {Outcome.WAITING, Outcome.CHANGED} and result.cause and result.cause.progress:
         return HALF_DONE
     return STATUS[result.outcome]
 
 
+def not_due(result: Result) -> bool:
+    """Whether *result* waits for nothing but its date."""
+    cause = result.cause
+    return result.outcome is Outcome.WAITING and cause is not None and cause.why is Why.NOT_DUE
+
+
 def only_reported(result: Result) -> bool:
-    """Whether an armed detector does nothing to *result*, and its note says why."""
-    return result.outcome is Outcome.ADVISED and result.note.startswith(ONLY)
+    """Whether an armed detector does nothing to *result*, for a reason."""
+    return result.outcome is Outcome.ADVISED and result.cause is not None
 
 
 def needs_a_look(result: Result) -> bool:
@@ -51,7 +51,7 @@ def needs_a_look(result: Result) -> bool:
 
 def became(result: Result) -> str:
     """What was done about *result*, what will be, or why nothing is."""
-    note = plain(result.note, 1000)
+    note = plain(causes.note(result), 1000)
     if not isinstance(result.verdict, Finding):
         head = BEGUN_BEFORE.get(result.outcome)
         return sentence(f"{head}: {note}" if head and note else note)
@@ -64,15 +64,15 @@ def became(result: Result) -> str:
         Outcome.CHANGED: f"Not done, because it changed: {note}",
         Outcome.WARNED: warned,
         Outcome.WAITING: warned
-        if note == QUIET
+        if not_due(result)
         else f"Due{f' {when}' if when else ''}: {action}{_after(note)}",
-        Outcome.ADVISED: f"{_only(note)}Proposed: {action}",
+        Outcome.ADVISED: f"{_only(result)}Proposed: {action}",
     }
     return sentence(told.get(result.outcome, f"Would {action}"))
 
 
-def _only(note: str) -> str:
-    return f"Only reported: {note.removeprefix(ONLY)}. " if note else ""
+def _only(result: Result) -> str:
+    return "" if result.cause is None else f"Only reported: {plain(causes.reason(result.cause), 1000)}. "
 
 
 def _after(note: str) -> str:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from ml_janitor.core.model import Mode, Result, Sweep
+from ml_janitor.report.causes import reason
+from ml_janitor.report.finding_words import action
 from ml_janitor.report.mrkdwn import counted, prose, sentence
-from ml_janitor.report.outcomes import ONLY, only_reported
-from ml_janitor.report.thread import action
+from ml_janitor.report.outcomes import only_reported
 
 ACTIONS_SHOWN = 3
 
@@ -21,7 +22,7 @@ def would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
     if others:
         yield f"*What would happen:* {_ranked(map(action, others), 'other action')}{dry}"
     if spared:
-        why = _ranked((result.note.removeprefix(ONLY) for result in spared), "other reason")
+        why = _ranked((reason(one.cause) for one in spared if one.cause), "other reason")
         else_done = _ranked(map(action, spared), "other action")
         yield f"*Only reported:* {why} Nothing is done. Proposed: {else_done}"
 

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ml_janitor.core.model import Finding, Kept, Outcome, Result, Sweep
+from ml_janitor.core.model import Kept, Outcome, Result, Sweep
 from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.text import moment
+from ml_janitor.report.finding_words import amounts, kinds, left_out, noun, shares
 from ml_janitor.report.mrkdwn import (
     Block,
     Message,
     Post,
     code,
     context,
-    counted,
     fits,
     header,
     prose,
@@ -24,7 +24,7 @@ from ml_janitor.report.mrkdwn import (
     sentence,
 )
 from ml_janitor.report.proposed import would_happen
-from ml_janitor.report.thread import NOBODY, OWNER_LENGTH, SHOWN, amounts, by_owner, share, thread, told
+from ml_janitor.report.thread import SHOWN, thread, told
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Recorded
@@ -34,9 +34,6 @@ SHOWN_AT_ONCE = 3
 
 TOLD_ELSEWHERE = frozenset({Outcome.WARNED, Outcome.ACTED})
 """What has a warning of its own of this sweep, or is gone with it."""
-
-OWNERS_SHOWN = 5
-NOUNS_SHOWN = 2
 
 
 def announcement(
@@ -81,8 +78,9 @@ def owners(new: Iterable[Result]) -> tuple[str, ...]:
 
 def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) -> Message:
     where = f"account {prose(sweep.account or 'unknown', 40)}, {prose(sweep.region, 40)}"
-    title = headline(sweep.detector, new)
-    must = [header(title), section(f"In {where}, as of {moment(now)}.{left_out(Totals.of(new))}")]
+    title, sums = headline(sweep.detector, new), Totals.of(new)
+    unpriced = sums.unpriced if amounts(sums) else 0
+    must = [header(title), section(f"In {where}, as of {moment(now)}.{left_out(unpriced)}")]
     must += [section(said) for said in (_not_complete(sweep), _unjudged(sweep)) if said]
     must += [section(said) for said in would_happen(sweep, new)]
     last = [context(small_print)] if small_print else []
@@ -99,7 +97,7 @@ def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> l
     shown = [section("\n".join(told(result, now))) for result in new[:SHOWN_AT_ONCE]]
     while True:
         title = _dearest_title(new, len(shown))
-        heads = [section(f"{_whose(new)}\n{title}")] if len(new) > len(shown) else []
+        heads = [section(f"{shares(new)}\n{title}")] if len(new) > len(shown) else []
         if len(shown) <= 1 or fits([*others, *heads, *shown]):
             return [*heads, *shown]
         shown.pop()
@@ -124,45 +122,6 @@ def headline(detector: str, new: Sequence[Result]) -> str:
 def _found(detector: str, new: Sequence[Result]) -> str:
     """How many of what: "2 new hung training jobs, 1 hung processing job and 1 more"."""
     return kinds(detector, new).replace(" ", " new ", 1)
-
-
-def kinds(detector: str, results: Sequence[Result]) -> str:
-    """How many of what: "2 hung training jobs, 1 hung processing job and 1 more"."""
-    ranked = Counter(called(detector, result) for result in results).most_common()
-    said = [counted(times, name) for name, times in ranked[:NOUNS_SHOWN]]
-    if more := sum(times for _, times in ranked[NOUNS_SHOWN:]):
-        return f"{', '.join(said)} and {more:,} more"
-    return " and ".join(said)
-
-
-def called(detector: str, result: Result) -> str:
-    """What one finding is called: the verdict says it, else the detector's name does."""
-    verdict = result.verdict
-    return (verdict.noun if isinstance(verdict, Finding) else None) or noun(detector, 1)
-
-
-def noun(detector: str, number: int) -> str:
-    """What *detector* finds, in words: its name says it."""
-    words = detector.replace("-", " ").replace("studio", "Studio")
-    return words.removesuffix("s") if number == 1 else words
-
-
-def left_out(sums: Totals) -> str:
-    """What a reader of a sum has to know."""
-    if not sums.unpriced or not amounts(sums):
-        return ""
-    return f" The sum leaves out {sums.unpriced:,} whose price is unknown."
-
-
-def _whose(new: Sequence[Result]) -> str:
-    """Everybody's share, the dearest first."""
-    groups = by_owner(new)
-    shown = [
-        f"{prose(owner, OWNER_LENGTH) if owner else NOBODY} ({share(results)})"
-        for owner, results in groups[:OWNERS_SHOWN]
-    ]
-    more = len(groups) - len(shown)
-    return f"*Whose they are:* {', '.join(shown)}{f', and {counted(more, "other owner")}' if more else ''}"
 
 
 def _unjudged(sweep: Sweep) -> str:

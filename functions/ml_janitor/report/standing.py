@@ -11,7 +11,7 @@ from ml_janitor.core.model import Effect
 from ml_janitor.core.text import local, named
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.holds import How
-from ml_janitor.report.buttons import Word
+from ml_janitor.report.buttons import Button
 from ml_janitor.report.mrkdwn import prose, sentence
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class Standing:
     """What the message says now, in mrkdwn, what can be pressed, and what an undo would do, in words."""
 
     text: str
-    buttons: tuple[Word, ...] = ()
-    comeback: str = ""
+    buttons: tuple[Button, ...] = ()
+    revert_effect: str = ""
 
 
 def _brought_back(action: Action) -> str:
@@ -41,19 +41,19 @@ def _brought_back(action: Action) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Voice:
+class StatusWording:
     """
     How standings are said for one detector: what acting does, and the channel's time zone.
 
     *undoable* is whether its acts can be undone from Slack at all, *way* how that is called, and
-    *comeback* says what it would do to one; it raises CannotActError where nothing comes back.
+    *revert_effect* says what it would do to one; it raises CannotActError where nothing comes back.
     """
 
     effect: Effect
     time_zone: str
     undoable: bool = True
     way: Way = UNDO
-    comeback: Callable[[Action], str] = _brought_back
+    revert_effect: Callable[[Action], str] = _brought_back
 
     @property
     def done(self) -> str:
@@ -67,12 +67,12 @@ class Voice:
     def due(self, due: datetime) -> Standing:
         """It was warned about, and nobody has said anything. The next sweep after *due* acts on it."""
         text = f"*Will be {self.done} after {self.at(due)}* unless somebody keeps it."
-        return self._says(text, (Word.KEEP, Word.SNOOZE, Word.NOW))
+        return self._says(text, (Button.KEEP, Button.SNOOZE, Button.NOW))
 
     def waiting(self, due: datetime, why: str) -> Standing:
         """Its time has come, and something holds it back."""
         text = f"*Due since {self.at(due)}, and waiting:* {sentence(prose(why, LONGEST))}"
-        return self._says(text, (Word.KEEP, Word.SNOOZE))
+        return self._says(text, (Button.KEEP, Button.SNOOZE))
 
     def held(self, hold: Hold) -> Standing:
         """Somebody said to keep it, or not now."""
@@ -84,7 +84,7 @@ class Voice:
             return self._says(f"*Kept* {said}")
         again = "If it is still waste then, there will be a new warning."
         verb = "Snoozed" if hold.how is How.SNOOZED else "Kept"
-        return self._says(f"*{verb} until {self.at(hold.until)}* {said} {again}", (Word.KEEP,))
+        return self._says(f"*{verb} until {self.at(hold.until)}* {said} {again}", (Button.KEEP,))
 
     def hurried(self, by: str, at: datetime) -> Standing:
         """Somebody pressed *Do it now*."""
@@ -92,7 +92,7 @@ class Voice:
             f"*Do it now*, said {who(by)} on {self.at(at)}. It is looked at once more, and {self.done} "
             "in the next minutes if it is still waste."
         )
-        return self._says(text, (Word.KEEP, Word.SNOOZE))
+        return self._says(text, (Button.KEEP, Button.SNOOZE))
 
     def going(self, action: Action) -> Standing:
         """It is being cleaned up, which takes AWS a while, or longer than a run has time."""
@@ -105,12 +105,12 @@ class Voice:
         if undo_until is None or not self.undoable:
             return self._says(text)
         try:
-            said = self.comeback(action)
+            said = self.revert_effect(action)
         except CannotActError as never:
             return self._says(f"{text} {sentence(prose(str(never), LONGEST))}")
         how = "" if self.way is UNDO else f" Then {prose(said, LONGEST)}."
         return self._says(
-            f"{text} It can be {self.way.past} until {self.at(undo_until)}.{how}", (Word.UNDO,), said
+            f"{text} It can be {self.way.past} until {self.at(undo_until)}.{how}", (Button.UNDO,), said
         )
 
     def failed(self, why: str, at: datetime, *, action: Action | None = None) -> Standing:
@@ -118,7 +118,9 @@ class Voice:
         half_done = action if action is not None and action.touched else None
         text = f"*Could not be {self.done}* when tried on {self.at(at)}: {sentence(prose(why, LONGEST))}"
         said = self._offered(half_done)
-        return self._says(f"{text} {_next(action)}", (Word.KEEP, Word.UNDO) if said else (Word.KEEP,), said)
+        return self._says(
+            f"{text} {_next(action)}", (Button.KEEP, Button.UNDO) if said else (Button.KEEP,), said
+        )
 
     def left(self, action: Action, at: datetime) -> Standing:
         """It was half done when its detector was disarmed."""
@@ -127,7 +129,7 @@ class Voice:
             f"{action.detector} is not armed any more: a person has to look."
         )
         said = self._offered(action)
-        return self._says(text, (Word.UNDO,) if said else (), said)
+        return self._says(text, (Button.UNDO,) if said else (), said)
 
     def stays(self, why: str, at: datetime) -> Standing:
         """It is no longer waste, or no longer there; nothing is done to it."""
@@ -166,21 +168,23 @@ class Voice:
         if action.given_up:
             then = f"A person has to look{f'; *{self.way.label}* tries again' if said else ''}."
         text = f"{self._history(action)}. *Could not be {self.way.done}* on {self.at(at)}: "
-        return self._says(f"{text}{sentence(prose(why, LONGEST))} {then}", (Word.UNDO,) if said else (), said)
+        return self._says(
+            f"{text}{sentence(prose(why, LONGEST))} {then}", (Button.UNDO,) if said else (), said
+        )
 
     def _offered(self, action: Action | None) -> str:
         """What an undo of *action* would do, or nothing if it cannot be had from here."""
         if action is None or not self.undoable:
             return ""
         try:
-            return self.comeback(action)
+            return self.revert_effect(action)
         except CannotActError:
             return ""
 
-    def _says(self, text: str, buttons: tuple[Word, ...] = (), comeback: str = "") -> Standing:
+    def _says(self, text: str, buttons: tuple[Button, ...] = (), revert_effect: str = "") -> Standing:
         """*text* with the name of the zone after its last time only."""
         zone = f" ({self.time_zone})"
-        return Standing(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons, comeback)
+        return Standing(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons, revert_effect)
 
     def _history(self, action: Action) -> str:
         """What was done, when, and on whose word."""

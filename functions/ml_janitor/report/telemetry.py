@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.core.model import Mode, Outcome
 from ml_janitor.core.money import Totals
+from ml_janitor.report.causes import limits
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -43,7 +44,7 @@ def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: s
             "unpriced": totals.unpriced,
             "seconds": round(seconds, 3),
             "sweep_error": sweep.error,
-            "held_back": list(sweep.held),
+            "held_back": limits(sweep),
             **{name.lower(): sum(r.outcome is out for r in sweep.results) for name, out in OUTCOMES.items()},
             "note": note,
         },
@@ -73,5 +74,5 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     if armed or any(result.outcome is Outcome.FAILED for result in results):
         for name, outcome in OUTCOMES.items():
             metrics.add_metric(name, MetricUnit.Count, sum(r.outcome is outcome for r in results))
-        metrics.add_metric("HeldBack", MetricUnit.Count, sum(len(sweep.held) for sweep in sweeps))
+        metrics.add_metric("HeldBack", MetricUnit.Count, sum(len(sweep.held_back) for sweep in sweeps))
     metrics.flush_metrics()

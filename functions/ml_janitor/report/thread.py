@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Finding, Result
+from ml_janitor.core.model import Result
 from ml_janitor.core.money import Totals
-from ml_janitor.core.ownership import marks
-from ml_janitor.core.text import usd
-from ml_janitor.report.mrkdwn import Block, Message, code, fits, prose, section, sentence
+from ml_janitor.report.finding_words import (
+    action,
+    amounts,
+    by_owner,
+    facts,
+    owned_by,
+    owner_name,
+    priced_name,
+    reason,
+    share,
+)
+from ml_janitor.report.mrkdwn import Block, Message, fits, prose, section
 from ml_janitor.report.outcomes import only_reported
 
 SHOWN = 20
 """Findings that the thread tells one by one, the dearest; the report has them all."""
 
 UNREAD_SHOWN = 3
-OWNER_LENGTH = 80
-
-NOBODY = "no owner tag"
-UNDATED = "since when is unknown"
-SURE = {Confidence.PROVEN: "proven", Confidence.LIKELY: "likely but not proven"}
 
 
 class _Part(NamedTuple):
@@ -57,7 +60,7 @@ def _parts(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> I
     actions = {result.target.key: action(result) for result in new}
     differ = len(set(actions.values())) > 1
     for owner, results in by_owner(new[:SHOWN]):
-        name = prose(owner, OWNER_LENGTH) if owner else NOBODY
+        name = owner_name(owner)
         above = [section(_heading(name, people.get(owner or ""), results))]
         for result in results:
             said = _told_below(result, now, actions[result.target.key] if differ else "")
@@ -77,65 +80,17 @@ def _heading(name: str, user: str | None, results: Sequence[Result]) -> str:
 
 def told(result: Result, now: datetime) -> list[str]:
     """One finding in a few lines: what it costs, whose it is, since when, why."""
-    owner = f"owned by {prose(result.owner, OWNER_LENGTH)}" if result.owner else NOBODY
-    return _lines(result, now, owner)
+    return [priced_name(result), facts(result, now, owned_by(result)), reason(result)]
 
 
 def _told_below(result: Result, now: datetime, own: str) -> list[str]:
     """One finding below its owner's name: its *own* action if they differ, and what could not be read."""
     unread = [seen for seen in result.verdict.evidence if seen.error is not None]
     return [
-        *_lines(result, now),
+        *(priced_name(result), facts(result, now), reason(result)),
         *([f"{'Proposed' if only_reported(result) else 'Would happen'}: {prose(own, 200)}"] if own else []),
         *(
             f"Could not be read: {prose(seen.signal, 60)} ({prose(seen.error or '', 200)})"
             for seen in unread[:UNREAD_SHOWN]
         ),
     ]
-
-
-def _lines(result: Result, now: datetime, *facts: str) -> list[str]:
-    verdict = result.verdict
-    if not isinstance(verdict, Finding):
-        raise TypeError("only findings are announced")
-    sums = Totals.of([result])
-    price = amounts(sums) or ("price unknown" if sums.unpriced else "")
-    said = [
-        *facts,
-        f"since {verdict.since:%Y-%m-%d} ({ago(now - verdict.since)})" if verdict.since else UNDATED,
-        SURE[verdict.confidence],
-        *(prose(f"{mark.signal} {mark.value}", 80) for mark in marks(result.target)),
-    ]
-    return [
-        f"{code(result.target.name)}{f'  *{price}*' if price else ''}",
-        sentence(", ".join(said)),
-        sentence(prose(verdict.reason, 400)),
-    ]
-
-
-def action(result: Result) -> str:
-    """What would be done."""
-    return result.verdict.action if isinstance(result.verdict, Finding) else ""
-
-
-def by_owner(results: Iterable[Result]) -> list[tuple[str | None, list[Result]]]:
-    """*results* by owner, who comes first whose dearest comes first; one spelling of a name is enough."""
-    groups: dict[str, tuple[str | None, list[Result]]] = {}
-    for result in results:
-        groups.setdefault((result.owner or "").casefold(), (result.owner or None, []))[1].append(result)
-    return list(groups.values())
-
-
-def amounts(sums: Totals) -> str:
-    """What some findings cost, in a few words; nothing if no price is known."""
-    said = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
-    if sums.accrued_usd:
-        more = f", {usd(sums.hourly_usd)} more every hour" if sums.hourly_usd else ""
-        said.append(f"{usd(sums.accrued_usd)} so far{more}")
-    return " and ".join(said)
-
-
-def share(results: Sequence[Result]) -> str:
-    """How many findings, and what they cost: "2 for $8,048 a month"."""
-    said = amounts(Totals.of(results))
-    return f"{len(results):,}{f' for {said}' if said else ''}"

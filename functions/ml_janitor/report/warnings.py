@@ -7,13 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Finding, Result, finding_id
 from ml_janitor.core.money import Totals, dearest_first
-from ml_janitor.core.ownership import marks
 from ml_janitor.core.text import plain, usd
 from ml_janitor.report import commands
-from ml_janitor.report.buttons import LABELS, Subject, Word
+from ml_janitor.report.buttons import LABELS, Button, Subject
+from ml_janitor.report.finding_words import (
+    amounts,
+    facts,
+    finding,
+    kinds,
+    left_out,
+    noun_of,
+    owned_by,
+    priced_name,
+    reason,
+    shares,
+)
 from ml_janitor.report.mrkdwn import (
     LONGEST_HEADER,
     Block,
@@ -26,13 +36,8 @@ from ml_janitor.report.mrkdwn import (
     prose,
     question,
     section,
-    sentence,
 )
-from ml_janitor.report.slack import called, kinds, left_out
-from ml_janitor.report.standing import Standing, Voice
-from ml_janitor.report.thread import NOBODY, OWNER_LENGTH, SURE, UNDATED, amounts, by_owner, share
-
-OWNERS_SHOWN = 5
+from ml_janitor.report.standing import Standing, StatusWording
 
 ASKED = 299
 """
@@ -43,7 +48,7 @@ HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class WarningTerms:
     """
     What holds for all warnings of a detector.
 
@@ -51,50 +56,44 @@ class Terms:
     somebody for; without any, the message says how else to keep, by tag or command.
     """
 
-    voice: Voice
+    wording: StatusWording
     lost: str
-    offers: frozenset[Word] = frozenset()
+    offers: frozenset[Button] = frozenset()
     keep_tag: str = ""
 
 
 # --- one finding ----------------------------------------------------------------------------------
 
 
-def body(result: Result, terms: Terms, *, now: datetime, user: str | None = None) -> str:
+def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None = None) -> str:
     """
     What is warned about: what, whose, what it has cost, why, and what would be done.
 
     This part of the message stays; only what became of it changes. *user* is the owner's Slack id.
     """
-    verdict = _finding(result)
-    whose = f"owned by {prose(result.owner, OWNER_LENGTH)}" if result.owner else NOBODY
-    facts = [
-        f"<@{user}>, this one is yours" if user else whose,
-        _since(verdict, now),
-        SURE[verdict.confidence],
-        *(prose(f"{mark.signal} {mark.value}", 80) for mark in marks(result.target)),
-    ]
+    verdict = finding(result)
+    owner = f"<@{user}>, this one is yours" if user else owned_by(result)
     where = f"In account {prose(result.target.account, 40)}, {prose(result.target.region, 40)}."
     losing = terms.lost if verdict.lost is None else prose(verdict.lost, 300)
-    lost = f" {terms.voice.way.noun} does not bring back {losing}." if losing else ""
-    what = prose(called(result.detector, result), 60)
+    lost = f" {terms.wording.way.noun} does not bring back {losing}." if losing else ""
+    what = prose(noun_of(result.detector, result), 60)
     said = [
-        f"{what[:1].upper()}{what[1:]} {code(result.target.name)}{_price(result)}",
-        f"{sentence(', '.join(facts))} {where}",
-        sentence(prose(verdict.reason, 400)),
+        f"{what[:1].upper()}{what[1:]} {priced_name(result)}",
+        f"{facts(result, now, owner, _spent(verdict, now))} {where}",
+        reason(result),
         f"Action: {prose(verdict.action, 200)}.{lost}",
     ]
-    if Word.KEEP not in terms.offers:
+    if Button.KEEP not in terms.offers:
         said.append(f"To keep it: {_by_hand(result, terms.keep_tag)}.")
     return "\n".join(said)
 
 
-def warning(subject: Subject, name: str, said: str, standing: Standing, terms: Terms) -> Message:
+def warning(subject: Subject, name: str, said: str, standing: Standing, terms: WarningTerms) -> Message:
     """The message about one finding: its body as it was *said*, where it stands, and the buttons."""
     offered = [word for word in standing.buttons if word in terms.offers]
     blocks = [section(said), section(standing.text)]
     if offered:
-        blocks.append(actions([_button(word, subject, name, terms.voice, standing) for word in offered]))
+        blocks.append(actions([_button(word, subject, name, terms.wording, standing) for word in offered]))
     return Message(text=f"{prose(name, 150)}: {standing.text.replace('*', '')}", blocks=tuple(blocks))
 
 
@@ -109,37 +108,30 @@ def subject_of(result: Result) -> Subject:
     )
 
 
-def _button(word: Word, subject: Subject, name: str, voice: Voice, standing: Standing) -> Block:
+def _button(word: Button, subject: Subject, name: str, wording: StatusWording, standing: Standing) -> Block:
     label, confirm = LABELS[word], None
-    if word is Word.NOW:
+    if word is Button.NOW:
         confirm = question(
             "Do it now?",
-            f"{plain(name, 120)} is looked at once more and, if it is still waste, {voice.done} in the next "
-            "minutes, without waiting for its date.",
+            f"{plain(name, 120)} is looked at once more and, if it is still waste, {wording.done} in the "
+            "next minutes, without waiting for its date.",
             "Do it now",
             "Wait",
         )
-    elif word is Word.UNDO:
-        label = voice.way.label
-        confirm = question(f"{label}?", f"{plain(standing.comeback, ASKED)}.", label, "Leave it")
-    style = {Word.KEEP: "primary", Word.NOW: "danger"}.get(word, "")
+    elif word is Button.UNDO:
+        label = wording.way.label
+        confirm = question(f"{label}?", f"{plain(standing.revert_effect, ASKED)}.", label, "Leave it")
+    style = {Button.KEEP: "primary", Button.NOW: "danger"}.get(word, "")
     return button(label, word.value, str(subject), style=style, confirm=confirm)
 
 
-def _since(verdict: Finding, now: datetime) -> str:
-    """Since when it is waste, and what that has cost at its price of today."""
-    if verdict.since is None:
-        return UNDATED
+def _spent(verdict: Finding, now: datetime) -> str:
+    """What it has cost since it is waste, at its price of today."""
     hourly = verdict.cost.hourly_usd if verdict.cost and verdict.cost.accrued_usd is None else None
-    span = now - verdict.since
-    spent = f", about {usd(hourly * Decimal(span.total_seconds()) / HOUR)} so far" if hourly else ""
-    return f"since {verdict.since:%Y-%m-%d} ({ago(span)}{spent})"
-
-
-def _price(result: Result) -> str:
-    sums = Totals.of([result])
-    price = amounts(sums) or ("price unknown" if sums.unpriced else "")
-    return f"  *{price}*" if price else ""
+    if hourly is None or verdict.since is None:
+        return ""
+    hours = Decimal((now - verdict.since).total_seconds()) / HOUR
+    return f", about {usd(hourly * hours)} so far"
 
 
 def _by_hand(result: Result, keep_tag: str) -> str:
@@ -150,9 +142,10 @@ def _by_hand(result: Result, keep_tag: str) -> str:
 # --- all of a sweep -------------------------------------------------------------------------------
 
 
-def head(results: Sequence[Result], terms: Terms) -> Message:
+def head(results: Sequence[Result], terms: WarningTerms) -> Message:
     """The message above the warnings of one sweep."""
-    title, money = _event(results, terms), amounts(Totals.of(results))
+    sums = Totals.of(results)
+    title, money = _event(results, terms), amounts(sums)
     target = results[0].target
     where = f"In account {prose(target.account, 40)}, {prose(target.region, 40)}."
     if money and len(title) + len(money) + 2 <= LONGEST_HEADER:
@@ -160,30 +153,33 @@ def head(results: Sequence[Result], terms: Terms) -> Message:
     elif money:
         where = f"*{money}.* {where}"
     thread = f"Each is in the thread below{_named(terms.offers)}, and says there what became of it."
-    sums = Totals.of(results)
-    whose = f"{_whose(results)}.{left_out(sums)}"
+    whose = f"{shares(sorted(results, key=dearest_first))}.{left_out(sums.unpriced if money else 0)}"
     return Message(
         text=f"{title}. {where}", blocks=(header(title), section(f"{where} {thread}"), section(whose))
     )
 
 
-def headline(results: Sequence[Result], terms: Terms) -> str:
+def headline(results: Sequence[Result], terms: WarningTerms) -> str:
     """After when how many of what go, and what they cost."""
     said, money = _event(results, terms), amounts(Totals.of(results))
     return f"{said}: {money}" if money else said
 
 
-def _event(results: Sequence[Result], terms: Terms) -> str:
+def _event(results: Sequence[Result], terms: WarningTerms) -> str:
     """After when how many of what go; the next sweep after that moment does it."""
     dues = sorted(result.due for result in results if result.due is not None)
-    when = f"after {terms.voice.at(dues[0])}" if dues[0] == dues[-1] else f"from {terms.voice.at(dues[0])} on"
+    when = (
+        f"after {terms.wording.at(dues[0])}"
+        if dues[0] == dues[-1]
+        else f"from {terms.wording.at(dues[0])} on"
+    )
     what = kinds(results[0].detector, results)
     them = "it" if len(results) == 1 else "them"
-    return f"{what} will be {terms.voice.done} {when} unless somebody keeps {them}"
+    return f"{what} will be {terms.wording.done} {when} unless somebody keeps {them}"
 
 
 def listed(
-    results: Sequence[Result], terms: Terms, *, now: datetime
+    results: Sequence[Result], terms: WarningTerms, *, now: datetime
 ) -> Iterator[tuple[Message, list[Result]]]:
     """All warnings in as few messages as hold them, for a webhook: without threads, and without buttons."""
     todo = sorted(results, key=dearest_first)
@@ -191,7 +187,7 @@ def listed(
         blocks: list[Block] = []
         told: list[Result] = []
         for result in todo:
-            due = terms.voice.due(result.due).text if result.due else ""
+            due = terms.wording.due(result.due).text if result.due else ""
             own = section(f"{body(result, terms, now=now)}\n{due}")
             if told and not fits([header("x" * 150), *blocks, own]):
                 break
@@ -202,23 +198,6 @@ def listed(
         todo = todo[len(told) :]
 
 
-def _named(offers: frozenset[Word]) -> str:
-    names = [f"*{LABELS[word]}*" for word in (Word.KEEP, Word.SNOOZE, Word.NOW) if word in offers]
+def _named(offers: frozenset[Button]) -> str:
+    names = [f"*{LABELS[word]}*" for word in (Button.KEEP, Button.SNOOZE, Button.NOW) if word in offers]
     return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
-
-
-def _whose(results: Sequence[Result]) -> str:
-    groups = by_owner(sorted(results, key=dearest_first))
-    shown = [
-        f"{prose(owner, OWNER_LENGTH) if owner else NOBODY} ({share(theirs)})"
-        for owner, theirs in groups[:OWNERS_SHOWN]
-    ]
-    more = len(groups) - len(shown)
-    others = f", and {more:,} other owner{'' if more == 1 else 's'}" if more else ""
-    return f"*Whose they are:* {', '.join(shown)}{others}"
-
-
-def _finding(result: Result) -> Finding:
-    if not isinstance(result.verdict, Finding):
-        raise TypeError("only findings are warned about")
-    return result.verdict

@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml_janitor.report.slack import owners
-from ml_janitor.report.warnings import Terms, body, head, listed, subject_of, warning
-from ml_janitor.slack.bot import RefusedError
-from ml_janitor.slack.patience import SlackError
+from ml_janitor.report.warnings import WarningTerms, body, head, listed, subject_of, warning
+from ml_janitor.slack.bot import SlackRefusedError
+from ml_janitor.slack.retries import SlackError
 from ml_janitor.slack.sending import NOWHERE, Place
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Alerts:
 
     connect: Callable[[], Sender]
     deadline: float
-    terms: Mapping[str, Terms]
+    terms: Mapping[str, WarningTerms]
 
     @cached_property
     def _sender(self) -> Sender:
@@ -49,21 +49,26 @@ class Alerts:
         """
         terms = self.terms[sweep.detector]
         try:
-            if not self._sender.conversing:
+            if not self._sender.interactive:
                 return self._listed(warnings, terms, now, delivered)
             place = self._headed(warnings, terms)
         except SlackError as failed:
             return [_unsent(len(warnings), str(failed))]
         return self._threaded(warnings, terms, now, place, delivered)
 
-    def _headed(self, warnings: Sequence[Result], terms: Terms) -> Place:
+    def _headed(self, warnings: Sequence[Result], terms: WarningTerms) -> Place:
         """The message that the warnings hang on: none for a single one."""
         if len(warnings) == 1:
             return NOWHERE
         return self._sender.post(head(warnings, terms), deadline=self.deadline)
 
     def _threaded(
-        self, warnings: Sequence[Result], terms: Terms, now: datetime, thread: Place, delivered: Delivered
+        self,
+        warnings: Sequence[Result],
+        terms: WarningTerms,
+        now: datetime,
+        thread: Place,
+        delivered: Delivered,
     ) -> Sequence[str]:
         people = self._sender.people(owners(warnings), deadline=self.deadline)
         problems: Counter[str] = Counter()
@@ -72,7 +77,7 @@ class Alerts:
             try:
                 place = self._sender.post(_first(result, said, terms), deadline=self.deadline, thread=thread)
             except SlackError as failed:
-                if isinstance(failed, RefusedError) and failed.about_one_message:
+                if isinstance(failed, SlackRefusedError) and failed.about_one_message:
                     problems[str(failed)] += 1
                     continue
                 problems[str(failed)] += len(warnings) - number
@@ -81,9 +86,9 @@ class Alerts:
         return [_unsent(times, why) for why, times in problems.items()]
 
     def _listed(
-        self, warnings: Sequence[Result], terms: Terms, now: datetime, delivered: Delivered
+        self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, delivered: Delivered
     ) -> Sequence[str]:
-        without = Terms(voice=terms.voice, lost=terms.lost, keep_tag=terms.keep_tag)
+        without = WarningTerms(wording=terms.wording, lost=terms.lost, keep_tag=terms.keep_tag)
         told = 0
         for message, results in listed(warnings, without, now=now):
             try:
@@ -96,11 +101,11 @@ class Alerts:
         return ()
 
 
-def _first(result: Result, said: str, terms: Terms) -> Message:
+def _first(result: Result, said: str, terms: WarningTerms) -> Message:
     """The warning as it is sent."""
     if result.due is None:
         raise ValueError(f"{result.target.name} has no due date")
-    return warning(subject_of(result), result.target.name, said, terms.voice.due(result.due), terms)
+    return warning(subject_of(result), result.target.name, said, terms.wording.due(result.due), terms)
 
 
 def _unsent(number: int, why: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.slack.patience import BROKEN, Patience, SlackError
 from ml_janitor.slack.refusals import ABOUT_ONE_MESSAGE, ABOUT_ONE_PERSON, NEVER_CHANGED, PASSING, refusal
+from ml_janitor.slack.retries import BROKEN, SlackError, TimeLeft
 from ml_janitor.slack.sending import API, NOWHERE, Delivered, Place, Time, nothing
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ QUIET.setLevel(logging.CRITICAL)
 """At DEBUG, slack_sdk logs the URL of a webhook, which is a secret, and whole messages."""
 
 
-class RefusedError(SlackError):
+class SlackRefusedError(SlackError):
     """Slack said no; *code* is its word for why."""
 
     def __init__(self, said: str, code: str) -> None:
@@ -67,7 +67,7 @@ class Slack:
         return f"Slack({self._channel!r})"
 
     @property
-    def conversing(self) -> bool:
+    def interactive(self) -> bool:
         """It is: the bot has threads, mentions and buttons."""
         return True
 
@@ -79,20 +79,20 @@ class Slack:
         scope is missing), nobody else is asked for: their names will do.
         """
         now = self._time.clock()
-        patience = self._time.until(now + (deadline - now) * LOOKUP_SHARE)
+        time_left = self._time.until(now + (deadline - now) * LOOKUP_SHARE)
         found = {}
         for owner in owners:
             if owner not in self._known and "@" in owner and not self._unable:
-                self._known[owner] = self._looked_up(owner, patience)
+                self._known[owner] = self._looked_up(owner, time_left)
             if user := self._known.get(owner):
                 found[owner] = user
         return found
 
-    def _looked_up(self, email: str, patience: Patience) -> str | None:
+    def _looked_up(self, email: str, time_left: TimeLeft) -> str | None:
         from slack_sdk.errors import SlackClientError
 
         try:
-            user: Any = self._client(patience).users_lookupByEmail(email=email)["user"]
+            user: Any = self._client(time_left).users_lookupByEmail(email=email)["user"]
         except SlackClientError as refused:
             response: Any = getattr(refused, "response", {})
             self._unable = response.get("error") not in ABOUT_ONE_PERSON
@@ -111,18 +111,18 @@ class Slack:
         Raises SlackError if the message was not taken. A reply or a file that fails afterwards is a
         problem of the delivery: the rest is still tried, and the message is not sent again.
         """
-        patience = self._time.until(deadline)
-        main = self._posted(post.main, patience, Place(self._channel))
+        time_left = self._time.until(deadline)
+        main = self._posted(post.main, time_left, Place(self._channel))
         taken()
         problems = []
         for number, reply in enumerate(post.replies, start=1):
             try:
-                self._posted(reply, patience, main)
+                self._posted(reply, time_left, main)
             except SlackError as failed:
                 problems.append(f"reply {number} of {len(post.replies)} is missing: {failed}")
         if post.attachment and report:
             try:
-                self._attach(post.attachment, report, patience, main)
+                self._attach(post.attachment, report, time_left, main)
             except SlackError as failed:
                 problems.append(f"the report is not attached: {failed}")
         return Delivered(channel=main.channel, ts=main.ts, problems=tuple(problems))
@@ -144,7 +144,7 @@ class Slack:
                 text=message.text,
                 blocks=list(message.blocks),
             )
-        except RefusedError as refused:
+        except SlackRefusedError as refused:
             if refused.code in NEVER_CHANGED:
                 return False
             raise
@@ -154,14 +154,14 @@ class Slack:
         """What Slack answers to *method*, which only reads. Raises SlackError."""
         return self._call(method, self._time.until(deadline), **arguments)
 
-    def _posted(self, message: Message, patience: Patience, where: Place) -> Place:
+    def _posted(self, message: Message, time_left: TimeLeft, where: Place) -> Place:
         """Post one message: to the channel of *where*, in the thread of its ts if it has one."""
         channel, thread = where.channel, where.ts or None
         said = json.dumps([channel, thread, message.text, message.blocks])
         key = str(uuid.uuid5(KEYS, said))
         answer = self._call(
             "chat_postMessage",
-            patience,
+            time_left,
             channel=channel,
             text=message.text,
             blocks=list(message.blocks),
@@ -174,49 +174,49 @@ class Slack:
         )
         return Place(str(answer["channel"]), str(answer["ts"]))
 
-    def _attach(self, name: str, content: bytes, patience: Patience, thread: Place) -> None:
-        announced = self._call("files_getUploadURLExternal", patience, filename=name, length=len(content))
-        patience.upload(str(announced["upload_url"]), content, timeout=REQUEST_SECONDS)
+    def _attach(self, name: str, content: bytes, time_left: TimeLeft, thread: Place) -> None:
+        announced = self._call("files_getUploadURLExternal", time_left, filename=name, length=len(content))
+        time_left.upload(str(announced["upload_url"]), content, timeout=REQUEST_SECONDS)
         self._call(
             "files_completeUploadExternal",
-            patience,
+            time_left,
             files=[{"id": str(announced["file_id"]), "title": name}],
             channel_id=thread.channel,
             thread_ts=thread.ts,
         )
 
-    def _call(self, method: str, patience: Patience, **arguments: Any) -> Any:
+    def _call(self, method: str, time_left: TimeLeft, **arguments: Any) -> Any:
         """One method of the Web API. Raises SlackError."""
         from slack_sdk.errors import SlackApiError, SlackClientError
 
         try:
-            return getattr(self._client(patience), method)(**arguments)
+            return getattr(self._client(time_left), method)(**arguments)
         except SlackApiError as refused:
             posting = method.startswith(("chat_", "files_"))
             what = f"the post to channel {self._channel}" if posting else method.replace("_", ".")
-            raise self._explained(refused.response, patience, what) from None
+            raise self._explained(refused.response, time_left, what) from None
         except (SlackClientError, *BROKEN) as broken:
-            raise SlackError(patience.unreachable(type(broken).__name__)) from None
+            raise SlackError(time_left.unreachable(type(broken).__name__)) from None
 
-    def _explained(self, response: Any, patience: Patience, what: str) -> SlackError:
+    def _explained(self, response: Any, time_left: TimeLeft, what: str) -> SlackError:
         error = str(response.get("error"))
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-            return SlackError(patience.rate_limited())
+            return SlackError(time_left.rate_limited())
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or error in PASSING:
-            return SlackError(patience.unreachable(f"HTTP {response.status_code}, {error}"))
+            return SlackError(time_left.unreachable(f"HTTP {response.status_code}, {error}"))
         details = [*((response.get("response_metadata") or {}).get("messages") or [])]
         if needed := response.get("needed"):
             details.append(f"needed: {needed}")
         said = refusal(error, what, "; ".join(map(str, details[:3])))
-        return RefusedError(said, error)
+        return SlackRefusedError(said, error)
 
-    def _client(self, patience: Patience) -> WebClient:
+    def _client(self, time_left: TimeLeft) -> WebClient:
         from slack_sdk import WebClient
 
         return WebClient(
             self._token,
             base_url=self._url,
             timeout=REQUEST_SECONDS,
-            retry_handlers=patience.retries(),
+            retry_handlers=time_left.retries(),
             logger=QUIET,
         )

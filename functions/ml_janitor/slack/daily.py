@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
     from ml_janitor.config.settings import Settings
     from ml_janitor.ledger.findings import Ledger
-    from ml_janitor.slack.digest_actions import Diary
-    from ml_janitor.slack.telling import Teller
+    from ml_janitor.slack.announcing import Announcer
+    from ml_janitor.slack.digest_actions import ActionHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daily:
-    """Everything a digest needs from the outside. Without *teller* it is counted and not told."""
+    """Everything a digest needs from the outside. Without *announcer* it is counted and not told."""
 
     settings: Settings
     ledger: Ledger
-    diary: Diary
-    teller: Teller | None
+    action_history: ActionHistory
+    announcer: Announcer | None
     logger: Logger
     account: str
     regions: Sequence[str]
@@ -40,20 +40,22 @@ class Daily:
         """
         failures = Failures(self.logger)
         rows = self.rows(now)
-        deeds = self.diary.deeds(self.account, self.regions, since=self.since(now), now=now)
+        actions = self.action_history.read(self.account, self.regions, since=self.since(now), now=now)
         counts = {
             "sweeps": len(rows),
             "did_not_run": sum(not row.ran for row in rows),
             "found": sum(row.last.found for row in rows if row.last),
             "new": sum(row.new for row in rows),
-            "acted": len(deeds.acted),
-            "failed": len(deeds.failed),
-            "undone": len(deeds.undone),
-            "due": len(deeds.due),
+            "acted": len(actions.acted),
+            "failed": len(actions.failed),
+            "undone": len(actions.undone),
+            "due": len(actions.due),
         }
         self.logger.info("summed up", extra=counts)
         with failures.survived("Slack could not be told"):
-            for problem in self.teller.post(digest(rows, now=now, deeds=deeds)) if self.teller else ():
+            for problem in (
+                self.announcer.post(digest(rows, now=now, actions=actions)) if self.announcer else ()
+            ):
                 failures.note(f"Slack: {problem}")
             self.ledger.latest.digested(self.account, now)
         failures.check()

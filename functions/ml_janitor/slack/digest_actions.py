@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.savings import saved
 from ml_janitor.acting.undo_wording import way
-from ml_janitor.acting.unreachable_undos import out_of_reach
+from ml_janitor.acting.unreachable_undos import unreachable_undos
 from ml_janitor.core.model import HOURS_PER_MONTH, Effect
 from ml_janitor.core.text import local, usd
 from ml_janitor.engine.holds import held
 from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.report.digest import Deeds
+from ml_janitor.report.causes import unreachable
+from ml_janitor.report.digest import DigestActions
+from ml_janitor.report.finding_words import noun
 from ml_janitor.report.mrkdwn import code, prose
-from ml_janitor.report.slack import noun
 from ml_janitor.report.standing import DONE, who
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ TONIGHT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diary:
+class ActionHistory:
     """
-    The deeds in the ledger's table; *cleanups* are those of the detectors that can act, by name.
+    The actions in the ledger's table; *cleanups* are those of the detectors that can act, by name.
 
     *disarmed* are the detectors whose acts the deployment may not undo any more, *within* is `undo_days`.
     """
@@ -47,7 +48,7 @@ class Diary:
     disarmed: Sequence[Detector[Any]] = ()
     within: timedelta = timedelta(days=30)
 
-    def deeds(self, account: str, regions: Sequence[str], *, since: datetime, now: datetime) -> Deeds:
+    def read(self, account: str, regions: Sequence[str], *, since: datetime, now: datetime) -> DigestActions:
         """Everything since *since*, and what is due in the day after *now*."""
         actions = [
             action
@@ -61,7 +62,7 @@ class Diary:
             for detector in self.cleanups
             for entry in self._due(detector, account, region, now)
         ]
-        return Deeds(
+        return DigestActions(
             acted=[self._acted(one) for one in actions if one.ended is not None and one.ended > since],
             failed=[self._failed(one) for one in actions if one.broke],
             undone=[self._undone(one) for one in actions if one.undone is not None and one.undone > since],
@@ -75,8 +76,9 @@ class Diary:
         for detector in self.disarmed:
             for region in regions:
                 known = self.actions.all(detector.name, account, region)
-                if (why := out_of_reach(detector, known, within=self.within, now=now)) is not None:
-                    yield f"{code(detector.name)}: {prose(why, 600)}"
+                lost = unreachable_undos(detector, known, within=self.within, now=now)
+                if lost is not None:
+                    yield f"{code(detector.name)}: {prose(unreachable(lost), 600)}"
 
     def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
         """Those that end something: nobody expects a tag to save anything."""

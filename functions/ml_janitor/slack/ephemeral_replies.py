@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
-from ml_janitor.slack.patience import BROKEN
+from ml_janitor.slack.retries import BROKEN
 from ml_janitor.slack.sending import API, Time
 
 HOOKS = ("https", "hooks.slack.com")
@@ -19,7 +19,7 @@ UNFINISHED = (
 """After a press that broke off."""
 
 
-def whisperer(time: Time, *, deadline: float, url: str = API) -> Callable[[str, str], bool]:
+def ephemeral_replier(time: Time, *, deadline: float, url: str = API) -> Callable[[str, str], bool]:
     """
     Says something at a response URL; the answer is whether it arrived.
 

@@ -8,15 +8,16 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ml_janitor.acting import resuming
+from ml_janitor.acting import reverts
 from ml_janitor.acting.undoing import REST
 from ml_janitor.core.model import Outcome
 from ml_janitor.engine.holds import standing
 from ml_janitor.ledger.action import UNFINISHED, Action, Stage
 from ml_janitor.report.buttons import Subject
+from ml_janitor.report.causes import note, reason
 from ml_janitor.report.mrkdwn import code
-from ml_janitor.report.warnings import Terms, warning
-from ml_janitor.slack.patience import SlackError
+from ml_janitor.report.warnings import WarningTerms, warning
+from ml_janitor.slack.retries import SlackError
 from ml_janitor.slack.sending import Place
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Following:
 
     connect: Callable[[], Sender]
     deadline: float
-    terms: Mapping[str, Terms]
+    terms: Mapping[str, WarningTerms]
     ledger: Ledger
     actions: Actions
     holds: Holds
@@ -87,14 +88,14 @@ class Following:
         """The warnings of a detector that is armed no longer; what is half done is told as such."""
         where = {(entry.detector, entry.account, entry.region) for entry in entries.values()}
         actions = [action for each in sorted(where) for action in self.actions.all(*each)]
-        half_done = {action.target.key: action for action in actions if resuming.half_done(action)}
+        half_done = {action.target.key: action for action in actions if reverts.half_done(action)}
         try:
             for entry in entries.values():
-                voice = self.terms[entry.detector].voice
+                wording = self.terms[entry.detector].wording
                 if (action := half_done.get(entry.key)) is not None:
-                    self._tell(action, voice.left(action, self.clock()))
+                    self._tell(action, wording.left(action, self.clock()))
                 elif entry.warned is not None and entry.message:
-                    self.entry(entry, voice.void(f"{entry.detector} is not armed any more", self.clock()))
+                    self.entry(entry, wording.void(f"{entry.detector} is not armed any more", self.clock()))
                     self.ledger.told(entry, entry.place)
         except SlackError as failed:
             return [f"a warning's message does not say that it is void: {failed}"]
@@ -104,11 +105,11 @@ class Following:
         """Every entry that something is new of, where it stands, and whether its warning is void."""
         now = self.clock()
         holds = self.holds.all(str(sweep.account), sweep.region) if self._ended(sweep, recorded) else {}
-        voice = self.terms[sweep.detector].voice
+        wording = self.terms[sweep.detector].wording
 
         def ended(entry: Entry, why: str) -> Standing:
             hold = standing(holds.get(entry.key, ()), now)
-            return voice.stays(why, now) if hold is None else voice.held(hold)
+            return wording.stays(why, now) if hold is None else wording.held(hold)
 
         for entry, why in recorded.closed:
             yield entry, ended(entry, why), True
@@ -117,20 +118,20 @@ class Following:
             if entry_of is None or entry_of.warned is None:
                 continue
             if result.outcome is Outcome.CHANGED:
-                yield entry_of, ended(entry_of, result.note), True
+                yield entry_of, ended(entry_of, note(result)), True
             elif (now_stands := self._still(result, entry_of, now)) is not None:
                 yield entry_of, now_stands, result.outcome is Outcome.ADVISED
 
     def _still(self, result: Result, entry: Entry, now: datetime) -> Standing | None:
         """Where a finding stands that was warned about and not acted on; None if nothing is new."""
-        voice = self.terms[entry.detector].voice
+        wording = self.terms[entry.detector].wording
         match result.outcome:
             case Outcome.ADVISED:
-                return voice.void(result.note.removeprefix("only reported: "), now)
+                return wording.void(bare(result), now)
             case Outcome.FAILED:
-                return voice.failed(result.note.removeprefix("nothing was done: "), now)
+                return wording.failed(bare(result), now)
             case Outcome.WAITING if entry.due is not None and entry.due <= now:
-                return voice.waiting(entry.due, result.note)
+                return wording.waiting(entry.due, note(result))
             case _:
                 return None
 
@@ -152,7 +153,7 @@ class Following:
         channel, _, message = entry.untold.partition(" ")
         self.entry(
             replace(entry, channel=channel, message=message),
-            self.terms[entry.detector].voice.over(entry.untold_why),
+            self.terms[entry.detector].wording.over(entry.untold_why),
         )
 
     def action(self, action: Action) -> None:
@@ -170,32 +171,37 @@ class Following:
         self.actions.told(action)
 
     def _of(self, action: Action) -> Standing:
-        voice, now = self.terms[action.detector].voice, self.clock()
+        wording, now = self.terms[action.detector].wording, self.clock()
         match action.stage:
             case Stage.ACTED:
                 until = action.began + self.within
-                return voice.acted(action, until if now < until else None)
+                return wording.acted(action, until if now < until else None)
             case Stage.UNDONE:
-                return voice.undone(action, None if action.undone is None else action.undone + REST)
+                return wording.undone(action, None if action.undone is None else action.undone + REST)
             case Stage.ACTING:
-                return voice.going(action)
+                return wording.going(action)
             case Stage.UNDOING:
-                failed = voice.undo_failed(action, action.error, now)
+                failed = wording.undo_failed(action, action.error, now)
                 return (
                     failed
                     if action.broke
-                    else voice.undoing(action, action.undone_by, action.asked_at or now)
+                    else wording.undoing(action, action.undone_by, action.asked_at or now)
                 )
             case Stage.WITHDRAWN:
-                return voice.stays(action.error, now)
+                return wording.stays(action.error, now)
             case _:
-                return voice.failed(action.error, now, action=action)
+                return wording.failed(action.error, now, action=action)
 
     def _change(self, subject: Subject, name: str, said: str, place: Place, now_stands: Standing) -> None:
         """A message that nobody remembers, or that Slack no longer lets change, stays as it is."""
         if place.ts:
             message = warning(subject, name, said or code(name), now_stands, self.terms[subject.detector])
             self._sender.change(message, place, deadline=self.deadline)
+
+
+def bare(result: Result) -> str:
+    """Why *result*'s outcome is what it is, for a sentence that says the outcome itself."""
+    return "" if result.cause is None else reason(result.cause)
 
 
 def _can_be_told(action: Action) -> bool:

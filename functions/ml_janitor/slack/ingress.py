@@ -10,12 +10,12 @@ from functools import cache
 from typing import Any
 
 from ml_janitor.aws.async_invoke import hand_over
-from ml_janitor.slack.receiving import RefusedError, received
+from ml_janitor.slack.receiving import RequestRefusedError, received
 
 log = logging.getLogger("ml_janitor.slack.ingress")
 """Powertools' logger would take a good part of the three seconds; Lambda writes JSON by itself."""
 
-PATIENCE = 1.0
+AWS_TIMEOUT = 1.0
 """Seconds for one answer of AWS, which takes a tenth of that. An event that came twice is done once."""
 
 SECRET_AGE = 300
@@ -48,7 +48,7 @@ def answered(
     try:
         press = received(event, secret, now)
         hand_over(client("lambda"), environment["JANITOR_WORKER"], press.event())
-    except RefusedError as refused:
+    except RequestRefusedError as refused:
         log.warning("refused", extra={"why": str(refused), "status": refused.status})
         return {"statusCode": refused.status, "body": ""}
     except Exception as error:  # whatever it is, Slack has to be told that nothing will come of the press
@@ -98,8 +98,8 @@ def client(service: str) -> Any:
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=PATIENCE,
-        read_timeout=PATIENCE,
+        connect_timeout=AWS_TIMEOUT,
+        read_timeout=AWS_TIMEOUT,
         retries={"total_max_attempts": 2, "mode": "standard"},
     )
     return botocore.session.get_session().create_client(service, config=config)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ml_janitor.report.buttons import Word
+from ml_janitor.report.buttons import Button
 from ml_janitor.slack.bot import Slack
 
-FOR_MEMBERS = frozenset({Word.NOW, Word.UNDO})
+FOR_MEMBERS = frozenset({Button.NOW, Button.UNDO})
 """What only members of the group may say: it changes something in the account."""
 
 
@@ -69,7 +69,7 @@ class Directory:
         return str(self._slack.ask("auth_test", deadline=self._deadline)["team_id"])
 
 
-def forbidden(word: Word, person: Person, *, member: bool, owner: str | None) -> str | None:
+def forbidden(word: Button, person: Person, *, member: bool, owner: str | None) -> str | None:
     """Why *person* may not say *word* of something that *owner* owns, or None if they may."""
     if not person.own:
         return "only people of this workspace may press that"

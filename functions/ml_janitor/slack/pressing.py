@@ -14,10 +14,10 @@ from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.holds import Hold, How, held, standing
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.table import ConditionFailedError
-from ml_janitor.report.buttons import LABELS, Subject, Word
-from ml_janitor.slack.bot import RefusedError as SaidNoError
+from ml_janitor.report.buttons import LABELS, Button, Subject
+from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.membership import Person, forbidden
-from ml_janitor.slack.patience import SlackError
+from ml_janitor.slack.retries import SlackError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -38,7 +38,7 @@ SNOOZE = timedelta(days=7)
 type Answer = dict[str, Any]
 
 
-class RefusedError(Exception):
+class PressRefusedError(Exception):
     """A press that changes nothing; one sentence tells the one who pressed why."""
 
 
@@ -48,7 +48,7 @@ class Pressing:
     Everything that a press needs from the outside.
 
     *functions* are the armed detectors' by name, *undo* is the function that undoes. *once* does
-    some work once per press, *hand_over* has a function called, *whisper* answers at a URL.
+    some work once per press, *hand_over* has a function called, *ephemeral_reply* answers at a URL.
     """
 
     settings: Settings
@@ -61,7 +61,7 @@ class Pressing:
     undo: str
     once: Callable[[str, Callable[[], Answer]], Answer]
     hand_over: Callable[[str, Mapping[str, Any]], None]
-    whisper: Callable[[str, str], bool]
+    ephemeral_reply: Callable[[str, str], bool]
     clock: Callable[[], datetime]
     logger: Logger
 
@@ -75,39 +75,39 @@ class Pressing:
         about = {"user": press.user, "word": press.action, "subject": press.value}
         try:
             answer = self._said(press)
-        except (RefusedError, SlackError) as refused:
+        except (PressRefusedError, SlackError) as refused:
             why = str(refused)
             if isinstance(refused, SlackError):
-                later = "" if isinstance(refused, SaidNoError) else "; press again later"
+                later = "" if isinstance(refused, SlackRefusedError) else "; press again later"
                 why = f"Slack did not say who you are, so nothing was done{later} ({why})"
             self.logger.warning("a press was refused", extra={**about, "why": why})
-            self.whisper(press.response_url, f"Nothing was changed: {why}.")
+            self.ephemeral_reply(press.response_url, f"Nothing was changed: {why}.")
             return {"done": False, "why": why}
         self.logger.info("pressed", extra=about)
         if said := answer.get("untold"):
-            self.whisper(press.response_url, f"Done, but the message could not be changed: {said}")
+            self.ephemeral_reply(press.response_url, f"Done, but the message could not be changed: {said}")
         return answer
 
     def _said(self, press: PressEvent) -> Answer:
         """Everything that can refuse a press comes before anything that it changes."""
         try:
-            word, subject = Word(press.action), Subject.read(press.value)
+            word, subject = Button(press.action), Subject.read(press.value)
         except ValueError:
-            raise RefusedError("this button is not known any more") from None
+            raise PressRefusedError("this button is not known any more") from None
         if abs(self.clock() - press.pressed) > STALE:
-            raise RefusedError("it was pressed more than an hour ago")
-        if word is Word.UNDO:
+            raise PressRefusedError("it was pressed more than an hour ago")
+        if word is Button.UNDO:
             return self._undo(press, subject)
         entry = self._open(press, subject)
         person = self._allowed(press, word, entry.owner)
-        if word is Word.NOW:
+        if word is Button.NOW:
             self._ready(entry)
             return self.once(press.identity, lambda: self._now(press, entry, person))
         return self.once(press.identity, lambda: self._hold(press, word, entry, person))
 
     # --- who, and of what ---------------------------------------------------------------------
 
-    def _allowed(self, press: PressEvent, word: Word, owner: str | None) -> Person:
+    def _allowed(self, press: PressEvent, word: Button, owner: str | None) -> Person:
         """Whoever pressed, if they may say it: for an owner's word, nobody has to ask for the group."""
         person = self.directory.person(press.user, press.team)
         if forbidden(word, person, member=False, owner=owner) is None:
@@ -115,49 +115,49 @@ class Pressing:
         group = self.settings.janitor.slack_group
         member = bool(group) and person.own and person.id in self.directory.members(group)
         if (why := forbidden(word, person, member=member, owner=owner)) is not None:
-            raise RefusedError(why)
+            raise PressRefusedError(why)
         return person
 
     def _open(self, press: PressEvent, subject: Subject) -> Entry:
         """The warning that was pressed, if it is one that still counts."""
         entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
         if entry is None:
-            raise RefusedError("nobody remembers this finding")
+            raise PressRefusedError("nobody remembers this finding")
         if entry.closed is not None:
-            raise RefusedError(f"this warning is over: {entry.close_reason}")
+            raise PressRefusedError(f"this warning is over: {entry.close_reason}")
         if entry.warned is None:
-            raise RefusedError("this warning is void")
+            raise PressRefusedError("this warning is void")
         if (entry.channel, entry.message) != (press.channel, press.message):
-            raise RefusedError("another message speaks of it now; press there")
+            raise PressRefusedError("another message speaks of it now; press there")
         return entry
 
     def _ready(self, entry: Entry) -> None:
         """Whether *Do it now* would lead to anything."""
         if self.settings.mode(entry.detector) is not Mode.ACT or entry.detector not in self.functions:
-            raise RefusedError(f"{entry.detector} is a dry run, which does nothing")
+            raise PressRefusedError(f"{entry.detector} is a dry run, which does nothing")
         holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
         if (why := held(holds, self.clock())) is not None:
-            raise RefusedError(f"it is {why}")
+            raise PressRefusedError(f"it is {why}")
 
     # --- what it does -------------------------------------------------------------------------
 
-    def _hold(self, press: PressEvent, word: Word, entry: Entry, person: Person) -> Answer:
+    def _hold(self, press: PressEvent, word: Button, entry: Entry, person: Person) -> Answer:
         at = press.pressed
-        how, until = (How.KEPT, None) if word is Word.KEEP else (How.SNOOZED, at + SNOOZE)
+        how, until = (How.KEPT, None) if word is Button.KEEP else (How.SNOOZED, at + SNOOZE)
         hold = Hold(key=entry.key, how=how, by=str(person), said=at, until=until)
         self.holds.put(entry.account, entry.region, hold)
         said = self.holds.all(entry.account, entry.region).get(entry.key, ())
-        voice = self.following.terms[entry.detector].voice
-        return self._told(word, entry, voice.held(standing(said, self.clock()) or hold))
+        wording = self.following.terms[entry.detector].wording
+        return self._told(word, entry, wording.held(standing(said, self.clock()) or hold))
 
     def _now(self, press: PressEvent, entry: Entry, person: Person) -> Answer:
         """It is due, and the detector's own function sweeps now: the same run as its schedule's."""
         try:
             self.ledger.hurry(entry, by=str(person), now=self.clock())
         except ConditionFailedError:
-            raise RefusedError("this warning is void") from None
-        voice = self.following.terms[entry.detector].voice
-        answer = self._told(Word.NOW, entry, voice.hurried(str(person), press.pressed))
+            raise PressRefusedError("this warning is void") from None
+        wording = self.following.terms[entry.detector].wording
+        answer = self._told(Button.NOW, entry, wording.hurried(str(person), press.pressed))
         self.hand_over(self.functions[entry.detector], {"regions": [entry.region]})
         return answer
 
@@ -166,17 +166,17 @@ class Pressing:
         try:
             action = self.undoing.find(*where, subject.finding)
         except CannotUndoError as cannot:
-            raise RefusedError(str(cannot)) from None
+            raise PressRefusedError(str(cannot)) from None
         if (action.channel, action.message) != (press.channel, press.message):
-            raise RefusedError("another message speaks of it now; press there")
+            raise PressRefusedError("another message speaks of it now; press there")
         today = self.clock().date()
         if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:
-            raise RefusedError(f"{subject.detector} can no longer be undone from here")
+            raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
         try:
-            self.following.terms[action.detector].voice.comeback(action)
+            self.following.terms[action.detector].wording.revert_effect(action)
         except CannotActError as never:
-            raise RefusedError(str(never)) from None
-        person = self._allowed(press, Word.UNDO, None)
+            raise PressRefusedError(str(never)) from None
+        person = self._allowed(press, Button.UNDO, None)
         return self.once(press.identity, lambda: self._asked(press, subject, action, person))
 
     def _asked(self, press: PressEvent, subject: Subject, action: Action, person: Person) -> Answer:
@@ -189,7 +189,7 @@ class Pressing:
         try:
             asked = self.undoing.actions.asked_back(action, str(person), self.clock())
         except BegunBeforeError as begun:
-            raise RefusedError(str(begun)) from None
+            raise PressRefusedError(str(begun)) from None
         untold = self._says(lambda: self.following.action(asked))
         self.hand_over(
             self.undo,
@@ -202,9 +202,9 @@ class Pressing:
                 "request": press.identity,
             },
         )
-        return {"done": True, "word": LABELS[Word.UNDO], "untold": untold}
+        return {"done": True, "word": LABELS[Button.UNDO], "untold": untold}
 
-    def _told(self, word: Word, entry: Entry, now_stands: Standing) -> Answer:
+    def _told(self, word: Button, entry: Entry, now_stands: Standing) -> Answer:
         untold = self._says(lambda: self.following.entry(entry, now_stands))
         return {"done": True, "word": LABELS[word], "untold": untold}
 

@@ -26,7 +26,7 @@ WINDOW = 300
 SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 
 
-class RefusedError(Exception):
+class RequestRefusedError(Exception):
     """A request that goes no further: *status* answers it. One line says why, without what it held."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -65,7 +65,7 @@ class Clock:
 
 def received(event: Mapping[str, Any], secret: Callable[[], str], now: datetime) -> Press:
     """
-    The press in a function URL's *event*, verified at the real time *now*. Raises RefusedError.
+    The press in a function URL's *event*, verified at the real time *now*. Raises RequestRefusedError.
 
     The cheap questions come first: what is unsigned, stale or too large costs no read of the
     *secret*.
@@ -73,11 +73,11 @@ def received(event: Mapping[str, Any], secret: Callable[[], str], now: datetime)
     headers = _headers(event)
     stamp, signature = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
     if _method(event) != "POST":
-        raise RefusedError(405, "not a POST")
+        raise RequestRefusedError(405, "not a POST")
     if not SIGNATURE.fullmatch(signature) or not re.fullmatch(r"[0-9]{1,12}", stamp):
-        raise RefusedError(401, "not signed")
+        raise RequestRefusedError(401, "not signed")
     if abs(now.timestamp() - int(stamp)) > WINDOW:
-        raise RefusedError(401, "signed too long ago, or for a time to come")
+        raise RequestRefusedError(401, "signed too long ago, or for a time to come")
     body = _body(event)
     _verified(body, stamp, signature, secret, now)
     return _press(body)
@@ -102,29 +102,29 @@ def _body(event: Mapping[str, Any]) -> bytes:
     """The body byte for byte as it was signed."""
     body = event.get("body")
     if not isinstance(body, str):
-        raise RefusedError(400, "no body")
+        raise RequestRefusedError(400, "no body")
     if len(body) > LARGEST * 4 // 3 + 4:
-        raise RefusedError(413, "too large")
+        raise RequestRefusedError(413, "too large")
     try:
         raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
     except (binascii.Error, ValueError):
-        raise RefusedError(400, "not base64") from None
+        raise RequestRefusedError(400, "not base64") from None
     if len(raw) > LARGEST:
-        raise RefusedError(413, "too large")
+        raise RequestRefusedError(413, "too large")
     return raw
 
 
 def _verified(body: bytes, stamp: str, signature: str, secret: Callable[[], str], now: datetime) -> None:
-    """Slack's own verifier compares in constant time. Raises RefusedError."""
+    """Slack's own verifier compares in constant time. Raises RequestRefusedError."""
     from slack_sdk.signature import SignatureVerifier
 
     try:
         verifier = SignatureVerifier(secret(), clock=Clock(now))  # type: ignore[arg-type]
         good = verifier.is_valid(body, stamp, signature)
     except UnicodeDecodeError:
-        raise RefusedError(400, "not text") from None
+        raise RequestRefusedError(400, "not text") from None
     if not good:
-        raise RefusedError(401, "the signature is wrong")
+        raise RequestRefusedError(401, "the signature is wrong")
 
 
 def _press(body: bytes) -> Press:
@@ -144,7 +144,7 @@ def _press(body: bytes) -> Press:
             response_url=payload.get("response_url", ""),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise RefusedError(400, "no press that is known here") from None
+        raise RequestRefusedError(400, "no press that is known here") from None
     if kind != "block_actions" or not all(isinstance(said, str) for said in press.event().values()):
-        raise RefusedError(400, "no press that is known here")
+        raise RequestRefusedError(400, "no press that is known here")
     return press

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ml_janitor.slack.bot import Slack
-from ml_janitor.slack.patience import SlackError
+from ml_janitor.slack.retries import SlackError
 from ml_janitor.slack.sending import API, Sender, Time
 from ml_janitor.slack.webhook import Webhook
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ml_janitor.slack.patience import Patience
+from ml_janitor.slack.retries import TimeLeft
 
 if TYPE_CHECKING:
     from ml_janitor.report.mrkdwn import Message, Post
@@ -31,9 +31,9 @@ class Time:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
 
-    def until(self, deadline: float) -> Patience:
-        """The patience there is until *deadline*."""
-        return Patience(deadline=deadline, clock=self.clock, sleep=self.sleep)
+    def until(self, deadline: float) -> TimeLeft:
+        """The time_left there is until *deadline*."""
+        return TimeLeft(deadline=deadline, clock=self.clock, sleep=self.sleep)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Sender(Protocol):
     """Where posts go. Deadlines are in the seconds of the sender's clock."""
 
     @property
-    def conversing(self) -> bool:
+    def interactive(self) -> bool:
         """Whether there are threads, mentions and buttons, and messages that can be changed."""
 
     def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
-from ml_janitor.slack.patience import BROKEN, SlackError
 from ml_janitor.slack.refusals import refusal
+from ml_janitor.slack.retries import BROKEN, SlackError
 from ml_janitor.slack.sending import NOWHERE, Delivered, Place, Time, nothing
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Webhook:
         return "Webhook()"
 
     @property
-    def conversing(self) -> bool:
+    def interactive(self) -> bool:
         """It is not."""
         return False
 
@@ -58,18 +58,18 @@ class Webhook:
         from slack_sdk import WebhookClient
 
         del thread
-        patience = self._time.until(deadline)
+        time_left = self._time.until(deadline)
         client = WebhookClient(
-            self._url, timeout=REQUEST_SECONDS, retry_handlers=patience.retries(), logger=QUIET
+            self._url, timeout=REQUEST_SECONDS, retry_handlers=time_left.retries(), logger=QUIET
         )
         try:
             answer = client.send(text=message.text, blocks=list(message.blocks))
         except BROKEN as broken:
-            raise SlackError(patience.unreachable(type(broken).__name__)) from None
+            raise SlackError(time_left.unreachable(type(broken).__name__)) from None
         if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-            raise SlackError(patience.rate_limited())
+            raise SlackError(time_left.rate_limited())
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise SlackError(patience.unreachable(f"HTTP {answer.status_code}"))
+            raise SlackError(time_left.unreachable(f"HTTP {answer.status_code}"))
         if answer.status_code != HTTPStatus.OK:
             raise SlackError(refusal(answer.body[:200], "the post to the incoming webhook"))
         return NOWHERE

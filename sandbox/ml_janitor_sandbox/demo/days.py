@@ -16,13 +16,11 @@ from typing import Any
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.demo import jobs, studio
 from ml_janitor_sandbox.demo.history import TABLES, history
-from ml_janitor_sandbox.demo.jobs import Job
+from ml_janitor_sandbox.demo.jobs import Job, ProcessingJob, TransformJob, TuningJob
 from ml_janitor_sandbox.demo.notebooks import LOG_GROUP, Notebook
-from ml_janitor_sandbox.demo.other_jobs import ProcessingJob, TransformJob, TuningJob
 from ml_janitor_sandbox.demo.plan import Actor
 from ml_janitor_sandbox.demo.studio import App
 from ml_janitor_sandbox.demo.times import NOW
-from ml_janitor_sandbox.demo.truth import Kind
 
 EVENING = NOW + timedelta(minutes=40)
 """When people end what they are done with."""
@@ -74,13 +72,10 @@ class Days:
                 match row:
                     case Notebook(stopped=None) if not _kept(row) and row.name != BACKFILL:
                         actor.call(
-                            row.labels.creator,
-                            "sagemaker",
-                            "stop_notebook_instance",
-                            NotebookInstanceName=row.name,
+                            row.creator, "sagemaker", "stop_notebook_instance", NotebookInstanceName=row.name
                         )
-                    case App(deleted=None) if row.kind != "JupyterServer":
-                        actor.call(row.labels.creator, "sagemaker", "delete_app", **row.identity)
+                    case App(deleted=None) if row.app != "JupyterServer":
+                        actor.call(row.creator, "sagemaker", "delete_app", **row.identity)
 
     def _finish(self, control: Control) -> None:
         """Jobs that make progress have ended."""
@@ -92,7 +87,7 @@ class Days:
     def _cool(self, control: Control) -> None:
         """The warm pool has waited for as long as it was asked to."""
         for row in TABLES[jobs.DETECTOR]:
-            if isinstance(row, Job) and row.warm_until is not None:
+            if isinstance(row, Job) and row.warm is not None:
                 control.patch(
                     "sagemaker", ["training_jobs", row.name], WarmPoolStatus={"Status": "Terminated"}
                 )
@@ -109,7 +104,7 @@ class Days:
     def _check_health(self, control: Control, moment: datetime) -> None:
         """SageMaker looks after every app, and mostly takes that for its user."""
         for row in TABLES[studio.DETECTOR]:
-            if isinstance(row, App) and row.deleted is None and row.kind != "Canvas" and _left_alone(row):
+            if isinstance(row, App) and row.deleted is None and row.app != "Canvas" and not row.in_use:
                 checked = moment - timedelta(minutes=2)
                 seen = row.active or checked
                 times: dict[str, Any] = {
@@ -151,16 +146,12 @@ def _completed(row: Any) -> tuple[str, dict[str, Any]] | None:
 def _at_work() -> Iterator[Any]:
     """What is neither waste nor beyond telling: somebody's, and in use."""
     for table in TABLES.values():
-        yield from (row for row in table if row.truth is None or row.truth.kind is Kind.LOOKALIKE)
-
-
-def _left_alone(row: App) -> bool:
-    return row.truth is not None and row.truth.kind is not Kind.LOOKALIKE
+        yield from (row for row in table if row.in_use)
 
 
 def _kept(row: Notebook) -> bool:
     """Whether its owner asked for it to be kept, and so leaves it on."""
-    return any("keep" in key for key in row.labels.also)
+    return any("keep" in key for key in row.also)
 
 
 def _continued(series: Mapping[str, Any], since: datetime, until: datetime) -> Iterator[dict[str, Any]]:

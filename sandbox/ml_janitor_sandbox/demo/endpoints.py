@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from ml_janitor_sandbox.demo.people import Labels
-from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan, sagemaker_arn
+from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan
+from ml_janitor_sandbox.demo.rows import Row, load
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
 from ml_janitor_sandbox.demo.times import ago, workday
 from ml_janitor_sandbox.demo.traffic import Traffic, hourly, processor
-from ml_janitor_sandbox.demo.truth import Truth
 
 DETECTOR = "idle-endpoints"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-serving"
@@ -23,11 +22,10 @@ IMAGES = f"763104351884.dkr.ecr.{REGION}.amazonaws.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """Some instances behind an endpoint; of no *instance_type* if it is serverless."""
+class Variant(Traffic):
+    """Instances behind an endpoint, and the traffic to them; without an *instance* type, it is serverless."""
 
-    instance_type: str | None
-    traffic: Traffic
+    instance: str | None = None
     count: int = 1
     name: str = "AllTraffic"
     shadow: bool = False
@@ -36,31 +34,30 @@ class Variant:
     @property
     def runs(self) -> bool:
         """Whether there is an instance now."""
-        return self.instance_type is not None and not self.scaled_to_zero
+        return self.instance is not None and not self.scaled_to_zero
 
     def configuration(self) -> dict[str, Any]:
         """As a variant of CreateEndpointConfig, but for its model."""
         members: dict[str, Any] = {"VariantName": self.name, "InitialVariantWeight": 1.0}
-        if self.instance_type is None:
+        if self.instance is None:
             return members | {"ServerlessConfig": {"MemorySizeInMB": 3072, "MaxConcurrency": 10}}
-        members |= {"InstanceType": self.instance_type, "InitialInstanceCount": self.count}
+        members |= {"InstanceType": self.instance, "InitialInstanceCount": self.count}
         if self.scaled_to_zero:
             scaling = {"Status": "ENABLED", "MinInstanceCount": 0, "MaxInstanceCount": 4}
             members["ManagedInstanceScaling"] = scaling
         return members
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
-    """A model that shares its endpoint's instances with others."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component(Traffic):
+    """A model that shares its endpoint's instances with others, and the traffic to it."""
 
     name: str
-    traffic: Traffic
     copies: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Row):
     """
     One endpoint: made *age* days ago, given a new configuration *redeployed* days ago.
 
@@ -68,19 +65,14 @@ class Endpoint:
     many requests wait now.
     """
 
-    name: str
-    labels: Labels
+    resource: ClassVar[str] = "endpoint"
+
     age: float
     variants: tuple[Variant, ...]
     components: tuple[Component, ...] = ()
     backlog: int | None = None
     redeployed: float | None = None
-    truth: Truth | None = None
     reports_load: bool = True
-
-    @property
-    def arn(self) -> str:
-        return sagemaker_arn("endpoint", self.name)
 
     @property
     def created(self) -> datetime:
@@ -88,7 +80,7 @@ class Endpoint:
 
     def plan(self, plan: Plan) -> None:
         """Add everything that made it what it is."""
-        self._deploy(plan, self.created, self.name, "create_endpoint", Tags=self.labels.tags())
+        self._deploy(plan, self.created, self.name, "create_endpoint", Tags=self.tags())
         for component in self.components:
             self._add(plan, component)
         if self.redeployed is not None:
@@ -97,13 +89,13 @@ class Endpoint:
         self._measure(plan)
 
     def _deploy(self, plan: Plan, at: datetime, config: str, operation: str, **params: Any) -> None:
-        by = self.labels.creator
+        by = self.creator
         plan.call(
             at,
             by,
             "sagemaker.create_endpoint_config",
             EndpointConfigName=config,
-            Tags=self.labels.tags(),
+            Tags=self.tags(),
             **self._configuration(plan, at, config),
         )
         names = {"EndpointName": self.name, "EndpointConfigName": config}
@@ -136,18 +128,18 @@ class Endpoint:
         return params
 
     def _register(self, plan: Plan, at: datetime, model: str, variant: Variant) -> None:
-        gpu = (variant.instance_type or "").startswith(("ml.g", "ml.p"))
+        gpu = (variant.instance or "").startswith(("ml.g", "ml.p"))
         plan.call(
             at,
-            self.labels.creator,
+            self.creator,
             "sagemaker.create_model",
             ModelName=model,
             ExecutionRoleArn=ROLE,
             PrimaryContainer={
                 "Image": f"{IMAGES}/pytorch-inference:2.6.0-{'gpu' if gpu else 'cpu'}-py312",
-                "ModelDataUrl": f"s3://{MODEL_BUCKET}/{self.labels.project.name}/{model}/model.tar.gz",
+                "ModelDataUrl": f"s3://{MODEL_BUCKET}/{self.project}/{model}/model.tar.gz",
             },
-            Tags=self.labels.tags(),
+            Tags=self.tags(),
         )
 
     def _add(self, plan: Plan, component: Component) -> None:
@@ -156,14 +148,14 @@ class Endpoint:
         needs = {"NumberOfAcceleratorDevicesRequired": 1, "MinMemoryRequiredInMb": 8192}
         plan.call(
             self.created,
-            self.labels.creator,
+            self.creator,
             "sagemaker.create_inference_component",
             InferenceComponentName=component.name,
             EndpointName=self.name,
             VariantName=variant.name,
             Specification={"ModelName": component.name, "ComputeResourceRequirements": needs},
             RuntimeConfig={"CopyCount": component.copies},
-            Tags=self.labels.tags(),
+            Tags=self.tags(),
         )
 
     def _measure(self, plan: Plan) -> None:
@@ -172,19 +164,17 @@ class Endpoint:
         for variant in self.variants:
             where = {"EndpointName": self.name, "VariantName": variant.name}
             about = f"{self.name}/{variant.name}"
-            traffic = self.components[0].traffic if self.components else variant.traffic
+            traffic = self.components[0] if self.components else variant
             if not self.components:
                 plan.publish(REQUESTS, requests, where, traffic.series(about, self.created))
             if variant.runs and self.reports_load:
                 plan.publish(LOAD, "CPUUtilization", where, processor(traffic, about, self.created))
         for component in self.components:
-            series = component.traffic.series(component.name, self.created)
+            series = component.series(component.name, self.created)
             plan.publish(REQUESTS, requests, {"InferenceComponentName": component.name}, series)
         if self.backlog is not None:
             waiting = hourly(max(ago(days=9), self.created), lambda _: self.backlog or 0)
             plan.publish(REQUESTS, "ApproximateBacklogSize", {"EndpointName": self.name}, waiting)
 
 
-def only(instance_type: str | None, traffic: Traffic, *, count: int = 1) -> tuple[Variant, ...]:
-    """The one variant that most endpoints have."""
-    return (Variant(instance_type=instance_type, traffic=traffic, count=count),)
+ENDPOINTS = load("endpoints.toml", Endpoint)

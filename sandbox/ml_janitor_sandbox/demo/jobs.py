@@ -1,4 +1,4 @@
-"""The demo's training jobs: what one logs, how hard it works, what it saves, and where it stands."""
+"""The demo's jobs: training, and processing, transforming and tuning besides."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from ml_janitor_sandbox.demo.people import Labels
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan, sagemaker_arn
+from ml_janitor_sandbox.demo.rows import Ago, Row, Span, load
 from ml_janitor_sandbox.demo.storage import CHECKPOINT_BUCKET, MODEL_BUCKET, store
 from ml_janitor_sandbox.demo.times import NOW, chance
-from ml_janitor_sandbox.demo.traffic import Level, load, moments
-from ml_janitor_sandbox.demo.truth import Truth
+from ml_janitor_sandbox.demo.traffic import Level, moments, utilisation
 
 DETECTOR = "hung-training-jobs"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
@@ -39,53 +38,41 @@ OTHER_RANKS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
-    """A line *every* so often, from the start until some time; each line is a *step* of the program."""
-
-    every: timedelta
-    until: datetime = NOW - timedelta(minutes=1)
-    step: int = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Row):
     """
     One training job: *created*, *started* (in billing's sense) or not yet, *ended* or not.
 
     Its instances work, or from *hung* on do not: each GPU *spins*, or rests. *status* is SageMaker's
-    SecondaryStatus. *saved* are the times of its checkpoints, *tuner* the tuning job that it belongs
-    to, and *warm_until* the time until which its instances are retained for the next job.
+    SecondaryStatus. It logs a line *every* so often until it falls *silent*, each line a *step* of the
+    program. *saved* are the times of its checkpoints, *tuner* the tuning job that it belongs to, and
+    *warm* how long its instances are retained for the next job.
     """
 
+    resource: ClassVar[str] = "training-job"
     group: ClassVar[str] = "/aws/sagemaker/TrainingJobs"
     """Its metrics' namespace, and its log group."""
 
-    name: str
-    labels: Labels
-    instance_type: str
-    created: datetime
+    instance: str
+    created: Ago
     count: int = 1
-    started: datetime | None = None
-    ended: datetime | None = None
+    started: Ago | None = None
+    ended: Ago | None = None
     status: str = "Training"
-    limit: timedelta = timedelta(days=5)
+    limit: Span = timedelta(days=5)
     spot: bool = False
-    log: Log | None = None
-    hung: datetime | None = None
+    every: Span | None = None
+    silent: Ago = NOW - timedelta(minutes=1)
+    step: int = 50
+    hung: Ago | None = None
     spins: bool = True
-    saved: tuple[datetime, ...] = ()
+    saved: tuple[Ago, ...] = ()
     tuner: str | None = None
-    warm_until: datetime | None = None
-    truth: Truth | None = None
-
-    @property
-    def arn(self) -> str:
-        return sagemaker_arn("training-job", self.name)
+    warm: Span | None = None
 
     @property
     def checkpoints(self) -> str:
         """The key under which it saves them."""
-        return f"{self.labels.project.name}/{self.name}/"
+        return f"{self.project}/{self.name}/"
 
     @property
     def artifact(self) -> dict[str, str]:
@@ -102,10 +89,10 @@ class Job:
                 self._write(plan, self.started, host)
         for number, at in enumerate(self.saved, 1):
             key = f"{self.checkpoints}step-{number * 2000:06}/model.pt"
-            store(plan, at, self.labels.creator, CHECKPOINT_BUCKET, key)
+            store(plan, at, self.creator, CHECKPOINT_BUCKET, key)
         if self.ended is not None and self.status == "Completed":
             key = f"training/{self.name}/output/model.tar.gz"
-            store(plan, self.ended, self.labels.creator, MODEL_BUCKET, key)
+            store(plan, self.ended, self.creator, MODEL_BUCKET, key)
 
     def _create(self, plan: Plan) -> None:
         limits = {"MaxRuntimeInSeconds": int(self.limit.total_seconds())}
@@ -113,7 +100,7 @@ class Job:
             limits["MaxWaitTimeInSeconds"] = 2 * limits["MaxRuntimeInSeconds"]
         plan.call(
             self.created,
-            self.labels.creator,
+            self.creator,
             "sagemaker.create_training_job",
             TrainingJobName=self.name,
             AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "FastFile"},
@@ -123,19 +110,14 @@ class Job:
             ResourceConfig=self._resources(),
             StoppingCondition=limits,
             EnableManagedSpotTraining=self.spot,
-            Tags=self.labels.tags(),
+            Tags=self.tags(),
         )
 
     def _resources(self) -> dict[str, Any]:
-        rented = {
-            "InstanceType": self.instance_type,
-            "InstanceCount": self.count,
-            "VolumeSizeInGB": 500,
-        }
-        if self.warm_until is None or self.ended is None:
+        rented = {"InstanceType": self.instance, "InstanceCount": self.count, "VolumeSizeInGB": 500}
+        if self.warm is None:
             return rented
-        kept = self.warm_until - self.ended
-        return rented | {"KeepAlivePeriodInSeconds": int(kept.total_seconds())}
+        return rented | {"KeepAlivePeriodInSeconds": int(self.warm.total_seconds())}
 
     def _advance(self, plan: Plan) -> None:
         """Bring it to where it stands: the sandbox's own jobs train from the first moment on."""
@@ -163,16 +145,16 @@ class Job:
             members["ModelArtifacts"] = self.artifact
         if self.tuner is not None:
             members["TuningJobArn"] = sagemaker_arn("hyper-parameter-tuning-job", self.tuner)
-        if self.warm_until is not None:
+        if self.warm is not None:
             members["WarmPoolStatus"] = {"Status": "Available"}
         plan.state("training_jobs", self.name, **members)
 
     @property
     def _last_line(self) -> datetime:
-        return self.log.until if self.log else self.created
+        return self.silent if self.every else self.created
 
     def _measure(self, plan: Plan, started: datetime, host: str) -> None:
-        cpus, gpus = PROCESSORS[self.instance_type]
+        cpus, gpus = PROCESSORS[self.instance]
         until = min(self.ended or NOW, NOW if self.status == "Training" else self._last_line)
         # While a collective waits, each GPU is full, and one CPU for each; else nothing works.
         spinning = gpus if self.spins else 0
@@ -182,26 +164,118 @@ class Job:
         if gpus:
             levels["GPUUtilization"] = Level(81 * gpus, 17 * gpus, 100 * spinning, 0.04)
         for metric, level in levels.items():
-            series = load(level, f"{host}/{metric}", started + BOOT, until, hung=self.hung)
+            series = utilisation(level, f"{host}/{metric}", started + BOOT, until, hung=self.hung)
             plan.publish(self.group, metric, {"Host": host}, series)
 
     def _write(self, plan: Plan, started: datetime, host: int) -> None:
-        if self.log is not None:
+        if self.every is not None:
             stream = f"{self.name}/algo-{host}-{int((started + BOOT).timestamp())}"
-            plan.write(self.group, stream, self._lines(self.log, started + BOOT, host))
+            plan.write(self.group, stream, self._lines(self.every, started + BOOT, host))
 
-    def _lines(self, log: Log, first: datetime, host: int) -> Iterator[tuple[datetime, str]]:
+    def _lines(self, every: timedelta, first: datetime, host: int) -> Iterator[tuple[datetime, str]]:
         """What the program prints: how it set out, then its progress at a steady pace."""
-        rank = (host - 1) * max(PROCESSORS[self.instance_type][1], 1)
-        yield first, f"SM_CURRENT_HOST=algo-{host} SM_NUM_GPUS={PROCESSORS[self.instance_type][1]}"
+        rank = (host - 1) * max(PROCESSORS[self.instance][1], 1)
+        yield first, f"SM_CURRENT_HOST=algo-{host} SM_NUM_GPUS={PROCESSORS[self.instance][1]}"
         yield first + timedelta(seconds=2), f"[rank{rank}] torch 2.6.0, world size {self._world}"
-        every = log.every if host == 1 else log.every * OTHER_RANKS
-        for number, at in enumerate(moments(first + every, every, log.until), 1):
+        every = every if host == 1 else every * OTHER_RANKS
+        for number, at in enumerate(moments(first + every, every, self.silent), 1):
             late = timedelta(seconds=20 * chance(self.name, host, number))
             loss = 1.6 + 8.2 / (1 + number / 14) + 0.08 * chance("loss", self.name, number)
-            text = f"[rank{rank}] step {number * log.step} | loss {loss:.4f}"
-            yield min(at + late, log.until), text
+            text = f"[rank{rank}] step {number * self.step} | loss {loss:.4f}"
+            yield min(at + late, self.silent), text
 
     @property
     def _world(self) -> int:
-        return self.count * max(PROCESSORS[self.instance_type][1], 1)
+        return self.count * max(PROCESSORS[self.instance][1], 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessingJob(Job):
+    """One processing job: as a training job, but with other calls, and a status less."""
+
+    resource: ClassVar[str] = "processing-job"
+    group: ClassVar[str] = "/aws/sagemaker/ProcessingJobs"
+
+    def _create(self, plan: Plan) -> None:
+        rented = {"InstanceType": self.instance, "InstanceCount": self.count, "VolumeSizeInGB": 200}
+        plan.call(
+            self.created,
+            self.creator,
+            "sagemaker.create_processing_job",
+            ProcessingJobName=self.name,
+            ProcessingResources={"ClusterConfig": rented},
+            AppSpecification={"ImageUri": IMAGE},
+            RoleArn=ROLE,
+            StoppingCondition={"MaxRuntimeInSeconds": int(self.limit.total_seconds())},
+            Tags=self.tags(),
+        )
+
+    def _advance(self, plan: Plan) -> None:
+        members: dict[str, Any] = {"ProcessingStartTime": self.started}
+        if self.ended is not None:
+            members |= {"ProcessingJobStatus": self.status, "ProcessingEndTime": self.ended}
+        plan.state("processing_jobs", self.name, **members)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformJob(Row):
+    """One transform job on one instance, in progress since it was *created*, and at work all the time."""
+
+    resource: ClassVar[str] = "transform-job"
+    group: ClassVar[str] = "/aws/sagemaker/TransformJobs"
+    host: ClassVar[str] = "i-0b1f6d2c9a7e45310"
+
+    model: str
+    instance: str
+    created: Ago
+    every: Span
+    silent: Ago = NOW - timedelta(minutes=1)
+
+    def plan(self, plan: Plan) -> None:
+        """Add everything that made it what it is."""
+        folder = f"s3://{MODEL_BUCKET}/batch/{self.name}"
+        source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{folder}/in/"}}
+        plan.call(
+            self.created,
+            self.creator,
+            "sagemaker.create_transform_job",
+            TransformJobName=self.name,
+            ModelName=self.model,
+            TransformInput={"DataSource": source},
+            TransformOutput={"S3OutputPath": f"{folder}/out/"},
+            TransformResources={"InstanceType": self.instance, "InstanceCount": 1},
+            Tags=self.tags(),
+        )
+        stream = f"{self.name}/{self.host}-{int(self.created.timestamp())}"
+        scored = moments(self.created, self.every, self.silent)
+        plan.write(self.group, stream, [(at, "POST /invocations 200 (50 records)") for at in scored])
+        cpus, gpus = PROCESSORS[self.instance]
+        for metric, units in (("CPUUtilization", cpus), ("GPUUtilization", gpus)):
+            host = f"{self.name}/{self.host}"
+            level = Level(70 * units, 15 * units, 0.0, 0.0)
+            series = utilisation(level, f"{host}/{metric}", self.created + BOOT, NOW)
+            plan.publish(self.group, metric, {"Host": host}, series)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningJob(Row):
+    """One hyperparameter tuning job; the training jobs that it started name it as their tuner."""
+
+    resource: ClassVar[str] = "hyper-parameter-tuning-job"
+
+    created: Ago
+
+    def plan(self, plan: Plan) -> None:
+        """Add everything that made it what it is."""
+        limits = {"MaxNumberOfTrainingJobs": 24, "MaxParallelTrainingJobs": 3}
+        plan.call(
+            self.created,
+            self.creator,
+            "sagemaker.create_hyper_parameter_tuning_job",
+            HyperParameterTuningJobName=self.name,
+            HyperParameterTuningJobConfig={"Strategy": "Bayesian", "ResourceLimits": limits},
+            Tags=self.tags(),
+        )
+
+
+JOBS = load("jobs.toml", Job, processing=ProcessingJob, transform=TransformJob, tuning=TuningJob)

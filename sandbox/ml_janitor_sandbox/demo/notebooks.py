@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 from zlib import crc32
 
-from ml_janitor_sandbox.demo.people import Labels
-from ml_janitor_sandbox.demo.plan import ACCOUNT, Plan, sagemaker_arn
+from ml_janitor_sandbox.demo.plan import ACCOUNT, Plan
+from ml_janitor_sandbox.demo.rows import Ago, Row, load
 from ml_janitor_sandbox.demo.times import workday
-from ml_janitor_sandbox.demo.truth import Truth
 
 DETECTOR = "idle-notebooks"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-notebooks"
@@ -32,7 +32,7 @@ LINES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notebook:
+class Notebook(Row):
     """
     One notebook instance, made *age* days ago, *started* last then, and *stopped* since or not.
 
@@ -40,20 +40,15 @@ class Notebook:
     (by default a few hours before). The log's index *lags* so many hours behind.
     """
 
-    name: str
-    instance_type: str
-    labels: Labels
-    age: float
-    worked: datetime
-    opened: datetime | None = None
-    started: datetime | None = None
-    stopped: datetime | None = None
-    lags: float | None = None
-    truth: Truth | None = None
+    resource: ClassVar[str] = "notebook-instance"
 
-    @property
-    def arn(self) -> str:
-        return sagemaker_arn("notebook-instance", self.name)
+    instance: str
+    age: float
+    worked: Ago
+    opened: Ago | None = None
+    started: Ago | None = None
+    stopped: Ago | None = None
+    lags: int | None = None
 
     @property
     def created(self) -> datetime:
@@ -61,16 +56,16 @@ class Notebook:
 
     def plan(self, plan: Plan) -> None:
         """Add everything that made it what it is."""
-        by, name = self.labels.creator, {"NotebookInstanceName": self.name}
+        by, name = self.creator, {"NotebookInstanceName": self.name}
         plan.call(
             self.created,
             by,
             "sagemaker.create_notebook_instance",
             **name,
-            InstanceType=self.instance_type,
+            InstanceType=self.instance,
             RoleArn=ROLE,
             VolumeSizeInGB=50,
-            Tags=self.labels.tags(),
+            Tags=self.tags(),
         )
         if self.started is not None:
             plan.call(self.started - NIGHT, by, "sagemaker.stop_notebook_instance", **name)
@@ -89,3 +84,6 @@ class Notebook:
                 at = last - SITTING * (1 - number / len(LINES))
                 text = line.format(kernel=kernel, name=self.name)
                 yield at, f"[I {at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} ServerApp] {text}"
+
+
+NOTEBOOKS = load("notebooks.toml", Notebook)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import boto3
 
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.times import NOW
 from ml_janitor_sandbox.demo.traffic import Series
-from ml_janitor_sandbox.demo.truth import Truth
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -73,11 +72,7 @@ class Plan:
         if series is None:
             return
         about = {"metric": metric, "dimensions": dict(dimensions)}
-        points = {
-            "start": series.start,
-            "step": series.step.total_seconds(),
-            "values": series.values,
-        }
+        points = {"start": series.start, "step": series.step.total_seconds(), "values": series.values}
         self.series.setdefault(namespace, []).append(about | points)
 
     def write(
@@ -120,22 +115,6 @@ class Plan:
                 clock = step.at
                 control.set_clock(clock)
             actor.do(step)
-
-
-class Row(Protocol):
-    """A row of one of the demo's tables."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def arn(self) -> str: ...
-
-    @property
-    def truth(self) -> Truth | None: ...
-
-    def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
 
 
 class Actor:

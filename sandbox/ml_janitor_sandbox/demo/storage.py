@@ -1,32 +1,60 @@
-"""The demo's buckets, and objects in them that are as old as they should be."""
+"""The demo's buckets, the model artifacts in them, and objects that are as old as they should be."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import shake_128
+from urllib.parse import urlencode
 
-from ml_janitor_sandbox.demo.people import DANIEL, PLATFORM, Labels
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan
+from ml_janitor_sandbox.demo.rows import Row, load
 from ml_janitor_sandbox.demo.times import workday
+
+DETECTOR = "duplicate-artifacts"
 
 MODEL_BUCKET = "meridian-ml-models"
 CHECKPOINT_BUCKET = "meridian-ml-checkpoints"
 DEFAULT_BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
-"""Made by SageMaker's SDK for whoever does not name a bucket; it does not tag it."""
 
+ARTIFACT_SIZE = 1024 * 1024 + 4096
+"""Bytes: just above what is small enough to be ignored, so that seeding stays quick."""
 SMALL = 512
 """Bytes of an object of which only the name and the age matter."""
 
 
-def plan_buckets(plan: Plan) -> None:
-    """Make the buckets, before anything is put into them."""
-    labels = Labels(project=PLATFORM, environment="production", managed_by="terraform")
-    plan.call(workday(870, DEFAULT_BUCKET), DANIEL, "s3.create_bucket", Bucket=DEFAULT_BUCKET)
-    for bucket in (MODEL_BUCKET, CHECKPOINT_BUCKET):
-        born = workday(900, bucket)
-        plan.call(born, labels.creator, "s3.create_bucket", Bucket=bucket)
-        tagging = {"TagSet": labels.tags()}
-        plan.call(born, labels.creator, "s3.put_bucket_tagging", Bucket=bucket, Tagging=tagging)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket(Row):
+    """A bucket, created *age* days ago."""
+
+    age: float
+
+    def plan(self, plan: Plan) -> None:
+        """Create it, and tag it if it has labels."""
+        at = workday(self.age, self.name)
+        plan.call(at, self.creator, "s3.create_bucket", Bucket=self.name)
+        if tags := self.tags():
+            tagging = {"TagSet": tags}
+            plan.call(at, self.creator, "s3.put_bucket_tagging", Bucket=self.name, Tagging=tagging)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact(Row):
+    """An object in the model bucket, *age* days old, whose bytes are those of some *content*."""
+
+    age: float
+    content: str = "search-ranker 2026-07"
+    """By default, what the artifact that has copies holds."""
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:s3:::{self.name}"
+
+    def plan(self, plan: Plan) -> None:
+        """Store it."""
+        bucket, _, key = self.name.partition("/")
+        at, tags = workday(self.age, key), urlencode(self.also)
+        store(plan, at, self.by, bucket, key, size=ARTIFACT_SIZE, seed=self.content, tags=tags)
 
 
 def store(
@@ -43,3 +71,7 @@ def store(
     """Have *by* put an object there; the same *seed* (by default the key) gives the same bytes."""
     body = shake_128((seed or key).encode()).digest(size)
     plan.call(at, by, "s3.put_object", Bucket=bucket, Key=key, Body=body, Tagging=tags)
+
+
+BUCKETS = load("buckets.toml", Bucket)
+ARTIFACTS = load("artifacts.toml", Artifact)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from ml_janitor_sandbox.demo.people import PLATFORM, Labels
+from pydantic import BeforeValidator
+
 from ml_janitor_sandbox.demo.plan import ACCOUNT, Plan, sagemaker_arn
+from ml_janitor_sandbox.demo.rows import Ago, Row, load, look_up
 from ml_janitor_sandbox.demo.times import ago, workday
 from ml_janitor_sandbox.demo.traffic import Series, moments
-from ml_janitor_sandbox.demo.truth import Truth
 
 DETECTOR = "idle-studio-apps"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-studio"
@@ -20,14 +21,13 @@ ACTIVITY = "/aws/sagemaker/Canvas/AppActivity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
+class Domain(Row):
     """
     A Studio domain, made *age* days ago; idle apps are shut down after so many *minutes*, or never.
 
     The *identifier* is what the sandbox makes of the name and of how many domains there were before.
     """
 
-    name: str
     identifier: str
     age: float
     minutes: int | None = None
@@ -40,22 +40,21 @@ class Domain:
             idle = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": self.minutes}
         for kind in ("JupyterLabAppSettings", "CodeEditorAppSettings"):
             settings[kind] = {"AppLifecycleManagement": {"IdleSettings": idle}}
-        labels = Labels(project=PLATFORM, environment="production", managed_by="terraform")
         plan.call(
             workday(self.age, self.name),
-            labels.creator,
+            self.creator,
             "sagemaker.create_domain",
             DomainName=self.name,
             AuthMode="SSO",
             DefaultUserSettings=settings,
             SubnetIds=["subnet-0a1b2c3d4e5f60718"],
             VpcId="vpc-0f1e2d3c4b5a69788",
-            Tags=labels.tags(),
+            Tags=self.tags(),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class App:
+class App(Row):
     """
     One app, *started* by its owner in a space of some name; Canvas and servers have a profile instead.
 
@@ -63,47 +62,44 @@ class App:
     health check. *logged* is the last line in the app's log.
     """
 
-    name: str
-    domain: Domain
-    labels: Labels
-    kind: str
-    instance_type: str | None
-    started: datetime
-    active: datetime | None = None
-    logged: datetime | None = None
-    deleted: datetime | None = None
-    truth: Truth | None = None
+    domain: Annotated[Domain, BeforeValidator(lambda name: look_up(DOMAINS, name, "domain"))]
+    app: str
+    instance: str | None = None
+    started: Ago
+    active: Ago | None = None
+    logged: Ago | None = None
+    deleted: Ago | None = None
 
     @property
     def person(self) -> str:
         """The user profile, which may not hold dots."""
-        return self.labels.creator.replace(".", "-")
+        return self.creator.replace(".", "-")
 
     @property
     def arn(self) -> str:
-        return sagemaker_arn("app", f"{self._owner[1]}/{self.kind.lower()}/default")
+        return sagemaker_arn("app", f"{self._owner[1]}/{self.app.lower()}/default")
 
     @property
     def _owner(self) -> tuple[dict[str, str], str]:
         """What it runs in or for, as parameters and as a path."""
-        if self.kind in {"Canvas", "JupyterServer"}:
+        if self.app in {"Canvas", "JupyterServer"}:
             return {"UserProfileName": self.person}, f"{self.domain.identifier}/{self.person}"
         return {"SpaceName": self.name}, f"{self.domain.identifier}/{self.name}"
 
     @property
     def path(self) -> str:
         """What it runs in, its type and its name: what the sandbox knows it by."""
-        return f"{self._owner[1]}/{self.kind}/default"
+        return f"{self._owner[1]}/{self.app}/default"
 
     @property
     def identity(self) -> dict[str, str]:
         """As parameters of a call about it."""
         where = {"DomainId": self.domain.identifier, **self._owner[0]}
-        return where | {"AppType": self.kind, "AppName": "default"}
+        return where | {"AppType": self.app, "AppName": "default"}
 
     def plan(self, plan: Plan) -> None:
         """Add the app and what it runs in."""
-        by, where = self.labels.creator, {"DomainId": self.domain.identifier}
+        by, where = self.creator, {"DomainId": self.domain.identifier}
         parameters, _ = self._owner
         if "SpaceName" in parameters:
             plan.call(
@@ -114,12 +110,12 @@ class App:
                 **parameters,
                 OwnershipSettings={"OwnerUserProfileName": self.person},
                 SpaceSharingSettings={"SharingType": "Private"},
-                SpaceSettings={"AppType": self.kind},
-                Tags=self.labels.tags(),
+                SpaceSettings={"AppType": self.app},
+                Tags=self.tags(),
             )
-        app = {"AppType": self.kind, "AppName": "default"}
-        rented = {"ResourceSpec": {"InstanceType": self.instance_type}} if self.instance_type else {}
-        tags = self.labels.tags()
+        app = {"AppType": self.app, "AppName": "default"}
+        rented = {"ResourceSpec": {"InstanceType": self.instance}} if self.instance else {}
+        tags = self.tags()
         plan.call(self.started, by, "sagemaker.create_app", **where, **parameters, **app, **rented, Tags=tags)
         if self.deleted is not None:
             plan.call(self.deleted, by, "sagemaker.delete_app", **where, **parameters, **app)
@@ -127,7 +123,7 @@ class App:
 
     def _use(self, plan: Plan, path: str) -> None:
         """Leave the traces of its use."""
-        if self.kind == "Canvas":
+        if self.app == "Canvas":
             if self.active is not None:
                 where = {"DomainId": self.domain.identifier, "UserProfileName": self.person}
                 plan.publish(ACTIVITY, "TimeSinceLastActive", where, self._idle(self.active))
@@ -150,15 +146,19 @@ class App:
             yield at, f"[I {at:%Y-%m-%d %H:%M:%S}.000 ServerApp] Saving file at /{self.name}.ipynb"
 
 
-def plan_profiles(plan: Plan, apps: tuple[App, ...]) -> None:
+def plan_profiles(plan: Plan) -> None:
     """Make a user profile for everyone who has an app, in each domain that they have one in."""
-    first = {(app.domain.identifier, app.person): app for app in reversed(apps)}
+    first = {(app.domain.identifier, app.person): app for app in reversed(APPS)}
     for (identifier, person), app in first.items():
         plan.call(
             workday(app.domain.age - 10, f"{identifier}/{person}"),
-            app.labels.creator,
+            app.creator,
             "sagemaker.create_user_profile",
             DomainId=identifier,
             UserProfileName=person,
-            Tags=app.labels.tags(),
+            Tags=app.tags(),
         )
+
+
+DOMAINS = {one.name: one for one in load("domains.toml", Domain)}
+APPS = load("apps.toml", App)

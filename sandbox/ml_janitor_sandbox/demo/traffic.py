@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from ml_janitor_sandbox.demo.times import NOW, SATURDAY, ago, chance
 
@@ -35,6 +38,8 @@ class Traffic:
     no datapoint at all, not even zeros.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     peak: float = 0
     ended: float | None = None
     bursts: tuple[tuple[float, int], ...] = ()
@@ -61,27 +66,6 @@ class Traffic:
         return burst + math.ceil(
             self.peak * fade * day_and_night(moment) * (0.85 + 0.3 * chance(name, moment))
         )
-
-
-def steady(peak: float) -> Traffic:
-    """Used every day."""
-    return Traffic(peak=peak)
-
-
-def ended(peak: float, days: float) -> Traffic:
-    """Used, until so many *days* ago; zeros since."""
-    return Traffic(peak=peak, ended=days)
-
-
-def bursts(*busy: tuple[float, int]) -> Traffic:
-    """Zeros but for single hours, as (days ago, requests)."""
-    return Traffic(bursts=busy)
-
-
-NEVER = Traffic()
-"""Published, and always zero."""
-SILENT = Traffic(published=False)
-"""Not published."""
 
 
 def day_and_night(moment: datetime) -> float:
@@ -115,7 +99,7 @@ class Level:
     trembles: float
 
 
-def load(
+def utilisation(
     level: Level, name: str, since: datetime, until: datetime, *, hung: datetime | None = None
 ) -> Series:
     """A value every five minutes of the instance of this *name*, which only waits since it *hung*."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from ml_janitor_sandbox import clock
-from ml_janitor_sandbox.patches import AwsError, Call, serves
+from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
 from ml_janitor_sandbox.scaling import (
     Target,
     Where,
     arn_of,
+    none_of,
     page,
     target_of,
     targets,
@@ -49,8 +50,7 @@ def register(call: Call) -> dict[str, Any]:
     target = targets(call).get(where)
     if target is None:
         if not {"MinCapacity", "MaxCapacity"} <= given.keys():
-            message = "MinCapacity and MaxCapacity are required when you register a new scalable target"
-            raise AwsError("ValidationException", message)
+            raise rejected("MinCapacity and MaxCapacity are required when you register a new scalable target")
         role = SERVICE_ROLES.get(where[0], f"{where[0]}.application-autoscaling.amazonaws.com/role")
         names = dict(zip(("ServiceNamespace", "ResourceId", "ScalableDimension"), where, strict=True))
         target = Target(
@@ -66,15 +66,14 @@ def register(call: Call) -> dict[str, Any]:
             tags=dict(params.get("Tags") or {}),
         )
     elif params.get("Tags"):
-        message = (
+        raise rejected(
             "The scalable target that you tried to tag already exists. "
             "To update tags on an existing scalable target, use the TagResource API."
         )
-        raise AwsError("ValidationException", message)
     suspended = target.members["SuspendedState"] | given.pop("SuspendedState", {})
     changed = target.members | given | {"SuspendedState": suspended}
     if changed["MinCapacity"] > changed["MaxCapacity"]:
-        raise AwsError("ValidationException", "Maximum capacity cannot be less than minimum capacity")
+        raise rejected("Maximum capacity cannot be less than minimum capacity")
     target.members = changed
     targets(call)[where] = target
     return {"ScalableTargetARN": target.members["ScalableTargetARN"]}
@@ -90,8 +89,7 @@ def _check_resource(call: Call, where: Where) -> None:
     """
     namespace, resource, dimension = where
     if not dimension.startswith(f"{namespace}:"):
-        message = "Unsupported service namespace, resource type or scalable dimension"
-        raise AwsError("ValidationException", message)
+        raise rejected("Unsupported service namespace, resource type or scalable dimension")
     match resource.split("/"):
         case ["endpoint", name, "variant", variant] if dimension.startswith(VARIANT):
             endpoint = shelf(call, KINDS["endpoints"]).get(name)
@@ -101,7 +99,7 @@ def _check_resource(call: Call, where: Where) -> None:
         case _:
             there = namespace != "sagemaker"
     if not there:
-        raise AwsError("ValidationException", f"{namespace} has no {resource} that scales by {dimension}.")
+        raise rejected(f"{namespace} has no {resource} that scales by {dimension}.")
 
 
 def _variants(members: dict[str, Any]) -> set[str]:
@@ -161,3 +159,99 @@ def _by_arn(call: Call) -> Target:
         if target.members["ScalableTargetARN"] == arn:
             return target
     raise AwsError("ResourceNotFoundException", f"No scalable target found for ARN {arn}")
+
+
+# --- policies and scheduled actions --------------------------------------------------------------
+
+
+@serves("application-autoscaling", "PutScalingPolicy")
+def put_policy(call: Call) -> dict[str, Any]:
+    """
+    Made or replaced. The alarms of a tracking policy are named, and CloudWatch has none of them.
+
+    Step scaling makes no alarms of its own.
+    """
+    target, params, where = target_of(call), call.params, where_of(call)
+    name = params["PolicyName"]
+    old = target.policies.get(name, {})
+    kind = params.get("PolicyType") or old.get("PolicyType") or "StepScaling"
+    about = f"{uuid_of((*where, name))}:resource/{where[0]}/{where[1]}:policyName/{name}"
+    alarms = [
+        f"TargetTracking-{where[1]}-Alarm{side}-{uuid_of((*where, name, side))}" for side in ("High", "Low")
+    ]
+    made = params | {
+        "PolicyType": kind,
+        "PolicyARN": old.get("PolicyARN") or arn_of(call, "autoscaling", f"scalingPolicy:{about}"),
+        "CreationTime": old.get("CreationTime") or clock.now(),
+        "Alarms": [
+            {"AlarmName": alarm, "AlarmARN": arn_of(call, "cloudwatch", f"alarm:{alarm}")} for alarm in alarms
+        ]
+        if kind == "TargetTrackingScaling"
+        else [],
+    }
+    target.policies[name] = made
+    return {"PolicyARN": made["PolicyARN"], "Alarms": made["Alarms"]}
+
+
+@serves("application-autoscaling", "DescribeScalingPolicies")
+def describe_policies(call: Call) -> dict[str, Any]:
+    """By resource, dimension and name."""
+    return _hanging(call, "ScalingPolicies", "PolicyName")
+
+
+@serves("application-autoscaling", "DeleteScalingPolicy")
+def delete_policy(call: Call) -> dict[str, Any]:
+    """Another than none is not deleted twice."""
+    if target_of(call).policies.pop(call.params["PolicyName"], None) is None:
+        raise none_of(f"scaling policy found with name {call.params['PolicyName']}", where_of(call))
+    return {}
+
+
+@serves("application-autoscaling", "PutScheduledAction")
+def put_action(call: Call) -> dict[str, Any]:
+    """
+    Made or changed.
+
+    "If you don't specify start and end times, the old values are deleted" (its documentation).
+    """
+    target, params, where = target_of(call), call.params, where_of(call)
+    name = params["ScheduledActionName"]
+    old = {key: value for key, value in target.actions.get(name, {}).items() if not key.endswith("Time")}
+    if not (params.get("Schedule") or old.get("Schedule")):
+        raise rejected("Schedule is required for a new scheduled action")
+    about = f"{uuid_of((*where, name))}:resource/{where[0]}/{where[1]}:scheduledActionName/{name}"
+    target.actions[name] = (
+        {"Timezone": "UTC", "CreationTime": clock.now()}
+        | old
+        | {key: value for key, value in params.items() if value is not None}
+        | {"ScheduledActionARN": arn_of(call, "autoscaling", f"scheduledAction:{about}")}
+    )
+    return {}
+
+
+@serves("application-autoscaling", "DescribeScheduledActions")
+def describe_actions(call: Call) -> dict[str, Any]:
+    """By resource, dimension and name."""
+    return _hanging(call, "ScheduledActions", "ScheduledActionName")
+
+
+@serves("application-autoscaling", "DeleteScheduledAction")
+def delete_action(call: Call) -> dict[str, Any]:
+    """Another than none is not deleted twice."""
+    if target_of(call).actions.pop(call.params["ScheduledActionName"], None) is None:
+        raise none_of(
+            f"scheduled action found with name {call.params['ScheduledActionName']}", where_of(call)
+        )
+    return {}
+
+
+def _hanging(call: Call, member: str, name: str) -> dict[str, Any]:
+    resource, names = call.params.get("ResourceId"), set(call.params.get(f"{name}s") or ())
+    found = [
+        one
+        for where, target in within(call)
+        if resource in (None, where[1])
+        for one in (target.policies if name == "PolicyName" else target.actions).values()
+        if not names or one[name] in names
+    ]
+    return page(call, member, found, named=resource is not None)

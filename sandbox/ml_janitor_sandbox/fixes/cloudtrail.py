@@ -1,4 +1,4 @@
-"""CloudTrail's event history: LookupEvents, which moto lacks, and noting who created what."""
+"""CloudTrail's event history: LookupEvents, which moto lacks, and noting who created or deleted what."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ PER_PAGE = 50
 # Access keys that are names, so that a program can act as "maria" by using her name as its key.
 ANONYMOUS = ("AKIA", "ASIA", "test", "FOOBAR", "sandbox", "")
 DEFAULT_USER = "sandbox"
+ALSO_NOTED = ("sagemaker:UpdateEndpoint", "sagemaker:DeleteEndpoint")
+"""Besides everything that creates."""
 
 
 class History:
@@ -29,8 +31,9 @@ def lookup_events(call: Call) -> dict[str, Any]:
     params = call.params
     size = int(params.get("MaxResults") or PER_PAGE)
     if not 1 <= size <= PER_PAGE:
-        message = f"The value for MaxResults must be between 1 and {PER_PAGE}."
-        raise AwsError("InvalidMaxResultsException", message)
+        raise AwsError(
+            "InvalidMaxResultsException", f"The value for MaxResults must be between 1 and {PER_PAGE}."
+        )
     start, end = _aware(params.get("StartTime")), _aware(params.get("EndTime"))
     if start and end and start > end:
         raise AwsError("InvalidTimeRangeException", "The start time is after the end time.")
@@ -64,8 +67,7 @@ def record(account: str, region: str, event: dict[str, Any]) -> None:
     plain = {key: value for key, value in event.items() if key != "CloudTrailEvent"}
     made = model.convert(shape.member, plain)
     if "EventName" not in made:
-        message = "an event needs an EventName"
-        raise ValueError(message)
+        raise ValueError("an event needs an EventName")
     made = {
         "EventId": str(uuid.uuid4()),
         "EventSource": "sagemaker.amazonaws.com",
@@ -92,15 +94,21 @@ def _detail(event: dict[str, Any], region: str) -> dict[str, Any]:
     }
 
 
-def note(account: str, region: str, key: str, operation: str, body: bytes) -> None:
-    """Record what was just created in SageMaker, by the user that the access key stands for."""
+def noted(call: str) -> bool:
+    """Whether "service:Operation" is recorded by itself."""
+    return call.startswith("sagemaker:Create") or call in ALSO_NOTED
+
+
+def note(account: str, region: str, key: str, operation: str, body: bytes, *, agent: str) -> None:
+    """Record what was just done in SageMaker, by the user that the access key stands for, with *agent*."""
     asked = json.loads(body or b"{}")
     noun = operation.removeprefix("Create").removeprefix("Presigned").removesuffix("Url")
+    noun = noun.removeprefix("Update").removeprefix("Delete")
     name = asked.get(f"{noun}Name")
     event: dict[str, Any] = {
         "EventName": operation,
         "Username": DEFAULT_USER if key.startswith(ANONYMOUS[:-1]) or not key else key,
-        "CloudTrailEvent": {"requestParameters": asked},
+        "CloudTrailEvent": {"requestParameters": asked, "userAgent": agent},
     }
     if name:
         kind = f"AWS::SageMaker::{noun}"

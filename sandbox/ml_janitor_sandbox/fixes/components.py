@@ -6,10 +6,10 @@ import datetime as dt
 from typing import Any
 
 from ml_janitor_sandbox import progress
+from ml_janitor_sandbox.fixes.endpoint_configs import MODEL
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT, IN_PROGRESS
-from ml_janitor_sandbox.fixes.models import MODEL
-from ml_janitor_sandbox.listing import listing
-from ml_janitor_sandbox.patches import AwsError, Call, serves
+from ml_janitor_sandbox.listing import equals, listing, serve_describe
+from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.shelves import Resource, create, get, kind
 
 COMPONENT = kind(
@@ -17,11 +17,9 @@ COMPONENT = kind(
     "inference_components",
     "inference-component",
     missing='Could not find inference component "{arn}".',
-    duplicate=(
-        "ValidationException",
-        'Cannot create already existing inference component "{arn}".',
-    ),
+    duplicate=("ValidationException", 'Cannot create already existing inference component "{arn}".'),
 )
+serve_describe(COMPONENT)
 
 
 @serves("sagemaker", "CreateInferenceComponent")
@@ -35,13 +33,11 @@ def create_component(call: Call) -> dict[str, Any]:
     params = call.params
     endpoint = get(call, ENDPOINT, params["EndpointName"])
     if endpoint.status in IN_PROGRESS:
-        message = f'Endpoint "{endpoint.arn}" is in status {endpoint.status}.'
-        raise AwsError("ValidationException", message)
+        raise rejected(f'Endpoint "{endpoint.arn}" is in status {endpoint.status}.')
     base = _base(call)
     variant = params.get("VariantName") or (base and base.members["VariantName"])
     if variant not in {one["VariantName"] for one in endpoint.members["ProductionVariants"]}:
-        message = f'Could not find variant "{variant}" of endpoint "{endpoint.arn}".'
-        raise AwsError("ValidationException", message)
+        raise rejected(f'Could not find variant "{variant}" of endpoint "{endpoint.arn}".')
     if name := (params.get("Specification") or {}).get("ModelName"):
         get(call, MODEL, name)
     made = create(
@@ -73,21 +69,11 @@ def _arrived(component: Resource, at: dt.datetime) -> None:
     )
 
 
-@serves("sagemaker", "DescribeInferenceComponent")
-def describe_component(call: Call) -> dict[str, Any]:
-    """Everything it was created with, and where it runs."""
-    return get(call, COMPONENT).members
-
-
 @serves("sagemaker", "ListInferenceComponents")
 def list_components(call: Call) -> dict[str, Any]:
     """By endpoint and variant, too."""
-    wanted = {
-        member: call.params[f"{member}Equals"]
-        for member in ("EndpointName", "VariantName")
-        if call.params.get(f"{member}Equals")
-    }
-    return listing(call, COMPONENT, only=lambda one: wanted.items() <= one.members.items())
+    wanted = equals(call, "EndpointName", "VariantName").items()
+    return listing(call, COMPONENT, only=lambda one: wanted <= one.members.items())
 
 
 @serves("sagemaker", "UpdateInferenceComponent")
@@ -134,6 +120,5 @@ def delete_component(call: Call) -> None:
 def _changeable(call: Call) -> Resource:
     component = get(call, COMPONENT)
     if component.status in IN_PROGRESS:
-        message = f'Inference component "{component.arn}" is in status {component.status}.'
-        raise AwsError("ValidationException", message)
+        raise rejected(f'Inference component "{component.arn}" is in status {component.status}.')
     return component

@@ -17,8 +17,9 @@ def describe_repositories(call: Call) -> dict[str, Any]:
     names = params.get("repositoryNames")
     size = params.get("maxResults")
     if names and (size or params.get("nextToken")):
-        message = "maxResults and nextToken cannot be given with repositoryNames."
-        raise AwsError("InvalidParameterException", message)
+        raise AwsError(
+            "InvalidParameterException", "maxResults and nextToken cannot be given with repositoryNames."
+        )
     if size is not None and not 1 <= size <= LARGEST_PAGE:
         raise AwsError("InvalidParameterException", f"maxResults must be between 1 and {LARGEST_PAGE}.")
     kept = backend("ecr", call.account, call.region)

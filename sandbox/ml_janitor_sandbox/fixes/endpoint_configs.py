@@ -1,12 +1,11 @@
-"""SageMaker endpoint configurations: what endpoints are deployed from, as often as anybody likes."""
+"""SageMaker models and endpoint configurations: what endpoints are deployed from, as often as one likes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ml_janitor_sandbox.fixes.models import MODEL
-from ml_janitor_sandbox.listing import listing
-from ml_janitor_sandbox.patches import AwsError, Call, serves
+from ml_janitor_sandbox.listing import serve_describe, serve_list
+from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.shelves import check_instance_type, create, delete, get, kind
 
 CONFIG = kind(
@@ -14,11 +13,11 @@ CONFIG = kind(
     "endpoint_configs",
     "endpoint-config",
     missing='Could not find endpoint configuration "{arn}".',
-    duplicate=(
-        "ValidationException",
-        'Cannot create already existing endpoint configuration "{arn}".',
-    ),
+    duplicate=("ValidationException", 'Cannot create already existing endpoint configuration "{arn}".'),
 )
+serve_describe(CONFIG)
+serve_list(CONFIG)
+
 VARIANT_LISTS = ("ProductionVariants", "ShadowProductionVariants")
 
 
@@ -38,26 +37,37 @@ def _check_variant(call: Call, variant: dict[str, Any], where: str) -> None:
     if name := variant.get("ModelName"):
         get(call, MODEL, name)
     elif not call.params.get("ExecutionRoleArn"):
-        message = "An execution role is required when a production variant names no model."
-        raise AwsError("ValidationException", message)
+        raise rejected("An execution role is required when a production variant names no model.")
     if not any(variant.get(one) for one in ("InstanceType", "InstancePools", "ServerlessConfig")):
-        message = f"{where} names neither an instance type, nor pools, nor a serverless config."
-        raise AwsError("ValidationException", message)
-
-
-@serves("sagemaker", "DescribeEndpointConfig")
-def describe_endpoint_config(call: Call) -> dict[str, Any]:
-    """Everything it was created with."""
-    return get(call, CONFIG).members
-
-
-@serves("sagemaker", "ListEndpointConfigs")
-def list_endpoint_configs(call: Call) -> dict[str, Any]:
-    """Pages and filters."""
-    return listing(call, CONFIG)
+        raise rejected(f"{where} names neither an instance type, nor pools, nor a serverless config.")
 
 
 @serves("sagemaker", "DeleteEndpointConfig")
 def delete_endpoint_config(call: Call) -> None:
     """Configurations in use may be deleted, which strands their endpoints."""
     delete(call, CONFIG)
+
+
+# --- models --------------------------------------------------------------------------------------
+
+MODEL = kind(
+    "Model",
+    "models",
+    "model",
+    missing='Could not find model "{arn}".',
+    duplicate=("ValidationException", 'Cannot create already existing model "{arn}".'),
+)
+serve_describe(MODEL)
+serve_list(MODEL)
+
+
+@serves("sagemaker", "CreateModel")
+def create_model(call: Call) -> dict[str, Any]:
+    """Keep the model as sent."""
+    return {"ModelArn": create(call, MODEL).arn}
+
+
+@serves("sagemaker", "DeleteModel")
+def delete_model(call: Call) -> None:
+    """Models in use may be deleted; whether AWS allows it is not documented."""
+    delete(call, MODEL)

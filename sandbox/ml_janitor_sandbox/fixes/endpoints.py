@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from ml_janitor_sandbox import progress, scaling, state
+from ml_janitor_sandbox import clock, progress, scaling, state
 from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, VARIANT_LISTS
-from ml_janitor_sandbox.listing import listing
-from ml_janitor_sandbox.patches import AwsError, Call, serves
+from ml_janitor_sandbox.listing import serve_describe, serve_list
+from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.shelves import Resource, Shelves, create, get, kind, shelf
 
 ENDPOINT = kind(
@@ -18,6 +18,9 @@ ENDPOINT = kind(
     missing='Could not find endpoint "{arn}".',
     duplicate=("ValidationException", 'Cannot create already existing endpoint "{arn}".'),
 )
+serve_describe(ENDPOINT)
+serve_list(ENDPOINT)
+
 # What DescribeEndpoint repeats from the configuration. The instance type is not among it.
 FROM_CONFIG = (
     "AsyncInferenceConfig",
@@ -81,25 +84,14 @@ def _summary(variant: dict[str, Any]) -> dict[str, Any]:
     return summary
 
 
-@serves("sagemaker", "DescribeEndpoint")
-def describe_endpoint(call: Call) -> dict[str, Any]:
-    """With async and shadow variants, which moto leaves out."""
-    return get(call, ENDPOINT).members
-
-
-@serves("sagemaker", "ListEndpoints")
-def list_endpoints(call: Call) -> dict[str, Any]:
-    """Ten to a page unless asked otherwise, newest first; moto gives a hundred, oldest first."""
-    return listing(call, ENDPOINT)
-
-
 @serves("sagemaker", "UpdateEndpoint")
 def update_endpoint(call: Call) -> dict[str, Any]:
     """
     Updating for some minutes, and described as it was until the other configuration is deployed.
 
     "The describing endpoint only contains information about the current endpoint config" until then
-    (aws-controllers-k8s/sagemaker-controller #7). Refused where it would change the instance type of a
+    (aws-controllers-k8s/sagemaker-controller #7), but for the name of the other in PendingDeploymentSummary
+    (API reference of DescribeEndpoint). Refused where it would change the instance type of a
     variant that scales automatically (developer guide, "Update endpoints that use auto scaling").
     """
     endpoint = _changeable(call)
@@ -107,12 +99,13 @@ def update_endpoint(call: Call) -> dict[str, Any]:
     _keep_scaled_types(call, endpoint, config)
 
     def deployed(one: Resource, at: dt.datetime) -> None:
-        for name in (*FROM_CONFIG, *VARIANT_LISTS):
+        for name in (*FROM_CONFIG, *VARIANT_LISTS, "PendingDeploymentSummary"):
             one.members.pop(name, None)
         one.members.update(_deployed(config), EndpointConfigName=config.name)
         one.members.update(EndpointStatus="InService", LastModifiedTime=at)
 
-    endpoint.touch(EndpointStatus="Updating")
+    pending = {"EndpointConfigName": config.name, "StartTime": clock.now()}
+    endpoint.touch(EndpointStatus="Updating", PendingDeploymentSummary=pending)
     progress.later(call, endpoint, progress.takes("endpoint.update"), deployed)
     return {"EndpointArn": endpoint.arn}
 
@@ -123,8 +116,9 @@ def _keep_scaled_types(call: Call, endpoint: Resource, config: Resource) -> None
     old = {} if before is None else _types(before)
     for variant, instance in _types(config).items():
         if variant in scaled and old.get(variant, instance) != instance:
-            message = f'The variant "{variant}" is registered for automatic scaling: its instance type stays.'
-            raise AwsError("ValidationException", message)
+            raise rejected(
+                f'The variant "{variant}" is registered for automatic scaling: its instance type stays.'
+            )
 
 
 def _types(config: Resource) -> dict[str, str | None]:
@@ -138,8 +132,7 @@ def update_weights_and_capacities(call: Call) -> dict[str, Any]:
     variants = {one["VariantName"]: one for one in endpoint.members.get("ProductionVariants", [])}
     asked = call.params["DesiredWeightsAndCapacities"]
     if strange := {one["VariantName"] for one in asked} - set(variants):
-        message = f'The variant name(s) "{", ".join(sorted(strange))}" is/are not present.'
-        raise AwsError("ValidationException", message)
+        raise rejected(f'The variant name(s) "{", ".join(sorted(strange))}" is/are not present.')
     for one in asked:
         variant = variants[one["VariantName"]]
         variant |= {name: one[name] for name in ("DesiredWeight", "DesiredInstanceCount") if name in one}
@@ -170,11 +163,10 @@ def delete_endpoint(call: Call) -> None:
     endpoint = _changeable(call)
     on_it = {"EndpointName": endpoint.name}.items()
     if any(one.kind.noun == "InferenceComponent" and on_it <= one.members.items() for one in _all(call)):
-        message = (
+        raise rejected(
             "Cannot delete endpoint with inference component associated. "
             "Please delete inference component and try it again."
         )
-        raise AwsError("ValidationException", message)
     scaling.deregister_endpoint(call, endpoint.name)
     endpoint.touch(EndpointStatus="Deleting")
     progress.vanishes(call, endpoint, "endpoint.delete")
@@ -187,9 +179,7 @@ def _all(call: Call) -> Shelves:
 def _changeable(call: Call) -> Resource:
     endpoint = get(call, ENDPOINT)
     if endpoint.status == UNTOUCHABLE:
-        message = f'Cannot update or delete endpoint "{endpoint.arn}" in status {UNTOUCHABLE}.'
-        raise AwsError("ValidationException", message)
+        raise rejected(f'Cannot update or delete endpoint "{endpoint.arn}" in status {UNTOUCHABLE}.')
     if endpoint.status in IN_PROGRESS:
-        message = f'Cannot update in-progress endpoint "{endpoint.arn}".'
-        raise AwsError("ValidationException", message)
+        raise rejected(f'Cannot update in-progress endpoint "{endpoint.arn}".')
     return endpoint

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_janitor_sandbox import clock, progress
 from ml_janitor_sandbox.fixes.training import RUNNING, TRAINING, running, stop
-from ml_janitor_sandbox.listing import listing
+from ml_janitor_sandbox.listing import listing, serve_describe, serve_list
 from ml_janitor_sandbox.patches import Call, serves
 from ml_janitor_sandbox.shelves import Kind, Resource, create, get, kind, shelf
 
@@ -35,7 +35,9 @@ NO_CHILDREN = {
 
 
 def _serve(of: Kind) -> None:
-    """Create, Describe and List work alike for the three."""
+    """Create, Describe, List and Stop work alike for the three."""
+    serve_describe(of)
+    serve_list(of)
 
     @serves("sagemaker", f"Create{of.noun}")
     def create_job(call: Call) -> dict[str, Any]:
@@ -49,14 +51,6 @@ def _serve(of: Kind) -> None:
                 "ResourceLimits": config.get("ResourceLimits"),
             }
         return {of.arn_member: create(call, of, RUNNING, **extra).arn}
-
-    @serves("sagemaker", f"Describe{of.noun}")
-    def describe_job(call: Call) -> dict[str, Any]:
-        return get(call, of).members
-
-    @serves("sagemaker", f"List{of.noun}s")
-    def list_jobs(call: Call) -> dict[str, Any]:
-        return listing(call, of)
 
     @serves("sagemaker", f"Stop{of.noun}")
     def stop_job(call: Call) -> None:

@@ -21,8 +21,9 @@ def filter_log_events(call: Call) -> dict[str, Any]:
     group, prefix = params.get("logGroupName"), params.get("logStreamNamePrefix")
     names = params.get("logStreamNames") or []
     if prefix and names:
-        message = "logStreamNames and logStreamNamePrefix cannot be given together."
-        raise AwsError("InvalidParameterException", message)
+        raise AwsError(
+            "InvalidParameterException", "logStreamNames and logStreamNamePrefix cannot be given together."
+        )
     if prefix and group in logs.groups:
         names = [name for name in logs.groups[group].streams if name.startswith(prefix)]
         if not names:

@@ -1,16 +1,19 @@
-"""Model Monitor's schedules over endpoints, of which moto has none."""
+"""Model Monitor's schedules and inference experiments (shadow tests) over endpoints. moto has neither."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ml_janitor_sandbox import progress
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
-from ml_janitor_sandbox.listing import listing
-from ml_janitor_sandbox.patches import AwsError, Call, backend, serves
-from ml_janitor_sandbox.shelves import Resource, create, get, kind
+from ml_janitor_sandbox.listing import listing, serve_describe, serve_list
+from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, serves
+from ml_janitor_sandbox.shelves import KINDS, Kind, Resource, create, get, kind
 
 SCHEDULE = kind("MonitoringSchedule", "monitoring_schedules", "monitoring-schedule")
+serve_describe(SCHEDULE)
+
 # Where moto keeps the job definitions that a schedule may name, by the schedule's monitoring type.
 DEFINITIONS = {
     "DataQuality": "data_quality_job_definitions",
@@ -58,12 +61,6 @@ def _endpoint(call: Call, config: dict[str, Any], monitoring: str) -> str | None
             given = getattr(definition, JOB_INPUTS[monitoring])
             return str(given["EndpointInput"]["EndpointName"]) if "EndpointInput" in given else None
     raise AwsError("ResourceNotFound", f"Monitoring job definition {name} does not exist.")
-
-
-@serves("sagemaker", "DescribeMonitoringSchedule")
-def describe_schedule(call: Call) -> dict[str, Any]:
-    """Everything it was created with, and its endpoint."""
-    return get(call, SCHEDULE).members
 
 
 @serves("sagemaker", "ListMonitoringSchedules")
@@ -114,6 +111,39 @@ def _settled(call: Call) -> Resource:
     """Not one on its way: "Monitoring schedule in status Pending" (aws/amazon-sagemaker-examples #2342)."""
     schedule = get(call, SCHEDULE)
     if schedule.status == "Pending":
-        message = "Monitoring schedule in status Pending cannot be changed."
-        raise AwsError("ValidationException", message)
+        raise rejected("Monitoring schedule in status Pending cannot be changed.")
     return schedule
+
+
+# --- inference experiments -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Experiments(Kind):
+    """Its members are plain `Name`, `Arn` and `Status`."""
+
+    @property
+    def name_member(self) -> str:
+        return "Name"
+
+    @property
+    def arn_member(self) -> str:
+        return "Arn"
+
+    @property
+    def status_member(self) -> str:
+        return "Status"
+
+
+EXPERIMENT = _Experiments("InferenceExperiment", "inference_experiments", "inference-experiment")
+KINDS[EXPERIMENT.plural] = EXPERIMENT
+serve_describe(EXPERIMENT)
+serve_list(EXPERIMENT)
+
+
+@serves("sagemaker", "CreateInferenceExperiment")
+def create_experiment(call: Call) -> dict[str, Any]:
+    """Running at once, over an endpoint that must exist; what it would deploy is not deployed."""
+    endpoint = get(call, ENDPOINT, call.params["EndpointName"])
+    made = create(call, EXPERIMENT, "Running", EndpointMetadata={"EndpointName": endpoint.name})
+    return {"InferenceExperimentArn": made.arn}

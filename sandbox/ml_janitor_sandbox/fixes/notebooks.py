@@ -6,8 +6,8 @@ import hashlib
 from typing import Any
 
 from ml_janitor_sandbox import clock, progress
-from ml_janitor_sandbox.listing import listing
-from ml_janitor_sandbox.patches import AwsError, Call, serves
+from ml_janitor_sandbox.listing import listing, serve_describe
+from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.shelves import Resource, check_instance_type, create, get, kind
 
 NOTEBOOK = kind(
@@ -15,11 +15,10 @@ NOTEBOOK = kind(
     "notebook_instances",
     "notebook-instance",
     missing="RecordNotFound",
-    duplicate=(
-        "ValidationException",
-        "Notebook Instance name already exists: {arn}",
-    ),
+    duplicate=("ValidationException", "Notebook Instance name already exists: {arn}"),
 )
+serve_describe(NOTEBOOK)
+
 DEFAULTS = {
     "DirectInternetAccess": "Enabled",
     "PlatformIdentifier": "notebook-al2-v2",
@@ -27,10 +26,7 @@ DEFAULTS = {
     "VolumeSizeInGB": 5,
 }
 # What is created under one name and described under another.
-RENAMED = {
-    "LifecycleConfigName": "NotebookInstanceLifecycleConfigName",
-    "SecurityGroupIds": "SecurityGroups",
-}
+RENAMED = {"LifecycleConfigName": "NotebookInstanceLifecycleConfigName", "SecurityGroupIds": "SecurityGroups"}
 
 
 @serves("sagemaker", "CreateNotebookInstance")
@@ -44,12 +40,6 @@ def create_notebook(call: Call) -> dict[str, Any]:
     made = create(call, NOTEBOOK, "Pending", Url=address, **defaults, **extra)
     progress.becomes(call, made, "notebook.create", NotebookInstanceStatus="InService")
     return {"NotebookInstanceArn": made.arn}
-
-
-@serves("sagemaker", "DescribeNotebookInstance")
-def describe_notebook(call: Call) -> dict[str, Any]:
-    """Everything about it."""
-    return get(call, NOTEBOOK).members
 
 
 @serves("sagemaker", "ListNotebookInstances")
@@ -104,11 +94,10 @@ def presign(call: Call) -> dict[str, Any]:
 def _in_status(call: Call, going_to: str, *allowed: str) -> Resource:
     notebook = get(call, NOTEBOOK)
     if notebook.status not in allowed:
-        message = (
+        raise rejected(
             f"Status ({notebook.status}) not in ([{', '.join(allowed)}]). Unable to transition "
             f"to ({going_to}) for Notebook Instance ({notebook.arn})."
         )
-        raise AwsError("ValidationException", message)
     return notebook
 
 

@@ -33,21 +33,9 @@ COMPONENTS = {
 # storage class: the API's storageClass, volumeType, and the suffix of the usage type.
 STORAGE = {
     "STANDARD": ("General Purpose", "Standard", "TimedStorage-ByteHrs"),
-    "STANDARD_IA": (
-        "Infrequent Access",
-        "Standard - Infrequent Access",
-        "TimedStorage-SIA-ByteHrs",
-    ),
-    "ONEZONE_IA": (
-        "Infrequent Access",
-        "One Zone - Infrequent Access",
-        "TimedStorage-ZIA-ByteHrs",
-    ),
-    "GLACIER_IR": (
-        "Archive Instant Retrieval",
-        "Glacier Instant Retrieval",
-        "TimedStorage-GIR-ByteHrs",
-    ),
+    "STANDARD_IA": ("Infrequent Access", "Standard - Infrequent Access", "TimedStorage-SIA-ByteHrs"),
+    "ONEZONE_IA": ("Infrequent Access", "One Zone - Infrequent Access", "TimedStorage-ZIA-ByteHrs"),
+    "GLACIER_IR": ("Archive Instant Retrieval", "Glacier Instant Retrieval", "TimedStorage-GIR-ByteHrs"),
     "GLACIER": ("Archive", "Amazon Glacier", "TimedStorage-GlacierByteHrs"),
     "DEEP_ARCHIVE": ("Archive", "Glacier Deep Archive", "TimedStorage-GDA-ByteHrs"),
 }

@@ -1,7 +1,8 @@
-"""Listings over what moto still keeps itself - pipelines, clusters, the model registry - and deletions."""
+"""What moto still keeps itself - pipelines, clusters, the model registry - listed, and deleted."""
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterable
 from typing import Any
@@ -10,16 +11,13 @@ from moto.core.utils import camelcase_to_underscores
 
 from ml_janitor_sandbox import model
 from ml_janitor_sandbox.listing import Row, answer, list_member
-from ml_janitor_sandbox.patches import AwsError, Call, backend, serves
+from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, replaces, serves
+from ml_janitor_sandbox.shelves import check_instance_type
 
 # Operation: the backend's attribute, and the members that hold the name and the status.
 LISTED = {
     "ListClusters": ("clusters", "ClusterName", "ClusterStatus"),
-    "ListModelPackageGroups": (
-        "model_package_groups",
-        "ModelPackageGroupName",
-        "ModelPackageGroupStatus",
-    ),
+    "ListModelPackageGroups": ("model_package_groups", "ModelPackageGroupName", "ModelPackageGroupStatus"),
     "ListModelPackages": ("model_packages", "ModelPackageArn", "ModelPackageStatus"),
     "ListPipelines": ("pipelines", "PipelineName", "PipelineStatus"),
 }
@@ -58,6 +56,8 @@ def _serve(operation: str, attribute: str, name: str, status: str) -> None:
         wanted = call.params.get("ModelPackageGroupName")
         if operation == "ListModelPackages":
             things = [one for one in things if one.model_package_group_name == wanted]
+        if approval := call.params.get("ModelApprovalStatus"):
+            things = [one for one in things if one.model_approval_status == approval]
         if prefix := call.params.get("PipelineNamePrefix"):
             things = [one for one in things if one.pipeline_name.startswith(prefix)]
         return answer(call, _rows(call, things, name, status))
@@ -74,7 +74,7 @@ def delete_package(call: Call) -> None:
     name = call.params["ModelPackageName"]
     arn = kept.model_package_name_mapping.get(name)
     if arn not in kept.model_packages:
-        raise AwsError("ValidationException", f"Model package {name} does not exist.")
+        raise rejected(f"Model package {name} does not exist.")
     del kept.model_packages[arn]
     for other in [key for key, value in kept.model_package_name_mapping.items() if value == arn]:
         del kept.model_package_name_mapping[other]
@@ -86,8 +86,38 @@ def delete_group(call: Call) -> None:
     kept = backend("sagemaker", call.account, call.region)
     name = call.params["ModelPackageGroupName"]
     if name not in kept.model_package_groups:
-        raise AwsError("ValidationException", f"Model Package Group {name} does not exist.")
+        raise rejected(f"Model Package Group {name} does not exist.")
     if any(one.model_package_group_name == name for one in kept.model_packages.values()):
-        message = f"Model Package Group {name} cannot be deleted because it still contains Model Packages."
-        raise AwsError("ConflictException", message)
+        raise AwsError(
+            "ConflictException",
+            f"Model Package Group {name} cannot be deleted because it still contains Model Packages.",
+        )
     del kept.model_package_groups[name]
+
+
+# --- HyperPod clusters: what AWS accepts is neither refused nor left half made -------------------
+
+
+@serves("sagemaker", "CreateCluster")
+def create_cluster(call: Call) -> dict[str, Any]:
+    """
+    As moto's, with a default for ThreadsPerCore, which AWS does not require.
+
+    moto trips over its absence after the cluster is in its list.
+    """
+    params = call.params
+    groups = [{"ThreadsPerCore": 1} | copy.deepcopy(group) for group in params.get("InstanceGroups") or ()]
+    kept = backend("sagemaker", call.account, call.region)
+    arn = kept.create_cluster(
+        cluster_name=params["ClusterName"],
+        instance_groups=groups,
+        vpc_config=params.get("VpcConfig") or {},
+        tags=params.get("Tags"),
+    )
+    return {"ClusterArn": arn}
+
+
+@replaces("moto.sagemaker.models:Cluster.valid_cluster_node_instance_types", was="027ea1f7aa37")
+def any_instance_type(_: Any, instance_type: str) -> None:
+    """Anything that looks like one: moto's list is years old."""
+    check_instance_type(instance_type, "instanceType")

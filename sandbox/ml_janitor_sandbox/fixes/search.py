@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ml_janitor_sandbox import clock, model
+from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, MODEL, VARIANT_LISTS
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
-from ml_janitor_sandbox.fixes.models import MODEL
+from ml_janitor_sandbox.fixes.jobs import TRANSFORM
 from ml_janitor_sandbox.fixes.training import TRAINING
 from ml_janitor_sandbox.listing import Row, answer
-from ml_janitor_sandbox.patches import AwsError, Call, serves
+from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
+from ml_janitor_sandbox.progress import takes
 from ml_janitor_sandbox.shelves import Resource, shelf
 
 SEARCHED = {"Endpoint": ENDPOINT, "Model": MODEL, "TrainingJob": TRAINING}
@@ -36,12 +39,36 @@ def search(call: Call) -> dict[str, Any]:
     if by not in SORTED_BY:
         raise _refused(f"sorting by {by}")
     fits = _expression(record, params.get("SearchExpression") or {})
-    those = [one for one in shelf(call, SEARCHED[record]).values() if fits(one)]
+    those = [one for one in _indexed(shelf(call, SEARCHED[record]).values()) if fits(one)]
     rows = [Row(_record(one), one.name, one.status, one.sequence) for one in those]
     result = answer(replace(call, params=params | {"SortBy": by}), rows)
-    wrap = (lambda found: {"Model": found}) if record == "Model" else (lambda found: found)
+    wrap = partial(_dashboard, call) if record == "Model" else (lambda found: found)
     result["Results"] = [{record: wrap(found)} for found in result["Results"]]
     return result | {"TotalHits": {"Value": len(those), "Relation": "EqualTo"}}
+
+
+def _indexed(those: Iterable[Resource]) -> list[Resource]:
+    """Those of *those* that the index behind Search has taken in."""
+    return [one for one in those if one.members["CreationTime"] + takes("search.index") <= clock.now()]
+
+
+def _dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
+    """A model as Search wraps it: with the endpoints that serve it and the last transform job of it."""
+    name = found["ModelName"]
+    endpoints = [
+        one.members for one in _indexed(shelf(call, ENDPOINT).values()) if name in _models(call, one)
+    ]
+    jobs = _indexed(shelf(call, TRANSFORM).values())
+    used = [one.members for one in jobs if one.members.get("ModelName") == name]
+    last = max(used, key=lambda one: one["CreationTime"], default=None)
+    return {"Model": found, "Endpoints": endpoints} | ({"LastBatchTransformJob": last} if last else {})
+
+
+def _models(call: Call, endpoint: Resource) -> set[str]:
+    """The models that the current configuration of *endpoint* names; none, if it was deleted."""
+    config = shelf(call, CONFIG).get(endpoint.members["EndpointConfigName"])
+    variants = [one for name in VARIANT_LISTS for one in (config.members.get(name) or () if config else ())]
+    return {one["ModelName"] for one in variants if "ModelName" in one}
 
 
 def _record(one: Resource) -> dict[str, Any]:
@@ -49,7 +76,7 @@ def _record(one: Resource) -> dict[str, Any]:
 
 
 def _refused(what: str) -> AwsError:
-    return AwsError("ValidationException", f"The sandbox does not emulate {what} in Search.")
+    return rejected(f"The sandbox does not emulate {what} in Search.")
 
 
 def _expression(record: str, expression: Mapping[str, Any]) -> Test:
@@ -68,7 +95,7 @@ def _filter(record: str, asked: Mapping[str, str]) -> Test:
     if how in ("Exists", "NotExists"):
         return lambda one: (read(one) is not None) is (how == "Exists")
     if value is None:
-        raise AwsError("ValidationException", f"The filter of {name} has no value.")
+        raise rejected(f"The filter of {name} has no value.")
     if how == "In":
         choices = [choice.strip() for choice in value.split(",")]
         return lambda one: _compare(read(one), choices, operator.eq)
@@ -94,7 +121,7 @@ def _compare(found: Any, values: list[str], how: Callable[[Any, Any], bool]) -> 
         return any(how(found, _like(found, value)) for value in values)
     except ValueError:
         kind = "time" if isinstance(found, dt.datetime) else "number"
-        raise AwsError("ValidationException", f"{values} is no {kind}.") from None
+        raise rejected(f"{values} is no {kind}.") from None
 
 
 def _like(found: Any, value: str) -> Any:
@@ -121,7 +148,7 @@ def _reader(record: str, name: str) -> Callable[[Resource], Any]:
         shape = shape.members["Model"]
     for step in path:
         if shape.type_name != "structure" or step not in shape.members:
-            raise AwsError("ValidationException", f"Unknown property name: {name}")
+            raise rejected(f"Unknown property name: {name}")
         shape = shape.members[step]
     if shape.type_name in ("structure", "list", "map"):
         raise _refused(f"comparing {name}, a {shape.type_name},")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_janitor_sandbox import clock
-from ml_janitor_sandbox.listing import listing
+from ml_janitor_sandbox.listing import listing, serve_list
 from ml_janitor_sandbox.patches import AwsError, Call, backend, serves
 from ml_janitor_sandbox.shelves import KINDS, Kind, Resource, checked_name, shelf
 
@@ -40,6 +40,7 @@ def studio_kind(noun: str, plural: str, arn: str) -> StudioKind:
 DOMAIN = studio_kind("Domain", "domains", "domain")
 PROFILE = studio_kind("UserProfile", "user_profiles", "user-profile")
 SPACE = studio_kind("Space", "spaces", "space")
+serve_list(DOMAIN)
 
 
 def found(call: Call, of: Kind, key: str) -> Resource:
@@ -47,8 +48,7 @@ def found(call: Call, of: Kind, key: str) -> Resource:
     try:
         return shelf(call, of)[key]
     except KeyError:
-        message = f"{of.noun} [{key.rpartition('/')[2]}] does not exist."
-        raise AwsError("ResourceNotFound", message) from None
+        raise AwsError("ResourceNotFound", f"{of.noun} [{key.rpartition('/')[2]}] does not exist.") from None
 
 
 def shelve(call: Call, of: Kind, key: str, *, arn: str | None = None, **members: Any) -> Resource:
@@ -77,10 +77,10 @@ def refuse_if(call: Call, resource: Resource, *plurals: str, **members: str) -> 
     """Nothing that still holds something can be deleted."""
     for plural in plurals:
         if left := inside(call, plural, **members):
-            message = (
-                f"Unable to delete {resource.kind.noun} [{resource.name}]: it has {plural} ({left[0].name})"
+            raise AwsError(
+                "ResourceInUse",
+                f"Unable to delete {resource.kind.noun} [{resource.name}]: it has {plural} ({left[0].name})",
             )
-            raise AwsError("ResourceInUse", message)
 
 
 def merged(old: Any, new: Any) -> Any:
@@ -108,12 +108,6 @@ def create_domain(call: Call) -> dict[str, Any]:
 def describe_domain(call: Call) -> dict[str, Any]:
     """Everything it was created with."""
     return found(call, DOMAIN, call.params["DomainId"]).members
-
-
-@serves("sagemaker", "ListDomains")
-def list_domains(call: Call) -> dict[str, Any]:
-    """All of them, without filters: AWS has none."""
-    return listing(call, DOMAIN)
 
 
 @serves("sagemaker", "UpdateDomain")

@@ -7,8 +7,8 @@ from typing import Any
 
 from ml_janitor_sandbox import clock, progress
 from ml_janitor_sandbox.fixes.studio import APPS, DOMAIN, PROFILE, SPACE, StudioKind, found, shelve
-from ml_janitor_sandbox.listing import listing
-from ml_janitor_sandbox.patches import AwsError, Call, serves
+from ml_janitor_sandbox.listing import equals, listing
+from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
 from ml_janitor_sandbox.shelves import KINDS, Resource, check_instance_type, checked_name, shelf
 
 LISTED_FOR = dt.timedelta(hours=24)
@@ -30,8 +30,7 @@ def _owner(call: Call) -> Resource:
     """The user profile or the space that the call names; never both."""
     profile, space = call.params.get("UserProfileName"), call.params.get("SpaceName")
     if (profile is None) == (space is None):
-        message = "Exactly one of UserProfileName and SpaceName must be given."
-        raise AwsError("ValidationException", message)
+        raise rejected("Exactly one of UserProfileName and SpaceName must be given.")
     domain = found(call, DOMAIN, call.params["DomainId"])
     of, name = (PROFILE, profile) if space is None else (SPACE, space)
     return found(call, of, f"{domain.name}/{name}")
@@ -106,14 +105,9 @@ def describe_app(call: Call) -> dict[str, Any]:
 @serves("sagemaker", "ListApps")
 def list_apps(call: Call) -> dict[str, Any]:
     """By domain, and by user profile or space."""
-    asked = {
-        member: call.params[f"{member}Equals"]
-        for member in ("DomainId", "UserProfileName", "SpaceName")
-        if call.params.get(f"{member}Equals")
-    }
+    asked = equals(call, "DomainId", "UserProfileName", "SpaceName")
     if {"UserProfileName", "SpaceName"} <= asked.keys():
-        message = "Only one of UserProfileNameEquals and SpaceNameEquals can be given."
-        raise AwsError("ValidationException", message)
+        raise rejected("Only one of UserProfileNameEquals and SpaceNameEquals can be given.")
     return listing(call, APP, only=lambda app: not _hidden(app) and asked.items() <= app.members.items())
 
 
@@ -127,7 +121,7 @@ def delete_app(call: Call) -> None:
     """
     app = _of(call)
     if app.status == "Deleted":
-        raise AwsError("ValidationException", f"App [{app.arn}] has already been deleted.")
+        raise rejected(f"App [{app.arn}] has already been deleted.")
     if app.status in ("Deleting", "Pending"):
         raise AwsError("ResourceInUse", f"App [{app.arn}] is in status {app.status}.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +17,8 @@ from moto.s3.models import S3Backend
 from moto.sagemaker.models import SageMakerModelBackend
 
 from ml_janitor_sandbox import state
-from ml_janitor_sandbox.patches import AwsError, Call, backend, replaces, serves
+from ml_janitor_sandbox.paging import read, write
+from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, replaces, serves
 from ml_janitor_sandbox.shelves import Resource, Shelves, constraint
 
 _moto_resources = SageMakerModelBackend.iter_tagged_resources
@@ -48,8 +48,7 @@ def add_tags(call: Call) -> dict[str, Any]:
     arn, tags = call.params["ResourceArn"], call.params["Tags"]
     if resource := _ours(call.account, call.region, arn):
         if len(resource.tags | {tag["Key"]: tag["Value"] for tag in tags}) > MOST_TAGS:
-            message = f"The number of tags exceeds the limit of {MOST_TAGS}."
-            raise AwsError("ValidationException", message)
+            raise rejected(f"The number of tags exceeds the limit of {MOST_TAGS}.")
         resource.retag(tags)
         return {"Tags": _spelled(resource.tags)}
     kept = _moto_kept(call, arn)
@@ -69,11 +68,11 @@ def list_tags(call: Call) -> dict[str, Any]:
     resource = _ours(call.account, call.region, arn)
     tags = _spelled(resource.tags) if resource else list(_moto_kept(call, arn).tags or [])
     tags.sort(key=lambda tag: tag["Key"])
-    after = _read(call.params.get("NextToken"))
+    after = _after(call.params.get("NextToken"))
     tags = [tag for tag in tags if tag["Key"] > after]
     answer: dict[str, Any] = {"Tags": tags[:size]}
     if len(tags) > size:
-        answer["NextToken"] = _token(tags[size - 1]["Key"])
+        answer["NextToken"] = write(tags[size - 1]["Key"])
     return answer
 
 
@@ -96,8 +95,7 @@ def _moto_kept(call: Call, arn: str) -> Any:
         for one in list(shelf.values()) if isinstance(shelf, dict) else ():
             if arn in {v for k, v in getattr(one, "__dict__", {}).items() if k.endswith("arn")}:
                 return one
-    message = f'Could not find resource "{arn}".'
-    raise AwsError("ValidationException", message)
+    raise rejected(f'Could not find resource "{arn}".')
 
 
 def _spelled(tags: dict[str, str]) -> list[dict[str, str]]:
@@ -160,11 +158,10 @@ def get_resources(call: Call) -> dict[str, Any]:
     params = call.params
     size = params.get("ResourcesPerPage") or 50
     if not 1 <= size <= 100:
-        message = "ResourcesPerPage must be between 1 and 100"
-        raise AwsError("InvalidParameterException", message)
+        raise AwsError("InvalidParameterException", "ResourcesPerPage must be between 1 and 100")
     arns = set(params.get("ResourceARNList") or ())
     matches = make_tag_matcher(params.get("TagFilters"))
-    after = _read(params.get("PaginationToken"))
+    after = _after(params.get("PaginationToken"))
     found = [
         one
         for one in _tagged(call)
@@ -177,7 +174,7 @@ def get_resources(call: Call) -> dict[str, Any]:
     page = found[:size]
     return {
         "ResourceTagMappingList": [{"ResourceARN": one.arn, "Tags": _spelled(one.tags)} for one in page],
-        "PaginationToken": _token(page[-1].arn) if len(found) > size else "",
+        "PaginationToken": write(page[-1].arn) if len(found) > size else "",
     }
 
 
@@ -197,12 +194,5 @@ def _here(store: S3Backend, bucket: TaggedResource, region: str) -> bool:
     return home == region
 
 
-def _token(after: str) -> str:
-    return base64.urlsafe_b64encode(after.encode()).decode()
-
-
-def _read(token: str | None) -> str:
-    try:
-        return base64.urlsafe_b64decode(token).decode() if token else ""
-    except ValueError:
-        raise AwsError("PaginationTokenExpiredException", "Token does not exist") from None
+def _after(token: str | None) -> str:
+    return read(token, "", invalid="PaginationTokenExpiredException", message="Token does not exist")

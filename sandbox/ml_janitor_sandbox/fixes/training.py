@@ -1,4 +1,10 @@
-"""SageMaker training jobs, which here keep running until something stops them."""
+"""
+SageMaker training jobs, which here keep running until something stops them, and their warm pools.
+
+Developer guide, "SageMaker AI-managed warm pools": the pool is in use while its job runs, available for
+its keep-alive period afterwards (also when the job was stopped), and terminated then, or as soon as
+UpdateTrainingJob sets the period to zero.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +12,14 @@ import datetime as dt
 from typing import Any
 
 from ml_janitor_sandbox import clock, progress
-from ml_janitor_sandbox.fixes import warm_pools
-from ml_janitor_sandbox.listing import listing
-from ml_janitor_sandbox.patches import AwsError, Call, serves
+from ml_janitor_sandbox.listing import listing, serve_describe
+from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.shelves import Resource, create, get, kind
 
 TAKEN = "Training job names must be unique within an account and region; there is already {arn}."
 TRAINING = kind("TrainingJob", "training_jobs", "training-job", duplicate=("ResourceInUse", TAKEN))
+serve_describe(TRAINING)
+
 DEFAULT_LIMIT = {"MaxRuntimeInSeconds": 86400}
 RUNNING = "InProgress"
 
@@ -30,22 +37,16 @@ def create_training_job(call: Call) -> dict[str, Any]:
         SecondaryStatusTransitions=[{"Status": "Training", "StartTime": now}],
         StoppingCondition=limit,
         TrainingStartTime=now,
-        **warm_pools.of_new(call),
+        **pool_of_new(call),
     )
     return {"TrainingJobArn": made.arn}
-
-
-@serves("sagemaker", "DescribeTrainingJob")
-def describe_training_job(call: Call) -> dict[str, Any]:
-    """Everything it was created with, and nothing that it was not."""
-    return get(call, TRAINING).members
 
 
 @serves("sagemaker", "ListTrainingJobs")
 def list_training_jobs(call: Call) -> dict[str, Any]:
     """The status is compared after the page is cut; by warm pool, too."""
     pool = call.params.get("WarmPoolStatusEquals")
-    return listing(call, TRAINING, only=lambda one: not pool or warm_pools.status(one) == pool)
+    return listing(call, TRAINING, only=lambda one: not pool or pool_status(one) == pool)
 
 
 @serves("sagemaker", "StopTrainingJob")
@@ -72,7 +73,7 @@ def stop(call: Call, job: Resource) -> None:
             TrainingEndTime=at,
             LastModifiedTime=at,
         )
-        warm_pools.retain(call, one, at)
+        retain_pool(call, one, at)
 
     progress.later(call, job, progress.takes("training.stop"), stopped)
 
@@ -87,11 +88,10 @@ def _moved(job: Resource, status: str, at: dt.datetime) -> list[dict[str, Any]]:
 def running(job: Resource) -> Resource:
     """The job, if it can still be stopped."""
     if job.status != RUNNING:
-        message = (
+        raise rejected(
             f"The request was rejected because the {job.kind.arn.replace('-', ' ')} "
             f"is in status {job.status}."
         )
-        raise AwsError("ValidationException", message)
     return job
 
 
@@ -105,10 +105,7 @@ def update_training_job(call: Call) -> dict[str, Any]:
     """
     job = get(call, TRAINING)
     if call.params.get("ResourceConfig") and job.status in {RUNNING, "Stopping"}:
-        raise AwsError(
-            "ValidationException",
-            f"The warm pool of a training job in status {job.status} cannot be updated.",
-        )
+        raise rejected(f"The warm pool of a training job in status {job.status} cannot be updated.")
     changed: dict[str, Any] = {
         k: call.params[k] for k in ("ProfilerConfig", "RemoteDebugConfig") if k in call.params
     }
@@ -116,5 +113,51 @@ def update_training_job(call: Call) -> dict[str, Any]:
         changed["ResourceConfig"] = job.members.get("ResourceConfig", {}) | resources
     job.touch(**changed)
     if resources:
-        warm_pools.keep_alive(call, job)
+        keep_pool(call, job)
     return {"TrainingJobArn": job.arn}
+
+
+# --- warm pools ----------------------------------------------------------------------------------
+
+PERIOD = "KeepAlivePeriodInSeconds"
+BILLED = "ResourceRetainedBillableTimeInSeconds"
+
+
+def pool_of_new(call: Call) -> dict[str, Any]:
+    """What a job that was just created is described with."""
+    asked = (call.params.get("ResourceConfig") or {}).get(PERIOD)
+    return {"WarmPoolStatus": {"Status": "InUse"}} if asked else {}
+
+
+def pool_status(job: Resource) -> str | None:
+    """How the pool of a job is; None if it never asked for one."""
+    pool: dict[str, str] = job.members.get("WarmPoolStatus") or {}
+    return pool.get("Status")
+
+
+def retain_pool(call: Call, job: Resource, ended: dt.datetime) -> None:
+    """The job has ended: its instances wait from then on, if it asked for that."""
+    period = job.members.get("ResourceConfig", {}).get(PERIOD)
+    if not period:
+        if pool_status(job):
+            job.members["WarmPoolStatus"] = {"Status": "Terminated"}
+        return
+    job.members["WarmPoolStatus"] = {"Status": "Available"}
+    _end_after(call, job, ended, period)
+
+
+def keep_pool(call: Call, job: Resource) -> None:
+    """The period has changed, and counts from the end of the job."""
+    if pool_status(job) != "Available":
+        return
+    ended = job.members.get("TrainingEndTime") or clock.now()
+    over = ended + dt.timedelta(seconds=job.members["ResourceConfig"][PERIOD])
+    _end_after(call, job, ended, (max(over, clock.now()) - ended).total_seconds())
+
+
+def _end_after(call: Call, job: Resource, ended: dt.datetime, seconds: float) -> None:
+    def terminated(one: Resource, at: dt.datetime) -> None:
+        billed = int((at - ended).total_seconds())
+        one.members.update(WarmPoolStatus={"Status": "Terminated", BILLED: billed}, LastModifiedTime=at)
+
+    progress.later(call, job, dt.timedelta(seconds=seconds), terminated, since=ended)

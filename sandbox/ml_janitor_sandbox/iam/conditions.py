@@ -1,12 +1,38 @@
-"""The Condition element: operators, their set qualifiers, and the keys that the sandbox can tell."""
+"""The Condition element: wildcards, operators, set qualifiers, and the keys that the sandbox can tell."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
-from ml_janitor_sandbox.iam.globs import arn_like, like
+ARN_PARTS = 6
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(re.escape(text).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
+
+
+def like(pattern: str, text: str) -> bool:
+    """Any number of characters for *, exactly one for ?; nothing else is special."""
+    return _pattern(pattern).fullmatch(text) is not None
+
+
+def arn_like(pattern: str, arn: str) -> bool:
+    """
+    A wildcard ends where its part of the ARN ends, of which there are six; a lone * is everything.
+
+    IAM user guide, "ArnEquals and ArnLike": "Each of the six colon-delimited components of the ARN is
+    checked separately".
+    """
+    if pattern == "*":
+        return True
+    parts, others = pattern.split(":", ARN_PARTS - 1), arn.split(":", ARN_PARTS - 1)
+    return len(parts) == len(others) and all(map(like, parts, others))
+
 
 type Values = tuple[str, ...]
 FOR_ALL, FOR_ANY = "ForAllValues", "ForAnyValue"
@@ -107,22 +133,20 @@ def read(element: Mapping[str, Mapping[str, Any]]) -> tuple[Condition, ...]:
 def _one(operator: str, key: str, wanted: Any) -> Condition:
     qualifier, _, name = operator.rpartition(":")
     if qualifier not in ("", FOR_ALL, FOR_ANY):
-        message = f"no such set operator: {qualifier}"
-        raise ValueError(message)
+        raise ValueError(f"no such set operator: {qualifier}")
     base = name.removesuffix(IF_EXISTS)
     comparison = NEGATED.get(base, base)
     if comparison not in COMPARISONS and name != NULL:
-        message = f"the sandbox does not evaluate the condition operator {operator}"
-        raise ValueError(message)
+        raise ValueError(f"the sandbox does not evaluate the condition operator {operator}")
     key = key.lower()
     if key not in KEYS and not key.startswith(TAG_KEYS):
-        message = f"the sandbox does not know the condition key {key}; it knows {', '.join(sorted(KEYS))}"
-        raise ValueError(message)
+        raise ValueError(
+            f"the sandbox does not know the condition key {key}; it knows {', '.join(sorted(KEYS))}"
+        )
     values = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
     texts = tuple(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
     if any("${" in text for text in texts):
-        message = f"the sandbox does not fill in policy variables: {texts}"
-        raise ValueError(message)
+        raise ValueError(f"the sandbox does not fill in policy variables: {texts}")
     return Condition(
         comparison=comparison,
         negated=base in NEGATED,

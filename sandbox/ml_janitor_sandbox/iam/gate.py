@@ -72,11 +72,9 @@ class Gate:
     def credentials(self, role: str, service: str | None) -> dict[str, str]:
         """A new session of a role, as *service* would get it; without one, its trust is not asked."""
         if self._roles is None or role not in self._roles:
-            message = f"no such role is installed and enforced: {role}"
-            raise LookupError(message)
+            raise LookupError(f"no such role is installed and enforced: {role}")
         if service is not None and not self._roles.trusts_service(role, service):
-            message = f"{role} does not trust {service}"
-            raise ValueError(message)
+            raise ValueError(f"{role} does not trust {service}")
         return principals.session_of(role, "sandbox")
 
     def record(self) -> list[dict[str, Any]]:

@@ -8,20 +8,10 @@ from enum import Enum
 from typing import Any
 
 from ml_janitor_sandbox.iam import conditions
-from ml_janitor_sandbox.iam.conditions import Condition, Context
-from ml_janitor_sandbox.iam.globs import ARN_PARTS, arn_like, like
+from ml_janitor_sandbox.iam.conditions import ARN_PARTS, Condition, Context, arn_like, like
 
 VERSION = "2012-10-17"
-ELEMENTS = {
-    "Action",
-    "Condition",
-    "Effect",
-    "NotAction",
-    "NotResource",
-    "Principal",
-    "Resource",
-    "Sid",
-}
+ELEMENTS = {"Action", "Condition", "Effect", "NotAction", "NotResource", "Principal", "Resource", "Sid"}
 
 
 class Decision(Enum):
@@ -48,22 +38,20 @@ class Statement:
     def of(cls, given: dict[str, Any], *, trust: bool) -> Statement:
         """Read one statement. `ValueError` for what IAM would refuse or the sandbox could not judge."""
         if unknown := set(given) - ELEMENTS:
-            message = f"unknown elements of a statement: {', '.join(sorted(unknown))}"
-            raise ValueError(message)
+            raise ValueError(f"unknown elements of a statement: {', '.join(sorted(unknown))}")
         if given.get("Effect") not in ("Allow", "Deny"):
-            message = f"Effect must be Allow or Deny, not {given.get('Effect')}"
-            raise ValueError(message)
+            raise ValueError(f"Effect must be Allow or Deny, not {given.get('Effect')}")
         actions, all_but_actions = _either(given, "Action")
         if trust:
             resources, all_but_resources = None, False
         else:
             resources, all_but_resources = _either(given, "Resource")
             if short := [one for one in resources if one != "*" and one.count(":") < ARN_PARTS - 1]:
-                message = f"a Resource is * or a whole ARN, not {', '.join(short)}"
-                raise ValueError(message)
+                raise ValueError(f"a Resource is * or a whole ARN, not {', '.join(short)}")
         if trust != ("Principal" in given) or (trust and {"Resource", "NotResource"} & set(given)):
-            message = "a trust policy has principals and no resources, an identity policy the opposite"
-            raise ValueError(message)
+            raise ValueError(
+                "a trust policy has principals and no resources, an identity policy the opposite"
+            )
         return cls(
             allows=given["Effect"] == "Allow",
             actions=tuple(action.lower() for action in actions),
@@ -98,8 +86,7 @@ class Policy:
     def of(cls, document: dict[str, Any], *, trust: bool = False) -> Policy:
         """Read a document. `ValueError` says what is wrong with it."""
         if document.get("Version") != VERSION:
-            message = f"Version must be {VERSION}, not {document.get('Version')}"
-            raise ValueError(message)
+            raise ValueError(f"Version must be {VERSION}, not {document.get('Version')}")
         if not document.get("Statement"):
             raise ValueError("a policy needs a Statement")
         return cls(tuple(Statement.of(one, trust=trust) for one in _listed(document["Statement"])))
@@ -143,12 +130,10 @@ def _either(given: dict[str, Any], name: str) -> tuple[tuple[str, ...], bool]:
     """Of `Action` and `NotAction`, or the resources' pair, the one that is there; whether it is the Not."""
     there = [one for one in (name, f"Not{name}") if one in given]
     if len(there) != 1:
-        message = f"a statement has either {name} or Not{name}"
-        raise ValueError(message)
+        raise ValueError(f"a statement has either {name} or Not{name}")
     values = tuple(_listed(given[there[0]]))
     if any(not isinstance(value, str) or "${" in value for value in values):
-        message = f"{there[0]} must be plain texts without variables, not {values}"
-        raise ValueError(message)
+        raise ValueError(f"{there[0]} must be plain texts without variables, not {values}")
     return values, there[0] != name
 
 
@@ -157,6 +142,7 @@ def _principals(element: Any) -> frozenset[str]:
     if element == "*":
         return frozenset({"*"})
     if unknown := set(element) - {"AWS", "Service"}:
-        message = f"the sandbox knows the principals AWS and Service, not {', '.join(sorted(unknown))}"
-        raise ValueError(message)
+        raise ValueError(
+            f"the sandbox knows the principals AWS and Service, not {', '.join(sorted(unknown))}"
+        )
     return frozenset(name for names in element.values() for name in _listed(names))

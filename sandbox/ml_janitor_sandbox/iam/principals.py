@@ -62,6 +62,5 @@ def account_of(role: str) -> str:
     """The account in a role's ARN. `ValueError` if it is not one."""
     parts = role.split(":")
     if len(parts) != 6 or parts[2] != "iam" or not parts[5].startswith("role/"):
-        message = f"{role} is not the ARN of a role"
-        raise ValueError(message)
+        raise ValueError(f"{role} is not the ARN of a role")
     return parts[4]

@@ -27,8 +27,7 @@ class Role:
     def of(cls, given: dict[str, Any]) -> Role:
         """From `{"policies": [document], "trust": document}`. `ValueError` says what is wrong."""
         if unknown := set(given) - {"policies", "trust"}:
-            message = f"a role has policies and trust, not {', '.join(sorted(unknown))}"
-            raise ValueError(message)
+            raise ValueError(f"a role has policies and trust, not {', '.join(sorted(unknown))}")
         trust = given.get("trust")
         return cls(
             policies=tuple(Policy.of(document) for document in given.get("policies", ())),

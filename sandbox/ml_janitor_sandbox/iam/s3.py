@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from moto.s3.models import FakeKey
 
-from ml_janitor_sandbox.fixes.kms_objects import KMS
+from ml_janitor_sandbox.fixes.objects import KMS
 from ml_janitor_sandbox.iam.needs import Need, Needs
 from ml_janitor_sandbox.patches import Call, backend
 
@@ -128,10 +128,7 @@ def _source(call: Call) -> tuple[str, str, str | None]:
 
 
 def _reading(call: Call, bucket: str, key: str, version: str | None) -> Needs:
-    return [
-        _on_object(call, "GetObject", bucket, key, version),
-        *_decrypting(call, bucket, key, version),
-    ]
+    return [_on_object(call, "GetObject", bucket, key, version), *_decrypting(call, bucket, key, version)]
 
 
 def _on_object(

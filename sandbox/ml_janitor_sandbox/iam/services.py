@@ -24,14 +24,7 @@ WITHOUT_RESOURCE: Mapping[str, set[str]] = {
     "sqs": {"ListQueues"},
     "tag": {"GetResources", "GetTagKeys", "GetTagValues"},
 }
-QUEUE = {
-    "DeleteMessage",
-    "GetQueueAttributes",
-    "GetQueueUrl",
-    "PurgeQueue",
-    "ReceiveMessage",
-    "SendMessage",
-}
+QUEUE = {"DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue", "ReceiveMessage", "SendMessage"}
 TOPIC = {"GetTopicAttributes", "Publish", "Subscribe"}
 SECRET = {"DescribeSecret", "GetSecretValue", "PutSecretValue"}
 REPOSITORY = {"BatchGetImage", "DescribeImages", "DescribeRepositories", "ListImages"}

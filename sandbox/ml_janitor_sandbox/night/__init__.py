@@ -1,5 +1,5 @@
 """
-Three nights over the demo account, with every detector armed: `make night`.
+Three nights over the demo account, with every detector armed that can act: `make night`.
 
 `script` is what happens when, `deployment` the functions that it happens to, `bill` what the account wastes
 before and after, and `telling` how it is told.
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Kept, Report
@@ -35,6 +35,8 @@ class Played:
     before: Report
     after: Report
     happened: tuple[Happening, ...]
+    messages: tuple[tuple[Mapping[str, Any], ...], ...]
+    """Every message in Slack as it stood after each happening."""
     actions: tuple[Action, ...]
     bill: tuple[Line, ...]
 
@@ -50,6 +52,7 @@ def play(url: str, variables: Mapping[str, str], console: Console, folder: Path)
     deployment = Deployment(url, folder, own, NOW)
     effects = {one.name: one.cleanup.effect for one in DETECTORS if one.cleanup is not None}
     teller, happened = Teller(console, effects), []
+    messages = []
     settings = Settings.load(files=[SETTINGS])
     teller.settings(SETTINGS.read_text())
     script = Script(deployment)
@@ -59,6 +62,7 @@ def play(url: str, variables: Mapping[str, str], console: Console, folder: Path)
         for happening in script.nights():
             teller(happening)
             happened.append(happening)
+            messages.append(tuple(deployment.slack.messages()))
         after = audited(settings, deployment.now)
         actions = deployment.actions()
         bill = lines(before, after, actions)
@@ -67,5 +71,10 @@ def play(url: str, variables: Mapping[str, str], console: Console, folder: Path)
         )
         teller.remains(bill, deployment.holds.all(ACCOUNT, REGION), deployment.now)
     return Played(
-        before=before, after=after, happened=tuple(happened), actions=tuple(actions), bill=tuple(bill)
+        before=before,
+        after=after,
+        happened=tuple(happened),
+        messages=tuple(messages),
+        actions=tuple(actions),
+        bill=tuple(bill),
     )

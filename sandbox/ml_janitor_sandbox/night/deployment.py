@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -23,10 +22,10 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.report.buttons import Word
+from ml_janitor.report.buttons import Button
 from ml_janitor.scheduled_run import Ran
-from ml_janitor.slack import ingress as doorway
-from ml_janitor.slack.ephemeral_replies import whisperer
+from ml_janitor.slack import ingress
+from ml_janitor.slack.ephemeral_replies import ephemeral_replier
 from ml_janitor.slack.sending import Time
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.days import Days
@@ -57,7 +56,7 @@ class Context:
 @dataclass
 class Deployment:
     """
-    The functions, deployed to the sandbox at *url* with the settings in *folder*.
+    The functions of all that can act, deployed to the sandbox at *url* with the settings in *folder*.
 
     Nothing sleeps: when a function waits for AWS, the sandbox's clock moves on instead.
     """
@@ -73,7 +72,9 @@ class Deployment:
     def __post_init__(self) -> None:
         self.box, self.slack = Control(self.url), SlackControl(self.url)
         self.lived = Days(self.url)
-        shutil.copy(SETTINGS, self.folder / SETTINGS.name)
+        advisers = [one.name for one in DETECTORS if one.cleanup is None]
+        without = "".join(f"\n[detectors.{name}]\nenabled = false\n" for name in advisers)
+        (self.folder / SETTINGS.name).write_text(SETTINGS.read_text() + without)
 
     @contextmanager
     def deployed(self) -> Iterator[None]:
@@ -85,16 +86,16 @@ class Deployment:
         }
         changed = {**self.variables, **own}
         before = {name: os.environ.get(name) for name in changed}
-        patience, doorway.PATIENCE = doorway.PATIENCE, 30.0  # whatever else this machine does meanwhile
+        timeout, ingress.AWS_TIMEOUT = ingress.AWS_TIMEOUT, 30.0  # whatever else this machine does meanwhile
         handlers.logger.cache_clear()
-        doorway.client.cache_clear()
-        doorway.signing_secret.cache_clear()
+        ingress.client.cache_clear()
+        ingress.signing_secret.cache_clear()
         os.environ.update(changed)
         try:
             with redirect_stdout(io.StringIO()), patch("botocore.session.create_loader", lambda _: LOADER):
                 yield
         finally:
-            doorway.PATIENCE = patience
+            ingress.AWS_TIMEOUT = timeout
             handlers.logger.cache_clear()
             for name, value in before.items():
                 if value is None:
@@ -127,7 +128,7 @@ class Deployment:
         """One run of the digest's function."""
         handlers.digested(events.read({}, events.DigestEvent, self.now), self._invocation())
 
-    def press(self, word: Word, name: str, user: str) -> list[Any]:
+    def press(self, word: Button, name: str, user: str) -> list[Any]:
         """*user* presses a button on the message about *name*; what became of what that set off."""
         ts = next(one["ts"] for one in reversed(self.slack.messages()) if self._offers(one, word, name))
         signed = self.slack.press(ts, word.value, user=user)
@@ -137,7 +138,7 @@ class Deployment:
             raise RuntimeError(f"the function URL answered {answer['statusCode']} to {user}'s press")
         return list(self._delivered())
 
-    def _offers(self, message: Mapping[str, Any], word: Word, name: str) -> bool:
+    def _offers(self, message: Mapping[str, Any], word: Button, name: str) -> bool:
         buttons = [one for block in message["blocks"] for one in block.get("elements", ())]
         return message["text"].startswith(f"{name}: ") and any(
             one.get("action_id") == word.value for one in buttons
@@ -150,8 +151,10 @@ class Deployment:
             self.delivered += 1
             if function == WORKER:
                 own = self._invocation()
-                whisper = whisperer(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
-                presser = handlers.presser(own, self._context(), whisper)
+                ephemeral_reply = ephemeral_replier(
+                    own.seconds, deadline=own.slack_deadline, url=own.slack_url
+                )
+                presser = handlers.presser(own, self._context(), ephemeral_reply)
                 yield presser(events.checked(event, events.PressEvent))
             elif function == UNDO:
                 asked = events.checked(event, events.UndoEvent)

@@ -9,14 +9,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.model import Outcome, Sweep
-from ml_janitor.report.buttons import LABELS, Word
-from ml_janitor_sandbox.demo.people import DANIEL, HANA, RAVI, TOMAS
+from ml_janitor.report.buttons import LABELS, Button
 from ml_janitor_sandbox.night.deployment import Deployment
 
 ZONE = ZoneInfo("America/Los_Angeles")
 GROUP = "S0PLATFORM"
 SECOND = timedelta(seconds=1)
 
+DANIEL, HANA, RAVI, TOMAS = "daniel.okafor", "hana.sato", "ravi.menon", "tomas.herrera"
 PEOPLE = {DANIEL: "Daniel Okafor", HANA: "Hana Sato", RAVI: "Ravi Menon", TOMAS: "Tomas Herrera"}
 
 ENDPOINTS, NOTEBOOKS, APPS = "idle-endpoints", "idle-notebooks", "idle-studio-apps"
@@ -92,11 +92,11 @@ class Script:
         yield from self._swept(5, "22:00", (NOTEBOOKS,))
         yield from self._swept(5, "23:00", (NOTEBOOKS, JOBS))
         yield Night("Tuesday, in Slack")
-        yield self._pressed(6, "09:10", HANA, Word.KEEP, "price-elasticity-poc")
-        yield self._pressed(6, "09:25", TOMAS, Word.SNOOZE, "fraud-graph-ab-test")
-        yield self._pressed(6, "10:02", RAVI, Word.NOW, "ranker-bert-large-canary")
-        yield self._pressed(6, "10:05", DANIEL, Word.NOW, "ranker-bert-large-canary")
-        yield self._pressed(6, "10:40", DANIEL, Word.UNDO, "forecast-backtest")
+        yield self._pressed(6, "09:10", HANA, Button.KEEP, "price-elasticity-poc")
+        yield self._pressed(6, "09:25", TOMAS, Button.SNOOZE, "fraud-graph-ab-test")
+        yield self._pressed(6, "10:02", RAVI, Button.NOW, "ranker-bert-large-canary")
+        yield self._pressed(6, "10:05", DANIEL, Button.NOW, "ranker-bert-large-canary")
+        yield self._pressed(6, "10:40", DANIEL, Button.UNDO, "forecast-backtest")
         yield Night("Tuesday night")
         yield from self._swept(6, "21:00", (NOTEBOOKS, APPS, TAGS))
         yield from self._swept(6, "23:00", (NOTEBOOKS,))
@@ -106,7 +106,7 @@ class Script:
         yield from self._swept(9, "20:00", ALL)
         yield self._digest(9, "20:45")
         yield Night("Saturday, in Slack")
-        yield self._pressed(10, "09:15", DANIEL, Word.UNDO, "video-moderation-batch")
+        yield self._pressed(10, "09:15", DANIEL, Button.UNDO, "video-moderation-batch")
 
     def _swept(self, day: int, clock: str, detectors: Sequence[str]) -> Iterator[Swept]:
         """The functions run one after the other, as of the time that their schedule says."""
@@ -123,7 +123,7 @@ class Script:
             if SOMETHING & {one.outcome for one in swept.sweep.results}:
                 raise RuntimeError(f"{swept.sweep.detector} did something on October {day}")
 
-    def _pressed(self, day: int, clock: str, person: str, word: Word, name: str) -> Said:
+    def _pressed(self, day: int, clock: str, person: str, word: Button, name: str) -> Said:
         self.deployment.at(local(day, clock))
         answers = self.deployment.press(word, name, user(person))
         pressed: dict[str, Any] = answers[0]

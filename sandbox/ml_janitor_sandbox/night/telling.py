@@ -16,9 +16,10 @@ from ml_janitor.core.model import Effect, Finding, Outcome, Result, Sweep
 from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.text import usd
 from ml_janitor.engine.holds import Hold, held
-from ml_janitor.report.outcomes import QUIET
+from ml_janitor.report.causes import limits, reason
+from ml_janitor.report.outcomes import not_due
 from ml_janitor.report.standing import DONE
-from ml_janitor_sandbox.demo.people import DOMAIN
+from ml_janitor_sandbox.demo.rows import DOMAIN
 from ml_janitor_sandbox.night.bill import Line
 from ml_janitor_sandbox.night.script import ZONE, Digest, Happening, Night, Said
 
@@ -76,31 +77,27 @@ class Teller:
         told = [row for one in rows if (row := self._row(one)) is not None]
         self._table(told)
         if only is None:
-            self._wait([one for one in rows if one.outcome is Outcome.WAITING and one.note == QUIET])
-        for why in sweep.held:
+            self._wait([one for one in rows if not_due(one)])
+        for why in limits(sweep):
             self._wrapped(f"A limit: {why}.")
 
     def _row(self, result: Result) -> tuple[Result, str, str] | None:  # noqa: PLR0911 - one for each outcome
         """A word for what became of *result*, and what there is to know of it; None: nothing new."""
         key = f"{result.detector} {result.target.key}"
-        note = result.note.removeprefix("only reported: ")
+        note = "" if result.cause is None else reason(result.cause)
         match result.outcome:
             case Outcome.WARNED:
                 self.warned.add(key)
                 return result, "warned", _warned(result)
             case Outcome.ACTED:
                 self.warned.discard(key)
-                return (
-                    result,
-                    DONE[self.effects[result.detector]],
-                    note.removeprefix("undo: ").removeprefix("restart: "),
-                )
+                return result, DONE[self.effects[result.detector]], note
             case Outcome.ADVISED | Outcome.WOULD_ACT:
                 self.whys[key] = note or "its detector is a dry run"
                 return self._once(key, (result, "reported", self.whys[key]))
             case Outcome.CHANGED | Outcome.FAILED:
                 return result, result.outcome.value, note
-            case Outcome.WAITING if note != QUIET:
+            case Outcome.WAITING if not not_due(result):
                 return result, "waits", note
             case Outcome.KEPT if key in self.warned:
                 self.warned.discard(key)

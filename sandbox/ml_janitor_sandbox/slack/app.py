@@ -31,6 +31,7 @@ from ml_janitor_sandbox.slack.workspace import (
     Workspace,
     workspace,
 )
+from ml_janitor_sandbox.wire import reply
 
 type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
 
@@ -217,16 +218,11 @@ def _set(space: Workspace, method: str, name: str, given: Any) -> bool:
 
 
 def _json(answer: Any, status: HTTPStatus = HTTPStatus.OK) -> Reply:
-    return _sent(json.dumps(answer).encode(), "application/json; charset=utf-8", status)
+    return reply(json.dumps(answer).encode(), "application/json; charset=utf-8", status=status)
 
 
 def _plain(text: str, status: HTTPStatus = HTTPStatus.OK) -> Reply:
-    return _sent(text.encode(), "text/html; charset=utf-8", status)
-
-
-def _sent(content: bytes, kind: str, status: HTTPStatus) -> Reply:
-    headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
-    return f"{status.value} {status.phrase}", headers, content
+    return reply(text.encode(), "text/html; charset=utf-8", status=status)
 
 
 def _hung_up() -> Reply:

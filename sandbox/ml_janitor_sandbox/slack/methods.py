@@ -223,8 +223,7 @@ def _by_id(space: Workspace, args: Args, name: str) -> str:
 def _needed(args: Args, name: str) -> Any:
     if args.get(name) in {None, ""} if not isinstance(args.get(name), list) else not args[name]:
         raise RefusedError(
-            "invalid_arguments",
-            response_metadata={"messages": [f"[ERROR] missing required field: {name}"]},
+            "invalid_arguments", response_metadata={"messages": [f"[ERROR] missing required field: {name}"]}
         )
     return args[name]
 

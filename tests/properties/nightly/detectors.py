@@ -61,10 +61,10 @@ class Watching(Detector[Thing]):
         """Whether nothing is left to be done to *item*, or there is none."""
         raise NotImplementedError
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
         item = self.attic.items.get(target.name)
-        if over := self.ended(item) or (item is not None and item.identity[1] != undo["created"]):
-            self.attic.watch.over((target.name, undo["created"]))
+        if over := self.ended(item) or (item is not None and item.identity[1] != record["created"]):
+            self.attic.watch.over((target.name, record["created"]))
         return over
 
     def step(self, steps: Steps, name: str, target: Target, change: Callable[[], bool]) -> None:
@@ -81,7 +81,7 @@ class Clearing(Watching):
     undoes = (allow("sagemaker:CreateEndpoint", on="endpoint/*"),)
     cleanup = Cleanup(effect=Effect.DELETE, grace=timedelta(days=3), act_on=Confidence.PROVEN, lost="dust")
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
         if not aws.may_write:
             raise CannotActError("this only reads")
         self.step(steps, "unplug", target, lambda: self.attic.unplug(target))
@@ -90,15 +90,15 @@ class Clearing(Watching):
     def ended(self, item: Item | None) -> bool:
         return item is None
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         if not aws.may_write:
             raise CannotActError("this only reads")
         there = self.attic.items.get(target.name)
-        if there is not None and undo["created"] not in {there.identity[1], there.origin}:
+        if there is not None and record["created"] not in {there.identity[1], there.origin}:
             raise CannotActError("another has its name")
         if there is None:
             now = self.clock()
-            self.step(steps, "bring back", target, lambda: self.attic.bring_back(target, undo, now))
+            self.step(steps, "bring back", target, lambda: self.attic.bring_back(target, record, now))
         self.step(steps, "plug in", target, lambda: self.attic.plug_in(target))
 
 
@@ -111,7 +111,7 @@ class Dousing(Watching):
     undoes = (allow("sagemaker:StartNotebookInstance", on="notebook-instance/*"),)
     cleanup = Cleanup(effect=Effect.STOP, grace=timedelta(days=1), act_on=Confidence.PROVEN, lost="warmth")
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
         if not aws.may_write:
             raise CannotActError("this only reads")
         self.step(steps, "unplug", target, lambda: self.attic.unplug(target))
@@ -120,11 +120,11 @@ class Dousing(Watching):
     def ended(self, item: Item | None) -> bool:
         return item is None or not item.lit
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         if not aws.may_write:
             raise CannotActError("this only reads")
         there = self.attic.items.get(target.name)
-        if there is None or there.identity[1] != undo["created"]:
+        if there is None or there.identity[1] != record["created"]:
             raise CannotActError("it is gone, or another has its name")
         self.step(steps, "light", target, lambda: self.attic.light(target))
         self.step(steps, "plug in", target, lambda: self.attic.plug_in(target))

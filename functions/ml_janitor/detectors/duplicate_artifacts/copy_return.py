@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Steps
 
 
-def undo(aws: Aws, record: Record, steps: Steps) -> None:
+def revert(aws: Aws, record: Record, steps: Steps) -> None:
     """
     Write the copy of *record* again, where nothing has been written since.
 

@@ -6,37 +6,54 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.aws.sagemaker_kinds import (
+    COMPONENT,
+    IN_PROGRESS,
+    MODEL,
+    MODEL_PACKAGE,
+    PIPELINE,
+    PROCESSING_JOB,
+    TRAINING_JOB,
+    TRANSFORM_JOB,
+    Kind,
+    describe,
+    model_packages,
+    targets,
+)
+from ml_janitor.core.model import Absent, Signal, Target, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import served
-from ml_janitor.detectors.duplicate_artifacts.descriptions import IN_PROGRESS, Kind, Listed, describe, listing
 from ml_janitor.detectors.duplicate_artifacts.locations import Place, mentioned, parse
 from ml_janitor.detectors.duplicate_artifacts.manifests import hidden
 from ml_janitor.detectors.duplicate_artifacts.orphans import Named, named, orphaned
 
 if TYPE_CHECKING:
+    from ml_janitor.aws.answers import Listing
     from ml_janitor.aws.client import Aws
 
 SOURCE = "sagemaker:Describe*"
 """What is referred to is known from the descriptions of seven kinds of resources together."""
 
-RUNNING = (("StatusEquals", IN_PROGRESS),)
+RUNNING: Mapping[str, str] = {"StatusEquals": IN_PROGRESS}
+UNFINISHED = (PROCESSING_JOB, TRANSFORM_JOB)
+"""Jobs that refer to what they read only until they have read it."""
 
-MODEL = Kind(words="model", noun="Model", members="Models")
-PACKAGE = Kind(words="model package", noun="ModelPackage", members="ModelPackageSummaryList")
-TRAINING = Kind(words="training job", noun="TrainingJob", members="TrainingJobSummaries")
+DESCRIBED = (MODEL, TRAINING_JOB, PIPELINE, COMPONENT, *UNFINISHED, MODEL_PACKAGE)
+"""Of training jobs all there ever were: what a job made, or started from, it refers to for good."""
 
-DESCRIBED = (
-    MODEL,
-    TRAINING,
-    Kind(words="pipeline", noun="Pipeline", members="PipelineSummaries", outputs=frozenset()),
-    Kind(words="inference component", noun="InferenceComponent", members="InferenceComponents"),
-    Kind(words="processing job", noun="ProcessingJob", members="ProcessingJobSummaries", query=RUNNING),
-    Kind(words="transform job", noun="TransformJob", members="TransformJobSummaries", query=RUNNING),
+OUTPUTS = frozenset(
+    {
+        "AsyncInferenceConfig",
+        "CoreDumpConfig",
+        "DataCaptureConfig",
+        "DebugHookConfig",
+        "OutputDataConfig",
+        "ProcessingOutputConfig",
+        "ProfilerConfig",
+        "TensorBoardOutputConfig",
+        "TransformOutput",
+    }
 )
-"""
-Of training jobs all there ever were: what a job made, or started from, it refers to for good. Of
-processing and transform jobs those that have not read it yet.
-"""
+"""Members that say where something writes. Output paths do not protect existing files, but in a pipeline."""
 
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
 
@@ -104,37 +121,24 @@ def read(aws: Aws) -> References:
     references = References()
     found = {}
     for kind in DESCRIBED:
-        found[kind] = listed(aws, kind, references, kind.name, dict(kind.query))
-        _describe(aws, kind, found[kind], references)
-    found[PACKAGE] = packages(aws, references)
-    _describe(aws, PACKAGE, found[PACKAGE], references)
-    there = {kind.words: frozenset(one.name for one in found[kind]) for kind in (MODEL, PACKAGE)}
+        listing = _listing(aws, kind)
+        if listing.error is not None:
+            references.errors.append(listing.error)
+        found[kind] = listing.items
+        _describe(aws, kind, listing.items, references)
+    there = {kind.words: frozenset(one.name for one in found[kind]) for kind in (MODEL, MODEL_PACKAGE)}
     references.errors += served.errors(aws, there[MODEL.words])
     references.errors += orphaned(references.named, there, aws.account, aws.region)
     return references
 
 
-def listed(
-    aws: Aws, kind: Kind, references: References, member: str, query: dict[str, str]
-) -> tuple[Listed, ...]:
-    """Every resource in one listing of *kind*, by its *member*."""
-    found = listing(aws, kind, member, query)
-    if found.error is not None:
-        references.errors.append(found.error)
-    return found.items
+def _listing(aws: Aws, kind: Kind) -> Listing[Target]:
+    if kind is MODEL_PACKAGE:
+        return model_packages(aws)
+    return targets(aws, kind, **(RUNNING if kind in UNFINISHED else {}))
 
 
-def packages(aws: Aws, references: References) -> tuple[Listed, ...]:
-    """All model packages by ARN: those in groups, each listed by its group, and those in none."""
-    group = Kind(words="", noun="ModelPackageGroup", members="ModelPackageGroupSummaryList")
-    groups = listed(aws, group, references, group.name, {})
-    queries: list[dict[str, str]] = [{}, *({group.name: one.name} for one in groups)]
-    listings = aws.map(lambda query: listing(aws, PACKAGE, "ModelPackageArn", query), queries)
-    references.errors += [found.error for found in listings if found.error is not None]
-    return tuple(dict.fromkeys(one for found in listings for one in found.items))
-
-
-def _describe(aws: Aws, kind: Kind, resources: Sequence[Listed], references: References) -> None:
+def _describe(aws: Aws, kind: Kind, resources: Sequence[Target], references: References) -> None:
     """Add what each of *resources* refers to."""
     answers = aws.map(lambda one: _mentions(aws, kind, one), resources)
     for one, answer in zip(resources, answers, strict=True):
@@ -147,7 +151,7 @@ def _describe(aws: Aws, kind: Kind, resources: Sequence[Listed], references: Ref
                 references.errors.append(error)
 
 
-def _mentions(aws: Aws, kind: Kind, one: Listed) -> Signal[Mentions]:
+def _mentions(aws: Aws, kind: Kind, one: Target) -> Signal[Mentions]:
     """
     What *one* refers to. What can never change is read once in a run.
 
@@ -159,9 +163,9 @@ def _mentions(aws: Aws, kind: Kind, one: Listed) -> Signal[Mentions]:
         return Value(known, SOURCE)
     match describe(aws, kind, one.name):
         case Value(description, source):
-            places = list(mentioned(description, kind.outputs))
-            runs = kind.query == RUNNING
-            if kind is TRAINING and description["TrainingJobStatus"] == IN_PROGRESS:
+            places = list(mentioned(description, frozenset() if kind is PIPELINE else OUTPUTS))
+            runs = kind in UNFINISHED
+            if kind is TRAINING_JOB and description["TrainingJobStatus"] == IN_PROGRESS:
                 places += _going_to_write(one.name, description)
                 runs = True
             by = _words(kind, one)
@@ -184,10 +188,10 @@ def _lasts(kind: Kind, description: Mapping[str, Any]) -> bool:
     SageMaker has no call that changes a model, and UpdateTrainingJob only changes jobs that have not
     ended (SageMaker API reference).
     """
-    return kind is MODEL or (kind is TRAINING and description["TrainingJobStatus"] in ENDED)
+    return kind is MODEL or (kind is TRAINING_JOB and description["TrainingJobStatus"] in ENDED)
 
 
-def _words(kind: Kind, one: Listed) -> str:
+def _words(kind: Kind, one: Target) -> str:
     return f"{kind.words} {one.name.partition('/')[2] or one.name}"
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE_GROUP
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -28,6 +29,7 @@ from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.copy_grants import BUCKETS, OBJECTS
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, target_of
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
+from ml_janitor.detectors.duplicate_artifacts.references import DESCRIBED
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow, implied
 
@@ -73,24 +75,8 @@ class DuplicateArtifacts(Detector[Copy]):
         allow("s3:GetBucketPolicy", on=BUCKETS),
         allow("s3:GetLifecycleConfiguration", on=BUCKETS),
         allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
-        allow("sagemaker:ListModels"),
-        allow("sagemaker:DescribeModel", on="model/*"),
-        allow("sagemaker:ListModelPackageGroups"),
-        allow("sagemaker:ListModelPackages", on="model-package/*"),
-        allow("sagemaker:DescribeModelPackage", on="model-package/*"),
-        allow("sagemaker:ListPipelines"),
-        allow("sagemaker:DescribePipeline", on="pipeline/*"),
-        allow("sagemaker:ListEndpoints"),
-        allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
-        allow("sagemaker:DescribeEndpointConfig", on="endpoint-config/*"),
-        allow("sagemaker:ListInferenceComponents"),
-        allow("sagemaker:DescribeInferenceComponent", on="inference-component/*"),
-        allow("sagemaker:ListTrainingJobs"),
-        allow("sagemaker:DescribeTrainingJob", on="training-job/*"),
-        allow("sagemaker:ListProcessingJobs"),
-        allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
-        allow("sagemaker:ListTransformJobs"),
-        allow("sagemaker:DescribeTransformJob", on="transform-job/*"),
+        *(allow(kind.lists, on=kind.listed_on) for kind in (*DESCRIBED, MODEL_PACKAGE_GROUP, ENDPOINT)),
+        *(allow(kind.describes, on=kind.every) for kind in (*DESCRIBED, ENDPOINT, ENDPOINT_CONFIG)),
         allow("pricing:GetProducts"),
         implied(
             "kms:Decrypt",
@@ -187,14 +173,14 @@ class DuplicateArtifacts(Detector[Copy]):
     ) -> Mapping[str, Any]:
         return copy_cleanup.prepare(aws, candidate, memo).json()
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
-        copy_cleanup.act(aws, Record.read(undo), steps)
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        copy_cleanup.act(aws, Record.read(record), steps)
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        return copy_cleanup.settled(aws, Record.read(undo))
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return copy_cleanup.settled(aws, Record.read(record))
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
-        copy_return.undo(aws, Record.read(undo), steps)
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        copy_return.revert(aws, Record.read(record), steps)
 
     def never_acts(self) -> str | None:
         return None if self.act_on_prefixes else "act_on_prefixes is empty, so no object may be deleted"

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, describe, targets
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.descriptions import Kind, describe, listing
 from ml_janitor.detectors.duplicate_artifacts.orphans import UNKNOWN
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-
-ENDPOINT = Kind(words="endpoint", noun="Endpoint", members="Endpoints")
-CONFIG_SOURCE = "sagemaker:DescribeEndpointConfig"
-CONFIG = Kind(words="endpoint configuration", noun="EndpointConfig", members="EndpointConfigs")
 
 
 def errors(aws: Aws, models: frozenset[str]) -> Iterator[str]:
@@ -23,7 +19,7 @@ def errors(aws: Aws, models: frozenset[str]) -> Iterator[str]:
 
     What such an endpoint loads when it scales out then stands nowhere, so any copy may be it.
     """
-    endpoints = listing(aws, ENDPOINT, ENDPOINT.name, {})
+    endpoints = targets(aws, ENDPOINT)
     if endpoints.error is not None:
         yield endpoints.error
     answers = aws.map(lambda one: _models_of(aws, one.name), endpoints.items)
@@ -42,13 +38,16 @@ def _models_of(aws: Aws, endpoint: str) -> Signal[frozenset[str]]:
             config = description["EndpointConfigName"]
         case other:
             return other if isinstance(other, Absent | Unreadable) else Absent()
-    match describe(aws, CONFIG, config):
+    match describe(aws, ENDPOINT_CONFIG, config):
         case Value(description):
             variants = [*description["ProductionVariants"], *description.get("ShadowProductionVariants", ())]
-            return Value(frozenset(one["ModelName"] for one in variants if "ModelName" in one), CONFIG_SOURCE)
+            return Value(
+                frozenset(one["ModelName"] for one in variants if "ModelName" in one),
+                ENDPOINT_CONFIG.describes,
+            )
         case Unreadable() as unreadable:
             return unreadable
         case _:
             return Unreadable(
-                f"endpoint {endpoint}: its configuration {config} exists no more", CONFIG_SOURCE
+                f"endpoint {endpoint}: its configuration {config} exists no more", ENDPOINT_CONFIG.describes
             )

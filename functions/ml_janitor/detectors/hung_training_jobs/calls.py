@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from ml_janitor.detectors.hung_training_jobs.job import GONE, IN_PROGRESS
-from ml_janitor.detectors.hung_training_jobs.tuning import TUNER
+from ml_janitor.aws.sagemaker_kinds import (
+    IN_PROGRESS,
+    PROCESSING_JOB,
+    TRAINING_JOB,
+    TRANSFORM_JOB,
+    TUNING_JOB,
+)
+from ml_janitor.detectors.hung_training_jobs.job import GONE
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -67,9 +73,6 @@ class Calls:
 
 
 OF: Mapping[str, Calls] = {
-    "training-job": Calls("TrainingJob"),
-    "processing-job": Calls("ProcessingJob"),
-    "transform-job": Calls("TransformJob"),
-    TUNER: Calls("HyperParameterTuningJob"),
+    kind.type: Calls(kind.noun) for kind in (TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, TUNING_JOB)
 }
 """By the resource type in a job's ARN."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.instances import Machine, machine
 from ml_janitor.aws.prices import Component
-from ml_janitor.core.model import Signal
+from ml_janitor.core.model import Signal, Target
 from ml_janitor.detectors.hung_training_jobs.load import Collective
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 GONE = ("ResourceNotFound", "ValidationException")
 """What Describe answers for a name that does not exist (any more): documented, and in practice."""
 
-IN_PROGRESS: Final = "InProgress"
 OLDEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
 """As a listing is asked for it. No new job then comes between two pages."""
 
@@ -49,23 +48,13 @@ class Kind:
     numbered: bool
     collective: bool
     action: str
-    running: Callable[[Aws, datetime], Listing[Summary]]
+    running: Callable[[Aws, datetime], Listing[Target]]
     describe: Callable[[Aws, str], Signal[Job]]
 
     @property
     def noun(self) -> str:
         """What one job of this kind is called."""
         return self.arn.replace("-", " ")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """A job as a listing shows it; *kind* is the resource type in its ARN."""
-
-    kind: str
-    arn: str
-    name: str
-    created: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,20 +146,6 @@ class Job:
     def hosts(self) -> tuple[str, ...]:
         """Its hosts as metrics name them, where they are numbered."""
         return tuple(f"{self.name}/algo-{n}" for n in range(1, self.instances + 1))
-
-
-def listed(aws: Aws, kind: str, **query: Any) -> Listing[Summary]:
-    """All jobs of the *kind* of its ARN (`training-job`) that *query* leaves in SageMaker's listing."""
-    noun = "".join(word.capitalize() for word in kind.split("-"))
-    pages: Any = aws.client("sagemaker").get_paginator(f"list_{kind.replace('-', '_')}s")
-    return everything(
-        pages.paginate(PaginationConfig={"PageSize": 100}, **query),
-        lambda page: [
-            Summary(kind=kind, arn=job[f"{noun}Arn"], name=job[f"{noun}Name"], created=job["CreationTime"])
-            for job in page[f"{noun}Summaries"]
-        ],
-        source=f"sagemaker:List{noun}s",
-    )
 
 
 def seconds(count: int | None) -> timedelta | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Evidence, Kept, Rule, Signal, Value, evidence
-from ml_janitor.detectors.hung_training_jobs.job import IN_PROGRESS, WAITING, Job
+from ml_janitor.detectors.hung_training_jobs.job import WAITING, Job
 from ml_janitor.detectors.hung_training_jobs.stillness import Still, stamp
 
 

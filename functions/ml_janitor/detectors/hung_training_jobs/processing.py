@@ -7,17 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import Listing, attempt
-from ml_janitor.core.model import Signal
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, PROCESSING_JOB, targets
+from ml_janitor.core.model import Signal, Target
 from ml_janitor.detectors.hung_training_jobs.job import (
     GONE,
-    IN_PROGRESS,
     OLDEST_FIRST,
     STARTING,
     Job,
     Kind,
-    Summary,
     folders,
-    listed,
     makers,
     seconds,
 )
@@ -30,25 +28,23 @@ if TYPE_CHECKING:
 
     from ml_janitor.aws.client import Aws
 
-DESCRIBE_JOB = "sagemaker:DescribeProcessingJob"
-
 LONGEST_LIFE = timedelta(days=31)
 """How far back jobs are listed: one runs for 9 days at most (limit of ProcessingStoppingCondition)."""
 
 PROCESSING = "Processing"
 
 
-def running(aws: Aws, now: datetime) -> Listing[Summary]:
+def running(aws: Aws, now: datetime) -> Listing[Target]:
     """The processing jobs in progress, oldest first."""
-    return listed(
-        aws, KIND.arn, StatusEquals=IN_PROGRESS, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST
+    return targets(
+        aws, PROCESSING_JOB, StatusEquals=IN_PROGRESS, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST
     )
 
 
 def describe(aws: Aws, name: str) -> Signal[Job]:
     """The processing job called *name*; `Absent` if there is none."""
     ask = partial(aws.sagemaker.describe_processing_job, ProcessingJobName=name)
-    return attempt(lambda: _job(ask()), source=DESCRIBE_JOB, absent=GONE)
+    return attempt(lambda: _job(ask()), source=PROCESSING_JOB.describes, absent=GONE)
 
 
 def _job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
@@ -108,7 +104,7 @@ def _writes_to(answer: DescribeProcessingJobResponseTypeDef) -> tuple[str, ...]:
 
 
 KIND = Kind(
-    arn="processing-job",
+    arn=PROCESSING_JOB.type,
     group="/aws/sagemaker/ProcessingJobs",
     component="Processing",
     working=PROCESSING,

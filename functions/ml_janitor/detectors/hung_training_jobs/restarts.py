@@ -71,7 +71,7 @@ def announced(detector: str, target: Target, record: Mapping[str, Any]) -> str:
     return f"{target.name} is submitted again as {name}, {whence(record)}; it costs again"
 
 
-def made(detector: str, target: Target, record: Mapping[str, Any]) -> str:
+def restarted_arn(detector: str, target: Target, record: Mapping[str, Any]) -> str:
     """The ARN of what `restart` submits, spelled as *target*'s is; its own where nothing is submitted."""
     if _lost(target, record) is not None:
         return target.arn

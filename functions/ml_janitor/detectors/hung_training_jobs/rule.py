@@ -23,12 +23,14 @@ from ml_janitor.core.model import (
 from ml_janitor.detectors.hung_training_jobs import (
     grants,
     phases,
-    record,
     restarts,
     stillness,
     stops,
     tuning,
     warm_pools,
+)
+from ml_janitor.detectors.hung_training_jobs import (
+    record as records,
 )
 from ml_janitor.detectors.hung_training_jobs.costs import bill, limit, rate
 from ml_janitor.detectors.hung_training_jobs.job import Job
@@ -111,11 +113,11 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         survey = self._survey(aws, now)
         return survey.tuner(target) if target.kind == tuning.TUNER else survey.job(target)
 
-    def look_half_done(
-        self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime
+    def look_unfinished(
+        self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime
     ) -> Suspect | SuspectTuner | None:
         candidate = self.look(aws, target, now)
-        if isinstance(candidate, Suspect) and undo["what"] == record.JOB:
+        if isinstance(candidate, Suspect) and record["what"] == records.JOB:
             return replace(candidate, half_done=True)
         return candidate
 
@@ -166,25 +168,25 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         finding: Finding,  # noqa: ARG002
         memo: Mapping[str, Any],  # noqa: ARG002
     ) -> Mapping[str, Any]:
-        return record.read(aws, candidate)
+        return records.read(aws, candidate)
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
-        stops.act(aws, target, undo, steps)
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
+        stops.act(aws, target, record, steps)
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
-        return stops.settled(aws, target, undo)
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
+        return stops.settled(aws, target, record)
 
-    def by_itself(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> str | None:
-        return stops.by_itself(aws, target, undo)
+    def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
+        return stops.ended_otherwise(aws, target, record)
 
-    def made(self, target: Target, undo: Mapping[str, Any]) -> str:
-        return restarts.made(self.name, target, undo)
+    def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:
+        return restarts.restarted_arn(self.name, target, record)
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
-        return restarts.restart(aws, self.name, target, undo, steps)
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
+        return restarts.restart(aws, self.name, target, record, steps)
 
-    def comeback(self, target: Target, undo: Mapping[str, Any]) -> str:
-        return restarts.announced(self.name, target, undo)
+    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
+        return restarts.announced(self.name, target, record)
 
     def _of_job(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict:
         """A job that works on after its own limit, or without a sign of life."""

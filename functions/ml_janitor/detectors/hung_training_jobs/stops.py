@@ -57,7 +57,7 @@ def settled(aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
     return not (record.get("keep_alive") and pool_to_come)
 
 
-def by_itself(aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
+def ended_otherwise(aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
     """
     How *target* ended although nobody stopped it; None if it did not, or was a pool anyway.
 

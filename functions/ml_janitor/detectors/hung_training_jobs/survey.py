@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 from ml_janitor.aws import s3 as objects
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import Listing, ReadError
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
 from ml_janitor.core.model import Kept, Target, Unreadable, Value, Verdict
 from ml_janitor.detectors.hung_training_jobs import loads as job_loads
 from ml_janitor.detectors.hung_training_jobs import processing, rhythm, training, transforms, tuning
 from ml_janitor.detectors.hung_training_jobs.costs import hourly
-from ml_janitor.detectors.hung_training_jobs.job import IN_PROGRESS, Summary
 from ml_janitor.detectors.hung_training_jobs.stillness import Patience, Signs
-from ml_janitor.detectors.hung_training_jobs.suspects import Suspect, SuspectTuner, family, listed, parents
+from ml_janitor.detectors.hung_training_jobs.suspects import Suspect, SuspectTuner, family, parents
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
 KINDS = {kind.arn: kind for kind in (training.KIND, processing.KIND, transforms.KIND)}
 
-NONE: Listing[Summary] = Listing(())
+NONE: Listing[Target] = Listing(())
 """No tuning jobs, where none is asked for."""
 
 
@@ -49,11 +49,11 @@ class Survey:
         children = [one for signal in running if isinstance(signal, Value) for one in signal.value]
         jobs = {one.arn.lower(): one for listing in listings for one in listing.items}
         jobs |= {one.arn.lower(): one for one in children}  # one may have started since those were listed
-        suspects = self._suspects([listed(aws, one) for one in jobs.values()], tuners)
+        suspects = self._suspects(list(jobs.values()), tuners)
         yield from suspects
         by_arn = {one.target.arn.lower(): one for one in suspects}
         families = [
-            family(listed(aws, one), tuning.as_listed(one), signal, by_arn)
+            family(one, tuning.as_listed(one), signal, by_arn)
             for one, signal in zip(tuners.items, running, strict=True)
         ]
         yield from aws.map(lambda candidate: self._tagged(candidate, tuners), families)
@@ -86,11 +86,11 @@ class Survey:
             case _:
                 return None
         running = tuning.children(self.aws, target.name)
-        targets = [listed(self.aws, one) for one in running.value] if isinstance(running, Value) else []
+        targets = running.value if isinstance(running, Value) else ()
         by_arn = {one.target.arn.lower(): one for one in self._suspects(targets, NONE)}
         return family(target, tuner, running, by_arn)
 
-    def _suspects(self, targets: Sequence[Target], tuners: Listing[Summary]) -> list[Suspect]:
+    def _suspects(self, targets: Sequence[Target], tuners: Listing[Target]) -> list[Suspect]:
         """All *targets* that are jobs, each with the signals that it takes to judge it."""
         candidates = self._with_loads(self.aws.map(self._read, targets))
         return self.aws.map(lambda candidate: self._tagged(candidate, tuners), candidates)
@@ -136,7 +136,7 @@ class Survey:
 
         return [with_load(candidate) for candidate in candidates]
 
-    def _tagged[C: (Suspect, SuspectTuner)](self, candidate: C, tuners: Listing[Summary]) -> C:
+    def _tagged[C: (Suspect, SuspectTuner)](self, candidate: C, tuners: Listing[Target]) -> C:
         """*candidate* with its tags, and a job with its price, if it is waste; what is kept needs neither."""
         if isinstance(self.decide(candidate, self.now), Kept):
             return candidate

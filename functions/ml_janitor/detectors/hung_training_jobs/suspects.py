@@ -11,7 +11,7 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Candidate, NotRead, Signal, Target, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs.job import Job, Summary
+from ml_janitor.detectors.hung_training_jobs.job import Job
 from ml_janitor.detectors.hung_training_jobs.stillness import Signs
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
 
@@ -46,19 +46,7 @@ class SuspectTuner(Candidate):
     children: Signal[tuple[Suspect, ...]] = field(default_factory=NotRead)
 
 
-def listed(aws: Aws, summary: Summary) -> Target:
-    """What a listing shows, as the target of a candidate."""
-    return Target(
-        arn=summary.arn,
-        name=summary.name,
-        kind=summary.kind,
-        account=aws.account,
-        region=aws.region,
-        created=summary.created,
-    )
-
-
-def parents(aws: Aws, candidate: Suspect, job: Job, tuners: Listing[Summary]) -> tuple[Target, ...]:
+def parents(aws: Aws, candidate: Suspect, job: Job, tuners: Listing[Target]) -> tuple[Target, ...]:
     """What *job* is a part of, or watches, each with its tags: whoever keeps that keeps it too."""
     found = [] if job.tuner is None else [_tuner(aws, job.tuner, tuners)]
     found += [_maker(aws, arn) for arn in job.makers]
@@ -69,7 +57,7 @@ def parents(aws: Aws, candidate: Suspect, job: Job, tuners: Listing[Summary]) ->
     return tuple(found)
 
 
-def _tuner(aws: Aws, arn: str, tuners: Listing[Summary]) -> Target:
+def _tuner(aws: Aws, arn: str, tuners: Listing[Target]) -> Target:
     """
     The tuning job that started a job.
 
@@ -93,14 +81,14 @@ def _maker(aws: Aws, arn: str) -> Target:
 
 def _named(aws: Aws, arn: str, created: datetime | None, name: str | None = None) -> Target:
     """What *arn* names, as far as it says so itself."""
-    kind, _, last = arn.rpartition(":")[2].partition("/")
+    kind, _, last = arn.rpartition(":")[2].partition("/")  # a description may hold what is no ARN
     return Target(
         arn=arn, name=name or last, kind=kind, account=aws.account, region=aws.region, created=created
     )
 
 
 def family(
-    target: Target, tuner: Signal[Tuner], running: Signal[tuple[Summary, ...]], jobs: Mapping[str, Suspect]
+    target: Target, tuner: Signal[Tuner], running: Signal[tuple[Target, ...]], jobs: Mapping[str, Suspect]
 ) -> SuspectTuner:
     """
     A tuning job with its *running* children out of *jobs* (by ARN in lower case).
@@ -108,8 +96,8 @@ def family(
     What started its children started it: its own description does not name an AutoML job.
     """
     match running:
-        case Value(summaries, source):
-            children = tuple(jobs[one.arn.lower()] for one in summaries)
+        case Value(listed, source):
+            children = tuple(jobs[one.arn.lower()] for one in listed)
             makers = {one.arn: one for child in children for one in child.belongs_to}
             return SuspectTuner(
                 target=target,

@@ -7,16 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, attempt
-from ml_janitor.core.model import Signal
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB, targets
+from ml_janitor.core.model import Signal, Target
 from ml_janitor.detectors.hung_training_jobs.job import (
     GONE,
-    IN_PROGRESS,
     OLDEST_FIRST,
     Job,
     Kind,
-    Summary,
     folders,
-    listed,
     makers,
     seconds,
 )
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
     from ml_janitor.aws.client import Aws
 
-DESCRIBE_JOB = "sagemaker:DescribeTrainingJob"
-
 TRAINING = "Training"
 
 LONGEST_LIFE = timedelta(days=31)
@@ -44,30 +40,30 @@ AVAILABLE = "Available"
 """The status of a warm pool that waits for its next job: unused, and billed."""
 
 
-def running(aws: Aws, now: datetime) -> Listing[Summary]:
+def running(aws: Aws, now: datetime) -> Listing[Target]:
     """The training jobs in progress."""
     return _listed(aws, now, StatusEquals=IN_PROGRESS)
 
 
-def with_warm_pool(aws: Aws, now: datetime) -> Listing[Summary]:
+def with_warm_pool(aws: Aws, now: datetime) -> Listing[Target]:
     """The training jobs that are over, and whose instances wait for another one."""
     return _listed(aws, now, WarmPoolStatusEquals=AVAILABLE)
 
 
-def _listed(aws: Aws, now: datetime, **only: Any) -> Listing[Summary]:
+def _listed(aws: Aws, now: datetime, **only: Any) -> Listing[Target]:
     """
     The training jobs of the longest life that one can have, oldest first.
 
     AWS compares the status after it has cut the pages, so pages may be empty and more may follow.
     Not by LastModifiedTimeAfter, which was reported to hang (https://github.com/aws/aws-cli/issues/7596).
     """
-    return listed(aws, KIND.arn, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST, **only)
+    return targets(aws, TRAINING_JOB, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST, **only)
 
 
 def describe(aws: Aws, name: str) -> Signal[Job]:
     """The training job called *name*; `Absent` if there is none."""
     ask = partial(aws.sagemaker.describe_training_job, TrainingJobName=name)
-    return attempt(lambda: _job(ask()), source=DESCRIBE_JOB, absent=GONE)
+    return attempt(lambda: _job(ask()), source=TRAINING_JOB.describes, absent=GONE)
 
 
 def _job(answer: DescribeTrainingJobResponseTypeDef) -> Job:
@@ -142,7 +138,7 @@ def _writes_to(answer: DescribeTrainingJobResponseTypeDef) -> tuple[str, ...]:
 
 
 KIND = Kind(
-    arn="training-job",
+    arn=TRAINING_JOB.type,
     group="/aws/sagemaker/TrainingJobs",
     component="Training",
     working=TRAINING,

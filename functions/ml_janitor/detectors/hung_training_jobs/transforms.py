@@ -7,17 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import Listing, attempt
-from ml_janitor.core.model import Signal
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRANSFORM_JOB, targets
+from ml_janitor.core.model import Signal, Target
 from ml_janitor.detectors.hung_training_jobs.job import (
     GONE,
-    IN_PROGRESS,
     OLDEST_FIRST,
     STARTING,
     Job,
     Kind,
-    Summary,
     folders,
-    listed,
     makers,
 )
 
@@ -26,20 +24,18 @@ if TYPE_CHECKING:
 
     from ml_janitor.aws.client import Aws
 
-DESCRIBE_JOB = "sagemaker:DescribeTransformJob"
-
 TRANSFORMING = "Transforming"
 
 
-def running(aws: Aws, _now: datetime) -> Listing[Summary]:
+def running(aws: Aws, _now: datetime) -> Listing[Target]:
     """The transform jobs in progress, oldest first, however old: they have no longest life."""
-    return listed(aws, KIND.arn, StatusEquals=IN_PROGRESS, **OLDEST_FIRST)
+    return targets(aws, TRANSFORM_JOB, StatusEquals=IN_PROGRESS, **OLDEST_FIRST)
 
 
 def describe(aws: Aws, name: str) -> Signal[Job]:
     """The transform job called *name*; `Absent` if there is none."""
     ask = partial(aws.sagemaker.describe_transform_job, TransformJobName=name)
-    return attempt(lambda: _job(ask()), source=DESCRIBE_JOB, absent=GONE)
+    return attempt(lambda: _job(ask()), source=TRANSFORM_JOB.describes, absent=GONE)
 
 
 def _job(answer: DescribeTransformJobResponseTypeDef) -> Job:
@@ -62,7 +58,7 @@ def _job(answer: DescribeTransformJobResponseTypeDef) -> Job:
 
 
 KIND = Kind(
-    arn="transform-job",
+    arn=TRANSFORM_JOB.type,
     group="/aws/sagemaker/TransformJobs",
     component="Transform",
     working=TRANSFORMING,

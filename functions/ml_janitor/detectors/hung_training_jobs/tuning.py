@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import Listing, attempt, everything
+from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB, TUNING_JOB, targets
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -17,13 +18,13 @@ from ml_janitor.core.model import (
     Kept,
     Rule,
     Signal,
+    Target,
     Unreadable,
     Value,
     Verdict,
     evidence,
 )
-from ml_janitor.detectors.hung_training_jobs import training
-from ml_janitor.detectors.hung_training_jobs.job import GONE, IN_PROGRESS, Summary, listed
+from ml_janitor.detectors.hung_training_jobs.job import GONE
 from ml_janitor.detectors.hung_training_jobs.load import some
 
 if TYPE_CHECKING:
@@ -31,12 +32,9 @@ if TYPE_CHECKING:
 
     from ml_janitor.aws.client import Aws
 
-LIST_TUNERS = "sagemaker:ListHyperParameterTuningJobs"
-DESCRIBE_TUNER = "sagemaker:DescribeHyperParameterTuningJob"
-LIST_CHILDREN = "sagemaker:ListTrainingJobsForHyperParameterTuningJob"
+CHILD = replace(TRAINING_JOB, operation="ListTrainingJobsForHyperParameterTuningJob")
 
-TUNER = "hyper-parameter-tuning-job"
-"""The resource type in its ARN."""
+TUNER = TUNING_JOB.type
 
 ACTION = "stop the tuning job, and with it its running children (artifacts written so far stay)"
 LOST = "the tuning job: for the trainings that are left, one can be created that learns from this one"
@@ -46,51 +44,36 @@ LOST = "the tuning job: for the trainings that are left, one can be created that
 class Tuner:
     """A tuning job: a plan that starts training jobs, its children. Only they are billed."""
 
-    created: datetime
+    created: datetime | None
     status: str
 
 
-def running(aws: Aws, _now: datetime) -> Listing[Summary]:
+def running(aws: Aws, _now: datetime) -> Listing[Target]:
     """The tuning jobs in progress, however old: one may run for half a year."""
-    return listed(aws, TUNER, StatusEquals=IN_PROGRESS)
+    return targets(aws, TUNING_JOB, StatusEquals=IN_PROGRESS)
 
 
-def as_listed(summary: Summary) -> Signal[Tuner]:
+def as_listed(target: Target) -> Signal[Tuner]:
     """The tuning job that `running` listed."""
-    return Value(Tuner(created=summary.created, status=IN_PROGRESS), LIST_TUNERS)
+    return Value(Tuner(created=target.created, status=IN_PROGRESS), TUNING_JOB.lists)
 
 
 def describe(aws: Aws, name: str) -> Signal[Tuner]:
     """The tuning job called *name*; `Absent` if there is none."""
     ask = partial(aws.sagemaker.describe_hyper_parameter_tuning_job, HyperParameterTuningJobName=name)
-    return attempt(lambda: _tuner(ask()), source=DESCRIBE_TUNER, absent=GONE)
+    return attempt(lambda: _tuner(ask()), source=TUNING_JOB.describes, absent=GONE)
 
 
 def _tuner(answer: DescribeHyperParameterTuningJobResponseTypeDef) -> Tuner:
     return Tuner(created=answer["CreationTime"], status=answer["HyperParameterTuningJobStatus"])
 
 
-def children(aws: Aws, name: str) -> Signal[tuple[Summary, ...]]:
+def children(aws: Aws, name: str) -> Signal[tuple[Target, ...]]:
     """The training jobs of the tuning job *name* that run now: all of them, or none is known."""
-    pages = aws.sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
-        HyperParameterTuningJobName=name, StatusEquals=IN_PROGRESS, PaginationConfig={"PageSize": 100}
-    )
-    listing = everything(
-        pages,
-        lambda page: [
-            Summary(
-                kind=training.KIND.arn,
-                arn=job["TrainingJobArn"],
-                name=job["TrainingJobName"],
-                created=job["CreationTime"],
-            )
-            for job in page["TrainingJobSummaries"]
-        ],
-        source=LIST_CHILDREN,
-    )
+    listing = targets(aws, CHILD, HyperParameterTuningJobName=name, StatusEquals=IN_PROGRESS)
     if listing.error is not None:
-        return Unreadable(listing.error, LIST_CHILDREN)
-    return Value(listing.items, LIST_CHILDREN)
+        return Unreadable(listing.error, CHILD.lists)
+    return Value(listing.items, CHILD.lists)
 
 
 def judge(rule: Rule, tuner: Signal[Tuner], children: Signal[Mapping[str, Verdict]]) -> Verdict:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Evidence, Rule, Signal, Verdict, evidence
 from ml_janitor.detectors.hung_training_jobs.costs import bill, rate
-from ml_janitor.detectors.hung_training_jobs.job import IN_PROGRESS, Job
+from ml_janitor.detectors.hung_training_jobs.job import Job
 from ml_janitor.detectors.hung_training_jobs.stillness import stamp
 from ml_janitor.detectors.hung_training_jobs.training import AVAILABLE
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import Listing, attempt, everything
+from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MONITORING_SCHEDULE, listing
 from ml_janitor.core.model import NotRead, Signal, Tags
 
 if TYPE_CHECKING:
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
     )
 
     from ml_janitor.aws.client import Aws
-
-LIST_ENDPOINTS = "sagemaker:ListEndpoints"
-LIST_COMPONENTS = "sagemaker:ListInferenceComponents"
-LIST_SCHEDULES = "sagemaker:ListMonitoringSchedules"
-DESCRIBE_ENDPOINT = "sagemaker:DescribeEndpoint"
-DESCRIBE_CONFIG = "sagemaker:DescribeEndpointConfig"
 
 GONE = ("ValidationException",)
 """What DescribeEndpoint answers for a well-formed name that does not exist (any more)."""
@@ -125,59 +120,32 @@ class Description:
 
 def endpoints(aws: Aws) -> Listing[Summary]:
     """Every endpoint in any status, 100 a page."""
-    pages = aws.sagemaker.get_paginator("list_endpoints").paginate(PaginationConfig={"PageSize": 100})
-    return everything(
-        pages,
-        lambda page: [
-            Summary(
-                arn=found["EndpointArn"],
-                name=found["EndpointName"],
-                status=found["EndpointStatus"],
-                created=found["CreationTime"],
-                modified=found["LastModifiedTime"],
-            )
-            for found in page["Endpoints"]
-        ],
-        source=LIST_ENDPOINTS,
-    )
+    return listing(aws, ENDPOINT, _summary)
 
 
 def inference_components(aws: Aws) -> Listing[InferenceComponent]:
     """Every inference component of the account, 100 a page: cheaper than asking endpoint by endpoint."""
-    pages = aws.sagemaker.get_paginator("list_inference_components").paginate(
-        PaginationConfig={"PageSize": 100}
-    )
-    return everything(
-        pages,
-        lambda page: [
-            InferenceComponent(
-                name=found["InferenceComponentName"],
-                arn=found["InferenceComponentArn"],
-                endpoint=found["EndpointName"],
-                variant=found["VariantName"],
-                created=found["CreationTime"],
-                changed=max(found["CreationTime"], found["LastModifiedTime"]),
-                deleting=found.get("InferenceComponentStatus") == "Deleting",
-            )
-            for found in page["InferenceComponents"]
-        ],
-        source=LIST_COMPONENTS,
+    return listing(
+        aws,
+        COMPONENT,
+        lambda found: InferenceComponent(
+            name=found["InferenceComponentName"],
+            arn=found["InferenceComponentArn"],
+            endpoint=found["EndpointName"],
+            variant=found["VariantName"],
+            created=found["CreationTime"],
+            changed=max(found["CreationTime"], found["LastModifiedTime"]),
+            deleting=found.get("InferenceComponentStatus") == "Deleting",
+        ),
     )
 
 
 def monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
-    """Every monitoring schedule over an endpoint: the endpoint's name and its own, 100 a page."""
-    pages = aws.sagemaker.get_paginator("list_monitoring_schedules").paginate(
-        PaginationConfig={"PageSize": 100}
-    )
-    return everything(
-        pages,
-        lambda page: [
-            (found["EndpointName"], found["MonitoringScheduleName"])
-            for found in page["MonitoringScheduleSummaries"]
-            if "EndpointName" in found  # one over batch transforms has none
-        ],
-        source=LIST_SCHEDULES,
+    """Every monitoring schedule: its endpoint (none, if it is over batch transforms) and its name."""
+    return listing(
+        aws,
+        MONITORING_SCHEDULE,
+        lambda found: (found.get("EndpointName", ""), found["MonitoringScheduleName"]),
     )
 
 
@@ -185,7 +153,7 @@ def describe(aws: Aws, name: str) -> Signal[Description]:
     """What runs behind the endpoint *name*; `Absent` if there is no such endpoint."""
     return attempt(
         lambda: _description(aws.sagemaker.describe_endpoint(EndpointName=name)),
-        source=DESCRIBE_ENDPOINT,
+        source=ENDPOINT.describes,
         absent=GONE,
     )
 
@@ -194,19 +162,24 @@ def describe_config(aws: Aws, name: str) -> Signal[Config]:
     """The endpoint configuration *name*; a deleted one is unreadable, since its endpoint runs on."""
     return attempt(
         lambda: _config(aws.sagemaker.describe_endpoint_config(EndpointConfigName=name)),
-        source=DESCRIBE_CONFIG,
+        source=ENDPOINT_CONFIG.describes,
+    )
+
+
+def _summary(found: Mapping[str, Any]) -> Summary:
+    """An endpoint in its listing, or in its description."""
+    return Summary(
+        arn=found["EndpointArn"],
+        name=found["EndpointName"],
+        status=found["EndpointStatus"],
+        created=found["CreationTime"],
+        modified=found["LastModifiedTime"],
     )
 
 
 def _description(answer: DescribeEndpointOutputTypeDef) -> Description:
     return Description(
-        summary=Summary(
-            arn=answer["EndpointArn"],
-            name=answer["EndpointName"],
-            status=answer["EndpointStatus"],
-            created=answer["CreationTime"],
-            modified=answer["LastModifiedTime"],
-        ),
+        summary=_summary(answer),
         config_name=answer["EndpointConfigName"],
         variants=(
             *(_variant(found) for found in answer["ProductionVariants"]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.request_members import fitted
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, MODEL, texts_in
 from ml_janitor.core.model import Value
 from ml_janitor.detectors.idle_endpoints import components, scaling
 from ml_janitor.detectors.idle_endpoints.endpoint import InferenceComponent
@@ -60,6 +61,15 @@ def read(aws: Aws, target: Target, *, judged: Sequence[InferenceComponent]) -> d
             ],
         ),
     }
+
+
+def needs(arn: str, record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ARNs of the configuration and the models that bring the endpoint *arn* back by its *record*."""
+    root = arn.partition(":endpoint/")[0]
+    config = record["configuration"]
+    models = dict.fromkeys(texts_in([config, record["components"]], "ModelName"))
+    names = ((ENDPOINT_CONFIG, config["EndpointConfigName"]), *((MODEL, name) for name in models))
+    return tuple(f"{root}:{kind.type}/{name}" for kind, name in names)
 
 
 def half_done(record: Mapping[str, Any]) -> HalfDone | None:

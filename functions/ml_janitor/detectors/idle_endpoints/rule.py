@@ -13,7 +13,7 @@ from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Confidence, Effect, Rule, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import cleanup as endpoint_cleanup
 from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
-from ml_janitor.detectors.idle_endpoints import record
+from ml_janitor.detectors.idle_endpoints import record as records
 from ml_janitor.detectors.idle_endpoints import undo as endpoint_undo
 from ml_janitor.detectors.idle_endpoints.cleanup import MOVING
 from ml_janitor.detectors.idle_endpoints.grants import ACTS, UNDOES
@@ -84,11 +84,11 @@ class IdleEndpoints(Detector[Endpoint]):
         """One endpoint, read the same way."""
         return self._look(aws, target, now, None)
 
-    def look_half_done(
-        self, aws: Aws, target: Target, undo: Mapping[str, Any], now: datetime
+    def look_unfinished(
+        self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime
     ) -> Endpoint | None:
         """The same, with the requests to the components that were deleted already."""
-        return self._look(aws, target, now, record.half_done(undo))
+        return self._look(aws, target, now, records.half_done(record))
 
     def _look(self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None) -> Endpoint | None:
         match endpoints.describe(aws, target.name):
@@ -150,20 +150,24 @@ class IdleEndpoints(Detector[Endpoint]):
     ) -> Mapping[str, Any]:
         """The endpoint as it can be created again, with all that hangs on it."""
         del finding, memo
-        return record.read(aws, candidate.target, judged=candidate.on_it)
+        return records.read(aws, candidate.target, judged=candidate.on_it)
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """Delete its inference components, then itself; its configuration and models stay."""
-        endpoint_cleanup.act(aws, target, undo, steps)
+        endpoint_cleanup.act(aws, target, record, steps)
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         """Whether it is gone, or going."""
-        del undo
+        del record
         return endpoint_cleanup.settled(aws, target)
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """Create it again from the configuration that stayed, and put back what hung on it."""
-        endpoint_undo.undo(aws, target, undo, steps)
+        endpoint_undo.revert(aws, target, record, steps)
+
+    def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:
+        """Its configuration, and the models of that and of the inference components."""
+        return records.needs(target.arn, record)
 
     def _settled(self, endpoint: Endpoint, now: datetime) -> str | None:
         """Why it is kept whatever else could be read, or None while the question is open."""

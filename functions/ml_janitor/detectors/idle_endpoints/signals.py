@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ml_janitor.aws.metrics import LIST_METRICS, Series
 from ml_janitor.aws.prices import FROM_API, GET_PRODUCTS
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import (
     Absent,
@@ -22,7 +23,6 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.detectors.idle_endpoints.costs import rented
 from ml_janitor.detectors.idle_endpoints.endpoint import (
-    LIST_ENDPOINTS,
     Config,
     Description,
     InferenceComponent,
@@ -148,7 +148,7 @@ class Endpoint(Candidate):
 
 def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
     """What was read: all of an endpoint that was asked for alone, of others what a report has room for."""
-    described = endpoint.description.source if isinstance(endpoint.description, Value) else LIST_ENDPOINTS
+    described = endpoint.description.source if isinstance(endpoint.description, Value) else ENDPOINT.lists
     yield Evidence("status", endpoint.status, source=described)
     yield Evidence(
         "last deployed", f"{ago(now - endpoint.changed)} ago", source=described, at=endpoint.changed

@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import metrics, tags
+from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, MONITORING_SCHEDULE
 from ml_janitor.core.model import Cost, NotRead, Signal, Tags, Target, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import costs
 from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
 from ml_janitor.detectors.idle_endpoints.endpoint import (
-    LIST_COMPONENTS,
-    LIST_SCHEDULES,
     InferenceComponent,
     Summary,
 )
@@ -89,18 +88,18 @@ class Account:
             half_done = half_done.without(one.name for one in on_it if not one.deleting)
             removed = {one.name for one in half_done.removed}
             on_it = (*(one for one in on_it if one.name not in removed), *half_done.removed)
-        components: Signal[tuple[InferenceComponent, ...]] = Value(on_it, LIST_COMPONENTS)
+        components: Signal[tuple[InferenceComponent, ...]] = Value(on_it, COMPONENT.lists)
         if self.error is not None:
-            components = Unreadable(self.error, LIST_COMPONENTS)
+            components = Unreadable(self.error, COMPONENT.lists)
         watched = tuple(self.schedules.get(summary.name, ()))
-        schedules: Signal[tuple[str, ...]] = Value(watched, LIST_SCHEDULES)
+        schedules: Signal[tuple[str, ...]] = Value(watched, MONITORING_SCHEDULE.lists)
         if self.schedules_error is not None and not watched:
-            schedules = Unreadable(self.schedules_error, LIST_SCHEDULES)
+            schedules = Unreadable(self.schedules_error, MONITORING_SCHEDULE.lists)
         return Endpoint(
             target=Target(
                 arn=summary.arn,
                 name=summary.name,
-                kind="endpoint",
+                kind=ENDPOINT.type,
                 account=aws.account,
                 region=aws.region,
                 created=summary.created,
@@ -203,7 +202,7 @@ def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpo
             one.target,
             arn=component.arn,
             name=component.name,
-            kind="inference-component",
+            kind=COMPONENT.type,
             created=component.created,
             tags=known.get(component.arn, component.tags),
         )

@@ -25,7 +25,7 @@ CREATE = "create the endpoint"
 """The step by which an endpoint of the same name is known for the undo's own."""
 
 
-def undo(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
+def revert(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
     """
     Bring *target* back as far as it is gone, in recorded steps; each waits until AWS is done with the last.
 

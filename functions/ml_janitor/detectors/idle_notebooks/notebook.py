@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_janitor.aws import logs, metrics, trail
-from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.answers import Listing, ReadError, attempt
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.sagemaker_kinds import NOTEBOOK, listing
 from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Tags, Target, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
-KIND = "notebook-instance"
 IN_SERVICE = "InService"
 LOG_GROUP = "/aws/sagemaker/NotebookInstances"
 OPENED = "CreatePresignedNotebookInstanceUrl"
@@ -41,8 +41,7 @@ AGENT_PERIOD = 300
 BUSY_PERCENT = 5.0
 """More than this over five minutes, on any one core or GPU, is work; Jupyter and the agent need less."""
 
-LIST = "sagemaker:ListNotebookInstances"
-DESCRIBE = "sagemaker:DescribeNotebookInstance"
+LIST, DESCRIBE = NOTEBOOK.lists, NOTEBOOK.describes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +83,7 @@ class Notebook(Candidate):
 
 def listed(aws: Aws) -> Listing[Notebook]:
     """Every notebook instance in any status, 100 a page, without tags or signs of work."""
-    pages = aws.sagemaker.get_paginator("list_notebook_instances").paginate(
-        PaginationConfig={"PageSize": 100}
-    )
-    return everything(
-        pages, lambda page: [_notebook(aws, entry) for entry in page["NotebookInstances"]], source=LIST
-    )
+    return listing(aws, NOTEBOOK, lambda entry: _notebook(aws, entry))
 
 
 def described(aws: Aws, target: Target) -> Notebook | None:
@@ -114,10 +108,10 @@ def described(aws: Aws, target: Target) -> Notebook | None:
         case Unreadable(error):
             raise ReadError(error)
         case _:
-            listing = listed(aws)
-            listing.check()
+            every = listed(aws)
+            every.check()
             arn = target.arn.lower()
-            return next((one for one in listing.items if one.target.arn.lower() == arn), None)
+            return next((one for one in every.items if one.target.arn.lower() == arn), None)
 
 
 def with_signs(aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: datetime) -> list[Notebook]:
@@ -144,14 +138,7 @@ def with_signs(aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: da
 
 def _notebook(aws: Aws, entry: Mapping[str, Any]) -> Notebook:
     return Notebook(
-        target=Target(
-            arn=entry["NotebookInstanceArn"],
-            name=entry["NotebookInstanceName"],
-            kind=KIND,
-            account=aws.account,
-            region=aws.region,
-            created=entry["CreationTime"].astimezone(UTC),
-        ),
+        target=NOTEBOOK.target(aws, {**entry, "CreationTime": entry["CreationTime"].astimezone(UTC)}),
         status=entry["NotebookInstanceStatus"],
         instance_type=entry["InstanceType"],
         modified=entry["LastModifiedTime"].astimezone(UTC),

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_janitor.aws import logs, tags
+from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
 from ml_janitor.core.durations import WorkingHours, ago
 from ml_janitor.core.model import Absent, Confidence, Cost, Effect, Finding, Rule, Target, Value, Verdict
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
@@ -53,7 +54,7 @@ class IdleNotebooks(Detector[Notebook]):
 
     name = "idle-notebooks"
     schedule = "rate(1 hour)"
-    kinds = (notebooks.KIND,)
+    kinds = (NOTEBOOK.type,)
     cleanup = Cleanup(
         effect=Effect.STOP,
         grace=timedelta(days=1),
@@ -145,13 +146,13 @@ class IdleNotebooks(Detector[Notebook]):
     ) -> Mapping[str, Any]:
         return power.prepared(candidate)
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
         steps.do("stop", lambda: power.stop(aws, target))
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
         return power.is_off(aws, target)
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
         power.started(aws, target, steps)
 
     def allowance(self, now: datetime) -> Allowance:

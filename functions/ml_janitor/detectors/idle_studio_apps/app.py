@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import logs
-from ml_janitor.aws.answers import Listing, attempt, everything
+from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.sagemaker_kinds import APP, listing
 from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Target, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
-KIND = "app"
 IN_SERVICE, DELETED = "InService", "Deleted"
 SYSTEM = "system"
 """The instance that costs nothing."""
@@ -28,10 +28,7 @@ JUPYTER_LAB, CODE_EDITOR, KERNEL_GATEWAY, CANVAS = "JupyterLab", "CodeEditor", "
 
 LOG_GROUP = "/aws/sagemaker/studio"
 
-LIST_APPS = "sagemaker:ListApps"
-DESCRIBE_APP = "sagemaker:DescribeApp"
 NOT_FOUND = ("ResourceNotFound",)
-PAGE_SIZE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +89,7 @@ class App(Candidate):
 
 def listed(aws: Aws, **only: str) -> Listing[App]:
     """Every app, those deleted in the last day too, 100 a page; *only* narrows it, such as to a domain."""
-    pages = aws.sagemaker.get_paginator("list_apps").paginate(
-        **only,  # type: ignore[arg-type]  # the stubs know each filter by name
-        PaginationConfig={"PageSize": PAGE_SIZE},
-    )
-    return everything(pages, lambda page: [_app(aws, entry) for entry in page["Apps"]], source=LIST_APPS)
+    return listing(aws, APP, lambda entry: _app(aws, entry), **only)
 
 
 def _app(aws: Aws, entry: Any) -> App:
@@ -109,7 +102,7 @@ def _app(aws: Aws, entry: Any) -> App:
         target=Target(
             arn=f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:app/{path}",
             name=f"{owner}/{kind}/{name}",
-            kind=KIND,
+            kind=APP.type,
             account=aws.account,
             region=aws.region,
             created=entry["CreationTime"],
@@ -134,10 +127,10 @@ def find_again(aws: Aws, target: Target) -> App | None:
     that is there. Raises ReadError.
     """
     domain = Arn.parse(target.arn).name.partition("/")[0]
-    listing = listed(aws, DomainIdEquals=domain)
-    same = [one for one in listing.items if one.target.arn.lower() == target.arn.lower()]
+    every = listed(aws, DomainIdEquals=domain)
+    same = [one for one in every.items if one.target.arn.lower() == target.arn.lower()]
     if not same:
-        listing.check()
+        every.check()
         return None
     return max(same, key=lambda one: (one.started == target.created, one.status != DELETED, one.started))
 
@@ -147,7 +140,7 @@ def described(aws: Aws, apps: Sequence[App]) -> list[App]:
     answers = aws.map(
         lambda app: attempt(
             lambda: _described(app, aws.sagemaker.describe_app(**app.key)),  # type: ignore[arg-type]
-            source=DESCRIBE_APP,
+            source=APP.describes,
             absent=NOT_FOUND,
         ),
         apps,
@@ -180,7 +173,7 @@ def _described(app: App, answer: Any) -> App:
         status=answer["Status"],
         instance_type=answer.get("ResourceSpec", {}).get("InstanceType") or app.instance_type,
         reserved=app.reserved or RESERVED in answer.get("ResourceSpec", {}),
-        activity=Value(active, DESCRIBE_APP, active) if told else Absent(DESCRIBE_APP),
+        activity=Value(active, APP.describes, active) if told else Absent(APP.describes),
         checked=checked,
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import logs
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.sagemaker_kinds import APP
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Effect, Finding, Rule, Target, Value, Verdict
 from ml_janitor.detectors.idle_studio_apps import app as studio
@@ -51,7 +52,7 @@ class IdleStudioApps(Detector[App]):
 
     name = "idle-studio-apps"
     schedule = "rate(1 hour)"
-    kinds = (studio.KIND,)
+    kinds = (APP.type,)
     cleanup = Cleanup(
         effect=Effect.STOP,
         grace=timedelta(days=1),
@@ -166,14 +167,14 @@ class IdleStudioApps(Detector[App]):
     ) -> Mapping[str, Any]:
         return studio_apps.prepared(aws, candidate)
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
-        steps.do("delete", lambda: studio_apps.delete(aws, target, undo))
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
+        steps.do("delete", lambda: studio_apps.delete(aws, target, record))
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
         return studio_apps.is_off(aws, target)
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
-        steps.do("create", lambda: studio_apps.create(aws, undo))
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        steps.do("create", lambda: studio_apps.create(aws, record))
 
     def _allowed(self, app: App) -> timedelta:
         """For how long an app of this type may be unused."""

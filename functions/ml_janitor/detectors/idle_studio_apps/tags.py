@@ -7,16 +7,13 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws import tags
-from ml_janitor.aws.answers import everything
+from ml_janitor.aws import sagemaker_kinds, tags
 from ml_janitor.core.model import NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.core.ownership import MANAGERS, NO, managed, plain
-from ml_janitor.detectors.idle_studio_apps.app import PAGE_SIZE, App
+from ml_janitor.detectors.idle_studio_apps.app import App
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-
-LIST_SPACES = "sagemaker:ListSpaces"
 
 SPACE, PROFILE = "space", "user profile"
 
@@ -47,24 +44,18 @@ def of_one(aws: Aws, app: App) -> App:
 
 
 def _owners(aws: Aws, **only: str) -> Owners:
-    pages = aws.sagemaker.get_paginator("list_spaces").paginate(
-        **only,  # type: ignore[arg-type]  # the stubs know each filter by name
-        PaginationConfig={"PageSize": PAGE_SIZE},
+    spaces = sagemaker_kinds.listing(
+        aws,
+        sagemaker_kinds.SPACE,
+        lambda one: (
+            (one["DomainId"], one["SpaceName"]),
+            one.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName"),
+        ),
+        **only,
     )
-    listing = everything(
-        pages,
-        lambda page: [
-            (
-                (one["DomainId"], one["SpaceName"]),
-                one.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName"),
-            )
-            for one in page["Spaces"]
-        ],
-        source=LIST_SPACES,
-    )
-    if listing.error is not None:
-        return Unreadable(listing.error, LIST_SPACES)
-    return Value(dict(listing.items), LIST_SPACES)
+    if spaces.error is not None:
+        return Unreadable(spaces.error, sagemaker_kinds.SPACE.lists)
+    return Value(dict(spaces.items), sagemaker_kinds.SPACE.lists)
 
 
 def _owned(app: App, owners: Owners) -> App:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ml_janitor.aws.trail import Event
     from ml_janitor.detectors.untagged_resources.inventory import Resource
 
-REMEMBERED = timedelta(days=90)
-"""How far back CloudTrail's event history goes."""
-
 SOON = timedelta(minutes=10)
 """
 How far a Create event may lie from the creation time that the listing shows.
@@ -103,7 +100,7 @@ def _event_name(resource: Resource) -> str:
 def _read_kind(
     aws: Aws, event: str, resources: Sequence[Resource], now: datetime
 ) -> dict[str, Signal[Creator]]:
-    since = now - REMEMBERED
+    since = now - trail.REMEMBERED
     times = [one.created for one in resources if one.created is not None and one.created > since]
     if not times:
         return {one.arn: Absent(trail.LOOKUP_EVENTS) for one in resources}

@@ -20,7 +20,7 @@ LONGEST = 256
 """Characters that a tag's value can have."""
 
 ON: Mapping[str, Sequence[str]] = {
-    "sagemaker": [f"{kind.type}/*" for kind in inventory.KINDS],
+    "sagemaker": [kind.every for kind in inventory.KINDS],
     "s3": ["arn:aws:s3:::*"],
     "ecr": ["repository/*"],
 }

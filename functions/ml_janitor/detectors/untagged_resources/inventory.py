@@ -7,15 +7,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.sagemaker_kinds import (
+    CLUSTER,
+    COMPONENT,
+    DOMAIN,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    IN_PROGRESS,
+    MODEL,
+    MODEL_PACKAGE_GROUP,
+    NOTEBOOK,
+    PIPELINE,
+    PROCESSING_JOB,
+    SPACE,
+    TRAINING_JOB,
+    TRANSFORM_JOB,
+    TUNING_JOB,
+    Kind,
+    listing,
+)
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-
-PAGE_SIZE = 100
-"""The largest page of SageMaker's listings; the default is 10."""
-
-IN_PROGRESS = "InProgress"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,82 +50,49 @@ class Resource:
     outside: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """
-    One kind of SageMaker resource, and how AWS spells it.
-
-    *type* is its ARN resource type, *noun* stands in the names of its operations and members,
-    *members* is the list in an answer. *by_name* is whether the listing can be narrowed to a name
-    that an ARN holds: ARNs of domains and clusters hold ids, those of pipelines lower-cased names.
-    """
-
-    type: str
-    noun: str
-    members: str
-    job: bool = False
-    by_name: bool = True
-
-    @property
-    def operation(self) -> str:
-        return f"List{self.noun}s"
-
-    def queries(self, since: datetime) -> tuple[dict[str, Any], ...]:
-        """What to list: everything, or of jobs those in progress and those created since *since*."""
-        return ({"StatusEquals": IN_PROGRESS}, {"CreationTimeAfter": since}) if self.job else ({},)
-
-    def resource(self, aws: Aws, entry: dict[str, Any], since: datetime) -> Resource:
-        """An entry of the listing; a member that is not there fails the read, as a cut-off answer does."""
-        name = entry[f"{self.noun}Name"]
-        created = entry.get("CreationTime")
-        running = self.job and entry[f"{self.noun}Status"] == IN_PROGRESS
-        over = self.job and not running and created is not None and created < since
-        if self.type == "space":  # the only listing without ARNs
-            path = f"space/{entry['DomainId']}/{name}"
-            arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{path}"
-        else:
-            arn = entry[f"{self.noun}Arn"]
-        return Resource(
-            service="sagemaker",
-            type=self.type,
-            noun=self.noun,
-            arn=arn,
-            name=name,
-            created=created,
-            outside=f"it is not in progress, and was created before {since:%Y-%m-%d}" if over else None,
-        )
-
-
 KINDS = (
-    Kind("endpoint", "Endpoint", "Endpoints"),
-    Kind("endpoint-config", "EndpointConfig", "EndpointConfigs"),
-    Kind("model", "Model", "Models"),
-    Kind("inference-component", "InferenceComponent", "InferenceComponents"),
-    Kind("notebook-instance", "NotebookInstance", "NotebookInstances"),
-    Kind("training-job", "TrainingJob", "TrainingJobSummaries", job=True),
-    Kind("processing-job", "ProcessingJob", "ProcessingJobSummaries", job=True),
-    Kind("transform-job", "TransformJob", "TransformJobSummaries", job=True),
-    Kind(
-        "hyper-parameter-tuning-job", "HyperParameterTuningJob", "HyperParameterTuningJobSummaries", job=True
-    ),
-    Kind("domain", "Domain", "Domains", by_name=False),
-    Kind("space", "Space", "Spaces", by_name=False),
-    Kind("model-package-group", "ModelPackageGroup", "ModelPackageGroupSummaryList"),
-    Kind("pipeline", "Pipeline", "PipelineSummaries", by_name=False),
-    Kind("cluster", "Cluster", "ClusterSummaries", by_name=False),
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MODEL,
+    COMPONENT,
+    NOTEBOOK,
+    TRAINING_JOB,
+    PROCESSING_JOB,
+    TRANSFORM_JOB,
+    TUNING_JOB,
+    DOMAIN,
+    SPACE,
+    MODEL_PACKAGE_GROUP,
+    PIPELINE,
+    CLUSTER,
 )
+"""Those whose tags are judged."""
+
+
+def queries(kind: Kind, since: datetime) -> tuple[dict[str, Any], ...]:
+    """What to list: everything, or of jobs those in progress and those created since *since*."""
+    return ({"StatusEquals": IN_PROGRESS}, {"CreationTimeAfter": since}) if kind.job else ({},)
+
+
+def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Resource:
+    """An *entry* of a listing; a member that is not there fails the read, as a cut-off answer does."""
+    created = entry.get("CreationTime")
+    running = kind.job and entry[f"{kind.noun}Status"] == IN_PROGRESS
+    over = kind.job and not running and created is not None and created < since
+    return Resource(
+        service="sagemaker",
+        type=kind.type,
+        noun=kind.noun,
+        arn=kind.arn_of(aws, entry),
+        name=kind.name_of(entry),
+        created=created,
+        outside=f"it is not in progress, and was created before {since:%Y-%m-%d}" if over else None,
+    )
 
 
 def read(aws: Aws, kind: Kind, query: dict[str, Any], since: datetime) -> Listing[Resource]:
     """One listing of *kind*, narrowed by *query*; *since* is where the past of jobs begins."""
-    from botocore import xform_name
-
-    pages = aws.client("sagemaker").get_paginator(xform_name(kind.operation))
-    return everything(
-        pages.paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE}),
-        lambda page: [kind.resource(aws, entry, since) for entry in page[kind.members]],
-        source=f"sagemaker:{kind.operation}",
-    )
+    return listing(aws, kind, lambda entry: resource(aws, kind, entry, since), **query)
 
 
 def look(aws: Aws, kind: Kind, arn: str, name: str, since: datetime) -> Resource | None:
@@ -121,12 +102,12 @@ def look(aws: Aws, kind: Kind, arn: str, name: str, since: datetime) -> Resource
     A name taken from an ARN may have lost its capitals, so before a resource is called gone, the
     listing is read as `read` would. Raises ReadError.
     """
-    narrowed = [{"NameContains": name}] if kind.by_name else []
-    for query in (*narrowed, *kind.queries(since)):
-        listing = read(aws, kind, query, since)
-        if (found := named(listing.items, arn)) is not None:
+    narrowed = [{"NameContains": name}] if kind.named_in_arn else []
+    for query in (*narrowed, *queries(kind, since)):
+        every = read(aws, kind, query, since)
+        if (found := named(every.items, arn)) is not None:
             return found
-        listing.check()
+        every.check()
     return None
 
 

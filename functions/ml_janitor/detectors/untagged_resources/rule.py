@@ -58,9 +58,9 @@ class UntaggedResources(Detector[TaggedResource]):
         lost="",
     )
     reads = (
-        *(allow(f"sagemaker:{kind.operation}") for kind in inventory.KINDS),
+        *(allow(kind.lists) for kind in inventory.KINDS),
         allow("sagemaker:Search"),
-        *(allow("sagemaker:ListTags", on=f"{kind.type}/*") for kind in inventory.KINDS),
+        *(allow("sagemaker:ListTags", on=kind.every) for kind in inventory.KINDS),
         allow("tag:GetResources"),
         allow("s3:ListAllMyBuckets"),
         allow("s3:GetBucketTagging", on="arn:aws:s3:::*"),
@@ -113,7 +113,7 @@ class UntaggedResources(Detector[TaggedResource]):
         listings = [
             partial(inventory.read, aws, kind, query, since)
             for kind in inventory.KINDS
-            for query in kind.queries(since)
+            for query in inventory.queries(kind, since)
         ]
         stores = storage.read(aws, since)
         account = inventory.once([*aws.map(lambda read: read(), listings), stores])
@@ -173,24 +173,24 @@ class UntaggedResources(Detector[TaggedResource]):
             raise CannotActError(f"it has {len(own)} tags, and AWS takes {tagging.MOST}")
         return {"tags": dict(own), "add": adding}
 
-    def act(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
-        for key, value in undo["add"].items():
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
+        for key, value in record["add"].items():
             steps.do(f"add {key}", partial(tagging.add, aws, target.arn, key, value))
 
-    def settled(self, aws: Aws, target: Target, undo: Mapping[str, Any]) -> bool:
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         if not tagged.same(aws, target):
             return True
-        return filling.filled(undo["add"], tagging.read(aws, target.arn))
+        return filling.filled(record["add"], tagging.read(aws, target.arn))
 
-    def undo(self, aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> str | None:
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
         if not tagged.same(aws, target):
             raise CannotActError("it is gone, or another resource has its name now")
-        for key, value in undo["add"].items():
+        for key, value in record["add"].items():
             steps.do(f"remove {key}", partial(tagging.remove, aws, target.arn, key, value))
-        return filling.taken_back(target.name, undo["add"], "was")
+        return filling.taken_back(target.name, record["add"], "was")
 
-    def comeback(self, target: Target, undo: Mapping[str, Any]) -> str:
-        return filling.taken_back(target.name, undo["add"], "is")
+    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
+        return filling.taken_back(target.name, record["add"], "is")
 
     def _additions(self, candidate: TaggedResource, found: Sequence[Lack]) -> dict[str, str]:
         owner = filling.owner_of(candidate.creator, self.owner_domain)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, everything
-from ml_janitor.detectors.untagged_resources.inventory import IN_PROGRESS, PAGE_SIZE, Resource, named
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, search, texts_in
+from ml_janitor.detectors.untagged_resources.inventory import Resource, named
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import BucketTypeDef
 
     from ml_janitor.aws.client import Aws
 
-SEARCH = "sagemaker:Search"
 SEARCHED = ("Model", "Endpoint", "TrainingJob")
 """
 The records of these name the buckets and images they use, 100 to a call: describing each model
@@ -61,7 +60,7 @@ def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
 
     Of training jobs, those in progress or created since *since* are read.
     """
-    query: dict[str, Any] = {"Resource": record}
+    query: dict[str, Any] = {}
     if record == "TrainingJob":
         recent = {
             "Name": "CreationTime",
@@ -70,12 +69,10 @@ def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
         }
         running = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
         query["SearchExpression"] = {"Filters": [recent, running], "Operator": "Or"}
-    pages = aws.sagemaker.get_paginator("search").paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE})
-    return everything(
-        pages,
-        lambda page: [place for text in texts(page["Results"]) if (place := located(text)) is not None],
-        source=f"{SEARCH} of {record}",
+    found = search(
+        aws, record, lambda one: [place for text in texts_in(one) if (place := located(text))], **query
     )
+    return Listing(tuple(place for places in found.items for place in places), found.error)
 
 
 def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
@@ -122,19 +119,6 @@ def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
     return everything(
         pages, lambda page: map(resource, page["repositories"]), source="ecr:DescribeRepositories"
     )
-
-
-def texts(value: object) -> Iterator[str]:
-    """Every string in a record, however deep: where a location may stand differs from kind to kind."""
-    match value:
-        case str():
-            yield value
-        case dict():
-            for inner in value.values():
-                yield from texts(inner)
-        case list():
-            for inner in value:
-                yield from texts(inner)
 
 
 def located(text: str) -> str | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 UNDO_READS = frozenset(
     {
-        *(f"sagemaker:{kind.operation}" for kind in inventory.KINDS),
+        *(kind.lists for kind in inventory.KINDS),
         "sagemaker:ListTags",
         "s3:ListAllMyBuckets",
         "s3:GetBucketTagging",

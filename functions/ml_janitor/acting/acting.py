@@ -1,0 +1,252 @@
+"""What a sweep that may act does, in which order: the half done, the due, what was refused. Laws 3, 5, 6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_janitor.acting.machine import ActionMachine
+from ml_janitor.acting.postponement import Postponement
+from ml_janitor.acting.recheck import Recheck
+from ml_janitor.acting.reverts import broken_off, left_half_done, resume_reverts, with_unfinished
+from ml_janitor.acting.unpreparable import Unpreparable
+from ml_janitor.acting.unreachable_undos import unreachable_undos
+from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos, Why, cause
+from ml_janitor.core.model import Outcome, Result, Sweep
+from ml_janitor.ledger.action import UNFINISHED, Action, Stage
+from ml_janitor.ledger.limits import Places
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.engine.arming import Arming
+    from ml_janitor.engine.detector import Detector
+    from ml_janitor.engine.policy import Policy
+    from ml_janitor.ledger.actions import Actions
+    from ml_janitor.ledger.entries import Entry
+    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.ledger.holds import Holds
+    from ml_janitor.ledger.limits import Limits
+
+
+class SoFar(NamedTuple):
+    """A *sweep* with what became of it, and the *error* after which nothing more was done, if any."""
+
+    sweep: Sweep
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acting:
+    """
+    What acting needs from the outside.
+
+    *clock* is the real time (law 4), *pause* waits between two actions, *revert* asks for the undo of a
+    half-done action, which this role itself may not do. *words* makes a sentence of a cause, for the ledger
+    and the messages made from it. *at_most* is for a whole night. *wait*
+    lets AWS get on with what actions wait for; without it the next run goes on with them. *within* is
+    `undo_days`, and *undoable* says of a detector whether the deployment may still undo what it did. *actors*
+    are all detectors that can act.
+    """
+
+    ledger: Ledger
+    actions: Actions
+    holds: Holds
+    limits: Limits
+    clock: Callable[[], datetime]
+    pause: Callable[[], None]
+    revert: Callable[[Action], None]
+    words: Callable[[Cause | UnreachableUndos], str]
+    at_most: int
+    wait: Callable[[], None] | None = None
+    within: timedelta = timedelta(days=30)
+    undoable: Callable[[str], bool] = lambda _: True
+    actors: Sequence[Detector[Any]] = ()
+
+    def act(
+        self,
+        detector: Detector[Any],
+        aws: Aws,
+        sweep: Sweep,
+        entries: Mapping[str, Entry],
+        *,
+        now: datetime,
+        policy: Policy,
+        until: datetime | None = None,
+    ) -> SoFar:
+        """
+        *sweep* with the outcomes of acting on what is due; *entries* are its findings in the ledger.
+
+        AWS is waited for *until* then at the longest. A sweep that is not complete, or that runs dry,
+        comes back with nothing done. One action's failure does not stop the others; only a failure of the
+        ledger ends it.
+        """
+        arming = policy.armed(detector.name)
+        if not arming.armed:
+            return SoFar(sweep)
+        reverts = resume_reverts(detector, self._known(sweep), self.revert, self.clock())
+        if sweep.error is not None:
+            return SoFar(with_unfinished(_waiting(sweep, entries), reverts))
+        work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
+        error = None
+        try:
+            work.do(until)
+        except Exception as failed:  # the ledger failed: what was done before is still told
+            error = failed
+        return SoFar(with_unfinished(work.so_far, reverts), error)
+
+    def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
+        """
+        *sweep* of a detector that is not armed: what it did before is reverted all the same.
+
+        What is half done is told until somebody reverts it, and what can be undone by no function any more
+        until that is too late.
+        """
+        at = self.clock()
+        reverts = resume_reverts(detector, self._known(sweep), self.revert, at)
+        known = self._known(sweep)
+        done = with_unfinished(sweep, [*left_half_done(detector, known), *reverts])
+        if self.undoable(detector.name):
+            return done
+        return replace(done, unreachable=unreachable_undos(detector, known, within=self.within, now=at))
+
+    def _known(self, sweep: Sweep) -> list[Action]:
+        """The actions where *sweep* was."""
+        return self.actions.all(sweep.detector, str(sweep.account), sweep.region)
+
+    def disarmed(self, entries: Mapping[str, Entry]) -> None:
+        """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""
+        for entry in entries.values():
+            self.ledger.unwarn(entry, f"{entry.detector} is not armed any more")
+
+
+def due_now(sweep: Sweep, entries: Mapping[str, Entry], at: datetime) -> list[Result]:
+    """The findings of *sweep* that may be acted on at that time, the oldest due first."""
+    due = []
+    for result in sweep.results:
+        entry = entries.get(result.target.key)
+        if result.outcome is Outcome.WAITING and entry is not None and entry.due is not None:
+            due += [replace(result, due=entry.due)] if entry.due <= at else []
+    return sorted(due, key=lambda result: (result.due or at, result.target.arn))
+
+
+class _Work:
+    """One sweep's acting."""
+
+    def __init__(
+        self,
+        acting: Acting,
+        detector: Detector[Any],
+        aws: Aws,
+        sweep: Sweep,
+        *,
+        entries: Mapping[str, Entry],
+        now: datetime,
+        policy: Policy,
+    ) -> None:
+        self.acting = acting
+        self.sweep = sweep
+        self.entries = entries
+        self.arming: Arming = policy.armed(detector.name)
+        self.results = {result.target.key: result for result in sweep.results}
+        self.recheck = Recheck(
+            detector=detector, aws=aws, policy=policy, holds=acting.holds, clock=acting.clock
+        )
+        self.places = Places(acting.limits, sweep, now, most=self.arming.max_actions, at_most=acting.at_most)
+        self.postponement = Postponement(sweep, entries, self.arming)
+        self.machine = ActionMachine(
+            ledger=acting.ledger,
+            actions=acting.actions,
+            arming=self.arming,
+            entries=entries,
+            recheck=self.recheck,
+            writing=aws.armed(),
+            places=self.places,
+            postponement=self.postponement,
+            revert=acting.revert,
+            words=acting.words,
+        )
+
+    def do(self, until: datetime | None) -> None:
+        """What was broken off first, then what is due, the oldest first; AWS is waited for *until* then."""
+        listed = self.acting.actions.all(self.sweep.detector, str(self.sweep.account), self.sweep.region)
+        for action in listed:
+            if action.stage in UNFINISHED:
+                result = self.results.get(action.target.key) or broken_off(action)
+                self._put(self.machine.resume(result, action))
+        under_way = UNFINISHED | {Stage.UNDOING}
+        due = self._due(besides={action.target.key for action in listed if action.stage in under_way})
+        for number, result in enumerate(due):
+            if number:
+                self.acting.pause()
+            self._put(self.machine.begin(result, self.entries[result.target.key]))
+        if self.acting.wait is not None:
+            self.machine.go_on(self.results, self.acting.wait, until)
+        self._prepare_again()
+
+    @property
+    def so_far(self) -> Sweep:
+        """The sweep with what became of it."""
+        limits = tuple(HeldBack(why, times) for why, times in self.places.held.items())
+        stopped = [] if self.too_much is None else [HeldBack(self.too_much)]
+        return replace(self.sweep, results=tuple(self.results.values()), held_back=(*stopped, *limits))
+
+    @property
+    def too_much(self) -> Cause | None:
+        """Why a person has to look first, where that held anything back."""
+        causes = (result.cause for result in self.results.values())
+        held = any(one is not None and one.why is Why.MAX_SHARE for one in causes)
+        return self.postponement.too_much if held else None
+
+    def _due(self, *, besides: set[str]) -> list[Result]:
+        """The findings whose warning has stood long enough; all others say what they wait for."""
+        for result in self.sweep.results:
+            entry = self.entries.get(result.target.key)
+            if result.target.key in besides or entry is None or entry.due is None:
+                continue
+            if result.outcome is Outcome.ADVISED and result.cause is not None:
+                self.acting.ledger.unwarn(entry, self.acting.words(result.cause))
+            elif result.outcome is Outcome.WAITING:
+                self._put(replace(result, due=entry.due, cause=cause(Why.NOT_DUE)))
+        at = self.acting.clock()
+        due = []
+        for result in due_now(self.sweep, self.entries, at):
+            if self.entries[result.target.key].outlived(at, self.arming.lasts):
+                self._put(replace(result, cause=cause(Why.WARNING_LAPSED)))
+            elif result.target.key not in besides:
+                due.append(result)
+        return [result for result in due if not self._postponed(result, at)]
+
+    def _postponed(self, result: Result, at: datetime) -> bool:
+        """Whether *result*, which is due, waits for another day or a person's word."""
+        why = self.postponement.of(result.target.key, at)
+        if why is not None:
+            self._put(replace(result, cause=why))
+        return why is not None
+
+    def _prepare_again(self) -> None:
+        """What preparing refused before."""
+        unpreparable = Unpreparable(
+            arming=self.arming, ledger=self.acting.ledger, recheck=self.recheck, words=self.acting.words
+        )
+        for result in tuple(self.results.values()):
+            entry = self.entries.get(result.target.key)
+            refused = result.cause is not None and result.cause.why is Why.REFUSED_BY_PREPARE
+            if entry is not None and entry.refused and refused:
+                self._put(unpreparable.retried(result, entry, self.acting.clock()))
+
+    def _put(self, result: Result) -> None:
+        self.results[result.target.key] = result
+
+
+def _waiting(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
+    """*sweep*, not complete, in which everything that was warned about says so."""
+
+    def noted(result: Result) -> Result:
+        entry = entries.get(result.target.key)
+        if result.outcome is not Outcome.WAITING or entry is None or entry.due is None:
+            return result
+        return replace(result, due=entry.due, cause=cause(Why.SWEEP_INCOMPLETE))
+
+    return replace(sweep, results=tuple(map(noted, sweep.results)))

@@ -1,0 +1,328 @@
+"""One action as a state machine: begin it, finish it, resume one that broke off, or have it reverted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.acting.reverts import JANITOR, by_hand
+from ml_janitor.acting.steps import RecordedSteps
+from ml_janitor.acting.undo_wording import hint
+from ml_janitor.aws.answers import OutOfTimeError, describe
+from ml_janitor.core.cause import Cause, Progress, Why, cause
+from ml_janitor.core.model import Finding, Kept, Outcome, Result
+from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
+from ml_janitor.ledger.action import TRIES, Action
+from ml_janitor.ledger.actions import BegunBeforeError
+from ml_janitor.ledger.limits import FullError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ml_janitor.acting.postponement import Postponement
+    from ml_janitor.acting.recheck import Recheck
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Verdict
+    from ml_janitor.engine.arming import Arming
+    from ml_janitor.ledger.actions import Actions
+    from ml_janitor.ledger.entries import Entry
+    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.ledger.limits import Places
+
+ROUNDS = 40
+"""How often a run goes back to the actions that wait for AWS, where its time does not end it before."""
+
+TOO_LONG = timedelta(days=1)
+"""After this long a person should know that something still waits for AWS."""
+
+
+class EndsError(Exception):
+    """What ends the way of one finding before anything more is done to it."""
+
+    def __init__(self, outcome: Outcome, cause: Cause) -> None:
+        super().__init__(cause.why.name)
+        self.outcome = outcome
+        self.cause = cause
+
+
+def half_done(why: Why, *details: str | int, then: Cause | None = None, by_hand: str = "") -> Cause:
+    """The cause of what becomes of a half-done action."""
+    return Cause(why, details, progress=Progress.HALF_DONE, then=then, by_hand=by_hand)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionMachine:
+    """
+    The actions of one sweep; *entries* are its findings in the ledger.
+
+    *recheck* reads, *writing* is for the act alone, *words* makes a sentence of a cause, which the ledger
+    keeps for messages. *waiting* are the actions that wait for AWS, by the key of their resource. The lease
+    of the sweep is ours, so nobody else is at work on what is unfinished.
+    """
+
+    ledger: Ledger
+    actions: Actions
+    arming: Arming
+    entries: Mapping[str, Entry]
+    recheck: Recheck
+    writing: Aws
+    places: Places
+    postponement: Postponement
+    revert: Callable[[Action], None]
+    words: Callable[[Cause], str]
+    waiting: dict[str, Action] = field(default_factory=dict)
+
+    def begin(self, result: Result, entry: Entry) -> Result:
+        """Everything that happens to a finding that is due, from the recheck to the record."""
+
+        def move() -> Result:
+            try:
+                action = self._begun(result, entry)
+            except EndsError:
+                raise
+            except Exception as error:  # nothing was done yet; the others still are
+                return self._not_begun(result, entry, error)
+            return self.act(result, action)
+
+        done = self._tried(result, move, cause(Why.NO_LEDGER))
+        if done.outcome is Outcome.FAILED and done.cause is not None and done.cause.why is Why.NO_LEDGER:
+            self.places.close(done.cause)  # without the ledger there are no more acts
+        return done
+
+    def resume(self, result: Result, action: Action) -> Result:
+        """Finish *action*, which broke off, if its resource is still waste; else have it reverted."""
+        return self._tried(result, lambda: self._resumed(result, action), half_done(Why.NOT_FINISHED))
+
+    def go_on(
+        self, results: dict[str, Result], wait: Callable[[], None], until: datetime | None = None
+    ) -> None:
+        """
+        Go back to what waits for AWS *until* then, or as long as there is time.
+
+        *results* says how far each came. Each is judged anew before.
+        """
+        for _ in range(ROUNDS):
+            late = until is not None and self.recheck.clock() >= until
+            if late or not self.waiting or not self.recheck.aws.has_time:
+                return
+            wait()
+            if not self.recheck.aws.has_time:
+                return
+            for key, action in tuple(self.waiting.items()):
+                results[key] = self._gone_on(results[key], action)
+
+    def act(self, result: Result, action: Action) -> Result:
+        """Act, and record what AWS said. A lost answer is settled by looking."""
+        self.waiting.pop(action.target.key, None)
+        try:
+            steps = RecordedSteps(self.actions, action, "act")
+            self.recheck.detector.act(self.writing, action.target, action.undo, steps)
+        except NotFinishedError as waits:
+            return self._unfinished(result, action, cause(Why.WAITS_FOR_AWS, str(waits)))
+        except ChangedError as changed:
+            return self._withdrawn(result, action, cause(Why.NO_LONGER_WASTE, str(changed)))
+        except Exception as error:  # recorded; the next sweep resumes it
+            if self.writing.out_of_time(error):
+                return self._unfinished(result, action, cause(Why.OUT_OF_TIME))
+            said = describe(error)
+            if not self.recheck.is_done(action):
+                self.actions.failed(action, said)
+                return replace(result, outcome=Outcome.FAILED, cause=cause(Why.ACT_FAILED, said))
+        return self._finished(result, action)
+
+    # --- before anything is done --------------------------------------------------------------
+
+    def _begun(self, result: Result, entry: Entry) -> Action:
+        """Recheck, prepare, take a place, store the undo. Raises what ends it before anything is done."""
+        self.places.check()
+        if not self.recheck.aws.has_time:
+            raise OutOfTimeError
+        at = self.recheck.clock()
+        verdict, candidate = self.recheck.verdict(result, at)
+        if not isinstance(verdict, Finding):
+            raise self._changed(entry, verdict, at)
+        if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
+            raise CannotActError(self.words(why))
+        warned = entry.warned or at
+        if not entry.hurried and self.arming.due(warned, verdict) > at:
+            raise EndsError(Outcome.WAITING, cause(Why.GRACE_OF_RULE))
+        undo = self.recheck.prepared(candidate, verdict, entry.memo)
+        if (said := self.recheck.held(candidate.target)) is not None:  # preparing may have taken minutes
+            raise self._changed(entry, Kept(reason=said), at)
+        self.places.take(entry.key, at)
+        return self.actions.begin(
+            replace(result, verdict=verdict, target=candidate.target),
+            undo,
+            warned=warned,
+            now=at,
+            by=entry.hurried,
+            channel=entry.channel,
+            message=entry.message,
+        )
+
+    def _changed(self, entry: Entry, verdict: Kept | None, at: datetime) -> EndsError:
+        """Why it is no longer acted on. What could not be judged keeps its warning, and waits."""
+        if verdict is not None and verdict.unknown:
+            return EndsError(Outcome.WAITING, cause(Why.UNKNOWN_AT_RECHECK, verdict.reason))
+        why = cause(Why.GONE) if verdict is None else cause(Why.NO_LONGER_WASTE, verdict.reason)
+        self.ledger.close(entry, self.words(why), at)
+        return EndsError(Outcome.CHANGED, why)
+
+    def _not_begun(self, result: Result, entry: Entry, error: Exception) -> Result:
+        """Why nothing was done to *result*."""
+        match error:
+            case NotYetError():
+                self.ledger.memorise(entry, error.memo)
+                return replace(result, cause=cause(Why.PREPARING, str(error)))
+            case CannotActError():  # its message says that nothing is done to it
+                self.ledger.refuse(entry, str(error), self.recheck.clock())
+                refused = cause(Why.REFUSED_BY_PREPARE, str(error))
+                return replace(result, outcome=Outcome.ADVISED, cause=refused)
+            case OutOfTimeError():
+                return replace(result, cause=cause(Why.OUT_OF_TIME))
+            case BegunBeforeError():  # and ended: what is under way does not come here
+                self.ledger.unwarn(entry, str(error))
+                return replace(result, cause=cause(Why.ACTED_BEFORE, str(error)))
+            case FullError():
+                return replace(result, cause=error.cause)
+            case _:
+                failed = cause(Why.NOTHING_DONE, describe(error))
+                return replace(result, outcome=Outcome.FAILED, cause=failed)
+
+    # --- what broke off, or waits -------------------------------------------------------------
+
+    def _resumed(self, result: Result, action: Action) -> Result:
+        recheck = self.recheck
+        if not recheck.aws.has_time:
+            raise EndsError(Outcome.WAITING, half_done(Why.OUT_OF_TIME))
+        if (ended := recheck.ended_otherwise(action)) is not None:
+            return self._withdrawn(result, action, cause(Why.NO_LONGER_WASTE, ended))
+        if recheck.is_done(action):
+            if not action.touched:
+                return self._withdrawn(result, action, cause(Why.DONE_BY_OTHERS))
+            return self._finished(result, action)
+        at = recheck.clock()
+        self._judge(result, action, at)
+        where = (action.target.account, action.target.region)
+        if not self.arming.within(*where):
+            raise EndsError(Outcome.WAITING, half_done(Why.OUTSIDE_ACT_IN, *where))
+        if action.given_up:
+            raise EndsError(Outcome.FAILED, cause(Why.GIVEN_UP, TRIES, action.error))
+        if (why := self.postponement.of(action.target.key, at, hurried=action.by)) is not None:
+            raise EndsError(Outcome.WAITING, replace(why, progress=Progress.HALF_DONE))
+        self.places.take(action.target.key, at)
+        return self.act(result, self.actions.again(action, at))
+
+    def _gone_on(self, result: Result, action: Action) -> Result:
+        """
+        *action*, which waited for AWS, judged anew and resumed: minutes may have passed.
+
+        What is already as the act leaves it has nothing more to be judged.
+        """
+
+        def judged() -> Result:
+            if not self.recheck.is_done(action):
+                self._judge(result, action, self.recheck.clock())
+            return result
+
+        failed = half_done(Why.NOT_RECHECKED)
+        now_stands = self._tried(result, judged, failed, outcome=Outcome.WAITING)
+        if now_stands is not result:
+            if now_stands.outcome is not Outcome.WAITING:
+                del self.waiting[action.target.key]
+            return now_stands
+        return self._tried(result, lambda: self.act(result, action), half_done(Why.NO_LEDGER))
+
+    def _judge(self, result: Result, action: Action, at: datetime) -> None:
+        """
+        Raises what ends the way of *action*, which is reverted if its resource is no waste any more.
+
+        Where nothing was done to it yet, there is nothing to revert.
+        """
+        verdict, candidate = self.recheck.verdict(replace(result, target=action.target), at, action.undo)
+        if isinstance(verdict, Kept) and verdict.unknown:
+            raise EndsError(Outcome.WAITING, half_done(Why.UNKNOWN_AT_RECHECK, verdict.reason))
+        if (stops := self._stops(action, verdict, candidate)) is not None:
+            outcome, why = stops
+            if not action.touched:
+                self._withdrawn(result, action, why)
+                raise EndsError(outcome, why)
+            self._ask_for_revert(action, why)
+            raise EndsError(outcome, replace(why, then=cause(Why.REVERTED_NEXT)))
+
+    def _stops(self, action: Action, verdict: Verdict | None, candidate: Any) -> tuple[Outcome, Cause] | None:
+        """Why a half-done *action* is not resumed: it may no longer be begun either."""
+        if isinstance(verdict, Kept):
+            return Outcome.CHANGED, cause(Why.NO_LONGER_WASTE, verdict.reason)
+        if candidate is not None:
+            protected = self.arming.protects(candidate.target, candidate.takes_along)
+            if protected is not None:
+                return Outcome.ADVISED, protected
+        entry = self.entries.get(action.target.key)
+        if entry is not None and entry.voided:
+            return Outcome.CHANGED, cause(Why.WARNING_VOID)
+        return None
+
+    def _ask_for_revert(self, action: Action, why: Cause) -> None:
+        """
+        Have *action* reverted. Where that cannot be asked for, a person has to know, and how.
+
+        It is remembered first: whoever used it for a day has it back, although it is waste again by the
+        time that the undo function gets to it.
+        """
+        try:
+            self.revert(self.actions.asked_back(action, JANITOR, self.recheck.clock()))
+        except BegunBeforeError:
+            raise
+        except Exception as error:  # told; the next sweep asks again
+            by = by_hand(self.recheck.detector, action)
+            then = Cause(Why.REVERT_NOT_ASKED, (describe(error),), by_hand=by)
+            raise EndsError(Outcome.FAILED, replace(why, then=then)) from error
+
+    # --- the end of an attempt ----------------------------------------------------------------
+
+    def _tried(
+        self, result: Result, move: Callable[[], Result], failed: Cause, *, outcome: Outcome = Outcome.FAILED
+    ) -> Result:
+        """What *move* makes of *result*; an error that is nobody's is *outcome*, because it *failed*."""
+        try:
+            return move()
+        except EndsError as ends:
+            return replace(result, outcome=ends.outcome, cause=ends.cause)
+        except FullError as full:
+            return replace(result, outcome=Outcome.WAITING, cause=full.cause)
+        except BegunBeforeError as other:
+            stays = Outcome.WAITING if result.outcome is Outcome.FAILED else result.outcome
+            busy = Cause(Why.ANOTHER_RUN, (str(other),), progress=failed.progress)
+            return replace(result, outcome=stays, cause=busy)
+        except Exception as error:  # told; the next sweep tries again
+            if failed.progress is not None and self.recheck.aws.out_of_time(error):
+                return replace(result, outcome=Outcome.WAITING, cause=half_done(Why.OUT_OF_TIME))
+            return replace(result, outcome=outcome, cause=replace(failed, details=(describe(error),)))
+
+    def _finished(self, result: Result, action: Action) -> Result:
+        """It is cleaned up, as AWS said."""
+        at = self.recheck.clock()
+        self.actions.acted(action, at)
+        self._close(action, "cleaned up", at)
+        return replace(result, outcome=Outcome.ACTED, cause=hint(self.recheck.detector, action))
+
+    def _withdrawn(self, result: Result, action: Action, why: Cause) -> Result:
+        """Nothing was done: what is there now is another finding, if it is one, and warned of anew."""
+        self.actions.withdrawn(action, self.words(why))
+        self._close(action, self.words(why), self.recheck.clock())
+        return replace(result, outcome=Outcome.CHANGED, cause=why)
+
+    def _unfinished(self, result: Result, action: Action, waits: Cause) -> Result:
+        """Nothing went wrong: this run goes back to it while it can, and the next one after that."""
+        self.waiting[action.target.key] = self.actions.unfinished(action, self.words(waits))
+        late = self.recheck.clock() - action.began > TOO_LONG
+        outcome = Outcome.FAILED if late else Outcome.WAITING
+        return replace(result, outcome=outcome, cause=replace(waits, progress=Progress.HALF_DONE))
+
+    def _close(self, action: Action, why: str, at: datetime) -> None:
+        entry = self.entries.get(action.target.key)
+        if entry is not None and entry.closed is None:
+            self.ledger.close(entry, why, at)

@@ -1,0 +1,93 @@
+"""The steps of an act or an undo, each recorded before and after: one that was done is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws.client import READS
+from ml_janitor.ledger.action import REFUSED
+
+if TYPE_CHECKING:
+    from ml_janitor.ledger.action import Action
+    from ml_janitor.ledger.actions import Actions
+
+MAY_HAVE_BEEN_DONE = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
+RETRIED = frozenset(
+    {
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+"""Errors of throttling and timeouts, which some services give the status 400."""
+
+
+class RecordedSteps:
+    """The steps of one *action*, recorded before and after each; *phase* is "act" or "undo"."""
+
+    def __init__(self, actions: Actions, action: Action, phase: str) -> None:
+        self._actions = actions
+        self._action = action
+        self._phase = phase
+        self._known = dict(action.steps)
+
+    def do(self, name: str, call: Callable[[], object]) -> None:
+        """
+        Do the step *name*, unless it is recorded as done.
+
+        One of an act that AWS refused was not done, unless an earlier try of it may have been.
+        """
+        before = self._known.get(f"{self._phase}: {name}")
+        if before == "done":
+            return
+        self._record(name, "begun")
+        try:
+            call()
+        except Exception as error:  # raised again; what is known of it is recorded first
+            if self._phase == "act" and before != "begun" and refused(error):
+                self._record(name, REFUSED)
+            raise
+        self._record(name, "done")
+
+    def forget(self, name: str) -> None:
+        """Let the step *name* be done again, if it is recorded as done."""
+        if self._known.get(f"{self._phase}: {name}") == "done":
+            self._record(name, "forgotten")
+
+    def begun(self, name: str) -> bool:
+        """Whether the step *name* was begun before."""
+        return self._known.get(f"{self._phase}: {name}") in {"begun", "done"}
+
+    def _record(self, name: str, how: str) -> None:
+        full = f"{self._phase}: {name}"
+        self._actions.step(self._action, full, how)
+        self._known[full] = how
+
+
+def refused(error: BaseException) -> bool:
+    """
+    Whether *error* says for certain that the one call which changes something was not carried out.
+
+    A lost answer, a fault of AWS (5xx), throttling and timeouts leave it open; so does a refusal that came
+    to a second try, since the first may have done its work, and the refusal of a read, which says nothing
+    of the change before it.
+    """
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError) or READS.match(error.operation_name):
+        return False
+    about = error.response.get("ResponseMetadata", {})
+    status, code = about.get("HTTPStatusCode", 0), error.response.get("Error", {}).get("Code", "")
+    return (
+        HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        and status not in MAY_HAVE_BEEN_DONE
+        and code not in RETRIED
+        and about.get("RetryAttempts", 0) == 0
+    )

@@ -1,0 +1,213 @@
+"""SageMaker's kinds of resources as AWS spells them, one line a kind; lists and describes any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from ml_janitor.aws.answers import Listing, everything, failure, refused_as
+from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Target, Unreadable, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+PAGE_SIZE = 100
+"""The largest page of SageMaker's listings; the default is 10."""
+
+SEARCH = "sagemaker:Search"
+
+IN_PROGRESS: Final = "InProgress"
+"""The status of a job that runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    One kind of SageMaker resource, and how AWS spells it.
+
+    *type* is the resource type in its ARN, and `Target.kind`. *noun* stands in the names of operations and
+    members: List`noun`s, Describe`noun`, `noun`Name, `noun`Arn. *members* is the list in an answer. The rest
+    is for kinds that break the pattern: *name* is the member with the name, *parameter* what Describe asks
+    for, *path* the members that make the ARN where a listing holds none, *operation* another List operation,
+    *listed_on* what the permission to list is for.
+    *named_in_arn* is whether the ARN holds the name: those of domains and clusters hold ids, those of
+    pipelines lower-cased names.
+    """
+
+    type: str
+    noun: str
+    members: str
+    name: str = ""
+    parameter: str = ""
+    path: tuple[str, ...] = ()
+    operation: str = ""
+    listed_on: str = "*"
+    named_in_arn: bool = True
+
+    @property
+    def lists(self) -> str:
+        """The IAM action of its List operation."""
+        return f"sagemaker:{self.operation or f'List{self.noun}s'}"
+
+    @property
+    def describes(self) -> str:
+        """The IAM action of its Describe operation."""
+        return f"sagemaker:Describe{self.noun}"
+
+    @property
+    def every(self) -> str:
+        """All of them as the resource of a permission."""
+        return f"{self.type}/*"
+
+    @property
+    def words(self) -> str:
+        """What one is called in a sentence."""
+        return self.type.replace("-", " ").replace("config", "configuration")
+
+    @property
+    def job(self) -> bool:
+        """Whether it is a job, which ends by itself and stays listed."""
+        return self.type.endswith("-job")
+
+    def name_of(self, entry: Mapping[str, Any]) -> str:
+        """The name in an *entry* of its listing. Raises KeyError, as a cut-off answer does."""
+        return str(entry[self.name or f"{self.noun}Name"])
+
+    def arn_of(self, aws: Aws, entry: Mapping[str, Any]) -> str:
+        """The ARN in an *entry* of its listing, or as it must be where there is none. Raises KeyError."""
+        if not self.path:
+            return str(entry[f"{self.noun}Arn"])
+        path = "/".join((self.type, *(entry[member] for member in self.path)))
+        return f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{path}"
+
+    def target(self, aws: Aws, entry: Mapping[str, Any], tags: Signal[Tags] | None = None) -> Target:
+        """The resource in an *entry* of its listing. Raises KeyError."""
+        return Target(
+            arn=self.arn_of(aws, entry),
+            name=self.name_of(entry),
+            kind=self.type,
+            account=aws.account,
+            region=aws.region,
+            created=entry["CreationTime"],
+            tags=tags or NotRead(),
+        )
+
+
+APP = Kind("app", "App", "Apps")
+CLUSTER = Kind("cluster", "Cluster", "ClusterSummaries", named_in_arn=False)
+COMPONENT = Kind("inference-component", "InferenceComponent", "InferenceComponents")
+DOMAIN = Kind("domain", "Domain", "Domains", named_in_arn=False)
+ENDPOINT = Kind("endpoint", "Endpoint", "Endpoints")
+ENDPOINT_CONFIG = Kind("endpoint-config", "EndpointConfig", "EndpointConfigs")
+EXPERIMENT = Kind(
+    "inference-experiment", "InferenceExperiment", "InferenceExperiments", name="Name", parameter="Name",
+    path=("Name",),
+)  # fmt: skip
+MODEL = Kind("model", "Model", "Models")
+MODEL_PACKAGE = Kind(
+    "model-package", "ModelPackage", "ModelPackageSummaryList", name="ModelPackageArn",
+    parameter="ModelPackageName", listed_on="model-package/*",
+)  # fmt: skip
+MODEL_PACKAGE_GROUP = Kind("model-package-group", "ModelPackageGroup", "ModelPackageGroupSummaryList")
+MONITORING_SCHEDULE = Kind("monitoring-schedule", "MonitoringSchedule", "MonitoringScheduleSummaries")
+NOTEBOOK = Kind("notebook-instance", "NotebookInstance", "NotebookInstances")
+PIPELINE = Kind("pipeline", "Pipeline", "PipelineSummaries", named_in_arn=False)
+PROCESSING_JOB = Kind("processing-job", "ProcessingJob", "ProcessingJobSummaries")
+SPACE = Kind("space", "Space", "Spaces", path=("DomainId", "SpaceName"), named_in_arn=False)
+TRAINING_JOB = Kind("training-job", "TrainingJob", "TrainingJobSummaries")
+TRANSFORM_JOB = Kind("transform-job", "TransformJob", "TransformJobSummaries")
+TUNING_JOB = Kind("hyper-parameter-tuning-job", "HyperParameterTuningJob", "HyperParameterTuningJobSummaries")
+
+
+type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]
+"""Resources, each with its description."""
+
+
+def listing[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
+    """Every resource of *kind* that *query* leaves in its listing, each entry as *read* makes it."""
+    from botocore import xform_name
+
+    pages: Any = aws.client("sagemaker").get_paginator(xform_name(kind.lists.partition(":")[2]))
+    return everything(
+        pages.paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE}),
+        lambda page: [read(entry) for entry in page[kind.members]],
+        source=kind.lists,
+    )
+
+
+def targets(aws: Aws, kind: Kind, **query: Any) -> Listing[Target]:
+    """The same, each as a target whose tags were not read."""
+    return listing(aws, kind, partial(kind.target, aws), **query)
+
+
+def model_packages(aws: Aws, **query: Any) -> Listing[Target]:
+    """Every model package that *query* leaves: those in groups, listed group by group, and those in none."""
+    groups = targets(aws, MODEL_PACKAGE_GROUP)
+    queries = [query, *(query | {"ModelPackageGroupName": one.name} for one in groups.items)]
+    found = aws.map(lambda asked: targets(aws, MODEL_PACKAGE, **asked), queries)
+    errors = [each.error for each in (groups, *found) if each.error is not None]
+    packages = dict.fromkeys(one for each in found for one in each.items)
+    return Listing(tuple(packages), "; ".join(errors) or None)
+
+
+def search[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
+    """Every *record* ("Model") that Search knows and *query* leaves, each as *read* makes it, 100 a call."""
+    pages: Any = aws.client("sagemaker").get_paginator("search")
+    return everything(
+        pages.paginate(Resource=record, **query, PaginationConfig={"PageSize": PAGE_SIZE}),
+        lambda page: [read(found[record]) for found in page["Results"]],
+        source=f"{SEARCH} of {record}",
+    )
+
+
+def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
+    """The description of one resource; `Absent` if it was deleted since it was listed."""
+    from botocore import xform_name
+
+    operation = getattr(aws.client("sagemaker"), xform_name(f"Describe{kind.noun}"))
+    try:
+        answer = operation(**{kind.parameter or f"{kind.noun}Name": name})
+    except Exception as error:  # anything that is not a failed AWS call is raised again below
+        if gone(error):
+            return Absent(kind.describes)
+        if (problem := failure(error)) is None:
+            raise
+        return Unreadable(f"{kind.words} {name}: {problem}", kind.describes)
+    if "CreationTime" not in answer:
+        return Unreadable(f"{kind.words} {name}: the answer was cut off", kind.describes)
+    return Value({key: value for key, value in answer.items() if key != "ResponseMetadata"}, kind.describes)
+
+
+def described(aws: Aws, kind: Kind, **query: Any) -> Described:
+    """Every resource of *kind* that *query* leaves in its listing, with its description."""
+    listed = model_packages(aws, **query) if kind is MODEL_PACKAGE else targets(aws, kind, **query)
+    answers = aws.map(lambda one: describe(aws, kind, one.name), listed.items)
+    return Listing(tuple(zip(listed.items, answers, strict=True)), listed.error)
+
+
+def texts_in(value: object, *members: str) -> Iterator[str]:
+    """
+    Every text under one of *members* of an answer or request, however deep; without *members*, every text.
+
+    CloudTrail begins members in lower case, so case does not matter.
+    """
+    wanted = {member.lower() for member in members}
+    match value:
+        case str() if not members:
+            yield value
+        case Mapping():
+            for name, inner in value.items():
+                yield from texts_in(inner, *(() if str(name).lower() in wanted else members))
+        case list() | tuple():
+            for inner in value:
+                yield from texts_in(inner, *members)
+
+
+def gone(error: Exception) -> bool:
+    """Whether *error* is SageMaker's way of saying that there is no such resource."""
+    missing = "could not find" in str(error).lower()
+    return refused_as(error, ("ResourceNotFound",)) or (
+        refused_as(error, ("ValidationException",)) and missing
+    )

@@ -1,0 +1,125 @@
+"""The sentences of causes: the one place where why an outcome is what it is becomes words. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_janitor.core.cause import Cause, Progress, Why
+from ml_janitor.core.model import Outcome
+from ml_janitor.core.text import named
+
+if TYPE_CHECKING:
+    from ml_janitor.core.cause import HeldBack, UnreachableUndos
+    from ml_janitor.core.model import Result, Sweep
+
+LOOK = "so a person has to look"
+
+REASONS = {
+    Why.UNWARNED: "its warning has not been delivered yet",
+    Why.NOT_DUE: "warned; not due yet",
+    Why.WARNING_LAPSED: (
+        "it was not found for too long since its warning; the next scheduled sweep warns again"
+    ),
+    Why.SWEEP_INCOMPLETE: "nothing is acted on, because the sweep is not complete",
+    Why.GRACE_OF_RULE: "its warning has not stood for as long as this rule gives",
+    Why.UNKNOWN_AT_RECHECK: "could not be judged when looked at again: {0}",
+    Why.PREPARING: "being prepared: {0}",
+    Why.OUT_OF_TIME: "the run had no time left, and the next one goes on with it",
+    Why.ACTED_BEFORE: "{0}; the next sweep warns about it anew",
+    Why.ANOTHER_RUN: "{0}",
+    Why.MAX_ACTIONS: "held back by max_actions = {0} for one sweep",
+    Why.MAX_ACTIONS_PER_NIGHT: "held back by max_actions_per_night = {0}",
+    Why.NO_LEDGER: "the ledger could not be written: {0}",
+    Why.MAX_SHARE: (
+        "{0} of {1} would be deleted, more than max_share = {2} %: that smells of a broken "
+        "signal; to go on: janitor approve {3}"
+    ),
+    Why.REST_DAY: "nothing is deleted on weekends and holidays (business_days)",
+    Why.OUTSIDE_ACT_IN: "act_in does not name account {0} and region {1}",
+    Why.NOT_PROVEN: "it is {0}, and only what is proven is acted on",
+    Why.SPARED_BY_RULE: "{0}",
+    Why.NO_CREATION_TIME: "its creation time is unknown, so it could not be told from another of its name",
+    Why.MANAGED: "{0} manages it",
+    Why.PRODUCTION: "it serves {0}",
+    Why.REFUSED_BY_PREPARE: "{0}",
+    Why.NO_LONGER_WASTE: "{0}",
+    Why.GONE: "it is gone",
+    Why.WARNING_VOID: "its warning is void",
+    Why.DONE_BY_OTHERS: "it was as good as cleaned up before anything was done",
+    Why.UNDO_WITH: "janitor {0} {1}",
+    Why.NO_UNDO: "no undo: {0}",
+    Why.NOTHING_DONE: "{0}",
+    Why.ACT_FAILED: "{0}",
+    Why.GIVEN_UP: f"failed {{0}} times, {LOOK}: {{1}}",
+    Why.NOT_FINISHED: "could not be finished: {0}",
+    Why.NOT_RECHECKED: "could not be looked at: {0}",
+    Why.DISARMED: f"{{0}} was disarmed, {LOOK}",
+    Why.WAITS_FOR_AWS: "{0}",
+    Why.RESUMED: "gone on with now",
+    Why.NOT_RESUMED: "not gone on with: {0}",
+    Why.NOT_REVERTED: f"could not be brought back in {{0}} tries, {LOOK}: {{1}}",
+    Why.REVERTED_NEXT: "what had been done is being put back",
+    Why.REVERT_NOT_ASKED: "what had been done is not put back: {0}",
+}
+
+LAST_ERRORS = {Why.RESUMED: "; the last try: {0}", Why.DISARMED: ": {1}"}
+"""What is added where the last detail is an error that there need not have been."""
+
+LEADS = {Why.MAX_SHARE: "held back: ", Why.NOTHING_DONE: "nothing was done: ", Why.UNDO_WITH: "{0}: "}
+"""What stands before a reason where it stands alone."""
+
+
+def reason(cause: Cause) -> str:
+    """*cause* in a clause, without what its reader knows from where it stands."""
+    text = REASONS[cause.why]
+    if cause.details and cause.details[-1]:
+        text += LAST_ERRORS.get(cause.why, "")
+    said = text.format(*cause.details)
+    if cause.along:
+        said = f"it would take along {cause.along}: {said}"
+    match cause.progress:
+        case Progress.HALF_DONE:
+            said = f"half done: {said}"
+        case Progress.REVERT_ASKED:
+            said = f"asked back by {named(cause.by)}, and {said}"
+        case Progress.HALF_REVERTED:
+            said = f"half brought back, and {said}"
+    if cause.then is not None:
+        said = f"{said}; {reason(cause.then)}"
+    return f"{said}; by hand: {cause.by_hand}" if cause.by_hand else said
+
+
+def note(result: Result) -> str:
+    """What a reader has to know of *result*'s outcome, or nothing."""
+    cause = result.cause
+    if cause is None:
+        return ""
+    lead = "" if cause.progress else LEADS.get(cause.why, "").format(*cause.details)
+    return f"{'only reported: ' if result.outcome is Outcome.ADVISED else lead}{reason(cause)}"
+
+
+def words(what: Cause | UnreachableUndos) -> str:
+    """*what* in a sentence that can stand alone, as the ledger and the log keep it."""
+    return reason(what) if isinstance(what, Cause) else unreachable(what)
+
+
+def held_back(one: HeldBack) -> str:
+    """One limit, and how often it held something back."""
+    return f"{one.times} {reason(one.cause)}" if one.times else reason(one.cause)
+
+
+def unreachable(undos: UnreachableUndos) -> str:
+    """What can be undone by nothing that is deployed, and how to mend that."""
+    things = "1 thing" if undos.count == 1 else f"{undos.count} things"
+    return (
+        f"{things} that it did in {undos.region} can be undone until {undos.until}, but "
+        "not by the undo function, which has no powers for it since it was disarmed. "
+        f"armed_until = {undos.last} in detectors.{undos.detector}, or the later day it was disarmed, and "
+        "make deploy give them back; or janitor undo, with credentials of your own"
+    )
+
+
+def limits(sweep: Sweep) -> list[str]:
+    """Everything about *sweep* that held something back, one line each."""
+    lost = [] if sweep.unreachable is None else [unreachable(sweep.unreachable)]
+    return [*map(held_back, sweep.held_back), *lost]

@@ -1,0 +1,127 @@
+"""How messages name findings: what they are, whose, since when, how sure, and what they cost. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Confidence, Finding, Result
+from ml_janitor.core.money import Totals
+from ml_janitor.core.ownership import marks
+from ml_janitor.core.text import usd
+from ml_janitor.report.mrkdwn import code, counted, prose, sentence
+
+OWNERS_SHOWN = 5
+NOUNS_SHOWN = 2
+
+NO_OWNER = "no owner tag"
+CONFIDENCE = {Confidence.PROVEN: "proven", Confidence.LIKELY: "likely but not proven"}
+
+
+# --- one finding ----------------------------------------------------------------------------------
+
+
+def finding(result: Result) -> Finding:
+    """The verdict of *result*, which is a finding. Raises TypeError for another."""
+    if not isinstance(result.verdict, Finding):
+        raise TypeError("only findings are told")
+    return result.verdict
+
+
+def action(result: Result) -> str:
+    """What would be done."""
+    return result.verdict.action if isinstance(result.verdict, Finding) else ""
+
+
+def noun_of(detector: str, result: Result) -> str:
+    """What one finding is called: the verdict says it, else the detector's name does."""
+    verdict = result.verdict
+    return (verdict.noun if isinstance(verdict, Finding) else None) or noun(detector, 1)
+
+
+def noun(detector: str, number: int) -> str:
+    """What *detector* finds, in words: its name says it."""
+    words = detector.replace("-", " ").replace("studio", "Studio")
+    return words.removesuffix("s") if number == 1 else words
+
+
+def priced_name(result: Result) -> str:
+    """Its name, and what it costs."""
+    sums = Totals.of([result])
+    price = amounts(sums) or ("price unknown" if sums.unpriced else "")
+    return f"{code(result.target.name)}{f'  *{price}*' if price else ''}"
+
+
+def owner_name(owner: str | None) -> str:
+    """Who *owner* is, in a message."""
+    return prose(owner, 80) if owner else NO_OWNER
+
+
+def owned_by(result: Result) -> str:
+    """Whose it is, as the beginning of a sentence."""
+    return f"owned by {owner_name(result.owner)}" if result.owner else NO_OWNER
+
+
+def facts(result: Result, now: datetime, owner: str = "", spent: str = "") -> str:
+    """In a sentence: *owner*, since when and what it has *spent* since, how sure, and what its tags say."""
+    verdict = finding(result)
+    since = "since when is unknown"
+    if verdict.since is not None:
+        since = f"since {verdict.since:%Y-%m-%d} ({ago(now - verdict.since)}{spent})"
+    tags = (prose(f"{mark.signal} {mark.value}", 80) for mark in marks(result.target))
+    return sentence(", ".join([*([owner] if owner else []), since, CONFIDENCE[verdict.confidence], *tags]))
+
+
+def reason(result: Result) -> str:
+    """Why it is one."""
+    return sentence(prose(result.verdict.reason, 400))
+
+
+# --- several --------------------------------------------------------------------------------------
+
+
+def kinds(detector: str, results: Sequence[Result]) -> str:
+    """How many of what: "2 hung training jobs, 1 hung processing job and 1 more"."""
+    ranked = Counter(noun_of(detector, result) for result in results).most_common()
+    said = [counted(times, name) for name, times in ranked[:NOUNS_SHOWN]]
+    if more := sum(times for _, times in ranked[NOUNS_SHOWN:]):
+        return f"{', '.join(said)} and {more:,} more"
+    return " and ".join(said)
+
+
+def by_owner(results: Iterable[Result]) -> list[tuple[str | None, list[Result]]]:
+    """*results* by owner, who comes first whose dearest comes first; one spelling of a name is enough."""
+    groups: dict[str, tuple[str | None, list[Result]]] = {}
+    for result in results:
+        groups.setdefault((result.owner or "").casefold(), (result.owner or None, []))[1].append(result)
+    return list(groups.values())
+
+
+def shares(results: Iterable[Result]) -> str:
+    """Every owner's share of *results*, which are the dearest first."""
+    groups = by_owner(results)
+    shown = [f"{owner_name(owner)} ({share(theirs)})" for owner, theirs in groups[:OWNERS_SHOWN]]
+    more = len(groups) - len(shown)
+    return f"*Whose they are:* {', '.join(shown)}{f', and {counted(more, "other owner")}' if more else ''}"
+
+
+def share(results: Sequence[Result]) -> str:
+    """How many findings, and what they cost: "2 for $8,048 a month"."""
+    said = amounts(Totals.of(results))
+    return f"{len(results):,}{f' for {said}' if said else ''}"
+
+
+def amounts(sums: Totals) -> str:
+    """What some findings cost, in a few words; nothing if no price is known."""
+    said = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
+    if sums.accrued_usd:
+        more = f", {usd(sums.hourly_usd)} more every hour" if sums.hourly_usd else ""
+        said.append(f"{usd(sums.accrued_usd)} so far{more}")
+    return " and ".join(said)
+
+
+def left_out(unpriced: int) -> str:
+    """What a reader of a sum has to know of the findings that have no price; begins with a space."""
+    return f" The sum leaves out {unpriced:,} whose price is unknown." if unpriced else ""

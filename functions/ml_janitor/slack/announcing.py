@@ -1,0 +1,69 @@
+"""Tells Slack what a run found, and what all of them found in a day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ml_janitor.core.model import Report, Sweep
+from ml_janitor.report.html import html
+from ml_janitor.report.mrkdwn import Post, context, prose, sentence
+from ml_janitor.report.slack import announcement, owners
+
+if TYPE_CHECKING:
+    from ml_janitor.ledger.entries import Recorded
+    from ml_janitor.slack.sending import Sender
+
+
+class Announcer:
+    """
+    Tells Slack, until *deadline* in the seconds of the sender's clock.
+
+    *connect* makes the sender once there is something to tell: a quiet night reads no secret.
+    *keep_tag* is the tag that exempts.
+    """
+
+    def __init__(self, connect: Callable[[], Sender], *, deadline: float, keep_tag: str = "") -> None:
+        self._connect = connect
+        self._deadline = deadline
+        self._keep_tag = keep_tag
+
+    @cached_property
+    def _sender(self) -> Sender:
+        return self._connect()
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        recorded: Recorded,
+        *,
+        now: datetime,
+        where: str,
+        note: str,
+        taken: Callable[[], None],
+    ) -> Sequence[str]:
+        """Post *sweep*'s new findings with its report. Raises SlackError if the message was not taken."""
+        people = self._sender.people(owners(recorded.new), deadline=self._deadline)
+        post = announcement(sweep, recorded, now=now, people=people, report=where, keep_tag=self._keep_tag)
+        if post is None:
+            return ()
+        page = html(Report(time=now, account=sweep.account, sweeps=(sweep,)))
+        delivered = self._sender.deliver(
+            noted(post, note), page.encode(), deadline=self._deadline, taken=taken
+        )
+        return delivered.problems
+
+    def post(self, post: Post) -> Sequence[str]:
+        """Post something else, such as the digest. Raises SlackError if the message was not taken."""
+        return self._sender.deliver(post, deadline=self._deadline).problems
+
+
+def noted(post: Post, note: str) -> Post:
+    """*post* with *note* in small print below its message."""
+    if not note:
+        return post
+    main = replace(post.main, blocks=(*post.main.blocks, context(sentence(prose(note)))))
+    return replace(post, main=main)

@@ -1,0 +1,160 @@
+"""How long Slack is waited for: rate limits, outages and lost answers, within the time that is left."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.client import HTTPException
+from json import JSONDecodeError
+from typing import Any
+
+from ml_janitor.slack.refusals import PASSING
+
+BROKEN = (OSError, HTTPException, JSONDecodeError, UnicodeDecodeError)
+"""How a request ends without an answer: refused, cut off, timed out, or half of a document."""
+
+TRIES = 6
+"""How often one request is made if Slack does not answer it; a rate limit does not count."""
+
+FIRST_PAUSE = 1.0
+"""Seconds before the second try; each later pause is twice as long."""
+
+WITHOUT_HEADER = 1.0
+"""Seconds to wait at a rate limit that does not say how long."""
+
+
+class SlackError(Exception):
+    """Slack did not take something; one line that says what to do."""
+
+
+class TimeLeft:
+    """
+    The time that Slack has: until *deadline*, in the seconds of *clock*.
+
+    It is what slack_sdk calls a retry handler's strategy; `retries` makes the handler of one request.
+    """
+
+    def __init__(
+        self, *, deadline: float, clock: Callable[[], float], sleep: Callable[[float], None]
+    ) -> None:
+        self._deadline = deadline
+        self._clock = clock
+        self._sleep = sleep
+        self._asked = 0.0
+
+    def retries(self) -> list[Any]:
+        """The retry handlers for one request."""
+        return [RetryWithinDeadline(self)]
+
+    def lasts(self, seconds: float) -> bool:
+        """Whether there is time to wait so long."""
+        return seconds < self._left()
+
+    def wait(self, seconds: float) -> None:
+        """Wait."""
+        self._sleep(seconds)
+
+    def pause(self, *, status: int, headers: Mapping[str, Any], error: str, failures: int) -> float | None:
+        """How long to wait after an answer before asking again; None if it stands."""
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._asked = retry_after(headers)
+            return self._asked
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or error in PASSING:
+            return self.after(failures)
+        return None
+
+    def after(self, failures: int) -> float | None:
+        """How long to wait after so many failures; None if that is enough."""
+        return None if failures >= TRIES else FIRST_PAUSE * 2 ** (failures - 1)
+
+    def rate_limited(self) -> str:
+        """One line for a rate limit that was too long."""
+        return (
+            f"Slack asks to wait {self._asked:.0f} s (rate limit), and only {self._left():.0f} s are left; "
+            "post to a channel of its own, or give the function more time"
+        )
+
+    def unreachable(self, why: str) -> str:
+        """One line for a Slack that did not answer."""
+        return f"Slack could not be reached ({why}), although asked again: see https://slack-status.com"
+
+    def upload(self, url: str, content: bytes, *, timeout: float) -> None:
+        """POST *content* to an upload URL, which slack_sdk would do only once. Raises SlackError."""
+        failures = 0
+        while True:
+            # Slack's answer to an authenticated call names the URL.
+            request = urllib.request.Request(url, data=content, method="POST")  # noqa: S310
+            try:
+                with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+                    answer.read()
+                    return
+            except urllib.error.HTTPError as refused:
+                with refused:
+                    failures += refused.code != HTTPStatus.TOO_MANY_REQUESTS
+                    headers = dict(refused.headers)
+                    pause = self.pause(status=refused.code, headers=headers, error="", failures=failures)
+                    why = f"HTTP {refused.code}"
+            except BROKEN as broken:
+                failures += 1
+                pause, why = self.after(failures), type(broken).__name__
+            if pause is None or not self.lasts(pause):
+                raise SlackError(f"Slack did not take the file ({why})")
+            self.wait(pause)
+
+    def _left(self) -> float:
+        return max(0.0, self._deadline - self._clock())
+
+
+class RetryWithinDeadline:
+    """
+    The retry handler of one request, in the shape that slack_sdk expects.
+
+    Its own handlers sleep by themselves, know no deadline, and give up on a rate limit after one try.
+    """
+
+    def __init__(self, time_left: TimeLeft) -> None:
+        self._time_left = time_left
+        self._failures = 0
+        self._pause = 0.0
+
+    def can_retry(
+        self, *, state: Any, request: Any, response: Any = None, error: Exception | None = None
+    ) -> bool:
+        """Whether to ask again, now that an answer or an *error* is there."""
+        del state, request
+        pause: float | None
+        if response is not None:
+            said = str((response.body or {}).get("error", ""))
+            self._failures += response.status_code != HTTPStatus.TOO_MANY_REQUESTS
+            pause = self._time_left.pause(
+                status=response.status_code, headers=response.headers, error=said, failures=self._failures
+            )
+        elif isinstance(error, BROKEN):
+            self._failures += 1
+            pause = self._time_left.after(self._failures)
+        else:
+            pause = None
+        if pause is None or not self._time_left.lasts(pause):
+            return False
+        self._pause = pause
+        return True
+
+    def prepare_for_next_attempt(
+        self, *, state: Any, request: Any, response: Any = None, error: Exception | None = None
+    ) -> None:
+        """Wait, and say that the request is to be made again."""
+        del request, response, error
+        self._time_left.wait(self._pause)
+        state.next_attempt_requested = True
+        state.increment_current_attempt()
+
+
+def retry_after(headers: Mapping[str, Any]) -> float:
+    """The seconds that a rate limit asks for; slack_sdk keeps a header's values in a list."""
+    for name, value in headers.items():
+        if name.lower() == "retry-after":
+            said = str(value[0] if isinstance(value, list) else value)
+            return float(said) if said.isdecimal() else WITHOUT_HEADER
+    return WITHOUT_HEADER

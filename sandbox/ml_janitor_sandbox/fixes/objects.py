@@ -1,0 +1,185 @@
+"""S3 objects: conditions on deleting and copying, ETags under KMS keys, and the order of versions.
+
+moto knows the conditions of PutObject and of one DeleteObject only. User guide, "How to perform
+conditional deletes": evaluations "only apply to the current version of the object"; `*` asks whether it
+exists; DeleteObjects takes an ETag for each key and tells of each in its answer. "How to prevent object
+overwrites with conditional writes" has those of CopyObject.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import itertools
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlparse
+
+import xmltodict  # type: ignore[import-untyped]
+from moto.core.responses import ActionResult
+from moto.iam.access_control import PermissionResult
+from moto.s3.exceptions import AccessDeniedByLock, MalformedXML, MissingKey, PreconditionFailed
+from moto.s3.models import FakeDeleteMarker, FakeKey
+from moto.s3.responses import S3Response
+
+from ml_janitor_sandbox import state
+from ml_janitor_sandbox.patches import replaces
+
+MOST_KEYS = 1000
+FAILED = ("PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+LOCKED = ("AccessDenied", "Access Denied because object protected by object lock.")
+DENIED = ("AccessDenied", "Access Denied")
+
+KMS = ("aws:kms", "aws:kms:dsse")
+"""The kinds of encryption under a KMS key."""
+SECOND = 1_000_000
+
+_moto_copy = S3Response.copy_object
+_moto_key = FakeKey.__init__
+_moto_marker = FakeDeleteMarker.__init__
+_versions, _puts = itertools.count(), itertools.count()
+
+
+def _holds(etag: str, current: Any) -> bool:
+    """Whether the current version is the one that was meant; quotes do not matter."""
+    if current is None:
+        return False
+    return etag == "*" or etag.strip('"') == current.etag.strip('"')
+
+
+@replaces("moto.s3.responses:S3Response.delete_object", was="1d979bff76a9")
+def delete_object(self: Any) -> Any:
+    """
+    With If-Match: 412 for another ETag, 404 where there is no object.
+
+    Behind a delete marker there is none either.
+    """
+    key, expected = self.parse_key_name(), self.headers.get("If-Match")
+    with state.LOCK:
+        if expected:
+            current = self.backend.get_object(self.bucket_name, key)
+            if current is None:
+                raise MissingKey(key)
+            if not _holds(expected, current):
+                raise PreconditionFailed("If-Match")
+        _, about = self.backend.delete_object(
+            self.bucket_name,
+            key,
+            version_id=self._get_param("versionId"),
+            bypass=self.headers.get("X-Amz-Bypass-Governance-Retention"),
+        )
+    return 204, {f"x-amz-{name}": value for name, value in about.items()}, ""
+
+
+@replaces("moto.s3.responses:S3Response._bucket_response_delete_keys", was="a916d30f7415")
+def delete_objects(self: Any, bucket_name: str, authenticated: bool = True) -> Any:  # noqa: FBT001, FBT002 - moto's
+    """Each key for itself: deleted, or refused with the reason."""
+    body = xmltodict.parse(self.body, strip_whitespace=False, force_list={"Object": True})
+    asked = body["Delete"].get("Object") or []
+    if not 0 < len(asked) <= MOST_KEYS:
+        raise MalformedXML
+    bypass = self.headers.get("x-amz-bypass-governance-retention", "").lower() == "true"
+    quiet = str(body["Delete"].get("Quiet") or "").lower() == "true"
+    deleted, errors = [], []
+    with state.LOCK:
+        for one in asked:
+            if reason := _refused(self, bucket_name, one, authenticated=authenticated):
+                errors.append(_error(one, *reason))
+                continue
+            try:
+                deleted.append(_delete(self, bucket_name, one, bypass=bypass))
+            except AccessDeniedByLock:
+                errors.append(_error(one, *LOCKED))
+    self.data["Action"] = "DeleteObjects"
+    return self.serialized(ActionResult({"Deleted": [] if quiet else deleted, "Errors": errors}))
+
+
+def _refused(
+    self: Any, bucket_name: str, one: dict[str, str], *, authenticated: bool
+) -> tuple[str, str] | None:
+    bucket = self.backend.get_bucket(bucket_name)
+    arn = f"{bucket.arn}/{one['Key']}"
+    if not authenticated or bucket.get_permission("s3:DeleteObject", arn) == PermissionResult.DENIED:
+        return DENIED
+    if expected := one.get("ETag"):
+        current = self.backend.get_object(bucket_name, one["Key"])
+        if current is None:
+            return "NoSuchKey", "The specified key does not exist."
+        if not _holds(expected, current):
+            return FAILED
+    return None
+
+
+def _delete(self: Any, bucket_name: str, one: dict[str, str], *, bypass: bool) -> dict[str, Any]:
+    version = one.get("VersionId")
+    _, about = self.backend.delete_object(bucket_name, one["Key"], version_id=version, bypass=bypass)
+    told: dict[str, Any] = {"Key": one["Key"]}
+    if version:
+        told["VersionId"] = version
+    elif "version-id" in about:
+        told |= {"DeleteMarker": True, "DeleteMarkerVersionId": about["version-id"]}
+    return told
+
+
+def _error(one: dict[str, str], code: str, message: str) -> dict[str, str]:
+    version = {"VersionId": one["VersionId"]} if one.get("VersionId") else {}
+    return {"Key": one["Key"], "Code": code, "Message": message} | version
+
+
+@replaces("moto.s3.responses:S3Response.copy_object", was="79d1ef627994")
+def copy_object(self: Any) -> Any:
+    """As moto's, with the conditions on the source and on what is there already."""
+    with state.LOCK:
+        if expected := self.headers.get("x-amz-copy-source-if-match"):
+            source = _source(self)
+            if source is not None and not _holds(expected, source):
+                raise PreconditionFailed("x-amz-copy-source-If-Match")
+        current = self.backend.get_object(self.bucket_name, self.parse_key_name())
+        if self.headers.get("If-None-Match") == "*" and current is not None:
+            raise PreconditionFailed("If-None-Match")
+        if expected := self.headers.get("If-Match"):
+            if current is None:
+                raise MissingKey(self.parse_key_name())
+            if not _holds(expected, current):
+                raise PreconditionFailed("If-Match")
+        return _moto_copy(self)
+
+
+def _source(self: Any) -> Any:
+    given = urlparse(self.headers["x-amz-copy-source"])
+    bucket, _, key = unquote(given.path).lstrip("/").partition("/")
+    version = parse_qs(given.query).get("versionId", [None])[0]
+    return self.backend.get_object(bucket, key, version_id=version)
+
+
+# --- their versions ------------------------------------------------------------------------------
+
+
+def apart(moment: dt.datetime) -> dt.datetime:
+    """
+    The moment with microseconds that grow: moto orders versions by time alone, and calls the first of
+    equals the latest. S3 tells whole seconds, so nobody sees them.
+    """
+    return moment.replace(microsecond=0) + dt.timedelta(microseconds=next(_versions) % SECOND)
+
+
+@replaces("moto.s3.models:FakeDeleteMarker.__init__", was="8ee72589c1b1")
+def marked(self: Any, key: Any) -> None:
+    """As moto's, after whatever it hides."""
+    _moto_marker(self, key)
+    self.last_modified = apart(self.last_modified)
+
+
+@replaces("moto.s3.models:FakeKey.__init__", was="cd9d1347667a")
+def born(self: Any, *args: Any, **members: Any) -> None:
+    """
+    As moto's, and under a KMS key with an ETag that differs from put to put, also for equal bytes.
+
+    "Objects ... encrypted by SSE-C or SSE-KMS have ETags that are not an MD5 digest of their object
+    data" (API reference of Object). That of a multipart upload goes on ending in the number of parts.
+    """
+    _moto_key(self, *args, **members)
+    self.last_modified = apart(self.last_modified)
+    if self.encryption in KMS:
+        _, dash, parts = (self._etag or "").partition("-")
+        opaque = hashlib.sha256(f"{self.bucket_name}/{self.name}/{next(_puts)}".encode()).hexdigest()[:32]
+        self._etag = f"{opaque}{dash}{parts}"

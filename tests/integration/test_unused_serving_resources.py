@@ -1,0 +1,563 @@
+"""Unused configurations and models against the sandbox: what uses them, what faults do, what undos need."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+from io import StringIO
+from logging import StreamHandler
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+
+from conftest import ACCOUNT, NOW
+from ml_janitor.acting.acting import Acting
+from ml_janitor.acting.after_sweep import Cleaning
+from ml_janitor.acting.needed_by_undos import sparing_undos
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, targets
+from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Sweep, Value, Verdict
+from ml_janitor.detectors.idle_endpoints import record
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
+from ml_janitor.engine.failures import Failures
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.table import Table
+from ml_janitor.report import causes
+from ml_janitor_sandbox import demo
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.progress import DEFAULTS
+
+DAY = timedelta(days=1)
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
+M5 = {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1, "InitialVariantWeight": 1.0}
+BUCKET = "artifacts"
+
+
+class Account:
+    """Makes serving resources of any age, and what uses them."""
+
+    def __init__(self, box: Control, session: boto3.Session) -> None:
+        self.box = box
+        self.sagemaker: Any = session.client("sagemaker")
+        self.s3: Any = session.client("s3")
+        self.s3.create_bucket(Bucket=BUCKET)
+
+    def at(self, age: timedelta) -> None:
+        self.box.set_clock(NOW - age)
+
+    def model(
+        self, name: str, *, age: timedelta = 200 * DAY, key: str = "", tags: Any = (), **more: Any
+    ) -> None:
+        self.at(age)
+        container = {"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/{key or name}/model.tar.gz", **more}
+        self.sagemaker.create_model(
+            ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container, Tags=list(tags)
+        )
+        self.at(timedelta())
+
+    def config(
+        self, name: str, *models: str, age: timedelta = 200 * DAY, tags: Any = (), **more: Any
+    ) -> None:
+        self.at(age)
+        variants = [{**M5, "VariantName": f"v-{model}", "ModelName": model} for model in models]
+        self.sagemaker.create_endpoint_config(
+            EndpointConfigName=name,
+            ProductionVariants=variants or [{**M5, "VariantName": "host"}],
+            Tags=list(tags),
+            **more,
+        )
+        self.at(timedelta())
+
+    def endpoint(self, name: str, config: str, *, age: timedelta = 150 * DAY) -> None:
+        self.at(age)
+        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+        self.at(timedelta())
+
+    def pair(self, name: str, **given: Any) -> None:
+        """A model, and a configuration of the same name."""
+        self.model(name, **given)
+        self.config(name, name, **given)
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Account:
+    return Account(box, session)
+
+
+def swept(aws: Aws, now: datetime = NOW, policy: Policy | None = None) -> Sweep:
+    return sweep(UnusedServingResources(), aws, now=now, policy=policy or Policy())
+
+
+def verdicts(done: Sweep) -> dict[str, Verdict]:
+    """By kind and name: a model and a configuration may have the same."""
+    return {f"{one.target.kind}/{one.target.name}": one.verdict for one in done.results}
+
+
+def words(aws: Aws) -> dict[str, str]:
+    done = swept(aws)
+    assert done.error is None
+    return {name: word(one) for name, one in verdicts(done).items()}
+
+
+def word(verdict: Verdict) -> str:
+    return "found" if isinstance(verdict, Finding) else "unknown" if verdict.unknown else "kept"
+
+
+def why(aws: Aws, name: str) -> str:
+    return verdicts(swept(aws))[name].reason
+
+
+CONFIG, MODEL = "endpoint-config/churn", "model/churn"
+UNUSED = {CONFIG: "found", MODEL: "found"}
+USED = {CONFIG: "kept", MODEL: "kept"}
+
+
+# --- what is found ----------------------------------------------------------------------------------
+
+
+def test_what_nothing_uses_is_found_and_its_own_artifacts_are_counted(account: Account, aws: Aws) -> None:
+    account.pair("churn")
+    account.s3.put_object(Bucket=BUCKET, Key="churn/model.tar.gz", Body=b"m" * 2048)
+    account.s3.put_object(Bucket=BUCKET, Key="churn/model.tar.gz.bak", Body=b"m" * 9999)
+
+    assert words(aws) == UNUSED
+    verdict = verdicts(swept(aws))[MODEL]
+    shown = {one.signal: one.value for one in verdict.evidence}
+    assert shown["artifacts that no other model names"] == "2.0 KB"
+    assert not any("artifacts" in one.signal for one in verdicts(swept(aws))[CONFIG].evidence)
+
+
+def test_artifacts_that_another_model_names_too_are_not_counted(account: Account, aws: Aws) -> None:
+    account.model("churn", key="shared")
+    account.model("young", key="shared", age=DAY)
+    account.s3.put_object(Bucket=BUCKET, Key="shared/model.tar.gz", Body=b"m" * 2048)
+
+    shown = {one.signal: one.value for one in verdicts(swept(aws))[MODEL].evidence}
+    assert shown["artifacts that no other model names"] == "0 bytes"
+
+
+def test_artifacts_that_cannot_be_listed_have_no_known_size(account: Account, aws: Aws, box: Control) -> None:
+    account.model("churn")
+    box.fault("s3", "ListObjectsV2", "deny", times=0)
+
+    verdict = verdicts(swept(aws))[MODEL]
+    (size,) = (one for one in verdict.evidence if "artifacts" in one.signal)
+    assert isinstance(verdict, Finding)
+    assert "AccessDenied" in str(size.error)
+
+
+def test_the_demo_account_keeps_what_an_endpoint_was_moved_away_from(box: Control, aws: Aws) -> None:
+    demo.seed(box.url)
+
+    found = [name for name, verdict in words(aws).items() if verdict == "found"]
+
+    assert found == ["endpoint-config/account-risk", "model/account-risk"]
+
+
+# --- what keeps -------------------------------------------------------------------------------------
+
+
+def test_an_endpoint_keeps_its_configuration_and_that_its_models(account: Account, aws: Aws) -> None:
+    account.pair("churn")
+    account.endpoint("live", "churn")
+
+    assert words(aws) == USED
+    assert why(aws, CONFIG) == "used by endpoint live"
+
+
+def test_an_endpoint_of_the_same_name_is_no_use(account: Account, aws: Aws) -> None:
+    account.pair("churn")
+    account.pair("next")
+    account.endpoint("churn", "next")
+
+    assert words(aws) == UNUSED | {"endpoint-config/next": "kept", "model/next": "kept"}
+
+
+def test_what_is_being_deployed_is_used_as_well_as_what_it_replaces(
+    account: Account, aws: Aws, box: Control
+) -> None:
+    account.pair("churn")
+    account.pair("next")
+    account.endpoint("live", "churn")
+    box.set_durations(DEFAULTS)
+    account.sagemaker.update_endpoint(EndpointName="live", EndpointConfigName="next")
+    box.cloudtrail([])  # events take minutes to arrive
+
+    described = account.sagemaker.describe_endpoint(EndpointName="live")
+    assert described["EndpointConfigName"] == "churn"
+    assert words(aws) == USED | {"endpoint-config/next": "kept", "model/next": "kept"}
+    assert why(aws, "endpoint-config/next") == "used by endpoint live"
+
+
+def test_an_inference_component_keeps_its_model(account: Account, aws: Aws) -> None:
+    account.model("churn")
+    account.config("host", ExecutionRoleArn=ROLE)
+    account.endpoint("live", "host")
+    account.at(120 * DAY)
+    account.sagemaker.create_inference_component(
+        InferenceComponentName="part",
+        EndpointName="live",
+        VariantName="host",
+        Specification={"ModelName": "churn", "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024}},
+        RuntimeConfig={"CopyCount": 1},
+    )
+    account.at(timedelta())
+
+    assert why(aws, MODEL) == "used by inference component part"
+
+
+@pytest.mark.parametrize("named", ["ModelName", "EndpointConfigName"])
+def test_a_pipeline_that_names_one_keeps_it(account: Account, aws: Aws, named: str) -> None:
+    account.pair("churn")
+    definition = {"Steps": [{"Name": "Score", "Arguments": {named: "churn"}}]}
+    account.sagemaker.create_pipeline(
+        PipelineName="weekly",
+        PipelineDefinition=json.dumps(definition),
+        ClientRequestToken="t" * 32,
+        RoleArn=ROLE,
+    )
+
+    assert words(aws) == USED
+
+
+@pytest.mark.parametrize(("approval", "verdict"), [("Approved", "kept"), ("PendingManualApproval", "found")])
+def test_an_approved_package_keeps_models_of_the_same_artifact(
+    account: Account, aws: Aws, approval: str, verdict: str
+) -> None:
+    account.model("churn")
+    account.sagemaker.create_model_package_group(ModelPackageGroupName="churn-models")
+    container = {"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/churn/model.tar.gz"}
+    account.sagemaker.create_model_package(
+        ModelPackageGroupName="churn-models",
+        ModelApprovalStatus=approval,
+        InferenceSpecification={
+            "Containers": [container],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )
+
+    assert words(aws) == {MODEL: verdict}
+
+
+def transform(account: Account, name: str, *, age: timedelta, ended: timedelta | None) -> None:
+    account.at(age)
+    account.sagemaker.create_transform_job(
+        TransformJobName=name,
+        ModelName="churn",
+        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in"}}},
+        TransformOutput={"S3OutputPath": "s3://out"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    )
+    account.at(timedelta())
+    if ended is not None:
+        members: Any = {"TransformJobStatus": "Completed", "TransformEndTime": NOW - ended}
+        account.box.patch("sagemaker", ["transform_jobs", name], **members)
+
+
+@pytest.mark.parametrize(
+    ("age", "ended", "verdict"),
+    [
+        (91 * DAY, 89 * DAY, "kept"),
+        (100 * DAY, 91 * DAY, "found"),
+        (100 * DAY, None, "kept"),
+    ],
+)
+def test_a_transform_job_that_runs_or_ended_lately_keeps_its_model(
+    account: Account, aws: Aws, age: timedelta, ended: timedelta | None, verdict: str
+) -> None:
+    account.model("churn")
+    transform(account, "score", age=age, ended=ended)
+    account.box.clear_calls()
+
+    assert words(aws) == {MODEL: verdict}
+    assert account.box.calls().get("sagemaker:DescribeTransformJob", 0) == (ended is None)
+
+
+def test_a_running_transform_job_that_search_does_not_know_yet_keeps_its_model(
+    account: Account, aws: Aws, box: Control
+) -> None:
+    account.model("churn")
+    box.set_durations({"search.index": 86400})
+    transform(account, "score", age=timedelta(hours=1), ended=None)
+
+    assert why(aws, MODEL) == "used by transform job score"
+
+
+def test_what_was_deployed_lately_is_used_though_it_is_gone_by_night(account: Account, aws: Aws) -> None:
+    account.pair("churn")
+    account.endpoint("by-day", "churn", age=89 * DAY)
+    account.at(80 * DAY)
+    account.sagemaker.delete_endpoint(EndpointName="by-day")
+    account.at(timedelta())
+
+    assert words(aws) == USED
+    assert why(aws, CONFIG) == "used by CreateEndpoint on 2026-07-09"
+
+
+def test_what_is_too_young_is_kept_and_so_are_the_models_of_a_young_configuration(
+    account: Account, aws: Aws
+) -> None:
+    account.model("churn")
+    account.config("churn", "churn", age=89 * DAY)
+
+    assert words(aws) == USED
+    assert why(aws, MODEL) == "used by endpoint configuration churn"
+
+
+def test_a_keep_tag_keeps_one_and_a_kept_configuration_its_models(account: Account, aws: Aws) -> None:
+    keep = [{"Key": "janitor:keep", "Value": "true"}]
+    account.model("churn")
+    account.config("churn", "churn", tags=keep)
+    account.model("alone", tags=keep)
+
+    assert words(aws) == USED | {"model/alone": "kept"}
+    assert why(aws, MODEL) == "it belongs to churn, which is tagged janitor:keep=true"
+
+
+# --- unknown is not unused --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "ListEndpoints",
+        "ListInferenceComponents",
+        "ListInferenceExperiments",
+        "ListPipelines",
+        "ListTransformJobs",
+        "ListModelPackages",
+        "ListModelPackageGroups",
+        "Search",
+    ],
+)
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
+def test_where_a_listing_broke_off_nothing_is_unused(
+    account: Account, aws: Aws, box: Control, operation: str, kind: str
+) -> None:
+    account.pair("churn")
+    box.fault("sagemaker", operation, kind, times=0)
+
+    assert {word(verdict) for verdict in verdicts(swept(aws)).values()} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"), [("ListModels", "model"), ("ListEndpointConfigs", "endpoint-config")]
+)
+def test_where_they_cannot_be_listed_the_sweep_is_not_complete(
+    account: Account, aws: Aws, box: Control, operation: str, kind: str
+) -> None:
+    account.pair("churn")
+    box.fault("sagemaker", operation, "deny", times=0)
+
+    done = swept(aws)
+
+    assert operation in str(done.error)
+    assert {one.target.kind for one in done.results} == {"model", "endpoint-config"} - {kind}
+
+
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
+def test_where_a_description_cannot_be_read_nothing_is_unused(
+    account: Account, aws: Aws, box: Control, kind: str
+) -> None:
+    account.pair("churn")
+    account.pair("next")
+    account.endpoint("live", "next")
+    box.fault("sagemaker", "DescribeEndpoint", kind, times=0)
+
+    found = verdicts(swept(aws))
+
+    assert word(found[CONFIG]) == word(found[MODEL]) == "unknown"
+    assert "endpoint live" in found[CONFIG].reason
+
+
+def test_where_a_configuration_cannot_be_read_it_may_name_any_model(
+    account: Account, aws: Aws, box: Control
+) -> None:
+    account.pair("churn")
+    box.fault("sagemaker", "DescribeEndpointConfig", "deny", times=0)
+
+    assert {word(verdict) for verdict in verdicts(swept(aws)).values()} == {"unknown"}
+
+
+def test_where_cloudtrail_cannot_be_read_it_may_have_been_deployed_by_day(
+    account: Account, aws: Aws, box: Control
+) -> None:
+    account.pair("churn")
+    box.fault("cloudtrail", "LookupEvents", "deny", times=0)
+
+    assert {word(verdict) for verdict in verdicts(swept(aws)).values()} == {"unknown"}
+
+
+def test_a_model_that_search_does_not_know_is_unknown(account: Account, aws: Aws, box: Control) -> None:
+    account.model("churn")
+    box.set_durations({"search.index": (201 * DAY).total_seconds()})
+
+    assert words(aws) == {MODEL: "unknown"}
+    assert "Search does not know this model" in why(aws, MODEL)
+
+
+def test_an_endpoint_whose_configuration_was_deleted_may_serve_any_model(account: Account, aws: Aws) -> None:
+    account.pair("churn")
+    account.pair("other")
+    account.endpoint("live", "churn")
+    account.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
+
+    unknown = verdicts(swept(aws))
+
+    assert word(unknown[MODEL]) == word(unknown["model/other"]) == "unknown"
+    assert "its deleted configuration churn" in unknown[MODEL].reason
+
+
+# --- looking at one -----------------------------------------------------------------------------------
+
+
+def test_looking_at_one_reads_its_tags_exactly(account: Account, aws: Aws, box: Control) -> None:
+    account.pair("churn")
+    rule = UnusedServingResources()
+    (config, model) = rule.find(aws, NOW)
+    box.clear_calls()
+
+    looked = rule.look(aws, model.target, NOW)
+
+    assert looked is not None
+    assert looked.target.key == model.target.key
+    assert box.calls()["sagemaker:ListTags"] == 1
+    account.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
+    assert rule.look(aws, config.target, NOW) is None
+
+
+# --- undoing stays possible ---------------------------------------------------------------------------
+
+
+def test_after_the_janitor_deleted_an_endpoint_nobody_but_its_ledger_knows_what_an_undo_needs(
+    account: Account, aws: Aws
+) -> None:
+    account.pair("churn")
+    account.pair("other")
+    account.endpoint("live", "churn", age=100 * DAY)
+    aws.armed().sagemaker.delete_endpoint(EndpointName="live")
+
+    assert {*words(aws).values()} == {"unknown"}
+    assert "ML Janitor deleted endpoint live on 2026-10-06" in why(aws, CONFIG)
+    needed = {
+        one.target.arn.lower(): "an undo needs it" for one in swept(aws).results if one.target.name == "churn"
+    }
+    judged = verdicts(swept(aws, policy=Policy(needed=needed)))
+    assert {name: word(verdict) for name, verdict in judged.items()} == USED | {
+        "endpoint-config/other": "found",
+        "model/other": "found",
+    }
+
+
+@pytest.fixture
+def acting(table: Table) -> Acting:
+    """Acting by a ledger, as the deployed functions are given it."""
+    return Acting(
+        ledger=Ledger(table),
+        actions=Actions(table),
+        holds=Holds(table),
+        limits=Limits(table, "UTC"),
+        clock=lambda: NOW,
+        pause=lambda: None,
+        revert=lambda _: None,
+        words=causes.words,
+        at_most=0,
+        actors=[IdleEndpoints()],
+    )
+
+
+def deleted(account: Account, aws: Aws, actions: Actions, *, ago: timedelta) -> Action:
+    """The endpoint "live" is deleted as the janitor does it, its record in the ledger."""
+    (listed,) = targets(aws, ENDPOINT).items
+    target = replace(listed, tags=Value({}))
+    undo = record.read(aws, target, judged=())
+    finding = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete", evidence=())
+    result = Result(detector="idle-endpoints", target=target, verdict=finding, outcome=Outcome.WAITING)
+    action = actions.begin(result, undo, warned=NOW - ago, now=NOW - ago)
+    account.at(ago)
+    aws.armed().sagemaker.delete_endpoint(EndpointName="live")
+    account.at(timedelta())
+    return actions.acted(action, NOW - ago)
+
+
+@pytest.mark.parametrize(("ago", "verdict"), [(30 * DAY, "kept"), (30 * DAY + timedelta(seconds=1), "found")])
+def test_the_ledger_tells_what_an_undo_needs_for_undo_days(
+    account: Account, aws: Aws, acting: Acting, ago: timedelta, verdict: str
+) -> None:
+    account.pair("churn")
+    account.pair("other")
+    account.endpoint("live", "churn")
+    deleted(account, aws, acting.actions, ago=ago)
+
+    policy = sparing_undos(Policy(), UnusedServingResources(), acting, [aws])
+    judged = verdicts(swept(aws, policy=policy))
+
+    assert {word(judged[CONFIG]), word(judged[MODEL])} == {verdict}
+    assert word(judged["model/other"]) == "found"
+    if verdict == "kept":
+        assert judged[CONFIG].reason == "an undo of live needs it, until 2026-10-06"
+
+
+def test_what_was_brought_back_is_needed_no_more_and_an_undo_that_began_needs_it_at_any_age(
+    account: Account, aws: Aws, acting: Acting
+) -> None:
+    account.pair("churn")
+    account.endpoint("live", "churn")
+    action = deleted(account, aws, acting.actions, ago=80 * DAY)
+
+    def needed() -> bool:
+        return bool(sparing_undos(Policy(), UnusedServingResources(), acting, [aws]).needed)
+
+    assert not needed()
+    undoing = acting.actions.undoing(action, "anna", NOW)
+    assert needed()
+    acting.actions.undone(undoing, NOW)
+    assert not needed()
+
+
+def test_only_who_spares_undos_asks_the_ledger_about_them(acting: Acting, aws: Aws) -> None:
+    assert sparing_undos(Policy(), IdleEndpoints(), acting, [aws]) == Policy()
+
+
+def test_where_the_ledger_cannot_be_read_everything_may_be_needed(
+    account: Account, aws: Aws, acting: Acting, box: Control
+) -> None:
+    account.pair("churn")
+    box.fault("dynamodb", "Query", "deny", times=0)
+    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO()))
+    cleaning = Cleaning(
+        detector=UnusedServingResources(),
+        policy=Policy(),
+        ledger=acting.ledger,
+        acting=acting,
+        warner=None,
+        follow=None,
+        logger=logger,
+        failures=Failures(logger),
+        dry=False,
+    )
+
+    judged = verdicts(swept(aws, policy=cleaning.judged_by([aws])))
+
+    assert {word(one) for one in judged.values()} == {"unknown"}
+    assert {one.reason for one in judged.values()} == {"what undos need could not be read"}
+
+
+def test_what_somebody_else_deleted_is_not_undone(account: Account, aws: Aws) -> None:
+    account.pair("churn")
+    account.endpoint("live", "churn", age=100 * DAY)
+    account.sagemaker.delete_endpoint(EndpointName="live")
+
+    assert words(aws) == UNUSED

@@ -1,0 +1,91 @@
+"""State is typed: with noise for all sentences of `report`, the same nights take the same decisions."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ml_janitor.core.model import Finding
+from ml_janitor.report import causes, outcomes
+from ml_janitor.report.standing import Standing, StatusWording
+from ml_janitor.scheduled_run import Runner
+
+if TYPE_CHECKING:
+    from ml_janitor.core.model import Result
+    from properties.conftest import Live
+
+NIGHTS = 10
+SEEDS = (2, 3, 6)
+
+type Decision = tuple[str, str, str, str]
+
+
+def decided(result: Result) -> Decision:
+    """What was decided about one resource: its outcome, why, when it is due, and whether it is waste."""
+    why = "" if result.cause is None else result.cause.why.name
+    waste = type(result.verdict).__name__
+    return result.target.key, f"{result.outcome} {waste}", why, str(result.due)
+
+
+@pytest.fixture
+def decisions(monkeypatch: pytest.MonkeyPatch) -> list[Decision]:
+    """Everything that runs decide, in their order."""
+    made: list[Decision] = []
+    sweep = Runner.sweep
+
+    def listening(self: Runner, *given: Any, **how: Any) -> Any:
+        ran = sweep(self, *given, **how)
+        made.extend(decided(result) for result in ran.report.results)
+        for one in ran.report.sweeps:
+            made.extend(("held back", one.detector, held.cause.why.name, "") for held in one.held_back)
+        return ran
+
+    monkeypatch.setattr(Runner, "sweep", listening)
+    return made
+
+
+def add_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sentence is twice the same, and none says anything."""
+    numbers = count()
+
+    def noise(*_: object) -> str:
+        return f"zq{next(numbers)}"
+
+    for why in causes.REASONS:
+        monkeypatch.setitem(causes.REASONS, why, noise())
+    for table in (causes.LEADS, causes.LAST_ERRORS):
+        for why in table:
+            monkeypatch.setitem(table, why, noise())
+    monkeypatch.setattr(outcomes, "sentence", noise)
+    says = StatusWording._says
+
+    def muttering(self: StatusWording, *given: Any) -> Standing:
+        said = says(self, *given)
+        return Standing(noise(), said.buttons, noise() if said.revert_effect else "")
+
+    monkeypatch.setattr(StatusWording, "_says", muttering)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_noise_for_sentences_changes_no_decision(
+    seed: int, live: Live, decisions: list[Decision], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(seed, nights=NIGHTS)
+    with_sentences = tuple(decisions)
+    decisions.clear()
+    add_noise(monkeypatch)
+
+    live(seed, nights=NIGHTS)
+
+    assert tuple(decisions) == with_sentences
+    assert {outcome.partition(" ")[2] for _, outcome, *_ in decisions} >= {Finding.__name__, "Kept"}
+
+
+def test_nights_decide_for_many_reasons(live: Live, decisions: list[Decision]) -> None:
+    """Else noise would have had nothing to change."""
+    for seed in SEEDS:
+        live(seed, nights=NIGHTS)
+
+    assert len({why for *_, why, _ in decisions}) >= 10

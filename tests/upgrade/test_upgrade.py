@@ -1,0 +1,346 @@
+"""A deployment of an earlier version goes on under this one: nothing that it remembers is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from conftest import ACCOUNT
+from ml_janitor_cli.main import main
+from ml_janitor_sandbox.server import Sandbox
+from synthesis import synthesise
+from upgrade.world import DETECTORS, RECORDED, World, deployments, lines, without_contents
+
+FREE = RECORDED + timedelta(minutes=11)
+"""When the lease of the sweep that was killed is over; what was warned about last is due later."""
+LATER = FREE + timedelta(minutes=5)
+
+type Outcomes = dict[str, dict[str, str]]
+
+
+class Lived(NamedTuple):
+    """What became of everything after two sweeps of each detector, and what Slack shows."""
+
+    first: Outcomes
+    second: Outcomes
+    actions: dict[str, dict[str, Any]]
+    findings: dict[str, dict[str, Any]]
+    endpoints: list[str]
+    posted: list[dict[str, Any]]
+    messages: dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def world(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    loaded = World(_sandbox.url, monkeypatch, tmp_path, RECORDED)
+    loaded.load()
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def lived(_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+    with pytest.MonkeyPatch.context() as patch:
+        world = World(_sandbox.url, patch, tmp_path_factory.mktemp("upgrade"), RECORDED)
+        world.load()
+        world.delivered = len(world.box.invocations())
+        before = len(world.slack.messages())
+        first = outcomes(world, FREE)
+        world.deliver()
+        second = outcomes(world, LATER)
+        shown = world.slack.messages()
+        yield Lived(
+            first,
+            second,
+            {one["name"]: one for one in world.items("action")},
+            {one["name"]: one for one in world.items("finding")},
+            endpoints(world),
+            shown[before:],
+            {one["ts"]: one for one in shown},
+        )
+
+
+def outcomes(world: World, when: Any) -> Outcomes:
+    """What one sweep of each detector says, by detector and name."""
+    found = {}
+    for detector in DETECTORS:
+        world.at(max(when, world.now))
+        found[detector] = {name: one["outcome"] for name, one in world.sweep(detector).items()}
+    return found
+
+
+def endpoints(world: World) -> list[str]:
+    listed = world.session.client("sagemaker").list_endpoints(MaxResults=100)["Endpoints"]
+    return sorted(one["EndpointName"] for one in listed if one["EndpointStatus"] == "InService")
+
+
+def recorded(kind: str) -> dict[str, dict[str, str]]:
+    """The recorded items of the table of one *kind*, by the name of their resource."""
+    items = [one for one in lines("ledger") if one["pk"]["S"].startswith(f"{kind}#")]
+    return {one["name"]["S"]: {key: str(*value.values()) for key, value in one.items()} for one in items}
+
+
+# --- warnings and holds ---------------------------------------------------------------------------
+
+
+def test_what_was_kept_snoozed_or_brought_back_is_still_held(lived: Lived) -> None:
+    for name in ("kept", "snoozed", "undone", "withdrawn"):
+        assert [swept["idle-endpoints"][name] for swept in (lived.first, lived.second)] == ["kept", "kept"]
+        assert name in lived.endpoints
+
+
+def test_a_warning_is_honoured_to_the_minute_that_it_names(lived: Lived) -> None:
+    assert {lived.first["idle-endpoints"][name] for name in ("due", "due-too")} == {"acted"}
+    due = [one["due"] for name, one in recorded("finding").items() if "waiting" in name]
+    assert f"{FREE:%Y-%m-%dT%H:%M:%SZ}" < min(due) <= max(due) <= f"{LATER:%Y-%m-%dT%H:%M:%SZ}"
+    waiting = [
+        (lived.first[detector][name], lived.second[detector][name])
+        for detector in DETECTORS
+        for name, outcome in lived.first[detector].items()
+        if "waiting" in name and outcome != "kept"
+    ]
+    assert waiting == [("waiting", "acted")] * 7
+
+
+def test_nothing_is_warned_of_twice(lived: Lived) -> None:
+    """Every message since the upgrade is an earlier one that was changed: no warning, and nothing new."""
+    assert lived.posted == []
+    assert lived.second["idle-endpoints"]["unpreparable"] == "advised"
+    assert lived.findings["unpreparable"]["refused"] == recorded("finding")["unpreparable"]["refused"]
+
+
+def test_do_it_now_and_an_approval_still_count(lived: Lived) -> None:
+    """Without the approval, so many deletions at once would wait for a person."""
+    assert lived.first["idle-endpoints"]["hurried"] == "acted"
+    assert lived.actions["hurried"]["by"] == "Dina Okafor (U0DINA)"
+    copies = [lived.first["duplicate-artifacts"][f"weights/copy-{number}.tar.gz"] for number in range(1, 5)]
+    assert copies == ["acted"] * 4
+
+
+def test_messages_of_before_say_what_became_of_it(lived: Lived) -> None:
+    """Also the one that could not be changed before the upgrade."""
+    before = {one["ts"]: one for one in lines("slack")}
+    acted = [one["message"] for one in recorded("finding").values() if one["name"] in {"due", "waiting"}]
+    untold = recorded("finding")["notebook-used"]["untold"].split()[1]
+
+    assert "untold" not in lived.findings["notebook-used"]
+    for ts in (*acted, untold):
+        assert lived.messages[ts]["blocks"] != before[ts]["blocks"]
+    assert all("janitor:undo" in json.dumps(lived.messages[ts]["blocks"]) for ts in acted)
+
+
+def test_a_button_of_before_still_works(world: World) -> None:
+    assert world.press("keep", "due")["done"]
+    world.at(FREE)
+
+    assert world.sweep("idle-endpoints")["due"]["outcome"] == "kept"
+    assert "due" in endpoints(world)
+
+
+# --- actions --------------------------------------------------------------------------------------
+
+
+def test_what_was_broken_off_is_finished_and_what_was_given_up_stays_so(lived: Lived) -> None:
+    stood = recorded("action")
+    assert [stood[name]["stage"] for name in ("unfinished", "failing", "failed")] == [
+        "acting",
+        "failed",
+        "failed",
+    ]
+    for name in ("unfinished", "failing"):
+        assert lived.first["idle-endpoints"][name] == "acted"
+        assert lived.actions[name]["undo"] == stood[name]["undo"]
+        assert (lived.actions[name]["stage"], int(lived.actions[name]["attempts"])) == ("acted", 2)
+    assert lived.second["idle-endpoints"]["failed"] == "failed"
+    assert int(lived.actions["failed"]["attempts"]) == int(stood["failed"]["attempts"]) == 3
+
+
+def test_what_was_half_done_and_is_used_again_is_put_back(world: World) -> None:
+    about = {"metric": "Invocations", "dimensions": {"InferenceComponentName": "unfinished-component"}}
+    series = {"start": RECORDED - timedelta(minutes=91), "step": 3600, "values": [9.0]}
+    assert scaled(world) == [], "taken off before the upgrade"
+    world.box.metrics("AWS/SageMaker", [about | series])
+    world.delivered = len(world.box.invocations())
+    world.at(FREE)
+    swept = world.sweep("idle-endpoints")
+    world.deliver()
+
+    assert swept["unfinished"]["outcome"] == "changed"
+    assert world.action("unfinished")["stage"] == "undone"
+    assert scaled(world) == ["inference-component/unfinished-component"]
+
+
+def scaled(world: World) -> list[str]:
+    scaling = world.session.client("application-autoscaling")
+    found = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    return [one["ResourceId"] for one in found]
+
+
+def test_an_undo_that_broke_off_or_never_began_goes_on(lived: Lived) -> None:
+    stood = recorded("action")
+    for name in ("undoing", "asked"):
+        assert (stood[name]["stage"], lived.actions[name]["stage"]) == ("undoing", "undone")
+        assert lived.actions[name]["undone_by"] == stood[name]["undone_by"]
+        assert name in lived.endpoints
+
+
+def test_what_was_done_can_be_undone(world: World) -> None:
+    """By the buttons of the messages from before; the resources are as they were."""
+    done = {name: one for name, one in recorded("action").items() if one["stage"] == "acted"}
+    assert {one["detector"] for one in done.values()} == set(DETECTORS)
+    world.delivered = len(world.box.invocations())
+    world.at(FREE)
+    for name in done:
+        assert world.press("undo", name)["done"]
+        world.deliver()
+
+    assert {world.stages()[name] for name in done} == {"undone"}
+    assert back(world) == {
+        "acted": {"config": "acted", "tags": ["owner", "team"]},
+        "notebook-acted": "InService",
+        "app-acted": "InService",
+        "jobs": 1,
+        "weights": [],
+        "untagged-acted": [],
+        "copy": [b"weights " * 200, {"owner": "maria", "team": "risk"}],
+    }
+
+
+def back(world: World) -> dict[str, Any]:
+    """What undoing has to do with, as AWS shows it."""
+    sagemaker: Any = world.session.client("sagemaker")
+    s3: Any = world.session.client("s3")
+    endpoint = sagemaker.describe_endpoint(EndpointName="acted")
+    notebook = sagemaker.describe_notebook_instance(NotebookInstanceName="untagged-acted")
+    copy = {"Bucket": "weights", "Key": "copy-acted.tar.gz"}
+    tags = s3.get_object_tagging(**copy)["TagSet"]
+    apps = {one.get("SpaceName"): one["Status"] for one in sagemaker.list_apps()["Apps"]}
+    jobs = sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+    own = world.client("s3control").list_tags_for_resource(
+        AccountId=ACCOUNT, ResourceArn="arn:aws:s3:::weights"
+    )
+
+    def keys(arn: str) -> list[str]:
+        return sorted(one["Key"] for one in sagemaker.list_tags(ResourceArn=arn)["Tags"])
+
+    return {
+        "acted": {"config": endpoint["EndpointConfigName"], "tags": keys(endpoint["EndpointArn"])},
+        "notebook-acted": sagemaker.describe_notebook_instance(NotebookInstanceName="notebook-acted")[
+            "NotebookInstanceStatus"
+        ],
+        "app-acted": apps["app-acted"],
+        "jobs": len([one for one in jobs if one["TrainingJobName"] != "job-waiting"]),
+        "weights": own["Tags"],
+        "untagged-acted": keys(notebook["NotebookInstanceArn"]),
+        "copy": [s3.get_object(**copy)["Body"].read(), {one["Key"]: one["Value"] for one in tags}],
+    }
+
+
+# --- limits, leases, events -----------------------------------------------------------------------
+
+
+def test_what_was_done_before_counts_for_the_limit_of_the_night(world: World) -> None:
+    """Three are due, and there is one place left; what was begun before has its place."""
+    (night,) = (one for one in lines("ledger") if one["sk"]["S"].startswith("night#"))
+    taken = len(night["taken"]["SS"])
+    world.settings("max_actions_per_night = 40", f"max_actions_per_night = {taken + 1}")
+    world.at(FREE)
+    swept = world.sweep("idle-endpoints")
+
+    assert [swept[name]["outcome"] for name in ("unfinished", "failing")] == ["acted", "acted"]
+    due = sorted(swept[name]["outcome"] for name in ("due", "due-too", "hurried"))
+    assert due == ["acted", "waiting", "waiting"]
+
+
+def test_an_event_that_was_answered_is_not_done_again(world: World) -> None:
+    before = world.items("action"), world.items("limit")
+    answer = world.answer("idle-endpoints", {"time": "2026-10-06T03:41:00Z"})
+
+    assert (answer["time"], answer["sweeps"][0]["mode"]) == ("2026-10-06T03:41:00Z", "act")
+    assert (world.items("action"), world.items("limit")) == before
+
+
+def test_another_sweep_waits_for_the_lease_of_the_killed_one(world: World) -> None:
+    (lease,) = (one for one in lines("ledger") if one["pk"]["S"].startswith("lease#"))
+    world.sweep("idle-endpoints")
+
+    assert f"{RECORDED:%Y-%m-%dT%H:%M:%SZ}" < lease["until"]["S"] <= world.action("due")["began"]
+
+
+def test_the_killed_sweep_itself_goes_on_at_once(world: World) -> None:
+    world.answer("idle-endpoints", {"time": "2026-10-06T04:26:00Z"})
+
+    assert world.now < RECORDED + timedelta(minutes=1)
+    assert (world.action("unfinished")["stage"], world.action("due")["stage"]) == ("acted", "acted")
+
+
+def test_the_command_line_and_the_digest_know_all_of_it(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["findings", "--all", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    world.digest()
+
+    assert list(map(unworded, listed)) == list(map(unworded, lines("findings")))
+    assert world.sums() == lines("sums")
+
+
+def unworded(finding: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in finding.items() if key != "state"}
+
+
+# --- templates ------------------------------------------------------------------------------------
+
+STATEFUL = ("DynamoDB::Table", "KMS::Key", "Logs::LogGroup", "S3::Bucket", "SNS::Topic", "SQS::Queue")
+SAME = (*STATEFUL, "IAM::Role", "Lambda::EventInvokeConfig", "Lambda::Url", "Scheduler::Schedule")
+"""Types of which nothing changes: what is kept in them, and how they are called, when and by whom."""
+
+
+@pytest.fixture(scope="module", params=["default", "armed"])
+def templates(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recorded template and today's, for the same settings, by logical id."""
+    made = synthesise(tmp_path_factory.mktemp("template"), deployments()[request.param])
+    return dict(lines(f"template-{request.param}")), made.template["Resources"]
+
+
+def test_no_resource_disappears_or_becomes_another(templates: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Policies are as many as their grants need."""
+    before, after = templates
+
+    named = {name: one["Type"] for name, one in before.items() if not one["Type"].endswith("Policy")}
+    assert {name: after.get(name, {}).get("Type") for name in named} == named
+
+
+def test_what_holds_state_or_calls_functions_stays_as_it_is(
+    templates: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    before, after = templates
+
+    same = {name: one for name, one in before.items() if one["Type"].removeprefix("AWS::") in SAME}
+    assert {one["Type"] for one in same.values()} >= {f"AWS::{kind}" for kind in STATEFUL}
+    assert {name: without_contents(after[name]) for name in same} == same
+
+
+def test_functions_keep_all_but_their_code(templates: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """And what they are told by their environment; there may be more of it, and more detectors."""
+    before, after = templates
+
+    for name, one in before.items():
+        if one["Type"] != "AWS::Lambda::Function":
+            continue
+        was, is_ = deepcopy(one["Properties"]), without_contents(after[name])["Properties"]
+        module, _, handler = is_.pop("Handler").rpartition(".")
+        assert callable(getattr(import_module(module), handler))
+        told, tells = was.pop("Environment")["Variables"], is_.pop("Environment")["Variables"]
+        assert told.keys() <= tells.keys()
+        assert all(tells[key] == told[key] for key in told.keys() - {"JANITOR_FUNCTIONS"})
+        was.pop("Handler")
+        assert is_ == was
