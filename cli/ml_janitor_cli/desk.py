@@ -27,6 +27,7 @@ from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import caller_of
 
 if TYPE_CHECKING:
+    from ml_janitor.acting.undoing import Undoing
     from ml_janitor.config.settings import Settings
     from ml_janitor.engine.detector import Detector
 
@@ -35,9 +36,6 @@ TABLE = "JANITOR_TABLE"
 INTERRUPTED = (
     "interrupted; janitor findings lists what was begun, and the next sweep goes on with it or puts it back"
 )
-
-PACE, WAIT = 1.0, 15.0
-"""Seconds between two actions, and between two looks at whether AWS is ready for the next step."""
 
 PATIENCE = timedelta(minutes=30)
 """How long a lease is held from here: longer than the steps that wait for AWS are gone back to."""
@@ -136,6 +134,12 @@ class Desk:
             for entry in self.ledger.entries(name, self.account, aws.region)
         ]
 
+    def undoing(self) -> Undoing:
+        """What undoes actions from this machine."""
+        from ml_janitor import deployment
+
+        return deployment.undoing(self.settings, self.table, self.clock, wait=waiting())
+
     def aws(self, region: str) -> Aws:
         """The account in *region*."""
         return next(aws for aws in self.accounts if aws.region == region)
@@ -196,6 +200,8 @@ def waiting(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]:
     said = False
 
     def wait() -> None:
+        from ml_janitor.deployment import WAIT
+
         nonlocal said
         if not said:
             patience = "AWS takes its time; looking again every few seconds. Ctrl-C is safe: call this again."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from ml_janitor_cli.audit import audit
 from ml_janitor_cli.detectors import detectors
 from ml_janitor_cli.doctor import doctor
 from ml_janitor_cli.edge import Interrupted, Refused
+from ml_janitor_cli.entry import version_line
 from ml_janitor_cli.explain import explain
 from ml_janitor_cli.remembered import findings
 from ml_janitor_cli.replay import replay
@@ -56,7 +56,7 @@ app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
     if asked:
-        typer.echo(f"janitor {version('ml-janitor')}")
+        typer.echo(version_line())
         raise typer.Exit
 
 

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from ml_janitor.acting.acting import Acting, due_now
-from ml_janitor.acting.undoing import Undoing
 from ml_janitor.acting.unpreparable import only_reported
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Why
@@ -24,10 +23,9 @@ from ml_janitor.engine.run import sweep as swept
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.leases import LeaseTakenError
-from ml_janitor.ledger.limits import Limits
-from ml_janitor.report.causes import REASONS, limits, note, words
+from ml_janitor.report.causes import REASONS, limits, note
 from ml_janitor_cli import asking, edge
-from ml_janitor_cli.desk import PACE, Desk, waiting
+from ml_janitor_cli.desk import Desk, waiting
 from ml_janitor_cli.door import Door, on_the_ledger
 from ml_janitor_cli.failing import FailedError
 from ml_janitor_cli.screen import beside, console, write
@@ -213,29 +211,13 @@ def told(at: Desk, plan: Plan, done: Sweep) -> bool:
 
 
 def acting(at: Desk, plan: Plan) -> Acting:
-    """Acting from this machine: what is half done and in use again is put back from here."""
-    settings = at.settings
-    undoing = Undoing(
-        actions=at.actions,
-        holds=at.holds,
-        clock=at.clock,
-        within=timedelta(days=settings.janitor.undo_days),
-        wait=waiting(),
-    )
+    """What acts from this machine: a half-done action of something in use again is undone from here."""
+    from ml_janitor import deployment
+
+    undoing = at.undoing()
 
     def revert(action: Action) -> None:
         undoing.undo(plan.detector, plan.aws, action, by=action.undone_by, again=True)
         typer.echo(f"{plain(action.target.name)}: brought back.")
 
-    return Acting(
-        ledger=at.ledger,
-        actions=at.actions,
-        holds=at.holds,
-        limits=Limits(at.table, settings.janitor.time_zone),
-        clock=at.clock,
-        pause=lambda: time.sleep(PACE),
-        wait=waiting(),
-        revert=revert,
-        words=words,
-        at_most=settings.janitor.max_actions_per_night,
-    )
+    return deployment.acting(at.settings, at.table, at.clock, sleep=time.sleep, wait=waiting(), revert=revert)

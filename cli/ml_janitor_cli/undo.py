@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.leases import LeaseTakenError
 from ml_janitor_cli import edge
-from ml_janitor_cli.desk import Desk, waiting
+from ml_janitor_cli.desk import Desk
 from ml_janitor_cli.door import Door, on_the_ledger
 from ml_janitor_cli.failing import FailedError
 
@@ -41,14 +40,7 @@ def undo(
 def take_back(door: Door, finding: str, *, word: str | None = None) -> int:
     """What `undo` does, and every *word* that a detector has for it: refused if it has another."""
     with door.open("undo") as at:
-        within = timedelta(days=door.settings.janitor.undo_days)
-        undoing = Undoing(
-            actions=at.actions,
-            holds=at.holds,
-            clock=at.clock,
-            within=within,
-            wait=waiting(),
-        )
+        undoing = at.undoing()
         detector, action = found(at, undoing, finding)
         terms = detector.cleanup
         if word is not None and way(terms).command != word:

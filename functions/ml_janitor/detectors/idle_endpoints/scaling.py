@@ -31,7 +31,7 @@ def read(aws: Aws, resources: Sequence[str]) -> list[dict[str, Any]]:
     """
     client = aws.client(SERVICE)
     found = []
-    for asked in batched(resources, RESOURCES_PER_CALL, strict=False):
+    for asked in batched(resources, RESOURCES_PER_CALL):
         pages = client.get_paginator("describe_scalable_targets").paginate(
             ServiceNamespace="sagemaker", ResourceIds=list(asked)
         )
