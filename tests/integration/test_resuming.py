@@ -177,7 +177,7 @@ def test_waiting_for_aws_is_no_failure_but_told_after_a_day(
     def undo(*_: Any) -> None:
         raise NotFinishedError("the endpoint is being created")
 
-    monkeypatch.setattr(Cellar, "undo", undo)
+    monkeypatch.setattr(Cellar, "revert", undo)
     outcomes = []
     for number in range(2 * TRIES):
         with pytest.raises(CannotUndoError, match="on its way back"):
