@@ -20,12 +20,12 @@ help: ## List the targets
 	@touch $@
 
 .venv/.audit: .venv/.bootstrap requirements/audit.txt pyproject.toml
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/audit.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/audit.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.dev: .venv/.audit requirements/dev.txt requirements/runtime.txt requirements/emulator.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --require-hashes --target .venv/runtime -r requirements/runtime.txt
 	$(BIN)/uv pip install --quiet --require-hashes --no-deps --target .venv/emulator -r requirements/emulator.txt
 	cd tests/slack-types && PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent
@@ -100,10 +100,12 @@ diff: node_modules/.package-lock.json ## What a deployment would change
 destroy: node_modules/.package-lock.json ## Remove the stack; the table and the report bucket stay
 	$(CDK) destroy
 
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate
+
 lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
-	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.13 --generate-hashes --no-header --no-annotate -o requirements/lambda.txt
-	$(BIN)/uv pip compile -q pyproject.toml --extra cli --extra sandbox --universal --python-version 3.13 --generate-hashes --no-header --no-annotate -c requirements/lambda.txt -o requirements/audit.txt
-	$(BIN)/uv pip compile -q pyproject.toml --extra cli --extra sandbox --group dev --universal --python-version 3.13 --generate-hashes --no-header --no-annotate -c requirements/audit.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra sandbox --python-version 3.12 -o requirements/audit.txt
+	$(LOCK) --group lambda --python-version 3.13 -c requirements/audit.txt -o requirements/lambda.txt
+	$(LOCK) pyproject.toml --extra sandbox --group dev --python-version 3.12 -c requirements/audit.txt -o requirements/dev.txt
 
 dist: setup ## Build the wheel and the source distribution into dist/
 	rm -rf dist

@@ -9,32 +9,32 @@ import boto3
 
 import rarities
 from conftest import ACCOUNT, NOW, REGION
-from integration.test_endpoint_cleanup import World, experiment
-from integration.test_idle_studio_apps import Studio
-from integration.test_untagged_resources import training, transform_job
+from endpoint_seed import KEY, Serving, experiment
 from job_seed import Floor
 from ml_janitor.aws.client import Aws
 from ml_janitor_sandbox.control import Control
+from studio_seed import Studio
+from tag_seed import training, transform_job
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/rarities:1"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BUCKET = "condemned"
+SMALL, LARGE = 2**20, 2**21
+"""Bytes of copies. An undo writes the larger again in parts, once `ATOMIC` is between them."""
+
+ATOMIC = (SMALL + LARGE) // 2
 
 
 class Condemned:
-    """
-    Two of each kind: of the one called *spared*, somebody will say that it stays.
+    """Several of each kind: one of them, mostly the one called *spared*, somebody will keep."""
 
-    With *few*, not every kind is there: enough for every statement of a role.
-    """
-
-    def __init__(self, box: Control, session: boto3.Session, aws: Aws, *, few: bool = False) -> None:
-        self.box, self.session, self.aws, self.few = box, session, aws, few
+    def __init__(self, box: Control, session: boto3.Session, aws: Aws) -> None:
+        self.box, self.session, self.aws = box, session, aws
         self.sagemaker: Any = session.client("sagemaker")
 
-    def add(self, detector: str) -> None:
-        """What *detector* will find."""
+    def add(self, waste: str) -> None:
+        """What the detector of that name will find, or copies in a bucket without versions."""
         {
             "idle-notebooks": self._notebooks,
             "idle-studio-apps": self._apps,
@@ -42,7 +42,8 @@ class Condemned:
             "hung-training-jobs": self._jobs,
             "untagged-resources": self._untagged,
             "duplicate-artifacts": self._copies,
-        }[detector]()
+            "unversioned": self._unversioned,
+        }[waste]()
         self.box.set_clock(NOW + timedelta(seconds=30))
 
     def _notebooks(self) -> None:
@@ -55,45 +56,58 @@ class Condemned:
             self.box.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", [wrote])
 
     def _apps(self) -> None:
+        """In spaces, and of a user profile."""
         studio = Studio(self.box, self.session)
         for name in ("space", "spared"):
             studio.app(space=studio.space(name, studio.profile(f"anna-{name}")), team="nlp")
+        studio.app(profile="anna-space", kind="KernelGateway", name="gpu")
 
     def _endpoints(self) -> None:
-        """The spared one has neither components nor scaling; another runs an experiment."""
-        world = World(self.box, self.aws)
-        world.plain()
-        world.shared()
-        world.endpoint("spared")
-        world.requests("spared")
-        experiment(world)
+        """One has neither components nor scaling, one runs an experiment, of one the role was passed."""
+        serving = Serving(self.box, self.aws)
+        serving.plain()
+        serving.shared()
+        serving.endpoint("spared")
+        serving.requests("spared")
+        experiment(serving)
+        serving.endpoint("second", {"VariantName": "blue", "ModelName": None}, ExecutionRoleArn=ROLE)
+        serving.component("only", "second", age=29 * DAY)
+        serving.publish("Invocations", InferenceComponentName="only")
+        serving.control("second")
 
     def _jobs(self) -> None:
-        """Of every kind, two with a warm pool to be ended, and a tuning job with its only child."""
+        """
+        Of every kind, two with a warm pool to be ended, and a tuning job with its only child.
+
+        Some have tags; the volumes of one are under a customer's key.
+        """
         floor = Floor(self.box, self.session)
         for name in ("job", "spared"):
             floor.training(name, keep_alive=3600)
         floor.processing("features")
         floor.transform("scores")
         floor.tuner("search", "search-1")
+        described = self.sagemaker.describe_training_job(TrainingJobName="job")
+        volumes = {**described["ResourceConfig"], "VolumeKmsKeyId": KEY}
+        self.box.patch("sagemaker", ["training_jobs", "job"], ResourceConfig=volumes)
+        for arn in (
+            self.sagemaker.describe_processing_job(ProcessingJobName="features")["ProcessingJobArn"],
+            self.sagemaker.describe_transform_job(TransformJobName="scores")["TransformJobArn"],
+        ):
+            self.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "owner", "Value": "maria"}])
 
     def _untagged(self) -> None:
-        """Notebooks, and the models with the buckets and the repository that they use; else every kind."""
+        """One of each kind that has tags: no more than one sweep warns of."""
         self.box.set_clock(NOW - DAY)
         for name in ("untagged", "untagged-spared"):
             self.sagemaker.create_notebook_instance(
                 NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=ROLE
             )
         rarities.copies(self.session)
-        if not self.few:
-            self._of_other_kinds()
-
-    def _of_other_kinds(self) -> None:
-        """One of each that has tags: with the others no more than one sweep warns of."""
-        world = World(self.box, self.aws)
+        serving = Serving(self.box, self.aws)
         shared = {"VariantName": "blue", "ModelName": None}
-        world.endpoint("gateway", shared, ExecutionRoleArn=ROLE)
-        world.component("base", "gateway")
+        serving.endpoint("gateway", shared, ExecutionRoleArn=ROLE)
+        serving.component("base", "gateway")
         Studio(self.box, self.session).space("s")
         self.box.set_clock(NOW - DAY)
         rarities.machinery(self.session)
@@ -122,12 +136,28 @@ class Condemned:
         s3.create_bucket(Bucket=BUCKET)
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         for age, name in ((50, "kept"), (40, "copy"), (30, "spared")):
-            self.box.set_clock(NOW - age * DAY)
-            s3.put_object(
-                Bucket=BUCKET,
-                Key=f"{name}.tar.gz",
-                Body=b"weights " * 2**17,
-                Tagging="team=nlp",
-                ServerSideEncryption="aws:kms",
-                SSEKMSKeyId=rarities.KEY,
-            )
+            self._put(f"{name}.tar.gz", age, b"weights " * 2**17)
+        self._with_copy("large", LARGE)
+
+    def _unversioned(self) -> None:
+        self.box.set_clock(NOW - 60 * DAY)
+        self.session.client("s3").create_bucket(Bucket=BUCKET)
+        self._with_copy("small", SMALL)
+        self._with_copy("large", LARGE)
+
+    def _with_copy(self, name: str, size: int) -> None:
+        """One that is kept, and one copy."""
+        for age, key in ((50, f"{name}.tar.gz"), (40, f"copy-of-{name}.tar.gz")):
+            self._put(key, age, name[:1].encode() * size)
+
+    def _put(self, key: str, age: int, body: bytes) -> None:
+        """Under a customer's key, with tags."""
+        self.box.set_clock(NOW - age * DAY)
+        self.session.client("s3").put_object(
+            Bucket=BUCKET,
+            Key=key,
+            Body=body,
+            Tagging="team=nlp",
+            ServerSideEncryption="aws:kms",
+            SSEKMSKeyId=rarities.KEY,
+        )

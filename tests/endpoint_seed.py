@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from conftest import NOW
+from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor_sandbox.control import Control
 
@@ -14,6 +14,10 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ROLE = "arn:aws:iam::123456789012:role/ml"
 SAGEMAKER, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
 M5 = {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/volumes"
+SCALED = {"ServiceNamespace": "sagemaker"}
+MADE_ANEW = ("CreationTime", "LastModifiedTime", "ResponseMetadata")
+"""What Describe shows of a thing that is of that thing alone."""
 QUIET: tuple[float, ...] = (0.0,) * (9 * 24)
 
 
@@ -78,3 +82,170 @@ def variant(**given: Any) -> dict[str, Any]:
     kind = {} if "ServerlessConfig" in given or "InstancePools" in given else M5
     whole = {"ModelName": "model", "InitialVariantWeight": 1.0, **kind, **given}
     return {key: value for key, value in whole.items() if value is not None}
+
+
+class Serving(Seed):
+    """The two kinds of endpoint with everything that can hang on them, and all that Describe shows of it."""
+
+    def __init__(self, box: Control, aws: Aws) -> None:
+        super().__init__(box, aws)
+        self.aws = aws
+        self.scaling: Any = aws.armed().client("application-autoscaling")
+
+    def plain(self, *, rescaled: bool = True) -> None:
+        """Two variants, tags, a key, one scaled by policy and schedule, one re-weighed by hand."""
+        blue, green = ({"VariantName": name} for name in ("blue", "green"))
+        self.endpoint("churn", blue, green, tags={"owner": "maria", "team": "risk"}, KmsKeyId=KEY)
+        self.sagemaker.add_tags(
+            ResourceArn=self.sagemaker.describe_endpoint_config(EndpointConfigName="churn")[
+                "EndpointConfigArn"
+            ],
+            Tags=[{"Key": "made-by", "Value": "ci"}],
+        )
+        if rescaled:
+            self.box.set_clock(NOW - 20 * DAY)
+            self.sagemaker.update_endpoint_weights_and_capacities(
+                EndpointName="churn",
+                DesiredWeightsAndCapacities=[
+                    {"VariantName": "green", "DesiredWeight": 0.25, "DesiredInstanceCount": 3}
+                ],
+            )
+        self.scaled("endpoint/churn/variant/blue", "sagemaker:variant:DesiredInstanceCount")
+        self.box.set_clock(NOW)
+        for name in ("blue", "green"):
+            self.requests("churn", name)
+            self.control("churn", name)
+
+    def shared(self) -> None:
+        """Instances without a model of their own: a base, an adapter on it, and one that is scaled."""
+        self.endpoint(
+            "gateway",
+            {
+                "VariantName": "blue",
+                "ModelName": None,
+                "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 4},
+            },
+            tags={"owner": "maria"},
+            ExecutionRoleArn=ROLE,
+        )
+        self.component("base", "gateway", age=29 * DAY)
+        self.component("scaled", "gateway", age=29 * DAY)
+        self.box.set_clock(NOW - 28 * DAY)
+        self.sagemaker.create_inference_component(
+            InferenceComponentName="adapter",
+            EndpointName="gateway",
+            Specification={
+                "BaseInferenceComponentName": "base",
+                "Container": {"ArtifactUrl": "s3://adapters/a.tar.gz"},
+            },
+            Tags=[{"Key": "owner", "Value": "ravi"}],
+        )
+        self.sagemaker.update_inference_component_runtime_config(
+            InferenceComponentName="scaled", DesiredRuntimeConfig={"CopyCount": 2}
+        )
+        self.scaled("inference-component/scaled", "sagemaker:inference-component:DesiredCopyCount")
+        self.box.set_clock(NOW)
+        for name in ("base", "scaled", "adapter"):
+            self.publish("Invocations", InferenceComponentName=name)
+        self.control("gateway")
+
+    def scaled(self, resource: str, dimension: str) -> None:
+        """By a policy and by a schedule, with tags, and suspended in one way."""
+        where = {**SCALED, "ResourceId": resource, "ScalableDimension": dimension}
+        self.scaling.register_scalable_target(
+            **where,
+            MinCapacity=1,
+            MaxCapacity=6,
+            SuspendedState={"ScheduledScalingSuspended": True},
+            Tags={"owner": "maria"},
+        )
+        tracking = {
+            "TargetValue": 70.0,
+            "PredefinedMetricSpecification": {
+                "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
+                if "endpoint/" in resource
+                else "SageMakerInferenceComponentInvocationsPerCopy"
+            },
+            "ScaleInCooldown": 600,
+        }
+        self.scaling.put_scaling_policy(
+            **where,
+            PolicyName="requests",
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration=tracking,
+        )
+        self.scaling.put_scheduled_action(
+            **where,
+            ScheduledActionName="mornings",
+            Schedule="cron(0 7 * * ? *)",
+            Timezone="Europe/Berlin",
+            ScalableTargetAction={"MinCapacity": 2},
+        )
+
+    def shown(self) -> dict[str, Any]:
+        """Everything that Describe and List show, but what is of one creation alone."""
+        sagemaker = self.sagemaker
+        shown: dict[str, Any] = {}
+        for one in sagemaker.list_endpoints()["Endpoints"]:
+            found = sagemaker.describe_endpoint(EndpointName=one["EndpointName"])
+            shown[one["EndpointName"]] = found, self.tags(found["EndpointArn"])
+        for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]:
+            found = sagemaker.describe_endpoint_config(EndpointConfigName=one["EndpointConfigName"])
+            shown[f"configuration {one['EndpointConfigName']}"] = found, self.tags(found["EndpointConfigArn"])
+        for one in sagemaker.list_inference_components()["InferenceComponents"]:
+            name = one["InferenceComponentName"]
+            found = sagemaker.describe_inference_component(InferenceComponentName=name)
+            shown[f"component {name}"] = found, self.tags(found["InferenceComponentArn"])
+        targets = self.scaling.describe_scalable_targets(**SCALED)["ScalableTargets"]
+        for one in targets:
+            tags = self.scaling.list_tags_for_resource(ResourceARN=one["ScalableTargetARN"])["Tags"]
+            shown[f"target {one['ResourceId']}"] = one, tags
+        shown["policies"] = self.scaling.describe_scaling_policies(**SCALED)["ScalingPolicies"]
+        shown["actions"] = self.scaling.describe_scheduled_actions(**SCALED)["ScheduledActions"]
+        bare: dict[str, Any] = without(shown)
+        return bare
+
+    def tags(self, arn: str) -> list[dict[str, str]]:
+        return sorted(self.sagemaker.list_tags(ResourceArn=arn)["Tags"], key=lambda tag: tag["Key"])
+
+    def gone(self, name: str) -> bool:
+        return name not in [one["EndpointName"] for one in self.sagemaker.list_endpoints()["Endpoints"]]
+
+
+def without(shown: Any) -> Any:
+    """*shown* without what is of one creation alone."""
+    if isinstance(shown, dict):
+        return {key: without(value) for key, value in shown.items() if key not in MADE_ANEW}
+    if isinstance(shown, list | tuple):
+        return [without(value) for value in shown]
+    return shown
+
+
+def experiment(world: Serving) -> None:
+    """A running one, over an endpoint of its own."""
+    world.sagemaker.create_inference_experiment(
+        Name="shadow-of-another",
+        Type="ShadowMode",
+        RoleArn=ROLE,
+        EndpointName=other(world),
+        ModelVariants=[
+            {
+                "ModelName": "model",
+                "VariantName": name,
+                "InfrastructureConfig": {
+                    "InfrastructureType": "RealTimeInference",
+                    "RealTimeInferenceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+                },
+            }
+            for name in ("blue", "green")
+        ],
+        ShadowModeConfig={
+            "SourceModelVariantName": "blue",
+            "ShadowModelVariants": [{"ShadowModelVariantName": "green", "SamplingPercentage": 10}],
+        },
+    )
+
+
+def other(world: Serving) -> str:
+    world.endpoint("other")
+    return "other"

@@ -9,10 +9,10 @@ import boto3
 
 from condemned import BUCKET
 from conftest import ACCOUNT
-from integration.test_idle_studio_apps import Studio
 from job_seed import Floor
 from ml_janitor.aws.boto_client import ServiceName
 from ml_janitor_sandbox.control import Control
+from studio_seed import Studio
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 NAME = "kept"

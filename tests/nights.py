@@ -97,6 +97,8 @@ class Nights:
         self.put_back: list[Action] = []
         self.archive = Archive(session.client("s3"), BUCKET)
         self.ledger, self.actions, self.holds = Ledger(table), Actions(table), Holds(table)
+        self.wait: Callable[[], None] | None = None
+        """How a sweep waits for what AWS is at; without it, none does."""
         self.undoing = Undoing(
             actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
         )
@@ -123,6 +125,7 @@ class Nights:
                 revert=self.put_back.append,
                 words=words,
                 at_most=self.at_most,
+                wait=self.wait,
             ),
             warner=Warner(ledger=self.ledger, warn=self.postman, clock=lambda: self.clock),
             dry=dry,

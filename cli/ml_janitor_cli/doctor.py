@@ -15,14 +15,14 @@ from pydantic import BaseModel
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.config.arming_warnings import idle_arms
+from ml_janitor.config.arming_warnings import arming_warnings
 from ml_janitor.config.settings import FILE, Settings
 from ml_janitor.core.model import Value
 from ml_janitor.engine.detector import Detector, allow
-from ml_janitor_cli import checkup, deployed, edge
-from ml_janitor_cli.checkup import Change, Checkup
+from ml_janitor_cli import deployment_report, doctor_report, edge
 from ml_janitor_cli.credentials import caller_of
-from ml_janitor_cli.deployment import Examiner
+from ml_janitor_cli.deployment_checks import Examiner
+from ml_janitor_cli.doctor_report import Change, Checkup
 from ml_janitor_cli.interrupts import ending_at_once
 from ml_janitor_cli.probes import probe_all
 from ml_janitor_cli.screen import console, progress, write
@@ -103,8 +103,8 @@ def doctor(
 
     with ending_at_once(), progress("asking whose credentials these are") as say:
         caller = caller_of(session, regions[0], attempts)
-        probed: checkup.Answers = {}
-        found: deployed.Deployed | None = None
+        probed: doctor_report.Answers = {}
+        found: deployment_report.Deployed | None = None
         if isinstance(caller, Value):
             say("trying every read")
             probed = tried(
@@ -128,7 +128,7 @@ def doctor(
                 now=now,
                 slack_url=os.environ.get("JANITOR_SLACK_URL", ""),
             ).examine()
-    idle = idle_arms(settings, home=found.found.region if found and found.found else "")
+    idle = arming_warnings(settings, home=found.found.region if found and found.found else "")
     facts = {
         "armed": ", ".join(each.name for each in settings.armed()),
         "but": "; ".join(idle),
@@ -144,7 +144,7 @@ def doctor(
         prices=PRICES,
         probed=probed,
     )
-    blocks = [*checkup.drawing(result), *(deployed.drawing(found) if found else ())]
+    blocks = [*doctor_report.drawing(result), *(deployment_report.drawing(found) if found else ())]
     write(console(sys.stdout), blocks)
     return 0 if result.fine and not idle and (found is None or found.fine) else 1
 
@@ -203,7 +203,7 @@ def tried(
     account: str,
     attempts: int,
     now: datetime,
-) -> checkup.Answers:
+) -> doctor_report.Answers:
     """The answer to every read of *detectors*, region by region."""
     grants = [PRICES, *(grant for detector in detectors for grant in detector.reads)]
     buckets = [name for detector in detectors for name in getattr(detector, "buckets", ())]

@@ -17,10 +17,9 @@ from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import SIDE_BY_SIDE, sweep_one
-from ml_janitor_cli import edge, explanation
-from ml_janitor_cli import explained as document
+from ml_janitor_cli import edge, explanation, explanation_view
 from ml_janitor_cli.credentials import caller_of
-from ml_janitor_cli.explained import Explained
+from ml_janitor_cli.explanation import Explained
 from ml_janitor_cli.interrupts import ending_at_once
 from ml_janitor_cli.screen import console, progress, write
 
@@ -98,10 +97,10 @@ def explain(
         say(f"looking at {len(parsed)} resource{'' if len(parsed) == 1 else 's'}")
         answers = answered(session, asked, account=account, attempts=attempts, now=at, policy=settings.policy)
     if json:
-        sys.stdout.write(document.text(answers, time=at, account=account))
+        sys.stdout.write(explanation.text(answers, time=at, account=account))
     else:
         screen = console(sys.stdout)
-        write(screen, explanation.drawing(answers, now=at, account=account, width=screen.width))
+        write(screen, explanation_view.drawing(answers, now=at, account=account, width=screen.width))
     return 1 if any(each.sweep.error is not None for each in answers) else 0
 
 

@@ -1,177 +1,112 @@
-"""Why a resource is judged as it is, drawn for a terminal."""
+"""Why resources are judged as they are, for programs: every signal, every step, and the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from typing import Any
 
-from rich import box
-from rich.cells import cell_len
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from ml_janitor.core.model import Evidence, Finding, Result, Sweep, Target, Value, evidence
+from ml_janitor.report.json import moment, money
 
-from ml_janitor.aws.arns import Arn
-from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Evidence, Finding, Result
-from ml_janitor.core.text import moment, plain
-from ml_janitor_cli.explained import TAGS, Explained, signals
-from ml_janitor_cli.findings import ERROR_LIMIT, NAME_LIMIT, price, since
-from ml_janitor_cli.sums import counted
+VERSION = 1
 
-INDENT, GAP = 2, 2
-ARN_LIMIT = 2_048
-SIGNAL_WIDTH = 30
-ROOM_FOR_VALUE = 30
-"""With less room for values than this beside the source calls, those move below the values."""
-
-STYLES = {"found": "bold red", "kept": "bold green", "unknown": "bold yellow"}
+TAGS = "tags"
 
 
-def drawing(
-    explained: Sequence[Explained], *, now: datetime, account: str, width: int
-) -> Iterator[RenderableType]:
-    """The blocks of the explanation: each resource once, with every detector that judges it."""
-    facts = [f"account {plain(account)}", moment(now), "dry run, nothing changed"]
-    yield Group(
-        Text.assemble(("ML Janitor  ", "bold cyan"), (headline(explained), "bold")),
-        Text("  ".join(facts), style="dim"),
-    )
-    for arn, each in groupby(explained, key=lambda one: one.arn):
-        judged = list(each)
-        yield about(arn, judged, now)
-        for one in judged:
-            yield Group(head(one), Padding(body(one, now, width - INDENT), (0, 0, 0, INDENT)))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """One resource as one detector judges it: the sweep of nothing but *arn*."""
+
+    arn: str
+    sweep: Sweep
+
+    @property
+    def result(self) -> Result | None:
+        """How it is judged; None if it is gone or could not be looked at."""
+        return self.sweep.results[0] if self.sweep.results else None
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was looked for, and is not there."""
+        return not self.sweep.results and self.sweep.error is None
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in one word."""
+        match self.result:
+            case None:
+                return "gone" if self.gone else "not looked at"
+            case Result(verdict=Finding()):
+                return "found"
+            case Result(verdict=kept):
+                return "unknown" if getattr(kept, "unknown", False) else "kept"
 
 
-def headline(explained: Sequence[Explained]) -> str:
-    """What is explained, in one sentence."""
-    verdicts = [one.verdict for one in explained]
-    counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
-    resources = len({one.arn for one in explained})
-    return f"{counted(len(verdicts), 'verdict')} on {counted(resources, 'resource')}: {', '.join(counts)}."
+def signals(result: Result) -> tuple[Evidence, ...]:
+    """What the rule saw, and the tags, which say what is exempt and whose it is."""
+    seen = result.verdict.evidence
+    if any(one.signal == TAGS for one in seen):
+        return seen
+    return (*seen, _tags(result.target))
 
 
-def about(arn: str, judged: Sequence[Explained], now: datetime) -> RenderableType:
-    """Which resource it is."""
-    lines: list[RenderableType] = []
-    result = next((one.result for one in judged if one.result is not None), None)
-    name = result.target.name if result else Arn.parse(arn).name
-    lines.append(Text(plain(name, NAME_LIMIT), style="bold", overflow="fold"))
-    lines.append(Text(plain(arn, ARN_LIMIT), style="dim", overflow="fold"))
-    if result is not None:
-        created = result.target.created
-        facts = [
-            f"{plain(result.target.kind)} in {plain(result.target.region)}",
-            f"created {moment(created)}, {ago(now - created)} ago" if created else "creation time unknown",
-            f"owner {plain(result.owner)}" if result.owner else "no owner",
-        ]
-        lines.append(Text("  ".join(facts)))
-    return Group(*lines)
+def _tags(target: Target) -> Evidence:
+    shown = None
+    if isinstance(target.tags, Value):
+        shown = ", ".join(f"{key}={value}" for key, value in sorted(target.tags.value.items())) or "none"
+    return evidence(TAGS, target.tags, shown)
 
 
-def head(one: Explained) -> RenderableType:
-    """The detector, and its verdict in a word or two."""
-    said = one.verdict
-    if one.result is not None and isinstance(one.result.verdict, Finding):
-        said += f", {one.result.verdict.confidence}"
-    table = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
-    table.add_column(Text(plain(one.sweep.detector), style="bold cyan"))
-    table.add_column(Text(said, style=STYLES.get(one.verdict, "bold")), justify="right")
-    return table
+def text(explained: Sequence[Explained], *, time: datetime, account: str) -> str:
+    """The document as JSON text, ASCII only like a report's."""
+    document = {
+        "version": VERSION,
+        "time": moment(time),
+        "account": account,
+        "explanations": [_one(each) for each in explained],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def body(one: Explained, now: datetime, width: int) -> RenderableType:
-    """Signals, steps and verdict; or why there are none."""
-    lines: list[RenderableType] = []
-    if one.gone:
-        regional = bool(Arn.parse(one.arn).region)
-        elsewhere = "" if regional else ", or in another region than this one (see --region)"
-        lines.append(Text(f"It is not in {plain(one.sweep.region)}: it is gone{elsewhere}."))
-    if one.result is not None:
-        lines += [_signals(signals(one.result), width), "", _steps(one.result)]
-        lines += _proposal(one.result, now)
-    if one.sweep.error is not None:
-        lines.append(Text(f"Not complete: {plain(one.sweep.error, ERROR_LIMIT)}", style="red"))
-    return Group(*lines)
+def _one(each: Explained) -> dict[str, Any]:
+    about = {
+        "arn": each.arn,
+        "detector": each.sweep.detector,
+        "region": each.sweep.region,
+        "verdict": each.verdict,
+        "error": each.sweep.error,
+    }
+    if (result := each.result) is None:
+        return about
+    verdict = result.verdict
+    finding = verdict if isinstance(verdict, Finding) else None
+    return about | {
+        "name": result.target.name,
+        "created": moment(result.target.created),
+        "owner": result.owner,
+        "signals": [_signal(seen) for seen in signals(result)],
+        "steps": list(verdict.steps),
+        "reason": verdict.reason,
+        "confidence": finding.confidence.value if finding else None,
+        "action": finding.action if finding else None,
+        "since": moment(finding.since) if finding else None,
+        "monthly_usd": money(result.monthly_usd),
+        "accrued_usd": money(result.accrued_usd),
+    }
 
 
-def _signals(seen: Sequence[Evidence], width: int) -> RenderableType:
-    """Every signal with its value, the time it speaks of, and the call that it is from."""
-    longest = max(cell_len(plain(one.signal)) for one in seen)
-    source = max(cell_len(plain(one.source)) for one in seen)
-    name = min(SIGNAL_WIDTH, longest)
-    room = width - name - source - 2 * GAP
-    beside = room >= ROOM_FOR_VALUE
-    if not beside:
-        name = min(width // 3, longest)
-    table = Table.grid(padding=(0, GAP, 0, 0))
-    table.add_column(width=name, overflow="fold")
-    table.add_column(width=room if beside else width - name - GAP, overflow="fold")
-    if beside:
-        table.add_column(style="dim", no_wrap=True)
-    for one in seen:
-        call = Text(plain(one.source), style="dim")
-        lines = [*_value(one), *_time(one)]
-        if beside:
-            table.add_row(Text(plain(one.signal), style="dim"), Group(*lines), call)
-        else:
-            table.add_row(
-                Text(plain(one.signal), style="dim"), Group(*lines, *([call] if one.source else []))
-            )
-    return table
-
-
-def _value(one: Evidence) -> list[Text]:
-    if one.error is not None:
-        return [Text(f"not readable: {plain(one.error, ERROR_LIMIT)}", style="yellow")]
-    match one.value:
-        case None:
-            return [Text("none", style="dim")]
-        case str() if one.signal == TAGS:
-            return [Text(plain(tag)) for tag in one.value.split(", ")]
-        case bool() | str():
-            return [Text(plain(str(one.value), ERROR_LIMIT))]
-        case int():
-            return [Text(f"{one.value:,}")]
-        case _:
-            return [Text(f"{one.value:g}")]
-
-
-def _time(one: Evidence) -> list[Text]:
-    """The time that the signal speaks of, unless its value says so already."""
-    if one.at is None or f"{one.at:%Y-%m-%dT%H:%M}" in str(one.value) or moment(one.at) in str(one.value):
-        return []
-    return [Text(moment(one.at), style="dim")]
-
-
-def _steps(result: Result) -> RenderableType:
-    """The rule's steps in the order they were taken; the last one is the verdict."""
-    steps = result.verdict.steps or (result.verdict.reason,)
-    table = Table.grid(padding=(0, GAP, 0, 0))
-    table.add_column(justify="right", style="dim", no_wrap=True)
-    table.add_column()
-    for number, step in enumerate(steps, start=1):
-        table.add_row(
-            str(number), Text(plain(step, ERROR_LIMIT), style="bold" if number == len(steps) else "")
-        )
-    return table
-
-
-def _proposal(result: Result, now: datetime) -> Iterator[RenderableType]:
-    """What a finding costs, and what would be done."""
-    if not isinstance(result.verdict, Finding):
-        return
-    finding, facts = result.verdict, []
-    if (cost := finding.cost) is not None:
-        amount, per, *rate = price(cost)
-        facts += [f"Cost: {', '.join((f'{amount} {per}', *rate))} ({plain(cost.source) or 'no source'})"]
-    if finding.since is not None:
-        facts.append(f"waste since {since(finding, now)}")
-    yield ""
-    if facts:
-        said = "; ".join(facts)
-        yield Text(f"{said[0].upper()}{said[1:]}")
-    yield Text(f"Proposed: {plain(finding.action)}", style="cyan")
+def _signal(seen: Evidence) -> Mapping[str, Any]:
+    value = seen.value
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no word for these
+        value = str(value)
+    return {
+        "signal": seen.signal,
+        "value": value,
+        "error": seen.error,
+        "source": seen.source or None,
+        "at": moment(seen.at),
+    }

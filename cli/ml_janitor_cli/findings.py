@@ -1,143 +1,184 @@
-"""Findings drawn for a terminal: what each costs, whose it is, since when, and why."""
+"""`janitor findings`: what the ledger remembers, and what waits for whom."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json as encoder
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Annotated, Any
 
-from rich.cells import cell_len
-from rich.console import Group, RenderableType
+import typer
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Cost, Finding, Result
-from ml_janitor.core.text import plain, usd
+from ml_janitor.acting.undo_wording import hint, way
+from ml_janitor.core.text import moment, named, plain, usd
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.holds import held
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.entries import Entry
+from ml_janitor.report.causes import reason
+from ml_janitor_cli import edge
+from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
+from ml_janitor_cli.ledger_session import LedgerSession
+from ml_janitor_cli.screen import console, write
 
-GAP = 2
-NAME_LIMIT = 240
-OWNER_LIMIT = 60
-ERROR_LIMIT = 2_000
-OWNER_WIDTH = 28
-ROOM_FOR_NAME = 26
-"""With less room for names than this beside the other columns, those move to a line of their own."""
-
-NOBODY = "no owner"
-
-
-class Row(NamedTuple):
-    """One finding with the sweep it is from."""
-
-    result: Result
-    finding: Finding
+CLOSED = "closed"
+OVER = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
+"""Actions that leave nothing to undo."""
 
 
-def day(at: datetime) -> str:
-    """The day of a time."""
-    return at.strftime("%Y-%m-%d")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One finding, where it stands, and the time that goes with that."""
+
+    id: str
+    detector: str
+    region: str
+    name: str
+    arn: str
+    owner: str | None
+    stands: str
+    first_seen: datetime | None
+    due: datetime | None
+    usd: Decimal | None
+    per_month: bool
 
 
-def since(finding: Finding, now: datetime) -> str:
-    """Since when something is waste."""
-    if finding.since is None:
-        return "since unknown"
-    return f"{day(finding.since)}, {ago(now - finding.since)}"
-
-
-def price(cost: Cost | None) -> tuple[str, ...]:
-    """The lines of the cost column."""
-    match cost:
-        case None:
-            return ("-",)
-        case Cost(monthly_usd=Decimal() as monthly):
-            return usd(monthly), "a month"
-        case Cost(accrued_usd=Decimal() as accrued, hourly_usd=rate):
-            return usd(accrued), "so far", *([f"{usd(rate)}/h"] if rate is not None else [])
-        case _:
-            return "price", "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
+@ledger_command
+def findings(
+    access: LedgerAccess,
+    *,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="DETECTOR", help="Whose findings; those of all without one.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="List what is closed and undone as well.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+) -> int:
     """
-    The widths that all findings of a report share, so that the eye can run down it.
+    List what the ledger remembers: since when, warned when, due when, done and undone.
 
-    *facts* are those of owner, since, region (if there are several) and confidence; *name* is None
-    where a line is too short to hold a name beside them.
-    """
-
-    now: datetime
-    cost: int
-    room: int
-    name: int | None
-    facts: tuple[int, ...]
-    regions: bool
-
-    @classmethod
-    def of(cls, rows: Sequence[Row], *, now: datetime, width: int, regions: bool) -> Layout:
-        """The layout for *rows* in *width* columns."""
-        cost = max(cell_len(line) for row in rows for line in price(row.finding.cost))
-        owner = min(OWNER_WIDTH, max(cell_len(_owner(row)) for row in rows))
-        age = max(cell_len(since(row.finding, now)) for row in rows)
-        region = max(cell_len(row.result.target.region) for row in rows)
-        facts = (owner, age, *([region] if regions else []), len(Confidence.PROVEN))
-        room = width - cost - GAP
-        left = room - sum(facts) - GAP * len(facts)
-        longest = max(ROOM_FOR_NAME, *(cell_len(_name(row)) for row in rows))
-        name = None if left < ROOM_FOR_NAME else min(left, longest)
-        return cls(now=now, cost=cost, room=room, name=name, facts=facts, regions=regions)
+    \b
+    Examples:
+      janitor findings
+      janitor findings idle-endpoints --all --json
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    detectors = edge.detectors_from(names, access.settings) if names else None
+    with access.open("findings") as at:
+        wanted = {each.name for each in detectors or at.settings.registry}
+        lines = [line for line in remembered(at, every=every) if line.detector in wanted]
+    if json:
+        sys.stdout.write(encoder.dumps([document(line) for line in lines], indent=2) + "\n")
+    else:
+        write(console(sys.stdout), drawing(lines, every=every))
+    return 0
 
 
-def drawn(rows: Sequence[Row], layout: Layout) -> RenderableType:
-    """*rows* one below the other; what would be done is said once if it is the same for all."""
-    actions = {row.finding.action for row in rows}
-    table = Table.grid(padding=(0, GAP, 0, 0))
-    table.add_column(justify="right", width=layout.cost, no_wrap=True)
-    table.add_column(width=layout.room)
-    for row in rows:
-        amount, *per = price(row.finding.cost)
-        cost = Text("\n").join([Text(amount, style="bold"), *(Text(line, style="dim") for line in per)])
-        table.add_row(cost, _body(row, layout, action=len(actions) > 1))
-    if len(actions) == 1:
-        return Group(table, _action(rows[0]), "")
-    return table
+def remembered(at: LedgerSession, *, every: bool) -> Iterator[Line]:
+    """Open findings, and what was done that can be undone; with *every*, the rest too."""
+    for detector in at.settings.registry:
+        for aws in at.accounts:
+            acted = at.actions.all(detector.name, at.account, aws.region)
+            done = {action.target.key for action in acted}
+            holds = at.holds.all(at.account, aws.region)
+            for entry in at.ledger.entries(detector.name, at.account, aws.region):
+                if entry.closed is not None and (not every or entry.key in done):
+                    continue
+                yield _open(entry, held(holds.get(entry.key, ()), at.now), at.now)
+            rule = at.settings.detector(detector)
+            yield from (_done(action, rule) for action in acted if every or action.stage not in OVER)
 
 
-def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
-    """Everything of one finding but its cost."""
-    name = Text(_name(row), style="bold", overflow="fold")
-    facts = [
-        Text(_owner(row), style="" if row.result.owner else "dim"),
-        Text(since(row.finding, layout.now)),
-        *([Text(plain(row.result.target.region))] if layout.regions else []),
-        Text(row.finding.confidence, style="" if row.finding.confidence is Confidence.PROVEN else "dim"),
-    ]
-    lines: list[RenderableType] = [name, Text("  ").join(facts)]
-    if layout.name is not None:
-        head = Table.grid(padding=(0, GAP, 0, 0))
-        for width in (layout.name, *layout.facts):
-            head.add_column(width=width, overflow="fold")
-        head.add_row(name, *facts)
-        lines = [head]
-    lines.append(Text(plain(row.finding.reason)))
-    lines += [
-        Text(f"not readable: {plain(seen.signal)} ({plain(seen.error, ERROR_LIMIT)})", style="yellow")
-        for seen in row.finding.evidence
-        if seen.error is not None
-    ]
-    return Group(*lines, *([_action(row)] if action else []), "")
+def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
+    if entry.closed is not None:
+        stands = f"{CLOSED} {moment(entry.closed)}: {entry.close_reason}"
+    elif kept is not None:
+        stands = kept
+    elif entry.refused:
+        stands = f"only reported: {entry.refused}"
+    elif entry.warned is None or entry.due is None:
+        stands = "reported"
+    elif entry.due <= now:
+        stands = f"warned {moment(entry.warned)}, due now"
+    else:
+        stands = f"warned {moment(entry.warned)}, due {moment(entry.due)}"
+    return Line(
+        id=entry.id,
+        detector=entry.detector,
+        region=entry.region,
+        name=entry.name,
+        arn=entry.arn,
+        owner=entry.owner,
+        stands=stands,
+        first_seen=entry.first_seen,
+        due=entry.due,
+        usd=entry.monthly_usd if entry.monthly_usd is not None else entry.accrued_usd,
+        per_month=entry.monthly_usd is not None,
+    )
 
 
-def _action(row: Row) -> Text:
-    return Text(f"Proposed: {plain(row.finding.action)}", style="cyan")
+def _done(action: Action, detector: Detector[Any]) -> Line:
+    back = way(detector.cleanup)
+    why = f": {action.error}" if action.error else ""
+    became = f": {action.became}" if action.became else ""
+    said = {
+        Stage.ACTING: f"begun {moment(action.began)}, and not finished",
+        Stage.FAILED: f"failed: {action.error}",
+        Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; {reason(hint(detector, action))}",
+        Stage.UNDOING: f"being {back.done} for {named(action.undone_by)}{why}",
+        Stage.UNDONE: f"{back.done} for {named(action.undone_by)}{became}",
+        Stage.WITHDRAWN: f"begun {moment(action.began)}, and nothing was done: {action.error}",
+    }
+    return Line(
+        id=action.id,
+        detector=action.detector,
+        region=action.target.region,
+        name=action.target.name,
+        arn=action.target.arn,
+        owner=None,
+        stands=said[action.stage],
+        first_seen=None,
+        due=None,
+        usd=None,
+        per_month=False,
+    )
 
 
-def _name(row: Row) -> str:
-    return plain(row.result.target.name, NAME_LIMIT)
+def drawing(lines: Sequence[Line], *, every: bool) -> Iterator[RenderableType]:
+    """One block per detector."""
+    if not lines:
+        yield Text(
+            "The ledger remembers nothing." if every else "Nothing is open, and nothing can be undone."
+        )
+    for detector in dict.fromkeys(line.detector for line in lines):
+        own = [line for line in lines if line.detector == detector]
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for line in own:
+            cost = "" if line.usd is None else f"{usd(line.usd)}{' a month' if line.per_month else ' so far'}"
+            head = Text.assemble((plain(line.name, 120), "bold"), f"  {line.region}")
+            facts = [each for each in (cost, line.owner and plain(line.owner, 60)) if each]
+            if facts:
+                head.append(f"  {', '.join(facts)}", style="dim")
+            table.add_row(Text(line.id, style="cyan"), head)
+            table.add_row("", Text(plain(line.stands)))
+        yield Text(detector, style="bold cyan")
+        yield table
 
 
-def _owner(row: Row) -> str:
-    return plain(row.result.owner, OWNER_LIMIT) if row.result.owner else NOBODY
+def document(line: Line) -> dict[str, Any]:
+    """One finding as JSON."""
+    return {
+        "id": line.id,
+        "detector": line.detector,
+        "region": line.region,
+        "arn": line.arn,
+        "name": line.name,
+        "owner": line.owner,
+        "state": line.stands,
+        "first_seen": None if line.first_seen is None else line.first_seen.isoformat(),
+        "due": None if line.due is None else line.due.isoformat(),
+    }

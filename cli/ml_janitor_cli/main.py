@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -18,14 +17,14 @@ from ml_janitor_cli.audit import audit
 from ml_janitor_cli.detectors import detectors
 from ml_janitor_cli.doctor import doctor
 from ml_janitor_cli.edge import Interrupted, Refused
+from ml_janitor_cli.entry import version_line
 from ml_janitor_cli.explain import explain
-from ml_janitor_cli.remembered import findings
+from ml_janitor_cli.findings import findings
+from ml_janitor_cli.hold_commands import approve, keep, snooze
 from ml_janitor_cli.replay import replay
-from ml_janitor_cli.restart import restart
 from ml_janitor_cli.sandbox import sandbox
-from ml_janitor_cli.say import approve, keep, snooze
 from ml_janitor_cli.sweep import sweep
-from ml_janitor_cli.undo import undo
+from ml_janitor_cli.undo import restart, undo
 
 BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended."""
@@ -56,7 +55,7 @@ app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
     if asked:
-        typer.echo(f"janitor {version('ml-janitor')}")
+        typer.echo(version_line())
         raise typer.Exit
 
 

@@ -32,6 +32,9 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
 """Exit statuses as a shell gives them."""
 
+CRASHED = 1
+"""The exit status of a command that itself succeeded, on answers of a sandbox that failed."""
+
 USAGE = """\
 {what} at {url}, where it is {now}.
 
@@ -62,8 +65,8 @@ def sandbox(
     Start a local AWS with a demo account that wastes money. Nothing leaves this machine.
 
     With a command, runs it against the sandbox (endpoint, credentials, region, JANITOR_NOW, and the
-    table and bucket of a deployed stack are set) and exits with its status. Without one, serves
-    until Ctrl-C. State is in memory.
+    table and bucket of a deployed stack are set) and exits with its status, or with 1 if the command
+    succeeded although the sandbox itself failed. Without one, serves until Ctrl-C. State is in memory.
 
     \b
     Examples:
@@ -89,7 +92,16 @@ def sandbox(
         now = moment(Control(box.url).clock())
         deployed = deploy(box.url)
         if command:
-            return run_in(command, environment(os.environ, box.url, now) | deployed)
+            status = run_in(command, environment(os.environ, box.url, now) | deployed)
+            if not box.crashed:
+                return status
+            failed = ", ".join(dict.fromkeys(box.crashed))
+            typer.echo(
+                f"janitor sandbox: the sandbox itself failed at {failed}; "
+                "what the command said of the account may be incomplete or wrong",
+                err=True,
+            )
+            return status or CRASHED
         what = "An empty account" if empty else "The demo account"
         exports = "\n".join(f"  export {name}={value}" for name, value in deployed.items())
         serve(

@@ -94,7 +94,7 @@ def alarm_checks(here: Deployment, stack: Stack, constructs: Mapping[str, str], 
     def described() -> dict[str, Mapping[str, Any]]:
         return {
             alarm["AlarmName"]: alarm
-            for some in batched(names, ALARMS_A_CALL, strict=False)
+            for some in batched(names, ALARMS_A_CALL)
             for page in here.client("cloudwatch")
             .get_paginator("describe_alarms")
             .paginate(AlarmNames=[*some])

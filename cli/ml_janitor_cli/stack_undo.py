@@ -12,7 +12,7 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.stack import DEPLOY_AGAIN, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from ml_janitor_cli.stack_checks import FUNCTION, TABLE
-from ml_janitor_cli.sums import counted
+from ml_janitor_cli.totals import counted
 
 WHAT = "undo"
 

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from ml_janitor.acting.acting import Acting, due_now
-from ml_janitor.acting.undoing import Undoing
 from ml_janitor.acting.unpreparable import only_reported
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Why
@@ -24,12 +23,11 @@ from ml_janitor.engine.run import sweep as swept
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.leases import LeaseTakenError
-from ml_janitor.ledger.limits import Limits
-from ml_janitor.report.causes import REASONS, limits, note, words
-from ml_janitor_cli import asking, edge
-from ml_janitor_cli.desk import PACE, Desk, waiting
-from ml_janitor_cli.door import Door, on_the_ledger
-from ml_janitor_cli.failing import FailedError
+from ml_janitor.report.causes import REASONS, limits, note
+from ml_janitor_cli import edge, prompts
+from ml_janitor_cli.failures import FailedError
+from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
+from ml_janitor_cli.ledger_session import LedgerSession, waiting
 from ml_janitor_cli.screen import beside, console, write
 
 STALE = timedelta(hours=1)
@@ -55,14 +53,14 @@ class Plan:
     entries: dict[str, Entry]
 
 
-@on_the_ledger
+@ledger_command
 def sweep(
-    door: Door,
+    access: LedgerAccess,
     *,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="DETECTOR", help="Which armed detectors; all without one.")
     ] = None,
-    act: Annotated[bool, typer.Option("--act", help="Do what is due, after asking.")] = False,
+    act: Annotated[bool, typer.Option("--act", help="Do what is due, after prompts.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the account id.")] = False,
 ) -> int:
     """
@@ -79,8 +77,8 @@ def sweep(
       janitor sweep idle-notebooks --act
     """  # noqa: D301 - \b keeps the lines below it as they are
     if act:
-        edge.check_now(door.now)
-    settings = door.settings
+        edge.check_now(access.now)
+    settings = access.settings
     armed = {each.name for each in settings.armed()}
     detectors = edge.detectors_from(names, settings) if names else settings.armed()
     for detector in detectors:
@@ -89,7 +87,7 @@ def sweep(
     if not detectors:
         raise edge.Refused('no detector is armed: set mode = "act" and act_in in janitor.toml')
     ordered = sorted(detectors, key=lambda each: each.cleanup.effect.rank if each.cleanup else 0)
-    with door.open("sweep") as at:
+    with access.open("sweep") as at:
         plans = [planned(at, detector, aws) for detector in ordered for aws in at.accounts]
         due = sum(shown(at, plan) for plan in plans)
         broken = any(plan.sweep.error is not None for plan in plans)
@@ -101,7 +99,7 @@ def sweep(
             )
             return 1 if broken else 0
         if not yes:
-            typed = asking.typed(f"To act on {due} in account {at.account}, type the account id")
+            typed = prompts.typed(f"To act on {due} in account {at.account}, type the account id")
             if typed != at.account:
                 raise edge.Refused("that is not the account id; nothing was done")
             if at.clock() - at.now > STALE:
@@ -110,20 +108,20 @@ def sweep(
     return 1 if broken or any(failed) else 0
 
 
-def planned(at: Desk, detector: Detector[Any], aws: Aws) -> Plan:
+def planned(at: LedgerSession, detector: Detector[Any], aws: Aws) -> Plan:
     """Sweep, and ask the ledger about what was found."""
     entries = remembered(at, detector, aws)
     found = swept(detector, aws, now=at.now, policy=policy(at, aws))
     return Plan(detector=detector, aws=aws, sweep=only_reported(found, entries), entries=entries)
 
 
-def remembered(at: Desk, detector: Detector[Any], aws: Aws) -> dict[str, Entry]:
+def remembered(at: LedgerSession, detector: Detector[Any], aws: Aws) -> dict[str, Entry]:
     """The open findings, as the ledger knows them."""
     entries = at.ledger.entries(detector.name, at.account, aws.region)
     return {entry.key: entry for entry in entries if entry.closed is None}
 
 
-def agreed(at: Desk, plan: Plan) -> dict[str, Entry]:
+def agreed(at: LedgerSession, plan: Plan) -> dict[str, Entry]:
     """*plan*'s findings as they are remembered now, without what is due and was not shown as due."""
     shown = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
     known = remembered(at, plan.detector, plan.aws)
@@ -131,12 +129,12 @@ def agreed(at: Desk, plan: Plan) -> dict[str, Entry]:
     return {key: entry for key, entry in known.items() if key in shown or key not in late}
 
 
-def policy(at: Desk, aws: Aws) -> Policy:
+def policy(at: LedgerSession, aws: Aws) -> Policy:
     """The settings' policy, with what people said."""
     return replace(at.settings.policy, holds=at.holds.all(at.account, aws.region))
 
 
-def shown(at: Desk, plan: Plan) -> int:
+def shown(at: LedgerSession, plan: Plan) -> int:
     """Print what is due of one sweep; how much that is."""
     where = f"{plan.detector.name} in {plan.aws.region}"
     if plan.sweep.error is not None:
@@ -176,7 +174,7 @@ def proposal(plan: Plan, result: Result) -> tuple[str, list[str]]:
     return entry.id, [f"{plain(result.target.name)}: {plain(action)}", said]
 
 
-def carried_out(at: Desk, plan: Plan) -> bool:
+def carried_out(at: LedgerSession, plan: Plan) -> bool:
     """Act on one sweep under its lease, and say what came of it; whether something failed."""
     try:
         with at.leased(plan.detector.name, plan.aws.region):
@@ -196,7 +194,7 @@ def carried_out(at: Desk, plan: Plan) -> bool:
     return failed
 
 
-def told(at: Desk, plan: Plan, done: Sweep) -> bool:
+def told(at: LedgerSession, plan: Plan, done: Sweep) -> bool:
     """Say what came of one sweep; whether something failed."""
     due = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
     before = {result.target.key: result.outcome for result in plan.sweep.results}
@@ -212,30 +210,14 @@ def told(at: Desk, plan: Plan, done: Sweep) -> bool:
     return any(result.outcome is Outcome.FAILED for result in tried)
 
 
-def acting(at: Desk, plan: Plan) -> Acting:
-    """Acting from this machine: what is half done and in use again is put back from here."""
-    settings = at.settings
-    undoing = Undoing(
-        actions=at.actions,
-        holds=at.holds,
-        clock=at.clock,
-        within=timedelta(days=settings.janitor.undo_days),
-        wait=waiting(),
-    )
+def acting(at: LedgerSession, plan: Plan) -> Acting:
+    """What acts from this machine: a half-done action of something in use again is undone from here."""
+    from ml_janitor import deployment
+
+    undoing = at.undoing()
 
     def revert(action: Action) -> None:
         undoing.undo(plan.detector, plan.aws, action, by=action.undone_by, again=True)
         typer.echo(f"{plain(action.target.name)}: brought back.")
 
-    return Acting(
-        ledger=at.ledger,
-        actions=at.actions,
-        holds=at.holds,
-        limits=Limits(at.table, settings.janitor.time_zone),
-        clock=at.clock,
-        pause=lambda: time.sleep(PACE),
-        wait=waiting(),
-        revert=revert,
-        words=words,
-        at_most=settings.janitor.max_actions_per_night,
-    )
+    return deployment.acting(at.settings, at.table, at.clock, sleep=time.sleep, wait=waiting(), revert=revert)

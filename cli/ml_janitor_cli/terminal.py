@@ -14,11 +14,11 @@ from rich.text import Text
 from ml_janitor.core.model import Report, Sweep
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import plain
-from ml_janitor_cli import kept
-from ml_janitor_cli.findings import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
-from ml_janitor_cli.parts import Part, by_detector
+from ml_janitor_cli import kept_resources
+from ml_janitor_cli.by_detector import Part, by_detector
+from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
 from ml_janitor_cli.screen import write
-from ml_janitor_cli.sums import amounts, counted, footnotes, totals
+from ml_janitor_cli.totals import amounts, counted, footnotes, totals
 
 INDENT = 2
 NAMES_SHOWN = 6
@@ -89,7 +89,7 @@ def section(part: Part, layout: Layout | None, *, every: bool) -> RenderableType
     if found and layout:
         body.append(drawn(found, layout))
     if rest := part.kept(unknown=False):
-        body.append(kept.one_by_one(rest) if every else kept.in_short(rest))
+        body.append(kept_resources.one_by_one(rest) if every else kept_resources.in_short(rest))
     return Group(head, Padding(Group(*body), (0, 0, 0, INDENT)))
 
 

@@ -1,8 +1,7 @@
-"""`janitor undo`: take back what was done to one finding."""
+"""`janitor undo` and `janitor restart`: take back what was done to one finding."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -15,14 +14,14 @@ from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.leases import LeaseTakenError
 from ml_janitor_cli import edge
-from ml_janitor_cli.desk import Desk, waiting
-from ml_janitor_cli.door import Door, on_the_ledger
-from ml_janitor_cli.failing import FailedError
+from ml_janitor_cli.failures import FailedError
+from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
+from ml_janitor_cli.ledger_session import LedgerSession
 
 
-@on_the_ledger
+@ledger_command
 def undo(
-    door: Door,
+    access: LedgerAccess,
     finding: Annotated[
         str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
     ],
@@ -35,20 +34,32 @@ def undo(
 
     Exit status: 0, it is back; 1, it could not be brought back; 2, there is nothing to undo.
     """
-    return take_back(door, finding)
+    return take_back(access, finding)
 
 
-def take_back(door: Door, finding: str, *, word: str | None = None) -> int:
+@ledger_command
+def restart(
+    access: LedgerAccess,
+    finding: Annotated[
+        str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
+    ],
+) -> int:
+    """
+    Submit a stopped job again under a new name, with its checkpoints.
+
+    AWS cannot go on with a job that was stopped, so this is how one is brought back; `janitor undo` does
+    the same. The new job has everything that the old one was given, and is submitted once, however often
+    this is called. Whether it goes on from its newest checkpoint is up to its program.
+
+    Exit status: 0, it is submitted; 1, it could not be; 2, there is nothing to submit.
+    """
+    return take_back(access, finding, word="restart")
+
+
+def take_back(access: LedgerAccess, finding: str, *, word: str | None = None) -> int:
     """What `undo` does, and every *word* that a detector has for it: refused if it has another."""
-    with door.open("undo") as at:
-        within = timedelta(days=door.settings.janitor.undo_days)
-        undoing = Undoing(
-            actions=at.actions,
-            holds=at.holds,
-            clock=at.clock,
-            within=within,
-            wait=waiting(),
-        )
+    with access.open("undo") as at:
+        undoing = at.undoing()
         detector, action = found(at, undoing, finding)
         terms = detector.cleanup
         if word is not None and way(terms).command != word:
@@ -69,7 +80,7 @@ def take_back(door: Door, finding: str, *, word: str | None = None) -> int:
     return 0
 
 
-def found(at: Desk, undoing: Undoing, finding: str) -> tuple[Detector[Any], Action]:
+def found(at: LedgerSession, undoing: Undoing, finding: str) -> tuple[Detector[Any], Action]:
     """Which detector did something to *finding*, and what. Raises Refused."""
     for detector in at.settings.registry:
         for aws in at.accounts:

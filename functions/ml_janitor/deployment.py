@@ -234,24 +234,62 @@ def _names(text: str) -> Mapping[str, str]:
         raise SettingsError("JANITOR_FUNCTIONS holds no JSON object of names") from None
 
 
-def acting(own: Invocation) -> Acting:
-    """Whatever acts on what is due."""
-    section = own.settings.janitor
+def acting(
+    settings: Settings,
+    table: Table,
+    clock: Callable[[], datetime],
+    *,
+    sleep: Callable[[float], None],
+    wait: Callable[[], None],
+    revert: Callable[[Action], None],
+) -> Acting:
+    """What acts on what is due. *wait* lets AWS go on; *revert* undoes a half-done action, or asks for it."""
+    section = settings.janitor
     return Acting(
-        ledger=own.ledger,
-        actions=Actions(own.table),
-        holds=Holds(own.table),
-        limits=Limits(own.table, section.time_zone),
-        clock=own.clock,
-        pause=lambda: own.seconds.sleep(PACE),
-        wait=lambda: own.seconds.sleep(WAIT),
-        revert=lambda action: ask_for_revert(own, action),
+        ledger=Ledger(table),
+        actions=Actions(table),
+        holds=Holds(table),
+        limits=Limits(table, section.time_zone),
+        clock=clock,
+        pause=lambda: sleep(PACE),
+        wait=wait,
+        revert=revert,
         words=words,
         at_most=section.max_actions_per_night,
         within=timedelta(days=section.undo_days),
-        undoable=lambda name: name in {one.name for one in own.settings.undoable(own.clock().date())},
-        actors=[own.settings.detector(one) for one in own.settings.registry if one.cleanup is not None],
+        undoable=lambda name: name in {one.name for one in settings.undoable(clock().date())},
+        actors=[settings.detector(one) for one in settings.registry if one.cleanup is not None],
     )
+
+
+def undoing(
+    settings: Settings, table: Table, clock: Callable[[], datetime], *, wait: Callable[[], None]
+) -> Undoing:
+    """What undoes actions. *wait* lets AWS go on."""
+    return Undoing(
+        actions=Actions(table),
+        holds=Holds(table),
+        clock=clock,
+        within=timedelta(days=settings.janitor.undo_days),
+        wait=wait,
+    )
+
+
+def acting_in_lambda(own: Invocation) -> Acting:
+    """What acts on what is due in an armed function, which has to ask for an undo."""
+    return acting(
+        own.settings,
+        own.table,
+        own.clock,
+        sleep=own.seconds.sleep,
+        wait=lambda: own.seconds.sleep(WAIT),
+        revert=lambda action: ask_for_revert(own, action),
+    )
+
+
+def undoing_in_lambda(own: Invocation) -> Undoing:
+    """What undoes actions in the functions that may."""
+    return undoing(own.settings, own.table, own.clock, wait=lambda: own.seconds.sleep(WAIT))
 
 
 def ask_for_revert(own: Invocation, action: Action) -> None:
@@ -301,24 +339,12 @@ def following(own: Invocation) -> Following | None:
     )
 
 
-def undoing(own: Invocation) -> Undoing:
-    """Whatever takes things back."""
-    within = timedelta(days=own.settings.janitor.undo_days)
-    return Undoing(
-        actions=Actions(own.table),
-        holds=Holds(own.table),
-        clock=own.clock,
-        within=within,
-        wait=lambda: own.seconds.sleep(WAIT),
-    )
-
-
 def undo_run(own: Invocation, logger: Logger) -> UndoRun:
     """What the undo function does with one event."""
     return UndoRun(
         settings=own.settings,
         account=own.account,
-        undoing=undoing(own),
+        undoing=undoing_in_lambda(own),
         leases=own.leases,
         clock=own.clock,
         left=lambda: own.left,

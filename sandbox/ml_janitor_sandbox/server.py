@@ -49,6 +49,7 @@ class Application:
         self.gate = Gate()
         self.admin = Admin(self.ledger, self.gate)
         self.moto = Moto()
+        self.crashed: list[str] = []
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         body = _read_body(environ)
@@ -101,6 +102,7 @@ class Application:
             return wire.error(asked, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
         except Exception as crash:  # the edge of the sandbox: any crash is moto's or ours
             traceback.print_exc(file=sys.stderr)
+            self.crashed.append(asked.name)
             message = f"The sandbox failed at {asked.name}: {crash!r}"
             return wire.error(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalFailure", message)
         if cloudtrail.noted(asked.name) and reply[0].startswith("200"):
@@ -176,7 +178,10 @@ class Sandbox:
 
     def __init__(self, port: int = 0) -> None:
         fixes.install()
-        self._server = make_server(HOST, port, Application(), threaded=True, request_handler=_QuietHandler)
+        self._application = Application()
+        self._server = make_server(
+            HOST, port, self._application, threaded=True, request_handler=_QuietHandler
+        )
         self.port: int = self._server.server_port
         self.url = f"http://{HOST}:{self.port}"
 
@@ -186,6 +191,11 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def crashed(self) -> list[str]:
+        """The operations that failed by a mistake of moto's or of the sandbox's own, in order."""
+        return self._application.crashed
 
     def serve(self) -> None:
         """Answer requests until stopped."""

@@ -1,42 +1,376 @@
-"""Armed sweeps under the template's roles: nothing missing for acting, nothing idle."""
+"""Acts, undos and presses under the template's roles: nothing is missing, and nothing is held in vain."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
+from condemned import ATOMIC, BUCKET
 from conftest import ACCOUNT, REGION
-from declared import granted_by
-from hosted import Host
+from declared import Declared, Permission, granted, granted_by, listed
+from hosted import LAMBDA, Host
+from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
+from ml_janitor.config.settings import Settings
+from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.holds import Hold, How
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.holds import Holds
-from ml_janitor_sandbox.control import Control
-from scripts import Step, missed, nothing, play
-from theatre import MINUTE, TAGS, Call, Theatre, actions, allows, broken, check, exactly, now
+from ml_janitor.slack.ephemeral_replies import UNFINISHED
+from ml_janitor_sandbox.control import Control, SandboxError
+from ml_janitor_sandbox.deployment import SIGNING
+from ml_janitor_sandbox.function_url import event as url_event
+from ml_janitor_sandbox.slack import SlackControl
+from recorder import (
+    ARMED,
+    ARMS,
+    IN_LAMBDAS_HANDS,
+    MINUTE,
+    REFUSAL,
+    Call,
+    Missed,
+    Recording,
+    Step,
+    Theatre,
+    actions,
+    broken,
+    check,
+    exactly,
+    handed,
+    missed,
+    nothing,
+    now,
+    record,
+    runs_of,
+)
+from slackside import EMAILS, MEMBER, OWNER, STRANGER
 
-BREAKS: Mapping[str, Sequence[Call]] = {
-    "idle-notebooks": [("sagemaker", "StopNotebookInstance", None)],
-    "idle-studio-apps": [("sagemaker", "DeleteApp", None)],
-    "idle-endpoints": [("sagemaker", "DeleteEndpoint", None)],
-    "hung-training-jobs": [
-        ("sagemaker", f"Stop{noun}Job", None)
-        for noun in ("HyperParameterTuning", "Processing", "Transform", "Training")
-    ],
-    "untagged-resources": [(*call, key) for key in ("team", "owner") for call in TAGS],
-    "duplicate-artifacts": [("s3", "DeleteObject", None)],
+UNDO, RECEIVER, WORKER = "undo", "interact", "pressed"
+OWN = {"dynamodb", "logs", "secretsmanager", "sqs"}
+"""Services of which the undo function has something of its own; it undoes nothing there."""
+
+TAGS = (("s3", "TagResource"), ("ecr", "TagResource"), ("sagemaker", "AddTags"))
+NOTEBOOK = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/spared"
+
+type Needs = Mapping[str, set[Permission]]
+"""By function."""
+
+
+class Play(Protocol):
+    """
+    What happens in an account with *waste*, and what functions *need* for it.
+
+    Each statement for what is *sought* is missed. What is *resting* or *idle* none of it needs.
+    """
+
+    @property
+    def waste(self) -> Sequence[str]: ...
+    @property
+    def idle(self) -> frozenset[tuple[str, str]]: ...
+    def steps(self, host: Host) -> Iterable[Step]: ...
+    def needs(self, theatre: Theatre) -> Needs: ...
+    def resting(self, theatre: Theatre) -> Needs: ...
+    def sought(self, theatre: Theatre) -> Needs: ...
+    def check(self, host: Host, recording: Recording) -> None: ...
+
+
+# --- acts, and undos -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regret:
+    """
+    What *detector* does, and somebody takes back.
+
+    Before its acts come to work, they break off at *breaks*, night after night; that on what is called
+    *spared* stays so. The undo of *first* breaks off: where something *unlucky* happens while it waits,
+    and at the calls *halts*. *lost* cannot be brought back. *meanwhile* is what somebody does before.
+    """
+
+    detector: str
+    waste: Sequence[str]
+    breaks: Sequence[Sequence[Call]]
+    first: str
+    halts: Sequence[Call]
+    spared: str = "spared"
+    lost: str = ""
+    meanwhile: Callable[[Host], None] = nothing
+    unlucky: Sequence[Callable[[Host], None]] = ()
+    idle: frozenset[tuple[str, str]] = frozenset()
+    own: bool = False
+    """Whether the statements for what is the undo function's own are missed here."""
+
+    def steps(self, host: Host) -> Iterator[Step]:
+        """Acts that break off, all but one resumed; that one put back, and then the others too."""
+        yield Step(function=self.detector, event=now)
+        for number, calls in enumerate(self.breaks):
+            yield Step(function=self.detector, event=now, arranged=partial(_breaks, calls, first=not number))
+        yield Step(function=self.detector, event=now, arranged=self._works)
+        if self.spared:
+            yield Step(function=UNDO, event=handed("Undo"), arranged=self.meanwhile)
+        first = partial(self._wanted_back, self.first)
+        for what in self.unlucky:
+            yield Step(function=UNDO, event=first, arranged=partial(_happens, what))
+        yield Step(function=UNDO, event=first, arranged=partial(_breaks, self.halts))
+        yield Step(function=self.detector, event=now, arranged=partial(_breaks, ()))
+        yield Step(function=UNDO, event=handed("Undo"))
+        left = [one for one in actions(host, self.detector) if one.stage is not Stage.UNDONE]
+        for _ in range(len(left) - bool(self.lost)):
+            yield Step(function=UNDO, event=partial(self._wanted_back, ""))
+        if self.lost:
+            yield Step(function=UNDO, event=partial(self._wanted_back, self.lost))
+
+    def _works(self, host: Host) -> None:
+        """Somebody keeps what is half done by now."""
+        broken(host, [])
+        if self.spared:
+            (half,) = (one for one in actions(host, self.detector) if self.spared in one.target.name)
+            hold = Hold(key=half.target.key, how=How.KEPT, by="maria", said=host.now)
+            Holds(host.table).put(ACCOUNT, REGION, hold)
+
+    def _wanted_back(self, name: str, host: Host) -> dict[str, Any]:
+        """Somebody asks for what has that *name*, or for the next that is not back."""
+        host.later(MINUTE)
+        wanted = next(
+            one
+            for one in sorted(actions(host, self.detector), key=lambda action: action.target.name)
+            if (name in one.target.name if name else one.target.name != self.lost)
+            if one.stage is not Stage.UNDONE
+        )
+        return {"detector": self.detector, "region": REGION, "finding": wanted.id, "by": "maria"}
+
+    def needs(self, theatre: Theatre) -> Needs:
+        """Of its own function, and of the undo function if this detector alone were armed."""
+        tables = tomllib.loads(ARMED)
+        tables["detectors"] = {self.detector: tables["detectors"][self.detector]}
+        deployed = theatre.armed.deployed
+        alone = Declared(deployed, Settings.parse(tables))
+        by_name = {one.name: one for one in deployed.functions()}
+        return {
+            self.detector: theatre.armed.of_function(by_name[self.detector]),
+            UNDO: alone.of_function(by_name[UNDO]),
+        }
+
+    def resting(self, theatre: Theatre) -> Needs:
+        """What reading needs as well: dry runs over more than is here try that."""
+        return {self.detector: theatre.reading(self.detector), UNDO: set()}
+
+    def sought(self, theatre: Theatre) -> Needs:
+        needs, reads = self.needs(theatre), self.resting(theatre)[self.detector]
+        undoes = {one for one in needs[UNDO] if self.own or one.action.partition(":")[0] not in OWN}
+        return {self.detector: needs[self.detector] - reads, UNDO: undoes}
+
+    def check(self, host: Host, recording: Recording) -> None:
+        """All was done, and all came back but what is lost."""
+        assert runs_of(recording, self.detector)[1 + len(self.breaks)].error is None
+        done = actions(host, self.detector)
+        assert len(done) > 1
+        assert {one.target.name for one in done if one.stage is not Stage.UNDONE} == {self.lost} - {""}
+        broke = [ran.error for ran in runs_of(recording, UNDO) if ran.error is not None]
+        assert len(broke) == 1 + len(self.unlucky) + bool(self.lost), broke
+
+
+def _breaks(calls: Sequence[Call], host: Host, *, first: bool = False) -> None:
+    """AWS fails these; before the *first* of them, the grace goes by."""
+    host.meanwhile = lambda: None
+    if first:
+        host.later(75 * MINUTE)
+    broken(host, calls)
+
+
+def _happens(what: Callable[[Host], None], host: Host) -> None:
+    host.meanwhile = lambda: what(host)
+
+
+def configurations_are_deleted(host: Host) -> None:
+    for name in ("churn", "second"):
+        host.root("sagemaker").delete_endpoint_config(EndpointConfigName=name)
+
+
+def failed(collection: str, name: str, member: str) -> Callable[[Host], None]:
+    """AWS has no capacity for it."""
+
+    def fails(host: Host) -> None:
+        said = {member: "Failed", "FailureReason": "InsufficientInstanceCapacity"}
+        with suppress(SandboxError):  # it is not created yet
+            Control(host.url).patch("sagemaker", [collection, name], **said)
+
+    return fails
+
+
+def call(operation: str, service: str = "sagemaker") -> list[Call]:
+    return [(service, operation, None)]
+
+
+def one_by_one(calls: Sequence[Call]) -> list[Sequence[Call]]:
+    """First all are broken, and then one after the other works again, but for the last."""
+    return [calls[number:] for number in range(len(calls))]
+
+
+REGRETS = {
+    "idle-notebooks": Regret(
+        detector="idle-notebooks",
+        waste=["idle-notebooks"],
+        breaks=[call("StopNotebookInstance")],
+        first="notebook",
+        halts=call("StartNotebookInstance"),
+        own=True,
+    ),
+    "idle-studio-apps": Regret(
+        detector="idle-studio-apps",
+        waste=["idle-studio-apps"],
+        breaks=[call("DeleteApp")],
+        first="gpu",
+        halts=call("CreateApp"),
+    ),
+    "idle-endpoints": Regret(
+        detector="idle-endpoints",
+        waste=["idle-endpoints"],
+        breaks=[call("DeleteEndpoint")],
+        first="second",
+        halts=call("CreateInferenceComponent"),
+        spared="gateway",
+        meanwhile=configurations_are_deleted,
+        unlucky=[
+            failed("endpoints", "second", "EndpointStatus"),
+            failed("inference_components", "only", "InferenceComponentStatus"),
+        ],
+    ),
+    "hung-training-jobs": Regret(
+        detector="hung-training-jobs",
+        waste=["hung-training-jobs"],
+        breaks=one_by_one(
+            [
+                ("sagemaker", f"{operation}Job", None)
+                for operation in (
+                    *("StopHyperParameterTuning", "StopProcessing", "StopTransform", "StopTraining"),
+                    "UpdateTraining",
+                )
+            ]
+        ),
+        first="job",
+        halts=call("CreateTrainingJob"),
+        lost="search",
+    ),
+    "untagged-resources": Regret(
+        detector="untagged-resources",
+        waste=["untagged-resources"],
+        breaks=one_by_one([(*each, key) for key in ("team", "owner") for each in TAGS]),
+        first="untagged",
+        halts=call("DeleteTags"),
+    ),
+    "duplicate-artifacts": Regret(
+        detector="duplicate-artifacts",
+        waste=["duplicate-artifacts"],
+        breaks=[call("DeleteObject", "s3")],
+        first="large",
+        halts=call("CompleteMultipartUpload", "s3"),
+    ),
+    "unversioned": Regret(
+        detector="duplicate-artifacts",
+        waste=["unversioned"],
+        breaks=[[]],
+        first="large",
+        halts=call("CompleteMultipartUpload", "s3"),
+        spared="",
+        idle=frozenset({("duplicate-artifacts", "s3:ListBucketVersions"), (UNDO, "s3:GetObjectVersion")}),
+    ),
 }
-"""The calls at which acts break off, until they come to work: one after the other, each for its own act."""
 
-MANY = "untagged-resources"
-"""With one of each kind there is too much for a night in which one call after the other works again."""
 
-every_armed = pytest.mark.parametrize("name", [*BREAKS])
+# --- presses ---------------------------------------------------------------------------------------
 
-type Staged = Callable[..., Host]
+
+@dataclass(frozen=True, slots=True)
+class Presses:
+    """What is pressed: each word, by those who may and by those who may not. Untagged things abound."""
+
+    waste: Sequence[str] = field(default_factory=lambda: [one for one in ARMS if one != "untagged-resources"])
+    idle: frozenset[tuple[str, str]] = frozenset()
+
+    def steps(self, _: Host) -> Iterator[Step]:
+        """Everything is warned about; then each word is said."""
+        for name in ARMS:
+            yield Step(function=name, event=now)
+        yield from said("keep", STRANGER, "idle-notebooks", "spared")
+        yield from said("keep", OWNER, "idle-notebooks", "spared")
+        yield from said("snooze", MEMBER, "idle-endpoints", "spared")
+        for name in ARMS:
+            yield from said("now", MEMBER, name, breaks=name == "idle-notebooks")
+        yield Step(function="idle-notebooks", event=handed("IdleNotebooks"))
+        yield from said("undo", MEMBER, "idle-notebooks", "notebook")
+        yield Step(function=UNDO, event=handed("Undo"))
+
+    def needs(self, theatre: Theatre) -> Needs:
+        functions = {one.name: one for one in theatre.armed.deployed.functions()}
+        return {name: theatre.armed.of_function(functions[name]) for name in (RECEIVER, WORKER)}
+
+    def resting(self, _: Theatre) -> Needs:
+        return {RECEIVER: set(), WORKER: set()}
+
+    def sought(self, theatre: Theatre) -> Needs:
+        return self.needs(theatre)
+
+    def check(self, host: Host, recording: Recording) -> None:
+        """Each press had its effect, but for the stranger's."""
+        (error,) = [str(ran.error) for _, ran in recording if ran.error is not None]
+        assert "ResourceNotFoundException" in error
+        slack = SlackControl(host.url)
+        *refused, unfinished = [answer["text"] for answer in slack.responses()]
+        assert {one.partition(" and ")[0] for one in refused} == {"Nothing was changed: only its owner"}
+        assert unfinished == UNFINISHED
+        texts = {message["text"].partition(" (UTC)")[0] for message in slack.messages()}
+        assert [one for one in texts if one.startswith("spared: Kept for good by Maria Lopez on Tue 6 Oct")]
+        assert len([one for one in texts if "Do it now, said Dina Okafor" in one]) == len(ARMS) - 1
+        (back,) = [one for one in texts if one.startswith("notebook: Stopped")]
+        assert "because Dina Okafor pressed Do it now. Brought back on" in back
+
+
+def said(word: str, user: str, detector: str, about: str = "", *, breaks: bool = False) -> Iterator[Step]:
+    """A press at the URL, and what is done with it: twice, as Lambda may; the first time may *break* off."""
+    yield Step(function=RECEIVER, event=partial(pressed, word, user, detector, about))
+    yield Step(function=WORKER, event=handed("SlackWorker"), arranged=gone if breaks else nothing)
+    yield Step(function=WORKER, event=handed("SlackWorker"), arranged=partial(_breaks, ()))
+
+
+def pressed(word: str, user: str, detector: str, about: str, host: Host) -> dict[str, Any]:
+    """
+    The event of a press on the newest button *word* below a finding of *detector*.
+
+    *about* is what the message says of it.
+    """
+    host.later(MINUTE)
+    slack = SlackControl(host.url)
+    found = (
+        message["ts"]
+        for message in reversed(slack.messages())
+        for block in message["blocks"]
+        for button in block.get("elements", ())
+        if button.get("action_id") == f"janitor:{word}"
+        if button["value"].startswith(f"{detector} ")
+        if about in message["text"]
+    )
+    signed = slack.press(next(found), f"janitor:{word}", user=user)
+    return url_event(signed.headers, signed.body, at=host.now)
+
+
+def gone(host: Host) -> None:
+    """What a press is handed to is not there for a moment."""
+    code = "ResourceNotFoundException"
+    Control(host.url).fault("lambda", "Invoke*", "error", status=404, code=code, times=0)
+
+
+# --- what is needed, and what for ------------------------------------------------------------------
+
+PLAYS: Mapping[str, Play] = {**REGRETS, "presses": Presses()}
 
 
 @pytest.fixture(scope="module")
@@ -45,62 +379,151 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Theatre:
 
 
 @pytest.fixture
-def staged(theatre: Theatre, box: Control, session: boto3.Session, aws: Aws) -> Staged:
-    return lambda *detectors, **how: theatre.host(box, session, aws, *detectors, **how)
+def staged(
+    theatre: Theatre, box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Play], Host]:
+    """The deployment in an account with waste; one notebook is Maria's."""
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copying.ATOMIC", ATOMIC)
+
+    def made(play: Play) -> Host:
+        host = theatre.host(box, session, aws, *play.waste)
+        if isinstance(play, Presses):
+            owner: Any = [{"Key": "owner", "Value": EMAILS[OWNER]}]
+            session.client("sagemaker").add_tags(ResourceArn=NOTEBOOK, Tags=owner)
+        return host
+
+    return made
 
 
-def night(name: str, *, at_once: bool = False) -> list[Step]:
-    """A warning, acts that break off, one that somebody does not want any more; and then they work again."""
-    calls = BREAKS[name]
-
-    def broken_off(host: Host) -> None:
-        host.later(75 * MINUTE)
-        broken(host, calls)
-
-    def working(number: int) -> Callable[[Host], None]:
-        return lambda host: broken(host, calls[number:])
-
-    mended = [working(number) for number in (range(1, len(calls) + 1) if not at_once else [len(calls)])]
-    arranged: list[Callable[[Host], None]] = [nothing, broken_off, lambda host: spare(host, name), *mended]
-    return [Step(function=name, event=now, arranged=each) for each in arranged]
+@pytest.fixture(scope="module")
+def recordings() -> dict[str, Recording]:
+    """What was recorded before."""
+    return {}
 
 
-def spare(host: Host, name: str) -> None:
-    """Somebody keeps what is called spared, which is half done by now."""
-    (half,) = (one for one in actions(host, name) if "spared" in one.target.name)
-    hold = Hold(key=half.target.key, how=How.KEPT, by="maria", said=host.now)
-    Holds(host.table).put(ACCOUNT, REGION, hold)
+def test_every_detector_that_acts_is_regretted() -> None:
+    assert {one.detector for one in REGRETS.values()} == {one.name for one in DETECTORS if one.cleanup}
 
 
-@every_armed
-def test_an_armed_sweep_asks_for_all_that_acting_is_declared_to_need(
-    theatre: Theatre, staged: Staged, name: str
+@pytest.mark.parametrize("name", PLAYS)
+def test_functions_ask_for_all_that_is_declared_and_for_nothing_else(
+    theatre: Theatre, staged: Callable[[Play], Host], recordings: dict[str, Recording], name: str
 ) -> None:
-    """What reading needs as well is tried in a dry run over more than is here."""
-    host = staged(name)
+    play = PLAYS[name]
+    host = staged(play)
 
-    played = play(host, night(name, at_once=name == MANY))
-    if name != MANY:
-        theatre.played[name] = played
+    recording = recordings[name] = record(host, play.steps(host))
 
-    assert [ran.denied for ran in played] == [frozenset()] * len(played), [ran.log for ran in played]
-    assert played[-1].error is None
-    done = actions(host, name)
-    assert {one.stage for one in done if "spared" not in one.target.name} == {Stage.ACTED}
-    assert {one.stage for one in done if "spared" in one.target.name} == {Stage.UNDOING}
-    uses, needs = exactly(host, name, played), host.declared.of_function(host.function(name))
-    assert uses <= needs
-    assert needs - uses <= theatre.reading(name)
+    assert [ran.denied for _, ran in recording if ran.denied] == []
+    play.check(host, recording)
+    unused = set()
+    for function, needs in play.needs(theatre).items():
+        uses = exactly(host, function, recording)
+        assert uses <= needs
+        unused |= {(function, one.action) for one in needs - uses - play.resting(theatre)[function]}
+    assert unused == play.idle
 
 
-@every_armed
-def test_each_statement_for_acting_is_missed_and_the_refusal_is_told(
-    theatre: Theatre, staged: Staged, name: str
+@pytest.mark.parametrize("name", [name for name, play in PLAYS.items() if not play.idle])
+def test_each_statement_is_missed_and_the_refusal_is_told(
+    theatre: Theatre, staged: Callable[[Play], Host], recordings: dict[str, Recording], name: str
 ) -> None:
-    played = theatre.played.get(name) or play(staged(name, few=True), night(name))
-    host = staged(name, few=True)
-    reading = theatre.reading(name)
+    play = PLAYS[name]
+    first = staged(play)
+    recording = recordings.get(name) or record(first, play.steps(first))
+    host, sought = staged(play), play.sought(theatre)
 
-    tried = missed(host, night(name), played, name, lambda one: not granted_by(one) <= reading)
+    def concerned(function: str, statement: Mapping[str, Any]) -> bool:
+        return bool(granted_by(statement) & sought.get(function, set()))
 
-    check(host, tried, of=[one for one in allows(host, name) if not granted_by(one) <= reading])
+    check(host, heard(host, missed(host, recording, concerned)), concerned, of=sought)
+
+
+def heard(host: Host, tried: Iterator[Missed]) -> Iterator[Missed]:
+    """
+    Those who asked hear of it.
+
+    Who pressed does if nothing comes of that: by Slack itself, unless the press was taken. What cannot be
+    brought back says so in the ledger and in its message, each with the call refused.
+    """
+    for one in tried:
+        in_its_hands = not set(listed(one.statement["Action"])) <= IN_LAMBDAS_HANDS
+        if one.function == RECEIVER:
+            assert one.ran.answer is not None
+            assert one.ran.answer["statusCode"] == (503 if in_its_hands else 200)
+        if one.function == WORKER and one.ran.answer is None:
+            assert SlackControl(host.url).responses()[-1]["text"] == UNFINISHED
+        if isinstance(one.ran.error, CannotUndoError) and in_its_hands:
+            refusal = str(one.ran.error)
+            known = (each for name in ARMS for each in actions(host, name))
+            (broke,) = (each for each in known if each.broke and each.error in refusal)
+            (text,) = (
+                each["text"] for each in SlackControl(host.url).messages() if each["ts"] == broke.message
+            )
+            for words in (broke.error, text):
+                assert REFUSAL.search(words), f"{sorted(one.ran.denied)}: {words}"
+        yield one
+
+
+# --- what those that hear presses cannot do --------------------------------------------------------
+
+every_end = pytest.mark.parametrize("name", [RECEIVER, WORKER])
+
+
+def held(theatre: Theatre, name: str) -> set[Permission]:
+    """What the role of a function allows, but for its own log and queue, which Lambda writes to."""
+    deployed = theatre.armed.deployed
+    (function,) = (one for one in deployed.functions() if one.name == name)
+    allowed = granted(deployed.roles()[function.role])
+    return {one for one in allowed if one.action not in IN_LAMBDAS_HANDS}
+
+
+def test_the_worker_can_do_nothing_that_those_it_invokes_could_not(theatre: Theatre) -> None:
+    functions = {one.name: one.arn for one in theatre.armed.deployed.functions()}
+    invokes = {one for one in held(theatre, WORKER) if one.action == "lambda:InvokeFunction"}
+
+    assert {one.resource for one in invokes} == {functions[name] for name in (*ARMS, UNDO)}
+    for name in (*ARMS, UNDO):
+        assert held(theatre, WORKER) - invokes <= held(theatre, name)
+
+
+def test_the_receiver_reads_its_secret_and_invokes_the_worker_and_that_is_all(theatre: Theatre) -> None:
+    functions = {one.name: one.arn for one in theatre.armed.deployed.functions()}
+    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{SIGNING}-??????"
+
+    assert held(theatre, RECEIVER) == {
+        Permission("lambda:InvokeFunction", functions[WORKER]),
+        Permission("secretsmanager:GetSecretValue", secret),
+    }
+
+
+@every_end
+def test_neither_can_change_anything_that_is_not_the_janitors_own(theatre: Theatre, name: str) -> None:
+    deployed = theatre.armed.deployed
+    changing = {one for one in held(theatre, name) if one.action != "secretsmanager:GetSecretValue"}
+    table, functions = deployed.one("AWS::DynamoDB::Table"), {one.arn for one in deployed.functions()}
+
+    assert {one.resource for one in changing} <= {table, *functions}
+    for detector in theatre.armed.settings.armed():
+        deeds = {grant.action for grant in (*detector.acts, *detector.undoes)}
+        assert deeds
+        assert not deeds & {one.action for one in held(theatre, name)}
+
+
+@every_end
+def test_what_detectors_do_is_refused_to_either(staged: Callable[[Play], Host], name: str) -> None:
+    host = staged(REGRETS["idle-notebooks"])
+    host.enforce()
+    session = host.session(host.function(name).role, LAMBDA)
+    sagemaker = session.client("sagemaker", endpoint_url=host.url)
+    s3 = session.client("s3", endpoint_url=host.url)
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: sagemaker.delete_endpoint(EndpointName="spared"),
+        lambda: sagemaker.stop_notebook_instance(NotebookInstanceName="spared"),
+        lambda: sagemaker.describe_notebook_instance(NotebookInstanceName="spared"),
+        lambda: s3.delete_object(Bucket=BUCKET, Key="spared.tar.gz"),
+        lambda: s3.get_object(Bucket=BUCKET, Key="spared.tar.gz"),
+    )
+    for call_ in calls:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            call_()

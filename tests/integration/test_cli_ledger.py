@@ -15,12 +15,13 @@ import pytest
 from armed import DENIED, Cellar
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, thing, waste
+from ml_janitor.deployment import WAIT
 from ml_janitor.engine.detector import ChangedError
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
-from ml_janitor_cli.desk import WAIT, waiting
+from ml_janitor_cli.ledger_session import waiting
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.deployment import TABLE
 from nights import DAY, HOUR, Nights

@@ -31,6 +31,15 @@ with urllib.request.urlopen(url) as reply:
 print(json.dumps({"account": sts["Account"], "clock": clock, "env": dict(os.environ)}))
 """
 
+IGNORE = """
+import sys
+import boto3, botocore.exceptions
+try:
+    boto3.client("sqs").list_queues()
+except botocore.exceptions.ClientError:
+    sys.exit(int(sys.argv[1]))
+"""
+
 WAIT = """
 import signal, sys, time
 def end(number, frame):
@@ -94,6 +103,23 @@ def test_its_status_is_the_commands(
 ) -> None:
     assert main(["sandbox", "--empty", "--", *command]) == status
     assert capfd.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize(("own", "status"), [(0, 1), (3, 3)])
+def test_a_command_that_read_a_crashed_sandbox_does_not_succeed(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, own: int, status: int
+) -> None:
+    def breaks(_: object) -> None:
+        raise RuntimeError("its own")
+
+    monkeypatch.setattr("moto.sqs.responses.SQSResponse.list_queues", breaks)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+
+    assert main(["sandbox", "--empty", "--", sys.executable, "-c", IGNORE, str(own)]) == status
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "janitor sandbox: the sandbox itself failed at sqs:ListQueues; "
+        "what the command said of the account may be incomplete or wrong"
+    )
 
 
 def test_options_of_the_command_are_its_own(capfd: pytest.CaptureFixture[str]) -> None:

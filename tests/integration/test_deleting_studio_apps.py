@@ -12,12 +12,12 @@ from botocore.exceptions import ClientError
 from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
-from integration.test_idle_studio_apps import Studio
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.engine.detector import NotFinishedError
 from ml_janitor_sandbox.control import Control
+from studio_seed import Studio
 
 DAY = timedelta(days=1)
 LONG_ENOUGH = timedelta(minutes=10)

@@ -20,7 +20,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.table import Table, partition, stamp
-from ml_janitor_cli.deployment import expected_of
+from ml_janitor_cli.deployment_checks import expected_of
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET

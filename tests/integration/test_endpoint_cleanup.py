@@ -4,83 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from io import StringIO
-from logging import StreamHandler
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
+from armed import World
 from conftest import ACCOUNT, NOW, REGION
-from endpoint_seed import ROLE, Seed, variant
-from ml_janitor.acting.acting import Acting
-from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError, Undoing
-from ml_janitor.acting.warning import Warner
+from endpoint_seed import ROLE, Serving, experiment, variant
+from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Effect, Finding, Mode, Outcome, Result, Sweep
+from ml_janitor.core.model import Effect, Finding, Mode, Outcome, Result
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, NotFinishedError
-from ml_janitor.engine.policy import Policy
 from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.archive import Archive
-from ml_janitor.report.causes import note, words
-from ml_janitor.scheduled_run import Runner
+from ml_janitor.report.causes import note
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.life import Killed, mortal
+from nights import Nights, by_name
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NAME = "idle-endpoints"
 ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=HOUR, business_days=False)
-KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/volumes"
-SCALED = {"ServiceNamespace": "sagemaker"}
-MADE_ANEW = ("CreationTime", "LastModifiedTime", "ResponseMetadata")
-"""What Describe shows of a thing that is of that thing alone."""
 
 
-@dataclass
-class Post:
-    """Carries every warning."""
-
-    carried: list[str] = field(default_factory=list)
-
-    def __call__(
-        self,
-        sweep: Sweep,
-        warnings: Sequence[Result],
-        *,
-        now: datetime,
-        delivered: Callable[[Result, str, str], None],
-    ) -> Sequence[str]:
-        del sweep, now
-        for result in warnings:
-            self.carried.append(result.target.name)
-            delivered(result, "C1", f"ts-{result.target.name}")
-        return ()
-
-
-class Nights:
-    """A deployment with `idle-endpoints` armed, on the sandbox's clock; waiting moves it."""
+class Paced(Nights):
+    """Nights with `idle-endpoints` armed, on the sandbox's clock; waiting moves it."""
 
     def __init__(self, table: Table, session: boto3.Session, aws: Aws, box: Control) -> None:
-        self.session, self.aws, self.box = session, aws, box
-        self.clock = NOW
-        self.table = table
-        self.waits = True
-        self.asked_back: list[Action] = []
-        self.actions = Actions(table)
-        self.wait = self.a_minute
+        super().__init__(table, session, aws, World(), IdleEndpoints())
+        self.box, self.arming, self.wait = box, ARMED, self.a_minute
 
     def a_minute(self) -> None:
         """What a run waits before it goes back to what AWS is at."""
@@ -103,38 +60,13 @@ class Nights:
         self.clock += span
         self.box.set_clock(self.clock)
 
-    def sweep(self) -> dict[str, Result]:
+    def swept(self) -> dict[str, Result]:
         """One run, and its results by name."""
-        runner = Runner(
-            policy=Policy(arming={NAME: ARMED}),
-            ledger=Ledger(self.table),
-            leases=Leases(self.table),
-            archive=Archive(self.session.client("s3"), BUCKET),
-            tell=None,
-            logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
-            clock=lambda: self.clock,
-            holder=f"event-{self.clock}",
-            patience=15 * MINUTE,
-            acting=Acting(
-                ledger=Ledger(self.table),
-                actions=self.actions,
-                holds=Holds(self.table),
-                limits=Limits(self.table, "UTC"),
-                clock=lambda: self.clock,
-                pause=lambda: None,
-                revert=self.asked_back.append,
-                words=words,
-                at_most=50,
-                wait=self.wait if self.waits else None,
-            ),
-            warner=Warner(ledger=Ledger(self.table), warn=Post(), clock=lambda: self.clock),
-        )
-        report = runner.sweep(IdleEndpoints(), [self.aws], now=self.clock).report
-        return {result.target.name: result for result in report.results}
+        return by_name(self.sweep())
 
     def due(self) -> None:
         """What is idle was warned about, and may be acted on now."""
-        assert {result.outcome for result in self.sweep().values()} == {Outcome.WARNED}
+        assert {result.outcome for result in self.swept().values()} == {Outcome.WARNED}
         self.pass_by(2 * HOUR)
 
     @property
@@ -145,174 +77,31 @@ class Nights:
 
     def undo(self) -> Action:
         """Take it back, as the undo function would."""
-        undoing = Undoing(
-            actions=self.actions,
-            holds=Holds(self.table),
-            clock=lambda: self.clock,
-            within=30 * DAY,
-            wait=self.wait if self.waits else None,
-        )
-        found = undoing.find(NAME, ACCOUNT, REGION, self.action.id)
+        found = self.undoing.find(NAME, ACCOUNT, REGION, self.action.id)
+        undoing = replace(self.undoing, wait=self.wait)
         return undoing.undo(IdleEndpoints(), self.aws, found, by="maria")
 
 
-class World(Seed):
-    """The two kinds of endpoint with everything that can hang on them, and all that Describe shows of it."""
-
-    def __init__(self, box: Control, aws: Aws) -> None:
-        super().__init__(box, aws)
-        self.aws = aws
-        self.scaling: Any = aws.armed().client("application-autoscaling")
-
-    def plain(self, *, rescaled: bool = True) -> None:
-        """Two variants, tags, a key, one scaled by policy and schedule, one re-weighed by hand."""
-        blue, green = ({"VariantName": name} for name in ("blue", "green"))
-        self.endpoint("churn", blue, green, tags={"owner": "maria", "team": "risk"}, KmsKeyId=KEY)
-        self.sagemaker.add_tags(
-            ResourceArn=self.sagemaker.describe_endpoint_config(EndpointConfigName="churn")[
-                "EndpointConfigArn"
-            ],
-            Tags=[{"Key": "made-by", "Value": "ci"}],
-        )
-        if rescaled:
-            self.box.set_clock(NOW - 20 * DAY)
-            self.sagemaker.update_endpoint_weights_and_capacities(
-                EndpointName="churn",
-                DesiredWeightsAndCapacities=[
-                    {"VariantName": "green", "DesiredWeight": 0.25, "DesiredInstanceCount": 3}
-                ],
-            )
-        self.scaled("endpoint/churn/variant/blue", "sagemaker:variant:DesiredInstanceCount")
-        self.box.set_clock(NOW)
-        for name in ("blue", "green"):
-            self.requests("churn", name)
-            self.control("churn", name)
-
-    def shared(self) -> None:
-        """Instances without a model of their own: a base, an adapter on it, and one that is scaled."""
-        self.endpoint(
-            "gateway",
-            {
-                "VariantName": "blue",
-                "ModelName": None,
-                "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 4},
-            },
-            tags={"owner": "maria"},
-            ExecutionRoleArn=ROLE,
-        )
-        self.component("base", "gateway", age=29 * DAY)
-        self.component("scaled", "gateway", age=29 * DAY)
-        self.box.set_clock(NOW - 28 * DAY)
-        self.sagemaker.create_inference_component(
-            InferenceComponentName="adapter",
-            EndpointName="gateway",
-            Specification={
-                "BaseInferenceComponentName": "base",
-                "Container": {"ArtifactUrl": "s3://adapters/a.tar.gz"},
-            },
-            Tags=[{"Key": "owner", "Value": "ravi"}],
-        )
-        self.sagemaker.update_inference_component_runtime_config(
-            InferenceComponentName="scaled", DesiredRuntimeConfig={"CopyCount": 2}
-        )
-        self.scaled("inference-component/scaled", "sagemaker:inference-component:DesiredCopyCount")
-        self.box.set_clock(NOW)
-        for name in ("base", "scaled", "adapter"):
-            self.publish("Invocations", InferenceComponentName=name)
-        self.control("gateway")
-
-    def scaled(self, resource: str, dimension: str) -> None:
-        """By a policy and by a schedule, with tags, and suspended in one way."""
-        where = {**SCALED, "ResourceId": resource, "ScalableDimension": dimension}
-        self.scaling.register_scalable_target(
-            **where,
-            MinCapacity=1,
-            MaxCapacity=6,
-            SuspendedState={"ScheduledScalingSuspended": True},
-            Tags={"owner": "maria"},
-        )
-        tracking = {
-            "TargetValue": 70.0,
-            "PredefinedMetricSpecification": {
-                "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
-                if "endpoint/" in resource
-                else "SageMakerInferenceComponentInvocationsPerCopy"
-            },
-            "ScaleInCooldown": 600,
-        }
-        self.scaling.put_scaling_policy(
-            **where,
-            PolicyName="requests",
-            PolicyType="TargetTrackingScaling",
-            TargetTrackingScalingPolicyConfiguration=tracking,
-        )
-        self.scaling.put_scheduled_action(
-            **where,
-            ScheduledActionName="mornings",
-            Schedule="cron(0 7 * * ? *)",
-            Timezone="Europe/Berlin",
-            ScalableTargetAction={"MinCapacity": 2},
-        )
-
-    def shown(self) -> dict[str, Any]:
-        """Everything that Describe and List show, but what is of one creation alone."""
-        sagemaker = self.sagemaker
-        shown: dict[str, Any] = {}
-        for one in sagemaker.list_endpoints()["Endpoints"]:
-            found = sagemaker.describe_endpoint(EndpointName=one["EndpointName"])
-            shown[one["EndpointName"]] = found, self.tags(found["EndpointArn"])
-        for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]:
-            found = sagemaker.describe_endpoint_config(EndpointConfigName=one["EndpointConfigName"])
-            shown[f"configuration {one['EndpointConfigName']}"] = found, self.tags(found["EndpointConfigArn"])
-        for one in sagemaker.list_inference_components()["InferenceComponents"]:
-            name = one["InferenceComponentName"]
-            found = sagemaker.describe_inference_component(InferenceComponentName=name)
-            shown[f"component {name}"] = found, self.tags(found["InferenceComponentArn"])
-        targets = self.scaling.describe_scalable_targets(**SCALED)["ScalableTargets"]
-        for one in targets:
-            tags = self.scaling.list_tags_for_resource(ResourceARN=one["ScalableTargetARN"])["Tags"]
-            shown[f"target {one['ResourceId']}"] = one, tags
-        shown["policies"] = self.scaling.describe_scaling_policies(**SCALED)["ScalingPolicies"]
-        shown["actions"] = self.scaling.describe_scheduled_actions(**SCALED)["ScheduledActions"]
-        bare: dict[str, Any] = without(shown)
-        return bare
-
-    def tags(self, arn: str) -> list[dict[str, str]]:
-        return sorted(self.sagemaker.list_tags(ResourceArn=arn)["Tags"], key=lambda tag: tag["Key"])
-
-    def gone(self, name: str) -> bool:
-        return name not in [one["EndpointName"] for one in self.sagemaker.list_endpoints()["Endpoints"]]
-
-
-def without(shown: Any) -> Any:
-    """*shown* without what is of one creation alone."""
-    if isinstance(shown, dict):
-        return {key: without(value) for key, value in shown.items() if key not in MADE_ANEW}
-    if isinstance(shown, list | tuple):
-        return [without(value) for value in shown]
-    return shown
-
-
 @pytest.fixture
-def nights(table: Table, session: boto3.Session, aws: Aws, paced: Control) -> Nights:
+def nights(table: Table, session: boto3.Session, aws: Aws, paced: Control) -> Paced:
     mortal(session)
-    return Nights(table, session, aws, paced)
+    return Paced(table, session, aws, paced)
 
 
 @pytest.fixture
-def world(nights: Nights, box: Control, aws: Aws) -> World:
+def world(nights: Paced, box: Control, aws: Aws) -> Serving:
     del nights
-    return World(box, aws)
+    return Serving(box, aws)
 
 
 # --- the way there and back ----------------------------------------------------------------------
 
 
-def test_an_endpoint_is_deleted_and_its_configuration_stays(world: World, nights: Nights) -> None:
+def test_an_endpoint_is_deleted_and_its_configuration_stays(world: Serving, nights: Paced) -> None:
     world.plain()
     nights.due()
 
-    result = nights.sweep()["churn"]
+    result = nights.swept()["churn"]
 
     assert (result.outcome, note(result)) == (Outcome.ACTED, f"undo: janitor undo {nights.action.id}")
     nights.pass_by(MINUTE)
@@ -321,11 +110,11 @@ def test_an_endpoint_is_deleted_and_its_configuration_stays(world: World, nights
     assert nights.action.steps == {"act: delete the endpoint": "done"}
 
 
-def test_an_undo_brings_back_all_that_describe_showed(world: World, nights: Nights) -> None:
+def test_an_undo_brings_back_all_that_describe_showed(world: Serving, nights: Paced) -> None:
     world.plain()
     before = world.shown()
     nights.due()
-    nights.sweep()
+    nights.swept()
     nights.pass_by(DAY)
     assert world.shown() != before
 
@@ -336,11 +125,11 @@ def test_an_undo_brings_back_all_that_describe_showed(world: World, nights: Nigh
     assert done.stage is Stage.UNDONE
 
 
-def test_a_deleted_configuration_is_made_again(world: World, nights: Nights) -> None:
+def test_a_deleted_configuration_is_made_again(world: Serving, nights: Paced) -> None:
     world.plain()
     before = world.shown()
     nights.due()
-    nights.sweep()
+    nights.swept()
     world.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
     nights.pass_by(DAY)
 
@@ -350,13 +139,13 @@ def test_a_deleted_configuration_is_made_again(world: World, nights: Nights) -> 
     assert world.shown() == before
 
 
-def test_components_go_first_and_come_back_last(world: World, nights: Nights) -> None:
+def test_components_go_first_and_come_back_last(world: Serving, nights: Paced) -> None:
     world.shared()
     before = world.shown()
     assert len([name for name in before if name.startswith("component ")]) == 3
     nights.due()
 
-    result = nights.sweep()["gateway"]
+    result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.ACTED
     nights.pass_by(MINUTE)
@@ -368,58 +157,58 @@ def test_components_go_first_and_come_back_last(world: World, nights: Nights) ->
     assert world.shown() == before
 
 
-def test_without_time_to_wait_the_next_sweep_finishes_it(world: World, nights: Nights) -> None:
+def test_without_time_to_wait_the_next_sweep_finishes_it(world: Serving, nights: Paced) -> None:
     world.shared()
     nights.due()
-    nights.waits = False
+    nights.wait = None
 
-    result = nights.sweep()["gateway"]
+    result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.WAITING
     assert "still being deleted" in note(result)
     assert not world.gone("gateway")
     nights.pass_by(HOUR)
-    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+    assert nights.swept()["gateway"].outcome is Outcome.ACTED
     nights.pass_by(MINUTE)
     assert world.gone("gateway")
     assert nights.action.failures == 1
 
 
-def test_time_that_runs_out_while_it_waits_is_no_failure(world: World, nights: Nights) -> None:
+def test_time_that_runs_out_while_it_waits_is_no_failure(world: Serving, nights: Paced) -> None:
     world.shared()
     nights.due()
     nights.box.set_durations({"component.delete": 3600})
     end = nights.clock + 5 * MINUTE
     nights.time(lambda: nights.clock < end)
 
-    result = nights.sweep()["gateway"]
+    result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.WAITING
     assert "still being deleted" in note(result)
     assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
 
 
-def test_time_that_runs_out_between_two_steps_is_no_failure(world: World, nights: Nights) -> None:
+def test_time_that_runs_out_between_two_steps_is_no_failure(world: Serving, nights: Paced) -> None:
     world.shared()
     nights.due()
     nights.box.clear_calls()
     nights.time(lambda: "sagemaker:DeleteInferenceComponent" not in nights.box.calls())
 
-    result = nights.sweep()["gateway"]
+    result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.WAITING
     assert note(result) == "half done: the run had no time left, and the next one goes on with it"
     assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
     nights.pass_by(HOUR)
     nights.time()
-    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+    assert nights.swept()["gateway"].outcome is Outcome.ACTED
 
 
-def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: World, nights: Nights) -> None:
+def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: Paced) -> None:
     world.shared()
     before = world.shown()
     nights.due()
-    nights.sweep()
+    nights.swept()
     nights.pass_by(DAY)
     end = nights.clock + timedelta(seconds=20)
     nights.time(lambda: nights.clock < end)
@@ -434,57 +223,61 @@ def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: World, nights: Ni
     assert world.shown() == before
 
 
-def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(world: World, nights: Nights) -> None:
+def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(
+    world: Serving, nights: Paced
+) -> None:
     world.plain()
     nights.due()
     nights.box.fault("sagemaker", "DeleteEndpoint", "deny", times=1)
-    assert nights.sweep()["churn"].outcome is Outcome.FAILED
+    assert nights.swept()["churn"].outcome is Outcome.FAILED
     assert nights.action.steps == {"act: delete the endpoint": "refused"}
     assert not nights.action.touched
     world.sagemaker.delete_endpoint(EndpointName="churn")
     nights.pass_by(DAY)
 
-    result = nights.sweep()["churn"]
+    result = nights.swept()["churn"]
 
     assert (result.outcome, nights.action.stage) == (Outcome.CHANGED, Stage.WITHDRAWN)
     assert note(result) == "it was as good as cleaned up before anything was done"
 
 
-def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(world: World, nights: Nights) -> None:
+def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(
+    world: Serving, nights: Paced
+) -> None:
     world.plain()
     nights.due()
     nights.box.fault("sagemaker", "DeleteEndpoint", "error", status=500, code="InternalFailure", times=0)
-    assert nights.sweep()["churn"].outcome is Outcome.FAILED
+    assert nights.swept()["churn"].outcome is Outcome.FAILED
     nights.box.clear_faults()
     nights.box.fault("sagemaker", "DeleteEndpoint", "deny", times=0)
     nights.pass_by(DAY)
 
-    assert nights.sweep()["churn"].outcome is Outcome.FAILED
+    assert nights.swept()["churn"].outcome is Outcome.FAILED
 
     assert nights.action.steps == {"act: delete the endpoint": "begun"}
 
 
-def test_a_request_meanwhile_has_it_put_back(world: World, nights: Nights) -> None:
+def test_a_request_meanwhile_has_it_put_back(world: Serving, nights: Paced) -> None:
     world.shared()
     before = world.shown()
     nights.due()
-    nights.waits = False
-    nights.sweep()
+    nights.wait = None
+    nights.swept()
     nights.pass_by(HOUR)
     world.publish("Invocations", [3.0], InferenceComponentName="scaled")
 
-    result = nights.sweep()["gateway"]
+    result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.CHANGED
     assert "is being put back" in note(result)
-    assert [action.target.name for action in nights.asked_back] == ["gateway"]
-    nights.waits = True
+    assert [action.target.name for action in nights.put_back] == ["gateway"]
+    nights.wait = nights.a_minute
     nights.undo()
     nights.pass_by(10 * MINUTE)
     assert world.shown() == before
 
 
-def deploying(nights: Nights, deploy: Callable[[], object]) -> None:
+def deploying(nights: Paced, deploy: Callable[[], object]) -> None:
     """CI calls *deploy* in the first moment in which the run waits for AWS."""
     first = [deploy]
 
@@ -496,7 +289,7 @@ def deploying(nights: Nights, deploy: Callable[[], object]) -> None:
     nights.wait = wait
 
 
-def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: World, nights: Nights) -> None:
+def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: Serving, nights: Paced) -> None:
     world.shared()
     nights.due()
 
@@ -509,7 +302,7 @@ def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: Wo
 
     deploying(nights, deploy)
 
-    result = nights.sweep()["gateway"]
+    result = nights.swept()["gateway"]
 
     assert (result.outcome, note(result)) == (
         Outcome.CHANGED,
@@ -518,7 +311,7 @@ def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: Wo
             "what had been done is being put back"
         ),
     )
-    assert [action.target.name for action in nights.asked_back] == ["gateway"]
+    assert [action.target.name for action in nights.put_back] == ["gateway"]
     assert not world.gone("gateway")
     nights.wait = nights.a_minute
     assert nights.undo().stage is Stage.UNDONE
@@ -529,12 +322,12 @@ def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: Wo
 
 
 def test_components_do_not_come_back_to_a_deployment_without_their_variant(
-    world: World, nights: Nights
+    world: Serving, nights: Paced
 ) -> None:
     world.shared()
     nights.due()
-    nights.waits = False
-    nights.sweep()
+    nights.wait = None
+    nights.swept()
     nights.pass_by(HOUR)
     variants = [variant(VariantName="green", ModelName=None)]
     world.sagemaker.create_endpoint_config(
@@ -542,7 +335,7 @@ def test_components_do_not_come_back_to_a_deployment_without_their_variant(
     )
     world.sagemaker.update_endpoint(EndpointName="gateway", EndpointConfigName="gateway-2")
     nights.pass_by(HOUR)
-    nights.waits = True
+    nights.wait = nights.a_minute
 
     with pytest.raises(CannotUndoError, match="deployed anew, without the variant blue"):
         nights.undo()
@@ -551,13 +344,13 @@ def test_components_do_not_come_back_to_a_deployment_without_their_variant(
 
 
 def test_one_that_gets_another_component_while_its_own_go_is_not_deleted(
-    world: World, nights: Nights
+    world: Serving, nights: Paced
 ) -> None:
     world.shared()
     nights.due()
     deploying(nights, lambda: put_on(world, "newcomer", "gateway"))
 
-    result = nights.sweep()["gateway"]
+    result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.CHANGED
     assert note(result).endswith("what had been done is being put back")
@@ -567,7 +360,7 @@ def test_one_that_gets_another_component_while_its_own_go_is_not_deleted(
 
 @pytest.mark.parametrize("what", ["configuration", "component"])
 def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
-    world: World, nights: Nights, what: str
+    world: Serving, nights: Paced, what: str
 ) -> None:
     """In the last moment, after everybody has looked."""
     world.plain() if what == "configuration" else world.shared()
@@ -605,12 +398,12 @@ def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
 
 
 def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
-    world: World, nights: Nights
+    world: Serving, nights: Paced
 ) -> None:
     world.shared()
     nights.due()
-    nights.waits = False
-    nights.sweep()
+    nights.wait = None
+    nights.swept()
     nights.pass_by(HOUR)
     world.endpoint(
         "other", {"VariantName": "blue", "ModelName": None}, age=timedelta(0), ExecutionRoleArn=ROLE
@@ -619,14 +412,14 @@ def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
     put_on(world, "base", "other")
     nights.pass_by(HOUR)
 
-    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+    assert nights.swept()["gateway"].outcome is Outcome.ACTED
 
     nights.pass_by(MINUTE)
     assert world.gone("gateway")
     assert components_left(world) == ["base"]
 
 
-def put_on(world: World, name: str, endpoint: str) -> None:
+def put_on(world: Serving, name: str, endpoint: str) -> None:
     """Somebody puts an inference component on *endpoint*, now."""
     world.sagemaker.create_inference_component(
         InferenceComponentName=name,
@@ -637,30 +430,30 @@ def put_on(world: World, name: str, endpoint: str) -> None:
     )
 
 
-def test_waiting_night_after_night_is_no_failure_but_is_told(world: World, nights: Nights) -> None:
+def test_waiting_night_after_night_is_no_failure_but_is_told(world: Serving, nights: Paced) -> None:
     world.shared()
     nights.due()
     nights.box.set_durations({"component.delete": 3 * DAY.total_seconds()})
 
     outcomes = []
     for _ in range(5):
-        outcomes.append(nights.sweep()["gateway"].outcome)
+        outcomes.append(nights.swept()["gateway"].outcome)
         nights.pass_by(12 * HOUR)
 
     assert outcomes[0] is Outcome.WAITING
     assert outcomes[-1] is Outcome.FAILED
     assert nights.action.failures == 0
     nights.pass_by(DAY)
-    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+    assert nights.swept()["gateway"].outcome is Outcome.ACTED
 
 
-def test_an_undo_that_takes_longer_goes_on_when_called_again(world: World, nights: Nights) -> None:
+def test_an_undo_that_takes_longer_goes_on_when_called_again(world: Serving, nights: Paced) -> None:
     world.shared()
     before = world.shown()
     nights.due()
-    nights.sweep()
+    nights.swept()
     nights.pass_by(DAY)
-    nights.waits = False
+    nights.wait = None
 
     calls = 0
     while nights.action.stage is not Stage.UNDONE:
@@ -706,7 +499,7 @@ def name_of(step: tuple[str, str, int]) -> str:
 @killed
 @pytest.mark.parametrize("step", ACT_STEPS, ids=name_of)
 def test_killed_at_any_step_it_is_finished_the_next_night(
-    world: World, nights: Nights, step: tuple[str, str, int], kind: str
+    world: Serving, nights: Paced, step: tuple[str, str, int], kind: str
 ) -> None:
     service, operation, skip = step
     world.shared()
@@ -715,12 +508,12 @@ def test_killed_at_any_step_it_is_finished_the_next_night(
     nights.box.fault(service, operation, kind, skip=skip)
 
     with pytest.raises(Killed):
-        nights.sweep()
+        nights.swept()
 
     nights.box.revive()
     nights.box.clear_faults()
     nights.pass_by(DAY)
-    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+    assert nights.swept()["gateway"].outcome is Outcome.ACTED
     nights.pass_by(MINUTE)
     assert world.gone("gateway")
     nights.undo()
@@ -731,7 +524,7 @@ def test_killed_at_any_step_it_is_finished_the_next_night(
 @killed
 @pytest.mark.parametrize("step", ACT_STEPS, ids=name_of)
 def test_killed_at_any_step_it_can_be_taken_back(
-    world: World, nights: Nights, step: tuple[str, str, int], kind: str
+    world: Serving, nights: Paced, step: tuple[str, str, int], kind: str
 ) -> None:
     service, operation, skip = step
     world.shared()
@@ -739,7 +532,7 @@ def test_killed_at_any_step_it_can_be_taken_back(
     nights.due()
     nights.box.fault(service, operation, kind, skip=skip)
     with pytest.raises(Killed):
-        nights.sweep()
+        nights.swept()
     nights.box.revive()
     nights.box.clear_faults()
 
@@ -752,13 +545,13 @@ def test_killed_at_any_step_it_can_be_taken_back(
 @killed
 @pytest.mark.parametrize("step", UNDO_STEPS, ids=name_of)
 def test_an_undo_killed_at_any_step_goes_on(
-    world: World, nights: Nights, step: tuple[str, str, int], kind: str
+    world: Serving, nights: Paced, step: tuple[str, str, int], kind: str
 ) -> None:
     service, operation, skip = step
     world.shared()
     before = world.shown()
     nights.due()
-    nights.sweep()
+    nights.swept()
     world.sagemaker.delete_endpoint_config(EndpointConfigName="gateway")
     nights.pass_by(DAY)
     nights.box.fault(service, operation, kind, skip=skip)
@@ -774,7 +567,7 @@ def test_an_undo_killed_at_any_step_goes_on(
 
 
 @pytest.mark.parametrize("kind", ["lost-reply", "hang-up"])
-def test_lost_answers_are_settled_by_looking(world: World, nights: Nights, kind: str) -> None:
+def test_lost_answers_are_settled_by_looking(world: Serving, nights: Paced, kind: str) -> None:
     """One lost answer at every call that changes something, all in one night."""
     world.shared()
     before = world.shown()
@@ -782,7 +575,7 @@ def test_lost_answers_are_settled_by_looking(world: World, nights: Nights, kind:
     for service, operation, skip in ACT_STEPS:
         nights.box.fault(service, operation, kind, skip=2 * skip)
 
-    assert nights.sweep()["gateway"].outcome is Outcome.ACTED
+    assert nights.swept()["gateway"].outcome is Outcome.ACTED
 
     nights.box.clear_faults()
     nights.pass_by(DAY)
@@ -797,14 +590,14 @@ def test_lost_answers_are_settled_by_looking(world: World, nights: Nights, kind:
 # --- what stays as it is -------------------------------------------------------------------------
 
 
-def only_reported(nights: Nights, name: str) -> str:
+def only_reported(nights: Paced, name: str) -> str:
     nights.due()
-    result = nights.sweep()[name]
+    result = nights.swept()[name]
     assert result.outcome is Outcome.ADVISED
     return note(result)
 
 
-def test_a_monitored_endpoint_is_kept(world: World, nights: Nights) -> None:
+def test_a_monitored_endpoint_is_kept(world: Serving, nights: Paced) -> None:
     world.plain()
     job = {
         "MonitoringInputs": [
@@ -827,13 +620,13 @@ def test_a_monitored_endpoint_is_kept(world: World, nights: Nights) -> None:
         },
     )
 
-    result = nights.sweep()["churn"]
+    result = nights.swept()["churn"]
 
     assert result.outcome is Outcome.KEPT
     assert result.verdict.reason == "the monitoring schedule drift watches it"
 
 
-def test_a_component_that_is_not_in_service_holds_it_back(world: World, nights: Nights) -> None:
+def test_a_component_that_is_not_in_service_holds_it_back(world: Serving, nights: Paced) -> None:
     world.shared()
     nights.box.patch("sagemaker", ["inference_components", "scaled"], InferenceComponentStatus="Failed")
 
@@ -842,7 +635,7 @@ def test_a_component_that_is_not_in_service_holds_it_back(world: World, nights: 
     )
 
 
-def tag(world: World, component: str, **tags: str) -> None:
+def tag(world: Serving, component: str, **tags: str) -> None:
     """Somebody tags the inference component of this name."""
     found = world.sagemaker.describe_inference_component(InferenceComponentName=component)
     world.sagemaker.add_tags(
@@ -851,16 +644,16 @@ def tag(world: World, component: str, **tags: str) -> None:
     )
 
 
-def components_left(world: World) -> list[str]:
+def components_left(world: Serving) -> list[str]:
     listed = world.sagemaker.list_inference_components()["InferenceComponents"]
     return sorted(one["InferenceComponentName"] for one in listed)
 
 
-def test_a_component_that_is_kept_keeps_its_endpoint(world: World, nights: Nights) -> None:
+def test_a_component_that_is_kept_keeps_its_endpoint(world: Serving, nights: Paced) -> None:
     world.shared()
     tag(world, "adapter", keep="true")
 
-    result = nights.sweep()["gateway"]
+    result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.KEPT
     assert result.verdict.reason == "it would take along adapter, which is tagged keep=true"
@@ -874,12 +667,12 @@ def test_a_component_that_is_kept_keeps_its_endpoint(world: World, nights: Night
     ],
 )
 def test_a_component_of_production_or_of_a_tool_is_only_reported(
-    world: World, nights: Nights, tags: dict[str, str], why: str
+    world: Serving, nights: Paced, tags: dict[str, str], why: str
 ) -> None:
     world.shared()
     tag(world, "scaled", **tags)
 
-    result = nights.sweep()["gateway"]
+    result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.ADVISED
     assert note(result) == f"only reported: it would take along scaled: {why}"
@@ -893,17 +686,17 @@ def test_a_component_of_production_or_of_a_tool_is_only_reported(
     ],
 )
 def test_a_tag_on_a_component_after_the_warning_counts(
-    world: World, nights: Nights, tags: dict[str, str], outcome: Outcome
+    world: Serving, nights: Paced, tags: dict[str, str], outcome: Outcome
 ) -> None:
     world.shared()
     nights.due()
     tag(world, "base", **tags)
 
-    assert nights.sweep()["gateway"].outcome is outcome
+    assert nights.swept()["gateway"].outcome is outcome
     assert components_left(world) == ["adapter", "base", "scaled"]
 
 
-def test_other_components_than_those_that_were_judged_hold_it_back(world: World, nights: Nights) -> None:
+def test_other_components_than_those_that_were_judged_hold_it_back(world: Serving, nights: Paced) -> None:
     """One that came between looking and preparing: nobody has seen its tags."""
     world.shared()
     detector = IdleEndpoints()
@@ -920,13 +713,13 @@ def test_other_components_than_those_that_were_judged_hold_it_back(world: World,
 
 
 def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
-    world: World, nights: Nights
+    world: Serving, nights: Paced
 ) -> None:
     world.shared()
     nights.due()
     nights.box.fault("sagemaker", "ListTags", "deny", times=0, match="inference-component/base")
 
-    result = nights.sweep()["gateway"]
+    result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.WAITING
     assert "it would take along base, and its tags could not be read" in note(result)
@@ -936,10 +729,10 @@ def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
 # --- what an undo refuses ------------------------------------------------------------------------
 
 
-def test_another_endpoint_of_its_name_is_left_alone(world: World, nights: Nights) -> None:
+def test_another_endpoint_of_its_name_is_left_alone(world: Serving, nights: Paced) -> None:
     world.plain()
     nights.due()
-    nights.sweep()
+    nights.swept()
     nights.pass_by(DAY)
     world.box.set_clock(nights.clock)
     world.sagemaker.create_endpoint_config(
@@ -964,13 +757,13 @@ def test_another_endpoint_of_its_name_is_left_alone(world: World, nights: Nights
 
 
 def test_what_somebody_created_from_the_same_configuration_is_left_alone(
-    world: World, nights: Nights
+    world: Serving, nights: Paced
 ) -> None:
     """A pipeline that deploys again: its weights and counts are not those of last month."""
     world.plain()
     config = world.sagemaker.describe_endpoint(EndpointName="churn")["EndpointConfigName"]
     nights.due()
-    nights.sweep()
+    nights.swept()
     nights.pass_by(DAY)
     world.box.set_clock(nights.clock)
     world.sagemaker.create_endpoint(EndpointName="churn", EndpointConfigName=config)
@@ -985,10 +778,10 @@ def test_what_somebody_created_from_the_same_configuration_is_left_alone(
     assert not [call for call in nights.box.calls() if call.startswith(("sagemaker:Update", "sagemaker:Del"))]
 
 
-def test_a_replaced_configuration_is_not_deployed(world: World, nights: Nights) -> None:
+def test_a_replaced_configuration_is_not_deployed(world: Serving, nights: Paced) -> None:
     world.plain()
     nights.due()
-    nights.sweep()
+    nights.swept()
     nights.pass_by(DAY)
     world.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
     world.sagemaker.create_endpoint_config(
@@ -1009,11 +802,11 @@ def test_a_replaced_configuration_is_not_deployed(world: World, nights: Nights) 
     assert world.gone("churn")
 
 
-def test_a_configuration_that_aws_tells_more_of_by_now_is_the_same(world: World, nights: Nights) -> None:
+def test_a_configuration_that_aws_tells_more_of_by_now_is_the_same(world: Serving, nights: Paced) -> None:
     """A newer SDK knows members that the record has not, and AWS adds some of its own accord."""
     world.plain()
     nights.due()
-    nights.sweep()
+    nights.swept()
     nights.pass_by(DAY)
     nights.box.patch(
         "sagemaker", ["endpoint_configs", "churn"], MetricsConfig={"EnableDetailedObservability": False}
@@ -1024,11 +817,11 @@ def test_a_configuration_that_aws_tells_more_of_by_now_is_the_same(world: World,
     assert world.sagemaker.describe_endpoint(EndpointName="churn")["EndpointStatus"] == "InService"
 
 
-def test_without_capacity_it_can_be_tried_again(world: World, nights: Nights) -> None:
+def test_without_capacity_it_can_be_tried_again(world: Serving, nights: Paced) -> None:
     world.plain()
     before = world.shown()
     nights.due()
-    nights.sweep()
+    nights.swept()
     nights.pass_by(DAY)
     nights.box.fault(
         "sagemaker",
@@ -1040,7 +833,7 @@ def test_without_capacity_it_can_be_tried_again(world: World, nights: Nights) ->
     )
     with pytest.raises(CannotUndoError, match="CreateEndpoint: ResourceLimitExceeded: The account-level"):
         nights.undo()
-    nights.waits = False
+    nights.wait = None
     with pytest.raises(NotBackYetError):
         nights.undo()
     nights.box.patch(
@@ -1055,7 +848,7 @@ def test_without_capacity_it_can_be_tried_again(world: World, nights: Nights) ->
         "churn could not be brought back: AWS could not create the endpoint: "
         "InsufficientInstanceCapacity: try later. It can be tried again."
     )
-    nights.waits = True
+    nights.wait = nights.a_minute
 
     nights.undo()
 
@@ -1063,13 +856,13 @@ def test_without_capacity_it_can_be_tried_again(world: World, nights: Nights) ->
     assert world.shown() == before
 
 
-def test_a_component_without_capacity_can_be_tried_again(world: World, nights: Nights) -> None:
+def test_a_component_without_capacity_can_be_tried_again(world: Serving, nights: Paced) -> None:
     world.shared()
     before = world.shown()
     nights.due()
-    nights.sweep()
+    nights.swept()
     nights.pass_by(DAY)
-    nights.waits = False
+    nights.wait = None
     for _ in range(2):
         with pytest.raises(NotBackYetError):
             nights.undo()
@@ -1082,7 +875,7 @@ def test_a_component_without_capacity_can_be_tried_again(world: World, nights: N
     )
     with pytest.raises(CannotUndoError, match="could not create inference component base: Insufficient"):
         nights.undo()
-    nights.waits = True
+    nights.wait = nights.a_minute
 
     nights.undo()
 
@@ -1093,7 +886,7 @@ def test_a_component_without_capacity_can_be_tried_again(world: World, nights: N
 # --- permissions ---------------------------------------------------------------------------------
 
 
-def test_it_calls_exactly_what_it_declares(world: World, nights: Nights) -> None:
+def test_it_calls_exactly_what_it_declares(world: Serving, nights: Paced) -> None:
     world.plain()
     world.shared()
     experiment(world)
@@ -1137,7 +930,7 @@ class Plainly:
         del name
 
 
-def repeated(nights: Nights, call: Callable[[], None]) -> None:
+def repeated(nights: Paced, call: Callable[[], None]) -> None:
     """*call* until it no longer waits."""
     for _ in range(30):
         try:
@@ -1149,33 +942,3 @@ def repeated(nights: Nights, call: Callable[[], None]) -> None:
 
 def called(grants: Sequence[Grant]) -> set[str]:
     return {grant.action for grant in grants if not grant.implied}
-
-
-def experiment(world: World) -> None:
-    """A running one, over an endpoint of its own."""
-    world.sagemaker.create_inference_experiment(
-        Name="shadow-of-another",
-        Type="ShadowMode",
-        RoleArn=ROLE,
-        EndpointName=other(world),
-        ModelVariants=[
-            {
-                "ModelName": "model",
-                "VariantName": name,
-                "InfrastructureConfig": {
-                    "InfrastructureType": "RealTimeInference",
-                    "RealTimeInferenceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
-                },
-            }
-            for name in ("blue", "green")
-        ],
-        ShadowModeConfig={
-            "SourceModelVariantName": "blue",
-            "ShadowModelVariants": [{"ShadowModelVariantName": "green", "SamplingPercentage": 10}],
-        },
-    )
-
-
-def other(world: World) -> str:
-    world.endpoint("other")
-    return "other"

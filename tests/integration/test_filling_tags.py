@@ -11,7 +11,6 @@ import pytest
 from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
-from integration.test_untagged_resources import COMPLETE, model, spelled
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
@@ -19,6 +18,8 @@ from ml_janitor.core.model import Tags, Value
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
+from studio_seed import spelled
+from tag_seed import COMPLETE, model
 
 DAY = timedelta(days=1)
 HAS = {key: value for key, value in COMPLETE.items() if key not in {"environment", "team"}}

@@ -15,7 +15,7 @@ from hosted import LAMBDA, Host
 from kept import KeptThings
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor_sandbox.control import Control
-from theatre import ARMS, Theatre
+from recorder import ARMS, Theatre
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from ml_janitor.engine.run import sweep
 from ml_janitor.ledger.entries import Entry, Recorded
 from ml_janitor.ledger.findings import GONE, KEEP_CLOSED, Ledger
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 
@@ -304,3 +305,28 @@ def test_nobody_gives_back_the_lease_of_another(leases: Leases) -> None:
 
     with pytest.raises(LeaseTakenError):
         take(leases, "third", NOW + HOUR)
+
+
+def test_a_holder_that_has_swept_does_not_take_the_lease_again(leases: Leases) -> None:
+    where = ("shelf", ACCOUNT, REGION)
+    take(leases, "event")
+    leases.swept(*where, holder="event", now=NOW)
+    leases.release(*where, holder="event")
+
+    with pytest.raises(LeaseTakenError):
+        take(leases, "event", NOW + HOUR)
+    assert leases.was_swept(*where, holder="event")
+    take(leases, "next", NOW)
+    assert not leases.was_swept(*where, holder="event")
+
+
+# --- limits ----------------------------------------------------------------------------------------
+
+
+def test_an_action_keeps_its_place_in_a_night_that_is_full(table: Table) -> None:
+    limits = Limits(table, "UTC")
+
+    def placed(action: str) -> bool:
+        return limits.in_night(ACCOUNT, action, at_most=2, now=NOW)
+
+    assert [placed(action) for action in ("a", "b", "c", "a", "b")] == [True, True, False, True, True]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from botocore.exceptions import ClientError
 
 import rarities
 from conftest import ACCOUNT, REGION
-from declared import Declared, covers, listed, statements, without
+from declared import Declared, listed, statements, without
 from deployed import Deployed, Function
-from hosted import LAMBDA, SCHEDULER, Host, Ran
+from hosted import LAMBDA, SCHEDULER, Host
 from lambdas import EVENTS, WITH_SLACK, event
 from ml_janitor.aws.arns import Arn
 from ml_janitor.config.events import MalformedEventError
@@ -29,6 +28,7 @@ from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.server import Sandbox
 from ml_janitor_sandbox.slack import TOKEN, SlackControl
+from recorder import Recording, Step, check, exactly, missed, nothing, record
 from synthesis import synthesise
 
 DIGEST = "digest"
@@ -41,18 +41,12 @@ OF_OTHERS = {"interact", "pressed", "undo"}
 AT = "2026-10-06T03:00:00Z"
 ABROAD = "eu-west-1"
 
+
 SECRET_READ = "secretsmanager:GetSecretValue"
 """What a function needs only to tell Slack something."""
 
 OF_FINDINGS = {"sagemaker:ListTags", "tag:GetResources"}
 """What is missed only of what would be found: whatever is kept anyway is kept whatever its tags say."""
-
-IN_LAMBDAS_HANDS = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}
-"""What Lambda does, not the function, which never learns that its log or its failure was not kept."""
-
-REFUSAL = re.compile(r"not authorized to perform|AccessDenied|Head(Object|Bucket): 403")
-
-type Runs = dict[str, Ran]
 
 
 @pytest.fixture(scope="module")
@@ -90,23 +84,37 @@ def hosted(url: str, files: Path, settings: str) -> Host:
     return Host(Declared(deployed, read), url, files)
 
 
-def every_event(host: Host, function: Function) -> Runs:
+def every_event(name: str, host: Host) -> Iterator[Step]:
     """
-    What became of each event of events/, then of one for each kind of resource that was looked at.
+    Each event of events/, then one for each kind of resource that was looked at, each as if it came first.
 
     Last, where Slack refuses the message: an event that failed after it was begun is forgotten.
     """
-    host.forget(function)
-    runs = {file: host.invoke(function, event(file)) for file in FILES}
-    runs |= {arn: host.invoke(function, {"time": AT, "resource": arn}) for arn in one_of_each(host, function)}
-    if function.name == DIGEST:
-        SlackControl(host.url).fault("error", times=0)
-        runs["Slack refuses"] = host.invoke(function, {"time": "2026-10-06T03:00:01Z"})
+    function, found = host.function(name), dict[tuple[str, ...], str]()
+
+    def step(asked: dict[str, Any], arranged: Callable[[Host], None] = nothing) -> Step:
+        def event_(host: Host) -> dict[str, Any]:
+            host.forget(function)
+            return asked
+
+        return Step(function=name, event=event_, arranged=arranged)
+
+    for file in FILES:
+        yield step(event(file))
+        found = one_of_each(host, function) | found
+    for arn in found.values():
+        yield step({"time": AT, "resource": arn})
+    if name == DIGEST:
+        refused = Step(
+            function=name,
+            event=lambda _: {"time": "2026-10-06T03:00:01Z"},
+            arranged=lambda host: SlackControl(host.url).fault("error", times=0),
+        )
+        yield refused
         SlackControl(host.url).clear_faults()
-    return runs
 
 
-def one_of_each(host: Host, function: Function) -> list[str]:
+def one_of_each(host: Host, function: Function) -> dict[tuple[str, ...], str]:
     """
     An ARN of each kind in the function's reports.
 
@@ -120,7 +128,7 @@ def one_of_each(host: Host, function: Function) -> list[str]:
             shared = any("inference component" in one["signal"] for one in result["evidence"])
             kind = (arn.kind, *(parts[3:4] if arn.kind == "app" else ()), "shared" if shared else "")
             found.setdefault(kind, result["arn"])
-    return list(found.values())
+    return found
 
 
 def failure(name: str, file: str) -> type[Exception] | None:
@@ -140,66 +148,48 @@ def last_sweep(host: Host) -> None:
     host.invoke(host.function(DETECTORS[0].name), event("scheduled"))
 
 
+@pytest.fixture(scope="module")
+def recordings() -> dict[str, Recording]:
+    """What was recorded before."""
+    return {}
+
+
 @every_function
-def test_it_asks_for_all_that_is_declared_and_for_nothing_else(host: Host, name: str) -> None:
+def test_it_asks_for_all_that_is_declared_and_for_nothing_else(
+    host: Host, recordings: dict[str, Recording], name: str
+) -> None:
     """Each permission is used on a resource of its own, which no other covers as well."""
-    function = host.function(name)
-    needs = host.declared.of_function(function)
     last_sweep(host)
 
-    runs = every_event(host, function)
+    recording = recordings[name] = record(host, every_event(name, host))
 
-    assert {file: type(runs[file].error) for file in FILES} == {
-        file: failure(name, file) or type(None) for file in FILES
-    }
-    assert {what: ran.denied for what, ran in runs.items() if ran.denied} == {}
-    asked = {one for ran in runs.values() for one in ran.allowed}
-    assert {one for one in asked if sum(covers(need, one) for need in needs) != 1} == set()
-    unasked = {need for need in needs if not any(covers(need, one) for one in asked)}
-    assert {need.action for need in unasked} == (set() if tells(host, function) else {SECRET_READ})
+    for file, (_, ran) in zip(FILES, recording, strict=False):
+        assert type(ran.error) is (failure(name, file) or type(None)), file
+    assert [ran.denied for _, ran in recording if ran.denied] == []
+    needs = host.declared.of_function(host.function(name))
+    silent = {need for need in needs if not told_of(name, recording) and need.action == SECRET_READ}
+    assert exactly(host, name, recording) == needs - silent
 
 
 @every_function
-def test_each_statement_of_its_role_is_missed_and_the_refusal_is_told(host: Host, name: str) -> None:
-    function, roles = host.function(name), host.deployed.roles()
+def test_each_statement_of_its_role_is_missed_and_the_refusal_is_told(
+    host: Host, recordings: dict[str, Recording], name: str
+) -> None:
     last_sweep(host)
-    host.forget(function)
-    host.invoke(function, event("scheduled"))
-    silent = set() if tells(host, function) else {SECRET_READ, *OF_FINDINGS}
+    recording = recordings.get(name) or record(host, every_event(name, host))
 
-    for statement in statements(roles[function.role]):
-        if silent >= {*listed(statement["Action"])}:
-            continue
-        host.enforce(roles | {function.role: without(roles[function.role], statement)})
-        ran, told = until_denied(host, function)
-        actions = set(listed(statement["Action"]))
-        assert ran.denied, f"nothing needs {statement}"
-        assert {action for action, _ in ran.denied} <= actions
-        assert REFUSAL.search(told) or actions <= IN_LAMBDAS_HANDS, f"nobody hears of {ran.denied}"
+    silent = set() if told_of(name, recording) else {SECRET_READ, *OF_FINDINGS}
+
+    def every(_: str, statement: Mapping[str, Any]) -> bool:
+        return not silent >= {*listed(statement["Action"])}
+
+    check(host, missed(host, recording, every), every, of=[name])
 
 
-def tells(host: Host, function: Function) -> bool:
-    """Whether a function told Slack anything: a sweep does so where it found something in the demo."""
-    reports = [json.loads(text) for text in host.reports(function)]
-    return function.name == DIGEST or any(sweep["found"] for one in reports for sweep in one["sweeps"])
-
-
-def until_denied(host: Host, function: Function) -> tuple[Ran, str]:
-    """The first run that something was denied to, or the last there is; and all that it told."""
-    host.forget(function)
-    for asked in asking(host, function):
-        ran = host.invoke(function, asked)
-        if ran.denied:
-            break
-    return ran, "\n".join([repr(ran.error), ran.log, *host.reports(function)])
-
-
-def asking(host: Host, function: Function) -> Iterator[dict[str, Any]]:
-    """The fewest events that make use of every statement, the quickest first."""
-    yield event("malformed")
-    yield event("scheduled")
-    for arn in one_of_each(host, function):
-        yield {"time": AT, "resource": arn}
+def told_of(name: str, recording: Recording) -> bool:
+    """Whether a function had anything to tell Slack: a sweep that found nothing in the demo has not."""
+    answers = [ran.answer or {} for _, ran in recording]
+    return name == DIGEST or any(sweep["found"] for one in answers for sweep in one.get("sweeps", ()))
 
 
 @every_function

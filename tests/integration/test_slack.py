@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from slack_sdk.http_retry import HttpRequest, HttpResponse, RateLimitErrorRetryHandler, RetryState
 
 from ml_janitor.core.model import Sweep
 from ml_janitor.ledger.entries import Recorded
@@ -138,6 +139,17 @@ def test_a_rate_limit_longer_than_the_time_left_is_an_error_at_once(
     with pytest.raises(SlackError, match=r"asks to wait 100 s \(rate limit\), and only 100 s are left"):
         either.deliver(post(), deadline=DEADLINE)
     assert (texts(workspace), clock.slept) == ([], [])
+
+
+def test_slack_sdks_own_handler_would_wait_beyond_any_deadline(time: Time) -> None:
+    asked = HttpResponse(status_code=429, headers={"Retry-After": ["3600"]}, body={})
+    request = HttpRequest(method="POST", url="https://slack.com/api/chat.postMessage", headers={})
+
+    def retried(handler: Any) -> bool:
+        return bool(handler.can_retry(state=RetryState(), request=request, response=asked))
+
+    assert retried(RateLimitErrorRetryHandler())
+    assert [retried(handler) for handler in time.until(DEADLINE).retries()] == [False]
 
 
 @pytest.mark.parametrize("status", [0, 500, 503])

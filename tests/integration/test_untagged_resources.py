@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -17,50 +17,11 @@ from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
 from ml_janitor_sandbox.control import Control
+from studio_seed import spelled
+from tag_seed import COMPLETE, REGISTRY, ROLE, model, training, transform_job
 
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 ROOT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
-REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-COMPLETE = dict.fromkeys(UntaggedResources().required, "x")
 SSO = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Lab_0123456789abcdef/anna@example.com"
-
-
-def spelled(tags: Mapping[str, str]) -> list[Any]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def model(session: boto3.Session, name: str, **tags: str) -> str:
-    """A model that uses the repository "serve" and the bucket "models"."""
-    answer = session.client("sagemaker").create_model(
-        ModelName=name,
-        ExecutionRoleArn=ROLE,
-        PrimaryContainer={"Image": f"{REGISTRY}/serve:1", "ModelDataUrl": "s3://models/m.tar.gz"},
-        Tags=spelled(tags),
-    )
-    return answer["ModelArn"]
-
-
-def transform_job(session: boto3.Session, name: str, **tags: str) -> str:
-    answer = session.client("sagemaker").create_transform_job(
-        TransformJobName=name,
-        ModelName="m",
-        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/"}}},
-        TransformOutput={"S3OutputPath": "s3://out/"},
-        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
-        Tags=spelled(tags),
-    )
-    return answer["TransformJobArn"]
-
-
-def training(output: str) -> Any:
-    """What every training job needs."""
-    return {
-        "AlgorithmSpecification": {"TrainingImage": f"{REGISTRY}/train:1", "TrainingInputMode": "File"},
-        "RoleArn": ROLE,
-        "OutputDataConfig": {"S3OutputPath": output},
-        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
-    }
 
 
 def swept(aws: Aws, **tunables: Any) -> Sweep:

@@ -521,7 +521,7 @@ def data(client: Client) -> list[list[float]]:
     ]
     return [
         one["Values"]
-        for batch in batched(queries, 500, strict=False)
+        for batch in batched(queries, 500)
         for one in pages(
             client("cloudwatch"),
             "get_metric_data",

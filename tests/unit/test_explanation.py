@@ -24,8 +24,8 @@ from ml_janitor.core.model import (
     Unreadable,
     Verdict,
 )
-from ml_janitor_cli.explained import Explained, signals, text
-from ml_janitor_cli.explanation import drawing
+from ml_janitor_cli.explanation import Explained, signals, text
+from ml_janitor_cli.explanation_view import drawing
 from ml_janitor_cli.screen import console, write
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

@@ -26,6 +26,7 @@ from ml_janitor.report.mrkdwn import (
     Message,
     Post,
     code,
+    header,
     lines,
     prose,
     section,
@@ -338,6 +339,7 @@ def test_lines_become_paragraphs_that_fit() -> None:
     paragraphs = list(lines(said))
     assert "\n".join(paragraphs).split("\n") == said
     assert max(map(len, paragraphs)) <= LONGEST_SECTION
+    assert header("a :smile:")["text"] == {"type": "plain_text", "text": "a :smile:", "emoji": False}
     with pytest.raises(ValueError, match="do not fit"):
         section("x" * 3001)
 

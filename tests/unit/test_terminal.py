@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from ml_janitor.core.model import Cost, Kept, Report, Result, Target, Verdict
 from ml_janitor.core.text import plain
-from ml_janitor_cli.kept import pattern
+from ml_janitor_cli.kept_resources import pattern
 from ml_janitor_cli.screen import console
 from ml_janitor_cli.terminal import show
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep

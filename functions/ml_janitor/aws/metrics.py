@@ -116,9 +116,7 @@ def read(
     for metric in dict.fromkeys(metrics):
         by_start.setdefault(beginning(start, metric.period), []).append(metric)
     calls = [
-        (first, batch)
-        for first, wanted in by_start.items()
-        for batch in batched(wanted, QUERIES_PER_CALL, strict=False)
+        (first, batch) for first, wanted in by_start.items() for batch in batched(wanted, QUERIES_PER_CALL)
     ]
     answers = aws.map(lambda call: _read_batch(aws, call[1], call[0], end), calls)
     return {metric: signal for answer in answers for metric, signal in answer.items()}

@@ -77,7 +77,7 @@ def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
 
     answers = aws.map(
         lambda asked: attempt(lambda: read(asked), source=GET_RESOURCES),
-        list(batched(arns, ARNS_PER_CALL, strict=False)),
+        list(batched(arns, ARNS_PER_CALL)),
     )
     known = {
         arn: tags for answer in answers if isinstance(answer, Value) for arn, tags in answer.value.items()

@@ -1,4 +1,4 @@
-"""What armed detectors would never do as things are set: somebody believes that they are armed."""
+"""Warns of armed detectors that would never act under the settings, at synth and in `janitor doctor`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
 
 
-def idle_arms(settings: Settings, *, home: str = "") -> list[str]:
+def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
     """
     One line for each armed detector that would never act, and for each place where it would not.
 

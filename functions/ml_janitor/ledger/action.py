@@ -25,7 +25,7 @@ EXACT = Decimal("0.00000001")
 
 class Stage(StrEnum):
     """
-    How far an action came. `acting` and `undoing` that nobody is at work on were broken off; nothing
+    How far an action came. `acting` and `undoing` that no run works on were broken off; nothing
     was done by one that was `withdrawn`.
     """
 
@@ -123,7 +123,7 @@ def saving(result: Result) -> tuple[Decimal | None, datetime | None]:
     """
     What an hour without *result*'s waste saves, and until when; None where that is not known.
 
-    Of a job that would have ended nobody knows when, no hour is known to be saved.
+    For a job whose end is unknown, no hour is known to be saved.
     """
     cost = result.verdict.cost if isinstance(result.verdict, Finding) else None
     if cost is None:

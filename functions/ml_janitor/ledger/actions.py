@@ -130,9 +130,9 @@ class Actions:
 
     def asked_back(self, action: Action, by: str, now: datetime) -> Action:
         """
-        Somebody asked for its undo, which another function is to begin: no word of theirs is lost on the way.
+        Store that a person asked for its undo, so that the request outlives a function that never begins it.
 
-        Whoever is at work on it is stopped by that. Raises BegunBeforeError if it is not as it was read.
+        A run that is at work on it is stopped by that. Raises BegunBeforeError if it is not as it was read.
         """
         said = {"undone_by": by, "asked": action.attempts, "asked_at": now}
         return self._moved(action, Stage.UNDOING, {**said, "error": "", "broke": False}, over=now)

@@ -177,7 +177,7 @@ class Ledger:
         self._change(entry, set_to={"due": now, "hurried": by}, only_if=_warned(entry))
 
     def approve(self, entry: Entry, *, by: str) -> None:
-        """Somebody looked, and said yes to it among many. Raises ConditionFailedError like `hurry`."""
+        """A person approved it among many. Raises ConditionFailedError like `hurry`."""
         self._change(entry, set_to={"approved": by}, only_if=_warned(entry))
 
     def unwarn(self, entry: Entry, why: str) -> None:
@@ -196,7 +196,7 @@ class Ledger:
         self._change(entry, set_to=refused, remove=WARNING)
 
     def permit(self, entry: Entry) -> None:
-        """It can be prepared again: it is warned about like anything new."""
+        """It can be prepared again, and is warned about like a new finding."""
         self._change(entry, remove=(*REFUSED, "memo"))
 
     def memorise(self, entry: Entry, memo: Mapping[str, Any]) -> None:

@@ -20,8 +20,8 @@ class Holds:
     The holds in *table*.
 
     A hold is for ARN + creation time: a re-created resource with the old name starts from nothing.
-    What somebody keeps is not shortened by what somebody else snoozes: both stand. Of two words of one
-    kind the longer stands, in whatever order they arrive.
+    A snooze does not shorten a keep: both are stored. Of two holds of one kind the longer wins, in
+    whatever order they arrive.
     """
 
     def __init__(self, table: Table) -> None:

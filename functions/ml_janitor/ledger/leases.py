@@ -57,7 +57,7 @@ class Leases:
         """
         Give the lease back, and remember that *holder* has swept: it does not take it a second time.
 
-        Whoever else takes it makes that forgotten, which costs a sweep at most.
+        Another holder that takes it overwrites that, which costs one more sweep at most.
         """
         expires = int((now + timedelta(days=1)).timestamp())
         with suppress(ConditionFailedError):

@@ -33,10 +33,10 @@ QUIET.setLevel(logging.CRITICAL)
 
 
 class SlackRefusedError(SlackError):
-    """Slack said no; *code* is its word for why."""
+    """Slack refused a request; *code* is its error code."""
 
-    def __init__(self, said: str, code: str) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
         self.code = code
 
     @property
@@ -68,7 +68,7 @@ class Slack:
 
     @property
     def interactive(self) -> bool:
-        """It is: the bot has threads, mentions and buttons."""
+        """The bot has threads, mentions and buttons."""
         return True
 
     def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""The daily digest: what all sweeps last said, out of the ledger and into Slack."""
+"""Posts the daily digest: the latest sweeps and the day's actions, from the ledger to Slack."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daily:
-    """Everything a digest needs from the outside. Without *announcer* it is counted and not told."""
+    """Everything a digest needs from the outside. Without *announcer* it is counted and not posted."""
 
     settings: Settings
     ledger: Ledger

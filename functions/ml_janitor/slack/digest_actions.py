@@ -81,7 +81,7 @@ class ActionHistory:
                     yield f"{code(detector.name)}: {prose(unreachable(lost), 600)}"
 
     def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
-        """Those that end something: nobody expects a tag to save anything."""
+        """Those that end something: a tag saves nothing."""
         return (one for one in actions if self.cleanups[one.detector].effect is not Effect.TAG)
 
     def _due(self, detector: str, account: str, region: str, now: datetime) -> Iterator[Entry]:
@@ -126,7 +126,7 @@ class ActionHistory:
 
     @staticmethod
     def _worth(action: Action) -> str:
-        """What its resource cost; a job's month is nobody's."""
+        """What its resource cost: an hour for a job, a month for what runs on."""
         hourly = action.hourly_usd or Decimal(0)
         return f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
 

@@ -1,4 +1,4 @@
-"""Tells the one who pressed, and nobody else, what came of it: by the URL that came with the press."""
+"""Replies to a press so that only the person who pressed sees it, at the URL that came with the press."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ UNFINISHED = (
 
 def ephemeral_replier(time: Time, *, deadline: float, url: str = API) -> Callable[[str, str], bool]:
     """
-    Says something at a response URL; the answer is whether it arrived.
+    Makes a function that posts a text at a response URL and answers whether it arrived.
 
     Nothing but Slack is ever called, whatever a press brings along; *url* is that of the Web API, by
     which a sandbox's Slack is known.
     """
     allowed = {HOOKS} if url == API else {(urlsplit(url).scheme, urlsplit(url).netloc)}
 
-    def say(response_url: str, text: str) -> bool:
+    def reply(response_url: str, text: str) -> bool:
         from slack_sdk import WebhookClient
 
         if not is_at(response_url, allowed):
@@ -45,7 +45,7 @@ def ephemeral_replier(time: Time, *, deadline: float, url: str = API) -> Callabl
             return False
         return answer.status_code < 300
 
-    return say
+    return reply
 
 
 def is_at(response_url: str, allowed: set[tuple[str, str]]) -> bool:

@@ -1,4 +1,4 @@
-"""The function behind the URL: verifies, hands on, acknowledges. Nothing else fits into three seconds."""
+"""The function behind the URL verifies a press, hands it on and acknowledges it, within three seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AWS_TIMEOUT = 1.0
 """Seconds for one answer of AWS, which takes a tenth of that. An event that came twice is done once."""
 
 SECRET_AGE = 300
-"""Seconds for which the signing secret is believed: one that was rotated counts soon."""
+"""Seconds for which the signing secret is kept: one that was rotated is read soon."""
 
 
 SHORTEST = 16

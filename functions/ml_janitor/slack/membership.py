@@ -1,4 +1,4 @@
-"""Who pressed a button, and what they may say: members of the user group, and owners of what is theirs."""
+"""Who pressed a button, and which buttons they may press: group members all, owners those on their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ml_janitor.report.buttons import Button
 from ml_janitor.slack.bot import Slack
 
 FOR_MEMBERS = frozenset({Button.NOW, Button.UNDO})
-"""What only members of the group may say: it changes something in the account."""
+"""The buttons that only members of the group may press: they change something in the account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Person:
     """
     Somebody in Slack; *own* is whether they belong to the app's own workspace.
 
-    Their *email* is one that the workspace vouches for, or empty: whoever could write any address
+    *email* is one that the workspace has confirmed, or empty: a person who could write any address
     into their profile would own everything.
     """
 
@@ -70,7 +70,7 @@ class Directory:
 
 
 def forbidden(word: Button, person: Person, *, member: bool, owner: str | None) -> str | None:
-    """Why *person* may not say *word* of something that *owner* owns, or None if they may."""
+    """Why *person* may not press *word* on something that *owner* owns, or None if they may."""
     if not person.own:
         return "only people of this workspace may press that"
     if member:

@@ -1,4 +1,4 @@
-"""What a press on a button does: remembers a word, makes a warning due, or asks for an undo. No more."""
+"""What a press on a button does: stores a hold, makes a warning due, or asks for an undo. No more."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class Pressing:
 
     def __call__(self, press: PressEvent) -> Answer:
         """
-        Do what *press* says, if it may be said: of what is still open, by whom it concerns.
+        Do what *press* asks for, if its warning is still open and the person may press it.
 
-        A press that is refused changes nothing. Whoever pressed is told why, and the log too: by
+        A press that is refused changes nothing. The person who pressed is told why, and the log too: by
         ids, without the URL that came with the press.
         """
         about = {"user": press.user, "word": press.action, "subject": press.value}
@@ -108,7 +108,7 @@ class Pressing:
     # --- who, and of what ---------------------------------------------------------------------
 
     def _allowed(self, press: PressEvent, word: Button, owner: str | None) -> Person:
-        """Whoever pressed, if they may say it: for an owner's word, nobody has to ask for the group."""
+        """The person who pressed, if they may: the group is read only where being the owner is not enough."""
         person = self.directory.person(press.user, press.team)
         if forbidden(word, person, member=False, owner=owner) is None:
             return person
@@ -209,7 +209,7 @@ class Pressing:
         return {"done": True, "word": LABELS[word], "untold": untold}
 
     def _says(self, change: Callable[[], None]) -> str:
-        """What was said counts, whether or not the message can be changed."""
+        """Change a message; the press counts even if that fails, and the answer is why it failed."""
         try:
             change()
         except SlackError as failed:

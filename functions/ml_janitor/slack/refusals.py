@@ -43,6 +43,6 @@ TO_DO = {
 
 
 def refusal(error: str, what: str, details: str = "") -> str:
-    """One line about Slack's *error*: to what it said no, and what to do."""
+    """One line about Slack's *error*: which request it refused, and what to do."""
     said = f"Slack refused {what}: {error}{f' ({details})' if details else ''}"
     return f"{said}; {TO_DO.get(error, 'asking again will not help')}"

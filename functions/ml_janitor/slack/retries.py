@@ -1,4 +1,4 @@
-"""How long Slack is waited for: rate limits, outages and lost answers, within the time that is left."""
+"""Retries requests to Slack after rate limits, outages and lost answers, within the time that is left."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class SlackError(Exception):
 
 class TimeLeft:
     """
-    The time that Slack has: until *deadline*, in the seconds of *clock*.
+    How long Slack may still be waited for: until *deadline*, in the seconds of *clock*.
 
-    It is what slack_sdk calls a retry handler's strategy; `retries` makes the handler of one request.
+    It decides whether and after which pause a request is made again, and *sleep* waits.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class TimeLeft:
         self._asked = 0.0
 
     def retries(self) -> list[Any]:
-        """The retry handlers for one request."""
+        """The retry handlers of one request, for slack_sdk's clients."""
         return [RetryWithinDeadline(self)]
 
     def lasts(self, seconds: float) -> bool:
-        """Whether there is time to wait so long."""
+        """Whether so many seconds are left."""
         return seconds < self._left()
 
     def wait(self, seconds: float) -> None:
@@ -81,7 +81,12 @@ class TimeLeft:
         return f"Slack could not be reached ({why}), although asked again: see https://slack-status.com"
 
     def upload(self, url: str, content: bytes, *, timeout: float) -> None:
-        """POST *content* to an upload URL, which slack_sdk would do only once. Raises SlackError."""
+        """
+        POST *content* to an upload URL. Raises SlackError.
+
+        slack_sdk's `files_upload_v2` does this once and without its retry handlers: a lost connection or a
+        rate limit would cost the report.
+        """
         failures = 0
         while True:
             # Slack's answer to an authenticated call names the URL.
@@ -111,7 +116,8 @@ class RetryWithinDeadline:
     """
     The retry handler of one request, in the shape that slack_sdk expects.
 
-    Its own handlers sleep by themselves, know no deadline, and give up on a rate limit after one try.
+    slack_sdk's handlers for rate limits, server errors and lost connections know no deadline and sleep by
+    `time.sleep`: asked to wait for an hour, they would wait until Lambda ends the run.
     """
 
     def __init__(self, time_left: TimeLeft) -> None:

@@ -15,7 +15,7 @@ API = "https://slack.com/api/"
 
 
 class Place(NamedTuple):
-    """Where a message stands: the id of its channel, and its ts. Empty where that cannot be told."""
+    """Where a message stands: the id of its channel, and its ts. Empty where that is unknown."""
 
     channel: str = ""
     ts: str = ""
@@ -46,7 +46,7 @@ class Delivered:
 
 
 def nothing() -> None:
-    """What is done for a caller that does not care."""
+    """Does nothing: the default callback."""
 
 
 class Sender(Protocol):

@@ -31,11 +31,11 @@ class Webhook:
 
     @property
     def interactive(self) -> bool:
-        """It is not."""
+        """A webhook only posts."""
         return False
 
     def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
-        """Nobody: a webhook cannot look anyone up."""
+        """None: a webhook cannot look anyone up."""
         del owners, deadline
         return {}
 
@@ -54,7 +54,7 @@ class Webhook:
         return False
 
     def post(self, message: Message, *, deadline: float, thread: Place = NOWHERE) -> Place:
-        """Post one message; where it stands is not told. Raises SlackError."""
+        """Post one message; Slack does not say where it stands. Raises SlackError."""
         from slack_sdk import WebhookClient
 
         del thread

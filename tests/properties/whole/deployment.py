@@ -23,7 +23,6 @@ from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
-from ml_janitor.scheduled_run import Runner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE
 from ml_janitor_sandbox.life import Killed
@@ -55,6 +54,7 @@ class Shift(Nights):
     def __init__(self, whole: Deployment, detector: Detector[Any]) -> None:
         self.whole = whole
         super().__init__(whole.table, whole.session, whole.aws, Nothing(), detector)
+        self.wait = whole.wait
         self.undoing = replace(self.undoing, wait=whole.wait)
 
     @property
@@ -64,11 +64,6 @@ class Shift(Nights):
     @clock.setter
     def clock(self, at: datetime) -> None:
         """There is one clock for all."""
-
-    def runner(self, **how: Any) -> Runner:
-        runner = super().runner(**how)
-        assert runner.acting is not None
-        return replace(runner, acting=replace(runner.acting, wait=self.whole.wait))
 
     def _pause(self) -> None:
         self.whole.between(self)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.config.arming_warnings import idle_arms
+from ml_janitor.config.arming_warnings import arming_warnings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 
@@ -42,14 +42,14 @@ def settings(*act_in: str, janitor: dict[str, Any] | None = None, **section: Any
 def test_every_place_that_no_sweep_visits_is_named(
     act_in: list[str], regions: list[str], said: list[str]
 ) -> None:
-    assert idle_arms(settings(*act_in, janitor={"regions": regions})) == said
+    assert arming_warnings(settings(*act_in, janitor={"regions": regions})) == said
 
 
 def test_without_regions_a_deployment_sweeps_its_own() -> None:
     armed = settings(HERE, ELSEWHERE)
 
-    assert idle_arms(armed, home="eu-west-1") == [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]
-    assert idle_arms(armed) == []
+    assert arming_warnings(armed, home="eu-west-1") == [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]
+    assert arming_warnings(armed) == []
 
 
 @pytest.mark.parametrize(
@@ -67,20 +67,20 @@ def test_without_regions_a_deployment_sweeps_its_own() -> None:
 def test_what_keeps_it_from_acting_at_all_is_named(
     janitor: dict[str, Any], section: dict[str, Any], why: str
 ) -> None:
-    assert idle_arms(settings(HERE, janitor=janitor, **section)) == [f"{MODE}: {why}"]
+    assert arming_warnings(settings(HERE, janitor=janitor, **section)) == [f"{MODE}: {why}"]
 
 
 def test_what_its_own_settings_keep_it_from_is_named() -> None:
     tables = {"mode": "act", "act_in": [HERE]}
     armed = Settings.parse({"janitor": SLACK, "detectors": {"duplicate-artifacts": tables}})
 
-    (said,) = idle_arms(armed)
+    (said,) = arming_warnings(armed)
 
     assert said.endswith("it would never act: act_on_prefixes is empty, so no object may be deleted")
 
 
-def test_a_dry_run_has_no_idle_arms() -> None:
-    assert idle_arms(settings(ELSEWHERE, mode="dry-run", janitor={"regions": ["eu-west-1"]})) == []
+def test_a_dry_run_has_no_arming_warnings() -> None:
+    assert arming_warnings(settings(ELSEWHERE, mode="dry-run", janitor={"regions": ["eu-west-1"]})) == []
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_a_schedule_of_weekends_deletes_nothing_on_business_days(
         {"janitor": janitor, "detectors": {"idle-endpoints": {**section, "business_days": False}}}
     )
 
-    said = idle_arms(armed)
+    said = arming_warnings(armed)
 
     assert [f"a weekend in {zone}, and business_days is on" in one for one in said] == [True] * idle
-    assert idle_arms(every_day) == []
+    assert arming_warnings(every_day) == []
 
 
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Europe/Berlin", "Asia/Tokyo", "Pacific/Auckland"])
@@ -124,4 +124,6 @@ def test_no_detectors_own_schedule_is_one_of_weekends(zone: str) -> None:
         if one.cleanup
     }
 
-    assert idle_arms(Settings.parse({"janitor": {**SLACK, "time_zone": zone}, "detectors": tables})) == []
+    assert (
+        arming_warnings(Settings.parse({"janitor": {**SLACK, "time_zone": zone}, "detectors": tables})) == []
+    )

@@ -1,4 +1,4 @@
-"""What a person is asked on the terminal. Where nobody answers, nothing is done."""
+"""Questions to a person at the terminal; without an answer, the command is refused."""
 
 from __future__ import annotations
 

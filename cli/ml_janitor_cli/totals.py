@@ -13,8 +13,8 @@ from ml_janitor.aws.prices import FROM_TABLE
 from ml_janitor.core.model import Report
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import plain, usd
-from ml_janitor_cli.findings import ERROR_LIMIT
-from ml_janitor_cli.parts import Part, by_detector
+from ml_janitor_cli.by_detector import Part, by_detector
+from ml_janitor_cli.finding_rows import ERROR_LIMIT
 
 
 def amounts(sums: Totals) -> str:

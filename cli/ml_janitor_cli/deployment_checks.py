@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor_cli.deployed import Deployed
+from ml_janitor_cli.deployment_report import Deployed
+from ml_janitor_cli.slack_checks import slack_checks
 from ml_janitor_cli.stack import Check, Deployment, Gone, Stack, Trouble
 from ml_janitor_cli.stack_alarms import alarm_checks, topic_check
 from ml_janitor_cli.stack_checks import Expected, Surroundings, function_checks
 from ml_janitor_cli.stack_undo import undo_checks
-from ml_janitor_cli.workspace import slack_checks
 
 if TYPE_CHECKING:
     import boto3

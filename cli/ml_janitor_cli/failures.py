@@ -21,7 +21,7 @@ class FailedError(edge.Refused):
 
 
 @contextmanager
-def failing(what: str) -> Iterator[None]:
+def one_line_about(what: str) -> Iterator[None]:
     """Say in one line which call failed. Raises FailedError."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""What was kept, drawn for a terminal: the commonest reasons, or each resource with its own."""
+"""The kept resources, drawn for a terminal: the commonest reasons, or each resource with its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ml_janitor.core.model import Kept, Result
 from ml_janitor.core.text import plain
-from ml_janitor_cli.findings import NAME_LIMIT
+from ml_janitor_cli.finding_rows import NAME_LIMIT
 
 REASONS_SHOWN = 4
 

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.core.text import plain
-from ml_janitor_cli.findings import ERROR_LIMIT
+from ml_janitor_cli.finding_rows import ERROR_LIMIT
 from ml_janitor_cli.stack import LIST_RESOURCES, Check, Outcome, Stack, Trouble
-from ml_janitor_cli.sums import counted
 from ml_janitor_cli.terminal import block
+from ml_janitor_cli.totals import counted
 
 COLUMNS = ("schedule", "last run", "queues", "alarms")
 """What is looked at of every function, in the order it is drawn; the function itself has no column."""

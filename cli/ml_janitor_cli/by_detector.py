@@ -1,4 +1,4 @@
-"""A report's sweeps put together by detector, as a reader wants them."""
+"""Groups a report's sweeps by detector."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ml_janitor.core.model import Finding, Kept, Report, Result, Sweep
 from ml_janitor.core.money import dearest_first
-from ml_janitor_cli.findings import Row
+from ml_janitor_cli.finding_rows import Row
 
 
 @dataclass(frozen=True, slots=True)

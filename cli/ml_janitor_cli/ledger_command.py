@@ -1,4 +1,4 @@
-"""What every command on the ledger takes besides its own: the table, the place, who asks, the settings."""
+"""The options of every command on the ledger: the table, the region, the profile, the settings, the time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate
 import typer
 
 from ml_janitor_cli import edge
-from ml_janitor_cli.desk import Desk, desk
-from ml_janitor_cli.failing import failing
+from ml_janitor_cli.failures import one_line_about
+from ml_janitor_cli.ledger_session import LedgerSession, ledger_session
 
 if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
@@ -26,8 +26,8 @@ Now = Annotated[str | None, typer.Option(metavar="TIME", help="Take this time fo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """The way to the desk: settings and options are known, and AWS has not been asked anything yet."""
+class LedgerAccess:
+    """The options of a command on the ledger; AWS has not been asked anything yet."""
 
     settings: Settings
     table: str | None
@@ -36,16 +36,18 @@ class Door:
     now: str | None
 
     @contextmanager
-    def open(self, what: str, *, region: str = "") -> Iterator[Desk]:
+    def open(self, what: str, *, region: str = "") -> Iterator[LedgerSession]:
         """
-        The desk; a call that fails there ends the command with one line about *what*.
+        The opened ledger; a call that fails there ends the command with one line about *what*.
 
         *region* is where to look unless an option says otherwise. Raises Refused and FailedError.
         """
         where = self.region or ([region] if region else None)
         with (
-            failing(what),
-            desk(self.settings, table=self.table, region=where, profile=self.profile, now=self.now) as at,
+            one_line_about(what),
+            ledger_session(
+                self.settings, table=self.table, region=where, profile=self.profile, now=self.now
+            ) as at,
         ):
             yield at
 
@@ -58,20 +60,20 @@ def _shared(  # its parameters are every command's
     profile: Profile = None,
     config: edge.Config = None,
     now: Now = None,
-) -> Door:
+) -> LedgerAccess:
     settings = edge.settings_from(config, (), ctx.obj)
-    return Door(settings=settings, table=table, region=region, profile=profile, now=now)
+    return LedgerAccess(settings=settings, table=table, region=region, profile=profile, now=now)
 
 
-def on_the_ledger[**P](command: Callable[Concatenate[Door, P], int]) -> Callable[..., int]:
-    """*command* as typer takes it: with the options by which its door is found."""
+def ledger_command[**P](command: Callable[Concatenate[LedgerAccess, P], int]) -> Callable[..., int]:
+    """*command* as typer takes it: with the options that its LedgerAccess is made of."""
     shared = signature(_shared, eval_str=True).parameters
     _, *own = signature(command, eval_str=True).parameters.values()
 
     def opened(**given: Any) -> int:
-        door = _shared(**{name: given.pop(name) for name in shared})
+        access = _shared(**{name: given.pop(name) for name in shared})
         try:
-            return command(door, **given)  # type: ignore[call-arg]
+            return command(access, **given)  # type: ignore[call-arg]
         except KeyboardInterrupt:
             raise edge.Interrupted("interrupted") from None
 

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 from ml_janitor.config.sections import JanitorSection
+from ml_janitor.slack import ingress
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
 from ml_janitor.slack.refusals import PASSING, TO_DO
 from ml_janitor.slack.retries import BROKEN, SlackError
 from ml_janitor.slack.secret import held
 from ml_janitor.slack.sending import API
-from ml_janitor_cli.buttons import group_check, signing_check
 from ml_janitor_cli.stack import Check, Deployment, Gone, Outcome, Trouble, read
 
 SCOPES: Mapping[str, str] = {
@@ -66,7 +66,7 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
         said = "a webhook cannot be asked anything without posting; the next message will tell"
         yield Check(what="Slack", outcome=Outcome.NOT_PROBED, said=said)
         return
-    space = Workspace(token, url or API)
+    space = SlackProbe(token, url or API)
     yield from bot_checks(space, section)
     if section.slack_signing_secret:
         yield signing_check(here, section.slack_signing_secret)
@@ -74,8 +74,8 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
             yield from group_check(space, section.slack_group)
 
 
-class Workspace:
-    """Slack's Web API, asked once per question: nobody waits for a checkup."""
+class SlackProbe:
+    """Slack's Web API, asked once per question, without retries."""
 
     def __init__(self, token: str, url: str) -> None:
         from slack_sdk import WebClient
@@ -100,7 +100,7 @@ class Workspace:
             return Trouble(Outcome.FAILED, f"Slack did not answer: {type(broken).__name__}")
 
 
-def bot_checks(space: Workspace, section: JanitorSection) -> Iterator[Check]:
+def bot_checks(space: SlackProbe, section: JanitorSection) -> Iterator[Check]:
     """The token, its scopes, and the channel."""
     identity = space.ask("auth_test")
     if isinstance(identity, Trouble):
@@ -136,7 +136,7 @@ def scope_checks(said: str | None, needed: Mapping[str, str]) -> Iterator[Check]
         yield Check(what="scopes", outcome=Outcome.FINE, said=", ".join(needed))
 
 
-def channel_check(space: Workspace, channel: str) -> Check:
+def channel_check(space: SlackProbe, channel: str) -> Check:
     """Whether the channel is there, and the bot in it."""
     wrong = partial(Check, what="channel", outcome=Outcome.WRONG)
     match channel_of(space, channel):
@@ -155,7 +155,7 @@ def channel_check(space: Workspace, channel: str) -> Check:
             return Check(what="channel", outcome=Outcome.FINE, said=f"#{found['name']}, and the app is in it")
 
 
-def channel_of(space: Workspace, channel: str) -> Any:
+def channel_of(space: SlackProbe, channel: str) -> Any:
     """What Slack says of the channel; conversations.info knows ids only, so a name is looked for in lists."""
     if CHANNEL_ID.fullmatch(channel):
         answer = space.ask("conversations_info", channel=channel)
@@ -169,7 +169,7 @@ def channel_of(space: Workspace, channel: str) -> Any:
     return blind if public == Trouble(Outcome.REFUSED, "channel_not_found") else public
 
 
-def named(space: Workspace, name: str, types: str) -> Any:
+def named(space: SlackProbe, name: str, types: str) -> Any:
     """The channel called *name*, out of all that the app can see of these *types*."""
     cursor = ""
     for _ in range(MOST_PAGES):
@@ -185,3 +185,42 @@ def named(space: Workspace, name: str, types: str) -> Any:
     return Trouble(
         Outcome.FAILED, f"#{name} is not among the first {MOST_PAGES * CHANNELS_A_PAGE:,} channels"
     )
+
+
+def signing_check(here: Deployment, name: str) -> Check:
+    """Whether the receiver can tell what Slack signed."""
+    wrong = partial(Check, what="signing secret", outcome=Outcome.WRONG)
+    match read(partial(here.client("secretsmanager").get_secret_value, SecretId=name)):
+        case Trouble() as trouble:
+            return trouble.check("signing secret", action="secretsmanager:GetSecretValue")
+        case Gone():
+            said = f"there is no secret {name} in {here.region}, so no press is heard"
+            return wrong(
+                said=said, to_do=f"aws secretsmanager create-secret --name {name} --secret-string SECRET"
+            )
+        case answer:
+            text = str(answer.get("SecretString", ""))
+    try:
+        ingress.held(text, name)
+    except ingress.NoSecretError as none:
+        return wrong(
+            said=f"{none}, so no press is heard", to_do="put the one of the app's Basic Information into it"
+        )
+    return Check(what="signing secret", outcome=Outcome.FINE, said=f"{name} can be read")
+
+
+def group_check(space: SlackProbe, group: str) -> Iterator[Check]:
+    """Whether anybody may press Do it now and Undo; where the scope is missing, that is said elsewhere."""
+    wrong = partial(Check, what="user group", outcome=Outcome.WRONG)
+    nobody = "so nobody can press Do it now or Undo"
+    match space.ask("usergroups_users_list", usergroup=group):
+        case Trouble(Outcome.REFUSED, "missing_scope"):
+            return
+        case Trouble(Outcome.REFUSED, why):
+            yield wrong(said=f"{group}: {why}, {nobody}", to_do=TO_DO.get(why, ""))
+        case Trouble() as trouble:
+            yield trouble.check("user group")
+        case answer if not answer["users"]:
+            yield wrong(said=f"{group} has no members, {nobody}", to_do="add somebody to it in Slack")
+        case answer:
+            yield Check(what="user group", outcome=Outcome.FINE, said=f"{len(answer['users'])} in {group}")

@@ -1,4 +1,4 @@
-"""`janitor keep`, `snooze` and `approve`: what a person says about findings, into the ledger."""
+"""`janitor keep`, `snooze` and `approve`: record a person's decision about findings in the ledger."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import typer
 from ml_janitor.core.text import plain
 from ml_janitor.engine.holds import Hold, How, standing
 from ml_janitor.engine.run import sweep_one
-from ml_janitor_cli import asking, edge
-from ml_janitor_cli.desk import Desk
-from ml_janitor_cli.door import Door, on_the_ledger
+from ml_janitor_cli import edge, prompts
 from ml_janitor_cli.explain import check_kind, parsed_from
+from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
+from ml_janitor_cli.ledger_session import LedgerSession
 from ml_janitor_cli.screen import beside, console, write
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ Shorten = Annotated[bool, typer.Option("--shorten", help="Also where that ends a
 ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The resource.")]
 
 
-@on_the_ledger
+@ledger_command
 def keep(
-    door: Door,
+    access: LedgerAccess,
     arn: ArnArgument,
     *,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")],
@@ -47,16 +47,16 @@ def keep(
     Example:
       janitor keep arn:aws:sagemaker:eu-west-1:123456789012:endpoint/demo --reason "the fair"
     """  # noqa: D301 - \b keeps the lines below it as they are
-    end = None if until is None else end_of(until, door.settings.janitor.time_zone)
-    with door.open("keep", region=region_of(arn, door.settings)) as at:
+    end = None if until is None else end_of(until, access.settings.janitor.time_zone)
+    with access.open("keep", region=region_of(arn, access.settings)) as at:
         if end is not None and end <= at.now:
             raise edge.Refused(f"--until: {until} is over; nothing was kept")
         return hold(at, arn, How.KEPT, until=end, why=reason, shorten=shorten)
 
 
-@on_the_ledger
+@ledger_command
 def snooze(
-    door: Door,
+    access: LedgerAccess,
     arn: ArnArgument,
     days: Annotated[int, typer.Argument(metavar="DAYS", min=1, max=365, help="For how long.")],
     *,
@@ -68,14 +68,14 @@ def snooze(
 
     Who snoozed it for longer before is not overruled, unless you say --shorten. A keep always counts.
     """
-    with door.open("snooze", region=region_of(arn, door.settings)) as at:
+    with access.open("snooze", region=region_of(arn, access.settings)) as at:
         end = at.now + timedelta(days=days)
         return hold(at, arn, How.SNOOZED, until=end, why=reason, shorten=shorten)
 
 
-@on_the_ledger
+@ledger_command
 def approve(
-    door: Door,
+    access: LedgerAccess,
     detector: Annotated[str, typer.Argument(metavar="DETECTOR", help="Whose findings were looked at.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -86,15 +86,15 @@ def approve(
     For what is warned about now; what is warned about later needs a word of its own. It is acted on
     by the next sweep, within all other limits.
     """
-    (found,) = edge.detectors_from([detector], door.settings)
-    with door.open("approve") as at:
+    (found,) = edge.detectors_from([detector], access.settings)
+    with access.open("approve") as at:
         warned = [e for e in at.entries([found]) if e.warned and e.due and not e.closed and not e.approved]
         if not warned:
             typer.echo(f"No warning of {detector} waits for a person's word.")
             return 0
         ordered = sorted(warned, key=lambda entry: entry.due or at.now)
         write(console(sys.stdout), [beside((entry.id, [_waits(entry, at.now)]) for entry in ordered)])
-        if not yes and not asking.agreed(f"Approve all {len(warned)}?"):
+        if not yes and not prompts.agreed(f"Approve all {len(warned)}?"):
             typer.echo("Nothing was approved.")
             return 0
         for entry in warned:
@@ -108,7 +108,7 @@ def _waits(entry: Entry, now: datetime) -> str:
     return f"due {due}  {plain(entry.name)}: {plain(entry.reason)}"
 
 
-def hold(at: Desk, arn: str, how: How, *, until: datetime | None, why: str, shorten: bool) -> int:
+def hold(at: LedgerSession, arn: str, how: How, *, until: datetime | None, why: str, shorten: bool) -> int:
     """Remember a hold on the resource that *arn* is now."""
     key, where = identity(at, arn)
     said = Hold(key=key, how=how, by=at.who, said=at.now, until=until, why=why)
@@ -127,7 +127,7 @@ def _instead(stands: Hold, how: How) -> str:
     return "; to end it, janitor keep ... --until DATE --shorten" if stands.how is How.KEPT else ""
 
 
-def identity(at: Desk, arn: str) -> tuple[str, str]:
+def identity(at: LedgerSession, arn: str) -> tuple[str, str]:
     """ARN + creation time of the resource that *arn* is now, and its region. Raises Refused."""
     parts = parsed_from(arn)
     if parts.account not in {"", at.account}:

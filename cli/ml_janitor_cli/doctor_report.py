@@ -17,10 +17,10 @@ from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor_cli.detectors import shown
-from ml_janitor_cli.findings import ERROR_LIMIT
+from ml_janitor_cli.finding_rows import ERROR_LIMIT
 from ml_janitor_cli.probes import Answer, Probed
-from ml_janitor_cli.sums import counted
 from ml_janitor_cli.terminal import block
+from ml_janitor_cli.totals import counted
 
 type Answers = Mapping[str, Mapping[Grant, Probed]]
 """By region, the answer to each grant's probe."""

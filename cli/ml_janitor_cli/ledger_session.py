@@ -1,4 +1,4 @@
-"""What commands on the ledger share: the account, the table, the clock, and who is asking."""
+"""An opened account with its ledger, for commands: clients, the clock, the lease, and who calls."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import caller_of
 
 if TYPE_CHECKING:
+    from ml_janitor.acting.undoing import Undoing
     from ml_janitor.config.settings import Settings
     from ml_janitor.engine.detector import Detector
 
@@ -36,9 +37,6 @@ INTERRUPTED = (
     "interrupted; janitor findings lists what was begun, and the next sweep goes on with it or puts it back"
 )
 
-PACE, WAIT = 1.0, 15.0
-"""Seconds between two actions, and between two looks at whether AWS is ready for the next step."""
-
 PATIENCE = timedelta(minutes=30)
 """How long a lease is held from here: longer than the steps that wait for AWS are gone back to."""
 
@@ -47,7 +45,7 @@ RESERVE = timedelta(minutes=2)
 
 
 class UnknownAccountError(edge.Refused):
-    """Nobody could say whose account it is, so nothing was done."""
+    """The account could not be told from the credentials, so nothing was done."""
 
     exit_code = 1
 
@@ -65,7 +63,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class LedgerSession:
     """
     An opened account with the ledger of its deployment. *who* is the caller, in a few words.
 
@@ -136,21 +134,27 @@ class Desk:
             for entry in self.ledger.entries(name, self.account, aws.region)
         ]
 
+    def undoing(self) -> Undoing:
+        """What undoes actions from this machine."""
+        from ml_janitor import deployment
+
+        return deployment.undoing(self.settings, self.table, self.clock, wait=waiting())
+
     def aws(self, region: str) -> Aws:
         """The account in *region*."""
         return next(aws for aws in self.accounts if aws.region == region)
 
 
 @contextmanager
-def desk(
+def ledger_session(
     settings: Settings,
     *,
     table: str | None,
     region: Sequence[str] | None,
     profile: str | None,
     now: str | None,
-) -> Iterator[Desk]:
-    """The desk for one command. Raises Refused, and UnknownAccountError without usable credentials."""
+) -> Iterator[LedgerSession]:
+    """The opened ledger for one command. Raises Refused; UnknownAccountError without credentials."""
     name = table or os.environ.get(TABLE)
     if not name:
         raise edge.Refused(
@@ -172,7 +176,7 @@ def desk(
         attempts=attempts,
         has_time=watch.has_time,
     ) as accounts:
-        yield Desk(
+        yield LedgerSession(
             settings=settings,
             accounts=accounts,
             table=Table(client, name),
@@ -196,6 +200,8 @@ def waiting(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]:
     said = False
 
     def wait() -> None:
+        from ml_janitor.deployment import WAIT
+
         nonlocal said
         if not said:
             patience = "AWS takes its time; looking again every few seconds. Ctrl-C is safe: call this again."

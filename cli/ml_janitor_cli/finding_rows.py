@@ -1,0 +1,143 @@
+"""Findings drawn for a terminal: what each costs, whose it is, since when, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Confidence, Cost, Finding, Result
+from ml_janitor.core.text import plain, usd
+
+GAP = 2
+NAME_LIMIT = 240
+OWNER_LIMIT = 60
+ERROR_LIMIT = 2_000
+OWNER_WIDTH = 28
+ROOM_FOR_NAME = 26
+"""With less room for names than this beside the other columns, those move to a line of their own."""
+
+NOBODY = "no owner"
+
+
+class Row(NamedTuple):
+    """One finding with the sweep it is from."""
+
+    result: Result
+    finding: Finding
+
+
+def day(at: datetime) -> str:
+    """The day of a time."""
+    return at.strftime("%Y-%m-%d")
+
+
+def since(finding: Finding, now: datetime) -> str:
+    """Since when something is waste."""
+    if finding.since is None:
+        return "since unknown"
+    return f"{day(finding.since)}, {ago(now - finding.since)}"
+
+
+def price(cost: Cost | None) -> tuple[str, ...]:
+    """The lines of the cost column."""
+    match cost:
+        case None:
+            return ("-",)
+        case Cost(monthly_usd=Decimal() as monthly):
+            return usd(monthly), "a month"
+        case Cost(accrued_usd=Decimal() as accrued, hourly_usd=rate):
+            return usd(accrued), "so far", *([f"{usd(rate)}/h"] if rate is not None else [])
+        case _:
+            return "price", "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """
+    The widths that all findings of a report share, so that the eye can run down it.
+
+    *facts* are those of owner, since, region (if there are several) and confidence; *name* is None
+    where a line is too short to hold a name beside them.
+    """
+
+    now: datetime
+    cost: int
+    room: int
+    name: int | None
+    facts: tuple[int, ...]
+    regions: bool
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], *, now: datetime, width: int, regions: bool) -> Layout:
+        """The layout for *rows* in *width* columns."""
+        cost = max(cell_len(line) for row in rows for line in price(row.finding.cost))
+        owner = min(OWNER_WIDTH, max(cell_len(_owner(row)) for row in rows))
+        age = max(cell_len(since(row.finding, now)) for row in rows)
+        region = max(cell_len(row.result.target.region) for row in rows)
+        facts = (owner, age, *([region] if regions else []), len(Confidence.PROVEN))
+        room = width - cost - GAP
+        left = room - sum(facts) - GAP * len(facts)
+        longest = max(ROOM_FOR_NAME, *(cell_len(_name(row)) for row in rows))
+        name = None if left < ROOM_FOR_NAME else min(left, longest)
+        return cls(now=now, cost=cost, room=room, name=name, facts=facts, regions=regions)
+
+
+def drawn(rows: Sequence[Row], layout: Layout) -> RenderableType:
+    """*rows* one below the other; what would be done is said once if it is the same for all."""
+    actions = {row.finding.action for row in rows}
+    table = Table.grid(padding=(0, GAP, 0, 0))
+    table.add_column(justify="right", width=layout.cost, no_wrap=True)
+    table.add_column(width=layout.room)
+    for row in rows:
+        amount, *per = price(row.finding.cost)
+        cost = Text("\n").join([Text(amount, style="bold"), *(Text(line, style="dim") for line in per)])
+        table.add_row(cost, _body(row, layout, action=len(actions) > 1))
+    if len(actions) == 1:
+        return Group(table, _action(rows[0]), "")
+    return table
+
+
+def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
+    """Everything of one finding but its cost."""
+    name = Text(_name(row), style="bold", overflow="fold")
+    facts = [
+        Text(_owner(row), style="" if row.result.owner else "dim"),
+        Text(since(row.finding, layout.now)),
+        *([Text(plain(row.result.target.region))] if layout.regions else []),
+        Text(row.finding.confidence, style="" if row.finding.confidence is Confidence.PROVEN else "dim"),
+    ]
+    lines: list[RenderableType] = [name, Text("  ").join(facts)]
+    if layout.name is not None:
+        head = Table.grid(padding=(0, GAP, 0, 0))
+        for width in (layout.name, *layout.facts):
+            head.add_column(width=width, overflow="fold")
+        head.add_row(name, *facts)
+        lines = [head]
+    lines.append(Text(plain(row.finding.reason)))
+    lines += [
+        Text(f"not readable: {plain(seen.signal)} ({plain(seen.error, ERROR_LIMIT)})", style="yellow")
+        for seen in row.finding.evidence
+        if seen.error is not None
+    ]
+    return Group(*lines, *([_action(row)] if action else []), "")
+
+
+def _action(row: Row) -> Text:
+    return Text(f"Proposed: {plain(row.finding.action)}", style="cyan")
+
+
+def _name(row: Row) -> str:
+    return plain(row.result.target.name, NAME_LIMIT)
+
+
+def _owner(row: Row) -> str:
+    return plain(row.result.owner, OWNER_LIMIT) if row.result.owner else NOBODY

@@ -1,0 +1,200 @@
+"""The wheel, installed where no checkout is: what it holds, and that its programs work from its own files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from lambdas import ROOT
+
+PACKAGES = ("ml_janitor", "ml_janitor_cli", "ml_janitor_sandbox")
+TERMINAL = {"rich", "typer"}
+"""What the command line needs and Lambda does not."""
+
+WHERE = """
+import importlib, importlib.metadata, importlib.util, json, sys
+from pathlib import Path
+found = {name: importlib.import_module(name).__file__ for name in %r}
+holders = [path for path in sys.path for name in found if Path(path or ".", name).exists()]
+infra = importlib.util.find_spec("infra") is not None
+version = importlib.metadata.distribution("ml-janitor")
+print(json.dumps({"found": found, "holders": holders, "infra": infra, "version": str(version._path)}))
+"""
+
+INTERRUPT_AT_TYPER = """
+import os, signal, sys
+class Interrupter:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupter())
+from ml_janitor_cli.entry import main
+sys.exit(main())
+"""
+
+VERSION = """
+import sys
+from ml_janitor_cli.entry import main
+status = main()
+print(*sorted({"boto3", "pydantic", "rich", "typer"} & set(sys.modules)))
+sys.exit(status)
+"""
+
+WITHOUT_MOTO = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "moto":
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Missing())
+from ml_janitor_cli.entry import main
+sys.exit(main())
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in *cwd*, with nothing of this process's environment that leads to the checkout."""
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
+    }
+    env |= {"PATH": "/usr/bin:/bin"}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+
+def done(*command: str | Path, cwd: Path) -> str:
+    """What a program that has to succeed, and has nothing to complain of, writes."""
+    ran = run(*command, cwd=cwd)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, as it is released."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder))
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """
+    The `bin` of an environment with the wheel.
+
+    Its libraries are those of the development environment, by a line of a .pth file: Python does not
+    follow the .pth files that lie there, so the checkout that is installed there is not installed here.
+    """
+    folder = tmp_path_factory.mktemp("environment")
+    uv = Path(sys.executable).parent / "uv"
+    environment = folder / "venv"
+    subprocess.run([uv, "venv", "--quiet", "--offline", "--python", sys.executable, environment], check=True)
+    python = environment / "bin" / "python"
+    install = ("pip", "install", "--quiet", "--offline", "--no-deps", "--python", python)
+    subprocess.run([uv, *install, wheel], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    yield python.parent
+
+
+def metadata(wheel: Path) -> Any:
+    """What the wheel says of itself."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return message_from_bytes(archive.read(name))
+
+
+def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+
+    top = {name.partition("/")[0] for name in names}
+    assert {name for name in top if not name.endswith(".dist-info")} == set(PACKAGES)
+    tracked = subprocess.run(
+        ["git", "ls-files", "functions", "cli", "sandbox"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    files = {path.partition("/")[2] for path in tracked.stdout.splitlines() if (ROOT / path).exists()}
+    assert files <= set(names)
+
+
+def test_a_plain_install_has_the_command_line_and_lambda_gets_all_but_that(wheel: Path) -> None:
+    said = metadata(wheel)
+    wanted = [Requirement(line) for line in said.get_all("Requires-Dist")]
+    plain = {one.name for one in wanted if one.marker is None}
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    in_lambda = set(pyproject["dependency-groups"]["lambda"])
+
+    assert said["Requires-Python"] == ">=3.12"
+    assert said.get_all("Provides-Extra") == ["sandbox"]
+    assert plain - in_lambda == TERMINAL
+    assert in_lambda < plain
+    locked = (ROOT / "requirements" / "lambda.txt").read_text()
+    names = {line.partition("==")[0] for line in locked.splitlines() if "==" in line}
+    assert in_lambda <= names
+    assert not TERMINAL & names
+
+
+def test_nothing_of_the_checkout_is_in_reach_of_the_installed_wheel(installed: Path, tmp_path: Path) -> None:
+    where = json.loads(done(installed / "python", "-c", WHERE % (PACKAGES,), cwd=tmp_path))
+
+    (packages,) = installed.parent.glob("lib/python*/site-packages")
+    assert where["holders"] == [str(packages)] * len(PACKAGES)
+    assert where["found"] == {name: str(packages / name / "__init__.py") for name in PACKAGES}
+    assert Path(where["version"]).parent == packages
+    assert not where["infra"]
+
+
+def test_the_installed_programs_answer(installed: Path, tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert done(installed / "janitor", "--version", cwd=tmp_path) == f"janitor {project['version']}\n"
+    assert "--json" in done(installed / "janitor", "audit", "--help", cwd=tmp_path)
+
+
+def test_the_installed_sandbox_and_audit_say_what_those_of_the_checkout_say(
+    installed: Path, tmp_path: Path
+) -> None:
+    checkout = Path(sys.executable).parent
+    html, audit = tmp_path / "report.html", ("sandbox", "--", "janitor", "audit", "--json", "--html")
+
+    theirs = json.loads(done(checkout / "janitor", *audit, "theirs.html", cwd=tmp_path))
+    ours = json.loads(done(installed / "janitor", *audit, html, cwd=tmp_path))
+
+    assert ours == theirs
+    assert sum(sweep["found"] for sweep in ours["sweeps"]) > 0
+    assert html.read_text() == (tmp_path / "theirs.html").read_text()
+
+
+def test_without_its_extra_the_sandbox_says_what_to_install(installed: Path, tmp_path: Path) -> None:
+    ran = run(installed / "python", "-c", WITHOUT_MOTO, "sandbox", cwd=tmp_path)
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        "janitor: the sandbox is not installed (moto is missing): pip install 'ml-janitor[sandbox]'\n"
+    )
+
+
+def test_the_version_needs_no_library(installed: Path, tmp_path: Path) -> None:
+    _, imported = done(installed / "python", "-c", VERSION, "--version", cwd=tmp_path).splitlines()
+    assert imported == ""
+
+
+def test_ctrl_c_while_libraries_are_imported_is_one_line(installed: Path, tmp_path: Path) -> None:
+    ran = run(installed / "python", "-c", INTERRUPT_AT_TYPER, "detectors", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "\njanitor: interrupted\n")

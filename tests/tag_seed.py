@@ -1,0 +1,49 @@
+"""Makes resources in the sandbox whose tags count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+
+from conftest import ACCOUNT, REGION
+from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from studio_seed import spelled
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
+REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+COMPLETE = dict.fromkeys(UntaggedResources().required, "x")
+
+
+def model(session: boto3.Session, name: str, **tags: str) -> str:
+    """A model that uses the repository "serve" and the bucket "models"."""
+    answer = session.client("sagemaker").create_model(
+        ModelName=name,
+        ExecutionRoleArn=ROLE,
+        PrimaryContainer={"Image": f"{REGISTRY}/serve:1", "ModelDataUrl": "s3://models/m.tar.gz"},
+        Tags=spelled(tags),
+    )
+    return answer["ModelArn"]
+
+
+def transform_job(session: boto3.Session, name: str, **tags: str) -> str:
+    answer = session.client("sagemaker").create_transform_job(
+        TransformJobName=name,
+        ModelName="m",
+        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/"}}},
+        TransformOutput={"S3OutputPath": "s3://out/"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        Tags=spelled(tags),
+    )
+    return answer["TransformJobArn"]
+
+
+def training(output: str) -> Any:
+    """What every training job needs."""
+    return {
+        "AlgorithmSpecification": {"TrainingImage": f"{REGISTRY}/train:1", "TrainingInputMode": "File"},
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": output},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    }
