@@ -20,6 +20,7 @@ from deployed import Deployed
 from hosted import Host, Ran
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import FILE, Settings
+from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import ACTION, Actions
 from ml_janitor.ledger.table import partition
@@ -31,6 +32,8 @@ from synthesis import synthesise
 
 IN_LAMBDAS_HANDS = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}
 """What Lambda does, not the function, which never learns that its log or its failure was not kept."""
+
+ADVISERS = {one.name for one in DETECTORS if one.cleanup is None}
 
 REFUSAL = re.compile(r"not authorized to perform|AccessDenied|Head(Object|Bucket): 403")
 
@@ -198,12 +201,14 @@ def told(host: Host, ran: Ran) -> bool:
     Whether the refusal itself is in the error or the log of a run, or in its report.
 
     The log of a run with a report names nothing: it counts what failed or could not be judged. The page
-    names the call where something was armed; for what is unknown, only the JSON always does.
+    names the call where something was armed; for what is unknown, only the JSON always does. What only
+    advises may leave open a part of a finding, such as a size, and say so in its evidence.
     """
     if REFUSAL.search(f"{ran.error!r}{ran.log}"):
         return True
     swept = [line for line in map(json.loads, ran.log.splitlines()) if line["message"] == "swept"]
-    counted = sum(line["actionsfailed"] + line["unknown"] for line in swept)
+    advised = sum(line["found"] for line in swept if line["detector"] in ADVISERS)
+    counted = advised + sum(line["actionsfailed"] + line["unknown"] for line in swept)
     kinds = ("json", "html") if host.declared.settings.armed() else ("json",)
     return counted > 0 and all(REFUSAL.search(host.report(ran, kind)) for kind in kinds)
 

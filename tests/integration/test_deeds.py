@@ -12,6 +12,7 @@ from conftest import ACCOUNT, REGION
 from lambdas import idle_endpoints
 from ml_janitor import handlers
 from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.table import Table
 from slackside import EMAILS, MEMBER, OWNER, Deployment
@@ -127,15 +128,8 @@ def test_a_quiet_day_still_says_what_was_saved(notebook: Deployment) -> None:
     notebook.press("now", MEMBER)
     notebook.later(DAY)
     digest(notebook)
-    for name in (
-        "idle-endpoints",
-        "idle-studio-apps",
-        "hung-training-jobs",
-        "untagged-resources",
-        "duplicate-artifacts",
-        "idle-notebooks",
-    ):
-        notebook.sweep(name)
+    for detector in sorted(DETECTORS, key=lambda one: one.name == "idle-notebooks"):
+        notebook.sweep(detector.name)
     notebook.later(HOUR)
 
     said = digest(notebook)[1].splitlines()[0]

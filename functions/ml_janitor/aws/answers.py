@@ -64,6 +64,33 @@ def refused_as(error: Exception, codes: tuple[str, ...]) -> bool:
     return isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in codes
 
 
+def ensure(call: Callable[[], object], already: Callable[[], bool], *, codes: tuple[str, ...] = ()) -> None:
+    """
+    Make *call*; a refusal by AWS is success if what it was to bring about is *already* so.
+
+    That is what a second try finds after a lost answer. With *codes*, no other refusal is looked into.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        call()
+    except ClientError as error:
+        if (codes and not refused_as(error, codes)) or not already():
+            raise
+
+
+def unless_gone[T](call: Callable[[], T], codes: tuple[str, ...]) -> T | None:
+    """The answer of *call*, or None if AWS says with one of *codes* that there is no such resource."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return call()
+    except ClientError as error:
+        if refused_as(error, codes):
+            return None
+        raise
+
+
 def everything[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, source: str) -> Listing[T]:
     """
     Read every page of *pages* and keep what was read if one of them fails.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore import xform_name
-from botocore.exceptions import ClientError
 
+from ml_janitor.aws.answers import unless_gone
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
     PROCESSING_JOB,
@@ -43,13 +43,10 @@ class Calls:
 
     def describe(self, aws: Aws, name: str) -> dict[str, Any] | None:
         """The job called *name* as AWS describes it; None if there is none."""
-        try:
-            answer: dict[str, Any] = self._operation(aws, "Describe")(**{self.named: name})
-        except ClientError as error:
-            if error.response["Error"]["Code"] in GONE:
-                return None
-            raise
-        return answer
+        found: dict[str, Any] | None = unless_gone(
+            lambda: self._operation(aws, "Describe")(**{self.named: name}), GONE
+        )
+        return found
 
     def this(self, aws: Aws, target: Target) -> dict[str, Any] | None:
         """The very job *target*; None if it is gone, also where another has its name now."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
+from ml_janitor.aws.answers import ensure
 from ml_janitor.detectors.hung_training_jobs import calls as job_calls
 from ml_janitor.detectors.hung_training_jobs.calls import STOPPING
 from ml_janitor.detectors.hung_training_jobs.record import POOL
@@ -74,11 +73,7 @@ def _stop(aws: Aws, target: Target) -> None:
     calls = job_calls.OF[target.kind]
     if _asked(aws, target):
         return
-    try:
-        calls.stop(aws, target.name)
-    except ClientError:
-        if not _asked(aws, target):
-            raise
+    ensure(lambda: calls.stop(aws, target.name), lambda: _asked(aws, target))
 
 
 def _asked(aws: Aws, target: Target) -> bool:
@@ -99,11 +94,14 @@ def _end_pool(aws: Aws, target: Target, *, warned_of: bool) -> None:
         if warned_of and found is not None and pool_of(found) == "Reused":
             raise ChangedError("another job has taken over its warm pool")
         return
-    try:
-        aws.sagemaker.update_training_job(
-            TrainingJobName=target.name, ResourceConfig={"KeepAlivePeriodInSeconds": 0}
-        )
-    except ClientError:
+
+    def ended() -> bool:
         found = job_calls.OF[target.kind].this(aws, target)
-        if found is not None and keeps_pool(found):
-            raise
+        return found is None or not keeps_pool(found)
+
+    ensure(
+        lambda: aws.sagemaker.update_training_job(
+            TrainingJobName=target.name, ResourceConfig={"KeepAlivePeriodInSeconds": 0}
+        ),
+        ended,
+    )

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.answers import ReadError, ensure
 from ml_janitor.core.model import Absent, Value
 from ml_janitor.detectors.idle_endpoints import components, scaling
 from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
@@ -63,11 +61,7 @@ def settled(aws: Aws, target: Target) -> bool:
 def _delete(aws: Aws, target: Target) -> None:
     if settled(aws, target):
         return
-    try:
-        aws.sagemaker.delete_endpoint(EndpointName=target.name)
-    except ClientError:
-        if not settled(aws, target):
-            raise
+    ensure(lambda: aws.sagemaker.delete_endpoint(EndpointName=target.name), lambda: settled(aws, target))
 
 
 def _deployed(aws: Aws, found: Description, undo: Mapping[str, Any]) -> str | None:

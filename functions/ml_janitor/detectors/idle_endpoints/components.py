@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from ml_janitor.aws import tags
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.core.model import Value
 from ml_janitor.detectors.idle_endpoints.endpoint import GONE
@@ -85,12 +83,11 @@ def base_of(record: Mapping[str, Any]) -> str | None:
 
 def status(aws: Aws, name: str) -> Mapping[str, Any] | None:
     """The description of the component *name* as it is now, or None if there is none."""
-    try:
-        found: Any = aws.sagemaker.describe_inference_component(InferenceComponentName=name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in GONE:
-            return None
-        raise
+    found: Any = unless_gone(
+        lambda: aws.sagemaker.describe_inference_component(InferenceComponentName=name), GONE
+    )
+    if found is None:
+        return None
     if "InferenceComponentStatus" not in found:
         raise ReadError(f"the description of inference component {name} was cut off")
     return dict(found)
@@ -100,11 +97,10 @@ def delete(aws: Aws, record: Mapping[str, Any]) -> None:
     """Delete the very component of *record*. Gone, going, or replaced by another is success."""
     if not there(aws, record):
         return
-    try:
-        aws.sagemaker.delete_inference_component(InferenceComponentName=record["name"])
-    except ClientError:
-        if there(aws, record):
-            raise
+    ensure(
+        lambda: aws.sagemaker.delete_inference_component(InferenceComponentName=record["name"]),
+        lambda: not there(aws, record),
+    )
 
 
 def there(aws: Aws, record: Mapping[str, Any]) -> bool:
@@ -137,12 +133,12 @@ def another(aws: Aws, endpoint: str, records: Sequence[Mapping[str, Any]]) -> st
 def create(aws: Aws, record: Mapping[str, Any]) -> None:
     """Create the component of *record* again. One that has its name on the same endpoint is success."""
     arguments = record["arguments"]
-    try:
-        aws.sagemaker.create_inference_component(**arguments, **tagged(record["tags"]))
-    except ClientError:
+
+    def created() -> bool:
         found = status(aws, record["name"])
-        if found is None or found["EndpointName"] != arguments["EndpointName"]:
-            raise
+        return found is not None and found["EndpointName"] == arguments["EndpointName"]
+
+    ensure(lambda: aws.sagemaker.create_inference_component(**arguments, **tagged(record["tags"])), created)
 
 
 def own_tags(aws: Aws, arn: str) -> dict[str, str]:

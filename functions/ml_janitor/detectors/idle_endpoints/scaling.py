@@ -7,8 +7,7 @@ from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
+from ml_janitor.aws.answers import ensure, unless_gone
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.engine.detector import CannotActError
 
@@ -68,11 +67,8 @@ def _hanging(aws: Aws, operation: str, members: str, where: Mapping[str, str]) -
 
 def take_off(aws: Aws, record: Mapping[str, Any]) -> None:
     """Scale it no longer; its policies and scheduled actions go with it. Already so is success."""
-    try:
-        aws.client(SERVICE).deregister_scalable_target(**{name: record["target"][name] for name in WHERE})
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ObjectNotFoundException":
-            raise
+    where = {name: record["target"][name] for name in WHERE}
+    unless_gone(lambda: aws.client(SERVICE).deregister_scalable_target(**where), ("ObjectNotFoundException",))
 
 
 def put_back(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
@@ -97,9 +93,9 @@ def _register(aws: Aws, record: Mapping[str, Any]) -> None:
 
 def _schedule(aws: Aws, action: Mapping[str, Any]) -> None:
     """One whose time is over is refused, and has nothing left to do."""
-    try:
-        aws.client(SERVICE).put_scheduled_action(**action)
-    except ClientError as error:
-        once = action["Schedule"].startswith("at(") or "EndTime" in action
-        if not once or error.response["Error"]["Code"] != "ValidationException":
-            raise
+    once = action["Schedule"].startswith("at(") or "EndTime" in action
+    ensure(
+        lambda: aws.client(SERVICE).put_scheduled_action(**action),
+        lambda: once,
+        codes=("ValidationException",),
+    )

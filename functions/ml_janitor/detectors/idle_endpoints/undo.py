@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.detectors.idle_endpoints import components, scaling
 from ml_janitor.detectors.idle_endpoints.cleanup import DELETING, MOVING
 from ml_janitor.detectors.idle_endpoints.components import tagged
@@ -61,12 +59,9 @@ def _make(steps: Steps, name: str, call: Callable[[], object]) -> None:
 
 
 def _endpoint(aws: Aws, name: str) -> Mapping[str, Any] | None:
-    try:
-        found: Any = aws.sagemaker.describe_endpoint(EndpointName=name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in GONE:
-            return None
-        raise
+    found: Any = unless_gone(lambda: aws.sagemaker.describe_endpoint(EndpointName=name), GONE)
+    if found is None:
+        return None
     if "EndpointStatus" not in found:
         raise ReadError("the description of the endpoint was cut off")
     return dict(found)
@@ -122,11 +117,8 @@ def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
     """
     given = record["configuration"]
     name = given["EndpointConfigName"]
-    try:
-        found: Any = aws.sagemaker.describe_endpoint_config(EndpointConfigName=name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in GONE:
-            raise
+    found: Any = unless_gone(lambda: aws.sagemaker.describe_endpoint_config(EndpointConfigName=name), GONE)
+    if found is None:
         aws.sagemaker.create_endpoint_config(**given, **tagged(record["configuration_tags"]))
         return
     if found["CreationTime"].isoformat() != record.get("configured") and configuration(aws, found) != given:
@@ -135,12 +127,15 @@ def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
 
 def _create(aws: Aws, record: Mapping[str, Any]) -> None:
     name, config = record["endpoint"], record["configuration"]["EndpointConfigName"]
-    try:
-        aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, **tagged(record["tags"]))
-    except ClientError:
+
+    def created() -> bool:
         found = _endpoint(aws, name)
-        if found is None or found["EndpointConfigName"] != config:
-            raise
+        return found is not None and found["EndpointConfigName"] == config
+
+    tags = tagged(record["tags"])
+    ensure(
+        lambda: aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, **tags), created
+    )
 
 
 def rescaling(recorded: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.aws.answers import ensure
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
 from ml_janitor.detectors.idle_notebooks.notebook import IN_SERVICE
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
@@ -50,13 +51,11 @@ def prepared(notebook: notebooks.Notebook) -> dict[str, Any]:
 
 def stop(aws: Aws, target: Target) -> None:
     """Stop it. That it is off already, or gone, is what a second try finds after a lost answer."""
-    from botocore.exceptions import ClientError
-
-    try:
-        aws.sagemaker.stop_notebook_instance(NotebookInstanceName=target.name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != REFUSED or not is_off(aws, target):
-            raise
+    ensure(
+        lambda: aws.sagemaker.stop_notebook_instance(NotebookInstanceName=target.name),
+        lambda: is_off(aws, target),
+        codes=(REFUSED,),
+    )
 
 
 def is_off(aws: Aws, target: Target) -> bool:
@@ -71,15 +70,13 @@ def start(aws: Aws, target: Target) -> None:
 
     Raises NotFinishedError while it is still stopping, and CannotActError if it is gone.
     """
-    from botocore.exceptions import ClientError
-
     if is_on(aws, target):
         return
-    try:
-        aws.sagemaker.start_notebook_instance(NotebookInstanceName=target.name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != REFUSED or not is_on(aws, target):
-            raise
+    ensure(
+        lambda: aws.sagemaker.start_notebook_instance(NotebookInstanceName=target.name),
+        lambda: is_on(aws, target),
+        codes=(REFUSED,),
+    )
 
 
 def started(aws: Aws, target: Target, steps: Steps) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import tags
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.tags import RESERVED
 from ml_janitor.core.model import Unreadable, Value
@@ -55,13 +55,7 @@ def prepared(aws: Aws, app: App) -> dict[str, Any]:
 
 def delete(aws: Aws, target: Target, request: Mapping[str, Any]) -> None:
     """Delete it. That it is being deleted, or gone, is what a second try finds after a lost answer."""
-    from botocore.exceptions import ClientError
-
-    try:
-        aws.sagemaker.delete_app(**_key(request))
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in REFUSED or not is_off(aws, target):
-            raise
+    ensure(lambda: aws.sagemaker.delete_app(**_key(request)), lambda: is_off(aws, target), codes=REFUSED)
 
 
 def is_off(aws: Aws, target: Target) -> bool:
@@ -84,27 +78,17 @@ def create(aws: Aws, request: Mapping[str, Any]) -> None:
 
     Raises NotFinishedError while the old one is still being deleted.
     """
-    from botocore.exceptions import ClientError
-
     if is_on(aws, request):
         return
-    try:
-        aws.sagemaker.create_app(**request)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in REFUSED or not is_on(aws, request):
-            raise
+    ensure(lambda: aws.sagemaker.create_app(**request), lambda: is_on(aws, request), codes=REFUSED)
 
 
 def is_on(aws: Aws, request: Mapping[str, Any]) -> bool:
     """Whether an app of this name runs or is about to. Raises NotFinishedError while one is being deleted."""
-    from botocore.exceptions import ClientError
-
-    try:
-        status = aws.sagemaker.describe_app(**_key(request))["Status"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] in NOT_FOUND:
-            return False
-        raise
+    app = unless_gone(lambda: aws.sagemaker.describe_app(**_key(request)), NOT_FOUND)
+    if app is None:
+        return False
+    status = app["Status"]
     if status == DELETING:
         raise NotFinishedError("it is still being deleted, which takes minutes")
     return status in ON
