@@ -12,11 +12,12 @@ import pytest
 from armed import DENIED, Cellar, KilledError, Loft, LostError, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from ml_janitor.acting.acting import Acting, SoFar
+from ml_janitor.acting.acting import Acting, SoFar, _Work
 from ml_janitor.acting.recheck import Recheck
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import OutOfTimeError
-from ml_janitor.core.model import Confidence, Mode, Outcome
+from ml_janitor.core.cause import Cause, Progress, Why
+from ml_janitor.core.model import Confidence, Mode, Outcome, Result
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, NotYetError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.holds import How
@@ -1119,3 +1120,24 @@ class Untellable(Cellar):
 
     def ended_otherwise(self, *_: Any) -> str | None:
         raise LostError
+
+
+def test_a_ledger_that_fails_is_a_failure_also_when_no_time_is_left(nights: Nights) -> None:
+    """Else an action that nobody could record would only be called waiting, and no alarm would ring."""
+    runner = nights.runner()
+    assert runner.acting is not None
+    found = sweep(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
+    result = Result(
+        detector="cellar", target=thing("lamp", waste()).target, verdict=waste(), outcome=Outcome.WAITING
+    )
+    about: dict[str, Any] = {"entries": {}, "now": nights.clock, "policy": runner.policy}
+    machine = _Work(runner.acting, nights.detector, nights.aws, found, **about).machine
+    nights.aws.ran_out = True
+
+    def unwritten() -> Result:
+        raise OSError("the table is full")
+
+    def late(why: Why) -> Outcome:
+        return machine._tried(result, unwritten, Cause(why, progress=Progress.HALF_DONE)).outcome
+
+    assert (late(Why.NO_LEDGER), late(Why.NOT_FINISHED)) == (Outcome.FAILED, Outcome.WAITING)

@@ -286,7 +286,7 @@ class ActionMachine:
     def _tried(
         self, result: Result, move: Callable[[], Result], failed: Cause, *, outcome: Outcome = Outcome.FAILED
     ) -> Result:
-        """What *move* makes of *result*; an error that is nobody's is *outcome*, because it *failed*."""
+        """What *move* makes of *result*. Any other error makes it *outcome*, with the cause *failed*."""
         try:
             return move()
         except EndsError as ends:
@@ -298,7 +298,7 @@ class ActionMachine:
             busy = Cause(Why.ANOTHER_RUN, (str(other),), progress=failed.progress)
             return replace(result, outcome=stays, cause=busy)
         except Exception as error:  # told; the next sweep tries again
-            if failed.progress is not None and self.recheck.aws.out_of_time(error):
+            if failed.why is not Why.NO_LEDGER and self.recheck.aws.out_of_time(error):
                 return replace(result, outcome=Outcome.WAITING, cause=half_done(Why.OUT_OF_TIME))
             return replace(result, outcome=outcome, cause=replace(failed, details=(describe(error),)))
 

@@ -113,8 +113,8 @@ class UnusedServingResources(Detector[ServingResource]):
             size = data_size(artifacts.value) if isinstance(artifacts, Value) else None
             rule.saw(shown("artifacts that no other model names", artifacts, size))
         return rule.found(
-            f"created {ago(age)} ago, and no endpoint, inference component, experiment, pipeline, approved"
-            " package or recent transform job uses it",
+            f"this {candidate.target.kind.replace('-', ' ')} was created {ago(age)} ago, and no endpoint,"
+            " inference component, experiment, pipeline, approved package or recent transform job uses it",
             Confidence.LIKELY,
             action="delete it, unless somebody means to deploy it again",
         )
