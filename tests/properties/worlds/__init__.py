@@ -74,13 +74,22 @@ class World:
         account = Account(session=session, control=control, now=now)
         self.stores.build(account)
         used = any(thing.stores for thing in self.things)
-        perhaps = any(isinstance(thing, Endpoint) and thing.kind == "async" for thing in self.things)
+        perhaps = any(may_name_the_bucket(thing) for thing in self.things)
         account.bucket(BUCKET, self.bucket, judged=used or perhaps, certainly=used)
         build_model(account)
         for thing in sorted(self.things, key=lambda thing: isinstance(thing, Artifacts)):
             thing.build(account)  # artifacts last: what else there is may refer to them
         account.be(timedelta())
         return account.claims
+
+
+def may_name_the_bucket(thing: Thing) -> bool:
+    """Whether Search may name it: of an async endpoint, or as the last transform job of a model."""
+    match thing:
+        case Endpoint(kind="async") | resources.Resource(kind="transform-job") | other_jobs.TransformJob():
+            return True
+        case _:
+            return False
 
 
 some_things = st.one_of(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 SEARCHED = ("Model", "Endpoint", "TrainingJob")
 """
 The records of these name the buckets and images they use, 100 to a call: describing each model
-and job would cost a call each. SageMaker has no such records for processing and transform jobs.
+and job would cost a call each. SageMaker has no such records for processing and transform jobs, but
+that of a model holds its last transform job ("ModelDashboardModel", API reference).
 """
 
 LARGEST_PAGE = 1000
