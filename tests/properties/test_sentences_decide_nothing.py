@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from properties.conftest import Live
 
 NIGHTS = 10
-SEEDS = (2, 3, 6)
+SEEDS = (2, 6)
+REASONS = 10
+"""With fewer of them, noise would have had little to change."""
 
 type Decision = tuple[str, str, str, str]
 
@@ -68,24 +70,18 @@ def add_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StatusWording, "_says", muttering)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 def test_noise_for_sentences_changes_no_decision(
-    seed: int, live: Live, decisions: list[Decision], monkeypatch: pytest.MonkeyPatch
+    live: Live, decisions: list[Decision], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live(seed, nights=NIGHTS)
+    for seed in SEEDS:
+        live(seed, nights=NIGHTS)
     with_sentences = tuple(decisions)
     decisions.clear()
     add_noise(monkeypatch)
 
-    live(seed, nights=NIGHTS)
-
-    assert tuple(decisions) == with_sentences
-    assert {outcome.partition(" ")[2] for _, outcome, *_ in decisions} >= {Finding.__name__, "Kept"}
-
-
-def test_nights_decide_for_many_reasons(live: Live, decisions: list[Decision]) -> None:
-    """Else noise would have had nothing to change."""
     for seed in SEEDS:
         live(seed, nights=NIGHTS)
 
-    assert len({why for *_, why, _ in decisions}) >= 10
+    assert tuple(decisions) == with_sentences
+    assert {outcome.partition(" ")[2] for _, outcome, *_ in decisions} >= {Finding.__name__, "Kept"}
+    assert len({why for *_, why, _ in decisions}) >= REASONS
