@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from ml_janitor.config.globs import check_globs
 from ml_janitor.config.layers import SettingsError, check_keys, layered
 from ml_janitor.config.schedules import period
 from ml_janitor.config.sections import SHARED, DetectorSection, JanitorSection, section_model, validated
@@ -58,6 +59,7 @@ class Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
         check_keys("", tables, ["janitor", "detectors"])
         janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
+        check_globs(janitor.ignore, "janitor.ignore", registry)
         names = [detector.name for detector in registry]
         given = check_keys("detectors", tables.get("detectors", {}), names)
         sections = {
