@@ -175,6 +175,18 @@ def test_what_changes_after_it_was_looked_at_is_only_reported(pair: Pair, key: s
         pair.detector.prepare(pair.aws, copy, found, {})
 
 
+def test_a_copy_whose_keeper_will_expire_is_only_reported(pair: Pair) -> None:
+    """The lifecycle rule is written after the copy was looked at."""
+    copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    found = pair.detector.decide(copy, NOW)
+    assert isinstance(found, Finding)
+    rule: Any = {"ID": "tmp", "Status": "Enabled", "Filter": {"Prefix": "a"}, "Expiration": {"Days": 90}}
+    pair.s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
+
+    with pytest.raises(CannotActError, match=r"a lifecycle rule will expire what stays, s3://models/a\.tar"):
+        pair.detector.prepare(pair.aws, copy, found, {})
+
+
 @pytest.mark.parametrize(
     "operation", ["HeadObject", "GetObjectAcl", "GetObjectTagging", "GetBucketVersioning"]
 )
