@@ -158,7 +158,7 @@ def head_object(
 ) -> Any:
     """As moto's, with the date on which a lifecycle rule expires the current version."""
     status, answer, body = _moto_head(self, bucket_name, query, key_name, headers)
-    if status == 200 and "versionId" not in query:  # noqa: PLR2004 - of HTTP
+    if status == 200 and "versionId" not in query:
         current = self.backend.get_object(bucket_name, key_name)
         if expires := _expiration(self.backend.get_bucket(bucket_name).rules, current):
             answer["x-amz-expiration"] = expires
@@ -176,7 +176,8 @@ def _expiration(rules: Any, current: Any) -> str | None:
     for rule in rules or ():
         prefix = rule.prefix or (rule.filter.prefix if rule.filter else "") or ""
         tagged = rule.filter and (rule.filter.tag_key or rule.filter.and_filter)
-        if rule.status == "Enabled" and rule.expiration_days and not tagged and current.name.startswith(prefix):
+        applies = rule.status == "Enabled" and not tagged and current.name.startswith(prefix)
+        if applies and rule.expiration_days:
             date = (current.last_modified + dt.timedelta(days=int(rule.expiration_days) + 1)).date()
             found.append((date, rule.id))
     if not found:
