@@ -140,9 +140,10 @@ def test_one_other_byte_is_found_although_nothing_else_tells(pair: Pair, at: int
 def test_a_last_range_that_is_left_alone_is_compared_too(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(equality, "AT_ONCE", 8)
     pair.put("b.tar.gz", b"m" * (SIZE - 1) + b"n")
+    copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
 
     with pytest.raises(CannotActError, match="unequal bytes from byte 96 on"):
-        Equality(pair.aws, *(told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz")), {}).proof()
+        Equality(pair.aws, copy, keeper, {}).proof()
 
 
 @pytest.mark.parametrize("other", ["bytes", "version", "key"])
