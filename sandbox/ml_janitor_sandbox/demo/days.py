@@ -103,7 +103,7 @@ class Days:
                 control.logs(LOG_GROUP, f"{name}/jupyter.log", [(at, line)])
 
     def _publish_idle_times(self, control: Control, since: datetime, until: datetime) -> None:
-        """Notebook instances that run and have the start script say for how long nothing has worked on them."""
+        """Running notebook instances with the start script publish for how long they have been idle."""
         listed = Actor(self.url).call("", "sagemaker", "list_notebook_instances", MaxResults=100)
         running = {
             one["NotebookInstanceName"]: one["LastModifiedTime"]

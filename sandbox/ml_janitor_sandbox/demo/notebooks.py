@@ -83,7 +83,9 @@ class Notebook(Row):
             plan.call(self.stopped, by, "sagemaker.stop_notebook_instance", **name)
         plan.write(LOG_GROUP, f"{self.name}/jupyter.log", self._log(), lags=self.lags)
         if self.publishes:
-            plan.publish(*IDLE, {"NotebookInstanceName": self.name}, self.idle(self.worked, NOW - LATELY, NOW))
+            plan.publish(
+                *IDLE, {"NotebookInstanceName": self.name}, self.idle(self.worked, NOW - LATELY, NOW)
+            )
 
     @staticmethod
     def idle(worked: datetime, since: datetime, until: datetime) -> Series:

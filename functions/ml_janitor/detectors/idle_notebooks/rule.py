@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_janitor.aws import logs, tags
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
 from ml_janitor.core.durations import WorkingHours, ago
-from ml_janitor.core.model import Absent, Confidence, Cost, Effect, Evidence, Finding, Rule, Target, Value, Verdict
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Cost,
+    Effect,
+    Evidence,
+    Finding,
+    Rule,
+    Target,
+    Value,
+    Verdict,
+)
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
 from ml_janitor.detectors.idle_notebooks import power
 from ml_janitor.detectors.idle_notebooks.notebook import IN_SERVICE, Notebook
