@@ -95,10 +95,10 @@ def remembered(at: LedgerSession, *, every: bool) -> Iterator[Line]:
             rule = at.settings.detector(detector)
             yield from (_done(action, rule) for action in acted if every or action.stage not in OVER)
         by_arn: dict[str, list[Hold]] = {}
-        for key, of_one in unseen.items():
-            by_arn.setdefault(key.rpartition("@")[0], []).extend(of_one)
-        for arn, of_one in by_arn.items():
-            if (kept := held(of_one, at.now)) is not None:
+        for key, on_one in unseen.items():
+            by_arn.setdefault(key.rpartition("@")[0], []).extend(on_one)
+        for arn, on_any in by_arn.items():
+            if (kept := held(on_any, at.now)) is not None:
                 yield from _kept(at, arn, aws.region, kept)
 
 
