@@ -130,7 +130,7 @@ class Ledger:
         return entry_of(item)
 
     def close(self, entry: Entry, why: str, now: datetime) -> None:
-        """It is over because of *why*, and its warning is void. If it is found again, it is announced again."""
+        """It is over because of *why*, its warning is void, and once found again it is announced again."""
         closed = {"closed": now, "close_reason": why, EXPIRES: int((now + KEEP_CLOSED).timestamp())}
         self._change(entry, set_to=closed | entry.voiding(why), remove=("announced", *WARNING, *REFUSED))
 
