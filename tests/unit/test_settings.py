@@ -13,6 +13,7 @@ from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Mode
+from ml_janitor.core.ownership import Managers
 from ml_janitor.detectors import DETECTORS
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,7 @@ def test_what_holds_for_all_detectors(tmp_path: Path) -> None:
         keep_until_tag = "stay-until"
         ignore = ["*prod*"]
         owner_tags = ["who"]
+        tools = ["backstage"]
         time_zone = "Europe/Berlin"
         working_hours = "Sun-Thu 07-18"
         holidays = [2026-12-25, "2027-01-01"]
@@ -122,10 +124,19 @@ def test_what_holds_for_all_detectors(tmp_path: Path) -> None:
 
     assert settings.policy.exemptions == Exemptions(("stay",), "stay-until", ("*prod*",), "Europe/Berlin")
     assert settings.policy.owner_tags == ("who",)
+    assert settings.managers == Managers(tools=("backstage",), people=("who",))
     expected = WorkingHours(
         frozenset({6, 0, 1, 2, 3}), 7, 18, "Europe/Berlin", (date(2026, 12, 25), date(2027, 1, 1))
     )
     assert tuned(settings).working_hours == settings.working_hours == expected
+
+
+def test_what_is_filled_in_as_managed_by_is_known_to_every_detector() -> None:
+    fill = {"managed-by": "unclear", "team": "ml"}
+    settings = Settings.parse({"detectors": {"untagged-resources": {"fill_tags": fill}}})
+
+    arming = {settings.arming(one).managers for one in DETECTORS if one.cleanup}
+    assert arming == {Managers(people=("owner", "created-by", "team"), filled=("unclear",))}
 
 
 @pytest.mark.parametrize(
