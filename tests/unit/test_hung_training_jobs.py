@@ -208,7 +208,8 @@ def test_a_job_that_writes_is_alive(
     ("hosts", "expected"),
     [
         ([host(1, FULL)], "proven"),
-        ([host(1, REST, QUIET)], "proven"),
+        ([host(1, REST, QUIET)], "likely"),  # it may wait for something that is no collective
+        ([host(1, REST, QUIET), host(2, REST, QUIET)], "likely"),
         ([host(1, REST, QUIET), host(2, FULL), host(3, FULL)], "proven"),
         ([host(1, REST), host(2, FULL), host(3, FULL)], "likely"),  # the others may wait for its CPU
         ([host(1, FULL), host(2, BUSY)], "kept"),
@@ -235,7 +236,7 @@ def test_every_host_must_stand_still(hosts: list[HostLoad], expected: str) -> No
 @pytest.mark.parametrize(
     ("cpu", "expected"),
     [
-        (Span(0, 50), "proven"),  # half a thread
+        (Span(0, 50), "likely"),  # half a thread
         (Span(0, 51), "kept"),
         (Span(100, 101), "kept"),  # one busy thread
         (Span(1520, 1600), "likely"),  # all threads at work look like all threads spinning
@@ -244,9 +245,7 @@ def test_every_host_must_stand_still(hosts: list[HostLoad], expected: str) -> No
     ],
 )
 @pytest.mark.parametrize("hosts", [1, 2])
-def test_without_gpus_only_a_cpu_at_rest_is_proof(
-    cpu: Signal[Span] | Span, expected: str, hosts: int
-) -> None:
+def test_without_gpus_nothing_is_proof(cpu: Signal[Span] | Span, expected: str, hosts: int) -> None:
     job = replace(ON_CPU, groups=(("ml.m5.4xlarge", hosts),))
     loads = [host(n, Absent(), cpu) for n in range(1, hosts + 1)]
 
@@ -274,7 +273,7 @@ def test_full_gpus_are_proof_only_where_one_can_wait_for_another(
 @pytest.mark.parametrize(
     ("instance", "cpu", "expected"),
     [
-        ("ml.p4d.24xlarge", Span(0, 50), "proven"),  # half a thread of 96
+        ("ml.p4d.24xlarge", Span(0, 50), "likely"),  # half a thread of 96
         ("ml.p4d.24xlarge", Span(0, 51), "kept"),
         ("ml.p4d.24xlarge", Span(50, 51), "likely"),
         ("ml.p4d.24xlarge", Span(100, 101), "likely"),  # a thread that computes, or one that spins
@@ -283,16 +282,30 @@ def test_full_gpus_are_proof_only_where_one_can_wait_for_another(
         ("ml.p4d.24xlarge", Span(100, 480), "kept"),  # four processes that tokenize
         ("ml.p4d.24xlarge", Span(9400, 9600), "kept"),  # all cores, preprocessing
         ("ml.p4d.24xlarge", Span(9590, 9600), "likely"),
-        ("ml.g5.xlarge", Span(0, 20), "proven"),  # five percent of 4 vCPUs
+        ("ml.g5.xlarge", Span(0, 20), "likely"),  # five percent of 4 vCPUs
         ("ml.g5.xlarge", Span(1, 21), "likely"),
         ("ml.g5.xlarge", Span(380, 400), "likely"),
         ("ml.g5.xlarge", Span(300, 321), "kept"),
     ],
 )
-def test_gpus_at_rest_are_proof_only_beside_a_cpu_at_rest(instance: str, cpu: Span, expected: str) -> None:
+def test_gpus_at_rest_are_no_proof_and_a_cpu_beside_them_may_work(
+    instance: str, cpu: Span, expected: str
+) -> None:
     job = replace(JOB, groups=((instance, 1),))
 
     assert words(decide(hung(host(1, Span(0, 0), cpu), job=job, silent=6 * HOUR))) == expected
+
+
+@pytest.mark.parametrize(("spinning", "expected"), [(0, "likely"), (1, "likely"), (2, "proven")])
+def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> None:
+    job = replace(JOB, groups=(("ml.g5.2xlarge", 3),))
+    loads = [host(n, Span(99, 100) if n <= spinning else Span(0, 1), QUIET) for n in range(1, 4)]
+    verdict = decide(hung(*loads, job=job))
+
+    assert words(verdict) == expected
+    assert ("and one GPU spins (algo-1), which may be work that uses no other;" in verdict.reason) is (
+        spinning == 1
+    )
 
 
 def test_what_may_be_work_is_warned_about_for_longer_and_says_why() -> None:
@@ -463,8 +476,11 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
 @pytest.mark.parametrize(
     ("hosts", "says"),
     [
-        ([host(1, REST, QUIET)], "and the load of its host stands still;"),
-        ([host(1, Span(1, 2), QUIET)], "and the load of its host stands still;"),
+        (
+            [host(1, REST, QUIET)],
+            "and its host rests, as also while it waits for a query, another job or a person;",
+        ),
+        ([host(1, Span(1, 2), QUIET), host(2, REST, QUIET)], "and all 2 hosts rest, as also while it waits"),
         (
             [host(1, REST), host(2, REST), host(3, FULL)],
             "and the GPUs of algo-1, algo-2 rest without a change, but their CPUs do not, and may be at",

@@ -80,8 +80,8 @@ class Job(Thing):
 
     @property
     def certain(self) -> bool:
-        """One GPU that is full has none to wait for: it may be at work."""
-        return self.overdue or self.load == "zero" or (self.load == "full" and self.hosts > 1)
+        """One GPU that is full may be at work, and a job at rest may wait for something."""
+        return self.overdue or (self.load == "full" and self.hosts > 1)
 
     @property
     def needs(self) -> frozenset[str]:

@@ -91,7 +91,7 @@ class Worker(Thing):
                 arn=arn,
                 may=self.hung,
                 must=self.hung,
-                certain=self.overdue or self.measured,
+                certain=self.overdue,  # at rest, it may wait for a query or another job
                 needs=frozenset(needs),
             )
         )

@@ -63,7 +63,8 @@ class Collective(Enum):
 class Motion(Enum):
     """What one host's load looks like."""
 
-    STUCK = "still, and at a level where nothing is done"
+    RESTS = "still and at rest"
+    SPINS = "its GPUs still and full, where one may wait for another"
     FULL = "still and full, where no GPU waits for another"
     BESIDE = "its GPUs at rest beside a CPU that is not"
     WORKING = "varies like work"
@@ -125,7 +126,7 @@ def _of_cpu(cpu: Span, machine: Machine, collective: Collective) -> Motion:
     """What a host without GPUs does. All its threads at work look like all its threads spinning."""
     full = 100 * machine.vcpus
     if cpu.rests(full, CPU_TOLERANCE, HALF_A_THREAD):
-        return Motion.STUCK
+        return Motion.RESTS
     if cpu.fills(full, CPU_TOLERANCE) and collective is not Collective.NEVER:
         return Motion.FULL
     return Motion.STEADY
@@ -140,12 +141,12 @@ def _of_gpus(gpu: Span, cpu: Span, machine: Machine, collective: Collective) -> 
     """
     full = 100 * machine.gpus if machine.gpus else 0
     if gpu.fills(full, GPU_TOLERANCE):
-        spins = {Collective.POSSIBLE: Motion.STUCK, Collective.ALONE: Motion.FULL}
+        spins = {Collective.POSSIBLE: Motion.SPINS, Collective.ALONE: Motion.FULL}
         return spins.get(collective, Motion.STEADY)
     if not gpu.rests(full, GPU_TOLERANCE):
         return Motion.STEADY
     if cpu.rests(100 * machine.vcpus, CPU_TOLERANCE, HALF_A_THREAD):
-        return Motion.STUCK
+        return Motion.RESTS
     if collective is Collective.NEVER:
         return Motion.STEADY
     return Motion.WORKING if cpu.highest - cpu.lowest > HALF_A_THREAD else Motion.BESIDE
