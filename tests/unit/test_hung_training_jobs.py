@@ -213,11 +213,12 @@ def test_a_job_that_writes_is_alive(
         ([host(1, REST, QUIET), host(2, FULL), host(3, FULL)], "proven"),
         ([host(1, REST), host(2, FULL), host(3, FULL)], "likely"),  # the others may wait for its CPU
         ([host(1, FULL), host(2, BUSY)], "kept"),
-        ([host(1, FULL), host(2, HALF)], "kept"),
+        ([host(1, FULL), host(2, HALF)], "proven"),  # two of four spin
+        ([host(1, FULL), host(2, Span(240, 241))], "kept"),
         ([host(1, FULL, Span(300, 460))], "proven"),  # 160 of 3200, exactly the tolerance
         ([host(1, FULL, Span(300, 461))], "kept"),
-        ([host(1, Span(388, 400))], "proven"),
-        ([host(1, Span(387, 399))], "kept"),  # still, but not full
+        ([host(1, Span(360, 372))], "proven"),
+        ([host(1, Span(359, 371))], "kept"),  # still, but not full
         ([host(1, FULL), host(2, REFUSED)], "unknown"),
         ([host(1, FULL), host(2, FULL, REFUSED)], "unknown"),
         ([host(1, BUSY), host(2, REFUSED)], "kept"),
@@ -303,9 +304,45 @@ def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> 
     verdict = decide(hung(*loads, job=job))
 
     assert words(verdict) == expected
-    assert ("and one GPU spins (algo-1), which may be work that uses no other;" in verdict.reason) is (
-        spinning == 1
-    )
+    one = "and one of 3 GPUs spins without a change, as also in a program made for one;"
+    assert (one in verdict.reason) is (spinning == 1)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "expected"),
+    [
+        (Span(0, 24), "likely"),  # all rest
+        (Span(97, 100), "likely"),  # a program made for one, or a deadlock of two
+        (Span(95, 98), "likely"),
+        (Span(94, 97), "kept"),
+        (Span(96, 99.1), "kept"),  # one at work: it varies less than is tolerated of eight
+        (Span(119, 121), "likely"),  # one, and seven that are not quite at rest
+        (Span(120, 122), "kept"),
+        (Span(192, 198), "proven"),  # at 96 percent
+        (Span(190, 196.1), "kept"),
+        (Span(189, 191), "kept"),
+        (Span(250, 252), "kept"),
+        (Span(672, 690), "proven"),  # the usual one: seven of eight at 96 percent
+        (Span(699, 700), "proven"),
+        (Span(664, 666), "kept"),
+        (Span(710, 719), "kept"),
+        (Span(720, 744), "proven"),
+        (Span(800, 824), "proven"),
+        (Span(801, 825), "kept"),
+    ],
+)
+def test_some_gpus_of_a_host_may_spin_while_others_rest(gpu: Span, expected: str) -> None:
+    job = replace(JOB, groups=(("ml.p4d.24xlarge", 1),))
+
+    assert words(decide(hung(host(1, gpu, QUIET), job=job))) == expected
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_one_gpu_on_each_of_two_hosts_is_two(hosts: int) -> None:
+    job = replace(JOB, groups=(("ml.p3.8xlarge", 2),))
+    loads = [host(n, Span(99, 100) if n <= hosts else REST, QUIET) for n in (1, 2)]
+
+    assert words(decide(hung(*loads, job=job))) == ("likely", "proven")[hosts - 1]
 
 
 def test_what_may_be_work_is_warned_about_for_longer_and_says_why() -> None:
@@ -487,7 +524,7 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
         ),
         (
             [host(1, REST, QUIET), host(2, FULL), host(3, FULL)],
-            "the GPUs of 2 of 3 hosts spin at full load while the",
+            "and 8 of 12 GPUs spin at full load without a change while the others rest;",
         ),
         ([host(1, FULL), host(2, Absent())], "and the load of algo-2 is not known;"),
     ],

@@ -18,6 +18,7 @@ HUNG = Job(
     silent=28 * HOUR,
     logs=True,
     hosts=1,
+    instance="ml.g5.12xlarge",
     load="full",
     stirs="",
     checkpoint=None,

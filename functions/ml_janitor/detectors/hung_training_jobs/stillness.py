@@ -174,13 +174,13 @@ def _moving(
         case _:
             usual, known = "how long it used to pause is not known", False
     written = ", wrote nothing to S3," if job.writes_to else ""
-    spinning = (machine.gpus or 0) * len(motions.get(Motion.SPINS, ()))
+    spinning = Spinning(sum(one.spinning(machine) for one in loads), (machine.gpus or 0) * len(loads))
     doubts = [
         *_doubts(motions, spinning),
         *([f"the load of {some(unmeasured)} is not known"] if unmeasured else []),
     ]
     sure = known and not doubts
-    load = "; ".join(doubts) or _spinning(motions)
+    load = "; ".join(doubts) or spinning.told(len(loads))
     return Still(
         reason=f"this {job.kind.noun} logged nothing for {ago(quiet)} ({usual}){written} and {load}",
         confidence=Confidence.PROVEN if sure else Confidence.LIKELY,
@@ -188,7 +188,24 @@ def _moving(
     )
 
 
-def _doubts(motions: Mapping[Motion, Sequence[str]], spinning: int) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Spinning:
+    """How many GPUs of a job spin, of how many."""
+
+    count: int
+    total: int
+
+    def told(self, hosts: int) -> str:
+        """How they hang in a collective, on so many hosts."""
+        if self.count < self.total:
+            return (
+                f"{self.count} of {self.total} GPUs spin at full load without a change while the others rest"
+            )
+        where = f"all {hosts} hosts" if hosts > 1 else "its host"
+        return f"the GPUs of {where} spin at full load without a change"
+
+
+def _doubts(motions: Mapping[Motion, Sequence[str]], spinning: Spinning) -> Iterator[str]:
     """
     What looks like a job that hangs, and like work or a wait as well: why its load proves nothing.
 
@@ -199,8 +216,8 @@ def _doubts(motions: Mapping[Motion, Sequence[str]], spinning: int) -> Iterator[
         resting = len(motions[Motion.RESTS])
         whose = f"all {resting} hosts rest" if resting > 1 else "its host rests"
         yield f"{whose}, as also while it waits for a query, another job or a person"
-    if spinning == 1:
-        yield f"one GPU spins ({some(motions[Motion.SPINS])}), which may be work that uses no other"
+    if Motion.SPINS in motions and spinning.count == 1:
+        yield f"one of {spinning.total} GPUs spins without a change, as also in a program made for one"
     if hosts := motions.get(Motion.FULL):
         yield (
             f"the load of {some(hosts)} stands at full without a change, which may be work: no GPU of it"
@@ -212,15 +229,6 @@ def _doubts(motions: Mapping[Motion, Sequence[str]], spinning: int) -> Iterator[
             if len(hosts) == 1
             else f"the GPUs of {some(hosts)} rest without a change, but their CPUs do not, and may be at work"
         )
-
-
-def _spinning(motions: Mapping[Motion, Sequence[str]]) -> str:
-    """How hosts hang in a collective."""
-    spinning, total = len(motions[Motion.SPINS]), sum(map(len, motions.values()))
-    if spinning < total:
-        return f"the GPUs of {spinning} of {total} hosts spin at full load while the others rest"
-    hosts = f"all {total} hosts" if total > 1 else "its host"
-    return f"the GPUs of {hosts} spin at full load without a change"
 
 
 def stamp(at: datetime) -> str:
