@@ -63,6 +63,18 @@ class Floor:
             **request,
         )
 
+    def unused_pool(self, name: str) -> None:
+        """The warm pool of a job that ended two hours ago."""
+        self.training(name, keep_alive=6 * 3600)
+        self.box.patch(
+            "sagemaker",
+            ["training_jobs", name],
+            TrainingJobStatus="Completed",
+            SecondaryStatus="Completed",
+            TrainingEndTime=(NOW - 2 * HOUR).isoformat(),
+            warm_pool_status={"Status": "Available"},
+        )
+
     def processing(self, name: str) -> None:
         """At rest, which proves nothing, as in a transform job."""
         cluster = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}

@@ -344,6 +344,7 @@ def test_a_pool_may_wait_for_an_hour(unused: timedelta | None, expected: str) ->
 def test_the_patience_with_pools_is_tunable() -> None:
     assert words(decide(pool(2 * HOUR), pool_patience=2 * HOUR)) == "proven"
     assert words(decide(pool(2 * HOUR - SECOND), pool_patience=2 * HOUR)) == "kept"
+    assert getattr(decide(pool(2 * HOUR), grace_pool=MINUTE), "grace", None) == MINUTE
 
 
 @pytest.mark.parametrize("status", ["InUse", "Reused", "Terminated", None, "NeverHeardOf"])
@@ -369,6 +370,7 @@ def test_a_pool_is_told_in_full() -> None:
     assert verdict.action == "end the warm pool (the job itself is over, and what it made stays)"
     assert verdict.confidence is Confidence.PROVEN
     assert verdict.since == NOW - 90 * MINUTE
+    assert verdict.grace == 15 * MINUTE
     assert verdict.cost is not None
     assert verdict.cost.accrued_usd == Decimal("1.5")
 

@@ -33,8 +33,8 @@ class Job(Thing):
     A training job of some *age*, which logged something at every *gap* and then fell *silent*.
 
     *load* is that of all its hosts, or of the first one if only one GPU spins or works; *checkpoint* is how
-    long ago it wrote one, *limit* its longest runtime. *stirs* is the one sign of life that only its last
-    host gives: "log" or "load".
+    long ago it wrote one, *limit* its longest runtime. *debugger* is whether Debugger and the profiler wrote
+    a minute ago. *stirs* is the one sign of life that only its last host gives: "log" or "load".
     """
 
     calls = (
@@ -61,6 +61,7 @@ class Job(Thing):
     load: str
     stirs: str
     checkpoint: timedelta | None
+    debugger: bool
     limit: timedelta
 
     @property
@@ -140,6 +141,10 @@ class Job(Thing):
         if self.checkpoint is not None:
             account.be(self.checkpoint)
             account.s3.put_object(Bucket=BUCKET, Key=f"checkpoints/{name}/step-1.pt", Body=b"x")
+        if self.debugger:
+            account.be(MINUTE)
+            for key in ("rule-output/ProfilerReport-1/1.json", "profiler-output/framework/1.json"):
+                account.s3.put_object(Bucket=BUCKET, Key=f"output/{name}/{key}", Body=b"x")
         account.be(timedelta())
         if self.secondary != "Training":
             account.control.patch("sagemaker", ["training_jobs", name], SecondaryStatus=self.secondary)
@@ -221,6 +226,7 @@ KIND = Kind(
         "load": ["full", "zero", "all but one", "one"],
         "stirs": [""],
         "checkpoint": [None, 38 * HOUR],
+        "debugger": [False, True],
         "limit": spans(HOUR, 400, 24),
     },
     other={

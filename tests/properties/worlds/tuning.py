@@ -22,6 +22,7 @@ HUNG = Job(
     load="full",
     stirs="",
     checkpoint=None,
+    debugger=False,
     limit=400 * HOUR,
 )
 

@@ -54,7 +54,8 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     stands still; or when it works on after its own limit. Only that limit, and two or more GPUs that spin
     as in a collective, prove it: a job at rest may wait for something. How long it runs says nothing.
     A tuning job hangs when every running child does. A warm pool is waste after `pool_patience` unused.
-    Where `act_on` takes what is likely, its warning stands for `grace_likely`.
+    The warning of a warm pool stands for `grace_pool`, because it ends by itself within hours. Where
+    `act_on` takes what is likely, its warning stands for `grace_likely`.
     """
 
     name = "hung-training-jobs"
@@ -97,6 +98,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     overrun: timedelta = timedelta(hours=1)
     pool_patience: timedelta = timedelta(hours=1)
     grace_likely: timedelta = timedelta(days=1)
+    grace_pool: timedelta = timedelta(minutes=15)
 
     @property
     def patience(self) -> Patience:
@@ -157,10 +159,12 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def _of_pool(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict | None:
         """The warm pool that a job left behind, if it is still there."""
         if candidate.half_done:
-            return warm_pools.left_behind(rule, candidate.job, job, candidate.price)
-        return warm_pools.judge(
-            rule, candidate.job, job, candidate.price, patience=self.pool_patience, now=now
-        )
+            verdict = warm_pools.left_behind(rule, candidate.job, job, candidate.price)
+        else:
+            verdict = warm_pools.judge(
+                rule, candidate.job, job, candidate.price, patience=self.pool_patience, now=now
+            )
+        return replace(verdict, grace=self.grace_pool) if isinstance(verdict, Finding) else verdict
 
     def prepare(
         self,
