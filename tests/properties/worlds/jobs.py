@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from properties.worlds.base import (
     BUCKET,
@@ -123,6 +124,11 @@ class Job(Thing):
 
     def make(self, account: Account, name: str) -> str:
         """Make it, with its logs, its checkpoint and its load, under this *name*; the answer is its ARN."""
+        resources: Any = {
+            "InstanceType": self.instance,
+            "InstanceCount": self.hosts,
+            "VolumeSizeInGB": 50,
+        }
         account.be(self.age)
         arn = account.sagemaker.create_training_job(
             TrainingJobName=name,
@@ -130,11 +136,7 @@ class Job(Thing):
             RoleArn=ROLE,
             OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/output"},
             CheckpointConfig={"S3Uri": f"s3://{BUCKET}/checkpoints/{name}"},
-            ResourceConfig={
-                "InstanceType": self.instance,
-                "InstanceCount": self.hosts,
-                "VolumeSizeInGB": 50,
-            },
+            ResourceConfig=resources,
             StoppingCondition={"MaxRuntimeInSeconds": int(self.limit.total_seconds())},
             Tags=self.labels.listed,
         )["TrainingJobArn"]
