@@ -41,7 +41,7 @@ ARMS = {
     "idle-notebooks": "",
     "idle-studio-apps": "",
     "idle-endpoints": "",
-    "hung-training-jobs": "",
+    "hung-training-jobs": 'grace_likely = "10m"',
     "untagged-resources": 'required = ["team", "owner"]\nfill_tags = {team = "ml", owner = "nobody"}',
     "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]\n'
     "allow_unversioned = true",
