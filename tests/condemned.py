@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 
 import rarities
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW
 from endpoint_seed import KEY, Serving, experiment
 from job_seed import Floor
 from ml_janitor.aws.client import Aws
