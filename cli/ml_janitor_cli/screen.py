@@ -51,7 +51,7 @@ class Grid(Table):
         super().__init__(box=None, padding=(0, GAP, 0, 0), pad_edge=False, show_header=False)
         self.collapse_padding = True
 
-    def add_row(self, *cells: RenderableType) -> None:  # type: ignore[override] - rows of a grid are alike
+    def add_row(self, *cells: RenderableType) -> None:  # type: ignore[override]
         """Add one row."""
         super().add_row(*cells)
         for column in self.columns:
