@@ -241,9 +241,9 @@ class Theatre:
         for user, email in EMAILS.items():
             slack.add_user(user, email, name=NAMES[user])
         slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
-        condemned = Condemned(box, session, aws)
+        host.add = Condemned(box, session, aws).add
         for one in waste:
-            condemned.add(one)
+            host.add(one)
         return host
 
 
