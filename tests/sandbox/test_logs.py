@@ -73,7 +73,7 @@ def test_pages_of_a_stream_end_by_time_so_some_are_empty(control: Control, aws: 
     get, following = aws("logs").get_log_events, "nextForwardToken" if head else "nextBackwardToken"
     seen, token = [], None
     for _ in range(20):
-        given = {"nextToken": token} if token else {}
+        given: Any = {"nextToken": token} if token else {}
         page = get(logGroupName=GROUP, logStreamName="s", startFromHead=head, limit=2, **given)
         seen.append([one["message"] for one in page["events"]])
         if page[following] == token:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
@@ -93,6 +93,7 @@ def pages(
     )
     if since is not None:
         get = partial(get, startTime=(since - EPOCH) // timedelta(milliseconds=1))
+    following: Literal["nextBackwardToken", "nextForwardToken"]
     following = "nextBackwardToken" if since is None else "nextForwardToken"
     answer, token = get(), None
     while True:
