@@ -109,7 +109,7 @@ def monitoring(session: boto3.Session, box: Control, endpoint: str) -> None:
         AppSpecification={"ImageUri": "image"},
         RoleArn=ROLE,
     )
-    ended = {"ProcessingJobStatus": "Completed", "ProcessingEndTime": NOW - timedelta(hours=23)}
+    ended: Any = {"ProcessingJobStatus": "Completed", "ProcessingEndTime": NOW - timedelta(hours=23)}
     box.patch("sagemaker", ["processing_jobs", name], **{SCHEDULE: schedule[SCHEDULE]}, **ended)
     box.set_clock(NOW)
 
