@@ -42,8 +42,8 @@ def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str])
     layout = Layout.of(found, now=report.time, width=width - INDENT, regions=several) if found else None
     for part in (part for part in parts if part.results):
         yield section(part, layout, every=every)
-    ends = (not_judged(parts), not_complete(report), totals(report, parts), footnotes(report, problems))
-    yield from (block for block in ends if block is not None)
+    ends = (not_judged(parts), noticed(report), not_complete(report), totals(report, parts))
+    yield from (block for block in (*ends, footnotes(report, problems)) if block is not None)
 
 
 def headline(report: Report) -> RenderableType:
@@ -119,6 +119,12 @@ def not_complete(report: Report) -> RenderableType | None:
     broken = sum(map(len, alike.values()))
     title = f"Not complete: {broken} of {counted(len(report.sweeps), 'sweep')}"
     return block(title, rows, style="red")
+
+
+def noticed(report: Report) -> RenderableType | None:
+    """What the reading came across that is neither waste nor an error."""
+    rows = [(where([sweep], report), plain(said)) for sweep in report.sweeps for said in sweep.notices]
+    return block("Noticed besides", rows, style="yellow") if rows else None
 
 
 def where(sweeps: Sequence[Sweep], report: Report) -> str:
