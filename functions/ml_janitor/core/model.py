@@ -211,7 +211,7 @@ class Finding:
     another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
     that already: nobody is warned of what will not happen. *noun* is what it is called where findings are
     counted, if its detector's name does not say it; *lost* is what an undo of just this one does not bring
-    back.
+    back. *to_prove* is what would make a likely finding proven.
     """
 
     reason: str
@@ -225,6 +225,7 @@ class Finding:
     spared: str | None = None
     noun: str | None = None
     lost: str | None = None
+    to_prove: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,6 +282,7 @@ class Rule:
         spared: str | None = None,
         noun: str | None = None,
         lost: str | None = None,
+        to_prove: str = "",
     ) -> Finding:
         """Waste, and why."""
         return Finding(
@@ -295,6 +297,7 @@ class Rule:
             spared=spared,
             noun=noun,
             lost=lost,
+            to_prove=to_prove,
         )
 
 
