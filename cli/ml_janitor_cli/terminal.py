@@ -43,7 +43,7 @@ def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str])
     for part in (part for part in parts if part.results):
         yield section(part, layout, every=every)
     sums = (totals(report, parts), footnotes(report, problems)) if anything_read(report) else ()
-    ends = (not_judged(parts), not_complete(report), *sums)
+    ends = (not_judged(parts), noticed(report), not_complete(report), *sums)
     yield from (block for block in ends if block is not None)
 
 
@@ -126,6 +126,12 @@ def not_complete(report: Report) -> RenderableType | None:
     broken = sum(map(len, alike.values()))
     title = f"Not complete: {broken} of {counted(len(report.sweeps), 'sweep')}"
     return block(title, rows, style="red")
+
+
+def noticed(report: Report) -> RenderableType | None:
+    """What the reading came across that is neither waste nor an error."""
+    rows = [(where([sweep], report), plain(said)) for sweep in report.sweeps for said in sweep.notices]
+    return block("Noticed besides", rows, style="yellow") if rows else None
 
 
 def where(sweeps: Sequence[Sweep], report: Report) -> str:

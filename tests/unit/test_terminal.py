@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from ml_janitor.core.model import Cost, Kept, Report, Result, Target, Verdict
 from ml_janitor.core.text import plain
+from ml_janitor.report.html import html
 from ml_janitor_cli.kept_resources import pattern
 from ml_janitor_cli.screen import console
 from ml_janitor_cli.terminal import show
@@ -125,6 +126,15 @@ def test_an_error_of_every_sweep_is_said_once() -> None:
 
     assert shown.startswith("ML Janitor  Nothing could be read.\naccount unknown")
     assert shown.endswith("dry run, nothing changed\n\nno network\n")
+
+
+def test_what_the_reading_came_across_besides_is_listed_here_and_on_the_page() -> None:
+    report = Report(
+        time=NOW, account=ACCOUNT, sweeps=(replace(sweep("copies"), notices=("model m names <x>",)),)
+    )
+
+    assert "Noticed besides\n  copies in us-east-1\n    model m names <x>\n" in drawn(report)
+    assert "<li>copies: model m names &lt;x&gt;</li>" in html(report)
 
 
 def test_nothing_found_is_only_said_of_what_was_read() -> None:

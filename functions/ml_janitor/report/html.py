@@ -75,6 +75,7 @@ def html(report: Report) -> str:
         held=[
             ("held", "What a limit held back", held(report)),
             ("lost", "What no function may undo any more", lost(report)),
+            ("notices", "Noticed besides", noticed(report)),
         ],
         errors=[sweep for sweep in report.sweeps if sweep.error],
         by_detector=bars(((r.detector, r.monthly_usd) for r in left), limit=None),
@@ -97,6 +98,11 @@ def lost(report: Report) -> list[tuple[str, str]]:
         for one in report.sweeps
         if one.unreachable is not None
     ]
+
+
+def noticed(report: Report) -> list[tuple[str, str]]:
+    """What the reading of each detector came across besides."""
+    return [(one.detector, plain(notice)) for one in report.sweeps for notice in one.notices]
 
 
 @cache
