@@ -174,7 +174,9 @@ def swept(
             return Audited(Report(time=now, account=None, sweeps=in_order(closed, detectors)))
         say(f"0 of {total} sweeps")
         account = next(iter(known.values()))
-        with opened(session, account=account, regions=tuple(known), attempts=attempts) as accounts:
+        with opened(
+            session, account=account, regions=tuple(known), attempts=attempts, pace=edge.pace()
+        ) as accounts:
             report = run(detectors, accounts, now=now, policy=policy, swept=done)
             sweeps = in_order([*report.sweeps, *closed], detectors)
             return Audited(replace(report, sweeps=sweeps), accounts[0].prices.problems)
