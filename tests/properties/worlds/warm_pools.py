@@ -69,7 +69,7 @@ class WarmPool(Thing):
                 may=waits,
                 must=waits,
                 certain=True,
-                needs=frozenset(self.calls),
+                needs=frozenset(self.calls) - {"sagemaker:ListTrainingJobs"},
             )
         )
 

@@ -11,12 +11,12 @@ from ml_janitor.aws import s3 as objects
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.tags import RESERVED
+from ml_janitor.aws.training_jobs import AVAILABLE
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs import calls as job_calls
 from ml_janitor.detectors.hung_training_jobs.calls import Calls
 from ml_janitor.detectors.hung_training_jobs.job import folders
 from ml_janitor.detectors.hung_training_jobs.suspects import Suspect, SuspectTuner
-from ml_janitor.detectors.hung_training_jobs.training import AVAILABLE
 from ml_janitor.detectors.hung_training_jobs.warm_pools import pool_of
 from ml_janitor.engine.detector import CannotActError
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
+from ml_janitor.aws.training_jobs import AVAILABLE
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Evidence, Rule, Signal, Verdict, evidence
 from ml_janitor.detectors.hung_training_jobs.costs import bill, rate
 from ml_janitor.detectors.hung_training_jobs.job import Job
 from ml_janitor.detectors.hung_training_jobs.stillness import stamp
-from ml_janitor.detectors.hung_training_jobs.training import AVAILABLE
 
 ACTION = "end the warm pool (the job itself is over, and what it made stays)"
 LOST = "the pool: the next job of its kind starts instances of its own"
