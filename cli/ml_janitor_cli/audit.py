@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -128,14 +130,33 @@ def swept(
             ended.append(sweep)
             say(f"{len(ended)} of {total} sweeps; {sweep.detector} looked at {sweep.looked_at:,}")
 
-        whose = caller_of(session, regions[0], attempts)
-        if not isinstance(whose, Value):
-            error = whose.error if isinstance(whose, Unreadable) else "the account is unknown"
-            return Audited(unopened(detectors, regions, now=now, error=error))
+        with ThreadPoolExecutor(len(regions)) as side_by_side:
+            callers = list(side_by_side.map(lambda region: caller_of(session, region, attempts), regions))
+        known = {
+            region: who.value.account
+            for region, who in zip(regions, callers, strict=True)
+            if isinstance(who, Value)
+        }
+        closed = [
+            sweep
+            for region, who in zip(regions, callers, strict=True)
+            if isinstance(who, Unreadable)
+            for sweep in unopened(detectors, [region], now=now, error=who.error).sweeps
+        ]
+        if not known:
+            return Audited(Report(time=now, account=None, sweeps=in_order(closed, detectors)))
         say(f"0 of {total} sweeps")
-        with opened(session, account=whose.value.account, regions=regions, attempts=attempts) as accounts:
+        account = next(iter(known.values()))
+        with opened(session, account=account, regions=tuple(known), attempts=attempts) as accounts:
             report = run(detectors, accounts, now=now, policy=policy, swept=done)
-            return Audited(report, accounts[0].prices.problems)
+            sweeps = in_order([*report.sweeps, *closed], detectors)
+            return Audited(replace(report, sweeps=sweeps), accounts[0].prices.problems)
+
+
+def in_order(sweeps: Iterable[Sweep], detectors: Sequence[Detector[Any]]) -> tuple[Sweep, ...]:
+    """*sweeps* in the order of *detectors*."""
+    names = [detector.name for detector in detectors]
+    return tuple(sorted(sweeps, key=lambda sweep: names.index(sweep.detector)))
 
 
 def check_writable(flag: str, path: Path) -> None:

@@ -42,7 +42,8 @@ def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str])
     layout = Layout.of(found, now=report.time, width=width - INDENT, regions=several) if found else None
     for part in (part for part in parts if part.results):
         yield section(part, layout, every=every)
-    ends = (not_judged(parts), not_complete(report), totals(report, parts), footnotes(report, problems))
+    sums = (totals(report, parts), footnotes(report, problems)) if anything_read(report) else ()
+    ends = (not_judged(parts), not_complete(report), *sums)
     yield from (block for block in ends if block is not None)
 
 
@@ -66,13 +67,17 @@ def verdict(report: Report) -> str:
     if not report.sweeps:
         return "No detector ran."
     found, sums = len(report.findings), Totals.of(report.results)
-    broken = [sweep for sweep in report.sweeps if sweep.error is not None]
-    if not found and broken:
-        read = any(sweep.looked_at for sweep in report.sweeps)
-        return "Nothing wasteful in what could be read." if read else "Nothing could be read."
+    if not anything_read(report):
+        return "Nothing could be read."
     if not found:
-        return "Nothing wasteful found."
+        broken = any(sweep.error is not None for sweep in report.sweeps)
+        return "Nothing wasteful in what could be read." if broken else "Nothing wasteful found."
     return f"{counted(found, 'finding')}{f': {amounts(sums)}' if amounts(sums) else ''}."
+
+
+def anything_read(report: Report) -> bool:
+    """Whether any sweep came to its end, or saw anything before it broke off."""
+    return any(sweep.error is None or sweep.looked_at for sweep in report.sweeps)
 
 
 def section(part: Part, layout: Layout | None, *, every: bool) -> RenderableType:
@@ -115,6 +120,8 @@ def not_complete(report: Report) -> RenderableType | None:
             alike.setdefault(plain(sweep.error, ERROR_LIMIT), []).append(sweep)
     if not alike:
         return None
+    if len(alike) == 1 and not anything_read(report):
+        return Text(next(iter(alike)), style="red")
     rows = [(where(sweeps, report), error) for error, sweeps in alike.items()]
     broken = sum(map(len, alike.values()))
     title = f"Not complete: {broken} of {counted(len(report.sweeps), 'sweep')}"

@@ -60,6 +60,8 @@ class Fault:
     """Only requests with this in path, query or body."""
     principal: str | None = None
     """Only those that are signed with this access key; whoever else asks is spared."""
+    region: str | None = None
+    """Only those in this region."""
     hits: int = 0
     """How many requests it was meant for, those among them that it let pass."""
     struck: int = 0
@@ -90,7 +92,10 @@ class Fault:
             return False
         if self.match and self.match not in asked.text:
             return False
-        if self.principal and self.principal != asked.principal:
+        if (self.principal or asked.principal, self.region or asked.region) != (
+            asked.principal,
+            asked.region,
+        ):
             return False
         if self.kind == "break-page":
             return self._page(asked) > self.skip

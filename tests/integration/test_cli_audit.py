@@ -239,8 +239,67 @@ def test_an_endpoint_that_does_not_answer_makes_every_sweep_an_error(
     ran = janitor("audit")
 
     assert ran.status == 1
-    assert "Nothing could be read." in ran.out
-    assert "127.0.0.1:9" in ran.out
+    assert ran.headline == "Nothing could be read."
+    assert "nothing answers at http://127.0.0.1:9: start what should listen there, or unset AWS_E" in ran.flat
+    assert "looked at" not in ran.out
+    assert len(ran.out.splitlines()) <= 6
+
+
+def test_an_expired_token_says_where_it_came_from(box: Control, janitor: Janitor) -> None:
+    box.fault("sts", "GetCallerIdentity", "error", status=403, code="ExpiredToken", message="", times=0)
+
+    assert "the credentials in the environment have expired: export new ones" in janitor("audit").flat
+
+
+def test_a_profile_of_sso_is_signed_in_again(
+    box: Control, janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "aws").write_text(
+        "[sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n"
+        "[profile dev]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Reader\n"
+        "region = us-east-1\n"
+        "[profile audit]\nrole_arn = arn:aws:iam::123456789012:role/a\nsource_profile = dev\n"
+        "region = us-east-1\n"
+        "[profile old]\nregion = us-east-1\naws_access_key_id = AKIAOLD\naws_secret_access_key = old\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+
+    for profile in ("dev", "audit"):
+        ran = janitor("audit", "--profile", profile)
+        assert "you are not signed in: aws sso login --profile dev (" in ran.flat
+        assert ran.status == 1
+    for command in (["explain", "a"], ["findings", "--table", "t"]):
+        ran = janitor(*command, "--profile", "dev")
+        assert (ran.status, len(ran.err.splitlines())) == (1, 1)
+        assert "aws sso login --profile dev" in ran.err
+    box.fault("sts", "GetCallerIdentity", "error", status=403, code="ExpiredToken", message="", times=0)
+    old = janitor("audit", "--profile", "old")
+    assert "the credentials of profile old have expired: get new ones" in old.flat
+
+
+def test_a_region_that_is_not_enabled_is_told_from_bad_credentials(
+    notebooks: Control, janitor: Janitor
+) -> None:
+    invalid = {"status": 403, "code": "InvalidClientTokenId", "message": "The security token is invalid."}
+    notebooks.fault("*", "*", "error", region="eu-central-2", times=0, **invalid)
+
+    ran = janitor("audit", "idle-notebooks", "--region", "eu-central-2", "--region", REGION)
+
+    assert ran.status == 1
+    assert f"region eu-central-2 is not enabled in account {ACCOUNT}: enable it" in ran.flat
+    assert "left-on" in ran.out
+    notebooks.fault("*", "*", "error", times=0, **invalid)
+    ran = janitor("audit", "--region", "eu-central-2")
+    assert ran.headline == "Nothing could be read."
+    assert "AWS does not know these credentials" in ran.flat
+
+
+@pytest.mark.usefixtures("box")
+def test_an_empty_account_was_read(janitor: Janitor) -> None:
+    assert janitor("audit", "idle-notebooks").headline == "Nothing wasteful found."
 
 
 @pytest.mark.parametrize(

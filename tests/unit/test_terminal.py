@@ -124,7 +124,7 @@ def test_an_error_of_every_sweep_is_said_once() -> None:
     shown = drawn(Report(time=NOW, account=None, sweeps=sweeps))
 
     assert shown.startswith("ML Janitor  Nothing could be read.\naccount unknown")
-    assert "Not complete: 2 of 2 sweeps\n  every sweep\n    no network\n" in shown
+    assert shown.endswith("dry run, nothing changed\n\nno network\n")
 
 
 def test_nothing_found_is_only_said_of_what_was_read() -> None:
@@ -133,6 +133,8 @@ def test_nothing_found_is_only_said_of_what_was_read() -> None:
     assert "Nothing wasteful found." in drawn(of(used))
     broken = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf", used, error="broke off"),))
     assert "Nothing wasteful in what could be read." in drawn(broken)
+    empty = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf"), sweep("cellar", error="denied")))
+    assert "Nothing wasteful in what could be read." in drawn(empty)
     assert "No detector ran." in drawn(Report(time=NOW, account=ACCOUNT, sweeps=()))
 
 

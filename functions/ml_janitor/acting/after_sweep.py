@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ml_janitor.acting import savings
 from ml_janitor.acting.acting import only_reported
 from ml_janitor.acting.undos import undoable
+from ml_janitor.core.cause import Why
 from ml_janitor.core.model import Outcome, Sweep
 
 if TYPE_CHECKING:
@@ -34,6 +35,22 @@ class Follow(Protocol):
 
     def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
         """The warnings of *entries* are void."""
+
+
+def remember_not_done(
+    acting: Acting, aws: Aws, sweep: Sweep, entries: Mapping[str, Entry], now: datetime
+) -> None:
+    """Remember of each warned finding of *sweep* that is due why it still waits, or failed."""
+    held = [
+        (entries[result.target.key], acting.words(result.cause))
+        for result in sweep.results
+        if result.outcome in {Outcome.WAITING, Outcome.FAILED}
+        and result.cause is not None
+        and result.cause.why not in {Why.NOT_DUE, Why.UNWARNED}
+        and result.target.key in entries
+        and entries[result.target.key].warned is not None
+    ]
+    aws.map(lambda one: acting.ledger.not_done(*one, now), held)
 
 
 class Known(NamedTuple):
@@ -105,6 +122,8 @@ class Cleaning:
             )
             if error is not None:
                 self.failures.happened("acting broke off", error)
+        with self.failures.survived("why something due was not done could not be remembered"):
+            remember_not_done(acting, known.aws, sweep, entries, now)
         for limit in sweep.held_back:
             said = {"detector": self.detector.name, "limit": acting.words(limit.cause)}
             self.logger.warning("held back", extra=said)

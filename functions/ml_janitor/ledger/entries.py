@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ml_janitor.core.model import Result
 
 CLOSING = ("closed", "close_reason", EXPIRES)
-WARNING = ("warned", "due", "channel", "message", "approved", "hurried", "memo")
+WARNING = (
+    "warned", "due", "channel", "message", "approved", "hurried", "memo", "not_done", "not_done_at",
+)  # fmt: skip
 """What is remembered of a closing, and of a warning: void once a finding is closed."""
 
 REFUSED = ("refused", "refused_at")
@@ -41,7 +43,8 @@ class Entry:
     it may be acted on. *approved* and *hurried* name who said yes to many deletions at once, and who
     pressed *Do it now*. *memo* is where `prepare` goes on. *said* is the lasting part of the warning's
     message, which outlives the warning: an undo's message says it too. *refused* is why it could not be
-    prepared when it was asked last, at *refused_at*: it is only reported, and nobody is warned. *untold* is
+    prepared when it was asked last, at *refused_at*: it is only reported, and nobody is warned. *not_done* is
+    why it was not acted on by the sweep of *not_done_at*, although it was due. *untold* is
     the `place` of a message of which nobody has heard yet that its warning is void, and *untold_why* why.
     """
 
@@ -66,6 +69,8 @@ class Entry:
     voided: bool = False
     refused: str = ""
     refused_at: datetime | None = None
+    not_done: str = ""
+    not_done_at: datetime | None = None
     said: str = ""
     untold: str = ""
     untold_why: str = ""

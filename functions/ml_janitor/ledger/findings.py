@@ -199,6 +199,11 @@ class Ledger:
         """It can be prepared again, and is warned about like a new finding."""
         self._change(entry, remove=(*REFUSED, "memo"))
 
+    def not_done(self, entry: Entry, why: str, now: datetime) -> None:
+        """It was due, and the sweep of *now* did not act on it because of *why*; while its warning stands."""
+        with suppress(ConditionFailedError):
+            self._change(entry, set_to={"not_done": why, "not_done_at": now}, only_if=_warned(entry))
+
     def memorise(self, entry: Entry, memo: Mapping[str, Any]) -> None:
         """Keep how far preparing came."""
         self._change(entry, set_to={"memo": json.dumps(memo)})
