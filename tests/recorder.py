@@ -41,7 +41,7 @@ ARMS = {
     "idle-notebooks": "",
     "idle-studio-apps": "",
     "idle-endpoints": "",
-    "hung-training-jobs": "",
+    "hung-training-jobs": 'grace_likely = "10m"',
     "untagged-resources": 'required = ["team", "owner"]\nfill_tags = {team = "ml", owner = "nobody"}',
     "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]\n'
     "allow_unversioned = true",
@@ -242,9 +242,9 @@ class Theatre:
         for user, email in EMAILS.items():
             slack.add_user(user, email, name=NAMES[user])
         slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
-        condemned = Condemned(box, session, aws)
+        host.add = Condemned(box, session, aws).add
         for one in waste:
-            condemned.add(one)
+            host.add(one)
         return host
 
 

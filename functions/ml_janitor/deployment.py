@@ -254,7 +254,7 @@ def acting(
         wait=wait,
         revert=revert,
         words=words,
-        at_most=section.max_actions_per_night,
+        max_actions_per_night=section.max_actions_per_night,
         within=timedelta(days=section.undo_days),
         undoable=lambda name: name in {one.name for one in settings.undoable(clock().date())},
         actors=[settings.detector(one) for one in settings.registry if one.cleanup is not None],

@@ -371,7 +371,7 @@ def test_a_warning_that_became_void_meanwhile_is_not_acted_on(
     desk.nights.warned("lamp")
     desk.nights.clock += 4 * DAY
     (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
-    thinking(lambda: desk.nights.ledger.unwarn(entry, "it is only reported now"))
+    thinking(lambda: desk.nights.ledger.void_warning(entry, "it is only reported now"))
 
     assert desk("sweep", "--act")[0] == 0
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.findings import Ledger
 
 AT_ONCE = 20
-"""Warnings of one sweep. More would not be read; the others' turn comes with the next sweep."""
+"""Warnings of one sweep. More would not be read; the next sweep warns about the others."""
 
 ROUND = timedelta(minutes=5)
-"""A due date is said to the next five minutes, which also covers the time until Slack has it."""
+"""A message gives the due date to the next five minutes, which covers the time until Slack has it."""
 
 
 class Delivered(Protocol):
-    """Hears of each warning that Slack took."""
+    """Called for each warning that Slack took."""
 
     def __call__(self, result: Result, channel: str, message: str, said: str = "") -> None:
         """
@@ -73,7 +73,7 @@ class Warner:
         """
         *sweep* with what was warned about now, and what Slack did not take.
 
-        If the ledger does not take that a warning arrived, no more are sent. What is stopped by the clock is
+        If the ledger cannot store that a warning arrived, no more are sent. What is stopped by the clock is
         warned about before closing, and not by night.
         """
         soon = rounded(self.clock())
@@ -98,7 +98,7 @@ class Warner:
         warned: dict[str, Result] = {}
 
         def delivered(result: Result, channel: str, message: str, said: str = "") -> None:
-            """The due date was said; if Slack took longer than expected, it moves."""
+            """Store the due date of the message, or a later one if Slack took longer than expected."""
             at = self.clock()
             due = max(result.due or at, arming.due(at, finding(result)))
             entry = entries[result.target.key]
@@ -124,7 +124,7 @@ def _closed(result: Result, soon: datetime) -> bool:
 
 
 def rounded(at: datetime) -> datetime:
-    """The next whole five minutes after *at* that are not upon us already."""
+    """The end of the five minutes after the current ones."""
     start = at.replace(minute=0, second=0, microsecond=0)
     steps = (at - start) // ROUND + 2
     return start + steps * ROUND
