@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
+import pytest
 
 from condemned import BUCKET, Condemned
 from conftest import ACCOUNT, REGION
@@ -34,6 +35,9 @@ IN_LAMBDAS_HANDS = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessag
 """What Lambda does, not the function, which never learns that its log or its failure was not kept."""
 
 ADVISERS = {one.name for one in DETECTORS if one.cleanup is None}
+
+IN_EVERY_RUN = "idle-notebooks"
+"""Of this function each statement is removed in every run of the tests, of the others by `make mutants`."""
 
 REFUSAL = re.compile(r"not authorized to perform|AccessDenied|Head(Object|Bucket): 403")
 
@@ -79,6 +83,11 @@ type Call = tuple[str, str, str | None]
 
 type AskedAbout = Callable[[str, Mapping[str, Any]], bool]
 """Whether a statement of the role of the function of that name is meant."""
+
+
+def mutants(names: Iterable[str]) -> list[Any]:
+    """The parameters of a test that removes each statement of a role in turn, which takes long."""
+    return [pytest.param(one, marks=() if one == IN_EVERY_RUN else pytest.mark.mutants) for one in names]
 
 
 def nothing(_: Host) -> None:
