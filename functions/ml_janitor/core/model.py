@@ -154,12 +154,14 @@ class Candidate:
     One listed resource with the signals that were read for it. Detectors add their own.
 
     *takes_along* are other resources that acting on it would end too, *belongs_to* are those that it
-    is a part of. Whoever keeps one of them keeps it too.
+    is a part of. Whoever keeps one of them keeps it too. *notices* are what its reading came across that is
+    neither waste nor an error; a sweep lists each once.
     """
 
     target: Target
     takes_along: tuple[Target, ...] = ()
     belongs_to: tuple[Target, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +358,8 @@ class Sweep:
     One detector over one account and region.
 
     *error* says why the sweep is not complete; what was read is in *results* all the same.
-    *account* is None if nobody could say which one it is. *held_back* says which limits held what back;
+    *account* is None if nobody could say which one it is. *notices* are what the reading came across
+    besides; they concern no single result. *held_back* says which limits held what back;
     *unreachable* are the undos of a disarmed detector that no deployed function may do any more.
     """
 
@@ -366,6 +369,7 @@ class Sweep:
     mode: Mode
     results: tuple[Result, ...] = ()
     error: str | None = None
+    notices: tuple[str, ...] = ()
     held_back: tuple[HeldBack, ...] = ()
     unreachable: UnreachableUndos | None = None
 
