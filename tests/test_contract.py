@@ -231,7 +231,7 @@ def called(box: Control) -> set[str]:
 
 @pytest.fixture
 def demo_account(box: Control, session: boto3.Session) -> Control:
-    """The demo account, and what it lacks: a monitor, a registry, a shadow test, images, a lock on objects."""
+    """The demo account, and what it lacks: a monitor, a registry, a shadow test, images, locks."""
     demo.seed(box.url)
     rarities.monitoring(session, box, "churn-xgb-blue")
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
