@@ -536,7 +536,6 @@ def serve(account: Account, model: str, name: str = "live") -> None:
     account.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
 
 
-@pytest.mark.parametrize("gone", ["model", "configuration"])
 def ended(account: Account, name: str, key: str) -> None:
     """A training job that made the artifact *key*."""
     account.training_job(name)
@@ -631,6 +630,7 @@ def test_a_model_that_a_running_transform_job_uses_is_in_use(account: Account, a
     assert words(swept(aws))[COPY] == "likely"
 
 
+@pytest.mark.parametrize("gone", ["model", "configuration"])
 def test_an_endpoint_of_which_something_is_gone_makes_copies_likely_and_is_no_error(
     account: Account, aws: Aws, gone: str
 ) -> None:
