@@ -146,7 +146,7 @@ class ActionMachine:
         if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(self.words(why))
         warned = entry.warned or at
-        if not entry.hurried and self.arming.due(warned, verdict) > at:
+        if not entry.hurried and self.arming.due(warned, verdict, messaged=not entry.unmessaged) > at:
             raise EndsError(Outcome.WAITING, cause(Why.GRACE_OF_RULE))
         undo = self.recheck.prepared(candidate, verdict, entry.memo)
         if (said := self.recheck.held(candidate.target)) is not None:  # preparing may have taken minutes
@@ -158,8 +158,7 @@ class ActionMachine:
             warned=warned,
             now=at,
             by=entry.hurried,
-            channel=entry.channel,
-            message=entry.message,
+            messages=entry,
         )
 
     def _changed(self, entry: Entry, verdict: Kept | None, at: datetime) -> EndsError:

@@ -142,8 +142,8 @@ def _by_hand(result: Result, keep_tag: str) -> str:
 # --- all of a sweep -------------------------------------------------------------------------------
 
 
-def head(results: Sequence[Result], terms: WarningTerms) -> Message:
-    """The message above the warnings of one sweep."""
+def head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False) -> Message:
+    """The message above the warnings of one sweep, or above those of one owner, who reads it: *owned*."""
     sums = Totals.of(results)
     title, money = _event(results, terms), amounts(sums)
     target = results[0].target
@@ -153,7 +153,8 @@ def head(results: Sequence[Result], terms: WarningTerms) -> Message:
     elif money:
         where = f"*{money}.* {where}"
     thread = f"Each is in the thread below{_named(terms.offers)}, and says there what became of it."
-    whose = f"{shares(sorted(results, key=dearest_first))}.{left_out(sums.unpriced if money else 0)}"
+    owners = "Their tags name you as the owner" if owned else shares(sorted(results, key=dearest_first))
+    whose = f"{owners}.{left_out(sums.unpriced if money else 0)}"
     return Message(
         text=f"{title}. {where}", blocks=(header(title), section(f"{where} {thread}"), section(whose))
     )
