@@ -15,7 +15,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ml_janitor.acting.undo_wording import hint, way
+from ml_janitor.acting.undos import hint, way
 from ml_janitor.core.text import moment, named, plain, usd
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.holds import held

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
-from ml_janitor.acting.unreachable_undos import undoable
+from ml_janitor.acting.undos import undoable
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ml_janitor.acting.acting import Acting, due_now
-from ml_janitor.acting.unpreparable import only_reported
+from ml_janitor.acting.acting import Acting, due_now, only_reported
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Why
 from ml_janitor.core.model import Kept, Outcome, Result, Sweep

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ml_janitor.acting.undo_wording import way
 from ml_janitor.acting.undoing import CannotUndoError, NothingDoneError, Undoing
+from ml_janitor.acting.undos import way
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import CannotActError, Detector
 from ml_janitor.ledger.action import Action

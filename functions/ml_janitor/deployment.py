@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from ml_janitor.acting.acting import Acting
-from ml_janitor.acting.undo_run import UndoRun
-from ml_janitor.acting.undo_wording import way
-from ml_janitor.acting.undoing import CannotUndoError, Undoing
+from ml_janitor.acting.undoing import CannotUndoError, Undoing, UndoRun
+from ml_janitor.acting.undos import way
 from ml_janitor.acting.warning import Warner
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import ServiceName, make_client

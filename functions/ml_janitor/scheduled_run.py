@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_janitor.acting.after_sweep import Cleaning, Known
-from ml_janitor.acting.needed_by_undos import sparing_undos
+from ml_janitor.acting.after_sweep import Cleaning, Known, sparing_undos
 from ml_janitor.core.model import Outcome, Report, Result, Sweep
 from ml_janitor.engine.failures import Failures
 from ml_janitor.engine.policy import Policy

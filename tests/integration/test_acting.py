@@ -18,6 +18,7 @@ from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.core.cause import Cause, Progress, Why
 from ml_janitor.core.model import Confidence, Mode, Outcome, Result
+from ml_janitor.core.ownership import Managers
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, NotYetError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.holds import How
@@ -314,9 +315,10 @@ def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights
         ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, {}, "act_in does not name account"),
         ({}, {"managed-by": "terraform"}, "terraform manages it"),
         ({}, {"aws:cloudformation:stack-name": "web"}, "CloudFormation stack web manages it"),
+        ({}, {"managed-by": "backstage"}, "if that is no tool, name your tools in janitor.toml: tools = ["),
         ({}, {"environment": "Production"}, "it serves Production"),
     ],
-    ids=["elsewhere", "terraform", "cloudformation", "production"],
+    ids=["elsewhere", "terraform", "cloudformation", "unlisted", "production"],
 )
 def test_some_findings_are_only_reported(
     nights: Nights, arming: dict[str, Any], tags: dict[str, str], why: str
@@ -338,9 +340,12 @@ def test_some_findings_are_only_reported(
         ({"act_in": (f"{ACCOUNT}/{REGION}",)}, {}),
         ({"act_on_managed": ("Terraform",)}, {"managed-by": "terraform"}),
         ({"act_on_managed": ("CloudFormation",)}, {"aws:cloudformation:stack-name": "web"}),
+        ({"managers": Managers(tools=("backstage",))}, {"managed-by": "atlantis"}),
+        ({"managers": Managers(filled=("default",))}, {"managed-by": "default"}),
+        ({}, {"managed-by": "maria", "owner": "maria"}),
         ({"act_on_environments": ("prod",)}, {"environment": "Prod"}),
     ],
-    ids=["region", "terraform", "cloudformation", "production"],
+    ids=["region", "terraform", "cloudformation", "tools", "filled", "owner", "production"],
 )
 def test_unless_the_operator_names_them(nights: Nights, arming: dict[str, Any], tags: dict[str, str]) -> None:
     nights.arming = replace(ARMED, **arming)

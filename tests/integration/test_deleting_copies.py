@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -17,6 +18,7 @@ from ml_janitor.detectors.duplicate_artifacts import copying
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, ChangedError
+from ml_janitor_sandbox.control import Control
 from seaweed import WEED
 
 MIB = 1024**2
@@ -279,6 +281,41 @@ def test_a_copy_whose_keeper_changes_stays(make: Callable[..., Bucket], how: str
         bucket.act(undo)
 
     assert bucket.there()
+
+
+def test_a_copy_whose_keeper_is_another_version_of_the_same_bytes_stays(make: Callable[..., Bucket]) -> None:
+    """It may be one that a lifecycle rule expires tomorrow: the next sweep looks at it."""
+    bucket = make()
+    bucket.versions()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.put(KEEPER)
+
+    with pytest.raises(ChangedError, match=r"a/model\.tar\.gz, which it is a copy of"):
+        bucket.act(undo)
+
+    assert bucket.there()
+
+
+def test_a_delete_marker_of_earlier_does_not_count_as_the_deletion(
+    box: Control, session: boto3.Session, aws: Aws
+) -> None:
+    """The key was deleted and written again before; then somebody overwrites it while it is deleted."""
+    bucket = Bucket(session.client("s3"), aws)
+    bucket.versions()
+    box.set_clock(NOW - timedelta(days=50))
+    bucket.put(COPY)
+    bucket.delete(COPY)
+    box.set_clock(NOW - timedelta(days=40))
+    bucket.fill()
+    box.set_clock(NOW)
+    undo = bucket.prepared()
+    bucket.meanwhile("DeleteObject", lambda: bucket.put(COPY, b"new" * MIB))
+
+    with pytest.raises(ChangedError, match="overwritten"):
+        bucket.act(undo)
+
+    assert not bucket.settled(undo)
 
 
 def test_a_copy_whose_bucket_stops_to_keep_versions_stays(make: Callable[..., Bucket]) -> None:

@@ -343,6 +343,19 @@ def test_components_do_not_come_back_to_a_deployment_without_their_variant(
     assert components_left(world) == []
 
 
+def test_components_do_not_come_back_to_an_endpoint_that_failed(world: Serving, nights: Paced) -> None:
+    """A description without variants is whole there, not cut off."""
+    world.shared()
+    nights.due()
+    nights.wait = None
+    nights.swept()
+    nights.pass_by(HOUR)
+    nights.box.patch("sagemaker", ["endpoints", "gateway"], EndpointStatus="Failed")
+
+    with pytest.raises(CannotUndoError, match="its endpoint is Failed, not InService"):
+        nights.undo()
+
+
 def test_one_that_gets_another_component_while_its_own_go_is_not_deleted(
     world: Serving, nights: Paced
 ) -> None:

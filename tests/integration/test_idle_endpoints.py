@@ -382,7 +382,7 @@ def test_idle_provisioned_concurrency_is_found_at_an_unknown_price(seed: Seed, a
 
 
 @pytest.mark.parametrize(
-    "status", ["Creating", "Updating", "SystemUpdating", "Failed", "OutOfService", "Deleting"]
+    "status", ["Creating", "Updating", "SystemUpdating", "RollingBack", "Failed", "OutOfService", "Deleting"]
 )
 def test_any_other_status_is_kept_and_counted(seed: Seed, aws: Aws, status: str) -> None:
     seed.endpoint("churn")
@@ -393,6 +393,48 @@ def test_any_other_status_is_kept_and_counted(seed: Seed, aws: Aws, status: str)
     kept(verdict(aws), f"it is {status}, not InService")
 
     assert "sagemaker:DescribeEndpoint" not in seed.box.calls()
+
+
+@pytest.mark.parametrize("status", ["Creating", "Failed"])
+def test_a_description_without_variants_is_whole_where_nothing_runs(
+    seed: Seed, aws: Aws, status: str
+) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    detector = IdleEndpoints()
+    (first,) = detector.find(aws, NOW)
+    seed.box.patch("sagemaker", ["endpoints", "churn"], EndpointStatus=status)
+    assert "ProductionVariants" not in seed.sagemaker.describe_endpoint(EndpointName="churn")
+
+    again = detector.look(aws, first.target, NOW)
+
+    assert again is not None
+    kept(detector.decide(again, NOW), f"it is {status}, not InService")
+
+
+def test_a_description_without_variants_is_cut_off_where_something_runs(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    seed.box.patch("sagemaker", ["endpoints", "churn"], ProductionVariants=None)
+
+    unknown(verdict(aws), "could not be described", "ProductionVariants")
+
+
+def test_one_whose_update_and_rollback_failed_is_judged_like_one_in_service(seed: Seed, aws: Aws) -> None:
+    for name in ("idle", "busy"):
+        seed.endpoint(name)
+        seed.box.patch("sagemaker", ["endpoints", name], EndpointStatus="UpdateRollbackFailed")
+    seed.requests("idle")
+    seed.requests("busy", values=one_request(HOUR))
+    judged = verdicts(aws)
+
+    finding = found(judged["idle"], Confidence.PROVEN)
+    kept(judged["busy"], "1 request")
+    assert finding.cost is not None
+    assert finding.cost.monthly_usd is not None
+    assert finding.spared == (
+        "it is UpdateRollbackFailed: it runs parts of two configurations, and an undo brings back one"
+    )
 
 
 # --- asynchronous -------------------------------------------------------------------------------
@@ -416,6 +458,45 @@ def test_a_full_queue_keeps_an_asynchronous_endpoint(seed: Seed, aws: Aws) -> No
     seed.publish("ApproximateBacklogSize", one_request(2 * HOUR), EndpointName="churn")
 
     kept(verdict(aws), "the queue was in use")
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"),
+    [
+        pytest.param(9 * 24, Confidence.PROVEN, id="the whole window"),
+        pytest.param(152, Confidence.PROVEN, id="nine of ten hours"),
+        pytest.param(151, Confidence.LIKELY, id="fewer"),
+    ],
+)
+def test_a_queue_that_was_measured_as_empty_is_proof(
+    seed: Seed, aws: Aws, hours: int, expected: Confidence
+) -> None:
+    """One that never processed a request publishes nothing but its queue and its instances' load."""
+    seed.endpoint("churn", **ASYNC)
+    seed.control("churn")
+    seed.publish("ApproximateBacklogSize", [0.0] * hours, EndpointName="churn")
+
+    finding = found(verdict(aws), expected)
+
+    assert {one.signal: one.value for one in finding.evidence}["use of the queue"] == 0
+
+
+def test_an_empty_queue_shows_that_metrics_of_its_endpoint_arrive(seed: Seed, aws: Aws) -> None:
+    for name in ("measured", "for an hour"):
+        seed.endpoint(name.replace(" ", "-"), **ASYNC)
+    seed.publish("ApproximateBacklogSize", EndpointName="measured")
+    seed.publish("ApproximateBacklogSize", [0.0], EndpointName="for-an-hour")
+    judged = verdicts(aws)
+
+    found(judged["measured"], Confidence.PROVEN)
+    unknown(judged["for-an-hour"], "no metric of variant blue arrives")
+
+
+def test_an_empty_queue_does_not_outweigh_what_was_processed(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", **ASYNC)
+    seed.publish("ApproximateBacklogSize", EndpointName="churn")
+    seed.publish("InvocationsProcessed", one_request(DAY), EndpointName="churn", VariantName="blue")
+    kept(verdict(aws), "1 request to variant blue")
 
 
 def test_an_asynchronous_endpoint_is_never_judged_by_invocations(seed: Seed, aws: Aws) -> None:

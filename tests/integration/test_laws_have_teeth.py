@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.acting import acting, steps, warning
+from ml_janitor.acting import acting, warning
 from ml_janitor.acting.acting import Acting, SoFar
 from ml_janitor.acting.recheck import Recheck
-from ml_janitor.acting.steps import RecordedSteps
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.aws import client as aws
 from ml_janitor.core.model import Confidence, Kept, Result, Sweep, Target
@@ -27,12 +26,14 @@ from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.holds import How
 from ml_janitor.engine.policy import Policy
+from ml_janitor.ledger import steps
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.steps import RecordedSteps
 from ml_janitor.ledger.table import Table
 from ml_janitor.scheduled_run import Runner
 from nights import Nights
@@ -160,7 +161,10 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "5 due",
-        both(setter(acting, "due_now", everything_due), setter(Arming, "due", lambda _, warned, *__, **___: warned)),
+        both(
+            setter(acting, "due_now", everything_due),
+            setter(Arming, "due", lambda _, warned, *__, **___: warned),
+        ),
         "it_warns_waits_looks_again_acts_and_reports",
         {},
     ),

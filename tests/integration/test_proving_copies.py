@@ -137,6 +137,46 @@ def test_one_other_byte_is_found_although_nothing_else_tells(pair: Pair, at: int
     assert pair.ranges_read() == ranges
 
 
+def test_a_last_range_that_is_left_alone_is_compared_too(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(equality, "AT_ONCE", 8)
+    pair.put("b.tar.gz", b"m" * (SIZE - 1) + b"n")
+    copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
+
+    with pytest.raises(CannotActError, match="unequal bytes from byte 96 on"):
+        Equality(pair.aws, copy, keeper, {}).proof()
+
+
+@pytest.mark.parametrize("other", ["bytes", "version", "key"])
+def test_a_proof_that_was_begun_on_another_object_starts_over(pair: Pair, other: str) -> None:
+    """Also if that was written in the same second, so that its date does not tell."""
+    if other == "version":
+        pair.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        pair.put("a.tar.gz", b"m" * SIZE)
+    copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
+    in_time: Any = Hurried(pair.aws, 2)
+    memo = memo_of(lambda: Equality(in_time, copy, keeper, {}).proof())
+    key = "c.tar.gz" if other == "key" else "a.tar.gz"
+    pair.put(key, b"n" + b"m" * (SIZE - 1) if other == "bytes" else b"m" * SIZE)
+    pair.box.clear_calls()
+
+    again = Equality(pair.aws, copy, told_nothing(pair.aws, key), memo)
+
+    if other == "bytes":
+        with pytest.raises(CannotActError, match="unequal bytes from byte 0 on"):
+            again.proof()
+    else:
+        again.proof()
+        assert pair.ranges_read() == 50
+
+
+@pytest.mark.parametrize("at", [None, 0, SIZE // 2, SIZE - 1])
+def test_an_undo_compares_every_byte_of_what_it_may_have_written_itself(pair: Pair, at: int | None) -> None:
+    pair.put("b.tar.gz", b"m" * SIZE if at is None else b"m" * at + b"n" + b"m" * (SIZE - at - 1))
+    copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
+
+    assert equality.equal(pair.aws, copy, keeper) is (at is None)
+
+
 def test_a_range_that_cannot_be_read_proves_nothing(pair: Pair) -> None:
     pair.box.fault("s3", "GetObject", "deny", times=0)
 
@@ -172,6 +212,18 @@ def test_what_changes_after_it_was_looked_at_is_only_reported(pair: Pair, key: s
     pair.put(key, b"n" * SIZE)
 
     with pytest.raises(CannotActError, match=f"{key} changed while it was looked at"):
+        pair.detector.prepare(pair.aws, copy, found, {})
+
+
+def test_a_copy_whose_keeper_will_expire_is_only_reported(pair: Pair) -> None:
+    """The lifecycle rule is written after the copy was looked at."""
+    copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    found = pair.detector.decide(copy, NOW)
+    assert isinstance(found, Finding)
+    rule: Any = {"ID": "tmp", "Status": "Enabled", "Filter": {"Prefix": "a"}, "Expiration": {"Days": 90}}
+    pair.s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
+
+    with pytest.raises(CannotActError, match=r"a lifecycle rule will expire what stays, s3://models/a\.tar"):
         pair.detector.prepare(pair.aws, copy, found, {})
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor import handlers
-from ml_janitor.acting.reverts import JANITOR
+from ml_janitor.acting.undos import JANITOR
 from ml_janitor.config import events
 from ml_janitor.deployment import ask_for_revert
 from ml_janitor.ledger.actions import Actions

@@ -16,8 +16,7 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
 from ml_janitor.acting.acting import Acting
-from ml_janitor.acting.after_sweep import Cleaning
-from ml_janitor.acting.needed_by_undos import sparing_undos
+from ml_janitor.acting.after_sweep import Cleaning, sparing_undos
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, targets
 from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Sweep, Value, Verdict

@@ -16,9 +16,7 @@ import pytest
 
 from ml_janitor.acting import acting
 from ml_janitor.acting.acting import Acting, SoFar
-from ml_janitor.acting.postponement import Postponement
-from ml_janitor.acting.recheck import Recheck
-from ml_janitor.acting.steps import RecordedSteps
+from ml_janitor.acting.recheck import Postponement, Recheck
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.core.model import Result, Sweep, Target
@@ -31,6 +29,7 @@ from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.steps import RecordedSteps
 from ml_janitor.ledger.table import Table
 from ml_janitor.scheduled_run import Runner
 from ml_janitor_sandbox.control import Control
@@ -148,7 +147,7 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ),
     ("max_share", {(Arming, "too_many"): nothing, (People, "presses"): nothing}, 3, "and nobody approved"),
     ("undo first", {(Table, "put"): without_actions}, 1, "has no undo in the table"),
-    ("rest", {(Undoing, "_left_alone"): nothing}, 1, "kept because it was brought back"),
+    ("rest", {(Undoing, "_snooze"): nothing}, 1, "kept because it was brought back"),
     (
         "identity",
         {(Target, "key"): property(by_arn), (People, "presses"): nothing},

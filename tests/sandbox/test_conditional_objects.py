@@ -192,3 +192,19 @@ def test_the_tags_of_objects_and_buckets(s3: Any) -> None:
     assert s3.get_bucket_tagging(Bucket="plain")["TagSet"] == tags
     s3.delete_bucket_tagging(Bucket="plain")
     assert refused(s3.get_bucket_tagging, Bucket="plain") == ("NoSuchTagSet", 404)
+
+
+def test_a_lifecycle_rule_that_expires_an_object_is_named_with_the_date(s3: Any) -> None:
+    rules: Any = [
+        {"ID": "tmp", "Status": "Enabled", "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 3}},
+        {"ID": "later", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 30}},
+        {"ID": "off", "Status": "Disabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}},
+    ]
+    put(s3, "plain", "tmp/a")
+    assert "Expiration" not in s3.head_object(Bucket="plain", Key="tmp/a")
+
+    s3.put_bucket_lifecycle_configuration(Bucket="plain", LifecycleConfiguration={"Rules": rules})
+
+    day = s3.head_object(Bucket="plain", Key="tmp/a")["LastModified"].date() + dt.timedelta(days=4)
+    expected = f'expiry-date="{day:%a, %d %b %Y} 00:00:00 GMT", rule-id="tmp"'
+    assert s3.head_object(Bucket="plain", Key="tmp/a")["Expiration"] == expected

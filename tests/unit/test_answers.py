@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError
 from ml_janitor.aws.answers import ensure, unless_gone
 
 
-def refused(code: str) -> None:
-    raise ClientError({"Error": {"Code": code, "Message": "so"}}, "DeleteEndpoint")
+def refused(code: str, message: str = "so") -> None:
+    raise ClientError({"Error": {"Code": code, "Message": message}}, "DeleteEndpoint")
 
 
 def broken() -> None:
@@ -60,3 +60,10 @@ def test_only_the_named_refusals_say_that_there_is_none() -> None:
     assert unless_gone(lambda: refused("ResourceNotFound"), ("ResourceNotFound",)) is None
     with pytest.raises(ClientError):
         unless_gone(lambda: refused("AccessDenied"), ("ResourceNotFound",))
+
+
+def test_a_refusal_of_many_meanings_counts_only_with_its_message() -> None:
+    codes, message = ("ValidationException",), "could not find"
+    assert unless_gone(lambda: refused(codes[0], 'Could not find endpoint "e".'), codes, message) is None
+    with pytest.raises(ClientError):
+        unless_gone(lambda: refused(codes[0], "1 validation error detected"), codes, message)

@@ -102,6 +102,10 @@ def test_the_words_of_an_undo_name_keys_and_no_values() -> None:
     )
 
 
+def test_the_owner_may_be_required_in_another_spelling() -> None:
+    assert additions(lacks(("Owner",), {}), {}, Value(ANNA), creator_owns=True) == {"Owner": ANNA.name}
+
+
 def test_a_creator_is_never_another_tag() -> None:
     assert additions(lacks(("team",), {}), {}, Value(ANNA), creator_owns=True) == {}
 
@@ -148,6 +152,7 @@ def test_in_words() -> None:
 
 def test_it_is_filled_once_each_key_is_there_in_any_spelling() -> None:
     assert filled({"team": "x"}, {"Team": ""})
+    assert filled({"cost-center": "x"}, {"CostCenter": "4711"})
     assert not filled({"team": "x", "owner": "y"}, {"team": "x"})
 
 
@@ -180,6 +185,7 @@ def test_only_required_keys_can_be_removed() -> None:
         ({"fill_tags": {"team": "ml"}}, {"owner", "team"}),
         ({"fill_tags": {"owner": "ml"}, "fill_owner": False}, {"owner"}),
         ({"required": ("team",)}, set()),
+        ({"required": ("Owner",)}, {"Owner"}),
     ],
 )
 def test_what_it_may_do_follows_its_settings(tunables: dict[str, Any], keys: set[str]) -> None:

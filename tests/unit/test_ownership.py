@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ml_janitor.core.model import Tags, Target, Unreadable, Value
-from ml_janitor.core.ownership import marks, team
+from ml_janitor.core.ownership import Manager, Managers, marks, team
 
 MINE = Target(
     arn="arn:aws:sagemaker:us-east-1:123456789012:model/churn",
@@ -32,6 +32,23 @@ def marked(tags: Tags) -> dict[str, object]:
         ({"managed-by": "terraform"}, "terraform"),
         ({"Managed-By": " terraform "}, "terraform"),
         ({"managed-by": "Manual"}, None),
+        ({"managed-by": "unknown"}, None),
+        ({"ManagedBy": "Created by hand in the AWS console"}, None),
+        ({"managed-by": "click-ops"}, None),
+        ({"managed-by": "ClickOps"}, None),
+        ({"managed-by": "n/a"}, None),
+        ({"managed-by": "-"}, None),
+        ({"managed-by": "created by the AWS"}, "created by the AWS"),
+        ({"managed-by": "manual-approval"}, "manual-approval"),
+        ({"managed-by": "maria.lopez@example.com"}, None),
+        ({"managed-by": "terraform@example.com"}, "terraform@example.com"),
+        ({"managed-by": "maria"}, "maria"),
+        ({"managed-by": "Data Science", "team": "data-science"}, None),
+        ({"managed-by": "maria", "Owner": " Maria "}, None),
+        ({"managed-by": "terraform", "owner": "terraform"}, "terraform"),
+        ({"managed-by": "backstage", "created-by": "backstage"}, "backstage"),
+        ({"managed-by": "maria", "Managed-By": "backstage", "owner": "maria"}, "backstage"),
+        ({"managed-by": "a-very-long-portal", "terraform": "true"}, "terraform"),
         ({"bedrock:marketplace-registration-status": "registered"}, "Bedrock Marketplace"),
         ({"bedrock:marketplace-registration-status": "deregistered"}, None),
         ({"sagemaker-sdk:bedrock": "compatible"}, None),
@@ -105,6 +122,40 @@ def test_what_a_tool_manages_is_marked(own: Tags, mark: str | None) -> None:
 )
 def test_production_is_marked(own: Tags, mark: str | None) -> None:
     assert marked(own).get("environment") == mark
+
+
+def read(own: Tags, **deployment: tuple[str, ...]) -> Manager | None:
+    return Managers(**deployment).of(replace(MINE, tags=Value(own)))
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("maria", None),
+        ("backstage", Manager("backstage")),
+        ("Backstage v2", Manager("Backstage v2")),
+        ("ml-portal", Manager("ml-portal")),
+        ("Terraform Cloud", Manager("Terraform Cloud")),
+        ("deploy@example.com", Manager("deploy@example.com")),
+    ],
+)
+def test_tools_that_a_deployment_names_are_all_there_are(value: str, found: Manager | None) -> None:
+    assert read({"managed-by": value}, tools=("Backstage", "ML Portal", "deploy@example.com")) == found
+
+
+def test_without_tools_an_unlisted_value_may_be_one() -> None:
+    assert read({"managed-by": "backstage"}) == Manager("backstage", known=False)
+    assert read({"managed-by": "pulumi"}) == Manager("pulumi")
+
+
+def test_what_names_an_owner_or_was_filled_in_names_no_tool() -> None:
+    own = {"managed-by": "fraud", "Data Owner": "Fraud"}
+
+    assert read(own) == Manager("fraud", known=False)
+    assert read(own, people=("data-owner",)) is None
+    assert read(own, filled=("Fraud",)) is None
+    assert read({"managed-by": "backstage", "created-by": "backstage"}, people=("created-by",)) is not None
+    assert read({"managed-by": "cdk"}, filled=("cdk",)) == Manager("cdk")
 
 
 def test_what_goes_along_is_marked_by_its_name() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from ml_janitor.acting.undo_wording import RESTART
+from ml_janitor.acting.undos import RESTART
 from ml_janitor.core.model import Effect, Result
 from ml_janitor.core.text import local
 from ml_janitor.engine.detector import CannotActError

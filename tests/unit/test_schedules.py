@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from ml_janitor.config.schedules import overdue_after, period
+from ml_janitor.config.schedules import overdue_after, period, unusable
 from ml_janitor.detectors import DETECTORS
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -65,3 +65,48 @@ def test_when_a_silence_is_late(schedule: str, late: timedelta) -> None:
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_no_detector_has_a_schedule_that_cannot_be_read(detector: type) -> None:
     assert HOUR <= period(detector.schedule) <= 7 * DAY  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        *(detector.schedule for detector in DETECTORS),
+        "rate(1 hour)",
+        "rate(5 minutes)",
+        "cron(0/15 0-23 ? * MON-FRI *)",
+        "cron(59 23 31 DEC ? 2199)",
+        "cron(0 3 L * ? *)",
+        "cron(0 3 15W JAN,JUL ? 2026-2030)",
+        "cron(0 3 ? * 6L *)",
+        "cron(0 3 ? * MON#1 *)",
+    ],
+)
+def test_a_schedule_that_eventbridge_takes_can_be_used(schedule: str) -> None:
+    assert unusable(schedule) is None
+
+
+@pytest.mark.parametrize(
+    ("schedule", "wrong"),
+    [
+        ("hourly", ""),
+        ("rate(0 hours)", "at least 1"),
+        ("cron(0 25 * * ? *)", "hour"),
+        ("cron(60 3 * * ? *)", "minute"),
+        ("cron(0 MON * * ? *)", "hour"),
+        ("cron(0 */0 * * ? *)", "hour"),
+        ("cron(0 3 32 * ? *)", "day of the month"),
+        ("cron(0 3 0 * ? *)", "day of the month"),
+        ("cron(0 3 * 13 ? *)", "month"),
+        ("cron(0 3 * MON ? *)", "month"),
+        ("cron(0 3 ? * 8 *)", "day of the week"),
+        ("cron(0 3 ? * MON#6 *)", "day of the week"),
+        ("cron(0 3 * * ? 1969)", "year"),
+        ("cron(0 3 * * * *)", "with ?"),
+        ("cron(0 3 ? * ? *)", "with ?"),
+        ("cron(0 3 1 * MON *)", "with ?"),
+    ],
+)
+def test_a_schedule_that_eventbridge_refuses_is_refused_before(schedule: str, wrong: str) -> None:
+    why = unusable(schedule)
+    assert why is not None
+    assert wrong in why

@@ -13,6 +13,7 @@ from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Mode
+from ml_janitor.core.ownership import Managers
 from ml_janitor.detectors import DETECTORS
 
 ROOT = Path(__file__).parents[2]
@@ -83,13 +84,15 @@ def test_set_takes_toml_and_else_the_text(override: str, field: str, value: obje
 
 
 def test_each_key_comes_from_the_last_layer_that_has_it(tmp_path: Path) -> None:
-    local = '[detectors.tunable-things]\nwindow = "1d"\nfactor = 1\nshare = 0.1\n[janitor]\nignore = ["a"]\n'
+    local = (
+        '[detectors.tunable-things]\nwindow = "1d"\nfactor = 1\nshare = 0.1\n[janitor]\nignore = ["*/a"]\n'
+    )
     given = "[detectors.tunable-things]\nfactor = 2\nshare = 0.2\n"
 
     settings = load(local, "tunable-things.share=0.3", over=given, tmp_path=tmp_path)
 
     assert tuned(settings) == Tunable(window=timedelta(days=1), factor=2, share=0.3)
-    assert settings.janitor.ignore == ["a"]
+    assert settings.janitor.ignore == ["*/a"]
 
 
 def test_the_last_override_of_a_key_wins() -> None:
@@ -111,6 +114,7 @@ def test_what_holds_for_all_detectors(tmp_path: Path) -> None:
         keep_until_tag = "stay-until"
         ignore = ["*prod*"]
         owner_tags = ["who"]
+        tools = ["backstage"]
         time_zone = "Europe/Berlin"
         working_hours = "Sun-Thu 07-18"
         holidays = [2026-12-25, "2027-01-01"]
@@ -120,10 +124,19 @@ def test_what_holds_for_all_detectors(tmp_path: Path) -> None:
 
     assert settings.policy.exemptions == Exemptions(("stay",), "stay-until", ("*prod*",), "Europe/Berlin")
     assert settings.policy.owner_tags == ("who",)
+    assert settings.managers == Managers(tools=("backstage",), people=("who",))
     expected = WorkingHours(
         frozenset({6, 0, 1, 2, 3}), 7, 18, "Europe/Berlin", (date(2026, 12, 25), date(2027, 1, 1))
     )
     assert tuned(settings).working_hours == settings.working_hours == expected
+
+
+def test_what_is_filled_in_as_managed_by_is_known_to_every_detector() -> None:
+    fill = {"managed-by": "unclear", "team": "ml"}
+    settings = Settings.parse({"detectors": {"untagged-resources": {"fill_tags": fill}}})
+
+    arming = {settings.arming(one).managers for one in DETECTORS if one.cleanup}
+    assert arming == {Managers(people=("owner", "created-by", "team"), filled=("unclear",))}
 
 
 @pytest.mark.parametrize(
@@ -163,6 +176,10 @@ def test_what_holds_for_all_detectors(tmp_path: Path) -> None:
         ("tunable-things.max_actions=-1", "max_actions: expected a number that is not negative, got -1"),
         ("tunable-things.max_share=120", "max_share: expected a percentage, at most 100, got 120"),
         ("tunable-things.schedule=hourly", 'schedule: expected a schedule such as "rate(1 hour)" or'),
+        (
+            "tunable-things.schedule=cron(0 25 * * ? *)",
+            '"cron(0 3 * * ? *)" whose hour is within 0-23, not "25", got "cron(0 25 * * ? *)"',
+        ),
         ("janitor.time_zone=Europe/Berlyn",
          'janitor.time_zone: expected a time zone such as "Europe/Berlin"; did you mean Europe/Berlin?'),
         ("janitor.working_hours=always", 'expected working hours such as "Mon-Fri 08-20", got "always"'),

@@ -1,4 +1,4 @@
-"""What a sweep that may act does, in which order: the half done, the due, what was refused. Laws 3, 5, 6."""
+"""What an armed sweep does, in which order: finish what is half done, act on what is due. Laws 3, 5, 6."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_janitor.acting.machine import ActionMachine
-from ml_janitor.acting.postponement import Postponement
-from ml_janitor.acting.recheck import Recheck
-from ml_janitor.acting.reverts import broken_off, left_half_done, resume_reverts, with_unfinished
-from ml_janitor.acting.unpreparable import Unpreparable
-from ml_janitor.acting.unreachable_undos import unreachable_undos
+from ml_janitor.acting.recheck import Postponement, Recheck
+from ml_janitor.acting.undos import (
+    broken_off,
+    left_half_done,
+    resume_reverts,
+    unreachable_undos,
+    with_unfinished,
+)
 from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos, Why, cause
-from ml_janitor.core.model import Outcome, Result, Sweep
+from ml_janitor.core.model import Finding, Outcome, Result, Sweep
+from ml_janitor.engine.detector import CannotActError, NotYetError
 from ml_janitor.ledger.action import UNFINISHED, Action, Stage
 from ml_janitor.ledger.limits import Places
 
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class SoFar(NamedTuple):
-    """A *sweep* with what became of it, and the *error* after which nothing more was done, if any."""
+    """A *sweep* with its outcomes, and the *error* after which nothing more was done, if any."""
 
     sweep: Sweep
     error: Exception | None = None
@@ -44,10 +48,9 @@ class Acting:
 
     *clock* is the real time (law 4), *pause* waits between two actions, *revert* asks for the undo of a
     half-done action, which this role itself may not do. *words* makes a sentence of a cause, for the ledger
-    and the messages made from it. *at_most* is for a whole night. *wait*
-    lets AWS get on with what actions wait for; without it the next run goes on with them. *within* is
-    `undo_days`, and *undoable* says of a detector whether the deployment may still undo what it did. *actors*
-    are all detectors that can act.
+    and the messages made from it. *at_most* is `max_actions_per_night`. *wait* lets some time pass for what
+    waits for AWS; without it the next run resumes that. *within* is `undo_days`, and *undoable* says of a
+    detector whether the deployment may still undo its actions. *actors* are all detectors that can act.
     """
 
     ledger: Ledger
@@ -78,47 +81,58 @@ class Acting:
         """
         *sweep* with the outcomes of acting on what is due; *entries* are its findings in the ledger.
 
-        AWS is waited for *until* then at the longest. A sweep that is not complete, or that runs dry,
-        comes back with nothing done. One action's failure does not stop the others; only a failure of the
-        ledger ends it.
+        AWS is waited for *until* then at the longest. In an incomplete sweep or a dry run nothing is done.
+        One action's failure does not stop the others; only a failure of the ledger ends it.
         """
         arming = policy.armed(detector.name)
         if not arming.armed:
             return SoFar(sweep)
         reverts = resume_reverts(detector, self._known(sweep), self.revert, self.clock())
         if sweep.error is not None:
-            return SoFar(with_unfinished(_waiting(sweep, entries), reverts))
+            return SoFar(with_unfinished(_incomplete(sweep, entries), reverts))
         work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
         error = None
         try:
             work.do(until)
-        except Exception as failed:  # the ledger failed: what was done before is still told
+        except Exception as failed:  # the ledger failed: what was done before is still reported
             error = failed
         return SoFar(with_unfinished(work.so_far, reverts), error)
 
     def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
         """
-        *sweep* of a detector that is not armed: what it did before is reverted all the same.
+        *sweep* of a detector that is not armed, once the undos of its earlier actions are resumed.
 
-        What is half done is told until somebody reverts it, and what can be undone by no function any more
-        until that is too late.
+        A half-done action is reported until somebody reverts it, and one that no function may undo any more
+        as long as it could be undone.
         """
         at = self.clock()
         reverts = resume_reverts(detector, self._known(sweep), self.revert, at)
         known = self._known(sweep)
-        done = with_unfinished(sweep, [*left_half_done(detector, known), *reverts])
+        reported = with_unfinished(sweep, [*left_half_done(detector, known), *reverts])
         if self.undoable(detector.name):
-            return done
-        return replace(done, unreachable=unreachable_undos(detector, known, within=self.within, now=at))
+            return reported
+        return replace(reported, unreachable=unreachable_undos(detector, known, within=self.within, now=at))
 
     def _known(self, sweep: Sweep) -> list[Action]:
-        """The actions where *sweep* was."""
+        """The actions in the account and region of *sweep*."""
         return self.actions.all(sweep.detector, str(sweep.account), sweep.region)
 
     def disarmed(self, entries: Mapping[str, Entry]) -> None:
-        """Void the warnings, *entries*, of a detector armed no longer: armed again, it has to warn again."""
+        """Void the warnings of *entries*, whose detector is disarmed: armed again, it has to warn again."""
         for entry in entries.values():
             self.ledger.unwarn(entry, f"{entry.detector} is not armed any more")
+
+
+def only_reported(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
+    """*sweep*, in which a finding that `prepare` refused before waits for no warning."""
+
+    def reported(result: Result) -> Result:
+        entry = entries.get(result.target.key)
+        if result.outcome is not Outcome.WAITING or entry is None or not entry.refused:
+            return result
+        return replace(result, outcome=Outcome.ADVISED, cause=cause(Why.REFUSED_BY_PREPARE, entry.refused))
+
+    return replace(sweep, results=tuple(map(reported, sweep.results)))
 
 
 def due_now(sweep: Sweep, entries: Mapping[str, Entry], at: datetime) -> list[Result]:
@@ -132,7 +146,7 @@ def due_now(sweep: Sweep, entries: Mapping[str, Entry], at: datetime) -> list[Re
 
 
 class _Work:
-    """One sweep's acting."""
+    """All that is acted on in one sweep."""
 
     def __init__(
         self,
@@ -169,7 +183,7 @@ class _Work:
         )
 
     def do(self, until: datetime | None) -> None:
-        """What was broken off first, then what is due, the oldest first; AWS is waited for *until* then."""
+        """Resume what broke off, then begin what is due, the oldest first; AWS is waited for *until* then."""
         listed = self.acting.actions.all(self.sweep.detector, str(self.sweep.account), self.sweep.region)
         for action in listed:
             if action.stage in UNFINISHED:
@@ -187,7 +201,7 @@ class _Work:
 
     @property
     def so_far(self) -> Sweep:
-        """The sweep with what became of it."""
+        """The sweep with the outcomes so far."""
         limits = tuple(HeldBack(why, times) for why, times in self.places.held.items())
         stopped = [] if self.too_much is None else [HeldBack(self.too_much)]
         return replace(self.sweep, results=tuple(self.results.values()), held_back=(*stopped, *limits))
@@ -200,7 +214,7 @@ class _Work:
         return self.postponement.too_much if held else None
 
     def _due(self, *, besides: set[str]) -> list[Result]:
-        """The findings whose warning has stood long enough; all others say what they wait for."""
+        """The findings that may be acted on now; each of the others gets the cause for which it waits."""
         for result in self.sweep.results:
             entry = self.entries.get(result.target.key)
             if result.target.key in besides or entry is None or entry.due is None:
@@ -220,29 +234,58 @@ class _Work:
         return [result for result in due if not self._postponed(result, at)]
 
     def _postponed(self, result: Result, at: datetime) -> bool:
-        """Whether *result*, which is due, waits for another day or a person's word."""
+        """Whether *result*, which is due, waits for another day or for an approval."""
         why = self.postponement.of(result.target.key, at)
         if why is not None:
             self._put(replace(result, cause=why))
         return why is not None
 
     def _prepare_again(self) -> None:
-        """What preparing refused before."""
-        unpreparable = Unpreparable(
-            arming=self.arming, ledger=self.acting.ledger, recheck=self.recheck, words=self.acting.words
-        )
+        """
+        Prepare again what was refused, each when a warning from its last refusal would be due.
+
+        A warning that ends in "only reported" each time teaches people not to read warnings. A finding that
+        is no longer refused is warned about like a new one.
+        """
         for result in tuple(self.results.values()):
-            entry = self.entries.get(result.target.key)
+            entry, verdict, at = self.entries.get(result.target.key), result.verdict, self.acting.clock()
             refused = result.cause is not None and result.cause.why is Why.REFUSED_BY_PREPARE
-            if entry is not None and entry.refused and refused:
-                self._put(unpreparable.retried(result, entry, self.acting.clock()))
+            if entry is None or not entry.refused or not refused or not isinstance(verdict, Finding):
+                continue
+            due = entry.refused_at is None or self.arming.due(entry.refused_at, verdict) <= at
+            if due and self.recheck.aws.has_time:
+                self._put(self._prepared_again(result, entry, at))
+
+    def _prepared_again(self, result: Result, entry: Entry, at: datetime) -> Result:
+        ledger = self.acting.ledger
+        try:
+            self._prepare(result, entry, at)
+        except NotYetError as not_yet:
+            ledger.memorise(entry, not_yet.memo)
+            return result
+        except CannotActError as error:
+            ledger.refuse(entry, str(error), at)
+            return replace(result, cause=cause(Why.REFUSED_BY_PREPARE, str(error)))
+        except Exception:  # it is only reported as before, and prepared again by the next sweep
+            return result
+        ledger.permit(entry)
+        return replace(result, outcome=Outcome.WAITING, cause=cause(Why.UNWARNED))
+
+    def _prepare(self, result: Result, entry: Entry, at: datetime) -> None:
+        """Prepare *result*'s resource as it is now. Raises what speaks against acting on it."""
+        verdict, candidate = self.recheck.verdict(result, at)
+        if not isinstance(verdict, Finding):
+            raise LookupError("it is no finding any more")  # noqa: TRY004 - nobody gave a wrong type
+        if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
+            raise CannotActError(self.acting.words(why))
+        self.recheck.prepared(candidate, verdict, entry.memo)
 
     def _put(self, result: Result) -> None:
         self.results[result.target.key] = result
 
 
-def _waiting(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
-    """*sweep*, not complete, in which everything that was warned about says so."""
+def _incomplete(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
+    """*sweep*, in which everything that was warned about waits for a complete one."""
 
     def noted(result: Result) -> Result:
         entry = entries.get(result.target.key)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_janitor.acting import savings
-from ml_janitor.acting.needed_by_undos import sparing_undos
-from ml_janitor.acting.unpreparable import only_reported
+from ml_janitor.acting.acting import only_reported
+from ml_janitor.acting.undos import undoable
 from ml_janitor.core.model import Outcome, Sweep
 
 if TYPE_CHECKING:
@@ -156,3 +156,22 @@ class Cleaning:
             with self.failures.survived("the warnings' messages could not be changed"):
                 for problem in said(self.follow):
                     self.failures.note(f"Slack: {problem}")
+
+
+def sparing_undos(policy: Policy, detector: Detector[Any], acting: Acting, accounts: Iterable[Aws]) -> Policy:
+    """
+    *policy* with the resources that undos need, if *detector* spares them, as long as these can be done.
+
+    Raises what the ledger raises.
+    """
+    if not detector.spares_undos:
+        return policy
+    needed: dict[str, str] = {}
+    for aws in accounts:
+        for actor in acting.actors:
+            for action in acting.actions.all(actor.name, aws.account, aws.region):
+                if undoable(action, acting.within, acting.clock()):
+                    until = action.began + acting.within
+                    why = f"an undo of {action.target.name} needs it, until {until:%Y-%m-%d}"
+                    needed |= {arn.lower(): why for arn in actor.undo_needs(action.target, action.undo)}
+    return replace(policy, needed=needed)

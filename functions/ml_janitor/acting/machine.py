@@ -7,9 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.acting.reverts import JANITOR, by_hand
-from ml_janitor.acting.steps import RecordedSteps
-from ml_janitor.acting.undo_wording import hint
+from ml_janitor.acting.undos import JANITOR, by_hand, hint
 from ml_janitor.aws.answers import OutOfTimeError, describe
 from ml_janitor.core.cause import Cause, Progress, Why, cause
 from ml_janitor.core.model import Finding, Kept, Outcome, Result
@@ -17,12 +15,12 @@ from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinished
 from ml_janitor.ledger.action import TRIES, Action
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.limits import FullError
+from ml_janitor.ledger.steps import RecordedSteps
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ml_janitor.acting.postponement import Postponement
-    from ml_janitor.acting.recheck import Recheck
+    from ml_janitor.acting.recheck import Postponement, Recheck
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.model import Verdict
     from ml_janitor.engine.arming import Arming

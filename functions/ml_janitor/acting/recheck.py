@@ -1,30 +1,34 @@
-"""Rechecks one resource in the moment before something is done to it. Law 4."""
+"""Whether a resource may be acted on in this very moment: it is rechecked (law 4), or postponed (law 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.model import Kept
+from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.model import Kept, Outcome
 from ml_janitor.engine.holds import held, on
 from ml_janitor.engine.judging import judge
 from ml_janitor.ledger.actions import written
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Finding, Result, Target, Verdict
+    from ml_janitor.core.model import Finding, Result, Sweep, Target, Verdict
+    from ml_janitor.engine.arming import Arming
     from ml_janitor.engine.detector import Detector
     from ml_janitor.engine.holds import Hold
     from ml_janitor.engine.policy import Policy
     from ml_janitor.ledger.action import Action
+    from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.holds import Holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recheck:
-    """One detector's, in one account and region. *aws* only reads, *clock* is the real time."""
+    """Rechecks resources of one detector and region. *aws* only reads, *clock* is the real time."""
 
     detector: Detector[Any]
     aws: Aws
@@ -38,7 +42,7 @@ class Recheck:
         """
         The verdict on *result*'s resource as it is at that time, and its candidate; None if it is gone.
 
-        With *undo*, it is looked at as one that is half done.
+        With *undo*, an action on it is half done.
         """
         if undo is None:
             candidate = self.detector.look(self.aws, result.target, at)
@@ -58,7 +62,7 @@ class Recheck:
         return undo
 
     def held(self, target: Target) -> str | None:
-        """Who said in the meantime that *target* stays, or None."""
+        """Why *target* is kept by a hold that somebody may have given since the sweep, or None."""
         return held(on(self._holds(target), target), self.clock())
 
     def is_done(self, action: Action) -> bool:
@@ -67,7 +71,7 @@ class Recheck:
             if self._ended(action) is not None:
                 return False
             return self.detector.is_done(self.aws, action.target, action.undo)
-        except Exception:  # the failure that led here is told, and the next sweep looks again
+        except Exception:  # the failure that led here is reported, and the next sweep looks again
             return False
 
     def ended_otherwise(self, action: Action) -> str | None:
@@ -84,3 +88,42 @@ class Recheck:
 
     def _holds(self, target: Target) -> Mapping[str, Sequence[Hold]]:
         return self.holds.all(target.account, target.region)
+
+
+@dataclass(frozen=True)
+class Postponement:
+    """Postpones what is due in one sweep. *entries* are its findings in the ledger."""
+
+    sweep: Sweep
+    entries: Mapping[str, Entry]
+    arming: Arming
+
+    def of(self, key: str, at: datetime, *, hurried: str = "") -> Cause | None:
+        """
+        Why nothing is done *at* that time to the resource *key*, or None.
+
+        *hurried* is who pressed *Do it now* on it: that approves this one, on any day.
+        """
+        entry = self.entries.get(key)
+        if hurried or (entry is not None and entry.hurried):
+            return None
+        if self.arming.rests(at):
+            return cause(Why.REST_DAY)
+        return None if entry is not None and entry.approved else self.too_much
+
+    @cached_property
+    def too_much(self) -> Cause | None:
+        """Why so much is waste that a person has to look first, or None."""
+        looked_at = self.sweep.looked_at
+        waste = sum(
+            result.outcome is Outcome.WAITING and not self._approved(result.target.key)
+            for result in self.sweep.results
+        )
+        if not self.arming.too_many(waste, looked_at):
+            return None
+        return cause(Why.MAX_SHARE, waste, looked_at, self.arming.max_share, self.sweep.detector)
+
+    def _approved(self, key: str) -> bool:
+        """Whether a person approved it with all others, or pressed *Do it now* on it."""
+        entry = self.entries.get(key)
+        return entry is not None and bool(entry.approved or entry.hurried)

@@ -1,32 +1,45 @@
-"""Takes back what the janitor did, under a role of its own. Law 7."""
+"""Takes back what the janitor did, in one invocation of the undo function or from a terminal. Law 7."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.acting.steps import RecordedSteps
 from ml_janitor.aws.answers import describe
 from ml_janitor.core.durations import ago
 from ml_janitor.core.text import named
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.holds import Hold, How, anew
 from ml_janitor.ledger.action import UNDOABLE, Action, Stage
+from ml_janitor.ledger.actions import BegunBeforeError
+from ml_janitor.ledger.leases import LeaseTakenError
+from ml_janitor.ledger.steps import RecordedSteps
 
 if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
     from ml_janitor.aws.client import Aws
+    from ml_janitor.config.events import UndoEvent
+    from ml_janitor.config.settings import Settings
     from ml_janitor.engine.detector import Detector
     from ml_janitor.ledger.actions import Actions
     from ml_janitor.ledger.holds import Holds
+    from ml_janitor.ledger.leases import Leases
 
 REST = timedelta(days=7)
-"""How long a resource that was brought back is left alone: whoever wanted it back needs time to use it."""
-
+"""How long a resource that was brought back is left alone: its owner needs time to use it."""
 
 ROUNDS = 80
 """How often one call goes back to an undo that waits for AWS, where its time does not end it before."""
+
+POLL_SECONDS = 5.0
+"""Between two attempts to get the lease of a sweep that may be over by then."""
+
+RESERVE = timedelta(minutes=3)
+"""What is left of the invocation's time for the undo itself when it begins; a third, if that is less."""
 
 
 class CannotUndoError(Exception):
@@ -70,7 +83,7 @@ class Undoing:
         if newest.stage in UNDOABLE and (action.stage not in UNDOABLE or self._too_old(action)):
             action = newest
         if action.stage is Stage.UNDONE:
-            raise CannotUndoError(_before(action))
+            raise CannotUndoError(_undone_before(action))
         if action.stage is Stage.WITHDRAWN:
             raise CannotUndoError(f"nothing was done to {action.target.name}: {action.error}")
         if action.stage not in UNDOABLE:
@@ -92,51 +105,51 @@ class Undoing:
         """
         Bring back what *action* cleaned up, whole or half; then leave it alone for a week.
 
-        *by* is who asked for it. It is done *again* where nobody asked anew: an undo that broke off.
-        Raises CannotUndoError with what went wrong, and NotBackYetError if it only takes longer; either
-        can be tried again. Raises NothingDoneError if there is nothing to bring back, and
-        BegunBeforeError if another run is at it.
+        *by* is who asked for it. *again* resumes an undo that broke off, without a new request. Raises
+        CannotUndoError with what went wrong, and NotBackYetError if it only takes longer; either can be
+        tried again. Raises NothingDoneError if there is nothing to bring back, and BegunBeforeError if
+        another run works on it.
         """
         action = self.actions.undoing(action, by, self.clock(), again=again)
         try:
-            self._left_alone(action, by, detector.reverted_arn(action.target, action.undo))
+            self._snooze(action, by, detector.reverted_arn(action.target, action.undo))
             if not action.touched:
-                self._nothing_done(action)
-            action, said = self._brought_back(detector, aws, action)
+                self._withdraw(action)
+            action, became = self._revert(detector, aws, action)
         except (NotBackYetError, NothingDoneError):
             raise
-        except Exception as error:  # recorded and told; trying again goes on from there
-            said = str(error) if isinstance(error, CannotActError) else describe(error)
-            self.actions.undo_failed(action, said)
-            raise CannotUndoError(f"{action.target.name} could not be brought back: {said}") from error
-        done = self.actions.undone(action, self.clock(), said)
-        return replace(done, steps=action.steps)
+        except Exception as error:  # recorded and reported; the next try resumes it
+            why = str(error) if isinstance(error, CannotActError) else describe(error)
+            self.actions.undo_failed(action, why)
+            raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error
+        undone = self.actions.undone(action, self.clock(), became)
+        return replace(undone, steps=action.steps)
 
-    def _left_alone(self, action: Action, by: str, made: str) -> None:
+    def _snooze(self, action: Action, by: str, reverted_arn: str) -> None:
         """
-        For a week: it, and what is *made* in its place, which has another creation time, or another name.
+        Hold the resource for a week, and *reverted_arn*, which has another creation time or another name.
 
-        Said before anything is done, for an undo that breaks off.
+        Stored before anything is reverted, in case the undo breaks off.
         """
         target, now = action.target, self.clock()
         why = "it was brought back" if action.touched else "it was asked back before anything was done to it"
-        for key in dict.fromkeys((target.key, anew(target.arn), anew(made))):
+        for key in dict.fromkeys((target.key, anew(target.arn), anew(reverted_arn))):
             hold = Hold(key=key, how=How.SNOOZED, by=by, said=now, until=now + REST, why=why)
             self.holds.put(target.account, target.region, hold)
 
-    def _nothing_done(self, action: Action) -> None:
-        """Raises NothingDoneError, once *action* says so too: it stands in nobody's way any more."""
+    def _withdraw(self, action: Action) -> None:
+        """Record that nothing was done, so that it can be acted on again. Raises NothingDoneError."""
         why = "it broke off before its first step"
         self.actions.withdrawn(action, why)
         raise NothingDoneError(f"nothing was done to {action.target.name}: {why}")
 
-    def _brought_back(self, detector: Detector[Any], aws: Aws, action: Action) -> tuple[Action, str]:
-        """Undo *action*, going back to it while it waits for AWS and there is time; and what became of it."""
+    def _revert(self, detector: Detector[Any], aws: Aws, action: Action) -> tuple[Action, str]:
+        """Revert *action*, again while it waits for AWS and there is time; also what became of it."""
         writing = aws.armed()
         for _ in range(ROUNDS):
             try:
                 steps = RecordedSteps(self.actions, action, "undo")
-                said = detector.revert(writing, action.target, action.undo, steps)
+                became = detector.revert(writing, action.target, action.undo, steps)
             except NotFinishedError as waits:
                 action = self.actions.unfinished(action, str(waits))
             except Exception as error:
@@ -145,7 +158,7 @@ class Undoing:
                 action = self.actions.unfinished(action, "this call had no time left")
                 break
             else:
-                return action, said or ""
+                return action, became or ""
             if self.wait is None or not aws.has_time:
                 break
             self.wait()
@@ -154,8 +167,89 @@ class Undoing:
         )
 
 
-def _before(action: Action) -> str:
-    """What to say to whoever asks for *action* to be undone once more; a job was not simply brought back."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoRun:
+    """
+    One invocation of the undo function, and what it needs from outside.
+
+    *left* is how long it may still take, *opened* opens regions of its *account*, and *tell* updates the
+    action's message.
+    """
+
+    settings: Settings
+    account: str
+    undoing: Undoing
+    leases: Leases
+    clock: Callable[[], datetime]
+    left: Callable[[], timedelta]
+    sleep: Callable[[float], None]
+    opened: Callable[[tuple[str, ...]], AbstractContextManager[list[Aws]]]
+    tell: Callable[[Action], None]
+    logger: Logger
+
+    def __call__(self, asked: UndoEvent, *, holder: str) -> dict[str, Any]:
+        """
+        Bring back what *asked* names. The answer says whether, and if not, why there is nothing to do.
+
+        Raises CannotUndoError for what went wrong, once its message is updated, and LeaseTakenError if the
+        sweep that may work on it does not end in time: both can be tried again.
+        """
+        undoable = {one.name: one for one in self.settings.undoable(self.clock().date())}
+        if asked.account not in {None, self.account}:
+            return self._answer(asked, why=f"account {asked.account} is not this one")
+        if asked.detector not in undoable:
+            days = self.settings.janitor.undo_days
+            return self._answer(
+                asked, why=f"{asked.detector} is not armed, nor was it in the last {days} days"
+            )
+        with self.leased(asked, holder=holder):
+            try:
+                action = self.undoing.find(asked.detector, self.account, asked.region, asked.finding)
+            except CannotUndoError as nothing:
+                return self._answer(asked, why=str(nothing))
+            if asked.again and action.stage is not Stage.UNDOING:
+                return self._answer(asked, why=f"{action.target.name} is not half brought back any more")
+            try:
+                detector = undoable[asked.detector]
+                with self.opened((asked.region,)) as (aws,):
+                    self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
+            except (BegunBeforeError, NothingDoneError) as nothing:
+                return self._answer(asked, why=str(nothing))
+            finally:
+                self.tell(action)
+        return self._answer(asked)
+
+    @contextmanager
+    def leased(self, asked: UndoEvent, *, holder: str) -> Iterator[None]:
+        """
+        Hold the sweep's lease: a sweep would finish a half-done action.
+
+        A sweep in progress is waited for, as long as enough time is left for the undo.
+        """
+        where = (asked.detector, self.account, asked.region)
+        reserve = min(RESERVE, self.left() / 3)
+        while True:
+            now = self.clock()
+            try:
+                self.leases.take(*where, holder=holder, now=now, until=now + self.left())
+                break
+            except LeaseTakenError:
+                if self.left() <= reserve:
+                    raise
+                self.sleep(POLL_SECONDS)
+        try:
+            yield
+        finally:
+            self.leases.release(*where, holder=holder)
+
+    def _answer(self, asked: UndoEvent, *, why: str = "") -> dict[str, Any]:
+        about = {"detector": asked.detector, "region": asked.region, "finding": asked.finding, "why": why}
+        self.logger.info("undone" if not why else "nothing to undo", extra=about)
+        return {"done": not why, "detector": asked.detector, "finding": asked.finding, "why": why}
+
+
+def _undone_before(action: Action) -> str:
+    """Why *action* is not undone a second time; a job was restarted, not brought back."""
     who = named(action.undone_by)
     if action.became:
         return f"done before, by {who}: {action.became}"

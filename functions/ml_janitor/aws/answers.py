@@ -42,8 +42,8 @@ def failure(error: Exception) -> str | None:
     match error:
         case ClientError():
             detail = error.response.get("Error", {})
-            said = f"{detail.get('Code', 'Unknown')}: {detail.get('Message', '').strip()}".rstrip(": ")
-            return f"{error.operation_name}: {said}"
+            text = f"{detail.get('Code', 'Unknown')}: {detail.get('Message', '').strip()}".rstrip(": ")
+            return f"{error.operation_name}: {text}"
         case KeyError():
             return f"the answer lacks {error.args[0] if error.args else 'a member'}: it was cut off"
         case BotoCoreError() | ResponseParserError() | ReadError():
@@ -57,18 +57,21 @@ def describe(error: Exception) -> str:
     return failure(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def refused_as(error: Exception, codes: tuple[str, ...]) -> bool:
-    """Whether *error* is AWS's refusal of a call with one of these *codes*."""
+def refused_as(error: Exception, codes: tuple[str, ...], message: str = "") -> bool:
+    """Whether AWS refused a call with one of *codes* and, in any case of letters, *message* in its text."""
     from botocore.exceptions import ClientError
 
-    return isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in codes
+    if not isinstance(error, ClientError):
+        return False
+    refusal = error.response.get("Error", {})
+    return refusal.get("Code") in codes and message.lower() in refusal.get("Message", "").lower()
 
 
 def ensure(call: Callable[[], object], already: Callable[[], bool], *, codes: tuple[str, ...] = ()) -> None:
     """
-    Make *call*; a refusal by AWS is success if what it was to bring about is *already* so.
+    Make *call*; a refusal by AWS is a success if the effect of the call is *already* there.
 
-    That is what a second try finds after a lost answer. With *codes*, no other refusal is looked into.
+    A retry meets this after a lost answer. With *codes*, every other refusal is raised unexamined.
     """
     from botocore.exceptions import ClientError
 
@@ -79,14 +82,12 @@ def ensure(call: Callable[[], object], already: Callable[[], bool], *, codes: tu
             raise
 
 
-def unless_gone[T](call: Callable[[], T], codes: tuple[str, ...]) -> T | None:
-    """The answer of *call*, or None if AWS says with one of *codes* that there is no such resource."""
-    from botocore.exceptions import ClientError
-
+def unless_gone[T](call: Callable[[], T], codes: tuple[str, ...], message: str = "") -> T | None:
+    """The answer of *call*, or None if AWS refuses it as `refused_as` *codes* and *message*."""
     try:
         return call()
-    except ClientError as error:
-        if refused_as(error, codes):
+    except Exception as error:
+        if refused_as(error, codes, message):
             return None
         raise
 
@@ -102,10 +103,9 @@ def everything[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, s
         for page in pages:
             read += items(page)
     except Exception as error:  # anything that is not a failed AWS call is raised again below
-        said = failure(error)
-        if said is None:
+        if (problem := failure(error)) is None:
             raise
-        return Listing(tuple(read), f"{source} broke off after {len(read)}: {said}")
+        return Listing(tuple(read), f"{source} broke off after {len(read)}: {problem}")
     return Listing(tuple(read))
 
 
@@ -116,7 +116,6 @@ def attempt[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = 
     except Exception as error:  # anything that is not a failed AWS call is raised again below
         if refused_as(error, absent):
             return Absent(source)
-        said = failure(error)
-        if said is None:
+        if (problem := failure(error)) is None:
             raise
-        return Unreadable(said, source)
+        return Unreadable(problem, source)

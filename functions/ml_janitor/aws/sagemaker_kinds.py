@@ -206,8 +206,7 @@ def texts_in(value: object, *members: str) -> Iterator[str]:
 
 
 def gone(error: Exception) -> bool:
-    """Whether *error* is SageMaker's way of saying that there is no such resource."""
-    missing = "could not find" in str(error).lower()
-    return refused_as(error, ("ResourceNotFound",)) or (
-        refused_as(error, ("ValidationException",)) and missing
+    """Whether SageMaker says with *error* that there is no such resource."""
+    return refused_as(error, ("ResourceNotFound",)) or refused_as(
+        error, ("ValidationException",), "could not find"
     )

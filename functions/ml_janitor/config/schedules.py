@@ -1,9 +1,9 @@
-"""How often a schedule runs, and when its silence means that something is wrong. Pure."""
+"""Whether EventBridge Scheduler takes a schedule, how often it runs, and when it is overdue. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 HOUR = timedelta(hours=1)
@@ -16,6 +16,45 @@ SUNDAY = datetime(2026, 2, 1, tzinfo=UTC)
 """Some Sunday: a cron's week begins with one."""
 
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)")
+
+FIELDS = {
+    "minute": range(60),
+    "hour": range(24),
+    "day of the month": range(1, 32),
+    "month": range(1, 13),
+    "day of the week": range(1, 8),
+    "year": range(1970, 2200),
+}
+"""The fields of a cron in order, with their values (EventBridge Scheduler User Guide, "Schedule types")."""
+
+NAMES = {FIELDS["day of the week"]: DAYS, FIELDS["month"]: MONTHS}
+
+SPECIAL = {
+    "day of the month": re.compile(r"\?|L|LW|([1-9]|[12]\d|3[01])W"),
+    "day of the week": re.compile(rf"\?|L|([1-7]|{'|'.join(DAYS)})(L|#[1-5])"),
+}
+"""What two of them take besides."""
+
+
+def unusable(schedule: str) -> str | None:
+    """What is wrong with *schedule*, as the end of a sentence that may be empty; None if it can be used."""
+    if rate := RATE.fullmatch(schedule):
+        return None if int(rate[1]) else ", at least 1"
+    if (cron := CRON.fullmatch(schedule)) is None:
+        return ""
+    given = dict(zip(FIELDS, cron.groups(), strict=True))
+    for name, text in given.items():
+        special = SPECIAL.get(name)
+        if not parsed(text, FIELDS[name]) and not (special and special.fullmatch(text)):
+            values = FIELDS[name]
+            return f' whose {name} is within {values.start}-{values.stop - 1}, not "{text}"'
+    if [given[name] for name in SPECIAL].count("?") != 1:
+        return " with ? either as the day of the month or as that of the week"
+    return None
 
 
 def period(schedule: str) -> timedelta:
@@ -25,7 +64,7 @@ def period(schedule: str) -> timedelta:
     Of a cron this reads the hours, and either the days of the week or those of the month; what it
     cannot read ("L", "3#1") counts as monthly, and one that names months as yearly.
     """
-    if rate := re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", schedule):
+    if rate := RATE.fullmatch(schedule):
         return timedelta(**{f"{rate[2]}s": int(rate[1])})
     _, hour, day_of_month, month, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
     if month != "*":
@@ -68,9 +107,10 @@ def parsed(field: str, values: range) -> set[int]:
         if (named := re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", part)) is None:
             return set()
         start, end, step = named.groups()
-        first = values.start if start == "*" else number(start)
-        last = number(end) if end else values.stop - 1 if start == "*" or step else first
-        if first is None or last is None or first not in values or last not in values:
+        names = NAMES.get(values, ())
+        first = values.start if start == "*" else number(start, names)
+        last = number(end, names) if end else values.stop - 1 if start == "*" or step else first
+        if first not in values or last not in values or step == "0":
             return set()
         if last < first:  # FRI-MON goes round
             last += len(values)
@@ -81,11 +121,11 @@ def parsed(field: str, values: range) -> set[int]:
     return found
 
 
-def number(text: str) -> int | None:
-    """A number or the name of a day as a cron means it; None if it is neither."""
-    if text in DAYS:
-        return DAYS.index(text) + 1
-    return int(text) if text.isdecimal() else None
+def number(text: str, names: Sequence[str]) -> int:
+    """A number, or one of *names* as the number that a cron means by it; -1 if it is neither."""
+    if text in names:
+        return names.index(text) + 1
+    return int(text) if text.isdecimal() else -1
 
 
 def overdue_after(schedule: str) -> timedelta:

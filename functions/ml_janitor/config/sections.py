@@ -44,6 +44,7 @@ class JanitorSection(BaseModel):
     keep_tags: list[str] = ["janitor:keep", "keep"]
     keep_until_tag: str = "janitor:keep-until"
     owner_tags: list[str] = ["owner", "created-by", "team"]
+    tools: list[str] = []
     ignore: list[str] = []
     time_zone: TimeZone = "UTC"
     working_hours: Hours = "Mon-Fri 08-20"

@@ -8,12 +8,14 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from ml_janitor.config.globs import check_globs
 from ml_janitor.config.layers import SettingsError, check_keys, layered
 from ml_janitor.config.schedules import period
 from ml_janitor.config.sections import SHARED, DetectorSection, JanitorSection, section_model, validated
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Confidence, Effect, Mode
+from ml_janitor.core.ownership import MANAGERS, Managers, plain
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
@@ -57,6 +59,7 @@ class Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
         check_keys("", tables, ["janitor", "detectors"])
         janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
+        check_globs(janitor.ignore, "janitor.ignore", registry)
         names = [detector.name for detector in registry]
         given = check_keys("detectors", tables.get("detectors", {}), names)
         sections = {
@@ -113,6 +116,16 @@ class Settings:
         arming = {detector.name: self.arming(detector) for detector in self.registry if detector.cleanup}
         return Policy(exemptions, tuple(section.owner_tags), arming)
 
+    @property
+    def managers(self) -> Managers:
+        """How `managed-by` is read: what `fill_tags` of any detector writes there names no tool."""
+        filled = (getattr(section, "fill_tags", {}) for section in self.sections.values())
+        return Managers(
+            tools=tuple(self.janitor.tools),
+            people=tuple(self.janitor.owner_tags),
+            filled=tuple(tags[key] for tags in filled for key in tags if plain(key) in MANAGERS),
+        )
+
     def mode(self, detector: str) -> Mode:
         """What the deployment allows *detector*."""
         return Mode(self.sections[detector].mode)
@@ -135,6 +148,7 @@ class Settings:
             max_share=section.max_share,
             act_on_managed=tuple(section.act_on_managed),
             act_on_environments=tuple(section.act_on_environments),
+            managers=self.managers,
             time_zone=self.janitor.time_zone,
             holidays=tuple(self.janitor.holidays),
         )

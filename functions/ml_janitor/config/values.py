@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from ml_janitor.aws.arns import REGION
 from ml_janitor.config.layers import nearest
+from ml_janitor.config.schedules import unusable
 from ml_janitor.core.durations import LONGEST, WorkingHours, format_duration, parse_duration
 from ml_janitor.core.model import Confidence, Mode
 
@@ -80,8 +81,8 @@ def _place(value: str) -> str:
 
 
 def _schedule(value: str) -> str:
-    if value and not re.fullmatch(r"rate\(\d+ (minute|hour|day)s?\)|cron\(\S+( \S+){5}\)", value):
-        raise ValueError('a schedule such as "rate(1 hour)" or "cron(0 3 * * ? *)"')
+    if value and (wrong := unusable(value)) is not None:
+        raise ValueError(f'a schedule such as "rate(1 hour)" or "cron(0 3 * * ? *)"{wrong}')
     return value
 
 

@@ -33,6 +33,7 @@ class Why(Enum):
     SPARED_BY_RULE = auto()  # the rule's reason
     NO_CREATION_TIME = auto()
     MANAGED = auto()  # the tool
+    PERHAPS_MANAGED = auto()  # what may be a tool
     PRODUCTION = auto()  # what it serves
     REFUSED_BY_PREPARE = auto()  # the reason
 

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ml_janitor.core.model import Evidence, Tags, Target, Value
 
 NO = frozenset({"false", "no", "0", "off"})
-"""What a tag says that is there to say that something is not so."""
+"""Values that negate their tag."""
 
-BY_HAND = frozenset({"", "manual", "none", "hand", "console", *NO})
+BY_HAND = frozenset(
+    {
+        *("byhand", "click", "clickops", "console", "hand", "human", "manual", "manually", "n/a", "na"),
+        *("nobody", "none", "person", "tbd", "todo", "ui", "unknown", "unmanaged", "user", "users"),
+    }
+)
+"""Words of a `managed-by` value that names no tool."""
+
+FILLER = frozenset({"a", "aws", "by", "created", "in", "managed", "not", "ops", "the", "via"})
+"""Words that may stand beside them: "created by hand in the AWS console"."""
+
+ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
 MANAGERS = frozenset({"managedby"})
 MAKERS = frozenset({"createdby", "deployedby", "iac", "provisionedby", "provisioner"})
 """Keys whose value may be a person, or one of the `TOOLS`."""
+
+PEOPLE = frozenset({"owner", "team"})
+"""Keys whose value is a person or a team."""
 
 TOOLS = ("cdk", "cloudformation", "crossplane", "opentofu", "pulumi", "terraform", "terragrunt")
 """Tools that put back what they find missing, by the word in a tag's key: "terraform", "pulumi:stack"."""
@@ -56,7 +71,7 @@ def readings(text: str) -> tuple[list[str], ...]:
 
 def words(text: str) -> set[str]:
     """Every word in a key or a value, however it is read."""
-    return {word for said in readings(text) for word in said}
+    return {word for reading in readings(text) for word in reading}
 
 
 def team(target: Target) -> str | None:
@@ -64,34 +79,79 @@ def team(target: Target) -> str | None:
     return next((value for key, value in _tags(target) if plain(key) == "team" and value), None)
 
 
-def manager(target: Target) -> str | None:
-    """Which tool would put *target* back or break without it, or None if a person made it by hand."""
-    named = [tool for key, value in _tags(target) if (tool := managed(key, value)) is not None]
-    return max(named, key=lambda tool: (tool.startswith("CloudFormation"), len(tool)), default=None)
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """What a tag says manages a resource, as it is written there, and whether that is a *known* tool."""
+
+    name: str
+    known: bool = True
 
 
-def managed(key: str, value: str) -> str | None:
-    """Which tool the tag *key* = *value* says manages what has it, or None."""
-    said = value.strip()
-    if (service := _of_aws(key.strip().lower(), said)) is not None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Managers:
+    """
+    How a deployment reads `managed-by`: its own *tools*, and values that name none.
+
+    Without *tools*, every value that might name a tool counts. With them, only they and `TOOLS` do.
+    *people* are further keys whose value is a person or a team, and *filled* are values that the janitor
+    itself fills in.
+    """
+
+    tools: Sequence[str] = ()
+    people: Sequence[str] = ()
+    filled: Sequence[str] = ()
+
+    def of(self, target: Target) -> Manager | None:
+        """Which tool would recreate *target* or break without it, or None if a person made it by hand."""
+        tags = list(_tags(target))
+        people = PEOPLE.union(map(plain, self.people)) - MAKERS
+        no_tool = {plain(value) for key, value in tags if plain(key) in people} | set(map(plain, self.filled))
+        found = [
+            Manager(name, plain(key) not in MANAGERS or _names_tool(name, self.tools))
+            for key, value in tags
+            if (name := managed(key, value, self.tools)) is not None
+        ]
+        counts = [one for one in found if one.known or not (self.tools or plain(one.name) in no_tool)]
+        return max(
+            counts,
+            key=lambda one: (one.name.startswith("CloudFormation"), one.known, len(one.name)),
+            default=None,
+        )
+
+
+def managed(key: str, value: str, tools: Sequence[str] = ()) -> str | None:
+    """Which tool the tag *key* = *value* says manages what has it, be it one of *tools* or not; or None."""
+    name = value.strip()
+    if (service := _of_aws(key.strip().lower(), name)) is not None:
         return service
     if plain(key) in MANAGERS:
-        return None if said.lower() in BY_HAND else said
-    if said.lower() in NO:
+        return name if _names_tool(name, tools) or not _names_no_tool(name) else None
+    if name.lower() in NO:
         return None
     among = words(value) if plain(key) in MAKERS else words(key) | {plain(key).removeprefix("managedby")}
     return next((tool for tool in TOOLS if tool in among), None)
 
 
-def _of_aws(key: str, said: str) -> str | None:
-    """Which service of AWS's own manages what has this tag."""
-    if key == STACK_TAG and said:
-        return f"CloudFormation stack {said}"
+def _names_tool(value: str, tools: Sequence[str]) -> bool:
+    return not words(value).isdisjoint(TOOLS) or any(plain(tool) in plain(value) for tool in tools)
+
+
+def _names_no_tool(value: str) -> bool:
+    """Whether a value of `managed-by` is empty, a negation, an address, or means by hand."""
+    if not plain(value) or value.lower() in BY_HAND | NO or ADDRESS.fullmatch(value):
+        return True
+    return any(set(one) <= BY_HAND | FILLER and not BY_HAND.isdisjoint(one) for one in readings(value))
+
+
+def _of_aws(key: str, value: str) -> str | None:
+    """Which service of AWS manages what has this tag."""
+    if key == STACK_TAG and value:
+        return f"CloudFormation stack {value}"
     if key.startswith("aws:cloudformation:"):
         return "CloudFormation"
-    if key == PROJECT_TAG and said:
-        return f"SageMaker project {said}"
-    return "Bedrock Marketplace" if key == BEDROCK_TAG and said.lower() == "registered" else None
+    if key == PROJECT_TAG and value:
+        return f"SageMaker project {value}"
+    return "Bedrock Marketplace" if key == BEDROCK_TAG and value.lower() == "registered" else None
 
 
 def environment(target: Target) -> str | None:
@@ -103,8 +163,8 @@ def serves(key: str, value: str) -> str | None:
     """Which production environment the tag *key* = *value* names, or None. In doubt it is production."""
     if plain(key) not in STAGES and STAGES.isdisjoint(words(key)):
         return None
-    for said in readings(value):
-        for before, word in zip(["", *said], said, strict=False):
+    for reading in readings(value):
+        for before, word in zip(["", *reading], reading, strict=False):
             if PRODUCTION.fullmatch(word) and before not in NOT:
                 return value.strip()
     return None
@@ -124,8 +184,8 @@ def marks(target: Target, along: Sequence[Target] = ()) -> tuple[Evidence, ...]:
 def _marks(target: Target) -> tuple[Evidence, ...]:
     source = target.tags.source if isinstance(target.tags, Value) else ""
     found = []
-    if (tool := manager(target)) is not None:
-        found.append(Evidence("managed by", tool, source=source))
+    if (manager := Managers().of(target)) is not None:
+        found.append(Evidence("managed by", manager.name, source=source))
     if (named := environment(target)) is not None:
         found.append(Evidence("environment", named, source=source))
     return tuple(found)

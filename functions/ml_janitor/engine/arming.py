@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.core.model import Confidence, Effect, Finding, Mode, Target
-from ml_janitor.core.ownership import environment, manager
+from ml_janitor.core.ownership import Managers, environment
 
 SATURDAY = 5
 UNMESSAGED = 2
@@ -40,6 +40,7 @@ class Arming:
     max_share: int = 20
     act_on_managed: Sequence[str] = ()
     act_on_environments: Sequence[str] = ()
+    managers: Managers = field(default_factory=Managers)
     time_zone: str = "UTC"
     holidays: Sequence[date] = ()
 
@@ -108,9 +109,9 @@ class Arming:
         return None
 
     def _protects(self, target: Target) -> Cause | None:
-        tool = manager(target)
-        if tool is not None and not _named(tool, self.act_on_managed):
-            return cause(Why.MANAGED, tool)
+        manager = self.managers.of(target)
+        if manager is not None and not _named(manager.name, self.act_on_managed):
+            return cause(Why.MANAGED if manager.known else Why.PERHAPS_MANAGED, manager.name)
         if (serves := environment(target)) is not None and not _named(serves, self.act_on_environments):
             return cause(Why.PRODUCTION, serves)
         return None

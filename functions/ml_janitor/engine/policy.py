@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Target, Value
+from ml_janitor.core.ownership import plain
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.holds import Hold, held, on
 
@@ -52,8 +53,8 @@ class Policy:
         return self.needed_unread or self.exemptions.unreadable(target)
 
     def owner(self, target: Target) -> str | None:
-        """The owner that *target*'s tags name; keys count in any case, in the order of *owner_tags*."""
+        """The owner that *target*'s tags name; keys count in any spelling, in the order of *owner_tags*."""
         if not isinstance(target.tags, Value):
             return None
-        by_key = {key.lower(): value.strip() for key, value in target.tags.value.items()}
-        return next((by_key[tag.lower()] for tag in self.owner_tags if by_key.get(tag.lower())), None)
+        by_key = {plain(key): value.strip() for key, value in target.tags.value.items() if value.strip()}
+        return next((by_key[plain(tag)] for tag in self.owner_tags if plain(tag) in by_key), None)

@@ -41,6 +41,10 @@ REASONS = {
     Why.SPARED_BY_RULE: "{0}",
     Why.NO_CREATION_TIME: "its creation time is unknown, so it could not be told from another of its name",
     Why.MANAGED: "{0} manages it",
+    Why.PERHAPS_MANAGED: (
+        "{0} manages it, its tag managed-by says; if that is no tool, name your tools in janitor.toml: "
+        "tools = [...]"
+    ),
     Why.PRODUCTION: "it serves {0}",
     Why.REFUSED_BY_PREPARE: "{0}",
     Why.NO_LONGER_WASTE: "{0}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ml_janitor.acting.undo_wording import RESTART, UNDO, Way
+from ml_janitor.acting.undos import RESTART, UNDO, Way
 from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.model import Effect
 from ml_janitor.core.text import local, named

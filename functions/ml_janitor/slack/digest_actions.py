@@ -9,8 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.savings import saved
-from ml_janitor.acting.undo_wording import way
-from ml_janitor.acting.unreachable_undos import unreachable_undos
+from ml_janitor.acting.undos import unreachable_undos, way
 from ml_janitor.core.model import HOURS_PER_MONTH, Effect
 from ml_janitor.core.text import local, usd
 from ml_janitor.engine.holds import held

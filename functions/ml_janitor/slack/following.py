@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.acting import reverts
+from ml_janitor.acting import undos
 from ml_janitor.acting.undoing import REST
 from ml_janitor.core.model import Outcome
 from ml_janitor.engine.holds import standing
@@ -89,7 +89,7 @@ class Following:
         """The warnings of a detector that is armed no longer; what is half done is told as such."""
         where = {(entry.detector, entry.account, entry.region) for entry in entries.values()}
         actions = [action for each in sorted(where) for action in self.actions.all(*each)]
-        half_done = {action.target.key: action for action in actions if reverts.half_done(action)}
+        half_done = {action.target.key: action for action in actions if undos.half_done(action)}
         try:
             for entry in entries.values():
                 wording = self.terms[entry.detector].wording

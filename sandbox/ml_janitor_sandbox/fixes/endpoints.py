@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_janitor_sandbox import clock, progress, scaling, state
 from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, VARIANT_LISTS
-from ml_janitor_sandbox.listing import serve_describe, serve_list
+from ml_janitor_sandbox.listing import serve_list
 from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.shelves import Resource, Shelves, create, get, kind, shelf
 
@@ -18,7 +18,6 @@ ENDPOINT = kind(
     missing='Could not find endpoint "{arn}".',
     duplicate=("ValidationException", 'Cannot create already existing endpoint "{arn}".'),
 )
-serve_describe(ENDPOINT)
 serve_list(ENDPOINT)
 
 # What DescribeEndpoint repeats from the configuration. The instance type is not among it.
@@ -35,6 +34,17 @@ UNTOUCHABLE = "SystemUpdating"
 # The words that AWS's own Kubernetes operator waits for: aws/amazon-sagemaker-operator-for-k8s, where
 # DeleteEndpointInProgressMessagePrefix is this with the code ValidationException.
 IN_PROGRESS = ("Creating", "Updating", "RollingBack", "Deleting")
+
+# Five of seven recorded answers about endpoints in these statuses name no variant.
+WITHOUT_VARIANTS = ("Creating", "Failed")
+
+
+@serves("sagemaker", "DescribeEndpoint")
+def describe_endpoint(call: Call) -> dict[str, Any]:
+    """All that is known of it; its variants once it has come up."""
+    endpoint = get(call, ENDPOINT)
+    hidden = VARIANT_LISTS if endpoint.status in WITHOUT_VARIANTS else ()
+    return {name: value for name, value in endpoint.members.items() if name not in hidden}
 
 
 @serves("sagemaker", "CreateEndpoint")

@@ -1,4 +1,4 @@
-"""S3 objects: conditions on deleting and copying, ETags under KMS keys, and the order of versions.
+"""S3 objects: conditions on deleting and copying, expiry dates, ETags under KMS keys, order of versions.
 
 moto knows the conditions of PutObject and of one DeleteObject only. User guide, "How to perform
 conditional deletes": evaluations "only apply to the current version of the object"; `*` asks whether it
@@ -34,6 +34,7 @@ KMS = ("aws:kms", "aws:kms:dsse")
 SECOND = 1_000_000
 
 _moto_copy = S3Response.copy_object
+_moto_head = S3Response.head_object
 _moto_key = FakeKey.__init__
 _moto_marker = FakeDeleteMarker.__init__
 _versions, _puts = itertools.count(), itertools.count()
@@ -149,6 +150,40 @@ def _source(self: Any) -> Any:
     bucket, _, key = unquote(given.path).lstrip("/").partition("/")
     version = parse_qs(given.query).get("versionId", [None])[0]
     return self.backend.get_object(bucket, key, version_id=version)
+
+
+@replaces("moto.s3.responses:S3Response.head_object", was="6ca35f68a7d0")
+def head_object(
+    self: Any, bucket_name: str, query: dict[str, Any], key_name: str, headers: dict[str, Any]
+) -> Any:
+    """As moto's, with the date on which a lifecycle rule expires the current version."""
+    status, answer, body = _moto_head(self, bucket_name, query, key_name, headers)
+    if status == 200 and "versionId" not in query:
+        current = self.backend.get_object(bucket_name, key_name)
+        if expires := _expiration(self.backend.get_bucket(bucket_name).rules, current):
+            answer["x-amz-expiration"] = expires
+    return status, answer, body
+
+
+def _expiration(rules: Any, current: Any) -> str | None:
+    """
+    The x-amz-expiration header of *current*: the rule that expires it first, and when.
+
+    User guide, "Expiring objects": the days are added to its date, and rounded to the next midnight UTC. Of
+    rules, those with a prefix or none are known here.
+    """
+    found = []
+    for rule in rules or ():
+        prefix = rule.prefix or (rule.filter.prefix if rule.filter else "") or ""
+        tagged = rule.filter and (rule.filter.tag_key or rule.filter.and_filter)
+        applies = rule.status == "Enabled" and not tagged and current.name.startswith(prefix)
+        if applies and rule.expiration_days:
+            date = (current.last_modified + dt.timedelta(days=int(rule.expiration_days) + 1)).date()
+            found.append((date, rule.id))
+    if not found:
+        return None
+    date, name = min(found)
+    return f'expiry-date="{date:%a, %d %b %Y} 00:00:00 GMT", rule-id="{name}"'
 
 
 # --- their versions ------------------------------------------------------------------------------

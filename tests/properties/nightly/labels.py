@@ -22,6 +22,8 @@ FREE = (
     Label(tags={}),
     Label(tags={"owner": "maria"}),
     Label(tags={"keep": "false", "managed-by": "manual", "environment": "dev"}),
+    Label(tags={"managed-by": "maria.lopez@example.com", "team": "nlp"}),
+    Label(tags={"ManagedBy": "Data Science", "team": "data-science"}),
     Label(tags={"janitor:keep-until": "2026-01-31"}, until=date(2026, 1, 31)),
 )
 BOUND = (
@@ -30,6 +32,7 @@ BOUND = (
     Label(tags={"janitor:keep-until": "2026-10-14"}, until=date(2026, 10, 14)),
     Label(tags={"janitor:keep-until": "someday"}, keeps=True),
     Label(tags={"managed-by": "terraform"}, managed="terraform"),
+    Label(tags={"managed-by": "backstage", "owner": "maria"}, managed="backstage"),
     Label(tags={"aws:cloudformation:stack-name": "web"}, managed="cloudformation"),
     Label(tags={"environment": "Prod"}, serves="prod"),
 )

@@ -62,8 +62,10 @@ class Endpoint(Thing):
     """
     An endpoint with one variant, or if it is a classic one with two or a shadow.
 
-    *replaced* is whether a variant that is there no more had requests in the window: only the list
-    of metrics tells. *guest* are the tags of its inference component, if it has one.
+    *backlog* is what waits in the queue of an asynchronous one, and *queue* what its series says: the
+    whole window, the last hour alone, or nothing. *replaced* is whether a variant that is there no more
+    had requests in the window: only the list of metrics tells. *guest* are the tags of its inference
+    component, if it has one.
     """
 
     calls = (
@@ -87,6 +89,7 @@ class Endpoint(Thing):
     replaced: bool
     instances: int
     backlog: int
+    queue: str
     guest: Labels
 
     @property
@@ -98,23 +101,29 @@ class Endpoint(Thing):
     def shadows(self) -> int:
         return 1 if self.shadow and self.kind == "classic" else 0
 
+    @property
+    def queue_empty(self) -> bool:
+        """Whether the queue of an asynchronous endpoint was measured as empty for the whole window."""
+        return self.kind == "async" and self.queue == "whole" and not self.backlog
+
     def claim(self, arn: str) -> Claim:
         idle = (
             not self.labels.exempt
             and not (self.kind == "component" and self.guest.exempt)
-            and self.status == "InService"
+            and self.status in {"InService", "UpdateRollbackFailed"}
             and self.age >= 7 * DAY
             and self.instances > 0
             and self.kind != "serverless"
-            and all(traffic.idle for traffic in self.series)
-            and not (self.kind == "async" and self.backlog)
+            and all(traffic.idle or (self.queue_empty and traffic == LOST) for traffic in self.series)
+            and not (self.kind == "async" and self.queue != "none" and self.backlog)
         )
         return Claim(
             detector="idle-endpoints",
             arn=arn,
             may=idle and not self.replaced,
             must=idle and not self.replaced,
-            certain=all(traffic.shape not in {"none", "single"} for traffic in self.series),
+            certain=self.queue_empty
+            or all(traffic.shape not in {"none", "single"} for traffic in self.series),
             needs=frozenset(self.calls) - {"cloudwatch:ListMetrics", "pricing:GetProducts"},
             supports=frozenset({"cloudwatch:ListMetrics"}),
             hides=frozenset({"cloudwatch:ListMetrics"}) if idle and self.replaced else frozenset(),
@@ -195,8 +204,9 @@ class Endpoint(Thing):
             if traffic.shape != "none":
                 component = {"InferenceComponentName": f"{name}-ic"}
                 add(requests, metric, traffic.values(), **component if self.kind == "component" else variant)
-        if self.kind == "async":
-            add(requests, "ApproximateBacklogSize", [float(self.backlog)] * HOURS, EndpointName=name)
+        if self.kind == "async" and self.queue != "none":
+            hours = HOURS if self.queue == "whole" else 1
+            add(requests, "ApproximateBacklogSize", [float(self.backlog)] * hours, EndpointName=name)
         if self.replaced:
             busy = Traffic(shape="busy", control=True).values()
             add(requests, metric, busy, EndpointName=name, VariantName="before")
@@ -222,18 +232,19 @@ LOST = Traffic(shape="none", control=False)
 SHARED_WASTE: Values = {
     "labels": UNKEPT,
     "age": spans(DAY, 40, 7),
-    "status": ["InService"],
+    "status": ["InService", "UpdateRollbackFailed"],
     "variants": [(ZEROS, ZEROS), (ENDED, SILENT), (SILENT, ZEROS), (SINGLE, ZEROS)],
     "shadow": [None],
     "replaced": [False],
     "instances": [1, 2],
     "backlog": [0],
+    "queue": ["whole"],
     "guest": [COMPLETE],
 }
 SHARED_OTHER: Values = {
     "labels": EXEMPT,
     "age": spans(HOUR, 1, 7 * 24 - 1),
-    "status": ["Updating", "Failed"],
+    "status": ["Updating", "Creating", "Failed"],
     "variants": [(BUSY, ZEROS), (LOST, ZEROS)],
     "replaced": [True],
     "instances": [0],
@@ -252,7 +263,12 @@ KINDS = (
     Kind(
         make=Endpoint,
         waste={**SHARED_WASTE, "kind": ["async"]},
-        other={**SHARED_OTHER, "backlog": [4]},
+        other={**SHARED_OTHER, "backlog": [4], "queue": ["single", "none"]},
+    ),
+    Kind(  # never asked for anything, so that nothing but its queue is measured
+        make=Endpoint,
+        waste={**SHARED_WASTE, "kind": ["async"], "variants": [(SILENT, ZEROS), (LOST, ZEROS)]},
+        other={**SHARED_OTHER, "backlog": [4], "queue": ["single", "none"]},
     ),
     Kind(
         make=Endpoint,

@@ -9,13 +9,11 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.core.model import Value
-from ml_janitor.detectors.idle_endpoints.endpoint import GONE
+from ml_janitor.detectors.idle_endpoints.endpoint import GONE, IN_SERVICE
 from ml_janitor.engine.detector import CannotActError
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-
-IN_SERVICE = "InService"
 
 
 def read(aws: Aws, endpoint: str) -> list[dict[str, Any]]:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
     from ml_janitor.aws.client import Aws
 
+IN_SERVICE = "InService"
+SERVING = frozenset({IN_SERVICE, "UpdateRollbackFailed"})
+"""
+The statuses in which an endpoint answers requests and is billed. After a failed rollback it is "in service
+with a mix of the old and new endpoint configurations" (API reference, DescribeEndpoint: EndpointStatus).
+"""
+WITHOUT_VARIANTS = frozenset({"Creating", "Failed"})
+"""
+The statuses in which recorded answers of DescribeEndpoint have no ProductionVariants: nothing runs then.
+"""
 GONE = ("ValidationException",)
 """What DescribeEndpoint answers for a well-formed name that does not exist (any more)."""
 
@@ -178,11 +188,13 @@ def _summary(found: Mapping[str, Any]) -> Summary:
 
 
 def _description(answer: DescribeEndpointOutputTypeDef) -> Description:
+    nothing_runs = answer["EndpointStatus"] in WITHOUT_VARIANTS
+    production = answer.get("ProductionVariants", ()) if nothing_runs else answer["ProductionVariants"]
     return Description(
         summary=_summary(answer),
         config_name=answer["EndpointConfigName"],
         variants=(
-            *(_variant(found) for found in answer["ProductionVariants"]),
+            *(_variant(found) for found in production),
             *(_variant(found, shadow=True) for found in answer.get("ShadowProductionVariants", ())),
         ),
         asynchronous="AsyncInferenceConfig" in answer,

@@ -11,7 +11,7 @@ from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, MODEL, texts_in
 from ml_janitor.core.model import Value
 from ml_janitor.detectors.idle_endpoints import components, scaling
-from ml_janitor.detectors.idle_endpoints.endpoint import InferenceComponent
+from ml_janitor.detectors.idle_endpoints.endpoint import IN_SERVICE, InferenceComponent
 from ml_janitor.detectors.idle_endpoints.signals import HalfDone
 from ml_janitor.engine.detector import CannotActError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.model import Target
 
-IN_SERVICE = "InService"
 RECORDED = "recorded before it was deleted"
 OVER = frozenset({"Completed", "Cancelled"})
 """What an inference experiment is when it is no longer about its endpoint."""

@@ -16,9 +16,16 @@ from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
 from ml_janitor.detectors.idle_endpoints import record as records
 from ml_janitor.detectors.idle_endpoints import undo as endpoint_undo
 from ml_janitor.detectors.idle_endpoints.cleanup import MOVING
+from ml_janitor.detectors.idle_endpoints.endpoint import IN_SERVICE, SERVING
 from ml_janitor.detectors.idle_endpoints.grants import ACTS, UNDOES
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
-from ml_janitor.detectors.idle_endpoints.silence import pauses, standby, unmeasured, unproven
+from ml_janitor.detectors.idle_endpoints.silence import (
+    nothing_queued,
+    pauses,
+    standby,
+    unmeasured,
+    unproven,
+)
 from ml_janitor.detectors.idle_endpoints.survey import HISTORY, Account, survey
 from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, DAY, Place
 from ml_janitor.engine.detector import Cleanup, Detector, allow
@@ -27,8 +34,6 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.model import Finding, Target, Verdict
     from ml_janitor.engine.detector import Steps
-
-IN_SERVICE = "InService"
 
 
 @dataclass(frozen=True)
@@ -120,10 +125,12 @@ class IdleEndpoints(Detector[Endpoint]):
         rule.saw(*seen(candidate, now))
         if (why := self._settled(candidate, now)) is not None:
             return rule.kept(why)
-        if candidate.status != IN_SERVICE:
+        if candidate.status not in SERVING:
             return rule.unknown(f"it is {candidate.status} since its inference components were deleted")
         rule.passed(f"in service, and deployed at least {ago(self.min_age)} ago")
-        if (why := candidate.unreadable or unproven(candidate)) is not None:
+        start = max(now - self.window, candidate.changed)
+        queue_empty = nothing_queued(candidate, start, now)
+        if (why := candidate.unreadable or unproven(candidate, queue_empty=queue_empty)) is not None:
             return rule.unknown(why)
         rule.passed("something runs that is billed by the hour, and every place for requests could be judged")
         reason, since = self._quiet(candidate, now)
@@ -131,10 +138,11 @@ class IdleEndpoints(Detector[Endpoint]):
             reason += (
                 f"; no inference component is on {names(candidate.bare)}, so nothing there can be called"
             )
-        zeros = all(isinstance(place.requests, Value) for place in candidate.decisive)
+        zeros = queue_empty or all(isinstance(place.requests, Value) for place in candidate.decisive)
         if not zeros:
             reason += " (no datapoint, while other metrics of it arrive)"
-        doubts = self._doubts(candidate, now)
+        sparse = None if queue_empty else unmeasured(candidate.decisive, start, now)
+        doubts = [one for one in (sparse, pauses(candidate, now), standby(candidate)) if one is not None]
         reason = "; ".join([reason, *doubts])
         certain = zeros and not doubts and not candidate.bare and candidate.hints_error is None
         return rule.found(
@@ -143,6 +151,7 @@ class IdleEndpoints(Detector[Endpoint]):
             action="delete the endpoint (its configuration and models stay)",
             cost=candidate.cost,
             since=since,
+            spared=mixed(candidate),
         )
 
     def prepare(
@@ -174,7 +183,7 @@ class IdleEndpoints(Detector[Endpoint]):
         if isinstance(endpoint.description, Absent):
             return "it was deleted while it was being looked at"
         moved = endpoint.half_done is not None and endpoint.status in MOVING
-        if endpoint.status != IN_SERVICE and not moved:
+        if endpoint.status not in SERVING and not moved:
             return f"it is {endpoint.status}, not {IN_SERVICE}"
         if (age := now - endpoint.changed) < self.min_age:
             return f"last deployed {ago(age)} ago; endpoints are left alone for {ago(self.min_age)}"
@@ -184,12 +193,6 @@ class IdleEndpoints(Detector[Endpoint]):
             latest = f"the latest in the hour from {at:%Y-%m-%d %H:%M} UTC"
             return f"{requests(place)} in the last {ago(self.window)}, {latest}"
         return watched(endpoint) or free(endpoint)
-
-    def _doubts(self, endpoint: Endpoint, now: datetime) -> list[str]:
-        """Why its silence is no proof, though nobody was seen to call it."""
-        start = max(now - self.window, endpoint.changed)
-        doubts = (unmeasured(endpoint.decisive, start, now), pauses(endpoint, now), standby(endpoint))
-        return [doubt for doubt in doubts if doubt is not None]
 
     def _quiet(self, endpoint: Endpoint, now: datetime) -> tuple[str, datetime]:
         """How long it has been idle, in words, and the time since when."""
@@ -213,6 +216,13 @@ def watched(endpoint: Endpoint) -> str | None:
     if isinstance(endpoint.schedules, Value) and endpoint.schedules.value:
         return f"the monitoring schedule {endpoint.schedules.value[0]} watches it"
     return None
+
+
+def mixed(endpoint: Endpoint) -> str | None:
+    """Why an undo would bring back another endpoint, or None: it runs two configurations at once."""
+    if endpoint.status == IN_SERVICE:
+        return None
+    return f"it is {endpoint.status}: it runs parts of two configurations, and an undo brings back one"
 
 
 def free(endpoint: Endpoint) -> str | None:

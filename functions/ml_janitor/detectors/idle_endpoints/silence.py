@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints.traffic import DAY
+from ml_janitor.detectors.idle_endpoints.traffic import BACKLOG, DAY
 
 if TYPE_CHECKING:
     from ml_janitor.detectors.idle_endpoints.signals import Endpoint
@@ -27,8 +27,21 @@ more are missing, requests may be missing too.
 A_DAY = timedelta(seconds=DAY)
 
 
-def unproven(endpoint: Endpoint) -> str | None:
-    """Why silence proves nothing here, or None if it does."""
+def nothing_queued(endpoint: Endpoint, start: datetime, end: datetime) -> bool:
+    """
+    Whether the queue of an asynchronous endpoint was measured as empty between *start* and *end*.
+
+    Every request waits in it, and stays counted while it is processed (developer guide, "Monitor
+    asynchronous endpoint": ApproximateBacklogSize). A variant that never processed one publishes no
+    InvocationsProcessed at all.
+    """
+    queues = [place for place in endpoint.places if place.metric.name == BACKLOG]
+    measured = [place for place in queues if isinstance(place.requests, Value) and place.used is None]
+    return bool(queues) and measured == queues and unmeasured(queues, start, end) is None
+
+
+def unproven(endpoint: Endpoint, *, queue_empty: bool) -> str | None:
+    """Why silence proves nothing here, or None if it does; an empty queue proves that metrics arrive."""
     if not isinstance(endpoint.schedules, Value):
         return "whether a monitoring schedule watches it was not read"
     described = isinstance(endpoint.description, Value) and isinstance(endpoint.config, Value)
@@ -37,7 +50,9 @@ def unproven(endpoint: Endpoint) -> str | None:
     for place in endpoint.decisive:
         if not isinstance(place.requests, Value | Absent):
             return f"the requests to {place.where} were not read"
-        if isinstance(place.requests, Absent) and not isinstance(place.control, Value):
+        if isinstance(place.requests, Value) or queue_empty:
+            continue
+        if not isinstance(place.control, Value):
             return f"no metric of {place.where} arrives, so its silence proves nothing"
     return deleted(endpoint) if endpoint.bare else None
 

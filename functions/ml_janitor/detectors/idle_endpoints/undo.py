@@ -10,8 +10,8 @@ from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.detectors.idle_endpoints import components, scaling
 from ml_janitor.detectors.idle_endpoints.cleanup import DELETING, MOVING
 from ml_janitor.detectors.idle_endpoints.components import tagged
-from ml_janitor.detectors.idle_endpoints.endpoint import GONE
-from ml_janitor.detectors.idle_endpoints.record import IN_SERVICE, configuration, desired
+from ml_janitor.detectors.idle_endpoints.endpoint import GONE, IN_SERVICE
+from ml_janitor.detectors.idle_endpoints.record import configuration, desired
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 
 if TYPE_CHECKING:
@@ -86,14 +86,14 @@ def _check(
         raise CannotActError("an endpoint of its name was created since, and stays as it is")
     if status in MOVING:
         raise NotFinishedError(f"its endpoint is {status}")
-    if not anew and (lost := without_a_variant(record, found)) is not None:
-        raise CannotActError(f"it was deployed anew, without the variant {lost} of its inference components")
     if status == "Failed" and anew:
         delete = partial(aws.sagemaker.delete_endpoint, EndpointName=target.name)
         _make(steps, "clear away the endpoint that AWS could not create", delete)
         raise not_created("the endpoint", found)
     if status != IN_SERVICE:
         raise CannotActError(f"its endpoint is {status}, not {IN_SERVICE}")
+    if not anew and (lost := without_a_variant(record, found)) is not None:
+        raise CannotActError(f"it was deployed anew, without the variant {lost} of its inference components")
 
 
 def without_a_variant(record: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
@@ -167,7 +167,7 @@ def _put_on(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
                 delete = partial(aws.sagemaker.delete_inference_component, InferenceComponentName=name)
                 _make(steps, f"clear away inference component {name} that AWS could not create", delete)
             raise not_created(f"inference component {name}", found)
-        if found is None or found["InferenceComponentStatus"] != components.IN_SERVICE:
+        if found is None or found["InferenceComponentStatus"] != IN_SERVICE:
             coming.append(name)
     if coming:
         raise NotFinishedError(f"inference component {', '.join(coming)} is being created")

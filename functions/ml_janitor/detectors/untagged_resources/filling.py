@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from ml_janitor.aws.tags import RESERVED
 from ml_janitor.core.model import Absent, Signal, Tags, Value
+from ml_janitor.core.ownership import plain
 from ml_janitor.detectors.untagged_resources import inventory
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, written
 from ml_janitor.engine.detector import Condition, Grant, allow
 
 OWNER = "owner"
-"""The required tag for which the creator is suggested, and filled in."""
+"""The required tag, in any spelling, for which the creator is suggested, and filled in."""
 
 LONGEST = 256
 """Characters that a tag's value can have."""
@@ -91,7 +92,7 @@ def additions(
 
 
 def _value(key: str, fill: Mapping[str, str], creator: Signal[Creator] | None) -> str | None:
-    if key != OWNER or creator is None:
+    if plain(key) != OWNER or creator is None:
         return fill.get(key)
     match creator:
         case Value(Creator(person=True, name=name)) if possible(name):

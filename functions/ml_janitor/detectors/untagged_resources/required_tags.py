@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from ml_janitor.aws.tags import RESERVED
 from ml_janitor.core.model import Tags
+from ml_janitor.core.ownership import plain
 
 
 class Fault(StrEnum):
@@ -23,8 +24,8 @@ class Lack:
     """
     One required *key* that a resource does not have as it should.
 
-    *spelt* are the keys that it has instead, right but for case or blanks; *filled* is whether one
-    of them has a value.
+    *spelt* are the keys that it has instead, the same as people write it; *filled* is whether one of them
+    has a value.
     """
 
     key: str
@@ -54,19 +55,14 @@ def lacks(required: Sequence[str], tags: Tags) -> tuple[Lack, ...]:
 def _lack(key: str, tags: Tags) -> Lack | None:
     if tags.get(key, "").strip():
         return None
-    spelt = tuple(sorted(other for other in tags if other != key and _bare(other) == _bare(key)))
+    spelt = tuple(sorted(other for other in tags if other != key and plain(other) == plain(key)))
     fault = Fault.EMPTY if key in tags else Fault.MISSPELT if spelt else Fault.MISSING
     return Lack(key, fault, spelt, filled=any(tags[other].strip() for other in spelt))
 
 
 def written(key: str, tags: Tags) -> bool:
-    """Whether *tags* has *key*, empty or not, in whatever capitals and blanks."""
-    return any(_bare(other) == _bare(key) for other in tags)
-
-
-def _bare(key: str) -> str:
-    """*key* without what a hurried hand adds: capitals and blanks."""
-    return "".join(key.split()).casefold()
+    """Whether *tags* has *key*, empty or not, in any spelling: "CostCenter" is "cost-center"."""
+    return any(plain(other) == plain(key) for other in tags)
 
 
 def told(found: Sequence[Lack], required: int) -> str:

@@ -25,6 +25,7 @@ from ml_janitor.core.model import (
     Verdict,
     evidence,
 )
+from ml_janitor.core.ownership import plain
 from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged, tagging
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.filling import OWNER
@@ -85,7 +86,7 @@ class UntaggedResources(Detector[TaggedResource]):
         return tuple(key for key in self.required if key in self.fill_tags or self._from_creator(key))
 
     def _from_creator(self, key: str) -> bool:
-        return key == OWNER and self.fill_owner
+        return plain(key) == OWNER and self.fill_owner
 
     @property
     def acts(self) -> tuple[Grant, ...]:
@@ -201,7 +202,7 @@ class UntaggedResources(Detector[TaggedResource]):
         missing = [lack.key for lack in found if lack.fault is Fault.MISSING]
         if not missing:
             return "no tag is absent: only a person knows what belongs into those that are there"
-        if isinstance(candidate.creator, Unreadable) and self._from_creator(OWNER) and OWNER in missing:
+        if isinstance(candidate.creator, Unreadable) and any(map(self._from_creator, missing)):
             return f"who created it could not be read ({candidate.creator.error})"
         named = ", ".join(missing[:-1]) + " and " * (len(missing) > 1) + missing[-1]
         return f"fill_tags has nothing for {named}"
@@ -243,9 +244,9 @@ def _creator(read: Signal[Creator], found: Sequence[Lack], domain: str) -> Itera
     match read:
         case Value(creator):
             yield evidence("created by", read, str(creator))
-            if creator.person and any(lack.key == OWNER for lack in found):
+            for lack in (lack for lack in found if creator.person and plain(lack.key) == OWNER):
                 owner = filling.address(creator.name, domain)
-                yield Evidence("suggestion", f"{OWNER} = {owner}?", source=read.source)
+                yield Evidence("suggestion", f"{lack.key} = {owner}?", source=read.source)
         case Absent():
             yield evidence("created by", read, "not in CloudTrail, which remembers 90 days")
         case Unreadable():
