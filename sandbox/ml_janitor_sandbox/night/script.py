@@ -17,12 +17,14 @@ GROUP = "S0PLATFORM"
 SECOND = timedelta(seconds=1)
 
 DANIEL, HANA, RAVI, TOMAS = "daniel.okafor", "hana.sato", "ravi.menon", "tomas.herrera"
-PEOPLE = {DANIEL: "Daniel Okafor", HANA: "Hana Sato", RAVI: "Ravi Menon", TOMAS: "Tomas Herrera"}
 OWNERS = (
+    *(DANIEL, HANA, RAVI, TOMAS),
     *("elena.rossi", "jonas.becker", "lucas.moreau", "marta.kowalska", "mei-ling.zhou", "noah.williams"),
     *("omar.haddad", "priya.raman", "sofia.lindgren", "yuki.tanaka"),
 )
-"""The other people in the owner tags; there are also teams, which get no direct messages."""
+"""The people in the owner tags. There are also teams, which get no direct messages."""
+
+PEOPLE = {person: person.replace(".", " ").title() for person in OWNERS}
 
 ENDPOINTS, NOTEBOOKS, APPS = "idle-endpoints", "idle-notebooks", "idle-studio-apps"
 JOBS, TAGS, COPIES = "hung-training-jobs", "untagged-resources", "duplicate-artifacts"
@@ -83,11 +85,10 @@ class Script:
     deployment: Deployment
 
     def prepare(self) -> None:
-        """Let everybody who has a part in it and all other owners join Slack, and one of them the group."""
+        """Let all owners join Slack, and one of them the group."""
         slack = self.deployment.slack
-        for person in (*PEOPLE, *OWNERS):
-            name = person.replace(".", " ").title()
-            slack.add_user(user(person), f"{person}@example.com", name=PEOPLE.get(person, name))
+        for person, name in PEOPLE.items():
+            slack.add_user(user(person), f"{person}@example.com", name=name)
         slack.add_usergroup(GROUP, "ml-platform", user(DANIEL))
 
     def nights(self) -> Iterator[Happening]:
