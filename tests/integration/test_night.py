@@ -173,7 +173,7 @@ def test_nothing_else_in_the_account_is_another_than_before(lived: Lived) -> Non
     by_people = set(people_ended())
 
     assert changed - by_people == acted & set(lived.before)
-    assert len(changed - by_people) == 18
+    assert len(changed - by_people) == 17
     assert not acted & by_people
 
 
@@ -223,7 +223,7 @@ def test_only_the_janitors_own_actions_changed_the_account(lived: Lived) -> None
     )
     done = Counter(one.detector for one in lived.played.actions)
     changes.pop("s3:PutObject")  # reports
-    assert changes["sagemaker:DeleteEndpoint"] == done["idle-endpoints"] == 4
+    assert changes["sagemaker:DeleteEndpoint"] == done["idle-endpoints"] == 3
     assert changes["sagemaker:StopNotebookInstance"] == done["idle-notebooks"] == 10
     assert changes["sagemaker:DeleteApp"] == done["idle-studio-apps"] == 4
     assert changes["s3:DeleteObject"] == done["duplicate-artifacts"] == 2
@@ -264,10 +264,10 @@ def test_the_story_is_told_whole_in_a_hundred_columns(lived: Lived) -> None:
     assert max(map(len, lived.text.splitlines())) <= 100
     assert not any(line != line.rstrip() for line in lived.text.splitlines())
     assert results(lived.played, Outcome.FAILED) == []
-    assert "A limit: 3 held back by max_actions = 6 for one sweep." in lived.text
+    assert "A limit: 1 held back by max_actions = 6 for one sweep." in lived.text
     (digest,) = (one for one in lived.played.happened if isinstance(one, Digest))
     (saved,) = (line for line in digest.lines if line.startswith("*Saved so far this month:*"))
-    assert saved.endswith("by 21 actions. It leaves out 3 actions whose savings are unknown."), (
+    assert saved.endswith("by 20 actions. It leaves out 3 actions whose savings are unknown."), (
         "tags save nothing"
     )
     assert not any("duplicate" in line and "found" in line for line in digest.lines), "they are deleted"
