@@ -128,7 +128,7 @@ class Nights:
                 pause=self._pause,
                 revert=self.put_back.append,
                 words=words,
-                at_most=self.at_most,
+                max_actions_per_night=self.at_most,
                 wait=self.wait,
             ),
             warner=Warner(ledger=self.ledger, warn=self.postman, clock=lambda: self.clock),

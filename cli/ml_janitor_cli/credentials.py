@@ -1,11 +1,12 @@
-"""Whose credentials a command runs with."""
+"""Whose credentials a command runs with; where AWS does not accept them, what to do next."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.account import Caller, caller
-from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.account import GET_CALLER_IDENTITY, Caller, identity
+from ml_janitor.aws.answers import failure, refused_as
 from ml_janitor.core.model import Signal, Unreadable, Value
 
 if TYPE_CHECKING:
@@ -19,13 +20,89 @@ NO_CREDENTIALS = (
     "to see a demo account instead: janitor sandbox -- janitor audit"
 )
 
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+NOT_ACCEPTED = ("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "OptInRequired")
+"""What a region that is not enabled answers too."""
+
+ALWAYS_ENABLED = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""A region of each partition that no account can disable (AWS Account Management Guide, "Regions")."""
+
+SSO_SETTINGS = {"sso_session", "sso_start_url"}
+
 
 def caller_of(session: boto3.Session, region: str, attempts: int) -> Signal[Caller]:
-    """Who the session's credentials are, or what to do if there are none."""
-    match attempt(session.get_credentials, source="credentials"):
-        case Value(None):
+    """Who the session's credentials are in *region*, or what to do next if that cannot be known."""
+    try:
+        if session.get_credentials() is None:
             return Unreadable(NO_CREDENTIALS)
-        case Unreadable() as failed:
-            return failed
-        case _:
-            return caller(session, region, min(attempts, MOST_ATTEMPTS))
+        return Value(identity(session, region, min(attempts, MOST_ATTEMPTS)), GET_CALLER_IDENTITY)
+    except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+        if (said := failure(error)) is None:
+            raise
+        step = next_step(error, session, region)
+        return Unreadable(f"{step} ({said})" if step else said)
+
+
+def next_step(error: Exception, session: boto3.Session, region: str) -> str | None:
+    """What is wrong, and what a person does about it; None where AWS's own words have to do."""
+    from botocore import exceptions as failed
+
+    if isinstance(error, (failed.SSOError, failed.TokenRetrievalError)):
+        return f"you are not signed in: aws sso login --profile {sso_profile(session)}"
+    if isinstance(error, (failed.ConnectionError, failed.HTTPClientError)):
+        return unreachable(region)
+    if refused_as(error, EXPIRED):
+        return expired(session)
+    if refused_as(error, NOT_ACCEPTED):
+        return not_accepted(session, region)
+    return None
+
+
+def sso_profile(session: boto3.Session) -> str:
+    """The profile to sign in with: the session's, or the one that it takes its credentials from."""
+    profiles = session._session.full_config.get("profiles", {})  # noqa: SLF001 - boto3 has no other way
+    name, chain = session.profile_name, list[str]()
+    while name and name not in chain:
+        chain.append(name)
+        if SSO_SETTINGS & profiles.get(name, {}).keys():
+            return name
+        name = profiles.get(name, {}).get("source_profile", "")
+    return session.profile_name
+
+
+def unreachable(region: str) -> str:
+    """Where nothing answers, and what to try."""
+    for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"):
+        if url := os.environ.get(name):
+            return f"nothing answers at {url}: start what should listen there, or unset {name}"
+    return f"AWS in {region} cannot be reached: check the network, the VPN and HTTPS_PROXY"
+
+
+def expired(session: boto3.Session) -> str:
+    """Which credentials have expired, and how to get new ones."""
+    found = session.get_credentials()
+    if found is not None and found.method == "env":
+        return "the credentials in the environment have expired: export new ones, or unset AWS_SESSION_TOKEN"
+    profile = sso_profile(session)
+    config = session._session.full_config.get("profiles", {})  # noqa: SLF001
+    if SSO_SETTINGS & config.get(profile, {}).keys():
+        return f"the credentials have expired: aws sso login --profile {profile}"
+    return f"the credentials of profile {profile} have expired: get new ones"
+
+
+def not_accepted(session: boto3.Session, region: str) -> str:
+    """Whether AWS does not know the credentials, or only *region* does not, because it is not enabled."""
+    enabled = ALWAYS_ENABLED.get(session.get_partition_for_region(region), region)
+    account = ""
+    if enabled != region:
+        try:
+            account = identity(session, enabled, 1).account
+        except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+            if failure(error) is None:
+                raise
+    if account:
+        return (
+            f"region {region} is not enabled in account {account}: enable it (AWS console, Account, "
+            "AWS Regions), or leave it out of --region and of regions in janitor.toml"
+        )
+    return "AWS does not know these credentials: they were deleted or mistyped; sign in again"

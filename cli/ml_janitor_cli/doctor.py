@@ -207,7 +207,7 @@ def tried(
     """The answer to every read of *detectors*, region by region."""
     grants = [PRICES, *(grant for detector in detectors for grant in detector.reads)]
     buckets = [name for detector in detectors for name in getattr(detector, "buckets", ())]
-    with opened(session, account=account, regions=regions, attempts=attempts) as accounts:
+    with opened(session, account=account, regions=regions, attempts=attempts, pace=edge.pace()) as accounts:
         return {
             aws.region: {one.grant: one for one in probe_all(aws, grants, now=now, buckets=buckets)}
             for aws in accounts

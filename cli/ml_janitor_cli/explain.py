@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ml_janitor.aws.account import opened
+from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.holds import Hold
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import SIDE_BY_SIDE, sweep_one
-from ml_janitor_cli import edge, explanation, explanation_view
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.table import Table
+from ml_janitor_cli import edge, explanation, explanation_view, names, prompts
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.explanation import Explained
 from ml_janitor_cli.interrupts import ending_at_once
+from ml_janitor_cli.ledger_command import TableName
+from ml_janitor_cli.ledger_session import TABLE
 from ml_janitor_cli.screen import console, progress, write
+from ml_janitor_cli.totals import counted
 
 if TYPE_CHECKING:
     import boto3
@@ -29,18 +40,20 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.config.settings import Settings
 
+NO_LEDGER = f"No ledger is named (--table or {TABLE}): what people kept or snoozed is not looked at."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One resource that one detector judges, and the region to ask in."""
+    """One resource that one detector judges, and the account to ask."""
 
     arn: str
     detector: Detector[Any]
-    region: str
+    aws: Aws
 
 
-class UnknownAccountError(edge.Refused):
-    """Nobody could say whose account it is, so nothing was looked at."""
+class NotLookedAtError(edge.Refused):
+    """AWS did not answer, so nothing was looked at."""
 
     exit_code = 1
 
@@ -48,12 +61,15 @@ class UnknownAccountError(edge.Refused):
 def explain(
     ctx: typer.Context,
     *,
-    arns: Annotated[list[str], typer.Argument(metavar="ARN...", help="The resources to explain.")],
+    resources: Annotated[
+        list[str], typer.Argument(metavar="RESOURCE...", help="The ARNs or names of the resources.")
+    ],
     region: Annotated[
         str | None,
-        typer.Option(metavar="REGION", help="Where to look for what has no region in its ARN (S3)."),
+        typer.Option(metavar="REGION", help="Where to look for a name, or an ARN without region (S3)."),
     ] = None,
     profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
+    table: TableName = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
@@ -66,42 +82,60 @@ def explain(
     Explain one verdict: every signal, every step of the rule. Nothing is changed.
 
     Each resource is read again and judged by every detector for its kind, those that are switched
-    off among them, whether it is found or kept.
+    off among them, whether it is found or kept. What people kept or snoozed is read from the ledger.
 
-    Exit status: 0, all of it was looked at, what is gone included; 1, something could not be
-    looked at; 2, bad usage, or an ARN of another account or of a kind that no detector judges.
+    Exit status: 0, every resource was judged; 1, something could not be read; 2, bad usage, such as
+    an ARN or a name that no resource has; 3, a resource was deleted.
 
     \b
     Examples:
+      janitor explain my-endpoint
       janitor explain arn:aws:sagemaker:us-east-1:123456789012:endpoint/my-endpoint
       janitor explain --json arn:aws:s3:::my-bucket/models/model.tar.gz | jq .explanations
     """  # noqa: D301 - \b keeps the lines below it as they are
     settings = edge.settings_from(config, overrides, ctx.obj)
     at = edge.now_from(now)
     attempts = edge.attempts_from_environment()
-    parsed = {text.strip(): parsed_from(text) for text in arns}
+    texts = list(dict.fromkeys(text.strip() for text in resources))
+    parsed = {text: parsed_from(text) for text in texts if text.startswith("arn:")}
     for text, arn in parsed.items():
         check_kind(text, arn, settings)
     session = edge.session_from(profile)
-    asked = [
-        question
-        for text, arn in parsed.items()
-        for question in questions(text, arn, region_of(arn, region, settings, session), settings)
-    ]
-
-    with ending_at_once(), progress("asking whose account this is") as say:
-        account = account_of(session, asked[0].region, attempts)
+    places = {text: region_of(parsed.get(text), region, settings, session) for text in texts}
+    regions = tuple(dict.fromkeys(places.values()))
+    with ending_at_once():
+        with progress("asking whose account this is"):
+            account = account_of(session, regions[0], attempts)
         for text, arn in parsed.items():
             if arn.account not in {"", account}:
                 raise edge.Refused(f"{text} is in account {arn.account}; the credentials are of {account}")
-        say(f"looking at {len(parsed)} resource{'' if len(parsed) == 1 else 's'}")
-        answers = answered(session, asked, account=account, attempts=attempts, now=at, policy=settings.policy)
+        with opened(
+            session, account=account, regions=regions, attempts=attempts, pace=edge.pace()
+        ) as accounts:
+            by_region = dict(zip(regions, accounts, strict=True))
+            asked = [
+                question
+                for text in texts
+                for question in questions(text, parsed.get(text), by_region[places[text]], settings)
+            ]
+            with progress(f"looking at {counted(len(texts), 'resource')}"):
+                ledger = ledger_of(session, table, regions, attempts)
+                holds = attempt(lambda: holds_of(ledger, accounts), source="holds")
+                policy = replace(settings.policy, holds=holds.value if isinstance(holds, Value) else {})
+                answers = answered(asked, now=at, policy=policy, ledger=ledger)
+    notes = [] if ledger else [NO_LEDGER]
+    if isinstance(holds, Unreadable):
+        notes = [f"What people kept or snoozed could not be read: {holds.error}"]
     if json:
         sys.stdout.write(explanation.text(answers, time=at, account=account))
     else:
         screen = console(sys.stdout)
-        write(screen, explanation_view.drawing(answers, now=at, account=account, width=screen.width))
-    return 1 if any(each.sweep.error is not None for each in answers) else 0
+        blocks = explanation_view.drawing(answers, now=at, account=account, width=screen.width, notes=notes)
+        write(screen, blocks)
+    verdicts = {each.verdict for each in answers}
+    if isinstance(holds, Unreadable) or any(each.sweep.error is not None for each in answers):
+        return 1
+    return 2 if "not found" in verdicts else 3 if "deleted" in verdicts else 0
 
 
 def parsed_from(text: str) -> Arn:
@@ -123,18 +157,39 @@ def check_kind(text: str, arn: Arn, settings: Settings) -> None:
     )
 
 
-def region_of(arn: Arn, flag: str | None, settings: Settings, session: boto3.Session) -> str:
-    """Where to look: the ARN says so, except for S3."""
-    return edge.regions_from([arn.region or flag or ""] if arn.region or flag else None, settings, session)[0]
+def region_of(arn: Arn | None, flag: str | None, settings: Settings, session: boto3.Session) -> str:
+    """Where to look: the ARN says so, except for S3; for a name, the first region of an audit."""
+    where = (arn.region if arn else "") or flag
+    return edge.regions_from([where] if where else None, settings, session)[0]
 
 
-def questions(text: str, arn: Arn, region: str, settings: Settings) -> list[Question]:
-    """One for each detector that judges *arn*, in the registry's order."""
+def questions(text: str, arn: Arn | None, aws: Aws, settings: Settings) -> list[Question]:
+    """One for each detector that judges *arn*, else what is called *text*, in the registry's order."""
+    if arn is None:
+        text = arn_of(aws, text, settings)
+        arn = Arn.parse(text)
     return [
-        Question(arn=text, detector=settings.detector(detector), region=region)
+        Question(arn=text, detector=settings.detector(detector), aws=aws)
         for detector in settings.registry
         if detector.judges(arn)
     ]
+
+
+def arn_of(aws: Aws, name: str, settings: Settings) -> str:
+    """The ARN of the one resource that is called *name*; a person chooses among several. Raises Refused."""
+    kinds = {kind for detector in settings.registry for kind in detector.kinds}
+    with progress(f"looking for {plain(name)}"):
+        known = names.resources_like(aws, name, kinds)
+    arns = [each.arn for each in known.items if each.is_called(name)]
+    if len(arns) == 1:
+        return arns[0]
+    if arns:
+        return prompts.chosen(f"{len(arns)} resources are called {plain(name)}", arns)
+    if known.error is not None:
+        raise NotLookedAtError(f"{name} could not be looked for: {known.error}")
+    near = names.nearest(name, known.items)
+    hint = f"did you mean {near.name} ({near.arn})?" if near else "--region says where else to look"
+    raise edge.Refused(f"nothing in {aws.region} is called {name}; {hint}")
 
 
 def account_of(session: boto3.Session, region: str, attempts: int) -> str:
@@ -143,31 +198,70 @@ def account_of(session: boto3.Session, region: str, attempts: int) -> str:
         case Value(caller):
             return caller.account
         case Unreadable(error):
-            raise UnknownAccountError(error)
+            raise NotLookedAtError(error)
         case _:
             raise AssertionError("a caller is known or unreadable")
 
 
+def ledger_of(
+    session: boto3.Session, table: str | None, regions: Sequence[str], attempts: int
+) -> Table | None:
+    """The ledger's table, if one is named."""
+    name = table or os.environ.get(TABLE)
+    home = session.region_name or regions[0]
+    return Table(make_client(session, "dynamodb", home, attempts), name) if name else None
+
+
+def holds_of(ledger: Table | None, accounts: Sequence[Aws]) -> dict[str, tuple[Hold, ...]]:
+    """What people kept and snoozed in *accounts*, by identity; nothing without a ledger."""
+    if ledger is None:
+        return {}
+    return {key: held for aws in accounts for key, held in Holds(ledger).all(aws.account, aws.region).items()}
+
+
 def answered(
-    session: boto3.Session,
-    asked: Sequence[Question],
-    *,
-    account: str,
-    attempts: int,
-    now: datetime,
-    policy: Policy,
+    asked: Sequence[Question], *, now: datetime, policy: Policy, ledger: Table | None
 ) -> list[Explained]:
-    """Look at everything that is *asked*, side by side."""
-    regions = tuple(dict.fromkeys(question.region for question in asked))
-    with (
-        opened(session, account=account, regions=regions, attempts=attempts) as accounts,
-        ThreadPoolExecutor(min(SIDE_BY_SIDE, len(asked)), thread_name_prefix="explain") as side_by_side,
-    ):
-        by_region: dict[str, Aws] = dict(zip(regions, accounts, strict=True))
+    """Look at everything that is *asked*, side by side; of what is not there, look for what became of it."""
 
-        def one(question: Question) -> Explained:
-            aws = by_region[question.region]
-            judged = sweep_one(question.detector, aws, question.arn, now=now, policy=policy)
-            return Explained(arn=question.arn, sweep=judged)
+    def one(question: Question) -> Explained:
+        judged = sweep_one(question.detector, question.aws, question.arn, now=now, policy=policy)
+        return Explained(arn=question.arn, sweep=judged)
 
-        return list(side_by_side.map(one, asked))
+    with ThreadPoolExecutor(min(SIDE_BY_SIDE, len(asked)), thread_name_prefix="explain") as side_by_side:
+        answers = list(side_by_side.map(one, asked))
+    missing: dict[str, list[Question]] = {}
+    for each, question in zip(answers, asked, strict=True):
+        if each.missing:
+            missing.setdefault(each.arn, []).append(question)
+    became = {arn: absence(unanswered, now, ledger) for arn, unanswered in missing.items()}
+    return [
+        replace(each, deleted=became[each.arn][0], near=became[each.arn][1]) if each.missing else each
+        for each in answers
+    ]
+
+
+def absence(
+    unanswered: Sequence[Question], now: datetime, ledger: Table | None
+) -> tuple[Signal[datetime], str | None]:
+    """When a resource that is not there was deleted; if nothing shows that it was, an ARN like its own."""
+    aws, text = unanswered[0].aws, unanswered[0].arn
+    arn = Arn.parse(text)
+    deleted = names.deletion(aws, arn, now)
+    if not isinstance(deleted, Value) and ledger is not None:
+        known = attempt(
+            lambda: [
+                entry.last_seen
+                for each in unanswered
+                for entry in Ledger(ledger).entries(each.detector.name, aws.account, aws.region)
+                if entry.arn == text
+            ],
+            source="last seen by the ledger",
+        )
+        if isinstance(known, Value) and known.value:
+            deleted = Value(max(known.value), known.source)
+    if isinstance(deleted, Value):
+        return deleted, None
+    name = arn.name.rpartition("/")[2]
+    near = names.nearest(name, names.resources_like(aws, name, {arn.kind}).items)
+    return deleted, near.arn if near else None

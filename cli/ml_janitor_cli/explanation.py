@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ml_janitor.core.model import Evidence, Finding, Result, Sweep, Target, Value, evidence
+from ml_janitor.core.model import Evidence, Finding, NotRead, Result, Signal, Sweep, Target, Value, evidence
 from ml_janitor.report.json import moment, money
 
 VERSION = 1
@@ -19,18 +19,24 @@ TAGS = "tags"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """One resource as one detector judges it: the sweep of nothing but *arn*."""
+    """
+    One resource as one detector judges it: the sweep of nothing but *arn*.
+
+    *deleted* is when it was deleted, if it is not there; *near* is an ARN that may be meant instead.
+    """
 
     arn: str
     sweep: Sweep
+    deleted: Signal[datetime] = field(default_factory=NotRead)
+    near: str | None = None
 
     @property
     def result(self) -> Result | None:
-        """How it is judged; None if it is gone or could not be looked at."""
+        """How it is judged; None if it is not there or could not be looked at."""
         return self.sweep.results[0] if self.sweep.results else None
 
     @property
-    def gone(self) -> bool:
+    def missing(self) -> bool:
         """Whether it was looked for, and is not there."""
         return not self.sweep.results and self.sweep.error is None
 
@@ -39,7 +45,9 @@ class Explained:
         """The verdict in one word."""
         match self.result:
             case None:
-                return "gone" if self.gone else "not looked at"
+                if not self.missing:
+                    return "not looked at"
+                return "deleted" if isinstance(self.deleted, Value) else "not found"
             case Result(verdict=Finding()):
                 return "found"
             case Result(verdict=kept):
@@ -81,7 +89,8 @@ def _one(each: Explained) -> dict[str, Any]:
         "error": each.sweep.error,
     }
     if (result := each.result) is None:
-        return about
+        deleted = each.deleted.value if isinstance(each.deleted, Value) else None
+        return about | {"deleted": moment(deleted), "did_you_mean": each.near}
     verdict = result.verdict
     finding = verdict if isinstance(verdict, Finding) else None
     return about | {

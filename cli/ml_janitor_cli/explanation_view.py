@@ -15,13 +15,14 @@ from rich.text import Text
 
 from ml_janitor.aws.arns import Arn
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Evidence, Finding, Result
+from ml_janitor.core.model import Absent, Evidence, Finding, Result, Unreadable, Value
 from ml_janitor.core.text import moment, plain
 from ml_janitor_cli.explanation import TAGS, Explained, signals
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, price, since
+from ml_janitor_cli.screen import GAP, Grid
 from ml_janitor_cli.totals import counted
 
-INDENT, GAP = 2, 2
+INDENT = 2
 ARN_LIMIT = 2_048
 SIGNAL_WIDTH = 30
 ROOM_FOR_VALUE = 30
@@ -31,9 +32,9 @@ STYLES = {"found": "bold red", "kept": "bold green", "unknown": "bold yellow"}
 
 
 def drawing(
-    explained: Sequence[Explained], *, now: datetime, account: str, width: int
+    explained: Sequence[Explained], *, now: datetime, account: str, width: int, notes: Sequence[str] = ()
 ) -> Iterator[RenderableType]:
-    """The blocks of the explanation: each resource once, with every detector that judges it."""
+    """The blocks of the explanation: each resource once, with every detector that judges it; then *notes*."""
     facts = [f"account {plain(account)}", moment(now), "dry run, nothing changed"]
     yield Group(
         Text.assemble(("ML Janitor  ", "bold cyan"), (headline(explained), "bold")),
@@ -44,6 +45,8 @@ def drawing(
         yield about(arn, judged, now)
         for one in judged:
             yield Group(head(one), Padding(body(one, now, width - INDENT), (0, 0, 0, INDENT)))
+    if notes:
+        yield Group(*(Text(plain(note, ERROR_LIMIT), style="dim") for note in notes))
 
 
 def headline(explained: Sequence[Explained]) -> str:
@@ -86,16 +89,32 @@ def head(one: Explained) -> RenderableType:
 def body(one: Explained, now: datetime, width: int) -> RenderableType:
     """Signals, steps and verdict; or why there are none."""
     lines: list[RenderableType] = []
-    if one.gone:
-        regional = bool(Arn.parse(one.arn).region)
-        elsewhere = "" if regional else ", or in another region than this one (see --region)"
-        lines.append(Text(f"It is not in {plain(one.sweep.region)}: it is gone{elsewhere}."))
+    if one.missing:
+        lines.append(Text(f"It is not in {plain(one.sweep.region)}: {absence(one)}."))
+        if one.near is not None:
+            lines.append(Text(f"Did you mean {plain(one.near, ARN_LIMIT)}?", overflow="fold"))
     if one.result is not None:
         lines += [_signals(signals(one.result), width), "", _steps(one.result)]
         lines += _proposal(one.result, now)
     if one.sweep.error is not None:
         lines.append(Text(f"Not complete: {plain(one.sweep.error, ERROR_LIMIT)}", style="red"))
     return Group(*lines)
+
+
+def absence(one: Explained) -> str:
+    """Why it is not there, as far as anything shows."""
+    elsewhere = "" if Arn.parse(one.arn).region else "; it may be in another region (see --region)"
+    match one.deleted:
+        case Value(at, source):
+            return f"it was deleted ({source}, {moment(at)})"
+        case Absent(source):
+            return (
+                f"nothing shows that it ever was ({source} knows no deletion of it); check the ARN{elsewhere}"
+            )
+        case Unreadable(error):
+            return f"whether it ever was is unknown ({plain(error, ERROR_LIMIT)}); check the ARN{elsewhere}"
+        case _:
+            return f"whether it ever was is unknown; check the ARN{elsewhere}"
 
 
 def _signals(seen: Sequence[Evidence], width: int) -> RenderableType:
@@ -107,7 +126,7 @@ def _signals(seen: Sequence[Evidence], width: int) -> RenderableType:
     beside = room >= ROOM_FOR_VALUE
     if not beside:
         name = min(width // 3, longest)
-    table = Table.grid(padding=(0, GAP, 0, 0))
+    table = Grid()
     table.add_column(width=name, overflow="fold")
     table.add_column(width=room if beside else width - name - GAP, overflow="fold")
     if beside:
@@ -150,7 +169,7 @@ def _time(one: Evidence) -> list[Text]:
 def _steps(result: Result) -> RenderableType:
     """The rule's steps in the order they were taken; the last one is the verdict."""
     steps = result.verdict.steps or (result.verdict.reason,)
-    table = Table.grid(padding=(0, GAP, 0, 0))
+    table = Grid()
     table.add_column(justify="right", style="dim", no_wrap=True)
     table.add_column()
     for number, step in enumerate(steps, start=1):

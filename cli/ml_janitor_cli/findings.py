@@ -12,20 +12,20 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.acting.undos import hint, way
+from ml_janitor.aws.arns import Arn
 from ml_janitor.core.text import moment, named, plain, usd
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.holds import held
+from ml_janitor.engine.holds import Hold, held
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.report.causes import reason
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
 from ml_janitor_cli.ledger_session import LedgerSession
-from ml_janitor_cli.screen import console, write
+from ml_janitor_cli.screen import Grid, console, write
 
 CLOSED = "closed"
 OVER = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
@@ -79,18 +79,26 @@ def findings(
 
 
 def remembered(at: LedgerSession, *, every: bool) -> Iterator[Line]:
-    """Open findings, and what was done that can be undone; with *every*, the rest too."""
-    for detector in at.settings.registry:
-        for aws in at.accounts:
+    """Open findings, what was done that can be undone, and what is kept; with *every*, the rest too."""
+    for aws in at.accounts:
+        holds = at.holds.all(at.account, aws.region)
+        unseen = dict(holds)
+        for detector in at.settings.registry:
             acted = at.actions.all(detector.name, at.account, aws.region)
             done = {action.target.key for action in acted}
-            holds = at.holds.all(at.account, aws.region)
             for entry in at.ledger.entries(detector.name, at.account, aws.region):
                 if entry.closed is not None and (not every or entry.key in done):
                     continue
+                unseen.pop(entry.key, None)
                 yield _open(entry, held(holds.get(entry.key, ()), at.now), at.now)
             rule = at.settings.detector(detector)
             yield from (_done(action, rule) for action in acted if every or action.stage not in OVER)
+        by_arn: dict[str, list[Hold]] = {}
+        for key, on_one in unseen.items():
+            by_arn.setdefault(key.rpartition("@")[0], []).extend(on_one)
+        for arn, on_any in by_arn.items():
+            if (kept := held(on_any, at.now)) is not None:
+                yield from _kept(at, arn, aws.region, kept)
 
 
 def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
@@ -104,6 +112,8 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
         stands = "reported"
     elif entry.due <= now:
         stands = f"warned {moment(entry.warned)}, due now"
+        if entry.not_done and entry.not_done_at:
+            stands += f"; not done on {moment(entry.not_done_at)}: {entry.not_done}"
     else:
         stands = f"warned {moment(entry.warned)}, due {moment(entry.due)}"
     return Line(
@@ -119,6 +129,25 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
         usd=entry.monthly_usd if entry.monthly_usd is not None else entry.accrued_usd,
         per_month=entry.monthly_usd is not None,
     )
+
+
+def _kept(at: LedgerSession, arn: str, region: str, why: str) -> Iterator[Line]:
+    """What somebody kept or snoozed that is no open finding, under the first detector that judges it."""
+    parsed = Arn.parse(arn)
+    for detector in [each for each in at.settings.registry if each.judges(parsed)][:1]:
+        yield Line(
+            id="",
+            detector=detector.name,
+            region=region,
+            name=parsed.name,
+            arn=arn,
+            owner=None,
+            stands=f"no open finding; {why}",
+            first_seen=None,
+            due=None,
+            usd=None,
+            per_month=False,
+        )
 
 
 def _done(action: Action, detector: Detector[Any]) -> Line:
@@ -156,7 +185,7 @@ def drawing(lines: Sequence[Line], *, every: bool) -> Iterator[RenderableType]:
         )
     for detector in dict.fromkeys(line.detector for line in lines):
         own = [line for line in lines if line.detector == detector]
-        table = Table.grid(padding=(0, 2, 0, 0))
+        table = Grid()
         for line in own:
             cost = "" if line.usd is None else f"{usd(line.usd)}{' a month' if line.per_month else ' so far'}"
             head = Text.assemble((plain(line.name, 120), "bold"), f"  {line.region}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -14,6 +15,21 @@ NOBODY = "nobody answered, so nothing was done; --yes goes on without asking"
 def typed(question: str) -> str:
     """What was typed in answer to *question*. Raises Refused."""
     return _answered(lambda: str(typer.prompt(question, default="", show_default=False)).strip())
+
+
+def chosen(what: str, options: Sequence[str]) -> str:
+    """The one of *options* whose number was typed. Raises Refused, also where no terminal can be asked."""
+    if not sys.stdin.isatty():
+        raise edge.Refused(f"{what}; name one of them: {', '.join(options)}")
+    typer.echo(f"{what}:", err=True)
+    for number, option in enumerate(options, start=1):
+        typer.echo(f"  {number}  {option}", err=True)
+    answer = _answered(
+        lambda: str(typer.prompt("Which one (its number)", default="", show_default=False, err=True))
+    )
+    if not answer.isdecimal() or not 1 <= int(answer) <= len(options):
+        raise edge.Refused(f"expected a number from 1 to {len(options)}, got {answer}")
+    return options[int(answer) - 1]
 
 
 def agreed(question: str) -> bool:

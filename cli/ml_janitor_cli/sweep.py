@@ -169,8 +169,13 @@ def proposal(plan: Plan, result: Result) -> tuple[str, list[str]]:
     entry = plan.entries[result.target.key]
     action = getattr(result.verdict, "action", "")
     warned = moment(entry.warned) if entry.warned else "never"
-    said = f"{plain(result.verdict.reason)}; warned {warned}"
-    return entry.id, [f"{plain(result.target.name)}: {plain(action)}", said]
+    lines = [
+        f"{plain(result.target.name)}: {plain(action)}",
+        f"{plain(result.verdict.reason)}; warned {warned}",
+    ]
+    if entry.not_done and entry.not_done_at:
+        lines.append(f"not done on {moment(entry.not_done_at)}: {plain(entry.not_done, 1000)}")
+    return entry.id, lines
 
 
 def carried_out(at: LedgerSession, plan: Plan) -> bool:

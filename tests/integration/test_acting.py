@@ -159,7 +159,7 @@ def test_a_keep_said_between_the_sweep_and_the_act_still_counts(nights: Nights) 
 def test_now_is_pressed_on_a_delivered_warning_only(nights: Nights) -> None:
     nights.warned("lamp")
     (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
-    nights.ledger.hurry(entry, by="maria", now=nights.clock)
+    nights.ledger.make_due(entry, by="maria", now=nights.clock)
 
     acted = nights.after(timedelta(minutes=1))["lamp"]
 
@@ -190,7 +190,7 @@ def test_whoever_says_now_need_not_wait_for_the_other_rule(nights: Nights) -> No
     nights.sweep()
     nights.world.judge("lamp", waste())
     (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
-    nights.ledger.hurry(entry, by="maria", now=nights.clock)
+    nights.ledger.make_due(entry, by="maria", now=nights.clock)
 
     assert nights.after(timedelta(minutes=1))["lamp"].outcome is Outcome.ACTED
 
@@ -215,7 +215,7 @@ def test_a_void_warning_takes_no_presses(nights: Nights) -> None:
     nights.after(HOUR)
 
     with pytest.raises(ConditionFailedError):
-        nights.ledger.hurry(entry, by="maria", now=nights.clock)
+        nights.ledger.make_due(entry, by="maria", now=nights.clock)
 
 
 def test_a_warning_is_void_once_the_detector_is_disarmed(nights: Nights) -> None:
@@ -295,7 +295,7 @@ def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights
     nights.warned("lamp", "sofa")
     (sofa,) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.name == "sofa")
     assert nights.after(3 * DAY)["lamp"].outcome is Outcome.WAITING
-    nights.ledger.hurry(sofa, by="maria", now=nights.clock)
+    nights.ledger.make_due(sofa, by="maria", now=nights.clock)
 
     saturday = nights.after(DAY)
 
@@ -531,7 +531,7 @@ def test_a_signal_that_broke_for_everything_is_seen_however_few_are_due(nights: 
 def test_what_a_member_wants_done_now_waits_for_nobody_elses_word(nights: Nights) -> None:
     nights.warned("a", "b", "c", "d")
     for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
-        nights.ledger.hurry(entry, by="maria", now=nights.clock)
+        nights.ledger.make_due(entry, by="maria", now=nights.clock)
 
     assert {result.outcome for result in nights.after(HOUR).values()} == {Outcome.ACTED}
 
@@ -1005,7 +1005,7 @@ def test_what_is_half_done_is_not_finished_on_a_weekend(nights: Nights) -> None:
     nights.arming = replace(ARMED, business_days=True)
     nights.warned("lamp", "sofa")
     (sofa,) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.name == "sofa")
-    nights.ledger.hurry(sofa, by="maria", now=nights.clock)
+    nights.ledger.make_due(sofa, by="maria", now=nights.clock)
     nights.world.before = failing
     friday = nights.after(3 * DAY + HOUR)
     assert {result.outcome for result in friday.values()} == {Outcome.FAILED}
@@ -1143,6 +1143,6 @@ def test_a_ledger_that_fails_is_a_failure_also_when_no_time_is_left(nights: Nigh
         raise OSError("the table is full")
 
     def late(why: Why) -> Outcome:
-        return machine._tried(result, unwritten, Cause(why, progress=Progress.HALF_DONE)).outcome
+        return machine._attempt(result, unwritten, Cause(why, progress=Progress.HALF_DONE)).outcome
 
     assert (late(Why.NO_LEDGER), late(Why.NOT_FINISHED)) == (Outcome.FAILED, Outcome.WAITING)

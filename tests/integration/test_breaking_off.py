@@ -53,7 +53,7 @@ def test_of_what_was_refused_before(nights: Nights, monkeypatch: pytest.MonkeyPa
     nights.after(4 * DAY)
     nights.world.refuses = None
     nights.warned("chair")
-    monkeypatch.setattr(Ledger, "permit", refusing(Ledger.permit))
+    monkeypatch.setattr(Ledger, "clear_refusal", refusing(Ledger.clear_refusal))
     nights.clock += 4 * DAY
 
     assert reported(nights) == {"chair": "acted", "lamp": "advised"}
@@ -68,7 +68,7 @@ def test_of_what_is_only_reported_by_now(nights: Nights, monkeypatch: pytest.Mon
     nights.after(4 * DAY)
     nights.world.before = lambda _: None
     nights.world.things["chair"] = tagged("chair", environment="prod")
-    monkeypatch.setattr(Ledger, "unwarn", refusing(Ledger.unwarn))
+    monkeypatch.setattr(Ledger, "void_warning", refusing(Ledger.void_warning))
     nights.clock += DAY
 
     assert reported(nights) == {"chair": "advised", "lamp": "acted"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -48,7 +49,13 @@ def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     assert "left-on" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) == 100
+    *drawn, _, wrote, hint = done.stdout.splitlines()
+    assert max(map(len, drawn)) == 100
+    assert wrote == "Written: report.json"
+    assert hint == (
+        f"How the first finding was judged: janitor explain "
+        f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/left-on"
+    )
     written = Ran(0, (tmp_path / "report.json").read_text(), "").document
     assert [each["name"] for each in written["results"]] == ["left-on"]
 
@@ -64,6 +71,81 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         assert running.stderr is not None
         running.stdout.close()
         assert running.stderr.read() == ""
+
+
+@pytest.mark.usefixtures("notebooks")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            "janitor audit idle-notebooks --json-file r.json > /dev/full",
+            "the output cannot be written: No space",
+        ),
+        ("janitor audit idle-notebooks --json-file r.json >&-", "there is no standard output to write to"),
+        ("janitor --version > /dev/full", "the output cannot be written: No space left on device"),
+        ("janitor --version >&-", "there is no standard output to write to"),
+        (
+            "janitor audit idle-notebooks --json-file /dev/full",
+            "/dev/full cannot be written: No space left on",
+        ),
+        ("janitor audit idle-notebooks 2>&- --json-file none/r.json", ""),
+    ],
+)
+def test_an_output_that_takes_nothing_is_one_line_and_no_empty_file(
+    tmp_path: Path, command: str, said: str
+) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={**os.environ, "JANITOR_NOW": AT, "PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode in {1, 2}
+    assert len(done.stderr.splitlines()) == bool(said)
+    assert said in done.stderr
+    assert [each for each in tmp_path.iterdir() if not each.stat().st_size] == []
+
+
+@pytest.mark.usefixtures("notebooks")
+def test_a_file_that_cannot_be_finished_stays_as_it_was(
+    janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "report.json").write_text("yesterday's")
+
+    def full(self: Path, contents: str, **_: object) -> int:
+        self.write_bytes(contents[:10].encode())
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    ran = janitor("audit", "idle-notebooks", "--json-file", "report.json", "--html", "report.html")
+
+    assert ran.status == 1
+    assert "left-on" in ran.out
+    assert "Written" not in ran.out
+    assert ran.err == (
+        "janitor: report.json cannot be written: No space left on device; "
+        "report.html cannot be written: No space left on device\n"
+    )
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"report.json": "yesterday's"}
+
+
+@pytest.mark.usefixtures("notebooks")
+def test_the_report_ends_with_lines_to_copy(janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/left-on"
+
+    out = janitor("audit", "idle-notebooks", "untagged-resources", "--arns", "--html", "r.html").out
+
+    ends = out[out.index("The ARNs of the findings") :].splitlines()
+    assert ends[1:3] == [arn, f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/in-use"]
+    assert ends[-3:] == ["", "Written: r.html", f"How the first finding was judged: janitor explain {arn}"]
+    assert "The ARNs" not in janitor("audit", "idle-notebooks").out
+    assert "How the first" not in janitor("audit", "idle-endpoints").out
 
 
 # --- reports -------------------------------------------------------------------------------------
@@ -239,8 +321,67 @@ def test_an_endpoint_that_does_not_answer_makes_every_sweep_an_error(
     ran = janitor("audit")
 
     assert ran.status == 1
-    assert "Nothing could be read." in ran.out
-    assert "127.0.0.1:9" in ran.out
+    assert ran.headline == "Nothing could be read."
+    assert "nothing answers at http://127.0.0.1:9: start what should listen there, or unset AWS_E" in ran.flat
+    assert "looked at" not in ran.out
+    assert len(ran.out.splitlines()) <= 6
+
+
+def test_an_expired_token_says_where_it_came_from(box: Control, janitor: Janitor) -> None:
+    box.fault("sts", "GetCallerIdentity", "error", status=403, code="ExpiredToken", message="", times=0)
+
+    assert "the credentials in the environment have expired: export new ones" in janitor("audit").flat
+
+
+def test_a_profile_of_sso_is_signed_in_again(
+    box: Control, janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "aws").write_text(
+        "[sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n"
+        "[profile dev]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Reader\n"
+        "region = us-east-1\n"
+        "[profile audit]\nrole_arn = arn:aws:iam::123456789012:role/a\nsource_profile = dev\n"
+        "region = us-east-1\n"
+        "[profile old]\nregion = us-east-1\naws_access_key_id = AKIAOLD\naws_secret_access_key = old\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+
+    for profile in ("dev", "audit"):
+        ran = janitor("audit", "--profile", profile)
+        assert "you are not signed in: aws sso login --profile dev (" in ran.flat
+        assert ran.status == 1
+    for command in (["explain", "a"], ["findings", "--table", "t"]):
+        ran = janitor(*command, "--profile", "dev")
+        assert (ran.status, len(ran.err.splitlines())) == (1, 1)
+        assert "aws sso login --profile dev" in ran.err
+    box.fault("sts", "GetCallerIdentity", "error", status=403, code="ExpiredToken", message="", times=0)
+    old = janitor("audit", "--profile", "old")
+    assert "the credentials of profile old have expired: get new ones" in old.flat
+
+
+def test_a_region_that_is_not_enabled_is_told_from_bad_credentials(
+    notebooks: Control, janitor: Janitor
+) -> None:
+    invalid = {"status": 403, "code": "InvalidClientTokenId", "message": "The security token is invalid."}
+    notebooks.fault("*", "*", "error", region="eu-central-2", times=0, **invalid)
+
+    ran = janitor("audit", "idle-notebooks", "--region", "eu-central-2", "--region", REGION)
+
+    assert ran.status == 1
+    assert f"region eu-central-2 is not enabled in account {ACCOUNT}: enable it" in ran.flat
+    assert "left-on" in ran.out
+    notebooks.fault("*", "*", "error", times=0, **invalid)
+    ran = janitor("audit", "--region", "eu-central-2")
+    assert ran.headline == "Nothing could be read."
+    assert "AWS does not know these credentials" in ran.flat
+
+
+@pytest.mark.usefixtures("box")
+def test_an_empty_account_was_read(janitor: Janitor) -> None:
+    assert janitor("audit", "idle-notebooks").headline == "Nothing wasteful found."
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import boto3
@@ -12,6 +14,8 @@ from commands import Janitor, refused
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.run import sweep
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 
@@ -76,13 +80,114 @@ def test_an_exempt_one_shows_its_signals_what_the_rule_would_say_and_why_it_is_k
     assert last == "kept: tagged keep=true"
 
 
-@pytest.mark.usefixtures("notebooks")
-def test_what_is_gone_is_said_to_be_gone(janitor: Janitor) -> None:
-    ran = janitor("explain", notebook("never-was"))
+def test_what_was_deleted_is_told_from_what_never_was(
+    notebooks: Control, janitor: Janitor, session: boto3.Session
+) -> None:
+    sagemaker = session.client("sagemaker")
+    sagemaker.stop_notebook_instance(NotebookInstanceName="left-on")
+    sagemaker.delete_notebook_instance(NotebookInstanceName="left-on")
 
-    assert ran.status == 0
-    assert re.search(r"^idle-notebooks +gone$", ran.out, re.MULTILINE)
-    assert f"It is not in {REGION}: it is gone." in ran.out
+    deleted = janitor("explain", notebook("left-on"))
+    mistyped = janitor("explain", notebook("wantedd"))
+
+    assert deleted.status == 3
+    assert re.search(r"^idle-notebooks +deleted$", deleted.out, re.MULTILINE)
+    assert f"It is not in {REGION}: it was deleted (cloudtrail:LookupEvents, 2026-10-06" in deleted.flat
+    assert "Did you mean" not in deleted.out
+    assert mistyped.status == 2
+    assert re.search(r"^idle-notebooks +not found$", mistyped.out, re.MULTILINE)
+    assert "nothing shows that it ever was (cloudtrail:LookupEvents knows no deletion of it)" in mistyped.flat
+    assert f"Did you mean {notebook('wanted')}?" in mistyped.flat
+    notebooks.fault("cloudtrail", "LookupEvents", "deny", times=0)
+    unread = janitor("explain", notebook("left-on"))
+    assert unread.status == 2
+    assert "whether it ever was is unknown (cloudtrail:LookupEvents broke off" in unread.flat
+
+
+@pytest.mark.usefixtures("notebooks")
+def test_a_deletion_that_cloudtrail_forgot_is_known_to_the_ledger(
+    deployed: object, janitor: Janitor, table: Table, aws: Any
+) -> None:
+    del deployed
+    settings = Settings.load()
+    detector = next(each for each in settings.enabled() if each.name == "idle-notebooks")
+    swept = sweep(detector, aws, now=NOW, policy=settings.policy)
+    Ledger(table).record(aws, swept, NOW)
+    aws.armed().sagemaker.stop_notebook_instance(NotebookInstanceName="left-on")
+    aws.armed().sagemaker.delete_notebook_instance(NotebookInstanceName="left-on")
+
+    later = (NOW + timedelta(days=91)).isoformat()
+    ran = janitor("explain", notebook("left-on"), "--now", later)
+
+    assert ran.status == 3
+    assert "it was deleted (last seen by the ledger, 2026-10-06 03:00 UTC)" in ran.flat
+
+
+@pytest.mark.usefixtures("notebooks")
+def test_a_name_will_do(janitor: Janitor) -> None:
+    explained = janitor("explain", "--json", "left-on").document["explanations"]
+
+    assert {each["arn"] for each in explained} == {notebook("left-on")}
+    assert "nothing in us-east-1 is called left-onn; did you mean left-on (arn:" in refused(
+        janitor("explain", "left-onn")
+    )
+    assert refused(janitor("explain", "zzz")) == (
+        "nothing in us-east-1 is called zzz; --region says where else to look"
+    )
+
+
+def test_of_several_with_one_name_a_person_chooses(
+    notebooks: Control, janitor: Janitor, session: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del notebooks
+    group = session.client("sagemaker").create_model_package_group(ModelPackageGroupName="left-on")
+    arn = group["ModelPackageGroupArn"]
+    said = refused(janitor("explain", "left-on"))
+    assert said.startswith("2 resources are called left-on; name one of them: arn:aws:sagemaker:")
+    assert arn in said
+
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for typed in (said.split(": ", 1)[1].split(", ").index(arn) + 1, 3):
+        monkeypatch.setattr("sys.stdin", Terminal(f"{typed}\n"))
+        ran = janitor("explain", "left-on", "--json")
+        if typed == 3:
+            assert ran.status == 2
+            assert ran.err.endswith("janitor: expected a number from 1 to 2, got 3\n")
+        else:
+            assert {each["arn"] for each in ran.document["explanations"]} == {arn}
+
+
+def test_what_could_not_be_looked_for_is_not_called_missing(notebooks: Control, janitor: Janitor) -> None:
+    notebooks.fault("sagemaker", "ListPipelines", "deny", times=0)
+
+    ran = janitor("explain", "nothing-like-it")
+
+    assert ran.status == 1
+    assert "nothing-like-it could not be looked for: sagemaker:ListPipelines broke off" in ran.err
+
+
+def test_what_a_person_kept_is_kept_before_any_sweep(
+    notebooks: Control, janitor: Janitor, deployed: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del deployed
+    assert janitor("keep", notebook("left-on"), "--reason", "the fair").status == 0
+
+    ran = janitor("explain", "left-on")
+
+    assert re.search(r"^idle-notebooks +kept$", ran.out, re.MULTILINE)
+    assert "the fair" in ran.flat
+    assert "no open finding; kept by" in janitor("findings").flat
+    notebooks.fault("dynamodb", "Query", "deny", times=0)
+    unread = janitor("explain", "left-on")
+    assert unread.status == 1
+    assert "What people kept or snoozed could not be read: Query: AccessDenied" in unread.flat
+    monkeypatch.delenv("JANITOR_TABLE")
+    without = janitor("explain", "left-on")
+    assert without.status == 0
+    assert "No ledger is named (--table or JANITOR_TABLE)" in without.flat
 
 
 @pytest.mark.usefixtures("notebooks")
@@ -105,7 +210,8 @@ def test_a_bucket_has_no_region_in_its_arn(janitor: Janitor, session: boto3.Sess
     here = janitor("explain", arn)
 
     assert re.search(r"^untagged-resources +kept$", there.out, re.MULTILINE)
-    assert f"It is not in {REGION}: it is gone, or in another region" in here.flat
+    assert f"It is not in {REGION}: nothing shows that it ever was" in here.flat
+    assert "it may be in another region (see --region)" in here.flat
 
 
 # --- as in an audit --------------------------------------------------------------------------------------
@@ -193,7 +299,7 @@ def test_a_signal_that_could_not_be_read_is_shown_with_its_error(
 @pytest.mark.parametrize(
     ("arn", "said"),
     [
-        ("left-on", "'left-on' is no ARN (arn:partition:service:region:account:resource)"),
+        ("arn:left-on", "'arn:left-on' is no ARN (arn:partition:service:region:account:resource)"),
         (f"arn:aws:iam::{ACCOUNT}:role/mine", "no detector judges arn:aws:iam::"),
         (
             f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/mine",

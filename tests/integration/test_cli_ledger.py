@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -178,6 +179,40 @@ def test_what_was_due_and_is_not_any_more_is_named(desk: Desk) -> None:
     assert re.search(r"  vase was due, and is not now: kept .*: a gift\.\n", said)
 
 
+def test_why_something_due_was_not_done_last_time_is_shown(desk: Desk) -> None:
+    desk.nights.warned("lamp", "vase")
+    desk.nights.arming = replace(desk.nights.arming, max_actions=0)
+    assert "not done" not in desk("findings")[1]
+    desk.nights.after(4 * DAY)
+
+    why = "not done on 2026-10-10 03:00 UTC: held back by max_actions = 0 for one sweep"
+    assert " ".join(desk("findings")[1].split()).count(f"due now; {why}") == 2
+    assert " ".join(desk("sweep")[1].split()).count(why) == 2
+    desk.nights.world.use("lamp")
+    desk.nights.arming = replace(desk.nights.arming, max_actions=5)
+    desk.nights.after(DAY)
+    assert [entry.not_done for entry in desk.nights.ledger.entries("cellar", ACCOUNT, REGION)] == ["", ""]
+
+
+def test_what_waits_for_its_due_date_has_no_such_reason(desk: Desk) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.after(DAY)
+
+    (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
+    assert entry.not_done == ""
+
+
+def test_what_is_kept_before_it_was_ever_found_is_listed_until_it_is_over(desk: Desk) -> None:
+    desk.nights.world.add("lamp")
+    assert desk("snooze", arn("lamp"), "5", "--reason", "the fair")[0] == 0
+
+    (line,) = json.loads(desk("findings", "--json")[1])
+    assert (line["arn"], line["detector"]) == (arn("lamp"), "cellar")
+    assert re.fullmatch(r"no open finding; snoozed by .*: the fair", line["state"])
+    desk.nights.clock += 6 * DAY
+    assert desk("findings", "--json")[1] == "[]\n"
+
+
 def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
     desk.nights.warned("lamp")
     desk.nights.clock += 4 * DAY
@@ -336,7 +371,7 @@ def test_a_warning_that_became_void_meanwhile_is_not_acted_on(
     desk.nights.warned("lamp")
     desk.nights.clock += 4 * DAY
     (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
-    thinking(lambda: desk.nights.ledger.unwarn(entry, "it is only reported now"))
+    thinking(lambda: desk.nights.ledger.void_warning(entry, "it is only reported now"))
 
     assert desk("sweep", "--act")[0] == 0
 
@@ -426,7 +461,9 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
 
     assert (status, said) == (0, "lamp is back. Not brought back: the dust on it.\n")
     assert list(desk.nights.world.things) == ["lamp"]
-    assert "Nothing is open" in desk("findings")[1]
+    said = desk("findings")[1]
+    assert said.count("lamp") == 1
+    assert "no open finding; snoozed by moto until 2026-10-17 03:00 UTC: it was brought back" in said
     status, said = desk("undo", finding)
     assert (status, "brought back before" in said) == (2, True)
     assert desk("undo", "0123456789")[0] == 2

@@ -220,6 +220,30 @@ def test_the_way_to_the_first_event_is_a_pause_too(account: Account, aws: Aws) -
     assert "it once paused for 2 days and went on" in kept(swept(aws, times_longest_pause=4))
 
 
+@pytest.mark.parametrize(("silent", "sure"), [(24 * HOUR, True), (14 * HOUR, False)])
+def test_a_chatty_job_has_a_rhythm_too(account: Account, aws: Aws, *, silent: timedelta, sure: bool) -> None:
+    """Its log has more pages than are read. It once paused for four hours, which look like five."""
+    account.job("chatty", hosts=2, silent=None, gpu=[])
+    moments = hourly(NOW - AGE, NOW - silent)
+    talk = [at for at in moments if not NOW - 99 * HOUR < at < NOW - 95 * HOUR]
+    for host, times in ((1, talk), (2, [*talk[:5], moments[-1]])):
+        stream = f"chatty/algo-{host}-1790000000"
+        account.box.logs(GROUP, stream, [(at, "step") for at in times], page_hours=2)
+        loads = {"GPUUtilization": 400.0, "CPUUtilization": 420.0}
+        series = {"dimensions": {"Host": f"chatty/algo-{host}"}, "start": NOW - 30 * HOUR, "step": 300}
+        account.box.metrics(
+            NAMESPACE, [series | {"metric": name, "values": [load] * 360} for name, load in loads.items()]
+        )
+
+    result = only(swept(aws))
+
+    shown = {one.signal: one.value for one in result.verdict.evidence}
+    assert shown["longest pause before"] == "5 hours"
+    assert isinstance(result.verdict, Finding) is sure
+    assert not sure or confidences(swept(aws)) == {"chatty": "proven"}
+    assert account.box.calls()["logs:GetLogEvents"] < (1 + sure) * 400
+
+
 def test_streams_are_exact(account: Account, aws: Aws) -> None:
     account.job("train")
     account.log("train-2/algo-1-1790000000", [NOW - MINUTE])
@@ -253,7 +277,8 @@ def test_a_job_that_never_logged_is_unknown(account: Account, aws: Aws) -> None:
     [
         ("ckpt", "llama/step-9", True),
         ("models", "runs/llama/debug-output/9", True),
-        ("models", "runs/llama/profiler-output/framework/9", True),
+        ("models", "runs/llama/profiler-output/framework/9", False),
+        ("models", "runs/llama/rule-output/ProfilerReport-1/9.json", False),
         ("models", "runs/llama/profiler-output/system/incremental/9", False),
         ("models", "runs/llama-2/debug-output/9", False),
         ("ckpt", "llama-2/step-9", False),
@@ -303,7 +328,7 @@ def test_a_disk_or_memory_that_fills_is_work(account: Account, aws: Aws, metric:
     account.job("llama", gpu=[0.0] * 72, cpu=[20.0] * 72)
     found = only(swept(aws)).verdict
     assert isinstance(found, Finding)
-    assert found.confidence == "proven"
+    assert found.confidence == "likely"
 
     filling = {"metric": metric, "dimensions": {"Host": "llama/algo-1"}, "step": 300}
     values = [20 + n / 4 for n in range(72)]
@@ -323,9 +348,20 @@ def test_hosts_at_rest_while_others_spin_is_a_deadlock(account: Account, aws: Aw
     account.log("divided/algo-2-1790000000", [NOW - 100 * HOUR])
     account.measure("divided/algo-2", REST, REST)
 
+    account.job("three-of-four", gpu=[289.0, 296.0] * (SIX_HOURS // 2))
+    account.job("one-of-four", gpu=[100.0] * SIX_HOURS)
+    account.job("made-for-one", gpu=[88.0, 98.0] * (SIX_HOURS // 2))
+
     report = swept(aws)
 
-    assert confidences(report) == {"llama": "proven", "rest": "proven", "divided": "proven"}
+    assert confidences(report) == {
+        "llama": "proven",
+        "rest": "likely",
+        "divided": "proven",
+        "three-of-four": "proven",
+        "one-of-four": "likely",
+        "made-for-one": "",
+    }
 
 
 def test_what_may_be_work_is_only_likely(account: Account, aws: Aws) -> None:

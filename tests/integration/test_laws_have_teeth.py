@@ -176,13 +176,13 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "5 void when disarmed",
-        setter(Ledger, "unwarn", announced_only),
+        setter(Ledger, "void_warning", announced_only),
         "a_warning_is_void_once_the_detector_is_disarmed",
         {},
     ),
     (
         "5 void when only reported",
-        setter(Ledger, "unwarn", announced_only),
+        setter(Ledger, "void_warning", announced_only),
         "a_tag_that_came_after_the_warning_protects",
         {},
     ),
@@ -254,7 +254,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "7 put back, not finished",
-        setter(Actions, "asked_back", lambda _, action, *__: action),
+        setter(Actions, "request_undo", lambda _, action, *__: action),
         "what_was_to_be_put_back_is_not_finished_because_nobody_uses_it_any_more",
         {},
     ),

@@ -134,11 +134,14 @@ def test_a_fresh_audit_finds_less_by_exactly_what_the_actions_say_they_end(lived
     ended = sum(hourly, Decimal(0)) * HOURS_PER_MONTH
     wanted = sum((one.monthly_usd or Decimal(0) for ones in back.values() for one in ones), Decimal(0))
 
-    assert ended > 10_000
+    assert ended > 8_000
     assert monthly(played.before) - monthly(played.after) == pytest.approx(
         ended + wanted, abs=Decimal("0.01")
     )
-    assert burning(played.before) > 60 > burning(played.after) == 0, "all hung jobs are stopped"
+    assert burning(played.before) > 60
+    assert burning(played.after) < 2
+    left = {one.target.name for one in played.after.findings if one.detector == "hung-training-jobs"}
+    assert left == {row.name for row in TABLES["hung-training-jobs"] if row.likely_waste}
     assert [one.target.name for one in back["idle-endpoints"]] == ["video-moderation-batch"]
     assert all(line.otherwise == () for line in played.bill)
     new = {one.target.key for line in played.bill for one in line.after} - {
@@ -173,7 +176,7 @@ def test_nothing_else_in_the_account_is_another_than_before(lived: Lived) -> Non
     by_people = set(people_ended())
 
     assert changed - by_people == acted & set(lived.before)
-    assert len(changed - by_people) == 17
+    assert len(changed - by_people) == 13
     assert not acted & by_people
 
 
@@ -223,9 +226,9 @@ def test_only_the_janitors_own_actions_changed_the_account(lived: Lived) -> None
     )
     done = Counter(one.detector for one in lived.played.actions)
     changes.pop("s3:PutObject")  # reports
-    assert changes["sagemaker:DeleteEndpoint"] == done["idle-endpoints"] == 3
-    assert changes["sagemaker:StopNotebookInstance"] == done["idle-notebooks"] == 10
-    assert changes["sagemaker:DeleteApp"] == done["idle-studio-apps"] == 4
+    assert changes["sagemaker:DeleteEndpoint"] == done["idle-endpoints"] == 4
+    assert changes["sagemaker:StopNotebookInstance"] == done["idle-notebooks"] == 8
+    assert changes["sagemaker:DeleteApp"] == done["idle-studio-apps"] == 1
     assert changes["s3:DeleteObject"] == done["duplicate-artifacts"] == 2
     assert changes["sagemaker:CreateEndpoint"] == changes["sagemaker:StartNotebookInstance"] == 1
     assert set(changes) == {
@@ -236,7 +239,6 @@ def test_only_the_janitors_own_actions_changed_the_account(lived: Lived) -> None
         "sagemaker:DeleteInferenceComponent",
         "sagemaker:StartNotebookInstance",
         "sagemaker:StopNotebookInstance",
-        "sagemaker:StopProcessingJob",
         "sagemaker:StopTrainingJob",
         "sagemaker:UpdateTrainingJob",
         "s3:DeleteObject",
@@ -264,10 +266,10 @@ def test_the_story_is_told_whole_in_a_hundred_columns(lived: Lived) -> None:
     assert max(map(len, lived.text.splitlines())) <= 100
     assert not any(line != line.rstrip() for line in lived.text.splitlines())
     assert results(lived.played, Outcome.FAILED) == []
-    assert "A limit: 1 held back by max_actions = 6 for one sweep." in lived.text
+    assert "A limit: 3 held back by max_actions = 4 for one sweep." in lived.text
     (digest,) = (one for one in lived.played.happened if isinstance(one, Digest))
     (saved,) = (line for line in digest.lines if line.startswith("*Saved so far this month:*"))
-    assert saved.endswith("by 20 actions. It leaves out 3 actions whose savings are unknown."), (
+    assert saved.endswith("by 14 actions. It leaves out 3 actions whose savings are unknown."), (
         "tags save nothing"
     )
     assert not any("duplicate" in line and "found" in line for line in digest.lines), "they are deleted"

@@ -417,7 +417,7 @@ def closed(deployment: Deployment, table: Table) -> None:
 def voided(deployment: Deployment, table: Table) -> None:
     ledger = Ledger(table)
     (entry,) = ledger.entries("idle-endpoints", ACCOUNT, REGION)
-    ledger.unwarn(entry, "it is only reported now")
+    ledger.void_warning(entry, "it is only reported now")
     assert deployment
 
 

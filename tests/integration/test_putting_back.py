@@ -121,7 +121,7 @@ def test_a_half_done_action_asks_for_its_undo_in_words_that_are_understood(
 ) -> None:
     deployment, _ = stopped
     (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
-    asked_back = Actions(table).asked_back(action, JANITOR, action.began)
+    asked_back = Actions(table).request_undo(action, JANITOR, action.began)
 
     ask_for_revert(handlers.invoked(deployment.context()), asked_back)
 

@@ -61,7 +61,7 @@ def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_
 
     def ask(step: str) -> None:
         if step == "remove a":
-            nights.actions.asked_back(nights.of("a"), "maria", nights.clock)
+            nights.actions.request_undo(nights.of("a"), "maria", nights.clock)
 
     nights.world.before = ask
     results = nights.after(4 * DAY)
@@ -79,7 +79,7 @@ def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_
 def test_what_was_asked_back_and_never_begins_is_told_after_a_day(nights: Nights) -> None:
     nights.warned("lamp")
     nights.after(4 * DAY)
-    nights.actions.asked_back(nights.of("lamp"), "maria", nights.clock)
+    nights.actions.request_undo(nights.of("lamp"), "maria", nights.clock)
 
     outcomes = [result.outcome for _ in range(6) for result in nights.after(5 * HOUR).values()]
 

@@ -145,7 +145,7 @@ def test_another_grace_is_the_one_that_is_waited_for(refused: Nights, prepared: 
 
 def test_a_refusal_at_a_persons_word_is_remembered_too(nights: Nights) -> None:
     nights.warned("lamp")
-    nights.ledger.hurry(entry(nights), by="maria", now=nights.clock)
+    nights.ledger.make_due(entry(nights), by="maria", now=nights.clock)
     nights.world.refuses = WATCHED
 
     nights.after(HOUR)

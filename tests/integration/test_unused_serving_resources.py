@@ -472,7 +472,7 @@ def acting(table: Table) -> Acting:
         pause=lambda: None,
         revert=lambda _: None,
         words=causes.words,
-        at_most=0,
+        max_actions_per_night=0,
         actors=[IdleEndpoints()],
     )
 
@@ -520,7 +520,7 @@ def test_what_was_brought_back_is_needed_no_more_and_an_undo_that_began_needs_it
         return bool(sparing_undos(Policy(), UnusedServingResources(), acting, [aws]).needed)
 
     assert not needed()
-    undoing = acting.actions.undoing(action, "anna", NOW)
+    undoing = acting.actions.begin_undo(action, "anna", NOW)
     assert needed()
     acting.actions.undone(undoing, NOW)
     assert not needed()

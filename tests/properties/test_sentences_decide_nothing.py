@@ -57,7 +57,7 @@ def add_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for why in causes.REASONS:
         monkeypatch.setitem(causes.REASONS, why, noise())
-    for table in (causes.LEADS, causes.LAST_ERRORS):
+    for table in (causes.LEADS, causes.IF_GIVEN):
         for why in table:
             monkeypatch.setitem(table, why, noise())
     monkeypatch.setattr(outcomes, "sentence", noise)

@@ -130,7 +130,7 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("tags", {(Policy, "keeps"): nothing}, 1, "is kept by its tags"),
     ("due", {(acting, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
     ("said", {(acting, "due_now"): everything}, 2, "as was said"),
-    ("void", {(Ledger, "unwarn"): nothing}, 2, "has no warning"),
+    ("void", {(Ledger, "void_warning"): nothing}, 4, "has no warning"),
     ("act_in", {(Arming, "within"): yes}, 2, "spared: outside act_in"),
     ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),
     ("max_actions", {(Limits, "in_sweep"): yes}, 6, "of one sweep"),

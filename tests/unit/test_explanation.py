@@ -22,6 +22,7 @@ from ml_janitor.core.model import (
     Result,
     Sweep,
     Unreadable,
+    Value,
     Verdict,
 )
 from ml_janitor_cli.explanation import Explained, signals, text
@@ -161,7 +162,11 @@ def test_a_finding_says_since_when() -> None:
         (explained(waste()), "found"),
         (explained(kept()), "kept"),
         (explained(Kept(reason="who knows", unknown=True)), "unknown"),
-        (Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep()), "gone"),
+        (Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep()), "not found"),
+        (
+            Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(), deleted=Value(NOW)),
+            "deleted",
+        ),
         (Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(error="no")), "not looked at"),
     ],
 )
@@ -243,7 +248,7 @@ def test_the_document_of_something_gone_says_so() -> None:
 
     (each,) = json.loads(text([one], time=NOW, account="1"))["explanations"]
 
-    assert (each["verdict"], each["error"]) == ("gone", None)
+    assert (each["verdict"], each["error"], each["deleted"]) == ("not found", None, None)
     assert "steps" not in each
 
 

@@ -39,7 +39,7 @@ from ml_janitor_sandbox.slack.workspace import mentions
 from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep
 from slack_types import compiled
 
-MANAGED, UNSURE = cause(Why.MANAGED, "terraform"), cause(Why.NOT_PROVEN, "likely")
+MANAGED, UNSURE = cause(Why.MANAGED, "terraform"), cause(Why.NOT_PROVEN, "likely", "")
 PEOPLE = {"maria.lopez@acme.example": "U7"}
 
 

@@ -48,8 +48,8 @@ class Acting:
 
     *clock* is the real time (law 4), *pause* waits between two actions, *revert* asks for the undo of a
     half-done action, which this role itself may not do. *words* makes a sentence of a cause, for the ledger
-    and the messages made from it. *at_most* is `max_actions_per_night`. *wait* lets some time pass for what
-    waits for AWS; without it the next run resumes that. *within* is `undo_days`, and *undoable* says of a
+    and the messages made from it. *wait* lets some time pass for what waits for AWS; without it the next run
+    resumes that. *within* is `undo_days`, and *undoable* says of a
     detector whether the deployment may still undo its actions. *actors* are all detectors that can act.
     """
 
@@ -61,7 +61,7 @@ class Acting:
     pause: Callable[[], None]
     revert: Callable[[Action], None]
     words: Callable[[Cause | UnreachableUndos], str]
-    at_most: int
+    max_actions_per_night: int
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
     undoable: Callable[[str], bool] = lambda _: True
@@ -120,7 +120,7 @@ class Acting:
     def disarmed(self, entries: Mapping[str, Entry]) -> None:
         """Void the warnings of *entries*, whose detector is disarmed: armed again, it has to warn again."""
         for entry in entries.values():
-            self.ledger.unwarn(entry, f"{entry.detector} is not armed any more")
+            self.ledger.void_warning(entry, f"{entry.detector} is not armed any more")
 
 
 def only_reported(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
@@ -167,7 +167,13 @@ class _Work:
         self.recheck = Recheck(
             detector=detector, aws=aws, policy=policy, holds=acting.holds, clock=acting.clock
         )
-        self.places = Places(acting.limits, sweep, now, most=self.arming.max_actions, at_most=acting.at_most)
+        self.places = Places(
+            acting.limits,
+            sweep,
+            now,
+            per_sweep=self.arming.max_actions,
+            per_night=acting.max_actions_per_night,
+        )
         self.postponement = Postponement(sweep, entries, self.arming)
         self.machine = ActionMachine(
             ledger=acting.ledger,
@@ -196,7 +202,7 @@ class _Work:
                 self.acting.pause()
             self._put(self.machine.begin(result, self.entries[result.target.key]))
         if self.acting.wait is not None:
-            self.machine.go_on(self.results, self.acting.wait, until)
+            self.machine.resume_waiting(self.results, self.acting.wait, until)
         self._prepare_again()
 
     @property
@@ -220,7 +226,7 @@ class _Work:
             if result.target.key in besides or entry is None or entry.due is None:
                 continue
             if result.outcome is Outcome.ADVISED and result.cause is not None:
-                self.acting.ledger.unwarn(entry, self.acting.words(result.cause))
+                self.acting.ledger.void_warning(entry, self.acting.words(result.cause))
             elif result.outcome is Outcome.WAITING:
                 waits = cause(Why.OWNER_NOT_MESSAGED, entry.unmessaged) if entry.unmessaged else None
                 self._put(replace(result, due=entry.due, cause=waits or cause(Why.NOT_DUE)))
@@ -261,14 +267,14 @@ class _Work:
         try:
             self._prepare(result, entry, at)
         except NotYetError as not_yet:
-            ledger.memorise(entry, not_yet.memo)
+            ledger.save_memo(entry, not_yet.memo)
             return result
         except CannotActError as error:
-            ledger.refuse(entry, str(error), at)
+            ledger.record_refusal(entry, str(error), at)
             return replace(result, cause=cause(Why.REFUSED_BY_PREPARE, str(error)))
         except Exception:  # it is only reported as before, and prepared again by the next sweep
             return result
-        ledger.permit(entry)
+        ledger.clear_refusal(entry)
         return replace(result, outcome=Outcome.WAITING, cause=cause(Why.UNWARNED))
 
     def _prepare(self, result: Result, entry: Entry, at: datetime) -> None:

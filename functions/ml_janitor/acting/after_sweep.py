@@ -1,4 +1,4 @@
-"""What follows a sweep: what is due is cleaned up, what is new is warned about, and messages follow."""
+"""What follows a sweep: acting on what is due, warning about what is new, updating messages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ml_janitor.acting import savings
 from ml_janitor.acting.acting import only_reported
 from ml_janitor.acting.undos import undoable
+from ml_janitor.core.cause import Why
 from ml_janitor.core.model import Outcome, Sweep
 
 if TYPE_CHECKING:
@@ -27,13 +28,29 @@ if TYPE_CHECKING:
 
 
 class Follow(Protocol):
-    """Lets the message of each warning say what became of it."""
+    """Updates the messages of warnings."""
 
     def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
-        """After *sweep*. The answer is what did not arrive, one line each."""
+        """Update them after *sweep*. The answer is what did not arrive, one line each."""
 
     def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
-        """The warnings of *entries* are void."""
+        """Let the messages of *entries* say that their warnings are void."""
+
+
+def remember_not_done(
+    acting: Acting, aws: Aws, sweep: Sweep, entries: Mapping[str, Entry], now: datetime
+) -> None:
+    """Remember of each warned finding of *sweep* that is due why it still waits, or failed."""
+    held = [
+        (entries[result.target.key], acting.words(result.cause))
+        for result in sweep.results
+        if result.outcome in {Outcome.WAITING, Outcome.FAILED}
+        and result.cause is not None
+        and result.cause.why not in {Why.NOT_DUE, Why.UNWARNED}
+        and result.target.key in entries
+        and entries[result.target.key].warned is not None
+    ]
+    aws.map(lambda one: acting.ledger.not_done(*one, now), held)
 
 
 class Known(NamedTuple):
@@ -47,7 +64,7 @@ class Known(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleaning:
     """
-    All of it, in one run of one *detector*.
+    Acts and warns in one run of one *detector*.
 
     Without *acting* or without *warner* nothing is ever acted on, nor in a run that is *dry*. What goes wrong
     is noted in *failures*, and the rest goes on.
@@ -64,7 +81,7 @@ class Cleaning:
     dry: bool
 
     def judged_by(self, accounts: Sequence[Aws]) -> Policy:
-        """The policy of this run, with what people said; dry if that cannot be read."""
+        """The policy of this run, with the holds in the ledger; dry if they cannot be read."""
         policy = self.policy.dry() if self.dry or self.acting is None or self.warner is None else self.policy
         if self.acting is None:
             return policy
@@ -81,17 +98,16 @@ class Cleaning:
 
     def after(self, known: Known, policy: Policy, now: datetime, *, until: datetime) -> Known:
         """
-        Act on what is due, then warn about what is new. Without the ledger's word there is neither; what only
-        advises has neither.
+        Act on what is due, then warn about what is new: neither without the ledger, nor for an adviser.
 
-        *policy* is the one that the sweep was judged by. AWS is waited for *until* then, so that the others
-        get their turn.
+        *policy* is the one that the sweep was judged by. AWS is waited for *until* then, which leaves time
+        for the other regions.
         """
         if self.detector.cleanup is None:
             return known
         acting, entries, sweep = self.acting, known.recorded.entries, known.sweep
         if acting is None or self.dry:
-            self._followed(lambda follow: follow(sweep, known.recorded))  # what is found no more is closed
+            self._update_messages(lambda follow: follow(sweep, known.recorded))  # of closed findings
             return known
         with self.failures.survived("what was saved could not be counted"):
             before = known.recorded.previous
@@ -105,33 +121,35 @@ class Cleaning:
             )
             if error is not None:
                 self.failures.happened("acting broke off", error)
+        with self.failures.survived("why something due was not done could not be remembered"):
+            remember_not_done(acting, known.aws, sweep, entries, now)
         for limit in sweep.held_back:
-            said = {"detector": self.detector.name, "limit": acting.words(limit.cause)}
-            self.logger.warning("held back", extra=said)
+            about = {"detector": self.detector.name, "limit": acting.words(limit.cause)}
+            self.logger.warning("held back", extra=about)
         if any(result.outcome is Outcome.ACTED for result in sweep.results):
             with self.failures.survived("what is left could not be remembered"):
                 self.ledger.latest.left(sweep, now)
         sweep = self._warned(sweep, entries, policy, now)
-        self._followed(lambda follow: follow(sweep, known.recorded))
+        self._update_messages(lambda follow: follow(sweep, known.recorded))
         return known._replace(sweep=sweep)
 
     def _disarmed(self, acting: Acting, known: Known) -> Known:
         """
-        What is half brought back is gone on with, and no warning counts any more.
+        Resume half-done undos of a disarmed detector, and void its warnings.
 
-        That nothing deployed may undo what was done fails the run: an alarm rings, and it is mended in time.
+        Actions that no deployed function may undo fail the run, so that an alarm tells the operator in time.
         """
         with self.failures.survived("what is half brought back could not be gone on with"):
             known = known._replace(sweep=acting.resumed(self.detector, known.sweep))
-            if (lost := known.sweep.unreachable) is not None:
-                why = acting.words(lost)
+            if (unreachable := known.sweep.unreachable) is not None:
+                why = acting.words(unreachable)
                 self.failures.note(f"{self.detector.name}: {why}")
                 self.logger.error("out of reach", extra={"detector": self.detector.name, "why": why})
-        self._followed(lambda follow: follow(known.sweep, known.recorded))
+        self._update_messages(lambda follow: follow(known.sweep, known.recorded))
         with self.failures.survived("old warnings could not be voided"):
             warned = self._with_warnings(known.aws)
             acting.disarmed(warned)
-            self._followed(lambda follow: follow.disarmed(warned))
+            self._update_messages(lambda follow: follow.disarmed(warned))
         return known
 
     def _warned(self, sweep: Sweep, entries: Mapping[str, Entry], policy: Policy, now: datetime) -> Sweep:
@@ -146,15 +164,15 @@ class Cleaning:
         return sweep
 
     def _with_warnings(self, aws: Aws) -> Mapping[str, Entry]:
-        """Every entry with a warning, of what this sweep could not judge as well."""
+        """Every entry with a warning, also of resources that this sweep could not judge."""
         entries = self.ledger.entries(self.detector.name, aws.account, aws.region)
         return {entry.key: entry for entry in entries if entry.warned is not None}
 
-    def _followed(self, said: Callable[[Follow], Sequence[str]]) -> None:
-        """What was done stays done, whether its message could be changed or not."""
+    def _update_messages(self, update: Callable[[Follow], Sequence[str]]) -> None:
+        """Update messages by *update*; a failure is noted, and what was done stays done."""
         if self.follow is not None:
             with self.failures.survived("the warnings' messages could not be changed"):
-                for problem in said(self.follow):
+                for problem in update(self.follow):
                     self.failures.note(f"Slack: {problem}")
 
 

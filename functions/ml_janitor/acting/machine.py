@@ -36,8 +36,8 @@ TOO_LONG = timedelta(days=1)
 """After this long a person should know that something still waits for AWS."""
 
 
-class EndsError(Exception):
-    """What ends the way of one finding before anything more is done to it."""
+class StopsError(Exception):
+    """Nothing more is done to one resource now, with this *outcome* and *cause*."""
 
     def __init__(self, outcome: Outcome, cause: Cause) -> None:
         super().__init__(cause.why.name)
@@ -45,8 +45,8 @@ class EndsError(Exception):
         self.cause = cause
 
 
-def half_done(why: Why, *details: str | int, then: Cause | None = None, by_hand: str = "") -> Cause:
-    """The cause of what becomes of a half-done action."""
+def half_done_cause(why: Why, *details: str | int, then: Cause | None = None, by_hand: str = "") -> Cause:
+    """The cause of the outcome of a half-done action."""
     return Cause(why, details, progress=Progress.HALF_DONE, then=then, by_hand=by_hand)
 
 
@@ -56,8 +56,8 @@ class ActionMachine:
     The actions of one sweep; *entries* are its findings in the ledger.
 
     *recheck* reads, *writing* is for the act alone, *words* makes a sentence of a cause, which the ledger
-    keeps for messages. *waiting* are the actions that wait for AWS, by the key of their resource. The lease
-    of the sweep is ours, so nobody else is at work on what is unfinished.
+    keeps for messages. *waiting* are the actions that wait for AWS, by the key of their resource. The sweep
+    holds its lease, so no other run works on what is unfinished.
     """
 
     ledger: Ledger
@@ -73,33 +73,33 @@ class ActionMachine:
     waiting: dict[str, Action] = field(default_factory=dict)
 
     def begin(self, result: Result, entry: Entry) -> Result:
-        """Everything that happens to a finding that is due, from the recheck to the record."""
+        """Act on a finding that is due: from the recheck to the record."""
 
-        def move() -> Result:
+        def begin() -> Result:
             try:
-                action = self._begun(result, entry)
-            except EndsError:
+                action = self._begin(result, entry)
+            except StopsError:
                 raise
             except Exception as error:  # nothing was done yet; the others still are
                 return self._not_begun(result, entry, error)
             return self.act(result, action)
 
-        done = self._tried(result, move, cause(Why.NO_LEDGER))
-        if done.outcome is Outcome.FAILED and done.cause is not None and done.cause.why is Why.NO_LEDGER:
-            self.places.close(done.cause)  # without the ledger there are no more acts
-        return done
+        acted = self._attempt(result, begin, cause(Why.NO_LEDGER))
+        if acted.outcome is Outcome.FAILED and acted.cause is not None and acted.cause.why is Why.NO_LEDGER:
+            self.places.close(acted.cause)  # without the ledger there are no more acts
+        return acted
 
     def resume(self, result: Result, action: Action) -> Result:
         """Finish *action*, which broke off, if its resource is still waste; else have it reverted."""
-        return self._tried(result, lambda: self._resumed(result, action), half_done(Why.NOT_FINISHED))
+        return self._attempt(result, lambda: self._resume(result, action), half_done_cause(Why.NOT_FINISHED))
 
-    def go_on(
+    def resume_waiting(
         self, results: dict[str, Result], wait: Callable[[], None], until: datetime | None = None
     ) -> None:
         """
-        Go back to what waits for AWS *until* then, or as long as there is time.
+        Resume what waits for AWS *until* then, or as long as there is time.
 
-        *results* says how far each came. Each is judged anew before.
+        *results* is updated. Each resource is judged anew before.
         """
         for _ in range(ROUNDS):
             late = until is not None and self.recheck.clock() >= until
@@ -109,7 +109,7 @@ class ActionMachine:
             if not self.recheck.aws.has_time:
                 return
             for key, action in tuple(self.waiting.items()):
-                results[key] = self._gone_on(results[key], action)
+                results[key] = self._resume_waiting(results[key], action)
 
     def act(self, result: Result, action: Action) -> Result:
         """Act, and record what AWS said. A lost answer is settled by looking."""
@@ -124,16 +124,16 @@ class ActionMachine:
         except Exception as error:  # recorded; the next sweep resumes it
             if self.writing.out_of_time(error):
                 return self._unfinished(result, action, cause(Why.OUT_OF_TIME))
-            said = describe(error)
             if not self.recheck.is_done(action):
-                self.actions.failed(action, said)
-                return replace(result, outcome=Outcome.FAILED, cause=cause(Why.ACT_FAILED, said))
+                failure = describe(error)
+                self.actions.failed(action, failure)
+                return replace(result, outcome=Outcome.FAILED, cause=cause(Why.ACT_FAILED, failure))
         return self._finished(result, action)
 
     # --- before anything is done --------------------------------------------------------------
 
-    def _begun(self, result: Result, entry: Entry) -> Action:
-        """Recheck, prepare, take a place, store the undo. Raises what ends it before anything is done."""
+    def _begin(self, result: Result, entry: Entry) -> Action:
+        """Recheck, prepare, take a place, store the undo. Raises what speaks against it."""
         self.places.check()
         if not self.recheck.aws.has_time:
             raise OutOfTimeError
@@ -145,10 +145,10 @@ class ActionMachine:
             raise CannotActError(self.words(why))
         warned = entry.warned or at
         if not entry.hurried and self.arming.due(warned, verdict, messaged=not entry.unmessaged) > at:
-            raise EndsError(Outcome.WAITING, cause(Why.GRACE_OF_RULE))
+            raise StopsError(Outcome.WAITING, cause(Why.GRACE_OF_RULE))
         undo = self.recheck.prepared(candidate, verdict, entry.memo)
-        if (said := self.recheck.held(candidate.target)) is not None:  # preparing may have taken minutes
-            raise self._changed(entry, Kept(reason=said), at)
+        if (hold := self.recheck.held(candidate.target)) is not None:  # preparing may have taken minutes
+            raise self._changed(entry, Kept(reason=hold), at)
         self.places.take(entry.key, at)
         return self.actions.begin(
             replace(result, verdict=verdict, target=candidate.target),
@@ -159,28 +159,28 @@ class ActionMachine:
             messages=entry,
         )
 
-    def _changed(self, entry: Entry, verdict: Kept | None, at: datetime) -> EndsError:
+    def _changed(self, entry: Entry, verdict: Kept | None, at: datetime) -> StopsError:
         """Why it is no longer acted on. What could not be judged keeps its warning, and waits."""
         if verdict is not None and verdict.unknown:
-            return EndsError(Outcome.WAITING, cause(Why.UNKNOWN_AT_RECHECK, verdict.reason))
+            return StopsError(Outcome.WAITING, cause(Why.UNKNOWN_AT_RECHECK, verdict.reason))
         why = cause(Why.GONE) if verdict is None else cause(Why.NO_LONGER_WASTE, verdict.reason)
         self.ledger.close(entry, self.words(why), at)
-        return EndsError(Outcome.CHANGED, why)
+        return StopsError(Outcome.CHANGED, why)
 
     def _not_begun(self, result: Result, entry: Entry, error: Exception) -> Result:
         """Why nothing was done to *result*."""
         match error:
             case NotYetError():
-                self.ledger.memorise(entry, error.memo)
+                self.ledger.save_memo(entry, error.memo)
                 return replace(result, cause=cause(Why.PREPARING, str(error)))
             case CannotActError():  # its message says that nothing is done to it
-                self.ledger.refuse(entry, str(error), self.recheck.clock())
+                self.ledger.record_refusal(entry, str(error), self.recheck.clock())
                 refused = cause(Why.REFUSED_BY_PREPARE, str(error))
                 return replace(result, outcome=Outcome.ADVISED, cause=refused)
             case OutOfTimeError():
                 return replace(result, cause=cause(Why.OUT_OF_TIME))
-            case BegunBeforeError():  # and ended: what is under way does not come here
-                self.ledger.unwarn(entry, str(error))
+            case BegunBeforeError():  # and ended: what is in progress does not come here
+                self.ledger.void_warning(entry, str(error))
                 return replace(result, cause=cause(Why.ACTED_BEFORE, str(error)))
             case FullError():
                 return replace(result, cause=error.cause)
@@ -190,10 +190,10 @@ class ActionMachine:
 
     # --- what broke off, or waits -------------------------------------------------------------
 
-    def _resumed(self, result: Result, action: Action) -> Result:
+    def _resume(self, result: Result, action: Action) -> Result:
         recheck = self.recheck
         if not recheck.aws.has_time:
-            raise EndsError(Outcome.WAITING, half_done(Why.OUT_OF_TIME))
+            raise StopsError(Outcome.WAITING, half_done_cause(Why.OUT_OF_TIME))
         if (ended := recheck.ended_otherwise(action)) is not None:
             return self._withdrawn(result, action, cause(Why.NO_LONGER_WASTE, ended))
         if recheck.is_done(action):
@@ -204,19 +204,19 @@ class ActionMachine:
         self._judge(result, action, at)
         where = (action.target.account, action.target.region)
         if not self.arming.within(*where):
-            raise EndsError(Outcome.WAITING, half_done(Why.OUTSIDE_ACT_IN, *where))
+            raise StopsError(Outcome.WAITING, half_done_cause(Why.OUTSIDE_ACT_IN, *where))
         if action.given_up:
-            raise EndsError(Outcome.FAILED, cause(Why.GIVEN_UP, TRIES, action.error))
+            raise StopsError(Outcome.FAILED, cause(Why.GIVEN_UP, TRIES, action.error))
         if (why := self.postponement.of(action.target.key, at, hurried=action.by)) is not None:
-            raise EndsError(Outcome.WAITING, replace(why, progress=Progress.HALF_DONE))
+            raise StopsError(Outcome.WAITING, replace(why, progress=Progress.HALF_DONE))
         self.places.take(action.target.key, at)
-        return self.act(result, self.actions.again(action, at))
+        return self.act(result, self.actions.resume(action, at))
 
-    def _gone_on(self, result: Result, action: Action) -> Result:
+    def _resume_waiting(self, result: Result, action: Action) -> Result:
         """
         *action*, which waited for AWS, judged anew and resumed: minutes may have passed.
 
-        What is already as the act leaves it has nothing more to be judged.
+        A resource that is as the act leaves it is not judged any more.
         """
 
         def judged() -> Result:
@@ -224,33 +224,35 @@ class ActionMachine:
                 self._judge(result, action, self.recheck.clock())
             return result
 
-        failed = half_done(Why.NOT_RECHECKED)
-        now_stands = self._tried(result, judged, failed, outcome=Outcome.WAITING)
-        if now_stands is not result:
-            if now_stands.outcome is not Outcome.WAITING:
+        failed = half_done_cause(Why.NOT_RECHECKED)
+        stopped = self._attempt(result, judged, failed, outcome=Outcome.WAITING)
+        if stopped is not result:
+            if stopped.outcome is not Outcome.WAITING:
                 del self.waiting[action.target.key]
-            return now_stands
-        return self._tried(result, lambda: self.act(result, action), half_done(Why.NO_LEDGER))
+            return stopped
+        return self._attempt(result, lambda: self.act(result, action), half_done_cause(Why.NO_LEDGER))
 
     def _judge(self, result: Result, action: Action, at: datetime) -> None:
         """
-        Raises what ends the way of *action*, which is reverted if its resource is no waste any more.
+        Raise StopsError if *action* is not resumed, and have it reverted if its resource is no longer waste.
 
-        Where nothing was done to it yet, there is nothing to revert.
+        Where nothing was done yet, there is nothing to revert.
         """
         verdict, candidate = self.recheck.verdict(replace(result, target=action.target), at, action.undo)
         if isinstance(verdict, Kept) and verdict.unknown:
-            raise EndsError(Outcome.WAITING, half_done(Why.UNKNOWN_AT_RECHECK, verdict.reason))
-        if (stops := self._stops(action, verdict, candidate)) is not None:
-            outcome, why = stops
+            raise StopsError(Outcome.WAITING, half_done_cause(Why.UNKNOWN_AT_RECHECK, verdict.reason))
+        if (reason := self._reason_to_stop(action, verdict, candidate)) is not None:
+            outcome, why = reason
             if not action.touched:
                 self._withdrawn(result, action, why)
-                raise EndsError(outcome, why)
+                raise StopsError(outcome, why)
             self._ask_for_revert(action, why)
-            raise EndsError(outcome, replace(why, then=cause(Why.REVERTED_NEXT)))
+            raise StopsError(outcome, replace(why, then=cause(Why.REVERTED_NEXT)))
 
-    def _stops(self, action: Action, verdict: Verdict | None, candidate: Any) -> tuple[Outcome, Cause] | None:
-        """Why a half-done *action* is not resumed: it may no longer be begun either."""
+    def _reason_to_stop(
+        self, action: Action, verdict: Verdict | None, candidate: Any
+    ) -> tuple[Outcome, Cause] | None:
+        """The outcome and cause of a half-done *action* that may no longer be begun either, or None."""
         if isinstance(verdict, Kept):
             return Outcome.CHANGED, cause(Why.NO_LONGER_WASTE, verdict.reason)
         if candidate is not None:
@@ -264,56 +266,56 @@ class ActionMachine:
 
     def _ask_for_revert(self, action: Action, why: Cause) -> None:
         """
-        Have *action* reverted. Where that cannot be asked for, a person has to know, and how.
+        Have *action* reverted. If the request fails, a person has to know, and with which command.
 
-        It is remembered first: whoever used it for a day has it back, although it is waste again by the
-        time that the undo function gets to it.
+        The ledger gets the request first: a resource that was used for a day is brought back even if it is
+        waste again by the time that the undo function runs.
         """
         try:
-            self.revert(self.actions.asked_back(action, JANITOR, self.recheck.clock()))
+            self.revert(self.actions.request_undo(action, JANITOR, self.recheck.clock()))
         except BegunBeforeError:
             raise
-        except Exception as error:  # told; the next sweep asks again
+        except Exception as error:  # reported; the next sweep asks again
             by = by_hand(self.recheck.detector, action)
             then = Cause(Why.REVERT_NOT_ASKED, (describe(error),), by_hand=by)
-            raise EndsError(Outcome.FAILED, replace(why, then=then)) from error
+            raise StopsError(Outcome.FAILED, replace(why, then=then)) from error
 
     # --- the end of an attempt ----------------------------------------------------------------
 
-    def _tried(
-        self, result: Result, move: Callable[[], Result], failed: Cause, *, outcome: Outcome = Outcome.FAILED
+    def _attempt(
+        self, result: Result, step: Callable[[], Result], failed: Cause, *, outcome: Outcome = Outcome.FAILED
     ) -> Result:
-        """What *move* makes of *result*. Any other error makes it *outcome*, with the cause *failed*."""
+        """The result of *step*, or *result* with what its error means, by default *outcome* and *failed*."""
         try:
-            return move()
-        except EndsError as ends:
-            return replace(result, outcome=ends.outcome, cause=ends.cause)
+            return step()
+        except StopsError as stops:
+            return replace(result, outcome=stops.outcome, cause=stops.cause)
         except FullError as full:
             return replace(result, outcome=Outcome.WAITING, cause=full.cause)
         except BegunBeforeError as other:
-            stays = Outcome.WAITING if result.outcome is Outcome.FAILED else result.outcome
+            unchanged = Outcome.WAITING if result.outcome is Outcome.FAILED else result.outcome
             busy = Cause(Why.ANOTHER_RUN, (str(other),), progress=failed.progress)
-            return replace(result, outcome=stays, cause=busy)
-        except Exception as error:  # told; the next sweep tries again
+            return replace(result, outcome=unchanged, cause=busy)
+        except Exception as error:  # reported; the next sweep tries again
             if failed.why is not Why.NO_LEDGER and self.recheck.aws.out_of_time(error):
-                return replace(result, outcome=Outcome.WAITING, cause=half_done(Why.OUT_OF_TIME))
+                return replace(result, outcome=Outcome.WAITING, cause=half_done_cause(Why.OUT_OF_TIME))
             return replace(result, outcome=outcome, cause=replace(failed, details=(describe(error),)))
 
     def _finished(self, result: Result, action: Action) -> Result:
-        """It is cleaned up, as AWS said."""
+        """Record that AWS confirmed the act."""
         at = self.recheck.clock()
         self.actions.acted(action, at)
         self._close(action, "cleaned up", at)
         return replace(result, outcome=Outcome.ACTED, cause=hint(self.recheck.detector, action))
 
     def _withdrawn(self, result: Result, action: Action, why: Cause) -> Result:
-        """Nothing was done: what is there now is another finding, if it is one, and warned of anew."""
+        """Record that nothing was done: if the resource is waste again, that is a new finding."""
         self.actions.withdrawn(action, self.words(why))
         self._close(action, self.words(why), self.recheck.clock())
         return replace(result, outcome=Outcome.CHANGED, cause=why)
 
     def _unfinished(self, result: Result, action: Action, waits: Cause) -> Result:
-        """Nothing went wrong: this run goes back to it while it can, and the next one after that."""
+        """Nothing went wrong: this run resumes it while there is time, else the next one does."""
         self.waiting[action.target.key] = self.actions.unfinished(action, self.words(waits))
         late = self.recheck.clock() - action.began > TOO_LONG
         outcome = Outcome.FAILED if late else Outcome.WAITING

@@ -47,7 +47,7 @@ def saved(actions: Iterable[Action], *, now: datetime, time_zone: str) -> Saved:
 
 
 def _seconds(action: Action, month: datetime, now: datetime) -> int:
-    """From its end, or the month's beginning, until somebody brought it back or it would have ended."""
+    """The seconds of *month* from the end of the waste until it is back, or would have ended by itself."""
     if action.ended is None:
         return 0
     last = min(at for at in (action.undone, action.over, action.until, now) if at is not None)
@@ -66,19 +66,19 @@ def remember(
     """
     Remember which actions save nothing any more, as *sweep* found them; *before* is the sweep before it.
 
-    What was deleted and has its name again was made anew. What was stopped and no longer looks it runs
-    again, since some time after the sweep *before*: the hours between the two are not claimed. What
-    cannot be looked at is left for the next sweep.
+    A deleted resource that the sweep found was created anew. A stopped one that is no longer stopped runs
+    since some time after the sweep *before*: the hours between the two are not claimed. What cannot be read
+    is left for the next sweep.
     """
-    there = {result.target.arn: result.target for result in sweep.results}
+    found = {result.target.arn: result.target for result in sweep.results}
     for action in actions.all(sweep.detector, str(sweep.account), sweep.region):
-        again = there.get(action.target.arn)
-        if again is None or action.ended is None or not _saves(action, now):
+        target = found.get(action.target.arn)
+        if target is None or action.ended is None or not _saves(action, now):
             continue
-        if again.key != action.target.key:
-            actions.over(action, max(action.ended, again.created or action.ended))
-        elif not _settled(detector, aws, action):
-            actions.over(action, max(action.ended, before or action.ended))
+        if target.key != action.target.key:
+            actions.end_saving(action, max(action.ended, target.created or action.ended))
+        elif not _is_done(detector, aws, action):
+            actions.end_saving(action, max(action.ended, before or action.ended))
 
 
 def _saves(action: Action, now: datetime) -> bool:
@@ -87,8 +87,8 @@ def _saves(action: Action, now: datetime) -> bool:
     )
 
 
-def _settled(detector: Detector[Any], aws: Aws, action: Action) -> bool:
+def _is_done(detector: Detector[Any], aws: Aws, action: Action) -> bool:
     try:
         return detector.is_done(aws, action.target, action.undo)
-    except Exception:  # a disarmed role may not look any more, and a throttled call says nothing either way
+    except Exception:  # a disarmed role may not read it, and a throttled call leaves it open
         return True

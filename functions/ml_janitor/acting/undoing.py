@@ -110,7 +110,7 @@ class Undoing:
         tried again. Raises NothingDoneError if there is nothing to bring back, and BegunBeforeError if
         another run works on it.
         """
-        action = self.actions.undoing(action, by, self.clock(), again=again)
+        action = self.actions.begin_undo(action, by, self.clock(), again=again)
         try:
             self._snooze(action, by, detector.reverted_arn(action.target, action.undo))
             if not action.touched:

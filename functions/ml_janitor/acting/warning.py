@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.findings import Ledger
 
 AT_ONCE = 20
-"""Warnings of one sweep. More would not be read; the others' turn comes with the next sweep."""
+"""Warnings of one sweep. More would not be read; the next sweep warns about the others."""
 
 ROUND = timedelta(minutes=5)
-"""A due date is said to the next five minutes, which also covers the time until Slack has it."""
+"""A message gives the due date to the next five minutes, which covers the time until Slack has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class Warner:
         """
         *sweep* with what was warned about now, and what Slack did not take.
 
-        If the ledger does not take that a warning arrived, no more are sent.
+        If the ledger cannot store that a warning arrived, no more are sent.
         """
         new = [
             result
@@ -153,7 +153,7 @@ class Warner:
 
 
 def rounded(at: datetime) -> datetime:
-    """The next whole five minutes after *at* that are not upon us already."""
+    """The end of the five minutes after the current ones."""
     start = at.replace(minute=0, second=0, microsecond=0)
     steps = (at - start) // ROUND + 2
     return start + steps * ROUND

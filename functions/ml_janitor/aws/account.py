@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.prices import Prices
-from ml_janitor.core.model import Signal
 
 if TYPE_CHECKING:
     import boto3
@@ -26,15 +25,10 @@ class Caller(NamedTuple):
     arn: str
 
 
-def caller(session: boto3.Session, region: str, attempts: int) -> Signal[Caller]:
+def identity(session: boto3.Session, region: str, attempts: int) -> Caller:
     """Who the session's credentials are; needs no permission."""
-    client = make_client(session, "sts", region, attempts)
-
-    def read() -> Caller:
-        answer = client.get_caller_identity()
-        return Caller(account=answer["Account"], arn=answer["Arn"])
-
-    return attempt(read, source=GET_CALLER_IDENTITY)
+    answer = make_client(session, "sts", region, attempts).get_caller_identity()
+    return Caller(account=answer["Account"], arn=answer["Arn"])
 
 
 @contextmanager
@@ -44,6 +38,7 @@ def opened(
     account: str,
     regions: Sequence[str],
     attempts: int,
+    pace: Pace | None,
     has_time: Callable[[], bool] = lambda: True,
 ) -> Iterator[list[Aws]]:
     """One `Aws` per region of *account*, for the length of a run; none calls once *has_time* says no."""
@@ -59,6 +54,7 @@ def opened(
                 pool=pool,
                 attempts=attempts,
                 has_time=has_time,
+                pace=pace,
             )
             for region in regions
         ]

@@ -29,7 +29,7 @@ class Why(Enum):
 
     # It is only reported.
     OUTSIDE_ACT_IN = auto()  # the account, the region
-    NOT_PROVEN = auto()  # the confidence
+    NOT_PROVEN = auto()  # the confidence, what would prove it
     SPARED_BY_RULE = auto()  # the rule's reason
     NO_CREATION_TIME = auto()
     MANAGED = auto()  # the tool

@@ -154,12 +154,14 @@ class Candidate:
     One listed resource with the signals that were read for it. Detectors add their own.
 
     *takes_along* are other resources that acting on it would end too, *belongs_to* are those that it
-    is a part of. Whoever keeps one of them keeps it too.
+    is a part of. Whoever keeps one of them keeps it too. *notices* are what its reading came across that is
+    neither waste nor an error; a sweep lists each once.
     """
 
     target: Target
     takes_along: tuple[Target, ...] = ()
     belongs_to: tuple[Target, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ class Finding:
     another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
     that already: nobody is warned of what will not happen. *noun* is what it is called where findings are
     counted, if its detector's name does not say it; *lost* is what an undo of just this one does not bring
-    back.
+    back. *to_prove* is what would make a likely finding proven.
     """
 
     reason: str
@@ -223,6 +225,7 @@ class Finding:
     spared: str | None = None
     noun: str | None = None
     lost: str | None = None
+    to_prove: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +282,7 @@ class Rule:
         spared: str | None = None,
         noun: str | None = None,
         lost: str | None = None,
+        to_prove: str = "",
     ) -> Finding:
         """Waste, and why."""
         return Finding(
@@ -293,6 +297,7 @@ class Rule:
             spared=spared,
             noun=noun,
             lost=lost,
+            to_prove=to_prove,
         )
 
 
@@ -337,7 +342,8 @@ class Sweep:
     One detector over one account and region.
 
     *error* says why the sweep is not complete; what was read is in *results* all the same.
-    *account* is None if nobody could say which one it is. *held_back* says which limits held what back;
+    *account* is None if nobody could say which one it is. *notices* are what the reading came across
+    besides; they concern no single result. *held_back* says which limits held what back;
     *unreachable* are the undos of a disarmed detector that no deployed function may do any more.
     """
 
@@ -347,6 +353,7 @@ class Sweep:
     mode: Mode
     results: tuple[Result, ...] = ()
     error: str | None = None
+    notices: tuple[str, ...] = ()
     held_back: tuple[HeldBack, ...] = ()
     unreachable: UnreachableUndos | None = None
 

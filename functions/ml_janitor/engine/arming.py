@@ -92,7 +92,7 @@ class Arming:
         if not self.within(target.account, target.region):
             return cause(Why.OUTSIDE_ACT_IN, target.account, target.region)
         if self.act_on is Confidence.PROVEN and finding.confidence is not Confidence.PROVEN:
-            return cause(Why.NOT_PROVEN, finding.confidence)
+            return cause(Why.NOT_PROVEN, finding.confidence, finding.to_prove)
         if finding.spared is not None:
             return cause(Why.SPARED_BY_RULE, finding.spared)
         if target.created is None:

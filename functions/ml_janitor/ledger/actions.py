@@ -36,7 +36,7 @@ steps of the act and of the undo have to fit into it as well.
 
 
 class BegunBeforeError(Exception):
-    """The action is not as the writer expects it: another run was at it."""
+    """The action is not as the writer expects it: another run changed it."""
 
 
 class Actions:
@@ -105,8 +105,8 @@ class Actions:
             raise BegunBeforeError(f"{target.name} was acted on before under this warning") from error
         return _action({**item, "sk": sk})
 
-    def again(self, action: Action, now: datetime) -> Action:
-        """Go on with a broken-off action. Raises BegunBeforeError if another run does already."""
+    def resume(self, action: Action, now: datetime) -> Action:
+        """Resume a broken-off action. Raises BegunBeforeError if another run has resumed it."""
         return self._moved(
             action,
             Stage.ACTING,
@@ -118,7 +118,7 @@ class Actions:
         return self._moved(action, Stage.ACTED, {"ended": now, "error": "", "broke": False})
 
     def unfinished(self, action: Action, waits_for: str) -> Action:
-        """It waits for AWS, and goes on later. That is no failure, whatever came before."""
+        """It waits for AWS and is resumed later, which is no failure even after failed attempts."""
         return self._moved(
             action, action.stage, {"error": waits_for, "broke": False, "waits": action.attempts}
         )
@@ -131,18 +131,18 @@ class Actions:
         """Nothing was done, because the resource had changed."""
         return self._moved(action, Stage.WITHDRAWN, {"error": why})
 
-    def asked_back(self, action: Action, by: str, now: datetime) -> Action:
+    def request_undo(self, action: Action, by: str, now: datetime) -> Action:
         """
         Store that a person asked for its undo, so that the request outlives a function that never begins it.
 
-        A run that is at work on it is stopped by that. Raises BegunBeforeError if it is not as it was read.
+        That stops a run that works on it. Raises BegunBeforeError if it is not as it was read.
         """
-        said = {"undone_by": by, "asked": action.attempts, "asked_at": now}
-        return self._moved(action, Stage.UNDOING, {**said, "error": "", "broke": False}, over=now)
+        request = {"undone_by": by, "asked": action.attempts, "asked_at": now}
+        return self._moved(action, Stage.UNDOING, {**request, "error": "", "broke": False}, over=now)
 
-    def undoing(self, action: Action, by: str, now: datetime, *, again: bool = False) -> Action:
+    def begin_undo(self, action: Action, by: str, now: datetime, *, again: bool = False) -> Action:
         """
-        Begin to take it back, because somebody asked for it, or go on with it *again* by itself.
+        Begin to take it back on a request, or *again*, without one, after an undo that broke off.
 
         Raises BegunBeforeError if it is not as it was read.
         """
@@ -157,7 +157,7 @@ class Actions:
         return self._moved(action, Stage.UNDOING, changes, over=now)
 
     def undone(self, action: Action, now: datetime, became: str = "") -> Action:
-        """It is taken back, and what *became* of it, where it is not simply back."""
+        """It is taken back; *became* says what became of it where it is not simply back."""
         changes = {"undone": now, "became": became, "error": "", "broke": False}
         return self._moved(action, Stage.UNDONE, changes)
 
@@ -165,11 +165,11 @@ class Actions:
         """Taking it back broke off; it can be tried again."""
         return self._moved(action, Stage.UNDOING, {"error": error, "broke": True})
 
-    def over(self, action: Action, at: datetime) -> None:
+    def end_saving(self, action: Action, at: datetime) -> None:
         """It saves nothing any more, since *at*."""
         self._table.change(self._place(action), action.sk, at_first={"over": at})
 
-    def told(self, action: Action) -> None:
+    def message_updated(self, action: Action) -> None:
         """Remember that its message says how far *action* came."""
         self._table.change(self._place(action), action.sk, set_to={"told": action.mark})
 
@@ -193,8 +193,8 @@ class Actions:
                 signed=True,
             )
         except ConditionFailedError as error:
-            said = f"another run is at work on {action.target.name}, or somebody asked for its undo"
-            raise BegunBeforeError(said) from error
+            why = f"another run is at work on {action.target.name}, or somebody asked for its undo"
+            raise BegunBeforeError(why) from error
         return _action(item)
 
     def _place(self, action: Action) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CLOSING = ("closed", "close_reason", EXPIRES)
 WARNING = (
     *("warned", "due", "channel", "message", "direct_channel", "direct_message", "unmessaged"),
-    *("approved", "hurried", "memo"),
+    *("approved", "hurried", "memo", "not_done", "not_done_at"),
 )
 """What is remembered of a closing, and of a warning: void once a finding is closed."""
 
@@ -46,7 +46,8 @@ class Entry(WarningMessages):
     said yes to many deletions at once, and who pressed *Do it now*. *memo* is where `prepare` goes on. *said*
     is the lasting part of the warning's message, which outlives the warning: an undo's message says it too.
     *refused* is why it could not be prepared when it was asked last, at *refused_at*: it is only reported,
-    and nobody is warned. *untold* is the `place` of the messages that do not say yet that its warning is
+    and nobody is warned. *not_done* is why it was not acted on by the sweep of *not_done_at*, although it was
+    due. *untold* is the `place` of the messages that do not say yet that its warning is
     void, and *untold_why* why it is.
     """
 
@@ -70,6 +71,8 @@ class Entry(WarningMessages):
     voided: bool = False
     refused: str = ""
     refused_at: datetime | None = None
+    not_done: str = ""
+    not_done_at: datetime | None = None
     said: str = ""
     untold: str = ""
     untold_why: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -51,15 +51,15 @@ class Ledger:
 
         The warning of one that was not found for longer than *lasts*, and is found again, is void.
 
-        A finding is new until it was announced: a message that failed is tried again next time. What
-        could not be judged this time stays as it is, because unknown is not mended. A run for an
-        earlier time than what is remembered, such as a late event's, takes nothing of it back.
+        A finding is new until it was announced: a message that failed is tried again next time. The finding
+        of what could not be judged this time stays open. A run for an earlier time than the stored one,
+        such as a late event's, changes nothing back.
         """
         before = {entry.key: entry for entry in self.entries(sweep.detector, sweep.account, sweep.region)}
         found = sweep.findings
-        old = {key for key, entry in before.items() if entry.outlived(now, lasts)}
-        seen = aws.map(self._seer(sweep, before, now, old), found)
-        entries = dict(zip((r.target.key for r in found), seen, strict=True))
+        lapsed = {key for key, entry in before.items() if entry.outlived(now, lasts)}
+        stored = aws.map(lambda result: self._store(sweep, result, before, lapsed, now), found)
+        entries = dict(zip((result.target.key for result in found), stored, strict=True))
         gone: list[tuple[Entry, str]] = []
         if sweep.error is None:
             verdicts = {result.target.key: result.verdict for result in sweep.results}
@@ -71,8 +71,8 @@ class Ledger:
                 and entry.last_seen <= now
                 and not (isinstance(verdict := verdicts.get(entry.key), Kept) and verdict.unknown)
             ]
-            aws.map(lambda closing: self._close(sweep, *closing, now), gone)
-        gone += [(before[key], _lapsed(before[key], now)) for key in sorted(old & entries.keys())]
+            aws.map(lambda closing: self.close(*closing, now), gone)
+        gone += [(before[key], _lapsed(before[key], now)) for key in sorted(lapsed & entries.keys())]
         last = self.latest.sweep(sweep.detector, str(sweep.account), sweep.region)
         self.latest.remember(sweep, now)
         new = tuple(result for result in found if entries[result.target.key].announced is None)
@@ -91,61 +91,49 @@ class Ledger:
     def announced(self, aws: Aws, sweep: Sweep, results: Sequence[Result], now: datetime) -> None:
         """Remember that Slack took a message with *results*."""
         where = partition(FINDING, sweep.detector, sweep.account, sweep.region)
-        marks = {"announced": now}
-        aws.map(lambda key: self._table.change(where, key, at_first=marks), [r.target.key for r in results])
+        at_first = {"announced": now}
+        keys = [result.target.key for result in results]
+        aws.map(lambda key: self._table.change(where, key, at_first=at_first), keys)
 
-    def _seer(
-        self, sweep: Sweep, before: Mapping[str, Entry], now: datetime, old: AbstractSet[str]
-    ) -> Callable[[Result], Entry]:
-        where = partition(FINDING, sweep.detector, sweep.account, sweep.region)
-
-        def see(result: Result) -> Entry:
-            known = before.get(result.target.key)
-            first = {"first_seen": now}
-            again = known is not None and known.closed is not None
-            void = known is not None and result.target.key in old
-            voided = (
-                {VOIDED: True, **known.voiding(_lapsed(known, now))} if known is not None and void else {}
-            )
-            seen = {
-                "key": result.target.key,
-                "detector": sweep.detector,
-                "account": sweep.account,
-                "region": sweep.region,
-                "last_seen": now if known is None else max(now, known.last_seen),
-                "name": result.target.name,
-                "reason": result.verdict.reason,
-                "owner": result.owner,
-                "monthly_usd": kept_small(result.monthly_usd),
-                "accrued_usd": kept_small(result.accrued_usd),
-            }
-            item = self._table.change(
-                where,
-                result.target.key,
-                set_to=seen | (first if again else {}) | voided,
-                at_first={} if again else first,
-                remove=(*CLOSING, *(WARNING if void else ())),
-            )
-            return entry_of(item)
-
-        return see
-
-    def _close(self, sweep: Sweep, entry: Entry, why: str, now: datetime) -> None:
-        """It is no longer found: if it comes back, it is announced again."""
-        self._close_at(partition(FINDING, sweep.detector, sweep.account, sweep.region), entry, why, now)
-
-    def _close_at(self, where: str, entry: Entry, why: str, now: datetime) -> None:
-        self._table.change(
-            where,
-            entry.key,
-            set_to={
-                "closed": now,
-                "close_reason": why,
-                EXPIRES: int((now + KEEP_CLOSED).timestamp()),
-                **entry.voiding(why),
-            },
-            remove=("announced", *WARNING, *REFUSED),
+    def _store(
+        self,
+        sweep: Sweep,
+        result: Result,
+        before: Mapping[str, Entry],
+        lapsed: AbstractSet[str],
+        now: datetime,
+    ) -> Entry:
+        """Store *result*; one that was closed opens again, and a warning that *lapsed* is void."""
+        known = before.get(result.target.key)
+        first = {"first_seen": now}
+        reopened = known is not None and known.closed is not None
+        void = result.target.key in lapsed
+        voided = {VOIDED: True, **known.voiding(_lapsed(known, now))} if known is not None and void else {}
+        seen = {
+            "key": result.target.key,
+            "detector": sweep.detector,
+            "account": sweep.account,
+            "region": sweep.region,
+            "last_seen": now if known is None else max(now, known.last_seen),
+            "name": result.target.name,
+            "reason": result.verdict.reason,
+            "owner": result.owner,
+            "monthly_usd": kept_small(result.monthly_usd),
+            "accrued_usd": kept_small(result.accrued_usd),
+        }
+        item = self._table.change(
+            partition(FINDING, sweep.detector, sweep.account, sweep.region),
+            result.target.key,
+            set_to=seen | (first if reopened else {}) | voided,
+            at_first={} if reopened else first,
+            remove=(*CLOSING, *(WARNING if void else ())),
         )
+        return entry_of(item)
+
+    def close(self, entry: Entry, why: str, now: datetime) -> None:
+        """It is over because of *why*, its warning is void, and once found again it is announced again."""
+        closed = {"closed": now, "close_reason": why, EXPIRES: int((now + KEEP_CLOSED).timestamp())}
+        self._change(entry, set_to=closed | entry.voiding(why), remove=("announced", *WARNING, *REFUSED))
 
     # --- warnings -----------------------------------------------------------------------------
 
@@ -196,40 +184,40 @@ class Ledger:
         """Remember *why* the owner of *entry* has no direct message. Raises ConditionFailedError if void."""
         self._change(entry, set_to={"unmessaged": why}, only_if=Attr("warned").exists())
 
-    def hurry(self, entry: Entry, *, by: str, now: datetime) -> None:
+    def make_due(self, entry: Entry, *, by: str, now: datetime) -> None:
         """Somebody pressed *Do it now*: it is due. Raises ConditionFailedError if the warning is void."""
         self._change(entry, set_to={"due": now, "hurried": by}, only_if=_warned(entry))
 
     def approve(self, entry: Entry, *, by: str) -> None:
-        """A person approved it among many. Raises ConditionFailedError like `hurry`."""
+        """A person approved it among many. Raises ConditionFailedError like `make_due`."""
         self._change(entry, set_to={"approved": by}, only_if=_warned(entry))
 
-    def unwarn(self, entry: Entry, why: str) -> None:
+    def void_warning(self, entry: Entry, why: str) -> None:
         """Its warning is void because of *why*: it would have to be warned about again."""
         self._change(entry, set_to={VOIDED: True, **entry.voiding(why)}, remove=WARNING)
 
-    def told(self, entry: Entry, place: str) -> None:
-        """The message at *place* says that its warning is void; another that does not is still to be told."""
+    def void_shown(self, entry: Entry, place: str) -> None:
+        """The message at *place* now shows that its warning is void; another message may not yet."""
         with suppress(ConditionFailedError):
-            where = partition(FINDING, entry.detector, entry.account, entry.region)
-            self._table.change(where, entry.key, remove=UNTOLD, only_if=Attr("untold").eq(place))
+            self._change(entry, remove=UNTOLD, only_if=Attr("untold").eq(place))
 
-    def refuse(self, entry: Entry, why: str, now: datetime) -> None:
-        """It cannot be prepared: its warning is void, and there is no other before that changes."""
+    def record_refusal(self, entry: Entry, why: str, now: datetime) -> None:
+        """`prepare` refused it: its warning is void, and there is no other before that changes."""
         refused = {VOIDED: True, "refused": why, "refused_at": now, **entry.voiding(why)}
         self._change(entry, set_to=refused, remove=WARNING)
 
-    def permit(self, entry: Entry) -> None:
+    def clear_refusal(self, entry: Entry) -> None:
         """It can be prepared again, and is warned about like a new finding."""
         self._change(entry, remove=(*REFUSED, "memo"))
 
-    def memorise(self, entry: Entry, memo: Mapping[str, Any]) -> None:
-        """Keep how far preparing came."""
-        self._change(entry, set_to={"memo": json.dumps(memo)})
+    def not_done(self, entry: Entry, why: str, now: datetime) -> None:
+        """It was due, and the sweep of *now* did not act on it because of *why*; while its warning stands."""
+        with suppress(ConditionFailedError):
+            self._change(entry, set_to={"not_done": why, "not_done_at": now}, only_if=_warned(entry))
 
-    def close(self, entry: Entry, why: str, now: datetime) -> None:
-        """It is over: cleaned up, or no longer waste when looked at again. Its warning is void."""
-        self._close_at(partition(FINDING, entry.detector, entry.account, entry.region), entry, why, now)
+    def save_memo(self, entry: Entry, memo: Mapping[str, Any]) -> None:
+        """Store how far `prepare` came."""
+        self._change(entry, set_to={"memo": json.dumps(memo)})
 
     def _change(self, entry: Entry, **changes: Any) -> None:
         where = partition(FINDING, entry.detector, entry.account, entry.region)

@@ -74,16 +74,18 @@ class Limits:
 
 class Places:
     """
-    The places that one sweep may still give out: at *most* so many, and *at_most* over the whole night.
+    The places that one sweep may still give out: *per_sweep*, and *per_night* over all sweeps.
 
-    Once there is none, nothing more is looked at. *held* counts, by what held it back.
+    Once there is none, nothing more is looked at. *held* counts what each limit held back.
     """
 
-    def __init__(self, limits: Limits, sweep: Sweep, now: datetime, *, most: int, at_most: int) -> None:
+    def __init__(
+        self, limits: Limits, sweep: Sweep, now: datetime, *, per_sweep: int, per_night: int
+    ) -> None:
         self._limits = limits
         self._name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{stamp(now)}"
         self._detector, self._account = sweep.detector, str(sweep.account)
-        self._most, self._at_most = most, at_most
+        self._per_sweep, self._per_night = per_sweep, per_night
         self._full: Cause | None = None
         self.held: Counter[Cause] = Counter()
 
@@ -98,11 +100,11 @@ class Places:
 
         Raises FullError.
         """
-        if not self._limits.in_sweep(self._name, action, at_most=self._most, now=now):
-            raise self._none_left(cause(Why.MAX_ACTIONS, self._most))
-        by_all = f"{self._detector} {action}"
-        if not self._limits.in_night(self._account, by_all, at_most=self._at_most, now=now):
-            raise self._none_left(cause(Why.MAX_ACTIONS_PER_NIGHT, self._at_most))
+        if not self._limits.in_sweep(self._name, action, at_most=self._per_sweep, now=now):
+            raise self._none_left(cause(Why.MAX_ACTIONS, self._per_sweep))
+        of_detector = f"{self._detector} {action}"
+        if not self._limits.in_night(self._account, of_detector, at_most=self._per_night, now=now):
+            raise self._none_left(cause(Why.MAX_ACTIONS_PER_NIGHT, self._per_night))
 
     def close(self, why: Cause) -> None:
         """Give out no more, because of *why*."""

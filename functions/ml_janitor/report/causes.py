@@ -67,8 +67,12 @@ REASONS = {
     Why.REVERT_NOT_ASKED: "what had been done is not put back: {0}",
 }
 
-LAST_ERRORS = {Why.RESUMED: "; the last try: {0}", Why.DISARMED: ": {1}"}
-"""What is added where the last detail is an error that there need not have been."""
+IF_GIVEN = {
+    Why.RESUMED: "; the last try: {0}",
+    Why.DISARMED: ": {1}",
+    Why.NOT_PROVEN: "; to prove it: {1}",
+}
+"""What is added where the last detail, which may be empty, is not."""
 
 LEADS = {Why.MAX_SHARE: "held back: ", Why.NOTHING_DONE: "nothing was done: ", Why.UNDO_WITH: "{0}: "}
 """What stands before a reason where it stands alone."""
@@ -78,7 +82,7 @@ def reason(cause: Cause) -> str:
     """*cause* in a clause, without what its reader knows from where it stands."""
     text = REASONS[cause.why]
     if cause.details and cause.details[-1]:
-        text += LAST_ERRORS.get(cause.why, "")
+        text += IF_GIVEN.get(cause.why, "")
     said = text.format(*cause.details)
     if cause.along:
         said = f"it would take along {cause.along}: {said}"

@@ -75,12 +75,12 @@ class Following:
             for entry in recorded.untold:
                 if entry.untold not in told:
                     self._late(entry)
-                self.ledger.told(entry, entry.untold)
+                self.ledger.void_shown(entry, entry.untold)
             for entry, now_stands, over in self._stands(sweep, recorded):
                 if entry.message and entry.key not in busy and entry.place not in told:
                     self.entry(entry, now_stands)
                     if over:
-                        self.ledger.told(entry, entry.place)
+                        self.ledger.void_shown(entry, entry.place)
         except SlackError as failed:
             return [f"a warning's message does not say what became of it: {failed}"]
         return ()
@@ -97,7 +97,7 @@ class Following:
                     self._tell(action, wording.left(action, self.clock()))
                 elif entry.warned is not None and entry.message:
                     self.entry(entry, wording.void(f"{entry.detector} is not armed any more", self.clock()))
-                    self.ledger.told(entry, entry.place)
+                    self.ledger.void_shown(entry, entry.place)
         except SlackError as failed:
             return [f"a warning's message does not say that it is void: {failed}"]
         return ()
@@ -170,7 +170,7 @@ class Following:
         known = self.ledger.find(action.detector, target.account, target.region, action.id)
         said = known.said if known is not None else ""
         self._change(subject, target.name, said, action.messages, now_stands)
-        self.actions.told(action)
+        self.actions.message_updated(action)
 
     def _of(self, action: Action) -> Standing:
         wording, now = self.terms[action.detector].wording, self.clock()

@@ -154,7 +154,7 @@ class Pressing:
     def _now(self, press: PressEvent, entry: Entry, person: Person) -> Answer:
         """It is due, and the detector's own function sweeps now: the same run as its schedule's."""
         try:
-            self.ledger.hurry(entry, by=str(person), now=self.clock())
+            self.ledger.make_due(entry, by=str(person), now=self.clock())
         except ConditionFailedError:
             raise PressRefusedError("this warning is void") from None
         wording = self.following.terms[entry.detector].wording
@@ -188,7 +188,7 @@ class Pressing:
         for too long), the next sweep asks it again, as the message says.
         """
         try:
-            asked = self.undoing.actions.asked_back(action, str(person), self.clock())
+            asked = self.undoing.actions.request_undo(action, str(person), self.clock())
         except BegunBeforeError as begun:
             raise PressRefusedError(str(begun)) from None
         untold = self._says(lambda: self.following.action(asked))

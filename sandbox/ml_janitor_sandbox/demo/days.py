@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml_janitor_sandbox.control import Control, SandboxError
-from ml_janitor_sandbox.demo import jobs, studio
+from ml_janitor_sandbox.demo import jobs, notebooks, studio
 from ml_janitor_sandbox.demo.history import TABLES, history
 from ml_janitor_sandbox.demo.jobs import Job, ProcessingJob, TransformJob, TuningJob
-from ml_janitor_sandbox.demo.notebooks import LOG_GROUP, Notebook
+from ml_janitor_sandbox.demo.notebooks import IDLE, LOG_GROUP, Notebook
 from ml_janitor_sandbox.demo.plan import Actor
 from ml_janitor_sandbox.demo.studio import App
 from ml_janitor_sandbox.demo.times import NOW
@@ -61,6 +61,7 @@ class Days:
             if lines := list(_more(stream.events, before, moment, works_on=BACKFILL in stream.name)):
                 control.logs(stream.group, stream.name, lines, lag_hours=stream.lags)
         self._start_up(control, before, moment)
+        self._publish_idle_times(control, before, moment)
         self._check_health(control, moment)
         self.lived = moment
 
@@ -100,6 +101,23 @@ class Days:
             if one["NotebookInstanceStatus"] == "InService" and since <= at <= until:
                 line = f"[I {at:%Y-%m-%d %H:%M:%S}.000 ServerApp] Jupyter Server is running"
                 control.logs(LOG_GROUP, f"{name}/jupyter.log", [(at, line)])
+
+    def _publish_idle_times(self, control: Control, since: datetime, until: datetime) -> None:
+        """Running notebook instances with the start script publish for how long they have been idle."""
+        listed = Actor(self.url).call("", "sagemaker", "list_notebook_instances", MaxResults=100)
+        running = {
+            one["NotebookInstanceName"]: one["LastModifiedTime"]
+            for one in listed["NotebookInstances"]
+            if one["NotebookInstanceStatus"] == "InService"
+        }
+        for row in TABLES[notebooks.DETECTOR]:
+            if isinstance(row, Notebook) and row.publishes and row.name in running:
+                worked = max(row.worked, running[row.name])
+                series = row.idle(worked, max(since, until - TWO_HOURS), until)
+                about = {"metric": IDLE[1], "dimensions": {"NotebookInstanceName": row.name}}
+                points = {"start": series.start, "step": series.step.total_seconds(), "values": series.values}
+                if series.values:
+                    control.metrics(IDLE[0], [about | points])
 
     def _check_health(self, control: Control, moment: datetime) -> None:
         """SageMaker looks after every app, and mostly takes that for its user."""
@@ -159,7 +177,7 @@ def _continued(series: Mapping[str, Any], since: datetime, until: datetime) -> I
     step = timedelta(seconds=series["step"])
     values: Sequence[float] = series["values"]
     ended = series["start"] + step * len(values)
-    if not values or ended < NOW - HOUR:
+    if not values or ended < NOW - HOUR or series["metric"] == IDLE[1]:
         return
     skipped = max(0, -((since - ended) // -step))
     count = max(0, -((until - ended) // -step)) - skipped

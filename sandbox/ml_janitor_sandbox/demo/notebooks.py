@@ -10,7 +10,8 @@ from zlib import crc32
 
 from ml_janitor_sandbox.demo.plan import ACCOUNT, Plan
 from ml_janitor_sandbox.demo.rows import Ago, Row, load
-from ml_janitor_sandbox.demo.times import workday
+from ml_janitor_sandbox.demo.times import NOW, workday
+from ml_janitor_sandbox.demo.traffic import Series
 
 DETECTOR = "idle-notebooks"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-notebooks"
@@ -20,6 +21,10 @@ SITTING = timedelta(hours=2, minutes=40)
 """How long someone works at a stretch."""
 NIGHT = timedelta(hours=15)
 """How long a notebook had been stopped before it was started again."""
+IDLE = ("MLJanitor/Notebooks", "IdleSeconds")
+"""The namespace and the metric in which a notebook instance publishes its idle time."""
+PERIOD = timedelta(minutes=5)
+LATELY = timedelta(hours=1)
 LINES = (
     "Kernel started: {kernel}",
     "Adapting from protocol version 5.3 (kernel {kernel}) to 5.4 (client).",
@@ -37,7 +42,8 @@ class Notebook(Row):
     One notebook instance, made *age* days ago, *started* last then, and *stopped* since or not.
 
     *worked* is the last line in its log, and *opened* the last time that someone asked for its URL
-    (by default a few hours before). The log's index *lags* so many hours behind.
+    (by default a few hours before). The log's index *lags* so many hours behind. One that *publishes* its
+    idle time has the start script of docs/notebook-activity.
     """
 
     resource: ClassVar[str] = "notebook-instance"
@@ -49,6 +55,7 @@ class Notebook(Row):
     started: Ago | None = None
     stopped: Ago | None = None
     lags: int | None = None
+    publishes: bool = False
 
     @property
     def created(self) -> datetime:
@@ -75,6 +82,17 @@ class Notebook(Row):
         if self.stopped is not None:
             plan.call(self.stopped, by, "sagemaker.stop_notebook_instance", **name)
         plan.write(LOG_GROUP, f"{self.name}/jupyter.log", self._log(), lags=self.lags)
+        if self.publishes:
+            plan.publish(
+                *IDLE, {"NotebookInstanceName": self.name}, self.idle(self.worked, NOW - LATELY, NOW)
+            )
+
+    @staticmethod
+    def idle(worked: datetime, since: datetime, until: datetime) -> Series:
+        """For how many seconds nothing has worked on it, every five minutes after *since*."""
+        first = max(worked, since) + PERIOD
+        times = [first + number * PERIOD for number in range((until - first) // PERIOD + 1)]
+        return Series(first, PERIOD, tuple((at - worked).total_seconds() for at in times))
 
     def _log(self) -> Iterator[tuple[datetime, str]]:
         """What Jupyter said while someone worked there last, and the day before."""

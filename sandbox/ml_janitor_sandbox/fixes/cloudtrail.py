@@ -14,8 +14,8 @@ PER_PAGE = 50
 # Access keys that are names, so that a program can act as "maria" by using her name as its key.
 ANONYMOUS = ("AKIA", "ASIA", "test", "FOOBAR", "sandbox", "")
 DEFAULT_USER = "sandbox"
-ALSO_NOTED = ("sagemaker:UpdateEndpoint", "sagemaker:DeleteEndpoint")
-"""Besides everything that creates."""
+NOTED = ("sagemaker:Create", "sagemaker:Delete", "sagemaker:UpdateEndpoint")
+"""How calls begin that are recorded by themselves."""
 
 
 class History:
@@ -96,7 +96,7 @@ def _detail(event: dict[str, Any], region: str) -> dict[str, Any]:
 
 def noted(call: str) -> bool:
     """Whether "service:Operation" is recorded by itself."""
-    return call.startswith("sagemaker:Create") or call in ALSO_NOTED
+    return call.startswith(NOTED)
 
 
 def note(account: str, region: str, key: str, operation: str, body: bytes, *, agent: str) -> None:

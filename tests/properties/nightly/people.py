@@ -30,7 +30,7 @@ class People(Life):
             entry = self.random.choice(self.old_entries[-30:])
             identity = self.known(entry.key)
             try:
-                Ledger(self.mine).hurry(entry, by="maria", now=self.clock)
+                Ledger(self.mine).make_due(entry, by="maria", now=self.clock)
             except ConditionFailedError:
                 self.tell(f"now is refused for {identity}")
             else:

@@ -29,7 +29,7 @@ class People:
         for name in self.deployment.shifts:
             for entry in ledger.entries(name, ACCOUNT, REGION):
                 if entry.warned is not None and self.trouble.chance(0.9):
-                    ledger.hurry(entry, by="maria", now=self.deployment.clock)
+                    ledger.make_due(entry, by="maria", now=self.deployment.clock)
                     self.judge.pressed.add((name, entry.arn.lower()))
 
     def second_thoughts(self) -> None:

@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_janitor.aws import logs, tags
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
 from ml_janitor.core.durations import WorkingHours, ago
-from ml_janitor.core.model import Absent, Confidence, Cost, Effect, Finding, Rule, Target, Value, Verdict
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Cost,
+    Effect,
+    Evidence,
+    Finding,
+    Rule,
+    Target,
+    Value,
+    Verdict,
+)
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
 from ml_janitor.detectors.idle_notebooks import power
 from ml_janitor.detectors.idle_notebooks.notebook import IN_SERVICE, Notebook
 from ml_janitor.detectors.idle_notebooks.signs import (
-    confidence_of,
+    certainty,
     evidence_of,
     fresh_idle,
     signs,
@@ -58,7 +69,7 @@ class IdleNotebooks(Detector[Notebook]):
     cleanup = Cleanup(
         effect=Effect.STOP,
         grace=timedelta(days=1),
-        act_on=Confidence.LIKELY,
+        act_on=Confidence.PROVEN,
         lost="what kernels held in memory, and files outside the volume",
     )
     reads = (
@@ -125,16 +136,19 @@ class IdleNotebooks(Detector[Notebook]):
             )
         if (why := unknown(candidate, idle)) is not None:
             return rule.unknown(why)
-        confidence, because = confidence_of(candidate, idle)
-        rule.passed(because)
+        sure = certainty(candidate, idle)
+        rule.passed(sure.why)
+        if sure.to_prove:
+            rule.saw(Evidence("what would prove it", sure.to_prove))
         says = "" if idle is None else f"it says itself that it has been idle for {ago(idle.value)}, and "
         return rule.found(
             f"{says}the last sign of work was {when(last, now)}; {allowed.words}",
-            confidence,
+            sure.confidence,
             action=ACTION,
             cost=Cost.standing(candidate.price.hourly_usd, candidate.price.source),
             since=last.at,
             grace=self.grace_outside_hours if allowed.rule == OUTSIDE else None,
+            to_prove=sure.to_prove,
         )
 
     def prepare(

@@ -66,14 +66,29 @@ def unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
             return None
 
 
-def confidence_of(notebook: Notebook, idle: Value[timedelta] | None) -> tuple[Confidence, str]:
-    """How sure it is that an idle notebook does nothing, and why."""
-    unread = any(isinstance(signal, Unreadable | NotRead) for signal in (notebook.opened, notebook.busy))
+class Certainty(NamedTuple):
+    """How sure it is that an idle notebook does nothing, why, and what would prove it."""
+
+    confidence: Confidence
+    why: str
+    to_prove: str = ""
+
+
+def certainty(notebook: Notebook, idle: Value[timedelta] | None) -> Certainty:
+    """Only an idle time that the notebook published proves anything: a kernel may compute without output."""
     if idle is None:
-        return Confidence.LIKELY, "nothing shows use, but a kernel may compute in silence"
-    if unread:
-        return Confidence.LIKELY, "it says itself that it is idle, but not every sign of use could be read"
-    return Confidence.PROVEN, "it says itself that no kernel or terminal works"
+        return Certainty(
+            Confidence.LIKELY,
+            "nothing shows use, but a kernel may compute without output",
+            "let it publish its idle time (docs/notebook-activity)",
+        )
+    if any(isinstance(signal, Unreadable | NotRead) for signal in (notebook.opened, notebook.busy)):
+        return Certainty(
+            Confidence.LIKELY,
+            "it publishes that it is idle, but not every sign of use could be read",
+            "let CloudTrail and the agent's metrics be read",
+        )
+    return Certainty(Confidence.PROVEN, "it publishes that no kernel or terminal works")
 
 
 def evidence_of(notebook: Notebook, rule: str, now: datetime) -> Iterator[Evidence]:

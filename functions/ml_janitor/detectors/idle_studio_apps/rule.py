@@ -56,7 +56,7 @@ class IdleStudioApps(Detector[App]):
     cleanup = Cleanup(
         effect=Effect.STOP,
         grace=timedelta(days=1),
-        act_on=Confidence.LIKELY,
+        act_on=Confidence.PROVEN,
         lost="what the app held in memory, its running terminals and kernels",
     )
     reads = (

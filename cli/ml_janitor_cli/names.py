@@ -1,0 +1,93 @@
+"""Finds the resources that a name may stand for, and whether one that is not there was deleted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from datetime import datetime
+from difflib import get_close_matches
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_janitor.aws import trail
+from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.sagemaker_kinds import APP, Kind, listing, texts_in
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.idle_studio_apps import app
+from ml_janitor.detectors.untagged_resources import inventory, storage
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+MOST_PAGES = 10
+"""Of CloudTrail's events, 50 each, newest first."""
+
+DELETIONS = {kind.type: f"Delete{kind.noun}" for kind in (APP, *inventory.KINDS)} | {
+    "bucket": "DeleteBucket",
+    "repository": "DeleteRepository",
+}
+"""The call that deletes a resource of each kind; those of S3 objects are in no event history."""
+
+
+class Named(NamedTuple):
+    """One resource and its name in reports."""
+
+    name: str
+    arn: str
+
+    def is_called(self, name: str) -> bool:
+        """Whether *name* is its name, or the end of its ARN."""
+        return name == self.name or self.arn.lower().endswith(f"/{name.lower()}")
+
+
+def resources_like(aws: Aws, name: str, kinds: Collection[str]) -> Listing[Named]:
+    """
+    The resources of *kinds* that *name* may be meant for, jobs that ended among them.
+
+    Where AWS filters by a part of the name, each half is asked for: a typing error spoils only one.
+    """
+    half = len(name) // 2 if len(name) > 3 else 0
+    parts = [part for part in {name[:half], name[half:]} if re.fullmatch(r"[a-zA-Z0-9-]{1,63}", part)]
+
+    def sagemaker(kind: Kind, **query: str) -> Listing[Named]:
+        return listing(aws, kind, lambda entry: Named(kind.name_of(entry), kind.arn_of(aws, entry)), **query)
+
+    def owned(read: Callable[[Aws, set[str]], Listing[inventory.Resource]]) -> Listing[Named]:
+        listed = read(aws, set())
+        return Listing(tuple(Named(one.name, one.arn) for one in listed.items), listed.error)
+
+    def apps() -> Listing[Named]:
+        listed = app.listed(aws)
+        return Listing(tuple(Named(one.target.name, one.target.arn) for one in listed.items), listed.error)
+
+    reads: list[Callable[[], Listing[Named]]] = []
+    for kind in inventory.KINDS:
+        if kind.type in kinds:
+            queries = [{"NameContains": part} for part in parts] if kind.named_in_arn else [{}]
+            reads += [partial(sagemaker, kind, **query) for query in queries]
+    reads += [apps] if APP.type in kinds else []
+    reads += [partial(owned, storage.buckets)] if "bucket" in kinds else []
+    reads += [partial(owned, storage.repositories)] if "repository" in kinds else []
+    found = aws.map(lambda read: read(), reads)
+    errors = [each.error for each in found if each.error is not None]
+    return Listing(tuple({one: None for each in found for one in each.items}), "; ".join(errors) or None)
+
+
+def nearest(name: str, known: Collection[Named]) -> Named | None:
+    """The one of *known* whose name is most like *name*, if any is."""
+    by_name = {each.name: each for each in known}
+    near = get_close_matches(name, by_name, 1)
+    return by_name[near[0]] if near else None
+
+
+def deletion(aws: Aws, arn: Arn, now: datetime) -> Signal[datetime]:
+    """When somebody deleted the resource *arn*, as far back as CloudTrail's event history goes."""
+    if (call := DELETIONS.get(arn.kind)) is None:
+        return NotRead()
+    events = trail.lookup(aws, call, now - trail.REMEMBERED, now, most_pages=MOST_PAGES)
+    parts = set(arn.name.lower().split("/"))
+    for event in events.items:
+        if event.succeeded and parts <= {text.lower() for text in texts_in(event.request)}:
+            return Value(event.at, trail.LOOKUP_EVENTS)
+    return Absent(trail.LOOKUP_EVENTS) if events.error is None else Unreadable(events.error)
