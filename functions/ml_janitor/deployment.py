@@ -400,8 +400,9 @@ def action_history(own: Invocation) -> ActionHistory:
 def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
     """What warnings say and offer, by detector: a button only where its press would find a function."""
     section = settings.janitor
-    buttons: set[Button] = {Button.KEEP, Button.SNOOZE} if section.slack_signing_secret else set()
-    group = {Button.NOW, Button.UNDO} if section.slack_signing_secret and section.slack_group else set()
+    signed = bool(section.slack_signing_secret)
+    buttons = {Button.KEEP, Button.SNOOZE, Button.TONIGHT} if signed else set()
+    group = {Button.NOW, Button.UNDO} if signed and section.slack_group else set()
 
     def of(detector: type[Detector[Any]], cleanup: Cleanup) -> WarningTerms:
         armed = settings.mode(detector.name) is Mode.ACT

@@ -121,8 +121,16 @@ class Warner:
         """
         *sweep* with what was warned about now, and what Slack did not take.
 
-        If the ledger cannot store that a warning arrived, no more are sent.
+        If the ledger cannot store that a warning arrived, no more are sent. What is stopped by the clock is
+        warned about before closing, and not by night.
         """
+        soon = rounded(self.clock())
+        late = {
+            result.target.key: replace(result, cause=cause(Why.WARNED_BEFORE_CLOSING))
+            for result in sweep.results
+            if isinstance(result.verdict, Finding) and _closed(result, soon)
+        }
+        sweep = replace(sweep, results=tuple(late.get(one.target.key, one) for one in sweep.results))
         new = [
             result
             for result in sweep.results
@@ -140,7 +148,7 @@ class Warner:
             arming=arming,
             entries=entries,
             clock=self.clock,
-            soon=rounded(self.clock()),
+            soon=soon,
         )
         problems: Sequence[str] = ()
         error = None
@@ -150,6 +158,13 @@ class Warner:
             error = failed
         results = tuple(deliveries.warned.get(result.target.key, result) for result in sweep.results)
         return Warned(replace(sweep, results=results), problems, error)
+
+
+def _closed(result: Result, soon: datetime) -> bool:
+    """Whether it is too late today to warn about *result*."""
+    plan = finding(result).schedule
+    unwarned = result.cause is not None and result.cause.why is Why.UNWARNED
+    return unwarned and plan is not None and soon >= plan.closing
 
 
 def rounded(at: datetime) -> datetime:

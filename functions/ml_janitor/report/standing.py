@@ -66,21 +66,26 @@ class StatusWording:
         """A time in the channel's zone."""
         return local(moment, self.time_zone)
 
-    def due(self, due: datetime, unmessaged: str = "") -> Standing:
+    def due(self, due: datetime, unmessaged: str = "", *, scheduled: bool = False) -> Standing:
         """
         It was warned about. The next sweep after *due* acts on it.
 
-        *unmessaged* is why its owner got no direct message.
+        *unmessaged* is why its owner got no direct message. What is *scheduled* may be in use until then, and
+        is acted on once it is quiet.
         """
+        if scheduled:
+            text = f"*Will be {self.done} after {self.at(due)}, once it is quiet,* unless somebody keeps it."
+            return self._says(text, (Button.TONIGHT, Button.KEEP, Button.SNOOZE))
         text = f"*Will be {self.done} after {self.at(due)}* unless somebody keeps it."
         if unmessaged:
             text += f" {sentence(prose(reason(cause(Why.OWNER_NOT_MESSAGED, unmessaged)), LONGEST))}"
         return self._says(text, (Button.KEEP, Button.SNOOZE, Button.NOW))
 
-    def waiting(self, due: datetime, why: str) -> Standing:
+    def waiting(self, due: datetime, why: str, *, scheduled: bool = False) -> Standing:
         """Its time has come, and something holds it back."""
         text = f"*Due since {self.at(due)}, and waiting:* {sentence(prose(why, LONGEST))}"
-        return self._says(text, (Button.KEEP, Button.SNOOZE))
+        tonight = (Button.TONIGHT,) if scheduled else ()
+        return self._says(text, (*tonight, Button.KEEP, Button.SNOOZE))
 
     def held(self, hold: Hold) -> Standing:
         """Somebody said to keep it, or not now."""

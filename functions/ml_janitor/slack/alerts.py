@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.slack import owners
-from ml_janitor.report.warnings import WarningTerms, body, head, listed, subject_of, warning
+from ml_janitor.report.warnings import WarningTerms, body, due_standing, head, listed, subject_of, warning
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
 
@@ -192,11 +192,8 @@ def _dated(result: Result, unmessaged: str, deliveries: Deliveries) -> Result:
 
 def _first(draft: Draft, terms: WarningTerms, unmessaged: str = "") -> Message:
     """The warning as it is sent."""
-    result = draft.result
-    if result.due is None:
-        raise ValueError(f"{result.target.name} has no due date")
-    standing = terms.wording.due(result.due, unmessaged)
-    return warning(subject_of(result), result.target.name, draft.lasting, standing, terms)
+    standing = due_standing(draft.result, terms, unmessaged)
+    return warning(subject_of(draft.result), draft.result.target.name, draft.lasting, standing, terms)
 
 
 def _unsent(number: int, why: str) -> str:
