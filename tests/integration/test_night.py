@@ -236,7 +236,6 @@ def test_only_the_janitors_own_actions_changed_the_account(lived: Lived) -> None
         "sagemaker:CreateEndpoint",
         "sagemaker:DeleteApp",
         "sagemaker:DeleteEndpoint",
-        "sagemaker:DeleteInferenceComponent",
         "sagemaker:StartNotebookInstance",
         "sagemaker:StopNotebookInstance",
         "sagemaker:StopTrainingJob",

@@ -98,7 +98,7 @@ def warning(subject: Subject, name: str, said: str, standing: Standing, terms: W
 
 
 def due_standing(result: Result, terms: WarningTerms, unmessaged: str = "") -> Standing:
-    """Where *result* stands that was just warned about; *unmessaged* is why its owner got no direct message."""
+    """Where *result* stands, now warned about; *unmessaged* is why its owner got no direct message."""
     if result.due is None:
         raise ValueError("a warning says when it is due")
     return terms.wording.due(result.due, unmessaged, scheduled=finding(result).schedule is not None)
