@@ -23,7 +23,7 @@ from ml_janitor_cli import deployment_report, doctor_report, edge
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.deployment_checks import Examiner
 from ml_janitor_cli.doctor_report import Change, Checkup
-from ml_janitor_cli.interrupts import ending_at_once
+from ml_janitor_cli.failures import ending_at_once
 from ml_janitor_cli.probes import probe_all
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.stack import STACK
@@ -56,11 +56,8 @@ def doctor(
             metavar="DETECTOR", help="Which detectors to check; all that are enabled without one."
         ),
     ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(metavar="REGION", help="Where to look. Repeatable."),
-    ] = None,
-    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
+    region: edge.Regions = None,
+    profile: edge.Profile = None,
     stack: Annotated[
         str | None,
         typer.Option(metavar="NAME", help=f"The deployed stack; {STACK} if there is one of that name."),
@@ -89,12 +86,10 @@ def doctor(
       janitor doctor idle-notebooks --profile audit --region eu-west-1
       janitor doctor --stack MlJanitor
     """  # noqa: D301 - \b keeps the lines below it as they are
-    settings = edge.settings_from(config, overrides, ctx.obj)
-    detectors = edge.detectors_from(names, settings)
-    now = edge.now_from(None)
-    attempts = edge.attempts_from_environment()
-    session = edge.session_from(profile)
-    regions = edge.regions_from(region, settings, session)
+    setup = edge.setup(ctx, config, overrides, profile=profile)
+    settings, session, now = setup.settings, setup.session, setup.now
+    detectors, regions = edge.detectors_from(names, settings), setup.regions(region)
+    attempts = min(setup.attempts, MOST_ATTEMPTS)
     facts = {
         "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
         "endpoint": ", ".join(endpoints(os.environ)),
@@ -102,7 +97,7 @@ def doctor(
     }
 
     with ending_at_once(), progress("asking whose credentials these are") as say:
-        caller = caller_of(session, regions[0], attempts)
+        caller = caller_of(session, regions[0], setup.attempts)
         probed: doctor_report.Answers = {}
         found: deployment_report.Deployed | None = None
         if isinstance(caller, Value):
@@ -112,7 +107,7 @@ def doctor(
                 detectors,
                 regions,
                 account=caller.value.account,
-                attempts=min(attempts, MOST_ATTEMPTS),
+                attempts=attempts,
                 now=now,
             )
             say("looking at the deployed stack")
@@ -124,7 +119,7 @@ def doctor(
                 names=names,
                 regions=tuple(dict.fromkeys([session.region_name or regions[0], *regions])),
                 account=caller.value.account,
-                attempts=min(attempts, MOST_ATTEMPTS),
+                attempts=attempts,
                 now=now,
                 slack_url=os.environ.get("JANITOR_SLACK_URL", ""),
             ).examine()

@@ -15,8 +15,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.detector import Detector
-from ml_janitor_cli.probe_calls import CALLS
-from ml_janitor_cli.probes import Answer, probe_all
+from ml_janitor_cli.probes import CALLS, Answer, probe_all
 from ml_janitor_sandbox.control import Control
 
 BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
