@@ -42,7 +42,7 @@ def audit(
     *,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="DETECTOR", help="Which detectors to run; all that are enabled without one."),
+        typer.Argument(metavar="DETECTOR", help="The detectors to run; all that are enabled without one."),
     ] = None,
     region: edge.Regions = None,
     profile: edge.Profile = None,
@@ -128,7 +128,7 @@ def swept(setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequen
     session, attempts, now = setup.session, setup.attempts, setup.now
     total = len(detectors) * len(regions)
     ended: list[Sweep] = []
-    with progress("asking whose account this is") as say:
+    with progress("identifying the account") as say:
 
         def done(sweep: Sweep) -> None:
             ended.append(sweep)

@@ -72,13 +72,13 @@ def doctor(
     missing, and any other answer means that it is allowed. What only a real object can tell is
     listed as not probed, with the reason.
 
-    Of a deployed stack it looks at schedules, last runs, queues, alarms and whoever hears of them,
-    and at Slack: the token, its scopes, the channel. Each problem says what to do next.
+    Of a deployed stack it checks schedules, last runs, queues, alarms and their subscribers, and
+    Slack: the token, its scopes, the channel. Each problem says what to do next.
 
     Exit status: 0, nothing is missing; 1, an action is refused or was not answered, something is
-    wrong in the stack, a detector is armed that could never act, or nobody could say whose
-    credentials these are; 2, bad usage or settings.
-    That nothing is deployed here, or that you may not look for it, is no problem unless --stack names it.
+    wrong in the stack, a detector is armed that could never act, or the credentials could not be
+    identified; 2, bad usage or settings.
+    A stack that is not deployed, or that you may not look for, is a problem only if --stack names it.
 
     \b
     Examples:
@@ -96,7 +96,7 @@ def doctor(
         "settings": ", ".join(sources(config, overrides)) or f"the defaults (there is no {FILE} here)",
     }
 
-    with ending_at_once(), progress("asking whose credentials these are") as say:
+    with ending_at_once(), progress("identifying the credentials") as say:
         caller = caller_of(session, regions[0], setup.attempts)
         probed: doctor_report.Answers = {}
         found: deployment_report.Deployed | None = None

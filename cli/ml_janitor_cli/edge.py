@@ -68,7 +68,7 @@ class Refused(TyperException):
 
 
 class Interrupted(Refused):
-    """Somebody pressed Ctrl-C; the message says what becomes of what was begun."""
+    """Ctrl-C was pressed; the message says what becomes of what was begun."""
 
     exit_code = 130
 

@@ -92,7 +92,7 @@ def explain(
     places = {text: region_of(parsed.get(text), region, setup) for text in texts}
     regions = tuple(dict.fromkeys(places.values()))
     with ending_at_once():
-        with progress("asking whose account this is"):
+        with progress("identifying the account"):
             account = known_caller(session, regions[0], attempts).account
         for text, arn in parsed.items():
             if arn.account not in {"", account}:
@@ -135,7 +135,7 @@ def parsed_from(text: str) -> Arn:
 
 
 def check_kind(text: str, arn: Arn, settings: Settings) -> None:
-    """Refuse an ARN that nobody judges."""
+    """Refuse an ARN of a kind that no detector judges."""
     if any(detector.judges(arn) for detector in settings.registry):
         return
     kinds = sorted({kind for detector in settings.registry for kind in detector.kinds})

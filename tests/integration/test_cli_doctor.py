@@ -215,7 +215,7 @@ def test_an_unknown_identity_is_said_and_nothing_is_tried(account: Control, jani
     ran = janitor("doctor")
 
     assert ran.status == 1
-    assert ran.headline == "Nobody can say whose credentials these are."
+    assert ran.headline == "The credentials could not be identified."
     assert "AccessDenied" in ran.out
     assert set(account.calls()) == {"sts:GetCallerIdentity"}
 
