@@ -338,6 +338,21 @@ def test_scaling_is_no_deployment(seed: Seed, aws: Aws) -> None:
     )
 
 
+def test_what_an_undo_needs_records_the_deployment_and_not_the_scaling(seed: Seed, aws: Aws) -> None:
+    """An act that broke off is judged by it: by the scaling, it would look deployed."""
+    seed.endpoint("churn", IMAGE)
+    seed.requests("churn")
+    scale(seed, "churn", 2)
+    detector = IdleEndpoints()
+    (first,) = detector.find(aws, NOW)
+    look = detector.look(aws, first.target, NOW)
+    assert look is not None
+
+    record = detector.prepare(aws, look, found(detector.decide(look, NOW), Confidence.PROVEN), {})
+
+    assert record["modified"] == (NOW - 30 * DAY).isoformat()
+
+
 @pytest.mark.parametrize(
     ("config", "ago"),
     [
