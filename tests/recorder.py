@@ -59,6 +59,7 @@ slack_secret = "{SECRET}"
 slack_signing_secret = "{SIGNING}"
 slack_group = "{GROUP}"
 max_actions_per_night = 1000
+time_zone = "UTC"
 """
 ARMED = TOML + "".join(
     f"""

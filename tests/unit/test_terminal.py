@@ -91,6 +91,47 @@ def test_different_actions_are_said_with_each_finding() -> None:
     assert shown.index("Proposed: do a") < shown.index("Proposed: do b")
 
 
+@pytest.mark.parametrize("columns", [60, 80, 100, 120])
+def test_no_name_and_no_address_is_cut_or_broken_that_fits_a_line(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = ["a", "weekly-metrics-of-everything/JupyterLab/default"]
+    owners = ["o@example.com", "a-person-with-a-long-name@some.example.com"]
+    address = "s3://models/search/ranker/2026/model.tar.gz"
+    long_address = f"s3://models/{'deep/' * 40}end"
+    report = of(
+        *(
+            result(
+                "shelf", name, finding(f"same as {address} and {long_address}", standing("1")), owner=owner
+            )
+            for name in names
+            for owner in owners
+        ),
+        result("shelf", "k", Kept(reason=f"used by {address}, {long_address}")),
+        result("shelf", "u", Kept(reason=f"no {address}, {long_address}", unknown=True)),
+    )
+
+    shown = drawn(report)
+
+    for whole in (*names, *owners, address, "shelf"):
+        assert whole in shown
+    assert "…" not in shown
+    assert "".join(shown.split()).count(long_address) == 6
+    assert max(map(len, shown.splitlines())) <= columns
+
+
+def test_a_narrow_screen_has_sums_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+
+    shown = flat(drawn(full()))
+
+    assert (
+        "total (not complete) 24 looked at, 7 found, 17 kept, 1 unknown; $11,406 a month, $12,925 so far and"
+        in shown
+    )
+
+
 def test_a_missing_owner_and_time_are_said() -> None:
     shown = drawn(of(result("shelf", "a", finding("x", None, days=None))))
 

@@ -200,6 +200,18 @@ class Cost:
         return self.monthly_usd is not None or self.accrued_usd is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """
+    When a finding is acted on by the clock, as an operator set it: at *due*, if it was warned about before
+    *closing*, and else after *next_closing*.
+    """
+
+    closing: datetime
+    due: datetime
+    next_closing: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """
@@ -211,7 +223,8 @@ class Finding:
     another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
     that already: nobody is warned of what will not happen. *noun* is what it is called where findings are
     counted, if its detector's name does not say it; *lost* is what an undo of just this one does not bring
-    back. *to_prove* is what would make a likely finding proven.
+    back. *to_prove* is what would make a likely finding proven. With a *schedule* it is acted on by the
+    clock, proven or not.
     """
 
     reason: str
@@ -226,6 +239,7 @@ class Finding:
     noun: str | None = None
     lost: str | None = None
     to_prove: str = ""
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +297,7 @@ class Rule:
         noun: str | None = None,
         lost: str | None = None,
         to_prove: str = "",
+        schedule: Schedule | None = None,
     ) -> Finding:
         """Waste, and why."""
         return Finding(
@@ -298,6 +313,7 @@ class Rule:
             noun=noun,
             lost=lost,
             to_prove=to_prove,
+            schedule=schedule,
         )
 
 
