@@ -88,11 +88,11 @@ def _scale_out(call: Call, where: Where, target: Target) -> None:
 
     Its words are those of recorded activities of sagemaker; a refusal by SageMaker makes it Failed.
     """
-    kind, name, *_, variant = where[1].split("/")
-    endpoint = shelf(call, KINDS["endpoints"]).get(name)
     least = target.members["MinCapacity"]
-    if kind != "endpoint" or endpoint is None or not where[2].endswith("InstanceCount"):
+    if where[2] != "sagemaker:variant:DesiredInstanceCount":
         return
+    _, name, _, variant = where[1].split("/")
+    endpoint = shelf(call, KINDS["endpoints"])[name]
     now = next(one for one in endpoint.members["ProductionVariants"] if one["VariantName"] == variant)
     if endpoint.status == "Creating" or now.get("DesiredInstanceCount", least) >= least:
         return
