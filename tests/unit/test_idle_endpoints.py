@@ -37,6 +37,7 @@ from ml_janitor.detectors.idle_endpoints.signals import PLACES_SHOWN, Endpoint, 
 from ml_janitor.detectors.idle_endpoints.traffic import (
     Hints,
     Place,
+    alive,
     backlog,
     component_invocations,
     invocations,
@@ -221,6 +222,8 @@ COMPONENT = InferenceComponent(
             {"history": (days(19, 20, 21, 25, since=26),), "deployed": 26}, "proven", id="used steadily"
         ),
         pytest.param({"history": (days(20),), "deployed": 89}, "likely", id="used once, after long"),
+        pytest.param({"history": (days(), DENIED)}, "likely", id="second history unreadable"),
+        pytest.param({"history": (DENIED, days())}, "likely", id="first history unreadable"),
         pytest.param({"history": (days(20, since=30),), "deployed": 30}, "proven", id="used once, soon"),
         pytest.param({"history": (days(),), "deployed": 89}, "proven", id="never used"),
         # --- what costs nothing, and what is not in service
@@ -288,6 +291,20 @@ COMPONENT = InferenceComponent(
 )
 def test_every_signal_has_its_say(given: Mapping[str, Any], expected: str) -> None:
     assert word(decided(**given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [(timedelta(), "likely"), (SECOND, "proven")],
+    ids=["exactly as long as the longest pause", "a second longer"],
+)
+def test_a_silence_has_to_be_longer_than_every_pause(moment: timedelta, expected: str) -> None:
+    """Used 61 and 31 days ago: silent since the end of the latter day, 30 days ago."""
+    midnight = NOW.replace(hour=0)
+    zeros = Value(Series(tuple((midnight - n * HOUR, 0.0) for n in range(168, 0, -1))))
+    used = endpoint(places=(place(zeros),), history=(days(61, 31, since=61),))
+
+    assert word(RULE.decide(used, midnight + moment)) == expected
 
 
 def test_no_required_signal_missing_is_ever_found() -> None:
@@ -456,6 +473,18 @@ def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
         component_invocations("llm"),
     }
     assert backlog("churn") in {one.metric for one in places(queued.value, plain, ())}
+
+
+def test_a_component_is_proven_by_the_metrics_of_its_own_variant() -> None:
+    two = description(Variant(name="green", instances=1), Variant(name="blue", instances=1))
+    other = replace(COMPONENT, name="ranker", variant="green")
+
+    found = places(two.value, config(types={}, hosts=frozenset({"blue", "green"})), (COMPONENT, other))
+
+    assert {one.where: one.proof for one in found} == {
+        "inference component llm": alive("churn", "blue"),
+        "inference component ranker": alive("churn", "green"),
+    }
 
 
 def test_hints_are_told_apart_by_their_dimensions() -> None:
