@@ -641,7 +641,7 @@ def test_a_monitored_endpoint_is_only_reported(world: Serving, nights: Paced) ->
     result = nights.swept()["churn"]
 
     assert result.outcome is Outcome.ADVISED
-    assert note(result) == "only reported: likely; only proven findings are acted on"
+    assert note(result) == "only reported: it is likely, and only what is proven is acted on"
 
 
 def test_an_endpoint_that_is_monitored_since_its_warning_stays(world: Serving, nights: Paced) -> None:
