@@ -18,6 +18,7 @@ ENDPOINT = Resource(
     service="sagemaker",
     type="endpoint",
     noun="Endpoint",
+    named="EndpointName",
     arn=f"{SAGEMAKER}:endpoint/churn",
     name="Churn",
     created=CREATED,
@@ -26,6 +27,7 @@ SPACE = Resource(
     service="sagemaker",
     type="space",
     noun="Space",
+    named="SpaceName",
     arn=f"{SAGEMAKER}:space/d-1/anna",
     name="anna",
     created=CREATED,
@@ -121,10 +123,20 @@ def test_which_event_made_an_endpoint(changed: dict[str, Any], *, expected: bool
 
 
 @pytest.mark.parametrize(("domain", "expected"), [("d-1", True), ("d-11", False), ("d-2", False)])
-def test_a_space_belongs_to_its_domain(domain: str, *, expected: bool) -> None:
-    event = replace(EVENT, request={"domainId": domain, "spaceName": "anna"})
+def test_a_space_and_a_user_profile_belong_to_their_domain(domain: str, *, expected: bool) -> None:
+    profile = replace(
+        SPACE, type="user-profile", named="UserProfileName", arn=f"{SAGEMAKER}:user-profile/d-1/anna"
+    )
 
-    assert made(event, SPACE) is expected
+    assert made(replace(EVENT, request={"domainId": domain, "spaceName": "anna"}), SPACE) is expected
+    assert made(replace(EVENT, request={"domainId": domain, "userProfileName": "anna"}), profile) is expected
+
+
+def test_a_definition_is_told_by_the_member_of_its_request() -> None:
+    definition = replace(ENDPOINT, type="model-bias-job-definition", named="JobDefinitionName", name="drift")
+
+    assert made(replace(EVENT, request={"jobDefinitionName": "drift"}), definition)
+    assert not made(replace(EVENT, request={"jobDefinitionName": "bias"}), definition)
 
 
 @pytest.mark.parametrize(

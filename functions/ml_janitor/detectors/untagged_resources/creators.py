@@ -24,6 +24,12 @@ How far a Create event may lie from the creation time that the listing shows.
 A name may have been used before, by somebody else; only the event of this resource's own creation counts.
 """
 
+STUDIO = frozenset({"space", "user-profile"})
+"""Kinds whose names are unique within a domain only."""
+
+VERSIONS = {"CreateAutoMLJob": ("CreateAutoMLJob", "CreateAutoMLJobV2")}
+"""Events that make the same kind of resource."""
+
 MOST_PAGES = 40
 """2,000 events of one name, half a minute at CloudTrail's pace; who created it is worth no more."""
 
@@ -104,8 +110,13 @@ def _read_kind(
     times = [one.created for one in resources if one.created is not None and one.created > since]
     if not times:
         return {one.arn: Absent(trail.LOOKUP_EVENTS) for one in resources}
-    events = trail.lookup(aws, event, max(since, min(times) - SOON), max(times) + SOON, most_pages=MOST_PAGES)
-    return {one.arn: _creator(one, events.items, events.error, since) for one in resources}
+    start, end = max(since, min(times) - SOON), max(times) + SOON
+    listings = [
+        trail.lookup(aws, name, start, end, most_pages=MOST_PAGES) for name in VERSIONS.get(event, (event,))
+    ]
+    events = [one for listing in listings for one in listing.items]
+    error = next((listing.error for listing in listings if listing.error is not None), None)
+    return {one.arn: _creator(one, events, error, since) for one in resources}
 
 
 def _creator(
@@ -133,10 +144,11 @@ def made(event: Event, resource: Resource) -> bool:
     if not event.succeeded or event.source != f"{resource.service}.amazonaws.com":
         return False
     asked = {key.lower(): value for key, value in event.request.items()}
-    name = asked.get(f"{resource.noun}Name".lower())
+    name = asked.get(resource.named.lower())
     if name is None:  # CloudTrail leaves out requests that are too long
         return not {resource.name, resource.arn}.isdisjoint(event.resources)
-    in_domain = resource.type != "space" or f"space/{asked.get('domainid')}/" in resource.arn
+    domain = asked.get("domainid")
+    in_domain = resource.type not in STUDIO or f"{resource.type}/{domain}/" in resource.arn
     return name == resource.name and in_domain
 
 
