@@ -138,7 +138,7 @@ def instance_prices(products: Iterable[Mapping[str, Any]], component: Component)
     Hourly on-demand dollars by instance type, of those *products* that the usage type of *component* names.
 
     A type with more than one price is left out: a doubtful price is an unknown one. So is a price in
-    another currency, and a price of nothing, which is a line of somebody's discount.
+    another currency, and a price of nothing, which is a discount's line.
     """
     usage = re.compile(rf"(?:[A-Z0-9]+-)?{USAGES[component].word}(ml\.[a-z0-9.-]+)", re.IGNORECASE)
     prices: dict[str, set[Decimal]] = {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
 RESERVED = "aws:"
-"""The prefix of tags that AWS itself sets; nobody else can, so they never count as somebody's attempt."""
+"""The prefix of tags that only AWS can set; they never count as an owner's."""
 
 GET_RESOURCES = "tag:GetResources"
 LIST_TAGS = "sagemaker:ListTags"
