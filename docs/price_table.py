@@ -1,9 +1,9 @@
 """
 Writes the dated table of SageMaker's prices again: `make prices`.
 
-It reads a Price List file (`make prices FILE=index.json`, from
-https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonSageMaker/current/us-east-1/index.json), or else asks
-the Price List API. Types that the price list no longer has are dropped.
+It asks the Price List API, or reads a Price List file: `make prices FILE=index.json`, the file from
+https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonSageMaker/current/us-east-1/index.json.
+Types that the price list no longer has are dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.prices import TABLE, TABLE_REGION, USAGES, instance_prices, products
 
 if TYPE_CHECKING:
@@ -30,9 +29,10 @@ CENT = Decimal("0.01")
 SIZES = ["nano", "micro", "small", "medium", "large", "xlarge"]
 HEADER = """\
 # SageMaker on-demand list prices, us-east-1, USD per instance-hour, and when each was read.
-# The fallback where the Price List API cannot be asked or does not list a type; a report that uses it says so, with
-# the date. A type that is not here is unknown, as is one whose prices for hosting, notebooks, Studio, training,
-# processing and transform differ by more than a cent. From AWS's price list of AmazonSageMaker, by `make prices`.
+# By `make prices`, from AWS's price list of AmazonSageMaker. The fallback where the Price List API cannot be
+# asked or does not list a type; a report that uses it says so, with the date. A type that is not here is
+# unknown, as is one whose prices for hosting, notebooks, Studio, training, processing and transform differ by
+# more than a cent.
 instance_type,usd_per_hour,read
 """
 
@@ -56,9 +56,10 @@ def main(arguments: Sequence[str]) -> int:
 def of_file(offer: Mapping[str, Any]) -> Iterator[Product]:
     """The instances of a Price List file of any regions, each as the API answers it."""
     for sku, product in offer["products"].items():
-        if product.get("productFamily") == "ML Instance":
-            if product["attributes"].get("regionCode") == TABLE_REGION:
-                yield {"product": product, "terms": {"OnDemand": offer["terms"]["OnDemand"].get(sku, {})}}
+        if product.get("productFamily") != "ML Instance":
+            continue
+        if product["attributes"].get("regionCode") == TABLE_REGION:
+            yield {"product": product, "terms": {"OnDemand": offer["terms"]["OnDemand"].get(sku, {})}}
 
 
 def of_api(client: PricingClient) -> list[Product]:
@@ -69,7 +70,7 @@ def of_api(client: PricingClient) -> list[Product]:
 
 
 def table(listed: Sequence[Product]) -> dict[str, Decimal]:
-    """What an instance of each type costs, whatever it is rented for; without those that nothing agrees on."""
+    """What an instance of each type costs, whatever it is rented for."""
     found: dict[str, list[Decimal]] = {}
     for component in USAGES:
         for name, dollars in instance_prices(listed, component).items():

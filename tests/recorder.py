@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
+import pytest
 
 from condemned import BUCKET, Condemned
 from conftest import ACCOUNT, REGION
@@ -35,6 +36,9 @@ IN_LAMBDAS_HANDS = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessag
 
 ADVISERS = {one.name for one in DETECTORS if one.cleanup is None}
 
+IN_EVERY_RUN = "idle-notebooks"
+"""Of this function each statement is removed in every run of the tests, of the others by `make mutants`."""
+
 REFUSAL = re.compile(r"not authorized to perform|AccessDenied|Head(Object|Bucket): 403")
 
 ARMS = {
@@ -55,6 +59,7 @@ slack_secret = "{SECRET}"
 slack_signing_secret = "{SIGNING}"
 slack_group = "{GROUP}"
 max_actions_per_night = 1000
+time_zone = "UTC"
 """
 ARMED = TOML + "".join(
     f"""
@@ -78,6 +83,11 @@ type Call = tuple[str, str, str | None]
 
 type AskedAbout = Callable[[str, Mapping[str, Any]], bool]
 """Whether a statement of the role of the function of that name is meant."""
+
+
+def mutants(names: Iterable[str]) -> list[Any]:
+    """The parameters of a test that removes each statement of a role in turn, which takes long."""
+    return [pytest.param(one, marks=() if one == IN_EVERY_RUN else pytest.mark.mutants) for one in names]
 
 
 def nothing(_: Host) -> None:

@@ -131,7 +131,7 @@ def test_it_reads_exactly_what_it_declares(
 ) -> None:
     """Over the demo account: finding, and looking again at everything that was found."""
     demo_account.clear_calls()
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2) as accounts:
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
         (aws,) = accounts
         rule = detector()
         found = list(rule.find(aws, NOW))
@@ -171,7 +171,7 @@ def test_it_acts_and_undoes_exactly_as_it_declares(
     if detector.name in ELSEWHERE:
         pytest.skip(f"in {ELSEWHERE[detector.name]}")
     rule = detector(**ACTING.get(detector.name, {}))
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2) as accounts:
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
         (aws,) = accounts
         deeds = [
             prepared(rule, aws, candidate.target)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.config.arming_warnings import arming_warnings
+from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings
 from ml_janitor.config.settings import FILE, Settings
 from ml_janitor.core.model import Value
 from ml_janitor.engine.detector import Detector, allow
@@ -128,7 +128,8 @@ def doctor(
                 now=now,
                 slack_url=os.environ.get("JANITOR_SLACK_URL", ""),
             ).examine()
-    idle = arming_warnings(settings, home=found.found.region if found and found.found else "")
+    idle = arming_refusals(settings)
+    idle += arming_warnings(settings, home=found.found.region if found and found.found else "")
     facts = {
         "armed": ", ".join(each.name for each in settings.armed()),
         "but": "; ".join(idle),
@@ -207,7 +208,7 @@ def tried(
     """The answer to every read of *detectors*, region by region."""
     grants = [PRICES, *(grant for detector in detectors for grant in detector.reads)]
     buckets = [name for detector in detectors for name in getattr(detector, "buckets", ())]
-    with opened(session, account=account, regions=regions, attempts=attempts) as accounts:
+    with opened(session, account=account, regions=regions, attempts=attempts, pace=edge.pace()) as accounts:
         return {
             aws.region: {one.grant: one for one in probe_all(aws, grants, now=now, buckets=buckets)}
             for aws in accounts

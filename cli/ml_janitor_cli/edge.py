@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
+from ml_janitor.aws.pace import Pace
 from ml_janitor.config.layers import nearest
 from ml_janitor.config.settings import FILE, Registry, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
@@ -116,6 +118,13 @@ def attempts_from_environment() -> int:
     if not text.isdecimal() or not int(text):
         raise Refused(f"AWS_MAX_ATTEMPTS: expected a number of tries from 1 on, got {text}")
     return int(text)
+
+
+def pace() -> Pace | None:
+    """How fast AWS may be called; in the sandbox, where time stands still, there is nothing to wait for."""
+    if os.environ.get("JANITOR_NOW"):
+        return None
+    return Pace(clock=time.monotonic, sleep=time.sleep)
 
 
 def session_from(profile: str | None) -> boto3.Session:

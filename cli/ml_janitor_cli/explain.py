@@ -109,7 +109,9 @@ def explain(
         for text, arn in parsed.items():
             if arn.account not in {"", account}:
                 raise edge.Refused(f"{text} is in account {arn.account}; the credentials are of {account}")
-        with opened(session, account=account, regions=regions, attempts=attempts) as accounts:
+        with opened(
+            session, account=account, regions=regions, attempts=attempts, pace=edge.pace()
+        ) as accounts:
             by_region = dict(zip(regions, accounts, strict=True))
             asked = [
                 question

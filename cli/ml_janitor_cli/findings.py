@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.acting.undos import hint, way
@@ -26,7 +25,7 @@ from ml_janitor.report.causes import reason
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
 from ml_janitor_cli.ledger_session import LedgerSession
-from ml_janitor_cli.screen import console, write
+from ml_janitor_cli.screen import Grid, console, write
 
 CLOSED = "closed"
 OVER = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
@@ -186,7 +185,7 @@ def drawing(lines: Sequence[Line], *, every: bool) -> Iterator[RenderableType]:
         )
     for detector in dict.fromkeys(line.detector for line in lines):
         own = [line for line in lines if line.detector == detector]
-        table = Table.grid(padding=(0, 2, 0, 0))
+        table = Grid()
         for line in own:
             cost = "" if line.usd is None else f"{usd(line.usd)}{' a month' if line.per_month else ' so far'}"
             head = Text.assemble((plain(line.name, 120), "bold"), f"  {line.region}")

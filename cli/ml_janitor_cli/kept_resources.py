@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 
 from rich.console import RenderableType
-from rich.table import Table
 
 from ml_janitor.core.model import Kept, Result
 from ml_janitor.core.text import plain
 from ml_janitor_cli.finding_rows import NAME_LIMIT
+from ml_janitor_cli.screen import Grid
 
 REASONS_SHOWN = 4
 
@@ -22,7 +22,7 @@ def in_short(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
         alike.setdefault(pattern(verdict.reason), []).append(plain(verdict.reason))
     ranked = sorted(alike.values(), key=len, reverse=True)
     shown = ranked if len(ranked) <= REASONS_SHOWN else ranked[: REASONS_SHOWN - 1]
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = Grid()
     table.add_column(style="dim", no_wrap=True)
     table.add_column(style="dim", justify="right", no_wrap=True)
     table.add_column(style="dim")
@@ -42,7 +42,7 @@ def pattern(reason: str) -> str:
 
 def one_by_one(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
     """Every kept resource with its reason."""
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = Grid()
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold", max_width=40)
     table.add_column(style="dim")

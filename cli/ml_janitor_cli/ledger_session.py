@@ -174,6 +174,7 @@ def ledger_session(
         account=whose.value.account,
         regions=regions,
         attempts=attempts,
+        pace=edge.pace(),
         has_time=watch.has_time,
     ) as accounts:
         yield LedgerSession(

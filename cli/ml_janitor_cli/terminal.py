@@ -17,7 +17,7 @@ from ml_janitor.core.text import plain
 from ml_janitor_cli import kept_resources
 from ml_janitor_cli.by_detector import Part, by_detector
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
-from ml_janitor_cli.screen import write
+from ml_janitor_cli.screen import GAP, write
 from ml_janitor_cli.totals import amounts, counted, footnotes, totals
 
 INDENT = 2
@@ -41,9 +41,9 @@ def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str])
     found = [row for part in parts for row in part.found]
     layout = Layout.of(found, now=report.time, width=width - INDENT, regions=several) if found else None
     for part in (part for part in parts if part.results):
-        yield section(part, layout, every=every)
-    sums = (totals(report, parts), footnotes(report, problems)) if anything_read(report) else ()
-    ends = (not_judged(parts), not_complete(report), *sums)
+        yield section(part, layout, width=width, every=every)
+    sums = (totals(report, parts, width), footnotes(report, problems)) if anything_read(report) else ()
+    ends = (not_judged(parts), noticed(report), not_complete(report), *sums)
     yield from (block for block in ends if block is not None)
 
 
@@ -80,16 +80,19 @@ def anything_read(report: Report) -> bool:
     return any(sweep.error is None or sweep.looked_at for sweep in report.sweeps)
 
 
-def section(part: Part, layout: Layout | None, *, every: bool) -> RenderableType:
+def section(part: Part, layout: Layout | None, *, width: int, every: bool) -> RenderableType:
     """One detector: its findings, and why it kept the rest."""
     found, looked_at = part.found, sum(sweep.looked_at for sweep in part.sweeps)
     sums = Totals.of(part.results)
     counts = f"{len(found)} of {looked_at} found" if found else f"none of {looked_at} found"
+    name = Text(plain(part.detector), style="bold cyan")
+    said = Text.assemble(counts, "   " if amounts(sums) else "", (amounts(sums), "bold"))
     head = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
-    head.add_column(Text(plain(part.detector), style="bold cyan"))
-    head.add_column(
-        Text.assemble(counts, "   " if amounts(sums) else "", (amounts(sums), "bold")), justify="right"
-    )
+    if name.cell_len + GAP + said.cell_len <= width:
+        head.add_column(name)
+        head.add_column(said, justify="right")
+    else:
+        head.add_column(Text("\n").join([name, said]))
     body: list[RenderableType] = []
     if found and layout:
         body.append(drawn(found, layout))
@@ -128,6 +131,12 @@ def not_complete(report: Report) -> RenderableType | None:
     return block(title, rows, style="red")
 
 
+def noticed(report: Report) -> RenderableType | None:
+    """What the reading came across that is neither waste nor an error."""
+    rows = [(where([sweep], report), plain(said)) for sweep in report.sweeps for said in sweep.notices]
+    return block("Noticed besides", rows, style="yellow") if rows else None
+
+
 def where(sweeps: Sequence[Sweep], report: Report) -> str:
     """Which sweeps, in as few words as possible."""
     if len(sweeps) == len(report.sweeps) > 1:
@@ -140,7 +149,7 @@ def block(title: str, rows: Iterable[tuple[str, str]], *, style: str) -> Rendera
     lines: list[RenderableType] = [Text(title, style=f"bold {style}")]
     for subject, said in rows:
         lines.append(Padding(Text(subject, overflow="fold"), (0, 0, 0, INDENT)))
-        lines.append(Padding(Text(said, style=style), (0, 0, 0, 2 * INDENT)))
+        lines.append(Padding(Text(said, style=style, overflow="fold"), (0, 0, 0, 2 * INDENT)))
     return Group(*lines)
 
 

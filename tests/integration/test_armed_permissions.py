@@ -46,6 +46,7 @@ from recorder import (
     exactly,
     handed,
     missed,
+    mutants,
     nothing,
     now,
     record,
@@ -445,7 +446,7 @@ def test_functions_ask_for_all_that_is_declared_and_for_nothing_else(
     assert unused == play.idle
 
 
-@pytest.mark.parametrize("name", [name for name, play in PLAYS.items() if not play.idle])
+@pytest.mark.parametrize("name", mutants(name for name, play in PLAYS.items() if not play.idle))
 def test_each_statement_is_missed_and_the_refusal_is_told(
     theatre: Theatre, staged: Callable[[Play], Host], recordings: dict[str, Recording], name: str
 ) -> None:

@@ -7,10 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-
 import pytest
 
 from docs import price_table
+from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.prices import table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.fixes.pricing import DIFFERENT, sagemaker_products
@@ -60,7 +60,7 @@ def test_a_price_list_file_says_the_same_as_the_api(tmp_path: Path, written: Pat
 def test_what_half_a_price_list_says_is_not_written(box: Control, written: Path) -> None:
     box.fault("pricing", "GetProducts", "break-page", times=0)
 
-    with pytest.raises(price_table.ReadError):
+    with pytest.raises(ReadError):
         price_table.main([])
     assert not written.exists()
 

@@ -53,7 +53,9 @@ def test_ireland_is_dearer_and_elsewhere_is_unknown(aws: Any) -> None:
 
 
 def test_a_product_has_the_shape_of_the_price_list(aws: Any) -> None:
-    (found,) = products(aws, regionCode="us-east-1", platoinstancetype="Notebook", instanceName="ml.m5.xlarge")
+    (found,) = products(
+        aws, regionCode="us-east-1", platoinstancetype="Notebook", instanceName="ml.m5.xlarge"
+    )
     assert price(found) == (0.23, "Hrs")
     (host,) = products(aws, usagetype="USE1-Host:ml.m5.xlarge")
     assert host["product"]["productFamily"] == "ML Instance"

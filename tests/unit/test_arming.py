@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ml_janitor.core.cause import Cause, Why
-from ml_janitor.core.model import Confidence, Finding, Mode, Tags, Target, Value
+from ml_janitor.core.model import Confidence, Finding, Mode, Schedule, Tags, Target, Value
 from ml_janitor.engine.arming import Arming
 
 ARMED = Arming(mode=Mode.ACT, act_in=("123456789012",))
@@ -52,3 +53,27 @@ def test_what_the_operator_excepts_may_go_along() -> None:
     along = [target("ranker", {"managed-by": "terraform", "environment": "production"})]
 
     assert excepting.spares(target("gateway", {}), WASTE, along) is None
+
+
+CLOSING = datetime(2026, 10, 6, 20, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("warned", "quiet", "due"),
+    [
+        (CLOSING - 2 * HOUR, CLOSING, CLOSING),
+        (CLOSING - timedelta(minutes=59), CLOSING, CLOSING + timedelta(minutes=1)),  # an hour's notice
+        (CLOSING - 2 * HOUR, CLOSING + 4 * HOUR, CLOSING + 4 * HOUR),
+        (CLOSING, CLOSING, CLOSING + DAY),  # warned too late: not in this night
+        (CLOSING + 3 * HOUR, CLOSING + 4 * HOUR, CLOSING + DAY),
+    ],
+)
+def test_a_scheduled_finding_is_due_by_the_clock(warned: datetime, quiet: datetime, due: datetime) -> None:
+    plan = Schedule(closing=CLOSING, due=quiet, next_closing=CLOSING + DAY)
+    likely = replace(WASTE, confidence=Confidence.LIKELY)
+    scheduled = replace(likely, schedule=plan, grace=HOUR)
+
+    assert ARMED.due(warned, scheduled) == due
+    assert ARMED.spares(target("gateway", {}), scheduled) is None
+    assert ARMED.spares(target("gateway", {}), likely) == Cause(Why.NOT_PROVEN, ("likely", ""))

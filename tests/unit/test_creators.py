@@ -129,7 +129,10 @@ def test_a_space_and_a_user_profile_belong_to_their_domain(domain: str, *, expec
     )
 
     assert created_by(replace(EVENT, request={"domainId": domain, "spaceName": "anna"}), SPACE) is expected
-    assert created_by(replace(EVENT, request={"domainId": domain, "userProfileName": "anna"}), profile) is expected
+    assert (
+        created_by(replace(EVENT, request={"domainId": domain, "userProfileName": "anna"}), profile)
+        is expected
+    )
 
 
 def test_a_definition_is_told_by_the_member_of_its_request() -> None:

@@ -6,11 +6,12 @@ import re
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.boto_client import ServiceName, make_client
+from ml_janitor.aws.pace import THROTTLED, Pace
 
 if TYPE_CHECKING:
     import boto3
@@ -52,7 +53,7 @@ class Aws:
     There is one client per service, created at first use, with botocore's standard retries. *attempts* is
     the total number of tries per call. All `Aws` of a run share *pool*, *prices* and the session. `lasting`
     caches what cannot change during the run. Once *has_time* is false, every further call is refused, so
-    that a run ends in time with what it has read; `ran_out` records it.
+    that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Aws:
         pool: ThreadPoolExecutor,
         attempts: int = DEFAULT_ATTEMPTS,
         has_time: Callable[[], bool] = lambda: True,
+        pace: Pace | None = None,
         may_write: bool = False,
     ) -> None:
         self.may_write = may_write
@@ -75,6 +77,7 @@ class Aws:
         self.ran_out = False
         self.lasting: dict[Hashable, Any] = {}
         self._has_time = has_time
+        self._pace = pace
         self._session = session
         self._pool = pool
         self._client_lock = threading.Lock()
@@ -90,6 +93,7 @@ class Aws:
             pool=self._pool,
             attempts=self.attempts,
             has_time=self._has_time,
+            pace=self._pace,
             may_write=True,
         )
 
@@ -104,15 +108,22 @@ class Aws:
         with self._client_lock:
             if key not in self._clients:
                 client = make_client(self._session, service, key[1], self.attempts)
+                events = client.meta.events
+                if (pace := self._pace) is not None:
+                    events.register("before-send", partial(self._wait, pace, key[1]))
+                    events.register("needs-retry", partial(_learn, pace, key[1]))
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
-                    client.meta.events.register(moment, self._refuse_when_late)
-                client.meta.events.register("before-call", self._refuse_in_a_dry_run)
+                    events.register(moment, self._refuse_when_late)
+                events.register("before-call", self._refuse_in_a_dry_run)
                 self._clients[key] = client
             return self._clients[key]
 
     def out_of_time(self, error: Exception) -> bool:
         """Whether lack of time caused *error*, which a reader may have reworded."""
         return self.ran_out or isinstance(error, OutOfTimeError)
+
+    def _wait(self, pace: Pace, region: str, event_name: str, **_: object) -> None:
+        pace.wait(region, event_name.rpartition(".")[2], self._has_time)
 
     def _refuse_when_late(self, **_: object) -> None:
         if not self._has_time():
@@ -169,3 +180,16 @@ class Aws:
     @property
     def tagging(self) -> ResourceGroupsTaggingAPIClient:
         return cast("ResourceGroupsTaggingAPIClient", self.client("resourcegroupstaggingapi"))
+
+
+def _learn(
+    pace: Pace,
+    region: str,
+    operation: OperationModel,
+    response: tuple[Any, dict[str, Any]] | None,
+    **_: object,
+) -> None:
+    """Have the *pace* of an operation follow its answers; None lets botocore decide whether to retry."""
+    if response is not None:
+        code = response[1].get("Error", {}).get("Code")
+        pace.answered(region, operation.name, throttled=code in THROTTLED)

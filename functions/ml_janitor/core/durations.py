@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 LONGEST = timedelta(days=3650)
 """The longest duration accepted: longer ones are typing errors, and leave the calendar when subtracted."""
+
+YEAR = 366
+YEARS = timedelta(days=YEAR)
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -89,6 +92,28 @@ class WorkingHours:
     def holiday(self, now: datetime) -> bool:
         """Whether *now* falls on one of the holidays, in the time zone."""
         return now.astimezone(ZoneInfo(self.time_zone)).date() in self.holidays
+
+    def next_opening(self, now: datetime) -> datetime:
+        """When they begin next; a year from *now* if every day until then is free."""
+        return next((at for at in self._each(now, self.start, range(YEAR)) if at > now), now + YEARS)
+
+    def next_closing(self, now: datetime) -> datetime:
+        """When they end next; a year from *now* if every day until then is free."""
+        return next((at for at in self._each(now, self.end, range(-1, YEAR)) if at > now), now + YEARS)
+
+    def last_closing(self, now: datetime) -> datetime:
+        """When they ended last, at *now* at the latest; a year before if every day since then was free."""
+        return next((at for at in self._each(now, self.end, range(0, -YEAR, -1)) if at <= now), now - YEARS)
+
+    def _each(self, now: datetime, hour: int, days: Iterable[int]) -> Iterator[datetime]:
+        """That *hour* of each working day among *days*, counted from the day of *now*."""
+        zone = ZoneInfo(self.time_zone)
+        today = now.astimezone(zone).date()
+        for number in days:
+            day = today + timedelta(days=number)
+            if day.weekday() in self.days and day not in self.holidays:
+                over, rest = divmod(hour, 24)
+                yield datetime.combine(day + timedelta(days=over), time(rest), zone).astimezone(UTC)
 
     def __str__(self) -> str:
         return f"{_spoken(self.days)} {self.start:02}-{self.end:02} {self.time_zone}"

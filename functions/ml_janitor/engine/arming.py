@@ -88,7 +88,8 @@ class Arming:
         """
         if not self.within(target.account, target.region):
             return cause(Why.OUTSIDE_ACT_IN, target.account, target.region)
-        if self.act_on is Confidence.PROVEN and finding.confidence is not Confidence.PROVEN:
+        unproven = finding.confidence is not Confidence.PROVEN and finding.schedule is None
+        if self.act_on is Confidence.PROVEN and unproven:
             return cause(Why.NOT_PROVEN, finding.confidence, finding.to_prove)
         if finding.spared is not None:
             return cause(Why.SPARED_BY_RULE, finding.spared)
@@ -118,9 +119,11 @@ class Arming:
         When a finding warned about at *warned* may be acted on.
 
         On business days only, it moves to the same hour of the next day that is no weekend and no
-        holiday in the operator's time zone.
+        holiday in the operator's time zone. A finding with a schedule is acted on by that.
         """
         due = warned + (self.grace if finding.grace is None else finding.grace)
+        if (plan := finding.schedule) is not None:
+            return max(plan.due, due) if warned < plan.closing else plan.next_closing
         zone = ZoneInfo(self.time_zone)
         local = due.astimezone(zone)
         while self._free(local):

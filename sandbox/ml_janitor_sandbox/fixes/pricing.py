@@ -21,8 +21,8 @@ DIFFERENT = {"ml.g5.xlarge": "1.412", "ml.m5.4xlarge": "0.93"}
 # not AWS's price list but close enough for a second region.
 REGIONS = {"us-east-1": ("USE1", 1.0), "eu-west-1": ("EU", 1.117)}
 LOCATIONS = {"us-east-1": "US East (N. Virginia)", "eu-west-1": "EU (Ireland)"}
-# platoinstancetype: what precedes the instance type in the usage type, as public scrapers of the price list and
-# bills show both (vantage-sh/ec2instances.info; a Cost and Usage Report's line_item_usage_type).
+# platoinstancetype: what precedes the instance type in the usage type, as public scrapers of the price list
+# (vantage-sh/ec2instances.info) and bills show them.
 RENTED_FOR = {
     "BatchTransform": "Tsform:",
     "Hosting": "Host:",

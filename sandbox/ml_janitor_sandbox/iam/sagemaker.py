@@ -72,6 +72,7 @@ LISTS = {
     "ListModelPackageGroups",
     "ListModelQualityJobDefinitions",
     "ListModels",
+    "ListMonitoringExecutions",
     "ListMonitoringSchedules",
     "ListNotebookInstanceLifecycleConfigs",
     "ListNotebookInstances",

@@ -186,13 +186,18 @@ LABELS = [*UNKEPT, *MISSPELT, *EXEMPT]
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """One random account in the making: how to make things in it, and what is claimed of them."""
+    """
+    One random account in the making: how to make things in it, and what is claimed of them.
+
+    *manifest* is whether a model names a manifest that nobody opens: any artifact may be listed in it.
+    """
 
     session: boto3.Session
     control: Control
     now: datetime
     claims: list[Claim] = field(default_factory=list)
     buckets: dict[str, Labels] = field(default_factory=dict)
+    manifest: bool = False
     _names: dict[str, int] = field(default_factory=dict)
     _clients: dict[str, Any] = field(default_factory=dict)
 

@@ -70,7 +70,9 @@ def reason(found: Sequence[Lack], required: int) -> str:
     keys: dict[str, list[str]] = {}
     for lack in found:
         keys.setdefault(lack.words, []).append(lack.key)
-    faults = (f"{_listed(those)} {'is' if len(those) == 1 else 'are'} {fault}" for fault, those in keys.items())
+    faults = (
+        f"{_listed(those)} {'is' if len(those) == 1 else 'are'} {fault}" for fault, those in keys.items()
+    )
     return f"lacks {len(found)} of {required} required tags: {'; '.join(faults)}"
 
 
