@@ -119,7 +119,7 @@ class Condemned:
         )
 
     def _untagged_kinds(self) -> None:
-        """One of each further kind that has tags: no more than one sweep warns of."""
+        """One of each further kind that has tags."""
         serving = Serving(self.box, self.aws)
         shared = {"VariantName": "blue", "ModelName": None}
         serving.endpoint("gateway", shared, ExecutionRoleArn=ROLE)
