@@ -97,6 +97,7 @@ def test_it_has_a_page(detector: type[Detector[Any]]) -> None:
 
     for heading in ("What it reads", "How it decides", "What it cannot know", "What it would do"):
         assert f"## {heading}" in page
+    assert f"\n{page}".count(f"\n# {detector.name}\n") == 1
     assert ("What an undo brings back" in page) is (detector.cleanup is not None)
     for field in fields(detector):
         assert f"`{field.name}`" in page

@@ -9,9 +9,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -20,20 +19,15 @@ from ml_janitor.aws.arns import Arn
 from ml_janitor.core.model import Finding, Report, Sweep, Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run, unopened
 from ml_janitor.report import json as document
 from ml_janitor.report.html import html
 from ml_janitor_cli import edge, terminal
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.explanation_view import ARN_LIMIT
-from ml_janitor_cli.failures import FailedError
-from ml_janitor_cli.interrupts import ending_at_once
+from ml_janitor_cli.failures import FailedError, ending_at_once
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.slack_preview import preview
-
-if TYPE_CHECKING:
-    import boto3
 
 
 class Audited(NamedTuple):
@@ -48,14 +42,11 @@ def audit(
     *,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="DETECTOR", help="Which detectors to run; all that are enabled without one."),
+        typer.Argument(metavar="DETECTOR", help="The detectors to run; all that are enabled without one."),
     ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(metavar="REGION", help="Where to look. Repeatable."),
-    ] = None,
-    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    region: edge.Regions = None,
+    profile: edge.Profile = None,
+    json: edge.Json = False,
     json_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the JSON document to FILE as well.")
     ] = None,
@@ -69,10 +60,7 @@ def audit(
     every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
-    now: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Judge as of this time (ISO 8601); else JANITOR_NOW, else now."),
-    ] = None,
+    now: edge.AsOf = None,
 ) -> int:
     """
     Report what an AWS account wastes. A dry run: nothing is changed.
@@ -91,17 +79,13 @@ def audit(
       janitor audit --json-file report.json --html report.html
       janitor sandbox -- janitor audit
     """  # noqa: D301 - \b keeps the lines below it as they are
-    settings = edge.settings_from(config, overrides, ctx.obj)
-    detectors = edge.detectors_from(names, settings)
-    at = edge.now_from(now)
-    attempts = edge.attempts_from_environment()
-    session = edge.session_from(profile)
-    regions = edge.regions_from(region, settings, session)
+    setup = edge.setup(ctx, config, overrides, profile=profile, now=now)
+    detectors, regions = edge.detectors_from(names, setup.settings), setup.regions(region)
     files = {"--json-file": json_file, "--html": html_file}
     check_outputs(json=json, slack=slack, files=files)
 
     with ending_at_once():
-        audited = swept(session, detectors, regions, attempts=attempts, now=at, policy=settings.policy.dry())
+        audited = swept(setup, detectors, regions)
     report = audited.report
     contents = {"--json-file": lambda: document.text(report, every=every), "--html": lambda: html(report)}
     problems = {path: replace_file(path, contents[flag]()) for flag, path in files.items() if path}
@@ -109,7 +93,7 @@ def audit(
     if json:
         sys.stdout.write(document.text(report, every=every))
     else:
-        keep_tag = next(iter(settings.janitor.keep_tags), "")
+        keep_tag = next(iter(setup.settings.janitor.keep_tags), "")
         screen = console(sys.stdout)
         terminal.show(screen, report, every=every, problems=audited.price_problems)
         if slack:
@@ -139,19 +123,12 @@ def endings(report: Report, written: Sequence[str], *, profile: str | None, arns
         yield f"How the first finding was judged: {shlex.join(command)}"
 
 
-def swept(
-    session: boto3.Session,
-    detectors: Sequence[Detector[Any]],
-    regions: Sequence[str],
-    *,
-    attempts: int,
-    now: datetime,
-    policy: Policy,
-) -> Audited:
+def swept(setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]) -> Audited:
     """Run *detectors* over *regions*, showing progress on a terminal."""
+    session, attempts, now = setup.session, setup.attempts, setup.now
     total = len(detectors) * len(regions)
     ended: list[Sweep] = []
-    with progress("asking whose account this is") as say:
+    with progress("identifying the account") as say:
 
         def done(sweep: Sweep) -> None:
             ended.append(sweep)
@@ -177,7 +154,7 @@ def swept(
         with opened(
             session, account=account, regions=tuple(known), attempts=attempts, pace=edge.pace()
         ) as accounts:
-            report = run(detectors, accounts, now=now, policy=policy, swept=done)
+            report = run(detectors, accounts, now=now, policy=setup.settings.policy.dry(), swept=done)
             sweeps = in_order([*report.sweeps, *closed], detectors)
             return Audited(replace(report, sweeps=sweeps), accounts[0].prices.problems)
 

@@ -68,7 +68,7 @@ class Checkup:
 
     @property
     def failed(self) -> list[str]:
-        """The IAM actions that nobody answered for."""
+        """The IAM actions whose probes got no answer."""
         return actions(self.where(Answer.FAILED))
 
     def where(self, answer: Answer) -> list[tuple[str, Probed]]:
@@ -103,7 +103,7 @@ def drawing(result: Checkup) -> Iterator[RenderableType]:
 def headline(result: Checkup) -> str:
     """What was found out, in one sentence."""
     if not isinstance(result.caller, Value):
-        return "Nobody can say whose credentials these are."
+        return "The credentials could not be identified."
     said = []
     if result.refused:
         said.append(f"{counted(len(result.refused), 'action')} refused: {', '.join(result.refused)}")

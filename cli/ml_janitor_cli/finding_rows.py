@@ -24,7 +24,7 @@ OWNER_WIDTH = 28
 ROOM_FOR_NAME = 26
 """With less room for names than this beside the other columns, names stand on a line of their own."""
 
-NOBODY = "no owner"
+NO_OWNER = "no owner"
 
 
 class Row(NamedTuple):
@@ -145,4 +145,4 @@ def _name(row: Row) -> str:
 
 
 def _owner(row: Row) -> str:
-    return plain(row.result.owner, OWNER_LIMIT) if row.result.owner else NOBODY
+    return plain(row.result.owner, OWNER_LIMIT) if row.result.owner else NO_OWNER

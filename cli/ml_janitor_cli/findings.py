@@ -54,13 +54,14 @@ def findings(
     access: LedgerAccess,
     *,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="DETECTOR", help="Whose findings; those of all without one.")
+        list[str] | None,
+        typer.Argument(metavar="DETECTOR", help="The detectors whose findings to list; all without one."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List what is closed and undone as well.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    json: edge.Json = False,
 ) -> int:
     """
-    List what the ledger remembers: since when, warned when, due when, done and undone.
+    List what the ledger remembers: findings with their dates, what was done, and what is kept.
 
     \b
     Examples:

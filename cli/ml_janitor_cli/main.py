@@ -92,10 +92,10 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry = DETECTORS) -
 
 def complain(error: TyperException) -> int:
     """Say in one line what is wrong with how the command was given."""
-    said = " ".join(error.format_message().split())
+    message = " ".join(error.format_message().split())
     if not isinstance(error, Refused):  # typer's own: how options are written
         command = getattr(getattr(error, "ctx", None), "command_path", "janitor")
-        said = f"{said[:1].lower()}{said[1:].rstrip('.')} (see {command} --help)"
+        message = f"{message[:1].lower()}{message[1:].rstrip('.')} (see {command} --help)"
     begins = "\n" if isinstance(error, Interrupted) else ""  # the terminal has written ^C
-    typer.echo(f"{begins}janitor: {plain(said)}", err=True)
+    typer.echo(f"{begins}janitor: {plain(message)}", err=True)
     return error.exit_code

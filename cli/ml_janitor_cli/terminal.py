@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 
@@ -11,17 +12,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ml_janitor.core.model import Report, Sweep
+from ml_janitor.core.model import Kept, Report, Result, Sweep
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import plain
-from ml_janitor_cli import kept_resources
-from ml_janitor_cli.by_detector import Part, by_detector
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
-from ml_janitor_cli.screen import GAP, write
-from ml_janitor_cli.totals import amounts, counted, footnotes, totals
+from ml_janitor_cli.screen import GAP, Grid, write
+from ml_janitor_cli.totals import Part, amounts, by_detector, counted, footnotes, totals
 
 INDENT = 2
 NAMES_SHOWN = 6
+REASONS_SHOWN = 4
 
 
 def show(console: Console, report: Report, *, every: bool = False, problems: Sequence[str] = ()) -> None:
@@ -97,8 +97,45 @@ def section(part: Part, layout: Layout | None, *, width: int, every: bool) -> Re
     if found and layout:
         body.append(drawn(found, layout))
     if rest := part.kept(unknown=False):
-        body.append(kept_resources.one_by_one(rest) if every else kept_resources.in_short(rest))
+        body.append(one_by_one(rest) if every else in_short(rest))
     return Group(head, Padding(Group(*body), (0, 0, 0, INDENT)))
+
+
+def in_short(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
+    """The commonest reasons to keep; reasons that differ in numbers and dates only count as one."""
+    alike: dict[str, list[str]] = {}
+    for _, verdict in kept:
+        alike.setdefault(pattern(verdict.reason), []).append(plain(verdict.reason))
+    ranked = sorted(alike.values(), key=len, reverse=True)
+    shown = ranked if len(ranked) <= REASONS_SHOWN else ranked[: REASONS_SHOWN - 1]
+    table = Grid()
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", justify="right", no_wrap=True)
+    table.add_column(style="dim")
+    for number, reasons in enumerate(shown):
+        like = "like: " if len(set(reasons)) > 1 else ""
+        table.add_row("kept" if number == 0 else "", str(len(reasons)), f"{like}{reasons[0]}")
+    if rest := sum(map(len, ranked[len(shown) :])):
+        table.add_row("", str(rest), "for other reasons; --all lists them")
+    return table
+
+
+def pattern(reason: str) -> str:
+    """*reason* without its numbers, dates and plurals."""
+    words = re.sub(r"\S*\d\S*", "#", reason).split()
+    return " ".join(word.rstrip(",.;").removesuffix("s") for word in words)
+
+
+def one_by_one(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
+    """Every kept resource with its reason."""
+    table = Grid()
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold", max_width=40)
+    table.add_column(style="dim")
+    for number, (result, verdict) in enumerate(kept):
+        name = plain(result.target.name, NAME_LIMIT)
+        table.add_row("kept" if number == 0 else "", name, plain(verdict.reason))
+    return table
 
 
 def not_judged(parts: Iterable[Part]) -> RenderableType | None:

@@ -1,8 +1,9 @@
-"""What findings add up to, drawn for a terminal, and what a reader of the sums has to know."""
+"""Findings by detector and what they add up to, drawn for a terminal, with what a reader has to know."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -11,17 +12,48 @@ from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.aws.prices import FROM_TABLE
-from ml_janitor.core.model import Report
-from ml_janitor.core.money import Totals
+from ml_janitor.core.model import Finding, Kept, Report, Result, Sweep
+from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.text import plain, usd
-from ml_janitor_cli.by_detector import Part, by_detector
-from ml_janitor_cli.finding_rows import ERROR_LIMIT
+from ml_janitor_cli.finding_rows import ERROR_LIMIT, Row
 
 COUNTS = {"looked_at": "looked at", "found": "found", "kept": "kept", "unknown": "unknown"}
 """The counts of a sweep, and what they are called."""
 
 NUMBERS = 62
 """The width of the columns beside the detectors' names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """All sweeps of one detector, whatever their regions."""
+
+    detector: str
+    sweeps: tuple[Sweep, ...]
+
+    @property
+    def results(self) -> list[Result]:
+        """Their results, dearest first."""
+        return sorted((result for sweep in self.sweeps for result in sweep.results), key=dearest_first)
+
+    @property
+    def found(self) -> list[Row]:
+        """Their findings, dearest first."""
+        return [Row(result, result.verdict) for result in self.results if isinstance(result.verdict, Finding)]
+
+    def kept(self, *, unknown: bool) -> list[tuple[Result, Kept]]:
+        """What was kept, either because it could not be judged, or for a good reason."""
+        return [
+            (result, result.verdict)
+            for result in self.results
+            if isinstance(result.verdict, Kept) and result.verdict.unknown is unknown
+        ]
+
+
+def by_detector(report: Report) -> list[Part]:
+    """The report's sweeps put together by detector, in the registry's order."""
+    names = dict.fromkeys(sweep.detector for sweep in report.sweeps)
+    return [Part(name, tuple(s for s in report.sweeps if s.detector == name)) for name in names]
 
 
 def amounts(sums: Totals) -> str:

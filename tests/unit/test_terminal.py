@@ -13,9 +13,8 @@ from rich.cells import cell_len
 from ml_janitor.core.model import Cost, Kept, Report, Result, Target, Verdict
 from ml_janitor.core.text import plain
 from ml_janitor.report.html import html
-from ml_janitor_cli.kept_resources import pattern
 from ml_janitor_cli.screen import console
-from ml_janitor_cli.terminal import show
+from ml_janitor_cli.terminal import pattern, show
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
