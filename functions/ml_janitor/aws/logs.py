@@ -42,7 +42,7 @@ def streams_active_since(aws: Aws, group: str, since: datetime) -> Signal[dict[s
     The streams of *group* with an event at or after *since*, and the time of their newest one.
 
     Newest first, so reading stops at the first older page. The index lags behind by an hour or
-    more: a stream that is missing here may still be active, and `last_event` tells.
+    more: a stream that is missing here may still be active, which `last_event` shows.
     """
 
     def read() -> dict[str, datetime]:
@@ -73,7 +73,7 @@ def stream_names(aws: Aws, group: str, prefix: str) -> Signal[tuple[str, ...]]:
     return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
 
 
-def pages(
+def event_pages(
     aws: Aws, group: str, stream: str, *, since: datetime | None = None, limit: int = EVENTS_PER_PAGE
 ) -> Iterator[tuple[datetime, ...]]:
     """
@@ -112,7 +112,7 @@ def last_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
     """
 
     def read() -> datetime | None:
-        for turned, page in enumerate(pages(aws, group, stream, limit=1), start=1):
+        for turned, page in enumerate(event_pages(aws, group, stream, limit=1), start=1):
             if page:
                 return max(page)
             if turned == EMPTY_PAGES:

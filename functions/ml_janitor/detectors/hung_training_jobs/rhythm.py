@@ -1,4 +1,4 @@
-"""The rhythm of a job's logs: when its streams last said something, and its longest pause before that."""
+"""The rhythm of a job's logs: its newest event, and the longest pause before that."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ml_janitor.aws.logs import (
     FAR_FUTURE,
     GET_LOG_EVENTS,
     NO_SUCH,
+    event_pages,
     last_event,
     moment,
-    pages,
 )
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 
@@ -39,11 +39,11 @@ each holds an event: with one call for a window that does, and a few for a pause
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rhythm:
     """
-    When a job's streams *last* said something, and their *longest_pause* before that.
+    When the *last* event of a job's streams was written, and their *longest_pause* before that.
 
     The pause is `NotRead` if the last event is fresh, and `Absent` if the history is too long even to be
-    probed. It may come out longer than it was, never shorter: a pause that is taken for too short
-    would make the next one look like the end.
+    probed. It may come out longer than it was, never shorter: after a pause that was taken for too
+    short, the next one would look like a hang.
     """
 
     last: datetime
@@ -85,14 +85,14 @@ def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
     The index lags behind by an hour or more, so it can show that a stream is alive, never that it
     is silent.
     """
-    pages = aws.logs.get_paginator("describe_log_streams").paginate(
+    listed = aws.logs.get_paginator("describe_log_streams").paginate(
         logGroupName=group, logStreamNamePrefix=prefix, PaginationConfig={"PageSize": 50}
     )
     return {
         stream["logStreamName"]: moment(stream["lastEventTimestamp"])
         if "lastEventTimestamp" in stream
         else None
-        for page in pages
+        for page in listed
         for stream in page["logStreams"]
     }
 
@@ -130,15 +130,15 @@ def longest_pause(
         whole = False
         pages_left = PAGES
         for stream in streams:
-            for page in pages(aws, group, stream):
+            for page in event_pages(aws, group, stream):
                 events.update(page)
                 pages_left -= 1
                 if not pages_left and not whole:
                     return _probed(Probe(aws, group, list(streams)), events, started=started, last=last)
                 if not pages_left:
-                    return _between(started, last, *events)
+                    return _longest_gap(started, last, *events)
             whole = True
-        return _between(started, last, *events)
+        return _longest_gap(started, last, *events)
 
     match attempt(read, source=GET_LOG_EVENTS, absent=NO_SUCH):
         case Value(pause) if pause is not None:
@@ -149,7 +149,7 @@ def longest_pause(
             return Absent(GET_LOG_EVENTS)
 
 
-def _between(*events: datetime) -> timedelta:
+def _longest_gap(*events: datetime) -> timedelta:
     return max((later - before for before, later in pairwise(sorted(set(events)))), default=timedelta())
 
 
@@ -164,7 +164,7 @@ class Probe:
     """The first event of each stream since it was asked last: until then it need not be asked again."""
     calls: int = 0
 
-    def hears(self, begin: datetime, end: datetime) -> bool | None:
+    def finds_event(self, begin: datetime, end: datetime) -> bool | None:
         """Whether there is an event from *begin* to before *end*; None if that takes too many calls."""
         for stream in self.streams:
             if self.following.get(stream, begin - WINDOW) < begin and not self._ask(stream, begin):
@@ -178,7 +178,7 @@ class Probe:
     def _ask(self, stream: str, since: datetime) -> bool:
         """Look for the first event of *stream* since then; False if there are no calls left for that."""
         self.following[stream] = FAR_FUTURE
-        for page in pages(self.aws, self.group, stream, since=since, limit=1):
+        for page in event_pages(self.aws, self.group, stream, since=since, limit=1):
             self.calls += 1
             if page:
                 self.following[stream] = min(page)
@@ -199,13 +199,13 @@ def _probed(
     """
     window = max(WINDOW, (last - started) / WINDOWS)
     count = max(1, ceil((last - started) / window))
-    heard = {(at - started) // window for at in known} | {count - 1}
+    occupied = {(at - started) // window for at in known} | {count - 1}
     empty = longest = 0
     for number in range(count):
         begin = started + number * window
-        hears = number in heard or probe.hears(begin, begin + window)
-        if hears is None:
+        found = number in occupied or probe.finds_event(begin, begin + window)
+        if found is None:
             return None
-        empty = 0 if hears else empty + 1
+        empty = 0 if found else empty + 1
         longest = max(longest, empty)
     return min((longest + 2) * window, abs(last - started))
