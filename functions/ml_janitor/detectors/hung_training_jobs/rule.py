@@ -53,7 +53,6 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     longest pause they made before, nothing new lies in its S3 folders, and the load of every host
     stands still; or when it works on after its own limit. How long it runs proves nothing. A tuning
     job hangs when every running child does. A warm pool is waste after `pool_patience` unused.
-    Where `act_on` takes what is likely, its warning stands for `grace_likely`.
     """
 
     name = "hung-training-jobs"
@@ -95,7 +94,6 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     silence_without_rhythm: timedelta = timedelta(hours=24)
     overrun: timedelta = timedelta(hours=1)
     pool_patience: timedelta = timedelta(hours=1)
-    grace_likely: timedelta = timedelta(days=1)
 
     @property
     def patience(self) -> Patience:
@@ -125,13 +123,6 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         return Survey(aws=aws, now=now, patience=self.patience, decide=self.decide)
 
     def decide(self, candidate: Suspect | SuspectTuner, now: datetime) -> Verdict:
-        match verdict := self._judged(candidate, now):
-            case Finding(confidence=Confidence.LIKELY):
-                return replace(verdict, grace=self.grace_likely)
-            case _:
-                return verdict
-
-    def _judged(self, candidate: Suspect | SuspectTuner, now: datetime) -> Verdict:
         rule = Rule()
         match candidate:
             case SuspectTuner(tuner=tuner, children=children):
