@@ -8,16 +8,15 @@ from typing import Any
 import boto3
 
 import rarities
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW
 from endpoint_seed import KEY, Serving, experiment
 from job_seed import Floor
 from ml_janitor.aws.client import Aws
 from ml_janitor_sandbox.control import Control
 from studio_seed import Studio
-from tag_seed import training, transform_job
+from tag_seed import REGISTRY, training, transform_job
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
-IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/rarities:1"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BUCKET = "condemned"
 SMALL, LARGE = 2**20, 2**21
@@ -41,6 +40,7 @@ class Condemned:
             "idle-endpoints": self._endpoints,
             "hung-training-jobs": self._jobs,
             "untagged-resources": self._untagged,
+            "untagged-kinds": self._untagged_kinds,
             "duplicate-artifacts": self._copies,
             "unversioned": self._unversioned,
         }[waste]()
@@ -97,13 +97,22 @@ class Condemned:
             self.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "owner", "Value": "maria"}])
 
     def _untagged(self) -> None:
-        """One of each kind that has tags: no more than one sweep warns of."""
+        """Of each service that has tags of its own."""
         self.box.set_clock(NOW - DAY)
         for name in ("untagged", "untagged-spared"):
             self.sagemaker.create_notebook_instance(
                 NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=ROLE
             )
-        rarities.copies(self.session)
+        self.session.client("s3").create_bucket(Bucket="bucket")
+        self.session.client("ecr").create_repository(repositoryName="repository")
+        self.sagemaker.create_model(
+            ModelName="nlp",
+            ExecutionRoleArn=ROLE,
+            PrimaryContainer={"Image": f"{REGISTRY}/repository:1", "ModelDataUrl": "s3://bucket/m.tar.gz"},
+        )
+
+    def _untagged_kinds(self) -> None:
+        """One of each further kind that has tags: no more than one sweep warns of."""
         serving = Serving(self.box, self.aws)
         shared = {"VariantName": "blue", "ModelName": None}
         serving.endpoint("gateway", shared, ExecutionRoleArn=ROLE)
@@ -111,12 +120,12 @@ class Condemned:
         Studio(self.box, self.session).space("s")
         self.box.set_clock(NOW - DAY)
         rarities.machinery(self.session)
-        self.sagemaker.create_training_job(TrainingJobName="t", **training("s3://rarities-locked/"))
+        self.sagemaker.create_training_job(TrainingJobName="t", **training("s3://bucket/"))
         cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
         self.sagemaker.create_processing_job(
             ProcessingJobName="p",
             RoleArn=ROLE,
-            AppSpecification={"ImageUri": IMAGE},
+            AppSpecification={"ImageUri": f"{REGISTRY}/repository:1"},
             ProcessingResources={"ClusterConfig": cluster},
         )
         transform_job(self.session, "b")
@@ -126,7 +135,7 @@ class Condemned:
                 "Strategy": "Bayesian",
                 "ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1},
             },
-            TrainingJobDefinition=training("s3://rarities-locked/"),
+            TrainingJobDefinition=training("s3://bucket/"),
         )
 
     def _copies(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
 LOOPBACK = ("127.", "::1", "localhost")
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage seldom: the models of AWS fill the heap, and live as long as the process."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -66,7 +66,7 @@ class Host:
     queue").
 
     *files* holds what the function finds beside its code: janitor.toml. It is *now* for the functions,
-    none of which really waits: *meanwhile* is what happens while one would.
+    none of which really waits: *meanwhile* is what happens while one would. *add* adds waste of a name.
     """
 
     def __init__(self, declared: Declared, url: str, files: Path) -> None:
@@ -79,6 +79,7 @@ class Host:
         self._clients: dict[str, Any] = {}
         self.now = NOW + timedelta(seconds=30)
         self.meanwhile: Callable[[], None] = lambda: None
+        self.add: Callable[[str], None] = lambda _: None
 
     def enforce(self, roles: Roles | None = None) -> None:
         """From now on the roles of the stack hold, or *roles* instead."""

@@ -40,7 +40,8 @@ class Floor:
         box.set_clock(NOW)
 
     def training(self, name: str, *, keep_alive: int = 0, **request: Any) -> None:
-        resources = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        """In a deadlock, which its GPUs prove."""
+        resources = {"InstanceType": "ml.g5.12xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
         if keep_alive:
             resources["KeepAlivePeriodInSeconds"] = keep_alive
         self.hung(
@@ -62,7 +63,20 @@ class Floor:
             **request,
         )
 
+    def unused_pool(self, name: str) -> None:
+        """The warm pool of a job that ended two hours ago."""
+        self.training(name, keep_alive=6 * 3600)
+        self.box.patch(
+            "sagemaker",
+            ["training_jobs", name],
+            TrainingJobStatus="Completed",
+            SecondaryStatus="Completed",
+            TrainingEndTime=(NOW - 2 * HOUR).isoformat(),
+            warm_pool_status={"Status": "Available"},
+        )
+
     def processing(self, name: str) -> None:
+        """At rest, which proves nothing, as in a transform job."""
         cluster = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
         self.hung(
             "processing-job",
@@ -101,15 +115,17 @@ class Floor:
             self.box.patch("sagemaker", ["training_jobs", child], TuningJobArn=arn)
 
     def hung(self, kind: str, name: str, **request: Any) -> None:
-        """Silent since `SILENT`, and at rest."""
+        """Silent since `SILENT`: the GPUs of a training job spin, and others rest."""
         self.box.set_clock(NOW - AGE)
         getattr(self.sagemaker, f"create_{kind.replace('-', '_')}")(**request)
         self.box.set_clock(NOW)
         host = f"{name}/i-1" if kind == "transform-job" else f"{name}/algo-1"
         times = [NOW - AGE + n * HOUR for n in range((AGE - SILENT) // HOUR + 1)]
         self.box.logs(GROUPS[kind], f"{host}-1790000000", [(at, "step") for at in times])
-        series: dict[str, Any] = {"metric": "CPUUtilization", "dimensions": {"Host": host}, "step": 300}
-        self.box.metrics(GROUPS[kind], [series | {"start": NOW - 7 * HOUR, "values": [1.0] * STILL}])
+        levels = {"CPUUtilization": 1.0, **({"GPUUtilization": 400.0} if kind == "training-job" else {})}
+        series: dict[str, Any] = {"dimensions": {"Host": host}, "step": 300, "start": NOW - 7 * HOUR}
+        for metric, level in levels.items():
+            self.box.metrics(GROUPS[kind], [series | {"metric": metric, "values": [level] * STILL}])
 
     def checkpoint(self, key: str, ago: timedelta) -> None:
         self.box.set_clock(NOW - ago)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
+import pytest
 
 from condemned import BUCKET, Condemned
 from conftest import ACCOUNT, REGION
@@ -35,13 +36,16 @@ IN_LAMBDAS_HANDS = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessag
 
 ADVISERS = {one.name for one in DETECTORS if one.cleanup is None}
 
+IN_EVERY_RUN = "idle-notebooks"
+"""Of this function each statement is removed in every run of the tests, of the others by `make mutants`."""
+
 REFUSAL = re.compile(r"not authorized to perform|AccessDenied|Head(Object|Bucket): 403")
 
 ARMS = {
     "idle-notebooks": "",
     "idle-studio-apps": "",
     "idle-endpoints": "",
-    "hung-training-jobs": "",
+    "hung-training-jobs": 'grace_likely = "10m"',
     "untagged-resources": 'required = ["team", "owner"]\nfill_tags = {team = "ml", owner = "nobody"}',
     "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]\n'
     "allow_unversioned = true",
@@ -78,6 +82,11 @@ type Call = tuple[str, str, str | None]
 
 type AskedAbout = Callable[[str, Mapping[str, Any]], bool]
 """Whether a statement of the role of the function of that name is meant."""
+
+
+def mutants(names: Iterable[str]) -> list[Any]:
+    """The parameters of a test that removes each statement of a role in turn, which takes long."""
+    return [pytest.param(one, marks=() if one == IN_EVERY_RUN else pytest.mark.mutants) for one in names]
 
 
 def nothing(_: Host) -> None:
@@ -241,9 +250,9 @@ class Theatre:
         for user, email in EMAILS.items():
             slack.add_user(user, email, name=NAMES[user])
         slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
-        condemned = Condemned(box, session, aws)
+        host.add = Condemned(box, session, aws).add
         for one in waste:
-            condemned.add(one)
+            host.add(one)
         return host
 
 

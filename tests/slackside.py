@@ -41,6 +41,7 @@ act_in = ["{ACCOUNT}"]
 [detectors.idle-notebooks]
 mode = "act"
 act_in = ["{ACCOUNT}"]
+act_on = "likely"
 """
 
 REQUESTS = iter(range(1_000_000))

@@ -200,10 +200,10 @@ def test_a_hung_processing_job_is_found(account: Account, aws: Aws) -> None:
     (result,) = swept(aws).results
 
     assert isinstance(result.verdict, Finding)
-    assert result.verdict.confidence == "proven"
+    assert result.verdict.confidence == "likely"
     assert result.verdict.reason == (
         "this processing job logged nothing for 20 hours (its longest pause before was 60 minutes)"
-        " and the load of its host stands still; $0.93 an hour"
+        " and its host rests, as also while it waits for a query, another job or a person; $0.93 an hour"
     )
     assert result.target.kind == "processing-job"
     assert result.accrued_usd == Decimal("0.93") * 30
@@ -231,7 +231,7 @@ def test_processing_jobs_that_work(account: Account, aws: Aws) -> None:
         "young": "proven",  # past its own limit for a day
         "live": "kept",
         "late": "kept",  # its program is over, and what it made is being uploaded
-        "still": "proven",
+        "still": "likely",
     }
 
 
@@ -239,7 +239,7 @@ def test_streams_of_processing_jobs_are_exact(account: Account, aws: Aws) -> Non
     account.processing("clean")
     account.log(PROCESSING, "clean-2/algo-1-1790000000", silent=MINUTE)
 
-    assert words(swept(aws)) == {"clean": "proven"}
+    assert words(swept(aws)) == {"clean": "likely"}
 
 
 def test_namesakes_of_different_kinds_are_not_mixed_up(account: Account, aws: Aws) -> None:
@@ -264,7 +264,7 @@ def test_a_hung_transform_job_is_found_by_hosts_that_metrics_name(account: Accou
 
     report = swept(aws)
 
-    assert words(report) == {"score": "proven", "score-2": "kept"}
+    assert words(report) == {"score": "likely", "score-2": "kept"}
     assert account.box.calls()["cloudwatch:ListMetrics"] == 1
     assert account.box.calls()["cloudwatch:GetMetricData"] == 1
 
@@ -275,7 +275,7 @@ def test_metrics_are_listed_only_for_transform_jobs_that_are_open(account: Accou
     account.processing("clean")
     account.box.clear_calls()
 
-    assert words(swept(aws)) == {"score": "kept", "clean": "proven"}
+    assert words(swept(aws)) == {"score": "kept", "clean": "likely"}
     assert "cloudwatch:ListMetrics" not in account.box.calls()
 
 
@@ -301,7 +301,7 @@ def test_outputs_of_another_transform_job_are_not(account: Account, aws: Aws) ->
     account.transform("score")
     account.write("score-2/part-1.csv.out", ago=MINUTE)
 
-    assert words(swept(aws)) == {"score": "proven"}
+    assert words(swept(aws)) == {"score": "likely"}
 
 
 # --- tuning jobs -------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def test_a_hung_child_is_found_and_its_tuner_is_kept(account: Account, aws: Aws)
 
     report = swept(aws)
 
-    assert words(report) == {"trial-1": "proven", "trial-2": "kept", "sweep": "kept"}
+    assert words(report) == {"trial-1": "likely", "trial-2": "kept", "sweep": "kept"}
     assert verdicts(report)["sweep"].reason == "1 of 2 running children do not hang (trial-2)"
 
 
@@ -324,7 +324,7 @@ def test_a_tuner_whose_running_children_all_hang_is_found_and_costs_nothing_more
 
     report = swept(aws)
 
-    assert words(report) == {"trial-1": "proven", "trial-2": "proven", "sweep": "proven"}
+    assert words(report) == {"trial-1": "likely", "trial-2": "likely", "sweep": "likely"}
     (tuner,) = (one for one in report.results if one.target.name == "sweep")
     assert isinstance(tuner.verdict, Finding)
     assert (tuner.verdict.cost, tuner.owner) == (None, "ravi")
@@ -404,7 +404,7 @@ def test_a_child_that_the_listing_of_jobs_missed_is_judged_too(account: Account,
     account.tuner("sweep", "trial-1", "trial-2", works=["trial-2"])
     account.box.patch("sagemaker", ["training_jobs", "trial-2"], creation_time=NOW - 40 * DAY)
 
-    assert words(swept(aws)) == {"trial-1": "proven", "trial-2": "kept", "sweep": "kept"}
+    assert words(swept(aws)) == {"trial-1": "likely", "trial-2": "kept", "sweep": "kept"}
 
 
 @pytest.mark.parametrize("kind", ["deny", "truncate"])
@@ -412,7 +412,7 @@ def test_children_that_cannot_be_listed_keep_their_tuner(account: Account, aws: 
     account.tuner("sweep", "trial-1")
     account.box.fault("sagemaker", "ListTrainingJobsForHyperParameterTuningJob", kind, times=0)
 
-    assert words(swept(aws)) == {"trial-1": "proven", "sweep": "unknown"}
+    assert words(swept(aws)) == {"trial-1": "likely", "sweep": "unknown"}
 
 
 # --- warm pools --------------------------------------------------------------------------------
@@ -478,7 +478,7 @@ def test_a_rule_of_debugger_is_kept_while_its_training_job_runs(account: Account
     assert ("logs:DescribeLogStreams", 1) in account.box.calls().items()  # of the training job alone
 
     account.patch("training_jobs", "Big", TrainingJobStatus="Completed")
-    assert words(swept(aws)) == {"big-VanishingGradient-1a2b": "proven"}
+    assert words(swept(aws)) == {"big-VanishingGradient-1a2b": "likely"}
     account.tag(arn_of("training-job", "Big"), keep="true")
     assert verdicts(swept(aws))["big-VanishingGradient-1a2b"].reason == (
         "it belongs to Big, which is tagged keep=true"
@@ -510,7 +510,7 @@ def test_whoever_keeps_an_automl_job_keeps_its_jobs(account: Account, aws: Aws, 
     getattr(account, kind.removesuffix("-job"))("trial")
     account.patch(f"{kind.replace('-', '_')}s", "trial", AutoMLJobArn=arn)
 
-    assert words(swept(aws)) == {"trial": "proven"}
+    assert words(swept(aws)) == {"trial": "likely"}
     account.tag(arn, keep="true")
     assert verdicts(swept(aws))["trial"].reason == "it belongs to pilot, which is tagged keep=true"
     again = sweep_one(HungTrainingJobs(), aws, arn_of(kind, "trial"), now=NOW, policy=Policy())
@@ -522,7 +522,7 @@ def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(account: Account, aws
     account.tuner("sweep", "trial-1", "trial-2")
     for name in ("trial-1", "trial-2"):
         account.patch("training_jobs", name, AutoMLJobArn=arn)
-    assert words(swept(aws)) == {"trial-1": "proven", "trial-2": "proven", "sweep": "proven"}
+    assert words(swept(aws)) == {"trial-1": "likely", "trial-2": "likely", "sweep": "likely"}
 
     account.tag(arn, keep="true")
 
@@ -538,7 +538,7 @@ def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(account: Account, aw
     account.processing("model-monitoring-202610060200-1a2b")
     account.patch("processing_jobs", "model-monitoring-202610060200-1a2b", MonitoringScheduleArn=arn)
 
-    assert words(swept(aws)) == {"model-monitoring-202610060200-1a2b": "proven"}
+    assert words(swept(aws)) == {"model-monitoring-202610060200-1a2b": "likely"}
     account.tag(arn, keep="true")
     assert verdicts(swept(aws))["model-monitoring-202610060200-1a2b"].reason == (
         "it belongs to drift, which is tagged keep=true"

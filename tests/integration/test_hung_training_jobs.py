@@ -253,7 +253,8 @@ def test_a_job_that_never_logged_is_unknown(account: Account, aws: Aws) -> None:
     [
         ("ckpt", "llama/step-9", True),
         ("models", "runs/llama/debug-output/9", True),
-        ("models", "runs/llama/profiler-output/framework/9", True),
+        ("models", "runs/llama/profiler-output/framework/9", False),
+        ("models", "runs/llama/rule-output/ProfilerReport-1/9.json", False),
         ("models", "runs/llama/profiler-output/system/incremental/9", False),
         ("models", "runs/llama-2/debug-output/9", False),
         ("ckpt", "llama-2/step-9", False),
@@ -303,7 +304,7 @@ def test_a_disk_or_memory_that_fills_is_work(account: Account, aws: Aws, metric:
     account.job("llama", gpu=[0.0] * 72, cpu=[20.0] * 72)
     found = only(swept(aws)).verdict
     assert isinstance(found, Finding)
-    assert found.confidence == "proven"
+    assert found.confidence == "likely"
 
     filling = {"metric": metric, "dimensions": {"Host": "llama/algo-1"}, "step": 300}
     values = [20 + n / 4 for n in range(72)]
@@ -323,9 +324,20 @@ def test_hosts_at_rest_while_others_spin_is_a_deadlock(account: Account, aws: Aw
     account.log("divided/algo-2-1790000000", [NOW - 100 * HOUR])
     account.measure("divided/algo-2", REST, REST)
 
+    account.job("three-of-four", gpu=[289.0, 296.0] * (SIX_HOURS // 2))
+    account.job("one-of-four", gpu=[100.0] * SIX_HOURS)
+    account.job("made-for-one", gpu=[88.0, 98.0] * (SIX_HOURS // 2))
+
     report = swept(aws)
 
-    assert confidences(report) == {"llama": "proven", "rest": "proven", "divided": "proven"}
+    assert confidences(report) == {
+        "llama": "proven",
+        "rest": "likely",
+        "divided": "proven",
+        "three-of-four": "proven",
+        "one-of-four": "likely",
+        "made-for-one": "",
+    }
 
 
 def test_what_may_be_work_is_only_likely(account: Account, aws: Aws) -> None:

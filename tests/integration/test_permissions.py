@@ -28,7 +28,7 @@ from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.server import Sandbox
 from ml_janitor_sandbox.slack import TOKEN, SlackControl
-from recorder import Recording, Step, check, exactly, missed, nothing, record
+from recorder import Recording, Step, check, exactly, missed, mutants, nothing, record
 from synthesis import synthesise
 
 DIGEST = "digest"
@@ -171,7 +171,7 @@ def test_it_asks_for_all_that_is_declared_and_for_nothing_else(
     assert exactly(host, name, recording) == needs - silent
 
 
-@every_function
+@pytest.mark.parametrize("name", mutants([*(detector.name for detector in DETECTORS), DIGEST]))
 def test_each_statement_of_its_role_is_missed_and_the_refusal_is_told(
     host: Host, recordings: dict[str, Recording], name: str
 ) -> None:

@@ -219,21 +219,8 @@ def test_a_pool_that_another_job_took_over_is_left_to_it(floor: Floor, of: Calla
     assert "sagemaker:UpdateTrainingJob" not in floor.box.calls()
 
 
-def unused(floor: Floor) -> None:
-    """The warm pool of a job that ended two hours ago."""
-    floor.training("job", keep_alive=6 * 3600)
-    floor.box.patch(
-        "sagemaker",
-        ["training_jobs", "job"],
-        TrainingJobStatus="Completed",
-        SecondaryStatus="Completed",
-        TrainingEndTime=(NOW - 2 * HOUR).isoformat(),
-        warm_pool_status={"Status": "Available"},
-    )
-
-
 def test_a_warm_pool_is_ended_and_does_not_come_back(floor: Floor, of: Callable[[str], Deed]) -> None:
-    unused(floor)
+    floor.unused_pool("job")
     deed = of("job")
     assert deed.record == {"what": "warm pool", "keep_alive": 6 * 3600}
     nothing = "nothing had been done to job, so nothing was submitted"
@@ -252,7 +239,7 @@ def test_a_warm_pool_is_ended_and_does_not_come_back(floor: Floor, of: Callable[
 def test_a_warm_pool_that_was_taken_over_before_is_no_finding(
     floor: Floor, of: Callable[[str], Deed]
 ) -> None:
-    unused(floor)
+    floor.unused_pool("job")
     deed = of("job")
     floor.box.patch("sagemaker", ["training_jobs", "job"], warm_pool_status={"Status": "Reused"})
 
@@ -433,7 +420,7 @@ def test_what_runs_no_longer_is_not_prepared(floor: Floor, of: Callable[[str], D
 
 def test_it_calls_exactly_what_it_declares(floor: Floor, of: Callable[[str], Deed]) -> None:
     """Jobs of every kind, a warm pool and a tuning job, stopped and submitted again."""
-    unused(floor)
+    floor.unused_pool("job")
     floor.training("kept", keep_alive=3600, CheckpointConfig={"S3Uri": "s3://ckpt/kept"})
     floor.processing("processing")
     floor.transform("transform")

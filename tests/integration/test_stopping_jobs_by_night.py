@@ -93,6 +93,18 @@ def test_it_is_warned_about_stopped_and_submitted_again(shift: Shift) -> None:
     assert shift.floor.names() == ["job", new]
 
 
+def test_a_warm_pool_is_ended_by_the_next_sweep(shift: Shift) -> None:
+    """It is gone by itself soon after, so the two hours that a hung job gets would be too long."""
+    shift.floor.unused_pool("job")
+    assert shift.run().outcome is Outcome.WARNED
+    shift.floor.wait(14 * MINUTE)
+    assert shift.run().outcome is Outcome.WAITING
+    shift.floor.wait(46 * MINUTE)
+
+    assert shift.run().outcome is Outcome.ACTED
+    assert shift.floor.pool("job") == "Terminated"
+
+
 def test_a_job_that_moves_again_is_left_alone(shift: Shift) -> None:
     shift.floor.training("job")
     shift.due()

@@ -24,7 +24,21 @@ from ml_janitor.aws.instances import Machine, machine
         ("ml.p4d.24xlarge", Machine(96, 8)),
         ("ml.g5.16xlarge", Machine(64, 1)),
         ("ml.g5.12xlarge", Machine(48, 4)),
+        ("ml.g7e.12xlarge", Machine(48, 2)),
+        ("ml.g7e.48xlarge", Machine(192, 8)),
+        ("ml.gr6.8xlarge", Machine(32, 1)),
+        ("ml.g6f.xlarge", Machine(4, 1)),
+        ("ml.p6e-gb200.36xlarge", Machine(144, 4)),
+        ("ml.c7gn.xlarge", Machine(4, 0)),
+        ("ml.m6idn.xlarge", Machine(4, 0)),
+        ("ml.r7iz.xlarge", Machine(4, 0)),
+        ("ml.t3a.medium", Machine(2, 0)),
         ("ml.trn1.32xlarge", Machine(128, None)),
+        ("ml.trn3.48xlarge", Machine(192, None)),
+        ("ml.inf3.xlarge", Machine(4, None)),
+        ("ml.p7.48xlarge", Machine(192, None)),
+        ("ml.m9gpu.xlarge", Machine(4, None)),
+        ("ml.c9trn.xlarge", Machine(4, None)),
         ("ml.g99.2xlarge", Machine(8, None)),
         ("ml.mystery", Machine(1, None)),
         ("", Machine(1, None)),
@@ -40,5 +54,5 @@ def test_only_these_types_for_training_are_not_known() -> None:
     types = cast("StringShape", model.shape_for("TrainingInstanceType")).enum
     unknown = {kind.split(".")[1] for kind in types if machine(kind).gpus is None}
 
-    assert unknown == {"g7", "g7e", "p6e-gb200", "trn1", "trn1n", "trn2"}
+    assert unknown == {"g7", "trn1", "trn1n", "trn2"}
     assert all(machine(kind).vcpus > 1 for kind in types)

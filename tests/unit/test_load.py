@@ -89,17 +89,17 @@ def test_a_long_hole_is_not_measured(points: Signal[Series], whole: bool) -> Non
 @pytest.mark.parametrize(
     ("gpu", "cpu", "machine", "expected"),
     [
-        (Span(0, 0), Span(40, 50), Machine(32, 4), Motion.STUCK),
+        (Span(0, 0), Span(40, 50), Machine(32, 4), Motion.RESTS),
         (Span(0, 0), Span(50, 60), Machine(32, 4), Motion.BESIDE),
         (Span(0, 0), Span(50, 101), Machine(32, 4), Motion.WORKING),
-        (Span(399, 400), Span(50, 101), Machine(32, 4), Motion.STUCK),
+        (Span(399, 400), Span(50, 101), Machine(32, 4), Motion.SPINS),
         (None, Span(790, 800), Machine(8, 0), Motion.FULL),
         (Span(800, 800), Span(50, 60), Machine(32, 4), Motion.STEADY),  # more than there is
         (Span(0, 4), Span(0, 1), Machine(8, None), Motion.WORKING),  # unknown GPUs count as one
         (Span(0, 3), Span(0, 1), Machine(8, None), Motion.UNMEASURED),
         (Span(1, 2), Span(0, 1), Machine(8, 0), Motion.UNMEASURED),
-        (Span(0, 0), Span(0, 1), Machine(8, 0), Motion.STUCK),
-        (None, Span(0, 1), Machine(8, 0), Motion.STUCK),
+        (Span(0, 0), Span(0, 1), Machine(8, 0), Motion.RESTS),
+        (None, Span(0, 1), Machine(8, 0), Motion.RESTS),
         (None, Span(0, 1), Machine(8, 1), Motion.UNMEASURED),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_load_is_measured_against_the_machine(
 @pytest.mark.parametrize(
     ("collective", "spins", "full", "beside"),
     [
-        (Collective.POSSIBLE, Motion.STUCK, Motion.FULL, Motion.BESIDE),
+        (Collective.POSSIBLE, Motion.SPINS, Motion.FULL, Motion.BESIDE),
         (Collective.ALONE, Motion.FULL, Motion.FULL, Motion.BESIDE),
         (Collective.NEVER, Motion.STEADY, Motion.STEADY, Motion.STEADY),
     ],
@@ -128,7 +128,7 @@ def test_what_a_full_load_means_depends_on_who_could_wait_for_whom(
     assert motion(Value(Span(199, 200)), Span(200, 210), 2) is spins
     assert motion(GONE, Span(790, 800), 0) is full
     assert motion(Value(Span(0, 0)), Span(100, 101), 2) is beside
-    assert motion(Value(Span(0, 0)), Span(0, 1), 2) is Motion.STUCK
+    assert motion(Value(Span(0, 0)), Span(0, 1), 2) is Motion.RESTS
 
 
 @pytest.mark.parametrize("unread", [REFUSED, NotRead()])
@@ -141,8 +141,8 @@ def test_what_was_not_read_is_unreadable(unread: Signal[Span]) -> None:
 @pytest.mark.parametrize(
     ("disk", "memory", "expected"),
     [
-        (GONE, GONE, Motion.STUCK),
-        (Value(Span(40, 41)), Value(Span(60, 65)), Motion.STUCK),
+        (GONE, GONE, Motion.RESTS),
+        (Value(Span(40, 41)), Value(Span(60, 65)), Motion.RESTS),
         (Value(Span(40, 41.1)), GONE, Motion.WORKING),
         (GONE, Value(Span(60, 65.1)), Motion.WORKING),
         (REFUSED, GONE, Motion.UNREADABLE),

@@ -50,7 +50,7 @@ def listed(stub: Stubber, more: str = "", /, prefix: str = "a/", **keys: datetim
 
 
 def found(account: Aws, *folders: str) -> Signal[Newest | None]:
-    return newest(account, folders or ("s3://bucket/a/",), fresh=FRESH, ignore="/profile_")
+    return newest(account, folders or ("s3://bucket/a/",), fresh=FRESH, ignore=("/profile_", "/rules/"))
 
 
 def test_the_newest_of_all_pages_and_folders(account: Aws, s3: Stubber) -> None:

@@ -13,8 +13,8 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 every_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 
 
-def test_there_are_three() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["check", "release", "test"]
+def test_there_are_four() -> None:
+    assert [path.stem for path in WORKFLOWS] == ["check", "nightly", "release", "test"]
 
 
 @every_workflow

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-CPU_ONLY = re.compile(r"ml\.[mcrt]\d+[a-z]*(-flex)?\.")
-"""General purpose, compute, memory and burstable families have no accelerator."""
+CPU_ONLY = re.compile(r"ml\.[mcrt]\d+[abdeginz]*(-flex)?\.")
+"""
+General purpose, compute, memory and burstable families have no accelerator: their generation is followed by
+letters for the processor, disks and network. With any other letter, what an instance is made of is not known.
+"""
 
-ONE_GPU_TO_16X = {"xlarge": 1, "2xlarge": 1, "4xlarge": 1, "8xlarge": 1, "16xlarge": 1}
+ONE_GPU_TO_16X = dict.fromkeys(("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"), 1)
 
 GPUS = {
     "p2": {"xlarge": 1, "8xlarge": 8, "16xlarge": 16},
@@ -21,12 +24,20 @@ GPUS = {
     "p5en": {"48xlarge": 8},
     "p6-b200": {"48xlarge": 8},
     "p6-b300": {"48xlarge": 8},
+    "p6e-gb200": {"36xlarge": 4},
     "g4dn": {**ONE_GPU_TO_16X, "12xlarge": 4},
     "g5": {**ONE_GPU_TO_16X, "12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
     "g6": {**ONE_GPU_TO_16X, "12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
     "g6e": {**ONE_GPU_TO_16X, "12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
+    "g6f": dict.fromkeys(("large", "xlarge", "2xlarge", "4xlarge"), 1),
+    "gr6": {"4xlarge": 1, "8xlarge": 1},
+    "gr6f": {"4xlarge": 1},
+    "g7e": {"2xlarge": 1, "4xlarge": 1, "8xlarge": 1, "12xlarge": 2, "24xlarge": 4, "48xlarge": 8},
 }
-"""GPUs by family and size: https://aws.amazon.com/ec2/instance-types/ (accelerated computing)."""
+"""
+GPUs by family and size: https://aws.amazon.com/ec2/instance-types/ (accelerated computing). A fraction of a
+GPU counts as one.
+"""
 
 
 @dataclass(frozen=True, slots=True)

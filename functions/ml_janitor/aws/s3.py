@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -31,10 +31,10 @@ class Newest:
 
 
 def newest(
-    aws: Aws, folders: Iterable[str], *, fresh: datetime, ignore: str | None = None
+    aws: Aws, folders: Iterable[str], *, fresh: datetime, ignore: Sequence[str] = ()
 ) -> Signal[Newest | None]:
     """
-    The newest object in *folders* ("s3://bucket/key/"), not counting keys that contain *ignore*.
+    The newest object in *folders* ("s3://bucket/key/"), not counting keys that contain one of *ignore*.
 
     Keys are listed by name, so the newest is known only at the end of a listing; an object written
     after *fresh* ends the search at once. `Value(None)` says that all was listed and nothing is
@@ -55,11 +55,11 @@ def newest(
     return unreadable or Value(found, LIST_OBJECTS, found.modified if found else None)
 
 
-def _newest(aws: Aws, folder: str, fresh: datetime, ignore: str | None) -> Newest | None:
+def _newest(aws: Aws, folder: str, fresh: datetime, ignore: Sequence[str]) -> Newest | None:
     bucket, prefix = location(folder)
     found: Newest | None = None
     for entry in _entries(aws, bucket, prefix):
-        if ignore is not None and ignore in entry["Key"]:
+        if any(part in entry["Key"] for part in ignore):
             continue
         if found is None or entry["LastModified"] > found.modified:
             found = Newest(f"s3://{bucket}/{entry['Key']}", entry["LastModified"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from properties.worlds.base import (
     BUCKET,
@@ -23,14 +24,18 @@ from properties.worlds.base import (
 GROUP = "/aws/sagemaker/TrainingJobs"
 """Of logs and of metrics."""
 
+MACHINES = {"ml.g5.12xlarge": (48, 4), "ml.g5.xlarge": (4, 1)}
+"""vCPUs and GPUs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Thing):
     """
     A training job of some *age*, which logged something at every *gap* and then fell *silent*.
 
-    *load* is that of all its hosts, *checkpoint* how long ago it wrote one, *limit* its longest
-    runtime. *stirs* is the one sign of life that only its last host gives: "log" or "load".
+    *load* is that of all its hosts, or of the first one if only one GPU spins or works; *checkpoint* is how
+    long ago it wrote one, *limit* its longest runtime. *debugger* is whether Debugger and the profiler wrote
+    a minute ago. *stirs* is the one sign of life that only its last host gives: "log" or "load".
     """
 
     calls = (
@@ -53,9 +58,11 @@ class Job(Thing):
     silent: timedelta
     logs: bool
     hosts: int
+    instance: str
     load: str
     stirs: str
     checkpoint: timedelta | None
+    debugger: bool
     limit: timedelta
 
     @property
@@ -76,12 +83,14 @@ class Job(Thing):
             return False
         if self.quiet_for < max(6 * HOUR, 3 * self.gap):
             return False
-        return self.load in {"zero", "full"} or (self.load == "none" and self.quiet_for >= 24 * HOUR)
+        return self.load in STILL or (self.load == "none" and self.quiet_for >= 24 * HOUR)
 
     @property
     def certain(self) -> bool:
-        """One GPU that is full has none to wait for: it may be at work."""
-        return self.overdue or self.load == "zero" or (self.load == "full" and self.hosts > 1)
+        """A job at rest may wait for something, and one GPU that is full may be at work."""
+        gpus = MACHINES[self.instance][1]
+        spinning = {"full": gpus * self.hosts, "all but one": (gpus - 1) * self.hosts, "one": 1}
+        return self.overdue or spinning.get(self.load, 0) > 1
 
     @property
     def needs(self) -> frozenset[str]:
@@ -115,6 +124,11 @@ class Job(Thing):
 
     def make(self, account: Account, name: str) -> str:
         """Make it, with its logs, its checkpoint and its load, under this *name*; the answer is its ARN."""
+        resources: Any = {
+            "InstanceType": self.instance,
+            "InstanceCount": self.hosts,
+            "VolumeSizeInGB": 50,
+        }
         account.be(self.age)
         arn = account.sagemaker.create_training_job(
             TrainingJobName=name,
@@ -122,17 +136,17 @@ class Job(Thing):
             RoleArn=ROLE,
             OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/output"},
             CheckpointConfig={"S3Uri": f"s3://{BUCKET}/checkpoints/{name}"},
-            ResourceConfig={
-                "InstanceType": "ml.g5.xlarge",
-                "InstanceCount": self.hosts,
-                "VolumeSizeInGB": 50,
-            },
+            ResourceConfig=resources,
             StoppingCondition={"MaxRuntimeInSeconds": int(self.limit.total_seconds())},
             Tags=self.labels.listed,
         )["TrainingJobArn"]
         if self.checkpoint is not None:
             account.be(self.checkpoint)
             account.s3.put_object(Bucket=BUCKET, Key=f"checkpoints/{name}/step-1.pt", Body=b"x")
+        if self.debugger:
+            account.be(MINUTE)
+            for key in ("rule-output/ProfilerReport-1/1.json", "profiler-output/framework/1.json"):
+                account.s3.put_object(Bucket=BUCKET, Key=f"output/{name}/{key}", Body=b"x")
         account.be(timedelta())
         if self.secondary != "Training":
             account.control.patch("sagemaker", ["training_jobs", name], SecondaryStatus=self.secondary)
@@ -154,21 +168,32 @@ class Job(Thing):
                 account.control.logs(GROUP, stream, [*events, *fresh], lag_hours=lags)
 
     def _loads(self, account: Account, name: str) -> list[dict[str, object]]:
-        levels = [self.load] * self.hosts
+        levels = [self.load, *["zero" if self.load.startswith("one") else self.load] * (self.hosts - 1)]
         if self.stirs == "load":
             levels[-1] = "varying"
         hosts = [
-            host_load(f"{name}/algo-{number}", level, account.now) for number, level in enumerate(levels, 1)
+            host_load(f"{name}/algo-{number}", level, account.now, *MACHINES[self.instance])
+            for number, level in enumerate(levels, 1)
         ]
         return [series for host in hosts for series in host]
 
 
-def host_load(
-    host: str, level: str, now: datetime, *, cpus: int = 4, gpus: int = 1
-) -> list[dict[str, object]]:
-    """The load of one host over the last day and a half; a "thread" leaves its GPUs alone."""
+STILL = {"zero", "full", "all but one", "one"}
+"""The loads at which nothing is done, or may not be."""
+
+
+def host_load(host: str, level: str, now: datetime, cpus: int, gpus: int) -> list[dict[str, object]]:
+    """
+    The load of one host over the last day and a half; a "thread" leaves its GPUs alone.
+
+    GPUs that wait for another were seen at 96 percent. "one at work" varies by no more than all GPUs may.
+    """
     points = 12 * 36
     levels = {
+        "all but one": ([96.0 * (gpus - 1)] * points, [100.0 * (gpus - 1)] * points),
+        "one": ([100.0] * points, [100.0] * points),
+        "one at work": ([88.0, 98.0] * (points // 2), [100.0] * points),
+        "half": ([60.0 * gpus] * points, [100.0 * cpus] * points),
         "zero": ([0.0] * points, [1.0] * points),
         "full": ([100.0 * gpus] * points, [100.0 * cpus] * points),
         "thread": ([0.0] * points, [100.0] * points),
@@ -199,9 +224,11 @@ KIND = Kind(
         "silent": spans(HOUR, 10, 28, 36),
         "logs": [True],
         "hosts": [2, 1],
-        "load": ["full", "zero"],
+        "instance": list(MACHINES),
+        "load": ["full", "zero", "all but one", "one"],
         "stirs": [""],
         "checkpoint": [None, 38 * HOUR],
+        "debugger": [False, True],
         "limit": spans(HOUR, 400, 24),
     },
     other={
@@ -211,7 +238,7 @@ KIND = Kind(
         "gap": spans(HOUR, 9),
         "silent": spans(HOUR, 0.1, 5.9),
         "logs": [False],
-        "load": ["varying", "none"],
+        "load": ["varying", "none", "one at work", "half"],
         "stirs": ["log", "load"],
         "checkpoint": spans(HOUR, 1),
     },

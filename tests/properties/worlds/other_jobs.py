@@ -91,7 +91,7 @@ class Worker(Thing):
                 arn=arn,
                 may=self.hung,
                 must=self.hung,
-                certain=self.overdue or self.measured,
+                certain=self.overdue,  # at rest, it may wait for a query or another job
                 needs=frozenset(needs),
             )
         )
@@ -114,7 +114,7 @@ class Worker(Thing):
         cpus, gpus = MACHINES[self.instance]
         for host in hosts[: len(hosts) - self.unnamed]:
             level = "varying" if self.stirs == "load" and host == hosts[0] else self.load
-            account.control.metrics(group, host_load(host, level, account.now, cpus=cpus, gpus=gpus))
+            account.control.metrics(group, host_load(host, level, account.now, cpus, gpus))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,11 @@ HUNG = Job(
     silent=28 * HOUR,
     logs=True,
     hosts=1,
+    instance="ml.g5.12xlarge",
     load="full",
     stirs="",
     checkpoint=None,
+    debugger=False,
     limit=400 * HOUR,
 )
 

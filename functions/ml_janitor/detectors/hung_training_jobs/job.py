@@ -35,7 +35,8 @@ class Kind:
     *arn* is the resource type in its ARN, *group* both its log group and its metrics' namespace.
     *working* is the phase in which it should move, *at_work* the same for a reader. *streams* is
     what a log stream's name goes on with after the job's name and a slash. *numbered* hosts are
-    called algo-1, algo-2, ...; others have ids that only ListMetrics tells. *collective* is whether
+    called algo-1, algo-2, ...; others have ids that only ListMetrics tells. Objects whose keys contain one of
+    *ignored* are no sign of life. *collective* is whether
     its hosts, or the GPUs of one, can wait for each other. *action* is what would be done about it.
     """
 
@@ -50,6 +51,7 @@ class Kind:
     action: str
     running: Callable[[Aws, datetime], Listing[Target]]
     describe: Callable[[Aws, str], Signal[Job]]
+    ignored: tuple[str, ...] = ()
 
     @property
     def noun(self) -> str:

@@ -30,10 +30,18 @@ STATS: tuple[Stat, Stat] = ("Minimum", "Maximum")
 CPU_TOLERANCE = 0.05
 GPU_TOLERANCE = 0.03
 """
-How far a load may be from its other extreme, from zero or from full, as a share of full scale.
+How far a load may be from its other extreme or from zero, and a CPU from full, as a share of full scale.
 
-The CPU also carries the system's own agents. A GPU that waits for a collective nobody answers stands
-at 100 percent (https://github.com/NVIDIA/nccl/issues/1033); training at its best only comes close.
+The CPU also carries the system's own agents.
+"""
+
+SPINNING = 0.95
+ALL_SPINNING = 0.90
+"""
+The least load of GPUs that spin in a collective, as a share of full load: some of a host's GPUs, or all.
+
+They were seen at 100 percent, with others at 0 (NVIDIA/nccl #857 and #1033, cupy/cupy #3557), and at about 96
+(vllm-project/vllm #46097). The sum of some at full load is also that of more at less, so it must be closer.
 """
 
 HALF_A_THREAD = 50.0
@@ -63,7 +71,8 @@ class Collective(Enum):
 class Motion(Enum):
     """What one host's load looks like."""
 
-    STUCK = "still, and at a level where nothing is done"
+    RESTS = "still and at rest"
+    SPINS = "all or some of its GPUs still and full, where one may wait for another"
     FULL = "still and full, where no GPU waits for another"
     BESIDE = "its GPUs at rest beside a CPU that is not"
     WORKING = "varies like work"
@@ -99,6 +108,12 @@ class HostLoad:
             return Motion.UNREADABLE
         return self._level(machine, collective) or Motion.UNMEASURED
 
+    def spinning(self, machine: Machine) -> int:
+        """How many GPUs of *machine* are at full load, as far as that is measured."""
+        if not machine.gpus or not isinstance(self.gpu, Value):
+            return 0
+        return spinning(self.gpu.value, machine.gpus) or 0
+
     def _level(self, machine: Machine, collective: Collective) -> Motion | None:
         """What the level means at which it stands; None if that is not measured."""
         cpu = self.cpu.value if isinstance(self.cpu, Value) else None
@@ -125,7 +140,7 @@ def _of_cpu(cpu: Span, machine: Machine, collective: Collective) -> Motion:
     """What a host without GPUs does. All its threads at work look like all its threads spinning."""
     full = 100 * machine.vcpus
     if cpu.rests(full, CPU_TOLERANCE, HALF_A_THREAD):
-        return Motion.STUCK
+        return Motion.RESTS
     if cpu.fills(full, CPU_TOLERANCE) and collective is not Collective.NEVER:
         return Motion.FULL
     return Motion.STEADY
@@ -138,17 +153,34 @@ def _of_gpus(gpu: Span, cpu: Span, machine: Machine, collective: Collective) -> 
     Where they spin in a collective, the CPU may stand at any level: it spins one thread for each of
     them. Where they rest, the work is the CPU's, and every half thread of it counts.
     """
-    full = 100 * machine.gpus if machine.gpus else 0
-    if gpu.fills(full, GPU_TOLERANCE):
-        spins = {Collective.POSSIBLE: Motion.STUCK, Collective.ALONE: Motion.FULL}
-        return spins.get(collective, Motion.STEADY)
-    if not gpu.rests(full, GPU_TOLERANCE):
+    full = spinning(gpu, machine.gpus or 0)
+    if full is None:
         return Motion.STEADY
+    if full:
+        spins = {Collective.POSSIBLE: Motion.SPINS, Collective.ALONE: Motion.FULL}
+        return spins.get(collective, Motion.STEADY)
     if cpu.rests(100 * machine.vcpus, CPU_TOLERANCE, HALF_A_THREAD):
-        return Motion.STUCK
+        return Motion.RESTS
     if collective is Collective.NEVER:
         return Motion.STEADY
     return Motion.WORKING if cpu.highest - cpu.lowest > HALF_A_THREAD else Motion.BESIDE
+
+
+def spinning(load: Span, gpus: int) -> int | None:
+    """How many of *gpus* are at full load while the others rest, by their sum; None if no number fits."""
+    if load.rests(100 * gpus, GPU_TOLERANCE):
+        return 0
+    if load.lowest >= 100 * gpus * ALL_SPINNING:
+        return gpus if load.highest <= 100 * gpus * (1 + GPU_TOLERANCE) else None
+    number = round(load.highest / 100)
+    tolerated = 100 * GPU_TOLERANCE
+    fits = (
+        number > 0
+        and load.lowest >= 100 * number * SPINNING
+        and load.highest <= 100 * number + tolerated * (gpus - number)
+        and load.still(tolerated * number)
+    )
+    return number if fits else None
 
 
 def read(aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetime) -> dict[str, HostLoad]:

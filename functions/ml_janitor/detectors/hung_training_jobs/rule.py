@@ -51,8 +51,10 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
 
     A job hangs when its logs are silent for `silence` and for `times_longest_pause` times the
     longest pause they made before, nothing new lies in its S3 folders, and the load of every host
-    stands still; or when it works on after its own limit. How long it runs proves nothing. A tuning
-    job hangs when every running child does. A warm pool is waste after `pool_patience` unused.
+    stands still; or when it works on after its own limit. Only that limit, and two or more GPUs that spin
+    as in a collective, prove it: a job at rest may wait for something. How long it runs says nothing.
+    A tuning job hangs when every running child does. A warm pool is waste after `pool_patience` unused.
+    The warning of a warm pool stands for `grace_pool`, because it ends by itself within hours.
     """
 
     name = "hung-training-jobs"
@@ -94,6 +96,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     silence_without_rhythm: timedelta = timedelta(hours=24)
     overrun: timedelta = timedelta(hours=1)
     pool_patience: timedelta = timedelta(hours=1)
+    grace_pool: timedelta = timedelta(minutes=15)
 
     @property
     def patience(self) -> Patience:
@@ -147,10 +150,12 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def _of_pool(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict | None:
         """The warm pool that a job left behind, if it is still there."""
         if candidate.half_done:
-            return warm_pools.left_behind(rule, candidate.job, job, candidate.price)
-        return warm_pools.judge(
-            rule, candidate.job, job, candidate.price, patience=self.pool_patience, now=now
-        )
+            verdict = warm_pools.left_behind(rule, candidate.job, job, candidate.price)
+        else:
+            verdict = warm_pools.judge(
+                rule, candidate.job, job, candidate.price, patience=self.pool_patience, now=now
+            )
+        return replace(verdict, grace=self.grace_pool) if isinstance(verdict, Finding) else verdict
 
     def prepare(
         self,
@@ -199,10 +204,9 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         )
 
     def _late_or_still(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Kept | Still:
-        """Past its limit for sure, else by its signs; what shows that it lives is likely late at most."""
+        """Past its limit, or still by its signs. Unreadable signs hide a limit that is only likely passed."""
         late = phases.past_its_limit(rule, job, self.overrun, now)
         if late is not None and late.confidence is Confidence.PROVEN:
             return late
         still = stillness.judge(rule, candidate.signs, job, self.patience, now)
-        lives = isinstance(still, Kept) and not still.unknown
-        return late if late is not None and lives else still
+        return still if late is None or (isinstance(still, Kept) and still.unknown) else late

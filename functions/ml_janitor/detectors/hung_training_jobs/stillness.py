@@ -174,9 +174,13 @@ def _moving(
         case _:
             usual, known = "how long it used to pause is not known", False
     written = ", wrote nothing to S3," if job.writes_to else ""
-    doubts = [*_doubts(motions), *([f"the load of {some(unmeasured)} is not known"] if unmeasured else [])]
+    spinning = Spinning(sum(one.spinning(machine) for one in loads), (machine.gpus or 0) * len(loads))
+    doubts = [
+        *_doubts(motions, spinning),
+        *([f"the load of {some(unmeasured)} is not known"] if unmeasured else []),
+    ]
     sure = known and not doubts
-    load = "; ".join(doubts) or _stuck(loads)
+    load = "; ".join(doubts) or spinning.told(len(loads))
     return Still(
         reason=f"this {job.kind.noun} logged nothing for {ago(quiet)} ({usual}){written} and {load}",
         confidence=Confidence.PROVEN if sure else Confidence.LIKELY,
@@ -184,8 +188,36 @@ def _moving(
     )
 
 
-def _doubts(motions: Mapping[Motion, Sequence[str]]) -> Iterator[str]:
-    """What looks like a job that hangs, and like work as well: why its load proves nothing."""
+@dataclass(frozen=True, slots=True)
+class Spinning:
+    """How many GPUs of a job spin, of how many."""
+
+    count: int
+    total: int
+
+    def told(self, hosts: int) -> str:
+        """How they hang in a collective, on so many hosts."""
+        if self.count < self.total:
+            return (
+                f"{self.count} of {self.total} GPUs spin at full load without a change while the others rest"
+            )
+        where = f"all {hosts} hosts" if hosts > 1 else "its host"
+        return f"the GPUs of {where} spin at full load without a change"
+
+
+def _doubts(motions: Mapping[Motion, Sequence[str]], spinning: Spinning) -> Iterator[str]:
+    """
+    What looks like a job that hangs, and like work or a wait as well: why its load proves nothing.
+
+    A job may wait for Athena, an EMR step, a child job or an ssh session at no load and without a word,
+    and SageMaker publishes no network metric. Only a collective explains two or more GPUs *spinning*.
+    """
+    if motions.keys() == {Motion.RESTS}:
+        resting = len(motions[Motion.RESTS])
+        whose = f"all {resting} hosts rest" if resting > 1 else "its host rests"
+        yield f"{whose}, as also while it waits for a query, another job or a person"
+    if Motion.SPINS in motions and spinning.count == 1:
+        yield f"one of {spinning.total} GPUs spins without a change, as also in a program made for one"
     if hosts := motions.get(Motion.FULL):
         yield (
             f"the load of {some(hosts)} stands at full without a change, which may be work: no GPU of it"
@@ -197,18 +229,6 @@ def _doubts(motions: Mapping[Motion, Sequence[str]]) -> Iterator[str]:
             if len(hosts) == 1
             else f"the GPUs of {some(hosts)} rest without a change, but their CPUs do not, and may be at work"
         )
-
-
-def _stuck(loads: tuple[HostLoad, ...]) -> str:
-    """How hosts that stand still do it."""
-    hosts = f"all {len(loads)} hosts" if len(loads) > 1 else "its host"
-    gpus = [one.gpu.value for one in loads if isinstance(one.gpu, Value)]
-    spinning = sum(gpu.lowest > 50 for gpu in gpus)  # one full GPU is 100, and all at rest are almost 0
-    if not gpus or not spinning:
-        return f"the load of {hosts} stands still"
-    if spinning == len(gpus):
-        return f"the GPUs of {hosts} spin at full load without a change"
-    return f"the GPUs of {spinning} of {len(gpus)} hosts spin at full load while the others rest"
 
 
 def stamp(at: datetime) -> str:

@@ -115,7 +115,7 @@ class Survey:
         if not isinstance(heard, Value) or not self._open(candidate) or not job.writes_to:
             return candidate
         stood_still = self.patience.with_rhythm(heard.value.longest_pause)
-        newest = objects.newest(aws, job.writes_to, fresh=now - stood_still, ignore=training.SYSTEM_PROFILE)
+        newest = objects.newest(aws, job.writes_to, fresh=now - stood_still, ignore=job.kind.ignored)
         return replace(candidate, signs=Signs(rhythm=heard, newest=newest))
 
     def _with_loads(self, candidates: Sequence[Suspect]) -> list[Suspect]:

@@ -33,8 +33,11 @@ TRAINING = "Training"
 LONGEST_LIFE = timedelta(days=31)
 """How far back jobs are listed: one ends after 30 days at the latest (documentation of StoppingCondition)."""
 
-SYSTEM_PROFILE = "/profiler-output/system/"
-"""Where SageMaker's own profiler writes utilization by the minute, whether or not the job moves on."""
+DEBUGGER_OUTPUT = ("/profiler-output/", "/rule-output/")
+"""
+Where SageMaker's profiler and Debugger's rules write, whether or not the job moves on: utilization by the
+minute, traces of the framework, and reports. What the program itself saves lies in /debug-output/.
+"""
 
 AVAILABLE = "Available"
 """The status of a warm pool that waits for its next job: unused, and billed."""
@@ -144,6 +147,7 @@ KIND = Kind(
     working=TRAINING,
     at_work="in training",
     streams="algo-",
+    ignored=DEBUGGER_OUTPUT,
     numbered=True,
     collective=True,
     action="stop the job (artifacts written so far stay) and end its warm pool",
