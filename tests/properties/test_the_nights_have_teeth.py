@@ -1,11 +1,13 @@
 """
 Each mechanism of the armed engine switched off in turn: the oracle of the random nights must see it.
 
-Each is seen in the nights of most accounts; the seeds here are some that see it early.
+Each is seen in the nights of most accounts; the seeds here are some that see it early. Where the nights of a
+seed have changed, other accounts are tried.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -45,6 +47,7 @@ type Off = Mapping[tuple[type[Any] | Any, str], Any]
 """What stands in for which mechanisms."""
 
 NIGHTS = 10
+ACCOUNTS = 12
 FAR = timedelta(days=3650)
 
 
@@ -129,6 +132,7 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("holds", {(Holds, "all"): none}, 7, "is kept by a person"),
     ("tags", {(Policy, "keeps"): nothing}, 1, "is kept by its tags"),
     ("due", {(acting, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
+    ("at work", {(Arming, "_at_work"): lambda _, at: at}, 1, "nobody had time at work"),
     ("said", {(acting, "due_now"): everything}, 2, "as was said"),
     ("void", {(Ledger, "void_warning"): nothing}, 4, "has no warning"),
     ("act_in", {(Arming, "within"): yes}, 2, "spared: outside act_in"),
@@ -167,8 +171,13 @@ def test_without_its_mechanism_a_law_is_seen_to_be_broken(
     for (owner, name), instead in off.items():
         monkeypatch.setattr(owner, name, instead)
 
-    with pytest.raises(AssertionError, match=said):
-        live(seed, nights=NIGHTS)
+    for account in dict.fromkeys([seed, *range(1, ACCOUNTS + 1)]):
+        try:
+            live(account, nights=NIGHTS)
+        except AssertionError as seen:
+            if re.search(said, str(seen)):
+                return
+    pytest.fail(f"nothing that {said} was seen in {ACCOUNTS} accounts")
 
 
 WHOLE_ACCOUNTS: Sequence[tuple[str, Off, tuple[str, str, int], str]] = [
