@@ -132,7 +132,6 @@ SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
     ("holds", {(Holds, "all"): none}, 7, "is kept by a person"),
     ("tags", {(Policy, "keeps"): nothing}, 1, "is kept by its tags"),
     ("due", {(acting, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
-    ("at work", {(Arming, "_at_work"): lambda _, at: at}, 1, "nobody had time at work"),
     ("said", {(acting, "due_now"): everything}, 2, "as was said"),
     ("void", {(Ledger, "void_warning"): nothing}, 4, "has no warning"),
     ("act_in", {(Arming, "within"): yes}, 2, "spared: outside act_in"),

@@ -262,7 +262,7 @@ class Oracle(Truth):
         if any(again(record) for record in records):
             self.unfinished.add(meant)  # begun by a run that broke off before anything was done
         why = (
-            self._unwarned(meant, now, likely=item is not None and not item.proven)
+            self._unwarned(meant, now)
             or self._unseen(meant, now)
             or self._beyond(meant, now)
             or self._smells(meant)
@@ -286,7 +286,7 @@ class Oracle(Truth):
             return None
         return f"is {state}"
 
-    def _unwarned(self, meant: Identity, now: datetime, *, likely: bool) -> str | None:
+    def _unwarned(self, meant: Identity, now: datetime) -> str | None:
         assert self.run is not None
         warned = self.warnings.get(meant)
         if meant in self.unfinished:
@@ -295,9 +295,9 @@ class Oracle(Truth):
             return "nobody was warned about"
         if warned.lapsed(self.run.now):
             return f"was warned about {warned.at}, and not found since {warned.seen}"
-        return None if warned.hurried else self._too_soon(warned, now, likely=likely)
+        return None if warned.hurried else self._too_soon(warned, now)
 
-    def _too_soon(self, warned: Warned, now: datetime, *, likely: bool) -> str | None:
+    def _too_soon(self, warned: Warned, now: datetime) -> str | None:
         """Why what nobody pressed for waits, or None."""
         if self.operator().rests(now):
             return "is done on a day of rest"
@@ -305,8 +305,6 @@ class Oracle(Truth):
             return f"is due {warned.said}, as was said"
         if now < self.operator().due(warned.at):
             return f"was warned about {warned.at}, and its grace is not over"
-        if likely and now < self.operator().due_likely(warned.at):
-            return f"was warned about {warned.at}, is only likely, and nobody had time at work to see it"
         return None
 
     def _unseen(self, meant: Identity, now: datetime) -> str | None:

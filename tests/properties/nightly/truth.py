@@ -33,13 +33,6 @@ class Operator:
             due += timedelta(days=1)
         return due
 
-    def due_likely(self, warned: datetime) -> datetime:
-        """The same for what is only likely: a day later, and two hours after people came to work."""
-        due = max(warned + self.grace, warned + timedelta(days=1))
-        while self.rests(due) or due.weekday() >= 5 or not 10 <= due.hour < 20:
-            due = (due + timedelta(minutes=1)).replace(second=0, microsecond=0)
-        return due
-
     def rests(self, at: datetime) -> bool:
         """Whether that is a day on which nothing is done that nobody pressed for."""
         return self.business_days and (at.weekday() >= 5 or at.date() in self.holidays)
