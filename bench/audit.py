@@ -46,7 +46,7 @@ def main() -> None:
 
 def audit(session: boto3.Session, detectors: Sequence[Detector[Any]]) -> Report:
     """As the command line does it."""
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=3) as accounts:
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as accounts:
         return run(detectors, accounts, now=NOW, policy=SETTINGS.policy)
 
 

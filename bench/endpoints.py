@@ -39,7 +39,7 @@ def main() -> None:
 
 def audit(session: boto3.Session) -> Report:
     """The sweep as the command line runs it."""
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=3) as accounts:
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as accounts:
         return run([IdleEndpoints()], accounts, now=NOW, policy=Policy())
 
 

@@ -19,8 +19,8 @@ from infra.ledger import Ledger
 from infra.permissions import acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
-from ml_janitor.config.arming_warnings import arming_warnings
-from ml_janitor.config.settings import FILE, Settings
+from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings
+from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
 
@@ -53,6 +53,8 @@ class JanitorStack(Stack):
     ) -> None:
         super().__init__(scope, id_, **kwargs)
         settings = settings or Settings.load(files=[ROOT / FILE])
+        if refused := arming_refusals(settings):
+            raise SettingsError("; ".join(refused))
         home = "" if cdk.Token.is_unresolved(self.region) else self.region
         for said in arming_warnings(settings, home=home):
             cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)

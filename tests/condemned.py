@@ -63,7 +63,11 @@ class Condemned:
         studio.app(profile="anna-space", kind="KernelGateway", name="gpu")
 
     def _endpoints(self) -> None:
-        """One has neither components nor scaling, one runs an experiment, of one the role was passed."""
+        """
+        One has neither components nor scaling, one runs an experiment, of one the role was passed.
+
+        One is monitored, and so only reported.
+        """
         serving = Serving(self.box, self.aws)
         serving.plain()
         serving.shared()
@@ -74,6 +78,9 @@ class Condemned:
         serving.component("only", "second", age=29 * DAY)
         serving.publish("Invocations", InferenceComponentName="only")
         serving.control("second")
+        serving.endpoint("monitored")
+        serving.requests("monitored")
+        rarities.monitoring(self.session, self.box, "monitored")
 
     def _jobs(self) -> None:
         """

@@ -15,6 +15,7 @@ ROLE = "arn:aws:iam::123456789012:role/ml"
 SAGEMAKER, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
 M5 = {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/volumes"
+CLUSTER = {"InstanceCount": 2, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 20}
 SCALED = {"ServiceNamespace": "sagemaker"}
 MADE_ANEW = ("CreationTime", "LastModifiedTime", "ResponseMetadata")
 """What Describe shows of a thing that is of that thing alone."""
@@ -72,6 +73,42 @@ class Seed:
 
     def requests(self, endpoint: str, variant: str = "blue", values: Sequence[float] = QUIET) -> None:
         self.publish("Invocations", values, EndpointName=endpoint, VariantName=variant)
+
+    def monitor(self, name: str, endpoint: str) -> None:
+        """A monitoring schedule that runs every hour over *endpoint*."""
+        job = {
+            "MonitoringInputs": [{"EndpointInput": {"EndpointName": endpoint, "LocalPath": "/opt/ml/in"}}],
+            "MonitoringOutputConfig": {
+                "MonitoringOutputs": [{"S3Output": {"S3Uri": "s3://reports", "LocalPath": "/opt/ml/out"}}]
+            },
+            "MonitoringResources": {"ClusterConfig": CLUSTER},
+            "MonitoringAppSpecification": {"ImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/monitor"},
+            "RoleArn": ROLE,
+        }
+        self.sagemaker.create_monitoring_schedule(
+            MonitoringScheduleName=name,
+            MonitoringScheduleConfig={
+                "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
+                "MonitoringJobDefinition": job,
+            },
+        )
+
+    def monitored(self, schedule: str, *, ago: timedelta, took: timedelta | None) -> None:
+        """An execution of *schedule* that began so long *ago* and *took* so long, or goes on."""
+        arn = self.sagemaker.describe_monitoring_schedule(MonitoringScheduleName=schedule)
+        name = f"model-monitoring-{ago // timedelta(minutes=1)}"
+        self.box.set_clock(NOW - ago)
+        self.sagemaker.create_processing_job(
+            ProcessingJobName=name,
+            ProcessingResources={"ClusterConfig": CLUSTER},
+            AppSpecification={"ImageUri": "image"},
+            RoleArn=ROLE,
+        )
+        self.box.set_clock(NOW)
+        members: dict[str, Any] = {"MonitoringScheduleArn": arn["MonitoringScheduleArn"]}
+        if took is not None:
+            members |= {"ProcessingJobStatus": "Failed", "ProcessingEndTime": NOW - ago + took}
+        self.box.patch("sagemaker", ["processing_jobs", name], **members)
 
     def control(self, endpoint: str, variant: str = "blue") -> None:
         self.publish("CPUUtilization", namespace=INSTANCES, EndpointName=endpoint, VariantName=variant)

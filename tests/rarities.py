@@ -93,6 +93,27 @@ def shadow_test(session: boto3.Session) -> None:
     )
 
 
+def monitoring(session: boto3.Session, box: Control, endpoint: str) -> None:
+    """A schedule that runs over *endpoint*, and one execution of it that has ended."""
+    sagemaker: Any = session.client("sagemaker")
+    over = {"EndpointInput": {"EndpointName": endpoint, "LocalPath": "/opt/ml/processing/in"}}
+    schedule = sagemaker.create_monitoring_schedule(
+        MonitoringScheduleName=endpoint,
+        MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES | {"MonitoringInputs": [over]}},
+    )
+    box.set_clock(NOW - timedelta(days=1))
+    name = f"model-monitoring-{endpoint}"
+    sagemaker.create_processing_job(
+        ProcessingJobName=name,
+        ProcessingResources=RENTED,
+        AppSpecification={"ImageUri": "image"},
+        RoleArn=ROLE,
+    )
+    ended: Any = {"ProcessingJobStatus": "Completed", "ProcessingEndTime": NOW - timedelta(hours=23)}
+    box.patch("sagemaker", ["processing_jobs", name], **{SCHEDULE: schedule[SCHEDULE]}, **ended)
+    box.set_clock(NOW)
+
+
 def children(session: boto3.Session, box: Control) -> None:
     """Jobs long past their own limits that an AutoML job and a monitoring schedule started."""
     sagemaker: Any = session.client("sagemaker")

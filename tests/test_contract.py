@@ -97,6 +97,7 @@ def test_it_has_a_page(detector: type[Detector[Any]]) -> None:
 
     for heading in ("What it reads", "How it decides", "What it cannot know", "What it would do"):
         assert f"## {heading}" in page
+    assert f"\n{page}".count(f"\n# {detector.name}\n") == 1
     assert ("What an undo brings back" in page) is (detector.cleanup is not None)
     for field in fields(detector):
         assert f"`{field.name}`" in page
@@ -131,7 +132,7 @@ def test_it_reads_exactly_what_it_declares(
 ) -> None:
     """Over the demo account: finding, and looking again at everything that was found."""
     demo_account.clear_calls()
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2) as accounts:
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
         (aws,) = accounts
         rule = detector()
         found = list(rule.find(aws, NOW))
@@ -171,7 +172,7 @@ def test_it_acts_and_undoes_exactly_as_it_declares(
     if detector.name in ELSEWHERE:
         pytest.skip(f"in {ELSEWHERE[detector.name]}")
     rule = detector(**ACTING.get(detector.name, {}))
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2) as accounts:
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
         (aws,) = accounts
         deeds = [
             prepared(rule, aws, candidate.target)

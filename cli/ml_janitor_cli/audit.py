@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from ml_janitor.aws.account import opened
-from ml_janitor.core.model import Report, Sweep, Unreadable, Value
+from ml_janitor.aws.arns import Arn
+from ml_janitor.core.model import Finding, Report, Sweep, Unreadable, Value
+from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run, unopened
 from ml_janitor.report import json as document
 from ml_janitor.report.html import html
 from ml_janitor_cli import edge, terminal
 from ml_janitor_cli.credentials import caller_of
-from ml_janitor_cli.interrupts import ending_at_once
+from ml_janitor_cli.explanation_view import ARN_LIMIT
+from ml_janitor_cli.failures import FailedError, ending_at_once
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.slack_preview import preview
-
-if TYPE_CHECKING:
-    import boto3
 
 
 class Audited(NamedTuple):
@@ -41,14 +42,11 @@ def audit(
     *,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="DETECTOR", help="Which detectors to run; all that are enabled without one."),
+        typer.Argument(metavar="DETECTOR", help="The detectors to run; all that are enabled without one."),
     ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(metavar="REGION", help="Where to look. Repeatable."),
-    ] = None,
-    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    region: edge.Regions = None,
+    profile: edge.Profile = None,
+    json: edge.Json = False,
     json_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the JSON document to FILE as well.")
     ] = None,
@@ -58,13 +56,11 @@ def audit(
     slack: Annotated[
         bool, typer.Option("--slack", help="Draw the message that Slack would get below the report.")
     ] = False,
+    arns: Annotated[bool, typer.Option("--arns", help="List the ARN of each finding below it all.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
-    now: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Judge as of this time (ISO 8601); else JANITOR_NOW, else now."),
-    ] = None,
+    now: edge.AsOf = None,
 ) -> int:
     """
     Report what an AWS account wastes. A dry run: nothing is changed.
@@ -80,51 +76,59 @@ def audit(
       janitor audit
       janitor audit idle-endpoints --region eu-west-1 --set idle-endpoints.window=14d
       janitor audit --json | jq .totals
+      janitor audit --json-file report.json --html report.html
       janitor sandbox -- janitor audit
     """  # noqa: D301 - \b keeps the lines below it as they are
-    settings = edge.settings_from(config, overrides, ctx.obj)
-    detectors = edge.detectors_from(names, settings)
-    at = edge.now_from(now)
-    attempts = edge.attempts_from_environment()
-    session = edge.session_from(profile)
-    regions = edge.regions_from(region, settings, session)
-    if json and slack:
-        raise edge.Refused("--json and --slack exclude each other")
-    if json and json_file:
-        raise edge.Refused("--json and --json-file exclude each other")
-    for flag, path in (("--json-file", json_file), ("--html", html_file)):
-        if path:
-            check_writable(flag, path)
+    setup = edge.setup(ctx, config, overrides, profile=profile, now=now)
+    detectors, regions = edge.detectors_from(names, setup.settings), setup.regions(region)
+    files = {"--json-file": json_file, "--html": html_file}
+    check_outputs(json=json, slack=slack, files=files)
 
     with ending_at_once():
-        audited = swept(session, detectors, regions, attempts=attempts, now=at, policy=settings.policy.dry())
+        audited = swept(setup, detectors, regions)
+    report = audited.report
+    contents = {"--json-file": lambda: document.text(report, every=every), "--html": lambda: html(report)}
+    problems = {path: replace_file(path, contents[flag]()) for flag, path in files.items() if path}
+    failed = [f"{path} cannot be written: {why}" for path, why in problems.items() if why]
     if json:
-        sys.stdout.write(document.text(audited.report, every=every))
+        sys.stdout.write(document.text(report, every=every))
     else:
-        terminal.show(console(sys.stdout), audited.report, every=every, problems=audited.price_problems)
+        keep_tag = next(iter(setup.settings.janitor.keep_tags), "")
+        screen = console(sys.stdout)
+        terminal.show(screen, report, every=every, problems=audited.price_problems)
         if slack:
-            keep_tag = next(iter(settings.janitor.keep_tags), "")
-            write(console(sys.stdout), ["", *preview(audited.report, keep_tag=keep_tag)])
-    if json_file:
-        json_file.write_text(document.text(audited.report, every=every), encoding="ascii")
-    if html_file:
-        html_file.write_text(html(audited.report), encoding="utf-8")
-    return 1 if any(sweep.error is not None for sweep in audited.report.sweeps) else 0
+            write(screen, ["", *preview(report, keep_tag=keep_tag)])
+        written = [str(path) for path, why in problems.items() if not why]
+        if ends := list(endings(report, written, profile=profile, arns=arns)):
+            sys.stdout.write("\n" + "\n".join(ends) + "\n")
+    if failed:
+        raise FailedError("; ".join(failed))
+    return 1 if any(sweep.error is not None for sweep in report.sweeps) else 0
 
 
-def swept(
-    session: boto3.Session,
-    detectors: Sequence[Detector[Any]],
-    regions: Sequence[str],
-    *,
-    attempts: int,
-    now: datetime,
-    policy: Policy,
-) -> Audited:
+def endings(report: Report, written: Sequence[str], *, profile: str | None, arns: bool) -> Iterator[str]:
+    """What stands below a report, in lines that can be copied: ARNs, files, and how to go on."""
+    found = [result for _, result in document.in_order(report) if isinstance(result.verdict, Finding)]
+    if arns and found:
+        yield "The ARNs of the findings, in the order of the report:"
+        yield from (plain(result.target.arn, ARN_LIMIT) for result in found)
+        yield ""
+    if written:
+        yield f"Written: {', '.join(map(plain, written))}"
+    if found:
+        first = found[0].target
+        command = ["janitor", "explain", plain(first.arn, ARN_LIMIT)]
+        command += [] if Arn.parse(first.arn).region else ["--region", first.region]
+        command += ["--profile", profile] if profile else []
+        yield f"How the first finding was judged: {shlex.join(command)}"
+
+
+def swept(setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]) -> Audited:
     """Run *detectors* over *regions*, showing progress on a terminal."""
+    session, attempts, now = setup.session, setup.attempts, setup.now
     total = len(detectors) * len(regions)
     ended: list[Sweep] = []
-    with progress("asking whose account this is") as say:
+    with progress("identifying the account") as say:
 
         def done(sweep: Sweep) -> None:
             ended.append(sweep)
@@ -147,8 +151,10 @@ def swept(
             return Audited(Report(time=now, account=None, sweeps=in_order(closed, detectors)))
         say(f"0 of {total} sweeps")
         account = next(iter(known.values()))
-        with opened(session, account=account, regions=tuple(known), attempts=attempts) as accounts:
-            report = run(detectors, accounts, now=now, policy=policy, swept=done)
+        with opened(
+            session, account=account, regions=tuple(known), attempts=attempts, pace=edge.pace()
+        ) as accounts:
+            report = run(detectors, accounts, now=now, policy=setup.settings.policy.dry(), swept=done)
             sweeps = in_order([*report.sweeps, *closed], detectors)
             return Audited(replace(report, sweeps=sweeps), accounts[0].prices.problems)
 
@@ -159,10 +165,32 @@ def in_order(sweeps: Iterable[Sweep], detectors: Sequence[Detector[Any]]) -> tup
     return tuple(sorted(sweeps, key=lambda sweep: names.index(sweep.detector)))
 
 
-def check_writable(flag: str, path: Path) -> None:
-    """Refuse a file that could not be written after all the work."""
+def check_outputs(*, json: bool, slack: bool, files: Mapping[str, Path | None]) -> None:
+    """Refuse outputs that exclude each other, and files that could not be written after all the work."""
+    if json and slack:
+        raise edge.Refused("--json and --slack exclude each other")
+    if json and files["--json-file"]:
+        raise edge.Refused("--json and --json-file exclude each other")
+    for flag, path in files.items():
+        if path is None:
+            continue
+        place = path if path.exists() else path.parent
+        if path.is_dir() or not os.access(place, os.W_OK):
+            reason = errno.EISDIR if path.is_dir() else errno.EACCES if place.exists() else errno.ENOENT
+            raise edge.Refused(f"{flag}: {path} cannot be written: {os.strerror(reason)}")
+
+
+def replace_file(path: Path, contents: str) -> str | None:
+    """Write *contents* to *path*, which else stays as it was; why that failed, or None."""
+    target = path.resolve()
+    whole = target.is_file() or not target.exists()  # what is no file, such as a pipe, cannot be replaced
+    part = target.with_name(f".{target.name}.part") if whole else target
     try:
-        with path.open("a", encoding="ascii"):
-            pass
+        part.write_text(contents, encoding="utf-8")
+        if whole:
+            part.replace(target)
     except OSError as error:
-        raise edge.Refused(f"{flag}: {path} cannot be written: {error.strerror or error}") from error
+        if whole:
+            part.unlink(missing_ok=True)
+        return error.strerror or str(error)
+    return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ml_janitor.aws.account import GET_CALLER_IDENTITY, Caller, identity
 from ml_janitor.aws.answers import failure, refused_as
 from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor_cli.failures import FailedError
 
 if TYPE_CHECKING:
     import boto3
@@ -41,6 +42,15 @@ def caller_of(session: boto3.Session, region: str, attempts: int) -> Signal[Call
             raise
         step = next_step(error, session, region)
         return Unreadable(f"{step} ({said})" if step else said)
+
+
+def known_caller(session: boto3.Session, region: str, attempts: int) -> Caller:
+    """The same, for a command that can do nothing without it. Raises FailedError."""
+    match caller_of(session, region, attempts):
+        case Value(caller):
+            return caller
+        case other:
+            raise FailedError(getattr(other, "error", "the account is unknown"))
 
 
 def next_step(error: Exception, session: boto3.Session, region: str) -> str | None:

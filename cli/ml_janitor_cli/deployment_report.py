@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ml_janitor.core.text import plain
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
+from ml_janitor_cli.screen import Grid
 from ml_janitor_cli.stack import LIST_RESOURCES, Check, Outcome, Stack, Trouble
 from ml_janitor_cli.terminal import block
 from ml_janitor_cli.totals import counted
@@ -121,7 +122,7 @@ def cell(checks: Sequence[Check]) -> Text:
 
 def whole_of(checks: Sequence[Check]) -> RenderableType:
     """What is well of the whole deployment."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid = Grid()
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for check in checks:

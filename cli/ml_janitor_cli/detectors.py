@@ -10,7 +10,6 @@ from datetime import timedelta
 import typer
 from rich.console import Group
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.config.layers import written_as
@@ -18,7 +17,7 @@ from ml_janitor.config.sections import SHARED
 from ml_janitor.core.durations import format_duration
 from ml_janitor.core.text import plain
 from ml_janitor_cli import edge
-from ml_janitor_cli.screen import console, write
+from ml_janitor_cli.screen import Grid, console, write
 
 
 def detectors(ctx: typer.Context, overrides: edge.Overrides = None, config: edge.Config = None) -> int:
@@ -31,7 +30,7 @@ def detectors(ctx: typer.Context, overrides: edge.Overrides = None, config: edge
     settings = edge.settings_from(config, overrides, ctx.obj)
     for detector in settings.registry:
         tuned, standard = settings.detector(detector), detector()
-        table = Table.grid(padding=(0, 2, 0, 0))
+        table = Grid()
         for field in fields(detector):
             value, default = getattr(tuned, field.name), getattr(standard, field.name)
             note = "from [janitor]" if field.name in SHARED else ""

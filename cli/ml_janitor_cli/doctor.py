@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.config.arming_warnings import arming_warnings
+from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings
 from ml_janitor.config.settings import FILE, Settings
 from ml_janitor.core.model import Value
 from ml_janitor.engine.detector import Detector, allow
@@ -23,7 +23,7 @@ from ml_janitor_cli import deployment_report, doctor_report, edge
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.deployment_checks import Examiner
 from ml_janitor_cli.doctor_report import Change, Checkup
-from ml_janitor_cli.interrupts import ending_at_once
+from ml_janitor_cli.failures import ending_at_once
 from ml_janitor_cli.probes import probe_all
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.stack import STACK
@@ -56,11 +56,8 @@ def doctor(
             metavar="DETECTOR", help="Which detectors to check; all that are enabled without one."
         ),
     ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(metavar="REGION", help="Where to look. Repeatable."),
-    ] = None,
-    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
+    region: edge.Regions = None,
+    profile: edge.Profile = None,
     stack: Annotated[
         str | None,
         typer.Option(metavar="NAME", help=f"The deployed stack; {STACK} if there is one of that name."),
@@ -75,13 +72,13 @@ def doctor(
     missing, and any other answer means that it is allowed. What only a real object can tell is
     listed as not probed, with the reason.
 
-    Of a deployed stack it looks at schedules, last runs, queues, alarms and whoever hears of them,
-    and at Slack: the token, its scopes, the channel. Each problem says what to do next.
+    Of a deployed stack it checks schedules, last runs, queues, alarms and their subscribers, and
+    Slack: the token, its scopes, the channel. Each problem says what to do next.
 
     Exit status: 0, nothing is missing; 1, an action is refused or was not answered, something is
-    wrong in the stack, a detector is armed that could never act, or nobody could say whose
-    credentials these are; 2, bad usage or settings.
-    That nothing is deployed here, or that you may not look for it, is no problem unless --stack names it.
+    wrong in the stack, a detector is armed that could never act, or the credentials could not be
+    identified; 2, bad usage or settings.
+    A stack that is not deployed, or that you may not look for, is a problem only if --stack names it.
 
     \b
     Examples:
@@ -89,20 +86,18 @@ def doctor(
       janitor doctor idle-notebooks --profile audit --region eu-west-1
       janitor doctor --stack MlJanitor
     """  # noqa: D301 - \b keeps the lines below it as they are
-    settings = edge.settings_from(config, overrides, ctx.obj)
-    detectors = edge.detectors_from(names, settings)
-    now = edge.now_from(None)
-    attempts = edge.attempts_from_environment()
-    session = edge.session_from(profile)
-    regions = edge.regions_from(region, settings, session)
+    setup = edge.setup(ctx, config, overrides, profile=profile)
+    settings, session, now = setup.settings, setup.session, setup.now
+    detectors, regions = edge.detectors_from(names, settings), setup.regions(region)
+    attempts = min(setup.attempts, MOST_ATTEMPTS)
     facts = {
         "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
         "endpoint": ", ".join(endpoints(os.environ)),
         "settings": ", ".join(sources(config, overrides)) or f"the defaults (there is no {FILE} here)",
     }
 
-    with ending_at_once(), progress("asking whose credentials these are") as say:
-        caller = caller_of(session, regions[0], attempts)
+    with ending_at_once(), progress("identifying the credentials") as say:
+        caller = caller_of(session, regions[0], setup.attempts)
         probed: doctor_report.Answers = {}
         found: deployment_report.Deployed | None = None
         if isinstance(caller, Value):
@@ -112,7 +107,7 @@ def doctor(
                 detectors,
                 regions,
                 account=caller.value.account,
-                attempts=min(attempts, MOST_ATTEMPTS),
+                attempts=attempts,
                 now=now,
             )
             say("looking at the deployed stack")
@@ -124,11 +119,12 @@ def doctor(
                 names=names,
                 regions=tuple(dict.fromkeys([session.region_name or regions[0], *regions])),
                 account=caller.value.account,
-                attempts=min(attempts, MOST_ATTEMPTS),
+                attempts=attempts,
                 now=now,
                 slack_url=os.environ.get("JANITOR_SLACK_URL", ""),
             ).examine()
-    idle = arming_warnings(settings, home=found.found.region if found and found.found else "")
+    idle = arming_refusals(settings)
+    idle += arming_warnings(settings, home=found.found.region if found and found.found else "")
     facts = {
         "armed": ", ".join(each.name for each in settings.armed()),
         "but": "; ".join(idle),
@@ -207,7 +203,7 @@ def tried(
     """The answer to every read of *detectors*, region by region."""
     grants = [PRICES, *(grant for detector in detectors for grant in detector.reads)]
     buckets = [name for detector in detectors for name in getattr(detector, "buckets", ())]
-    with opened(session, account=account, regions=regions, attempts=attempts) as accounts:
+    with opened(session, account=account, regions=regions, attempts=attempts, pace=edge.pace()) as accounts:
         return {
             aws.region: {one.grant: one for one in probe_all(aws, grants, now=now, buckets=buckets)}
             for aws in accounts

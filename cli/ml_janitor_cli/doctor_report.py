@@ -19,6 +19,7 @@ from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor_cli.detectors import shown
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
 from ml_janitor_cli.probes import Answer, Probed
+from ml_janitor_cli.screen import Grid
 from ml_janitor_cli.terminal import block
 from ml_janitor_cli.totals import counted
 
@@ -67,7 +68,7 @@ class Checkup:
 
     @property
     def failed(self) -> list[str]:
-        """The IAM actions that nobody answered for."""
+        """The IAM actions whose probes got no answer."""
         return actions(self.where(Answer.FAILED))
 
     def where(self, answer: Answer) -> list[tuple[str, Probed]]:
@@ -102,7 +103,7 @@ def drawing(result: Checkup) -> Iterator[RenderableType]:
 def headline(result: Checkup) -> str:
     """What was found out, in one sentence."""
     if not isinstance(result.caller, Value):
-        return "Nobody can say whose credentials these are."
+        return "The credentials could not be identified."
     said = []
     if result.refused:
         said.append(f"{counted(len(result.refused), 'action')} refused: {', '.join(result.refused)}")
@@ -113,7 +114,7 @@ def headline(result: Checkup) -> str:
 
 def about(result: Checkup) -> RenderableType:
     """Who asks, where, with which settings."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid = Grid()
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     match result.caller:
@@ -162,7 +163,7 @@ def table(result: Checkup) -> RenderableType:
     drawn.add_column("detector", header_style="dim", no_wrap=True)
     drawn.add_column("reads allowed", header_style="dim", justify="right", no_wrap=True)
     drawn.add_column("not probed", header_style="dim", justify="right", no_wrap=True)
-    drawn.add_column("missing", header_style="dim", ratio=1, overflow="fold")
+    drawn.add_column("missing", header_style="dim", ratio=1, overflow="fold", min_width=len("missing"))
     for detector in result.detectors:
         read = [
             (region, answers[grant]) for region, answers in result.probed.items() for grant in detector.reads

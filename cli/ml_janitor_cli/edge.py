@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
+from ml_janitor.aws.pace import Pace
 from ml_janitor.config.layers import nearest
 from ml_janitor.config.settings import FILE, Registry, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
@@ -32,6 +35,30 @@ Config = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help=f"Settings that win over those of ./{FILE}, key by key."),
 ]
+Profile = Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")]
+Regions = Annotated[list[str] | None, typer.Option(metavar="REGION", help="Where to look. Repeatable.")]
+TableName = Annotated[
+    str | None, typer.Option("--table", metavar="NAME", help="The ledger; else JANITOR_TABLE.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Judge as of this time (ISO 8601); else JANITOR_NOW, else now."),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a command asks AWS with. *attempts* is how often a call is tried in all."""
+
+    settings: Settings
+    session: boto3.Session
+    attempts: int
+    now: datetime
+
+    def regions(self, flags: Sequence[str] | None) -> tuple[str, ...]:
+        """Where to look: *flags*, else the settings' regions, else the session's. Raises Refused."""
+        return regions_from(flags, self.settings, self.session)
 
 
 class Refused(TyperException):
@@ -41,9 +68,23 @@ class Refused(TyperException):
 
 
 class Interrupted(Refused):
-    """Somebody pressed Ctrl-C; the message says what becomes of what was begun."""
+    """Ctrl-C was pressed; the message says what becomes of what was begun."""
 
     exit_code = 130
+
+
+def setup(
+    ctx: typer.Context,
+    config: Path | None,
+    overrides: Iterable[str] | None,
+    *,
+    profile: str | None,
+    now: str | None = None,
+) -> Setup:
+    """What the options and the environment say. Raises Refused."""
+    settings = settings_from(config, overrides, ctx.obj)
+    at, attempts = now_from(now), attempts_from_environment()
+    return Setup(settings=settings, session=session_from(profile), attempts=attempts, now=at)
 
 
 def settings_from(config: Path | None, overrides: Iterable[str] | None, registry: Registry) -> Settings:
@@ -116,6 +157,13 @@ def attempts_from_environment() -> int:
     if not text.isdecimal() or not int(text):
         raise Refused(f"AWS_MAX_ATTEMPTS: expected a number of tries from 1 on, got {text}")
     return int(text)
+
+
+def pace() -> Pace | None:
+    """How fast AWS may be called; in the sandbox, where time stands still, there is nothing to wait for."""
+    if os.environ.get("JANITOR_NOW"):
+        return None
+    return Pace(clock=time.monotonic, sleep=time.sleep)
 
 
 def session_from(profile: str | None) -> boto3.Session:

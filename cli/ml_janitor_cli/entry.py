@@ -1,26 +1,63 @@
-"""The `janitor` program: answers `--version` and Ctrl-C while the libraries are not imported yet."""
+"""The `janitor` program: `--version` and Ctrl-C before the libraries are imported, and a broken output."""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from importlib.metadata import version
 
 INTERRUPTED = 130
 """What a shell reports for a program that SIGINT ended."""
 
+BROKEN_PIPE = 141
+"""What a shell reports for a program that SIGPIPE ended."""
+
+NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+
 
 def main() -> int:
-    """Run the command that the arguments name, and return its exit status."""
-    try:
-        if sys.argv[1:] == ["--version"]:
-            sys.stdout.write(f"{version_line()}\n")
-            return 0
-        from ml_janitor_cli.main import main as run
+    """
+    Run the command that the arguments name, and return its exit status.
 
-        return run()
+    A reader that has seen enough is no error; an output that takes nothing is one line and status 1.
+    """
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
+    if sys.stdout is None:
+        sys.stderr.write("janitor: there is no standard output to write to\n")
+        return 1
+    try:
+        status = run()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("\njanitor: interrupted\n")
         return INTERRUPTED
+    except BrokenPipeError:
+        discard_output()
+        return BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in NOT_WRITTEN:
+            raise
+        discard_output()
+        sys.stderr.write(f"janitor: the output cannot be written: {error.strerror}\n")
+        return 1
+    return status
+
+
+def run() -> int:
+    """The command."""
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"{version_line()}\n")
+        return 0
+    from ml_janitor_cli.main import main as command
+
+    return command()
+
+
+def discard_output() -> None:
+    """Let what is still to be written go nowhere: the end of the process would try again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def version_line() -> str:

@@ -26,10 +26,9 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge, explanation, explanation_view, names, prompts
-from ml_janitor_cli.credentials import caller_of
+from ml_janitor_cli.credentials import known_caller
 from ml_janitor_cli.explanation import Explained
-from ml_janitor_cli.interrupts import ending_at_once
-from ml_janitor_cli.ledger_command import TableName
+from ml_janitor_cli.failures import FailedError, ending_at_once
 from ml_janitor_cli.ledger_session import TABLE
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.totals import counted
@@ -52,12 +51,6 @@ class Question:
     aws: Aws
 
 
-class NotLookedAtError(edge.Refused):
-    """AWS did not answer, so nothing was looked at."""
-
-    exit_code = 1
-
-
 def explain(
     ctx: typer.Context,
     *,
@@ -68,15 +61,12 @@ def explain(
         str | None,
         typer.Option(metavar="REGION", help="Where to look for a name, or an ARN without region (S3)."),
     ] = None,
-    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
-    table: TableName = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    profile: edge.Profile = None,
+    table: edge.TableName = None,
+    json: edge.Json = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
-    now: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Judge as of this time (ISO 8601); else JANITOR_NOW, else now."),
-    ] = None,
+    now: edge.AsOf = None,
 ) -> int:
     """
     Explain one verdict: every signal, every step of the rule. Nothing is changed.
@@ -93,23 +83,23 @@ def explain(
       janitor explain arn:aws:sagemaker:us-east-1:123456789012:endpoint/my-endpoint
       janitor explain --json arn:aws:s3:::my-bucket/models/model.tar.gz | jq .explanations
     """  # noqa: D301 - \b keeps the lines below it as they are
-    settings = edge.settings_from(config, overrides, ctx.obj)
-    at = edge.now_from(now)
-    attempts = edge.attempts_from_environment()
+    setup = edge.setup(ctx, config, overrides, profile=profile, now=now)
+    settings, session, attempts, at = setup.settings, setup.session, setup.attempts, setup.now
     texts = list(dict.fromkeys(text.strip() for text in resources))
     parsed = {text: parsed_from(text) for text in texts if text.startswith("arn:")}
     for text, arn in parsed.items():
         check_kind(text, arn, settings)
-    session = edge.session_from(profile)
-    places = {text: region_of(parsed.get(text), region, settings, session) for text in texts}
+    places = {text: region_of(parsed.get(text), region, setup) for text in texts}
     regions = tuple(dict.fromkeys(places.values()))
     with ending_at_once():
-        with progress("asking whose account this is"):
-            account = account_of(session, regions[0], attempts)
+        with progress("identifying the account"):
+            account = known_caller(session, regions[0], attempts).account
         for text, arn in parsed.items():
             if arn.account not in {"", account}:
                 raise edge.Refused(f"{text} is in account {arn.account}; the credentials are of {account}")
-        with opened(session, account=account, regions=regions, attempts=attempts) as accounts:
+        with opened(
+            session, account=account, regions=regions, attempts=attempts, pace=edge.pace()
+        ) as accounts:
             by_region = dict(zip(regions, accounts, strict=True))
             asked = [
                 question
@@ -145,7 +135,7 @@ def parsed_from(text: str) -> Arn:
 
 
 def check_kind(text: str, arn: Arn, settings: Settings) -> None:
-    """Refuse an ARN that nobody judges."""
+    """Refuse an ARN of a kind that no detector judges."""
     if any(detector.judges(arn) for detector in settings.registry):
         return
     kinds = sorted({kind for detector in settings.registry for kind in detector.kinds})
@@ -155,10 +145,10 @@ def check_kind(text: str, arn: Arn, settings: Settings) -> None:
     )
 
 
-def region_of(arn: Arn | None, flag: str | None, settings: Settings, session: boto3.Session) -> str:
+def region_of(arn: Arn | None, flag: str | None, setup: edge.Setup) -> str:
     """Where to look: the ARN says so, except for S3; for a name, the first region of an audit."""
     where = (arn.region if arn else "") or flag
-    return edge.regions_from([where] if where else None, settings, session)[0]
+    return setup.regions([where] if where else None)[0]
 
 
 def questions(text: str, arn: Arn | None, aws: Aws, settings: Settings) -> list[Question]:
@@ -184,21 +174,10 @@ def arn_of(aws: Aws, name: str, settings: Settings) -> str:
     if arns:
         return prompts.chosen(f"{len(arns)} resources are called {plain(name)}", arns)
     if known.error is not None:
-        raise NotLookedAtError(f"{name} could not be looked for: {known.error}")
+        raise FailedError(f"{name} could not be looked for: {known.error}")
     near = names.nearest(name, known.items)
     hint = f"did you mean {near.name} ({near.arn})?" if near else "--region says where else to look"
     raise edge.Refused(f"nothing in {aws.region} is called {name}; {hint}")
-
-
-def account_of(session: boto3.Session, region: str, attempts: int) -> str:
-    """The account of the session's credentials."""
-    match caller_of(session, region, attempts):
-        case Value(caller):
-            return caller.account
-        case Unreadable(error):
-            raise NotLookedAtError(error)
-        case _:
-            raise AssertionError("a caller is known or unreadable")
 
 
 def ledger_of(

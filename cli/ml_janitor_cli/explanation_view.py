@@ -19,9 +19,10 @@ from ml_janitor.core.model import Absent, Evidence, Finding, Result, Unreadable,
 from ml_janitor.core.text import moment, plain
 from ml_janitor_cli.explanation import TAGS, Explained, signals
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, price, since
+from ml_janitor_cli.screen import GAP, Grid
 from ml_janitor_cli.totals import counted
 
-INDENT, GAP = 2, 2
+INDENT = 2
 ARN_LIMIT = 2_048
 SIGNAL_WIDTH = 30
 ROOM_FOR_VALUE = 30
@@ -125,7 +126,7 @@ def _signals(seen: Sequence[Evidence], width: int) -> RenderableType:
     beside = room >= ROOM_FOR_VALUE
     if not beside:
         name = min(width // 3, longest)
-    table = Table.grid(padding=(0, GAP, 0, 0))
+    table = Grid()
     table.add_column(width=name, overflow="fold")
     table.add_column(width=room if beside else width - name - GAP, overflow="fold")
     if beside:
@@ -168,7 +169,7 @@ def _time(one: Evidence) -> list[Text]:
 def _steps(result: Result) -> RenderableType:
     """The rule's steps in the order they were taken; the last one is the verdict."""
     steps = result.verdict.steps or (result.verdict.reason,)
-    table = Table.grid(padding=(0, GAP, 0, 0))
+    table = Grid()
     table.add_column(justify="right", style="dim", no_wrap=True)
     table.add_column()
     for number, step in enumerate(steps, start=1):

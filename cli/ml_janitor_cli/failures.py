@@ -1,12 +1,17 @@
-"""A failed AWS call in a command that changes something: one line, and exit status 1."""
+"""How a command ends early: a failed AWS call, or Ctrl-C while AWS is being read. One line each."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ml_janitor.aws.answers import failure
 from ml_janitor_cli import edge
+from ml_janitor_cli.screen import console
 
 NO_TABLE = (
     "no table of that name is in this account and region: the deployment's output LedgerTable names the "
@@ -41,3 +46,23 @@ def _no_table(error: Exception) -> bool:
     if not isinstance(error, ClientError) or error.operation_name not in {"Query", "GetItem", "UpdateItem"}:
         return False
     return bool(error.response["Error"]["Code"] == "ResourceNotFoundException")
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process although reads are in flight: what only reads leaves nothing half done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        if sys.stderr.isatty():
+            console(sys.stderr).show_cursor(show=True)
+        os.write(2, b"\njanitor: interrupted\n")
+        os._exit(edge.Interrupted.exit_code)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

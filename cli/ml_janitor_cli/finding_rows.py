@@ -10,22 +10,21 @@ from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Finding, Result
 from ml_janitor.core.text import plain, usd
+from ml_janitor_cli.screen import GAP, Grid
 
-GAP = 2
 NAME_LIMIT = 240
 OWNER_LIMIT = 60
 ERROR_LIMIT = 2_000
 OWNER_WIDTH = 28
 ROOM_FOR_NAME = 26
-"""With less room for names than this beside the other columns, those move to a line of their own."""
+"""With less room for names than this beside the other columns, names stand on a line of their own."""
 
-NOBODY = "no owner"
+NO_OWNER = "no owner"
 
 
 class Row(NamedTuple):
@@ -66,7 +65,8 @@ class Layout:
     The widths that all findings of a report share, so that the eye can run down it.
 
     *facts* are those of owner, since, region (if there are several) and confidence; *name* is None
-    where a line is too short to hold a name beside them.
+    where a line is too short to hold a name beside them. What is longer than its column stands on a line
+    of its own.
     """
 
     now: datetime
@@ -80,21 +80,21 @@ class Layout:
     def of(cls, rows: Sequence[Row], *, now: datetime, width: int, regions: bool) -> Layout:
         """The layout for *rows* in *width* columns."""
         cost = max(cell_len(line) for row in rows for line in price(row.finding.cost))
-        owner = min(OWNER_WIDTH, max(cell_len(_owner(row)) for row in rows))
+        owner = max((size for row in rows if (size := cell_len(_owner(row))) <= OWNER_WIDTH), default=0)
         age = max(cell_len(since(row.finding, now)) for row in rows)
         region = max(cell_len(row.result.target.region) for row in rows)
         facts = (owner, age, *([region] if regions else []), len(Confidence.PROVEN))
         room = width - cost - GAP
         left = room - sum(facts) - GAP * len(facts)
-        longest = max(ROOM_FOR_NAME, *(cell_len(_name(row)) for row in rows))
-        name = None if left < ROOM_FOR_NAME else min(left, longest)
+        fitting = [size for row in rows if (size := cell_len(_name(row))) <= left]
+        name = None if left < ROOM_FOR_NAME else max(ROOM_FOR_NAME, *fitting, 0)
         return cls(now=now, cost=cost, room=room, name=name, facts=facts, regions=regions)
 
 
 def drawn(rows: Sequence[Row], layout: Layout) -> RenderableType:
     """*rows* one below the other; what would be done is said once if it is the same for all."""
     actions = {row.finding.action for row in rows}
-    table = Table.grid(padding=(0, GAP, 0, 0))
+    table = Grid()
     table.add_column(justify="right", width=layout.cost, no_wrap=True)
     table.add_column(width=layout.room)
     for row in rows:
@@ -109,6 +109,11 @@ def drawn(rows: Sequence[Row], layout: Layout) -> RenderableType:
 def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
     """Everything of one finding but its cost."""
     name = Text(_name(row), style="bold", overflow="fold")
+    beside = (
+        layout.name is not None
+        and cell_len(_name(row)) <= layout.name
+        and cell_len(_owner(row)) <= layout.facts[0]
+    )
     facts = [
         Text(_owner(row), style="" if row.result.owner else "dim"),
         Text(since(row.finding, layout.now)),
@@ -116,13 +121,13 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
         Text(row.finding.confidence, style="" if row.finding.confidence is Confidence.PROVEN else "dim"),
     ]
     lines: list[RenderableType] = [name, Text("  ").join(facts)]
-    if layout.name is not None:
-        head = Table.grid(padding=(0, GAP, 0, 0))
+    if beside:
+        head = Grid()
         for width in (layout.name, *layout.facts):
             head.add_column(width=width, overflow="fold")
         head.add_row(name, *facts)
         lines = [head]
-    lines.append(Text(plain(row.finding.reason)))
+    lines.append(Text(plain(row.finding.reason), overflow="fold"))
     lines += [
         Text(f"not readable: {plain(seen.signal)} ({plain(seen.error, ERROR_LIMIT)})", style="yellow")
         for seen in row.finding.evidence
@@ -140,4 +145,4 @@ def _name(row: Row) -> str:
 
 
 def _owner(row: Row) -> str:
-    return plain(row.result.owner, OWNER_LIMIT) if row.result.owner else NOBODY
+    return plain(row.result.owner, OWNER_LIMIT) if row.result.owner else NO_OWNER

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.acting.undos import hint, way
@@ -26,7 +25,7 @@ from ml_janitor.report.causes import reason
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
 from ml_janitor_cli.ledger_session import LedgerSession
-from ml_janitor_cli.screen import console, write
+from ml_janitor_cli.screen import Grid, console, write
 
 CLOSED = "closed"
 OVER = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
@@ -55,13 +54,14 @@ def findings(
     access: LedgerAccess,
     *,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="DETECTOR", help="Whose findings; those of all without one.")
+        list[str] | None,
+        typer.Argument(metavar="DETECTOR", help="The detectors whose findings to list; all without one."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List what is closed and undone as well.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    json: edge.Json = False,
 ) -> int:
     """
-    List what the ledger remembers: since when, warned when, due when, done and undone.
+    List what the ledger remembers: findings with their dates, what was done, and what is kept.
 
     \b
     Examples:
@@ -186,7 +186,7 @@ def drawing(lines: Sequence[Line], *, every: bool) -> Iterator[RenderableType]:
         )
     for detector in dict.fromkeys(line.detector for line in lines):
         own = [line for line in lines if line.detector == detector]
-        table = Table.grid(padding=(0, 2, 0, 0))
+        table = Grid()
         for line in own:
             cost = "" if line.usd is None else f"{usd(line.usd)}{' a month' if line.per_month else ' so far'}"
             head = Text.assemble((plain(line.name, 120), "bold"), f"  {line.region}")

@@ -41,7 +41,7 @@ def keep(
     Keep one resource: nothing is done to it, whatever detector finds it.
 
     It holds for this resource only: one that is created anew with the same name starts from nothing.
-    Who kept it for longer before is not overruled, unless you say --shorten.
+    A longer keep stands, unless --shorten is given.
 
     \b
     Example:
@@ -66,7 +66,7 @@ def snooze(
     """
     Leave one resource alone for some days; then it is warned about again.
 
-    Who snoozed it for longer before is not overruled, unless you say --shorten. A keep always counts.
+    A longer snooze stands, unless --shorten is given. A keep always stands.
     """
     with access.open("snooze", region=region_of(arn, access.settings)) as at:
         end = at.now + timedelta(days=days)
@@ -76,21 +76,23 @@ def snooze(
 @ledger_command
 def approve(
     access: LedgerAccess,
-    detector: Annotated[str, typer.Argument(metavar="DETECTOR", help="Whose findings were looked at.")],
+    detector: Annotated[
+        str, typer.Argument(metavar="DETECTOR", help="The detector whose findings were looked at.")
+    ],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> int:
     """
-    Say yes to many deletions at once, after looking at them.
+    Approve many deletions at once, after looking at them.
 
-    For what is warned about now; what is warned about later needs a word of its own. It is acted on
-    by the next sweep, within all other limits.
+    It covers what is warned about now; later warnings need another approval. The next sweep acts on
+    it, within all other limits.
     """
     (found,) = edge.detectors_from([detector], access.settings)
     with access.open("approve") as at:
         warned = [e for e in at.entries([found]) if e.warned and e.due and not e.closed and not e.approved]
         if not warned:
-            typer.echo(f"No warning of {detector} waits for a person's word.")
+            typer.echo(f"No warning of {detector} waits for approval.")
             return 0
         ordered = sorted(warned, key=lambda entry: entry.due or at.now)
         write(console(sys.stdout), [beside((entry.id, [_waits(entry, at.now)]) for entry in ordered)])
@@ -116,14 +118,14 @@ def hold(at: LedgerSession, arn: str, how: How, *, until: datetime | None, why: 
     stands = standing(at.holds.all(at.account, where).get(key, ()), at.now) or said
     typer.echo(f"{plain(arn)}: {plain(str(stands.reason(at.now)), 1000)}.")
     if (stands.how, stands.until) != (said.how, until):
-        typer.echo(f"That stands for longer than what you said{_instead(stands, how)}.")
+        typer.echo(f"That hold is longer and stands{_instead(stands, how)}.")
     return 0
 
 
 def _instead(stands: Hold, how: How) -> str:
-    """How a longer word is shortened."""
+    """How the longer hold is ended or shortened."""
     if stands.how is how:
-        return "; to shorten it, say it again with --shorten"
+        return "; to shorten it, repeat the command with --shorten"
     return "; to end it, janitor keep ... --until DATE --shorten" if stands.how is How.KEPT else ""
 
 

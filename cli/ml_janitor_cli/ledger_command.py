@@ -17,11 +17,6 @@ from ml_janitor_cli.ledger_session import LedgerSession, ledger_session
 if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
 
-TableName = Annotated[
-    str | None, typer.Option("--table", metavar="NAME", help="The ledger; else JANITOR_TABLE.")
-]
-Region = Annotated[list[str] | None, typer.Option(metavar="REGION", help="Where to look. Repeatable.")]
-Profile = Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")]
 Now = Annotated[str | None, typer.Option(metavar="TIME", help="Take this time for now (ISO 8601).")]
 
 
@@ -55,9 +50,9 @@ class LedgerAccess:
 def _shared(  # its parameters are every command's
     ctx: typer.Context,
     *,
-    table: TableName = None,
-    region: Region = None,
-    profile: Profile = None,
+    table: edge.TableName = None,
+    region: edge.Regions = None,
+    profile: edge.Profile = None,
     config: edge.Config = None,
     now: Now = None,
 ) -> LedgerAccess:

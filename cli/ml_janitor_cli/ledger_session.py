@@ -16,7 +16,6 @@ import typer
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
@@ -24,7 +23,7 @@ from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import caller_of
+from ml_janitor_cli.credentials import known_caller
 
 if TYPE_CHECKING:
     from ml_janitor.acting.undoing import Undoing
@@ -42,12 +41,6 @@ PATIENCE = timedelta(minutes=30)
 
 RESERVE = timedelta(minutes=2)
 """What is left of a lease when nothing more is begun: a call with its retries takes about a minute."""
-
-
-class UnknownAccountError(edge.Refused):
-    """The account could not be told from the credentials, so nothing was done."""
-
-    exit_code = 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -154,7 +147,7 @@ def ledger_session(
     profile: str | None,
     now: str | None,
 ) -> Iterator[LedgerSession]:
-    """The opened ledger for one command. Raises Refused; UnknownAccountError without credentials."""
+    """The opened ledger for one command. Raises Refused, and FailedError without credentials."""
     name = table or os.environ.get(TABLE)
     if not name:
         raise edge.Refused(
@@ -165,22 +158,21 @@ def ledger_session(
     session = edge.session_from(profile)
     regions = edge.regions_from(region, settings, session)
     home = session.region_name or regions[0]
-    whose = caller_of(session, home, attempts)
-    if not isinstance(whose, Value):
-        raise UnknownAccountError(whose.error if isinstance(whose, Unreadable) else "the account is unknown")
+    caller = known_caller(session, home, attempts)
     client = make_client(session, "dynamodb", home, attempts)
     with opened(
         session,
-        account=whose.value.account,
+        account=caller.account,
         regions=regions,
         attempts=attempts,
+        pace=edge.pace(),
         has_time=watch.has_time,
     ) as accounts:
         yield LedgerSession(
             settings=settings,
             accounts=accounts,
             table=Table(client, name),
-            who=person(whose.value.arn),
+            who=person(caller.arn),
             now=at,
             watch=watch,
         )

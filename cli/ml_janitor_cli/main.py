@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -25,9 +24,6 @@ from ml_janitor_cli.replay import replay
 from ml_janitor_cli.sandbox import sandbox
 from ml_janitor_cli.sweep import sweep
 from ml_janitor_cli.undo import restart, undo
-
-BROKEN_PIPE = 141
-"""What a shell reports for a program that SIGPIPE ended."""
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -91,18 +87,15 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry = DETECTORS) -
         sys.stdout.flush()
     except TyperException as error:
         return complain(error)
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     return int(code or 0)
 
 
 def complain(error: TyperException) -> int:
     """Say in one line what is wrong with how the command was given."""
-    said = " ".join(error.format_message().split())
+    message = " ".join(error.format_message().split())
     if not isinstance(error, Refused):  # typer's own: how options are written
         command = getattr(getattr(error, "ctx", None), "command_path", "janitor")
-        said = f"{said[:1].lower()}{said[1:].rstrip('.')} (see {command} --help)"
+        message = f"{message[:1].lower()}{message[1:].rstrip('.')} (see {command} --help)"
     begins = "\n" if isinstance(error, Interrupted) else ""  # the terminal has written ^C
-    typer.echo(f"{begins}janitor: {plain(said)}", err=True)
+    typer.echo(f"{begins}janitor: {plain(message)}", err=True)
     return error.exit_code

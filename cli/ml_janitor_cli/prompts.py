@@ -9,7 +9,7 @@ import typer
 
 from ml_janitor_cli import edge
 
-NOBODY = "nobody answered, so nothing was done; --yes goes on without asking"
+NO_ANSWER = "nobody answered, so nothing was done; --yes goes on without asking"
 
 
 def typed(question: str) -> str:
@@ -43,4 +43,4 @@ def _answered[T](ask: Callable[[], T]) -> T:
         return ask()
     except typer.Abort:
         typer.echo(err=True)
-        raise edge.Refused(NOBODY) from None
+        raise edge.Refused(NO_ANSWER) from None

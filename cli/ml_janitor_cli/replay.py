@@ -12,18 +12,13 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ml_janitor.aws.answers import attempt
-from ml_janitor.aws.boto_client import make_client
-from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor_cli import edge
-
-if TYPE_CHECKING:
-    import boto3
+from ml_janitor_cli.credentials import known_caller
 
 LAMBDA_SECONDS = 900
 """The longest that Lambda lets a function run, and what the stack gives it."""
@@ -75,11 +70,11 @@ def replay(
     handler: Annotated[
         Handler, typer.Option("--handler", help="Which function's handler gets the event.")
     ] = Handler.SWEEP,
-    table: Annotated[str | None, typer.Option(metavar="NAME", help="The ledger; else JANITOR_TABLE.")] = None,
+    table: edge.TableName = None,
     bucket: Annotated[
         str | None, typer.Option(metavar="NAME", help="The report bucket; else JANITOR_BUCKET.")
     ] = None,
-    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")] = None,
+    profile: edge.Profile = None,
 ) -> int:
     """
     Handle one event here, as the deployed function would, and print its answer.
@@ -114,10 +109,8 @@ def replay(
         raise edge.Refused("no region: set AWS_DEFAULT_REGION")
     variables["AWS_REGION"] = session.region_name
     with redirect_stdout(sys.stderr), environment(variables):
-        account = account_of(session, session.region_name)
-        if isinstance(account, Unreadable):
-            return failed(account.error)
-        arn = f"arn:aws:lambda:{session.region_name}:{account.value}:function:janitor-replay"
+        caller = known_caller(session, session.region_name, edge.attempts_from_environment())
+        arn = f"arn:aws:lambda:{session.region_name}:{caller.account}:function:janitor-replay"
         answer = handled(event, LocalContext(invoked_function_arn=arn), handler)
     if isinstance(answer, str):
         return failed(answer)
@@ -133,13 +126,6 @@ def read(file: Path) -> Any:
         raise edge.Refused(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise edge.Refused(f"{file} is no JSON: {error}") from error
-
-
-def account_of(session: boto3.Session, region: str) -> Value[str] | Unreadable:
-    """The account that the function would run in."""
-    client = make_client(session, "sts", region, edge.attempts_from_environment())
-    answer = attempt(lambda: str(client.get_caller_identity()["Account"]), source="sts:GetCallerIdentity")
-    return answer if isinstance(answer, Value | Unreadable) else Unreadable("the account is unknown")
 
 
 def handled(event: Any, context: LocalContext, handler: Handler) -> dict[str, Any] | str:

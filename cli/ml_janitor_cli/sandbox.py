@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -38,16 +39,24 @@ CRASHED = 1
 USAGE = """\
 {what} at {url}, where it is {now}.
 
-In another terminal:
+In another terminal, paste:
 
-  export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION={region}
-  export AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}
-  export JANITOR_NOW={now}
-{deployed}
-  janitor audit
+  unset AWS_PROFILE AWS_SESSION_TOKEN
+{exports}
+
+and then: janitor audit
 
 Any boto3 program and the AWS CLI work too. Ctrl-C ends it, and nothing is kept.
 """
+
+EXPORTED = (
+    "AWS_ENDPOINT_URL",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "JANITOR_NOW",
+)
+"""What another terminal needs of the sandbox's environment, besides the names of what is deployed."""
 
 
 def sandbox(
@@ -103,18 +112,9 @@ def sandbox(
             )
             return status or CRASHED
         what = "An empty account" if empty else "The demo account"
-        exports = "\n".join(f"  export {name}={value}" for name, value in deployed.items())
-        serve(
-            USAGE.format(
-                what=what,
-                url=box.url,
-                now=now,
-                region=REGION,
-                key=KEY_ID,
-                secret=SECRET,
-                deployed=exports,
-            )
-        )
+        given = {name: environment({}, box.url, now)[name] for name in EXPORTED} | deployed
+        exports = "\n".join(f"  export {name}={shlex.quote(value)}" for name, value in given.items())
+        serve(USAGE.format(what=what, url=box.url, now=now, exports=exports))
     return 0
 
 

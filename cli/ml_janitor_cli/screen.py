@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+GAP = 2
 PIPE_WIDTH = 100
 NARROWEST, WIDEST = 60, 140
 """Below, nothing would be aligned; above, the eye loses the line."""
@@ -43,9 +44,23 @@ def write(console: Console, blocks: Iterable[RenderableType]) -> None:
     console.file.write(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n")
 
 
+class Grid(Table):
+    """Rows in columns; what is too long for its column goes on in the next line, and is never cut."""
+
+    def __init__(self) -> None:
+        super().__init__(box=None, padding=(0, GAP, 0, 0), pad_edge=False, show_header=False)
+        self.collapse_padding = True
+
+    def add_row(self, *cells: RenderableType) -> None:  # type: ignore[override]
+        """Add one row."""
+        super().add_row(*cells)
+        for column in self.columns:
+            column.overflow = "fold"
+
+
 def beside(ids: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
     """Each id with its lines beside it, which end where the reader's terminal does."""
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = Grid()
     for own, (first, *others) in ids:
         table.add_row(own, Text(first))
         for line in others:

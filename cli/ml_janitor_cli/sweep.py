@@ -32,7 +32,7 @@ from ml_janitor_cli.screen import beside, console, write
 STALE = timedelta(hours=1)
 """After this long the account is no longer the one that was shown."""
 
-SAID = {
+WORDS = {
     Outcome.ACTED: "done",
     Outcome.FAILED: "FAILED",
     Outcome.CHANGED: "not done, it changed",
@@ -57,16 +57,17 @@ def sweep(
     access: LedgerAccess,
     *,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="DETECTOR", help="Which armed detectors; all without one.")
+        list[str] | None,
+        typer.Argument(metavar="DETECTOR", help="The armed detectors to sweep; all of them without one."),
     ] = None,
     act: Annotated[bool, typer.Option("--act", help="Do what is due, after prompts.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the account id.")] = False,
 ) -> int:
     """
-    Show what is due, and with --act do it: under the same laws as the deployed functions.
+    Show what is due, and with --act do it, within the same limits as the deployed functions.
 
-    Only what janitor.toml arms, in act_in, whose warning stood long enough, within the limits, and
-    only after looking again. Nobody is warned from here; the deployed functions do that.
+    Acts only on what janitor.toml arms, in act_in, whose warning was delivered long enough ago, and
+    only after looking again. No warnings are sent; the deployed functions do that.
 
     Exit status: 0, done; 1, a sweep has an error or an action failed; 2, bad usage or settings.
 
@@ -129,7 +130,7 @@ def agreed(at: LedgerSession, plan: Plan) -> dict[str, Entry]:
 
 
 def policy(at: LedgerSession, aws: Aws) -> Policy:
-    """The settings' policy, with what people said."""
+    """The settings' policy, with the holds."""
     return replace(at.settings.policy, holds=at.holds.all(at.account, aws.region))
 
 
@@ -192,14 +193,14 @@ def carried_out(at: LedgerSession, plan: Plan) -> bool:
             )
     except LeaseTakenError as error:
         raise FailedError(str(error)) from error
-    failed = told(at, plan, done)
+    failed = print_outcomes(at, plan, done)
     if error is not None:
         raise error
     return failed
 
 
-def told(at: LedgerSession, plan: Plan, done: Sweep) -> bool:
-    """Say what came of one sweep; whether something failed."""
+def print_outcomes(at: LedgerSession, plan: Plan, done: Sweep) -> bool:
+    """Print the outcomes of what was due in one sweep; whether something failed."""
     due = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
     before = {result.target.key: result.outcome for result in plan.sweep.results}
     tried = [
@@ -208,7 +209,7 @@ def told(at: LedgerSession, plan: Plan, done: Sweep) -> bool:
         if each.target.key in due or each.outcome is not before.get(each.target.key)
     ]
     for result in tried:
-        typer.echo(f"{plain(result.target.name)}: {SAID[result.outcome]}. {plain(note(result), 1000)}")
+        typer.echo(f"{plain(result.target.name)}: {WORDS[result.outcome]}. {plain(note(result), 1000)}")
     for why in limits(done):
         typer.echo(f"Held back: {why}")
     return any(result.outcome is Outcome.FAILED for result in tried)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 
@@ -11,17 +12,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ml_janitor.core.model import Report, Sweep
+from ml_janitor.core.model import Kept, Report, Result, Sweep
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import plain
-from ml_janitor_cli import kept_resources
-from ml_janitor_cli.by_detector import Part, by_detector
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
-from ml_janitor_cli.screen import write
-from ml_janitor_cli.totals import amounts, counted, footnotes, totals
+from ml_janitor_cli.screen import GAP, Grid, write
+from ml_janitor_cli.totals import Part, amounts, by_detector, counted, footnotes, totals
 
 INDENT = 2
 NAMES_SHOWN = 6
+REASONS_SHOWN = 4
 
 
 def show(console: Console, report: Report, *, every: bool = False, problems: Sequence[str] = ()) -> None:
@@ -41,9 +41,9 @@ def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str])
     found = [row for part in parts for row in part.found]
     layout = Layout.of(found, now=report.time, width=width - INDENT, regions=several) if found else None
     for part in (part for part in parts if part.results):
-        yield section(part, layout, every=every)
-    sums = (totals(report, parts), footnotes(report, problems)) if anything_read(report) else ()
-    ends = (not_judged(parts), not_complete(report), *sums)
+        yield section(part, layout, width=width, every=every)
+    sums = (totals(report, parts, width), footnotes(report, problems)) if anything_read(report) else ()
+    ends = (not_judged(parts), noticed(report), not_complete(report), *sums)
     yield from (block for block in ends if block is not None)
 
 
@@ -80,22 +80,62 @@ def anything_read(report: Report) -> bool:
     return any(sweep.error is None or sweep.looked_at for sweep in report.sweeps)
 
 
-def section(part: Part, layout: Layout | None, *, every: bool) -> RenderableType:
+def section(part: Part, layout: Layout | None, *, width: int, every: bool) -> RenderableType:
     """One detector: its findings, and why it kept the rest."""
     found, looked_at = part.found, sum(sweep.looked_at for sweep in part.sweeps)
     sums = Totals.of(part.results)
     counts = f"{len(found)} of {looked_at} found" if found else f"none of {looked_at} found"
+    name = Text(plain(part.detector), style="bold cyan")
+    said = Text.assemble(counts, "   " if amounts(sums) else "", (amounts(sums), "bold"))
     head = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
-    head.add_column(Text(plain(part.detector), style="bold cyan"))
-    head.add_column(
-        Text.assemble(counts, "   " if amounts(sums) else "", (amounts(sums), "bold")), justify="right"
-    )
+    if name.cell_len + GAP + said.cell_len <= width:
+        head.add_column(name)
+        head.add_column(said, justify="right")
+    else:
+        head.add_column(Text("\n").join([name, said]))
     body: list[RenderableType] = []
     if found and layout:
         body.append(drawn(found, layout))
     if rest := part.kept(unknown=False):
-        body.append(kept_resources.one_by_one(rest) if every else kept_resources.in_short(rest))
+        body.append(one_by_one(rest) if every else in_short(rest))
     return Group(head, Padding(Group(*body), (0, 0, 0, INDENT)))
+
+
+def in_short(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
+    """The commonest reasons to keep; reasons that differ in numbers and dates only count as one."""
+    alike: dict[str, list[str]] = {}
+    for _, verdict in kept:
+        alike.setdefault(pattern(verdict.reason), []).append(plain(verdict.reason))
+    ranked = sorted(alike.values(), key=len, reverse=True)
+    shown = ranked if len(ranked) <= REASONS_SHOWN else ranked[: REASONS_SHOWN - 1]
+    table = Grid()
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", justify="right", no_wrap=True)
+    table.add_column(style="dim")
+    for number, reasons in enumerate(shown):
+        like = "like: " if len(set(reasons)) > 1 else ""
+        table.add_row("kept" if number == 0 else "", str(len(reasons)), f"{like}{reasons[0]}")
+    if rest := sum(map(len, ranked[len(shown) :])):
+        table.add_row("", str(rest), "for other reasons; --all lists them")
+    return table
+
+
+def pattern(reason: str) -> str:
+    """*reason* without its numbers, dates and plurals."""
+    words = re.sub(r"\S*\d\S*", "#", reason).split()
+    return " ".join(word.rstrip(",.;").removesuffix("s") for word in words)
+
+
+def one_by_one(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
+    """Every kept resource with its reason."""
+    table = Grid()
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold", max_width=40)
+    table.add_column(style="dim")
+    for number, (result, verdict) in enumerate(kept):
+        name = plain(result.target.name, NAME_LIMIT)
+        table.add_row("kept" if number == 0 else "", name, plain(verdict.reason))
+    return table
 
 
 def not_judged(parts: Iterable[Part]) -> RenderableType | None:
@@ -128,6 +168,12 @@ def not_complete(report: Report) -> RenderableType | None:
     return block(title, rows, style="red")
 
 
+def noticed(report: Report) -> RenderableType | None:
+    """What the reading came across that is neither waste nor an error."""
+    rows = [(where([sweep], report), plain(said)) for sweep in report.sweeps for said in sweep.notices]
+    return block("Noticed besides", rows, style="yellow") if rows else None
+
+
 def where(sweeps: Sequence[Sweep], report: Report) -> str:
     """Which sweeps, in as few words as possible."""
     if len(sweeps) == len(report.sweeps) > 1:
@@ -140,7 +186,7 @@ def block(title: str, rows: Iterable[tuple[str, str]], *, style: str) -> Rendera
     lines: list[RenderableType] = [Text(title, style=f"bold {style}")]
     for subject, said in rows:
         lines.append(Padding(Text(subject, overflow="fold"), (0, 0, 0, INDENT)))
-        lines.append(Padding(Text(said, style=style), (0, 0, 0, 2 * INDENT)))
+        lines.append(Padding(Text(said, style=style, overflow="fold"), (0, 0, 0, 2 * INDENT)))
     return Group(*lines)
 
 

@@ -1,20 +1,59 @@
-"""What findings add up to, drawn for a terminal, and what a reader of the sums has to know."""
+"""Findings by detector and what they add up to, drawn for a terminal, with what a reader has to know."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.aws.prices import FROM_TABLE
-from ml_janitor.core.model import Report
-from ml_janitor.core.money import Totals
+from ml_janitor.core.model import Finding, Kept, Report, Result, Sweep
+from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.text import plain, usd
-from ml_janitor_cli.by_detector import Part, by_detector
-from ml_janitor_cli.finding_rows import ERROR_LIMIT
+from ml_janitor_cli.finding_rows import ERROR_LIMIT, Row
+
+COUNTS = {"looked_at": "looked at", "found": "found", "kept": "kept", "unknown": "unknown"}
+"""The counts of a sweep, and what they are called."""
+
+NUMBERS = 62
+"""The width of the columns beside the detectors' names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """All sweeps of one detector, whatever their regions."""
+
+    detector: str
+    sweeps: tuple[Sweep, ...]
+
+    @property
+    def results(self) -> list[Result]:
+        """Their results, dearest first."""
+        return sorted((result for sweep in self.sweeps for result in sweep.results), key=dearest_first)
+
+    @property
+    def found(self) -> list[Row]:
+        """Their findings, dearest first."""
+        return [Row(result, result.verdict) for result in self.results if isinstance(result.verdict, Finding)]
+
+    def kept(self, *, unknown: bool) -> list[tuple[Result, Kept]]:
+        """What was kept, either because it could not be judged, or for a good reason."""
+        return [
+            (result, result.verdict)
+            for result in self.results
+            if isinstance(result.verdict, Kept) and result.verdict.unknown is unknown
+        ]
+
+
+def by_detector(report: Report) -> list[Part]:
+    """The report's sweeps put together by detector, in the registry's order."""
+    names = dict.fromkeys(sweep.detector for sweep in report.sweeps)
+    return [Part(name, tuple(s for s in report.sweeps if s.detector == name)) for name in names]
 
 
 def amounts(sums: Totals) -> str:
@@ -27,10 +66,13 @@ def amounts(sums: Totals) -> str:
     return ", ".join(said)
 
 
-def totals(report: Report, parts: Sequence[Part]) -> RenderableType | None:
-    """What it adds up to, detector by detector."""
+def totals(report: Report, parts: Sequence[Part], width: int) -> RenderableType | None:
+    """What it adds up to, detector by detector: in a table if *width* has room for one."""
     if not parts:
         return None
+    if width < NUMBERS + max(len(part.detector) for part in parts):
+        total = Part("total", report.sweeps)
+        return Group(*(line for part in (*parts, total) for line in in_words(part)))
     all_sums = Totals.of(report.results)
     table = Table(
         box=box.HORIZONTALS,
@@ -41,10 +83,8 @@ def totals(report: Report, parts: Sequence[Part]) -> RenderableType | None:
         expand=True,
         border_style="dim",
     )
-    table.add_column("detector", "total", header_style="dim", footer_style="bold", ratio=1)
-    counts = ("looked_at", "found", "kept", "unknown")
-    titles = ("looked at", "found", "kept", "unknown")
-    for key, title in zip(counts, titles, strict=True):
+    table.add_column("detector", "total", header_style="dim", footer_style="bold", ratio=1, overflow="fold")
+    for key, title in COUNTS.items():
         total = sum(getattr(sweep, key) for sweep in report.sweeps)
         table.add_column(title, f"{total:,}", justify="right", header_style="dim", footer_style="bold")
     for title, amount in (("a month", all_sums.monthly_usd), ("so far", all_sums.accrued_usd)):
@@ -58,11 +98,23 @@ def totals(report: Report, parts: Sequence[Part]) -> RenderableType | None:
             name.append(" (not complete)", "red")
         table.add_row(
             name,
-            *(f"{sum(getattr(sweep, key) for sweep in part.sweeps):,}" for key in counts),
+            *(f"{sum(getattr(sweep, key) for sweep in part.sweeps):,}" for key in COUNTS),
             usd(sums.monthly_usd) if sums.monthly_usd else "",
             usd(sums.accrued_usd) if sums.accrued_usd else "",
         )
     return table
+
+
+def in_words(part: Part) -> list[RenderableType]:
+    """What one detector adds up to, in lines that may break."""
+    counts = {title: sum(getattr(sweep, key) for sweep in part.sweeps) for key, title in COUNTS.items()}
+    said = [f"{number:,} {title}" for title, number in counts.items()]
+    broken = " (not complete)" if any(sweep.error is not None for sweep in part.sweeps) else ""
+    sums = amounts(Totals.of(part.results))
+    return [
+        Text.assemble((plain(part.detector), "bold"), (broken, "red")),
+        Padding(Text("; ".join([", ".join(said), *([sums] if sums else [])])), (0, 0, 0, 2)),
+    ]
 
 
 def footnotes(report: Report, problems: Sequence[str]) -> RenderableType | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from ml_janitor.acting.warning import Warner
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS, Aws
+from ml_janitor.aws.pace import Pace
 from ml_janitor.config.events import Context
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
@@ -82,6 +84,8 @@ class Environment:
     root: Path
     functions: Mapping[str, str] = field(default_factory=dict)
     undo: str = ""
+    still: bool = False
+    """Whether time stands still, as in the sandbox: no call waits for its turn."""
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Environment:
@@ -96,6 +100,7 @@ class Environment:
                 root=Path(variables.get("LAMBDA_TASK_ROOT", ".")),
                 functions=_names(variables.get("JANITOR_FUNCTIONS", "{}")),
                 undo=variables.get("JANITOR_UNDO", ""),
+                still="JANITOR_NOW" in variables,
             )
         except KeyError as missing:
             raise SettingsError(f"{missing.args[0]} is not set in the environment") from None
@@ -219,10 +224,22 @@ class Invocation:
             regions=regions,
             attempts=DEFAULT_ATTEMPTS,
             has_time=lambda: self.left > reserve,
+            pace=None if self.environment.still else pace(self.settings, self.seconds),
         )
 
     def _client(self, service: ServiceName) -> Any:
         return make_client(self._session, service, self.environment.region, DEFAULT_ATTEMPTS)
+
+
+def pace(settings: Settings, seconds: Time) -> Pace:
+    """The pace of a run: every function that lists jobs of a kind keeps to its part of the rate."""
+    listings = Counter(
+        action.partition(":")[2]
+        for detector in settings.enabled()
+        for action in {grant.action for grant in detector.reads}
+        if action.startswith("sagemaker:List")
+    )
+    return Pace(clock=seconds.clock, sleep=seconds.sleep, sharers=listings)
 
 
 def _names(text: str) -> Mapping[str, str]:
@@ -383,8 +400,9 @@ def action_history(own: Invocation) -> ActionHistory:
 def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
     """What warnings say and offer, by detector: a button only where its press would find a function."""
     section = settings.janitor
-    buttons: set[Button] = {Button.KEEP, Button.SNOOZE} if section.slack_signing_secret else set()
-    group = {Button.NOW, Button.UNDO} if section.slack_signing_secret and section.slack_group else set()
+    signed = bool(section.slack_signing_secret)
+    buttons = {Button.KEEP, Button.SNOOZE, Button.TONIGHT} if signed else set()
+    group = {Button.NOW, Button.UNDO} if signed and section.slack_group else set()
 
     def of(detector: type[Detector[Any]], cleanup: Cleanup) -> WarningTerms:
         armed = settings.mode(detector.name) is Mode.ACT

@@ -155,6 +155,7 @@ def _logs(given: dict[str, Any]) -> dict[str, Any]:
         given["stream"],
         [(at, message) for at, message in given.get("events", [])],
         lag_hours=given.get("lag_hours"),
+        page_hours=given.get("page_hours"),
     )
     return {"written": written}
 

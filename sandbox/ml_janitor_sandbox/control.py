@@ -124,11 +124,12 @@ class Control:
         *,
         region: str = REGION,
         lag_hours: float | None = None,
+        page_hours: float | None = None,
     ) -> None:
-        """Write log events of any age; makes the group and the stream."""
+        """Write log events of any age; makes the group, and the stream with pages of so many hours."""
         body: dict[str, Any] = {"region": region, "group": group, "stream": stream}
         body["events"] = [[_text(at), message] for at, message in events]
-        self._ask("POST", "logs", body | {"lag_hours": lag_hours})
+        self._ask("POST", "logs", body | {"lag_hours": lag_hours, "page_hours": page_hours})
 
     def metrics(self, namespace: str, series: Iterable[Mapping[str, Any]], *, region: str = REGION) -> None:
         """Publish whole series: {"metric", "dimensions", "start", "step" in seconds, "values"}."""

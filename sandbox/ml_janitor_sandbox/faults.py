@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import Any
 
+from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.wire import Asked
 
 KINDS = (
     "throttle",
+    "rate",
     "error",
     "deny",
     "latency",
@@ -25,10 +27,11 @@ KINDS = (
     "killed-before",
 )
 """
-What comes of it: an error (`throttle`, `error`, `deny`, `break-page`) and nothing is done; a late, half or
-broken-off answer (`latency`, `truncate`, `drop`); the work is done, and the answer is an error
-(`lost-reply`) or a connection that closes without one (`hang-up`); or the end of whoever asked, after the
-work was done or before: see `ml_janitor_sandbox.life`.
+What comes of it: an error (`throttle`, `error`, `deny`, `break-page`) and nothing is done, with `rate` only
+for what is more than *per_second* by the sandbox's clock; a late, half or broken-off answer (`latency`,
+`truncate`, `drop`); the work is done, and the answer is an error (`lost-reply`) or a connection that closes
+without one (`hang-up`); or the end of whoever asked, after the work was done or before: see
+`ml_janitor_sandbox.life`.
 """
 AFTER = ("truncate", "drop", "lost-reply", "hang-up", "killed")
 """The kinds that let the work be done first."""
@@ -58,6 +61,7 @@ class Fault:
     latency: float = 0.0
     match: str | None = None
     """Only requests with this in path, query or body."""
+    per_second: float = 0.0
     principal: str | None = None
     """Only those that are signed with this access key; whoever else asks is spared."""
     region: str | None = None
@@ -67,17 +71,22 @@ class Fault:
     struck: int = 0
     """How many it made fail."""
     pages: dict[str, int] = field(default_factory=dict)
+    allowance: float = 1.0
+    """How many more requests a rate admits now."""
+    asked_at: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
         if self.kind == "latency" and self.latency <= 0:
             raise ValueError("a latency fault needs a latency in seconds")
+        if self.kind == "rate" and self.per_second < 1:
+            raise ValueError("a rate is at least 1 per_second")
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Fault:
         """From a request to `/sandbox/faults`; `ValueError` says what is wrong with it."""
-        known = {one.name for one in fields(cls)} - {"hits", "struck", "pages"}
+        known = {one.name for one in fields(cls)} - {"hits", "struck", "pages", "allowance", "asked_at"}
         if unknown := set(given) - known:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
         if missing := {"service", "operation", "kind"} - set(given):
@@ -86,9 +95,8 @@ class Fault:
 
     def meets(self, asked: Asked) -> bool:
         """Whether this request is hit, which counts it."""
-        if not fnmatch.fnmatchcase(asked.service, self.service):
-            return False
-        if not fnmatch.fnmatchcase(asked.operation, self.operation):
+        names = ((asked.service, self.service), (asked.operation, self.operation))
+        if not all(fnmatch.fnmatchcase(*pair) for pair in names):
             return False
         if self.match and self.match not in asked.text:
             return False
@@ -99,8 +107,19 @@ class Fault:
             return False
         if self.kind == "break-page":
             return self._page(asked) > self.skip
+        if self.kind == "rate":
+            return not self._admits()
         self.hits += 1
         return self.hits > self.skip and (not self.times or self.hits <= self.skip + self.times)
+
+    def _admits(self) -> bool:
+        """Whether the rate admits one more: what was not used in the last second may be used now."""
+        at = clock.now().timestamp()
+        self.allowance = min(self.per_second, self.allowance + (at - self.asked_at) * self.per_second)
+        self.asked_at = at
+        admitted = self.allowance >= 1
+        self.allowance -= admitted
+        return admitted
 
     def _page(self, asked: Asked) -> int:
         """Which page is asked for: a token seen before is the same page, asked for again."""
@@ -112,7 +131,7 @@ class Fault:
 
     def failure(self, asked: Asked) -> tuple[int, str, str]:
         """HTTP status, code and message of the error."""
-        if self.kind == "throttle":
+        if self.kind in ("throttle", "rate"):
             status, code = THROTTLED.get(asked.service, (400, "ThrottlingException"))
             default = (status, code, "Rate exceeded")
         elif self.kind == "deny":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -48,7 +49,13 @@ def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     assert "left-on" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) == 100
+    *drawn, _, wrote, hint = done.stdout.splitlines()
+    assert max(map(len, drawn)) == 100
+    assert wrote == "Written: report.json"
+    assert hint == (
+        f"How the first finding was judged: janitor explain "
+        f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/left-on"
+    )
     written = Ran(0, (tmp_path / "report.json").read_text(), "").document
     assert [each["name"] for each in written["results"]] == ["left-on"]
 
@@ -64,6 +71,81 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         assert running.stderr is not None
         running.stdout.close()
         assert running.stderr.read() == ""
+
+
+@pytest.mark.usefixtures("notebooks")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            "janitor audit idle-notebooks --json-file r.json > /dev/full",
+            "the output cannot be written: No space",
+        ),
+        ("janitor audit idle-notebooks --json-file r.json >&-", "there is no standard output to write to"),
+        ("janitor --version > /dev/full", "the output cannot be written: No space left on device"),
+        ("janitor --version >&-", "there is no standard output to write to"),
+        (
+            "janitor audit idle-notebooks --json-file /dev/full",
+            "/dev/full cannot be written: No space left on",
+        ),
+        ("janitor audit idle-notebooks 2>&- --json-file none/r.json", ""),
+    ],
+)
+def test_an_output_that_takes_nothing_is_one_line_and_no_empty_file(
+    tmp_path: Path, command: str, said: str
+) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={**os.environ, "JANITOR_NOW": AT, "PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode in {1, 2}
+    assert len(done.stderr.splitlines()) == bool(said)
+    assert said in done.stderr
+    assert [each for each in tmp_path.iterdir() if not each.stat().st_size] == []
+
+
+@pytest.mark.usefixtures("notebooks")
+def test_a_file_that_cannot_be_finished_stays_as_it_was(
+    janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "report.json").write_text("yesterday's")
+
+    def full(self: Path, contents: str, **_: object) -> int:
+        self.write_bytes(contents[:10].encode())
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    ran = janitor("audit", "idle-notebooks", "--json-file", "report.json", "--html", "report.html")
+
+    assert ran.status == 1
+    assert "left-on" in ran.out
+    assert "Written" not in ran.out
+    assert ran.err == (
+        "janitor: report.json cannot be written: No space left on device; "
+        "report.html cannot be written: No space left on device\n"
+    )
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"report.json": "yesterday's"}
+
+
+@pytest.mark.usefixtures("notebooks")
+def test_the_report_ends_with_lines_to_copy(janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/left-on"
+
+    out = janitor("audit", "idle-notebooks", "untagged-resources", "--arns", "--html", "r.html").out
+
+    ends = out[out.index("The ARNs of the findings") :].splitlines()
+    assert ends[1:3] == [arn, f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/in-use"]
+    assert ends[-3:] == ["", "Written: r.html", f"How the first finding was judged: janitor explain {arn}"]
+    assert "The ARNs" not in janitor("audit", "idle-notebooks").out
+    assert "How the first" not in janitor("audit", "idle-endpoints").out
 
 
 # --- reports -------------------------------------------------------------------------------------

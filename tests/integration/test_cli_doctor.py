@@ -15,8 +15,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.detector import Detector
-from ml_janitor_cli.probe_calls import CALLS
-from ml_janitor_cli.probes import Answer, probe_all
+from ml_janitor_cli.probes import CALLS, Answer, probe_all
 from ml_janitor_sandbox.control import Control
 
 BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
@@ -216,7 +215,7 @@ def test_an_unknown_identity_is_said_and_nothing_is_tried(account: Control, jani
     ran = janitor("doctor")
 
     assert ran.status == 1
-    assert ran.headline == "Nobody can say whose credentials these are."
+    assert ran.headline == "The credentials could not be identified."
     assert "AccessDenied" in ran.out
     assert set(account.calls()) == {"sts:GetCallerIdentity"}
 

@@ -119,8 +119,8 @@ def test_a_longer_word_stands_unless_somebody_means_to_shorten_it(desk: Desk) ->
 
     status, said = desk("snooze", arn("lamp"), "5")
     assert status == 0
-    assert "until 2026-11-05 03:00 UTC: the fair.\nThat stands for longer than what you said; " in said
-    assert "to shorten it, say it again with --shorten." in said
+    assert "until 2026-11-05 03:00 UTC: the fair.\nThat hold is longer and stands; " in said
+    assert "to shorten it, repeat the command with --shorten." in said
     status, said = desk("snooze", arn("lamp"), "5", "--shorten")
     assert (status, said.count("\n")) == (0, 1)
     assert "until 2026-10-11 03:00 UTC." in said

@@ -158,8 +158,14 @@ def test_without_a_command_it_serves_until_ctrl_c_and_says_how_to_use_it() -> No
 
     assert (running.returncode, err) == (0, "")
     assert first.startswith("An empty account at http://127.0.0.1:")
-    assert f"export AWS_ENDPOINT_URL={url[0]} " in out
+    assert f"export AWS_ENDPOINT_URL={url[0]}\n" in out
     assert "export JANITOR_NOW=2026-10-06T03:00:00Z" in out
+    pasted = "\n".join(line for line in out.splitlines() if line.startswith(("  export ", "  unset ")))
+    shell = ["sh", "-c", f'{pasted}\nprintf %s "$AWS_PROFILE$AWS_ACCESS_KEY_ID $JANITOR_FUNCTIONS"']
+    said = subprocess.run(shell, env={"AWS_PROFILE": "mine"}, capture_output=True, text=True, check=True)
+    key, _, functions = said.stdout.partition(" ")
+    assert (key, said.stderr) == ("AKIASANDBOX", "")
+    assert "idle-endpoints" in json.loads(functions)
 
 
 def test_a_port_that_is_taken_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:

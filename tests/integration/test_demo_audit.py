@@ -40,7 +40,7 @@ def report(_sandbox: Sandbox) -> Report:
     settings = Settings.load()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
-        with opened(session, account=ACCOUNT, regions=[REGION], attempts=2) as accounts:
+        with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
             return run(settings.enabled(), accounts, now=NOW, policy=settings.policy)
 
 

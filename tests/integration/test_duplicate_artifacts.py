@@ -16,6 +16,7 @@ from botocore.config import Config
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Absent, Finding, Kept, Result, Sweep, Value
+from ml_janitor.detectors.duplicate_artifacts import manifests
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
@@ -303,44 +304,57 @@ def test_a_copy_that_a_training_job_refers_to_stays(
     assert words(swept(aws)) == {"a/model.tar.gz": "proven", COPY: "kept"}
 
 
-def test_what_a_running_job_reads_by_a_manifest_is_unknown(account: Account, aws: Aws) -> None:
-    account.put("a/model.tar.gz", age=50)
-    account.put(COPY)
-    listed = channel("s3://elsewhere/list.manifest")
-    listed["DataSource"]["S3DataSource"]["S3DataType"] = "ManifestFile"
-    account.training_job("t", InputDataConfig=[listed])
-    assert words(swept(aws))[COPY] == "unknown"
-
-    account.box.patch("sagemaker", ["training_jobs", "t"], TrainingJobStatus="Completed")
-
-    assert words(swept(aws))[COPY] == "proven"
+def listed_in(uri: str, kind: str = "ManifestFile") -> dict[str, Any]:
+    return {"S3DataType": kind, "S3Uri": uri}
 
 
-def test_what_a_model_names_in_a_manifest_is_unknown(account: Account, aws: Aws) -> None:
-    account.put("a/model.tar.gz", age=50)
-    account.put(COPY)
+def reads(account: Account, uri: str, kind: str = "ManifestFile") -> None:
+    """A training job that runs, and reads what a manifest lists."""
+    data: Any = {"ChannelName": "base", "DataSource": {"S3DataSource": listed_in(uri, kind)}}
+    account.training_job("t", InputDataConfig=[data])
+
+
+def loads(account: Account, uri: str) -> None:
+    """A model of which a manifest says where it lies."""
     source = {
         "S3Uri": "s3://elsewhere/base/",
         "S3DataType": "S3Prefix",
         "CompressionType": "None",
-        "ManifestS3Uri": "s3://elsewhere/base.csv",
+        "ManifestS3Uri": uri,
     }
     account.model(ModelDataSource={"S3DataSource": source})
 
-    reason = by_key(swept(aws))[COPY].verdict.reason
 
-    assert reason == (
-        "something may refer to it: model churn loads what s3://elsewhere/base.csv lists,"
-        " which was not opened"
-    )
-
-
-def test_what_a_running_processing_or_transform_job_reads_by_a_manifest_is_unknown(
+def test_what_a_running_job_reads_by_a_manifest_elsewhere_makes_copies_likely(
     account: Account, aws: Aws
 ) -> None:
     account.put("a/model.tar.gz", age=50)
     account.put(COPY)
-    listed: Any = {"S3DataType": "ManifestFile", "S3Uri": "s3://elsewhere/list.manifest"}
+    reads(account, "s3://elsewhere/list.manifest")
+
+    done = swept(aws)
+
+    assert (words(done)[COPY], done.error) == ("likely", None)
+    assert done.notices == (
+        (
+            "training job t reads what s3://elsewhere/list.manifest lists, which was not opened, because"
+            " `buckets` does not name its bucket"
+        ),
+    )
+    assert f"any copy may be in use, though: {done.notices[0]}" in by_key(done)[COPY].verdict.reason
+
+    account.box.patch("sagemaker", ["training_jobs", "t"], TrainingJobStatus="Completed")
+
+    done = swept(aws)
+    assert (words(done)[COPY], done.notices) == ("proven", ())
+
+
+def test_what_a_running_processing_or_transform_job_reads_by_a_manifest_makes_copies_likely(
+    account: Account, aws: Aws
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    listed: Any = listed_in("s3://elsewhere/list.manifest")
     mode: Any = {"LocalPath": "/opt/ml/processing/in", "S3InputMode": "File"}
     account.sagemaker.create_processing_job(
         ProcessingJobName="score",
@@ -351,14 +365,12 @@ def test_what_a_running_processing_or_transform_job_reads_by_a_manifest_is_unkno
         ProcessingInputs=[{"InputName": "models", "S3Input": listed | mode}],
         RoleArn=ROLE,
     )
-    assert by_key(swept(aws))[COPY].verdict.reason == (
-        "something may refer to it: processing job score reads what s3://elsewhere/list.manifest lists,"
-        " which was not opened"
-    )
+    assert words(swept(aws))[COPY] == "likely"
 
     account.box.patch("sagemaker", ["processing_jobs", "score"], ProcessingJobStatus="Completed")
     assert words(swept(aws))[COPY] == "proven"
 
+    account.model("m", ModelDataUrl="s3://elsewhere/x.tar.gz")
     account.sagemaker.create_transform_job(
         TransformJobName="batch",
         ModelName="m",
@@ -366,7 +378,95 @@ def test_what_a_running_processing_or_transform_job_reads_by_a_manifest_is_unkno
         TransformOutput={"S3OutputPath": "s3://elsewhere/out"},
         TransformResources={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
     )
-    assert words(swept(aws))[COPY] == "unknown"
+    assert words(swept(aws))[COPY] == "likely"
+
+
+MANIFESTS = {
+    "JSON": ("ManifestFile", json.dumps([{"prefix": f"s3://{BUCKET}/"}, "x.csv", COPY])),
+    "JSON of a prefix": ("ManifestFile", json.dumps([{"prefix": f"s3://{BUCKET}/b/mo"}])),
+    "JSON lines": (
+        "AugmentedManifestFile",
+        f'{{"source-ref": "s3://{BUCKET}/x", "n": 1}}\n\n{{"source-ref": "s3://{BUCKET}/{COPY}"}}\n',
+    ),
+    "CSV": ("", f"name,location\nmodel,s3://{BUCKET}/{COPY}\n"),
+}
+
+
+@pytest.mark.parametrize(("kind", "content"), MANIFESTS.values(), ids=MANIFESTS.keys())
+def test_what_a_manifest_in_a_named_bucket_lists_stays(
+    account: Account, aws: Aws, kind: str, content: str
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.s3.put_object(Bucket=BUCKET, Key="list", Body=content.encode())
+    if kind:
+        reads(account, f"s3://{BUCKET}/list", kind)
+    else:
+        loads(account, f"s3://{BUCKET}/list")
+
+    done = swept(aws)
+
+    assert (words(done), done.notices) == ({"a/model.tar.gz": "proven", COPY: "kept"}, ())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[1]", b"[", b"\xff", b'["a", "b"]', b'[{"prefix": 1}, "x"]']
+)
+def test_a_manifest_that_is_not_understood_may_list_any_copy(
+    account: Account, aws: Aws, content: bytes
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.s3.put_object(Bucket=BUCKET, Key="list", Body=content)
+    reads(account, f"s3://{BUCKET}/list")
+
+    done = swept(aws)
+
+    assert words(done)[COPY] == "likely"
+    assert done.notices[0].endswith("which lists no address that is understood")
+
+
+def test_a_manifest_that_is_too_large_is_not_read(
+    account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifests, "LARGEST", 3)
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.s3.put_object(Bucket=BUCKET, Key="list", Body=b"[   ]")
+    reads(account, f"s3://{BUCKET}/list")
+
+    assert swept(aws).notices[0].endswith("which is too large to be read")
+
+
+@pytest.mark.parametrize("uri", [f"s3://{BUCKET}/gone", "s3://missing/gone"])
+def test_a_manifest_that_is_gone_concerns_copies_only_if_something_in_use_reads_it(
+    account: Account, aws: Aws, uri: str
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    loads(account, uri)
+
+    done = swept(aws, buckets=(BUCKET, "missing"))
+
+    assert words(done)[COPY] == "proven"
+    assert done.notices == (f"model churn, which nothing uses, names manifest {uri}, which exists no more",)
+
+    serve(account, "churn")
+    done = swept(aws)
+
+    assert words(done)[COPY] == "likely"
+
+
+def test_a_manifest_in_a_named_bucket_that_may_not_be_read_leaves_every_copy_unknown(
+    account: Account, aws: Aws
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.s3.put_object(Bucket=BUCKET, Key="list", Body=b"[]")
+    loads(account, f"s3://{BUCKET}/list")
+    account.box.fault("s3", "GetObject", "deny", times=0, match="list")
+
+    assert set(words(swept(aws)).values()) == {"unknown"}
 
 
 def test_what_a_finished_job_made_stays_but_not_what_lies_where_it_wrote(account: Account, aws: Aws) -> None:
@@ -419,28 +519,63 @@ def test_a_copy_that_a_pipeline_or_a_model_package_refers_to_stays(account: Acco
     assert "pipeline nightly refers" in by_key(done)[COPY].verdict.reason
 
 
-def test_an_endpoint_whose_model_is_gone_may_need_any_copy(account: Account, aws: Aws) -> None:
-    account.put("a/model.tar.gz", age=50)
-    account.put(COPY)
-    account.model(ModelDataUrl="s3://elsewhere/x.tar.gz")
+def serve(account: Account, model: str, name: str = "live") -> None:
+    """An endpoint that serves *model*, and its configuration "NAME-config"."""
     variant: Any = {
         "VariantName": "v",
-        "ModelName": "churn",
+        "ModelName": model,
         "InstanceType": "ml.m5.xlarge",
         "InitialInstanceCount": 1,
     }
-    account.sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
-    account.sagemaker.create_endpoint(EndpointName="live", EndpointConfigName="c")
-    assert words(swept(aws))[COPY] == "proven"
+    config = f"{name}-Config"
+    account.sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=[variant])
+    account.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
 
+
+@pytest.mark.parametrize("gone", ["model", "configuration"])
+def test_an_endpoint_of_which_something_is_gone_makes_copies_likely_and_is_no_error(
+    account: Account, aws: Aws, gone: str
+) -> None:
+    account.bucket(DEFAULT_BUCKET)
+    for key, age in (("a/model.tar.gz", 50), (COPY, 40), ("c/model.tar.gz", 30)):
+        account.put(key, age=age, bucket=DEFAULT_BUCKET)
+    account.model(ModelDataUrl=f"s3://{DEFAULT_BUCKET}/c/model.tar.gz")
+    serve(account, "churn")
+    assert words(swept(aws, buckets=()))[COPY] == "proven"
+
+    if gone == "model":
+        account.sagemaker.delete_model(ModelName="churn")
+    else:
+        account.sagemaker.delete_endpoint_config(EndpointConfigName="live-Config")
+    done = swept(aws, buckets=(), act_on_prefixes=(f"s3://{DEFAULT_BUCKET}/",))
+
+    name = "model churn" if gone == "model" else "endpoint configuration live-Config"
+    notice = f"endpoint live uses {name}, which exists no more: what it loads is unknown"
+    assert (done.error, done.notices) == (None, (notice,))
+    found = by_key(done)[COPY]
+    assert outcome(found) == "likely"
+    assert f"; any copy may be in use, though: {notice}; " in found.verdict.reason
+    assert isinstance(found.verdict, Finding)
+    assert found.verdict.spared == f"any copy may be in use: {notice}"
+
+
+def test_a_failed_endpoint_serves_nothing(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model(ModelDataUrl="s3://elsewhere/x.tar.gz")
+    serve(account, "churn")
     account.sagemaker.delete_model(ModelName="churn")
+    account.box.patch("sagemaker", ["endpoints", "live"], EndpointStatus="Failed")
+
     done = swept(aws)
 
-    assert words(done)[COPY] == "unknown"
-    assert "endpoint live serves model churn, which exists no more" in by_key(done)[COPY].verdict.reason
+    assert (words(done)[COPY], done.error) == ("proven", None)
+    assert done.notices == (
+        "endpoint configuration live-Config, which nothing uses, names model churn, which exists no more",
+    )
 
 
-def test_a_component_whose_model_is_gone_may_need_any_copy(account: Account, aws: Aws) -> None:
+def test_a_component_whose_model_is_gone_makes_copies_likely(account: Account, aws: Aws) -> None:
     account.put("a/model.tar.gz", age=50)
     account.put(COPY)
     account.model(ModelDataUrl="s3://elsewhere/x.tar.gz")
@@ -464,25 +599,36 @@ def test_a_component_whose_model_is_gone_may_need_any_copy(account: Account, aws
     account.sagemaker.delete_model(ModelName="churn")
     done = swept(aws)
 
-    assert by_key(done)[COPY].verdict.reason == (
-        "something may refer to it: inference component part serves model churn, which exists no more:"
-        " what it loads is unknown"
+    assert words(done)[COPY] == "likely"
+    assert done.notices == (
+        "inference component part uses model churn, which exists no more: what it loads is unknown",
     )
 
 
-def test_a_model_whose_package_is_gone_may_need_any_copy(account: Account, aws: Aws) -> None:
+def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(
+    account: Account, aws: Aws
+) -> None:
     account.put("a/model.tar.gz", age=50)
     account.put(COPY)
     account.model_package("b/other.tar.gz", ModelPackageName="loose")
     (kept,) = account.sagemaker.list_model_packages()["ModelPackageSummaryList"]
     account.model("theirs", ModelPackageName="arn:aws:sagemaker:us-east-1:999999999999:model-package/p")
     account.model("ours", ModelPackageName=kept["ModelPackageArn"])
-    assert words(swept(aws))[COPY] == "proven"
-
     account.model("orphan", ModelPackageName=kept["ModelPackageArn"].replace("loose", "gone"))
 
-    assert by_key(swept(aws))[COPY].verdict.reason.startswith(
-        "something may refer to it: model orphan is made of model package gone, which exists no more"
+    done = swept(aws)
+
+    assert words(done)[COPY] == "proven"
+    assert done.notices == (
+        "model orphan, which nothing uses, names model package gone, which exists no more",
+    )
+
+    serve(account, "orphan")
+    done = swept(aws)
+
+    assert words(done)[COPY] == "likely"
+    assert done.notices == (
+        "endpoint live uses model package gone, which exists no more: what it loads is unknown",
     )
 
 

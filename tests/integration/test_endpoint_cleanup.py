@@ -610,33 +610,25 @@ def only_reported(nights: Paced, name: str) -> str:
     return note(result)
 
 
-def test_a_monitored_endpoint_is_kept(world: Serving, nights: Paced) -> None:
+def test_a_monitored_endpoint_is_only_reported(world: Serving, nights: Paced) -> None:
     world.plain()
-    job = {
-        "MonitoringInputs": [
-            {"EndpointInput": {"EndpointName": "churn", "LocalPath": "/opt/ml/processing/input"}}
-        ],
-        "MonitoringOutputConfig": {
-            "MonitoringOutputs": [{"S3Output": {"S3Uri": "s3://reports", "LocalPath": "/opt/ml/out"}}]
-        },
-        "MonitoringResources": {
-            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 20}
-        },
-        "MonitoringAppSpecification": {"ImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/monitor"},
-        "RoleArn": ROLE,
-    }
-    world.sagemaker.create_monitoring_schedule(
-        MonitoringScheduleName="drift",
-        MonitoringScheduleConfig={
-            "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
-            "MonitoringJobDefinition": job,
-        },
-    )
+    world.monitor("drift", "churn")
 
     result = nights.swept()["churn"]
 
-    assert result.outcome is Outcome.KEPT
-    assert result.verdict.reason == "the monitoring schedule drift watches it"
+    assert result.outcome is Outcome.ADVISED
+    assert note(result) == "only reported: likely; only proven findings are acted on"
+
+
+def test_an_endpoint_that_is_monitored_since_its_warning_stays(world: Serving, nights: Paced) -> None:
+    world.plain()
+    nights.due()
+    world.monitor("drift", "churn")
+
+    result = nights.swept()["churn"]
+
+    assert result.outcome is Outcome.ADVISED
+    assert not world.gone("churn")
 
 
 def test_a_component_that_is_not_in_service_holds_it_back(world: Serving, nights: Paced) -> None:

@@ -57,6 +57,13 @@ def test_in_whatever_order_words_are_said_the_longest_stands(
             table.delete(f"hold#{ACCOUNT}#{REGION}", f"{KEY}#{how}")
 
 
+def test_a_hold_on_an_app_counts_in_either_spelling_of_its_type(holds: Holds) -> None:
+    app = "arn:aws:sagemaker:us-east-1:123456789012:app/d-1/Anna/{}/Default@2026-01-01T00:00:00+00:00"
+    holds.put(ACCOUNT, REGION, replace(KEPT, key=app.format("JupyterLab")))
+
+    assert list(holds.all(ACCOUNT, REGION)) == [app.format("jupyterlab")]
+
+
 def test_a_word_of_the_same_length_says_who_said_it_last(holds: Holds) -> None:
     again = replace(WEEK, by="dina")
     holds.put(ACCOUNT, REGION, WEEK)

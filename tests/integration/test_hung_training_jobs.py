@@ -220,6 +220,30 @@ def test_the_way_to_the_first_event_is_a_pause_too(account: Account, aws: Aws) -
     assert "it once paused for 2 days and went on" in kept(swept(aws, times_longest_pause=4))
 
 
+@pytest.mark.parametrize(("silent", "sure"), [(24 * HOUR, True), (14 * HOUR, False)])
+def test_a_chatty_job_has_a_rhythm_too(account: Account, aws: Aws, *, silent: timedelta, sure: bool) -> None:
+    """Its log has more pages than are read. It once paused for four hours, which look like five."""
+    account.job("chatty", hosts=2, silent=None, gpu=[])
+    moments = hourly(NOW - AGE, NOW - silent)
+    talk = [at for at in moments if not NOW - 99 * HOUR < at < NOW - 95 * HOUR]
+    for host, times in ((1, talk), (2, [*talk[:5], moments[-1]])):
+        stream = f"chatty/algo-{host}-1790000000"
+        account.box.logs(GROUP, stream, [(at, "step") for at in times], page_hours=2)
+        loads = {"GPUUtilization": 400.0, "CPUUtilization": 420.0}
+        series = {"dimensions": {"Host": f"chatty/algo-{host}"}, "start": NOW - 30 * HOUR, "step": 300}
+        account.box.metrics(
+            NAMESPACE, [series | {"metric": name, "values": [load] * 360} for name, load in loads.items()]
+        )
+
+    result = only(swept(aws))
+
+    shown = {one.signal: one.value for one in result.verdict.evidence}
+    assert shown["longest pause before"] == "5 hours"
+    assert isinstance(result.verdict, Finding) is sure
+    assert not sure or confidences(swept(aws)) == {"chatty": "proven"}
+    assert account.box.calls()["logs:GetLogEvents"] < (1 + sure) * 400
+
+
 def test_streams_are_exact(account: Account, aws: Aws) -> None:
     account.job("train")
     account.log("train-2/algo-1-1790000000", [NOW - MINUTE])

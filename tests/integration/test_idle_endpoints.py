@@ -563,6 +563,84 @@ def test_requests_to_a_deleted_inference_component_may_have_been_here(seed: Seed
     unknown(verdict(aws), "inference component gone")
 
 
+# --- monitoring ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("Scheduled", Confidence.LIKELY),
+        ("Pending", Confidence.LIKELY),
+        ("Stopped", Confidence.PROVEN),
+        ("Failed", Confidence.PROVEN),
+    ],
+)
+def test_only_a_running_monitor_is_a_doubt(seed: Seed, aws: Aws, status: str, expected: Confidence) -> None:
+    for name in ("churn", "other"):
+        seed.endpoint(name)
+        seed.requests(name)
+    seed.monitor("drift", "churn")
+    seed.box.patch("sagemaker", ["monitoring_schedules", "drift"], MonitoringScheduleStatus=status)
+    judged = verdicts(aws)
+
+    finding = found(judged["churn"], expected)
+    running = "the monitoring schedule drift runs over it"
+    assert (running in finding.reason) == (expected is Confidence.LIKELY)
+    assert finding.spared == (
+        None if expected is Confidence.PROVEN else f"{running}, and has to be stopped first"
+    )
+    found(judged["other"], Confidence.PROVEN)
+
+
+def test_its_monitoring_is_part_of_its_cost(seed: Seed, aws: Aws) -> None:
+    """Two executions of 21 minutes on two instances in 168 hours; one was before the window."""
+    seed.endpoint("churn")
+    seed.requests("churn")
+    seed.monitor("drift", "churn")
+    seed.monitored("drift", ago=8 * DAY, took=9 * HOUR)
+    for ago in (3 * DAY, 2 * DAY):
+        seed.monitored("drift", ago=ago, took=timedelta(minutes=21))
+
+    finding = found(verdict(aws), Confidence.LIKELY)
+
+    hosting = aws.prices.hourly(aws.region, "Hosting", "ml.m5.xlarge").hourly_usd
+    processing = aws.prices.hourly(aws.region, "Processing", "ml.m5.xlarge").hourly_usd
+    assert hosting is not None
+    assert processing is not None
+    assert finding.cost is not None
+    assert finding.cost.hourly_usd is not None
+    assert round(finding.cost.hourly_usd, 12) == round(hosting + 2 * 2 * processing * 21 / 60 / 168, 12)
+    assert finding.cost.source == "Price List API, with its monitoring"
+
+
+@pytest.mark.parametrize("operation", ["ListMonitoringExecutions", "DescribeProcessingJob"])
+def test_a_monitor_whose_cost_cannot_be_read_makes_the_price_unknown(
+    seed: Seed, aws: Aws, operation: str
+) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    seed.monitor("drift", "churn")
+    seed.monitored("drift", ago=DAY, took=HOUR)
+    seed.box.fault("sagemaker", operation, "deny", times=0)
+
+    finding = found(verdict(aws), Confidence.LIKELY)
+
+    assert finding.cost is not None
+    assert finding.cost.monthly_usd is None
+    assert "AccessDenied" in finding.cost.source
+
+
+def test_a_monitor_that_has_not_ended_once_has_no_price(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    seed.monitor("drift", "churn")
+    assert getattr(found(verdict(aws), Confidence.LIKELY).cost, "known", None) is True
+
+    seed.monitored("drift", ago=HOUR, took=None)
+
+    assert getattr(found(verdict(aws), Confidence.LIKELY).cost, "known", None) is False
+
+
 # --- exemptions and faults ----------------------------------------------------------------------
 
 

@@ -443,18 +443,16 @@ def test_one_that_is_neither_described_nor_listed_is_not_gone(account: Account, 
 # --- the event history ------------------------------------------------------------------------
 
 
-def test_the_history_is_read_in_full_pages_and_no_faster_than_allowed(box: Control, aws: Aws) -> None:
+def test_the_history_is_read_in_full_pages(box: Control, aws: Aws) -> None:
     box.cloudtrail({"EventName": OPEN, "EventTime": NOW - n * MINUTE} for n in range(120))
     box.cloudtrail([{"EventName": "CreateEndpoint", "EventTime": NOW}])
     box.clear_calls()
-    pauses: list[float] = []
 
-    history = lookup(aws, OPEN, NOW - 110 * MINUTE, NOW, pause=pauses.append)
+    history = lookup(aws, OPEN, NOW - 110 * MINUTE, NOW)
 
     assert [event.at for event in history.items] == [NOW - n * MINUTE for n in range(111)]
     assert history.error is None
     assert box.calls() == {"cloudtrail:LookupEvents": 3}
-    assert pauses == [0.5, 0.5]
 
 
 def test_an_event_says_who_asked_for_what(account: Account, aws: Aws) -> None:
@@ -473,7 +471,7 @@ def test_a_history_that_breaks_off_keeps_what_it_read(box: Control, aws: Aws) ->
     box.cloudtrail({"EventName": OPEN, "EventTime": NOW - n * MINUTE} for n in range(60))
     box.fault("cloudtrail", "LookupEvents", "break-page", times=0, skip=1)
 
-    history = lookup(aws, OPEN, NOW - HOUR, NOW, pause=lambda _: None)
+    history = lookup(aws, OPEN, NOW - HOUR, NOW)
 
     assert len(history.items) == 50
     assert history.error is not None

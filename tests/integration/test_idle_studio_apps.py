@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
 
+from armed import World
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Effect,
+    Finding,
+    Kept,
+    NotRead,
+    Outcome,
+    Result,
+    Sweep,
+    Target,
+    Unreadable,
+    Value,
+)
 from ml_janitor.detectors.idle_studio_apps.app import App
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
+from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
+from nights import ARMED, Nights
 from studio_seed import DAY, GROUP, HOUR, MINUTE, Studio, spelled
 
 OWNERS = Policy(owner_tags=("owner",))
@@ -57,6 +74,27 @@ def reason(result: Result) -> str:
 
 def unknown(result: Result) -> bool:
     return isinstance(result.verdict, Kept) and result.verdict.unknown
+
+
+@pytest.mark.parametrize("kind", ["JupyterLab", "CodeEditor"])
+def test_an_app_is_the_same_whether_it_could_be_described_or_not(
+    studio: Studio, session: boto3.Session, table: Table, aws: Aws, kind: str
+) -> None:
+    """AWS writes the one type in the ARN as it is, and the other in lower case."""
+    nights = Nights(table, session, aws, World(), IdleStudioApps())
+    nights.arming = replace(ARMED, effect=Effect.STOP, act_on=Confidence.LIKELY)
+    studio.app(space="desk", kind=kind)
+    (warned,) = nights.sweep().report.results
+    assert warned.outcome is Outcome.WARNED
+    studio.box.fault("sagemaker", "DescribeApp", "throttle", times=0)
+    nights.clock += HOUR
+
+    (unread,) = nights.sweep().report.results
+
+    assert unknown(unread)
+    assert unread.target.key == warned.target.key
+    (entry,) = nights.ledger.entries(nights.detector.name, ACCOUNT, REGION)
+    assert (entry.closed, entry.due) == (None, warned.due)
 
 
 def test_an_app_left_running_is_found(studio: Studio, aws: Aws) -> None:
@@ -470,14 +508,6 @@ def test_of_a_user_and_a_space_of_one_name_the_one_of_that_time_is_seen(studio: 
     again = looked(aws, target)
 
     assert (again.profile, again.space) == ("anna", None)
-
-
-def test_the_arn_is_the_one_that_aws_tells(studio: Studio, aws: Aws) -> None:
-    studio.app(space="desk")
-    spelled_so = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:app/{studio.domain}/desk/JupyterLab/default"
-    studio.box.patch("sagemaker", ["apps", f"{studio.domain}/desk/JupyterLab/default"], AppArn=spelled_so)
-
-    assert only(swept(aws)).target.arn == spelled_so
 
 
 def test_an_app_that_goes_while_it_is_looked_at_is_kept(studio: Studio, aws: Aws) -> None:

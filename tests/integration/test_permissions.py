@@ -59,6 +59,7 @@ def account(_sandbox: Sandbox) -> Iterator[str]:
         session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
         rarities.seed(session)
         rarities.children(session, Control(_sandbox.url))
+        rarities.monitoring(session, Control(_sandbox.url), "churn-xgb-blue")
         abroad = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")
         abroad.create_model(ModelName="abroad", ExecutionRoleArn=rarities.ROLE)
     yield _sandbox.url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from logging import StreamHandler
 from typing import Any
@@ -131,6 +131,31 @@ def test_snooze_holds_it_for_a_week_after_which_there_is_a_new_warning(warned: D
     warned.sweep()
     assert len(warned.slack.messages()) == 2
     assert buttons(warned.slack.messages()[1]) == ["keep", "snooze", "now"]
+
+
+def test_keep_tonight_holds_it_until_working_hours_begin_again(notebook: Deployment) -> None:
+    """On a Friday evening, that is the whole weekend."""
+    notebook.settings(ARMED + 'stop_outside_hours = ["ch*"]\n')
+    notebook.later(datetime(2026, 10, 9, 16, 30, tzinfo=UTC) - notebook.now)
+    log = ("/aws/sagemaker/NotebookInstances", "churn/jupyter.log")
+    notebook.box.logs(*log, [(notebook.now - HOUR, "Saving /eda.ipynb")])
+    notebook.sweep("idle-notebooks")
+    message = notebook.slack.messages()[-1]
+    assert said(message) == (
+        "*Will be stopped after Fri 9 Oct 20:00 (Europe/Berlin), once it is quiet,* unless somebody keeps it."
+    )
+    assert buttons(message) == ["keep-tonight", "keep", "snooze"]
+
+    notebook.press("keep-tonight", OWNER)
+
+    (hold,) = notebook.table()["hold"]
+    assert (hold["how"], hold["until"]) == ("snoozed", "2026-10-12T06:00:00Z")
+    assert "*Snoozed until Mon 12 Oct 08:00* by Maria Lopez on " in said(notebook.slack.messages()[-1])
+    for hours in (4, 24, 24):
+        notebook.later(hours * HOUR)
+        (swept,) = notebook.sweep("idle-notebooks")["sweeps"]
+        assert swept["kept"] == 1
+    assert status(notebook) == "InService"
 
 
 def test_now_makes_it_due_and_runs_the_detectors_own_function(warned: Deployment) -> None:

@@ -25,6 +25,7 @@ from ml_janitor.core.model import (
     Target,
     Value,
 )
+from ml_janitor.report.html import breakable
 from pages import DESKTOP, PHONE
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e"
@@ -148,6 +149,83 @@ def test_evidence_is_unfolded_on_demand(shown: Any) -> None:
     assert "endpoint/ranker-1" in said
     page.get_by_role("button", name="evidence").click()
     assert page.locator(".evidence").count() == 0
+
+
+def test_evidence_has_the_width_of_the_page_and_goes_with_its_finding(shown: Any) -> None:
+    page = shown(report(finding(1), finding(2), finding(3)))
+    page.locator(".unfold").nth(2).click()  # that of ranker-1, the cheapest
+
+    wide = page.locator(".evidence").bounding_box()["width"]
+    assert wide > 0.9 * page.locator("#findings").bounding_box()["width"]
+    page.get_by_role("button", name="cost").click()
+    follows = page.locator("tr[data-name=ranker-1] + tr.detail .evidence")
+    assert "endpoint/ranker-1" in follows.inner_text()
+    page.locator("[data-search]").fill("ranker-2")
+    assert not page.locator(".evidence").is_visible()
+    assert page.locator("#count").inner_text() == "1 of 3 shown"
+
+
+def test_print_unfolds_the_evidence_of_what_is_shown(shown: Any) -> None:
+    page = shown(report(finding(1), finding(2), finding(33)))
+    page.locator(".unfold").nth(0).click()
+    page.locator("[data-search]").fill("ranker-3")
+    page.evaluate("addEventListener('beforeprint', () => { window.printed = [...rowsShown()]; })")
+    page.evaluate(
+        "window.rowsShown = () => [...document.querySelectorAll('.detail:not([hidden])')]"
+        ".map((detail) => detail.previousElementSibling.dataset.name)"
+    )
+    page.pdf()
+    assert page.evaluate("printed") == ["ranker-33"]
+
+    page.locator("[data-search]").fill("")
+    page.pdf()
+    assert page.evaluate("printed") == ["ranker-33", "ranker-2", "ranker-1"]
+    assert page.evaluate("rowsShown()") == ["ranker-33"]
+
+
+def test_long_words_break_at_what_separates_their_parts(shown: Any) -> None:
+    page = shown(report(finding(1, name="models/team_a/weights.tar.gz", owner="maria.lopez@example.com")))
+
+    name = page.locator("td.name strong")
+    assert name.inner_text() == "models/team_a/weights.tar.gz"
+    assert name.inner_html() == "models/<wbr>team_<wbr>a/<wbr>weights.<wbr>tar.<wbr>gz"
+    assert page.locator("td[data-label=owner]").inner_html() == "maria.<wbr>lopez@<wbr>example.<wbr>com"
+    assert breakable("<b>at 03:00, $58.75") == "&lt;b&gt;at 03:00, $58.75"
+    assert breakable("us-east-1:123456789012:app/x") == "us-east-1:<wbr>123456789012:<wbr>app/<wbr>x"
+
+
+def test_what_has_no_price_is_counted_beside_the_bars(shown: Any) -> None:
+    page = shown(
+        report(finding(1), finding(2, Cost.standing(None)), finding(3, Cost.standing(None), owner=None))
+    )
+
+    counts = page.locator(".counts").all_inner_texts()
+    assert [text.split("\n") for text in counts] == [
+        ["idle-endpoints", "2"],
+        ["anna@example.com", "1", "no owner", "1"],
+    ]
+    assert page.locator(".bars:not(.counts) .number").first.inner_text() == "$730"
+    assert shown(report(finding(1))).locator(".counts").count() == 0
+
+
+def test_each_finding_links_to_its_page_of_the_console(shown: Any) -> None:
+    page = shown(report(finding(1, name="a b")))
+
+    link = page.locator("td.name a")
+    assert link.get_attribute("href") == (
+        f"https://{REGION}.console.aws.amazon.com/sagemaker/home?region={REGION}#/endpoints/a%20b"
+    )
+    assert link.get_attribute("rel") == "noopener noreferrer"
+
+
+def test_a_report_of_nothing_is_one_sentence(shown: Any) -> None:
+    page = shown(report(error="you are not signed in: aws sso login --profile dev"))
+
+    text = page.locator("main").inner_text()
+    assert "Nothing could be read." in text
+    assert "aws sso login --profile dev" in text
+    assert "$0" not in text + page.title()
+    assert page.locator(".tiles, .charts, .findings").count() == 0
 
 
 def test_hostile_names_stay_text(shown: Any) -> None:

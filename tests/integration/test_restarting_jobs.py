@@ -18,8 +18,8 @@ from job_seed import GROUPS, HOUR, SECRET, Floor
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws, DryRunError
 from ml_janitor.core.model import Finding, finding_id
-from ml_janitor.detectors.hung_training_jobs.calls import Calls
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.detectors.hung_training_jobs.stops import Calls
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 

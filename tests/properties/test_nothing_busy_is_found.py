@@ -63,7 +63,7 @@ def built(world: World, box: Control, session: boto3.Session) -> Claims:
 def audit(session: boto3.Session, only: Iterable[str] = LISTINGS) -> Report:
     """One try per call, so that a fault is believed at once and nobody sleeps."""
     detectors = [detector for detector in SETTINGS.enabled() if detector.name in only]
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=1) as accounts:
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None) as accounts:
         return run(detectors, accounts, now=NOW, policy=SETTINGS.policy)
 
 

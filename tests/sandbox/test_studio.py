@@ -128,7 +128,7 @@ def test_an_app_in_a_space_is_in_service_and_its_times_are_those_of_a_health_che
 
     found = sagemaker.describe_app(**lab(domain))
 
-    assert arn == found["AppArn"] == f"{ROOT}:app/{domain}/desk/jupyterlab/default"
+    assert arn == found["AppArn"] == f"{ROOT}:app/{domain}/desk/JupyterLab/default"
     assert (found["Status"], found["AppType"], found["SpaceName"]) == ("InService", "JupyterLab", "desk")
     assert found["ResourceSpec"] == {"InstanceType": "ml.g5.xlarge"}
     assert found["LastUserActivityTimestamp"] == found["LastHealthCheckTimestamp"] == DEFAULT
@@ -287,7 +287,7 @@ def test_the_tagging_api_knows_all_four_kinds(sagemaker: Any, aws: Any, domain: 
     sagemaker.create_app(**lab(domain))
     path = {"domain": domain, "user-profile": f"{domain}/anna", "space": f"{domain}/desk"}
     arns = [f"{ROOT}:{kind}/{name}" for kind, name in path.items()]
-    arns.append(f"{ROOT}:app/{domain}/desk/jupyterlab/default")
+    arns.append(f"{ROOT}:app/{domain}/desk/JupyterLab/default")
     for arn in arns:
         sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "owner", "Value": "anna"}])
 

@@ -9,7 +9,7 @@ import pytest
 
 from ml_janitor.core.cause import Cause, Why
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import Confidence, Finding, Mode, Tags, Target, Value
+from ml_janitor.core.model import Confidence, Finding, Mode, Schedule, Tags, Target, Value
 from ml_janitor.engine.arming import Arming
 
 ARMED = Arming(mode=Mode.ACT, act_in=("123456789012",))
@@ -147,3 +147,25 @@ def test_without_a_time_zone_it_is_due_when_it_is_due_in_every_one(warned: str) 
         for zone in zones
     )
     assert due <= utc(warned) + 6 * DAY
+
+
+CLOSING = datetime(2026, 10, 6, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("warned", "quiet", "due"),
+    [
+        (CLOSING - 2 * HOUR, CLOSING, CLOSING),
+        (CLOSING - timedelta(minutes=59), CLOSING, CLOSING + timedelta(minutes=1)),  # an hour's notice
+        (CLOSING - 2 * HOUR, CLOSING + 4 * HOUR, CLOSING + 4 * HOUR),
+        (CLOSING, CLOSING, CLOSING + DAY),  # warned too late: not in this night
+        (CLOSING + 3 * HOUR, CLOSING + 4 * HOUR, CLOSING + DAY),
+    ],
+)
+def test_a_scheduled_finding_is_due_by_the_clock(warned: datetime, quiet: datetime, due: datetime) -> None:
+    plan = Schedule(closing=CLOSING, due=quiet, next_closing=CLOSING + DAY)
+    scheduled = replace(LIKELY, schedule=plan, grace=HOUR)
+
+    assert ARMED.due(warned, scheduled) == due
+    assert ARMED.spares(target("gateway", {}), scheduled) is None
+    assert ARMED.spares(target("gateway", {}), LIKELY) == Cause(Why.NOT_PROVEN, ("likely", ""))

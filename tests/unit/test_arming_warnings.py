@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.config.arming_warnings import arming_warnings
+from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 
@@ -127,3 +127,21 @@ def test_no_detectors_own_schedule_is_one_of_weekends(zone: str) -> None:
     assert (
         arming_warnings(Settings.parse({"janitor": {**SLACK, "time_zone": zone}, "detectors": tables})) == []
     )
+
+
+@pytest.mark.parametrize(
+    ("section", "why"),
+    [
+        ({"stop_outside_hours": ["schedule=office-hours"]}, "stop_outside_hours"),
+        ({"act_on": "likely"}, 'act_on = "likely"'),
+    ],
+)
+def test_no_rule_about_working_hours_is_armed_without_a_time_zone(section: dict[str, Any], why: str) -> None:
+    said = (
+        f"detectors.idle-notebooks: {why} goes by working hours, so set janitor.time_zone, such as "
+        'time_zone = "Europe/Berlin"'
+    )
+    assert arming_refusals(settings(HERE, **section)) == [said]
+    assert arming_refusals(settings(HERE, janitor={"time_zone": "UTC"}, **section)) == []
+    assert arming_refusals(settings(HERE, mode="dry-run", **section)) == []
+    assert arming_refusals(settings(HERE)) == []

@@ -142,3 +142,39 @@ def test_a_holiday_is_a_day_of_the_time_zone(*, at: datetime, free: bool) -> Non
     hours = WorkingHours.parse("Mon-Sun 00-24", "Pacific/Auckland", [date(2026, 10, 6)])
     assert hours.holiday(at) is free
     assert hours.include(at) is not free
+
+
+BERLIN = WorkingHours(
+    start=8, end=20, time_zone="Europe/Berlin", holidays=(date(2026, 10, 26), date(2026, 10, 27))
+)
+
+
+@pytest.mark.parametrize(
+    ("now", "closed", "opens", "closes"),
+    [  # in UTC; Berlin's clocks go back on Sunday, October 25, and the two days after it are holidays
+        ("2026-10-22T17:59", "2026-10-21T18:00", "2026-10-23T06:00", "2026-10-22T18:00"),
+        ("2026-10-22T18:00", "2026-10-22T18:00", "2026-10-23T06:00", "2026-10-23T18:00"),
+        ("2026-10-23T05:59", "2026-10-22T18:00", "2026-10-23T06:00", "2026-10-23T18:00"),
+        ("2026-10-23T22:30", "2026-10-23T18:00", "2026-10-28T07:00", "2026-10-28T19:00"),
+        ("2026-10-27T12:00", "2026-10-23T18:00", "2026-10-28T07:00", "2026-10-28T19:00"),
+        ("2026-10-28T18:59", "2026-10-23T18:00", "2026-10-29T07:00", "2026-10-28T19:00"),
+    ],
+)
+def test_working_hours_end_and_begin_again(now: str, closed: str, opens: str, closes: str) -> None:
+    at = datetime.fromisoformat(f"{now}+00:00")
+    found = (BERLIN.last_closing(at), BERLIN.next_opening(at), BERLIN.next_closing(at))
+    assert [f"{one:%Y-%m-%dT%H:%M}" for one in found] == [closed, opens, closes]
+
+
+def test_a_day_that_ends_at_midnight_ends_on_the_next() -> None:
+    hours = WorkingHours(end=24, time_zone="Asia/Tokyo")
+    at = datetime(2026, 10, 6, 14, 59, tzinfo=UTC)
+    assert hours.next_closing(at) == datetime(2026, 10, 6, 15, tzinfo=UTC)
+    assert hours.last_closing(at) == datetime(2026, 10, 5, 15, tzinfo=UTC)
+
+
+def test_a_year_of_holidays_ends() -> None:
+    at = datetime(2026, 10, 6, 12, tzinfo=UTC)
+    free = WorkingHours(holidays=tuple(at.date() + timedelta(days=n) for n in range(-400, 400)))
+    assert free.last_closing(at) == at - timedelta(days=366)
+    assert free.next_opening(at) == free.next_closing(at) == at + timedelta(days=366)

@@ -23,14 +23,14 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.detectors.hung_training_jobs import processing, training, transforms, tuning
+from ml_janitor.detectors.hung_training_jobs import training, tuning
+from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, TRANSFORM_KIND
 from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
-from ml_janitor.detectors.hung_training_jobs.load import HostLoad
+from ml_janitor.detectors.hung_training_jobs.load import HostLoad, Span
 from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.detectors.hung_training_jobs.spans import Span
 from ml_janitor.detectors.hung_training_jobs.stillness import Signs
-from ml_janitor.detectors.hung_training_jobs.suspects import Suspect, SuspectTuner
+from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -104,7 +104,7 @@ def words(verdict: Verdict) -> str:
     return "unknown" if verdict.unknown else "kept"
 
 
-OTHERS = pytest.mark.parametrize("kind", [processing.KIND, transforms.KIND], ids=lambda kind: kind.arn)
+OTHERS = pytest.mark.parametrize("kind", [PROCESSING_KIND, TRANSFORM_KIND], ids=lambda kind: kind.arn)
 
 # --- processing and transform jobs -------------------------------------------------------------
 
@@ -158,7 +158,7 @@ def test_a_single_thread_on_a_large_host_works(kind: Kind, instance: str, cpu: S
 
 
 def test_a_full_load_is_not_called_rest() -> None:
-    assert decide(silent(job(processing.KIND), cpu=FULL)).reason == "silent, but the load of h is not at rest"
+    assert decide(silent(job(PROCESSING_KIND), cpu=FULL)).reason == "silent, but the load of h is not at rest"
 
 
 @OTHERS
@@ -189,7 +189,7 @@ def test_writing_outputs_is_progress(kind: Kind, newest: Signal[Newest | None], 
 
 
 def test_what_has_no_folder_to_write_to_is_judged_without() -> None:
-    verdict = decide(silent(job(processing.KIND)))
+    verdict = decide(silent(job(PROCESSING_KIND)))
 
     assert isinstance(verdict, Finding)
     assert verdict.reason == (
@@ -241,7 +241,7 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
     late: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     arn = "arn:aws:sagemaker:us-east-1:123456789012:training-job/big"
-    of = job(processing.KIND, watches=arn, max_runtime=HOUR if late else None)
+    of = job(PROCESSING_KIND, watches=arn, max_runtime=HOUR if late else None)
     seen = Value(job(training.KIND, name="big", status=watched)) if isinstance(watched, str) else watched
     verdict = decide(replace(silent(of), watched=seen))
 
@@ -259,7 +259,7 @@ def test_without_a_description_nothing_is_known(kind: Kind, signal: Signal[Job],
 
 @pytest.mark.parametrize(("limit", "expected"), [(38 * HOUR, "kept"), (38 * HOUR - SECOND, "proven")])
 def test_a_processing_job_may_not_pass_its_own_limit(limit: timedelta, expected: str) -> None:
-    verdict = decide(silent(job(processing.KIND, max_runtime=limit), quiet=MINUTE))
+    verdict = decide(silent(job(PROCESSING_KIND, max_runtime=limit), quiet=MINUTE))
 
     assert words(verdict) == expected
     if expected == "proven":
@@ -280,7 +280,7 @@ def test_a_processing_job_may_not_pass_its_own_limit(limit: timedelta, expected:
 def test_where_inputs_are_downloaded_first_nobody_knows_when_its_limit_began(
     cpu: Signal[Span] | Span, quiet: timedelta, expected: str
 ) -> None:
-    of = job(processing.KIND, max_runtime=30 * HOUR, downloads=True)
+    of = job(PROCESSING_KIND, max_runtime=30 * HOUR, downloads=True)
 
     verdict = decide(silent(of, cpu=cpu, quiet=quiet))
 
@@ -296,8 +296,8 @@ def test_where_inputs_are_downloaded_first_nobody_knows_when_its_limit_began(
     ("kind", "action"),
     [
         (training.KIND, "stop the job (artifacts written so far stay) and end its warm pool"),
-        (processing.KIND, "stop the job (outputs uploaded so far stay)"),
-        (transforms.KIND, "stop the job (its output is discarded)"),
+        (PROCESSING_KIND, "stop the job (outputs uploaded so far stay)"),
+        (TRANSFORM_KIND, "stop the job (its output is discarded)"),
     ],
     ids=lambda value: value.arn if isinstance(value, Kind) else "",
 )

@@ -490,19 +490,21 @@ def test_one_that_was_asked_for_alone_shows_everything() -> None:
     assert alone.reason == listed.reason
 
 
-# --- what watches it, and what was begun ----------------------------------------------------------
+# --- what monitors it, and what was begun ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("schedules", "expected"),
     [
         (Value(()), "proven"),
-        (Value(("drift",)), "kept"),
+        (Value(("drift",)), "likely"),
         (Unreadable("ListMonitoringSchedules: AccessDenied"), "unknown"),
         (NotRead(), "unknown"),
     ],
 )
-def test_a_monitoring_schedule_keeps_it(schedules: Signal[tuple[str, ...]], expected: str) -> None:
+def test_a_running_monitoring_schedule_makes_it_likely(
+    schedules: Signal[tuple[str, ...]], expected: str
+) -> None:
     assert word(RULE.decide(endpoint(schedules=schedules), NOW)) == expected
 
 
@@ -541,7 +543,7 @@ SCALED_IN = Variant(name="blue", instances=0)
         pytest.param({"described": {"variants": (SCALED_IN,)}}, "proven", id="scaled in without components"),
         pytest.param({"summary": {"status": "Updating"}}, "unknown", id="scaling in"),
         pytest.param({"summary": {"status": "Failed"}}, "kept", id="failed"),
-        pytest.param({"schedules": Value(("drift",))}, "kept", id="watched"),
+        pytest.param({"schedules": Value(("drift",))}, "kept", id="monitored since"),
     ],
 )
 def test_what_an_act_began_is_judged_as_it_was_before(given: dict[str, Any], expected: str) -> None:

@@ -18,6 +18,7 @@ from ml_janitor.core.model import (
     Finding,
     Kept,
     NotRead,
+    Schedule,
     Target,
     Unreadable,
     Value,
@@ -319,3 +320,124 @@ def test_a_log_from_the_future_is_work() -> None:
         "the last sign of work was a line in its Jupyter log at 2026-10-06T12:03:00Z, "
         "which is after this sweep began; 12 hours are allowed"
     )
+
+
+# --- stopped outside working hours ------------------------------------------------------------------
+
+DUSK = datetime(2026, 10, 6, 18, 30, tzinfo=UTC)  # of a working day that ends at 20:00
+CLOSING = datetime(2026, 10, 6, 20, tzinfo=UTC)
+LATE = datetime(2026, 10, 6, 23, tzinfo=UTC)
+FRESH = timedelta(minutes=5)
+
+
+def scheduled(candidate: Notebook, now: datetime, *entries: str) -> Verdict:
+    return judged(candidate, now, stop_outside_hours=entries or ("ch*",))
+
+
+def published(now: datetime, idle: timedelta) -> dict[str, Any]:
+    return {"idle": Value(idle, "cloudwatch:GetMetricData", now - FRESH)}
+
+
+@pytest.mark.parametrize("quiet", [MINUTE, 5 * HOUR, 13 * HOUR])
+def test_in_the_last_two_working_hours_it_is_found_whatever_it_does(quiet: timedelta) -> None:
+    verdict = scheduled(notebook(DUSK, quiet=quiet), DUSK)
+
+    assert isinstance(verdict, Finding)
+    assert verdict.confidence is Confidence.LIKELY
+    assert verdict.schedule == Schedule(CLOSING, CLOSING, CLOSING + DAY)
+    assert verdict.grace == HOUR
+    assert verdict.reason.startswith(
+        "it is stopped outside working hours (Mon-Fri 08-20 UTC) once it is quiet for 2 hours; "
+    )
+
+
+@pytest.mark.parametrize("now", [CLOSING - 2 * HOUR - SECOND, CLOSING - 5 * HOUR])
+def test_earlier_in_the_day_the_clock_says_nothing(now: datetime) -> None:
+    assert isinstance(scheduled(notebook(now, quiet=MINUTE), now), Kept)
+
+
+def test_the_others_are_kept_while_they_are_used() -> None:
+    assert isinstance(scheduled(notebook(DUSK, quiet=MINUTE), DUSK, "other-*"), Kept)
+    assert isinstance(scheduled(notebook(LATE, quiet=MINUTE), LATE, "other-*"), Kept)
+
+
+@pytest.mark.parametrize(
+    ("signals", "due"),
+    [
+        ({"quiet": 6 * HOUR}, CLOSING),
+        ({"quiet": 2 * HOUR}, LATE),
+        ({"quiet": 20 * MINUTE}, LATE + 100 * MINUTE),
+        ({"quiet": 6 * HOUR, "busy": Value(LATE - 20 * MINUTE)}, LATE + 100 * MINUTE),
+        ({"quiet": 6 * HOUR, "opened": opening(LATE - HOUR)}, LATE + HOUR),
+        ({"quiet": 6 * HOUR, **published(LATE, timedelta())}, LATE + 2 * HOUR),  # a silent kernel computes
+        ({"quiet": 6 * HOUR, **published(LATE, 2 * HOUR - MINUTE)}, LATE + MINUTE),
+    ],
+)
+def test_after_closing_it_is_due_once_nothing_shows_work(signals: dict[str, Any], due: datetime) -> None:
+    verdict = scheduled(notebook(LATE, **signals), LATE)
+
+    assert isinstance(verdict, Finding)
+    assert verdict.schedule == Schedule(CLOSING, due, CLOSING + DAY)
+
+
+def test_what_its_own_idle_time_proves_needs_no_schedule() -> None:
+    verdict = scheduled(notebook(LATE, quiet=6 * HOUR, **published(LATE, 3 * HOUR)), LATE)
+
+    assert isinstance(verdict, Finding)
+    assert (verdict.confidence, verdict.schedule) == (Confidence.PROVEN, None)
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        {"log": DENIED},
+        {"log": Absent()},
+        {"idle": DENIED},
+        {"busy": DENIED},
+        {"opened": DENIED},
+        {"idle": Value(3 * HOUR, "", LATE - 40 * MINUTE)},  # too busy to go on saying so, perhaps
+    ],
+)
+def test_no_clock_stops_what_may_work_unseen(signals: dict[str, Any]) -> None:
+    assert outcome(scheduled(notebook(LATE, quiet=6 * HOUR, **signals), LATE)) == "unknown"
+
+
+def test_on_a_weekend_the_last_closing_is_fridays() -> None:
+    verdict = scheduled(notebook(SATURDAY), SATURDAY)
+
+    assert isinstance(verdict, Finding)
+    friday = datetime(2026, 10, 9, 20, tzinfo=UTC)
+    assert verdict.schedule == Schedule(friday, friday, friday + 3 * DAY)
+
+
+def test_it_costs_what_the_nights_and_weekends_cost() -> None:
+    verdict = scheduled(notebook(DUSK), DUSK)
+
+    assert isinstance(verdict, Finding)
+    assert verdict.cost is not None
+    assert verdict.cost.monthly_usd == Decimal("0.20") * 730 * Decimal(108) / 168  # 60 of 168 hours are open
+
+
+@pytest.mark.parametrize(
+    ("entry", "tags", "named"),
+    [
+        ("churn", {}, True),
+        ("CHURN", {}, True),
+        ("chur", {}, False),
+        ("arn:aws:sagemaker:*:123456789012:notebook-instance/ch*", {}, True),
+        ("schedule=office-*", {"Schedule": "Office-Hours"}, True),
+        ("schedule=office-*", {"schedule": "always"}, False),
+        ("schedule=*", {}, False),
+        ("churn=yes", {}, False),
+    ],
+)
+def test_it_is_named_by_name_arn_or_tag(entry: str, tags: dict[str, str], *, named: bool) -> None:
+    candidate = notebook(DUSK, quiet=MINUTE).tagged(Value(tags))
+
+    assert isinstance(scheduled(candidate, DUSK, entry), Finding) is named
+
+
+@pytest.mark.parametrize("entry", ["", "team a", "schedule=", "=office", "a/b"])
+def test_an_entry_that_can_name_nothing_is_refused(entry: str) -> None:
+    with pytest.raises(ValueError, match="stop_outside_hours"):
+        IdleNotebooks(stop_outside_hours=(entry,))

@@ -10,8 +10,7 @@ import pytest
 from ml_janitor.aws.instances import Machine
 from ml_janitor.aws.metrics import Series
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs.load import Collective, HostLoad, Motion, shown, some
-from ml_janitor.detectors.hung_training_jobs.spans import Span, span
+from ml_janitor.detectors.hung_training_jobs.load import Collective, HostLoad, Motion, Span, shown, some, span
 
 END = datetime(2026, 10, 6, 3, tzinfo=UTC)
 START = END - timedelta(hours=6)
@@ -90,7 +89,7 @@ def test_a_long_hole_is_not_measured(points: Signal[Series], whole: bool) -> Non
     ("gpu", "cpu", "machine", "expected"),
     [
         (Span(0, 0), Span(40, 50), Machine(32, 4), Motion.RESTS),
-        (Span(0, 0), Span(50, 60), Machine(32, 4), Motion.BESIDE),
+        (Span(0, 0), Span(50, 60), Machine(32, 4), Motion.ONLY_GPUS_REST),
         (Span(0, 0), Span(50, 101), Machine(32, 4), Motion.WORKING),
         (Span(399, 400), Span(50, 101), Machine(32, 4), Motion.SPINS),
         (None, Span(790, 800), Machine(8, 0), Motion.FULL),
@@ -114,8 +113,8 @@ def test_a_load_is_measured_against_the_machine(
 @pytest.mark.parametrize(
     ("collective", "spins", "full", "beside"),
     [
-        (Collective.POSSIBLE, Motion.SPINS, Motion.FULL, Motion.BESIDE),
-        (Collective.ALONE, Motion.FULL, Motion.FULL, Motion.BESIDE),
+        (Collective.POSSIBLE, Motion.SPINS, Motion.FULL, Motion.ONLY_GPUS_REST),
+        (Collective.ALONE, Motion.FULL, Motion.FULL, Motion.ONLY_GPUS_REST),
         (Collective.NEVER, Motion.STEADY, Motion.STEADY, Motion.STEADY),
     ],
 )

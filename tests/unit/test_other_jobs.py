@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from ml_janitor.core.model import Absent
-from ml_janitor.detectors.hung_training_jobs import processing, training, transforms
+from ml_janitor.detectors.hung_training_jobs import batch_jobs, training
 from ml_janitor.detectors.hung_training_jobs.job import Job
 from ml_janitor.detectors.hung_training_jobs.load import HostLoad
-from ml_janitor.detectors.hung_training_jobs.loads import hosts_of, unlisted
+from ml_janitor.detectors.hung_training_jobs.load_metrics import hosts_of, unlisted
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -32,23 +32,27 @@ TRANSFORM = {
 
 
 def processing_job(**members: Any) -> Job:
-    return processing._job(cast("Any", PROCESSING | members))
+    return batch_jobs._processing_job(cast("Any", PROCESSING | members))
 
 
 def transform_job(**members: Any) -> Job:
-    return transforms._job(cast("Any", TRANSFORM | members))
+    return batch_jobs._transform_job(cast("Any", TRANSFORM | members))
 
 
 @pytest.mark.parametrize("member", sorted(PROCESSING))
 def test_a_cut_off_processing_job_is_no_answer(member: str) -> None:
     with pytest.raises(KeyError):
-        processing._job(cast("Any", {key: value for key, value in PROCESSING.items() if key != member}))
+        batch_jobs._processing_job(
+            cast("Any", {key: value for key, value in PROCESSING.items() if key != member})
+        )
 
 
 @pytest.mark.parametrize("member", sorted(TRANSFORM))
 def test_a_cut_off_transform_job_is_no_answer(member: str) -> None:
     with pytest.raises(KeyError):
-        transforms._job(cast("Any", {key: value for key, value in TRANSFORM.items() if key != member}))
+        batch_jobs._transform_job(
+            cast("Any", {key: value for key, value in TRANSFORM.items() if key != member})
+        )
 
 
 def test_before_they_start_nothing_is_billed() -> None:

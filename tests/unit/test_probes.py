@@ -17,8 +17,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant, allow, implied
-from ml_janitor_cli.probe_calls import NOBODY, Probe, Surroundings, prepare
-from ml_janitor_cli.probes import Answer, Probed, asked, hidden
+from ml_janitor_cli.probes import NO_SUCH, Answer, Probe, Probed, Surroundings, asked, hidden, prepare
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 IN_A_BUCKET = Surroundings(now=NOW, bucket="our-bucket")
@@ -90,19 +89,19 @@ def check(shape: Shape, value: Any) -> None:
         (allow("sagemaker:ListEndpoints"), "sagemaker", "ListEndpoints", {"MaxResults": 1}),
         (allow("tag:GetResources"), "resourcegroupstaggingapi", "GetResources", {"ResourcesPerPage": 1}),
         (allow("s3:ListBucket"), "s3", "ListObjectsV2", {"Bucket": "our-bucket", "MaxKeys": 1}),
-        (allow("s3:GetObject"), "s3", "HeadObject", {"Bucket": "our-bucket", "Key": NOBODY}),
+        (allow("s3:GetObject"), "s3", "HeadObject", {"Bucket": "our-bucket", "Key": NO_SUCH}),
         (
             allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
             "sagemaker",
             "DescribeEndpoint",
-            {"EndpointName": NOBODY},
+            {"EndpointName": NO_SUCH},
         ),
         (
             allow("sagemaker:ListTags", on="training-job/*"),
             "sagemaker",
             "ListTags",
             {
-                "ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{NOBODY}",
+                "ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{NO_SUCH}",
                 "MaxResults": 50,
             },
         ),
@@ -110,25 +109,25 @@ def check(shape: Shape, value: Any) -> None:
             allow("sagemaker:ListTags", on="*/*"),
             "sagemaker",
             "ListTags",
-            {"ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{NOBODY}"},
+            {"ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{NO_SUCH}"},
         ),
         (
             allow("sagemaker:ListModelPackages", on="model-package-group/*"),
             "sagemaker",
             "ListModelPackages",
-            {"ModelPackageGroupName": NOBODY, "MaxResults": 1},
+            {"ModelPackageGroupName": NO_SUCH, "MaxResults": 1},
         ),
         (
             allow("ecr:ListTagsForResource", on="repository/*"),
             "ecr",
             "ListTagsForResource",
-            {"resourceArn": f"arn:aws:ecr:us-east-1:123456789012:repository/{NOBODY}"},
+            {"resourceArn": f"arn:aws:ecr:us-east-1:123456789012:repository/{NO_SUCH}"},
         ),
         (
             allow("logs:GetLogEvents", on="log-group:/aws/sagemaker/TrainingJobs:*"),
             "logs",
             "GetLogEvents",
-            {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamName": NOBODY, "limit": 1},
+            {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamName": NO_SUCH, "limit": 1},
         ),
         (allow("pricing:GetProducts"), "pricing", "GetProducts", {"ServiceCode": "AmazonSageMaker"}),
     ],

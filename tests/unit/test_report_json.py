@@ -110,7 +110,7 @@ def test_keys_stand_as_documented() -> None:
     for each in shown["sweeps"]:
         assert list(each) == [
             "detector", "account", "region", "mode", "looked_at", "found", "kept", "unknown", "error",
-            "held",
+            "notices", "held",
         ]  # fmt: skip
     for each in shown["results"]:
         assert list(each) == RESULT_KEYS

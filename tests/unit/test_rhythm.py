@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs.rhythm import PAGES, Rhythm, longest_pause, read
+from ml_janitor.detectors.hung_training_jobs.rhythm import PAGES, PROBES, Rhythm, longest_pause, read
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 STARTED = NOW - timedelta(days=2)
@@ -67,6 +67,30 @@ def rhythm(account: Aws) -> Signal[Rhythm]:
 
 def pause(account: Aws, *names: str) -> Signal[timedelta]:
     return longest_pause(account, "group", names or ("a",), started=STARTED, last=LAST)
+
+
+def too_much(stub: Stubber) -> None:
+    """More pages than are read, all of the last hour: 37 hours before that are left open."""
+    for n in range(PAGES):
+        events(stub, f"b{n}", LAST - n * MINUTE)
+
+
+def asked(stub: Stubber, stream: str, hour: int, found: datetime | None, *, empty: int = 0) -> None:
+    """The first event of *stream* since that hour is asked for; *empty* pages come first."""
+    since = int((STARTED + hour * HOUR).timestamp() * 1000)
+    request: dict[str, Any] = {
+        "logGroupName": "group",
+        "logStreamName": stream,
+        "limit": 1,
+        "startFromHead": True,
+        "startTime": since,
+    }
+    tokens = [f"f{n}" for n in range(empty + 1 + (found is None))]
+    for n, token in enumerate(tokens):
+        last = n == len(tokens) - 1
+        times = [found] if last and found is not None else []
+        answer = page("b", *times) | {"nextForwardToken": tokens[n - 1] if last and found is None else token}
+        stub.add_response("get_log_events", answer, request | ({"nextToken": tokens[n - 1]} if n else {}))
 
 
 def test_a_fresh_listing_is_enough(account: Aws, logs: Stubber) -> None:
@@ -167,11 +191,55 @@ def test_pages_go_back_to_the_beginning(account: Aws, logs: Stubber) -> None:
     assert pause(account) == Value(18 * HOUR, GET)
 
 
-def test_a_history_too_long_to_read_has_no_rhythm(account: Aws, logs: Stubber) -> None:
-    for n in range(PAGES):
-        events(logs, f"b{n}", LAST - n * MINUTE)
+def test_a_history_too_long_to_read_is_probed_by_the_hour(account: Aws, logs: Stubber) -> None:
+    too_much(logs)
+    for hour in range(37):
+        asked(logs, "a", hour, STARTED + hour * HOUR + 59 * MINUTE, empty=hour % 2)
+
+    assert pause(account) == Value(2 * HOUR, GET)
+
+
+@pytest.mark.parametrize(("first", "empty"), [(10, 5), (0, 1), (36, 1)])
+def test_a_pause_counts_as_the_empty_hours_plus_two(
+    account: Aws, logs: Stubber, first: int, empty: int
+) -> None:
+    """Whatever happened in the hours before and behind it. Until it ends the stream is not asked again."""
+    too_much(logs)
+    for hour in range(first):
+        asked(logs, "a", hour, STARTED + hour * HOUR)
+    asked(logs, "a", first, STARTED + (first + empty) * HOUR)
+    for hour in range(first + empty + 1, 37):
+        asked(logs, "a", hour, STARTED + hour * HOUR)
+
+    assert pause(account) == Value((empty + 2) * HOUR, GET)
+
+
+def test_a_pause_is_one_only_if_all_streams_are_silent(account: Aws, logs: Stubber) -> None:
+    """The stream that spoke last is asked first, and a stream with nothing more is not asked again."""
+    too_much(logs)
+    asked(logs, "a", 0, STARTED + MINUTE)
+    asked(logs, "a", 1, None)
+    asked(logs, "b", 1, STARTED + 3 * HOUR)
+    for hour in range(4, 37):
+        asked(logs, "b", hour, STARTED + hour * HOUR)
+
+    assert pause(account, "a", "b") == Value(4 * HOUR, GET)
+
+
+def test_a_history_that_takes_too_many_calls_has_no_rhythm(account: Aws, logs: Stubber) -> None:
+    too_much(logs)
+    asked(logs, "a", 0, STARTED + MINUTE, empty=PROBES - 2)
+    since = {"startTime": int((STARTED + HOUR).timestamp() * 1000), "startFromHead": True, "limit": 1}
+    logs.add_response("get_log_events", page("b"), since | {"logGroupName": "group", "logStreamName": "a"})
 
     assert pause(account) == Absent(GET)
+
+
+def test_a_probe_that_is_refused_leaves_the_pause_unreadable(account: Aws, logs: Stubber) -> None:
+    too_much(logs)
+    logs.add_client_error("get_log_events", "ThrottlingException", "Rate exceeded")
+
+    assert isinstance(pause(account), Unreadable)
 
 
 def test_what_was_not_read_makes_pauses_longer(account: Aws, logs: Stubber) -> None:

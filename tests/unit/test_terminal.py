@@ -12,9 +12,9 @@ from rich.cells import cell_len
 
 from ml_janitor.core.model import Cost, Kept, Report, Result, Target, Verdict
 from ml_janitor.core.text import plain
-from ml_janitor_cli.kept_resources import pattern
+from ml_janitor.report.html import html
 from ml_janitor_cli.screen import console
-from ml_janitor_cli.terminal import show
+from ml_janitor_cli.terminal import pattern, show
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
@@ -90,6 +90,47 @@ def test_different_actions_are_said_with_each_finding() -> None:
     assert shown.index("Proposed: do a") < shown.index("Proposed: do b")
 
 
+@pytest.mark.parametrize("columns", [60, 80, 100, 120])
+def test_no_name_and_no_address_is_cut_or_broken_that_fits_a_line(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = ["a", "weekly-metrics-of-everything/JupyterLab/default"]
+    owners = ["o@example.com", "a-person-with-a-long-name@some.example.com"]
+    address = "s3://models/search/ranker/2026/model.tar.gz"
+    long_address = f"s3://models/{'deep/' * 40}end"
+    report = of(
+        *(
+            result(
+                "shelf", name, finding(f"same as {address} and {long_address}", standing("1")), owner=owner
+            )
+            for name in names
+            for owner in owners
+        ),
+        result("shelf", "k", Kept(reason=f"used by {address}, {long_address}")),
+        result("shelf", "u", Kept(reason=f"no {address}, {long_address}", unknown=True)),
+    )
+
+    shown = drawn(report)
+
+    for whole in (*names, *owners, address, "shelf"):
+        assert whole in shown
+    assert "…" not in shown
+    assert "".join(shown.split()).count(long_address) == 6
+    assert max(map(len, shown.splitlines())) <= columns
+
+
+def test_a_narrow_screen_has_sums_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+
+    shown = flat(drawn(full()))
+
+    assert (
+        "total (not complete) 24 looked at, 7 found, 17 kept, 1 unknown; $11,406 a month, $12,925 so far and"
+        in shown
+    )
+
+
 def test_a_missing_owner_and_time_are_said() -> None:
     shown = drawn(of(result("shelf", "a", finding("x", None, days=None))))
 
@@ -125,6 +166,15 @@ def test_an_error_of_every_sweep_is_said_once() -> None:
 
     assert shown.startswith("ML Janitor  Nothing could be read.\naccount unknown")
     assert shown.endswith("dry run, nothing changed\n\nno network\n")
+
+
+def test_what_the_reading_came_across_besides_is_listed_here_and_on_the_page() -> None:
+    report = Report(
+        time=NOW, account=ACCOUNT, sweeps=(replace(sweep("copies"), notices=("model m names <x>",)),)
+    )
+
+    assert "Noticed besides\n  copies in us-east-1\n    model m names <x>\n" in drawn(report)
+    assert "<li>copies: model m names &lt;x&gt;</li>" in html(report)
 
 
 def test_nothing_found_is_only_said_of_what_was_read() -> None:

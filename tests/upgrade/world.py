@@ -54,7 +54,9 @@ def lines(name: str) -> list[Any]:
 
 def deployments() -> dict[str, Settings]:
     """The settings of which templates were recorded: as few as there are, and those of `World`, all armed."""
-    return {"default": Settings.load(), "armed": Settings.load(files=[HERE / f"settings-{VERSION}.toml"])}
+    zone = ["janitor.time_zone=UTC"]  # has to be set by now where likely findings are acted on
+    armed = Settings.load(files=[HERE / f"settings-{VERSION}.toml"], overrides=zone)
+    return {"default": Settings.load(), "armed": armed}
 
 
 def without_contents(resource: dict[str, Any]) -> dict[str, Any]:

@@ -144,8 +144,9 @@ class ActionMachine:
         if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(self.words(why))
         warned = entry.warned or at
-        if not entry.hurried and self.arming.due(warned, verdict) > at:
-            raise StopsError(Outcome.WAITING, cause(Why.GRACE_OF_RULE))
+        if (not entry.hurried or verdict.schedule) and self.arming.due(warned, verdict) > at:
+            waits = Why.NOT_QUIET if verdict.schedule else Why.GRACE_OF_RULE
+            raise StopsError(Outcome.WAITING, cause(waits))
         undo = self.recheck.prepared(candidate, verdict, entry.memo)
         if (hold := self.recheck.held(candidate.target)) is not None:  # preparing may have taken minutes
             raise self._changed(entry, Kept(reason=hold), at)

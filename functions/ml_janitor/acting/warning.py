@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ml_janitor.core.cause import Why
+from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.model import Finding, Outcome, Result, Sweep
 
 if TYPE_CHECKING:
@@ -73,9 +73,16 @@ class Warner:
         """
         *sweep* with what was warned about now, and what Slack did not take.
 
-        If the ledger cannot store that a warning arrived, no more are sent.
+        If the ledger cannot store that a warning arrived, no more are sent. What is stopped by the clock is
+        warned about before closing, and not by night.
         """
         soon = rounded(self.clock())
+        late = {
+            result.target.key: replace(result, cause=cause(Why.WARNED_BEFORE_CLOSING))
+            for result in sweep.results
+            if isinstance(result.verdict, Finding) and _closed(result, soon)
+        }
+        sweep = replace(sweep, results=tuple(late.get(one.target.key, one) for one in sweep.results))
         new = [
             replace(result, due=arming.due(soon, result.verdict))
             for result in sweep.results
@@ -107,6 +114,13 @@ class Warner:
         except Exception as error:  # those before it were warned about all the same
             return Warned(so_far(), error=error)
         return Warned(so_far(), problems)
+
+
+def _closed(result: Result, soon: datetime) -> bool:
+    """Whether it is too late today to warn about *result*."""
+    plan = finding(result).schedule
+    unwarned = result.cause is not None and result.cause.why is Why.UNWARNED
+    return unwarned and plan is not None and soon >= plan.closing
 
 
 def rounded(at: datetime) -> datetime:

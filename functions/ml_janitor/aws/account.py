@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.prices import Prices
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def opened(
     account: str,
     regions: Sequence[str],
     attempts: int,
+    pace: Pace | None,
     has_time: Callable[[], bool] = lambda: True,
 ) -> Iterator[list[Aws]]:
     """One `Aws` per region of *account*, for the length of a run; none calls once *has_time* says no."""
@@ -52,6 +54,7 @@ def opened(
                 pool=pool,
                 attempts=attempts,
                 has_time=has_time,
+                pace=pace,
             )
             for region in regions
         ]

@@ -6,11 +6,12 @@ import re
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.boto_client import ServiceName, make_client
+from ml_janitor.aws.pace import THROTTLED, Pace
 
 if TYPE_CHECKING:
     import boto3
@@ -53,7 +54,7 @@ class Aws:
     retries. *attempts* is the total number of tries per call. All `Aws` of a run share *pool*,
     *prices* and the session. `lasting` is for what a reader knows to stay as it is until the run ends,
     whatever happens meanwhile. Once *has_time* says no, every further call is refused, so that a run
-    ends in time with what it has read; `ran_out` then says so.
+    ends in time with what it has read; `ran_out` then says so. Without a *pace*, calls wait for nothing.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Aws:
         pool: ThreadPoolExecutor,
         attempts: int = DEFAULT_ATTEMPTS,
         has_time: Callable[[], bool] = lambda: True,
+        pace: Pace | None = None,
         may_write: bool = False,
     ) -> None:
         self.may_write = may_write
@@ -76,6 +78,7 @@ class Aws:
         self.ran_out = False
         self.lasting: dict[Hashable, Any] = {}
         self._has_time = has_time
+        self._pace = pace
         self._session = session
         self._pool = pool
         self._making = threading.Lock()
@@ -91,6 +94,7 @@ class Aws:
             pool=self._pool,
             attempts=self.attempts,
             has_time=self._has_time,
+            pace=self._pace,
             may_write=True,
         )
 
@@ -105,15 +109,22 @@ class Aws:
         with self._making:
             if key not in self._clients:
                 client = make_client(self._session, service, key[1], self.attempts)
+                events = client.meta.events
+                if (pace := self._pace) is not None:
+                    events.register("before-send", partial(self._wait, pace, key[1]))
+                    events.register("needs-retry", partial(_learn, pace, key[1]))
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
-                    client.meta.events.register(moment, self._refuse_when_late)
-                client.meta.events.register("before-call", self._refuse_in_a_dry_run)
+                    events.register(moment, self._refuse_when_late)
+                events.register("before-call", self._refuse_in_a_dry_run)
                 self._clients[key] = client
             return self._clients[key]
 
     def out_of_time(self, error: Exception) -> bool:
         """Whether *error* came of there being no time left: a reader may have told it in words of its own."""
         return self.ran_out or isinstance(error, OutOfTimeError)
+
+    def _wait(self, pace: Pace, region: str, event_name: str, **_: object) -> None:
+        pace.wait(region, event_name.rpartition(".")[2], self._has_time)
 
     def _refuse_when_late(self, **_: object) -> None:
         if not self._has_time():
@@ -170,3 +181,16 @@ class Aws:
     @property
     def tagging(self) -> ResourceGroupsTaggingAPIClient:
         return cast("ResourceGroupsTaggingAPIClient", self.client("resourcegroupstaggingapi"))
+
+
+def _learn(
+    pace: Pace,
+    region: str,
+    operation: OperationModel,
+    response: tuple[Any, dict[str, Any]] | None,
+    **_: object,
+) -> None:
+    """Have the *pace* of an operation follow its answers; None lets botocore decide whether to retry."""
+    if response is not None:
+        code = response[1].get("Error", {}).get("Code")
+        pace.answered(region, operation.name, throttled=code in THROTTLED)

@@ -45,7 +45,7 @@ class Machine:
     """
     The vCPUs and GPUs of one instance.
 
-    *gpus* is None where nobody here knows them, and for accelerators that publish no utilization
+    *gpus* is None where they are not known here, and for accelerators that publish no utilization
     (Trainium, Inferentia): a CPU at rest says nothing about those.
     """
 

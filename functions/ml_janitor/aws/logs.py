@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
@@ -42,7 +42,7 @@ def streams_active_since(aws: Aws, group: str, since: datetime) -> Signal[dict[s
     The streams of *group* with an event at or after *since*, and the time of their newest one.
 
     Newest first, so reading stops at the first older page. The index lags behind by an hour or
-    more: a stream that is missing here may still be active, and `last_event` tells.
+    more: a stream that is missing here may still be active, which `last_event` shows.
     """
 
     def read() -> dict[str, datetime]:
@@ -73,11 +73,11 @@ def stream_names(aws: Aws, group: str, prefix: str) -> Signal[tuple[str, ...]]:
     return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
 
 
-def backwards(
-    aws: Aws, group: str, stream: str, *, limit: int = EVENTS_PER_PAGE
+def event_pages(
+    aws: Aws, group: str, stream: str, *, since: datetime | None = None, limit: int = EVENTS_PER_PAGE
 ) -> Iterator[tuple[datetime, ...]]:
     """
-    The times of the events of *stream*, a page at a time, the newest page first.
+    The times of the events of *stream* in pages: the newest page first, or all *since* then in order.
 
     An empty page is no end: "partially full or empty pages don't necessarily mean that pagination is
     finished", only a token that comes back unchanged does (API reference of GetLogEvents). Pages are
@@ -89,14 +89,18 @@ def backwards(
         logGroupName=group,
         logStreamName=stream,
         limit=limit,
-        startFromHead=False,
+        startFromHead=since is not None,
     )
+    if since is not None:
+        get = partial(get, startTime=(since - EPOCH) // timedelta(milliseconds=1))
+    following: Literal["nextBackwardToken", "nextForwardToken"]
+    following = "nextBackwardToken" if since is None else "nextForwardToken"
     answer, token = get(), None
     while True:
         yield tuple(moment(event["timestamp"]) for event in answer["events"])
-        if answer["nextBackwardToken"] == token:
+        if answer[following] == token:
             return
-        token = answer["nextBackwardToken"]
+        token = answer[following]
         answer = get(nextToken=token)
 
 
@@ -108,7 +112,7 @@ def last_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
     """
 
     def read() -> datetime | None:
-        for turned, page in enumerate(backwards(aws, group, stream, limit=1), start=1):
+        for turned, page in enumerate(event_pages(aws, group, stream, limit=1), start=1):
             if page:
                 return max(page)
             if turned == EMPTY_PAGES:

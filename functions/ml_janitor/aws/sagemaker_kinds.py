@@ -111,6 +111,7 @@ MODEL_PACKAGE = Kind(
     parameter="ModelPackageName", listed_on="model-package/*",
 )  # fmt: skip
 MODEL_PACKAGE_GROUP = Kind("model-package-group", "ModelPackageGroup", "ModelPackageGroupSummaryList")
+MONITORING_EXECUTION = Kind("monitoring-execution", "MonitoringExecution", "MonitoringExecutionSummaries")
 MONITORING_SCHEDULE = Kind("monitoring-schedule", "MonitoringSchedule", "MonitoringScheduleSummaries")
 NOTEBOOK = Kind("notebook-instance", "NotebookInstance", "NotebookInstances")
 PIPELINE = Kind("pipeline", "Pipeline", "PipelineSummaries", named_in_arn=False)

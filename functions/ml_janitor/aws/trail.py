@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,9 +22,6 @@ REMEMBERED = timedelta(days=90)
 
 PAGE = 50
 """LookupEvents' largest page."""
-
-PAUSE_SECONDS = 0.5
-"""Between two pages: two calls a second are allowed to the whole account and region, auditors included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +53,6 @@ def lookup(
     until: datetime,
     *,
     most_pages: int | None = None,
-    pause: Callable[[float], None] = time.sleep,
 ) -> Listing[Event]:
     """
     Every call named *name* between *since* and *until*, newest first.
@@ -73,21 +68,19 @@ def lookup(
         PaginationConfig={"PageSize": PAGE},
     )
     return everything(
-        _paced(pages, pause, most_pages),
+        _at_most(most_pages, pages),
         lambda page: [_event(entry) for entry in page["Events"]],
         source=LOOKUP_EVENTS,
     )
 
 
-def _paced(
-    pages: Iterable[LookupEventsResponseTypeDef], pause: Callable[[float], None], most: int | None
+def _at_most(
+    most: int | None, pages: Iterable[LookupEventsResponseTypeDef]
 ) -> Iterator[LookupEventsResponseTypeDef]:
     for number, page in enumerate(pages, start=1):
         yield page
-        if page.get("NextToken"):
-            if number == most:
-                raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
-            pause(PAUSE_SECONDS)
+        if number == most and page.get("NextToken"):
+            raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
 
 
 def _event(entry: EventTypeDef) -> Event:

@@ -1,4 +1,4 @@
-"""Warns of armed detectors that would never act under the settings, at synth and in `janitor doctor`."""
+"""What is wrong with how detectors are armed: they would never act, or at any hour. For synth and doctor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.config.schedules import week
+from ml_janitor.core.model import Confidence
 
 if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
@@ -26,6 +27,30 @@ def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
         for detector in settings.armed()
         for why in _why(settings, detector, regions)
     ]
+
+
+def arming_refusals(settings: Settings) -> list[str]:
+    """
+    One line for each armed detector that acts by working hours in a time zone that nobody set.
+
+    Hours that are wrong by half a day would stop by day what somebody works in.
+    """
+    if "time_zone" in settings.janitor.model_fields_set:
+        return []
+    return [
+        f"detectors.{detector.name}: {why} goes by working hours, so set janitor.time_zone, "
+        'such as time_zone = "Europe/Berlin"'
+        for detector in settings.armed()
+        if (why := _by_working_hours(settings, detector))
+    ]
+
+
+def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str:
+    """The setting that has *detector* act by working hours, or nothing."""
+    if getattr(settings.sections[detector.name], "stop_outside_hours", ()):
+        return "stop_outside_hours"
+    likely = settings.arming(type(detector)).act_on is Confidence.LIKELY
+    return 'act_on = "likely"' if likely else ""
 
 
 def _why(settings: Settings, detector: Detector[Any], regions: Sequence[str]) -> Iterator[str]:

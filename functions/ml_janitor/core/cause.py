@@ -15,6 +15,8 @@ class Why(Enum):
     WARNING_LAPSED = auto()
     SWEEP_INCOMPLETE = auto()
     GRACE_OF_RULE = auto()
+    WARNED_BEFORE_CLOSING = auto()
+    NOT_QUIET = auto()
     UNKNOWN_AT_RECHECK = auto()  # the reason
     PREPARING = auto()  # how far it came
     OUT_OF_TIME = auto()

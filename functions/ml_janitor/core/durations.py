@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -18,8 +18,8 @@ LAST_ZONE = "Etc/GMT+12"
 WIDEST = timedelta(hours=26)
 """Between the clocks of the first time zone (UTC+14) and the last (UTC-12)."""
 
-DAYS_SEARCHED = 366
-"""For the next working day; a calendar without one postpones by as much."""
+YEAR = 366
+YEARS = timedelta(days=YEAR)
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -93,12 +93,12 @@ class WorkingHours:
         """The first moment from *at* on that lies in working hours and at least *lead* after they began."""
         zone = ZoneInfo(self.time_zone)
         first = datetime.combine(at.astimezone(zone), time(), zone)
-        for number in range(DAYS_SEARCHED):
+        for number in range(YEAR):
             day = first + timedelta(days=number)
             begin, end = (day + timedelta(hours=hour) for hour in (self.start, self.end))
             if day.weekday() in self.days and day.date() not in self.holidays and at < end:
                 return max(at, (begin.astimezone(UTC) + lead).astimezone(at.tzinfo))
-        return at + timedelta(days=DAYS_SEARCHED)
+        return at + YEARS
 
     def well_into_anywhere(self, at: datetime, lead: timedelta) -> datetime:
         """
@@ -117,6 +117,28 @@ class WorkingHours:
     def holiday(self, now: datetime) -> bool:
         """Whether *now* falls on one of the holidays, in the time zone."""
         return now.astimezone(ZoneInfo(self.time_zone)).date() in self.holidays
+
+    def next_opening(self, now: datetime) -> datetime:
+        """When they begin next; a year from *now* if every day until then is free."""
+        return next((at for at in self._each(now, self.start, range(YEAR)) if at > now), now + YEARS)
+
+    def next_closing(self, now: datetime) -> datetime:
+        """When they end next; a year from *now* if every day until then is free."""
+        return next((at for at in self._each(now, self.end, range(-1, YEAR)) if at > now), now + YEARS)
+
+    def last_closing(self, now: datetime) -> datetime:
+        """When they ended last, at *now* at the latest; a year before if every day since then was free."""
+        return next((at for at in self._each(now, self.end, range(0, -YEAR, -1)) if at <= now), now - YEARS)
+
+    def _each(self, now: datetime, hour: int, days: Iterable[int]) -> Iterator[datetime]:
+        """That *hour* of each working day among *days*, counted from the day of *now*."""
+        zone = ZoneInfo(self.time_zone)
+        today = now.astimezone(zone).date()
+        for number in days:
+            day = today + timedelta(days=number)
+            if day.weekday() in self.days and day not in self.holidays:
+                over, rest = divmod(hour, 24)
+                yield datetime.combine(day + timedelta(days=over), time(rest), zone).astimezone(UTC)
 
     def __str__(self) -> str:
         return f"{_spoken(self.days)} {self.start:02}-{self.end:02} {self.time_zone}"

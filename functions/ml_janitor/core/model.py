@@ -154,12 +154,14 @@ class Candidate:
     One listed resource with the signals that were read for it. Detectors add their own.
 
     *takes_along* are other resources that acting on it would end too, *belongs_to* are those that it
-    is a part of. Whoever keeps one of them keeps it too.
+    is a part of. Whoever keeps one of them keeps it too. *notices* are what its reading came across that is
+    neither waste nor an error; a sweep lists each once.
     """
 
     target: Target
     takes_along: tuple[Target, ...] = ()
     belongs_to: tuple[Target, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,18 @@ class Cost:
         return self.monthly_usd is not None or self.accrued_usd is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """
+    When a finding is acted on by the clock, as an operator set it: at *due*, if it was warned about before
+    *closing*, and else after *next_closing*.
+    """
+
+    closing: datetime
+    due: datetime
+    next_closing: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """
@@ -209,7 +223,8 @@ class Finding:
     another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
     that already: nobody is warned of what will not happen. *noun* is what it is called where findings are
     counted, if its detector's name does not say it; *lost* is what an undo of just this one does not bring
-    back. *to_prove* is what would make a likely finding proven.
+    back. *to_prove* is what would make a likely finding proven. With a *schedule* it is acted on by the
+    clock, proven or not.
     """
 
     reason: str
@@ -224,6 +239,7 @@ class Finding:
     noun: str | None = None
     lost: str | None = None
     to_prove: str = ""
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,6 +297,7 @@ class Rule:
         noun: str | None = None,
         lost: str | None = None,
         to_prove: str = "",
+        schedule: Schedule | None = None,
     ) -> Finding:
         """Waste, and why."""
         return Finding(
@@ -296,6 +313,7 @@ class Rule:
             noun=noun,
             lost=lost,
             to_prove=to_prove,
+            schedule=schedule,
         )
 
 
@@ -340,7 +358,8 @@ class Sweep:
     One detector over one account and region.
 
     *error* says why the sweep is not complete; what was read is in *results* all the same.
-    *account* is None if nobody could say which one it is. *held_back* says which limits held what back;
+    *account* is None if nobody could say which one it is. *notices* are what the reading came across
+    besides; they concern no single result. *held_back* says which limits held what back;
     *unreachable* are the undos of a disarmed detector that no deployed function may do any more.
     """
 
@@ -350,6 +369,7 @@ class Sweep:
     mode: Mode
     results: tuple[Result, ...] = ()
     error: str | None = None
+    notices: tuple[str, ...] = ()
     held_back: tuple[HeldBack, ...] = ()
     unreachable: UnreachableUndos | None = None
 

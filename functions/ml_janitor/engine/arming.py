@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.cause import Cause, Why, cause
-from ml_janitor.core.durations import DAYS_SEARCHED, WorkingHours
+from ml_janitor.core.durations import YEAR, WorkingHours
 from ml_janitor.core.model import Confidence, Effect, Finding, Mode, Target
 from ml_janitor.core.ownership import Managers, environment
 
@@ -96,7 +96,8 @@ class Arming:
         """
         if not self.within(target.account, target.region):
             return cause(Why.OUTSIDE_ACT_IN, target.account, target.region)
-        if self.act_on is Confidence.PROVEN and finding.confidence is not Confidence.PROVEN:
+        unproven = finding.confidence is not Confidence.PROVEN and finding.schedule is None
+        if self.act_on is Confidence.PROVEN and unproven:
             return cause(Why.NOT_PROVEN, finding.confidence, finding.to_prove)
         if finding.spared is not None:
             return cause(Why.SPARED_BY_RULE, finding.spared)
@@ -125,16 +126,18 @@ class Arming:
         """
         When a finding warned about at *warned* may be acted on.
 
-        A likely finding waits for `grace_likely` at least, and for two hours of a working day. On business
-        days only, it moves to the same hour of the next day that is no weekend and no holiday in the
-        operator's time zone.
+        A finding with a schedule is acted on by that. A likely one waits for `grace_likely` at least, and for
+        two hours of a working day. On business days only, it moves to the same hour of the next day that is
+        no weekend and no holiday in the operator's time zone.
         """
         due = warned + (self.grace if finding.grace is None else finding.grace)
+        if (plan := finding.schedule) is not None:
+            return max(plan.due, due) if warned < plan.closing else plan.next_closing
         likely = finding.confidence is not Confidence.PROVEN
         if likely:
             due = self._at_work(max(due, warned + self.grace_likely))
         zone = ZoneInfo(self.time_zone)
-        for _ in range(DAYS_SEARCHED):
+        for _ in range(YEAR):
             local = due.astimezone(zone)
             if not self._free(local):
                 break

@@ -91,6 +91,7 @@ def judged(
 ) -> Sweep:
     """The sweep that comes out of *found*; *broken* is what kept more from being found."""
     results: list[Result] = []
+    notices: dict[str, None] = {}
     failures: dict[str, list[str]] = {}
     for candidate in found:
         try:
@@ -98,6 +99,7 @@ def judged(
         except Exception as error:  # a rule that breaks on one candidate keeps it, and says so
             failures.setdefault(describe(error), []).append(candidate.target.arn)
             verdict = Kept(reason=f"the rule failed: {describe(error)}", unknown=True)
+        notices |= dict.fromkeys(candidate.notices)
         results.append(result(detector, candidate.target, verdict, policy, along=candidate.takes_along))
     errors = [*broken, *(rule_failed(said, arns) for said, arns in failures.items())]
     return Sweep(
@@ -107,6 +109,7 @@ def judged(
         mode=policy.armed(detector.name).mode,
         results=tuple(sorted(results, key=dearest_first)),
         error="; ".join(errors) or None,
+        notices=tuple(notices),
     )
 
 

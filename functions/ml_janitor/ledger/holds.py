@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter
@@ -12,6 +14,8 @@ from ml_janitor.engine.holds import Hold
 from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table
 
 HOLD = "hold"
+APP_TYPE = re.compile(r"(:app/[^/]+/[^/]+/)([^/]+)")
+"""The type of a Studio app after domain and owner: 0.1.0 knew some apps by AWS's other spelling of it."""
 HOLD_ITEM = TypeAdapter(Hold)
 
 
@@ -41,6 +45,7 @@ class Holds:
         found: dict[str, tuple[Hold, ...]] = {}
         for item in self._table.query(_where(account, region)):
             hold = HOLD_ITEM.validate_python(item)
+            hold = replace(hold, key=APP_TYPE.sub(lambda app: app[1] + app[2].lower(), hold.key))
             found[hold.key] = (*found.get(hold.key, ()), hold)
         return found
 

@@ -12,11 +12,18 @@ class Button(StrEnum):
 
     KEEP = "janitor:keep"
     SNOOZE = "janitor:snooze"
+    TONIGHT = "janitor:keep-tonight"
     NOW = "janitor:now"
     UNDO = "janitor:undo"
 
 
-LABELS = {Button.KEEP: "Keep", Button.SNOOZE: "Snooze 7 days", Button.NOW: "Do it now", Button.UNDO: "Undo"}
+LABELS = {
+    Button.KEEP: "Keep",
+    Button.SNOOZE: "Snooze 7 days",
+    Button.TONIGHT: "Keep tonight",
+    Button.NOW: "Do it now",
+    Button.UNDO: "Undo",
+}
 """What stands on them; a detector may have another word for the last one."""
 
 VALUE = re.compile(

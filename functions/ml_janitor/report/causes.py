@@ -22,6 +22,8 @@ REASONS = {
     ),
     Why.SWEEP_INCOMPLETE: "nothing is acted on, because the sweep is not complete",
     Why.GRACE_OF_RULE: "its warning has not stood for as long as this rule gives",
+    Why.WARNED_BEFORE_CLOSING: "it is warned about in the last two working hours, and stopped after them",
+    Why.NOT_QUIET: "it has not been quiet for long enough, or working hours are not over yet",
     Why.UNKNOWN_AT_RECHECK: "could not be judged when looked at again: {0}",
     Why.PREPARING: "being prepared: {0}",
     Why.OUT_OF_TIME: "the run had no time left, and the next one goes on with it",

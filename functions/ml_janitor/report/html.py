@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +15,7 @@ from ml_janitor.core.money import Totals, dearest_first, dollars
 from ml_janitor.core.ownership import marks, team
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report.causes import held_back, unreachable
+from ml_janitor.report.console_links import console_link
 from ml_janitor.report.finding_words import amounts
 from ml_janitor.report.outcomes import became, needs_a_look, status
 
@@ -29,6 +31,9 @@ OVER = frozenset({Outcome.ACTED, Outcome.CHANGED})
 """What is waste no more."""
 
 COMMAND = re.compile(r"(janitor (?:approve|undo|restart) [a-z0-9-]+)")
+
+BREAKS = re.compile(r"(?<=\w)(?:[/@_](?=\w)|(?<!\b\d\d):(?=\w)|\.(?=[a-zA-Z]))")
+"""Where a long word may be broken besides its hyphens: not in a number, nor in a time."""
 
 SHOWN_UNREAD = 10
 """Resources that could not be judged and are listed at once; the rest is folded away."""
@@ -75,14 +80,25 @@ def html(report: Report) -> str:
         held=[
             ("held", "What a limit held back", held(report)),
             ("lost", "What no function may undo any more", lost(report)),
+            ("notices", "Noticed besides", noticed(report)),
         ],
         errors=[sweep for sweep in report.sweeps if sweep.error],
+        nothing_read=nothing_read(report),
         by_detector=bars(((r.detector, r.monthly_usd) for r in left), limit=None),
         by_detector_accrued=bars(((r.detector, r.accrued_usd) for r in left), limit=None),
+        unpriced_by_detector=unpriced(result.detector for result in left if dollars(result) is None),
+        unpriced_by_owner=unpriced(result.owner or NOBODY for result in left if dollars(result) is None),
         by_owner=bars(((r.owner or NOBODY, r.monthly_usd) for r in left), limit=BARS),
         by_owner_accrued=bars(((r.owner or NOBODY, r.accrued_usd) for r in left), limit=BARS),
         sources=sorted(price_sources(findings)),
     )
+
+
+def nothing_read(report: Report) -> list[str]:
+    """Why nothing at all could be read, each reason once; empty if anything was."""
+    if any(sweep.error is None or sweep.looked_at for sweep in report.sweeps):
+        return []
+    return list(dict.fromkeys(plain(sweep.error or "", 2000) for sweep in report.sweeps))
 
 
 def held(report: Report) -> list[tuple[str, str]]:
@@ -99,6 +115,11 @@ def lost(report: Report) -> list[tuple[str, str]]:
     ]
 
 
+def noticed(report: Report) -> list[tuple[str, str]]:
+    """What the reading of each detector came across besides."""
+    return [(one.detector, plain(notice)) for one in report.sweeps for notice in one.notices]
+
+
 @cache
 def template() -> Template:
     """The page's template; autoescaped, and an undefined name is an error."""
@@ -110,6 +131,7 @@ def template() -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    environment.filters["breakable"] = breakable
     return environment.get_template("report.html.j2")
 
 
@@ -124,6 +146,7 @@ def row(number: int, result: Result) -> dict[str, Any]:
         "detector": result.detector,
         "name": plain(result.target.name),
         "arn": plain(result.target.arn),
+        "link": console_link(result.target.arn, result.target.name, result.target.region),
         "region": result.target.region,
         "owner": plain(result.owner or ""),
         "team": plain(team(result.target) or ""),
@@ -176,6 +199,13 @@ def commands(text: str) -> Markup:
     return Markup(COMMAND.sub(r"<code>\1</code>", str(escape(plain(text, 1500)))))  # noqa: S704 - escaped here
 
 
+def breakable(text: str) -> Markup:
+    """*text* escaped, in which a browser may break names, addresses and ARNs behind their separators."""
+    from markupsafe import Markup, escape
+
+    return Markup(BREAKS.sub(r"\g<0><wbr>", str(escape(text))))  # noqa: S704 - escaped here
+
+
 def unread(result: Result) -> dict[str, str]:
     """One resource that could not be judged."""
     return {
@@ -214,6 +244,15 @@ def bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | None) ->
         Bar(plain(name), amount, count, round(float(amount / longest) * 100, 2))
         for name, (amount, count) in ranked
     ]
+
+
+def unpriced(names: Iterable[str]) -> list[tuple[str, int]]:
+    """How many findings without a known price each name has; past `BARS` names the rest are put together."""
+    counts = Counter(plain(name) for name in names).most_common()
+    if len(counts) > BARS:
+        rest = counts[BARS - 1 :]
+        counts = [*counts[: BARS - 1], (f"{len(rest)} others", sum(count for _, count in rest))]
+    return counts
 
 
 def price_sources(findings: Iterable[Result]) -> set[str]:

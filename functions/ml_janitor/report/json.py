@@ -93,6 +93,7 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         "kept": sweep.kept,
         "unknown": sweep.unknown,
         "error": sweep.error,
+        "notices": list(sweep.notices),
         "held": limits(sweep),
     }
 

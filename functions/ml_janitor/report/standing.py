@@ -64,15 +64,23 @@ class StatusWording:
         """A time in the channel's zone."""
         return local(moment, self.time_zone)
 
-    def due(self, due: datetime) -> Standing:
-        """It was warned about, and nobody has said anything. The next sweep after *due* acts on it."""
+    def due(self, due: datetime, *, scheduled: bool = False) -> Standing:
+        """
+        It was warned about, and nobody has said anything. The next sweep after *due* acts on it.
+
+        What is *scheduled* may be in use until then, and is acted on once it is quiet.
+        """
+        if scheduled:
+            text = f"*Will be {self.done} after {self.at(due)}, once it is quiet,* unless somebody keeps it."
+            return self._says(text, (Button.TONIGHT, Button.KEEP, Button.SNOOZE))
         text = f"*Will be {self.done} after {self.at(due)}* unless somebody keeps it."
         return self._says(text, (Button.KEEP, Button.SNOOZE, Button.NOW))
 
-    def waiting(self, due: datetime, why: str) -> Standing:
+    def waiting(self, due: datetime, why: str, *, scheduled: bool = False) -> Standing:
         """Its time has come, and something holds it back."""
         text = f"*Due since {self.at(due)}, and waiting:* {sentence(prose(why, LONGEST))}"
-        return self._says(text, (Button.KEEP, Button.SNOOZE))
+        tonight = (Button.TONIGHT,) if scheduled else ()
+        return self._says(text, (*tonight, Button.KEEP, Button.SNOOZE))
 
     def held(self, hold: Hold) -> Standing:
         """Somebody said to keep it, or not now."""

@@ -97,6 +97,13 @@ def warning(subject: Subject, name: str, said: str, standing: Standing, terms: W
     return Message(text=f"{prose(name, 150)}: {standing.text.replace('*', '')}", blocks=tuple(blocks))
 
 
+def due_standing(result: Result, terms: WarningTerms) -> Standing:
+    """Where *result* stands that was just warned about."""
+    if result.due is None:
+        raise ValueError("a warning says when it is due")
+    return terms.wording.due(result.due, scheduled=finding(result).schedule is not None)
+
+
 def subject_of(result: Result) -> Subject:
     """What the buttons of *result* carry."""
     target = result.target
@@ -152,7 +159,7 @@ def head(results: Sequence[Result], terms: WarningTerms) -> Message:
         title = f"{title}: {money}"
     elif money:
         where = f"*{money}.* {where}"
-    thread = f"Each is in the thread below{_named(terms.offers)}, and says there what became of it."
+    thread = f"Each is in the thread below{_named(results, terms)}, and says there what became of it."
     whose = f"{shares(sorted(results, key=dearest_first))}.{left_out(sums.unpriced if money else 0)}"
     return Message(
         text=f"{title}. {where}", blocks=(header(title), section(f"{where} {thread}"), section(whose))
@@ -187,7 +194,7 @@ def listed(
         blocks: list[Block] = []
         told: list[Result] = []
         for result in todo:
-            due = terms.wording.due(result.due).text if result.due else ""
+            due = due_standing(result, terms).text if result.due else ""
             own = section(f"{body(result, terms, now=now)}\n{due}")
             if told and not fits([header("x" * 150), *blocks, own]):
                 break
@@ -198,6 +205,7 @@ def listed(
         todo = todo[len(told) :]
 
 
-def _named(offers: frozenset[Button]) -> str:
-    names = [f"*{LABELS[word]}*" for word in (Button.KEEP, Button.SNOOZE, Button.NOW) if word in offers]
+def _named(results: Sequence[Result], terms: WarningTerms) -> str:
+    buttons = {word for one in results if one.due for word in due_standing(one, terms).buttons}
+    names = [f"*{LABELS[word]}*" for word in Button if word in buttons & terms.offers]
     return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""

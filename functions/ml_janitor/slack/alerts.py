@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml_janitor.report.slack import owners
-from ml_janitor.report.warnings import WarningTerms, body, head, listed, subject_of, warning
+from ml_janitor.report.warnings import WarningTerms, body, due_standing, head, listed, subject_of, warning
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
 from ml_janitor.slack.sending import NOWHERE, Place
@@ -103,9 +103,7 @@ class Alerts:
 
 def _first(result: Result, said: str, terms: WarningTerms) -> Message:
     """The warning as it is sent."""
-    if result.due is None:
-        raise ValueError(f"{result.target.name} has no due date")
-    return warning(subject_of(result), result.target.name, said, terms.wording.due(result.due), terms)
+    return warning(subject_of(result), result.target.name, said, due_standing(result, terms), terms)
 
 
 def _unsent(number: int, why: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.acting import undos
 from ml_janitor.acting.undoing import REST
-from ml_janitor.core.model import Outcome
+from ml_janitor.core.model import Finding, Outcome
 from ml_janitor.engine.holds import standing
 from ml_janitor.ledger.action import UNFINISHED, Action, Stage
 from ml_janitor.report.buttons import Subject
@@ -131,7 +131,8 @@ class Following:
             case Outcome.FAILED:
                 return wording.failed(bare(result), now)
             case Outcome.WAITING if entry.due is not None and entry.due <= now:
-                return wording.waiting(entry.due, note(result))
+                scheduled = isinstance(result.verdict, Finding) and result.verdict.schedule is not None
+                return wording.waiting(entry.due, note(result), scheduled=scheduled)
             case _:
                 return None
 

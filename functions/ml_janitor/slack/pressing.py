@@ -143,7 +143,10 @@ class Pressing:
 
     def _hold(self, press: PressEvent, word: Button, entry: Entry, person: Person) -> Answer:
         at = press.pressed
-        how, until = (How.KEPT, None) if word is Button.KEEP else (How.SNOOZED, at + SNOOZE)
+        how, until = {
+            Button.KEEP: (How.KEPT, None),
+            Button.TONIGHT: (How.SNOOZED, self.settings.working_hours.next_opening(at)),
+        }.get(word, (How.SNOOZED, at + SNOOZE))
         hold = Hold(key=entry.key, how=how, by=str(person), said=at, until=until)
         self.holds.put(entry.account, entry.region, hold)
         said = self.holds.all(entry.account, entry.region).get(entry.key, ())

@@ -12,6 +12,9 @@ from ml_janitor_sandbox.patches import AwsError, Call, backend, replaces, serves
 
 _describe = LogStream.to_describe_dict
 
+_FOR_EVER = 10**15
+"""Milliseconds: longer than any log."""
+
 
 @serves("logs", "FilterLogEvents")
 def filter_log_events(call: Call) -> dict[str, Any]:
@@ -40,6 +43,63 @@ def filter_log_events(call: Call) -> dict[str, Any]:
     )
     answer = {"events": events, "nextToken": token, "searchedLogStreams": searched}
     return {key: value for key, value in answer.items() if value is not None}
+
+
+@serves("logs", "GetLogEvents")
+def get_log_events(call: Call) -> dict[str, Any]:
+    """
+    Events from startTime to before endTime, in pages that AWS may cut by time, so that some are empty.
+
+    A page ends after *page_hours* of a stream that was seeded so. The end is a token that comes back
+    unchanged ("partially full or empty pages don't necessarily mean that pagination is finished").
+    """
+    params = call.params
+    stream = _stream(
+        call, params.get("logGroupName") or params["logGroupIdentifier"], params["logStreamName"]
+    )
+    start, end = params.get("startTime", 0), params.get("endTime", _FOR_EVER)
+    within = (one for one in stream.events if start <= one.timestamp < end)
+    events = sorted(within, key=lambda one: one.timestamp)
+    limit, hours = params.get("limit", 10_000), getattr(stream, "sandbox_page", _FOR_EVER)
+    forward, index, at = _position(params, events)
+    if forward:
+        page = [one for one in events[index : index + limit] if one.timestamp < at + hours]
+        first, last = index, index + len(page)
+        at += hours if len(page) < limit and last < len(events) else 0
+    else:
+        page = [one for one in events[max(0, index - limit) : index] if one.timestamp >= at - hours]
+        first, last = index - len(page), index
+        at -= hours if len(page) < limit and first else 0
+    return {
+        "events": [one.to_response_dict() for one in page],
+        "nextBackwardToken": f"b/{first}/{at}",
+        "nextForwardToken": f"f/{last}/{at}",
+    }
+
+
+def _stream(call: Call, group: str, name: str) -> LogStream:
+    groups = backend("logs", call.account, call.region).groups
+    found = groups.get(group.rpartition(":")[2])
+    if found is None:
+        raise AwsError("ResourceNotFoundException", "The specified log group does not exist.")
+    if name not in found.streams:
+        raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
+    stream: LogStream = found.streams[name]
+    return stream
+
+
+def _position(params: dict[str, Any], events: list[LogEvent]) -> tuple[bool, int, int]:
+    """Whether a page goes on forward, from which event and from when."""
+    token = params.get("nextToken")
+    if not token and params.get("startFromHead"):
+        return True, 0, params.get("startTime", events[0].timestamp if events else 0)
+    if not token:
+        return False, len(events), min(params.get("endTime", _FOR_EVER), clock.millis())
+    try:
+        direction, index, at = token.split("/")
+        return {"f": True, "b": False}[direction], int(index), int(at)
+    except (KeyError, ValueError):
+        raise AwsError("InvalidParameterException", "The specified nextToken is invalid.") from None
 
 
 def _millis(value: Any) -> int | None:
@@ -72,6 +132,7 @@ def seed(
     events: list[tuple[str, str]],
     *,
     lag_hours: float | None = None,
+    page_hours: float | None = None,
 ) -> int:
     """Write events of any age, each ingested when it happened; makes group and stream."""
     logs = backend("logs", account, region)
@@ -91,4 +152,6 @@ def seed(
         target.creation_time = min([*times, target.creation_time])
     if lag_hours is not None:
         target.sandbox_lag = dt.timedelta(hours=lag_hours) // dt.timedelta(milliseconds=1)
+    if page_hours is not None:
+        target.sandbox_page = dt.timedelta(hours=page_hours) // dt.timedelta(milliseconds=1)
     return len(events)

@@ -7,9 +7,10 @@ from typing import Any
 
 from ml_janitor_sandbox import progress
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
-from ml_janitor_sandbox.listing import listing, serve_describe, serve_list
+from ml_janitor_sandbox.fixes.jobs import PROCESSING
+from ml_janitor_sandbox.listing import Row, answer, listing, serve_describe, serve_list
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, serves
-from ml_janitor_sandbox.shelves import KINDS, Kind, Resource, create, get, kind
+from ml_janitor_sandbox.shelves import KINDS, Kind, Resource, create, get, kind, shelf
 
 SCHEDULE = kind("MonitoringSchedule", "monitoring_schedules", "monitoring-schedule")
 serve_describe(SCHEDULE)
@@ -113,6 +114,35 @@ def _settled(call: Call) -> Resource:
     if schedule.status == "Pending":
         raise rejected("Monitoring schedule in status Pending cannot be changed.")
     return schedule
+
+
+# --- executions ----------------------------------------------------------------------------------
+
+
+@serves("sagemaker", "ListMonitoringExecutions")
+def list_executions(call: Call) -> dict[str, Any]:
+    """The processing jobs that name a schedule, by schedule and endpoint; none is started here."""
+    schedules = {one.arn: one for one in shelf(call, SCHEDULE).values()}
+    asked = {
+        name: call.params[name]
+        for name in ("MonitoringScheduleName", "EndpointName")
+        if call.params.get(name)
+    }
+    rows = []
+    for job in shelf(call, PROCESSING).values():
+        schedule = schedules.get(job.members.get("MonitoringScheduleArn", ""))
+        if schedule is None or not asked.items() <= _plain(schedule).items():
+            continue
+        members = {
+            "MonitoringScheduleName": schedule.name,
+            "ScheduledTime": job.members["CreationTime"],
+            "CreationTime": job.members["CreationTime"],
+            "LastModifiedTime": job.members["LastModifiedTime"],
+            "MonitoringExecutionStatus": job.status,
+            "ProcessingJobArn": job.arn,
+        } | {name: schedule.members[name] for name in ("EndpointName",) if name in schedule.members}
+        rows.append(Row(members, job.name, job.status, job.sequence))
+    return answer(call, rows)
 
 
 # --- inference experiments -----------------------------------------------------------------------

@@ -22,6 +22,9 @@ DEFAULT_INSTANCES = {"JupyterServer": SYSTEM, "Canvas": None}
 """What runs where nothing else is asked for: the free instance, one that is not told, or the next."""
 DEFAULT_INSTANCE = "ml.t3.medium"
 
+SPELLED = {"CodeEditor": "codeeditor"}
+"""In ARNs, AWS writes some types as in AppType (recorded: JupyterServer) and others in lower case."""
+
 APP = StudioKind("App", APPS, "app")
 KINDS[APPS] = APP
 
@@ -80,8 +83,7 @@ def create_app(call: Call) -> dict[str, Any]:
         call,
         APP,
         key,
-        # IAM and ARNs spell the type in lower case (developer guide, domain resource isolation).
-        arn=APP.arn_of(call, f"{owner.name}/{kind.lower()}/{call.params['AppName']}"),
+        arn=APP.arn_of(call, f"{owner.name}/{SPELLED.get(kind, kind)}/{call.params['AppName']}"),
         Status="Pending",
         ResourceSpec=asked | ({"InstanceType": instance} if instance else {}),
         LastHealthCheckTimestamp=now,

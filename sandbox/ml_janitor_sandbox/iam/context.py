@@ -10,11 +10,13 @@ from moto.s3.models import S3Backend
 
 from ml_janitor_sandbox.abac import switched
 from ml_janitor_sandbox.fixes import tags
+from ml_janitor_sandbox.fixes.studio_apps import APP
 from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import EVERYTHING, Need
 from ml_janitor_sandbox.iam.principals import Caller
 from ml_janitor_sandbox.patches import Call, backend
 from ml_janitor_sandbox.scaling import targets
+from ml_janitor_sandbox.shelves import shelf
 
 REQUEST_TAG = "aws:requesttag/"
 RESOURCE_TAGS = ("aws:resourcetag/", "sagemaker:resourcetag/")
@@ -82,6 +84,9 @@ def tags_of(call: Call, resource: str) -> dict[str, str]:
         case "application-autoscaling":
             arns = {one.members["ScalableTargetARN"]: one.tags for one in targets(call).values()}
             return arns.get(resource, {})
+    if ":app/" in resource:  # IAM writes the type of an app in lower case (developer guide, domain isolation)
+        arns_of_apps = {app.arn.lower(): app.arn for app in shelf(call, APP).values()}
+        resource = arns_of_apps.get(resource.lower(), resource)
     asked = Call("GetResources", call.account, call.region, {"ResourceARNList": [resource]})
     listed = (tags.get_resources(asked) or {})["ResourceTagMappingList"]
     return {tag["Key"]: tag["Value"] for one in listed for tag in one["Tags"]}

@@ -66,6 +66,7 @@ LISTS = {
     "ListInferenceComponents",
     "ListModelPackageGroups",
     "ListModels",
+    "ListMonitoringExecutions",
     "ListMonitoringSchedules",
     "ListNotebookInstanceLifecycleConfigs",
     "ListNotebookInstances",

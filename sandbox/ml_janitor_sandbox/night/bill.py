@@ -19,7 +19,9 @@ from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 
 def audited(settings: Settings, now: datetime) -> Report:
     """What those that can act find in the account at *now*, by an audit."""
-    with opened(boto3.Session(region_name=REGION), account=ACCOUNT, regions=[REGION], attempts=3) as accounts:
+    with opened(
+        boto3.Session(region_name=REGION), account=ACCOUNT, regions=[REGION], attempts=3, pace=None
+    ) as accounts:
         actors = [one for one in settings.enabled() if one.cleanup is not None]
         return run(actors, accounts, now=now, policy=settings.policy.dry())
 

@@ -25,7 +25,7 @@ from properties.worlds.base import (
     Thing,
     spans,
 )
-from properties.worlds.users import USERS, make_model
+from properties.worlds.users import USERS, make_leftovers, make_manifest, make_model
 
 DETECTOR = "duplicate-artifacts"
 MIN_SIZE = 64
@@ -204,7 +204,7 @@ class Artifacts(Thing):
                     arn=f"arn:aws:s3:::{STORES[copy.store]}/{place}/{name}",
                     may=waste,
                     must=waste,
-                    certain=here and not (self.beside and not self.folders),
+                    certain=here and not account.manifest and not (self.beside and not self.folders),
                     needs=frozenset((*LISTED, *LOOKED_AT, *described)),
                     reveals=frozenset() if here else frozenset((*LISTED, *LOOKED_AT, *described)),
                     supports=frozenset() if hashed else frozenset({"s3:GetObject"}),
@@ -219,10 +219,15 @@ def content(seed: str, size: int) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """The buckets for artifacts, with labels that count for all in them."""
+    """
+    The buckets for artifacts, with labels that count for all in them, and what names what was deleted.
+
+    With a *manifest* that nobody opens, every copy is likely at most.
+    """
 
     labels: tuple[Labels, Labels]
     versioned: bool
+    manifest: bool = False
 
     def build(self, account: Account) -> None:
         """Make them, with a model that refers into the second one, so that it is searched."""
@@ -232,6 +237,9 @@ class Stores:
             if self.versioned:
                 account.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         make_model(account, {"Image": "i", "ModelDataUrl": f"s3://{STORES[1]}/elsewhere/model.tar.gz"})
+        make_leftovers(account)
+        if self.manifest:
+            make_manifest(account)
 
 
 COPY = Kind(
@@ -267,6 +275,7 @@ some_stores = st.builds(
     Stores,
     labels=st.tuples(st.sampled_from(UNKEPT), st.sampled_from(LABELS)),
     versioned=st.booleans(),
+    manifest=st.sampled_from([False, False, True]),
 )
 
 

@@ -124,9 +124,12 @@ KEEPING: tuple[tuple[Mapping[str, str], bool], ...] = (
     ({"janitor:keep-until": "someday"}, True),
 )
 
+TOOL = "terraform"
+"""What manages everything that is tagged: a value that is not the owner's or the team's as well."""
+
 SPELLINGS: Mapping[str, Callable[[str], dict[str, str]]] = {
     # what somebody made of a required tag; only the first is right
-    "right": lambda key: {key: "x"},
+    "right": lambda key: {key: TOOL if key == "managed-by" else "x"},
     "missing": lambda key: {},  # noqa: ARG005 - nothing was made of it
     "empty": lambda key: {key: ""},
     "blank": lambda key: {key: " "},
@@ -186,13 +189,18 @@ LABELS = [*UNKEPT, *MISSPELT, *EXEMPT]
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """One random account in the making: how to make things in it, and what is claimed of them."""
+    """
+    One random account in the making: how to make things in it, and what is claimed of them.
+
+    *manifest* is whether a model names a manifest that nobody opens: any artifact may be listed in it.
+    """
 
     session: boto3.Session
     control: Control
     now: datetime
     claims: list[Claim] = field(default_factory=list)
     buckets: dict[str, Labels] = field(default_factory=dict)
+    manifest: bool = False
     _names: dict[str, int] = field(default_factory=dict)
     _clients: dict[str, Any] = field(default_factory=dict)
 

@@ -64,7 +64,8 @@ class Endpoint(Thing):
 
     *backlog* is what waits in the queue of an asynchronous one, and *queue* what its series says: the
     whole window, the last hour alone, or nothing. *replaced* is whether a variant that is there no more
-    had requests in the window: only the list of metrics tells. *guest* are the tags of its inference
+    had requests in the window: only the list of metrics tells. *monitor* is the status of its monitoring
+    schedule, if it has one. *guest* are the tags of its inference
     component, if it has one.
     """
 
@@ -73,6 +74,7 @@ class Endpoint(Thing):
         "sagemaker:DescribeEndpoint",
         "sagemaker:DescribeEndpointConfig",
         "sagemaker:ListInferenceComponents",
+        "sagemaker:ListMonitoringSchedules",
         "cloudwatch:GetMetricData",
         "cloudwatch:GetMetricData",
         "cloudwatch:ListMetrics",
@@ -90,6 +92,7 @@ class Endpoint(Thing):
     instances: int
     backlog: int
     queue: str
+    monitor: str | None
     guest: Labels
 
     @property
@@ -122,8 +125,8 @@ class Endpoint(Thing):
             arn=arn,
             may=idle and not self.replaced,
             must=idle and not self.replaced,
-            certain=self.queue_empty
-            or all(traffic.shape not in {"none", "single"} for traffic in self.series),
+            certain=self.monitor not in {"Scheduled", "Pending"}
+            and (self.queue_empty or all(traffic.shape not in {"none", "single"} for traffic in self.series)),
             needs=frozenset(self.calls) - {"cloudwatch:ListMetrics", "pricing:GetProducts"},
             supports=frozenset({"cloudwatch:ListMetrics"}),
             hides=frozenset({"cloudwatch:ListMetrics"}) if idle and self.replaced else frozenset(),
@@ -146,10 +149,34 @@ class Endpoint(Thing):
             )
             account.tagged(component["InferenceComponentArn"], self.guest)
         account.be(timedelta())
+        if self.monitor:
+            self._monitor(account, name)
         self._patch(account, name)
         self._publish(account, name)
         account.tagged(made["EndpointArn"], self.labels)
         account.claims.append(self.claim(made["EndpointArn"]))
+
+    def _monitor(self, account: Account, name: str) -> None:
+        job: Any = {
+            "MonitoringInputs": [{"EndpointInput": {"EndpointName": name, "LocalPath": "/opt/ml/in"}}],
+            "MonitoringOutputConfig": {
+                "MonitoringOutputs": [{"S3Output": {"S3Uri": f"s3://{BUCKET}/m", "LocalPath": "/opt/ml/out"}}]
+            },
+            "MonitoringResources": {
+                "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 20}
+            },
+            "MonitoringAppSpecification": {"ImageUri": "i"},
+            "RoleArn": ROLE,
+        }
+        made = account.sagemaker.create_monitoring_schedule(
+            MonitoringScheduleName=name,
+            MonitoringScheduleConfig={"MonitoringJobDefinition": job},
+            Tags=COMPLETE.listed,
+        )
+        account.tagged(made["MonitoringScheduleArn"], COMPLETE)
+        account.control.patch(
+            "sagemaker", ["monitoring_schedules", name], MonitoringScheduleStatus=self.monitor
+        )
 
     def _config(self) -> dict[str, Any]:
         hosts: dict[str, Any] = {
@@ -239,6 +266,7 @@ SHARED_WASTE: Values = {
     "instances": [1, 2],
     "backlog": [0],
     "queue": ["whole"],
+    "monitor": [None, "Scheduled", "Pending", "Stopped", "Failed"],
     "guest": [COMPLETE],
 }
 SHARED_OTHER: Values = {

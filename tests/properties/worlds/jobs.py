@@ -31,7 +31,8 @@ MACHINES = {"ml.g5.12xlarge": (48, 4), "ml.g5.xlarge": (4, 1)}
 @dataclass(frozen=True, kw_only=True)
 class Job(Thing):
     """
-    A training job of some *age*, which logged something at every *gap* and then fell *silent*.
+    A training job of some *age*, which logged something at every *gap* and then fell *silent*. Where it is
+    *chatty*, its log has more pages than are read.
 
     *load* is that of all its hosts, or of the first one if only one GPU spins or works; *checkpoint* is how
     long ago it wrote one, *limit* its longest runtime. *debugger* is whether Debugger and the profiler wrote
@@ -56,6 +57,7 @@ class Job(Thing):
     age: timedelta
     gap: timedelta
     silent: timedelta
+    chatty: bool
     logs: bool
     hosts: int
     instance: str
@@ -81,7 +83,9 @@ class Job(Thing):
             return True
         if not self.logs or self.stirs or (self.checkpoint is not None and self.checkpoint < 6 * HOUR):
             return False
-        if self.quiet_for < max(6 * HOUR, 3 * self.gap):
+        empty = -(-self.gap // HOUR) - 1
+        pause = (empty + 2) * HOUR if self.chatty else self.gap
+        if self.quiet_for < max(6 * HOUR, 3 * pause):
             return False
         return self.load in STILL or (self.load == "none" and self.quiet_for >= 24 * HOUR)
 
@@ -164,8 +168,9 @@ class Job(Thing):
                 stirs = self.stirs == "log" and host == self.hosts
                 fresh = [(account.now - MINUTE, "step on")] if stirs else []
                 stream = f"{name}/algo-{host}-1700000000"
+                pages = 0.5 if self.chatty else None
                 lags = 20.0 if stirs else None  # the list of streams knows nothing of it yet
-                account.control.logs(GROUP, stream, [*events, *fresh], lag_hours=lags)
+                account.control.logs(GROUP, stream, [*events, *fresh], lag_hours=lags, page_hours=pages)
 
     def _loads(self, account: Account, name: str) -> list[dict[str, object]]:
         levels = [self.load, *["zero" if self.load.startswith("one") else self.load] * (self.hosts - 1)]
@@ -222,6 +227,7 @@ KIND = Kind(
         "age": spans(HOUR, 90, 40),
         "gap": spans(HOUR, 0.25, 1, 3),
         "silent": spans(HOUR, 10, 28, 36),
+        "chatty": [False, True],
         "logs": [True],
         "hosts": [2, 1],
         "instance": list(MACHINES),

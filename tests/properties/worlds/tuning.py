@@ -16,6 +16,7 @@ HUNG = Job(
     age=40 * HOUR,
     gap=15 * MINUTE,
     silent=28 * HOUR,
+    chatty=False,
     logs=True,
     hosts=1,
     instance="ml.g5.12xlarge",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from properties.worlds.base import BUCKET, COMPLETE, ROLE, Account, Labels
+from properties.worlds.base import ACCOUNT, BUCKET, COMPLETE, ROLE, Account, Labels
 
 
 def _model(account: Account, folder: str, file: str) -> None:  # noqa: ARG001 - of the two, it names one
@@ -26,6 +26,37 @@ def make_model(account: Account, container: Any) -> None:
         Tags=COMPLETE.listed,
     )
     account.tagged(made["ModelArn"], COMPLETE)
+
+
+def make_leftovers(account: Account) -> None:
+    """What names something that was deleted, and is not in use: it concerns no artifact."""
+    package = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:model-package/deleted/1"
+    make_model(account, {"ModelPackageName": package})
+    name = account.name("failed")
+    variant: Any = {"VariantName": "v", "ModelName": name, "InstanceType": "ml.m5.large"}
+    account.sagemaker.create_model(
+        ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "i", "ModelDataUrl": "s3://gone/m"}
+    )
+    config = account.sagemaker.create_endpoint_config(
+        EndpointConfigName=name,
+        ProductionVariants=[variant | {"InitialInstanceCount": 1}],
+        Tags=COMPLETE.listed,
+    )
+    endpoint = account.sagemaker.create_endpoint(
+        EndpointName=name, EndpointConfigName=name, Tags=COMPLETE.listed
+    )
+    account.control.patch("sagemaker", ["endpoints", name], EndpointStatus="Failed")
+    account.sagemaker.delete_model(ModelName=name)
+    for arn in (config["EndpointConfigArn"], endpoint["EndpointArn"]):
+        account.tagged(arn, COMPLETE)
+
+
+def make_manifest(account: Account) -> None:
+    """A model that loads what a manifest lists, in a bucket that nobody named."""
+    source = {"S3Uri": "s3://elsewhere/m/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    listed = source | {"ManifestS3Uri": "s3://elsewhere/list.csv"}
+    make_model(account, {"Image": "i", "ModelDataSource": {"S3DataSource": listed}})
+    account.manifest = True
 
 
 def _package(account: Account, folder: str, file: str) -> None:  # noqa: ARG001

@@ -52,7 +52,8 @@ def spared(copy: Copy, prefixes: Sequence[str], *, allow_unversioned: bool) -> s
     if not within(prefixes, copy.stored.uri):
         return "it lies under none of act_on_prefixes"
     readers = copy.habits.readers if copy.habits is not None else NotRead()
-    if (why := shared(readers, copy.target.arn)) is not None:
+    in_doubt = f"any copy may be in use: {copy.gaps[0]}" if copy.gaps else None
+    if (why := in_doubt or shared(readers, copy.target.arn)) is not None:
         return why
     return None if allow_unversioned else _for_good(copy)
 

@@ -83,6 +83,8 @@ def surplus(copy: Copy, keeper: Unit, match: Match) -> str:
         says.append(f"the other one is in another {other}: it may be a replica that somebody wants")
     elif unit is not None and unit.crowded:
         says.append("other weights lie in its folder, and may belong to the same model")
+    if copy.gaps:
+        says.append(f"any copy may be in use, though: {_listed(copy.gaps)}")
     return "; ".join([*says, _when_freed(copy)])
 
 
@@ -104,6 +106,8 @@ def evidence_of(copy: Copy) -> Iterator[Evidence]:
     yield evidence("checksums", copy.contents, None if contents is None else _checksums(contents))
     names = "; ".join(copy.referred.value) if isinstance(copy.referred, Value) else None
     yield evidence("referred to by", copy.referred, names)
+    if copy.gaps:
+        yield Evidence("what may be loaded", _listed(copy.gaps))
     if standing.keeper is not None:
         yield Evidence("keeper", standing.keeper.uri)
     if standing.match is not None:

@@ -29,8 +29,9 @@ class Copy(Candidate):
     One artifact, and how it stands to others of its size.
 
     *unit* is what it is compared as: itself, or the whole folder of a model of several files.
-    *unsearched* says why other buckets may hold artifacts that nobody has seen. The fields below
-    *cost* are read only for what is surplus as far as the others tell.
+    *unsearched* says why other buckets may hold artifacts that nobody has seen, *gaps* why something in
+    use may load any artifact. The fields below *cost* are read only for what is surplus as far as the
+    others tell.
     """
 
     stored: Stored
@@ -41,6 +42,7 @@ class Copy(Candidate):
     archived: str | None = None
     replica: bool = False
     referred: Signal[tuple[str, ...]] = field(default_factory=NotRead)
+    gaps: tuple[str, ...] = ()
     standing: Standing = field(default_factory=lambda: Standing(role=Role.ALONE))
     cost: Cost = field(default_factory=Cost)
     habits: Habits | None = None

@@ -1,26 +1,105 @@
-"""What a description reads through a manifest: a file that lists places, and is not opened. Pure."""
+"""Manifests: files in S3 that list what a job reads or a model loads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-MANIFESTS = ("ManifestFile", "AugmentedManifestFile")
-"""The types of an input (S3DataType) whose address is that of a manifest."""
+from ml_janitor.aws.answers import attempt
+from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts.locations import Place, mentioned, parse
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+GET_OBJECT = "s3:GetObject"
+NOT_THERE = ("404", "NoSuchKey", "NoSuchBucket")
+
+JSON_LIST, JSON_LINES, CSV = "ManifestFile", "AugmentedManifestFile", "CSV"
+"""How a manifest is written; the first two are values of S3DataType."""
+
+LARGEST = 32 * 1024**2
+"""Bytes of a manifest that is still read."""
 
 
-def hidden(by: str, description: dict[str, Any], *, runs: bool) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest at the S3 address *uri*, *written* as JSON or CSV."""
+
+    uri: str
+    written: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """A manifest whose content is unknown, and *why*."""
+
+    why: str
+
+
+def manifests_in(description: Mapping[str, Any], *, runs: bool) -> Iterator[Manifest]:
     """
-    Why it is unknown what *by* refers to.
+    The manifests that *description* names; the inputs of a job count only while it *runs*.
 
-    A model's artifacts may lie where a manifest says ("a CSV file that stores the artifact locations": API
-    reference of S3ModelDataSource). The inputs of a job matter only while it *runs*.
+    A model's artifacts may be listed in "a CSV file that stores the artifact locations" (API reference of
+    S3ModelDataSource).
     """
     for source in members(description):
-        if manifest := source.get("ManifestS3Uri"):
-            yield f"{by} loads what {manifest} lists, which was not opened"
-        if runs and source.get("S3DataType") in MANIFESTS:
-            yield f"{by} reads what {source['S3Uri']} lists, which was not opened"
+        if uri := source.get("ManifestS3Uri"):
+            yield Manifest(uri, CSV)
+        if runs and (kind := source.get("S3DataType")) in {JSON_LIST, JSON_LINES}:
+            yield Manifest(source["S3Uri"], kind)
+
+
+def read(aws: Aws, manifest: Manifest, buckets: frozenset[str]) -> Signal[tuple[Place, ...] | Unopened]:
+    """
+    What *manifest* lists, if it lies in one of *buckets*: the operator named them, so they may be read.
+
+    Absent if it exists no more.
+    """
+    place = parse(manifest.uri)
+    if place is None or place.bucket not in buckets:
+        return Value(Unopened("which was not opened, because `buckets` does not name its bucket"))
+    where = {"Bucket": place.bucket, "Key": place.path}
+
+    def ask() -> bytes | None:
+        answer = aws.s3.get_object(**where)  # type: ignore[arg-type]  # both are texts
+        return answer["Body"].read() if answer["ContentLength"] <= LARGEST else None
+
+    match attempt(ask, source=GET_OBJECT, absent=NOT_THERE):
+        case Value(None):
+            return Value(Unopened("which is too large to be read"))
+        case Value(bytes() as content):
+            try:
+                places = tuple(_listed(content.decode(), manifest.written))
+            except (ValueError, AttributeError, TypeError, LookupError):
+                places = ()
+            return Value(places or Unopened("which lists no address that is understood"), GET_OBJECT)
+        case Unreadable(error, source):
+            return Unreadable(f"{manifest.uri}: {error}", source)
+        case other:
+            return other  # type: ignore[return-value]  # Absent or NotRead
+
+
+def _listed(text: str, written: str) -> Iterator[Place]:
+    """The addresses in a manifest. A prefix alone means all that begins so."""
+    match written:
+        case "ManifestFile":
+            first, *names = json.loads(text)
+            for name in names:
+                if (place := parse(first["prefix"] + name)) is not None:
+                    yield place
+            if not names and (place := parse(first["prefix"], beginning=True)) is not None:
+                yield place
+        case "AugmentedManifestFile":
+            for line in text.splitlines():
+                yield from mentioned(json.loads(line)) if line.strip() else ()
+        case _:
+            for row in csv.reader(text.splitlines()):
+                yield from mentioned(row)
 
 
 def members(value: object) -> Iterator[dict[str, Any]]:

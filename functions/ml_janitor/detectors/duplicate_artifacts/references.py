@@ -1,13 +1,16 @@
-"""Which places in S3 models, packages, pipelines, endpoints and jobs refer to."""
+"""Which places in S3 models, packages, pipelines, endpoints and jobs refer to, and what is in use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
     IN_PROGRESS,
     MODEL,
     MODEL_PACKAGE,
@@ -19,26 +22,38 @@ from ml_janitor.aws.sagemaker_kinds import (
     describe,
     model_packages,
     targets,
+    texts_in,
 )
-from ml_janitor.core.model import Absent, Signal, Target, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts import served
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts import manifests
 from ml_janitor.detectors.duplicate_artifacts.locations import Place, mentioned, parse
-from ml_janitor.detectors.duplicate_artifacts.manifests import hidden
-from ml_janitor.detectors.duplicate_artifacts.orphans import Named, named, orphaned
+from ml_janitor.detectors.duplicate_artifacts.manifests import Manifest, Unopened, manifests_in
 
 if TYPE_CHECKING:
-    from ml_janitor.aws.answers import Listing
     from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Target
 
 SOURCE = "sagemaker:Describe*"
-"""What is referred to is known from the descriptions of seven kinds of resources together."""
+"""What is referred to is known from the descriptions of all these resources together."""
 
 RUNNING: Mapping[str, str] = {"StatusEquals": IN_PROGRESS}
 UNFINISHED = (PROCESSING_JOB, TRANSFORM_JOB)
 """Jobs that refer to what they read only until they have read it."""
 
-DESCRIBED = (MODEL, TRAINING_JOB, PIPELINE, COMPONENT, *UNFINISHED, MODEL_PACKAGE)
+LISTED = (MODEL, TRAINING_JOB, PIPELINE, COMPONENT, *UNFINISHED, MODEL_PACKAGE, ENDPOINT)
 """Of training jobs all there ever were: what a job made, or started from, it refers to for good."""
+
+DESCRIBED = (*LISTED, ENDPOINT_CONFIG)
+"""Endpoint configurations only if an endpoint has them."""
+
+LOADS: Mapping[Kind, tuple[str, Kind]] = {
+    COMPONENT: ("ModelName", MODEL),
+    ENDPOINT: ("EndpointConfigName", ENDPOINT_CONFIG),
+    ENDPOINT_CONFIG: ("ModelName", MODEL),
+    MODEL: ("ModelPackageName", MODEL_PACKAGE),
+    TRANSFORM_JOB: ("ModelName", MODEL),
+}
+"""Whose description names what it loads, in which member, instead of telling where that lies."""
 
 OUTPUTS = frozenset(
     {
@@ -55,32 +70,55 @@ OUTPUTS = frozenset(
 )
 """Members that say where something writes. Output paths do not protect existing files, but in a pipeline."""
 
+WORDS = (re.compile(r"[\w-]+"), re.compile(r"[\w:/.-]+"))
+"""Names within a pipeline's definition, and ARNs."""
+
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
+FAILED = "Failed"
+
+type Key = tuple[Kind, str]
+"""A kind, and the name of one in small letters: SageMaker does not tell names apart by case."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mentions:
+class Referrer:
     """
-    The *places* that one description refers to; *hidden* says which others cannot be known from it.
+    What one description tells.
 
-    *named* is what it loads by name.
+    *live* is whether it is in use by itself; a model or configuration is only if something live *loads* it.
+    Everything in *loads* has to exist. *words* are those of a pipeline's definition: one may name a model.
     """
 
-    places: tuple[Place, ...]
-    hidden: tuple[str, ...] = ()
-    named: tuple[Named, ...] = ()
+    kind: Kind
+    name: str
+    live: bool = False
+    places: tuple[Place, ...] = ()
+    loads: tuple[tuple[Kind, str], ...] = ()
+    words: frozenset[str] = frozenset()
+    manifests: tuple[Manifest, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.kind, self.name)
+
+    @property
+    def label(self) -> str:
+        """What it is called in a sentence."""
+        return f"{self.kind.words} {self.name}"
 
 
 @dataclass(slots=True)
 class References:
     """
-    Every place that something refers to, and what does; *errors* say what could not be read.
+    Every place that something refers to, and what does.
 
-    *named* is what is referred to by the names of models and packages.
+    *errors* say what could not be read. *gaps* say what was read and does not tell what something live
+    loads, so any copy may be it; *leftovers* name what is not in use and refers to what exists no more.
     """
 
     errors: list[str] = field(default_factory=list)
-    named: list[Named] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
     _exact: dict[tuple[str | None, str], str] = field(default_factory=dict)
     _beginnings: dict[str | None, dict[str, str]] = field(default_factory=dict)
 
@@ -91,6 +129,33 @@ class References:
                 self._beginnings.setdefault(place.bucket, {}).setdefault(place.path, by)
             else:
                 self._exact.setdefault((place.bucket, place.path.rstrip("/")), by)
+
+    def described(self, answers: Iterable[Signal[Referrer]]) -> list[Referrer]:
+        """What was described of *answers*; what could not be is among the errors."""
+        answers = list(answers)
+        self.errors += [one.error for one in answers if isinstance(one, Unreadable)]
+        return [one.value for one in answers if isinstance(one, Value)]
+
+    def add_listed(
+        self, one: Referrer, user: Referrer | None, uri: str, listed: Signal[tuple[Place, ...] | Unopened]
+    ) -> None:
+        """Let *one* refer to what the manifest at *uri* has *listed*."""
+        match listed:
+            case Value(Unopened(why)):
+                self.gaps.append(f"{one.label} reads what {uri} lists, {why}")
+            case Value(tuple() as places):
+                self.add(one.label, places)
+            case Unreadable(error):
+                self.errors.append(error)
+            case _:
+                self.gone(one, user, f"manifest {uri}")
+
+    def gone(self, one: Referrer, user: Referrer | None, what: str) -> None:
+        """Note that *one*, which *user* loads if anything in use does, names *what*, which exists no more."""
+        if user is None:
+            self.leftovers.append(f"{one.label}, which nothing uses, names {what}, which exists no more")
+        else:
+            self.gaps.append(f"{user.label} uses {what}, which exists no more: what it loads is unknown")
 
     @property
     def buckets(self) -> frozenset[str]:
@@ -116,83 +181,142 @@ class References:
                     yield by
 
 
-def read(aws: Aws) -> References:
-    """What everything in the account and region refers to. What cannot be read is among the errors."""
+def read(aws: Aws, buckets: frozenset[str]) -> References:
+    """
+    What everything in the account and region refers to. What cannot be read is among the errors.
+
+    Manifests are opened in *buckets*.
+    """
     references = References()
-    found = {}
-    for kind in DESCRIBED:
-        listing = _listing(aws, kind)
-        if listing.error is not None:
-            references.errors.append(listing.error)
-        found[kind] = listing.items
-        _describe(aws, kind, listing.items, references)
-    there = {kind.words: frozenset(one.name for one in found[kind]) for kind in (MODEL, MODEL_PACKAGE)}
-    references.errors += served.errors(aws, there[MODEL.words])
-    references.errors += orphaned(references.named, there, aws.account, aws.region)
+    found = {one.key: one for kind in LISTED for one in _every(aws, kind, references)}
+    named = sorted({name for one in found.values() if one.kind is ENDPOINT for _, name in one.loads})
+    configs = references.described(aws.map(lambda name: _config(aws, name), named))
+    found |= {one.key: one for one in configs}
+    users, listed = _in_use(found), _open(aws, found.values(), buckets)
+    for one in found.values():
+        user = users.get(one.key)
+        references.add(one.label, one.places)
+        for manifest in one.manifests:
+            references.add_listed(one, user, manifest.uri, listed[manifest])
+        for kind, name in one.loads:
+            if key_of(kind, name) not in found:
+                references.gone(one, user, f"{kind.words} {name}")
+        if one.kind is ENDPOINT and one.live and not one.loads:
+            references.gaps.append(f"{one.label} names no configuration: what it serves is unknown")
+    if references.errors:  # what is gone may merely not be listed
+        references.gaps, references.leftovers = [], []
     return references
 
 
-def _listing(aws: Aws, kind: Kind) -> Listing[Target]:
+def _in_use(found: Mapping[Key, Referrer]) -> dict[Key, Referrer]:
+    """By key, all that is in use: what is live, and what that loads; each with what uses it."""
+    words = {word: one for one in found.values() for word in one.words}
+    users = {key: one for key, one in found.items() if one.live}
+    users |= {key: words[key[1]] for key in found if key[0] in {MODEL, MODEL_PACKAGE} and key[1] in words}
+    todo = list(users)
+    while todo:
+        key = todo.pop()
+        for loaded in (key_of(*one) for one in found[key].loads):
+            if loaded in found and loaded not in users:
+                users[loaded] = users[key]
+                todo.append(loaded)
+    return users
+
+
+def _open(
+    aws: Aws, found: Iterable[Referrer], buckets: frozenset[str]
+) -> dict[Manifest, Signal[tuple[Place, ...] | Unopened]]:
+    """What each manifest lists, each read once."""
+    todo = list(dict.fromkeys(manifest for one in found for manifest in one.manifests))
+    return dict(zip(todo, aws.map(lambda one: manifests.read(aws, one, buckets), todo), strict=True))
+
+
+def _every(aws: Aws, kind: Kind, references: References) -> list[Referrer]:
+    """All of *kind* that may refer to something."""
     if kind is MODEL_PACKAGE:
-        return model_packages(aws)
-    return targets(aws, kind, **(RUNNING if kind in UNFINISHED else {}))
+        listing = model_packages(aws)
+    else:
+        listing = targets(aws, kind, **(RUNNING if kind in UNFINISHED else {}))
+    if listing.error is not None:
+        references.errors.append(listing.error)
+    return references.described(aws.map(lambda one: _described(aws, kind, one), listing.items))
 
 
-def _describe(aws: Aws, kind: Kind, resources: Sequence[Target], references: References) -> None:
-    """Add what each of *resources* refers to."""
-    answers = aws.map(lambda one: _mentions(aws, kind, one), resources)
-    for one, answer in zip(resources, answers, strict=True):
-        match answer:
-            case Value(mentions):
-                references.add(_words(kind, one), mentions.places)
-                references.errors += mentions.hidden
-                references.named += mentions.named
-            case Unreadable(error):
-                references.errors.append(error)
-
-
-def _mentions(aws: Aws, kind: Kind, one: Target) -> Signal[Mentions]:
-    """
-    What *one* refers to. What can never change is read once in a run.
-
-    Looking again at a copy asks for every reference anew: with thousands of models and jobs that would
-    be thousands of calls for each copy.
-    """
-    known: Mentions | None = aws.lasting.get((kind, one))
-    if known is not None:
-        return Value(known, SOURCE)
-    match describe(aws, kind, one.name):
-        case Value(description, source):
-            places = list(mentioned(description, frozenset() if kind is PIPELINE else OUTPUTS))
-            runs = kind in UNFINISHED
-            if kind is TRAINING_JOB and description["TrainingJobStatus"] == IN_PROGRESS:
-                places += _going_to_write(one.name, description)
-                runs = True
-            by = _words(kind, one)
-            mentions = Mentions(
-                tuple(places),
-                tuple(hidden(by, description, runs=runs)),
-                tuple(named(by, kind.noun, description)),
-            )
-            if _lasts(kind, description):
-                aws.lasting[kind, one] = mentions
-            return Value(mentions, source)
+def _config(aws: Aws, name: str) -> Signal[Referrer]:
+    """An endpoint configuration. It refers to no place by itself."""
+    match describe(aws, ENDPOINT_CONFIG, name):
+        case Value(description, source) if "ProductionVariants" in description:
+            loads = _loads(aws, ENDPOINT_CONFIG, description)
+            return Value(Referrer(ENDPOINT_CONFIG, name, loads=loads), source)
+        case Value(_, source):
+            return Unreadable(f"endpoint configuration {name}: the answer was cut off", source)
         case other:
             return other
 
 
-def _lasts(kind: Kind, description: Mapping[str, Any]) -> bool:
+def _described(aws: Aws, kind: Kind, one: Target) -> Signal[Referrer]:
     """
-    Whether a description says the same for ever.
+    What *one* refers to. What can never change is read once in a run.
 
-    SageMaker has no call that changes a model, and UpdateTrainingJob only changes jobs that have not
-    ended (SageMaker API reference).
+    Looking again at a copy asks for every reference anew: with thousands of models and jobs that would
+    be thousands of calls for each copy. SageMaker has no call that changes a model, and UpdateTrainingJob
+    only changes jobs that have not ended (SageMaker API reference).
     """
-    return kind is MODEL or (kind is TRAINING_JOB and description["TrainingJobStatus"] in ENDED)
+    known: Referrer | None = aws.lasting.get((kind, one))
+    if known is not None:
+        return Value(known, SOURCE)
+    match describe(aws, kind, one.name):
+        case Value(description, source):
+            referrer = _referrer(aws, kind, one, description)
+            if kind is MODEL or (kind is TRAINING_JOB and not referrer.live):
+                aws.lasting[kind, one] = referrer
+            return Value(referrer, source)
+        case other:
+            return other
 
 
-def _words(kind: Kind, one: Target) -> str:
-    return f"{kind.words} {one.name.partition('/')[2] or one.name}"
+def _referrer(aws: Aws, kind: Kind, one: Target, description: dict[str, Any]) -> Referrer:
+    live, places, words = kind is not MODEL, [], frozenset[str]()
+    if kind is not ENDPOINT:  # what one loads its configuration says
+        places = list(mentioned(description, frozenset() if kind is PIPELINE else OUTPUTS))
+    if kind is ENDPOINT:
+        live = description["EndpointStatus"] != FAILED
+    elif kind is TRAINING_JOB:
+        live = description["TrainingJobStatus"] not in ENDED
+        places += _going_to_write(one.name, description) if live else ()
+    elif kind is PIPELINE:
+        text = " ".join(texts_in(description, "PipelineDefinition")).lower()
+        words = frozenset(_bare(word) for how in WORDS for word in how.findall(text))
+    return Referrer(
+        kind,
+        _bare(one.name),
+        live=live,
+        places=tuple(places),
+        loads=_loads(aws, kind, description),
+        words=words,
+        manifests=tuple(manifests_in(description, runs=live and kind.job)),
+    )
+
+
+def _loads(aws: Aws, kind: Kind, description: Mapping[str, Any]) -> tuple[tuple[Kind, str], ...]:
+    """What *description* names, of this account and region: what others hold is not listed here."""
+    if kind not in LOADS:
+        return ()
+    member, named = LOADS[kind]
+    found = dict.fromkeys(texts_in(description, member))
+    here = [aws.region, aws.account]
+    ours = (one for one in found if not one.startswith("arn:") or one.split(":")[3:5] == here)
+    return tuple((named, _bare(one)) for one in ours)
+
+
+def key_of(kind: Kind, name: str) -> Key:
+    """The key of the *kind* called *name*."""
+    return kind, name.lower()
+
+
+def _bare(name: str) -> str:
+    """*name* without its ARN; of a version in a group, "churn/3"."""
+    return name.partition("model-package/")[2] or name
 
 
 def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Place]:

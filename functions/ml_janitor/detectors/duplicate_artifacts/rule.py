@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, attempt
-from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE_GROUP
+from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -29,7 +29,7 @@ from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.copy_grants import BUCKETS, OBJECTS
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, target_of
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
-from ml_janitor.detectors.duplicate_artifacts.references import DESCRIBED
+from ml_janitor.detectors.duplicate_artifacts.references import DESCRIBED, LISTED
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow, implied
 
@@ -75,8 +75,8 @@ class DuplicateArtifacts(Detector[Copy]):
         allow("s3:GetBucketPolicy", on=BUCKETS),
         allow("s3:GetLifecycleConfiguration", on=BUCKETS),
         allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
-        *(allow(kind.lists, on=kind.listed_on) for kind in (*DESCRIBED, MODEL_PACKAGE_GROUP, ENDPOINT)),
-        *(allow(kind.describes, on=kind.every) for kind in (*DESCRIBED, ENDPOINT, ENDPOINT_CONFIG)),
+        *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
+        *(allow(kind.describes, on=kind.every) for kind in DESCRIBED),
         allow("pricing:GetProducts"),
         implied(
             "kms:Decrypt",
@@ -152,7 +152,8 @@ class DuplicateArtifacts(Detector[Copy]):
             return rule.kept(why)
         rule.passed("it is not locked, nor billed for a minimum time that has yet to pass")
         crowded = isinstance(candidate.unit, Value) and candidate.unit.value.crowded
-        proven = match.likeness is Likeness.PROVEN and standing.role is Role.SURPLUS and not crowded
+        certain = standing.role is Role.SURPLUS and not crowded and not candidate.gaps
+        proven = match.likeness is Likeness.PROVEN and certain
         return rule.found(
             reasons.surplus(candidate, keeper, match),
             Confidence.PROVEN if proven else Confidence.LIKELY,

@@ -80,8 +80,13 @@ class Survey:
     def references(self) -> References:
         """What everything refers to, read when first asked for: it costs a call per model and job."""
         if self._references is None:
-            self._references = references.read(self.aws)
+            self._references = references.read(self.aws, frozenset(self.where.buckets))
         return self._references
+
+    @property
+    def _notices(self) -> tuple[str, ...]:
+        """What was read and names what exists no more, once for all copies."""
+        return (*self._references.gaps, *self._references.leftovers) if self._references else ()
 
     def _shelves(self, also: str | None) -> list[Shelf]:
         """The artifacts of every bucket that is searched."""
@@ -217,6 +222,8 @@ class Survey:
             copy,
             contents=next((self.unreadable[file] for file in files if file in self.unreadable), contents),
             archived=archived(unit.value, self.known),
+            gaps=tuple(self._references.gaps) if self._references else (),
+            notices=self._notices,
             replica=any(self.known[file].replica for file in files if file in self.known),
             referred=referred,
             standing=standing,

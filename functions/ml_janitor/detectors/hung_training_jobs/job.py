@@ -1,4 +1,4 @@
-"""What SageMaker's training, processing and transform jobs have in common: phases, hosts, limits, folders."""
+"""What SageMaker's training, processing and transform jobs have in common: hosts, limits, folders, costs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.instances import Machine, machine
-from ml_janitor.aws.prices import Component
-from ml_janitor.core.model import Signal, Target
+from ml_janitor.aws.prices import Component, Price
+from ml_janitor.core.model import Cost, Signal, Target
 from ml_janitor.detectors.hung_training_jobs.load import Collective
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ GONE = ("ResourceNotFound", "ValidationException")
 """What Describe answers for a name that does not exist (any more): documented, and in practice."""
 
 OLDEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
-"""As a listing is asked for it. No new job then comes between two pages."""
+"""The order of a listing: a new job then cannot shift the pages that follow."""
 
 STARTING = "Starting"
 WAITING = frozenset({STARTING, "Pending"})
@@ -35,9 +35,9 @@ class Kind:
     *arn* is the resource type in its ARN, *group* both its log group and its metrics' namespace.
     *working* is the phase in which it should move, *at_work* the same for a reader. *streams* is
     what a log stream's name goes on with after the job's name and a slash. *numbered* hosts are
-    called algo-1, algo-2, ...; others have ids that only ListMetrics tells. Objects whose keys contain one of
-    *ignored* are no sign of life. *collective* is whether
-    its hosts, or the GPUs of one, can wait for each other. *action* is what would be done about it.
+    called algo-1, algo-2, ...; others have ids that only ListMetrics shows. *collective* is whether its
+    hosts, or the GPUs of one, can wait for each other. *action* is what would be done about it. Objects
+    whose keys contain one of *ignored* are no sign of life.
     """
 
     arn: str
@@ -67,8 +67,8 @@ class Job:
     *started* is when it was first billed, *counted_from* when the time that counts against
     *max_runtime* began at the latest. *groups* are instance type and count. *writes_to* are the S3
     folders that it writes to while it runs. *spot* and *reserved* (a training plan, paid in advance)
-    say that the list price is not what is paid. *tuner* is the tuning job that started it, *makers* are
-    other things of SageMaker's that did (their ARNs), *watches* is the training job whose rule it is.
+    say that the list price is not what is paid. *tuner* is the tuning job that started it, *started_by*
+    are the ARNs of other SageMaker resources that did, *watches* is the training job whose rule it is.
     *pool* is the status of the warm pool that it leaves behind. *checkpoints* is whether it was given a
     folder for them. *downloads* is whether inputs are downloaded after *started* and before its program
     begins, which AWS does not say when it does.
@@ -90,7 +90,7 @@ class Job:
     spot: bool = False
     reserved: bool = False
     tuner: str | None = None
-    makers: tuple[str, ...] = ()
+    started_by: tuple[str, ...] = ()
     watches: str | None = None
     pool: str | None = None
     keep_alive: timedelta = timedelta()
@@ -110,7 +110,7 @@ class Job:
         return sum(count for _, count in self.groups)
 
     @property
-    def rented(self) -> str:
+    def hardware(self) -> str:
         """Its instances for a reader."""
         return ", ".join(f"{count} x {kind}" for kind, count in self.groups) or "not known"
 
@@ -155,12 +155,43 @@ def seconds(count: int | None) -> timedelta | None:
     return None if count is None else timedelta(seconds=count)
 
 
-def makers(*arns: str | None) -> tuple[str, ...]:
-    """Those of *arns* that a description names."""
-    return tuple(arn for arn in arns if arn)
+def arns(*named: str | None) -> tuple[str, ...]:
+    """The ARNs that a description holds."""
+    return tuple(arn for arn in named if arn)
 
 
 def folders(*uris: str | None) -> tuple[str, ...]:
     """*uris* as S3 folders, each once; a slash keeps `runs/a` from being taken for `runs/ab`."""
     given: Iterable[str] = (uri for uri in uris if uri)
     return tuple(dict.fromkeys(f"{uri.rstrip('/')}/" for uri in given))
+
+
+def hourly(aws: Aws, job: Job) -> Price:
+    """What an hour of all instances of *job* costs at list price."""
+    if job.reserved:
+        return Price(None, "a training plan, paid in advance")
+    prices = [(aws.prices.hourly(aws.region, job.kind.component, kind), count) for kind, count in job.groups]
+    sources = ", ".join(dict.fromkeys(price.source for price, _ in prices))
+    amounts = [price.hourly_usd * count for price, count in prices if price.hourly_usd is not None]
+    if not prices or len(amounts) < len(prices):
+        return Price(None, sources)
+    return Price(sum(amounts[1:], amounts[0]), sources)
+
+
+def bill(price: Price, since: datetime | None, now: datetime, until: datetime | None = None) -> Cost:
+    """What has been billed *since* then, at *price*; it ends by itself *until*, unless that is over."""
+    hours = (now - since).total_seconds() / 3600 if since else 0
+    ends = until if until is not None and until > now else None
+    return Cost.accruing(price.hourly_usd, hours, price.source, until=ends)
+
+
+def limit(job: Job) -> datetime | None:
+    """When SageMaker ends *job* by itself, where that is known."""
+    return job.counted_from + job.max_runtime if job.counted_from and job.max_runtime else None
+
+
+def rate(price: Price, job: Job) -> str:
+    """What *job* costs as long as it runs, for a reader; spot capacity costs less than the list price."""
+    if price.hourly_usd is None:
+        return "price unknown"
+    return f"{'at most ' if job.spot else ''}${price.hourly_usd:,.2f} an hour"

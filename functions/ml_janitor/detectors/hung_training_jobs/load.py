@@ -1,31 +1,74 @@
-"""The load of a job's hosts: whether CPU and GPU stand still, as in a deadlock, or vary like work."""
+"""The load of a job's hosts: whether CPU and GPU stand still, as in a deadlock, or vary like work. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from itertools import pairwise
+from typing import Literal
 
-from ml_janitor.aws import metrics
 from ml_janitor.aws.instances import Machine
-from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Stat
+from ml_janitor.aws.metrics import GET_METRIC_DATA, Series
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs.spans import PERIOD, Span, span
 
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
+PERIOD = 300
+"""Seconds. The metrics come every minute; the lowest and the highest of five are asked for."""
 
-METRICS = ("CPU", "GPU", "Memory", "Disk")
-"""
-Of the container of a job alone, on each host, each followed by Utilization (developer guide, Monitor
-SageMaker with CloudWatch).
-"""
+LONGEST_HOLE = timedelta(hours=1)
+"""How long a metric may be missing in between before its host counts as not measured."""
 
-STATS: tuple[Stat, Stat] = ("Minimum", "Maximum")
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The lowest and the highest value of a metric over some time, and its longest *hole*."""
+
+    lowest: float
+    highest: float
+    hole: timedelta = timedelta()
+
+    @property
+    def whole(self) -> bool:
+        """Whether there are values for all of the time."""
+        return self.hole <= LONGEST_HOLE
+
+    def still(self, tolerance: float) -> bool:
+        """Whether it varies by no more than *tolerance*."""
+        return self.highest - self.lowest <= tolerance
+
+    def rests(self, full: float, tolerance: float, rest: float = math.inf) -> bool:
+        """Whether it stays near zero (below *rest*)."""
+        return self.highest <= min(tolerance * full, rest)
+
+    def fills(self, full: float, tolerance: float) -> bool:
+        """Whether it stays near *full*."""
+        return self.lowest >= (1 - tolerance) * full and self.highest <= (1 + tolerance) * full
+
+
+def span(lows: Signal[Series], highs: Signal[Series], start: datetime, end: datetime) -> Signal[Span]:
+    """The span between *lows* and *highs* from *start* to *end*; a value that is no number is unreadable."""
+    match lows, highs:
+        case (Unreadable() as failed, _) | (_, Unreadable() as failed):
+            return failed
+        case Value(low), Value(high):
+            pass
+        case _:
+            return Absent(GET_METRIC_DATA)
+    within = [(at, value) for at, value in (*low.points, *high.points) if start <= at <= end]
+    if not within:
+        return Absent(GET_METRIC_DATA)
+    values = [value for _, value in within]
+    if not all(map(math.isfinite, values)):
+        return Unreadable("GetMetricData: a value is no number", GET_METRIC_DATA)
+    period = timedelta(seconds=PERIOD)
+    times = sorted({at for at, _ in within})
+    holes = (later - before for before, later in pairwise([start, *times, end]))
+    return Value(Span(min(values), max(values), max(holes) - period), GET_METRIC_DATA)
+
 
 CPU_TOLERANCE = 0.05
 GPU_TOLERANCE = 0.03
@@ -74,7 +117,7 @@ class Motion(Enum):
     RESTS = "still and at rest"
     SPINS = "all or some of its GPUs still and full, where one may wait for another"
     FULL = "still and full, where no GPU waits for another"
-    BESIDE = "its GPUs at rest beside a CPU that is not"
+    ONLY_GPUS_REST = "its GPUs at rest beside a CPU that is not"
     WORKING = "varies like work"
     STEADY = "still, but at a level of work"
     UNMEASURED = "not measured"
@@ -163,7 +206,7 @@ def _of_gpus(gpu: Span, cpu: Span, machine: Machine, collective: Collective) -> 
         return Motion.RESTS
     if collective is Collective.NEVER:
         return Motion.STEADY
-    return Motion.WORKING if cpu.highest - cpu.lowest > HALF_A_THREAD else Motion.BESIDE
+    return Motion.WORKING if cpu.highest - cpu.lowest > HALF_A_THREAD else Motion.ONLY_GPUS_REST
 
 
 def spinning(load: Span, gpus: int) -> int | None:
@@ -181,32 +224,6 @@ def spinning(load: Span, gpus: int) -> int | None:
         and load.still(tolerated * number)
     )
     return number if fits else None
-
-
-def read(aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetime) -> dict[str, HostLoad]:
-    """
-    The load of each host in *windows*, from the time given there until *now*; all hosts in bulk.
-
-    A host is named as the metrics' Host dimension does: "my-job/algo-1".
-    """
-    if not windows:
-        return {}
-    wanted = {
-        (host, name, stat): Metric.of(namespace, f"{name}Utilization", stat=stat, period=PERIOD, Host=host)
-        for host in windows
-        for name in METRICS
-        for stat in STATS
-    }
-    series = metrics.read(aws, wanted.values(), min(windows.values()), now)
-
-    def span_of(host: str, name: str) -> Signal[Span]:
-        lowest, highest = (series[wanted[host, name, stat]] for stat in STATS)
-        return span(lowest, highest, windows[host], now)
-
-    return {
-        host: HostLoad(host=host, **{name.lower(): span_of(host, name) for name in METRICS})
-        for host in windows
-    }
 
 
 def shown(loads: Sequence[HostLoad], name: Literal["cpu", "gpu", "memory", "disk"], full: int | None) -> str:

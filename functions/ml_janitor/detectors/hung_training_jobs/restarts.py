@@ -1,20 +1,24 @@
-"""Submits a stopped job again, under a new name: AWS cannot go on with one that was stopped."""
+"""Stores what submits a job again before it is stopped, and submits it again under a new name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
-from functools import partial
+from datetime import UTC, datetime
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from ml_janitor.core.model import finding_id
-from ml_janitor.detectors.hung_training_jobs import calls as job_calls
-from ml_janitor.detectors.hung_training_jobs.calls import STOPPING, Calls
-from ml_janitor.detectors.hung_training_jobs.record import POOL, TUNER
+from ml_janitor.aws import s3 as objects
+from ml_janitor.aws.answers import ReadError, ensure
+from ml_janitor.aws.request_members import fitted
+from ml_janitor.aws.tags import RESERVED
+from ml_janitor.core.model import Unreadable, Value, finding_id
+from ml_janitor.detectors.hung_training_jobs.job import folders
 from ml_janitor.detectors.hung_training_jobs.stillness import stamp
-from ml_janitor.detectors.hung_training_jobs.warm_pools import keeps_pool
+from ml_janitor.detectors.hung_training_jobs.stops import CALLS, JOB, POOL, STOPPING, TUNER, Calls
+from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
+from ml_janitor.detectors.hung_training_jobs.training import AVAILABLE, keeps_pool, pool_of
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 
 if TYPE_CHECKING:
@@ -22,15 +26,26 @@ if TYPE_CHECKING:
     from ml_janitor.core.model import Target
     from ml_janitor.engine.detector import Steps
 
+CHOSEN = ("SelectedInstanceType", "SelectedInstanceCount")
+"""What AWS selected from several preferences: part of a description, and no parameter of a request."""
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""No object is newer, so all of them are listed."""
+
+RESOURCES = {"TrainingJob": ("ResourceConfig",), "ProcessingJob": ("ProcessingResources", "ClusterConfig")}
+"""Where those resources stand in a request."""
+
+
 LONGEST = 63
 """Characters in the name of a training, processing or transform job (the SDK's model of the calls)."""
 
 DIGITS = 6
 
 COMPLETED = "Completed"
-"""What a job is that made all that it was to make. One that was stopped is not."""
+"""The status of a job that ended by itself and successfully."""
 
-TELLING = 4
+SHORTEST_SECRET = 4
+"""Characters: shorter values are no secrets."""
 
 METRICS_REFUSED = "override the metric definitions"
 """
@@ -40,40 +55,109 @@ without them, too).
 """
 
 
+def read_record(aws: Aws, candidate: Suspect | SuspectTuner) -> dict[str, Any]:
+    """
+    *candidate* as plain JSON. What a job was given may be secret, so this is for the ledger alone.
+
+    Raises CannotActError if it is no longer what was judged, and ReadError.
+    """
+    target = candidate.target
+    calls = CALLS[target.kind]
+    found = calls.describe_same(aws, target)
+    if found is None:
+        raise CannotActError("it is gone")
+    if pool_of(found) == AVAILABLE and not calls.runs(found):
+        return {"what": POOL, "keep_alive": _keep_alive(found)}
+    if not calls.runs(found):
+        raise CannotActError(f"it is {found[calls.status_member]} now")
+    if isinstance(candidate, SuspectTuner):
+        return {"what": TUNER}
+    return {
+        "what": JOB,
+        "keep_alive": _keep_alive(found),
+        "request": request_of(aws, calls, found) | _tags(target),
+        "checkpoint": _checkpoint(aws, found),
+    }
+
+
+def _keep_alive(found: Mapping[str, Any]) -> int:
+    """For how many seconds its instances are to wait for another job."""
+    seconds: int = found.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds", 0)
+    return seconds
+
+
+def request_of(aws: Aws, calls: Calls, found: Mapping[str, Any]) -> dict[str, Any]:
+    """What the creating call takes to make another job like the one *found*."""
+    request = fitted(aws, "sagemaker", f"Create{calls.noun}", found)
+    resources = reduce(lambda one, member: one.get(member, {}), RESOURCES.get(calls.noun, ("",)), request)
+    for member in CHOSEN:
+        resources.pop(member, None)
+    return request
+
+
+def _tags(target: Target) -> dict[str, Any]:
+    """Its tags, without those that only AWS may set."""
+    if not isinstance(target.tags, Value):
+        raise ReadError(
+            target.tags.error if isinstance(target.tags, Unreadable) else "its tags were not read"
+        )
+    own = [
+        {"Key": key, "Value": value}
+        for key, value in target.tags.value.items()
+        if not key.lower().startswith(RESERVED)
+    ]
+    return {"Tags": own} if own else {}
+
+
+def _checkpoint(aws: Aws, found: Mapping[str, Any]) -> dict[str, str] | None:
+    """Its newest checkpoint, None if it keeps none; without "uri" it has not written any yet."""
+    config = found.get("CheckpointConfig")
+    if not config:
+        return None
+    (folder,) = folders(config["S3Uri"])
+    match objects.newest(aws, [folder], fresh=NEVER):
+        case Value(objects.Newest(uri, modified)):
+            return {"folder": folder, "uri": uri, "written": modified.isoformat()}
+        case Value():
+            return {"folder": folder}
+        case unread:
+            raise ReadError(getattr(unread, "error", "its checkpoints were not read"))
+
+
 def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], steps: Steps) -> str:
     """
-    Submit the job *target* again, once, and say as what; or that nothing had been done to it.
+    Submit the job *target* again, once. The answer is a sentence with its new name, or why there is none.
 
     Waits until it has stopped: what it writes in its last two minutes is what the new one begins with.
     Raises NotFinishedError until then, and CannotActError for what does not come back.
     """
-    calls = job_calls.OF[target.kind]
-    found = calls.this(aws, target)
+    calls = CALLS[target.kind]
+    found = calls.describe_same(aws, target)
     if found is not None and _untouched(calls, found, record):
         return f"nothing had been done to {target.name}, so nothing was submitted"
-    if (why := _lost(target, record)) is not None:
+    if (why := _not_restartable(target, record)) is not None:
         raise CannotActError(why)
-    if found is not None and found[calls.status] == COMPLETED:
+    if found is not None and found[calls.status_member] == COMPLETED:
         return f"{target.name} has come to its end by itself, so nothing was submitted"
-    if found is not None and found[calls.status] == STOPPING:
+    if found is not None and found[calls.status_member] == STOPPING:
         raise NotFinishedError("it is still stopping; it is submitted again when it has stopped")
     name = name_for(target.name, finding_id(detector, target.key))
-    request = {**record["request"], calls.named: name}
+    request = {**record["request"], calls.name_member: name}
     steps.do(f"submit again as {name}", partial(_submit, aws, target, calls, request))
-    return f"{target.name} was submitted again as {name}, {whence(record)}"
+    return f"{target.name} was submitted again as {name}, {starting_point(record)}"
 
 
-def announced(detector: str, target: Target, record: Mapping[str, Any]) -> str:
-    """What `restart` would do, for whoever is asked. Raises CannotActError for what does not come back."""
-    if (why := _lost(target, record)) is not None:
+def restart_effect(detector: str, target: Target, record: Mapping[str, Any]) -> str:
+    """What `restart` would do, as a sentence. Raises CannotActError for what does not come back."""
+    if (why := _not_restartable(target, record)) is not None:
         raise CannotActError(why)
     name = name_for(target.name, finding_id(detector, target.key))
-    return f"{target.name} is submitted again as {name}, {whence(record)}; it costs again"
+    return f"{target.name} is submitted again as {name}, {starting_point(record)}; it costs again"
 
 
 def restarted_arn(detector: str, target: Target, record: Mapping[str, Any]) -> str:
     """The ARN of what `restart` submits, spelled as *target*'s is; its own where nothing is submitted."""
-    if _lost(target, record) is not None:
+    if _not_restartable(target, record) is not None:
         return target.arn
     kind, _, name = target.arn.rpartition("/")
     return f"{kind}/{name_for(name, finding_id(detector, target.key))}"
@@ -85,12 +169,12 @@ def name_for(name: str, finding: str) -> str:
     return f"{name[: LONGEST - len(suffix)].rstrip('-')}{suffix}"
 
 
-def whence(record: Mapping[str, Any]) -> str:
+def starting_point(record: Mapping[str, Any]) -> str:
     """
-    Where the new job begins, for whoever asked for it.
+    Where the new job begins, as a clause.
 
     SageMaker copies what lies in the S3Uri of CheckpointConfig to the new job's checkpoint path
-    (developer guide, "Resume training from a checkpoint"); whether the program loads it is its own affair.
+    (developer guide, "Resume training from a checkpoint"); the program must load it.
     """
     checkpoint = record["checkpoint"]
     if checkpoint is None:
@@ -106,7 +190,7 @@ def _untouched(calls: Calls, found: Mapping[str, Any], record: Mapping[str, Any]
     return keeps_pool(found) if record["what"] == POOL else calls.runs(found)
 
 
-def _lost(target: Target, record: Mapping[str, Any]) -> str | None:
+def _not_restartable(target: Target, record: Mapping[str, Any]) -> str | None:
     """Why there is nothing to submit, or None."""
     if record["what"] == POOL:
         return "a warm pool does not come back; the next job of its kind starts its own"
@@ -119,14 +203,16 @@ def _lost(target: Target, record: Mapping[str, Any]) -> str | None:
 
 
 def _submit(aws: Aws, target: Target, calls: Calls, request: Mapping[str, Any]) -> None:
-    """Create the job of *request*. That it is there already is what a second try finds."""
-    if _there(aws, target, calls, request[calls.named]):
+    """Create the job of *request*; a retry finds it there, which is a success."""
+    if _exists(aws, target, calls, request[calls.name_member]):
         return
     try:
-        _create(aws, calls, request)
+        ensure(
+            lambda: _create(aws, calls, request),
+            lambda: _exists(aws, target, calls, request[calls.name_member]),
+        )
     except ClientError as error:
-        if not _there(aws, target, calls, request[calls.named]):
-            raise _hushed(error, request) from None
+        raise _without_secrets(error, request) from None
 
 
 def _create(aws: Aws, calls: Calls, request: Mapping[str, Any]) -> None:
@@ -140,7 +226,7 @@ def _create(aws: Aws, calls: Calls, request: Mapping[str, Any]) -> None:
         calls.create(aws, {**request, "AlgorithmSpecification": algorithm})
 
 
-def _there(aws: Aws, target: Target, calls: Calls, name: str) -> bool:
+def _exists(aws: Aws, target: Target, calls: Calls, name: str) -> bool:
     """Whether the job *name* was submitted. Raises CannotActError if one had that name before *target*."""
     found = calls.describe(aws, name)
     if found is None:
@@ -150,10 +236,10 @@ def _there(aws: Aws, target: Target, calls: Calls, name: str) -> bool:
     return True
 
 
-def _hushed(error: ClientError, request: Mapping[str, Any]) -> Exception:
+def _without_secrets(error: ClientError, request: Mapping[str, Any]) -> Exception:
     """*error*, unless AWS repeats in it what the job was given: that may be secret, and errors are posted."""
-    said = str(error)
-    if any(value in said for value in _secrets(request)):
+    message = str(error)
+    if any(value in message for value in _secrets(request)):
         code = error.response["Error"]["Code"]
         return CannotActError(
             f"AWS refuses it ({code}), and quotes what the job was given, so not shown here"
@@ -162,6 +248,6 @@ def _hushed(error: ClientError, request: Mapping[str, Any]) -> Exception:
 
 
 def _secrets(request: Mapping[str, Any]) -> Iterator[str]:
-    """What is given to the program of a job; words of a few letters tell nothing."""
+    """What is given to the program of a job, as far as it may be secret."""
     for member in ("HyperParameters", "Environment"):
-        yield from (value for value in request.get(member, {}).values() if len(value) >= TELLING)
+        yield from (value for value in request.get(member, {}).values() if len(value) >= SHORTEST_SECRET)

@@ -1,15 +1,24 @@
-"""The rhythm of a job's logs: when its streams last said something, and its longest pause before that."""
+"""The rhythm of a job's logs: its newest event, and the longest pause before that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import ceil
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import attempt
-from ml_janitor.aws.logs import DESCRIBE_LOG_STREAMS, GET_LOG_EVENTS, NO_SUCH, backwards, last_event, moment
+from ml_janitor.aws.logs import (
+    DESCRIBE_LOG_STREAMS,
+    FAR_FUTURE,
+    GET_LOG_EVENTS,
+    NO_SUCH,
+    event_pages,
+    last_event,
+    moment,
+)
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
@@ -18,15 +27,23 @@ if TYPE_CHECKING:
 PAGES = 30
 """How many pages of GetLogEvents (10,000 events or 1 MB each) are read to learn one job's rhythm."""
 
+WINDOW = timedelta(hours=1)
+WINDOWS = 240
+PROBES = 2 * WINDOWS
+"""
+A longer history is divided into windows of an hour, or into that many longer ones, and asked only whether
+each holds an event: with one call for a window that does, and a few for a pause. `PROBES` limits the calls.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rhythm:
     """
-    When a job's streams *last* said something, and their *longest_pause* before that.
+    When the *last* event of a job's streams was written, and their *longest_pause* before that.
 
-    The pause is `NotRead` if the last event is fresh, and `Absent` if the history is too long to be
-    read. It may come out longer than it was, never shorter: a pause that is taken for too short
-    would make the next one look like the end.
+    The pause is `NotRead` if the last event is fresh, and `Absent` if the history is too long even to be
+    probed. It may come out longer than it was, never shorter: after a pause that was taken for too
+    short, the next one would look like a hang.
     """
 
     last: datetime
@@ -68,14 +85,14 @@ def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
     The index lags behind by an hour or more, so it can show that a stream is alive, never that it
     is silent.
     """
-    pages = aws.logs.get_paginator("describe_log_streams").paginate(
+    listed = aws.logs.get_paginator("describe_log_streams").paginate(
         logGroupName=group, logStreamNamePrefix=prefix, PaginationConfig={"PageSize": 50}
     )
     return {
         stream["logStreamName"]: moment(stream["lastEventTimestamp"])
         if "lastEventTimestamp" in stream
         else None
-        for page in pages
+        for page in listed
         for stream in page["logStreams"]
     }
 
@@ -99,36 +116,96 @@ def _last(aws: Aws, group: str, streams: Iterable[str], fresh: datetime) -> Sign
 
 
 def longest_pause(
-    aws: Aws, group: str, streams: Iterable[str], *, started: datetime, last: datetime
+    aws: Aws, group: str, streams: Sequence[str], *, started: datetime, last: datetime
 ) -> Signal[timedelta]:
     """
     The longest time between two events of all *streams* together, from *started* to *last*.
 
-    At most `PAGES` pages are read, and at least one stream to its beginning, or the answer is
-    `Absent`. Events that were not read can only make a pause look longer, which is the safe side.
+    At most `PAGES` pages are read. Then one stream read to its beginning is enough; else what was not read is
+    probed. Events that were not read can only make a pause look longer, which is the safe side.
     """
 
-    def heard() -> set[datetime] | None:
+    def read() -> timedelta | None:
         events: set[datetime] = set()
         whole = False
         pages_left = PAGES
         for stream in streams:
-            for page in backwards(aws, group, stream):
+            for page in event_pages(aws, group, stream):
                 events.update(page)
                 pages_left -= 1
+                if not pages_left and not whole:
+                    return _probed(Probe(aws, group, list(streams)), events, started=started, last=last)
                 if not pages_left:
-                    return events if whole else None
+                    return _longest_gap(started, last, *events)
             whole = True
-        return events
+        return _longest_gap(started, last, *events)
 
-    match attempt(heard, source=GET_LOG_EVENTS, absent=NO_SUCH):
-        case Value(events) if events is not None:
-            times = sorted({started, last, *events})
-            return Value(
-                max((later - before for before, later in pairwise(times)), default=timedelta()),
-                GET_LOG_EVENTS,
-            )
+    match attempt(read, source=GET_LOG_EVENTS, absent=NO_SUCH):
+        case Value(pause) if pause is not None:
+            return Value(pause, GET_LOG_EVENTS)
         case Unreadable() as failed:
             return failed
         case _:
             return Absent(GET_LOG_EVENTS)
+
+
+def _longest_gap(*events: datetime) -> timedelta:
+    return max((later - before for before, later in pairwise(sorted(set(events)))), default=timedelta())
+
+
+@dataclass(slots=True)
+class Probe:
+    """Finds out whether any of *streams* holds an event in a window of time, one window after the other."""
+
+    aws: Aws
+    group: str
+    streams: list[str]
+    following: dict[str, datetime] = field(default_factory=dict)
+    """The first event of each stream since it was asked last: until then it need not be asked again."""
+    calls: int = 0
+
+    def finds_event(self, begin: datetime, end: datetime) -> bool | None:
+        """Whether there is an event from *begin* to before *end*; None if that takes too many calls."""
+        for stream in self.streams:
+            if self.following.get(stream, begin - WINDOW) < begin and not self._ask(stream, begin):
+                return None
+            if self.following[stream] < end:
+                self.streams.remove(stream)
+                self.streams.insert(0, stream)  # what logged last is asked first
+                return True
+        return False
+
+    def _ask(self, stream: str, since: datetime) -> bool:
+        """Look for the first event of *stream* since then; False if there are no calls left for that."""
+        self.following[stream] = FAR_FUTURE
+        for page in event_pages(self.aws, self.group, stream, since=since, limit=1):
+            self.calls += 1
+            if page:
+                self.following[stream] = min(page)
+                return True
+            if self.calls >= PROBES:
+                return False
+        return self.calls < PROBES
+
+
+def _probed(
+    probe: Probe, known: Iterable[datetime], *, started: datetime, last: datetime
+) -> timedelta | None:
+    """
+    The longest pause by windows without an event; None if that takes too many calls.
+
+    The events around empty windows lie in the windows before and behind: at most two windows more apart than
+    those are long. Windows of *known* events are not asked for.
+    """
+    window = max(WINDOW, (last - started) / WINDOWS)
+    count = max(1, ceil((last - started) / window))
+    occupied = {(at - started) // window for at in known} | {count - 1}
+    empty = longest = 0
+    for number in range(count):
+        begin = started + number * window
+        found = number in occupied or probe.finds_event(begin, begin + window)
+        if found is None:
+            return None
+        empty = 0 if found else empty + 1
+        longest = max(longest, empty)
+    return min((longest + 2) * window, abs(last - started))

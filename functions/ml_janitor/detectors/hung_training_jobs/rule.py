@@ -21,27 +21,55 @@ from ml_janitor.core.model import (
     evidence,
 )
 from ml_janitor.detectors.hung_training_jobs import (
-    grants,
-    phases,
     restarts,
     stillness,
     stops,
+    training,
     tuning,
-    warm_pools,
 )
-from ml_janitor.detectors.hung_training_jobs import (
-    record as records,
-)
-from ml_janitor.detectors.hung_training_jobs.costs import bill, limit, rate
-from ml_janitor.detectors.hung_training_jobs.job import Job
+from ml_janitor.detectors.hung_training_jobs.job import Job, bill, limit, rate
 from ml_janitor.detectors.hung_training_jobs.stillness import Patience, Still
-from ml_janitor.detectors.hung_training_jobs.survey import KINDS, Survey
-from ml_janitor.detectors.hung_training_jobs.suspects import MAKERS, Suspect, SuspectTuner
-from ml_janitor.engine.detector import Cleanup, Detector, allow
+from ml_janitor.detectors.hung_training_jobs.survey import KINDS, STARTERS, Survey, Suspect, SuspectTuner
+from ml_janitor.detectors.hung_training_jobs.tuning import TUNER
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.engine.detector import Steps
+
+AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
+KEYS = "Amazon SageMaker API Permissions Reference: Create...Job, where the job's volumes have a key"
+JOBS = {
+    "TrainingJob": "training-job/*",
+    "ProcessingJob": "processing-job/*",
+    "TransformJob": "transform-job/*",
+}
+
+ACTS: tuple[Grant, ...] = (
+    *(allow(f"sagemaker:Stop{noun}", on=jobs) for noun, jobs in JOBS.items()),
+    allow("sagemaker:StopHyperParameterTuningJob", on=f"{TUNER}/*"),
+    allow("sagemaker:UpdateTrainingJob", on=JOBS["TrainingJob"]),
+)
+
+UNDOES: tuple[Grant, ...] = (
+    *(allow(f"sagemaker:Describe{noun}", on=jobs) for noun, jobs in JOBS.items()),
+    allow("sagemaker:DescribeHyperParameterTuningJob", on=f"{TUNER}/*"),
+    *(allow(f"sagemaker:Create{noun}", on=jobs) for noun, jobs in JOBS.items()),
+    *(implied("sagemaker:AddTags", on=jobs, source=AUTHORIZATION) for jobs in JOBS.values()),
+    implied(
+        "iam:PassRole",
+        on="arn:aws:iam::*:role/*",
+        source=AUTHORIZATION,
+        when=(Condition("StringEquals", "iam:PassedToService", ("sagemaker.amazonaws.com",)),),
+    ),
+    implied(
+        "kms:CreateGrant",
+        on="key/*",
+        source=KEYS,
+        when=(Condition("Bool", "kms:GrantIsForAWSResource", ("true",)),),
+    ),
+)
+"""A tuning job is looked at, since one whose stop broke off has nothing to be brought back."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +87,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
 
     name = "hung-training-jobs"
     schedule = "rate(1 hour)"
-    kinds = (*KINDS, tuning.TUNER)
+    kinds = (*KINDS, TUNER)
     cleanup = Cleanup(
         effect=Effect.STOP,
         grace=timedelta(hours=2),
@@ -78,9 +106,9 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         allow("sagemaker:ListTransformJobs"),
         allow("sagemaker:DescribeTransformJob", on="transform-job/*"),
         allow("sagemaker:ListHyperParameterTuningJobs"),
-        allow("sagemaker:DescribeHyperParameterTuningJob", on=f"{tuning.TUNER}/*"),
-        allow("sagemaker:ListTrainingJobsForHyperParameterTuningJob", on=f"{tuning.TUNER}/*"),
-        *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in (*kinds, *MAKERS)),
+        allow("sagemaker:DescribeHyperParameterTuningJob", on=f"{TUNER}/*"),
+        allow("sagemaker:ListTrainingJobsForHyperParameterTuningJob", on=f"{TUNER}/*"),
+        *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in (*kinds, *STARTERS)),
         *(allow("logs:DescribeLogStreams", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
         *(allow("logs:GetLogEvents", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
         allow("s3:ListBucket", on="arn:aws:s3:::*"),
@@ -88,8 +116,8 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         allow("cloudwatch:GetMetricData"),
         allow("pricing:GetProducts"),
     )
-    acts = grants.ACTS
-    undoes = grants.UNDOES
+    acts = ACTS
+    undoes = UNDOES
 
     silence: timedelta = timedelta(hours=6)
     times_longest_pause: int = 3
@@ -112,14 +140,14 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Suspect | SuspectTuner | None:
         survey = self._survey(aws, now)
-        return survey.tuner(target) if target.kind == tuning.TUNER else survey.job(target)
+        return survey.tuner(target) if target.kind == TUNER else survey.job(target)
 
     def look_unfinished(
         self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime
     ) -> Suspect | SuspectTuner | None:
         candidate = self.look(aws, target, now)
-        if isinstance(candidate, Suspect) and record["what"] == records.JOB:
-            return replace(candidate, half_done=True)
+        if isinstance(candidate, Suspect) and record["what"] == stops.JOB:
+            return replace(candidate, unfinished=True)
         return candidate
 
     def _survey(self, aws: Aws, now: datetime) -> Survey:
@@ -141,7 +169,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def _verdicts(
         self, children: Signal[tuple[Suspect, ...]], now: datetime
     ) -> Signal[Mapping[str, Verdict]]:
-        """What is made of each of *children*, by its name."""
+        """The verdict on each of *children*, by its name."""
         if not isinstance(children, Value):
             return children
         verdicts = {child.target.name: self.decide(child, now) for child in children.value}
@@ -149,10 +177,10 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
 
     def _of_pool(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict | None:
         """The warm pool that a job left behind, if it is still there."""
-        if candidate.half_done:
-            verdict = warm_pools.left_behind(rule, candidate.job, job, candidate.price)
+        if candidate.unfinished:
+            verdict = training.judge_remaining_pool(rule, candidate.job, job, candidate.price)
         else:
-            verdict = warm_pools.judge(
+            verdict = training.judge_pool(
                 rule, candidate.job, job, candidate.price, patience=self.pool_patience, now=now
             )
         return replace(verdict, grace=self.grace_pool) if isinstance(verdict, Finding) else verdict
@@ -164,13 +192,13 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         finding: Finding,  # noqa: ARG002
         memo: Mapping[str, Any],  # noqa: ARG002
     ) -> Mapping[str, Any]:
-        return records.read(aws, candidate)
+        return restarts.read_record(aws, candidate)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         stops.act(aws, target, record, steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return stops.settled(aws, target, record)
+        return stops.is_done(aws, target, record)
 
     def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
         return stops.ended_otherwise(aws, target, record)
@@ -182,13 +210,13 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         return restarts.restart(aws, self.name, target, record, steps)
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
-        return restarts.announced(self.name, target, record)
+        return restarts.restart_effect(self.name, target, record)
 
     def _of_job(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict:
         """A job that works on after its own limit, or without a sign of life."""
         verdict = (
-            phases.not_at_work(rule, candidate.job, job, now)
-            or phases.watching(rule, candidate.watched, job)
+            stillness.not_at_work(rule, candidate.job, job, now)
+            or stillness.watching(rule, candidate.watched, job)
             or self._late_or_still(rule, candidate, job, now)
         )
         if isinstance(verdict, Kept):
@@ -205,8 +233,8 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
 
     def _late_or_still(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Kept | Still:
         """Past its limit, or still by its signs. Unreadable signs hide a limit that is only likely passed."""
-        late = phases.past_its_limit(rule, job, self.overrun, now)
+        late = stillness.past_its_limit(rule, job, self.overrun, now)
         if late is not None and late.confidence is Confidence.PROVEN:
             return late
-        still = stillness.judge(rule, candidate.signs, job, self.patience, now)
+        still = stillness.judge_signs(rule, candidate.signs, job, self.patience, now)
         return still if late is None or (isinstance(still, Kept) and still.unknown) else late

@@ -1,4 +1,4 @@
-"""Whether a running job stands still: its logs, the objects it writes and its load, judged together. Pure."""
+"""Whether a job should be at work, and stands still: its phase, limit, logs, objects and load. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ml_janitor.aws.s3 import Newest
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import (
     Absent,
@@ -20,9 +21,93 @@ from ml_janitor.core.model import (
     Value,
     evidence,
 )
-from ml_janitor.detectors.hung_training_jobs.job import Job
+from ml_janitor.detectors.hung_training_jobs.job import WAITING, Job
 from ml_janitor.detectors.hung_training_jobs.load import Collective, HostLoad, Motion, shown, some
 from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
+
+
+def not_at_work(rule: Rule, signal: Signal[Job], job: Job, now: datetime) -> Kept | None:
+    """Keep a job in any other phase: before it nothing is billed, after it SageMaker is at work."""
+    rule.saw(evidence("status", signal, f"{job.status}, {job.phase}"), Evidence("instances", job.hardware))
+    if job.tuner:
+        rule.saw(Evidence("tuning job", job.tuner.rpartition("/")[2]))
+    if job.status != IN_PROGRESS:
+        return rule.kept(f"no longer in progress ({job.status})")
+    if job.phase in WAITING:
+        return rule.kept(f"{job.phase} for {ago(now - job.created)}: waiting for instances costs nothing")
+    if job.phase != job.kind.working:
+        since = f" since {stamp(job.phase_since)}" if job.phase_since else ""
+        return rule.kept(f"not {job.kind.at_work} but {job.phase}{since}")
+    if job.started is None:
+        return rule.unknown(f"it is {job.kind.at_work}, but AWS does not say since when")
+    rule.saw(Evidence("billed for", ago(now - job.started)))
+    rule.passed(job.kind.at_work)
+    return None
+
+
+def watching(rule: Rule, watched: Signal[Job], job: Job) -> Kept | None:
+    """
+    Keep a rule of Debugger's or the profiler's while the training job that it watches goes on.
+
+    It says nothing and rests for as long as nothing is wrong there.
+    """
+    if job.watches is None:
+        return None
+    name = job.watches.rpartition("/")[2]
+    match watched:
+        case Value(training):
+            rule.saw(evidence("watches", watched, f"training job {name}, {training.status}"))
+            if training.status in {IN_PROGRESS, "Stopping"}:
+                return rule.kept(
+                    f"it watches the training job {name} (a Debugger or profiler rule), which runs"
+                )
+            rule.passed(f"the training job that it watches is over ({training.status})")
+            return None
+        case _:
+            rule.saw(evidence("watches", watched))
+            return rule.unknown(
+                f"it watches the training job {name}, and whether that runs could not be read"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One of a job's own limits, by the name that its request gave it."""
+
+    name: str
+    since: datetime | None
+    allowed: timedelta | None
+
+
+def past_its_limit(rule: Rule, job: Job, overrun: timedelta, now: datetime) -> Still | None:
+    """
+    Whether SageMaker should have ended *job* itself; it may take until *overrun* to do so.
+
+    Likely at most where inputs are downloaded first: AWS says neither how long that took, nor whether it
+    counts.
+    """
+    limits = (
+        Limit("MaxRuntimeInSeconds", job.counted_from, job.max_runtime),
+        Limit("MaxWaitTimeInSeconds", job.created, job.max_wait),
+    )
+    if all(limit.allowed is None for limit in limits):
+        rule.passed("it has no limit of its own")
+        return None
+    for limit in limits:
+        if limit.since is None or limit.allowed is None:
+            continue
+        late = now - limit.since - limit.allowed
+        rule.saw(Evidence(f"time against {limit.name}", f"{ago(now - limit.since)} of {ago(limit.allowed)}"))
+        if late > overrun:
+            return Still(
+                reason=f"this {job.kind.noun} is {job.kind.at_work} {ago(late)} after the end of its own"
+                f" limit of {ago(limit.allowed)} ({limit.name})"
+                + (", unless that began only when its inputs had been downloaded" if job.downloads else ""),
+                confidence=Confidence.LIKELY if job.downloads else Confidence.PROVEN,
+                since=limit.since + limit.allowed,
+            )
+    rule.passed(f"not more than {ago(overrun)} past its own limit")
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +121,15 @@ class Signs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """For how long logs, objects and load must all stand still before a job is said to hang."""
+    """For how long logs, objects and load must all stand still before a job is judged to hang."""
 
     silence: timedelta
     times_longest_pause: int
     silence_without_rhythm: timedelta
 
     @property
-    def blind(self) -> timedelta:
-        """With a job whose rhythm or load cannot be told."""
+    def without_rhythm(self) -> timedelta:
+        """With a job whose rhythm or load is not known."""
         return max(self.silence, self.silence_without_rhythm)
 
     def with_rhythm(self, longest_pause: Signal[timedelta]) -> timedelta:
@@ -53,7 +138,7 @@ class Patience:
             case Value(pause):
                 return max(self.silence, self.times_longest_pause * pause)
             case _:
-                return self.blind
+                return self.without_rhythm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +150,14 @@ class Still:
     since: datetime
 
 
-def judge(rule: Rule, signs: Signs, job: Job, patience: Patience, now: datetime) -> Kept | Still:
+def judge_signs(rule: Rule, signs: Signs, job: Job, patience: Patience, now: datetime) -> Kept | Still:
     """Whether *job* stands still, by its *signs*; the steps and the evidence go to *rule*."""
     match signs.rhythm:
         case Value(rhythm):
             return (
-                _heard(rule, signs.rhythm, rhythm, patience, now)
-                or _written(rule, signs.newest, job, patience.with_rhythm(rhythm.longest_pause), now)
-                or _moving(rule, signs.loads, rhythm, job, patience=patience, now=now)
+                _check_logs(rule, signs.rhythm, rhythm, patience, now)
+                or _check_objects(rule, signs.newest, job, patience.with_rhythm(rhythm.longest_pause), now)
+                or _check_load(rule, signs.loads, rhythm, job, patience=patience, now=now)
             )
         case Absent():
             rule.saw(evidence("last log event", signs.rhythm))
@@ -82,7 +167,7 @@ def judge(rule: Rule, signs: Signs, job: Job, patience: Patience, now: datetime)
             return rule.unknown("its logs could not be read")
 
 
-def _heard(
+def _check_logs(
     rule: Rule, signal: Signal[Rhythm], rhythm: Rhythm, patience: Patience, now: datetime
 ) -> Kept | None:
     """Keep a job that logs, or is silent no longer than its rhythm explains."""
@@ -109,7 +194,7 @@ def _heard(
     return None
 
 
-def _written(
+def _check_objects(
     rule: Rule, newest: Signal[Newest | None], job: Job, needed: timedelta, now: datetime
 ) -> Kept | None:
     """Keep a job that writes checkpoints or outputs, whatever its logs say."""
@@ -130,7 +215,7 @@ def _written(
     return None
 
 
-def _moving(
+def _check_load(
     rule: Rule,
     signal: Signal[tuple[HostLoad, ...]],
     rhythm: Rhythm,
@@ -162,10 +247,10 @@ def _moving(
         return rule.kept(f"silent, but the load of {some(steady)} is {level}")
     quiet = now - rhythm.last
     unmeasured = motions.get(Motion.UNMEASURED, []) or ([] if loads else ["its hosts"])
-    if unmeasured and quiet < patience.blind:
+    if unmeasured and quiet < patience.without_rhythm:
         return rule.kept(
             f"silent for {ago(quiet)}, but the load of {some(unmeasured)} is not known:"
-            f" judged from {ago(patience.blind)} on"
+            f" judged from {ago(patience.without_rhythm)} on"
         )
     rule.passed("no host's load varies")
     match rhythm.longest_pause:
@@ -180,7 +265,7 @@ def _moving(
         *([f"the load of {some(unmeasured)} is not known"] if unmeasured else []),
     ]
     sure = known and not doubts
-    load = "; ".join(doubts) or spinning.told(len(loads))
+    load = "; ".join(doubts) or spinning.description(len(loads))
     return Still(
         reason=f"this {job.kind.noun} logged nothing for {ago(quiet)} ({usual}){written} and {load}",
         confidence=Confidence.PROVEN if sure else Confidence.LIKELY,
@@ -195,7 +280,7 @@ class Spinning:
     count: int
     total: int
 
-    def told(self, hosts: int) -> str:
+    def description(self, hosts: int) -> str:
         """How they hang in a collective, on so many hosts."""
         if self.count < self.total:
             return (
@@ -223,7 +308,7 @@ def _doubts(motions: Mapping[Motion, Sequence[str]], spinning: Spinning) -> Iter
             f"the load of {some(hosts)} stands at full without a change, which may be work: no GPU of it"
             " waits for another"
         )
-    if hosts := motions.get(Motion.BESIDE):
+    if hosts := motions.get(Motion.ONLY_GPUS_REST):
         yield (
             f"the GPUs of {some(hosts)} rest without a change, but its CPU does not, and may be at work"
             if len(hosts) == 1

@@ -2,29 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws import s3 as objects
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import Listing, ReadError
+from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
-from ml_janitor.core.model import Kept, Target, Unreadable, Value, Verdict
-from ml_janitor.detectors.hung_training_jobs import loads as job_loads
-from ml_janitor.detectors.hung_training_jobs import processing, rhythm, training, transforms, tuning
-from ml_janitor.detectors.hung_training_jobs.costs import hourly
+from ml_janitor.core.model import Candidate, Kept, NotRead, Signal, Target, Unreadable, Value, Verdict
+from ml_janitor.detectors.hung_training_jobs import load_metrics, rhythm, training, tuning
+from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, TRANSFORM_KIND
+from ml_janitor.detectors.hung_training_jobs.job import Job, hourly
 from ml_janitor.detectors.hung_training_jobs.stillness import Patience, Signs
-from ml_janitor.detectors.hung_training_jobs.suspects import Suspect, SuspectTuner, family, parents
+from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
-KINDS = {kind.arn: kind for kind in (training.KIND, processing.KIND, transforms.KIND)}
+KINDS = {kind.arn: kind for kind in (training.KIND, PROCESSING_KIND, TRANSFORM_KIND)}
 
 NONE: Listing[Target] = Listing(())
 """No tuning jobs, where none is asked for."""
+
+STARTERS = ("automl-job", "monitoring-schedule")
+"""The resource types, in ARNs, of what starts jobs by itself, besides tuning jobs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect(Candidate):
+    """
+    A job in progress or with a warm pool, what shows whether it moves, and what an hour of it costs.
+
+    *watched* is the training job whose rule the job is, if it is one.
+    *unfinished*: an action began to stop it, and may not have ended its warm pool.
+    """
+
+    job: Signal[Job]
+    watched: Signal[Job] = field(default_factory=NotRead)
+    unfinished: bool = False
+    signs: Signs = field(default_factory=Signs)
+    price: Price = field(default_factory=lambda: Price(None, "not asked"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspectTuner(Candidate):
+    """A tuning job in progress, and those of its children that run."""
+
+    tuner: Signal[Tuner]
+    children: Signal[tuple[Suspect, ...]] = field(default_factory=NotRead)
+
+
+def parents(aws: Aws, candidate: Suspect, job: Job, tuners: Listing[Target]) -> tuple[Target, ...]:
+    """What *job* is a part of, or watches, each with its tags: what keeps one of them keeps the job."""
+    found = [] if job.tuner is None else [_tuner(aws, job.tuner, tuners)]
+    found += [_starter(aws, arn) for arn in job.started_by]
+    if job.watches is not None:
+        watched = candidate.watched.value if isinstance(candidate.watched, Value) else None
+        target = _named(aws, job.watches, watched.created if watched else None)
+        found.append(replace(target, tags=tags.of_one(aws, job.watches)))
+    return tuple(found)
+
+
+def _tuner(aws: Aws, arn: str, tuners: Listing[Target]) -> Target:
+    """
+    The tuning job that started a job.
+
+    One that *tuners* does not list has ended. If their listing broke off, its tags are unreadable.
+    """
+    known = next((one for one in tuners.items if one.arn.lower() == arn.lower()), None)
+    target = _named(aws, arn, known.created if known else None, known.name if known else None)
+    if known is None and tuners.error is not None:
+        return replace(target, tags=Unreadable(tuners.error))
+    return replace(target, tags=tags.of_one(aws, arn))
+
+
+def _starter(aws: Aws, arn: str) -> Target:
+    """The other SageMaker resource that started a job. Tags of kinds without a permission are unreadable."""
+    target = _named(aws, arn, None)
+    if target.kind not in STARTERS:
+        return replace(target, tags=Unreadable(f"those of {target.kind or arn} are not read"))
+    return replace(target, tags=tags.of_one(aws, arn))
+
+
+def _named(aws: Aws, arn: str, created: datetime | None, name: str | None = None) -> Target:
+    """The resource that *arn* names, as far as the ARN shows it."""
+    kind, _, last = arn.rpartition(":")[2].partition("/")  # a description may hold what is no ARN
+    return Target(
+        arn=arn, name=name or last, kind=kind, account=aws.account, region=aws.region, created=created
+    )
+
+
+def with_children(
+    target: Target, tuner: Signal[Tuner], running: Signal[tuple[Target, ...]], jobs: Mapping[str, Suspect]
+) -> SuspectTuner:
+    """
+    A tuning job with its *running* children out of *jobs* (by ARN in lower case).
+
+    What started its children started it: its own description does not name an AutoML job.
+    """
+    match running:
+        case Value(listed, source):
+            children = tuple(jobs[one.arn.lower()] for one in listed)
+            starters = {one.arn: one for child in children for one in child.belongs_to}
+            return SuspectTuner(
+                target=target,
+                tuner=tuner,
+                children=Value(children, source),
+                takes_along=tuple(child.target for child in children),
+                belongs_to=tuple(one for one in starters.values() if one.arn.lower() != target.arn.lower()),
+            )
+        case unread:
+            return SuspectTuner(target=target, tuner=tuner, children=unread)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +143,11 @@ class Survey:
         suspects = self._suspects(list(jobs.values()), tuners)
         yield from suspects
         by_arn = {one.target.arn.lower(): one for one in suspects}
-        families = [
-            family(one, tuning.as_listed(one), signal, by_arn)
+        tuning_jobs = [
+            with_children(one, tuning.as_listed(one), signal, by_arn)
             for one, signal in zip(tuners.items, running, strict=True)
         ]
-        yield from aws.map(lambda candidate: self._tagged(candidate, tuners), families)
+        yield from aws.map(lambda candidate: self._tagged(candidate, tuners), tuning_jobs)
         broken = [listing.error for listing in (*listings, tuners) if listing.error is not None]
         if broken:
             raise ReadError("; ".join(broken))
@@ -88,7 +179,7 @@ class Survey:
         running = tuning.children(self.aws, target.name)
         targets = running.value if isinstance(running, Value) else ()
         by_arn = {one.target.arn.lower(): one for one in self._suspects(targets, NONE)}
-        return family(target, tuner, running, by_arn)
+        return with_children(target, tuner, running, by_arn)
 
     def _suspects(self, targets: Sequence[Target], tuners: Listing[Target]) -> list[Suspect]:
         """All *targets* that are jobs, each with the signals that it takes to judge it."""
@@ -120,15 +211,15 @@ class Survey:
 
     def _with_loads(self, candidates: Sequence[Suspect]) -> list[Suspect]:
         """*candidates* with the load of those that are open still, all hosts of all jobs together."""
-        windows: dict[str, job_loads.Window] = {}
+        windows: dict[str, load_metrics.Window] = {}
         for candidate in candidates:
             match candidate:
                 case Suspect(job=Value(job), signs=Signs(rhythm=Value(heard))) if self._open(candidate):
                     if job.writes_to and not isinstance(candidate.signs.newest, Value):
                         continue
                     stood_still = self.patience.with_rhythm(heard.longest_pause)
-                    windows[candidate.target.arn] = job_loads.Window(job, self.now - stood_still)
-        loads = job_loads.read(self.aws, windows, self.now)
+                    windows[candidate.target.arn] = load_metrics.Window(job, self.now - stood_still)
+        loads = load_metrics.read(self.aws, windows, self.now)
 
         def with_load(candidate: Suspect) -> Suspect:
             read = loads.get(candidate.target.arn, candidate.signs.loads)

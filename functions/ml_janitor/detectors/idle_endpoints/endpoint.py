@@ -30,6 +30,8 @@ WITHOUT_VARIANTS = frozenset({"Creating", "Failed"})
 """
 The statuses in which recorded answers of DescribeEndpoint have no ProductionVariants: nothing runs then.
 """
+MONITORING = frozenset({"Scheduled", "Pending"})
+"""The statuses in which a monitoring schedule runs, or is about to."""
 GONE = ("ValidationException",)
 """What DescribeEndpoint answers for a well-formed name that does not exist (any more)."""
 
@@ -151,11 +153,19 @@ def inference_components(aws: Aws) -> Listing[InferenceComponent]:
 
 
 def monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
-    """Every monitoring schedule: its endpoint (none, if it is over batch transforms) and its name."""
+    """
+    Every monitoring schedule: its endpoint and its name.
+
+    The endpoint is "" where nothing is monitored now: the schedule is over batch transforms, or it is
+    Stopped or Failed, which it stays for ever.
+    """
     return listing(
         aws,
         MONITORING_SCHEDULE,
-        lambda found: (found.get("EndpointName", ""), found["MonitoringScheduleName"]),
+        lambda found: (
+            found.get("EndpointName", "") if found["MonitoringScheduleStatus"] in MONITORING else "",
+            found["MonitoringScheduleName"],
+        ),
     )
 
 

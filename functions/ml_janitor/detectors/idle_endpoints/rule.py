@@ -20,6 +20,7 @@ from ml_janitor.detectors.idle_endpoints.endpoint import IN_SERVICE, SERVING
 from ml_janitor.detectors.idle_endpoints.grants import ACTS, UNDOES
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
 from ml_janitor.detectors.idle_endpoints.silence import (
+    monitored,
     nothing_queued,
     pauses,
     standby,
@@ -66,6 +67,8 @@ class IdleEndpoints(Detector[Endpoint]):
         allow("sagemaker:ListTags", on="endpoint/*"),
         allow("sagemaker:ListTags", on="inference-component/*"),
         allow("tag:GetResources"),
+        allow("sagemaker:ListMonitoringExecutions"),
+        allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
         allow("cloudwatch:ListMetrics"),
         allow("cloudwatch:GetMetricData"),
         allow("pricing:GetProducts"),
@@ -142,16 +145,16 @@ class IdleEndpoints(Detector[Endpoint]):
         if not zeros:
             reason += " (no datapoint, while other metrics of it arrive)"
         sparse = None if queue_empty else unmeasured(candidate.decisive, start, now)
-        doubts = [one for one in (sparse, pauses(candidate, now), standby(candidate)) if one is not None]
-        reason = "; ".join([reason, *doubts])
-        certain = zeros and not doubts and not candidate.bare and candidate.hints_error is None
+        doubts = (sparse, pauses(candidate, now), standby(candidate), monitored(candidate))
+        reason = "; ".join([reason, *(doubt for doubt in doubts if doubt is not None)])
+        certain = zeros and not any(doubts) and not candidate.bare and candidate.hints_error is None
         return rule.found(
             reason,
             Confidence.PROVEN if certain else Confidence.LIKELY,
             action="delete the endpoint (its configuration and models stay)",
             cost=candidate.cost,
             since=since,
-            spared=mixed(candidate),
+            spared=spared(candidate),
         )
 
     def prepare(
@@ -192,7 +195,9 @@ class IdleEndpoints(Detector[Endpoint]):
             at, place = max(used, key=lambda pair: pair[0])
             latest = f"the latest in the hour from {at:%Y-%m-%d %H:%M} UTC"
             return f"{requests(place)} in the last {ago(self.window)}, {latest}"
-        return watched(endpoint) or free(endpoint)
+        if endpoint.half_done is not None and endpoint.monitors:
+            return f"the monitoring schedule {endpoint.monitors[0]} was started over it meanwhile"
+        return free(endpoint)
 
     def _quiet(self, endpoint: Endpoint, now: datetime) -> tuple[str, datetime]:
         """How long it has been idle, in words, and the time since when."""
@@ -211,18 +216,13 @@ class IdleEndpoints(Detector[Endpoint]):
         return f"{quiet}, nor in the {ago(HISTORY)} before", start - HISTORY
 
 
-def watched(endpoint: Endpoint) -> str | None:
-    """Which monitoring schedule works on it, or None: its reports would end with the endpoint."""
-    if isinstance(endpoint.schedules, Value) and endpoint.schedules.value:
-        return f"the monitoring schedule {endpoint.schedules.value[0]} watches it"
+def spared(endpoint: Endpoint) -> str | None:
+    """Why it is only reported, or None."""
+    if endpoint.status != IN_SERVICE:
+        return f"it is {endpoint.status}: it runs parts of two configurations, and an undo brings back one"
+    if endpoint.monitors:
+        return f"the monitoring schedule {endpoint.monitors[0]} runs over it, and has to be stopped first"
     return None
-
-
-def mixed(endpoint: Endpoint) -> str | None:
-    """Why an undo would bring back another endpoint, or None: it runs two configurations at once."""
-    if endpoint.status == IN_SERVICE:
-        return None
-    return f"it is {endpoint.status}: it runs parts of two configurations, and an undo brings back one"
 
 
 def free(endpoint: Endpoint) -> str | None:

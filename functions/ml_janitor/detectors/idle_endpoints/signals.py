@@ -131,6 +131,11 @@ class Endpoint(Candidate):
         return self.components.value if isinstance(self.components, Value) else ()
 
     @property
+    def monitors(self) -> tuple[str, ...]:
+        """The running monitoring schedules over it, as far as they could be listed."""
+        return self.schedules.value if isinstance(self.schedules, Value) else ()
+
+    @property
     def unreadable(self) -> str | None:
         """Which required signal could not be read, and why."""
         if isinstance(self.components, Unreadable):
@@ -156,8 +161,8 @@ def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
     if endpoint.alone:
         names = ", ".join(component.name for component in endpoint.on_it)
         yield evidence("inference components on it", endpoint.components, names or "none")
-        watching = endpoint.schedules.value if isinstance(endpoint.schedules, Value) else ()
-        yield evidence("monitoring schedules over it", endpoint.schedules, ", ".join(watching) or "none")
+        running = ", ".join(endpoint.monitors) or "none"
+        yield evidence("monitoring schedules that run over it", endpoint.schedules, running)
     yield from _traffic(endpoint)
     if endpoint.alone:
         yield from _before(endpoint)

@@ -43,7 +43,7 @@ def nothing_queued(endpoint: Endpoint, start: datetime, end: datetime) -> bool:
 def unproven(endpoint: Endpoint, *, queue_empty: bool) -> str | None:
     """Why silence proves nothing here, or None if it does; an empty queue proves that metrics arrive."""
     if not isinstance(endpoint.schedules, Value):
-        return "whether a monitoring schedule watches it was not read"
+        return "whether a monitoring schedule runs over it was not read"
     described = isinstance(endpoint.description, Value) and isinstance(endpoint.config, Value)
     if not described or not endpoint.decisive:
         return "nothing says where its requests could be seen"
@@ -76,6 +76,16 @@ def unmeasured(places: Iterable[Place], start: datetime, end: datetime) -> str |
             if read < MEASURED * hours:
                 return f"{place.where} has a datapoint for only {read:,} of {hours:,} hours"
     return None
+
+
+def monitored(endpoint: Endpoint) -> str | None:
+    """That somebody has it monitored, in words: they may expect requests."""
+    if not endpoint.monitors:
+        return None
+    one = len(endpoint.monitors) == 1
+    return (
+        f"the monitoring schedule{'' if one else 's'} {', '.join(endpoint.monitors)} run{'s' * one} over it"
+    )
 
 
 def standby(endpoint: Endpoint) -> str | None:

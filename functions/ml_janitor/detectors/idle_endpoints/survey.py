@@ -40,8 +40,8 @@ class Account:
     What is read once, for all endpoints together.
 
     *strays* are the places of inference components that are gone; *error* says that the listing of
-    components broke off. *schedules* are the names of monitoring schedules by endpoint, with what
-    broke their listing off.
+    components broke off. *schedules* are the names of running monitoring schedules by endpoint, with
+    what broke their listing off.
     """
 
     hints: Hints
@@ -219,15 +219,16 @@ def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -
         replace(
             one,
             history=tuple(data[days[place.metric]] for place in one.decisive),
-            cost=_cost(aws, one),
+            cost=_cost(aws, one, window),
         )
         for one in todo
     ]
 
 
-def _cost(aws: Aws, one: Endpoint) -> Cost | None:
+def _cost(aws: Aws, one: Endpoint, window: tuple[datetime, datetime]) -> Cost | None:
     match one.description, one.config:
         case Value(description), Value(config):
-            return costs.cost(aws, description.variants, config)
+            monitors = costs.monitors(aws, one.summary.name, one.monitors, *window)
+            return costs.cost(aws, description.variants, config, monitors)
         case _:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,15 +22,17 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
+from ml_janitor.detectors.idle_notebooks import evenings, power
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
-from ml_janitor.detectors.idle_notebooks import power
 from ml_janitor.detectors.idle_notebooks.notebook import IN_SERVICE, Notebook
 from ml_janitor.detectors.idle_notebooks.signs import (
+    Sign,
     certainty,
     evidence_of,
     fresh_idle,
     signs,
     unknown,
+    unseen_work,
     when,
 )
 from ml_janitor.engine.detector import Cleanup, Detector, allow
@@ -93,7 +95,11 @@ class IdleNotebooks(Detector[Notebook]):
     patience: timedelta = timedelta(hours=12)
     patience_outside_hours: timedelta = timedelta(hours=2)
     grace_outside_hours: timedelta = timedelta(hours=1)
+    stop_outside_hours: tuple[str, ...] = ()
     working_hours: WorkingHours = field(default_factory=WorkingHours)
+
+    def __post_init__(self) -> None:
+        evenings.check(self.stop_outside_hours)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Notebook]:
         listing = notebooks.listed(aws)
@@ -127,6 +133,10 @@ class IdleNotebooks(Detector[Notebook]):
         rule.passed("it is InService")
         idle = fresh_idle(candidate, now)
         last = max(signs(candidate, idle), key=lambda sign: sign.at)
+        if evenings.matches(self.stop_outside_hours, candidate.target):
+            verdict = self._scheduled(rule, candidate, last, now)
+            if verdict is not None:
+                return verdict
         if now - last.at < allowed.span:
             return rule.kept(f"the last sign of work was {when(last, now)}; {allowed.words}")
         rule.passed(f"the last sign of work was {when(last, now)}")
@@ -149,6 +159,38 @@ class IdleNotebooks(Detector[Notebook]):
             since=last.at,
             grace=self.grace_outside_hours if allowed.rule == OUTSIDE else None,
             to_prove=sure.to_prove,
+        )
+
+    def _scheduled(self, rule: Rule, candidate: Notebook, last: Sign, now: datetime) -> Verdict | None:
+        """
+        The verdict on one that is stopped outside working hours; None where the clock does not matter.
+
+        In the last two working hours it is found whatever it does, so that somebody can keep it. After
+        closing it stays found while it works, and is due once it is quiet.
+        """
+        plan = evenings.schedule(self.working_hours, now)
+        if plan is None:
+            return None
+        span, idle = self.allowance(now).span, fresh_idle(candidate, now)
+        quiet = now - last.at >= span
+        if quiet and (why := unknown(candidate, idle) or unseen_work(candidate, idle)) is not None:
+            return rule.unknown(why)
+        if now >= plan.closing:
+            missing = timedelta() if idle is None else max(timedelta(), span - idle.value)
+            if quiet and not missing and certainty(candidate, idle).confidence is Confidence.PROVEN:
+                return None  # which needs no schedule
+            plan = replace(plan, due=max(plan.due, last.at + span, now + missing if missing else plan.due))
+        rule.passed("stop_outside_hours names it")
+        patience = ago(min(self.patience_outside_hours, self.patience))
+        return rule.found(
+            f"it is stopped outside working hours ({self.working_hours}) once it is quiet for {patience}; "
+            f"the last sign of work was {when(last, now)}",
+            Confidence.LIKELY,
+            action=ACTION,
+            cost=evenings.cost(candidate.price, self.working_hours),
+            since=last.at if quiet else None,
+            grace=self.grace_outside_hours,
+            schedule=plan,
         )
 
     def prepare(

@@ -66,6 +66,16 @@ def unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
             return None
 
 
+def unseen_work(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
+    """Why a quiet notebook may work unseen, so that no clock stops it, or None."""
+    for what, signal in (("its last opening", notebook.opened), ("processor use", notebook.busy)):
+        if isinstance(signal, Unreadable):
+            return f"{what} could not be read ({signal.error}), so it may be in use"
+    if idle is None and isinstance(notebook.idle, Value):
+        return "it no longer publishes its idle time, so it may work too hard for that"
+    return None
+
+
 class Certainty(NamedTuple):
     """How sure it is that an idle notebook does nothing, why, and what would prove it."""
 

@@ -41,7 +41,7 @@ class App(Candidate):
     *activity* is when its user was last active, if a health check has not overwritten it; *log* its
     last log line, *idle* the idle time that Canvas published, with the time of that datapoint.
     *shutdown* is after how long Studio itself stops it. A *reserved* one runs on the capacity of a training
-    plan, which was paid for in advance.
+    plan, which was paid for in advance. *arn* is its ARN as AWS wrote it, once it was described.
     """
 
     domain: str
@@ -59,6 +59,7 @@ class App(Candidate):
     idle: Signal[timedelta] = field(default_factory=NotRead)
     shutdown: Signal[timedelta] = field(default_factory=NotRead)
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
+    arn: str = ""
 
     @property
     def owner(self) -> str:
@@ -93,7 +94,12 @@ def listed(aws: Aws, **only: str) -> Listing[App]:
 
 
 def _app(aws: Aws, entry: Any) -> App:
-    """An entry of the listing, which has no ARN; in ARNs the type of an app is in lower case."""
+    """
+    An entry of the listing, which has no ARN.
+
+    AWS itself writes the type of an app in its ARN in both ways: JupyterServer, but codeeditor. Identity must
+    not depend on whether an app was described, so the type is always in lower case here.
+    """
     space, profile = entry.get("SpaceName"), entry.get("UserProfileName")
     kind, name, domain = entry["AppType"], entry["AppName"], entry["DomainId"]
     owner = space or profile or ""
@@ -169,7 +175,7 @@ def _described(app: App, answer: Any) -> App:
     told = active is not None and checked is not None and active != checked
     return replace(
         app,
-        target=replace(app.target, arn=answer["AppArn"]),
+        arn=answer["AppArn"],
         status=answer["Status"],
         instance_type=answer.get("ResourceSpec", {}).get("InstanceType") or app.instance_type,
         reserved=app.reserved or RESERVED in answer.get("ResourceSpec", {}),

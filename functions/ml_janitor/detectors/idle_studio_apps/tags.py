@@ -35,11 +35,11 @@ def in_bulk(aws: Aws, apps: Sequence[App]) -> list[App]:
 
 
 def of_one(aws: Aws, app: App) -> App:
-    """*app* with the same, as it is now; its ARN must be AWS's own."""
+    """*app* with the same, as it is now; it must have been described, for its ARN as AWS writes it."""
     owners = _owners(aws, DomainIdEquals=app.domain) if app.space else NotRead()
     owned = _owned(app, owners)
     above = _above(owned)
-    own, *others = aws.map(lambda arn: tags.of_one(aws, arn), [app.target.arn, *above.values()])
+    own, *others = aws.map(lambda arn: tags.of_one(aws, arn), [app.arn or app.target.arn, *above.values()])
     return _tagged(owned, own, dict(zip(above, others, strict=True)), owners)
 
 

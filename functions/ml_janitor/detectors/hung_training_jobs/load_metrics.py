@@ -1,4 +1,4 @@
-"""The load of all hosts of several jobs, read in bulk; where hosts have ids, found by name first."""
+"""Reads the load of all hosts of several jobs in bulk; where hosts have ids, they are found by name first."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws import metrics
-from ml_janitor.aws.metrics import GET_METRIC_DATA
+from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Stat
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs import load
 from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
-from ml_janitor.detectors.hung_training_jobs.load import HostLoad
+from ml_janitor.detectors.hung_training_jobs.load import PERIOD, HostLoad, Span, span
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
+
+METRICS = ("CPU", "GPU", "Memory", "Disk")
+"""
+Of the container of a job alone, on each host, each followed by Utilization (developer guide, Monitor
+SageMaker with CloudWatch).
+"""
+
+STATS: tuple[Stat, Stat] = ("Minimum", "Maximum")
 
 HOST = "Host"
 """The dimension of the metrics: the job's name, a slash, and the host's."""
@@ -46,7 +53,7 @@ def _of_kind(
         return dict.fromkeys(windows, listed)
     hosts = {key: hosts_of(window.job, listed) for key, window in windows.items()}
     starts = {host: window.start for key, window in windows.items() for host in hosts[key]}
-    loads = load.read(aws, kind.group, starts, now)
+    loads = _read_hosts(aws, kind.group, starts, now)
     return {
         key: Value(
             (*(loads[host] for host in hosts[key]), *unlisted(window.job, len(hosts[key]))), GET_METRIC_DATA
@@ -81,3 +88,31 @@ def unlisted(job: Job, known: int) -> tuple[HostLoad, ...]:
         HostLoad(host=f"{job.name}/instance {n}", cpu=Absent(GET_METRIC_DATA), gpu=Absent(GET_METRIC_DATA))
         for n in range(known + 1, job.instances + 1)
     )
+
+
+def _read_hosts(
+    aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetime
+) -> dict[str, HostLoad]:
+    """
+    The load of each host in *windows*, from the time given there until *now*; all hosts in bulk.
+
+    A host is named as the metrics' Host dimension does: "my-job/algo-1".
+    """
+    if not windows:
+        return {}
+    wanted = {
+        (host, name, stat): Metric.of(namespace, f"{name}Utilization", stat=stat, period=PERIOD, Host=host)
+        for host in windows
+        for name in METRICS
+        for stat in STATS
+    }
+    series = metrics.read(aws, wanted.values(), min(windows.values()), now)
+
+    def span_of(host: str, name: str) -> Signal[Span]:
+        lowest, highest = (series[wanted[host, name, stat]] for stat in STATS)
+        return span(lowest, highest, windows[host], now)
+
+    return {
+        host: HostLoad(host=host, **{name.lower(): span_of(host, name) for name in METRICS})
+        for host in windows
+    }

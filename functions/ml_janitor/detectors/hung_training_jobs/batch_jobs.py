@@ -1,0 +1,166 @@
+"""SageMaker processing and batch transform jobs: which are running, and what their description says."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, PROCESSING_JOB, TRANSFORM_JOB, targets
+from ml_janitor.aws.sagemaker_kinds import Kind as SageMakerKind
+from ml_janitor.core.model import Signal, Target
+from ml_janitor.detectors.hung_training_jobs.job import (
+    GONE,
+    OLDEST_FIRST,
+    STARTING,
+    Job,
+    Kind,
+    arns,
+    folders,
+    seconds,
+)
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        DescribeProcessingJobResponseTypeDef,
+        DescribeTransformJobResponseTypeDef,
+        ProcessingClusterConfigOutputTypeDef,
+    )
+
+    from ml_janitor.aws.client import Aws
+
+LONGEST_LIFE = timedelta(days=31)
+"""How far back processing jobs are listed: one runs for at most 9 days (ProcessingStoppingCondition)."""
+
+PROCESSING, TRANSFORMING = "Processing", "Transforming"
+
+
+def _running(aws: Aws, kind: SageMakerKind, **only: Any) -> Listing[Target]:
+    """The jobs of a *kind* that are in progress, oldest first."""
+    return targets(aws, kind, StatusEquals=IN_PROGRESS, **OLDEST_FIRST, **only)
+
+
+def _running_processing(aws: Aws, now: datetime) -> Listing[Target]:
+    return _running(aws, PROCESSING_JOB, CreationTimeAfter=now - LONGEST_LIFE)
+
+
+def describe_processing(aws: Aws, name: str) -> Signal[Job]:
+    """The processing job called *name*; `Absent` if there is none."""
+    ask = partial(aws.sagemaker.describe_processing_job, ProcessingJobName=name)
+    return attempt(lambda: _processing_job(ask()), source=PROCESSING_JOB.describes, absent=GONE)
+
+
+def _processing_job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
+    """
+    A job with the limit that it has, if it has one.
+
+    Without a limit in the description, none is assumed. With a TrainingJobArn it evaluates a rule of
+    Debugger's or the profiler's over that training job, for as long as that runs.
+    """
+    started = answer.get("ProcessingStartTime")
+    limits = answer.get("StoppingCondition")
+    return Job(
+        kind=PROCESSING_KIND,
+        name=answer["ProcessingJobName"],
+        created=answer["CreationTime"],
+        status=answer["ProcessingJobStatus"],
+        phase=PROCESSING if started else STARTING,
+        started=started,
+        ended=answer.get("ProcessingEndTime"),
+        counted_from=started,
+        max_runtime=seconds(limits["MaxRuntimeInSeconds"]) if limits else None,
+        started_by=arns(answer.get("AutoMLJobArn"), answer.get("MonitoringScheduleArn")),
+        watches=answer.get("TrainingJobArn"),
+        groups=_groups(answer["ProcessingResources"]["ClusterConfig"]),
+        writes_to=_writes_to(answer),
+        downloads=_downloads(answer),
+    )
+
+
+def _groups(cluster: ProcessingClusterConfigOutputTypeDef) -> tuple[tuple[str, int], ...]:
+    """Instance type and count; what AWS selected from several preferences comes first."""
+    kind = cluster.get("SelectedInstanceType") or cluster.get("InstanceType")
+    count = cluster.get("SelectedInstanceCount") or cluster.get("InstanceCount", 1)
+    return ((kind, count),) if kind else ()
+
+
+def _downloads(answer: DescribeProcessingJobResponseTypeDef) -> bool:
+    """Whether SageMaker brings inputs before the container starts: it does so unless they are streamed."""
+    return any(
+        not one.get("AppManaged", False)
+        and ("DatasetDefinition" in one or one.get("S3Input", {}).get("S3InputMode", "File") == "File")
+        for one in answer.get("ProcessingInputs", ())
+    )
+
+
+def _writes_to(answer: DescribeProcessingJobResponseTypeDef) -> tuple[str, ...]:
+    """
+    The folders of its outputs, in whatever mode they are uploaded.
+
+    Those that are uploaded at its end count too: the job is in progress until that is done, which may take
+    hours, while its container has ended, logs nothing and has no load.
+    """
+    config = answer.get("ProcessingOutputConfig")
+    outputs = [one["S3Output"] for one in config["Outputs"] if "S3Output" in one] if config else []
+    return folders(*(one["S3Uri"] for one in outputs))
+
+
+PROCESSING_KIND = Kind(
+    arn=PROCESSING_JOB.type,
+    group="/aws/sagemaker/ProcessingJobs",
+    component="Processing",
+    working=PROCESSING,
+    at_work="processing",
+    streams="",
+    numbered=True,
+    collective=False,
+    action="stop the job (outputs uploaded so far stay)",
+    running=_running_processing,
+    describe=describe_processing,
+)
+
+
+def _running_transforms(aws: Aws, _now: datetime) -> Listing[Target]:
+    """However old: they have no longest life."""
+    return _running(aws, TRANSFORM_JOB)
+
+
+def describe_transform(aws: Aws, name: str) -> Signal[Job]:
+    """The transform job called *name*; `Absent` if there is none."""
+    ask = partial(aws.sagemaker.describe_transform_job, TransformJobName=name)
+    return attempt(lambda: _transform_job(ask()), source=TRANSFORM_JOB.describes, absent=GONE)
+
+
+def _transform_job(answer: DescribeTransformJobResponseTypeDef) -> Job:
+    """A job without a limit of its own: only single requests have one (ModelClientConfig)."""
+    started = answer.get("TransformStartTime")
+    resources = answer["TransformResources"]
+    output = answer.get("TransformOutput")
+    return Job(
+        kind=TRANSFORM_KIND,
+        name=answer["TransformJobName"],
+        created=answer["CreationTime"],
+        status=answer["TransformJobStatus"],
+        phase=TRANSFORMING if started else STARTING,
+        started=started,
+        ended=answer.get("TransformEndTime"),
+        groups=((resources["InstanceType"], resources["InstanceCount"]),),
+        started_by=arns(answer.get("AutoMLJobArn"), answer.get("LabelingJobArn")),
+        writes_to=folders(output["S3OutputPath"] if output else None),
+    )
+
+
+TRANSFORM_KIND = Kind(
+    arn=TRANSFORM_JOB.type,
+    group="/aws/sagemaker/TransformJobs",
+    component="Transform",
+    working=TRANSFORMING,
+    at_work="transforming",
+    streams="",
+    numbered=False,
+    collective=False,
+    action="stop the job (its output is discarded)",
+    running=_running_transforms,
+    describe=describe_transform,
+)

@@ -1,0 +1,65 @@
+"""Which notebook instances are stopped outside working hours, when they are, and what that saves. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fnmatch import fnmatchcase
+
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.durations import WorkingHours
+from ml_janitor.core.model import HOURS_PER_MONTH, Cost, Schedule, Target, Value
+
+NOTICE = timedelta(hours=2)
+"""How long before closing its owner is warned."""
+
+HOURS_OF_A_WEEK = 168
+
+NAME = re.compile(r"[A-Za-z0-9*?\[\]!-]+|arn:.+")
+"""A glob over names of notebook instances, or over their ARNs."""
+
+
+def check(entries: Iterable[str]) -> None:
+    """Raise ValueError for the first of *entries* that is neither a tag nor a glob."""
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not (key.strip() and value.strip() if equals else NAME.fullmatch(entry)):
+            raise ValueError(
+                f'stop_outside_hours: "{entry}" is no tag such as "schedule=office-hours", and no glob over '
+                'names such as "team-a-*"'
+            )
+
+
+def matches(entries: Iterable[str], target: Target) -> bool:
+    """Whether one of *entries*, tags ("key=glob") or globs over name or ARN, is *target*'s."""
+    known = target.tags.value if isinstance(target.tags, Value) else {}
+    tags = {key.strip().lower(): value.strip().lower() for key, value in known.items()}
+
+    def fits(entry: str) -> bool:
+        key, equals, glob = entry.lower().partition("=")
+        texts = [tags.get(key.strip())] if equals else [target.name.lower(), target.arn.lower()]
+        return any(fnmatchcase(text, (glob if equals else key).strip()) for text in texts if text is not None)
+
+    return any(map(fits, entries))
+
+
+def schedule(hours: WorkingHours, now: datetime) -> Schedule | None:
+    """The closing that matters *now*: the next one in the last two working hours, the last one after it."""
+    if hours.include(now):
+        closing = hours.next_closing(now)
+        if now < closing - NOTICE:
+            return None
+    else:
+        closing = hours.last_closing(now)
+    return Schedule(closing=closing, due=closing, next_closing=hours.next_closing(max(now, closing)))
+
+
+def cost(price: Price, hours: WorkingHours) -> Cost:
+    """What it costs outside working hours in a month."""
+    if price.hourly_usd is None:
+        return Cost.standing(None, price.source)
+    open_ = len(hours.days) * (hours.end - hours.start)
+    closed = Decimal(HOURS_OF_A_WEEK - open_) / HOURS_OF_A_WEEK
+    return Cost(price.hourly_usd, price.hourly_usd * HOURS_PER_MONTH * closed, None, price.source)

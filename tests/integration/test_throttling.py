@@ -1,0 +1,86 @@
+"""Calls to an account whose rates AWS enforces, on the sandbox's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.pace import Pace
+from ml_janitor.aws.prices import Prices
+from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, Described, described, targets
+from ml_janitor.core.model import Value
+from ml_janitor_sandbox.control import Control
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/models"
+
+
+class Clock:
+    """The sandbox's clock in seconds, which moves on when somebody sleeps."""
+
+    def __init__(self, box: Control) -> None:
+        self.box = box
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.box.set_clock(NOW + timedelta(seconds=self.seconds))
+
+
+@pytest.fixture
+def clock(box: Control, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(box)
+    monkeypatch.setattr("botocore.endpoint.time.sleep", clock.sleep)
+    return clock
+
+
+@pytest.fixture
+def aws(session: boto3.Session, clock: Clock) -> Iterator[Aws]:
+    pace = Pace(clock=clock.now, sleep=clock.sleep, sharers={"ListTrainingJobs": 2})
+    with ThreadPoolExecutor(1) as pool:
+        prices = Prices(lambda: session.client("pricing"))
+        yield Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool, pace=pace, attempts=4)
+
+
+def models(session: boto3.Session, number: int) -> None:
+    for one in range(number):
+        session.client("sagemaker").create_model(ModelName=f"model-{one}", ExecutionRoleArn=ROLE)
+
+
+def test_half_of_a_rate_is_left_to_the_accounts_own_pipelines(
+    box: Control, session: boto3.Session, aws: Aws, clock: Clock
+) -> None:
+    """A pipeline lists jobs once a second beside the sweep, and neither is throttled."""
+    box.fault("sagemaker", "ListTrainingJobs", "rate", per_second=2)
+    pipeline: Any = session.client("sagemaker")
+    for _ in range(10):
+        assert targets(aws, TRAINING_JOB).error is None
+        pipeline.list_training_jobs()
+
+    assert [one["struck"] for one in box.faults()] == [0]
+    assert clock.seconds >= 9 * 2
+
+
+def test_a_throttled_sweep_slows_down_and_reads_everything(
+    box: Control, session: boto3.Session, aws: Aws, clock: Clock
+) -> None:
+    models(session, 60)
+    box.fault("sagemaker", "DescribeModel", "rate", per_second=2)
+
+    read: Described = described(aws, MODEL)
+
+    assert read.error is None
+    assert len(read.items) == 60
+    assert all(isinstance(description, Value) for _, description in read.items)
+    (struck,) = (one["struck"] for one in box.faults())
+    assert 0 < struck < 15
+    assert clock.seconds < 90
