@@ -16,6 +16,9 @@ SATURDAY = 5
 AFTER_OPENING = timedelta(hours=2)
 """How far into a working day a likely finding falls due: its owner had time to read the warning at work."""
 
+UNMESSAGED = 2
+"""How many times the grace is given where the owner got no direct message."""
+
 SMALL = 3
 """So few deletions never smell of a broken signal."""
 
@@ -122,20 +125,21 @@ class Arming:
             return cause(Why.PRODUCTION, serves)
         return None
 
-    def due(self, warned: datetime, finding: Finding) -> datetime:
+    def due(self, warned: datetime, finding: Finding, *, messaged: bool = True) -> datetime:
         """
-        When a finding warned about at *warned* may be acted on.
+        When a finding warned about at *warned* may be acted on: later if its owner was not *messaged*.
 
         A finding with a schedule is acted on by that. A likely one waits for `grace_likely` at least, and for
         two hours of a working day. On business days only, it moves to the same hour of the next day that is
         no weekend and no holiday in the operator's time zone.
         """
-        due = warned + (self.grace if finding.grace is None else finding.grace)
+        likely = finding.confidence is not Confidence.PROVEN and finding.schedule is None
+        grace = self.grace if finding.grace is None else finding.grace
+        grace = max(grace, self.grace_likely) if likely else grace
+        due = warned + (grace if messaged else UNMESSAGED * grace)
         if (plan := finding.schedule) is not None:
             return max(plan.due, due) if warned < plan.closing else plan.next_closing
-        likely = finding.confidence is not Confidence.PROVEN
-        if likely:
-            due = self._at_work(max(due, warned + self.grace_likely))
+        due = self._at_work(due) if likely else due
         zone = ZoneInfo(self.time_zone)
         for _ in range(YEAR):
             local = due.astimezone(zone)
