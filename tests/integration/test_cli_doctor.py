@@ -220,6 +220,19 @@ def test_an_unknown_identity_is_said_and_nothing_is_tried(account: Control, jani
     assert set(account.calls()) == {"sts:GetCallerIdentity"}
 
 
+def test_a_region_that_is_not_enabled_is_named_and_the_others_are_checked(
+    account: Control, janitor: Janitor
+) -> None:
+    invalid = {"status": 403, "code": "InvalidClientTokenId", "message": "The security token is invalid."}
+    account.fault("*", "*", "error", region="eu-central-2", times=0, **invalid)
+
+    ran = janitor("doctor", "idle-notebooks", "--region", "eu-central-2", "--region", REGION)
+
+    assert ran.status == 1
+    assert ran.headline == "Everything that could be tried is allowed."
+    assert re.search(r"not checked +region eu-central-2 is not enabled in account", ran.out)
+
+
 @pytest.mark.usefixtures("account")
 def test_without_credentials_it_says_what_to_do(janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
