@@ -235,7 +235,9 @@ class IdleEndpoints(Detector[Endpoint]):
     ) -> Mapping[str, Any]:
         """The endpoint as it can be created again, with all that hangs on it."""
         del finding, memo
-        return deletion.read_record(aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed)
+        return deletion.read_record(
+            aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed
+        )
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """Delete its inference components, then itself; its configuration and models stay."""
