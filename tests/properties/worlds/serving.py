@@ -81,6 +81,9 @@ class Serving(Thing):
         match self.user:
             case "endpoint":
                 sagemaker.create_endpoint(EndpointName=f"{name}-live", EndpointConfigName=config)
+            case "failed endpoint":
+                sagemaker.create_endpoint(EndpointName=f"{name}-failed", EndpointConfigName=config)
+                account.control.patch("sagemaker", ["endpoints", f"{name}-failed"], EndpointStatus="Failed")
             case "endpoint of last month" | "endpoint of last year":
                 account.be(30 * DAY if "month" in self.user else self.age)
                 sagemaker.create_endpoint(EndpointName=f"{name}-was", EndpointConfigName=config)
@@ -145,6 +148,7 @@ KIND = Kind(
         "age": spans(DAY, 200, 120, 90),
         "user": [
             "nothing",
+            "failed endpoint",
             "endpoint of last year",
             "pending package",
             "pipeline of another",
