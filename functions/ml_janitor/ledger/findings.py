@@ -210,7 +210,7 @@ class Ledger:
         """It can be prepared again, and is warned about like a new finding."""
         self._change(entry, remove=(*REFUSED, "memo"))
 
-    def not_done(self, entry: Entry, why: str, now: datetime) -> None:
+    def record_not_done(self, entry: Entry, why: str, now: datetime) -> None:
         """It was due, and the sweep of *now* did not act on it because of *why*; while its warning stands."""
         with suppress(ConditionFailedError):
             self._change(entry, set_to={"not_done": why, "not_done_at": now}, only_if=_warned(entry))
