@@ -66,7 +66,7 @@ class Condemned:
         """
         One has neither components nor scaling, one runs an experiment, of one the role was passed.
 
-        One is monitored, and so only reported.
+        One is monitored, and so only reported; it was scaled yesterday.
         """
         serving = Serving(self.box, self.aws)
         serving.plain()
@@ -81,6 +81,7 @@ class Condemned:
         serving.endpoint("monitored")
         serving.requests("monitored")
         rarities.monitoring(self.session, self.box, "monitored")
+        rarities.scaling(self.session, self.box, "monitored", "blue")
 
     def _jobs(self) -> None:
         """

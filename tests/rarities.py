@@ -171,6 +171,19 @@ def monitoring(session: boto3.Session, box: Control, endpoint: str) -> None:
     box.set_clock(NOW)
 
 
+def scaling(session: boto3.Session, box: Control, endpoint: str, variant: str) -> None:
+    """Application Auto Scaling gave a *variant* of *endpoint* another instance yesterday."""
+    box.set_clock(NOW - timedelta(days=1))
+    session.client("application-autoscaling").register_scalable_target(
+        ServiceNamespace="sagemaker",
+        ResourceId=f"endpoint/{endpoint}/variant/{variant}",
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        MinCapacity=2,
+        MaxCapacity=2,
+    )
+    box.set_clock(NOW)
+
+
 def children(session: boto3.Session, box: Control) -> None:
     """Jobs long past their own limits that an AutoML job and a monitoring schedule started."""
     sagemaker: Any = session.client("sagemaker")
