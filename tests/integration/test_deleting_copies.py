@@ -247,6 +247,19 @@ def test_what_was_overwritten_in_the_last_moment_stays(make: Callable[..., Bucke
     assert bucket.whole()["body"] == b"new" * MIB
 
 
+def test_what_was_overwritten_with_the_same_bytes_stays(make: Callable[..., Bucket]) -> None:
+    """Its ETag is the same, so S3 would delete it."""
+    bucket = make()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.put(COPY, Metadata={"mine": "yes"})
+
+    with pytest.raises(ChangedError, match="overwritten"):
+        bucket.act(undo)
+
+    assert bucket.there()
+
+
 @pytest.mark.parametrize("versioned", [True, False])
 def test_what_is_overwritten_while_it_is_deleted_stays(
     make: Callable[..., Bucket], *, versioned: bool
@@ -341,6 +354,24 @@ def test_what_is_gone_already_is_success(make: Callable[..., Bucket]) -> None:
     notes = bucket.act(undo)
 
     assert notes.done == ["delete", f"delete marker {bucket.versions_of()[1][0]}"]
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_what_somebody_deletes_in_the_same_moment_is_success(
+    session: boto3.Session, aws: Aws, *, versioned: bool
+) -> None:
+    """S3 then answers 404; SeaweedFS answers 412."""
+    bucket = Bucket(session.client("s3"), aws)
+    if versioned:
+        bucket.versions()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.meanwhile("DeleteObject", lambda: bucket.delete(COPY))
+
+    notes = bucket.act(undo)
+
+    assert notes.done == ["delete", *(f"delete marker {marker}" for marker in bucket.versions_of()[1])]
+    assert bucket.settled(undo)
 
 
 def test_killed_after_the_delete_it_finds_its_marker_next_time(make: Callable[..., Bucket]) -> None:
