@@ -14,7 +14,7 @@ import pytest
 from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
-from ml_janitor.detectors.duplicate_artifacts import copying
+from ml_janitor.detectors.duplicate_artifacts import copy_return
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, ChangedError
@@ -217,8 +217,8 @@ def test_without_versions_it_comes_back_from_its_keeper(make: Callable[..., Buck
 def test_what_is_larger_than_one_copy_may_be_comes_back_in_parts(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, versioned: bool
 ) -> None:
-    monkeypatch.setattr(copying, "ATOMIC", 6 * MIB)
-    monkeypatch.setattr(copying, "PART", 5 * MIB)
+    monkeypatch.setattr(copy_return, "ATOMIC", 6 * MIB)
+    monkeypatch.setattr(copy_return, "PART", 5 * MIB)
     bucket = make(size=13 * MIB + 1)
     if versioned:
         bucket.versions()
@@ -421,7 +421,7 @@ def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, large: bool
 ) -> None:
     if large:
-        monkeypatch.setattr(copying, "ATOMIC", 0)
+        monkeypatch.setattr(copy_return, "ATOMIC", 0)
     bucket = make()
     bucket.fill()
     undo = bucket.prepared()

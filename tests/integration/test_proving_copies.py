@@ -13,9 +13,9 @@ import pytest
 from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.detectors.duplicate_artifacts import comparing, equality
+from ml_janitor.detectors.duplicate_artifacts import comparing
+from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
-from ml_janitor.detectors.duplicate_artifacts.equality import Equality
 from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, needed, see
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, NotYetError
@@ -70,7 +70,7 @@ class Hurried:
 def pair(box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Pair:
     monkeypatch.setattr(comparing, "PROBE", 4)
     monkeypatch.setattr(comparing, "RANGE", 4)
-    monkeypatch.setattr(equality, "AT_ONCE", 10)
+    monkeypatch.setattr(comparing, "AT_ONCE", 10)
     made = Pair(box, session, aws)
     made.put("a.tar.gz", b"m" * SIZE)
     made.put("b.tar.gz", b"m" * SIZE)
@@ -138,7 +138,7 @@ def test_one_other_byte_is_found_although_nothing_else_tells(pair: Pair, at: int
 
 
 def test_a_last_range_that_is_left_alone_is_compared_too(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(equality, "AT_ONCE", 8)
+    monkeypatch.setattr(comparing, "AT_ONCE", 8)
     pair.put("b.tar.gz", b"m" * (SIZE - 1) + b"n")
     copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
 
@@ -174,7 +174,7 @@ def test_an_undo_compares_every_byte_of_what_it_may_have_written_itself(pair: Pa
     pair.put("b.tar.gz", b"m" * SIZE if at is None else b"m" * at + b"n" + b"m" * (SIZE - at - 1))
     copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
 
-    assert equality.equal(pair.aws, copy, keeper) is (at is None)
+    assert comparing.equal(pair.aws, copy, keeper) is (at is None)
 
 
 @pytest.mark.parametrize("key", [None, "a.tar.gz", "b.tar.gz"])
