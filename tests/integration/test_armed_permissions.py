@@ -131,6 +131,7 @@ class Regret:
             yield Step(function=UNDO, event=partial(self._wanted_back, self.lost))
         if self.further:
             yield Step(function=self.detector, event=now, arranged=partial(_appears, self.further))
+            yield Step(function=self.detector, event=now)  # warns of what one sweep does not
             yield Step(function=self.detector, event=now, arranged=_grace_is_over)
             yield from self._all_back(host)
 
@@ -405,7 +406,7 @@ def staged(
     theatre: Theatre, box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Play], Host]:
     """The deployment in an account with waste; one notebook is Maria's."""
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copying.ATOMIC", ATOMIC)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copy_return.ATOMIC", ATOMIC)
 
     def made(play: Play) -> Host:
         host = theatre.host(box, session, aws, *play.waste)
