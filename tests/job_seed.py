@@ -72,6 +72,7 @@ class Floor:
             TrainingJobStatus="Completed",
             SecondaryStatus="Completed",
             TrainingEndTime=(NOW - 2 * HOUR).isoformat(),
+            LastModifiedTime=(NOW - 2 * HOUR).isoformat(),
             warm_pool_status={"Status": "Available"},
         )
 

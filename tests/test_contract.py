@@ -272,3 +272,36 @@ def test_only_edges_read_clock_and_environment(path: Path) -> None:
     forbidden = ("datetime.now", "datetime.utcnow", "date.today", "time.time", "os.environ", "os.getenv")
 
     assert not [name for name in names_used(path) if name.endswith(forbidden)]
+    assert not list(edges_imported(path.read_text()))
+
+
+def edges_imported(source: str) -> Iterator[str]:
+    """What a module imports that reads the clock or the environment, or hides by another name what does."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names):
+                yield from (one.name for one in names if one.name in {"time", "os", "datetime"})
+            case ast.ImportFrom("time", names):
+                yield from (one.name for one in names if one.name != "perf_counter")
+            case ast.ImportFrom("os", names):
+                yield from (one.name for one in names)
+            case ast.ImportFrom("datetime", names):
+                yield from (one.name for one in names if one.asname is not None)
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        "import time as t",
+        "import os",
+        "import datetime as dt",
+        "from time import time",
+        "from time import monotonic as seconds",
+        "from os import environ",
+        "from datetime import datetime as d",
+        "def f():\n    from datetime import date as day",
+    ],
+)
+def test_a_clock_smuggled_in_by_an_import_is_seen(smuggled: str) -> None:
+    assert list(edges_imported(smuggled))
+    assert not list(edges_imported("from datetime import UTC, datetime\nfrom time import perf_counter"))

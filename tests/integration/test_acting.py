@@ -25,6 +25,7 @@ from ml_janitor.engine.holds import How
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
 from ml_janitor.ledger.action import TRIES, Action, Stage
+from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.report.causes import limits, note
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
 
@@ -403,6 +404,11 @@ def test_what_cannot_be_judged_when_looked_at_again_waits(nights: Nights) -> Non
     results = nights.after(4 * DAY)
 
     assert sorted(result.outcome for result in results.values()) == [Outcome.ACTED, Outcome.WAITING]
+    (left,) = nights.world.things
+    (entry,) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.name == left)
+    assert (entry.warned, entry.voided) == (TUESDAY, False)
+    nights.world.judge(left, waste())
+    assert nights.after(HOUR)[left].outcome is Outcome.ACTED
 
 
 def test_a_re_created_resource_starts_from_nothing(nights: Nights) -> None:
@@ -1146,3 +1152,52 @@ def test_a_ledger_that_fails_is_a_failure_also_when_no_time_is_left(nights: Nigh
         return machine._attempt(result, unwritten, Cause(why, progress=Progress.HALF_DONE)).outcome
 
     assert (late(Why.NO_LEDGER), late(Why.NOT_FINISHED)) == (Outcome.FAILED, Outcome.WAITING)
+
+
+def test_what_is_half_done_outside_act_in_is_not_finished(nights: Nights) -> None:
+    half_done(nights, "lamp")
+    nights.arming = replace(ARMED, act_in=(f"{ACCOUNT}/eu-west-1",))
+
+    waiting = nights.after(HOUR)["lamp"]
+
+    assert (waiting.outcome, list(nights.world.things)) == (Outcome.WAITING, ["lamp"])
+    assert waiting.cause is not None
+    assert (waiting.cause.why, waiting.cause.progress) == (Why.OUTSIDE_ACT_IN, Progress.HALF_DONE)
+
+
+def test_what_is_half_done_takes_a_place_of_the_limits(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.clock += 2 * DAY
+    nights.warned("sofa")
+    nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
+    assert nights.after(DAY + HOUR)["lamp"].outcome is Outcome.FAILED
+    nights.world.before = lambda _: None
+    nights.arming = replace(ARMED, max_actions=1)
+
+    results = nights.after(3 * DAY)
+
+    assert {name: one.outcome for name, one in results.items()} == {
+        "lamp": Outcome.ACTED,
+        "sofa": Outcome.WAITING,
+    }
+
+
+def test_what_a_person_wants_done_now_does_not_count_as_unseen_waste(nights: Nights) -> None:
+    nights.warned("a", "b", "c", "d")
+    (a,) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.name == "a")
+    nights.world.before = raising(RuntimeError("throttled"), at="unplug a")
+    nights.ledger.make_due(a, by="maria", now=nights.clock)
+
+    results = nights.after(4 * DAY)
+
+    assert [results[name].outcome for name in "bcd"] == [Outcome.ACTED] * 3
+
+
+def test_of_two_attempts_that_read_the_same_action_one_goes_on(nights: Nights) -> None:
+    half_done(nights, "lamp")
+    action = nights.of("lamp")
+    failed = nights.actions.failed(nights.actions.resume(action, nights.clock), "throttled")
+
+    assert (failed.stage, failed.attempts) == (action.stage, action.attempts + 1)
+    with pytest.raises(BegunBeforeError):
+        nights.actions.resume(action, nights.clock)

@@ -19,7 +19,7 @@ from ml_janitor.core.model import Sweep
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
 from ml_janitor.ledger.entries import Entry, Recorded
-from ml_janitor.ledger.findings import GONE, KEEP_CLOSED, Ledger
+from ml_janitor.ledger.findings import GONE, Ledger
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.table import Table
@@ -139,7 +139,7 @@ def test_what_is_no_longer_found_is_closed_with_a_reason_and_a_time_to_live(
     closed = entries(ledger)["lamp"]
     assert (closed.closed, closed.close_reason, closed.announced) == (NOW + DAY, why, None)
     (item,) = items(session)["finding"]
-    assert item["expires"] == int((NOW + DAY + KEEP_CLOSED).timestamp())
+    assert item["expires"] == int((NOW + DAY + 90 * DAY).timestamp())
 
 
 def test_what_was_closed_keeps_its_time_and_is_not_closed_again(ledger: Ledger, aws: Aws) -> None:
@@ -330,3 +330,11 @@ def test_an_action_keeps_its_place_in_a_night_that_is_full(table: Table) -> None
         return limits.in_night(ACCOUNT, action, at_most=2, now=NOW)
 
     assert [placed(action) for action in ("a", "b", "c", "a", "b")] == [True, True, False, True, True]
+
+
+def test_a_night_is_from_noon_to_noon_of_the_operators_time_zone(table: Table) -> None:
+    limits = Limits(table, "Asia/Tokyo")
+    noon = NOW.replace(hour=3, minute=0, second=0, microsecond=0)
+
+    assert limits.night(noon - timedelta(seconds=1)) == f"{NOW - DAY:%Y-%m-%d}"
+    assert limits.night(noon) == limits.night(noon + 23 * HOUR) == f"{NOW:%Y-%m-%d}"

@@ -456,6 +456,17 @@ def moved(deployment: Deployment, table: Table) -> None:
     table.change(item["pk"], item["sk"], set_to={"message": "1.000001"})
 
 
+def in_another_channel(deployment: Deployment, table: Table) -> None:
+    (item,) = deployment.table()["finding"]
+    table.change(item["pk"], item["sk"], set_to={"channel": "C0OTHER"})
+
+
+def left_the_company(deployment: Deployment, table: Table) -> None:
+    assert table
+    for user in (OWNER, MEMBER):
+        deployment.slack.add_user(user, EMAILS[user], deleted=True)
+
+
 def as_it_is(deployment: Deployment, table: Table) -> None:
     assert deployment
     assert table
@@ -491,6 +502,9 @@ def held(deployment: Deployment, table: Table) -> None:
         ("keep", OWNER, forgotten, "nobody remembers this finding"),
         ("keep", OWNER, moved, "another message speaks of it now"),
         ("now", MEMBER, moved, "another message speaks of it now"),
+        ("keep", OWNER, in_another_channel, "another message speaks of it now"),
+        ("keep", OWNER, left_the_company, "only people of this workspace may press that"),
+        ("now", MEMBER, left_the_company, "only people of this workspace may press that"),
         ("now", MEMBER, disarmed, "idle-endpoints is a dry run, which does nothing"),
         (
             "now",
@@ -753,3 +767,27 @@ def test_an_empty_signing_secret_signs_nothing(
     assert "hold" not in warned.table()
     (line,) = (one for one in caplog.records if one.name == "ml_janitor.slack.ingress")
     assert vars(line)["error"] == "the secret ml-janitor/slack-signing holds no signing secret of Slack's"
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_press_of_another_time_is_refused(warned: Deployment, hours: int) -> None:
+    at = f"{(NOW + timedelta(hours=hours)).timestamp():.0f}.5"
+    signed = edited(warned.signed("keep", OWNER), lambda payload: payload["actions"][0].update(action_ts=at))
+    before = state(warned)
+
+    warned.send(signed)
+
+    assert state(warned) == before
+    assert "more than an hour ago" in warned.slack.responses()[0]["text"]
+
+
+def test_keep_that_is_delivered_twice_changes_its_message_once(warned: Deployment) -> None:
+    warned.press("keep", OWNER, deliver=False)
+    event = warned.box.invocations()[-1]["event"]
+    answers = [handlers.pressed(event, warned.context())]
+    warned.slack.fault("error", method="chat.update", code="ratelimited", times=0)
+
+    answers.append(handlers.pressed(event, warned.context()))
+
+    assert answers[0] == answers[1]
+    assert warned.slack.responses() == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW
+from conftest import ACCOUNT
 from job_seed import HOUR, LONG_ENOUGH, SECRET, Floor
 from ml_janitor import handlers
 from ml_janitor_sandbox.control import Control
@@ -30,11 +30,11 @@ def floor(armed: Deployment, paced: Control) -> Floor:
 
 
 def stopped(armed: Deployment) -> None:
-    """The one job was warned about, and stopped when its warning had stood for two hours."""
+    """The one job was warned about, and stopped after four hours: its owner is a name, and not messaged."""
     armed.sweep(HUNG)
     armed.later(HOUR)
     armed.sweep(HUNG)
-    armed.later(HOUR + 2 * LONG_ENOUGH)
+    armed.later(3 * HOUR + 2 * LONG_ENOUGH)
     armed.sweep(HUNG)
     armed.later(LONG_ENOUGH)
     armed.sweep(HUNG)
@@ -91,10 +91,7 @@ def test_the_button_of_a_stopped_job_restarts_it_and_every_word_says_so(
 def test_a_pool_that_was_ended_has_no_button_because_it_does_not_come_back(
     armed: Deployment, floor: Floor
 ) -> None:
-    floor.training("job", keep_alive=36000)
-    over: dict[str, Any] = {"training_job_status": "Completed", "secondary_status": "Completed"}
-    waits: dict[str, Any] = {"training_end_time": NOW - 2 * HOUR, "warm_pool_status": {"Status": "Available"}}
-    floor.box.patch("sagemaker", ["training_jobs", "job"], **over, **waits)
+    floor.unused_pool("job")
     armed.sweep(HUNG)
     warned = only(armed)["blocks"][0]["text"]["text"]
     assert warned.endswith(

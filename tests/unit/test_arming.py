@@ -169,3 +169,13 @@ def test_a_scheduled_finding_is_due_by_the_clock(warned: datetime, quiet: dateti
     assert ARMED.due(warned, scheduled) == due
     assert ARMED.spares(target("gateway", {}), scheduled) is None
     assert ARMED.spares(target("gateway", {}), LIKELY) == Cause(Why.NOT_PROVEN, ("likely", ""))
+
+
+def test_days_of_rest_are_those_of_the_operators_time_zone() -> None:
+    """Half past ten on a Friday evening by UTC is a Saturday in Berlin."""
+    arming = berlin(business_days=True)
+
+    assert arming.due(utc("10-09T21:30"), WASTE) == utc("10-11T22:30")
+    assert arming.rests(utc("10-09T22:30"))
+    assert not arming.rests(utc("10-11T22:30"))
+    assert arming.rests(utc("12-24T23:30"))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from ml_janitor.ledger.steps import refused
+from fakes import thing, waste
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.steps import RecordedSteps, refused
 
 
 def answer(code: str, status: int, *, operation: str = "DeleteEndpoint", retries: int = 0) -> ClientError:
@@ -47,3 +51,40 @@ def test_a_definite_refusal(error: Exception) -> None:
 )
 def test_what_leaves_it_open(error: Exception) -> None:
     assert not refused(error)
+
+
+class Log:
+    """Writes down the steps that it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, str]] = []
+
+    def step(self, _: Action, name: str, how: str) -> None:
+        self.steps.append((name, how))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({}, "refused"), ({"act: stop": "refused"}, "refused"), ({"act: stop": "begun"}, "begun")],
+)
+def test_a_refusal_says_nothing_of_an_earlier_try(before: dict[str, str], after: str) -> None:
+    """A try that was begun may have done its work, and lost its answer."""
+    log, target, now = Log(), thing("lamp", waste()).target, datetime(2026, 10, 6, tzinfo=UTC)
+    action = Action(
+        sk="sk",
+        detector="shelf",
+        target=target,
+        stage=Stage.ACTING,
+        warned=now,
+        began=now,
+        undo={},
+        steps=before,
+    )
+
+    def denied() -> None:
+        raise answer("AccessDeniedException", 400)
+
+    with pytest.raises(ClientError):
+        RecordedSteps(log, action, "act").do("stop", denied)  # type: ignore[arg-type]
+
+    assert log.steps[-1] == ("act: stop", after)
