@@ -234,13 +234,13 @@ def test_do_it_now_stops_it_at_once_and_undo_starts_it_again(notebook: Deploymen
 
 
 def test_what_nobody_keeps_is_done_when_it_is_due_and_its_message_says_so(notebook: Deployment) -> None:
-    notebook.later(HOUR + timedelta(minutes=15))
+    notebook.later(DAY + 8 * HOUR)  # it is only likely to be idle: due in working hours
     notebook.sweep("idle-notebooks")
 
     assert status(notebook) == "Stopped"
     assert said(only(notebook)) == (
-        "*Stopped on Tue 6 Oct 06:15*, because nobody kept it. "
-        "It can be undone until Thu 5 Nov 05:15 (Europe/Berlin)."
+        "*Stopped on Wed 7 Oct 13:00*, because nobody kept it. "
+        "It can be undone until Fri 6 Nov 12:00 (Europe/Berlin)."
     )
 
 

@@ -169,7 +169,7 @@ class Job(Thing):
                 stirs = self.stirs == "log" and host == self.hosts
                 fresh = [(account.now - MINUTE, "step on")] if stirs else []
                 stream = f"{name}/algo-{host}-1700000000"
-                pages = 0.5 if self.chatty else None
+                pages = max(0.5, self.quiet_for / HOUR / 40) if self.chatty else None  # few empty ones
                 lags = 20.0 if stirs else None  # the list of streams knows nothing of it yet
                 account.control.logs(GROUP, stream, [*events, *fresh], lag_hours=lags, page_hours=pages)
 
