@@ -278,7 +278,7 @@ def test_the_story_is_told_whole_in_a_hundred_columns(lived: Lived) -> None:
     assert "A limit: 3 held back by max_actions = 4 for one sweep." in lived.text
     (digest,) = (one for one in lived.played.happened if isinstance(one, Digest))
     (saved,) = (line for line in digest.lines if line.startswith("*Saved so far this month:*"))
-    assert saved.endswith("by 14 actions. It leaves out 3 actions whose savings are unknown."), (
+    assert saved.endswith("by 15 actions. It leaves out 3 actions whose savings are unknown."), (
         "tags save nothing"
     )
     assert not any("duplicate" in line and "found" in line for line in digest.lines), "they are deleted"
