@@ -17,7 +17,7 @@ from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import Undoing
-from ml_janitor.acting.warning import Warner
+from ml_janitor.acting.warning import Deliveries, Warner
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect, Mode, Outcome, Result, Sweep
 from ml_janitor.engine.arming import Arming
@@ -30,6 +30,7 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
 from ml_janitor.report.causes import words
@@ -50,9 +51,10 @@ ARMED = Arming(
 
 @dataclass
 class Postman:
-    """Who carries the warnings into *thread*; nothing arrives while he is *ill*."""
+    """Carries the warnings into *thread*; while *ill* none, and no direct message if *unmessaged*."""
 
     ill: bool = False
+    unmessaged: str = ""
     thread: str = "ts"
     carried: list[str] = field(default_factory=list)
     dues: dict[str, datetime] = field(default_factory=dict)
@@ -63,16 +65,18 @@ class Postman:
         warnings: Sequence[Result],
         *,
         now: datetime,
-        delivered: Callable[[Result, str, str], None],
+        deliveries: Deliveries,
     ) -> Sequence[str]:
         del sweep, now
         for result in warnings:
             if self.ill:
                 return [f"{result.target.name} was not delivered"]
             self.carried.append(result.target.name)
-            assert result.due is not None
-            self.dues[result.target.name] = result.due
-            delivered(result, "C1", f"{self.thread}-{result.target.name}")
+            self.dues[result.target.name] = deliveries.due(result, messaged=not self.unmessaged)
+            message = f"{self.thread}-{result.target.name}"
+            deliveries.delivered(result, self.unmessaged or "not yet", MessageRef("C1", message))
+            if not self.unmessaged:
+                deliveries.messaged(result, MessageRef("D1", message))
         return ()
 
 

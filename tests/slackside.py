@@ -144,3 +144,19 @@ def buttons(message: Mapping[str, Any]) -> list[str]:
 def said(message: Mapping[str, Any]) -> str:
     """What it says of where the finding stands."""
     return str(message["blocks"][1]["text"]["text"])
+
+
+def unused(deployment: Deployment, name: str) -> None:
+    """Its metrics say that nobody used it in the last nine days."""
+    deployment.box.metrics(
+        "AWS/SageMaker",
+        [
+            {
+                "metric": "Invocations",
+                "dimensions": {"EndpointName": name, "VariantName": "blue"},
+                "start": deployment.now - timedelta(days=9),
+                "step": 3600,
+                "values": [0.0] * 216,
+            }
+        ],
+    )

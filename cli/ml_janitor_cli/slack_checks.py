@@ -19,7 +19,8 @@ from ml_janitor_cli.stack import Check, Deployment, Gone, Outcome, Trouble, read
 SCOPES: Mapping[str, str] = {
     "chat:write": "nothing can be posted",
     "files:write": "the report is not attached, and every run that has something to tell ends as failed",
-    "users:read.email": "owners are named plainly, and nobody is mentioned",
+    "im:write": "no owner gets a direct message, so everything has twice the grace",
+    "users:read.email": "owners are neither mentioned nor messaged, so everything has twice the grace",
     "users:read": "owners are named plainly: Slack demands it beside users:read.email",
 }
 """What the janitor does with Slack, and what happens without."""
@@ -63,7 +64,10 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
         return
     yield Check(what="secret", outcome=Outcome.FINE, said=f"{section.slack_secret} can be read")
     if not token.startswith("xoxb-"):
-        said = "a webhook cannot be asked anything without posting; the next message will tell"
+        said = (
+            "a webhook cannot be checked without posting; it sends owners no direct messages, so everything "
+            "has twice the grace"
+        )
         yield Check(what="Slack", outcome=Outcome.NOT_PROBED, said=said)
         return
     space = SlackProbe(token, url or API)

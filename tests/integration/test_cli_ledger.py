@@ -202,6 +202,17 @@ def test_what_waits_for_its_due_date_has_no_such_reason(desk: Desk) -> None:
     assert entry.not_done == ""
 
 
+def test_a_reason_is_kept_only_while_its_warning_stands(desk: Desk) -> None:
+    desk.nights.warned("lamp")
+    (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
+    desk.nights.ledger.void_warning(entry, "it is only reported now")
+
+    desk.nights.ledger.record_not_done(entry, "held back", desk.nights.clock)
+
+    (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
+    assert (entry.not_done, entry.not_done_at) == ("", None)
+
+
 def test_what_is_kept_before_it_was_ever_found_is_listed_until_it_is_over(desk: Desk) -> None:
     desk.nights.world.add("lamp")
     assert desk("snooze", arn("lamp"), "5", "--reason", "the fair")[0] == 0

@@ -33,7 +33,7 @@ NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)
 
 SLACK = f'[janitor]\nslack_channel = "#ml-costs"\nslack_secret = "{SECRET}"\n'
 SETTINGS = {"slack_channel": "#ml-costs", "slack_secret": SECRET}
-ALL_SCOPES = ("chat:write", "files:write", "users:read", "users:read.email")
+ALL_SCOPES = ("chat:write", "files:write", "im:write", "users:read", "users:read.email")
 
 
 class Ran(NamedTuple):
@@ -421,11 +421,13 @@ def test_missing_scopes_say_what_is_lost(doctor: Doctor, slack: SlackControl) ->
     ran = doctor()
 
     assert ran.status == 1
+    twice = "so everything has twice the grace"
     assert (
-        "the scope users:read.email is missing: owners are named plainly, and nobody is mentioned" in ran.part
+        f"scope users:read.email is missing: owners are neither mentioned nor messaged, {twice}" in ran.part
     )
+    assert f"the scope im:write is missing: no owner gets a direct message, {twice}" in ran.part
     assert "the scope files:write is missing: the report is not attached" in ran.part
-    assert "2 problems." in ran.part
+    assert "3 problems." in ran.part
     assert slack.messages() == []
 
 
@@ -544,7 +546,7 @@ def test_a_channel_by_its_id(doctor: Doctor) -> None:
         (
             "https://hooks.slack.com/services/T/B/secret",
             0,
-            "a webhook cannot be asked anything without posting",
+            "a webhook cannot be checked without posting",
         ),
     ],
 )

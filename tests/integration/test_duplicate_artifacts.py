@@ -266,7 +266,11 @@ def test_a_copy_that_a_model_refers_to_stays_instead_of_the_older_one(
     done = swept(aws)
 
     assert words(done) == {"a/model.tar.gz": "proven", COPY: "kept"}
-    assert "model churn refers to it" in by_key(done)[COPY].verdict.reason
+    assert "model churn, which nothing serves refers to this one" in by_key(done)[COPY].verdict.reason
+
+    serve(account, "churn")
+
+    assert by_key(swept(aws))[COPY].verdict.reason == "model churn refers to it"
 
 
 @pytest.mark.parametrize(
@@ -530,6 +534,100 @@ def serve(account: Account, model: str, name: str = "live") -> None:
     config = f"{name}-Config"
     account.sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=[variant])
     account.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+
+
+def ended(account: Account, name: str, key: str) -> None:
+    """A training job that made the artifact *key*."""
+    account.training_job(name)
+    made = {"S3ModelArtifacts": f"s3://{BUCKET}/{key}"}
+    account.box.patch(
+        "sagemaker", ["training_jobs", name], TrainingJobStatus="Completed", ModelArtifacts=made
+    )
+
+
+def test_what_only_an_ended_job_or_an_unserved_model_needs_is_likely(account: Account, aws: Aws) -> None:
+    for key, age in (("a/model.tar.gz", 50), (COPY, 40), ("c/model.tar.gz", 30), ("d/model.tar.gz", 20)):
+        account.put(key, age=age)
+    ended(account, "first", "a/model.tar.gz")
+    ended(account, "second", COPY)
+    account.model("spare", ModelDataUrl=f"s3://{BUCKET}/c/model.tar.gz")
+
+    done = swept(aws)
+
+    assert words(done) == {
+        "a/model.tar.gz": "kept",
+        COPY: "likely",
+        "c/model.tar.gz": "likely",
+        "d/model.tar.gz": "proven",
+    }
+    assert "; needed only by training job second, which ended; " in by_key(done)[COPY].verdict.reason
+    assert "model spare, which nothing serves" in by_key(done)["c/model.tar.gz"].verdict.reason
+
+    serve(account, "spare")
+    done = swept(aws)
+
+    assert words(done)["a/model.tar.gz"] == "likely"
+    assert by_key(done)["c/model.tar.gz"].verdict.reason == "model spare refers to it"
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [("Approved", "kept"), ("PendingManualApproval", "kept"), ("Rejected", "likely")]
+)
+def test_only_a_rejected_package_is_not_in_use(
+    account: Account, aws: Aws, status: str, expected: str
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.sagemaker.create_model_package_group(ModelPackageGroupName="churn")
+    account.model_package("a/model.tar.gz", ModelPackageName="loose")
+    account.model_package(COPY, ModelPackageGroupName="churn", ModelApprovalStatus=status)
+
+    done = swept(aws)
+
+    assert words(done)[COPY] == expected
+    if status == "Rejected":
+        assert "needed only by model package churn/1, which was rejected" in by_key(done)[COPY].verdict.reason
+        package = account.sagemaker.list_model_packages(ModelPackageGroupName="churn")
+        arn = package["ModelPackageSummaryList"][0]["ModelPackageArn"]
+        account.model("made", ModelPackageName=arn)
+        serve(account, "made")
+        assert words(swept(aws))[COPY] == "kept"
+
+
+@pytest.mark.parametrize("definition", ['{"Model": "Spare"}', '{"Command": "run --model spare --fast"}'])
+def test_a_model_that_a_pipeline_names_is_in_use(account: Account, aws: Aws, definition: str) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model("kept", ModelDataUrl=f"s3://{BUCKET}/a/model.tar.gz")
+    account.model("spare", ModelDataUrl=f"s3://{BUCKET}/{COPY}")
+    serve(account, "kept")
+    assert words(swept(aws))[COPY] == "likely"
+
+    account.sagemaker.create_pipeline(
+        PipelineName="nightly", PipelineDefinition=definition, ClientRequestToken="t" * 32, RoleArn=ROLE
+    )
+
+    assert words(swept(aws))[COPY] == "kept"
+
+
+def test_a_model_that_a_running_transform_job_uses_is_in_use(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model("kept", ModelDataUrl=f"s3://{BUCKET}/a/model.tar.gz")
+    account.model("spare", ModelDataUrl=f"s3://{BUCKET}/{COPY}")
+    serve(account, "kept")
+    account.sagemaker.create_transform_job(
+        TransformJobName="batch",
+        ModelName="spare",
+        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}},
+        TransformOutput={"S3OutputPath": "s3://elsewhere/out"},
+        TransformResources={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+    )
+    assert words(swept(aws))[COPY] == "kept"
+
+    account.box.patch("sagemaker", ["transform_jobs", "batch"], TransformJobStatus="Completed")
+
+    assert words(swept(aws))[COPY] == "likely"
 
 
 @pytest.mark.parametrize("gone", ["model", "configuration"])
@@ -983,7 +1081,7 @@ def test_looking_again_sees_what_was_made_since_under_an_old_name_too(account: A
     assert again is not None
     verdict = detector.decide(again, NOW)
     assert isinstance(verdict, Kept)
-    assert "model churn refers to it" in verdict.reason
+    assert "model churn, which nothing serves refers to this one" in verdict.reason
 
 
 def test_looking_at_what_is_gone_no_artifact_or_alone(account: Account, aws: Aws) -> None:

@@ -17,6 +17,7 @@ from ml_janitor.engine.detector import ChangedError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.report.causes import note
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.standing import StatusWording
@@ -24,7 +25,7 @@ from ml_janitor.report.warnings import WarningTerms
 from ml_janitor.scheduled_run import Ran
 from ml_janitor.slack.following import Following
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sending import Place, Sender
+from ml_janitor.slack.sending import Sender
 from nights import DAY, HOUR, Nights, by_name
 
 
@@ -33,15 +34,19 @@ class Blackboard:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.places: list[Place] = []
+        self.places: list[MessageRef] = []
+        self.direct: list[Message] = []
         self.ill = False
 
-    def change(self, message: Message, place: Place, *, deadline: float) -> bool:
+    def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
         del deadline
         if self.ill:
             raise SlackError("ratelimited")
-        self.messages.append(message)
-        self.places.append(place)
+        if posted.channel == "D1":
+            self.direct.append(message)
+        else:
+            self.messages.append(message)
+            self.places.append(posted)
         return True
 
     def news(self) -> list[str]:

@@ -161,7 +161,10 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
     ),
     (
         "5 due",
-        both(setter(acting, "due_now", everything_due), setter(Arming, "due", lambda _, warned, __: warned)),
+        both(
+            setter(acting, "due_now", everything_due),
+            setter(Arming, "due", lambda _, warned, *__, **___: warned),
+        ),
         "it_warns_waits_looks_again_acts_and_reports",
         {},
     ),

@@ -39,6 +39,7 @@ from slackside import (
     Deployment,
     buttons,
     said,
+    unused,
 )
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -61,22 +62,6 @@ def warned(armed: Deployment, log: StringIO) -> Deployment:  # noqa: ARG001
     armed.sweep()
     armed.box.clear_calls()
     return armed
-
-
-def unused(deployment: Deployment, name: str) -> None:
-    """Its metrics say that nobody used it in the last nine days."""
-    deployment.box.metrics(
-        "AWS/SageMaker",
-        [
-            {
-                "metric": "Invocations",
-                "dimensions": {"EndpointName": name, "VariantName": "blue"},
-                "start": deployment.now - 9 * DAY,
-                "step": 3600,
-                "values": [0.0] * 216,
-            }
-        ],
-    )
 
 
 def only(deployment: Deployment) -> dict[str, Any]:

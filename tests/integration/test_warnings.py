@@ -16,6 +16,7 @@ from slackside import ARMED, GROUP, OWNER, Deployment, buttons, said
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DUE = "Fri 9 Oct 05:10 (Europe/Berlin)"
+TWICE = "Mon 12 Oct 05:10 (Europe/Berlin)"
 
 
 def test_one_finding_is_one_message_with_its_owner_its_date_and_its_buttons(armed: Deployment) -> None:
@@ -139,13 +140,15 @@ def test_a_webhook_gets_them_all_in_one_message_that_says_how_to_keep(armed: Dep
 
     (message,) = armed.slack.messages()
     assert (message["via"], buttons(message), message["mentions"]) == ("webhook", [], [])
-    assert message["text"].startswith(f"2 idle endpoints will be deleted after {DUE}")
+    assert message["text"].startswith(f"2 idle endpoints will be deleted after {TWICE}")
     for name in ("a", "b"):
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}"
         assert f"To keep it: tag it `janitor:keep=true`, or run `janitor keep {arn} --reason why`." in str(
             message
         )
-    assert {item["due"] for item in armed.table()["finding"]} == {"2026-10-09T03:10:00Z"}
+    assert {(item["due"], item["unmessaged"]) for item in armed.table()["finding"]} == {
+        ("2026-10-12T03:10:00Z", "a webhook sends none")
+    }
 
 
 # --- what became of each ---------------------------------------------------------------------------

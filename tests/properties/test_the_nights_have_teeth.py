@@ -73,7 +73,7 @@ def everything(sweep: Sweep, entries: Mapping[str, Entry], clock: datetime) -> l
     return REAL_DUE(sweep, entries, clock + FAR)
 
 
-def at_once(_: Arming, warned: datetime, __: object) -> datetime:
+def at_once(_: Arming, warned: datetime, *__: object, **___: object) -> datetime:
     return warned
 
 

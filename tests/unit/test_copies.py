@@ -12,13 +12,20 @@ from ml_janitor.core.model import Absent, Signal, Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, Match
 from ml_janitor.detectors.duplicate_artifacts.copies import Member, Role, Standing, settle
+from ml_janitor.detectors.duplicate_artifacts.references import User, Uses
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REFERRED = Value(("model churn",))
 
 
 def member(
-    key: str, day: int = 0, *, bucket: str = "b", needed: bool = False, lasting: bool = True
+    key: str,
+    day: int = 0,
+    *,
+    bucket: str = "b",
+    needed: bool = False,
+    ended: bool = False,
+    lasting: bool = True,
 ) -> Member:
     one = Stored(
         bucket=bucket,
@@ -29,7 +36,8 @@ def member(
         storage_class="STANDARD",
     )
     referred: Signal[tuple[str, ...]] = REFERRED if needed else Absent()
-    return Member(unit=Unit(bucket=bucket, region="r", files=(one,)), referred=referred, lasting=lasting)
+    uses = Uses(referred, (User("training job t, which ended", "training-job/t", in_use=False),) * ended)
+    return Member(unit=Unit(bucket=bucket, region="r", files=(one,)), uses=uses, lasting=lasting)
 
 
 def always(likeness: Likeness) -> Match:
@@ -197,3 +205,19 @@ def test_laws(made: list[tuple[int, int, str, bool, bool]], random: object) -> N
         assert found[keeper].role is not Role.SURPLUS
         if not same_bucket:
             assert found[keeper].role is not Role.ELSEWHERE
+
+
+def test_what_an_ended_job_refers_to_stays_only_if_nothing_in_use_refers_to_a_copy() -> None:
+    assert roles(member("old"), member("ended", 1, ended=True)) == {
+        "old": ("surplus", "ended"),
+        "ended": ("stays", None),
+    }
+    assert roles(member("a", ended=True), member("b", 1, ended=True), member("c", 2, needed=True)) == {
+        "a": ("surplus", "c"),
+        "b": ("surplus", "c"),
+        "c": ("stays", None),
+    }
+    assert roles(member("a", ended=True), member("b", 1, ended=True)) == {
+        "a": ("stays", None),
+        "b": ("surplus", "a"),
+    }

@@ -27,6 +27,7 @@ from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness, Match
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy, together
+from ml_janitor.detectors.duplicate_artifacts.references import User
 from ml_janitor.detectors.duplicate_artifacts.rule import ASK, DELETE, DuplicateArtifacts
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)
@@ -54,6 +55,8 @@ def unit(*files: Stored, region: str = "us-east-1", **changed: Any) -> Unit:
 
 
 KEEPER = unit(stored("live/model.tar.gz", modified=NOW - 90 * DAY))
+ENDED = User("training job t-1, which ended", "training-job/t-1", in_use=False)
+UNSERVED = User("model m, which nothing serves", "model/m", in_use=False)
 HABITS = Habits(versioning=Absent(), lock=Absent(), lifecycle=Absent(), tags=Value({}), readers=Absent())
 
 
@@ -109,6 +112,9 @@ def crowded(one: Stored) -> Value[Unit]:
         (copy(unit=crowded(stored())), "likely"),
         (copy(match=UNKNOWN, role=Role.UNSURE), "unknown"),
         (copy(referred=Value(("model churn",))), "kept"),
+        (copy(needed_only_by=(ENDED,)), "likely"),
+        (copy(needed_only_by=(ENDED,), referred=DENIED), "unknown"),
+        (copy(gaps=("endpoint e uses model m, which exists no more",)), "likely"),
         (copy(referred=DENIED), "unknown"),
         (copy(referred=NotRead()), "unknown"),
         (copy(lock=Value("under a legal hold")), "kept"),
@@ -153,6 +159,14 @@ def test_every_signal_has_its_say(candidate: Copy, expected: str) -> None:
             "its folder (2 files) has the same",
         ),
         (copy(referred=Value(("model a", "pipeline b"))), "model a (and 1 more) refers to it"),
+        (
+            copy(needed_only_by=(ENDED,)),
+            "which stays; needed only by training job t-1, which ended; deleting",
+        ),
+        (
+            copy(needed_only_by=(ENDED,), standing=Standing(role=Role.STAYS, copies=(KEEPER,))),
+            "it stays: of 2 copies, training job t-1, which ended refers to this one, and nothing in use",
+        ),
         (copy(archived="DEEP_ARCHIVE"), "it is archived (DEEP_ARCHIVE)"),
         (copy(standing=Standing(role=Role.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
         (copy(standing=Standing(role=Role.ALONE, others=2)), "differ from those of 2 other artifacts"),
@@ -291,6 +305,26 @@ READ_BY = Value((Reader(who="account 999999999999", what=("arn:aws:s3:::models/*
             "whom its bucket's policy lets read it is unknown",
         ),
         (copy(habits=replace(VERSIONED, readers=NotRead())), {}, "was not read"),
+        (
+            copy(habits=VERSIONED, needed_only_by=(ENDED,)),
+            {},
+            "needed by training job t-1, which ended, and act_on_needed_by names no training-job/t-1",
+        ),
+        (
+            copy(habits=VERSIONED, needed_only_by=(ENDED, UNSERVED)),
+            {"act_on_needed_by": ("training-job/*",)},
+            "needed by model m, which nothing serves",
+        ),
+        (
+            copy(habits=VERSIONED, needed_only_by=(ENDED, UNSERVED)),
+            {"act_on_needed_by": ("training-job/t-*", "model/m")},
+            None,
+        ),
+        (
+            copy(habits=VERSIONED, gaps=("endpoint e uses model m",)),
+            {"act_on_needed_by": ("model/*",)},
+            "any copy may be in use: endpoint e uses model m",
+        ),
         (copy(habits=SUSPENDED), {}, "versioning is suspended, and allow_unversioned is off"),
         (copy(habits=SUSPENDED), {"allow_unversioned": True}, None),
         (copy(habits=replace(HABITS, versioning=DENIED)), {}, "keeps versions is unknown"),
@@ -318,3 +352,9 @@ def test_nothing_is_alone_where_other_buckets_may_hold_the_same() -> None:
     unknown = judged(replace(alone, unsearched="DescribeModel: AccessDeniedException"))
     assert outcome(unknown) == "unknown"
     assert "a bucket that was not searched may hold the same" in unknown.reason
+
+
+@pytest.mark.parametrize("glob", ["*", "training-job", "training-job/", "endpoint/live", "job/x", ""])
+def test_what_can_name_nothing_that_a_copy_is_needed_by_is_refused(glob: str) -> None:
+    with pytest.raises(ValueError, match=r"act_on_needed_by: expected a kind \(model, model-package, train"):
+        DuplicateArtifacts(act_on_needed_by=(glob,))

@@ -9,7 +9,9 @@ import pytest
 
 from ml_janitor.core.model import Absent, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.locations import Place, mentioned, parse
-from ml_janitor.detectors.duplicate_artifacts.references import References
+from ml_janitor.detectors.duplicate_artifacts.references import References, User
+
+CHURN = User("model churn", "model/churn", in_use=True)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +89,9 @@ def test_every_address_in_a_description_is_found(description: dict[str, Any], pl
 )
 def test_an_address_ends_where_a_text_goes_on(text: str) -> None:
     references = References()
-    references.add("model churn", mentioned({"Environment": {"SOURCES": text}}))
+    references.add(CHURN, mentioned({"Environment": {"SOURCES": text}}))
 
-    assert isinstance(references.to("b", ["a/k.pt"]), Value)
+    assert isinstance(references.to("b", ["a/k.pt"]).in_use, Value)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +100,9 @@ def test_an_address_ends_where_a_text_goes_on(text: str) -> None:
 def test_what_may_be_meant_by_chance_alone_is_not_referred_to(text: str) -> None:
     """Where nothing stands before a placeholder, the address says nothing of what it is to be."""
     references = References()
-    references.add("model churn", mentioned({"Environment": {"SOURCES": text}}))
+    references.add(CHURN, mentioned({"Environment": {"SOURCES": text}}))
 
-    assert isinstance(references.to("b", ["x/k.pt"]), Absent)
+    assert isinstance(references.to("b", ["x/k.pt"]).in_use, Absent)
 
 
 @pytest.mark.parametrize(
@@ -120,16 +122,18 @@ def test_what_may_be_meant_by_chance_alone_is_not_referred_to(text: str) -> None
 )
 def test_what_a_place_refers_to(place: Place, key: str, *, referred: bool) -> None:
     references = References()
-    references.add("model churn", [place])
+    references.add(CHURN, [place])
 
-    found = references.to("b", [key])
+    found = references.to("b", [key]).in_use
 
     assert isinstance(found, Value if referred else Absent)
 
 
 def test_a_reference_is_known_even_where_others_are_not() -> None:
     references = References(errors=["ListPipelines: AccessDenied"])
-    references.add("model churn", [Place("b", "k")])
+    references.add(CHURN, [Place("b", "k")])
 
-    assert references.to("b", ["x", "k"]) == Value(("model churn",), "sagemaker:Describe*")
-    assert references.to("b", ["x"]) == Unreadable("ListPipelines: AccessDenied", "sagemaker:Describe*")
+    assert references.to("b", ["x", "k"]).in_use == Value(("model churn",), "sagemaker:Describe*")
+    assert references.to("b", ["x"]).in_use == Unreadable(
+        "ListPipelines: AccessDenied", "sagemaker:Describe*"
+    )

@@ -228,7 +228,8 @@ class _Work:
             if result.outcome is Outcome.ADVISED and result.cause is not None:
                 self.acting.ledger.void_warning(entry, self.acting.words(result.cause))
             elif result.outcome is Outcome.WAITING:
-                self._put(replace(result, due=entry.due, cause=cause(Why.NOT_DUE)))
+                waits = cause(Why.OWNER_NOT_MESSAGED, entry.unmessaged) if entry.unmessaged else None
+                self._put(replace(result, due=entry.due, cause=waits or cause(Why.NOT_DUE)))
         at = self.acting.clock()
         due = []
         for result in due_now(self.sweep, self.entries, at):

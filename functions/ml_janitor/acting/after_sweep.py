@@ -50,7 +50,7 @@ def remember_not_done(
         and result.target.key in entries
         and entries[result.target.key].warned is not None
     ]
-    aws.map(lambda one: acting.ledger.not_done(*one, now), held)
+    aws.map(lambda one: acting.ledger.record_not_done(*one, now), held)
 
 
 class Known(NamedTuple):

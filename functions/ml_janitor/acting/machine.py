@@ -144,7 +144,8 @@ class ActionMachine:
         if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(self.words(why))
         warned = entry.warned or at
-        if (not entry.hurried or verdict.schedule) and self.arming.due(warned, verdict) > at:
+        due = self.arming.due(warned, verdict, messaged=not entry.unmessaged)
+        if (not entry.hurried or verdict.schedule) and due > at:
             waits = Why.NOT_QUIET if verdict.schedule else Why.GRACE_OF_RULE
             raise StopsError(Outcome.WAITING, cause(waits))
         undo = self.recheck.prepared(candidate, verdict, entry.memo)
@@ -157,8 +158,7 @@ class ActionMachine:
             warned=warned,
             now=at,
             by=entry.hurried,
-            channel=entry.channel,
-            message=entry.message,
+            messages=entry,
         )
 
     def _changed(self, entry: Entry, verdict: Kept | None, at: datetime) -> StopsError:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.model import Finding, Outcome, Result, Sweep
+from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
+from ml_janitor.ledger.table import ConditionFailedError
 
 if TYPE_CHECKING:
     from ml_janitor.engine.arming import Arming
@@ -22,32 +25,77 @@ ROUND = timedelta(minutes=5)
 """A message gives the due date to the next five minutes, which covers the time until Slack has it."""
 
 
-class Delivered(Protocol):
-    """Called for each warning that Slack took."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliveries:
+    """
+    Remembers each warning of one sweep as soon as Slack took it, in the ledger and in *warned*, by key.
 
-    def __call__(self, result: Result, channel: str, message: str, said: str = "") -> None:
-        """
-        *result*'s warning stands in *channel* as *message*; *said* is the part of it that lasts.
+    The messages say dates that count from *soon*. What Slack took has twice the grace until its owner has a
+    direct message too: a run that is killed in between, or a message that fails, leaves the later date.
+    """
 
-        All three are empty where a message cannot be changed later.
+    ledger: Ledger
+    arming: Arming
+    entries: Mapping[str, Entry]
+    clock: Callable[[], datetime]
+    soon: datetime
+    warned: dict[str, Result] = field(default_factory=dict)
+
+    def due(self, result: Result, *, messaged: bool) -> datetime:
+        """When *result* may be acted on, as its warning says."""
+        return self.arming.due(self.soon, finding(result), messaged=messaged)
+
+    def delivered(
+        self, result: Result, unmessaged: str, message: MessageRef = NO_MESSAGE, said: str = ""
+    ) -> None:
         """
+        Slack took *result*'s warning in the channel as *message*; *said* is the part of it that lasts.
+
+        Both are empty where a message cannot be changed later. *unmessaged* is why its owner has no direct
+        message, so far. The due date was said; if Slack took longer than expected, it moves.
+        """
+        at = self.clock()
+        due = max(self.due(result, messaged=False), self.arming.due(at, finding(result), messaged=False))
+        self.ledger.warned(
+            self._entry(result), now=at, due=due, message=message, said=said, unmessaged=unmessaged
+        )
+        why = cause(Why.OWNER_NOT_MESSAGED, unmessaged)
+        self.warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, cause=why)
+
+    def messaged(self, result: Result, message: MessageRef) -> None:
+        """Slack took *message* to the owner of *result*, whose warning was delivered before."""
+        late = self.warned[result.target.key].due
+        if late is None:
+            raise ValueError(f"the warning of {result.target.name} was not delivered")
+        due = max(self.due(result, messaged=True), self.arming.due(self.clock(), finding(result)))
+        with suppress(ConditionFailedError):  # somebody pressed a button since
+            self.ledger.messaged(self._entry(result), message, late=late, due=due)
+            self.warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, cause=None)
+
+    def not_messaged(self, result: Result, why: str) -> Result:
+        """*result*, delivered before, whose owner gets no direct message because of *why*."""
+        with suppress(ConditionFailedError):  # somebody pressed a button since
+            self.ledger.unmessaged(self._entry(result), why)
+        known = self.warned[result.target.key]
+        known = replace(known, cause=cause(Why.OWNER_NOT_MESSAGED, why))
+        self.warned[result.target.key] = known
+        return known
+
+    def _entry(self, result: Result) -> Entry:
+        return self.entries[result.target.key]
 
 
 class Warn(Protocol):
     """Warns people."""
 
     def __call__(
-        self,
-        sweep: Sweep,
-        warnings: Sequence[Result],
-        *,
-        now: datetime,
-        delivered: Delivered,
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
     ) -> Sequence[str]:
         """
-        Warn about each of *warnings*, whose `due` says when it will be acted on.
+        Warn about each of *warnings*, and their owners, with the dates of *deliveries*.
 
-        *delivered* is called as soon as Slack took one. The answer is what did not arrive, one line each.
+        *deliveries* hears of each message as soon as Slack took it. The answer is what did not arrive in the
+        channel, one line each; an owner who could not be messaged is no failure.
         """
 
 
@@ -84,7 +132,7 @@ class Warner:
         }
         sweep = replace(sweep, results=tuple(late.get(one.target.key, one) for one in sweep.results))
         new = [
-            replace(result, due=arming.due(soon, result.verdict))
+            result
             for result in sweep.results
             if result.outcome is Outcome.WAITING
             and result.cause is not None
@@ -95,25 +143,21 @@ class Warner:
         ]
         if not new:
             return Warned(sweep)
-        warned: dict[str, Result] = {}
-
-        def delivered(result: Result, channel: str, message: str, said: str = "") -> None:
-            """Store the due date of the message, or a later one if Slack took longer than expected."""
-            at = self.clock()
-            due = max(result.due or at, arming.due(at, finding(result)))
-            entry = entries[result.target.key]
-            self.ledger.warned(entry, now=at, due=due, channel=channel, message=message, said=said)
-            warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, cause=None)
-
-        def so_far() -> Sweep:
-            results = tuple(warned.get(result.target.key, result) for result in sweep.results)
-            return replace(sweep, results=results)
-
+        deliveries = Deliveries(
+            ledger=self.ledger,
+            arming=arming,
+            entries=entries,
+            clock=self.clock,
+            soon=soon,
+        )
+        problems: Sequence[str] = ()
+        error = None
         try:
-            problems = self.warn(sweep, new[:AT_ONCE], now=now, delivered=delivered)
-        except Exception as error:  # those before it were warned about all the same
-            return Warned(so_far(), error=error)
-        return Warned(so_far(), problems)
+            problems = self.warn(sweep, new[:AT_ONCE], now=now, deliveries=deliveries)
+        except Exception as failed:  # those before it were warned about all the same
+            error = failed
+        results = tuple(deliveries.warned.get(result.target.key, result) for result in sweep.results)
+        return Warned(replace(sweep, results=results), problems, error)
 
 
 def _closed(result: Result, soon: datetime) -> bool:

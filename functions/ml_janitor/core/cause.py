@@ -12,6 +12,7 @@ class Why(Enum):
     # It waits.
     UNWARNED = auto()
     NOT_DUE = auto()
+    OWNER_NOT_MESSAGED = auto()  # why not
     WARNING_LAPSED = auto()
     SWEEP_INCOMPLETE = auto()
     GRACE_OF_RULE = auto()

@@ -12,6 +12,9 @@ from ml_janitor.core.model import Confidence, Effect, Finding, Mode, Target
 from ml_janitor.core.ownership import Managers, environment
 
 SATURDAY = 5
+UNMESSAGED = 2
+"""How many times the grace is given where the owner got no direct message."""
+
 SMALL = 3
 """So few deletions never smell of a broken signal."""
 
@@ -114,14 +117,15 @@ class Arming:
             return cause(Why.PRODUCTION, serves)
         return None
 
-    def due(self, warned: datetime, finding: Finding) -> datetime:
+    def due(self, warned: datetime, finding: Finding, *, messaged: bool = True) -> datetime:
         """
-        When a finding warned about at *warned* may be acted on.
+        When a finding warned about at *warned* may be acted on: later if its owner was not *messaged*.
 
         On business days only, it moves to the same hour of the next day that is no weekend and no
         holiday in the operator's time zone. A finding with a schedule is acted on by that.
         """
-        due = warned + (self.grace if finding.grace is None else finding.grace)
+        grace = self.grace if finding.grace is None else finding.grace
+        due = warned + (grace if messaged else UNMESSAGED * grace)
         if (plan := finding.schedule) is not None:
             return max(plan.due, due) if warned < plan.closing else plan.next_closing
         zone = ZoneInfo(self.time_zone)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Result, Target, finding_id
+from ml_janitor.ledger.messages import WarningMessages
 
 TRIES = 3
 """How often an act or an undo is tried by itself before a person has to look."""
@@ -42,7 +43,7 @@ UNDOABLE = frozenset({Stage.ACTING, Stage.ACTED, Stage.FAILED, Stage.UNDOING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class Action(WarningMessages):
     """
     One clean-up of one finding, under one warning.
 
@@ -72,8 +73,6 @@ class Action:
     error: str = ""
     steps: Mapping[str, str] = field(default_factory=dict)
     hourly_usd: Decimal | None = None
-    channel: str = ""
-    message: str = ""
     undone_by: str = ""
     undone: datetime | None = None
     became: str = ""

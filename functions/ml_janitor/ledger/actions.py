@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.action import Action, Stage, saving
+from ml_janitor.ledger.messages import WarningMessages
 from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, partition, stamp
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ACTION = "action"
 ACTION_ITEM = TypeAdapter(Action)
 STEP = "step_"
+NO_MESSAGES = WarningMessages()
 
 KEEP = timedelta(days=120)
 """How long an action stays readable: longer than it can be undone."""
@@ -65,8 +67,7 @@ class Actions:
         warned: datetime,
         now: datetime,
         by: str = "",
-        channel: str = "",
-        message: str = "",
+        messages: WarningMessages = NO_MESSAGES,
     ) -> Action:
         """
         Store what brings *result*'s resource back, before anything is done to it.
@@ -92,8 +93,10 @@ class Actions:
             "attempts": 1,
             "hourly_usd": hourly,
             "until": None if until is None else stamp(until),
-            "channel": channel,
-            "message": message,
+            "channel": messages.channel,
+            "message": messages.message,
+            "direct_channel": messages.direct_channel,
+            "direct_message": messages.direct_message,
             EXPIRES: int((now + KEEP).timestamp()),
         }
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from ml_janitor.core.model import finding_id
+from ml_janitor.ledger.messages import WarningMessages
 from ml_janitor.ledger.table import EXPIRES, stamp
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
 CLOSING = ("closed", "close_reason", EXPIRES)
 WARNING = (
-    "warned", "due", "channel", "message", "approved", "hurried", "memo", "not_done", "not_done_at",
-)  # fmt: skip
+    *("warned", "due", "channel", "message", "direct_channel", "direct_message", "unmessaged"),
+    *("approved", "hurried", "memo", "not_done", "not_done_at"),
+)
 """What is remembered of a closing, and of a warning: void once a finding is closed."""
 
 REFUSED = ("refused", "refused_at")
@@ -35,17 +37,18 @@ UNTOLD = ("untold", "untold_why")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(WarningMessages):
     """
     What is remembered of one finding; *announced* is when Slack took the message that named it.
 
-    *warned* is when Slack took its warning, which stands in *channel* as *message*, and *due* when
-    it may be acted on. *approved* and *hurried* name who said yes to many deletions at once, and who
-    pressed *Do it now*. *memo* is where `prepare` goes on. *said* is the lasting part of the warning's
-    message, which outlives the warning: an undo's message says it too. *refused* is why it could not be
-    prepared when it was asked last, at *refused_at*: it is only reported, and nobody is warned. *not_done* is
-    why it was not acted on by the sweep of *not_done_at*, although it was due. *untold* is
-    the `place` of a message of which nobody has heard yet that its warning is void, and *untold_why* why.
+    *warned* is when Slack took its warning in the channel, and *due* when it may be acted on. *unmessaged* is
+    why its owner got no direct message, for which it has twice the grace. *approved* and *hurried* name who
+    said yes to many deletions at once, and who pressed *Do it now*. *memo* is where `prepare` goes on. *said*
+    is the lasting part of the warning's message, which outlives the warning: an undo's message says it too.
+    *refused* is why it could not be prepared when it was asked last, at *refused_at*: it is only reported,
+    and nobody is warned. *not_done* is why it was not acted on by the sweep of *not_done_at*, although it was
+    due. *untold* is the `place` of the messages that do not say yet that its warning is
+    void, and *untold_why* why it is.
     """
 
     key: str
@@ -62,8 +65,7 @@ class Entry:
     announced: datetime | None = None
     warned: datetime | None = None
     due: datetime | None = None
-    channel: str = ""
-    message: str = ""
+    unmessaged: str = ""
     approved: str = ""
     hurried: str = ""
     voided: bool = False
@@ -86,11 +88,6 @@ class Entry:
     def outlived(self, now: datetime, lasts: timedelta) -> bool:
         """Whether its warning is older than its last finding allows: that was longer than *lasts* ago."""
         return self.warned is not None and self.closed is None and now - self.last_seen > lasts
-
-    @property
-    def place(self) -> str:
-        """Where its warning stands: channel and message in one, or nothing."""
-        return f"{self.channel} {self.message}" if self.message else ""
 
     def voiding(self, why: str) -> dict[str, str]:
         """What to remember as its warning is taken back because of *why*, until its message says so."""

@@ -16,6 +16,7 @@ from ml_janitor.core.model import Kept, Result, Sweep
 from ml_janitor.core.money import kept_small
 from ml_janitor.ledger.entries import CLOSING, REFUSED, UNTOLD, VOIDED, WARNING, Entry, Recorded, entry_of
 from ml_janitor.ledger.latest import Latest
+from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, partition
 
 if TYPE_CHECKING:
@@ -142,11 +143,15 @@ class Ledger:
         *,
         now: datetime,
         due: datetime,
-        channel: str = "",
-        message: str = "",
+        message: MessageRef = NO_MESSAGE,
         said: str = "",
+        unmessaged: str = "",
     ) -> None:
-        """Remember that Slack took the warning of *entry*; the first one stands."""
+        """
+        Remember that Slack took the warning of *entry* as *message*; the first one counts.
+
+        *unmessaged* is why its owner has no direct message, so far.
+        """
         self._change(
             entry,
             set_to={"said": said},
@@ -155,10 +160,29 @@ class Ledger:
                 "announced": now,
                 "warned": now,
                 "due": due,
-                "channel": channel,
-                "message": message,
+                "channel": message.channel,
+                "message": message.ts,
+                "unmessaged": unmessaged,
             },
         )
+
+    def messaged(self, entry: Entry, message: MessageRef, *, late: datetime, due: datetime) -> None:
+        """
+        Remember that the owner of *entry* has the direct *message*: it is due then, and not so *late*.
+
+        Raises ConditionFailedError if its date was moved, or its warning is void.
+        """
+        self._change(
+            entry,
+            set_to={"direct_channel": message.channel, "direct_message": message.ts, "due": due},
+            remove=("unmessaged",),
+            only_if=Attr("due").eq(late),
+            signed=True,
+        )
+
+    def unmessaged(self, entry: Entry, why: str) -> None:
+        """Remember *why* the owner of *entry* has no direct message. Raises ConditionFailedError if void."""
+        self._change(entry, set_to={"unmessaged": why}, only_if=Attr("warned").exists())
 
     def make_due(self, entry: Entry, *, by: str, now: datetime) -> None:
         """Somebody pressed *Do it now*: it is due. Raises ConditionFailedError if the warning is void."""
@@ -186,7 +210,7 @@ class Ledger:
         """It can be prepared again, and is warned about like a new finding."""
         self._change(entry, remove=(*REFUSED, "memo"))
 
-    def not_done(self, entry: Entry, why: str, now: datetime) -> None:
+    def record_not_done(self, entry: Entry, why: str, now: datetime) -> None:
         """It was due, and the sweep of *now* did not act on it because of *why*; while its warning stands."""
         with suppress(ConditionFailedError):
             self._change(entry, set_to={"not_done": why, "not_done_at": now}, only_if=_warned(entry))

@@ -17,6 +17,7 @@ LOOK = "so a person has to look"
 REASONS = {
     Why.UNWARNED: "its warning has not been delivered yet",
     Why.NOT_DUE: "warned; not due yet",
+    Why.OWNER_NOT_MESSAGED: "its owner got no direct message ({0}), so the grace is doubled",
     Why.WARNING_LAPSED: (
         "it was not found for too long since its warning; the next scheduled sweep warns again"
     ),

@@ -11,6 +11,7 @@ BEGUN_BEFORE = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed"}
 """Of an action that was begun when its resource was a finding still."""
 
 HALF_DONE = "half done"
+NOT_DUE = {Why.NOT_DUE, Why.OWNER_NOT_MESSAGED}
 
 STATUS = {
     Outcome.WOULD_ACT: "dry run",
@@ -36,7 +37,7 @@ def status(result: Result) -> str:
 def not_due(result: Result) -> bool:
     """Whether *result* waits for nothing but its date."""
     cause = result.cause
-    return result.outcome is Outcome.WAITING and cause is not None and cause.why is Why.NOT_DUE
+    return result.outcome is Outcome.WAITING and cause is not None and cause.why in NOT_DUE
 
 
 def only_reported(result: Result) -> bool:
@@ -58,6 +59,8 @@ def became(result: Result) -> str:
     action = plain(result.verdict.action)
     when = moment(result.due) if result.due else ""
     warned = f"Warned; will {action}{f' after {when}' if when else ''}"
+    if result.cause is not None and result.cause.why is Why.OWNER_NOT_MESSAGED:
+        warned += _after(note)
     told = {
         Outcome.ACTED: f"Done: {action}{_after(note)}",
         Outcome.FAILED: f"Failed: {action}{_after(note)}",

@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml_janitor.acting.undos import RESTART, UNDO, Way
+from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.model import Effect
 from ml_janitor.core.text import local, named
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.holds import How
 from ml_janitor.report.buttons import Button
+from ml_janitor.report.causes import reason
 from ml_janitor.report.mrkdwn import prose, sentence
 
 if TYPE_CHECKING:
@@ -64,16 +66,19 @@ class StatusWording:
         """A time in the channel's zone."""
         return local(moment, self.time_zone)
 
-    def due(self, due: datetime, *, scheduled: bool = False) -> Standing:
+    def due(self, due: datetime, unmessaged: str = "", *, scheduled: bool = False) -> Standing:
         """
-        It was warned about, and nobody has said anything. The next sweep after *due* acts on it.
+        It was warned about. The next sweep after *due* acts on it.
 
-        What is *scheduled* may be in use until then, and is acted on once it is quiet.
+        *unmessaged* is why its owner got no direct message. What is *scheduled* may be in use until then, and
+        is acted on once it is quiet.
         """
         if scheduled:
             text = f"*Will be {self.done} after {self.at(due)}, once it is quiet,* unless somebody keeps it."
             return self._says(text, (Button.TONIGHT, Button.KEEP, Button.SNOOZE))
         text = f"*Will be {self.done} after {self.at(due)}* unless somebody keeps it."
+        if unmessaged:
+            text += f" {sentence(prose(reason(cause(Why.OWNER_NOT_MESSAGED, unmessaged)), LONGEST))}"
         return self._says(text, (Button.KEEP, Button.SNOOZE, Button.NOW))
 
     def waiting(self, due: datetime, why: str, *, scheduled: bool = False) -> Standing:

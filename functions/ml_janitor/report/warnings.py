@@ -97,11 +97,11 @@ def warning(subject: Subject, name: str, said: str, standing: Standing, terms: W
     return Message(text=f"{prose(name, 150)}: {standing.text.replace('*', '')}", blocks=tuple(blocks))
 
 
-def due_standing(result: Result, terms: WarningTerms) -> Standing:
-    """Where *result* stands that was just warned about."""
+def due_standing(result: Result, terms: WarningTerms, unmessaged: str = "") -> Standing:
+    """Where *result* stands, now warned about; *unmessaged* is why its owner got no direct message."""
     if result.due is None:
         raise ValueError("a warning says when it is due")
-    return terms.wording.due(result.due, scheduled=finding(result).schedule is not None)
+    return terms.wording.due(result.due, unmessaged, scheduled=finding(result).schedule is not None)
 
 
 def subject_of(result: Result) -> Subject:
@@ -149,8 +149,8 @@ def _by_hand(result: Result, keep_tag: str) -> str:
 # --- all of a sweep -------------------------------------------------------------------------------
 
 
-def head(results: Sequence[Result], terms: WarningTerms) -> Message:
-    """The message above the warnings of one sweep."""
+def head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False) -> Message:
+    """The message above the warnings of one sweep, or above those of one owner, who reads it: *owned*."""
     sums = Totals.of(results)
     title, money = _event(results, terms), amounts(sums)
     target = results[0].target
@@ -160,7 +160,8 @@ def head(results: Sequence[Result], terms: WarningTerms) -> Message:
     elif money:
         where = f"*{money}.* {where}"
     thread = f"Each is in the thread below{_named(results, terms)}, and says there what became of it."
-    whose = f"{shares(sorted(results, key=dearest_first))}.{left_out(sums.unpriced if money else 0)}"
+    owners = "Their tags name you as the owner" if owned else shares(sorted(results, key=dearest_first))
+    whose = f"{owners}.{left_out(sums.unpriced if money else 0)}"
     return Message(
         text=f"{title}. {where}", blocks=(header(title), section(f"{where} {thread}"), section(whose))
     )

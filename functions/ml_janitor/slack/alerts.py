@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
+from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.slack import owners
 from ml_janitor.report.warnings import WarningTerms, body, due_standing, head, listed, subject_of, warning
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sending import NOWHERE, Place
 
 if TYPE_CHECKING:
-    from ml_janitor.acting.warning import Delivered
+    from ml_janitor.acting.warning import Deliveries
     from ml_janitor.core.model import Result, Sweep
     from ml_janitor.report.mrkdwn import Message
     from ml_janitor.slack.sending import Sender
+
+NO_ACCOUNT = "no Slack account was found for its owner"
+NOT_YET = "not sent yet"
+BY_WEBHOOK = "a webhook sends none"
+"""Why an owner has no direct message. A refusal of Slack's says it in its own words."""
+
+
+class Contact(NamedTuple):
+    """
+    An owner in Slack: the id of their account, and where direct messages to them are posted.
+
+    *unmessaged* is why there is no such place, or empty.
+    """
+
+    user: str | None
+    direct: MessageRef
+    unmessaged: str
+
+
+class Draft(NamedTuple):
+    """A warning to send: *lasting* is the part of its message that stays."""
+
+    result: Result
+    lasting: str
+    owner: Contact
 
 
 @dataclass(frozen=True)
@@ -39,71 +66,134 @@ class Alerts:
         return self.connect()
 
     def __call__(
-        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, delivered: Delivered
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
     ) -> Sequence[str]:
         """
-        Warn about each of *warnings*: a message of its own, below a head if there are several.
+        Warn about each of *warnings*, in a message of its own, below a head if there are several.
 
-        A webhook can do neither: it gets as few messages as hold them all. What Slack does not take
-        is a problem, and where the next message would fare no better, the rest is not tried.
+        Then the owners get the same messages directly, below a head of their own. A webhook can do neither:
+        it gets as few messages as hold them all. What Slack does not take in the channel is a problem, and
+        where the next message would fare no better, the rest is not tried.
         """
         terms = self.terms[sweep.detector]
         try:
             if not self._sender.interactive:
-                return self._listed(warnings, terms, now, delivered)
-            place = self._headed(warnings, terms)
+                return self._listed(warnings, terms, now, deliveries)
+            drafts = list(self._drafts(warnings, terms, now, deliveries))
+            thread = NO_MESSAGE
+            if len(drafts) > 1:
+                above = head([draft.result for draft in drafts], terms)
+                thread = self._sender.post(above, deadline=self.deadline)
         except SlackError as failed:
             return [_unsent(len(warnings), str(failed))]
-        return self._threaded(warnings, terms, now, place, delivered)
+        posted, problems = self._posted(drafts, terms, thread, deliveries)
+        self._message_owners(posted, terms, deliveries)
+        return [_unsent(times, why) for why, times in problems.items()]
 
-    def _headed(self, warnings: Sequence[Result], terms: WarningTerms) -> Place:
-        """The message that the warnings hang on: none for a single one."""
-        if len(warnings) == 1:
-            return NOWHERE
-        return self._sender.post(head(warnings, terms), deadline=self.deadline)
+    def _drafts(
+        self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: Deliveries
+    ) -> Iterator[Draft]:
+        contacts = self._contacts(warnings)
+        for result in warnings:
+            owner = contacts[result.owner or ""]
+            lasting = body(result, terms, now=now, user=owner.user)
+            yield Draft(_dated(result, owner.unmessaged, deliveries), lasting, owner)
 
-    def _threaded(
-        self,
-        warnings: Sequence[Result],
-        terms: WarningTerms,
-        now: datetime,
-        thread: Place,
-        delivered: Delivered,
-    ) -> Sequence[str]:
-        people = self._sender.people(owners(warnings), deadline=self.deadline)
+    def _contacts(self, warnings: Sequence[Result]) -> Mapping[str, Contact]:
+        """The owners of *warnings* in Slack, by name; that of nobody is empty. Never an error."""
+        found = owners(warnings)
+        people = self._sender.people(found, deadline=self.deadline)
+        deadline, broken = self._sender.early(self.deadline), ""
+        contacts = {"": Contact(None, NO_MESSAGE, NO_OWNER)}
+        for owner in found:
+            user, direct, unmessaged = people.get(owner), NO_MESSAGE, broken
+            if user is None:
+                unmessaged = NO_ACCOUNT
+            elif not broken:
+                try:
+                    direct = self._sender.open_direct(user, deadline=deadline)
+                except SlackError as failed:
+                    unmessaged = str(failed)
+                    one = isinstance(failed, SlackRefusedError) and failed.about_one_person
+                    broken = "" if one else unmessaged
+            contacts[owner] = Contact(user, direct, unmessaged)
+        return contacts
+
+    def _posted(
+        self, drafts: Sequence[Draft], terms: WarningTerms, thread: MessageRef, deliveries: Deliveries
+    ) -> tuple[Mapping[MessageRef, Draft], Mapping[str, int]]:
+        """What the channel took, by its message, and how many it did not take, by the reason."""
+        posted: dict[MessageRef, Draft] = {}
         problems: Counter[str] = Counter()
-        for number, result in enumerate(warnings):
-            said = body(result, terms, now=now, user=people.get(result.owner or ""))
+        for number, draft in enumerate(drafts):
+            why = draft.owner.unmessaged
             try:
-                place = self._sender.post(_first(result, said, terms), deadline=self.deadline, thread=thread)
+                own = self._sender.post(_first(draft, terms, why), deadline=self.deadline, where=thread)
             except SlackError as failed:
                 if isinstance(failed, SlackRefusedError) and failed.about_one_message:
                     problems[str(failed)] += 1
                     continue
-                problems[str(failed)] += len(warnings) - number
+                problems[str(failed)] += len(drafts) - number
                 break
-            delivered(result, place.channel, place.ts, said)
-        return [_unsent(times, why) for why, times in problems.items()]
+            deliveries.delivered(draft.result, why or NOT_YET, own, draft.lasting)
+            posted[own] = draft
+        return posted, problems
+
+    def _message_owners(
+        self, posted: Mapping[MessageRef, Draft], terms: WarningTerms, deliveries: Deliveries
+    ) -> None:
+        """
+        Send each owner what is theirs of the warnings *posted* in the channel.
+
+        Where Slack does not take it, the finding has twice the grace, and the channel's message says so.
+        """
+        deadline = self._sender.early(self.deadline)
+        by_owner: dict[MessageRef, dict[MessageRef, Draft]] = {}
+        for message, draft in posted.items():
+            if not draft.owner.unmessaged:
+                by_owner.setdefault(draft.owner.direct, {})[message] = draft
+        for direct, theirs in by_owner.items():
+            where, todo = direct, dict(theirs)
+            try:
+                if len(theirs) > 1:
+                    above = head([draft.result for draft in theirs.values()], terms, owned=True)
+                    where = self._sender.post(above, deadline=deadline, where=direct)
+                for message, draft in theirs.items():
+                    own = self._sender.post(_first(draft, terms), deadline=deadline, where=where)
+                    deliveries.messaged(draft.result, own)
+                    del todo[message]
+            except SlackError as failed:
+                for message, draft in todo.items():
+                    late = draft._replace(result=deliveries.not_messaged(draft.result, str(failed)))
+                    with suppress(SlackError):  # then it says an earlier date than the ledger's
+                        self._sender.change(_first(late, terms, str(failed)), message, deadline=deadline)
 
     def _listed(
-        self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, delivered: Delivered
+        self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: Deliveries
     ) -> Sequence[str]:
         without = WarningTerms(wording=terms.wording, lost=terms.lost, keep_tag=terms.keep_tag)
-        told = 0
-        for message, results in listed(warnings, without, now=now):
+        dated = [_dated(each, BY_WEBHOOK, deliveries) for each in warnings]
+        sent = 0
+        for message, results in listed(dated, without, now=now):
             try:
                 self._sender.post(message, deadline=self.deadline)
             except SlackError as failed:
-                return [_unsent(len(warnings) - told, str(failed))]
+                return [_unsent(len(dated) - sent, str(failed))]
             for result in results:
-                delivered(result, *NOWHERE)
-            told += len(results)
+                deliveries.delivered(result, BY_WEBHOOK)
+            sent += len(results)
         return ()
 
 
-def _first(result: Result, said: str, terms: WarningTerms) -> Message:
+def _dated(result: Result, unmessaged: str, deliveries: Deliveries) -> Result:
+    """*result* with the date that its warning says."""
+    return replace(result, due=deliveries.due(result, messaged=not unmessaged))
+
+
+def _first(draft: Draft, terms: WarningTerms, unmessaged: str = "") -> Message:
     """The warning as it is sent."""
-    return warning(subject_of(result), result.target.name, said, due_standing(result, terms), terms)
+    standing = due_standing(draft.result, terms, unmessaged)
+    return warning(subject_of(draft.result), draft.result.target.name, draft.lasting, standing, terms)
 
 
 def _unsent(number: int, why: str) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.slack.refusals import ABOUT_ONE_MESSAGE, ABOUT_ONE_PERSON, NEVER_CHANGED, PASSING, refusal
 from ml_janitor.slack.retries import BROKEN, SlackError, TimeLeft
-from ml_janitor.slack.sending import API, NOWHERE, Delivered, Place, Time, nothing
+from ml_janitor.slack.sending import API, Delivered, Time, nothing
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 REQUEST_SECONDS = 10
 """How long one request may take; Slack answers within one or two."""
 
-LOOKUP_SHARE = 0.25
-"""How much of the remaining time looking people up may take: the message matters more."""
+EARLY_SHARE = 0.25
+"""How much of the remaining time looking people up and messaging them may take: the channel matters more."""
+
+DIRECT = "D"
+"""How the id of a channel of direct messages begins."""
 
 EVENT = "janitor_post"
 KEYS = uuid.UUID("5f0e5f2c-6d0b-4b7c-9d52-6b6e1f4a7a10")
@@ -43,6 +47,11 @@ class SlackRefusedError(SlackError):
     def about_one_message(self) -> bool:
         """Whether another message may well be taken."""
         return self.code in ABOUT_ONE_MESSAGE
+
+    @property
+    def about_one_person(self) -> bool:
+        """Whether it says nothing about other people."""
+        return self.code in ABOUT_ONE_PERSON
 
 
 class Slack:
@@ -78,8 +87,7 @@ class Slack:
         Everyone is asked for once. After a failure that is not about one person (Slack is down, a
         scope is missing), nobody else is asked for: their names will do.
         """
-        now = self._time.clock()
-        time_left = self._time.until(now + (deadline - now) * LOOKUP_SHARE)
+        time_left = self._time.until(self.early(deadline))
         found = {}
         for owner in owners:
             if owner not in self._known and "@" in owner and not self._unable:
@@ -112,7 +120,7 @@ class Slack:
         problem of the delivery: the rest is still tried, and the message is not sent again.
         """
         time_left = self._time.until(deadline)
-        main = self._posted(post.main, time_left, Place(self._channel))
+        main = self._posted(post.main, time_left, MessageRef(self._channel))
         taken()
         problems = []
         for number, reply in enumerate(post.replies, start=1):
@@ -127,20 +135,34 @@ class Slack:
                 problems.append(f"the report is not attached: {failed}")
         return Delivered(channel=main.channel, ts=main.ts, problems=tuple(problems))
 
-    def post(self, message: Message, *, deadline: float, thread: Place = NOWHERE) -> Place:
-        """Post one message, in the thread of another; the answer is where it stands. Raises SlackError."""
+    def early(self, deadline: float) -> float:
+        """When what the channel can do without ends: after a quarter of the time that is left."""
+        now = self._time.clock()
+        return now + (deadline - now) * EARLY_SHARE
+
+    def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
+        """
+        Post one message to the channel of *where*, in the thread of its message, if there is one.
+
+        The answer is where it stands now. Raises SlackError.
+        """
         return self._posted(
-            message, self._time.until(deadline), thread if thread.ts else Place(self._channel)
+            message, self._time.until(deadline), where if where.channel else MessageRef(self._channel)
         )
 
-    def change(self, message: Message, place: Place, *, deadline: float) -> bool:
-        """Put *message* in place of the one at *place*; False if that will never do. Raises SlackError."""
+    def open_direct(self, user: str, *, deadline: float) -> MessageRef:
+        """Where direct messages to *user* are posted. Raises SlackError. The person sees nothing of it."""
+        answer = self._call("conversations_open", self._time.until(deadline), users=user)
+        return MessageRef(str(answer["channel"]["id"]))
+
+    def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
+        """Put *message* in place of the one *posted*; False if that will never do. Raises SlackError."""
         try:
             self._call(
                 "chat_update",
                 self._time.until(deadline),
-                channel=place.channel,
-                ts=place.ts,
+                channel=posted.channel,
+                ts=posted.ts,
                 text=message.text,
                 blocks=list(message.blocks),
             )
@@ -154,7 +176,7 @@ class Slack:
         """What Slack answers to *method*, which only reads. Raises SlackError."""
         return self._call(method, self._time.until(deadline), **arguments)
 
-    def _posted(self, message: Message, time_left: TimeLeft, where: Place) -> Place:
+    def _posted(self, message: Message, time_left: TimeLeft, where: MessageRef) -> MessageRef:
         """Post one message: to the channel of *where*, in the thread of its ts if it has one."""
         channel, thread = where.channel, where.ts or None
         said = json.dumps([channel, thread, message.text, message.blocks])
@@ -172,9 +194,9 @@ class Slack:
             client_msg_id=key,
             metadata={"event_type": EVENT, "event_payload": {"key": key}},
         )
-        return Place(str(answer["channel"]), str(answer["ts"]))
+        return MessageRef(str(answer["channel"]), str(answer["ts"]))
 
-    def _attach(self, name: str, content: bytes, time_left: TimeLeft, thread: Place) -> None:
+    def _attach(self, name: str, content: bytes, time_left: TimeLeft, thread: MessageRef) -> None:
         announced = self._call("files_getUploadURLExternal", time_left, filename=name, length=len(content))
         time_left.upload(str(announced["upload_url"]), content, timeout=REQUEST_SECONDS)
         self._call(
@@ -194,6 +216,8 @@ class Slack:
         except SlackApiError as refused:
             posting = method.startswith(("chat_", "files_"))
             what = f"the post to channel {self._channel}" if posting else method.replace("_", ".")
+            if str(arguments.get("channel", "")).startswith(DIRECT):
+                what = "the direct message"
             raise self._explained(refused.response, time_left, what) from None
         except (SlackClientError, *BROKEN) as broken:
             raise SlackError(time_left.unreachable(type(broken).__name__)) from None

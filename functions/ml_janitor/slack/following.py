@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting import undos
 from ml_janitor.acting.undoing import REST
@@ -17,8 +17,8 @@ from ml_janitor.report.buttons import Subject
 from ml_janitor.report.causes import note, reason
 from ml_janitor.report.mrkdwn import code
 from ml_janitor.report.warnings import WarningTerms, warning
+from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sending import Place
 
 if TYPE_CHECKING:
     from ml_janitor.core.model import Result, Sweep
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Entry, Recorded
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
+    from ml_janitor.ledger.messages import MessageRef
     from ml_janitor.report.standing import Standing
     from ml_janitor.slack.sending import Sender
 
@@ -70,7 +71,7 @@ class Following:
                 if action.message and action.told != action.mark and _can_be_told(action):
                     self.action(action)
             busy = {action.target.key for action in actions if action.stage in UNFINISHED | {Stage.UNDOING}}
-            told = {f"{one.channel} {one.message}" for one in actions if one.stage is not Stage.WITHDRAWN}
+            told = {one.place for one in actions if one.stage is not Stage.WITHDRAWN}
             for entry in recorded.untold:
                 if entry.untold not in told:
                     self._late(entry)
@@ -147,13 +148,14 @@ class Following:
         subject = Subject(
             detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id
         )
-        self._change(subject, entry.name, entry.said, Place(entry.channel, entry.message), now_stands)
+        self._change(subject, entry.name, entry.said, entry.messages, now_stands)
 
     def _late(self, entry: Entry) -> None:
         """A message that was not changed when its warning was taken back says so now. Raises SlackError."""
-        channel, _, message = entry.untold.partition(" ")
+        names = ("channel", "message", "direct_channel", "direct_message")
+        where: dict[str, Any] = dict(zip(names, entry.untold.split(), strict=False))
         self.entry(
-            replace(entry, channel=channel, message=message),
+            replace(entry, **where),
             self.terms[entry.detector].wording.over(entry.untold_why),
         )
 
@@ -167,8 +169,8 @@ class Following:
             detector=action.detector, account=target.account, region=target.region, finding=action.id
         )
         known = self.ledger.find(action.detector, target.account, target.region, action.id)
-        said, place = known.said if known is not None else "", Place(action.channel, action.message)
-        self._change(subject, target.name, said, place, now_stands)
+        said = known.said if known is not None else ""
+        self._change(subject, target.name, said, action.messages, now_stands)
         self.actions.message_updated(action)
 
     def _of(self, action: Action) -> Standing:
@@ -193,11 +195,21 @@ class Following:
             case _:
                 return wording.failed(action.error, now, action=action)
 
-    def _change(self, subject: Subject, name: str, said: str, place: Place, now_stands: Standing) -> None:
-        """A message that nobody remembers, or that Slack no longer lets change, stays as it is."""
-        if place.ts:
-            message = warning(subject, name, said or code(name), now_stands, self.terms[subject.detector])
-            self._sender.change(message, place, deadline=self.deadline)
+    def _change(
+        self, subject: Subject, name: str, said: str, posted: Sequence[MessageRef], now_stands: Standing
+    ) -> None:
+        """
+        Change every message about one finding. One that Slack no longer lets change stays as it is.
+
+        A direct message that Slack refuses to change is one of those: who got it may have left since.
+        """
+        message = warning(subject, name, said or code(name), now_stands, self.terms[subject.detector])
+        for one in posted:
+            try:
+                self._sender.change(message, one, deadline=self.deadline)
+            except SlackRefusedError:
+                if one is posted[0]:
+                    raise
 
 
 def bare(result: Result) -> str:

@@ -13,6 +13,7 @@ from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.holds import Hold, How, held, standing
 from ml_janitor.ledger.actions import BegunBeforeError
+from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
 from ml_janitor.report.buttons import LABELS, Button, Subject
 from ml_janitor.slack.bot import SlackRefusedError
@@ -127,7 +128,7 @@ class Pressing:
             raise PressRefusedError(f"this warning is over: {entry.close_reason}")
         if entry.warned is None:
             raise PressRefusedError("this warning is void")
-        if (entry.channel, entry.message) != (press.channel, press.message):
+        if MessageRef(press.channel, press.message) not in entry.messages:
             raise PressRefusedError("another message speaks of it now; press there")
         return entry
 
@@ -170,7 +171,7 @@ class Pressing:
             action = self.undoing.find(*where, subject.finding)
         except CannotUndoError as cannot:
             raise PressRefusedError(str(cannot)) from None
-        if (action.channel, action.message) != (press.channel, press.message):
+        if MessageRef(press.channel, press.message) not in action.messages:
             raise PressRefusedError("another message speaks of it now; press there")
         today = self.clock().date()
         if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:

@@ -7,7 +7,12 @@ PASSING = frozenset(
 )
 """Refusals that are Slack's own trouble: asking again is right."""
 
-ABOUT_ONE_PERSON = frozenset({"invalid_arguments", "user_not_found", "user_not_visible", "users_not_found"})
+ABOUT_ONE_PERSON = frozenset(
+    {
+        *("invalid_arguments", "user_not_found", "user_not_visible", "users_not_found"),
+        *("cannot_dm_bot", "user_disabled"),
+    }
+)
 """Refusals that say something about one person; any other would meet the next one too."""
 
 ABOUT_ONE_MESSAGE = frozenset({"invalid_blocks", "msg_blocks_too_long", "msg_too_long", "no_text"})
@@ -25,11 +30,13 @@ UNARCHIVE = "unarchive the channel, or choose another one"
 TO_DO = {
     "account_inactive": INSTALL_AGAIN,
     "action_prohibited": ASK_AN_ADMIN,
+    "cannot_dm_bot": "the owner is a bot: name a person in the owner tag",
     "channel_is_archived": UNARCHIVE,
     "channel_not_found": "check slack_channel in janitor.toml; a private channel has to invite the app first",
     "invalid_auth": NEW_TOKEN,
     "invalid_token": NEW_WEBHOOK,
     "is_archived": UNARCHIVE,
+    "messages_tab_disabled": "switch the app's Messages Tab on, under App Home",
     "missing_scope": "add the scope to the app under OAuth & Permissions, and install it again",
     "no_active_hooks": NEW_WEBHOOK,
     "no_service": NEW_WEBHOOK,
@@ -39,6 +46,7 @@ TO_DO = {
     "restricted_action": ASK_AN_ADMIN,
     "token_expired": NEW_TOKEN,
     "token_revoked": INSTALL_AGAIN,
+    "user_disabled": "the owner's account is deactivated: name somebody else in the owner tag",
 }
 
 

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from ml_janitor.ledger.messages import NO_MESSAGE
 from ml_janitor.slack.retries import TimeLeft
 
 if TYPE_CHECKING:
+    from ml_janitor.ledger.messages import MessageRef
     from ml_janitor.report.mrkdwn import Message, Post
 
 API = "https://slack.com/api/"
-
-
-class Place(NamedTuple):
-    """Where a message stands: the id of its channel, and its ts. Empty where that is unknown."""
-
-    channel: str = ""
-    ts: str = ""
-
-
-NOWHERE = Place()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +61,18 @@ class Sender(Protocol):
         remembered, the less likely is a second message from a run that is killed.
         """
 
-    def post(self, message: Message, *, deadline: float, thread: Place = NOWHERE) -> Place:
-        """Post one message, in the thread of another; the answer is where it stands. Raises SlackError."""
+    def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
+        """
+        Post one message to the channel of *where*, in the thread of its message, if there is one.
 
-    def change(self, message: Message, place: Place, *, deadline: float) -> bool:
-        """Put *message* in place of the one at *place*; False if that will never do. Raises SlackError."""
+        The answer is where it stands now. Raises SlackError.
+        """
+
+    def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
+        """Put *message* in place of the one *posted*; False if that will never do. Raises SlackError."""
+
+    def open_direct(self, user: str, *, deadline: float) -> MessageRef:
+        """Where direct messages to *user* are posted. Raises SlackError."""
+
+    def early(self, deadline: float) -> float:
+        """When what the channel can do without ends, such as looking people up: the channel comes first."""

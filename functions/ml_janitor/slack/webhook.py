@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
 from ml_janitor.slack.refusals import refusal
 from ml_janitor.slack.retries import BROKEN, SlackError
-from ml_janitor.slack.sending import NOWHERE, Delivered, Place, Time, nothing
+from ml_janitor.slack.sending import Delivered, Time, nothing
 
 if TYPE_CHECKING:
     from ml_janitor.report.mrkdwn import Message, Post
@@ -48,16 +49,25 @@ class Webhook:
         taken()
         return Delivered()
 
-    def change(self, message: Message, place: Place, *, deadline: float) -> bool:
+    def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
         """What a webhook posted stays as it is."""
-        del message, place, deadline
+        del message, posted, deadline
         return False
 
-    def post(self, message: Message, *, deadline: float, thread: Place = NOWHERE) -> Place:
+    def open_direct(self, user: str, *, deadline: float) -> MessageRef:
+        """A webhook posts to its channel only. Raises SlackError."""
+        del user, deadline
+        raise SlackError("a webhook sends no direct messages")
+
+    def early(self, deadline: float) -> float:
+        """A webhook does nothing besides posting."""
+        return deadline
+
+    def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
         """Post one message; Slack does not say where it stands. Raises SlackError."""
         from slack_sdk import WebhookClient
 
-        del thread
+        del where
         time_left = self._time.until(deadline)
         client = WebhookClient(
             self._url, timeout=REQUEST_SECONDS, retry_handlers=time_left.retries(), logger=QUIET
@@ -72,4 +82,4 @@ class Webhook:
             raise SlackError(time_left.unreachable(f"HTTP {answer.status_code}"))
         if answer.status_code != HTTPStatus.OK:
             raise SlackError(refusal(answer.body[:200], "the post to the incoming webhook"))
-        return NOWHERE
+        return NO_MESSAGE

@@ -18,12 +18,19 @@ GROUP = "S0PLATFORM"
 SECOND = timedelta(seconds=1)
 
 DANIEL, HANA, RAVI, TOMAS = "daniel.okafor", "hana.sato", "ravi.menon", "tomas.herrera"
-PEOPLE = {DANIEL: "Daniel Okafor", HANA: "Hana Sato", RAVI: "Ravi Menon", TOMAS: "Tomas Herrera"}
+OWNERS = (
+    *(DANIEL, HANA, RAVI, TOMAS),
+    *("elena.rossi", "jonas.becker", "lucas.moreau", "marta.kowalska", "mei-ling.zhou", "noah.williams"),
+    *("omar.haddad", "priya.raman", "sofia.lindgren", "yuki.tanaka"),
+)
+"""The people in the owner tags. There are also teams, which get no direct messages."""
+
+PEOPLE = {person: person.replace(".", " ").title() for person in OWNERS}
 
 ENDPOINTS, NOTEBOOKS, APPS = "idle-endpoints", "idle-notebooks", "idle-studio-apps"
 JOBS, TAGS, COPIES = "hung-training-jobs", "untagged-resources", "duplicate-artifacts"
 ALL = (ENDPOINTS, NOTEBOOKS, APPS, JOBS, TAGS, COPIES)
-NIGHTLY = (ENDPOINTS, TAGS, COPIES)
+NIGHTLY = (ENDPOINTS, COPIES)
 SOMETHING = frozenset({Outcome.ACTED, Outcome.FAILED, Outcome.WARNED})
 
 
@@ -79,7 +86,7 @@ class Script:
     deployment: Deployment
 
     def prepare(self) -> None:
-        """Let everybody who has a part in it join Slack, and one of them the group."""
+        """Let all owners join Slack, and one of them the group."""
         slack = self.deployment.slack
         for person, name in PEOPLE.items():
             slack.add_user(user(person), f"{person}@example.com", name=name)
@@ -110,8 +117,10 @@ class Script:
         yield from self._swept(6, "21:00", (NOTEBOOKS, APPS, TAGS))
         yield from self._swept(6, "23:00", (NOTEBOOKS,))
         self._stopped(7, "10:00", DANIEL, "onboarding-template")
-        self._nothing_new(7, "20:00")
-        self._nothing_new(8, "20:00")
+        self._nothing_new(7, "20:00", (*NIGHTLY, TAGS))
+        self._nothing_new(8, "20:00", NIGHTLY)
+        yield Night("Thursday night: tags had twice the grace, because their owners got no direct message")
+        yield from self._swept(8, "21:00", (TAGS,))
         yield Night("Friday night: three days after the first warnings")
         yield from self._swept(9, "20:00", ALL)
         yield self._digest(9, "20:45")
@@ -127,9 +136,9 @@ class Script:
             for sweep in ran.report.sweeps:
                 yield Swept(began, sweep)
 
-    def _nothing_new(self, day: int, clock: str) -> None:
+    def _nothing_new(self, day: int, clock: str, detectors: Sequence[str]) -> None:
         """A night like the one before, which is not told; but a warning counts only while it is confirmed."""
-        for swept in self._swept(day, clock, NIGHTLY):
+        for swept in self._swept(day, clock, detectors):
             if SOMETHING & {one.outcome for one in swept.sweep.results}:
                 raise RuntimeError(f"{swept.sweep.detector} did something on October {day}")
 

@@ -42,7 +42,7 @@ class Teller:
         """What this is, and what the operator wrote."""
         self._say(
             "Three nights over the demo account, by the functions that are deployed, on the sandbox's\n"
-            "clock: Monday, Tuesday, and Friday, when three days have passed since the first warnings.\n"
+            "clock: Monday to Friday, when three days have passed since the first warnings.\n"
             "Times are those of Los Angeles. The operator's janitor.toml:\n"
         )
         self._say(textwrap.indent(text.rstrip(), "    "))
@@ -85,6 +85,8 @@ class Teller:
         """A word for what became of *result*, and what there is to know of it; None: nothing new."""
         key = f"{result.detector} {result.target.key}"
         note = "" if result.cause is None else reason(result.cause)
+        if not_due(result):
+            self.whys[key] = note
         match result.outcome:
             case Outcome.WARNED:
                 self.warned.add(key)

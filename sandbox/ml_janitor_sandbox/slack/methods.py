@@ -49,6 +49,21 @@ def update(space: Workspace, args: Args) -> Answer:
     raise RefusedError("message_not_found")
 
 
+def open_conversation(space: Workspace, args: Args) -> Answer:
+    """conversations.open with one person; the same channel every time. Refusals as in its reference."""
+    wanted = str(_needed(args, "users"))
+    user = space.users.get(wanted)
+    if user is None:
+        raise RefusedError("user_not_found")
+    if user.bot:
+        raise RefusedError("cannot_dm_bot")
+    if user.deleted:
+        raise RefusedError("user_disabled")
+    known = wanted in space.directs
+    channel = space.directs.setdefault(wanted, Channel(f"D0{wanted[1:]}", "directmessage"))
+    return {"channel": {"id": channel.id}, **({"no_op": True, "already_open": True} if known else {})}
+
+
 def lookup_by_email(space: Workspace, args: Args) -> Answer:
     """users.lookupByEmail; it does not find who was deactivated."""
     email = str(_needed(args, "email")).lower()
@@ -146,6 +161,7 @@ METHODS: dict[str, Callable[[Workspace, Args], Answer]] = {
     "auth.test": auth_test,
     "conversations.info": conversation_info,
     "conversations.list": conversations,
+    "conversations.open": open_conversation,
     "chat.postMessage": post_message,
     "chat.update": update,
     "users.lookupByEmail": lookup_by_email,
@@ -160,6 +176,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "chat.postMessage": ("chat:write",),
     "chat.update": ("chat:write",),
     "conversations.info": ("channels:read", "groups:read"),
+    "conversations.open": ("im:write",),
     "files.completeUploadExternal": ("files:write",),
     "files.getUploadURLExternal": ("files:write",),
     "usergroups.users.list": ("usergroups:read",),
@@ -215,7 +232,7 @@ def _user(user: User) -> Answer:
 def _by_id(space: Workspace, args: Args, name: str) -> str:
     """These methods know a channel by its id, and not by its name."""
     given = str(_needed(args, name))
-    if given not in space.channels:
+    if given not in space.channels and space.direct(given) is None:
         raise RefusedError("channel_not_found")
     return space.channel(given).id
 

@@ -91,7 +91,7 @@ def press(space: Workspace, host: str, given: Mapping[str, Any]) -> Signed:
     space.response_urls[answer_to] = ResponseUrl(message.channel, message.ts, expires, RESPONSE_USES)
     thread = {"thread_ts": message.thread_ts} if message.thread_ts else {}
     name = re.sub(r"[^a-z0-9._-]", "", user.email.partition("@")[0].lower())
-    channel = {"id": message.channel, "name": space.channels[message.channel].name}
+    channel = {"id": message.channel, "name": space.channel(message.channel).name}
     payload: dict[str, Any] = {
         "type": "block_actions",
         "user": {"id": user.id, "username": name, "name": name, "team_id": user.team},

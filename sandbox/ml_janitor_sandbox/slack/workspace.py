@@ -27,6 +27,7 @@ SCOPES = (
     "chat:write",
     "files:write",
     "groups:read",
+    "im:write",
     "usergroups:read",
     "users:read",
     "users:read.email",
@@ -163,6 +164,8 @@ class Workspace:
 
     def __init__(self) -> None:
         self.channels = {CHANNEL: Channel(CHANNEL, "ml-costs")}
+        self.directs: dict[str, Channel] = {}
+        """The app's channels of direct messages, by user."""
         self.scopes = list(SCOPES)
         self.users: dict[str, User] = {}
         self.usergroups: dict[str, Usergroup] = {}
@@ -182,6 +185,7 @@ class Workspace:
         """A channel by id or name that the app may post to."""
         wanted = named.removeprefix("#")
         found = next((one for one in self.channels.values() if wanted in {one.id, one.name}), None)
+        found = found or self.direct(named)
         if found is None:
             raise RefusedError("channel_not_found")
         if not found.member:
@@ -189,6 +193,10 @@ class Workspace:
         if found.archived:
             raise RefusedError("is_archived")
         return found
+
+    def direct(self, channel: str) -> Channel | None:
+        """The channel of direct messages of that id; those have no name of their own."""
+        return next((one for one in self.directs.values() if one.id == channel), None)
 
     def message(self, channel: str, ts: str) -> Message | None:
         """The message that stands there now."""

@@ -39,6 +39,7 @@ class Warned:
     seen: datetime
     """When a run last found what it is about, or may have."""
     sure: bool = False
+    messaged: bool = True
     hurried: bool = False
     approved: bool = False
 
@@ -139,8 +140,8 @@ class Oracle(Truth):
         if self.run is not None:
             self.run.finished.add(identity)
 
-    def delivered(self, identity: Identity, *, at: datetime, due: datetime) -> None:
-        """Slack took the warning, which says when it is *due*."""
+    def delivered(self, identity: Identity, *, at: datetime, due: datetime, messaged: bool) -> None:
+        """Slack took the warning, which says when it is *due*; its owner will be *messaged*, or never."""
         self.counts["warned"] += 1
         if self.run is None:
             self.say(f"{identity} is warned about by a second sweep")
@@ -149,13 +150,15 @@ class Oracle(Truth):
             self.say(f"{identity} is warned about by a dry run")
         if self.run.states.get(identity) != "waste":
             self.say(f"{identity} is warned about, and is {self.run.states.get(identity)}")
-        if due < self.operator().due(at):
+        if due < self.operator().due(at, messaged=messaged):
             self.say(f"{identity} is said to be due {due}, before its grace is over")
         old = self.warnings.get(identity)
         if identity in self.spent or (old is not None and old.lapsed(self.run.now)):  # this is another one
             self.spent.discard(identity)
             self.warnings.pop(identity, None)
-        known = self.warnings.setdefault(identity, Warned(at=at, said=due, seen=self.run.now))
+        known = self.warnings.setdefault(
+            identity, Warned(at=at, said=due, seen=self.run.now, messaged=messaged)
+        )
         if known.sure:
             self.say(f"{identity} is warned about twice")
         self.run.delivered.add(identity)
@@ -303,7 +306,7 @@ class Oracle(Truth):
             return "is done on a day of rest"
         if now < warned.said:
             return f"is due {warned.said}, as was said"
-        if now < self.operator().due(warned.at):
+        if now < self.operator().due(warned.at, messaged=warned.messaged):
             return f"was warned about {warned.at}, and its grace is not over"
         return None
 

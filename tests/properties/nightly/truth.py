@@ -26,9 +26,9 @@ class Operator:
     managed_too: tuple[str, ...] = ()
     serving_too: tuple[str, ...] = ()
 
-    def due(self, warned: datetime) -> datetime:
+    def due(self, warned: datetime, *, messaged: bool) -> datetime:
         """The first moment at which what was warned about then may be touched."""
-        due = warned + self.grace
+        due = warned + (self.grace if messaged else 2 * self.grace)
         while self.rests(due):
             due += timedelta(days=1)
         return due

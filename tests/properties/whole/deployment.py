@@ -30,7 +30,7 @@ from nights import Nights
 from properties.whole.judge import Judge, Phase
 from properties.whole.trouble import ACTS, Trouble
 from properties.worlds.artifacts import MIN_SIZE, STORES
-from properties.worlds.base import UNTAGGED
+from properties.worlds.base import TOOL, UNTAGGED
 
 SETTINGS = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
 FILLED = {"team": "unknown", "project": "unknown"}
@@ -172,7 +172,7 @@ class Deployment:
             business_days=False,
             max_actions=operator.max_actions,
             max_share=100,
-            act_on_managed=("x",) if operator.managed_too else (),
+            act_on_managed=(TOOL,) if operator.managed_too else (),
         )
 
     def _release(self, shift: Shift) -> None:

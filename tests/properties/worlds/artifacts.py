@@ -25,7 +25,7 @@ from properties.worlds.base import (
     Thing,
     spans,
 )
-from properties.worlds.users import USERS, make_leftovers, make_manifest, make_model
+from properties.worlds.users import IN_USE, USERS, make_leftovers, make_manifest, make_model
 
 DETECTOR = "duplicate-artifacts"
 MIN_SIZE = 64
@@ -90,6 +90,15 @@ class Copy:
     storage: str
     checksum: str
     sealed: bool
+
+    @property
+    def in_use(self) -> bool:
+        """Whether what refers to it is in use."""
+        return self.used_by in IN_USE
+
+    def rank(self, age: timedelta) -> tuple[bool, bool, timedelta]:
+        """The smallest stays."""
+        return not self.in_use, not self.used_by, -age
 
     def kept(self, bucket: Labels) -> bool:
         """By a tag of its own, or of its bucket that it does not overrule."""
@@ -174,11 +183,11 @@ class Artifacts(Thing):
         self, account: Account, place: str, copy: Copy, age: timedelta, others: list[tuple[Copy, timedelta]]
     ) -> None:
         """
-        It may be found if nothing refers to it and another copy of the same bytes is sure to stay.
+        It may be found if nothing in use refers to it and another copy of the same bytes is sure to stay.
 
-        That is one that something refers to, else the oldest. A copy that stays only in another bucket
-        is likely at most, and that bucket is searched only if what refers to it can be read. What is
-        archived is compared with nothing.
+        That is one that something in use refers to, else one that anything refers to, else the oldest. A
+        copy that stays only in another bucket is likely at most, and that bucket is searched only if what
+        refers to it can be read. What is archived is compared with nothing.
         """
         same = [
             (other, theirs)
@@ -187,10 +196,10 @@ class Artifacts(Thing):
             and other.storage != ARCHIVE
             and (not self.folders or other.twist == copy.twist)
         ]
-        before = [other for other, theirs in same if other.used_by or theirs > age]
+        before = [other for other, theirs in same if other.in_use or other.rank(theirs) < copy.rank(age)]
         here = any(other.store == copy.store for other in before)
         waste = bool(before) and not (
-            copy.used_by
+            copy.in_use
             or copy.kept(account.buckets[STORES[copy.store]])
             or copy.storage == ARCHIVE
             or (copy.storage == BILLED_FOR_30_DAYS and age < 30 * DAY)
@@ -204,7 +213,9 @@ class Artifacts(Thing):
                     arn=f"arn:aws:s3:::{STORES[copy.store]}/{place}/{name}",
                     may=waste,
                     must=waste,
-                    certain=here and not account.manifest and not (self.beside and not self.folders),
+                    certain=here
+                    and not (copy.used_by or account.manifest)
+                    and not (self.beside and not self.folders),
                     needs=frozenset((*LISTED, *LOOKED_AT, *described)),
                     reveals=frozenset() if here else frozenset((*LISTED, *LOOKED_AT, *described)),
                     supports=frozenset() if hashed else frozenset({"s3:GetObject"}),
@@ -291,6 +302,11 @@ def near_misses() -> Iterator[Artifacts]:
         (True, [older, other])
         for other in others
         if other.twist or other.used_by in {"model", "model of a prefix"} or other.keeping == KEEPING[2]
+    ]
+    pairs += [
+        (folders, [replace(older, used_by=user), replace(plain, used_by=other)])
+        for folders in (False, True)
+        for user, other in (("pipeline", "training job"), ("training job", "model"), ("model", "pipeline"))
     ]
     for folders, copies in pairs:
         yield Artifacts(folders=folders, beside=False, copies=copies)

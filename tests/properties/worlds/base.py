@@ -124,9 +124,12 @@ KEEPING: tuple[tuple[Mapping[str, str], bool], ...] = (
     ({"janitor:keep-until": "someday"}, True),
 )
 
+TOOL = "terraform"
+"""What manages everything that is tagged: a value that is not the owner's or the team's as well."""
+
 SPELLINGS: Mapping[str, Callable[[str], dict[str, str]]] = {
     # what somebody made of a required tag; only the first is right
-    "right": lambda key: {key: "x"},
+    "right": lambda key: {key: TOOL if key == "managed-by" else "x"},
     "missing": lambda key: {},  # noqa: ARG005 - nothing was made of it
     "empty": lambda key: {key: ""},
     "blank": lambda key: {key: " "},

@@ -60,6 +60,14 @@ def make_manifest(account: Account) -> None:
 
 
 def _package(account: Account, folder: str, file: str) -> None:  # noqa: ARG001
+    _make_package(account, file)
+
+
+def _rejected(account: Account, folder: str, file: str) -> None:  # noqa: ARG001
+    _make_package(account, file, ModelApprovalStatus="Rejected")
+
+
+def _make_package(account: Account, file: str, **given: Any) -> None:
     name = account.name("group")
     group = account.sagemaker.create_model_package_group(ModelPackageGroupName=name, Tags=COMPLETE.listed)
     account.tagged(group["ModelPackageGroupArn"], COMPLETE)
@@ -70,6 +78,7 @@ def _package(account: Account, folder: str, file: str) -> None:  # noqa: ARG001
             "SupportedContentTypes": ["text/csv"],
             "SupportedResponseMIMETypes": ["text/csv"],
         },
+        **given,
     )
 
 
@@ -86,7 +95,7 @@ def _pipeline(account: Account, folder: str, file: str) -> None:  # noqa: ARG001
 
 
 def _training_job(account: Account, folder: str, file: str) -> None:  # noqa: ARG001
-    """One that ended long ago: what it started from, it refers to for good."""
+    """One that ended long ago."""
     name = account.name("tuned")
     source: Any = {"S3DataType": "S3Prefix", "S3Uri": folder}
     made = account.sagemaker.create_training_job(
@@ -109,4 +118,7 @@ USERS = {
     "model package": _package,
     "pipeline": _pipeline,
     "training job": _training_job,
+    "rejected package": _rejected,
 }
+IN_USE = ("model package", "pipeline")
+"""Of these, what keeps an artifact. The others make it likely waste at most: nothing serves the models."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from ml_janitor.core.model import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import shared
 from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED, SUSPENDED
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
+from ml_janitor.detectors.duplicate_artifacts.references import UNUSED
 
 if TYPE_CHECKING:
     from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
@@ -38,8 +40,26 @@ def resources(prefixes: Sequence[str]) -> list[str]:
     return [f"arn:aws:s3:::{prefix.removeprefix('s3://').rstrip('/')}/*" for prefix in prefixes]
 
 
-def spared(copy: Copy, prefixes: Sequence[str], *, allow_unversioned: bool) -> str | None:
-    """Why a surplus *copy* is only ever reported, or None if it may be deleted."""
+def check_users(globs: Sequence[str]) -> None:
+    """Raise ValueError if one of *globs* can name nothing that a copy may be needed only by."""
+    kinds = [kind.type for kind in UNUSED]
+    for glob in globs:
+        kind, _, name = glob.partition("/")
+        if kind not in kinds or not name:
+            raise ValueError(
+                f"act_on_needed_by: expected a kind ({', '.join(kinds)}) and a name or glob like "
+                f'"training-job/churn-2025-*", got "{glob}"'
+            )
+
+
+def spared(
+    copy: Copy, prefixes: Sequence[str], *, allow_unversioned: bool, approved: Sequence[str] = ()
+) -> str | None:
+    """
+    Why a surplus *copy* is only ever reported, or None if it may be deleted.
+
+    What it is needed only by has to be like one of the globs that the operator *approved*.
+    """
     unit = copy.unit.value if isinstance(copy.unit, Value) else None
     if unit is None or unit.root is not None:
         return (
@@ -52,10 +72,19 @@ def spared(copy: Copy, prefixes: Sequence[str], *, allow_unversioned: bool) -> s
     if not within(prefixes, copy.stored.uri):
         return "it lies under none of act_on_prefixes"
     readers = copy.habits.readers if copy.habits is not None else NotRead()
-    in_doubt = f"any copy may be in use: {copy.gaps[0]}" if copy.gaps else None
-    if (why := in_doubt or shared(readers, copy.target.arn)) is not None:
+    if (why := _perhaps_used(copy, approved) or shared(readers, copy.target.arn)) is not None:
         return why
     return None if allow_unversioned else _for_good(copy)
+
+
+def _perhaps_used(copy: Copy, approved: Sequence[str]) -> str | None:
+    """What may still be in want of *copy*, and nobody *approved* its deletion all the same."""
+    if copy.gaps:
+        return f"any copy may be in use: {copy.gaps[0]}"
+    for user in copy.needed_only_by:
+        if not any(fnmatchcase(user.path, glob) for glob in approved):
+            return f"it is needed by {user.label}, and act_on_needed_by names no {user.path}"
+    return None
 
 
 def _for_good(copy: Copy) -> str | None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ml_janitor.core.model import Signal, Value
+from ml_janitor.core.model import Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, Match, connected
+from ml_janitor.detectors.duplicate_artifacts.references import Uses
 
 
 class Role(StrEnum):
@@ -26,23 +27,23 @@ class Member:
     """
     One of several artifacts of one shape.
 
-    *referred* names what refers to it. One that is not *lasting* can be no other's keeper: it will
+    *uses* are what refers to it. One that is not *lasting* can be no other's keeper: it will
     expire by itself, or is a replica that another bucket governs.
     """
 
     unit: Unit
-    referred: Signal[tuple[str, ...]]
+    uses: Uses
     lasting: bool = True
 
     @property
     def needed(self) -> bool:
-        """Whether something is known to refer to it."""
-        return isinstance(self.referred, Value)
+        """Whether something in use is known to refer to it."""
+        return isinstance(self.uses.in_use, Value)
 
     @property
-    def rank(self) -> tuple[bool, object, str]:
-        """What is needed stays before what is not; then the older before the younger."""
-        return not self.needed, self.unit.modified, self.unit.uri
+    def rank(self) -> tuple[bool, bool, object, str]:
+        """What is needed stays first, then what anything else refers to, then the older."""
+        return not self.needed, not self.uses.needed_only_by, self.unit.modified, self.unit.uri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +70,9 @@ def settle(members: Sequence[Member], compare: Compare) -> dict[Member, Standing
     """
     The standing of each of *members*, which have one shape.
 
-    Within a bucket, everything needed stays, and if nothing is, the oldest. What stays for proven
-    copies is never itself a likely one. Then the buckets are compared: of what stays in several,
-    all but the needed and the oldest are reported as standing elsewhere too.
+    Within a bucket, everything needed stays; if nothing is, one that anything refers to, else the
+    oldest. What stays for proven copies is never itself a likely one. Then the buckets are compared: of
+    what stays in several, all but the needed and the oldest are reported as standing elsewhere too.
     """
     found: dict[Member, Standing] = {}
     stays: list[Member] = []

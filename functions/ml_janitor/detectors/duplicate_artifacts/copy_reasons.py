@@ -75,7 +75,9 @@ def surplus(copy: Copy, keeper: Unit, match: Match) -> str:
     same = (
         "has the same bytes as" if match.likeness is Likeness.PROVEN else "very likely has the same bytes as"
     )
-    says = [f"{what(copy)} {same} {keeper.uri} ({match.by}), which stays; nothing refers to this one"]
+    only = needed_only_by(copy)
+    needed = f"needed only by {only}" if only else "nothing refers to this one"
+    says = [f"{what(copy)} {same} {keeper.uri} ({match.by}), which stays; {needed}"]
     unit = copy.unit.value if isinstance(copy.unit, Value) else None
     if copy.standing.role is Role.ELSEWHERE:
         region = unit is not None and unit.region != keeper.region
@@ -86,6 +88,11 @@ def surplus(copy: Copy, keeper: Unit, match: Match) -> str:
     if copy.gaps:
         says.append(f"any copy may be in use, though: {_listed(copy.gaps)}")
     return "; ".join([*says, _when_freed(copy)])
+
+
+def needed_only_by(copy: Copy) -> str | None:
+    """What refers to *copy* without being in use."""
+    return _listed([user.label for user in copy.needed_only_by]) if copy.needed_only_by else None
 
 
 def what(copy: Copy) -> str:
@@ -106,6 +113,8 @@ def evidence_of(copy: Copy) -> Iterator[Evidence]:
     yield evidence("checksums", copy.contents, None if contents is None else _checksums(contents))
     names = "; ".join(copy.referred.value) if isinstance(copy.referred, Value) else None
     yield evidence("referred to by", copy.referred, names)
+    if copy.needed_only_by:
+        yield Evidence("needed only by", needed_only_by(copy))
     if copy.gaps:
         yield Evidence("what may be loaded", _listed(copy.gaps))
     if standing.keeper is not None:
@@ -134,7 +143,13 @@ def _alone(copy: Copy) -> str:
 def _stays(copy: Copy) -> str:
     copies, twin = copy.standing.copies, copy.standing.keeper
     if copies:
-        return f"it stays: it is the oldest of {len(copies) + 1} copies, and nothing refers to any of them"
+        only, number = needed_only_by(copy), len(copies) + 1
+        why = (
+            f"of {number} copies, {only} refers to this one"
+            if only
+            else f"it is the oldest of {number} copies"
+        )
+        return f"it stays: {why}, and nothing in use refers to any of them"
     other = "another one" if twin is None else twin.uri
     return f"it has the same bytes as {other}, but of the two none is sure to stay by itself"
 

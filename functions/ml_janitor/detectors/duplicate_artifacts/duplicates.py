@@ -13,6 +13,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
+from ml_janitor.detectors.duplicate_artifacts.references import User
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -30,8 +31,8 @@ class Copy(Candidate):
 
     *unit* is what it is compared as: itself, or the whole folder of a model of several files.
     *unsearched* says why other buckets may hold artifacts that nobody has seen, *gaps* why something in
-    use may load any artifact. The fields below *cost* are read only for what is surplus as far as the
-    others tell.
+    use may load any artifact. *referred* is what is in use and refers to it, *needed_only_by* what else
+    does. The fields below *cost* are read only for what is surplus as far as the others tell.
     """
 
     stored: Stored
@@ -42,6 +43,7 @@ class Copy(Candidate):
     archived: str | None = None
     replica: bool = False
     referred: Signal[tuple[str, ...]] = field(default_factory=NotRead)
+    needed_only_by: tuple[User, ...] = ()
     gaps: tuple[str, ...] = ()
     standing: Standing = field(default_factory=lambda: Standing(role=Role.ALONE))
     cost: Cost = field(default_factory=Cost)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
@@ -41,7 +41,7 @@ UNFINISHED = (PROCESSING_JOB, TRANSFORM_JOB)
 """Jobs that refer to what they read only until they have read it."""
 
 LISTED = (MODEL, TRAINING_JOB, PIPELINE, COMPONENT, *UNFINISHED, MODEL_PACKAGE, ENDPOINT)
-"""Of training jobs all there ever were: what a job made, or started from, it refers to for good."""
+"""Of training jobs all there ever were: what a job made, or started from, it refers to after its end."""
 
 DESCRIBED = (*LISTED, ENDPOINT_CONFIG)
 """Endpoint configurations only if an endpoint has them."""
@@ -74,7 +74,14 @@ WORDS = (re.compile(r"[\w-]+"), re.compile(r"[\w:/.-]+"))
 """Names within a pipeline's definition, and ARNs."""
 
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
-FAILED = "Failed"
+FAILED, REJECTED = "Failed", "Rejected"
+
+UNUSED: Mapping[Kind, str] = {
+    MODEL: "which nothing serves",
+    MODEL_PACKAGE: "which was rejected",
+    TRAINING_JOB: "which ended",
+}
+"""What may refer to something without being in use, and what is said of it then."""
 
 type Key = tuple[Kind, str]
 """A kind, and the name of one in small letters: SageMaker does not tell names apart by case."""
@@ -106,6 +113,31 @@ class Referrer:
         """What it is called in a sentence."""
         return f"{self.kind.words} {self.name}"
 
+    def as_user(self, *, in_use: bool) -> User:
+        """What it is to the places that it refers to."""
+        label = self.label if in_use else f"{self.label}, {UNUSED.get(self.kind, 'which is not in use')}"
+        return User(label, f"{self.kind.type}/{self.name}", in_use)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """
+    What refers to a place: its *label* in a sentence, and its *path* in an ARN ("training-job/churn-7").
+
+    What is not *in_use* makes a copy worth asking about, but does not keep it for ever.
+    """
+
+    label: str
+    path: str
+    in_use: bool
+
+
+class Uses(NamedTuple):
+    """What refers to something: the labels of what is *in_use*, and what else it is *needed_only_by*."""
+
+    in_use: Signal[tuple[str, ...]]
+    needed_only_by: tuple[User, ...]
+
 
 @dataclass(slots=True)
 class References:
@@ -119,16 +151,16 @@ class References:
     errors: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
-    _exact: dict[tuple[str | None, str], str] = field(default_factory=dict)
-    _beginnings: dict[str | None, dict[str, str]] = field(default_factory=dict)
+    _exact: dict[tuple[str | None, str], list[User]] = field(default_factory=dict)
+    _beginnings: dict[str | None, dict[str, list[User]]] = field(default_factory=dict)
 
-    def add(self, by: str, places: Iterable[Place]) -> None:
-        """Let *by* refer to *places*. A bucket alone, unless as a beginning, names nothing in it."""
+    def add(self, user: User, places: Iterable[Place]) -> None:
+        """Let *user* refer to *places*. A bucket alone, unless as a beginning, names nothing in it."""
         for place in places:
             if place.beginning:
-                self._beginnings.setdefault(place.bucket, {}).setdefault(place.path, by)
+                self._beginnings.setdefault(place.bucket, {}).setdefault(place.path, []).append(user)
             else:
-                self._exact.setdefault((place.bucket, place.path.rstrip("/")), by)
+                self._exact.setdefault((place.bucket, place.path.rstrip("/")), []).append(user)
 
     def described(self, answers: Iterable[Signal[Referrer]]) -> list[Referrer]:
         """What was described of *answers*; what could not be is among the errors."""
@@ -144,7 +176,7 @@ class References:
             case Value(Unopened(why)):
                 self.gaps.append(f"{one.label} reads what {uri} lists, {why}")
             case Value(tuple() as places):
-                self.add(one.label, places)
+                self.add(one.as_user(in_use=user is not None), places)
             case Unreadable(error):
                 self.errors.append(error)
             case _:
@@ -163,22 +195,23 @@ class References:
         buckets = {bucket for bucket, _ in self._exact} | self._beginnings.keys()
         return frozenset(bucket for bucket in buckets if bucket is not None)
 
-    def to(self, bucket: str, keys: Iterable[str]) -> Signal[tuple[str, ...]]:
+    def to(self, bucket: str, keys: Iterable[str]) -> Uses:
         """What refers to any of *keys*, to a folder of one, or to a beginning of one."""
-        found = dict.fromkeys(by for key in keys for by in self._to_one(bucket, key))
-        if found:
-            return Value(tuple(found), SOURCE)
-        return Unreadable("; ".join(self.errors), SOURCE) if self.errors else Absent(SOURCE)
+        found = dict.fromkeys(user for key in keys for user in self._to_one(bucket, key))
+        labels = tuple(user.label for user in found if user.in_use)
+        in_use: Signal[tuple[str, ...]] = Value(labels, SOURCE)
+        if not labels:
+            in_use = Unreadable("; ".join(self.errors), SOURCE) if self.errors else Absent(SOURCE)
+        return Uses(in_use, tuple(user for user in found if not user.in_use))
 
-    def _to_one(self, bucket: str, key: str) -> Iterator[str]:
+    def _to_one(self, bucket: str, key: str) -> Iterator[User]:
         folders = [key[:at] for at, letter in enumerate(key) if letter == "/"]
         for meant in (bucket, None):
             for path in (key, *folders):
-                if path and (by := self._exact.get((meant, path))):
-                    yield by
-            for path, by in self._beginnings.get(meant, {}).items():
+                yield from self._exact.get((meant, path), ()) if path else ()
+            for path, users in self._beginnings.get(meant, {}).items():
                 if key.startswith(path):
-                    yield by
+                    yield from users
 
 
 def read(aws: Aws, buckets: frozenset[str]) -> References:
@@ -195,7 +228,7 @@ def read(aws: Aws, buckets: frozenset[str]) -> References:
     users, listed = _in_use(found), _open(aws, found.values(), buckets)
     for one in found.values():
         user = users.get(one.key)
-        references.add(one.label, one.places)
+        references.add(one.as_user(in_use=user is not None), one.places)
         for manifest in one.manifests:
             references.add_listed(one, user, manifest.uri, listed[manifest])
         for kind, name in one.loads:
@@ -284,6 +317,8 @@ def _referrer(aws: Aws, kind: Kind, one: Target, description: dict[str, Any]) ->
     elif kind is TRAINING_JOB:
         live = description["TrainingJobStatus"] not in ENDED
         places += _going_to_write(one.name, description) if live else ()
+    elif kind is MODEL_PACKAGE:
+        live = description.get("ModelApprovalStatus") != REJECTED
     elif kind is PIPELINE:
         text = " ".join(texts_in(description, "PipelineDefinition")).lower()
         words = frozenset(_bare(word) for how in WORDS for word in how.findall(text))

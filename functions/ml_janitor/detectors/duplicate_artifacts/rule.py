@@ -48,9 +48,9 @@ class DuplicateArtifacts(Detector[Copy]):
     """
     Finds model artifacts that are stored more than once.
 
-    Equal sizes and checksums select, equal SHA-256 or equal bytes prove. Whatever a model, a model
-    package, a pipeline, an endpoint or a job refers to stays, else the oldest copy does; a model of
-    several files is a copy as a whole or not at all.
+    Equal sizes and checksums select, equal SHA-256 or equal bytes prove. Whatever a served model, a model
+    package, a pipeline or a running job refers to stays, else one that anything refers to, else the
+    oldest copy; a model of several files is a copy as a whole or not at all.
     """
 
     name = "duplicate-artifacts"
@@ -92,9 +92,11 @@ class DuplicateArtifacts(Detector[Copy]):
     compare_up_to: int = 20 * 1024**3
     act_on_prefixes: tuple[str, ...] = ()
     allow_unversioned: bool = False
+    act_on_needed_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         act_prefixes.check(self.act_on_prefixes)
+        act_prefixes.check_users(self.act_on_needed_by)
 
     @property
     def acts(self) -> tuple[Grant, ...]:
@@ -147,12 +149,13 @@ class DuplicateArtifacts(Detector[Copy]):
         if why is not None or keeper is None or match is None:
             return rule.unknown(why or "nothing says what it is a copy of")
         rule.passed(f"{reasons.what(candidate)} is like {keeper.uri}: {match.by}")
-        rule.passed("nothing refers to it")
+        rule.passed("nothing in use refers to it")
         if (why := reasons.protected(candidate, now)) is not None:
             return rule.kept(why)
         rule.passed("it is not locked, nor billed for a minimum time that has yet to pass")
         crowded = isinstance(candidate.unit, Value) and candidate.unit.value.crowded
         certain = standing.role is Role.SURPLUS and not crowded and not candidate.gaps
+        certain = certain and not candidate.needed_only_by
         proven = match.likeness is Likeness.PROVEN and certain
         return rule.found(
             reasons.surplus(candidate, keeper, match),
@@ -161,7 +164,10 @@ class DuplicateArtifacts(Detector[Copy]):
             cost=candidate.cost,
             since=max(one.modified, keeper.modified),
             spared=act_prefixes.spared(
-                candidate, self.act_on_prefixes, allow_unversioned=self.allow_unversioned
+                candidate,
+                self.act_on_prefixes,
+                allow_unversioned=self.allow_unversioned,
+                approved=self.act_on_needed_by,
             ),
         )
 

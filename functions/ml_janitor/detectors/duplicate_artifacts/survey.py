@@ -32,6 +32,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     target_of,
     together,
 )
+from ml_janitor.detectors.duplicate_artifacts.references import Uses
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -139,7 +140,7 @@ class Survey:
                 )
         return units
 
-    def _standings(self, units: Sequence[Unit]) -> dict[Unit, tuple[Standing, Signal[tuple[str, ...]]]]:
+    def _standings(self, units: Sequence[Unit]) -> dict[Unit, tuple[Standing, Uses]]:
         """How each of *units* that has another of its shape stands to them, and what refers to it."""
         shapes: dict[object, list[Unit]] = {}
         for unit in units:
@@ -151,11 +152,11 @@ class Survey:
         ]
         cells = [cell for group in open_ones for cell in self._cells(group)]
         self._compare([cell for cell in cells if self._worth_reading(cell)])
-        found: dict[Unit, tuple[Standing, Signal[tuple[str, ...]]]] = {}
+        found: dict[Unit, tuple[Standing, Uses]] = {}
         for cell in cells:
             for member, standing in settle(cell, self._alike).items():
                 others = len(shapes[member.unit.shape]) - 1
-                found[member.unit] = replace(standing, others=others), member.referred
+                found[member.unit] = replace(standing, others=others), member.uses
         return found
 
     def _heads(self, units: Iterable[Unit]) -> None:
@@ -173,7 +174,7 @@ class Survey:
         contents = [self.known[one] for one in unit.files]
         return Member(
             unit=unit,
-            referred=self.references.to(unit.bucket, [one.key for one in unit.files]),
+            uses=self.references.to(unit.bucket, [one.key for one in unit.files]),
             lasting=not any(known.expires or known.replica for known in contents),
         )
 
@@ -203,7 +204,7 @@ class Survey:
         shelf: Shelf,
         one: Stored,
         unit: Signal[Unit],
-        standings: Mapping[Unit, tuple[Standing, Signal[tuple[str, ...]]]],
+        standings: Mapping[Unit, tuple[Standing, Uses]],
     ) -> Copy:
         """*one* as a candidate, with what the cheap signals say."""
         copy = Copy(
@@ -217,7 +218,7 @@ class Survey:
             return copy
         files = unit.value.files
         contents: Signal[Contents] = Value(self.known[one]) if one in self.known else NotRead()
-        standing, referred = standings.get(unit.value, (Standing(role=Role.ALONE), NotRead()))
+        standing, uses = standings.get(unit.value, (Standing(role=Role.ALONE), Uses(NotRead(), ())))
         return replace(
             copy,
             contents=next((self.unreadable[file] for file in files if file in self.unreadable), contents),
@@ -225,7 +226,8 @@ class Survey:
             gaps=tuple(self._references.gaps) if self._references else (),
             notices=self._notices,
             replica=any(self.known[file].replica for file in files if file in self.known),
-            referred=referred,
+            referred=uses.in_use,
+            needed_only_by=uses.needed_only_by,
             standing=standing,
         )
 
