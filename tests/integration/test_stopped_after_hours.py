@@ -90,6 +90,7 @@ def test_it_is_warned_about_before_closing_and_stopped_once_quiet(evening: Eveni
     assert evening.at(6, "17:30").outcome is Outcome.KEPT
     warned = evening.at(6, "18:30")
     assert (warned.outcome, warned.due) == (Outcome.WARNED, local(6, "20:00"))
+    assert warned.monthly_usd is not None
 
     evening.uses(6, "19:40")
     assert evening.at(6, "19:59").outcome is Outcome.WAITING

@@ -112,8 +112,14 @@ class IdleNotebooks(Detector[Notebook]):
         still_open = [one for one in quiet if written.get(one.stream, since) <= since]
         read = {one.target.arn: one for one in notebooks.with_signs(aws, still_open, since, now)}
         for notebook in found:
-            yield read.get(notebook.target.arn) or notebook.among(written)
+            yield read.get(notebook.target.arn) or self._priced(aws, notebook.among(written))
         listing.check()
+
+    def _priced(self, aws: Aws, notebook: Notebook) -> Notebook:
+        """*notebook* with its price if it is stopped by the clock, and so may be found while it is used."""
+        if notebook.status != IN_SERVICE or not evenings.matches(self.stop_outside_hours, notebook.target):
+            return notebook
+        return replace(notebook, price=aws.prices.hourly(aws.region, "Notebook", notebook.instance_type))
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Notebook | None:
         notebook = notebooks.described(aws, target)
