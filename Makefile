@@ -7,7 +7,8 @@ NODE_ENV := JSII_NODE=$$(echo $(CURDIR)/.venv/lib/python3.*/site-packages/nodejs
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test soak mutants check check-style check-types check-docs check-workflows format docs pictures night
+.PHONY: help setup dev audit test soak mutants check check-style check-types check-docs check-workflows format docs
+.PHONY: pictures prices night
 .PHONY: bench measures cost synth deploy diff destroy lock dist clean
 
 help: ## List the targets
@@ -87,6 +88,9 @@ docs: dev ## Write the generated parts of README and docs again
 
 pictures: node_modules/.package-lock.json ## Make the pictures of README again, from the demo account
 	$(BIN)/janitor sandbox -- $(BIN)/python docs/pictures.py
+
+prices: dev ## Write the dated table of prices again, from the Price List API or FILE=index.json
+	$(BIN)/python docs/price_table.py $(FILE)
 
 bench: dev ## Measure the speed claims, as ratios within one run
 	$(BIN)/python -m bench

@@ -66,7 +66,7 @@ class Condemned:
         """
         One has neither components nor scaling, one runs an experiment, of one the role was passed.
 
-        One is monitored, and so only reported.
+        One is monitored, and so only reported; it was scaled yesterday.
         """
         serving = Serving(self.box, self.aws)
         serving.plain()
@@ -81,6 +81,7 @@ class Condemned:
         serving.endpoint("monitored")
         serving.requests("monitored")
         rarities.monitoring(self.session, self.box, "monitored")
+        rarities.scaling(self.session, self.box, "monitored", "blue")
 
     def _jobs(self) -> None:
         """
@@ -119,14 +120,17 @@ class Condemned:
         )
 
     def _untagged_kinds(self) -> None:
-        """One of each further kind that has tags: no more than one sweep warns of."""
+        """One of each further kind that has tags."""
         serving = Serving(self.box, self.aws)
         shared = {"VariantName": "blue", "ModelName": None}
         serving.endpoint("gateway", shared, ExecutionRoleArn=ROLE)
         serving.component("base", "gateway")
-        Studio(self.box, self.session).space("s")
+        studio = Studio(self.box, self.session)
+        studio.space("s", studio.profile("u"))
         self.box.set_clock(NOW - DAY)
         rarities.machinery(self.session)
+        rarities.automl(self.session)
+        rarities.schedule(self.session)
         self.sagemaker.create_training_job(TrainingJobName="t", **training("s3://bucket/"))
         cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
         self.sagemaker.create_processing_job(

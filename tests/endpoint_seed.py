@@ -29,7 +29,11 @@ class Seed:
         self.box = box
         self.sagemaker: Any = aws.armed().sagemaker
         box.set_clock(NOW - 90 * DAY)
+        self.scaling: Any = aws.armed().client("application-autoscaling")
         self.sagemaker.create_model(ModelName="model", ExecutionRoleArn=ROLE)
+        self.sagemaker.create_model(
+            ModelName="with-image", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "registry/serving:1"}
+        )
         box.set_clock(NOW)
 
     def endpoint(
@@ -127,7 +131,6 @@ class Serving(Seed):
     def __init__(self, box: Control, aws: Aws) -> None:
         super().__init__(box, aws)
         self.aws = aws
-        self.scaling: Any = aws.armed().client("application-autoscaling")
 
     def plain(self, *, rescaled: bool = True) -> None:
         """Two variants, tags, a key, one scaled by policy and schedule, one re-weighed by hand."""

@@ -46,6 +46,7 @@ def seed(session: boto3.Session) -> None:
 def machinery(session: boto3.Session) -> None:
     """Kinds of SageMaker's that hardly anybody has."""
     sagemaker = session.client("sagemaker")
+    definitions(session)
     sagemaker.create_model_package_group(ModelPackageGroupName="rarities")
     sagemaker.create_model_package(
         ModelPackageGroupName="rarities", ModelPackageDescription="the first", ModelApprovalStatus="Approved"
@@ -66,6 +67,62 @@ def machinery(session: boto3.Session) -> None:
             }
         ],
     )
+
+
+def definitions(session: boto3.Session) -> None:
+    """A compilation job, and a job definition for each way of monitoring."""
+    sagemaker: Any = session.client("sagemaker")
+    sagemaker.create_compilation_job(
+        CompilationJobName="rarities",
+        RoleArn=ROLE,
+        InputConfig={"S3Uri": "s3://rarities/m.tar.gz", "Framework": "PYTORCH"},
+        OutputConfig={"S3OutputLocation": "s3://rarities/out", "TargetDevice": "ml_c5"},
+        StoppingCondition={"MaxRuntimeInSeconds": 900},
+    )
+    seen = {"EndpointInput": {"EndpointName": "rarities", "LocalPath": "/opt/ml/processing/in"}}
+    truth = seen | {"GroundTruthS3Input": {"S3Uri": "s3://rarities/truth"}}
+    image = {"ImageUri": "image"}
+    configured = image | {"ConfigUri": "s3://rarities/config"}
+    for noun, member, given, specified in (
+        ("data_quality", "DataQuality", seen, image),
+        ("model_quality", "ModelQuality", truth, image | {"ProblemType": "Regression"}),
+        ("model_bias", "ModelBias", truth, configured),
+        ("model_explainability", "ModelExplainability", seen, configured),
+    ):
+        getattr(sagemaker, f"create_{noun}_job_definition")(
+            JobDefinitionName="rarities",
+            JobResources=RENTED,
+            RoleArn=ROLE,
+            **{
+                f"{member}AppSpecification": specified,
+                f"{member}JobInput": given,
+                f"{member}JobOutputConfig": OF_BATCHES["MonitoringOutputConfig"],
+            },
+        )
+
+
+def automl(session: boto3.Session) -> str:
+    """An AutoML job, by its ARN."""
+    sagemaker: Any = session.client("sagemaker")
+    made = sagemaker.create_auto_ml_job_v2(
+        AutoMLJobName="rarities",
+        AutoMLJobInputDataConfig=[
+            {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://rarities/in"}}}
+        ],
+        OutputDataConfig={"S3OutputPath": "s3://rarities/out"},
+        AutoMLProblemTypeConfig={"TextGenerationJobConfig": {"CompletionCriteria": {"MaxCandidates": 1}}},
+        RoleArn=ROLE,
+    )
+    return str(made["AutoMLJobArn"])
+
+
+def schedule(session: boto3.Session) -> str:
+    """A monitoring schedule, by its ARN."""
+    sagemaker: Any = session.client("sagemaker")
+    made = sagemaker.create_monitoring_schedule(
+        MonitoringScheduleName="rarities", MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES}
+    )
+    return str(made[SCHEDULE])
 
 
 def shadow_test(session: boto3.Session) -> None:
@@ -114,22 +171,23 @@ def monitoring(session: boto3.Session, box: Control, endpoint: str) -> None:
     box.set_clock(NOW)
 
 
+def scaling(session: boto3.Session, box: Control, endpoint: str, variant: str) -> None:
+    """Application Auto Scaling gave a *variant* of *endpoint* another instance yesterday."""
+    box.set_clock(NOW - timedelta(days=1))
+    session.client("application-autoscaling").register_scalable_target(
+        ServiceNamespace="sagemaker",
+        ResourceId=f"endpoint/{endpoint}/variant/{variant}",
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        MinCapacity=2,
+        MaxCapacity=2,
+    )
+    box.set_clock(NOW)
+
+
 def children(session: boto3.Session, box: Control) -> None:
     """Jobs long past their own limits that an AutoML job and a monitoring schedule started."""
     sagemaker: Any = session.client("sagemaker")
-    automl = sagemaker.create_auto_ml_job_v2(
-        AutoMLJobName="rarities",
-        AutoMLJobInputDataConfig=[
-            {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://rarities/in"}}}
-        ],
-        OutputDataConfig={"S3OutputPath": "s3://rarities/out"},
-        AutoMLProblemTypeConfig={"TextGenerationJobConfig": {"CompletionCriteria": {"MaxCandidates": 1}}},
-        RoleArn=ROLE,
-    )
-    schedule = sagemaker.create_monitoring_schedule(
-        MonitoringScheduleName="rarities", MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES}
-    )
-    members = ("AutoMLJobArn", automl["AutoMLJobArn"]), (SCHEDULE, schedule[SCHEDULE])
+    members = ("AutoMLJobArn", automl(session)), (SCHEDULE, schedule(session))
     box.set_clock(NOW - timedelta(days=2))
     for number, (member, arn) in enumerate(members):
         sagemaker.create_processing_job(

@@ -45,7 +45,7 @@ ARMS = {
     "idle-notebooks": "",
     "idle-studio-apps": "",
     "idle-endpoints": "",
-    "hung-training-jobs": 'grace_likely = "10m"',
+    "hung-training-jobs": "",
     "untagged-resources": 'required = ["team", "owner"]\nfill_tags = {team = "ml", owner = "nobody"}',
     "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]\n'
     "allow_unversioned = true",
@@ -60,6 +60,7 @@ slack_signing_secret = "{SIGNING}"
 slack_group = "{GROUP}"
 max_actions_per_night = 1000
 time_zone = "UTC"
+working_hours = "Mon-Sun 00-24"
 """
 ARMED = TOML + "".join(
     f"""
@@ -68,6 +69,7 @@ mode = "act"
 act_in = ["{ACCOUNT}/{REGION}"]
 act_on = "likely"
 grace = "10m"
+grace_likely = "10m"
 business_days = false
 max_actions = 100
 max_share = 100

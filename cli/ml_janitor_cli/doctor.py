@@ -17,7 +17,7 @@ from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings
 from ml_janitor.config.settings import FILE, Settings
-from ml_janitor.core.model import Value
+from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.engine.detector import Detector, allow
 from ml_janitor_cli import deployment_report, doctor_report, edge
 from ml_janitor_cli.credentials import caller_of
@@ -97,7 +97,9 @@ def doctor(
     }
 
     with ending_at_once(), progress("identifying the credentials") as say:
-        caller = caller_of(session, regions[0], setup.attempts)
+        callers = {region: caller_of(session, region, setup.attempts) for region in regions}
+        open_regions = tuple(region for region, one in callers.items() if isinstance(one, Value))
+        caller = callers[open_regions[0] if open_regions else regions[0]]
         probed: doctor_report.Answers = {}
         found: deployment_report.Deployed | None = None
         if isinstance(caller, Value):
@@ -105,7 +107,7 @@ def doctor(
             probed = tried(
                 session,
                 detectors,
-                regions,
+                open_regions,
                 account=caller.value.account,
                 attempts=attempts,
                 now=now,
@@ -117,7 +119,7 @@ def doctor(
                 stack=stack or STACK,
                 named=stack is not None,
                 names=names,
-                regions=tuple(dict.fromkeys([session.region_name or regions[0], *regions])),
+                regions=tuple(dict.fromkeys([session.region_name or open_regions[0], *open_regions])),
                 account=caller.value.account,
                 attempts=attempts,
                 now=now,
@@ -125,7 +127,9 @@ def doctor(
             ).examine()
     idle = arming_refusals(settings)
     idle += arming_warnings(settings, home=found.found.region if found and found.found else "")
+    closed = [one.error for one in callers.values() if isinstance(one, Unreadable)] if open_regions else []
     facts = {
+        "not checked": "; ".join(closed),
         "armed": ", ".join(each.name for each in settings.armed()),
         "but": "; ".join(idle),
         **facts,
@@ -142,7 +146,7 @@ def doctor(
     )
     blocks = [*doctor_report.drawing(result), *(deployment_report.drawing(found) if found else ())]
     write(console(sys.stdout), blocks)
-    return 0 if result.fine and not idle and (found is None or found.fine) else 1
+    return 0 if result.fine and not closed and not idle and (found is None or found.fine) else 1
 
 
 def chosen_by(flags: Sequence[str] | None, settings: Settings) -> str:

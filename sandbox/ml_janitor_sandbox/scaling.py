@@ -25,6 +25,7 @@ class Target:
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     actions: dict[str, dict[str, Any]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    activities: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Targets:
@@ -91,9 +92,11 @@ def page(call: Call, member: str, found: Iterable[dict[str, Any]], *, named: boo
     if not 1 <= size <= LARGEST_PAGE:
         raise rejected(f"MaxResults must be between 1 and {LARGEST_PAGE}")
     after = read(params.get("NextToken"), "", invalid="InvalidNextTokenException", message="Invalid token")
-    arn = {"ScalableTargets": "ScalableTargetARN", "ScalingPolicies": "PolicyARN"}.get(
-        member, "ScheduledActionARN"
-    )
+    arn = {
+        "ScalableTargets": "ScalableTargetARN",
+        "ScalingPolicies": "PolicyARN",
+        "ScalingActivities": "ActivityId",
+    }.get(member, "ScheduledActionARN")
     rest = sorted((one for one in found if one[arn] > after), key=lambda one: str(one[arn]))
     answer: dict[str, Any] = {member: rest[:size]}
     if len(rest) > size:

@@ -131,6 +131,7 @@ class Regret:
             yield Step(function=UNDO, event=partial(self._wanted_back, self.lost))
         if self.further:
             yield Step(function=self.detector, event=now, arranged=partial(_appears, self.further))
+            yield Step(function=self.detector, event=now)  # warns of what one sweep does not
             yield Step(function=self.detector, event=now, arranged=_grace_is_over)
             yield from self._all_back(host)
 

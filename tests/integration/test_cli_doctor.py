@@ -206,7 +206,7 @@ def test_refused_prices_come_from_the_table(account: Control, janitor: Janitor) 
 
     assert ran.status == 0
     assert "the Price List API does not answer" in ran.out
-    assert "so they come from the price table of" in ran.flat
+    assert "so they come from the price table" in ran.flat
 
 
 def test_an_unknown_identity_is_said_and_nothing_is_tried(account: Control, janitor: Janitor) -> None:
@@ -218,6 +218,19 @@ def test_an_unknown_identity_is_said_and_nothing_is_tried(account: Control, jani
     assert ran.headline == "The credentials could not be identified."
     assert "AccessDenied" in ran.out
     assert set(account.calls()) == {"sts:GetCallerIdentity"}
+
+
+def test_a_region_that_is_not_enabled_is_named_and_the_others_are_checked(
+    account: Control, janitor: Janitor
+) -> None:
+    invalid = {"status": 403, "code": "InvalidClientTokenId", "message": "The security token is invalid."}
+    account.fault("*", "*", "error", region="eu-central-2", times=0, **invalid)
+
+    ran = janitor("doctor", "idle-notebooks", "--region", "eu-central-2", "--region", REGION)
+
+    assert ran.status == 1
+    assert ran.headline == "Everything that could be tried is allowed."
+    assert re.search(r"not checked +region eu-central-2 is not enabled in account", ran.out)
 
 
 @pytest.mark.usefixtures("account")

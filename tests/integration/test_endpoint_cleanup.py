@@ -410,6 +410,30 @@ def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
     assert not world.gone(name)
 
 
+def test_another_endpoint_of_its_name_is_never_taken_for_it(world: Serving, nights: Paced) -> None:
+    """Somebody deletes it after everybody has looked, and creates one of the same configuration."""
+    world.plain()
+    detector = IdleEndpoints()
+    (found,) = detector.find(nights.aws, NOW)
+    candidate = detector.look(nights.aws, found.target, NOW)
+    assert candidate is not None
+    finding = detector.decide(candidate, NOW)
+    assert isinstance(finding, Finding)
+    record = detector.prepare(nights.aws, candidate, finding, {})
+    assert not detector.is_done(nights.aws, found.target, record)
+    world.sagemaker.delete_endpoint(EndpointName="churn")
+    nights.pass_by(HOUR)
+    world.sagemaker.create_endpoint(EndpointName="churn", EndpointConfigName="churn")
+    nights.pass_by(HOUR)
+
+    detector.act(nights.aws.armed(), found.target, record, Plainly())
+
+    assert detector.is_done(nights.aws, found.target, record)
+    assert world.sagemaker.describe_endpoint(EndpointName="churn")["EndpointStatus"] == "InService"
+    with pytest.raises(CannotActError, match="another endpoint has its name now"):
+        detector.prepare(nights.aws, candidate, finding, {})
+
+
 def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
     world: Serving, nights: Paced
 ) -> None:
@@ -617,7 +641,7 @@ def test_a_monitored_endpoint_is_only_reported(world: Serving, nights: Paced) ->
     result = nights.swept()["churn"]
 
     assert result.outcome is Outcome.ADVISED
-    assert note(result) == "only reported: likely; only proven findings are acted on"
+    assert note(result) == "only reported: it is likely, and only what is proven is acted on"
 
 
 def test_an_endpoint_that_is_monitored_since_its_warning_stays(world: Serving, nights: Paced) -> None:

@@ -515,7 +515,7 @@ def test_only_what_is_open_is_read(account: Account, aws: Aws) -> None:
         "s3:ListObjectsV2": 2,
         "cloudwatch:GetMetricData": 1,
         "sagemaker:ListTags": 1,
-        "pricing:GetProducts": 1,
+        "pricing:GetProducts": 2,
     }
 
 

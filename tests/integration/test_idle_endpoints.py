@@ -288,6 +288,122 @@ def test_a_deployment_makes_it_young_again(seed: Seed, aws: Aws) -> None:
     kept(verdict(aws), "last deployed 24 hours ago")
 
 
+DESIRED = "sagemaker:variant:DesiredInstanceCount"
+
+
+def scale(seed: Seed, name: str, least: int, *, ago: timedelta = DAY) -> None:
+    """Application Auto Scaling gives variant blue of *name* at *least* so many instances."""
+    seed.box.set_clock(NOW - ago)
+    seed.scaling.register_scalable_target(
+        ServiceNamespace="sagemaker",
+        ResourceId=f"endpoint/{name}/variant/blue",
+        ScalableDimension=DESIRED,
+        MinCapacity=least,
+        MaxCapacity=9,
+    )
+    seed.box.set_clock(NOW)
+
+
+def deploy(seed: Seed, name: str, config: str, *, ago: timedelta) -> None:
+    """UpdateEndpoint with a configuration that exists."""
+    seed.box.set_clock(NOW - ago)
+    seed.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+    seed.box.set_clock(NOW)
+
+
+def modified(seed: Seed, name: str) -> datetime:
+    at: datetime = seed.sagemaker.describe_endpoint(EndpointName=name)["LastModifiedTime"]
+    return at
+
+
+IMAGE = {"VariantName": "blue", "ModelName": "with-image"}
+
+
+def test_scaling_is_no_deployment(seed: Seed, aws: Aws) -> None:
+    for name in ("churn", "unknown-image"):
+        seed.endpoint(name, *([IMAGE] if name == "churn" else []))
+        seed.requests(name)
+        scale(seed, name, 2, ago=3 * DAY)
+        scale(seed, name, 3)
+        assert modified(seed, name) == NOW - DAY
+    judged = verdicts(aws)
+
+    finding = found(judged["churn"], Confidence.PROVEN)
+    assert finding.reason == "no request in 7 days, and none since it was deployed 30 days ago"
+    shown = {one.signal: one.value for one in finding.evidence}
+    assert (shown["last deployed"], shown["last scaled"]) == ("30 days ago", "24 hours ago")
+    finding = found(judged["unknown-image"], Confidence.LIKELY)
+    assert finding.reason.endswith(
+        "it was scaled since, and nothing says whether blue was deployed again before that"
+    )
+
+
+def test_what_an_undo_needs_records_the_deployment_and_not_the_scaling(seed: Seed, aws: Aws) -> None:
+    """An act that broke off is judged by it: by the scaling, it would look deployed."""
+    seed.endpoint("churn", IMAGE)
+    seed.requests("churn")
+    scale(seed, "churn", 2)
+    detector = IdleEndpoints()
+    (first,) = detector.find(aws, NOW)
+    look = detector.look(aws, first.target, NOW)
+    assert look is not None
+
+    record = detector.prepare(aws, look, found(detector.decide(look, NOW), Confidence.PROVEN), {})
+
+    assert record["modified"] == (NOW - 30 * DAY).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("config", "ago"),
+    [
+        pytest.param("new", 2 * DAY, id="a new configuration, then scaled"),
+        pytest.param("old", 2 * DAY, id="an old configuration, then scaled"),
+        pytest.param("old", DAY - timedelta(seconds=10), id="in the same minute"),
+    ],
+)
+def test_a_deployment_that_scaling_hides_keeps(seed: Seed, aws: Aws, config: str, ago: timedelta) -> None:
+    seed.endpoint("old", IMAGE)
+    seed.endpoint("churn", IMAGE)
+    seed.requests("churn")
+    seed.box.set_clock(NOW - ago)
+    seed.sagemaker.create_endpoint_config(EndpointConfigName="new", ProductionVariants=[variant(**IMAGE)])
+    if ago < DAY:
+        scale(seed, "churn", 2)
+        deploy(seed, "churn", config, ago=ago)
+    else:
+        deploy(seed, "churn", config, ago=ago)
+        scale(seed, "churn", 2)
+
+    kept(verdict(aws), "last deployed", "endpoints are left alone for 7 days")
+
+
+def test_the_scaling_of_another_endpoint_or_by_hand_explains_nothing(seed: Seed, aws: Aws) -> None:
+    for name in ("churn", "churn-2"):
+        seed.endpoint(name, IMAGE)
+        seed.requests(name)
+    scale(seed, "churn-2", 2)
+    seed.box.set_clock(NOW - DAY)
+    seed.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="churn", DesiredWeightsAndCapacities=[{"VariantName": "blue", "DesiredInstanceCount": 2}]
+    )
+    seed.box.set_clock(NOW)
+    assert modified(seed, "churn") == modified(seed, "churn-2")
+    judged = verdicts(aws)
+
+    kept(judged["churn"], "last deployed 24 hours ago")
+    found(judged["churn-2"], Confidence.PROVEN)
+
+
+@pytest.mark.parametrize("kind", ["deny", "truncate", "throttle"])
+def test_scaling_that_cannot_be_read_leaves_it_unknown(seed: Seed, aws: Aws, kind: str) -> None:
+    seed.endpoint("churn", IMAGE)
+    seed.requests("churn")
+    scale(seed, "churn", 2)
+    seed.box.fault("application-autoscaling", "DescribeScalingActivities", kind, times=0)
+
+    unknown(verdict(aws), "whether its last modification was scaling could not be read")
+
+
 # --- what costs nothing, and what is not in service ---------------------------------------------
 
 

@@ -364,7 +364,7 @@ def test_an_active_account_costs_three_calls_and_an_idle_notebook_one_more(
         "cloudtrail:LookupEvents": 1,
         "cloudwatch:ListMetrics": 3,
         "cloudwatch:GetMetricData": 1,
-        "pricing:GetProducts": 1,
+        "pricing:GetProducts": 2,
         "logs:GetLogEvents": 20,
     }
 

@@ -439,7 +439,7 @@ def test_an_active_account_costs_four_calls_and_an_idle_app_two_more(studio: Stu
         "logs:GetLogEvents": 10,
         "sagemaker:DescribeDomain": 1,
         "sagemaker:DescribeUserProfile": 1,
-        "pricing:GetProducts": 1,
+        "pricing:GetProducts": 2,
     }
 
 

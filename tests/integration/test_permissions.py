@@ -60,6 +60,7 @@ def account(_sandbox: Sandbox) -> Iterator[str]:
         rarities.seed(session)
         rarities.children(session, Control(_sandbox.url))
         rarities.monitoring(session, Control(_sandbox.url), "churn-xgb-blue")
+        rarities.scaling(session, Control(_sandbox.url), "churn-xgb-blue", "AllTraffic")
         abroad = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")
         abroad.create_model(ModelName="abroad", ExecutionRoleArn=rarities.ROLE)
     yield _sandbox.url

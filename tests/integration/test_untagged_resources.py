@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
+import rarities
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
@@ -61,8 +62,7 @@ def test_every_kind_is_listed(aws: Aws, session: boto3.Session) -> None:
     result = swept(aws)
 
     assert result.error is None
-    listed = {one.target.kind for one in result.results}
-    assert listed == set(UntaggedResources.kinds)
+    assert sorted(one.target.kind for one in result.results) == sorted(UntaggedResources.kinds)
     assert result.found == len(UntaggedResources.kinds)
 
 
@@ -210,6 +210,12 @@ def test_who_created_it_is_read_once_and_suggested_if_a_person(
     assert shown(found["machine-made"])["created by"] == "ci-bot (IAM user)"
     assert "suggestion" not in shown(found["machine-made"])
     assert box.calls()["cloudtrail:LookupEvents"] == 1
+
+
+def test_an_automl_job_is_created_by_either_version_of_its_call(aws: Aws) -> None:
+    rarities.automl(acting_as("anna"))
+
+    assert shown(by_name(swept(aws).findings)["rarities"])["created by"] == "anna (IAM user)"
 
 
 def test_a_bucket_s_creator_signed_on_with_sso_is_suggested(
@@ -407,7 +413,11 @@ def seed_every_kind(session: boto3.Session) -> None:
         SubnetIds=["subnet-1"],
         VpcId="vpc-1",
     )["DomainId"]
+    sagemaker.create_user_profile(DomainId=domain, UserProfileName="u")
     sagemaker.create_space(DomainId=domain, SpaceName="s")
+    rarities.definitions(session)
+    rarities.automl(session)
+    rarities.schedule(session)
     sagemaker.create_model_package_group(ModelPackageGroupName="g")
     sagemaker.create_pipeline(
         PipelineName="p", PipelineDefinition="{}", RoleArn=ROLE, ClientRequestToken="0" * 32

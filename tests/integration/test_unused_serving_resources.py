@@ -481,7 +481,7 @@ def deleted(account: Account, aws: Aws, actions: Actions, *, ago: timedelta) -> 
     """The endpoint "live" is deleted as the janitor does it, its record in the ledger."""
     (listed,) = targets(aws, ENDPOINT).items
     target = replace(listed, tags=Value({}))
-    undo = record.read(aws, target, judged=())
+    undo = record.read(aws, target, judged=(), deployed=NOW)
     finding = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete", evidence=())
     result = Result(detector="idle-endpoints", target=target, verdict=finding, outcome=Outcome.WAITING)
     action = actions.begin(result, undo, warned=NOW - ago, now=NOW - ago)

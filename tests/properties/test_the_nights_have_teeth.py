@@ -1,11 +1,13 @@
 """
 Each mechanism of the armed engine switched off in turn: the oracle of the random nights must see it.
 
-Each is seen in the nights of most accounts; the seeds here are some that see it early.
+Each is seen in the nights of most accounts; the seeds here are some that see it early. Where the nights of a
+seed have changed, other accounts are tried.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -45,6 +47,7 @@ type Off = Mapping[tuple[type[Any] | Any, str], Any]
 """What stands in for which mechanisms."""
 
 NIGHTS = 10
+ACCOUNTS = 12
 FAR = timedelta(days=3650)
 
 
@@ -167,8 +170,13 @@ def test_without_its_mechanism_a_law_is_seen_to_be_broken(
     for (owner, name), instead in off.items():
         monkeypatch.setattr(owner, name, instead)
 
-    with pytest.raises(AssertionError, match=said):
-        live(seed, nights=NIGHTS)
+    for account in dict.fromkeys([seed, *range(1, ACCOUNTS + 1)]):
+        try:
+            live(account, nights=NIGHTS)
+        except AssertionError as seen:
+            if re.search(said, str(seen)):
+                return
+    pytest.fail(f"nothing that {said} was seen in {ACCOUNTS} accounts")
 
 
 WHOLE_ACCOUNTS: Sequence[tuple[str, Off, tuple[str, str, int], str]] = [

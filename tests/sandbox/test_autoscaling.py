@@ -59,6 +59,40 @@ def refused(call: Any, **asked: Any) -> tuple[str, str]:
     return error["Code"], error["Message"]
 
 
+def activities(scaling: Any) -> list[Any]:
+    found: list[Any] = scaling.describe_scaling_activities(
+        ServiceNamespace="sagemaker", ResourceId=ON["ResourceId"]
+    )["ScalingActivities"]
+    return found
+
+
+def test_a_new_minimum_scales_out_as_an_activity(scaling: Any, sagemaker: Any, later: Any) -> None:
+    """It lasts until SageMaker has fulfilled it, and is told from then on, for six weeks."""
+    assert activities(scaling) == []
+    later(hours=1)
+    scaling.register_scalable_target(**ON, MinCapacity=3)
+    assert activities(scaling) == []
+    later(minutes=7)
+    (activity,) = activities(scaling)
+    found = sagemaker.describe_endpoint(EndpointName="e")
+    assert found["ProductionVariants"][0]["CurrentInstanceCount"] == 3
+    assert activity["StartTime"] < found["LastModifiedTime"] < activity["EndTime"]
+    assert (activity["StatusCode"], activity["Description"]) == (
+        "Successful",
+        "Setting desired instance count to 3.",
+    )
+    later(days=45)
+    assert activities(scaling) == []
+
+
+def test_scaling_during_a_deployment_fails(scaling: Any, sagemaker: Any, later: Any) -> None:
+    later(hours=1)
+    sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="e")
+    scaling.register_scalable_target(**ON, MinCapacity=3)
+    assert [one["StatusCode"] for one in activities(scaling)] == ["Failed"]
+    assert sagemaker.describe_endpoint(EndpointName="e")["ProductionVariants"][0]["DesiredInstanceCount"] == 1
+
+
 def test_a_target_is_registered_changed_and_deregistered(scaling: Any, control: Control) -> None:
     assert control.calls()["application-autoscaling:RegisterScalableTarget"] == 1
     (target,) = targets(scaling, ResourceIds=[ON["ResourceId"]])

@@ -70,7 +70,7 @@ def names(facts: tuple[demo.Known, ...], detector: str, kind: str = "") -> list[
 
 
 def prices(client: Client, component: str) -> dict[str, float]:
-    wanted = {"regionCode": REGION, "productFamily": "ML Instance", "component": component}
+    wanted = {"regionCode": REGION, "productFamily": "ML Instance", "platoinstancetype": component}
     filters = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in wanted.items()]
     listed = pages(
         client("pricing"), "get_products", "PriceList", ServiceCode="AmazonSageMaker", Filters=filters
@@ -115,7 +115,7 @@ def test_idle_endpoints_cost_9200_dollars_a_month(client: Client) -> None:
     assert all(count for _, count in stand)
     known = sum(hourly[kind] * count * HOURS for kind, count in stand if kind in hourly)
     assert known == pytest.approx(9200, rel=0.01)
-    assert [kind for kind, _ in stand if kind not in hourly] == ["ml.inf2.xlarge"]
+    assert [kind for kind, _ in stand if kind not in hourly] == ["ml.inf1.xlarge"]
     assert {"ml.g5.xlarge", "ml.m5.4xlarge"} <= {kind for kind, _ in stand}
 
 

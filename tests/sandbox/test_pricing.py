@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor_sandbox.fixes.pricing import DATA, DIFFERENT
+from ml_janitor_sandbox.fixes.pricing import DATA, DIFFERENT, RENTED_FOR
 
 
 def products(aws: Any, service: str = "AmazonSageMaker", **attributes: str) -> list[dict[str, Any]]:
@@ -23,7 +23,7 @@ def price(product: dict[str, Any]) -> tuple[float, str]:
 
 
 def hosting(aws: Any, region: str = "us-east-1") -> dict[str, float]:
-    found = products(aws, regionCode=region, productFamily="ML Instance", component="Hosting")
+    found = products(aws, regionCode=region, productFamily="ML Instance", platoinstancetype="Hosting")
     return {one["product"]["attributes"]["instanceName"]: price(one)[0] for one in found}
 
 
@@ -53,11 +53,13 @@ def test_ireland_is_dearer_and_elsewhere_is_unknown(aws: Any) -> None:
 
 
 def test_a_product_has_the_shape_of_the_price_list(aws: Any) -> None:
-    (found,) = products(aws, regionCode="us-east-1", component="Notebook", instanceName="ml.m5.xlarge")
+    (found,) = products(
+        aws, regionCode="us-east-1", platoinstancetype="Notebook", instanceName="ml.m5.xlarge"
+    )
     assert price(found) == (0.23, "Hrs")
     (host,) = products(aws, usagetype="USE1-Host:ml.m5.xlarge")
     assert host["product"]["productFamily"] == "ML Instance"
-    assert host["product"]["attributes"]["component"] == "Hosting"
+    assert host["product"]["attributes"]["platoinstancetype"] == "Hosting"
 
 
 def test_many_products_come_in_pages_of_a_hundred(aws: Any) -> None:
@@ -65,7 +67,7 @@ def test_many_products_come_in_pages_of_a_hundred(aws: Any) -> None:
     assert len(page["PriceList"]) == 100
     assert page["NextToken"]
     skus = [one["product"]["sku"] for one in products(aws)]
-    assert len(skus) == len(set(skus)) == 2 * 6 * len(table())
+    assert len(skus) == len(set(skus)) == 2 * (len(RENTED_FOR) * len(table()) + 1)
 
 
 def test_storage_has_a_price(aws: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from ml_janitor.core.cause import Cause, Why
+from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import Confidence, Finding, Mode, Schedule, Tags, Target, Value
 from ml_janitor.engine.arming import Arming
 
@@ -55,8 +56,100 @@ def test_what_the_operator_excepts_may_go_along() -> None:
     assert excepting.spares(target("gateway", {}), WASTE, along) is None
 
 
-CLOSING = datetime(2026, 10, 6, 20, tzinfo=UTC)
+# --- when a finding is due -----------------------------------------------------------------------------
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+LIKELY = replace(WASTE, confidence=Confidence.LIKELY)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(f"2026-{text}:00+00:00")
+
+
+def berlin(**about: object) -> Arming:
+    hours = WorkingHours(time_zone="Europe/Berlin", holidays=(date(2026, 12, 25),))
+    armed = Arming(grace=HOUR, time_zone="Europe/Berlin", working_hours=hours, holidays=hours.holidays)
+    return replace(armed, **{"business_days": False, **about})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("warned", "due"),
+    [
+        ("10-06T09:00", "10-07T09:00"),  # a Tuesday, 11:00 in Berlin: a day later people are at work
+        ("10-06T03:00", "10-07T08:00"),  # 05:00: two hours after they came
+        ("10-06T07:59", "10-07T08:00"),
+        ("10-06T17:59", "10-07T17:59"),  # 19:59: they are still there
+        ("10-06T18:00", "10-08T08:00"),  # 20:00: they have left
+        ("10-09T09:00", "10-12T08:00"),  # a Friday
+        ("10-08T20:00", "10-12T08:00"),  # a day later is Friday evening
+        ("12-23T15:00", "12-24T15:00"),
+        ("12-24T15:00", "12-28T09:00"),  # Friday is a holiday
+        ("10-22T20:00", "10-26T09:00"),  # the clocks go back on Sunday: 10:00 is an hour later
+        ("03-26T20:00", "03-30T08:00"),  # and forward in March
+    ],
+)
+def test_what_is_likely_is_due_two_hours_into_a_working_day(warned: str, due: str) -> None:
+    assert berlin().due(utc(warned), LIKELY) == utc(due)
+
+
+@pytest.mark.parametrize("warned", ["10-06T03:00", "10-09T18:00", "12-24T15:00"])
+def test_what_is_proven_is_due_when_its_grace_is_over(warned: str) -> None:
+    assert berlin().due(utc(warned), WASTE) == utc(warned) + HOUR
+    assert berlin().due(utc(warned), replace(WASTE, grace=2 * HOUR)) == utc(warned) + 2 * HOUR
+
+
+def test_what_is_likely_is_due_no_sooner_than_grace_likely_nor_than_any_other_grace() -> None:
+    warned = utc("10-05T09:00")
+
+    assert berlin(grace_likely=2 * DAY).due(warned, LIKELY) == warned + 2 * DAY
+    assert berlin(grace=3 * DAY).due(warned, LIKELY) == warned + 3 * DAY
+    assert berlin().due(warned, replace(LIKELY, grace=4 * DAY)) == warned + 4 * DAY
+    assert berlin().due(warned, replace(LIKELY, grace=HOUR)) == warned + DAY
+
+
+@pytest.mark.parametrize(
+    ("hours", "due"),
+    [
+        ("Sun-Thu 08-20", "10-12T08:00"),  # Sunday is a working day, but no business day
+        ("Sat-Sun 08-20", None),  # never on a business day
+        ("Mon-Fri 08-09", "10-12T08:00"),  # two hours after they came, although they have left
+    ],
+)
+def test_what_is_likely_and_deleted_is_due_on_a_day_that_is_both(hours: str, due: str | None) -> None:
+    arming = berlin(business_days=True, working_hours=WorkingHours.parse(hours, "Europe/Berlin"))
+    warned = utc("10-08T20:00")
+
+    found = arming.due(warned, LIKELY)
+
+    assert found == utc(due) if due else found > warned + 300 * DAY
+
+
+@pytest.mark.parametrize(
+    "warned", [f"10-{day:02}T{hour:02}:00" for day in (6, 8, 9, 10) for hour in range(24)]
+)
+def test_without_a_time_zone_it_is_due_when_it_is_due_in_every_one(warned: str) -> None:
+    unset = Arming(grace=HOUR, time_zone_set=False, business_days=False)
+    due = unset.due(utc(warned), LIKELY)
+    zones = [
+        "Pacific/Kiritimati",
+        "Asia/Kolkata",
+        "Europe/Berlin",
+        "UTC",
+        "America/Los_Angeles",
+        "Etc/GMT+12",
+    ]
+
+    assert all(
+        due
+        >= replace(unset, time_zone_set=True, working_hours=WorkingHours(time_zone=zone)).due(
+            utc(warned), LIKELY
+        )
+        for zone in zones
+    )
+    assert due <= utc(warned) + 6 * DAY
+
+
+CLOSING = datetime(2026, 10, 6, 20, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +164,8 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 )
 def test_a_scheduled_finding_is_due_by_the_clock(warned: datetime, quiet: datetime, due: datetime) -> None:
     plan = Schedule(closing=CLOSING, due=quiet, next_closing=CLOSING + DAY)
-    likely = replace(WASTE, confidence=Confidence.LIKELY)
-    scheduled = replace(likely, schedule=plan, grace=HOUR)
+    scheduled = replace(LIKELY, schedule=plan, grace=HOUR)
 
     assert ARMED.due(warned, scheduled) == due
     assert ARMED.spares(target("gateway", {}), scheduled) is None
-    assert ARMED.spares(target("gateway", {}), likely) == Cause(Why.NOT_PROVEN, ("likely", ""))
+    assert ARMED.spares(target("gateway", {}), LIKELY) == Cause(Why.NOT_PROVEN, ("likely", ""))

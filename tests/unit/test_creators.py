@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ml_janitor.aws.trail import Event
-from ml_janitor.detectors.untagged_resources.creators import SOON, Creator, creation, identify, made
+from ml_janitor.detectors.untagged_resources.creators import SOON, Creator, created_by, creation, identify
 from ml_janitor.detectors.untagged_resources.inventory import Resource
 
 CREATED = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -18,6 +18,7 @@ ENDPOINT = Resource(
     service="sagemaker",
     type="endpoint",
     noun="Endpoint",
+    named="EndpointName",
     arn=f"{SAGEMAKER}:endpoint/churn",
     name="Churn",
     created=CREATED,
@@ -26,6 +27,7 @@ SPACE = Resource(
     service="sagemaker",
     type="space",
     noun="Space",
+    named="SpaceName",
     arn=f"{SAGEMAKER}:space/d-1/anna",
     name="anna",
     created=CREATED,
@@ -117,14 +119,27 @@ def test_a_service_is_named_where_there_is_no_user() -> None:
     ],
 )
 def test_which_event_made_an_endpoint(changed: dict[str, Any], *, expected: bool) -> None:
-    assert made(replace(EVENT, **changed), ENDPOINT) is expected
+    assert created_by(replace(EVENT, **changed), ENDPOINT) is expected
 
 
 @pytest.mark.parametrize(("domain", "expected"), [("d-1", True), ("d-11", False), ("d-2", False)])
-def test_a_space_belongs_to_its_domain(domain: str, *, expected: bool) -> None:
-    event = replace(EVENT, request={"domainId": domain, "spaceName": "anna"})
+def test_a_space_and_a_user_profile_belong_to_their_domain(domain: str, *, expected: bool) -> None:
+    profile = replace(
+        SPACE, type="user-profile", named="UserProfileName", arn=f"{SAGEMAKER}:user-profile/d-1/anna"
+    )
 
-    assert made(event, SPACE) is expected
+    assert created_by(replace(EVENT, request={"domainId": domain, "spaceName": "anna"}), SPACE) is expected
+    assert (
+        created_by(replace(EVENT, request={"domainId": domain, "userProfileName": "anna"}), profile)
+        is expected
+    )
+
+
+def test_a_definition_is_told_by_the_member_of_its_request() -> None:
+    definition = replace(ENDPOINT, type="model-bias-job-definition", named="JobDefinitionName", name="drift")
+
+    assert created_by(replace(EVENT, request={"jobDefinitionName": "drift"}), definition)
+    assert not created_by(replace(EVENT, request={"jobDefinitionName": "bias"}), definition)
 
 
 @pytest.mark.parametrize(

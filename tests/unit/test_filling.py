@@ -12,13 +12,13 @@ from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Unreadable, Val
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.filling import (
     additions,
+    described,
     filled,
     may_add,
     may_remove,
     owner_of,
     possible,
-    taken_back,
-    told,
+    undo_words,
 )
 from ml_janitor.detectors.untagged_resources.required_tags import lacks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
@@ -97,8 +97,8 @@ def test_what_is_no_domain_is_refused(domain: str) -> None:
 
 
 def test_the_words_of_an_undo_name_keys_and_no_values() -> None:
-    assert taken_back("lamp", {"owner": "x", "team": "y"}, "is") == (
-        "what was filled in is removed from lamp, unless somebody changed it: owner, team"
+    assert undo_words("lamp", {"owner": "x", "team": "y"}, "is") == (
+        "what was filled in is removed from lamp, unless it was changed since: owner, team"
     )
 
 
@@ -146,8 +146,8 @@ def test_tags_that_are_aws_s_own_cannot_be_filled() -> None:
 
 
 def test_in_words() -> None:
-    assert told({"team": "ml"}) == "add team = ml"
-    assert told({"a": "1", "b": "2", "c": "3"}) == "add a = 1, b = 2 and c = 3"
+    assert described({"team": "ml"}) == "add team = ml"
+    assert described({"a": "1", "b": "2", "c": "3"}) == "add a = 1, b = 2 and c = 3"
 
 
 def test_it_is_filled_once_each_key_is_there_in_any_spelling() -> None:

@@ -37,6 +37,7 @@ from ml_janitor.detectors.idle_endpoints.signals import PLACES_SHOWN, Endpoint, 
 from ml_janitor.detectors.idle_endpoints.traffic import (
     Hints,
     Place,
+    alive,
     backlog,
     component_invocations,
     invocations,
@@ -83,6 +84,10 @@ def description(*variants: Variant, **given: Any) -> Value[Description]:
     return Value(Description(**{**whole, **given}))
 
 
+def config(**given: Any) -> Config:
+    return Config(**{"created": NOW - 60 * DAY, **given})
+
+
 def endpoint(**given: Any) -> Endpoint:
     """An old endpoint in service whose only variant got nothing but zeros."""
     whole: dict[str, Any] = {
@@ -91,7 +96,8 @@ def endpoint(**given: Any) -> Endpoint:
         "components": Value(()),
         "schedules": Value(()),
         "description": description(),
-        "config": Value(Config(types={"blue": "ml.m5.xlarge"})),
+        "config": Value(config(types={"blue": "ml.m5.xlarge"})),
+        "scaled": Value(False),
         "history": (Absent(),),
         "cost": Cost.standing(Decimal("0.46"), "Price List API"),
     }
@@ -135,8 +141,20 @@ def hourly(hours: int) -> Value[Series]:
     return Value(Series(ZEROS.value.points[-hours:]))
 
 
+def scaled(resolved: datetime | None = NOW - 60 * DAY, **given: Any) -> dict[str, Any]:
+    """One that was modified an hour ago, as far as is known by scaling."""
+    seen = summary(modified=NOW - HOUR, created=given.pop("created", NOW - 60 * DAY))
+    variant = Variant(name="blue", instances=2, resolved=resolved)
+    return {
+        "summary": seen,
+        "description": description(variant, summary=seen),
+        "scaled": Value(True, "application-autoscaling:DescribeScalingActivities"),
+        **given,
+    }
+
+
 BULK_ONLY = {"description": NotRead(), "config": NotRead(), "places": ()}
-HOST = Config(types={}, hosts=frozenset({"blue"}))
+HOST = config(types={}, hosts=frozenset({"blue"}))
 COMPONENT = InferenceComponent(
     name="llm",
     arn="arn:aws:sagemaker:us-east-1:123456789012:inference-component/llm",
@@ -204,6 +222,8 @@ COMPONENT = InferenceComponent(
             {"history": (days(19, 20, 21, 25, since=26),), "deployed": 26}, "proven", id="used steadily"
         ),
         pytest.param({"history": (days(20),), "deployed": 89}, "likely", id="used once, after long"),
+        pytest.param({"history": (days(), DENIED)}, "likely", id="second history unreadable"),
+        pytest.param({"history": (DENIED, days())}, "likely", id="first history unreadable"),
         pytest.param({"history": (days(20, since=30),), "deployed": 30}, "proven", id="used once, soon"),
         pytest.param({"history": (days(),), "deployed": 89}, "proven", id="never used"),
         # --- what costs nothing, and what is not in service
@@ -241,6 +261,24 @@ COMPONENT = InferenceComponent(
         pytest.param(
             {"components": Value((replace(COMPONENT, changed=NOW - HOUR),))}, "kept", id="component deployed"
         ),
+        # --- what moved its modification time an hour ago
+        pytest.param(scaled(), "proven", id="scaled"),
+        pytest.param(scaled(scaled=Value(False)), "kept", id="modified, not by scaling"),
+        pytest.param(scaled(scaled=DENIED), "unknown", id="scaling unreadable"),
+        pytest.param(scaled(scaled=NotRead()), "unknown", id="scaling not read"),
+        pytest.param(scaled(created=NOW - HOUR), "kept", id="created an hour ago, and scaled"),
+        pytest.param(
+            scaled(config=Value(config(created=NOW - DAY, types={}))),
+            "kept",
+            id="new configuration, then scaled",
+        ),
+        pytest.param(scaled(NOW - 7 * DAY), "proven", id="image resolved long ago, then scaled"),
+        pytest.param(scaled(NOW - DAY), "kept", id="image resolved again, then scaled"),
+        pytest.param(scaled(None), "likely", id="scaled, no image resolved"),
+        pytest.param(
+            scaled(components=Value((replace(COMPONENT, changed=NOW - HOUR),))), "kept", id="component too"
+        ),
+        pytest.param(scaled(places=(place(requests()),)), "kept", id="scaled and used"),
         # --- variants that are there for inference components and have none
         pytest.param({"config": Value(HOST), "components": Value((COMPONENT,))}, "proven", id="component"),
         pytest.param({"config": Value(HOST), "places": (place(Absent(), ARRIVES),)}, "likely", id="bare"),
@@ -253,6 +291,20 @@ COMPONENT = InferenceComponent(
 )
 def test_every_signal_has_its_say(given: Mapping[str, Any], expected: str) -> None:
     assert word(decided(**given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [(timedelta(), "likely"), (SECOND, "proven")],
+    ids=["exactly as long as the longest pause", "a second longer"],
+)
+def test_a_silence_has_to_be_longer_than_every_pause(moment: timedelta, expected: str) -> None:
+    """Used 61 and 31 days ago: silent since the end of the latter day, 30 days ago."""
+    midnight = NOW.replace(hour=0)
+    zeros = Value(Series(tuple((midnight - n * HOUR, 0.0) for n in range(168, 0, -1))))
+    used = endpoint(places=(place(zeros),), history=(days(61, 31, since=61),))
+
+    assert word(RULE.decide(used, midnight + moment)) == expected
 
 
 def test_no_required_signal_missing_is_ever_found() -> None:
@@ -405,7 +457,7 @@ def wanted(described: Value[Description], config: Config, *components: Inference
 
 def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
     blue, dark = Variant(name="blue", instances=1), Variant(name="dark", shadow=True, instances=1)
-    plain = Config(types={})
+    plain = config(types={})
     queued = description(blue, asynchronous=True)
 
     assert wanted(description(blue, dark), plain) == {
@@ -421,6 +473,18 @@ def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
         component_invocations("llm"),
     }
     assert backlog("churn") in {one.metric for one in places(queued.value, plain, ())}
+
+
+def test_a_component_is_proven_by_the_metrics_of_its_own_variant() -> None:
+    two = description(Variant(name="green", instances=1), Variant(name="blue", instances=1))
+    other = replace(COMPONENT, name="ranker", variant="green")
+
+    found = places(two.value, config(types={}, hosts=frozenset({"blue", "green"})), (COMPONENT, other))
+
+    assert {one.where: one.proof for one in found} == {
+        "inference component llm": alive("churn", "blue"),
+        "inference component ranker": alive("churn", "green"),
+    }
 
 
 def test_hints_are_told_apart_by_their_dimensions() -> None:
@@ -471,9 +535,9 @@ def test_what_is_rented_counts_every_variant_and_pool() -> None:
         Variant(name="off"),
         Variant(name="new", instances=1),
     )
-    config = Config(types={"blue": "ml.m5.xlarge", "dark": "ml.g5.xlarge", "off": "ml.c5.xlarge"})
+    types = {"blue": "ml.m5.xlarge", "dark": "ml.g5.xlarge", "off": "ml.c5.xlarge"}
 
-    assert rented(variants, config) == {"ml.m5.xlarge": 3, "ml.g5.xlarge": 3, "": 1}
+    assert rented(variants, config(types=types)) == {"ml.m5.xlarge": 3, "ml.g5.xlarge": 3, "": 1}
 
 
 def test_one_that_was_asked_for_alone_shows_everything() -> None:

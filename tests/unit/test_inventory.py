@@ -13,7 +13,7 @@ from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import Kind, texts_in
-from ml_janitor.detectors.untagged_resources.inventory import KINDS, Resource, named, once, resource
+from ml_janitor.detectors.untagged_resources.inventory import KINDS, Resource, named, once, queries, resource
 from ml_janitor.detectors.untagged_resources.storage import located
 
 SINCE = datetime(2026, 9, 29, 3, tzinfo=UTC)
@@ -39,6 +39,35 @@ def job(status: str, created: datetime) -> dict[str, Any]:
         "TransformJobStatus": status,
         "CreationTime": created,
     }
+
+
+def test_each_kind_has_its_own_word_for_what_runs(nowhere: Aws) -> None:
+    name = {"CompilationJobName": "c", "CompilationJobArn": f"{ROOT}:compilation-job/c"}
+    old = name | {"CreationTime": SINCE - timedelta(days=90)}
+    ended = resource(nowhere, kind("compilation-job"), old | {"CompilationJobStatus": "COMPLETED"}, SINCE)
+    running = resource(nowhere, kind("compilation-job"), old | {"CompilationJobStatus": "INPROGRESS"}, SINCE)
+
+    assert ended.outside is not None
+    assert running.outside is None
+    assert queries(kind("compilation-job"), SINCE)[0] == {"StatusEquals": "INPROGRESS"}
+
+
+def test_a_definition_has_the_name_of_its_entry_and_that_of_its_request(nowhere: Aws) -> None:
+    arn = f"{ROOT}:model-bias-job-definition/drift"
+    listed = {
+        "MonitoringJobDefinitionName": "Drift",
+        "MonitoringJobDefinitionArn": arn,
+        "CreationTime": SINCE,
+    }
+    found = resource(nowhere, kind("model-bias-job-definition"), listed, SINCE)
+
+    assert (found.name, found.arn, found.named) == ("Drift", arn, "JobDefinitionName")
+
+
+def test_a_user_profile_is_told_by_its_domain(nowhere: Aws) -> None:
+    listed = {"DomainId": "d-1", "UserProfileName": "anna", "CreationTime": SINCE}
+
+    assert resource(nowhere, kind("user-profile"), listed, SINCE).arn == f"{ROOT}:user-profile/d-1/anna"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +108,13 @@ def test_an_entry_without_a_name_fails_the_read(nowhere: Aws) -> None:
 
 def model(name: str) -> Resource:
     return Resource(
-        service="sagemaker", type="model", noun="Model", arn=f"{ROOT}:model/{name}", name=name, created=SINCE
+        service="sagemaker",
+        type="model",
+        noun="Model",
+        named="ModelName",
+        arn=f"{ROOT}:model/{name}",
+        name=name,
+        created=SINCE,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import Metric, Series, beginning, read
+from ml_janitor.aws.metrics import Metric, Series, period_start, read
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -165,7 +165,7 @@ def test_a_window_starts_at_the_beginning_of_a_period() -> None:
     ],
 )
 def test_periods_are_counted_in_utc(time: datetime, period: int, expected: datetime) -> None:
-    assert beginning(time, period) == expected
+    assert period_start(time, period) == expected
 
 
 def test_a_metric_is_its_dimensions_in_any_order() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ml_janitor.detectors.untagged_resources.required_tags import Fault, lacks, remedy, told
+from ml_janitor.detectors.untagged_resources.required_tags import Fault, lacks, reason, remedy
 
 REQUIRED = ("team", "cost-center")
 TEAM = {"team": "vision"}
@@ -77,7 +77,7 @@ def test_nothing_is_required_of_anything() -> None:
     ],
 )
 def test_what_is_wrong_is_one_sentence(tags: dict[str, str], said: str) -> None:
-    assert told(lacks(("team", "project", "owner"), tags), 3) == said
+    assert reason(lacks(("team", "project", "owner"), tags), 3) == said
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,19 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     Settings.load(files=[tmp_path / "bom.toml"], registry=REGISTRY)
 
 
+def test_what_is_likely_falls_due_in_the_operators_working_hours() -> None:
+    endpoints = next(one for one in DETECTORS if one.name == "idle-endpoints")
+    where = ["janitor.time_zone=Europe/Berlin", 'janitor.working_hours="Sun-Thu 07-15"']
+    settings = Settings.load(overrides=[*where, "idle-endpoints.grace_likely=5d"])
+
+    arming, unset = settings.arming(endpoints), Settings.load().arming(endpoints)
+
+    assert (arming.grace_likely, arming.time_zone_set) == (timedelta(days=5), True)
+    assert arming.working_hours == WorkingHours.parse("Sun-Thu 07-15", "Europe/Berlin")
+    assert (unset.grace_likely, unset.time_zone_set) == (timedelta(days=1), False)
+    assert Settings.load(overrides=["janitor.time_zone=UTC"]).arming(endpoints).time_zone_set
+
+
 def test_settings_of_detectors_that_are_not_in_the_registry_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"unknown setting detectors.tunable-things"):
         Settings.parse({"detectors": {"tunable-things": {}}}, registry=(Shelf,))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.aws.prices import FROM_API, FROM_TABLE
-from ml_janitor.aws.storage_prices import GB, StoragePrices, class_prices
+from ml_janitor.aws.prices import FROM_API
+from ml_janitor.aws.storage_prices import DATED, GB, StoragePrices, class_prices
 from ml_janitor.core.model import Cost
 from ml_janitor.core.text import data_size
 
@@ -46,8 +46,8 @@ def test_the_price_list(products: list[dict[str, Any]], expected: dict[str, Deci
     ("region", "listed", "storage_class", "expected"),
     [
         ("us-east-1", {"STANDARD": Decimal(1)}, "STANDARD", Cost(monthly_usd=Decimal(2), source=FROM_API)),
-        ("us-east-1", {}, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=FROM_TABLE)),
-        ("us-east-1", None, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=FROM_TABLE)),
+        ("us-east-1", {}, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=DATED)),
+        ("us-east-1", None, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=DATED)),
         ("eu-west-1", None, "STANDARD", Cost(source="no price list")),
         ("eu-west-1", {}, "STANDARD", Cost(source=FROM_API)),
         ("us-east-1", {}, "INTELLIGENT_TIERING", Cost(source=FROM_API)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ml_janitor.aws.tags import TagBook
+from typing import Any
+
+from ml_janitor.aws.tags import TagBook, by_arn
 from ml_janitor.core.model import Unreadable, Value
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn"
@@ -24,3 +26,16 @@ def test_a_resource_that_is_not_in_a_broken_off_book_may_have_any() -> None:
 
     assert book.of(ARN) == Value({}, SOURCE)
     assert book.of(f"{ARN}-2") == Unreadable("GetResources broke off", SOURCE)
+
+
+def test_tags_of_one_resource_split_over_two_pages_are_all_its_tags() -> None:
+    keep, team = {"Key": "keep", "Value": "true"}, {"Key": "team", "Value": "fraud"}
+    other = {"ResourceARN": f"{ARN}-2", "Tags": [team]}
+    pages: Any = [
+        {"ResourceARN": ARN, "Tags": [keep]},
+        other,
+        {"ResourceARN": ARN.replace("churn", "Churn"), "Tags": [team]},
+        {"ResourceARN": ARN, "Tags": []},
+    ]
+
+    assert by_arn(pages) == {ARN: {"keep": "true", "team": "fraud"}, f"{ARN}-2": {"team": "fraud"}}

@@ -1,4 +1,4 @@
-"""Opens an AWS account for one run: whose it is, and one `Aws` per region that share prices and the pool."""
+"""Opens an AWS account for one run: one `Aws` per region, which share prices and the thread pool."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ GET_CALLER_IDENTITY = "sts:GetCallerIdentity"
 
 
 class Caller(NamedTuple):
-    """Who some credentials are: an account, and in it a user or the session of a role."""
+    """Whose credentials they are: an account, and in it a user or the session of a role."""
 
     account: str
     arn: str
 
 
 def identity(session: boto3.Session, region: str, attempts: int) -> Caller:
-    """Who the session's credentials are; needs no permission."""
+    """Whose credentials *session* has. The call needs no permission."""
     answer = make_client(session, "sts", region, attempts).get_caller_identity()
     return Caller(account=answer["Account"], arn=answer["Arn"])
 
@@ -41,7 +41,7 @@ def opened(
     pace: Pace | None,
     has_time: Callable[[], bool] = lambda: True,
 ) -> Iterator[list[Aws]]:
-    """One `Aws` per region of *account*, for the length of a run; none calls once *has_time* says no."""
+    """One `Aws` per region of *account*, for one run; none of them calls AWS once *has_time* is false."""
     accounts: list[Aws] = []
     prices = Prices(lambda: accounts[0].pricing)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:

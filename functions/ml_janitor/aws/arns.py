@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 REGION = r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"
-"""How regions are called; which there are, AWS decides."""
+"""The pattern of region names; AWS decides which exist."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Hands work to another function of ours, which Lambda then runs on its own: an asynchronous invocation."""
+"""Invokes another function of the deployment asynchronously."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 class HandOverError(Exception):
-    """Lambda did not take the work."""
+    """Lambda did not accept the invocation."""
 
 
 def hand_over(client: Any, function: str, event: Mapping[str, Any]) -> None:
     """
-    Have *function* called with *event* soon, once or more often.
+    Invoke *function* with *event* asynchronously; Lambda may deliver the event more than once.
 
     Raises HandOverError, or an error of botocore.
     """

@@ -1,4 +1,4 @@
-"""How a client of AWS is made: its retries and timeouts, its times in UTC, and where it sends its calls."""
+"""Creates boto3 clients: retries, timeouts, times in UTC, and the endpoint of S3 Control."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ THREADS = 16
 """Reads in flight at once. botocore's default connection pool holds 10, so clients are given more."""
 
 AGENT = "ml-janitor"
-"""By which CloudTrail tells the janitor's calls from others."""
+"""Marks the janitor's calls in CloudTrail."""
 
 AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
@@ -57,15 +57,15 @@ def make_client(session: boto3.Session, service: ServiceName, region: str, attem
     )
     client = session.client(service, region_name=region, config=config)
     if service == "s3control":
-        client.meta.events.register("request-created", _at_one_host)
+        client.meta.events.register("request-created", _without_account)
     return client
 
 
-def _at_one_host(request: AWSRequest, **_: object) -> None:
+def _without_account(request: AWSRequest, **_: object) -> None:
     """
-    An endpoint of one's own has one name, not one for each account.
+    Remove the account from the host of a custom endpoint.
 
-    botocore puts the account before S3 Control's host, also before that of AWS_ENDPOINT_URL.
+    botocore prefixes S3 Control's host with the account, also that of AWS_ENDPOINT_URL.
     """
     url = urlsplit(str(request.url))
     number, host = url.netloc.split(".", 1)
@@ -74,7 +74,7 @@ def _at_one_host(request: AWSRequest, **_: object) -> None:
 
 
 def in_utc(timestamp: str | float) -> datetime:
-    """A time in an answer. botocore's own parser makes local ones, and is slow on thousands of them."""
+    """A time in an answer, in UTC. botocore's parser returns local times, and is slow on thousands."""
     from botocore.utils import parse_timestamp
 
     if isinstance(timestamp, int | float):

@@ -36,25 +36,24 @@ PRICING_REGION = "us-east-1"
 
 
 READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)")
-"""The operations that change nothing, by the verbs that AWS names them with."""
+"""The operations that change nothing, by the verbs in AWS's names."""
 
 
 class DryRunError(Exception):
-    """Something wanted to change a resource through an `Aws` that only reads. A fault in the program."""
+    """A call that would change a resource, through an `Aws` that only reads: a fault in the program."""
 
 
 class Aws:
     """
-    One account and region of AWS, for reading; `armed` gives one that may also write.
+    One account and region of AWS, for reading; `armed` returns one that may also write.
 
-    Which of the two it is decides whether a call that changes anything leaves the process at all:
-    a dry run cannot act, whatever a detector does and whatever its credentials allow.
+    A read-only `Aws` refuses every call that changes something before it leaves the process: a dry run
+    cannot act, whatever a detector does and whatever its credentials allow.
 
-    Clients are made when first used and kept: one per service, each with botocore's standard
-    retries. *attempts* is the total number of tries per call. All `Aws` of a run share *pool*,
-    *prices* and the session. `lasting` is for what a reader knows to stay as it is until the run ends,
-    whatever happens meanwhile. Once *has_time* says no, every further call is refused, so that a run
-    ends in time with what it has read; `ran_out` then says so. Without a *pace*, calls wait for nothing.
+    There is one client per service, created at first use, with botocore's standard retries. *attempts* is
+    the total number of tries per call. All `Aws` of a run share *pool*, *prices* and the session. `lasting`
+    caches what cannot change during the run. Once *has_time* is false, every further call is refused, so
+    that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Aws:
         self._pace = pace
         self._session = session
         self._pool = pool
-        self._making = threading.Lock()
+        self._client_lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
 
     def armed(self) -> Aws:
@@ -100,13 +99,13 @@ class Aws:
 
     @property
     def has_time(self) -> bool:
-        """Whether the run still has time for something that is better not broken off."""
+        """Whether the run has time left to start what should not be interrupted."""
         return self._has_time()
 
     def client(self, service: ServiceName, region: str | None = None) -> Any:
-        """The one client of *service*, made when first asked for (making one is not thread-safe)."""
+        """The client of *service*, created at first use (boto3's creation is not thread-safe)."""
         key = (service, region or self.region)
-        with self._making:
+        with self._client_lock:
             if key not in self._clients:
                 client = make_client(self._session, service, key[1], self.attempts)
                 events = client.meta.events
@@ -120,7 +119,7 @@ class Aws:
             return self._clients[key]
 
     def out_of_time(self, error: Exception) -> bool:
-        """Whether *error* came of there being no time left: a reader may have told it in words of its own."""
+        """Whether lack of time caused *error*, which a reader may have reworded."""
         return self.ran_out or isinstance(error, OutOfTimeError)
 
     def _wait(self, pace: Pace, region: str, event_name: str, **_: object) -> None:

@@ -26,7 +26,7 @@ GET_METRIC_DATA = "cloudwatch:GetMetricData"
 
 COMPLETE, PARTIAL = "Complete", "PartialData"
 GOOD = frozenset({COMPLETE, PARTIAL})
-"""What a result may say before its last page; anything else (InternalError, Forbidden) is a failure."""
+"""Status codes of a result before its last page; any other (InternalError, Forbidden) is a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ def published(aws: Aws, namespace: str, name: str | None = None) -> Signal[tuple
     """
     The series that had data in the past two weeks, found by name only.
 
-    A hint for what to ask, never proof that something is silent: new series take a quarter of an
-    hour to be listed. A listing that broke off is no hint at all.
+    They say what to ask for, and never prove silence: a new series is listed after a quarter of an hour.
+    A listing that broke off is unreadable.
     """
     lists = aws.cloudwatch.get_paginator("list_metrics")
     pages = (
@@ -114,7 +114,7 @@ def read(
     """
     by_start: dict[datetime, list[Metric]] = {}
     for metric in dict.fromkeys(metrics):
-        by_start.setdefault(beginning(start, metric.period), []).append(metric)
+        by_start.setdefault(period_start(start, metric.period), []).append(metric)
     calls = [
         (first, batch) for first, wanted in by_start.items() for batch in batched(wanted, QUERIES_PER_CALL)
     ]
@@ -122,7 +122,7 @@ def read(
     return {metric: signal for answer in answers for metric, signal in answer.items()}
 
 
-def beginning(time: datetime, period: int) -> datetime:
+def period_start(time: datetime, period: int) -> datetime:
     """The start of the *period* (seconds, counted from 1970) that *time* falls into."""
     seconds = int(time.timestamp())
     return datetime.fromtimestamp(seconds - seconds % period, UTC)
@@ -156,9 +156,9 @@ def _read_batch(
         return dict.fromkeys(batch, answer)
     signals: dict[Metric, Signal[Series]] = {}
     for n, metric in enumerate(batch):
-        said = status.get(f"m{n}", "no answer")
-        if said != COMPLETE:
-            signals[metric] = Unreadable(f"GetMetricData: {metric.name}: {said}", GET_METRIC_DATA)
+        code = status.get(f"m{n}", "no answer")
+        if code != COMPLETE:
+            signals[metric] = Unreadable(f"GetMetricData: {metric.name}: {code}", GET_METRIC_DATA)
         elif found := points[f"m{n}"]:
             signals[metric] = Value(Series(tuple(sorted(found))), GET_METRIC_DATA)
         else:

@@ -4,29 +4,68 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ml_janitor.aws.answers import everything
+from ml_janitor.aws.answers import Listing, everything
 
 if TYPE_CHECKING:
     from types_boto3_pricing import PricingClient
 
-type Component = Literal["Hosting", "Notebook", "Studio", "Training", "Processing", "Transform"]
-"""What an instance is rented for; the Price List calls it *component*."""
+type Component = Literal[
+    "Hosting",
+    "Notebook",
+    "JupyterLab",
+    "CodeEditor",
+    "KernelGateway",
+    "Training",
+    "Processing",
+    "Transform",
+]
+"""What an instance is rented for; for apps of Studio, their type."""
+
+
+class Usage(NamedTuple):
+    """
+    How the Price List spells a component.
+
+    *word* (a pattern) precedes the instance type in its usage types ("USE1-Studio:JupyterLab-ml.t3.medium").
+    *value* is that of an attribute. What has plain "Studio" there is Data Wrangler.
+    """
+
+    word: str
+    value: str
+
+
+USAGES: Mapping[Component, Usage] = {
+    "Hosting": Usage("Host:", "Hosting"),
+    "Notebook": Usage("Notebk:", "Notebook"),
+    "JupyterLab": Usage("Studio[:-]JupyterLab[:-]", "Studio-JupyterLab"),
+    "CodeEditor": Usage("Studio[:-]CodeEditor[:-]", "studio-codeeditor"),
+    "KernelGateway": Usage("Studio[:-](?:KernelGateway|Notebook)[:-]", "Studio-Notebook"),
+    "Training": Usage("Train:", "Training"),
+    "Processing": Usage("Processing:", "Processing"),
+    "Transform": Usage("(?:Tsform|BatchTransform):", "BatchTransform"),
+}
+STUDIO: Mapping[str, Component] = {"CodeEditor": "CodeEditor", "KernelGateway": "KernelGateway"}
+"""What apps of these types are billed as; others as JupyterLab."""
+
+ATTRIBUTES = ("platoinstancetype", "component")
+"""The attribute with that value: which one it is differs between versions of the price list."""
 
 TABLE = "data/sagemaker-prices-us-east-1.csv"
 TABLE_REGION = "us-east-1"
-TABLE_DATE = "mid-2025"
 
 GET_PRODUCTS = "pricing:GetProducts"
 FROM_API = "Price List API"
-FROM_TABLE = f"price table of {TABLE_DATE}"
+FROM_TABLE = "price table"
+"""Of a day, which follows: each row has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +80,9 @@ class Prices:
     """
     Prices for a whole run: a region and component is asked for once, and remembered.
 
-    *client* makes the Price List client when it is first needed. Where the API cannot be asked,
-    the table in the package answers for us-east-1; elsewhere the price is unknown. `problems` says
-    what could not be asked.
+    *client* makes the Price List client when it is first needed. Where the API cannot be asked, or does not
+    list a type, the table in the package answers for us-east-1; elsewhere the price is unknown. `problems`
+    says what could not be asked.
     """
 
     def __init__(self, client: Callable[[], PricingClient]) -> None:
@@ -66,51 +105,60 @@ class Prices:
         if listed is not None and instance_type in listed:
             return Price(listed[instance_type], FROM_API)
         if region == TABLE_REGION and instance_type in table():
-            return Price(table()[instance_type], FROM_TABLE)
+            return table()[instance_type]
         return Price(None, FROM_API if listed is not None else "no price list")
 
     def _ask(self, region: str, component: Component) -> Mapping[str, Decimal] | None:
-        pages = (
-            self._client()
-            .get_paginator("get_products")
-            .paginate(
-                ServiceCode="AmazonSageMaker",
-                Filters=[
-                    {"Type": "TERM_MATCH", "Field": "regionCode", "Value": region},
-                    {"Type": "TERM_MATCH", "Field": "productFamily", "Value": "ML Instance"},
-                    {"Type": "TERM_MATCH", "Field": "component", "Value": component},
-                ],
-                PaginationConfig={"PageSize": 100},
-            )
-        )
-        listing = everything(pages, lambda page: page["PriceList"], source=GET_PRODUCTS)
-        if listing.error is not None:
-            self._problems[listing.error] = None
-            return None
-        return instance_prices(json.loads(product) for product in listing.items)
+        """The prices of *component*, narrowed by an attribute; if none has them, among all of the region."""
+        value = USAGES[component].value
+        narrowed: Sequence[dict[str, str]] = [*({one: value} for one in ATTRIBUTES), {}]
+        for attributes in narrowed:
+            listing = products(self._client(), region, **attributes)
+            if listing.error is not None:
+                self._problems[listing.error] = None
+                return None
+            if found := instance_prices(listing.items, component):
+                return found
+        return {}
 
 
-def instance_prices(products: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
+def products(client: PricingClient, region: str, **attributes: str) -> Listing[dict[str, Any]]:
+    """Every kind of instance hours in *region* whose attributes have these values, with its price."""
+    wanted = {"regionCode": region, "productFamily": "ML Instance", **attributes}
+    pages = client.get_paginator("get_products").paginate(
+        ServiceCode="AmazonSageMaker",
+        Filters=[{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()],
+        PaginationConfig={"PageSize": 100},
+    )
+    return everything(pages, lambda page: map(json.loads, page["PriceList"]), source=GET_PRODUCTS)
+
+
+def instance_prices(products: Iterable[Mapping[str, Any]], component: Component) -> dict[str, Decimal]:
     """
-    Hourly on-demand dollars by instance name.
+    Hourly on-demand dollars by instance type, of those *products* that the usage type of *component* names.
 
-    A name with more than one price is left out: a doubtful price is an unknown one. So is a price in
-    another currency, and a price of nothing, which is a line of somebody's discount.
+    A type with more than one price is left out: a doubtful price is an unknown one. So is a price in
+    another currency, and a price of nothing, which is a discount's line.
     """
+    usage = re.compile(rf"(?:[A-Z0-9]+-)?{USAGES[component].word}(ml\.[a-z0-9.-]+)", re.IGNORECASE)
     prices: dict[str, set[Decimal]] = {}
     for product in products:
-        name = product["product"]["attributes"].get("instanceName")
+        if (named := usage.fullmatch(product["product"]["attributes"].get("usagetype", ""))) is None:
+            continue
         for term in product.get("terms", {}).get("OnDemand", {}).values():
             for dimension in term["priceDimensions"].values():
                 dollars = Decimal(dimension["pricePerUnit"].get("USD", 0))
-                if name and dollars and dimension.get("unit") in {"Hrs", "Hours", "Hour"}:
-                    prices.setdefault(name, set()).add(dollars)
+                if dollars and dimension.get("unit", "").lower() in {"hrs", "hours", "hour"}:
+                    prices.setdefault(named[1], set()).add(dollars)
     return {name: found.pop() for name, found in prices.items() if len(found) == 1}
 
 
 @cache
-def table() -> Mapping[str, Decimal]:
-    """The dated fallback: us-east-1, hourly dollars by instance type."""
+def table() -> Mapping[str, Price]:
+    """The fallback for us-east-1: what an instance of a type costs, whatever it is rented for."""
     lines = files("ml_janitor.aws").joinpath(TABLE).read_text().splitlines()
     rows = csv.DictReader(line for line in lines if not line.startswith("#"))
-    return {row["instance_type"]: Decimal(row["usd_per_hour"]) for row in rows}
+    return {
+        row["instance_type"]: Price(Decimal(row["usd_per_hour"]), f"{FROM_TABLE} of {row['read']}")
+        for row in rows
+    }

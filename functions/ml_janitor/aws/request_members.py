@@ -1,4 +1,4 @@
-"""What a creating call takes of a description: all of it, as far as it has a place for it."""
+"""Makes the request that creates a resource again from its description."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def fitted(aws: Aws, service: ServiceName, operation: str, described: Mapping[st
     """
     The members of *described* that *operation* takes, as plain JSON.
 
-    The SDK's own model of the operation decides, so that a member AWS adds later is brought back as
-    well, from the release of the SDK on that knows it. What is empty in an answer was not given.
+    The SDK's model of the operation decides, so a member that AWS adds later is restored too, once the
+    SDK knows it. A member that is empty in the description was not set.
     """
     shape = aws.client(service).meta.service_model.operation_model(operation).input_shape
     fit: dict[str, Any] = _fit(shape, described)

@@ -29,9 +29,10 @@ class Kind:
 
     *type* is the resource type in its ARN, and `Target.kind`. *noun* stands in the names of operations and
     members: List`noun`s, Describe`noun`, `noun`Name, `noun`Arn. *members* is the list in an answer. The rest
-    is for kinds that break the pattern: *name* is the member with the name, *parameter* what Describe asks
-    for, *path* the members that make the ARN where a listing holds none, *operation* another List operation,
-    *listed_on* what the permission to list is for.
+    is for kinds that break the pattern: *name* and *arn* are the members of an entry with name and ARN,
+    *parameter* is what requests name it with, *path* the members that make the ARN where a listing holds
+    none, *operation* another List operation, *listed_on* what the permission to list is for, *running* the
+    status of a job that runs.
     *named_in_arn* is whether the ARN holds the name: those of domains and clusters hold ids, those of
     pipelines lower-cased names.
     """
@@ -40,11 +41,13 @@ class Kind:
     noun: str
     members: str
     name: str = ""
+    arn: str = ""
     parameter: str = ""
     path: tuple[str, ...] = ()
     operation: str = ""
     listed_on: str = "*"
     named_in_arn: bool = True
+    running: str = IN_PROGRESS
 
     @property
     def lists(self) -> str:
@@ -55,6 +58,11 @@ class Kind:
     def describes(self) -> str:
         """The IAM action of its Describe operation."""
         return f"sagemaker:Describe{self.noun}"
+
+    @property
+    def named(self) -> str:
+        """The member of a request that names one."""
+        return self.parameter or f"{self.noun}Name"
 
     @property
     def every(self) -> str:
@@ -78,7 +86,7 @@ class Kind:
     def arn_of(self, aws: Aws, entry: Mapping[str, Any]) -> str:
         """The ARN in an *entry* of its listing, or as it must be where there is none. Raises KeyError."""
         if not self.path:
-            return str(entry[f"{self.noun}Arn"])
+            return str(entry[self.arn or f"{self.noun}Arn"])
         path = "/".join((self.type, *(entry[member] for member in self.path)))
         return f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{path}"
 
@@ -96,8 +104,10 @@ class Kind:
 
 
 APP = Kind("app", "App", "Apps")
+AUTOML_JOB = Kind("automl-job", "AutoMLJob", "AutoMLJobSummaries")
 CLUSTER = Kind("cluster", "Cluster", "ClusterSummaries", named_in_arn=False)
 COMPONENT = Kind("inference-component", "InferenceComponent", "InferenceComponents")
+COMPILATION_JOB = Kind("compilation-job", "CompilationJob", "CompilationJobSummaries", running="INPROGRESS")
 DOMAIN = Kind("domain", "Domain", "Domains", named_in_arn=False)
 ENDPOINT = Kind("endpoint", "Endpoint", "Endpoints")
 ENDPOINT_CONFIG = Kind("endpoint-config", "EndpointConfig", "EndpointConfigs")
@@ -120,6 +130,22 @@ SPACE = Kind("space", "Space", "Spaces", path=("DomainId", "SpaceName"), named_i
 TRAINING_JOB = Kind("training-job", "TrainingJob", "TrainingJobSummaries")
 TRANSFORM_JOB = Kind("transform-job", "TransformJob", "TransformJobSummaries")
 TUNING_JOB = Kind("hyper-parameter-tuning-job", "HyperParameterTuningJob", "HyperParameterTuningJobSummaries")
+USER_PROFILE = Kind(
+    "user-profile", "UserProfile", "UserProfiles", path=("DomainId", "UserProfileName"), named_in_arn=False
+)  # fmt: skip
+DEFINITIONS = tuple(
+    Kind(
+        type_, f"{noun}JobDefinition", "JobDefinitionSummaries", name="MonitoringJobDefinitionName",
+        arn="MonitoringJobDefinitionArn", parameter="JobDefinitionName",
+    )
+    for type_, noun in (
+        ("data-quality-job-definition", "DataQuality"),
+        ("model-bias-job-definition", "ModelBias"),
+        ("model-explainability-job-definition", "ModelExplainability"),
+        ("model-quality-job-definition", "ModelQuality"),
+    )
+)  # fmt: skip
+"""What a monitoring schedule runs."""
 
 
 type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]
@@ -169,7 +195,7 @@ def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
 
     operation = getattr(aws.client("sagemaker"), xform_name(f"Describe{kind.noun}"))
     try:
-        answer = operation(**{kind.parameter or f"{kind.noun}Name": name})
+        answer = operation(**{kind.named: name})
     except Exception as error:  # anything that is not a failed AWS call is raised again below
         if gone(error):
             return Absent(kind.describes)

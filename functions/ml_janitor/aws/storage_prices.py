@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
 TABLE = "data/s3-prices-us-east-1.csv"
+DATED = f"{FROM_TABLE} of mid-2025"
 
 GB = 1024**3
 """S3 bills binary gigabytes."""
@@ -51,7 +52,7 @@ class StoragePrices:
     Dollars a GB-month by storage class, in one region.
 
     *listed* is None where the API could not be asked. Intelligent-Tiering has no price here: what
-    an object costs depends on a tier that no call tells.
+    an object costs depends on a tier that no call answers.
     """
 
     region: str
@@ -64,7 +65,7 @@ class StoragePrices:
         if self.listed is not None and storage_class in self.listed:
             return Cost(monthly_usd=self.listed[storage_class] * billed, source=FROM_API)
         if self.region == TABLE_REGION and row is not None:
-            return Cost(monthly_usd=row.usd * billed, source=FROM_TABLE)
+            return Cost(monthly_usd=row.usd * billed, source=DATED)
         return Cost(source=FROM_API if self.listed is not None else "no price list")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import TYPE_CHECKING
@@ -12,10 +12,12 @@ from ml_janitor.aws.arns import Arn
 from ml_janitor.core.model import Absent, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
+    from types_boto3_resourcegroupstaggingapi.type_defs import ResourceTagMappingTypeDef
+
     from ml_janitor.aws.client import Aws
 
 RESERVED = "aws:"
-"""The prefix of tags that AWS itself sets; nobody else can, so they never count as somebody's attempt."""
+"""The prefix of tags that only AWS can set; they never count as an owner's."""
 
 GET_RESOURCES = "tag:GetResources"
 LIST_TAGS = "sagemaker:ListTags"
@@ -31,8 +33,8 @@ class TagBook:
     """
     The tags of all resources of some types.
 
-    The tagging API answers with every resource that has or had a tag, so one that is missing from
-    a complete answer has none; after a broken-off answer, only those that were read are known.
+    The tagging API answers with every resource that has or had a tag: a resource missing from a complete
+    answer has none. After an answer that broke off, only the resources in it are known.
     """
 
     known: Mapping[str, Tags]
@@ -53,12 +55,7 @@ def in_bulk(aws: Aws, *types: str) -> TagBook:
         ResourceTypeFilters=list(types), PaginationConfig={"PageSize": 100}
     )
     listing = everything(pages, lambda page: page["ResourceTagMappingList"], source=GET_RESOURCES)
-    known: dict[str, dict[str, str]] = {}
-    for entry in listing.items:  # a resource may be split over two pages: add to it, never replace
-        known.setdefault(entry["ResourceARN"].lower(), {}).update(
-            {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
-        )
-    return TagBook(known, listing.error)
+    return TagBook(by_arn(listing.items), listing.error)
 
 
 def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
@@ -68,12 +65,8 @@ def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
     Better than `in_bulk` for kinds that outlive their use: a job, and its tags, can never be deleted.
     """
 
-    def read(asked: Sequence[str]) -> dict[str, Tags]:
-        answer = aws.tagging.get_resources(ResourceARNList=list(asked))
-        return {
-            entry["ResourceARN"].lower(): {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
-            for entry in answer["ResourceTagMappingList"]
-        }
+    def read(asked: Sequence[str]) -> Mapping[str, Tags]:
+        return by_arn(aws.tagging.get_resources(ResourceARNList=list(asked))["ResourceTagMappingList"])
 
     answers = aws.map(
         lambda asked: attempt(lambda: read(asked), source=GET_RESOURCES),
@@ -84,6 +77,15 @@ def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
     }
     broken = (answer.error for answer in answers if isinstance(answer, Unreadable))
     return TagBook(known, next(broken, None))
+
+
+def by_arn(entries: Iterable[ResourceTagMappingTypeDef]) -> Mapping[str, Tags]:
+    """Tags by ARN in lower case. The tags of one resource may be split over several *entries* and pages."""
+    tags: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        own = tags.setdefault(entry["ResourceARN"].lower(), {})
+        own |= {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
+    return tags
 
 
 def of_one(aws: Aws, arn: str) -> Signal[Tags]:

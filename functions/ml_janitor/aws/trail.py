@@ -27,12 +27,11 @@ PAGE = 50
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """
-    One call that somebody made.
+    One recorded call.
 
-    *source* tells services apart that have a call of the same name ("sagemaker.amazonaws.com").
-    *identity* and *request* are CloudTrail's `userIdentity` and `requestParameters` as they are;
-    *resources* are the names that CloudTrail lists itself, which for SageMaker is often none. *agent* is the
-    program that called.
+    *source* is the service, because several have calls of the same name ("sagemaker.amazonaws.com").
+    *identity* and *request* are CloudTrail's `userIdentity` and `requestParameters`. *resources* are the
+    names that CloudTrail lists, for SageMaker often none. *agent* is the calling program.
     """
 
     name: str
@@ -57,9 +56,8 @@ def lookup(
     """
     Every call named *name* between *since* and *until*, newest first.
 
-    One reading answers for all resources, so a sweep asks once. Events take some minutes to
-    arrive: none in the last quarter of an hour means nothing. After *most_pages*, the reading
-    counts as broken off.
+    One reading serves all resources, so a sweep asks once. Events arrive with minutes of delay: their
+    absence in the last quarter of an hour means nothing. Beyond *most_pages*, the listing breaks off.
     """
     pages = aws.cloudtrail.get_paginator("lookup_events").paginate(
         LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": name}],

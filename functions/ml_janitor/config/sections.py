@@ -75,6 +75,7 @@ class DetectorSection(BaseModel):
     act_in: list[Place] = []
     act_on: AllowedConfidence | None = None
     grace: Duration | None = None
+    grace_likely: Duration = timedelta(days=1)
     business_days: bool | None = None
     max_actions: Count = 10
     max_share: Percent = 20

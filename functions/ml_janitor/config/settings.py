@@ -143,6 +143,7 @@ class Settings:
             act_in=tuple(section.act_in),
             act_on=Confidence(section.act_on) if section.act_on else cleanup.act_on,
             grace=cleanup.grace if section.grace is None else section.grace,
+            grace_likely=section.grace_likely,
             business_days=deletes if section.business_days is None else section.business_days,
             max_actions=section.max_actions,
             max_share=section.max_share,
@@ -150,7 +151,9 @@ class Settings:
             act_on_environments=tuple(section.act_on_environments),
             managers=self.managers,
             time_zone=self.janitor.time_zone,
+            time_zone_set="time_zone" in self.janitor.model_fields_set,
             holidays=tuple(self.janitor.holidays),
+            working_hours=self.working_hours,
         )
 
     def armed(self) -> list[Detector[Any]]:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 LONGEST = timedelta(days=3650)
 """The longest duration accepted: longer ones are typing errors, and leave the calendar when subtracted."""
+
+LAST_ZONE = "Etc/GMT+12"
+"""Where each day begins last on Earth."""
+
+WIDEST = timedelta(hours=26)
+"""Between the clocks of the first time zone (UTC+14) and the last (UTC-12)."""
 
 YEAR = 366
 YEARS = timedelta(days=YEAR)
@@ -82,6 +88,25 @@ class WorkingHours:
         first, last = DAYS.index(form[1]), DAYS.index(form[2])  # "Sun-Thu" runs across the end of a week
         days = frozenset((first + n) % 7 for n in range((last - first) % 7 + 1))
         return cls(days, int(form[3]), int(form[4]), time_zone, tuple(holidays))
+
+    def well_into(self, at: datetime, lead: timedelta) -> datetime:
+        """The first moment from *at* on that lies in working hours and at least *lead* after they began."""
+        zone = ZoneInfo(self.time_zone)
+        first = datetime.combine(at.astimezone(zone), time(), zone)
+        for number in range(YEAR):
+            day = first + timedelta(days=number)
+            begin, end = (day + timedelta(hours=hour) for hour in (self.start, self.end))
+            if day.weekday() in self.days and day.date() not in self.holidays and at < end:
+                return max(at, (begin.astimezone(UTC) + lead).astimezone(at.tzinfo))
+        return at + YEARS
+
+    def well_into_anywhere(self, at: datetime, lead: timedelta) -> datetime:
+        """
+        A moment that is no sooner than `well_into` in any time zone, for when nobody said which one counts.
+
+        The clock of the last zone at *at* + 26 hours shows no less than the clock of any zone at *at*.
+        """
+        return replace(self, time_zone=LAST_ZONE).well_into(at + WIDEST, lead)
 
     def include(self, now: datetime) -> bool:
         """Whether *now* falls into them."""

@@ -17,11 +17,10 @@ class Exemptions:
     """
     The owner's and the operator's reasons to keep.
 
-    *keep_tags* keep for good, unless their value says no (`ownership.NO`). *keep_until_tag* keeps through
-    the day it names, in *time_zone*, and for good if that day cannot be read. *ignore* are globs over ARNs.
-    Case and surrounding blanks never matter, neither in keys nor in values nor in ARNs (SageMaker
-    lower-cases the names in some), nor what stands between the words of a key: whoever tried to keep
-    something has it kept.
+    *keep_tags* keep for good, unless their value is a negation (`ownership.NO`). *keep_until_tag* keeps
+    through the day it names, in *time_zone*, and for good if that day cannot be parsed. *ignore* are globs
+    over ARNs. Keys are compared as `ownership.plain` does, values and ARNs without case and surrounding
+    blanks (SageMaker lower-cases the names in some ARNs): an attempt to keep something keeps it.
     """
 
     keep_tags: Sequence[str] = ("janitor:keep", "keep")
@@ -41,7 +40,7 @@ class Exemptions:
                 return None
 
     def unreadable(self, target: Target) -> str | None:
-        """Why nobody can tell whether *target* is exempt, or None if its tags were read."""
+        """Why it is unknown whether *target* is exempt, or None if its tags were read."""
         match target.tags:
             case Value():
                 return None

@@ -1,4 +1,4 @@
-"""What tags say beyond the owner: the team, the tool that manages it, whether it is production. Pure."""
+"""Reads tags beyond the owner: the team, the tool that manages a resource, production. Pure."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def readings(text: str) -> tuple[list[str], ...]:
     """
     The words in a key or a value, in small letters: with capitals inside of them, and cut at each of these.
 
-    "EnvironmentName" is two words, and "CloudFormation" one; nobody can tell which was meant.
+    "EnvironmentName" is two words, and "CloudFormation" one; which was meant is unknown.
     """
     return tuple(re.findall(r"[a-z0-9]+", one.lower()) for one in (text, CAPITAL.sub(" ", text)))
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.durations import YEAR, WorkingHours
 from ml_janitor.core.model import Confidence, Effect, Finding, Mode, Target
 from ml_janitor.core.ownership import Managers, environment
 
 SATURDAY = 5
+AFTER_OPENING = timedelta(hours=2)
+"""How far into a working day a likely finding falls due: its owner had time to read the warning at work."""
+
 UNMESSAGED = 2
 """How many times the grace is given where the owner got no direct message."""
 
@@ -26,7 +30,8 @@ class Arming:
 
     *act_in* holds accounts ("123456789012") and regions of accounts ("123456789012/eu-west-1"); empty
     means nowhere. *every* is the time between two sweeps. *act_on* is the least confidence. *max_share* is
-    in percent of what was looked at.
+    in percent of what was looked at. *grace_likely* is the least grace of a likely finding, which falls due
+    in *working_hours*; without *time_zone_set* it is not known where these are.
     """
 
     mode: Mode = Mode.DRY_RUN
@@ -35,6 +40,7 @@ class Arming:
     act_in: Sequence[str] = ()
     act_on: Confidence = Confidence.PROVEN
     grace: timedelta = timedelta(days=3)
+    grace_likely: timedelta = timedelta(days=1)
     business_days: bool = True
     max_actions: int = 10
     max_share: int = 20
@@ -42,7 +48,9 @@ class Arming:
     act_on_environments: Sequence[str] = ()
     managers: Managers = field(default_factory=Managers)
     time_zone: str = "UTC"
+    time_zone_set: bool = True
     holidays: Sequence[date] = ()
+    working_hours: WorkingHours = field(default_factory=WorkingHours)
 
     @property
     def armed(self) -> bool:
@@ -57,7 +65,7 @@ class Arming:
         Who was warned and then saw nothing happen for weeks, because nothing was swept or nothing could
         be judged, has used the resource again, and expects to be warned again.
         """
-        return max(2 * self.every, self.grace, timedelta(days=2))
+        return max(2 * self.every, self.grace, self.grace_likely, timedelta(days=2))
 
     def within(self, account: str | None, region: str) -> bool:
         """Whether it may act in *region* of *account*."""
@@ -121,19 +129,35 @@ class Arming:
         """
         When a finding warned about at *warned* may be acted on: later if its owner was not *messaged*.
 
-        On business days only, it moves to the same hour of the next day that is no weekend and no
-        holiday in the operator's time zone. A finding with a schedule is acted on by that.
+        A finding with a schedule is acted on by that. A likely one waits for `grace_likely` at least, and for
+        two hours of a working day. On business days only, it moves to the same hour of the next day that is
+        no weekend and no holiday in the operator's time zone.
         """
+        likely = finding.confidence is not Confidence.PROVEN and finding.schedule is None
         grace = self.grace if finding.grace is None else finding.grace
+        grace = max(grace, self.grace_likely) if likely else grace
         due = warned + (grace if messaged else UNMESSAGED * grace)
         if (plan := finding.schedule) is not None:
             return max(plan.due, due) if warned < plan.closing else plan.next_closing
+        due = self._at_work(due) if likely else due
         zone = ZoneInfo(self.time_zone)
-        local = due.astimezone(zone)
-        while self._free(local):
-            following = local.date() + timedelta(days=1)
-            local = datetime.combine(following, time(local.hour, local.minute, local.second), zone)
-        return max(due, local.astimezone(due.tzinfo))
+        for _ in range(YEAR):
+            local = due.astimezone(zone)
+            if not self._free(local):
+                break
+            following = datetime.combine(local.date() + timedelta(days=1), local.time(), zone)
+            due = max(due, following.astimezone(due.tzinfo))
+            due = self._at_work(due) if likely else due
+        return due
+
+    def _at_work(self, at: datetime) -> datetime:
+        """
+        The first moment from *at* on that is two hours into a working day.
+
+        Where no time zone is set, UTC is no guess to act on: it is one that is late enough in any.
+        """
+        hours = self.working_hours
+        return (hours.well_into if self.time_zone_set else hours.well_into_anywhere)(at, AFTER_OPENING)
 
     def rests(self, at: datetime) -> bool:
         """

@@ -1,4 +1,4 @@
-"""Application Auto Scaling: what may scale, by which policies and when. Nothing is ever scaled here.
+"""Application Auto Scaling: what may scale, by which policies and when. Only a new minimum scales here.
 
 moto's own pages repeat or lose entries, it leaves policies behind when a target goes, and it knows neither
 inference components nor provisioned concurrency.
@@ -6,9 +6,11 @@ inference components nor provisioned concurrency.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
-from ml_janitor_sandbox import clock
+from ml_janitor_sandbox import clock, progress
+from ml_janitor_sandbox.fixes.endpoints import reweigh
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
 from ml_janitor_sandbox.scaling import (
     Target,
@@ -76,7 +78,43 @@ def register(call: Call) -> dict[str, Any]:
         raise rejected("Maximum capacity cannot be less than minimum capacity")
     target.members = changed
     targets(call)[where] = target
+    _scale_out(call, where, target)
     return {"ScalableTargetARN": target.members["ScalableTargetARN"]}
+
+
+def _scale_out(call: Call, where: Where, target: Target) -> None:
+    """
+    Give an endpoint's variant the minimum of instances, as an activity that ends when SageMaker has done so.
+
+    Its words are those of recorded activities of sagemaker; a refusal by SageMaker makes it Failed.
+    """
+    least = target.members["MinCapacity"]
+    if where[2] != "sagemaker:variant:DesiredInstanceCount":
+        return
+    _, name, _, variant = where[1].split("/")
+    endpoint = shelf(call, KINDS["endpoints"])[name]
+    now = next(one for one in endpoint.members["ProductionVariants"] if one["VariantName"] == variant)
+    if endpoint.status == "Creating" or now.get("DesiredInstanceCount", least) >= least:
+        return
+    activity: dict[str, Any] = {
+        "ActivityId": f"{len(target.activities):08}-{uuid_of(where)}",
+        **{name: target.members[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")},
+        "Description": f"Setting desired instance count to {least}.",
+        "Cause": f"minimum capacity was set to {least}",
+        "StartTime": clock.now(),
+    }
+    target.activities.append(activity)
+    if endpoint.status != "InService":
+        activity |= {"StatusCode": "Failed", "EndTime": clock.now()}
+        return
+    reweigh(call, endpoint, [{"VariantName": variant, "DesiredInstanceCount": least}])
+    ends = clock.now() + progress.takes("endpoint.update")
+    activity |= {
+        "StatusCode": "Successful",
+        "StatusMessage": f"Successfully set desired instance count to {least}. "
+        "Change successfully fulfilled by sagemaker.",
+        "EndTime": ends + dt.timedelta(seconds=20),
+    }
 
 
 def _check_resource(call: Call, where: Where) -> None:
@@ -116,6 +154,20 @@ def describe_targets(call: Call) -> dict[str, Any]:
         [target.members for where, target in within(call) if not wanted or where[1] in wanted],
         named=bool(wanted),
     )
+
+
+@serves("application-autoscaling", "DescribeScalingActivities")
+def describe_activities(call: Call) -> dict[str, Any]:
+    """By resource and dimension: those of the previous six weeks that have ended."""
+    resource, now = call.params.get("ResourceId"), clock.now()
+    found = [
+        one
+        for where, target in within(call)
+        if resource in (None, where[1])
+        for one in target.activities
+        if now - dt.timedelta(weeks=6) <= one["StartTime"] and one["EndTime"] <= now
+    ]
+    return page(call, "ScalingActivities", found, named=resource is not None)
 
 
 @serves("application-autoscaling", "DeregisterScalableTarget")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from typing import Any
 
 from ml_janitor_sandbox import clock, progress, scaling, state
-from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, VARIANT_LISTS
+from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, MODEL, VARIANT_LISTS
 from ml_janitor_sandbox.listing import serve_list
 from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.shelves import Resource, Shelves, create, get, kind, shelf
@@ -55,18 +56,36 @@ def create_endpoint(call: Call) -> dict[str, Any]:
     A name comes free again when the endpoint that had it is gone, and not while it is Deleting.
     """
     config = get(call, CONFIG, call.params["EndpointConfigName"])
-    made = create(call, ENDPOINT, "Creating", **_deployed(config))
+    made = create(call, ENDPOINT, "Creating", **_deployed(call, config, clock.now()))
     progress.becomes(call, made, "endpoint.create", EndpointStatus="InService")
     return {"EndpointArn": made.arn}
 
 
-def _deployed(config: Resource) -> dict[str, Any]:
+def _deployed(call: Call, config: Resource, at: dt.datetime) -> dict[str, Any]:
     """What an endpoint runs, and how many of each, when it comes up with a configuration."""
     members = {name: config.members[name] for name in FROM_CONFIG if name in config.members}
     for name in VARIANT_LISTS:
         if variants := config.members.get(name):
-            members[name] = [_summary(variant) for variant in variants]
+            members[name] = [_summary(variant) | _images(call, variant, at) for variant in variants]
     return members
+
+
+def _images(call: Call, variant: dict[str, Any], at: dt.datetime) -> dict[str, Any]:
+    """The digest that each image of its model had when it was deployed."""
+    model = shelf(call, MODEL).get(variant.get("ModelName", ""))
+    if model is None:
+        return {}
+    containers = [model.members.get("PrimaryContainer"), *(model.members.get("Containers") or ())]
+    images = [one["Image"] for one in containers if one and one.get("Image")]
+    deployed = [
+        {
+            "SpecifiedImage": image,
+            "ResolvedImage": f"{image.partition(':')[0]}@sha256:{hashlib.sha256(image.encode()).hexdigest()}",
+            "ResolutionTime": at,
+        }
+        for image in images
+    ]
+    return {"DeployedImages": deployed} if deployed else {}
 
 
 def _summary(variant: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +130,7 @@ def update_endpoint(call: Call) -> dict[str, Any]:
     def deployed(one: Resource, at: dt.datetime) -> None:
         for name in (*FROM_CONFIG, *VARIANT_LISTS, "PendingDeploymentSummary"):
             one.members.pop(name, None)
-        one.members.update(_deployed(config), EndpointConfigName=config.name)
+        one.members.update(_deployed(call, config, at), EndpointConfigName=config.name)
         one.members.update(EndpointStatus="InService", LastModifiedTime=at)
 
     pending = {"EndpointConfigName": config.name, "StartTime": clock.now()}
@@ -139,8 +158,13 @@ def _types(config: Resource) -> dict[str, str | None]:
 def update_weights_and_capacities(call: Call) -> dict[str, Any]:
     """What is desired changes at once, what there is when the endpoint has been Updating for a while."""
     endpoint = _changeable(call)
+    reweigh(call, endpoint, call.params["DesiredWeightsAndCapacities"])
+    return {"EndpointArn": endpoint.arn}
+
+
+def reweigh(call: Call, endpoint: Resource, asked: list[dict[str, Any]]) -> None:
+    """Make what is *asked* for the desired state of its variants, and in some minutes the current one."""
     variants = {one["VariantName"]: one for one in endpoint.members.get("ProductionVariants", [])}
-    asked = call.params["DesiredWeightsAndCapacities"]
     if strange := {one["VariantName"] for one in asked} - set(variants):
         raise rejected(f'The variant name(s) "{", ".join(sorted(strange))}" is/are not present.')
     for one in asked:
@@ -157,7 +181,6 @@ def update_weights_and_capacities(call: Call) -> dict[str, Any]:
 
     endpoint.touch(EndpointStatus="Updating")
     progress.later(call, endpoint, progress.takes("endpoint.update"), arrived)
-    return {"EndpointArn": endpoint.arn}
 
 
 @serves("sagemaker", "DeleteEndpoint")

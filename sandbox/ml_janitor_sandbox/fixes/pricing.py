@@ -21,15 +21,20 @@ DIFFERENT = {"ml.g5.xlarge": "1.412", "ml.m5.4xlarge": "0.93"}
 # not AWS's price list but close enough for a second region.
 REGIONS = {"us-east-1": ("USE1", 1.0), "eu-west-1": ("EU", 1.117)}
 LOCATIONS = {"us-east-1": "US East (N. Virginia)", "eu-west-1": "EU (Ireland)"}
-# component: the word in the usage type. `USE1-Host:ml.m5.xlarge` is as AWS spells it.
-COMPONENTS = {
-    "Hosting": "Host",
-    "Notebook": "Notebk",
-    "Processing": "Processing",
-    "Studio": "Studio",
-    "Training": "Train",
-    "Transform": "Tsform",
+# platoinstancetype: what precedes the instance type in the usage type, as public scrapers of the price list
+# (vantage-sh/ec2instances.info) and bills show them.
+RENTED_FOR = {
+    "BatchTransform": "Tsform:",
+    "Hosting": "Host:",
+    "Notebook": "Notebk:",
+    "Processing": "Processing:",
+    "Studio-JupyterLab": "Studio:JupyterLab-",
+    "Studio-Notebook": "Studio:KernelGateway-",
+    "Training": "Train:",
+    "studio-codeeditor": "Studio:CodeEditor-",
 }
+# Data Wrangler's own instances, which cost more than the same type elsewhere; this price is made up.
+WRANGLER = ("Studio", "Studio_DW:KernelGateway-", "ml.m5.4xlarge", 1.23)
 # storage class: the API's storageClass, volumeType, and the suffix of the usage type.
 STORAGE = {
     "STANDARD": ("General Purpose", "Standard", "TimedStorage-ByteHrs"),
@@ -74,26 +79,34 @@ def _attributes(product: dict[str, Any]) -> dict[str, str]:
 
 @cache
 def sagemaker_products() -> list[dict[str, Any]]:
-    """Every type of the table, for every component, in the served regions."""
+    """Every type of the table, for all that it is rented for, in the served regions; and Data Wrangler's."""
     products = []
     for region, (prefix, factor) in REGIONS.items():
         for row in _rows("sagemaker-prices-us-east-1.csv"):
             name = row["instance_type"]
             price = round(float(DIFFERENT.get(name, row["usd_per_hour"])) * factor, 4)
-            for component, word in COMPONENTS.items():
-                attributes = {
-                    "component": component,
-                    "instanceName": name,
-                    "regionCode": region,
-                    "location": LOCATIONS[region],
-                    "locationType": "AWS Region",
-                    "operation": f"RunInstance:{component}",
-                    "servicecode": "AmazonSageMaker",
-                    "servicename": "Amazon SageMaker",
-                    "usagetype": f"{prefix}-{word}:{name}",
-                }
-                products.append(_product("AmazonSageMaker", "ML Instance", attributes, "Hrs", price))
+            products += [
+                _instance(region, plato, f"{prefix}-{word}{name}", name, price)
+                for plato, word in RENTED_FOR.items()
+            ]
+        plato, word, name, price = WRANGLER
+        products.append(_instance(region, plato, f"{prefix}-{word}{name}", name, price * factor))
     return products
+
+
+def _instance(region: str, plato: str, usage: str, name: str, price: float) -> dict[str, Any]:
+    attributes = {
+        "instanceName": name,
+        "regionCode": region,
+        "location": LOCATIONS[region],
+        "locationType": "AWS Region",
+        "operation": "RunInstance",
+        "platoinstancetype": plato,
+        "servicecode": "AmazonSageMaker",
+        "servicename": "Amazon SageMaker",
+        "usagetype": usage,
+    }
+    return _product("AmazonSageMaker", "ML Instance", attributes, "Hrs", price)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What moto still keeps itself - pipelines, clusters, the model registry - listed, and deleted."""
+"""What moto still keeps itself - pipelines, clusters, the model registry, some jobs - listed, and deleted."""
 
 from __future__ import annotations
 
@@ -14,15 +14,29 @@ from ml_janitor_sandbox.listing import Row, answer, list_member
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, replaces, serves
 from ml_janitor_sandbox.shelves import check_instance_type
 
+DEFINITION = ("MonitoringJobDefinitionName", "")
 # Operation: the backend's attribute, and the members that hold the name and the status.
 LISTED = {
+    "ListAutoMLJobs": ("auto_ml_jobs", "AutoMLJobName", "AutoMLJobStatus"),
     "ListClusters": ("clusters", "ClusterName", "ClusterStatus"),
+    "ListCompilationJobs": ("compilation_jobs", "CompilationJobName", "CompilationJobStatus"),
+    "ListDataQualityJobDefinitions": ("data_quality_job_definitions", *DEFINITION),
+    "ListModelBiasJobDefinitions": ("model_bias_job_definitions", *DEFINITION),
+    "ListModelExplainabilityJobDefinitions": ("model_explainability_job_definitions", *DEFINITION),
+    "ListModelQualityJobDefinitions": ("model_quality_job_definitions", *DEFINITION),
     "ListModelPackageGroups": ("model_package_groups", "ModelPackageGroupName", "ModelPackageGroupStatus"),
     "ListModelPackages": ("model_packages", "ModelPackageArn", "ModelPackageStatus"),
     "ListPipelines": ("pipelines", "PipelineName", "PipelineStatus"),
 }
 # moto's own spelling of some members.
 SPELLED = {
+    "AutoMLJobArn": ("auto_ml_job_arn", "arn"),
+    "AutoMLJobName": ("auto_ml_job_name",),
+    "AutoMLJobSecondaryStatus": ("auto_ml_job_secondary_status",),
+    "AutoMLJobStatus": ("auto_ml_job_status",),
+    "CompilationJobArn": ("arn",),
+    "MonitoringJobDefinitionArn": ("arn",),
+    "MonitoringJobDefinitionName": ("job_definition_name",),
     "ClusterStatus": ("status", "cluster_status"),
     "ModelPackageArn": ("model_package_arn", "arn"),
     "PipelineArn": ("pipeline_arn", "arn"),

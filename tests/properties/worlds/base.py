@@ -210,6 +210,10 @@ class Account:
         return client
 
     @property
+    def scaling(self) -> Any:
+        return self._client("application-autoscaling")
+
+    @property
     def s3(self) -> S3Client:
         client: S3Client = self._client("s3")
         return client

@@ -24,6 +24,8 @@ from properties.worlds.base import (
     spans,
 )
 
+ACTIVITIES = "application-autoscaling:DescribeScalingActivities"
+SCALED = "scaled"
 METRICS = "/aws/sagemaker/Endpoints"
 MODEL = "model"
 """The one that all endpoints serve."""
@@ -65,8 +67,8 @@ class Endpoint(Thing):
     *backlog* is what waits in the queue of an asynchronous one, and *queue* what its series says: the
     whole window, the last hour alone, or nothing. *replaced* is whether a variant that is there no more
     had requests in the window: only the list of metrics tells. *monitor* is the status of its monitoring
-    schedule, if it has one. *guest* are the tags of its inference
-    component, if it has one.
+    schedule, if it has one. *modified* is what happened to it in the last two days. *guest* are the tags
+    of its inference component, if it has one.
     """
 
     calls = (
@@ -75,6 +77,7 @@ class Endpoint(Thing):
         "sagemaker:DescribeEndpointConfig",
         "sagemaker:ListInferenceComponents",
         "sagemaker:ListMonitoringSchedules",
+        ACTIVITIES,
         "cloudwatch:GetMetricData",
         "cloudwatch:GetMetricData",
         "cloudwatch:ListMetrics",
@@ -89,6 +92,7 @@ class Endpoint(Thing):
     variants: Sequence[Traffic]
     shadow: Traffic | None
     replaced: bool
+    modified: str | None
     instances: int
     backlog: int
     queue: str
@@ -109,12 +113,18 @@ class Endpoint(Thing):
         """Whether the queue of an asynchronous endpoint was measured as empty for the whole window."""
         return self.kind == "async" and self.queue == "whole" and not self.backlog
 
+    @property
+    def hidden(self) -> bool:
+        """Whether nothing shows that it was deployed: an old configuration, no image, and then scaled."""
+        return self.kind == "component" and self.modified == "old deployed, scaled"
+
     def claim(self, arn: str) -> Claim:
         idle = (
             not self.labels.exempt
             and not (self.kind == "component" and self.guest.exempt)
             and self.status in {"InService", "UpdateRollbackFailed"}
             and self.age >= 7 * DAY
+            and (self.modified in {None, SCALED} or self.hidden)
             and self.instances > 0
             and self.kind != "serverless"
             and all(traffic.idle or (self.queue_empty and traffic == LOST) for traffic in self.series)
@@ -124,10 +134,13 @@ class Endpoint(Thing):
             detector="idle-endpoints",
             arn=arn,
             may=idle and not self.replaced,
-            must=idle and not self.replaced,
+            must=idle and not self.replaced and not self.hidden,
             certain=self.monitor not in {"Scheduled", "Pending"}
+            and not (self.modified and self.kind == "component")
             and (self.queue_empty or all(traffic.shape not in {"none", "single"} for traffic in self.series)),
-            needs=frozenset(self.calls) - {"cloudwatch:ListMetrics", "pricing:GetProducts"},
+            needs=frozenset(self.calls)
+            - {"cloudwatch:ListMetrics", "pricing:GetProducts"}
+            - ({ACTIVITIES} if self.modified is None else set()),
             supports=frozenset({"cloudwatch:ListMetrics"}),
             hides=frozenset({"cloudwatch:ListMetrics"}) if idle and self.replaced else frozenset(),
         )
@@ -148,6 +161,7 @@ class Endpoint(Thing):
                 Tags=self.guest.listed,
             )
             account.tagged(component["InferenceComponentArn"], self.guest)
+        self._modify(account, name)
         account.be(timedelta())
         if self.monitor:
             self._monitor(account, name)
@@ -155,6 +169,27 @@ class Endpoint(Thing):
         self._publish(account, name)
         account.tagged(made["EndpointArn"], self.labels)
         account.claims.append(self.claim(made["EndpointArn"]))
+
+    def _modify(self, account: Account, name: str) -> None:
+        """Deploy to it two days ago, and scale it one day ago; an old configuration is as old as it is."""
+        if self.modified is None or self.kind == "serverless":
+            return
+        if "deployed" in self.modified:
+            config = account.name("endpoint-config")
+            account.be(2 * DAY if "new" in self.modified else self.age)
+            made = account.sagemaker.create_endpoint_config(EndpointConfigName=config, **self._config())
+            account.tagged(made["EndpointConfigArn"], self.labels)
+            account.be(2 * DAY)
+            account.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+        if SCALED in self.modified:
+            account.be(DAY)
+            account.scaling.register_scalable_target(
+                ServiceNamespace="sagemaker",
+                ResourceId=f"endpoint/{name}/variant/v0",
+                ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+                MinCapacity=max(1, self.instances) + 1,
+                MaxCapacity=9,
+            )
 
     def _monitor(self, account: Account, name: str) -> None:
         job: Any = {
@@ -263,6 +298,7 @@ SHARED_WASTE: Values = {
     "variants": [(ZEROS, ZEROS), (ENDED, SILENT), (SILENT, ZEROS), (SINGLE, ZEROS)],
     "shadow": [None],
     "replaced": [False],
+    "modified": [None, SCALED],
     "instances": [1, 2],
     "backlog": [0],
     "queue": ["whole"],
@@ -275,6 +311,7 @@ SHARED_OTHER: Values = {
     "status": ["Updating", "Creating", "Failed"],
     "variants": [(BUSY, ZEROS), (LOST, ZEROS)],
     "replaced": [True],
+    "modified": ["new deployed", "old deployed", "new deployed, scaled", "old deployed, scaled"],
     "instances": [0],
 }
 KINDS = (
@@ -293,14 +330,14 @@ KINDS = (
         waste={**SHARED_WASTE, "kind": ["async"]},
         other={**SHARED_OTHER, "backlog": [4], "queue": ["single", "none"]},
     ),
-    Kind(  # never asked for anything, so that nothing but its queue is measured
-        make=Endpoint,
-        waste={**SHARED_WASTE, "kind": ["async"], "variants": [(SILENT, ZEROS), (LOST, ZEROS)]},
-        other={**SHARED_OTHER, "backlog": [4], "queue": ["single", "none"]},
-    ),
     Kind(
         make=Endpoint,
         waste={**SHARED_WASTE, "kind": ["component"], "guest": UNKEPT},
         other={**SHARED_OTHER, "guest": EXEMPT},
+    ),
+    Kind(  # never asked for anything, so that nothing but its queue is measured
+        make=Endpoint,
+        waste={**SHARED_WASTE, "kind": ["async"], "variants": [(SILENT, ZEROS), (LOST, ZEROS)]},
+        other={**SHARED_OTHER, "backlog": [4], "queue": ["single", "none"]},
     ),
 )

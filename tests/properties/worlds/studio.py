@@ -153,12 +153,13 @@ class App(Thing):
         domain = self._domain(account)
         user = account.name("user")
         settings = {"ExecutionRole": ROLE, **shutdown(self.profile)}
-        account.sagemaker.create_user_profile(
+        profile = account.sagemaker.create_user_profile(
             DomainId=domain,
             UserProfileName=user,
             UserSettings=settings,  # type: ignore[arg-type]  # the same for either kind
             Tags=self.labels_of_profile.listed,
         )
+        account.tagged(profile["UserProfileArn"], self.labels_of_profile)
         owner = {"UserProfileName": user}
         if self.in_space:
             owner = {"SpaceName": self._space(account, domain, user)}

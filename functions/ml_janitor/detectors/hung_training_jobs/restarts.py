@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ml_janitor.aws import s3 as objects
-from ml_janitor.aws.answers import ReadError, ensure
+from ml_janitor.aws.answers import ReadError, ensure, refused_as
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.tags import RESERVED
 from ml_janitor.core.model import Unreadable, Value, finding_id
@@ -218,8 +218,8 @@ def _submit(aws: Aws, target: Target, calls: Calls, request: Mapping[str, Any]) 
 def _create(aws: Aws, calls: Calls, request: Mapping[str, Any]) -> None:
     try:
         calls.create(aws, request)
-    except ClientError as error:
-        if METRICS_REFUSED not in str(error):
+    except Exception as error:
+        if not refused_as(error, ("ValidationException",), METRICS_REFUSED):
             raise
         algorithm = {**request["AlgorithmSpecification"]}
         algorithm.pop("MetricDefinitions", None)

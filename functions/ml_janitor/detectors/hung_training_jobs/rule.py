@@ -82,8 +82,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     stands still; or when it works on after its own limit. Only that limit, and two or more GPUs that spin
     as in a collective, prove it: a job at rest may wait for something. How long it runs says nothing.
     A tuning job hangs when every running child does. A warm pool is waste after `pool_patience` unused.
-    The warning of a warm pool stands for `grace_pool`, because it ends by itself within hours. Where
-    `act_on` takes what is likely, its warning stands for `grace_likely`.
+    The warning of a warm pool stands for `grace_pool`, because it ends by itself within hours.
     """
 
     name = "hung-training-jobs"
@@ -125,7 +124,6 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     silence_without_rhythm: timedelta = timedelta(hours=24)
     overrun: timedelta = timedelta(hours=1)
     pool_patience: timedelta = timedelta(hours=1)
-    grace_likely: timedelta = timedelta(days=1)
     grace_pool: timedelta = timedelta(minutes=15)
 
     @property
@@ -156,13 +154,6 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         return Survey(aws=aws, now=now, patience=self.patience, decide=self.decide)
 
     def decide(self, candidate: Suspect | SuspectTuner, now: datetime) -> Verdict:
-        match verdict := self._judged(candidate, now):
-            case Finding(confidence=Confidence.LIKELY):
-                return replace(verdict, grace=self.grace_likely)
-            case _:
-                return verdict
-
-    def _judged(self, candidate: Suspect | SuspectTuner, now: datetime) -> Verdict:
         rule = Rule()
         match candidate:
             case SuspectTuner(tuner=tuner, children=children):

@@ -48,7 +48,7 @@ class Summary:
 
     @property
     def changed(self) -> datetime:
-        """When it was last deployed: a deployment moves the modification time only."""
+        """When it was last deployed or scaled: either moves the modification time only."""
         return max(self.created, self.modified)
 
 
@@ -78,7 +78,8 @@ class Variant:
     *pools* are instance type and count where the variant mixes types; else its type stands in the
     configuration only. *concurrency* is what a serverless variant keeps warm. A *reserved* one runs on
     capacity that was paid for in advance (developer guide, "Using training plans for SageMaker inference
-    endpoints"), or that EC2 bills in any case.
+    endpoints"), or that EC2 bills in any case. *resolved* is when a deployment last found out which image its
+    containers run.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Variant:
     serverless: bool = False
     concurrency: int = 0
     reserved: bool = False
+    resolved: datetime | None = None
 
     @property
     def runs(self) -> bool:
@@ -105,10 +107,12 @@ class Config:
     """
     What DescribeEndpoint leaves out.
 
-    *types* are instance types by variant. *hosts* are the variants without a model of their own:
-    they run inference components, and their own `Invocations` do not exist.
+    *created* is when it was made: none can be changed. *types* are instance types by variant. *hosts* are
+    the variants without a model of their own: they run inference components, and their own `Invocations`
+    do not exist.
     """
 
+    created: datetime
     types: Mapping[str, str]
     hosts: frozenset[str] = frozenset()
     asynchronous: bool = False
@@ -214,9 +218,13 @@ def _description(answer: DescribeEndpointOutputTypeDef) -> Description:
 
 def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) -> Variant:
     name = found["VariantName"]
+    images = [
+        image["ResolutionTime"] for image in found.get("DeployedImages", ()) if "ResolutionTime" in image
+    ]
+    resolved = max(images, default=None)
     if serverless := found.get("CurrentServerlessConfig"):
         concurrency = serverless.get("ProvisionedConcurrency", 0)
-        return Variant(name=name, shadow=shadow, serverless=True, concurrency=concurrency)
+        return Variant(name=name, shadow=shadow, serverless=True, concurrency=concurrency, resolved=resolved)
     pools = tuple(
         (pool["InstanceType"], pool["CurrentInstanceCount"]) for pool in found.get("InstancePools", ())
     )
@@ -226,6 +234,7 @@ def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) ->
         instances=found["CurrentInstanceCount"],
         pools=pools,
         reserved="MlReservationArn" in found.get("CapacityReservationConfig", {}),
+        resolved=resolved,
     )
 
 
@@ -233,6 +242,7 @@ def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
     variants = [*answer["ProductionVariants"], *answer.get("ShadowProductionVariants", ())]
     role = "ExecutionRoleArn" in answer
     return Config(
+        created=answer["CreationTime"],
         types={found["VariantName"]: found["InstanceType"] for found in variants if "InstanceType" in found},
         hosts=frozenset(found["VariantName"] for found in variants if role and "ModelName" not in found),
         asynchronous="AsyncInferenceConfig" in answer,

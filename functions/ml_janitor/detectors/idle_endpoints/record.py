@@ -24,9 +24,12 @@ OVER = frozenset({"Completed", "Cancelled"})
 """What an inference experiment is when it is no longer about its endpoint."""
 
 
-def read(aws: Aws, target: Target, *, judged: Sequence[InferenceComponent]) -> dict[str, Any]:
+def read(
+    aws: Aws, target: Target, *, judged: Sequence[InferenceComponent], deployed: datetime
+) -> dict[str, Any]:
     """
-    The endpoint *target* as plain JSON: what it was created from, and what was changed since.
+    The endpoint *target*, last *deployed* then, as plain JSON: what it was created from, and what was
+    changed since.
 
     Raises CannotActError for what an undo would not bring back as it is, and where the inference
     components on it are not those that were *judged*.
@@ -45,7 +48,7 @@ def read(aws: Aws, target: Target, *, judged: Sequence[InferenceComponent]) -> d
     variants = found["ProductionVariants"]
     return {
         "endpoint": target.name,
-        "modified": found["LastModifiedTime"].isoformat(),
+        "modified": deployed.isoformat(),
         "tags": {key: value for key, value in target.tags.value.items() if not key.startswith("aws:")},
         "desired": [desired(variant) for variant in variants],
         "configuration": configuration(aws, config),

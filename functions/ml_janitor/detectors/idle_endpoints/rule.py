@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Absent, Confidence, Effect, Rule, Unreadable, Value
+from ml_janitor.core.model import Absent, Confidence, Effect, NotRead, Rule, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import cleanup as endpoint_cleanup
 from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
 from ml_janitor.detectors.idle_endpoints import record as records
@@ -18,11 +18,13 @@ from ml_janitor.detectors.idle_endpoints import undo as endpoint_undo
 from ml_janitor.detectors.idle_endpoints.cleanup import MOVING
 from ml_janitor.detectors.idle_endpoints.endpoint import IN_SERVICE, SERVING
 from ml_janitor.detectors.idle_endpoints.grants import ACTS, UNDOES
+from ml_janitor.detectors.idle_endpoints.scaling import ACTIVITIES
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
 from ml_janitor.detectors.idle_endpoints.silence import (
     monitored,
     nothing_queued,
     pauses,
+    redeployed,
     standby,
     unmeasured,
     unproven,
@@ -69,6 +71,7 @@ class IdleEndpoints(Detector[Endpoint]):
         allow("tag:GetResources"),
         allow("sagemaker:ListMonitoringExecutions"),
         allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
+        allow(ACTIVITIES),
         allow("cloudwatch:ListMetrics"),
         allow("cloudwatch:GetMetricData"),
         allow("pricing:GetProducts"),
@@ -118,6 +121,7 @@ class IdleEndpoints(Detector[Endpoint]):
             listed,
             account,
             window=(now - self.window, now),
+            young=lambda deployed: now - deployed < self.min_age,
             settled=lambda endpoint: self._settled(endpoint, now) is not None,
             exactly=exactly,
         )
@@ -130,6 +134,10 @@ class IdleEndpoints(Detector[Endpoint]):
             return rule.kept(why)
         if candidate.status not in SERVING:
             return rule.unknown(f"it is {candidate.status} since its inference components were deleted")
+        if isinstance(candidate.scaled, NotRead) and now - candidate.deployed < self.min_age:
+            return rule.unknown(
+                candidate.unreadable or "whether its last modification was scaling was not read"
+            )
         rule.passed(f"in service, and deployed at least {ago(self.min_age)} ago")
         start = max(now - self.window, candidate.changed)
         queue_empty = nothing_queued(candidate, start, now)
@@ -145,7 +153,13 @@ class IdleEndpoints(Detector[Endpoint]):
         if not zeros:
             reason += " (no datapoint, while other metrics of it arrive)"
         sparse = None if queue_empty else unmeasured(candidate.decisive, start, now)
-        doubts = (sparse, pauses(candidate, now), standby(candidate), monitored(candidate))
+        doubts = (
+            redeployed(candidate),
+            sparse,
+            pauses(candidate, now),
+            standby(candidate),
+            monitored(candidate),
+        )
         reason = "; ".join([reason, *(doubt for doubt in doubts if doubt is not None)])
         certain = zeros and not any(doubts) and not candidate.bare and candidate.hints_error is None
         return rule.found(
@@ -162,7 +176,7 @@ class IdleEndpoints(Detector[Endpoint]):
     ) -> Mapping[str, Any]:
         """The endpoint as it can be created again, with all that hangs on it."""
         del finding, memo
-        return records.read(aws, candidate.target, judged=candidate.on_it)
+        return records.read(aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """Delete its inference components, then itself; its configuration and models stay."""
@@ -188,7 +202,9 @@ class IdleEndpoints(Detector[Endpoint]):
         moved = endpoint.half_done is not None and endpoint.status in MOVING
         if endpoint.status not in SERVING and not moved:
             return f"it is {endpoint.status}, not {IN_SERVICE}"
-        if (age := now - endpoint.changed) < self.min_age:
+        others = [endpoint.summary.created, *(one.changed for one in endpoint.on_it)]
+        known = isinstance(endpoint.scaled, Value) or endpoint.half_done is not None
+        if (age := now - (endpoint.changed if known else max(others))) < self.min_age:
             return f"last deployed {ago(age)} ago; endpoints are left alone for {ago(self.min_age)}"
         used = [(place.used, place) for place in endpoint.places if place.used is not None]
         if used:

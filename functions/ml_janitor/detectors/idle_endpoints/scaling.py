@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Steps
 
 SERVICE: Final = "application-autoscaling"
+ACTIVITIES = f"{SERVICE}:DescribeScalingActivities"
 RESOURCES_PER_CALL = 50
 WHERE = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 """What identifies a scalable target, and in which calls about it are made."""
@@ -36,6 +38,24 @@ def read(aws: Aws, resources: Sequence[str]) -> list[dict[str, Any]]:
         )
         found += [target for page in pages for target in page["ScalableTargets"]]
     return [_record(aws, target) for target in found]
+
+
+def explains(aws: Aws, endpoint: str, variants: Iterable[str], at: datetime) -> bool:
+    """
+    Whether Application Auto Scaling was changing one of *variants* of *endpoint* at *at*, and succeeded.
+
+    An activity lasts from before it asks SageMaker for another capacity until SageMaker has fulfilled that.
+    """
+    pages = aws.client(SERVICE).get_paginator("describe_scaling_activities")
+    return any(
+        activity["StartTime"] <= at <= activity["EndTime"]
+        for variant in variants
+        for page in pages.paginate(
+            ServiceNamespace="sagemaker", ResourceId=f"endpoint/{endpoint}/variant/{variant}"
+        )
+        for activity in page["ScalingActivities"]
+        if activity["StatusCode"] == "Successful"
+    )
 
 
 def _record(aws: Aws, target: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from ml_janitor.detectors.idle_endpoints.endpoint import (
     InferenceComponent,
     Summary,
 )
+from ml_janitor.detectors.idle_endpoints.scaling import ACTIVITIES
 from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, Place
 
 PLACES_SHOWN = 6
@@ -59,7 +60,8 @@ class Endpoint(Candidate):
     An endpoint with everything that was read for it.
 
     *places* are decisive only once *description* and *config* have been read. *strays* are read where
-    an inference component may have been deleted: nobody can tell whose requests theirs were. *history*
+    an inference component may have been deleted: nobody can tell whose requests theirs were. *scaled* is
+    whether scaling was its last modification, and read where it would else be a deployment. *history*
     holds daily requests from before the window, and only serves to say since when it has been idle.
     *half_done* is set where an act on it broke off, and its removed components count as still on it.
     One that was asked for *alone* shows every signal, however many; it is the same endpoint all the same.
@@ -74,6 +76,7 @@ class Endpoint(Candidate):
     description: Signal[Description] = field(default_factory=NotRead)
     config: Signal[Config] = field(default_factory=NotRead)
     strays: tuple[Place, ...] = ()
+    scaled: Signal[bool] = field(default_factory=NotRead)
     history: tuple[Signal[Series], ...] = ()
     cost: Cost | None = None
     alone: bool = field(default=False, compare=False)
@@ -81,10 +84,29 @@ class Endpoint(Candidate):
     @property
     def changed(self) -> datetime:
         """When it, or an inference component on it, was last deployed."""
-        own = max(self._newest.changed, self.summary.changed)
+        return max([self.deployed, *(one.changed for one in self.on_it)])
+
+    @property
+    def deployed(self) -> datetime:
+        """
+        When it was itself last deployed, as far as that is known.
+
+        Where scaling hides the time of a deployment, a new configuration or newly resolved images show it:
+        "To update an endpoint, you must create a new EndpointConfig" (API reference, UpdateEndpoint).
+        """
         if self._as_it_was is not None:
-            own = self._as_it_was.deployed
-        return max([own, *(one.changed for one in self.on_it)])
+            return self._as_it_was.deployed
+        match self.scaled, self.description, self.config:
+            case Value(True), Value(description), Value(config):
+                resolved = [one.resolved for one in description.variants if one.resolved is not None]
+                return max([self.summary.created, config.created, *resolved])
+            case _:
+                return self.modified
+
+    @property
+    def modified(self) -> datetime:
+        """When it was last deployed or scaled."""
+        return max(self._newest.changed, self.summary.changed)
 
     @property
     def _as_it_was(self) -> HalfDone | None:
@@ -145,6 +167,8 @@ class Endpoint(Candidate):
         for signal, what in ((self.description, "it"), (self.config, "its configuration")):
             if isinstance(signal, Unreadable):
                 return f"{what} could not be described ({signal.error})"
+        if isinstance(self.scaled, Unreadable):
+            return f"whether its last modification was scaling could not be read ({self.scaled.error})"
         for place in (*self.places, *self.strays):
             if place.unreadable is not None:
                 return f"the requests to {place.where} could not be read ({place.unreadable})"
@@ -158,6 +182,10 @@ def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
     yield Evidence(
         "last deployed", f"{ago(now - endpoint.changed)} ago", source=described, at=endpoint.changed
     )
+    if endpoint.scaled == Value(True, ACTIVITIES):
+        yield Evidence(
+            "last scaled", f"{ago(now - endpoint.modified)} ago", source=ACTIVITIES, at=endpoint.modified
+        )
     if endpoint.alone:
         names = ", ".join(component.name for component in endpoint.on_it)
         yield evidence("inference components on it", endpoint.components, names or "none")

@@ -78,6 +78,18 @@ def unmeasured(places: Iterable[Place], start: datetime, end: datetime) -> str |
     return None
 
 
+def redeployed(endpoint: Endpoint) -> str | None:
+    """Why scaling may hide a deployment, in words: no image says when it was last resolved."""
+    match endpoint.scaled, endpoint.description:
+        case Value(True), Value(description):
+            hidden = [variant.name for variant in description.variants if variant.resolved is None]
+        case _:
+            hidden = []
+    if not hidden:
+        return None
+    return f"it was scaled since, and nothing says whether {hidden[0]} was deployed again before that"
+
+
 def monitored(endpoint: Endpoint) -> str | None:
     """That somebody has it monitored, in words: they may expect requests."""
     if not endpoint.monitors:

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import metrics, tags
+from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, MONITORING_SCHEDULE
 from ml_janitor.core.model import Cost, NotRead, Signal, Tags, Target, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints import costs
+from ml_janitor.detectors.idle_endpoints import costs, scaling
 from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
 from ml_janitor.detectors.idle_endpoints.endpoint import (
+    Description,
     InferenceComponent,
     Summary,
 )
@@ -120,13 +122,15 @@ def survey(
     account: Account,
     *,
     window: tuple[datetime, datetime],
+    young: Callable[[datetime], bool],
     settled: Callable[[Endpoint], bool],
     exactly: bool,
 ) -> list[Endpoint]:
     """
     Read on wherever the question is still open; the order of *candidates* is kept.
 
-    *settled* says that an endpoint is kept whatever else is read. With *exactly*, the tags of inference
+    *settled* says that an endpoint is kept whatever else is read, *young* that a deployment at that time
+    keeps it. With *exactly*, the tags of inference
     components are read one by one as they are now, else in bulk. After the first metrics, nothing
     more is asked of an endpoint with an unreadable signal either: it is unknown, and stays so.
     """
@@ -135,7 +139,7 @@ def survey(
         return not settled(endpoint) and endpoint.unreadable is None
 
     known = _on(candidates, lambda one: not settled(one), lambda todo: _measured(aws, todo, window))
-    known = _on(known, readable, lambda todo: aws.map(lambda one: _described(aws, one, account), todo))
+    known = _on(known, readable, lambda todo: aws.map(lambda one: _described(aws, one, account, young), todo))
     known = _on(known, readable, lambda todo: _measured(aws, todo, window))
     known = _on(known, readable, lambda todo: _accompanied(aws, todo, exactly=exactly))
     return _on(known, readable, lambda todo: _valued(aws, todo, window))
@@ -166,8 +170,12 @@ def _measured(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime])
     ]
 
 
-def _described(aws: Aws, one: Endpoint, account: Account) -> Endpoint:
-    """With its variants, and with every place that has to be judged. Two calls at most."""
+def _described(aws: Aws, one: Endpoint, account: Account, young: Callable[[datetime], bool]) -> Endpoint:
+    """
+    With its variants, and with every place that has to be judged: two calls.
+
+    Of one that may have been scaled lately, besides, one call for each variant.
+    """
     description = endpoints.describe(aws, one.summary.name)
     if not isinstance(description, Value) or not (description.value.costs or one.half_done):
         return replace(one, description=description)
@@ -185,7 +193,16 @@ def _described(aws: Aws, one: Endpoint, account: Account) -> Endpoint:
         config=config,
         places=(*decisive.values(), *(place for place in one.places if place.metric not in decisive)),
     )
+    if young(placed.deployed):
+        placed = replace(placed, scaled=_scaled(aws, placed, description.value))
     return replace(placed, strays=account.strays) if placed.bare else placed
+
+
+def _scaled(aws: Aws, one: Endpoint, description: Description) -> Signal[bool]:
+    names = [variant.name for variant in description.variants]
+    return attempt(
+        lambda: scaling.explains(aws, one.summary.name, names, one.modified), source=scaling.ACTIVITIES
+    )
 
 
 def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpoint]:

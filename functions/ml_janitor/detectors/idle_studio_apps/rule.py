@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import logs
-from ml_janitor.aws.prices import Price
+from ml_janitor.aws.prices import STUDIO, Price
 from ml_janitor.aws.sagemaker_kinds import APP
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Effect, Evidence, Finding, Rule, Target, Value, Verdict
@@ -213,7 +213,7 @@ def _price(aws: Aws, app: App) -> Price:
         return Price(None, "Canvas is billed by the session, which no instance price tells")
     if app.instance_type is None:
         return Price(None, "nothing says which instance it runs on")
-    return aws.prices.hourly(aws.region, "Studio", app.instance_type)
+    return aws.prices.hourly(aws.region, STUDIO.get(app.type, "JupyterLab"), app.instance_type)
 
 
 def _settled(app: App) -> str | None:

@@ -1,4 +1,4 @@
-"""Who created a resource, from CloudTrail, and whether that is a person."""
+"""Reads from CloudTrail who created a resource, and whether that is a person."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ SOON = timedelta(minutes=10)
 """
 How far a Create event may lie from the creation time that the listing shows.
 
-A name may have been used before, by somebody else; only the event of this resource's own creation counts.
+The name may have been used before; only the event of this resource's own creation counts.
 """
 
+STUDIO = frozenset({"space", "user-profile"})
+"""Kinds whose names are unique within a domain only."""
+
+VERSIONS = {"CreateAutoMLJob": ("CreateAutoMLJob", "CreateAutoMLJobV2")}
+"""Events that make the same kind of resource."""
+
 MOST_PAGES = 40
-"""2,000 events of one name, half a minute at CloudTrail's pace; who created it is worth no more."""
+"""2,000 events of one name: half a minute at CloudTrail's rate."""
 
 SINGLE_SIGN_ON = re.compile(r"AWSReservedSSO_(.+)_[0-9a-f]{16}")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -65,12 +71,12 @@ MACHINES = frozenset(
         "terraform",
     )
 )
-"""Words in the names of users and sessions that no person carries."""
+"""Words that mark the name of a user or session as a program's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creator:
-    """Who made the Create call: *name*, in which capacity (*role*), and whether that is a person."""
+    """The caller of the Create call: *name*, in which *role*, and whether it is a person."""
 
     name: str
     role: str
@@ -82,9 +88,9 @@ class Creator:
 
 def read(aws: Aws, resources: Iterable[Resource], now: datetime) -> dict[str, Signal[Creator]]:
     """
-    Who created each of *resources*, by ARN: one reading of the trail for each kind among them.
+    Who created each of *resources*, by ARN; the trail is read once for each kind among them.
 
-    `Absent` is a creation that CloudTrail does not remember, or never saw.
+    `Absent` means that CloudTrail has no event of the creation.
     """
     found: dict[str, Signal[Creator]] = {}
     by_event = sorted(resources, key=_event_name)
@@ -104,8 +110,13 @@ def _read_kind(
     times = [one.created for one in resources if one.created is not None and one.created > since]
     if not times:
         return {one.arn: Absent(trail.LOOKUP_EVENTS) for one in resources}
-    events = trail.lookup(aws, event, max(since, min(times) - SOON), max(times) + SOON, most_pages=MOST_PAGES)
-    return {one.arn: _creator(one, events.items, events.error, since) for one in resources}
+    start, end = max(since, min(times) - SOON), max(times) + SOON
+    listings = [
+        trail.lookup(aws, name, start, end, most_pages=MOST_PAGES) for name in VERSIONS.get(event, (event,))
+    ]
+    events = [one for listing in listings for one in listing.items]
+    error = next((listing.error for listing in listings if listing.error is not None), None)
+    return {one.arn: _creator(one, events, error, since) for one in resources}
 
 
 def _creator(
@@ -120,28 +131,29 @@ def _creator(
 
 
 def creation(resource: Resource, events: Iterable[Event]) -> Event | None:
-    """The event nearest to *resource*'s creation that made it, if one is near enough."""
+    """The event of *resource*'s creation: the nearest within `SOON`, or None."""
     if resource.created is None:
         return None
     created = resource.created
-    near = [one for one in events if abs(one.at - created) <= SOON and made(one, resource)]
+    near = [one for one in events if abs(one.at - created) <= SOON and created_by(one, resource)]
     return min(near, key=lambda one: abs(one.at - created), default=None)
 
 
-def made(event: Event, resource: Resource) -> bool:
+def created_by(event: Event, resource: Resource) -> bool:
     """Whether *event* is a Create call that succeeded and names *resource*."""
     if not event.succeeded or event.source != f"{resource.service}.amazonaws.com":
         return False
     asked = {key.lower(): value for key, value in event.request.items()}
-    name = asked.get(f"{resource.noun}Name".lower())
+    name = asked.get(resource.named.lower())
     if name is None:  # CloudTrail leaves out requests that are too long
         return not {resource.name, resource.arn}.isdisjoint(event.resources)
-    in_domain = resource.type != "space" or f"space/{asked.get('domainid')}/" in resource.arn
+    domain = asked.get("domainid")
+    in_domain = resource.type not in STUDIO or f"{resource.type}/{domain}/" in resource.arn
     return name == resource.name and in_domain
 
 
 def identify(identity: Mapping[str, Any], user: str | None) -> Creator:
-    """Who CloudTrail's *identity* is; *user* is its own short name, for kinds of callers not known here."""
+    """The caller in CloudTrail's *identity*; *user* is the event's user name, for other types of callers."""
     match identity.get("type"):
         case "IAMUser":
             name = str(identity.get("userName") or user)
@@ -155,10 +167,10 @@ def identify(identity: Mapping[str, Any], user: str | None) -> Creator:
 
 def _session(identity: Mapping[str, Any]) -> Creator:
     """
-    A session of a role, which is whoever took it on.
+    The caller behind a session of a role.
 
-    SageMaker Studio's sessions are all called SageMaker; where the domain passes the user profile on
-    as source identity, that is who it was.
+    All sessions of SageMaker Studio are called SageMaker; the source identity is the user profile where
+    the domain passes it on.
     """
     _, role, session = ["", "", *str(identity.get("arn", "")).split("/")][-3:]
     name = str(identity.get("sessionContext", {}).get("sourceIdentity") or session)
@@ -172,6 +184,6 @@ def _session(identity: Mapping[str, Any]) -> Creator:
 
 
 def is_machine(name: str) -> bool:
-    """Whether *name* gives itself away as a program's: "ci-deployer", "svc.training@example.com"."""
+    """Whether *name* is a program's by its words: "ci-deployer", "svc.training@example.com"."""
     local, _, domain = name.lower().partition("@")
     return not MACHINES.isdisjoint(re.split(r"[^a-z]+", local)) or domain.endswith("gserviceaccount.com")

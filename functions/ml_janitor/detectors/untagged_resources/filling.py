@@ -30,7 +30,7 @@ REMOVE = {"sagemaker": "sagemaker:DeleteTags", "s3": "s3:UntagResource", "ecr": 
 
 
 def check(fill: Mapping[str, str], required: Sequence[str]) -> None:
-    """Raise ValueError if *fill* has what is not required, or what cannot be the value of a tag."""
+    """Raise ValueError if *fill* has a key that is not required, or a value that no tag can have."""
     for key, value in fill.items():
         if key not in required:
             raise ValueError(f"fill_tags: {key!r} is none of the required tags ({', '.join(required)})")
@@ -44,7 +44,7 @@ def check(fill: Mapping[str, str], required: Sequence[str]) -> None:
 
 
 def check_domain(domain: str) -> None:
-    """Raise ValueError if *domain* is none that an address could have."""
+    """Raise ValueError if *domain* cannot be the domain of an address."""
     if domain and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain):
         raise ValueError(f"owner_domain: expected a domain such as example.com, got {domain!r}")
 
@@ -53,8 +53,8 @@ def address(name: str, domain: str) -> str:
     """
     The address of the person *name* in *domain*; *name* itself if it is one, or if there is no domain.
 
-    IAM users and sessions often have the first part only, by which Slack knows nobody: such an owner
-    could neither be told nor press a button.
+    IAM users and sessions often have only the first part, which Slack cannot look up: such an owner is
+    not notified and cannot press a button.
     """
     return name if not domain or "@" in name else f"{name}@{domain}"
 
@@ -69,7 +69,7 @@ def owner_of(creator: Signal[Creator], domain: str) -> Signal[Creator]:
 
 
 def possible(value: str) -> bool:
-    """Whether *value* says something, and every service takes it: SageMaker's pattern is the strictest."""
+    """Whether *value* is not blank and every service accepts it: SageMaker's pattern is the strictest."""
     return (
         bool(value.strip()) and len(value) <= LONGEST and re.fullmatch(r"[\w .:/=+\-@]*", value) is not None
     )
@@ -79,9 +79,9 @@ def additions(
     found: Sequence[Lack], fill: Mapping[str, str], creator: Signal[Creator], *, creator_owns: bool
 ) -> dict[str, str]:
     """
-    The tags to add: of those that are *found* to be missing, not of empty or misspelt ones.
+    The tags to add: values for keys *found* missing, not for empty or misspelt ones.
 
-    Where the creator could not be read, nobody is made owner, not even by default: next time they may be.
+    If the creator could not be read, `owner` is not filled in, not even by default: the next sweep may know.
     """
     return {
         lack.key: value
@@ -103,15 +103,15 @@ def _value(key: str, fill: Mapping[str, str], creator: Signal[Creator] | None) -
             return None
 
 
-def told(adding: Mapping[str, str]) -> str:
-    """What would be done, in words: "add owner = anna@example.com and environment = unknown"."""
+def described(adding: Mapping[str, str]) -> str:
+    """The action in words: "add owner = anna@example.com and environment = unknown"."""
     words = [f"{key} = {value}" for key, value in adding.items()]
     return "add " + " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def taken_back(name: str, added: Mapping[str, str], verb: str) -> str:
-    """What an undo does, in words; *verb* is "is" or "was"."""
-    return f"what was filled in {verb} removed from {name}, unless somebody changed it: {', '.join(added)}"
+def undo_words(name: str, added: Mapping[str, str], verb: str) -> str:
+    """The effect of an undo in words; *verb* is "is" or "was"."""
+    return f"what was filled in {verb} removed from {name}, unless it was changed since: {', '.join(added)}"
 
 
 def filled(adding: Mapping[str, str], tags: Tags) -> bool:

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.sagemaker_kinds import (
+    AUTOML_JOB,
     CLUSTER,
+    COMPILATION_JOB,
     COMPONENT,
+    DEFINITIONS,
     DOMAIN,
     ENDPOINT,
     ENDPOINT_CONFIG,
-    IN_PROGRESS,
     MODEL,
     MODEL_PACKAGE_GROUP,
+    MONITORING_SCHEDULE,
     NOTEBOOK,
     PIPELINE,
     PROCESSING_JOB,
@@ -24,6 +27,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRAINING_JOB,
     TRANSFORM_JOB,
     TUNING_JOB,
+    USER_PROFILE,
     Kind,
     listing,
 )
@@ -37,13 +41,14 @@ class Resource:
     """
     One resource as its listing shows it.
 
-    *noun* is what its Create call makes ("EndpointConfig"). *outside* says why a resource that was
-    asked for by name is not one that is judged, such as a job that ended long ago.
+    *noun* is what its Create call makes ("EndpointConfig"), *named* the member of that call that names it.
+    *outside* says why a resource that was asked for by name is not judged, such as a job that ended long ago.
     """
 
     service: str
     type: str
     noun: str
+    named: str
     arn: str
     name: str
     created: datetime | None
@@ -60,10 +65,15 @@ KINDS = (
     PROCESSING_JOB,
     TRANSFORM_JOB,
     TUNING_JOB,
+    AUTOML_JOB,
+    COMPILATION_JOB,
     DOMAIN,
+    USER_PROFILE,
     SPACE,
     MODEL_PACKAGE_GROUP,
     PIPELINE,
+    MONITORING_SCHEDULE,
+    *DEFINITIONS,
     CLUSTER,
 )
 """Those whose tags are judged."""
@@ -71,18 +81,19 @@ KINDS = (
 
 def queries(kind: Kind, since: datetime) -> tuple[dict[str, Any], ...]:
     """What to list: everything, or of jobs those in progress and those created since *since*."""
-    return ({"StatusEquals": IN_PROGRESS}, {"CreationTimeAfter": since}) if kind.job else ({},)
+    return ({"StatusEquals": kind.running}, {"CreationTimeAfter": since}) if kind.job else ({},)
 
 
 def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Resource:
     """An *entry* of a listing; a member that is not there fails the read, as a cut-off answer does."""
     created = entry.get("CreationTime")
-    running = kind.job and entry[f"{kind.noun}Status"] == IN_PROGRESS
+    running = kind.job and entry[f"{kind.noun}Status"] == kind.running
     over = kind.job and not running and created is not None and created < since
     return Resource(
         service="sagemaker",
         type=kind.type,
         noun=kind.noun,
+        named=kind.named,
         arn=kind.arn_of(aws, entry),
         name=kind.name_of(entry),
         created=created,

@@ -1,4 +1,4 @@
-"""Which required tags a resource lacks, and in which of three ways. Pure."""
+"""Compares tags with the required ones: which are missing, empty or misspelt. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ml_janitor.core.ownership import plain
 
 
 class Fault(StrEnum):
-    """What is wrong with a required tag."""
+    """The fault of a required tag."""
 
     MISSING = "missing"
     EMPTY = "empty"
@@ -34,8 +34,8 @@ class Lack:
     filled: bool = False
 
     @property
-    def said(self) -> str:
-        """What is wrong, without the key: "missing", "empty", "written as 'Owner'"."""
+    def words(self) -> str:
+        """The fault without the key: "missing", "empty", "written as 'Owner'"."""
         instead = " and ".join(f"'{key}'" for key in self.spelt)
         match self.fault:
             case Fault.MISSING:
@@ -65,17 +65,19 @@ def written(key: str, tags: Tags) -> bool:
     return any(plain(other) == plain(key) for other in tags)
 
 
-def told(found: Sequence[Lack], required: int) -> str:
+def reason(found: Sequence[Lack], required: int) -> str:
     """One sentence: "lacks 3 of 6 required tags: team and owner are missing; project is empty"."""
     keys: dict[str, list[str]] = {}
     for lack in found:
-        keys.setdefault(lack.said, []).append(lack.key)
-    faults = (f"{_listed(those)} {'is' if len(those) == 1 else 'are'} {said}" for said, those in keys.items())
+        keys.setdefault(lack.words, []).append(lack.key)
+    faults = (
+        f"{_listed(those)} {'is' if len(those) == 1 else 'are'} {fault}" for fault, those in keys.items()
+    )
     return f"lacks {len(found)} of {required} required tags: {'; '.join(faults)}"
 
 
 def remedy(found: Sequence[Lack]) -> str:
-    """What would help. An empty tag is there already, and only a person knows its value."""
+    """The proposed action. An empty tag exists already, and only a person knows its value."""
     empty = all(lack.fault is Fault.EMPTY for lack in found)
     return "fill in the empty tags" if empty else "add the missing tags"
 

@@ -1,4 +1,4 @@
-"""Resources without the tags that say whose they are."""
+"""Finds resources that lack required tags, and fills them in."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ml_janitor.detectors.untagged_resources import creators, filling, inventory
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.filling import OWNER
 from ml_janitor.detectors.untagged_resources.inventory import Resource
-from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, lacks, remedy, told
+from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, lacks, reason, remedy
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
 from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, Grant, allow
 
@@ -44,9 +44,8 @@ class UntaggedResources(Detector[TaggedResource]):
     """
     Finds SageMaker resources, and buckets and repositories they use, without the required tags.
 
-    A resource that nobody can name an owner for is never cleaned up, and its cost is nobody's. Where the
-    creator is filled in as owner, `owner_domain` makes an address of a name that is none: Slack knows
-    people by theirs.
+    A resource without a known owner is never cleaned up. If the creator is filled in as owner,
+    `owner_domain` completes a name to an address, by which Slack looks people up.
     """
 
     name = "untagged-resources"
@@ -147,14 +146,14 @@ class UntaggedResources(Detector[TaggedResource]):
         if not confirmed:
             return rule.unknown("it seems to lack tags, but its own list of tags was not read")
         rule.passed("its own list of tags was read, and does not hold every required one")
-        rule.saw(*(Evidence(f"tag {lack.key}", lack.said, source=read.source) for lack in found))
+        rule.saw(*(Evidence(f"tag {lack.key}", lack.words, source=read.source) for lack in found))
         rule.saw(*_creator(candidate.creator, found, self.owner_domain))
         kind = candidate.target.kind.replace("-", " ")
         adding = self._additions(candidate, found)
         return rule.found(
-            f"this {kind} {told(found, len(self.required))}",
+            f"this {kind} {reason(found, len(self.required))}",
             Confidence.PROVEN,
-            action=filling.told(adding) if adding else remedy(found),
+            action=filling.described(adding) if adding else remedy(found),
             since=candidate.target.created,
             spared=None if adding else self._spared(candidate, found),
         )
@@ -188,10 +187,10 @@ class UntaggedResources(Detector[TaggedResource]):
             raise CannotActError("it is gone, or another resource has its name now")
         for key, value in record["add"].items():
             steps.do(f"remove {key}", partial(tagging.remove, aws, target.arn, key, value))
-        return filling.taken_back(target.name, record["add"], "was")
+        return filling.undo_words(target.name, record["add"], "was")
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
-        return filling.taken_back(target.name, record["add"], "is")
+        return filling.undo_words(target.name, record["add"], "is")
 
     def _additions(self, candidate: TaggedResource, found: Sequence[Lack]) -> dict[str, str]:
         owner = filling.owner_of(candidate.creator, self.owner_domain)
@@ -235,7 +234,7 @@ class UntaggedResources(Detector[TaggedResource]):
 
 
 def _shown(read: Signal[Tags]) -> Evidence:
-    """The keys only: what stands in the tags is the owner's business."""
+    """The keys only; the values stay out of reports."""
     keys = ", ".join(sorted(read.value)) or "none" if isinstance(read, Value) else None
     return evidence("tags", read, keys)
 

@@ -1,4 +1,4 @@
-"""The resources whose tags are judged: found again by their ARN, and told from others of their name."""
+"""Finds a judged resource again by its ARN, and distinguishes it from another of the same name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNDO_READS = frozenset(
         "ecr:ListTagsForResource",
     }
 )
-"""What `undo` reads, of all that is read."""
+"""The part of the reads that `undo` needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def same(aws: Aws, target: Target) -> bool:
     """
     arn, created = Arn.parse(target.arn), target.created
     if created is None:
-        raise ReadError(f"nobody knows when {target.name} was created, so it cannot be told from another")
+        raise ReadError(f"the creation time of {target.name} is unknown, so another may have its name now")
     if arn.service == "sagemaker":
         kind = next(kind for kind in inventory.KINDS if kind.type == arn.kind)
         found = inventory.look(aws, kind, target.arn, target.name, created - timedelta(days=1))

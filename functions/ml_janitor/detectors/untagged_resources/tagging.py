@@ -1,4 +1,4 @@
-"""Adds one tag to a resource, or removes it: never more than that, whatever happens in between."""
+"""Adds one tag to a resource, or removes one, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add(aws: Aws, arn: str, key: str, value: str) -> None:
     Add the tag *key*, unless it is there already, in whatever spelling and with whatever value.
 
     Buckets get it from S3 Control's TagResource: PutBucketTagging replaces the whole set, and would
-    lose what somebody else adds at the same moment. It works whether a bucket's tags also control
+    lose a tag that is added at the same moment. It works whether a bucket's tags also control
     access or not; PutBucketTagging does not (S3 User Guide, Enabling ABAC in general purpose buckets).
     """
     if written(key, read(aws, arn)):
@@ -39,7 +39,7 @@ def add(aws: Aws, arn: str, key: str, value: str) -> None:
 
 
 def remove(aws: Aws, arn: str, key: str, value: str) -> None:
-    """Remove the tag *key*, unless it is gone already or somebody gave it another value than *value*."""
+    """Remove the tag *key*, unless it is gone or has another value than *value* now."""
     if read(aws, arn).get(key) != value:
         return
     match Arn.parse(arn).service:
