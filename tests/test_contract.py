@@ -17,6 +17,7 @@ import pytest
 from policy_sentry.querying.actions import get_actions_with_access_level
 from policy_sentry.querying.all import get_all_actions
 
+import rarities
 from conftest import ACCOUNT, NOW, REGION
 from deeds import prepared
 from ml_janitor.aws.account import opened
@@ -230,8 +231,9 @@ def called(box: Control) -> set[str]:
 
 @pytest.fixture
 def demo_account(box: Control, session: boto3.Session) -> Control:
-    """The demo account, and what it lacks: a registry, a shadow test, images, a lock on objects."""
+    """The demo account, and what it lacks: a monitor, a registry, a shadow test, images, locks."""
     demo.seed(box.url)
+    rarities.monitoring(session, box, "churn-xgb-blue")
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
     image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/serving:1"
     session.client("ecr").create_repository(repositoryName="serving")

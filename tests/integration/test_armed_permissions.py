@@ -406,7 +406,7 @@ def staged(
     theatre: Theatre, box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Play], Host]:
     """The deployment in an account with waste; one notebook is Maria's."""
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copying.ATOMIC", ATOMIC)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copy_return.ATOMIC", ATOMIC)
 
     def made(play: Play) -> Host:
         host = theatre.host(box, session, aws, *play.waste)

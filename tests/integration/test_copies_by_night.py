@@ -311,7 +311,7 @@ def test_it_calls_exactly_what_it_declares(copies: Copies, monkeypatch: pytest.M
     reads = {grant.action for grant in detector.reads}
     assert called(copies) - reads == {grant.action for grant in detector.acts if not grant.implied}
 
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copying.ATOMIC", 0)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copy_return.ATOMIC", 0)
     copies.box.fault("s3", "CompleteMultipartUpload", "error", times=1, status=400, code="InvalidPart")
     copies.box.clear_calls()
     with pytest.raises(ClientError, match="InvalidPart"):

@@ -14,7 +14,7 @@ import pytest
 from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
-from ml_janitor.detectors.duplicate_artifacts import copying
+from ml_janitor.detectors.duplicate_artifacts import copy_return
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, ChangedError
@@ -217,8 +217,8 @@ def test_without_versions_it_comes_back_from_its_keeper(make: Callable[..., Buck
 def test_what_is_larger_than_one_copy_may_be_comes_back_in_parts(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, versioned: bool
 ) -> None:
-    monkeypatch.setattr(copying, "ATOMIC", 6 * MIB)
-    monkeypatch.setattr(copying, "PART", 5 * MIB)
+    monkeypatch.setattr(copy_return, "ATOMIC", 6 * MIB)
+    monkeypatch.setattr(copy_return, "PART", 5 * MIB)
     bucket = make(size=13 * MIB + 1)
     if versioned:
         bucket.versions()
@@ -245,6 +245,19 @@ def test_what_was_overwritten_in_the_last_moment_stays(make: Callable[..., Bucke
         bucket.act(undo)
 
     assert bucket.whole()["body"] == b"new" * MIB
+
+
+def test_what_was_overwritten_with_the_same_bytes_stays(make: Callable[..., Bucket]) -> None:
+    """Its ETag is the same, so S3 would delete it."""
+    bucket = make()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.put(COPY, Metadata={"mine": "yes"})
+
+    with pytest.raises(ChangedError, match="overwritten"):
+        bucket.act(undo)
+
+    assert bucket.there()
 
 
 @pytest.mark.parametrize("versioned", [True, False])
@@ -343,6 +356,24 @@ def test_what_is_gone_already_is_success(make: Callable[..., Bucket]) -> None:
     assert notes.done == ["delete", f"delete marker {bucket.versions_of()[1][0]}"]
 
 
+@pytest.mark.parametrize("versioned", [True, False])
+def test_what_somebody_deletes_in_the_same_moment_is_success(
+    session: boto3.Session, aws: Aws, *, versioned: bool
+) -> None:
+    """S3 then answers 404; SeaweedFS answers 412."""
+    bucket = Bucket(session.client("s3"), aws)
+    if versioned:
+        bucket.versions()
+    bucket.fill()
+    undo = bucket.prepared()
+    bucket.meanwhile("DeleteObject", lambda: bucket.delete(COPY))
+
+    notes = bucket.act(undo)
+
+    assert notes.done == ["delete", *(f"delete marker {marker}" for marker in bucket.versions_of()[1])]
+    assert bucket.settled(undo)
+
+
 def test_killed_after_the_delete_it_finds_its_marker_next_time(make: Callable[..., Bucket]) -> None:
     bucket = make()
     bucket.versions()
@@ -390,7 +421,7 @@ def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, large: bool
 ) -> None:
     if large:
-        monkeypatch.setattr(copying, "ATOMIC", 0)
+        monkeypatch.setattr(copy_return, "ATOMIC", 0)
     bucket = make()
     bucket.fill()
     undo = bucket.prepared()

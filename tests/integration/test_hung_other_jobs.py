@@ -603,7 +603,8 @@ def everything(account: Account) -> None:
         ("ListProcessingJobs", {"score", "trial-1", "left-warm", "sweep"}),
         ("ListTransformJobs", {"clean", "trial-1", "left-warm", "sweep"}),
         ("ListHyperParameterTuningJobs", {"clean", "score", "left-warm"}),  # a child's tuner may be kept
-        ("ListTrainingJobs", {"clean", "score", "trial-1", "sweep"}),  # the child is known from its tuner
+        ("ListTrainingJobs", {"clean", "score", "trial-1", "left-warm", "sweep"}),  # Search knows them
+        ("Search", {"clean", "score", "trial-1", "sweep"}),  # the child is known from its tuner
     ],
 )
 def test_a_listing_that_fails_is_an_error_and_hides_no_other_kind(
@@ -615,7 +616,8 @@ def test_a_listing_that_fails_is_an_error_and_hides_no_other_kind(
     report = swept(aws)
 
     assert report.error is not None
-    assert f"sagemaker:{listing} broke off after 0" in report.error
+    assert f"sagemaker:{listing}" in report.error
+    assert "broke off after 0" in report.error
     assert {result.target.name for result in report.findings} == left
 
 

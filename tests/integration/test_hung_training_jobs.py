@@ -25,7 +25,8 @@ SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelt
 AGE = 264 * HOUR
 
 LISTINGS = {
-    "sagemaker:ListTrainingJobs": 2,  # those in progress, and those with a warm pool
+    "sagemaker:Search": 2,  # jobs in progress, and what changed lately and may have left a warm pool
+    "sagemaker:ListTrainingJobs": 1,  # those of the last day
     "sagemaker:ListProcessingJobs": 1,
     "sagemaker:ListTransformJobs": 1,
     "sagemaker:ListHyperParameterTuningJobs": 1,
@@ -472,6 +473,7 @@ def test_a_listing_that_broke_off_is_an_error_and_what_was_read_is_reported(
     account.job("newest", age=8 * HOUR, silent=7 * HOUR)
     account.box.patch("sagemaker", ["training_jobs", "newest"], creation_time=NOW.isoformat())
     account.box.patch("sagemaker", ["training_jobs", "llama"], creation_time=(NOW - 9 * HOUR).isoformat())
+    account.box.fault("sagemaker", "Search", "deny", times=0)
     account.box.fault("sagemaker", "ListTrainingJobs", "break-page", skip=1, times=0)
 
     report = swept(aws)

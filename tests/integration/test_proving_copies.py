@@ -13,9 +13,9 @@ import pytest
 from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.detectors.duplicate_artifacts import comparing, equality
+from ml_janitor.detectors.duplicate_artifacts import comparing
+from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
-from ml_janitor.detectors.duplicate_artifacts.equality import Equality
 from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, needed, see
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, NotYetError
@@ -70,7 +70,7 @@ class Hurried:
 def pair(box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Pair:
     monkeypatch.setattr(comparing, "PROBE", 4)
     monkeypatch.setattr(comparing, "RANGE", 4)
-    monkeypatch.setattr(equality, "AT_ONCE", 10)
+    monkeypatch.setattr(comparing, "AT_ONCE", 10)
     made = Pair(box, session, aws)
     made.put("a.tar.gz", b"m" * SIZE)
     made.put("b.tar.gz", b"m" * SIZE)
@@ -138,7 +138,7 @@ def test_one_other_byte_is_found_although_nothing_else_tells(pair: Pair, at: int
 
 
 def test_a_last_range_that_is_left_alone_is_compared_too(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(equality, "AT_ONCE", 8)
+    monkeypatch.setattr(comparing, "AT_ONCE", 8)
     pair.put("b.tar.gz", b"m" * (SIZE - 1) + b"n")
     copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
 
@@ -174,11 +174,12 @@ def test_an_undo_compares_every_byte_of_what_it_may_have_written_itself(pair: Pa
     pair.put("b.tar.gz", b"m" * SIZE if at is None else b"m" * at + b"n" + b"m" * (SIZE - at - 1))
     copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
 
-    assert equality.equal(pair.aws, copy, keeper) is (at is None)
+    assert comparing.equal(pair.aws, copy, keeper) is (at is None)
 
 
-def test_a_range_that_cannot_be_read_proves_nothing(pair: Pair) -> None:
-    pair.box.fault("s3", "GetObject", "deny", times=0)
+@pytest.mark.parametrize("key", [None, "a.tar.gz", "b.tar.gz"])
+def test_a_range_that_cannot_be_read_proves_nothing(pair: Pair, key: str | None) -> None:
+    pair.box.fault("s3", "GetObject", "deny", times=0, match=key)
 
     with pytest.raises(Exception, match=r"comparing s3://models/b\.tar\.gz with .*AccessDenied"):
         pair.prepared({})
@@ -197,19 +198,25 @@ def test_a_checksum_that_proves_costs_no_read(pair: Pair) -> None:
     assert (undo["proof"], pair.ranges_read()) == ("equal SHA-256", 0)
 
 
-def test_what_others_were_given_access_to_is_only_reported(pair: Pair) -> None:
-    pair.s3.put_object_acl(Bucket=BUCKET, Key="b.tar.gz", ACL="public-read")
+EVERYBODY = 'uri="http://acs.amazonaws.com/groups/global/AllUsers"'
+
+
+@pytest.mark.parametrize("given", [{"ACL": "public-read"}, {"GrantRead": EVERYBODY}], ids=["too", "alone"])
+def test_what_others_were_given_access_to_is_only_reported(pair: Pair, given: dict[str, Any]) -> None:
+    pair.s3.put_object_acl(Bucket=BUCKET, Key="b.tar.gz", **given)
 
     with pytest.raises(CannotActError, match="access to it by its ACL"):
         pair.prepared({})
 
 
+@pytest.mark.parametrize("letter", [b"n", b"m"], ids=["other bytes", "the same bytes"])
 @pytest.mark.parametrize("key", ["a.tar.gz", "b.tar.gz"])
-def test_what_changes_after_it_was_looked_at_is_only_reported(pair: Pair, key: str) -> None:
+def test_what_changes_after_it_was_looked_at_is_only_reported(pair: Pair, key: str, letter: bytes) -> None:
     copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
     found = pair.detector.decide(copy, NOW)
     assert isinstance(found, Finding)
-    pair.put(key, b"n" * SIZE)
+    pair.box.set_clock(NOW.replace(hour=4))
+    pair.put(key, letter * SIZE)
 
     with pytest.raises(CannotActError, match=f"{key} changed while it was looked at"):
         pair.detector.prepare(pair.aws, copy, found, {})

@@ -30,11 +30,11 @@ def floor(armed: Deployment, paced: Control) -> Floor:
 
 
 def stopped(armed: Deployment) -> None:
-    """The one job was warned about, and stopped when its warning had stood for two hours."""
+    """The one job was warned about, and stopped after four hours: its owner is a name, and not messaged."""
     armed.sweep(HUNG)
     armed.later(HOUR)
     armed.sweep(HUNG)
-    armed.later(HOUR + 2 * LONG_ENOUGH)
+    armed.later(3 * HOUR + 2 * LONG_ENOUGH)
     armed.sweep(HUNG)
     armed.later(LONG_ENOUGH)
     armed.sweep(HUNG)

@@ -20,7 +20,7 @@ from ml_janitor.acting.after_sweep import Cleaning, sparing_undos
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, targets
 from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Sweep, Value, Verdict
-from ml_janitor.detectors.idle_endpoints import record
+from ml_janitor.detectors.idle_endpoints import deletion
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
 from ml_janitor.engine.failures import Failures
@@ -481,7 +481,7 @@ def deleted(account: Account, aws: Aws, actions: Actions, *, ago: timedelta) -> 
     """The endpoint "live" is deleted as the janitor does it, its record in the ledger."""
     (listed,) = targets(aws, ENDPOINT).items
     target = replace(listed, tags=Value({}))
-    undo = record.read(aws, target, judged=(), deployed=NOW)
+    undo = deletion.read_record(aws, target, judged=(), deployed=NOW)
     finding = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete", evidence=())
     result = Result(detector="idle-endpoints", target=target, verdict=finding, outcome=Outcome.WAITING)
     action = actions.begin(result, undo, warned=NOW - ago, now=NOW - ago)

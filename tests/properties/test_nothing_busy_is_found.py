@@ -14,8 +14,9 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding, Kept, Report, Result
 from ml_janitor.engine.run import run
 from ml_janitor_sandbox.control import Control
-from properties.worlds import FAULTS, LISTINGS, NEAR_MISSES, Claim, Fault, World, refusals, worlds
+from properties.worlds import FAULTS, LISTINGS, NEAR_MISSES, Claim, Fault, World, refusals, serving, worlds
 from properties.worlds.artifacts import MIN_SIZE
+from properties.worlds.base import Account
 
 SETTINGS = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
 
@@ -51,6 +52,23 @@ def test_every_near_miss_is_kept_whatever_cannot_be_read(box: Control, session: 
         box.clear_faults()
         fault.apply(box)
         assert all_wrong(audit(session, concerned), claims, [fault]) == [], fault.call
+
+
+def test_nothing_that_serves_is_called_unused(box: Control, session: boto3.Session) -> None:
+    """The adviser on configurations and models, in an account of its own: others' leftovers hide all."""
+    box.reset()
+    box.set_durations({"*": 0})
+    account = Account(session=session, control=box, now=NOW)
+    for thing in serving.KIND.near_misses():
+        thing.build(account)
+    claims = {claim.key: claim for claim in account.claims}
+    assert all_wrong(audit(session, serving.LISTINGS), claims, ()) == []
+
+    for call in serving.Serving.calls:
+        fault = Fault(call, "truncate", lasting=True)
+        box.clear_faults()
+        fault.apply(box)
+        assert all_wrong(audit(session, serving.LISTINGS), claims, [fault]) == [], call
 
 
 def built(world: World, box: Control, session: boto3.Session) -> Claims:
@@ -104,7 +122,7 @@ def silently_incomplete(report: Report, faults: Sequence[Fault]) -> list[str]:
     return [
         f"{sweep.detector}: {sweep.error or 'complete'}"
         for sweep in report.sweeps
-        if (LISTINGS[sweep.detector] & refused and sweep.error is None)
+        if ((LISTINGS | serving.LISTINGS)[sweep.detector] & refused and sweep.error is None)
         or (not faults and sweep.error is not None)
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ml_janitor.config.settings import Settings, SettingsError
-from ml_janitor.detectors.duplicate_artifacts import act_prefixes, copy_grants
+from ml_janitor.detectors.duplicate_artifacts import act_prefixes, rule
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 
 
@@ -73,8 +73,8 @@ def test_deleting_is_granted_there_only_and_with_an_etag_only() -> None:
     detector = DuplicateArtifacts(act_on_prefixes=("s3://models", "s3://runs/old/"))
 
     assert deletes(detector) == [
-        ("arn:aws:s3:::models/*", copy_grants.BY_ETAG),
-        ("arn:aws:s3:::runs/old/*", copy_grants.BY_ETAG),
+        ("arn:aws:s3:::models/*", rule.BY_ETAG),
+        ("arn:aws:s3:::runs/old/*", rule.BY_ETAG),
     ]
     assert deletes(replace(detector, act_on_prefixes=())) == []
 

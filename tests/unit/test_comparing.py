@@ -26,6 +26,7 @@ class Bytes:
         self.objects: dict[str, bytes] = {}
         self.read: dict[str, int] = {}
         self.denied: dict[str, int] = {}
+        self.denied_once: tuple[str, int] | None = None
         self.short = False
         self.s3 = SimpleNamespace(get_object=self.get_object)
 
@@ -37,7 +38,7 @@ class Bytes:
     def get_object(self, *, Bucket: str, Key: str, Range: str, IfMatch: str) -> dict[str, Any]:  # noqa: N803
         assert (Bucket, IfMatch) == ("b", "e")
         start, stop = map(int, Range.removeprefix("bytes=").split("-"))
-        if start >= self.denied.get(Key, 10**9):
+        if start >= self.denied.get(Key, 10**9) or (Key, start) == self.denied_once:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetObject")
         body = self.objects[Key][start : stop + 1]
         self.read[Key] = self.read.get(Key, 0) + len(body)
@@ -159,6 +160,14 @@ def test_what_cannot_be_read_to_the_end_is_unknown(store: Bytes) -> None:
     assert alike(done, a, b) is Likeness.UNKNOWN
     assert "b could not be read (GetObject: AccessDenied)" in likeness(done.known[a], done.known[b]).by
     assert alike(done, a, c) is Likeness.PROVEN
+
+
+def test_what_was_read_behind_a_range_that_is_missing_proves_nothing(store: Bytes) -> None:
+    size = PROBE + 50 * RANGE
+    a, b = store.put("a", b"x" * size), store.put("b", b"x" * size)
+    store.denied_once = ("b", size - 2 * RANGE)
+
+    assert alike(settled(store, [a, b]), a, b) is Likeness.UNKNOWN
 
 
 def test_a_body_that_ends_early_is_unreadable(store: Bytes) -> None:

@@ -16,8 +16,8 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.core.model import Target
-from ml_janitor.detectors.idle_endpoints import components, scaling
-from ml_janitor.detectors.idle_endpoints.record import desired, drifted, not_itself
+from ml_janitor.detectors.idle_endpoints import attached
+from ml_janitor.detectors.idle_endpoints.deletion import desired, drifted, not_itself
 from ml_janitor.detectors.idle_endpoints.undo import rescaling
 from ml_janitor.engine.detector import CannotActError
 
@@ -88,7 +88,7 @@ NAMED = {"InferenceComponentName": "ranker", "EndpointName": "churn"}
 def test_a_component_is_created_with_the_image_and_the_copies_that_were_asked_for(offline: Aws) -> None:
     given = described(Container=CONTAINER, ComputeResourceRequirements=COMPUTE)
 
-    assert components.arguments(offline, given) == {
+    assert attached.component_arguments(offline, given) == {
         **NAMED,
         "VariantName": "blue",
         "Specification": {"Container": AGAIN, "ComputeResourceRequirements": COMPUTE},
@@ -103,7 +103,7 @@ def test_an_adapter_is_created_with_nothing_of_its_bases(offline: Aws) -> None:
         ComputeResourceRequirements=COMPUTE,
     )
 
-    assert components.arguments(offline, given) == {
+    assert attached.component_arguments(offline, given) == {
         **NAMED,
         "Specification": {
             "BaseInferenceComponentName": "base",
@@ -116,7 +116,7 @@ def test_a_component_with_a_specification_per_instance_type_has_no_single_one(of
     one = {"InstanceType": "ml.g5.xlarge", "Container": CONTAINER, "ComputeResourceRequirements": COMPUTE}
     given = described(ModelName="m") | {"Specifications": [one]}
 
-    assert components.arguments(offline, given) == {
+    assert attached.component_arguments(offline, given) == {
         **NAMED,
         "VariantName": "blue",
         "Specifications": [{**one, "Container": AGAIN}],
@@ -129,7 +129,7 @@ def test_a_description_without_its_copies_was_cut_off(offline: Aws) -> None:
     del given["RuntimeConfig"]
 
     with pytest.raises(KeyError):
-        components.arguments(offline, given)
+        attached.component_arguments(offline, given)
 
 
 def test_a_creating_call_gets_every_member_that_it_knows(offline: Aws) -> None:
@@ -337,7 +337,7 @@ class Offline:
 def scaled_by(offline: Aws, *policies: Mapping[str, Any]) -> list[dict[str, Any]]:
     meta = offline.client("application-autoscaling").meta
     account: Any = Offline(Scaling(policies, meta=meta))
-    return scaling.read(account, ["endpoint/churn/variant/blue"])
+    return attached.read_scaling(account, ["endpoint/churn/variant/blue"])
 
 
 def policy(kind: str, *alarms: str) -> dict[str, Any]:

@@ -24,24 +24,24 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.detectors.idle_endpoints.costs import rented
 from ml_janitor.detectors.idle_endpoints.endpoint import (
     Config,
     Description,
     InferenceComponent,
     Summary,
     Variant,
+    rented,
 )
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.detectors.idle_endpoints.signals import PLACES_SHOWN, Endpoint, HalfDone
+from ml_janitor.detectors.idle_endpoints.signals import METERS_SHOWN, Endpoint, HalfDone
 from ml_janitor.detectors.idle_endpoints.traffic import (
     Hints,
-    Place,
+    RequestMeter,
     alive,
     backlog,
     component_invocations,
     invocations,
-    places,
+    meters,
     processed,
 )
 
@@ -58,10 +58,10 @@ def requests(*, ago: timedelta = HOUR, count: float = 3) -> Value[Series]:
     return Value(Series(((NOW - 7 * DAY, 0.0), (NOW - ago, count))))
 
 
-def place(requests: Signal[Series], control: Signal[Series] | None = None, **given: Any) -> Place:
+def meter(requests: Signal[Series], control: Signal[Series] | None = None, **given: Any) -> RequestMeter:
     variant = given.pop("variant", "blue")
     whole: dict[str, Any] = {"where": f"variant {variant}", "metric": invocations("churn", variant), **given}
-    return Place(requests=requests, control=control or NotRead(), **whole)
+    return RequestMeter(requests=requests, control=control or NotRead(), **whole)
 
 
 def summary(**given: Any) -> Summary:
@@ -92,7 +92,7 @@ def endpoint(**given: Any) -> Endpoint:
     """An old endpoint in service whose only variant got nothing but zeros."""
     whole: dict[str, Any] = {
         "summary": summary(),
-        "places": (place(ZEROS),),
+        "meters": (meter(ZEROS),),
         "components": Value(()),
         "schedules": Value(()),
         "description": description(),
@@ -153,7 +153,7 @@ def scaled(resolved: datetime | None = NOW - 60 * DAY, **given: Any) -> dict[str
     }
 
 
-BULK_ONLY = {"description": NotRead(), "config": NotRead(), "places": ()}
+BULK_ONLY = {"description": NotRead(), "config": NotRead(), "meters": ()}
 HOST = config(types={}, hosts=frozenset({"blue"}))
 COMPONENT = InferenceComponent(
     name="llm",
@@ -169,30 +169,30 @@ COMPONENT = InferenceComponent(
     ("given", "expected"),
     [
         pytest.param({}, "proven", id="zeros"),
-        # --- places
-        pytest.param({"places": (place(requests()),)}, "kept", id="a request"),
-        pytest.param({"places": (place(ZEROS), place(requests(), variant="green"))}, "kept", id="second"),
-        pytest.param({"places": (place(ZEROS), place(requests(), decisive=False))}, "kept", id="any place"),
-        pytest.param({"places": (place(DENIED), place(requests()))}, "kept", id="busy and unreadable"),
-        pytest.param({"places": (place(ZEROS), place(DENIED))}, "unknown", id="one unreadable"),
+        # --- meters
+        pytest.param({"meters": (meter(requests()),)}, "kept", id="a request"),
+        pytest.param({"meters": (meter(ZEROS), meter(requests(), variant="green"))}, "kept", id="second"),
+        pytest.param({"meters": (meter(ZEROS), meter(requests(), decisive=False))}, "kept", id="any meter"),
+        pytest.param({"meters": (meter(DENIED), meter(requests()))}, "kept", id="busy and unreadable"),
+        pytest.param({"meters": (meter(ZEROS), meter(DENIED))}, "unknown", id="one unreadable"),
         pytest.param(
-            {"places": (place(ZEROS), place(DENIED, decisive=False))}, "unknown", id="any unreadable"
+            {"meters": (meter(ZEROS), meter(DENIED, decisive=False))}, "unknown", id="any unreadable"
         ),
-        pytest.param({"places": (place(ZEROS), place(NotRead()))}, "unknown", id="one not read"),
-        pytest.param({"places": (place(ZEROS), place(Absent(), ARRIVES))}, "likely", id="one absent"),
-        pytest.param({"places": (place(Absent(), Absent()),)}, "unknown", id="no control"),
-        pytest.param({"places": (place(Absent(), DENIED),)}, "unknown", id="control unreadable"),
-        pytest.param({"places": (place(Absent()),)}, "unknown", id="control not read"),
+        pytest.param({"meters": (meter(ZEROS), meter(NotRead()))}, "unknown", id="one not read"),
+        pytest.param({"meters": (meter(ZEROS), meter(Absent(), ARRIVES))}, "likely", id="one absent"),
+        pytest.param({"meters": (meter(Absent(), Absent()),)}, "unknown", id="no control"),
+        pytest.param({"meters": (meter(Absent(), DENIED),)}, "unknown", id="control unreadable"),
+        pytest.param({"meters": (meter(Absent()),)}, "unknown", id="control not read"),
         pytest.param(
-            {"places": (place(Absent(), ARRIVES), place(Absent(), Absent()))},
+            {"meters": (meter(Absent(), ARRIVES), meter(Absent(), Absent()))},
             "unknown",
             id="one control of two",
         ),
         pytest.param(
-            {"places": (place(ZEROS), place(Absent(), decisive=False))}, "proven", id="may be absent"
+            {"meters": (meter(ZEROS), meter(Absent(), decisive=False))}, "proven", id="may be absent"
         ),
-        pytest.param({"places": ()}, "unknown", id="no place"),
-        pytest.param({"places": (place(ZEROS, decisive=False),)}, "unknown", id="no decisive place"),
+        pytest.param({"meters": ()}, "unknown", id="no meter"),
+        pytest.param({"meters": (meter(ZEROS, decisive=False),)}, "unknown", id="no decisive meter"),
         # --- required and supporting signals
         pytest.param({"components": DENIED}, "unknown", id="components unreadable"),
         pytest.param({"description": DENIED}, "unknown", id="description unreadable"),
@@ -203,15 +203,15 @@ COMPONENT = InferenceComponent(
         pytest.param({"hints_error": "ListMetrics: AccessDenied"}, "likely", id="hints unreadable"),
         pytest.param({"history": (DENIED,)}, "likely", id="history unreadable"),
         # --- how much of the silence was measured
-        pytest.param({"places": (place(hourly(168)),)}, "proven", id="all hours"),
-        pytest.param({"places": (place(hourly(152)),)}, "proven", id="nine of ten hours"),
-        pytest.param({"places": (place(hourly(151)),)}, "likely", id="less than nine of ten"),
-        pytest.param({"places": (place(hourly(1)),)}, "likely", id="a single zero"),
+        pytest.param({"meters": (meter(hourly(168)),)}, "proven", id="all hours"),
+        pytest.param({"meters": (meter(hourly(152)),)}, "proven", id="nine of ten hours"),
+        pytest.param({"meters": (meter(hourly(151)),)}, "likely", id="less than nine of ten"),
+        pytest.param({"meters": (meter(hourly(1)),)}, "likely", id="a single zero"),
         pytest.param(
-            {"places": (place(ZEROS), place(hourly(100), variant="b"))}, "likely", id="second sparse"
+            {"meters": (meter(ZEROS), meter(hourly(100), variant="b"))}, "likely", id="second sparse"
         ),
         pytest.param(
-            {"places": (place(ZEROS), place(hourly(1), decisive=False))}, "proven", id="sparse beside"
+            {"meters": (meter(ZEROS), meter(hourly(1), decisive=False))}, "proven", id="sparse beside"
         ),
         # --- what it did before the window
         pytest.param({"history": (days(20, 50, 80),), "deployed": 89}, "likely", id="monthly"),
@@ -278,14 +278,14 @@ COMPONENT = InferenceComponent(
         pytest.param(
             scaled(components=Value((replace(COMPONENT, changed=NOW - HOUR),))), "kept", id="component too"
         ),
-        pytest.param(scaled(places=(place(requests()),)), "kept", id="scaled and used"),
+        pytest.param(scaled(meters=(meter(requests()),)), "kept", id="scaled and used"),
         # --- variants that are there for inference components and have none
         pytest.param({"config": Value(HOST), "components": Value((COMPONENT,))}, "proven", id="component"),
-        pytest.param({"config": Value(HOST), "places": (place(Absent(), ARRIVES),)}, "likely", id="bare"),
+        pytest.param({"config": Value(HOST), "meters": (meter(Absent(), ARRIVES),)}, "likely", id="bare"),
         pytest.param({"config": Value(HOST)}, "likely", id="bare with zeros"),
-        pytest.param({"config": Value(HOST), "strays": (place(ZEROS),)}, "likely", id="idle stray"),
-        pytest.param({"config": Value(HOST), "strays": (place(requests()),)}, "unknown", id="busy stray"),
-        pytest.param({"config": Value(HOST), "strays": (place(DENIED),)}, "unknown", id="unreadable stray"),
+        pytest.param({"config": Value(HOST), "strays": (meter(ZEROS),)}, "likely", id="idle stray"),
+        pytest.param({"config": Value(HOST), "strays": (meter(requests()),)}, "unknown", id="busy stray"),
+        pytest.param({"config": Value(HOST), "strays": (meter(DENIED),)}, "unknown", id="unreadable stray"),
         pytest.param({"config": Value(HOST), "hints_error": "denied"}, "unknown", id="strays not listed"),
     ],
 )
@@ -302,7 +302,7 @@ def test_a_silence_has_to_be_longer_than_every_pause(moment: timedelta, expected
     """Used 61 and 31 days ago: silent since the end of the latter day, 30 days ago."""
     midnight = NOW.replace(hour=0)
     zeros = Value(Series(tuple((midnight - n * HOUR, 0.0) for n in range(168, 0, -1))))
-    used = endpoint(places=(place(zeros),), history=(days(61, 31, since=61),))
+    used = endpoint(meters=(meter(zeros),), history=(days(61, 31, since=61),))
 
     assert word(RULE.decide(used, midnight + moment)) == expected
 
@@ -312,25 +312,25 @@ def test_no_required_signal_missing_is_ever_found() -> None:
     for missing in (NotRead(), DENIED):
         for name in ("description", "config"):
             assert isinstance(decided(**{name: missing}), Kept)
-        assert isinstance(decided(places=(place(ZEROS), place(missing, variant="green"))), Kept)
+        assert isinstance(decided(meters=(meter(ZEROS), meter(missing, variant="green"))), Kept)
 
 
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
         (
-            {"places": (place(ZEROS), place(requests(ago=5 * HOUR, count=1204), variant="b"))},
+            {"meters": (meter(ZEROS), meter(requests(ago=5 * HOUR, count=1204), variant="b"))},
             (
                 "1,204 requests to variant b in the last 7 days, "
                 "the latest in the hour from 2026-10-05 22:00 UTC"
             ),
         ),
         (
-            {"places": (place(requests(ago=DAY)), place(requests(count=1), variant="green"))},
+            {"meters": (meter(requests(ago=DAY)), meter(requests(count=1), variant="green"))},
             "1 request to variant green in the last 7 days, the latest in the hour from 2026-10-06 02:00 UTC",
         ),
         (
-            {"places": (place(requests(), metric=backlog("churn"), where="the queue", decisive=False),)},
+            {"meters": (meter(requests(), metric=backlog("churn"), where="the queue", decisive=False),)},
             "the queue was in use in the last 7 days, the latest in the hour from 2026-10-06 02:00 UTC",
         ),
         ({"summary": summary(status="Failed"), **BULK_ONLY}, "it is Failed, not InService"),
@@ -339,7 +339,7 @@ def test_no_required_signal_missing_is_ever_found() -> None:
             "last deployed 3 days ago; endpoints are left alone for 7 days",
         ),
         (
-            {"places": (place(DENIED),)},
+            {"meters": (meter(DENIED),)},
             "the requests to variant blue could not be read (GetMetricData: AccessDenied)",
         ),
         ({}, "no request in 7 days, and none since it was deployed 60 days ago"),
@@ -352,7 +352,7 @@ def test_no_required_signal_missing_is_ever_found() -> None:
             ),
         ),
         (
-            {"places": (place(ZEROS), place(hourly(1), variant="b"))},
+            {"meters": (meter(ZEROS), meter(hourly(1), variant="b"))},
             (
                 "no request in 7 days, and none since it was deployed 60 days ago; "
                 "variant b has a datapoint for only 1 of 168 hours"
@@ -368,7 +368,7 @@ def test_no_required_signal_missing_is_ever_found() -> None:
             "no request in 7 days, nor in the 90 days before",
         ),
         (
-            {"places": (place(Absent(), ARRIVES),)},
+            {"meters": (meter(Absent(), ARRIVES),)},
             (
                 "no request in 7 days, and none since it was deployed 60 days ago"
                 " (no datapoint, while other metrics of it arrive)"
@@ -402,7 +402,7 @@ def test_since_is_the_best_that_is_known(given: Mapping[str, Any], since: dateti
 
 def test_a_window_longer_than_its_life_is_not_claimed() -> None:
     whole_life = Value(Series(tuple((NOW - n * HOUR, 0.0) for n in range(60 * 24, 0, -1))))
-    verdict = IdleEndpoints(window=90 * DAY).decide(endpoint(places=(place(whole_life),)), NOW)
+    verdict = IdleEndpoints(window=90 * DAY).decide(endpoint(meters=(meter(whole_life),)), NOW)
 
     assert isinstance(verdict, Finding)
     assert verdict.reason == "no request since it was deployed 60 days ago"
@@ -434,15 +434,15 @@ def test_an_unknown_price_is_said() -> None:
 
 
 def test_evidence_stays_small_and_shows_what_matters() -> None:
-    many = tuple(place(ZEROS, variant=f"v{n}") for n in range(50))
-    verdict = decided(places=(*many, place(Absent(), Absent(), variant="odd"), place(DENIED, variant="bad")))
+    many = tuple(meter(ZEROS, variant=f"v{n}") for n in range(50))
+    verdict = decided(meters=(*many, meter(Absent(), Absent(), variant="odd"), meter(DENIED, variant="bad")))
 
     shown = [one for one in verdict.evidence if one.signal.startswith("requests to")]
     assert [one.signal for one in shown[:2]] == ["requests to variant bad", "requests to variant odd"]
-    assert len(shown) == PLACES_SHOWN
+    assert len(shown) == METERS_SHOWN
     assert {one.signal: one.value for one in verdict.evidence}[
         "further places for requests"
-    ] == 52 - PLACES_SHOWN
+    ] == 52 - METERS_SHOWN
     assert shown[0].error == "GetMetricData: AccessDenied"
     assert shown[1].value == "no datapoint, nor any other metric"
 
@@ -451,8 +451,8 @@ def test_evidence_stays_small_and_shows_what_matters() -> None:
 
 
 def wanted(described: Value[Description], config: Config, *components: InferenceComponent) -> set[Metric]:
-    """The metrics of the decisive places."""
-    return {one.metric for one in places(described.value, config, components) if one.decisive}
+    """The metrics of the decisive meters."""
+    return {one.metric for one in meters(described.value, config, components) if one.decisive}
 
 
 def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
@@ -472,14 +472,14 @@ def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
         invocations("churn", "blue"),
         component_invocations("llm"),
     }
-    assert backlog("churn") in {one.metric for one in places(queued.value, plain, ())}
+    assert backlog("churn") in {one.metric for one in meters(queued.value, plain, ())}
 
 
 def test_a_component_is_proven_by_the_metrics_of_its_own_variant() -> None:
     two = description(Variant(name="green", instances=1), Variant(name="blue", instances=1))
     other = replace(COMPONENT, name="ranker", variant="green")
 
-    found = places(two.value, config(types={}, hosts=frozenset({"blue", "green"})), (COMPONENT, other))
+    found = meters(two.value, config(types={}, hosts=frozenset({"blue", "green"})), (COMPONENT, other))
 
     assert {one.where: one.proof for one in found} == {
         "inference component llm": alive("churn", "blue"),
@@ -497,7 +497,7 @@ def test_hints_are_told_apart_by_their_dimensions() -> None:
         Value((processed("churn", "blue"), component_invocations("llm"), component_invocations("gone"))),
     )
 
-    found = {one.metric for one in hints.places("churn", [COMPONENT])}
+    found = {one.metric for one in hints.meters("churn", [COMPONENT])}
 
     assert found == {
         inner,
@@ -512,12 +512,12 @@ def test_hints_that_are_missing_are_said_to_be() -> None:
     hints = Hints.of(Value((invocations("churn", "blue"),)), Unreadable("ListMetrics: denied"))
 
     assert hints.error == "ListMetrics: denied"
-    assert len(list(hints.places("churn", ()))) == 1
+    assert len(list(hints.meters("churn", ()))) == 1
 
 
 def test_a_place_asks_for_a_proof_only_where_it_needs_one() -> None:
     proof = invocations("churn", "proof")
-    blue = Place(where="variant blue", metric=invocations("churn", "blue"), proof=proof)
+    blue = RequestMeter(where="variant blue", metric=invocations("churn", "blue"), proof=proof)
 
     assert list(blue.lacks) == [blue.metric, proof]
     assert list(replace(blue, requests=Absent()).lacks) == [proof]
@@ -541,9 +541,9 @@ def test_what_is_rented_counts_every_variant_and_pool() -> None:
 
 
 def test_one_that_was_asked_for_alone_shows_everything() -> None:
-    many = tuple(place(ZEROS, variant=f"v{n}") for n in range(50))
+    many = tuple(meter(ZEROS, variant=f"v{n}") for n in range(50))
 
-    alone, listed = decided(places=many, alone=True), decided(places=many)
+    alone, listed = decided(meters=many, alone=True), decided(meters=many)
 
     names = [one.signal for one in alone.evidence]
     assert [name for name in names if name.startswith("requests to")] == [
@@ -603,7 +603,7 @@ SCALED_IN = Variant(name="blue", instances=0)
             "kept",
             id="deployed since",
         ),
-        pytest.param({"places": (place(requests(ago=DAY)),)}, "kept", id="used"),
+        pytest.param({"meters": (meter(requests(ago=DAY)),)}, "kept", id="used"),
         pytest.param({"described": {"variants": (SCALED_IN,)}}, "proven", id="scaled in without components"),
         pytest.param({"summary": {"status": "Updating"}}, "unknown", id="scaling in"),
         pytest.param({"summary": {"status": "Failed"}}, "kept", id="failed"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ml_janitor.core.model import Absent, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.locations import Place, mentioned, parse
+from ml_janitor.detectors.duplicate_artifacts.locations import Address, mentioned, parse
 from ml_janitor.detectors.duplicate_artifacts.references import References, User
 
 CHURN = User("model churn", "model/churn", in_use=True)
@@ -17,26 +17,26 @@ CHURN = User("model churn", "model/churn", in_use=True)
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("s3://b/a/k.tar.gz", Place("b", "a/k.tar.gz")),
-        ("s3://b", Place("b", "")),
-        ("s3://b/", Place("b", "")),
-        ("s3://b/with blank/ü%2F", Place("b", "with blank/ü%2F")),
-        ("https://s3.eu-west-1.amazonaws.com/b/a%20b/k", Place("b", "a b/k")),
-        ("https://s3-eu-west-1.amazonaws.com/b/k", Place("b", "k")),
-        ("https://b.c.s3.amazonaws.com/k", Place("b.c", "k")),
-        ("https://b.s3.cn-north-1.amazonaws.com.cn/k", Place("b", "k")),
+        ("s3://b/a/k.tar.gz", Address("b", "a/k.tar.gz")),
+        ("s3://b", Address("b", "")),
+        ("s3://b/", Address("b", "")),
+        ("s3://b/with blank/ü%2F", Address("b", "with blank/ü%2F")),
+        ("https://s3.eu-west-1.amazonaws.com/b/a%20b/k", Address("b", "a b/k")),
+        ("https://s3-eu-west-1.amazonaws.com/b/k", Address("b", "k")),
+        ("https://b.c.s3.amazonaws.com/k", Address("b.c", "k")),
+        ("https://b.s3.cn-north-1.amazonaws.com.cn/k", Address("b", "k")),
         ("https://example.com/b/k", None),
-        ("s3a://b/k", Place("b", "k")),
-        ("S3://b/k", Place("b", "k")),
-        ("http://b.s3.amazonaws.com/k", Place("b", "k")),
-        ("arn:aws:s3:::b/a/k", Place("b", "a/k")),
-        ("s3://${BUCKET}/a/k", Place(None, "a/k")),
-        ("s3://arn:aws:s3:us-east-1:123456789012:accesspoint/p/a/k", Place(None, "a/k")),
-        ("s3://p-abc-s3alias/a/k", Place(None, "a/k")),
+        ("s3a://b/k", Address("b", "k")),
+        ("S3://b/k", Address("b", "k")),
+        ("http://b.s3.amazonaws.com/k", Address("b", "k")),
+        ("arn:aws:s3:::b/a/k", Address("b", "a/k")),
+        ("s3://${BUCKET}/a/k", Address(None, "a/k")),
+        ("s3://arn:aws:s3:us-east-1:123456789012:accesspoint/p/a/k", Address(None, "a/k")),
+        ("s3://p-abc-s3alias/a/k", Address(None, "a/k")),
         ("model.tar.gz", None),
     ],
 )
-def test_addresses(text: str, place: Place | None) -> None:
+def test_addresses(text: str, place: Address | None) -> None:
     assert parse(text) == place
 
 
@@ -46,23 +46,23 @@ DEFINITION = {"Steps": [{"Arguments": {"ModelDataUrl": "s3://b/k", "S3OutputPath
 @pytest.mark.parametrize(
     ("description", "places"),
     [
-        ({"A": ["s3://b/k", {"B": "s3://c/l"}]}, {Place("b", "k"), Place("c", "l")}),
-        ({"S3DataType": "S3Prefix", "S3Uri": "s3://b/k"}, {Place("b", "k", beginning=True)}),
-        ({"S3DataType": "S3Object", "S3Uri": "s3://b/k"}, {Place("b", "k")}),
-        ({"Mode": "MultiModel", "ModelDataUrl": "s3://b/k/"}, {Place("b", "k/", beginning=True)}),
-        ({"Mode": "MultiModel", "Environment": {"X": "s3://b/k"}}, {Place("b", "k")}),
-        ({"PipelineDefinition": json.dumps(DEFINITION)}, {Place("b", "k"), Place("b", "out")}),
-        ({"HyperParameters": {"dir": '"s3://b/k"'}}, {Place("b", "k")}),
-        ({"Command": "run --from s3://b/k --to 's3://b/l'"}, {Place("b", "k"), Place("b", "l")}),
+        ({"A": ["s3://b/k", {"B": "s3://c/l"}]}, {Address("b", "k"), Address("c", "l")}),
+        ({"S3DataType": "S3Prefix", "S3Uri": "s3://b/k"}, {Address("b", "k", beginning=True)}),
+        ({"S3DataType": "S3Object", "S3Uri": "s3://b/k"}, {Address("b", "k")}),
+        ({"Mode": "MultiModel", "ModelDataUrl": "s3://b/k/"}, {Address("b", "k/", beginning=True)}),
+        ({"Mode": "MultiModel", "Environment": {"X": "s3://b/k"}}, {Address("b", "k")}),
+        ({"PipelineDefinition": json.dumps(DEFINITION)}, {Address("b", "k"), Address("b", "out")}),
+        ({"HyperParameters": {"dir": '"s3://b/k"'}}, {Address("b", "k")}),
+        ({"Command": "run --from s3://b/k --to 's3://b/l'"}, {Address("b", "k"), Address("b", "l")}),
         (
             {"Inputs": "s3://b/k,s3://b/l"},
-            {Place("b", "k,s3://b/l"), Place("b", "k,"), Place("b", "k"), Place("b", "l")},
+            {Address("b", "k,s3://b/l"), Address("b", "k,"), Address("b", "k"), Address("b", "l")},
         ),
-        ({"Broken": '{"a": "s3://b/k"'}, {Place("b", "k")}),
+        ({"Broken": '{"a": "s3://b/k"'}, {Address("b", "k")}),
         ({"OutputDataConfig": {"S3OutputPath": "s3://b/out"}, "Number": 3}, set()),
     ],
 )
-def test_every_address_in_a_description_is_found(description: dict[str, Any], places: set[Place]) -> None:
+def test_every_address_in_a_description_is_found(description: dict[str, Any], places: set[Address]) -> None:
     assert set(mentioned(description, {"OutputDataConfig"})) == places
 
 
@@ -108,19 +108,19 @@ def test_what_may_be_meant_by_chance_alone_is_not_referred_to(text: str) -> None
 @pytest.mark.parametrize(
     ("place", "key", "referred"),
     [
-        (Place("b", "a/k.pt"), "a/k.pt", True),
-        (Place("b", "a/k.pt"), "a/k.pt.bak", False),
-        (Place("b", "a"), "a/k.pt", True),
-        (Place("b", "a/"), "a/k.pt", True),
-        (Place("b", "a"), "ab/k.pt", False),
-        (Place("b", "a", beginning=True), "ab/k.pt", True),
-        (Place("b", "", beginning=True), "ab/k.pt", True),
-        (Place("b", ""), "ab/k.pt", False),
-        (Place("c", "a/k.pt"), "a/k.pt", False),
-        (Place(None, "a/k.pt"), "a/k.pt", True),
+        (Address("b", "a/k.pt"), "a/k.pt", True),
+        (Address("b", "a/k.pt"), "a/k.pt.bak", False),
+        (Address("b", "a"), "a/k.pt", True),
+        (Address("b", "a/"), "a/k.pt", True),
+        (Address("b", "a"), "ab/k.pt", False),
+        (Address("b", "a", beginning=True), "ab/k.pt", True),
+        (Address("b", "", beginning=True), "ab/k.pt", True),
+        (Address("b", ""), "ab/k.pt", False),
+        (Address("c", "a/k.pt"), "a/k.pt", False),
+        (Address(None, "a/k.pt"), "a/k.pt", True),
     ],
 )
-def test_what_a_place_refers_to(place: Place, key: str, *, referred: bool) -> None:
+def test_what_a_place_refers_to(place: Address, key: str, *, referred: bool) -> None:
     references = References()
     references.add(CHURN, [place])
 
@@ -131,7 +131,7 @@ def test_what_a_place_refers_to(place: Place, key: str, *, referred: bool) -> No
 
 def test_a_reference_is_known_even_where_others_are_not() -> None:
     references = References(errors=["ListPipelines: AccessDenied"])
-    references.add(CHURN, [Place("b", "k")])
+    references.add(CHURN, [Address("b", "k")])
 
     assert references.to("b", ["x", "k"]).in_use == Value(("model churn",), "sagemaker:Describe*")
     assert references.to("b", ["x"]).in_use == Unreadable(

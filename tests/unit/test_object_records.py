@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.detectors.duplicate_artifacts import copying
+from ml_janitor.detectors.duplicate_artifacts import copy_return
 from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, seen_in
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 
@@ -95,11 +95,11 @@ def test_what_could_not_be_written_again_is_said(changes: dict[str, Any], odd: s
     assert seen_in("models", "b.tar.gz", head).odd == odd
 
 
-@pytest.mark.parametrize("size", [1, copying.PART, copying.PART + 1, 6 * 1000**3, 5 * 1024**4])
+@pytest.mark.parametrize("size", [1, copy_return.PART, copy_return.PART + 1, 6 * 1000**3, 5 * 1024**4])
 def test_parts_cover_every_byte_once_and_are_no_more_than_s3_takes(size: int) -> None:
-    parts = copying.ranges(size)
+    parts = copy_return.ranges(size)
 
     assert [number for number, _, _ in parts] == list(range(1, len(parts) + 1))
-    assert len(parts) <= copying.MOST_PARTS
+    assert len(parts) <= copy_return.MOST_PARTS
     assert [first for _, first, _ in parts] == [0, *(last + 1 for _, _, last in parts[:-1])]
     assert parts[-1][2] == size - 1

@@ -73,10 +73,16 @@ class Users:
             self._by_name.setdefault((member, name.rstrip("/").lower()), user)
 
     def described(self, aws: Aws, kind: Kind) -> Described:
-        """Read all of a *kind* in `MAY_USE`; of packages those approved, of jobs those in progress."""
+        """
+        Read all of a *kind* in `MAY_USE`; of packages those approved, of jobs those in progress.
+
+        A Failed endpoint serves nothing, and uses nothing.
+        """
         listing = sagemaker_kinds.described(aws, kind, **ONLY.get(kind, {}))
         self.errors += [] if listing.error is None else [listing.error]
         for target, description in listing.items:
+            if _serves_nothing(description):
+                continue
             if isinstance(description, Value):
                 self.add(f"{kind.words} {target.name}", names_in(description.value, MAY_USE[kind]))
             elif isinstance(description, Unreadable):
@@ -116,7 +122,8 @@ class Users:
             used = [(MODEL_NAME, record["Model"]["ModelName"])]
             for endpoint in record.get("Endpoints", ()):
                 self._served.add(endpoint["EndpointName"])
-                self.add(f"endpoint {endpoint['EndpointName']}", used)
+                if not _serves_nothing(Value(endpoint)):
+                    self.add(f"endpoint {endpoint['EndpointName']}", used)
             if job := record.get("LastBatchTransformJob"):
                 at = job.get("TransformEndTime", job["CreationTime"])
                 if at > since:
@@ -130,6 +137,8 @@ class Users:
         They run on without it. Where Search names the model that one serves, that is known all the same.
         """
         for endpoint, description in endpoints.items:
+            if _serves_nothing(description):
+                continue
             if isinstance(description, Value) and endpoint.name not in self._served:
                 names = {name for _, name in names_in(description.value, (CONFIG_NAME,))}
                 self.errors += [
@@ -145,6 +154,10 @@ class Users:
         if user is not None:
             return Value(user)
         return Unreadable("; ".join(self.errors)) if self.errors else Absent()
+
+
+def _serves_nothing(description: Signal[dict[str, Any]]) -> bool:
+    return isinstance(description, Value) and description.value.get("EndpointStatus") == "Failed"
 
 
 def names_in(description: Mapping[str, Any], members: Sequence[str]) -> list[Name]:

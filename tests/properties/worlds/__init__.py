@@ -50,6 +50,7 @@ LISTINGS = {
     "idle-notebooks": {"sagemaker:ListNotebookInstances"},
     "idle-studio-apps": {"sagemaker:ListApps"},
     "hung-training-jobs": {
+        "sagemaker:Search",
         "sagemaker:ListTrainingJobs",
         "sagemaker:ListProcessingJobs",
         "sagemaker:ListTransformJobs",

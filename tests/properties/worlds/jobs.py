@@ -41,6 +41,7 @@ class Job(Thing):
 
     calls = (
         "sagemaker:ListTrainingJobs",
+        "sagemaker:Search",
         "sagemaker:DescribeTrainingJob",
         "sagemaker:ListTags",
         "logs:DescribeLogStreams",
@@ -122,7 +123,7 @@ class Job(Thing):
                 may=self.hung,
                 must=self.hung,
                 certain=self.certain,
-                needs=self.needs | {"sagemaker:ListTrainingJobs"},
+                needs=self.needs,
             )
         )
 

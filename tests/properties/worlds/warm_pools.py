@@ -58,6 +58,7 @@ class WarmPool(Thing):
             training_job_status="Completed",
             SecondaryStatus="Completed",
             TrainingEndTime=account.now - self.ended,
+            LastModifiedTime=account.now - self.ended,
             WarmPoolStatus={"Status": self.pool},
         )
         account.tagged(arn, self.labels)
@@ -69,7 +70,7 @@ class WarmPool(Thing):
                 may=waits,
                 must=waits,
                 certain=True,
-                needs=frozenset(self.calls),
+                needs=frozenset(self.calls) - {"sagemaker:ListTrainingJobs"},
             )
         )
 

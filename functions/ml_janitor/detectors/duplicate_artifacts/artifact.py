@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import ReadError, attempt, everything
 from ml_janitor.core.model import Signal
-from ml_janitor.detectors.duplicate_artifacts.model_files import archive, belongs, index, shard
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
@@ -38,6 +38,26 @@ EXTENSIONS = (
     ".tar.gz",
     ".tgz",
 )
+
+ARCHIVES = (".keras", ".mar", ".nemo", ".tar", ".tar.gz", ".tgz", ".zip")
+"""Names of files that hold a whole model by themselves, whatever lies beside them."""
+
+SHARD = re.compile(
+    r"\d+-of-\d+|(^|[-_.])(part|rank|shard)[-_.]?\d+|^consolidated\.\d+\.|^mp_rank_\d+|zero_pp_rank_\d+",
+    re.IGNORECASE,
+)
+"""File names of one piece of a model: of Hugging Face, Megatron, DeepSpeed, Llama."""
+
+NOTES = re.compile(
+    r"(readme|licen[cs]e|notice|use_policy).*|.*\.(md|log|md5|sha256|png|jpe?g)|\.\w+|_success", re.IGNORECASE
+)
+"""File names of what may lie beside weights without belonging to the model."""
+
+INDEX = re.compile(
+    r"(model_index|modules|config|adapter_config|generation_config|config_sentence_transformers|params)\.json"
+    r"|.*\.index\.json|tokenizer.*|saved_model\.pb|config\.pbtxt|MLmodel"
+)
+"""File names that say: this folder, with all folders in it, is one model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,3 +236,23 @@ def same_size(shelves: Iterable[Shelf], only: AbstractSet[int] | None = None) ->
     for _, one in every:
         counts[one.size] = counts.get(one.size, 0) + 1
     return [(s, one) for s, one in every if (one.size in only if only is not None else counts[one.size] > 1)]
+
+
+def archive(key: str) -> bool:
+    """Whether *key* is the name of a file that is a whole model by itself."""
+    return key.lower().endswith(ARCHIVES)
+
+
+def shard(file: str) -> bool:
+    """Whether *file* is one piece of a model."""
+    return SHARD.search(file) is not None
+
+
+def index(file: str) -> bool:
+    """Whether *file* says that its folder, with all folders in it, is one model."""
+    return INDEX.fullmatch(file) is not None
+
+
+def belongs(file: str) -> bool:
+    """Whether *file* may belong to the model beside it: it is no folder's marker and no note."""
+    return bool(file) and not NOTES.fullmatch(file)

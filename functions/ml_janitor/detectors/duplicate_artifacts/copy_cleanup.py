@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.answers import attempt, refused_as
 from ml_janitor.core.model import Signal
 from ml_janitor.detectors.duplicate_artifacts import buckets
+from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
-from ml_janitor.detectors.duplicate_artifacts.equality import Equality
 from ml_janitor.detectors.duplicate_artifacts.object_heads import ANOTHER, NOT_THERE, Seen, needed, see
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 from ml_janitor.engine.detector import CannotActError, ChangedError

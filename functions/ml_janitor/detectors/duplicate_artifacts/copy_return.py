@@ -1,16 +1,15 @@
-"""Brings a deleted copy back: from its own version under the delete marker, or from its keeper."""
+"""Brings a deleted copy back, by a copy within S3: from its own version under the marker, or its keeper."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import refused_as
-from ml_janitor.detectors.duplicate_artifacts.copying import write_again
+from ml_janitor.detectors.duplicate_artifacts.comparing import equal
 from ml_janitor.detectors.duplicate_artifacts.duplicates import ARCHIVE_CLASSES
-from ml_janitor.detectors.duplicate_artifacts.equality import equal
 from ml_janitor.detectors.duplicate_artifacts.object_heads import ANOTHER, Seen, needed, see
-from ml_janitor.detectors.duplicate_artifacts.object_records import Place, Record
+from ml_janitor.detectors.duplicate_artifacts.object_records import ObjectVersion, Record
 from ml_janitor.engine.detector import CannotActError
 
 if TYPE_CHECKING:
@@ -18,6 +17,22 @@ if TYPE_CHECKING:
 
     from ml_janitor.aws.client import Aws
     from ml_janitor.engine.detector import Steps
+
+
+ATOMIC = 5 * 1000**3
+"""Bytes that one CopyObject may copy: "up to 5 GB", in its reference."""
+
+PART = 256 * 1024**2
+"""Bytes of a part, unless there would be too many of them."""
+
+MOST_PARTS = 10_000
+
+AS_RECORDED: Any = {
+    "MetadataDirective": "REPLACE",
+    "TaggingDirective": "REPLACE",
+    "AnnotationDirective": "EXCLUDE",
+}
+"""Nothing but its bytes is taken from the source, which may be another object with properties of its own."""
 
 
 def revert(aws: Aws, record: Record, steps: Steps) -> None:
@@ -50,7 +65,7 @@ def _same_bytes(aws: Aws, record: Record, now: Seen) -> bool:
     return any(equal(aws, now, one) for _, one in _sources(aws, record) if _archive(one) is None)
 
 
-def _write(aws: Aws, record: Record, source: Place) -> None:
+def _write(aws: Aws, record: Record, source: ObjectVersion) -> None:
     try:
         write_again(aws, record, source)
     except Exception as error:  # all but a refusal by its conditions is raised again
@@ -62,7 +77,7 @@ def _write(aws: Aws, record: Record, source: Place) -> None:
             ) from error
 
 
-def _source(aws: Aws, record: Record) -> Place:
+def _source(aws: Aws, record: Record) -> ObjectVersion:
     """Where its bytes can be copied from. Raises CannotActError if that is nowhere."""
     archives = []
     for place, seen in _sources(aws, record):
@@ -77,7 +92,7 @@ def _source(aws: Aws, record: Record) -> Place:
     raise CannotActError(f"its bytes are gone: {gone} {keeper}, which it was a copy of, is as it was")
 
 
-def _sources(aws: Aws, record: Record) -> Iterator[tuple[Place, Seen]]:
+def _sources(aws: Aws, record: Record) -> Iterator[tuple[ObjectVersion, Seen]]:
     """
     The versions that have its bytes: its own first, then its keeper's.
 
@@ -94,3 +109,52 @@ def _archive(seen: Seen) -> str | None:
     """The archive class or tier in which *seen* cannot be read, if it is in one."""
     stored = seen.stored.storage_class
     return stored if stored in ARCHIVE_CLASSES and not seen.restored else seen.contents.archived
+
+
+def write_again(aws: Aws, record: Record, source: ObjectVersion) -> None:
+    """
+    Write the object of *record* with the bytes of *source*, if nothing is in its place now.
+
+    A delete marker is nothing. S3 itself refuses where there is something (If-None-Match), with 412;
+    it also refuses if *source* is no longer the version meant.
+    """
+    if record.size <= ATOMIC:
+        aws.s3.copy_object(
+            **record.writing(),
+            **_of(source),
+            **AS_RECORDED,
+            IfNoneMatch="*",
+        )
+    else:
+        _in_parts(aws, record, source)
+
+
+def _in_parts(aws: Aws, record: Record, source: ObjectVersion) -> None:
+    where: Any = {"Bucket": record.place.bucket, "Key": record.place.key}
+    where["UploadId"] = aws.s3.create_multipart_upload(**record.writing())["UploadId"]
+
+    def part(number: int, first: int, last: int) -> Any:
+        answer = aws.s3.upload_part_copy(
+            **where, **_of(source), PartNumber=number, CopySourceRange=f"bytes={first}-{last}"
+        )
+        return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+
+    try:
+        parts = aws.map(lambda at: part(*at), ranges(record.size))
+        aws.s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+    except Exception:  # parts of an upload that nobody completes are billed until somebody ends it
+        aws.s3.abort_multipart_upload(**where)
+        raise
+
+
+def ranges(size: int) -> list[tuple[int, int, int]]:
+    """Number, first and last byte of every part of an object of *size* bytes."""
+    step = max(PART, -(-size // MOST_PARTS))
+    starts = range(0, size, step)
+    return [(number, first, min(size, first + step) - 1) for number, first in enumerate(starts, 1)]
+
+
+def _of(source: ObjectVersion) -> dict[str, Any]:
+    where = {"Bucket": source.bucket, "Key": source.key}
+    where |= {"VersionId": source.version} if source.version else {}
+    return {"CopySource": where, "CopySourceIfMatch": source.etag}

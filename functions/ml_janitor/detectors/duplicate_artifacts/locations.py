@@ -27,7 +27,7 @@ PATH_HOST = re.compile(r"s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Address:
     """
     An address in S3.
 
@@ -43,7 +43,7 @@ class Place:
 
 def mentioned(
     value: object, outputs: AbstractSet[str] = frozenset(), *, beginning: bool = False
-) -> Iterator[Place]:
+) -> Iterator[Address]:
     """
     Every place that a description mentions, however deep; members named in *outputs* are left out.
 
@@ -63,7 +63,7 @@ def mentioned(
                 yield from mentioned(inner, outputs)
 
 
-def _in_text(text: str, outputs: AbstractSet[str], *, beginning: bool) -> Iterator[Place]:
+def _in_text(text: str, outputs: AbstractSet[str], *, beginning: bool) -> Iterator[Address]:
     if SCHEME.search(text) is None:
         return
     if text.startswith(("{", "[", '"')):
@@ -80,7 +80,7 @@ def _in_text(text: str, outputs: AbstractSet[str], *, beginning: bool) -> Iterat
         yield from _readings(found, whole=found == text)
 
 
-def _readings(address: str, *, whole: bool) -> Iterator[Place]:
+def _readings(address: str, *, whole: bool) -> Iterator[Address]:
     """
     What *address*, cut out of a longer text unless it is the *whole* one, may mean.
 
@@ -99,7 +99,7 @@ def _readings(address: str, *, whole: bool) -> Iterator[Place]:
             yield place
 
 
-def parse(text: str, *, beginning: bool = False) -> Place | None:
+def parse(text: str, *, beginning: bool = False) -> Address | None:
     """The place that *text* is the address of, or None."""
     starts = SCHEME.match(text)
     if starts is None:
@@ -107,14 +107,14 @@ def parse(text: str, *, beginning: bool = False) -> Place | None:
     if not starts[0].lower().startswith("http"):
         bucket, _, path = text[starts.end() :].partition("/")
         if bucket.startswith("arn:"):  # s3://arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/KEY
-            return Place(None, path.partition("/")[2], beginning)
+            return Address(None, path.partition("/")[2], beginning)
         hidden = bucket.endswith("-s3alias") or PLACEHOLDER.search(bucket) is not None
-        return Place(None if hidden else bucket, path, beginning)
+        return Address(None if hidden else bucket, path, beginning)
     address = urlsplit(text)
     host, path = address.hostname or "", unquote(address.path.removeprefix("/"))
     if PATH_HOST.fullmatch(host):
         bucket, _, path = path.partition("/")
-        return Place(bucket, path, beginning)
+        return Address(bucket, path, beginning)
     if virtual := VIRTUAL_HOST.fullmatch(host):
-        return Place(virtual["bucket"], path, beginning)
+        return Address(virtual["bucket"], path, beginning)
     return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import attempt
 from ml_janitor.core.model import Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.locations import Place, mentioned, parse
+from ml_janitor.detectors.duplicate_artifacts.locations import Address, mentioned, parse
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -54,7 +54,7 @@ def manifests_in(description: Mapping[str, Any], *, runs: bool) -> Iterator[Mani
             yield Manifest(source["S3Uri"], kind)
 
 
-def read(aws: Aws, manifest: Manifest, buckets: frozenset[str]) -> Signal[tuple[Place, ...] | Unopened]:
+def read(aws: Aws, manifest: Manifest, buckets: frozenset[str]) -> Signal[tuple[Address, ...] | Unopened]:
     """
     What *manifest* lists, if it lies in one of *buckets*: the operator named them, so they may be read.
 
@@ -84,7 +84,7 @@ def read(aws: Aws, manifest: Manifest, buckets: frozenset[str]) -> Signal[tuple[
             return other  # type: ignore[return-value]  # Absent or NotRead
 
 
-def _listed(text: str, written: str) -> Iterator[Place]:
+def _listed(text: str, written: str) -> Iterator[Address]:
     """The addresses in a manifest. A prefix alone means all that begins so."""
     match written:
         case "ManifestFile":

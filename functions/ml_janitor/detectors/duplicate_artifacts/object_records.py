@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ObjectVersion:
     """One version of an object as the place that its bytes can be copied from."""
 
     bucket: str
@@ -29,7 +29,7 @@ class Place:
         return f"s3://{self.bucket}/{self.key}"
 
     @classmethod
-    def of(cls, seen: Seen) -> Place:
+    def of(cls, seen: Seen) -> ObjectVersion:
         return cls(
             bucket=seen.stored.bucket, key=seen.stored.key, etag=seen.stored.etag, version=seen.version
         )
@@ -43,8 +43,8 @@ class Record:
     *versioning* is that of their bucket: "Enabled", "Suspended" or, where it never had any, None.
     """
 
-    place: Place
-    keeper: Place
+    place: ObjectVersion
+    keeper: ObjectVersion
     size: int
     modified: datetime
     storage_class: str
@@ -62,8 +62,8 @@ class Record:
         cls, seen: Seen, keeper: Seen, *, tags: Mapping[str, str], versioning: str | None, proof: str
     ) -> Record:
         return cls(
-            place=Place.of(seen),
-            keeper=Place.of(keeper),
+            place=ObjectVersion.of(seen),
+            keeper=ObjectVersion.of(keeper),
             size=seen.stored.size,
             modified=seen.stored.modified,
             storage_class=seen.stored.storage_class,
@@ -111,14 +111,14 @@ class Record:
         return cls(
             **{
                 **undo,
-                "place": Place(**undo["place"]),
-                "keeper": Place(**undo["keeper"]),
+                "place": ObjectVersion(**undo["place"]),
+                "keeper": ObjectVersion(**undo["keeper"]),
                 "modified": datetime.fromisoformat(undo["modified"]),
             }
         )
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, Place):
+    if isinstance(value, ObjectVersion):
         return {name: getattr(value, name) for name in value.__slots__}
     return dict(value) if isinstance(value, Mapping) else value

@@ -26,7 +26,7 @@ from ml_janitor.aws.sagemaker_kinds import (
 )
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import manifests
-from ml_janitor.detectors.duplicate_artifacts.locations import Place, mentioned, parse
+from ml_janitor.detectors.duplicate_artifacts.locations import Address, mentioned, parse
 from ml_janitor.detectors.duplicate_artifacts.manifests import Manifest, Unopened, manifests_in
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Referrer:
     kind: Kind
     name: str
     live: bool = False
-    places: tuple[Place, ...] = ()
+    places: tuple[Address, ...] = ()
     loads: tuple[tuple[Kind, str], ...] = ()
     words: frozenset[str] = frozenset()
     manifests: tuple[Manifest, ...] = ()
@@ -154,7 +154,7 @@ class References:
     _exact: dict[tuple[str | None, str], list[User]] = field(default_factory=dict)
     _beginnings: dict[str | None, dict[str, list[User]]] = field(default_factory=dict)
 
-    def add(self, user: User, places: Iterable[Place]) -> None:
+    def add(self, user: User, places: Iterable[Address]) -> None:
         """Let *user* refer to *places*. A bucket alone, unless as a beginning, names nothing in it."""
         for place in places:
             if place.beginning:
@@ -169,7 +169,7 @@ class References:
         return [one.value for one in answers if isinstance(one, Value)]
 
     def add_listed(
-        self, one: Referrer, user: Referrer | None, uri: str, listed: Signal[tuple[Place, ...] | Unopened]
+        self, one: Referrer, user: Referrer | None, uri: str, listed: Signal[tuple[Address, ...] | Unopened]
     ) -> None:
         """Let *one* refer to what the manifest at *uri* has *listed*."""
         match listed:
@@ -258,7 +258,7 @@ def _in_use(found: Mapping[Key, Referrer]) -> dict[Key, Referrer]:
 
 def _open(
     aws: Aws, found: Iterable[Referrer], buckets: frozenset[str]
-) -> dict[Manifest, Signal[tuple[Place, ...] | Unopened]]:
+) -> dict[Manifest, Signal[tuple[Address, ...] | Unopened]]:
     """What each manifest lists, each read once."""
     todo = list(dict.fromkeys(manifest for one in found for manifest in one.manifests))
     return dict(zip(todo, aws.map(lambda one: manifests.read(aws, one, buckets), todo), strict=True))
@@ -354,8 +354,8 @@ def _bare(name: str) -> str:
     return name.partition("model-package/")[2] or name
 
 
-def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Place]:
+def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Address]:
     """Where a running training job puts its model: a folder of its own name, under its output path."""
     place = parse(description.get("OutputDataConfig", {}).get("S3OutputPath", ""))
     if place is not None:
-        yield Place(place.bucket, "/".join(part for part in (place.path.strip("/"), name) if part))
+        yield Address(place.bucket, "/".join(part for part in (place.path.strip("/"), name) if part))

@@ -21,17 +21,16 @@ from ml_janitor.core.model import (
     Verdict,
 )
 from ml_janitor.core.text import data_size
-from ml_janitor.detectors.duplicate_artifacts import act_prefixes, copy_cleanup, copy_grants, copy_return
+from ml_janitor.detectors.duplicate_artifacts import act_prefixes, copy_cleanup, copy_return
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, Names
 from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, Likeness, described
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
-from ml_janitor.detectors.duplicate_artifacts.copy_grants import BUCKETS, OBJECTS
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, target_of
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 from ml_janitor.detectors.duplicate_artifacts.references import DESCRIBED, LISTED
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow, implied
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -41,6 +40,42 @@ DELETE = "delete the copy"
 ASK = "delete the copy, if nobody wants it in a second bucket"
 
 NOT_THERE = ("404", "NoSuchKey")
+
+BUCKETS = "arn:aws:s3:::*"
+OBJECTS = "arn:aws:s3:::*/*"
+
+BY_ETAG = (Condition("Null", "s3:if-match", ("false",)),)
+"""S3 user guide, "Enforce conditional deletes": a delete that names no ETag is refused."""
+
+REFERENCE = "S3 API reference"
+USER_GUIDE = "S3 user guide"
+
+UNDOES = (
+    allow("s3:GetObject", on=OBJECTS),
+    allow("s3:PutObject", on=OBJECTS),
+    allow("s3:AbortMultipartUpload", on=OBJECTS),
+    implied(
+        "s3:GetObjectVersion",
+        on=OBJECTS,
+        source=f"{REFERENCE}, HeadObject and CopyObject: what reads a version by its id needs it",
+    ),
+    implied(
+        "s3:PutObjectTagging",
+        on=OBJECTS,
+        source=f"{USER_GUIDE}, object tagging: what writes an object with its tags needs it",
+    ),
+    implied(
+        "s3:ListBucket",
+        on=BUCKETS,
+        source=f"{REFERENCE}, HeadObject: without it, what is not there is answered by 403 instead of 404",
+    ),
+    implied("kms:Decrypt", on="key/*", source=f"{REFERENCE}, UploadPartCopy: source and parts are decrypted"),
+    implied(
+        "kms:GenerateDataKey",
+        on="key/*",
+        source=f"{REFERENCE}, CreateMultipartUpload: what is written under a KMS key needs it",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -101,12 +136,19 @@ class DuplicateArtifacts(Detector[Copy]):
     @property
     def acts(self) -> tuple[Grant, ...]:
         """Deleting under `act_on_prefixes` alone, and never without naming the ETag that is meant."""
-        return copy_grants.acts(self.act_on_prefixes)
+        return (
+            *(
+                allow("s3:DeleteObject", on=one, when=BY_ETAG)
+                for one in act_prefixes.resources(self.act_on_prefixes)
+            ),
+            allow("s3:GetObjectAcl", on=OBJECTS),
+            allow("s3:ListBucketVersions", on=BUCKETS),
+        )
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
         """Writing anywhere: what was deleted while `act_on_prefixes` was another can be undone too."""
-        return copy_grants.UNDOES
+        return UNDOES
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Copy]:  # noqa: ARG002 - reading asks for no time
         found = Survey(aws, self._where).read()

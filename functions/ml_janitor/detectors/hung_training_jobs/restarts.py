@@ -13,12 +13,13 @@ from ml_janitor.aws import s3 as objects
 from ml_janitor.aws.answers import ReadError, ensure, refused_as
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.tags import RESERVED
+from ml_janitor.aws.training_jobs import AVAILABLE
 from ml_janitor.core.model import Unreadable, Value, finding_id
 from ml_janitor.detectors.hung_training_jobs.job import folders
 from ml_janitor.detectors.hung_training_jobs.stillness import stamp
 from ml_janitor.detectors.hung_training_jobs.stops import CALLS, JOB, POOL, STOPPING, TUNER, Calls
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
-from ml_janitor.detectors.hung_training_jobs.training import AVAILABLE, keeps_pool, pool_of
+from ml_janitor.detectors.hung_training_jobs.training import keeps_pool, pool_of
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 
 if TYPE_CHECKING:

@@ -99,6 +99,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         undo="restart",
     )
     reads = (
+        allow("sagemaker:Search"),
         allow("sagemaker:ListTrainingJobs"),
         allow("sagemaker:DescribeTrainingJob", on="training-job/*"),
         allow("sagemaker:ListProcessingJobs"),

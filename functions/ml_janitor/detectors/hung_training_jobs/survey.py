@@ -134,7 +134,7 @@ class Survey:
     def all(self) -> Iterator[Suspect | SuspectTuner]:
         """Every job that runs or has a warm pool. Raises ReadError at the end if a listing broke off."""
         aws, now = self.aws, self.now
-        listers = (*(kind.running for kind in KINDS.values()), training.with_warm_pool, tuning.running)
+        listers = (*(kind.running for kind in KINDS.values()), tuning.running)
         *listings, tuners = aws.map(lambda lister: lister(aws, now), listers)
         running = aws.map(lambda tuner: tuning.children(aws, tuner.name), tuners.items)
         children = [one for signal in running if isinstance(signal, Value) for one in signal.value]

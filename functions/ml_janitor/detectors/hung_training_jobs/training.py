@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB, targets
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB
+from ml_janitor.aws.training_jobs import AVAILABLE, billed
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Evidence, Rule, Signal, Target, Verdict, evidence
+from ml_janitor.core.model import Confidence, Evidence, Rule, Signal, Verdict, evidence
 from ml_janitor.detectors.hung_training_jobs.job import (
     GONE,
-    OLDEST_FIRST,
     Job,
     Kind,
     arns,
@@ -36,37 +36,11 @@ if TYPE_CHECKING:
 
 TRAINING = "Training"
 
-LONGEST_LIFE = timedelta(days=31)
-"""How far back jobs are listed: one ends after 30 days at the latest (documentation of StoppingCondition)."""
-
 DEBUGGER_OUTPUT = ("/profiler-output/", "/rule-output/")
 """
 Where SageMaker's profiler and Debugger's rules write, whether or not the job moves on: utilization by the
 minute, traces of the framework, and reports. What the program itself saves lies in /debug-output/.
 """
-
-AVAILABLE = "Available"
-"""The status of a warm pool that waits for its next job: unused, and billed."""
-
-
-def running(aws: Aws, now: datetime) -> Listing[Target]:
-    """The training jobs in progress."""
-    return _listed(aws, now, StatusEquals=IN_PROGRESS)
-
-
-def with_warm_pool(aws: Aws, now: datetime) -> Listing[Target]:
-    """The training jobs that are over, and whose instances wait for another one."""
-    return _listed(aws, now, WarmPoolStatusEquals=AVAILABLE)
-
-
-def _listed(aws: Aws, now: datetime, **only: Any) -> Listing[Target]:
-    """
-    The training jobs of the longest life that one can have, oldest first.
-
-    AWS compares the status after it has cut the pages, so pages may be empty and more may follow.
-    Not by LastModifiedTimeAfter, which was reported to hang (https://github.com/aws/aws-cli/issues/7596).
-    """
-    return targets(aws, TRAINING_JOB, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST, **only)
 
 
 def describe(aws: Aws, name: str) -> Signal[Job]:
@@ -157,7 +131,7 @@ KIND = Kind(
     numbered=True,
     collective=True,
     action="stop the job (artifacts written so far stay) and end its warm pool",
-    running=running,
+    running=billed,
     describe=describe,
 )
 

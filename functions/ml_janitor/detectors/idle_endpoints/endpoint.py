@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -247,3 +247,14 @@ def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
         hosts=frozenset(found["VariantName"] for found in variants if role and "ModelName" not in found),
         asynchronous="AsyncInferenceConfig" in answer,
     )
+
+
+def rented(variants: Iterable[Variant], config: Config) -> dict[str, int]:
+    """How many instances of which type run, over all variants and pools; an unknown type is ""."""
+    counts: dict[str, int] = {}
+    for variant in variants:
+        one_type = ((config.types.get(variant.name, ""), variant.instances),)
+        for instance_type, count in variant.pools or one_type:
+            if count:
+                counts[instance_type] = counts.get(instance_type, 0) + count
+    return counts

@@ -11,14 +11,11 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Confidence, Effect, NotRead, Rule, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints import cleanup as endpoint_cleanup
+from ml_janitor.detectors.idle_endpoints import deletion, undo
 from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
-from ml_janitor.detectors.idle_endpoints import record as records
-from ml_janitor.detectors.idle_endpoints import undo as endpoint_undo
-from ml_janitor.detectors.idle_endpoints.cleanup import MOVING
+from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
+from ml_janitor.detectors.idle_endpoints.deletion import MOVING
 from ml_janitor.detectors.idle_endpoints.endpoint import IN_SERVICE, SERVING
-from ml_janitor.detectors.idle_endpoints.grants import ACTS, UNDOES
-from ml_janitor.detectors.idle_endpoints.scaling import ACTIVITIES
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
 from ml_janitor.detectors.idle_endpoints.silence import (
     monitored,
@@ -30,13 +27,75 @@ from ml_janitor.detectors.idle_endpoints.silence import (
     unproven,
 )
 from ml_janitor.detectors.idle_endpoints.survey import HISTORY, Account, survey
-from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, DAY, Place
-from ml_janitor.engine.detector import Cleanup, Detector, allow
+from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, DAY, RequestMeter
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.model import Finding, Target, Verdict
     from ml_janitor.engine.detector import Steps
+
+# what IAM has to grant for deleting an endpoint, and for bringing it back, beyond what finding it reads
+AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
+SCALING = (
+    "Application Auto Scaling User Guide, identity-based policy examples: permissions for target services"
+)
+KEYS = "Amazon SageMaker API Permissions Reference: CreateEndpoint, where the configuration has a KmsKeyId"
+TARGETS, COMPONENTS, CONFIGS = "scalable-target/*", "inference-component/*", "endpoint-config/*"
+ENDPOINTS = "endpoint/*"
+
+ACTS: tuple[Grant, ...] = (
+    allow("sagemaker:ListTags", on=CONFIGS),
+    allow("sagemaker:DescribeInferenceComponent", on=COMPONENTS),
+    allow("sagemaker:ListInferenceExperiments"),
+    allow("sagemaker:DescribeInferenceExperiment", on="inference-experiment/*"),
+    allow("application-autoscaling:DescribeScalableTargets"),
+    allow("application-autoscaling:DescribeScalingPolicies"),
+    allow("application-autoscaling:DescribeScheduledActions"),
+    allow("application-autoscaling:ListTagsForResource", on=TARGETS),
+    allow("application-autoscaling:DeregisterScalableTarget", on=TARGETS),
+    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
+    allow("sagemaker:DeleteEndpoint", on=ENDPOINTS),
+    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
+)
+
+UNDOES: tuple[Grant, ...] = (
+    allow("sagemaker:DescribeEndpoint", on=ENDPOINTS),
+    allow("sagemaker:DescribeEndpointConfig", on=CONFIGS),
+    allow("sagemaker:CreateEndpointConfig", on=CONFIGS),
+    allow("sagemaker:CreateEndpoint", on=ENDPOINTS),
+    implied("sagemaker:CreateEndpoint", on=CONFIGS, source=AUTHORIZATION),
+    allow("sagemaker:DeleteEndpoint", on=ENDPOINTS),
+    allow("sagemaker:UpdateEndpointWeightsAndCapacities", on=ENDPOINTS),
+    allow("sagemaker:DescribeInferenceComponent", on=COMPONENTS),
+    allow("sagemaker:CreateInferenceComponent", on=COMPONENTS),
+    implied("sagemaker:CreateInferenceComponent", on=ENDPOINTS, source=AUTHORIZATION),
+    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
+    allow("application-autoscaling:RegisterScalableTarget", on=TARGETS),
+    allow("application-autoscaling:TagResource", on=TARGETS),
+    allow("application-autoscaling:PutScalingPolicy", on=TARGETS),
+    allow("application-autoscaling:PutScheduledAction", on=TARGETS),
+    implied("sagemaker:AddTags", on=CONFIGS, source=AUTHORIZATION),
+    implied("sagemaker:AddTags", on=ENDPOINTS, source=AUTHORIZATION),
+    implied("sagemaker:AddTags", on=COMPONENTS, source=AUTHORIZATION),
+    implied(
+        "iam:PassRole",
+        on="arn:aws:iam::*:role/*",
+        source=AUTHORIZATION,
+        when=(Condition("StringEquals", "iam:PassedToService", ("sagemaker.amazonaws.com",)),),
+    ),
+    implied(
+        "kms:CreateGrant",
+        on="key/*",
+        source=KEYS,
+        when=(Condition("Bool", "kms:GrantIsForAWSResource", ("true",)),),
+    ),
+    implied("sagemaker:UpdateInferenceComponentRuntimeConfig", on=COMPONENTS, source=SCALING),
+    implied("cloudwatch:DescribeAlarms", on="alarm:*", source=SCALING),
+    implied("cloudwatch:PutMetricAlarm", on="alarm:TargetTracking*", source=SCALING),
+    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
+)
+"""Deleting is among them for what AWS could not create: its name is taken, so it has to go first."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +158,7 @@ class IdleEndpoints(Detector[Endpoint]):
         self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime
     ) -> Endpoint | None:
         """The same, with the requests to the components that were deleted already."""
-        return self._look(aws, target, now, records.half_done(record))
+        return self._look(aws, target, now, deletion.half_done(record))
 
     def _look(self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None) -> Endpoint | None:
         match endpoints.describe(aws, target.name):
@@ -149,7 +208,7 @@ class IdleEndpoints(Detector[Endpoint]):
             reason += (
                 f"; no inference component is on {names(candidate.bare)}, so nothing there can be called"
             )
-        zeros = queue_empty or all(isinstance(place.requests, Value) for place in candidate.decisive)
+        zeros = queue_empty or all(isinstance(meter.requests, Value) for meter in candidate.decisive)
         if not zeros:
             reason += " (no datapoint, while other metrics of it arrive)"
         sparse = None if queue_empty else unmeasured(candidate.decisive, start, now)
@@ -176,24 +235,26 @@ class IdleEndpoints(Detector[Endpoint]):
     ) -> Mapping[str, Any]:
         """The endpoint as it can be created again, with all that hangs on it."""
         del finding, memo
-        return records.read(aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed)
+        return deletion.read_record(
+            aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed
+        )
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """Delete its inference components, then itself; its configuration and models stay."""
-        endpoint_cleanup.act(aws, target, record, steps)
+        deletion.act(aws, target, record, steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         """Whether it is gone, or going."""
         del record
-        return endpoint_cleanup.settled(aws, target)
+        return deletion.is_gone(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """Create it again from the configuration that stayed, and put back what hung on it."""
-        endpoint_undo.revert(aws, target, record, steps)
+        undo.revert(aws, target, record, steps)
 
     def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:
         """Its configuration, and the models of that and of the inference components."""
-        return records.needs(target.arn, record)
+        return deletion.needs(target.arn, record)
 
     def _settled(self, endpoint: Endpoint, now: datetime) -> str | None:
         """Why it is kept whatever else could be read, or None while the question is open."""
@@ -206,11 +267,11 @@ class IdleEndpoints(Detector[Endpoint]):
         known = isinstance(endpoint.scaled, Value) or endpoint.half_done is not None
         if (age := now - (endpoint.changed if known else max(others))) < self.min_age:
             return f"last deployed {ago(age)} ago; endpoints are left alone for {ago(self.min_age)}"
-        used = [(place.used, place) for place in endpoint.places if place.used is not None]
+        used = [(meter.used, meter) for meter in endpoint.meters if meter.used is not None]
         if used:
-            at, place = max(used, key=lambda pair: pair[0])
+            at, meter = max(used, key=lambda pair: pair[0])
             latest = f"the latest in the hour from {at:%Y-%m-%d %H:%M} UTC"
-            return f"{requests(place)} in the last {ago(self.window)}, {latest}"
+            return f"{requests(meter)} in the last {ago(self.window)}, {latest}"
         if endpoint.half_done is not None and endpoint.monitors:
             return f"the monitoring schedule {endpoint.monitors[0]} was started over it meanwhile"
         return free(endpoint)
@@ -252,11 +313,11 @@ def free(endpoint: Endpoint) -> str | None:
     return "nothing of it is billed by the hour: scaled to zero, or plain serverless"
 
 
-def requests(place: Place) -> str:
-    """What a used place had, in words."""
-    if place.metric.name not in COUNTED:
-        return f"{place.where} was in use"
-    return f"{place.count:,} request{'' if place.count == 1 else 's'} to {place.where}"
+def requests(meter: RequestMeter) -> str:
+    """What a used meter had, in words."""
+    if meter.metric.name not in COUNTED:
+        return f"{meter.where} was in use"
+    return f"{meter.count:,} request{'' if meter.count == 1 else 's'} to {meter.where}"
 
 
 def names(variants: tuple[str, ...]) -> str:

@@ -21,17 +21,17 @@ from ml_janitor.core.model import (
     Value,
     evidence,
 )
-from ml_janitor.detectors.idle_endpoints.costs import rented
+from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
 from ml_janitor.detectors.idle_endpoints.endpoint import (
     Config,
     Description,
     InferenceComponent,
     Summary,
+    rented,
 )
-from ml_janitor.detectors.idle_endpoints.scaling import ACTIVITIES
-from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, Place
+from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, RequestMeter
 
-PLACES_SHOWN = 6
+METERS_SHOWN = 6
 """Evidence stays readable however many variants or inference components an endpoint has."""
 
 
@@ -59,7 +59,7 @@ class Endpoint(Candidate):
     """
     An endpoint with everything that was read for it.
 
-    *places* are decisive only once *description* and *config* have been read. *strays* are read where
+    *meters* are decisive only once *description* and *config* have been read. *strays* are read where
     an inference component may have been deleted: nobody can tell whose requests theirs were. *scaled* is
     whether scaling was its last modification, and read where it would else be a deployment. *history*
     holds daily requests from before the window, and only serves to say since when it has been idle.
@@ -68,14 +68,14 @@ class Endpoint(Candidate):
     """
 
     summary: Summary
-    places: tuple[Place, ...] = ()
+    meters: tuple[RequestMeter, ...] = ()
     components: Signal[tuple[InferenceComponent, ...]] = field(default_factory=NotRead)
     schedules: Signal[tuple[str, ...]] = field(default_factory=NotRead)
     hints_error: str | None = None
     half_done: HalfDone | None = None
     description: Signal[Description] = field(default_factory=NotRead)
     config: Signal[Config] = field(default_factory=NotRead)
-    strays: tuple[Place, ...] = ()
+    strays: tuple[RequestMeter, ...] = ()
     scaled: Signal[bool] = field(default_factory=NotRead)
     history: tuple[Signal[Series], ...] = ()
     cost: Cost | None = None
@@ -132,9 +132,9 @@ class Endpoint(Candidate):
         return self.description.value.summary if isinstance(self.description, Value) else self.summary
 
     @property
-    def decisive(self) -> tuple[Place, ...]:
-        """The places that have to be judged."""
-        return tuple(place for place in self.places if place.decisive)
+    def decisive(self) -> tuple[RequestMeter, ...]:
+        """The meters that have to be judged."""
+        return tuple(meter for meter in self.meters if meter.decisive)
 
     @property
     def bare(self) -> tuple[str, ...]:
@@ -169,9 +169,9 @@ class Endpoint(Candidate):
                 return f"{what} could not be described ({signal.error})"
         if isinstance(self.scaled, Unreadable):
             return f"whether its last modification was scaling could not be read ({self.scaled.error})"
-        for place in (*self.places, *self.strays):
-            if place.unreadable is not None:
-                return f"the requests to {place.where} could not be read ({place.unreadable})"
+        for meter in (*self.meters, *self.strays):
+            if meter.unreadable is not None:
+                return f"the requests to {meter.where} could not be read ({meter.unreadable})"
         return None
 
 
@@ -207,25 +207,25 @@ def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
 
 
 def _traffic(endpoint: Endpoint) -> Iterator[Evidence]:
-    """The places for requests: those that say most come first, and in a report not all of many."""
-    places = sorted(
-        (place for place in endpoint.places if place.decisive or not isinstance(place.requests, Absent)),
-        key=lambda place: (place.used is None, place.unreadable is None, isinstance(place.requests, Value)),
+    """The meters for requests: those that say most come first, and in a report not all of many."""
+    meters = sorted(
+        (meter for meter in endpoint.meters if meter.decisive or not isinstance(meter.requests, Absent)),
+        key=lambda meter: (meter.used is None, meter.unreadable is None, isinstance(meter.requests, Value)),
     )
-    most = len(places) if endpoint.alone else PLACES_SHOWN
-    for place in places[:most]:
-        yield shown(place)
-    if len(places) > most:
-        yield Evidence("further places for requests", len(places) - most)
+    most = len(meters) if endpoint.alone else METERS_SHOWN
+    for meter in meters[:most]:
+        yield shown(meter)
+    if len(meters) > most:
+        yield Evidence("further places for requests", len(meters) - most)
 
 
 def _before(endpoint: Endpoint) -> Iterator[Evidence]:
     """Signals that matter to few endpoints: requests to what is gone, and from before the window."""
-    for place in endpoint.strays:
-        yield replace(shown(place), signal=f"requests to {place.where}, now deleted")
-    for place, days in zip(endpoint.decisive, endpoint.history, strict=False):
+    for meter in endpoint.strays:
+        yield replace(shown(meter), signal=f"requests to {meter.where}, now deleted")
+    for meter, days in zip(endpoint.decisive, endpoint.history, strict=False):
         count = round(days.value.total) if isinstance(days, Value) else None
-        yield evidence(f"earlier requests to {place.where}", days, count)
+        yield evidence(f"earlier requests to {meter.where}", days, count)
 
 
 def _running(endpoint: Endpoint) -> Iterator[Evidence]:
@@ -243,10 +243,10 @@ def _running(endpoint: Endpoint) -> Iterator[Evidence]:
             yield evidence("configuration", endpoint.config, "read")
 
 
-def shown(place: Place) -> Evidence:
-    """One place as evidence."""
-    name = f"requests to {place.where}" if place.metric.name in COUNTED else f"use of {place.where}"
-    match place.requests, place.control:
+def shown(meter: RequestMeter) -> Evidence:
+    """One meter as evidence."""
+    name = f"requests to {meter.where}" if meter.metric.name in COUNTED else f"use of {meter.where}"
+    match meter.requests, meter.control:
         case (Absent(source), Value()):
             return Evidence(name, "no datapoint, while other metrics arrive", source=source)
         case (Absent(source), Absent()):
@@ -254,7 +254,7 @@ def shown(place: Place) -> Evidence:
         case (Absent(), Unreadable() as control):
             return evidence(name, control)
         case (Value(series, source), _):
-            most = place.count if place.metric.name in COUNTED else max(series.values)
-            return Evidence(name, most, source=source, at=place.used)
+            most = meter.count if meter.metric.name in COUNTED else max(series.values)
+            return Evidence(name, most, source=source, at=meter.used)
         case _:
-            return evidence(name, place.requests)
+            return evidence(name, meter.requests)

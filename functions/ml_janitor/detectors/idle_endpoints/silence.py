@@ -13,7 +13,7 @@ from ml_janitor.detectors.idle_endpoints.traffic import BACKLOG, DAY
 
 if TYPE_CHECKING:
     from ml_janitor.detectors.idle_endpoints.signals import Endpoint
-    from ml_janitor.detectors.idle_endpoints.traffic import Place
+    from ml_janitor.detectors.idle_endpoints.traffic import RequestMeter
 
 MEASURED = 0.9
 """
@@ -35,8 +35,8 @@ def nothing_queued(endpoint: Endpoint, start: datetime, end: datetime) -> bool:
     asynchronous endpoint": ApproximateBacklogSize). A variant that never processed one publishes no
     InvocationsProcessed at all.
     """
-    queues = [place for place in endpoint.places if place.metric.name == BACKLOG]
-    measured = [place for place in queues if isinstance(place.requests, Value) and place.used is None]
+    queues = [meter for meter in endpoint.meters if meter.metric.name == BACKLOG]
+    measured = [meter for meter in queues if isinstance(meter.requests, Value) and meter.used is None]
     return bool(queues) and measured == queues and unmeasured(queues, start, end) is None
 
 
@@ -47,13 +47,13 @@ def unproven(endpoint: Endpoint, *, queue_empty: bool) -> str | None:
     described = isinstance(endpoint.description, Value) and isinstance(endpoint.config, Value)
     if not described or not endpoint.decisive:
         return "nothing says where its requests could be seen"
-    for place in endpoint.decisive:
-        if not isinstance(place.requests, Value | Absent):
-            return f"the requests to {place.where} were not read"
-        if isinstance(place.requests, Value) or queue_empty:
+    for meter in endpoint.decisive:
+        if not isinstance(meter.requests, Value | Absent):
+            return f"the requests to {meter.where} were not read"
+        if isinstance(meter.requests, Value) or queue_empty:
             continue
-        if not isinstance(place.control, Value):
-            return f"no metric of {place.where} arrives, so its silence proves nothing"
+        if not isinstance(meter.control, Value):
+            return f"no metric of {meter.where} arrives, so its silence proves nothing"
     return deleted(endpoint) if endpoint.bare else None
 
 
@@ -61,20 +61,20 @@ def deleted(endpoint: Endpoint) -> str | None:
     """Which inference component, now gone, may have had requests on this endpoint."""
     if endpoint.hints_error is not None:
         return f"which inference components it had could not be read ({endpoint.hints_error})"
-    for place in endpoint.strays:
-        if place.used is not None:
-            return f"it lost its inference components, and {place.where}, now deleted, had requests"
+    for meter in endpoint.strays:
+        if meter.used is not None:
+            return f"it lost its inference components, and {meter.where}, now deleted, had requests"
     return None
 
 
-def unmeasured(places: Iterable[Place], start: datetime, end: datetime) -> str | None:
-    """How few hours of which place have a datapoint, in words; None if none has too few."""
+def unmeasured(meters: Iterable[RequestMeter], start: datetime, end: datetime) -> str | None:
+    """How few hours of which meter have a datapoint, in words; None if none has too few."""
     hours = max(1, int((end - start) / timedelta(hours=1)))
-    for place in places:
-        if isinstance(place.requests, Value):
-            read = sum(start - timedelta(hours=1) < at < end for at, _ in place.requests.value.points)
+    for meter in meters:
+        if isinstance(meter.requests, Value):
+            read = sum(start - timedelta(hours=1) < at < end for at, _ in meter.requests.value.points)
             if read < MEASURED * hours:
-                return f"{place.where} has a datapoint for only {read:,} of {hours:,} hours"
+                return f"{meter.where} has a datapoint for only {read:,} of {hours:,} hours"
     return None
 
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import metrics, tags
 from ml_janitor.aws.answers import attempt
-from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, MONITORING_SCHEDULE
+from ml_janitor.aws.sagemaker_kinds import (
+    COMPONENT,
+    ENDPOINT,
+    MONITORING_EXECUTION,
+    MONITORING_SCHEDULE,
+    PROCESSING_JOB,
+    describe,
+    listing,
+)
 from ml_janitor.core.model import Cost, NotRead, Signal, Tags, Target, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints import costs, scaling
+from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
 from ml_janitor.detectors.idle_endpoints.endpoint import (
     Description,
     InferenceComponent,
     Summary,
+    rented,
 )
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone
 from ml_janitor.detectors.idle_endpoints.traffic import (
@@ -24,13 +35,16 @@ from ml_janitor.detectors.idle_endpoints.traffic import (
     INVOCATIONS,
     PROCESSED,
     Hints,
-    Place,
+    RequestMeter,
     listed,
-    places,
+    meters,
 )
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
+
+UNDER_WAY = frozenset({"Pending", "InProgress", "Stopping"})
+"""The statuses of a monitoring execution that has not ended."""
 
 HISTORY = timedelta(days=90)
 """How far back the last request of an idle endpoint is searched for: a day a point, one call for all."""
@@ -41,7 +55,7 @@ class Account:
     """
     What is read once, for all endpoints together.
 
-    *strays* are the places of inference components that are gone; *error* says that the listing of
+    *strays* are the meters of inference components that are gone; *error* says that the listing of
     components broke off. *schedules* are the names of running monitoring schedules by endpoint, with
     what broke their listing off.
     """
@@ -49,7 +63,7 @@ class Account:
     hints: Hints
     components: Mapping[str, Sequence[InferenceComponent]]
     schedules: Mapping[str, Sequence[str]]
-    strays: tuple[Place, ...] = ()
+    strays: tuple[RequestMeter, ...] = ()
     error: str | None = None
     schedules_error: str | None = None
 
@@ -108,7 +122,7 @@ class Account:
                 tags=own_tags,
             ),
             summary=summary,
-            places=tuple(self.hints.places(summary.name, on_it)),
+            meters=tuple(self.hints.meters(summary.name, on_it)),
             components=components,
             schedules=schedules,
             hints_error=self.hints.error,
@@ -157,14 +171,14 @@ def _on(
 
 
 def _measured(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:
-    """With what CloudWatch says about every place that has not been asked for yet, and its proof."""
-    wanted = [metric for one in todo for place in (*one.places, *one.strays) for metric in place.lacks]
+    """With what CloudWatch says about every meter that has not been asked for yet, and its proof."""
+    wanted = [metric for one in todo for meter in (*one.meters, *one.strays) for metric in meter.lacks]
     data = metrics.read(aws, wanted, *window)
     return [
         replace(
             one,
-            places=tuple(place.filled(data) for place in one.places),
-            strays=tuple(place.filled(data) for place in one.strays),
+            meters=tuple(meter.filled(data) for meter in one.meters),
+            strays=tuple(meter.filled(data) for meter in one.strays),
         )
         for one in todo
     ]
@@ -172,7 +186,7 @@ def _measured(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime])
 
 def _described(aws: Aws, one: Endpoint, account: Account, young: Callable[[datetime], bool]) -> Endpoint:
     """
-    With its variants, and with every place that has to be judged: two calls.
+    With its variants, and with every meter that has to be judged: two calls.
 
     Of one that may have been scaled lately, besides, one call for each variant.
     """
@@ -182,16 +196,16 @@ def _described(aws: Aws, one: Endpoint, account: Account, young: Callable[[datet
     config = endpoints.describe_config(aws, description.value.config_name)
     if not isinstance(config, Value):
         return replace(one, description=description, config=config)
-    asked = {place.metric: place for place in one.places}
+    asked = {meter.metric: meter for meter in one.meters}
     decisive = {
-        place.metric: place.knowing(asked.get(place.metric))
-        for place in places(description.value, config.value, one.on_it)
+        meter.metric: meter.knowing(asked.get(meter.metric))
+        for meter in meters(description.value, config.value, one.on_it)
     }
     placed = replace(
         one,
         description=description,
         config=config,
-        places=(*decisive.values(), *(place for place in one.places if place.metric not in decisive)),
+        meters=(*decisive.values(), *(meter for meter in one.meters if meter.metric not in decisive)),
     )
     if young(placed.deployed):
         placed = replace(placed, scaled=_scaled(aws, placed, description.value))
@@ -201,7 +215,7 @@ def _described(aws: Aws, one: Endpoint, account: Account, young: Callable[[datet
 def _scaled(aws: Aws, one: Endpoint, description: Description) -> Signal[bool]:
     names = [variant.name for variant in description.variants]
     return attempt(
-        lambda: scaling.explains(aws, one.summary.name, names, one.modified), source=scaling.ACTIVITIES
+        lambda: attached.explains(aws, one.summary.name, names, one.modified), source=attached.ACTIVITIES
     )
 
 
@@ -229,13 +243,13 @@ def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpo
 
 def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:
     """With what it costs, and its daily requests from before the window."""
-    days = {place.metric: replace(place.metric, period=DAY) for one in todo for place in one.decisive}
+    days = {meter.metric: replace(meter.metric, period=DAY) for one in todo for meter in one.decisive}
     before = window[0]
     data = metrics.read(aws, days.values(), before - HISTORY, before)
     return [
         replace(
             one,
-            history=tuple(data[days[place.metric]] for place in one.decisive),
+            history=tuple(data[days[meter.metric]] for meter in one.decisive),
             cost=_cost(aws, one, window),
         )
         for one in todo
@@ -243,9 +257,77 @@ def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -
 
 
 def _cost(aws: Aws, one: Endpoint, window: tuple[datetime, datetime]) -> Cost | None:
-    match one.description, one.config:
-        case Value(description), Value(config):
-            monitors = costs.monitors(aws, one.summary.name, one.monitors, *window)
-            return costs.cost(aws, description.variants, config, monitors)
-        case _:
-            return None
+    """
+    What leaving it running costs, its monitoring included; reserved capacity costs the same without it.
+
+    Provisioned concurrency has no price per instance: unknown.
+    """
+    if not isinstance(one.description, Value) or not isinstance(one.config, Value):
+        return None
+    description, config = one.description.value, one.config.value
+    monitoring = _monitoring(aws, one.summary.name, one.monitors, *window)
+    if any(variant.concurrency for variant in description.variants):
+        return Cost.standing(None, "provisioned concurrency is not in the instance price list")
+    if not isinstance(monitoring, Value):
+        return Cost.standing(
+            None, f"what monitoring it costs could not be read ({getattr(monitoring, 'error', monitoring)})"
+        )
+    counts = rented([one for one in description.variants if not one.reserved], config)
+    priced = [
+        *((count, aws.prices.hourly(aws.region, "Hosting", kind)) for kind, count in counts.items()),
+        *(
+            (count, aws.prices.hourly(aws.region, "Processing", kind))
+            for kind, count in monitoring.value.items()
+        ),
+    ]
+    hourly: Decimal | None = Decimal(0)
+    for count, price in priced:
+        known = price.hourly_usd
+        hourly = None if hourly is None or known is None else hourly + Decimal(str(count)) * known
+    sources = dict.fromkeys(price.source for _, price in priced)
+    if any(variant.reserved for variant in description.variants):
+        sources["without reserved capacity"] = None
+    if monitoring.value:
+        sources["with its monitoring"] = None
+    return Cost.standing(hourly, ", ".join(sources))
+
+
+def _monitoring(
+    aws: Aws, endpoint: str, schedules: Collection[str], start: datetime, end: datetime
+) -> Signal[Mapping[str, float]]:
+    """
+    How many instances of which type the monitoring *schedules* over *endpoint* keep busy, on average.
+
+    Each execution between *start* and *end* that started a processing job counts as long as the last of
+    its schedule that has ended.
+    """
+    if not schedules:
+        return Value({})
+    executed = listing(
+        aws,
+        MONITORING_EXECUTION,
+        lambda found: (found["MonitoringScheduleName"], found),
+        EndpointName=endpoint,
+        CreationTimeAfter=start,
+    )
+    if executed.error is not None:
+        return Unreadable(executed.error, MONITORING_EXECUTION.lists)
+    busy: dict[str, float] = {}
+    for schedule in schedules:
+        jobs = [one for name, one in executed.items if name == schedule and "ProcessingJobArn" in one]
+        ended = [one for one in jobs if one.get("MonitoringExecutionStatus") not in UNDER_WAY]
+        if not jobs:
+            continue
+        if not ended:
+            return Unreadable(f"no execution of {schedule} has ended yet", MONITORING_EXECUTION.lists)
+        last = max(ended, key=itemgetter("CreationTime"))
+        name = last["ProcessingJobArn"].rpartition("/")[2]
+        match describe(aws, PROCESSING_JOB, name):
+            case Value(job) if "ProcessingStartTime" in job and "ProcessingEndTime" in job:
+                cluster = job["ProcessingResources"]["ClusterConfig"]
+                share = (job["ProcessingEndTime"] - job["ProcessingStartTime"]) * len(jobs) / (end - start)
+                kind = cluster["InstanceType"]
+                busy[kind] = busy.get(kind, 0) + cluster["InstanceCount"] * share
+            case Unreadable() as unreadable:
+                return unreadable
+    return Value(busy, PROCESSING_JOB.describes)

@@ -69,12 +69,12 @@ def alive(endpoint: str, variant: str) -> Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class RequestMeter:
     """
     One series that shows requests.
 
-    A *decisive* place has to be judged: zeros prove that it is idle, and where *requests* are absent,
-    *control* has to show that metrics of the same variant arrive. Any other place can only show use,
+    A *decisive* meter has to be judged: zeros prove that it is idle, and where *requests* are absent,
+    *control* has to show that metrics of the same variant arrive. Any other meter can only show use,
     and may be absent.
     """
 
@@ -99,7 +99,7 @@ class Place:
 
     @property
     def unreadable(self) -> str | None:
-        """The error that keeps this place from being judged."""
+        """The error that keeps this meter from being judged."""
         for signal in (self.requests, self.control):
             if isinstance(signal, Unreadable):
                 return signal.error
@@ -107,20 +107,20 @@ class Place:
 
     @property
     def lacks(self) -> Iterator[Metric]:
-        """What has to be asked for before this place can be judged; readable data need no proof."""
+        """What has to be asked for before this meter can be judged; readable data need no proof."""
         if isinstance(self.requests, NotRead):
             yield self.metric
         if self.proof is not None and isinstance(self.requests, NotRead | Absent):
             yield self.proof
 
-    def filled(self, data: Mapping[Metric, Signal[Series]]) -> Place:
-        """The same place with what was read for it."""
+    def filled(self, data: Mapping[Metric, Signal[Series]]) -> RequestMeter:
+        """The same meter with what was read for it."""
         requests = data.get(self.metric, self.requests)
         control = data.get(self.proof, self.control) if self.proof is not None else self.control
         return replace(self, requests=requests, control=control)
 
-    def knowing(self, asked: Place | None) -> Place:
-        """The same place with the data of one that was asked for earlier."""
+    def knowing(self, asked: RequestMeter | None) -> RequestMeter:
+        """The same meter with the data of one that was asked for earlier."""
         return self if asked is None else replace(self, requests=asked.requests)
 
 
@@ -152,7 +152,7 @@ class Hints:
         errors = [signal.error for signal in listed if isinstance(signal, Unreadable)]
         return cls(by_endpoint=by_endpoint, by_component=by_component, error=errors[0] if errors else None)
 
-    def places(self, endpoint: str, components: Iterable[InferenceComponent]) -> Iterator[Place]:
+    def meters(self, endpoint: str, components: Iterable[InferenceComponent]) -> Iterator[RequestMeter]:
         """Where *endpoint* is known to have had requests. None of it is decisive: much may be missing."""
         for metric in self.by_endpoint.get(endpoint, ()):
             yield _hint(f"variant {dict(metric.dimensions)['VariantName']}", metric)
@@ -160,7 +160,7 @@ class Hints:
             for metric in self.by_component.get(component.name, ()):
                 yield _hint(f"inference component {component.name}", metric)
 
-    def of_nobody(self, components: Iterable[InferenceComponent]) -> list[Place]:
+    def of_nobody(self, components: Iterable[InferenceComponent]) -> list[RequestMeter]:
         """The series of inference components that exist no more: nobody can tell where they ran."""
         known = {component.name for component in components}
         return [
@@ -171,10 +171,10 @@ class Hints:
         ]
 
 
-def _hint(where: str, metric: Metric) -> Place:
-    """A place that shows use only; it says which part of *where* it is about."""
+def _hint(where: str, metric: Metric) -> RequestMeter:
+    """A meter that shows use only; it says which part of *where* it is about."""
     parts = [f"{WITHIN[name]} {value}" for name, value in sorted(metric.dimensions) if name in WITHIN]
-    return Place(where=", ".join([where, *parts]), metric=metric, decisive=False)
+    return RequestMeter(where=", ".join([where, *parts]), metric=metric, decisive=False)
 
 
 def listed(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
@@ -182,11 +182,11 @@ def listed(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
     return metrics.published(aws, SAGEMAKER, name)
 
 
-def places(
+def meters(
     description: Description, config: Config, components: Sequence[InferenceComponent]
-) -> Iterator[Place]:
+) -> Iterator[RequestMeter]:
     """
-    Every place that has to be judged before the described endpoint can be called idle.
+    Every meter that has to be judged before the described endpoint can be called idle.
 
     Production and shadow variants alike: a shadow variant is called with every copied request, and
     costs as much. A variant that is there for inference components is called through them; without
@@ -203,20 +203,20 @@ def places(
         elif variant.name not in config.hosts & with_components:
             yield _of(variant, invocations(name, variant.name), alive(name, variant.name))
     for component in components:
-        yield Place(
+        yield RequestMeter(
             where=f"inference component {component.name}",
             metric=component_invocations(component.name),
             proof=alive(name, component.variant),
         )
     if asynchronous:
-        yield Place(where="the queue", metric=backlog(name), decisive=False)
+        yield RequestMeter(where="the queue", metric=backlog(name), decisive=False)
     for variant in description.variants:
         if variant.concurrency:
             where = f"the provisioned concurrency of variant {variant.name}"
-            yield Place(where=where, metric=concurrency(name, variant.name), decisive=False)
+            yield RequestMeter(where=where, metric=concurrency(name, variant.name), decisive=False)
 
 
-def _of(variant: Variant, metric: Metric, proof: Metric) -> Place:
-    return Place(
+def _of(variant: Variant, metric: Metric, proof: Metric) -> RequestMeter:
+    return RequestMeter(
         where=f"{'shadow ' if variant.shadow else ''}variant {variant.name}", metric=metric, proof=proof
     )

@@ -7,11 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
-from ml_janitor.detectors.idle_endpoints import components, scaling
-from ml_janitor.detectors.idle_endpoints.cleanup import DELETING, MOVING
-from ml_janitor.detectors.idle_endpoints.components import tagged
+from ml_janitor.detectors.idle_endpoints import attached
+from ml_janitor.detectors.idle_endpoints.attached import tagged
+from ml_janitor.detectors.idle_endpoints.deletion import DELETING, MOVING, configuration, desired
 from ml_janitor.detectors.idle_endpoints.endpoint import GONE, IN_SERVICE
-from ml_janitor.detectors.idle_endpoints.record import configuration, desired
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def revert(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) ->
     _put_on(aws, record, steps)
     for scaled in record["scaling"]:
         if anew or not of_variant(scaled):  # half an act leaves the variants alone
-            scaling.put_back(aws, scaled, steps)
+            attached.restore_scaling(aws, scaled, steps)
 
 
 def of_variant(scaled: Mapping[str, Any]) -> bool:
@@ -153,13 +152,13 @@ def _put_on(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
     """Create the components that are missing, those that others stand on first, and see all in service."""
     coming = []
     for one in record["components"]:
-        base = components.base_of(one)
+        base = attached.base_of(one)
         if base in coming:
             raise NotFinishedError(f"inference component {base}, which others stand on, is being created")
         name = one["name"]
-        found = components.status(aws, name)
+        found = attached.component_status(aws, name)
         if found is None:
-            _make(steps, f"create inference component {name}", partial(components.create, aws, one))
+            _make(steps, f"create inference component {name}", partial(attached.create_component, aws, one))
         elif found["EndpointName"] != record["endpoint"]:
             raise CannotActError(f"an inference component on {found['EndpointName']} has the name {name} now")
         elif found["InferenceComponentStatus"] == "Failed":

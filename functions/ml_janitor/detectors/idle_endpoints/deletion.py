@@ -1,30 +1,40 @@
-"""Everything that brings an endpoint back, read before it is deleted; or why it must stay as it is."""
+"""Deletes an endpoint: records all that brings it back, then removes its components, then itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.answers import ReadError, ensure
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, MODEL, texts_in
-from ml_janitor.core.model import Value
-from ml_janitor.detectors.idle_endpoints import components, scaling
+from ml_janitor.core.model import Absent, Value
+from ml_janitor.detectors.idle_endpoints import attached
+from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
 from ml_janitor.detectors.idle_endpoints.endpoint import IN_SERVICE, InferenceComponent
 from ml_janitor.detectors.idle_endpoints.signals import HalfDone
-from ml_janitor.engine.detector import CannotActError
+from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.model import Target
+    from ml_janitor.detectors.idle_endpoints.endpoint import Description
+    from ml_janitor.engine.detector import Steps
 
 RECORDED = "recorded before it was deleted"
 OVER = frozenset({"Completed", "Cancelled"})
 """What an inference experiment is when it is no longer about its endpoint."""
+DELETING = "Deleting"
+MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
+"""What an endpoint is while AWS refuses to delete it, and soon is no longer."""
 
 
-def read(
+# --- what is recorded before ------------------------------------------------------------------------
+
+
+def read_record(
     aws: Aws, target: Target, *, judged: Sequence[InferenceComponent], deployed: datetime
 ) -> dict[str, Any]:
     """
@@ -42,7 +52,7 @@ def read(
         raise CannotActError(why)
     if not isinstance(target.tags, Value):
         raise ReadError("its tags were not read")
-    on_it = components.read(aws, target.name)
+    on_it = attached.read_components(aws, target.name)
     if {one["name"] for one in on_it} != {one.name for one in judged}:
         raise CannotActError("other inference components were put on it while it was looked at")
     variants = found["ProductionVariants"]
@@ -53,9 +63,9 @@ def read(
         "desired": [desired(variant) for variant in variants],
         "configuration": configuration(aws, config),
         "configured": config["CreationTime"].isoformat(),
-        "configuration_tags": components.own_tags(aws, config["EndpointConfigArn"]),
+        "configuration_tags": attached.own_tags(aws, config["EndpointConfigArn"]),
         "components": on_it,
-        "scaling": scaling.read(
+        "scaling": attached.read_scaling(
             aws,
             [
                 *(f"endpoint/{target.name}/variant/{variant['VariantName']}" for variant in variants),
@@ -181,3 +191,72 @@ def experiment(aws: Aws, endpoint: str) -> str | None:
                 if whole["EndpointMetadata"]["EndpointName"] == endpoint:
                     return f"the inference experiment {found['Name']} on it is {found['Status']}"
     return None
+
+
+# --- the act ----------------------------------------------------------------------------------------
+
+
+def act(aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
+    """
+    Delete *target*, whose record *undo* is, in recorded steps.
+
+    An endpoint cannot go before its components are gone, which takes a while: NotFinishedError. What
+    scales a component is taken off first, since nothing says that AWS does it; of a variant, it does.
+    One that was deployed to meanwhile is not deleted: whoever judges it again sees that it is in use.
+    """
+    on_it = undo["components"]
+    names = {component_id(component["name"]) for component in on_it}
+    for record in undo["scaling"]:
+        if (resource := record["target"]["ResourceId"]) in names:
+            steps.do(f"stop scaling {resource}", partial(attached.stop_scaling, aws, record))
+    for component in reversed(on_it):  # what stands on another goes before it
+        steps.do(
+            f"delete inference component {component['name']}",
+            partial(attached.delete_component, aws, component),
+        )
+    left = [component["name"] for component in on_it if attached.same_component(aws, component)]
+    if left:
+        raise NotFinishedError(f"inference component {', '.join(left)} is still being deleted")
+    if (found := _itself(aws, target)) is not None:
+        if (status := found.summary.status) in MOVING:
+            raise NotFinishedError(f"its endpoint is {status}, and cannot be deleted before that ends")
+        if (why := _deployed(aws, found, undo)) is not None:
+            raise NotFinishedError(why) if on_it else ChangedError(why)
+    steps.do("delete the endpoint", partial(_delete, aws, target))
+
+
+def is_gone(aws: Aws, target: Target) -> bool:
+    """Whether the very endpoint *target* is gone, or on its way out. Raises ReadError."""
+    return _status(aws, target) in {None, DELETING}
+
+
+def _delete(aws: Aws, target: Target) -> None:
+    if is_gone(aws, target):
+        return
+    ensure(lambda: aws.sagemaker.delete_endpoint(EndpointName=target.name), lambda: is_gone(aws, target))
+
+
+def _deployed(aws: Aws, found: Description, undo: Mapping[str, Any]) -> str | None:
+    """What was deployed to the endpoint since *undo* was recorded, or None."""
+    if found.config_name != (own := undo["configuration"]["EndpointConfigName"]):
+        return f"it runs the configuration {found.config_name} now, not {own}"
+    if (name := attached.other_component(aws, undo["endpoint"], undo["components"])) is not None:
+        return f"the inference component {name} was put on it meanwhile"
+    return None
+
+
+def _status(aws: Aws, target: Target) -> str | None:
+    """What the very endpoint *target* is; None if it is gone, also where another has its name now."""
+    found = _itself(aws, target)
+    return None if found is None else found.summary.status
+
+
+def _itself(aws: Aws, target: Target) -> Description | None:
+    """The very endpoint *target* as it runs now; None if it is gone. Raises ReadError."""
+    match endpoints.describe(aws, target.name):
+        case Value(found):
+            return found if found.summary.created == target.created else None
+        case Absent():
+            return None
+        case unread:
+            raise ReadError(getattr(unread, "error", "the endpoint was not read"))

@@ -1,0 +1,267 @@
+"""What is attached to an endpoint: inference components and scaling, as read, removed and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import batched
+from typing import TYPE_CHECKING, Any, Final
+
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import ReadError, ensure, unless_gone
+from ml_janitor.aws.request_members import fitted
+from ml_janitor.core.model import Value
+from ml_janitor.detectors.idle_endpoints.endpoint import GONE, IN_SERVICE
+from ml_janitor.engine.detector import CannotActError
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.engine.detector import Steps
+
+SERVICE: Final = "application-autoscaling"
+ACTIVITIES = f"{SERVICE}:DescribeScalingActivities"
+RESOURCES_PER_CALL = 50
+WHERE = ("ServiceNamespace", "ResourceId", "ScalableDimension")
+"""What identifies a scalable target, and in which calls about it are made."""
+
+
+# --- inference components --------------------------------------------------------------------------
+
+
+def read_components(aws: Aws, endpoint: str) -> list[dict[str, Any]]:
+    """
+    Every inference component on *endpoint* as plain JSON, those that others stand on first.
+
+    Raises CannotActError for one that is not in service: what became of it would not come back.
+    """
+    pages = aws.sagemaker.get_paginator("list_inference_components").paginate(EndpointNameEquals=endpoint)
+    names = [found["InferenceComponentName"] for page in pages for found in page["InferenceComponents"]]
+    records = aws.map(lambda name: _component(aws, name), names)
+    return sorted(records, key=lambda record: (base_of(record) is not None, record["name"]))
+
+
+def _component(aws: Aws, name: str) -> dict[str, Any]:
+    found: Any = aws.sagemaker.describe_inference_component(InferenceComponentName=name)
+    status = found["InferenceComponentStatus"]
+    if status != IN_SERVICE:
+        raise CannotActError(f"the inference component {name} on it is {status}, not {IN_SERVICE}")
+    return {
+        "name": name,
+        "arn": found["InferenceComponentArn"],
+        "variant": found.get("VariantName", ""),
+        "created": found["CreationTime"].isoformat(),
+        "changed": max(found["CreationTime"], found["LastModifiedTime"]).isoformat(),
+        "arguments": component_arguments(aws, found),
+        "tags": own_tags(aws, found["InferenceComponentArn"]),
+    }
+
+
+def component_arguments(aws: Aws, described: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What CreateInferenceComponent takes to make another like the one *described*.
+
+    Its answer names the image as deployed and the copies as desired, and either one specification or
+    one per instance type; an adapter uses its base's copies, compute and variant.
+    """
+    whole = dict(described)
+    if whole.get("Specifications"):
+        del whole["Specification"]
+        whole["Specifications"] = [_specification(one) for one in whole["Specifications"]]
+    else:
+        whole["Specification"] = _specification(whole["Specification"])
+    if "BaseInferenceComponentName" in whole.get("Specification", {}):
+        del whole["VariantName"]
+        whole["Specification"].pop("ComputeResourceRequirements", None)
+        whole.pop("RuntimeConfig", None)
+    else:
+        whole["RuntimeConfig"] = {"CopyCount": whole["RuntimeConfig"]["DesiredCopyCount"]}
+    return fitted(aws, "sagemaker", "CreateInferenceComponent", whole)
+
+
+def _specification(described: Mapping[str, Any]) -> dict[str, Any]:
+    whole = dict(described)
+    if image := whole.get("Container", {}).get("DeployedImage", {}).get("SpecifiedImage"):
+        whole["Container"] = {**whole["Container"], "Image": image}
+    return whole
+
+
+def base_of(record: Mapping[str, Any]) -> str | None:
+    """The component that an adapter stands on; None for one that stands by itself."""
+    base: str | None = record["arguments"].get("Specification", {}).get("BaseInferenceComponentName")
+    return base
+
+
+def component_status(aws: Aws, name: str) -> Mapping[str, Any] | None:
+    """The description of the component *name* as it is now, or None if there is none."""
+    found: Any = unless_gone(
+        lambda: aws.sagemaker.describe_inference_component(InferenceComponentName=name), GONE
+    )
+    if found is None:
+        return None
+    if "InferenceComponentStatus" not in found:
+        raise ReadError(f"the description of inference component {name} was cut off")
+    return dict(found)
+
+
+def delete_component(aws: Aws, record: Mapping[str, Any]) -> None:
+    """Delete the very component of *record*. Gone, going, or replaced by another is success."""
+    if not is_attached(aws, record):
+        return
+    ensure(
+        lambda: aws.sagemaker.delete_inference_component(InferenceComponentName=record["name"]),
+        lambda: not is_attached(aws, record),
+    )
+
+
+def is_attached(aws: Aws, record: Mapping[str, Any]) -> bool:
+    """Whether the very component of *record* is there, and not on its way out."""
+    found = same_component(aws, record)
+    return found is not None and found["InferenceComponentStatus"] != "Deleting"
+
+
+def same_component(aws: Aws, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The very component of *record*, on its way out or not; None where another has its name now."""
+    found = component_status(aws, record["name"])
+    if found is None or found["CreationTime"].isoformat() != record["created"]:
+        return None
+    return found
+
+
+def other_component(aws: Aws, endpoint: str, records: Sequence[Mapping[str, Any]]) -> str | None:
+    """The name of a component on *endpoint* that is none of *records*; None if there is none."""
+    created = {record["name"]: record["created"] for record in records}
+    pages = aws.sagemaker.get_paginator("list_inference_components").paginate(EndpointNameEquals=endpoint)
+    for page in pages:
+        for listed in page["InferenceComponents"]:
+            name = listed["InferenceComponentName"]
+            found = component_status(aws, name)  # a listing may still name what is gone
+            if found is not None and found["CreationTime"].isoformat() != created.get(name):
+                return name
+    return None
+
+
+def create_component(aws: Aws, record: Mapping[str, Any]) -> None:
+    """Create the component of *record* again. One that has its name on the same endpoint is success."""
+    arguments = record["arguments"]
+
+    def created() -> bool:
+        found = component_status(aws, record["name"])
+        return found is not None and found["EndpointName"] == arguments["EndpointName"]
+
+    ensure(lambda: aws.sagemaker.create_inference_component(**arguments, **tagged(record["tags"])), created)
+
+
+def own_tags(aws: Aws, arn: str) -> dict[str, str]:
+    """The tags of *arn* that can be given again: AWS's own cannot. Raises ReadError."""
+    match tags.of_one(aws, arn):
+        case Value(read):
+            return {key: value for key, value in read.items() if not key.startswith("aws:")}
+        case unread:
+            raise ReadError(f"the tags of {arn} could not be read: {getattr(unread, 'error', unread)}")
+
+
+def tagged(given: Mapping[str, str]) -> dict[str, Any]:
+    """Tags as an argument of a creating call; nothing if there are none."""
+    return {"Tags": [{"Key": key, "Value": value} for key, value in given.items()]} if given else {}
+
+
+# --- scaling ---------------------------------------------------------------------------------------
+
+
+def read_scaling(aws: Aws, resources: Sequence[str]) -> list[dict[str, Any]]:
+    """
+    What scales *resources* ("endpoint/NAME/variant/NAME"), as plain JSON, with everything that hangs on it.
+
+    Raises CannotActError for a step policy that somebody's own alarm calls: the alarm names the policy
+    by an ARN that AWS makes anew, so it would call nothing after an undo.
+    """
+    client = aws.client(SERVICE)
+    found = []
+    for asked in batched(resources, RESOURCES_PER_CALL):
+        pages = client.get_paginator("describe_scalable_targets").paginate(
+            ServiceNamespace="sagemaker", ResourceIds=list(asked)
+        )
+        found += [target for page in pages for target in page["ScalableTargets"]]
+    return [_scalable_target(aws, target) for target in found]
+
+
+def explains(aws: Aws, endpoint: str, variants: Iterable[str], at: datetime) -> bool:
+    """
+    Whether Application Auto Scaling was changing one of *variants* of *endpoint* at *at*, and succeeded.
+
+    An activity lasts from before it asks SageMaker for another capacity until SageMaker has fulfilled that.
+    """
+    pages = aws.client(SERVICE).get_paginator("describe_scaling_activities")
+    return any(
+        activity["StartTime"] <= at <= activity["EndTime"]
+        for variant in variants
+        for page in pages.paginate(
+            ServiceNamespace="sagemaker", ResourceId=f"endpoint/{endpoint}/variant/{variant}"
+        )
+        for activity in page["ScalingActivities"]
+        if activity["StatusCode"] == "Successful"
+    )
+
+
+def _scalable_target(aws: Aws, target: Mapping[str, Any]) -> dict[str, Any]:
+    where = {name: target[name] for name in WHERE}
+    policies = list(_hanging(aws, "describe_scaling_policies", "ScalingPolicies", where))
+    for policy in policies:
+        if policy["PolicyType"] == "StepScaling" and (alarms := policy.get("Alarms")):
+            raise CannotActError(
+                f"the alarm {alarms[0]['AlarmName']} calls the scaling policy {policy['PolicyName']} of "
+                f"{where['ResourceId']}, and could not call the one that an undo makes"
+            )
+    actions = _hanging(aws, "describe_scheduled_actions", "ScheduledActions", where)
+    arn = target.get("ScalableTargetARN")
+    tags = aws.client(SERVICE).list_tags_for_resource(ResourceARN=arn)["Tags"] if arn else {}
+    registered = fitted(aws, SERVICE, "RegisterScalableTarget", target)
+    registered.pop("RoleARN", None)  # SageMaker's is service-linked, and AWS takes it by itself
+    return {
+        "target": registered,
+        "tags": {key: value for key, value in tags.items() if not key.startswith("aws:")},
+        "policies": [fitted(aws, SERVICE, "PutScalingPolicy", policy) for policy in policies],
+        "actions": [fitted(aws, SERVICE, "PutScheduledAction", action) for action in actions],
+    }
+
+
+def _hanging(aws: Aws, operation: str, members: str, where: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for page in aws.client(SERVICE).get_paginator(operation).paginate(**where):
+        yield from page[members]
+
+
+def stop_scaling(aws: Aws, record: Mapping[str, Any]) -> None:
+    """Scale it no longer; its policies and scheduled actions go with it. Already so is success."""
+    where = {name: record["target"][name] for name in WHERE}
+    unless_gone(lambda: aws.client(SERVICE).deregister_scalable_target(**where), ("ObjectNotFoundException",))
+
+
+def restore_scaling(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
+    """Scale it as *record* says. Each call replaces what is there, so that it can be made twice."""
+    client, resource = aws.client(SERVICE), record["target"]["ResourceId"]
+    steps.do(f"scale {resource}", partial(_register, aws, record))
+    for policy in record["policies"]:
+        name = policy["PolicyName"]
+        steps.do(f"scale {resource} by policy {name}", partial(client.put_scaling_policy, **policy))
+    for action in record["actions"]:
+        name = action["ScheduledActionName"]
+        steps.do(f"scale {resource} as scheduled by {name}", partial(_schedule, aws, action))
+
+
+def _register(aws: Aws, record: Mapping[str, Any]) -> None:
+    """Tags come afterwards: registering again with tags is refused, and after a lost answer it is again."""
+    client = aws.client(SERVICE)
+    arn = client.register_scalable_target(**record["target"])["ScalableTargetARN"]
+    if record["tags"]:
+        client.tag_resource(ResourceARN=arn, Tags=record["tags"])
+
+
+def _schedule(aws: Aws, action: Mapping[str, Any]) -> None:
+    """One whose time is over is refused, and has nothing left to do."""
+    once = action["Schedule"].startswith("at(") or "EndTime" in action
+    ensure(
+        lambda: aws.client(SERVICE).put_scheduled_action(**action),
+        lambda: once,
+        codes=("ValidationException",),
+    )

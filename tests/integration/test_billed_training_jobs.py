@@ -1,0 +1,98 @@
+"""Training jobs that run or left a warm pool, found among the many of a month."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.training_jobs import billed
+from ml_janitor_sandbox.control import Control
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def job(
+    box: Control, session: boto3.Session, name: str, *, age: timedelta, keep: timedelta = timedelta()
+) -> None:
+    """A training job that was created *age* ago, and keeps its instances for *keep* after it ended."""
+    box.set_clock(NOW - age)
+    resources: Any = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    session.client("sagemaker").create_training_job(
+        TrainingJobName=name,
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/service-role/trains",
+        AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+        OutputDataConfig={"S3OutputPath": "s3://models/out"},
+        StoppingCondition={"MaxRuntimeInSeconds": 28 * 24 * 3600},
+        ResourceConfig=resources | ({"KeepAlivePeriodInSeconds": int(keep.total_seconds())} if keep else {}),
+    )
+    box.set_clock(NOW)
+
+
+def stopped(box: Control, session: boto3.Session, name: str, *, ago: timedelta) -> None:
+    box.set_clock(NOW - ago)
+    session.client("sagemaker").stop_training_job(TrainingJobName=name)
+    box.set_clock(NOW)
+
+
+@pytest.mark.parametrize("age", [MINUTE, 2 * HOUR, 3 * DAY, 27 * DAY])
+def test_a_running_job_is_found_whatever_the_index_has_taken_in(
+    box: Control, session: boto3.Session, aws: Aws, age: timedelta
+) -> None:
+    box.set_durations({"search.index": 15 * 60})
+    job(box, session, "runs", age=age)
+
+    found = billed(aws, NOW)
+
+    assert found.error is None
+    assert [one.name for one in found.items] == ["runs"]
+    assert found.items[0].created == NOW - age
+
+
+@pytest.mark.parametrize(
+    ("ago", "keep", "found"),
+    [
+        (HOUR, 2 * HOUR, True),
+        (5 * HOUR, 6 * HOUR, True),
+        (5 * HOUR, 2 * HOUR, False),  # the pool was given back
+        (HOUR, timedelta(), False),
+    ],
+)
+def test_what_is_over_is_found_while_its_instances_are_kept(
+    box: Control, session: boto3.Session, aws: Aws, *, ago: timedelta, keep: timedelta, found: bool
+) -> None:
+    job(box, session, "left", age=3 * DAY, keep=keep)
+    stopped(box, session, "left", ago=ago)
+
+    assert bool(billed(aws, NOW).items) is found
+
+
+def test_jobs_that_ended_are_not_read_page_by_page(box: Control, session: boto3.Session, aws: Aws) -> None:
+    for number in range(120):
+        job(box, session, f"over-{number}", age=3 * DAY)
+        stopped(box, session, f"over-{number}", ago=2 * DAY)
+    job(box, session, "runs", age=2 * DAY)
+    box.clear_calls()
+
+    found = billed(aws, NOW)
+
+    assert [one.name for one in found.items] == ["runs"]
+    assert box.calls() == {"sagemaker:Search": 2, "sagemaker:ListTrainingJobs": 1}
+
+
+@pytest.mark.parametrize("operation", ["Search", "ListTrainingJobs"])
+def test_what_cannot_be_listed_is_said(
+    box: Control, session: boto3.Session, aws: Aws, operation: str
+) -> None:
+    job(box, session, "runs", age=2 * HOUR)
+    box.fault("sagemaker", operation, "deny", times=0)
+
+    found = billed(aws, NOW)
+
+    assert found.error is not None
+    assert operation in found.error
+    assert [one.name for one in found.items] == ["runs"]

@@ -1,0 +1,163 @@
+"""Random endpoint configurations and models, each with its own, and what uses them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from properties.worlds.base import (
+    BUCKET,
+    DAY,
+    EXEMPT,
+    ROLE,
+    UNKEPT,
+    Account,
+    Claim,
+    Kind,
+    Labels,
+    Thing,
+    spans,
+)
+
+DETECTOR = "unused-serving-resources"
+LISTINGS = {DETECTOR: {"sagemaker:ListEndpointConfigs", "sagemaker:ListModels"}}
+HOSTS: Any = {"VariantName": "v", "InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}
+BOTH = frozenset({"endpoint", "endpoint of last month"})
+"""What uses a configuration and through it its model; all else that is no waste uses the model alone."""
+
+MODEL_ALONE = frozenset({"component", "package", "pipeline", "running job", "job of last month"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving(Thing):
+    """A configuration and its model, made at one *age*; *user* is what names them, in use or not."""
+
+    calls = (
+        "cloudtrail:LookupEvents",
+        "sagemaker:DescribeEndpoint",
+        "sagemaker:DescribeInferenceComponent",
+        "sagemaker:DescribePipeline",
+        "sagemaker:ListEndpointConfigs",
+        "sagemaker:ListEndpoints",
+        "sagemaker:ListModels",
+        "sagemaker:ListTransformJobs",
+        "sagemaker:Search",
+        "tag:GetResources",
+    )
+
+    labels: Labels
+    age: timedelta
+    user: str
+
+    def build(self, account: Account) -> None:
+        name, sagemaker = account.name("served"), account.sagemaker
+        file = f"s3://{BUCKET}/{name}/model.tar.gz"
+        account.be(self.age)
+        model = sagemaker.create_model(
+            ModelName=name,
+            ExecutionRoleArn=ROLE,
+            PrimaryContainer={"Image": "i", "ModelDataUrl": file},
+            Tags=self.labels.listed,
+        )
+        config = sagemaker.create_endpoint_config(
+            EndpointConfigName=f"{name}-config",
+            ProductionVariants=[HOSTS | {"ModelName": name}],
+            Tags=self.labels.listed,
+        )
+        self._use(account, name, file)
+        account.be(timedelta())
+        for arn, users in (
+            (config["EndpointConfigArn"], BOTH),
+            (model["ModelArn"], BOTH | MODEL_ALONE),
+        ):
+            unused = not self.labels.exempt and self.age >= 90 * DAY and self.user not in users
+            account.claims.append(Claim(detector=DETECTOR, arn=arn, may=unused, must=unused, needs=NEEDED))
+
+    def _use(self, account: Account, name: str, file: str) -> None:
+        sagemaker: Any = account.sagemaker
+        config = f"{name}-config"
+        match self.user:
+            case "endpoint":
+                sagemaker.create_endpoint(EndpointName=f"{name}-live", EndpointConfigName=config)
+            case "failed endpoint":
+                sagemaker.create_endpoint(EndpointName=f"{name}-failed", EndpointConfigName=config)
+                account.control.patch("sagemaker", ["endpoints", f"{name}-failed"], EndpointStatus="Failed")
+            case "endpoint of last month" | "endpoint of last year":
+                account.be(30 * DAY if "month" in self.user else self.age)
+                sagemaker.create_endpoint(EndpointName=f"{name}-was", EndpointConfigName=config)
+                sagemaker.delete_endpoint(EndpointName=f"{name}-was")
+            case "component":
+                sagemaker.create_endpoint_config(
+                    EndpointConfigName=f"{name}-host", ProductionVariants=[HOSTS], ExecutionRoleArn=ROLE
+                )
+                sagemaker.create_endpoint(EndpointName=f"{name}-host", EndpointConfigName=f"{name}-host")
+                sagemaker.create_inference_component(
+                    InferenceComponentName=f"{name}-part",
+                    EndpointName=f"{name}-host",
+                    VariantName="v",
+                    Specification={"ModelName": name},
+                    RuntimeConfig={"CopyCount": 1},
+                )
+            case "package" | "pending package":
+                group = f"{name}-packages"
+                sagemaker.create_model_package_group(ModelPackageGroupName=group)
+                sagemaker.create_model_package(
+                    ModelPackageGroupName=group,
+                    ModelApprovalStatus="Approved" if self.user == "package" else "PendingManualApproval",
+                    InferenceSpecification={
+                        "Containers": [{"Image": "i", "ModelDataUrl": file}],
+                        "SupportedContentTypes": ["text/csv"],
+                        "SupportedResponseMIMETypes": ["text/csv"],
+                    },
+                )
+            case "pipeline" | "pipeline of another":
+                used = name if self.user == "pipeline" else f"{name}-next"
+                sagemaker.create_pipeline(
+                    PipelineName=f"{name}-weekly",
+                    PipelineDefinition=json.dumps({"Steps": [{"Arguments": {"ModelName": used}}]}),
+                    RoleArn=ROLE,
+                    ClientRequestToken=f"{name:0>32}",
+                )
+            case "running job" | "job of last month" | "job of last year":
+                self._score(account, name)
+
+    def _score(self, account: Account, name: str) -> None:
+        account.be(DAY if self.user == "running job" else 30 * DAY if "month" in self.user else self.age)
+        account.sagemaker.create_transform_job(
+            TransformJobName=name,
+            ModelName=name,
+            TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in"}}},
+            TransformOutput={"S3OutputPath": "s3://out"},
+            TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        )
+        if self.user != "running job":
+            ended: Any = account.now - (30 * DAY if "month" in self.user else self.age)
+            done: Any = {"TransformJobStatus": "Completed", "TransformEndTime": ended}
+            account.control.patch("sagemaker", ["transform_jobs", name], **done)
+
+
+NEEDED = frozenset(Serving.calls) - {"sagemaker:ListModels"}
+"""Without the models' list, configurations can be judged all the same."""
+
+KIND = Kind(
+    make=Serving,
+    waste={
+        "labels": UNKEPT,
+        "age": spans(DAY, 200, 120, 90),
+        "user": [
+            "nothing",
+            "failed endpoint",
+            "endpoint of last year",
+            "pending package",
+            "pipeline of another",
+            "job of last year",
+        ],
+    },
+    other={
+        "labels": EXEMPT,
+        "age": spans(DAY, 89),
+        "user": sorted(BOTH | MODEL_ALONE),
+    },
+)
