@@ -1,18 +1,21 @@
 #!/bin/bash
-# Start script of a notebook instance: publishes every 5 minutes for how long nothing has worked on it,
-# so that ML Janitor need not guess. docs/notebook-activity/README.md says how to use it.
-# Whatever goes wrong here, the notebook instance starts: a start script that fails keeps it from that.
+# Start script of a notebook instance, or of JupyterLab in a Studio space: publishes every 5 minutes for how long
+# nothing has worked on it, so that ML Janitor need not guess. docs/notebook-activity/README.md says how to use it.
+# Whatever goes wrong here, it starts: a start script that fails keeps it from that.
 set -u
 
 install_activity() {
-  local program=/usr/local/bin/ml-janitor-activity.py python
+  local program=/usr/local/bin/ml-janitor-activity.py python space=
 
+  if grep -q '"SpaceName"' /opt/ml/metadata/resource-metadata.json 2> /dev/null; then
+    space=yes program=/var/tmp/ml-janitor-activity.py
+  fi
   cat > "$program" <<'PYTHON'
 """
-Publishes for how long nothing has worked on this notebook instance, for ML Janitor to read.
+Publishes for how long nothing has worked on this notebook instance or Studio space, for ML Janitor to read.
 
-Runs every few minutes on the notebook instance itself, so it keeps to the Python 3.7 that an old one
-has. What it cannot tell it does not publish: without a number, the janitor goes by other signs.
+Runs every few minutes on it, so it keeps to the Python 3.7 that an old notebook instance has. What it cannot
+tell it does not publish: without a number, the janitor goes by other signs.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import urllib.request
 from calendar import timegm
 from typing import Any
 
-NAMESPACE, METRIC, DIMENSION = "MLJanitor/Notebooks", "IdleSeconds", "NotebookInstanceName"
+NAMESPACE, METRIC = "MLJanitor/Notebooks", "IdleSeconds"
 TERMINALS = range(136, 144)
 """The major numbers of Unix98 pseudo terminals (Linux, Documentation/admin-guide/devices.txt)."""
 
@@ -72,6 +75,13 @@ def runs_program(proc: str, home: str) -> bool:
     return False
 
 
+def dimensions(metadata: dict[str, Any]) -> list[dict[str, str]]:
+    """What tells it from all others: a Studio app's metadata names its space, a notebook instance's none."""
+    if "SpaceName" in metadata:
+        return [{"Name": name, "Value": metadata[name]} for name in ("DomainId", "SpaceName")]
+    return [{"Name": "NotebookInstanceName", "Value": metadata["ResourceName"]}]
+
+
 def ask(jupyter: str, path: str) -> Any:
     """One answer of Jupyter's own API, which nobody but this machine can reach, under its own certificate."""
     context = ssl.create_default_context()
@@ -107,7 +117,7 @@ def main() -> int:
         MetricData=[
             {
                 "MetricName": METRIC,
-                "Dimensions": [{"Name": DIMENSION, "Value": metadata["ResourceName"]}],
+                "Dimensions": dimensions(metadata),
                 "Unit": "Seconds",
                 "Value": idle,
             }
@@ -120,6 +130,14 @@ if __name__ == "__main__":
     sys.exit(main())
 PYTHON
   chmod 755 "$program"
+
+  if [ -n "$space" ]; then
+    # A space has no cron, and a line in its own log would look like use. It is the leader of its session.
+    setsid bash -c 'while sleep 300; do "$@" > /var/tmp/ml-janitor-activity.log 2>&1; done' activity \
+      /opt/conda/bin/python "$program" --home /home/sagemaker-user \
+      --jupyter http://localhost:8888/jupyterlab/default > /dev/null 2>&1 &
+    return 0
+  fi
 
   for python in /home/ec2-user/anaconda3/envs/JupyterSystemEnv/bin/python /usr/bin/python3; do
     if "$python" -c 'import boto3' 2> /dev/null; then
@@ -135,5 +153,5 @@ PYTHON
   return 1
 }
 
-install_activity || echo 'ML Janitor will not hear from this notebook instance' >&2
+install_activity || echo 'ML Janitor will not hear from here' >&2
 exit 0

@@ -1,8 +1,8 @@
 """
-Publishes for how long nothing has worked on this notebook instance, for ML Janitor to read.
+Publishes for how long nothing has worked on this notebook instance or Studio space, for ML Janitor to read.
 
-Runs every few minutes on the notebook instance itself, so it keeps to the Python 3.7 that an old one
-has. What it cannot tell it does not publish: without a number, the janitor goes by other signs.
+Runs every few minutes on it, so it keeps to the Python 3.7 that an old notebook instance has. What it cannot
+tell it does not publish: without a number, the janitor goes by other signs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import urllib.request
 from calendar import timegm
 from typing import Any
 
-NAMESPACE, METRIC, DIMENSION = "MLJanitor/Notebooks", "IdleSeconds", "NotebookInstanceName"
+NAMESPACE, METRIC = "MLJanitor/Notebooks", "IdleSeconds"
 TERMINALS = range(136, 144)
 """The major numbers of Unix98 pseudo terminals (Linux, Documentation/admin-guide/devices.txt)."""
 
@@ -62,6 +62,13 @@ def runs_program(proc: str, home: str) -> bool:
     return False
 
 
+def dimensions(metadata: dict[str, Any]) -> list[dict[str, str]]:
+    """What tells it from all others: a Studio app's metadata names its space, a notebook instance's none."""
+    if "SpaceName" in metadata:
+        return [{"Name": name, "Value": metadata[name]} for name in ("DomainId", "SpaceName")]
+    return [{"Name": "NotebookInstanceName", "Value": metadata["ResourceName"]}]
+
+
 def ask(jupyter: str, path: str) -> Any:
     """One answer of Jupyter's own API, which nobody but this machine can reach, under its own certificate."""
     context = ssl.create_default_context()
@@ -97,7 +104,7 @@ def main() -> int:
         MetricData=[
             {
                 "MetricName": METRIC,
-                "Dimensions": [{"Name": DIMENSION, "Value": metadata["ResourceName"]}],
+                "Dimensions": dimensions(metadata),
                 "Unit": "Seconds",
                 "Value": idle,
             }

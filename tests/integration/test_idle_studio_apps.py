@@ -97,6 +97,14 @@ def test_an_app_is_the_same_whether_it_could_be_described_or_not(
     assert (entry.closed, entry.due) == (None, warned.due)
 
 
+@pytest.mark.parametrize("access", ["ENABLED", "DISABLED"])
+def test_a_space_that_editors_elsewhere_can_reach_is_unknown(studio: Studio, aws: Aws, access: str) -> None:
+    studio.space("far", "anna", {"AppType": "CodeEditor", "RemoteAccess": access})
+    studio.app(space="far", kind="CodeEditor")
+
+    assert unknown(only(swept(aws))) is (access == "ENABLED")
+
+
 def test_an_app_left_running_is_found(studio: Studio, aws: Aws) -> None:
     studio.app(space="desk", owner="maria")
 
@@ -163,14 +171,14 @@ def test_the_reserved_capacity_of_a_training_plan_is_paid_for_in_any_case(studio
 
 def test_other_apps_and_the_free_instance_are_kept(studio: Studio, aws: Aws) -> None:
     studio.app(profile="anna", kind="JupyterServer", instance=None)
-    studio.app(profile="anna", kind="TensorBoard")
+    studio.app(profile="anna", kind="RStudioServerPro")
     studio.app(profile="anna", kind="KernelGateway", instance="system")
     studio.box.clear_calls()
 
     reasons = {result.target.name.split("/")[1]: reason(result) for result in swept(aws).results}
 
     assert reasons["JupyterServer"].startswith("it is a JupyterServer app; only ")
-    assert reasons["TensorBoard"].startswith("it is a TensorBoard app; only ")
+    assert reasons["RStudioServerPro"].startswith("it is a RStudioServerPro app; only ")
     assert reasons["KernelGateway"] == "it runs on the system instance, which is free"
     assert studio.box.calls() == {"sagemaker:ListApps": 1, "tag:GetResources": 1}
 

@@ -21,9 +21,11 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
 from ml_janitor_sandbox.control import Control
+from studio_seed import Studio
 
 FOLDER = Path(__file__).parents[2] / "docs" / "notebook-activity"
 LONG_AGO = "2001-02-03T04:05:06.123456Z"
@@ -137,6 +139,25 @@ def test_a_notebook_that_says_so_is_proven_idle(
     assert isinstance(result.verdict, Finding)
     assert result.verdict.confidence is Confidence.PROVEN
     assert "it says itself that it has been idle for" in result.verdict.reason
+
+
+def test_a_space_that_says_so_is_proven_idle(
+    box: Control, session: boto3.Session, aws: Aws, jupyter: str, machine: Path
+) -> None:
+    studio = Studio(box, session)
+    studio.app(space=studio.space("desk", studio.profile("anna")), active=None, wrote=None)
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:app/{studio.domain}/desk/JupyterLab/default"
+    metadata = {"ResourceArn": arn, "ResourceName": "default", "DomainId": studio.domain, "SpaceName": "desk"}
+    (machine / "metadata.json").write_text(json.dumps(metadata))
+    box.set_clock(NOW - timedelta(minutes=2))
+
+    ran = run(box, jupyter, machine)
+
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    box.set_clock(NOW)
+    (result,) = sweep(IdleStudioApps(), aws, now=NOW, policy=Policy()).results
+    assert isinstance(result.verdict, Finding)
+    assert result.verdict.confidence is Confidence.PROVEN
 
 
 @pytest.mark.parametrize("silent", ["status", "kernels", "terminals"])

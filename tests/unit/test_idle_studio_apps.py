@@ -125,7 +125,6 @@ def test_the_newest_sign_of_use_decides_to_the_second(signals: dict[str, Any], e
         ({"status": "Pending"}, "its status is Pending, not InService"),
         ({"type": "JupyterServer"}, "it is a JupyterServer app; only JupyterLab, CodeEditor"),
         ({"type": "RStudioServerPro"}, "it is a RStudioServerPro app"),
-        ({"type": "TensorBoard"}, "it is a TensorBoard app"),
         ({"instance_type": "system"}, "it runs on the system instance, which is free"),
         (
             {"reserved": True},
@@ -239,7 +238,7 @@ def test_a_finding_says_what_how_long_and_what_it_costs() -> None:
     assert isinstance(verdict, Finding)
     assert verdict.reason == "the last sign of use was a line in its log 9 hours ago; 4 hours are allowed"
     assert verdict.confidence is Confidence.LIKELY
-    assert verdict.action == "delete the app (its space and volume stay; memory and running terminals do not)"
+    assert verdict.action == "stop the app (its space and volume stay; memory and running terminals do not)"
     assert verdict.since == NOW - 9 * HOUR
     assert verdict.cost is not None
     assert verdict.cost.monthly_usd == Decimal("1022.00")
@@ -382,3 +381,43 @@ def test_an_idle_shutdown_without_a_time_is_not_told() -> None:
 def test_the_stream_of_an_app_in_a_space_is_by_the_space() -> None:
     assert app().stream == "d-1/desk/JupyterLab/default"
     assert replace(app(), space=None).stream == "d-1/anna/JupyterLab/default"
+
+
+@pytest.mark.parametrize(
+    ("signals", "expected"),
+    [
+        ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "proven"),
+        ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Absent(), "activity": Absent()}, "proven"),
+        ({"idle": Value(8 * HOUR, "", NOW - 31 * MINUTE)}, "likely"),
+        ({"idle": Value(timedelta(), "", NOW - 5 * MINUTE)}, "kept"),  # a silent kernel computes
+        ({"idle": Value(4 * HOUR - MINUTE, "", NOW - 5 * MINUTE)}, "kept"),
+        ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Value(NOW - HOUR)}, "kept"),
+        ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": DENIED}, "unknown"),
+        ({"idle": DENIED}, "unknown"),
+        ({"remote": True}, "unknown"),  # an editor on another machine need not write to its log
+        ({"remote": True, "idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "unknown"),
+    ],
+)
+def test_only_an_idle_time_that_its_space_publishes_proves(signals: dict[str, Any], expected: str) -> None:
+    assert outcome(IdleStudioApps().decide(app(**signals), NOW)) == expected
+
+
+def test_a_likely_finding_says_what_would_prove_it_and_what_would_do_instead() -> None:
+    found = IdleStudioApps().decide(app(), NOW)
+
+    assert isinstance(found, Finding)
+    assert found.to_prove == "let its space publish its idle time (docs/notebook-activity)"
+    seen = {one.signal: one.value for one in found.evidence}
+    assert seen["what would prove it"] == found.to_prove
+    assert seen["what would do without this"] == "Studio's own idle shutdown would stop it from inside"
+
+
+@pytest.mark.parametrize("kind", ["RSessionGateway", "TensorBoard", "DetailedProfiler"])
+def test_other_apps_on_billed_instances_are_only_reported(kind: str) -> None:
+    found = IdleStudioApps().decide(app(type=kind, space=None, shutdown=NotRead()), NOW)
+
+    assert isinstance(found, Finding)
+    assert found.confidence is Confidence.LIKELY
+    assert found.spared == "nothing shows whether somebody uses an app of this type but its log"
+    assert found.cost is not None
+    assert found.cost.known

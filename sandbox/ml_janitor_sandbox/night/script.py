@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from ml_janitor.core.model import Outcome, Sweep
 from ml_janitor.report.buttons import LABELS, Button
+from ml_janitor_sandbox.demo.plan import Actor
 from ml_janitor_sandbox.night.deployment import Deployment
 
 ZONE = ZoneInfo("America/Los_Angeles")
@@ -104,9 +105,18 @@ class Script:
         yield self._pressed(6, "10:02", RAVI, Button.NOW, "ranker-bert-large-canary")
         yield self._pressed(6, "10:05", DANIEL, Button.NOW, "ranker-bert-large-canary")
         yield self._pressed(6, "10:40", DANIEL, Button.UNDO, "forecast-backtest")
+        yield self._used(6, "10:45", HANA, "elasticity-simulation")
+        yield self._started(6, "10:50", HANA, "margin-guardrails")
+        yield self._started(6, "10:55", DANIEL, "onboarding-template")
+        yield Night("Tuesday evening: two notebooks are to be stopped after working hours")
+        yield from self._swept(6, "18:00", (NOTEBOOKS,))
+        yield self._pressed(6, "19:10", DANIEL, Button.TONIGHT, "onboarding-template")
+        yield self._used(6, "19:35", HANA, "margin-guardrails")
+        yield from self._swept(6, "20:00", (NOTEBOOKS,))
         yield Night("Tuesday night")
         yield from self._swept(6, "21:00", (NOTEBOOKS, APPS, TAGS))
         yield from self._swept(6, "23:00", (NOTEBOOKS,))
+        self._stopped(7, "10:00", DANIEL, "onboarding-template")
         self._nothing_new(7, "20:00", (*NIGHTLY, TAGS))
         self._nothing_new(8, "20:00", NIGHTLY)
         yield Night("Thursday night: tags had twice the grace, because their owners got no direct message")
@@ -147,6 +157,20 @@ class Script:
             sweeps=tuple(sweep for ran in swept for sweep in ran.report.sweeps),
         )
 
+    def _started(self, day: int, clock: str, person: str, notebook: str) -> Said:
+        """Somebody starts a notebook, and works in it."""
+        self._calls(day, clock, person, "start_notebook_instance", notebook)
+        at = local(day, clock)
+        return Said(at=at, who=PEOPLE[person], word="starts a notebook, and works in it:", what=notebook)
+
+    def _stopped(self, day: int, clock: str, person: str, notebook: str) -> None:
+        """Somebody stops a notebook, and nobody hears of it."""
+        self._calls(day, clock, person, "stop_notebook_instance", notebook)
+
+    def _calls(self, day: int, clock: str, person: str, operation: str, notebook: str) -> None:
+        self.deployment.at(local(day, clock))
+        Actor(self.deployment.url).call(person, "sagemaker", operation, NotebookInstanceName=notebook)
+
     def _digest(self, day: int, clock: str) -> Digest:
         self.deployment.at(local(day, clock))
         self.deployment.digest()
@@ -175,7 +199,7 @@ class Script:
         return Said(
             at=at,
             who=PEOPLE[person],
-            word="opens a notebook that was warned about, and works in it:",
+            word="works in a notebook that was warned about:",
             what=notebook,
         )
 

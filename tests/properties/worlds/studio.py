@@ -71,6 +71,7 @@ class App(Thing):
     idle: timedelta | None
     published: timedelta
     shared: bool
+    remote: bool
     domain: timedelta | None
     profile: timedelta | None
     space: timedelta | None
@@ -87,6 +88,11 @@ class App(Thing):
     @property
     def free(self) -> bool:
         return self.instance == "system" and self.kind != "Canvas"
+
+    @property
+    def says(self) -> bool:
+        """Whether its space publishes an idle time that speaks of now."""
+        return self.in_space and self.idle is not None and self.published <= 30 * MINUTE
 
     @property
     def stopped_after(self) -> timedelta:
@@ -110,9 +116,11 @@ class App(Thing):
         else:
             used = [sign for sign in (self.active, self.logged) if sign is not None]
             arrives = self.logged is not None and self.logged <= self.started
-            if self.active is None and not arrives:
+            if (self.active is None and not arrives and not self.says) or (self.remote and self.in_space):
                 return False
             signs = [self.started, *used]
+            if self.says and self.idle is not None:
+                signs.append(self.idle)
         return min(signs) >= max(PATIENCE, 2 * self.stopped_after)
 
     def claim(self, arn: str) -> Claim:
@@ -127,13 +135,16 @@ class App(Thing):
         if self.in_space:
             needs |= {"sagemaker:ListSpaces", "sagemaker:DescribeSpace", "sagemaker:DescribeDomain"}
             needs |= set() if self.shared else {"sagemaker:DescribeUserProfile"}
-        needs.add("cloudwatch:GetMetricData" if self.kind == "Canvas" else "logs:GetLogEvents")
+        if self.kind != "Canvas":
+            needs.add("logs:GetLogEvents")
+        if self.kind == "Canvas" or self.in_space:
+            needs.add("cloudwatch:GetMetricData")
         return Claim(
             detector="idle-studio-apps",
             arn=arn,
             may=waste,
             must=waste,
-            certain=self.kind == "Canvas",
+            certain=self.kind == "Canvas" or self.says,
             needs=frozenset(needs),
         )
 
@@ -188,6 +199,8 @@ class App(Thing):
     def _space(self, account: Account, domain: str, user: str) -> str:
         name = account.name("space")
         settings: Any = {"AppType": self.kind}
+        if self.remote:
+            settings["RemoteAccess"] = "ENABLED"
         if self.space is not None:
             idle = {"IdleSettings": {"IdleTimeoutInMinutes": self.space // MINUTE}}
             settings[f"{self.kind}AppSettings"] = {"AppLifecycleManagement": idle}
@@ -218,15 +231,17 @@ class App(Thing):
             account.control.patch("sagemaker", ["apps", path], **members)
         if self.logged is not None:
             account.control.logs(GROUP, path, [(now - self.logged, "Saving file")])
-        if self.kind == "Canvas" and self.idle is not None:
+        if (self.kind == "Canvas" or self.in_space) and self.idle is not None:
+            canvas = self.kind == "Canvas"
             newest = {
-                "metric": "TimeSinceLastActive",
-                "dimensions": {"DomainId": domain, "UserProfileName": owner},
+                "metric": "TimeSinceLastActive" if canvas else "IdleSeconds",
+                "dimensions": {"DomainId": domain, "UserProfileName" if canvas else "SpaceName": owner},
                 "start": now - self.published,
                 "step": 60,
                 "values": [self.idle.total_seconds()],
             }
-            account.control.metrics("/aws/sagemaker/Canvas/AppActivity", [newest])
+            where = "/aws/sagemaker/Canvas/AppActivity" if canvas else "MLJanitor/Notebooks"
+            account.control.metrics(where, [newest])
 
 
 def shutdown(after: timedelta | None) -> Mapping[str, Any]:
@@ -251,6 +266,7 @@ SHARED_WASTE: Values = {
     "idle": [None],
     "published": spans(MINUTE, 5),
     "shared": [False],
+    "remote": [False],
     "domain": [None],
     "profile": [None],
     "space": [None],
@@ -270,6 +286,8 @@ KINDS = (
                 **SHARED_WASTE,
                 "kind": [kind],
                 "active": [None, 60 * HOUR],
+                "idle": [None, 60 * HOUR],
+                "published": spans(MINUTE, 5, 50),
                 "shared": [False, True],
                 "domain": [None, OFF, 6 * HOUR],
             },
@@ -277,6 +295,9 @@ KINDS = (
                 **SHARED_OTHER,
                 **USED,
                 "labels_above": EXEMPT[:2],
+                "idle": [OFF, *spans(HOUR, 3.9)],
+                "published": spans(MINUTE, 5),
+                "remote": [True],
                 "domain": spans(HOUR, 35),
                 "profile": [OFF, *spans(HOUR, 2, 35)],
                 "space": spans(HOUR, 3, 35),

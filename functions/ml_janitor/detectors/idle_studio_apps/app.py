@@ -39,9 +39,10 @@ class App(Candidate):
     *profile* is the user profile it runs for, or the one that owns its *space*; shared spaces have
     none. *inherited* are the keys of those of its tags that are its space's or its profile's.
     *activity* is when its user was last active, if a health check has not overwritten it; *log* its
-    last log line, *idle* the idle time that Canvas published, with the time of that datapoint.
+    last log line, *idle* the idle time that Canvas or its space published, with the time of that datapoint.
     *shutdown* is after how long Studio itself stops it. A *reserved* one runs on the capacity of a training
     plan, which was paid for in advance. *arn* is its ARN as AWS wrote it, once it was described.
+    *remote* is whether its space lets editors on other machines connect.
     """
 
     domain: str
@@ -60,6 +61,7 @@ class App(Candidate):
     shutdown: Signal[timedelta] = field(default_factory=NotRead)
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
     arn: str = ""
+    remote: bool = False
 
     @property
     def owner(self) -> str:

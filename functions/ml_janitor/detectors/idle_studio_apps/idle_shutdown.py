@@ -63,7 +63,17 @@ def read(aws: Aws, apps: Sequence[App]) -> list[App]:
         above += [spaces[app.domain, app.space]] if app.space else []
         return timeout(app.type, above, shared=name is None)
 
-    return [replace(app, shutdown=told(app)) if app.type in TYPES else app for app in apps]
+    def remote(app: App) -> bool:
+        match spaces.get((app.domain, app.space or "")):
+            case Value(space):
+                access: str | None = space["SpaceSettings"].get("RemoteAccess")
+                return access == ENABLED
+            case _:
+                return False
+
+    return [
+        replace(app, shutdown=told(app), remote=remote(app)) if app.type in TYPES else app for app in apps
+    ]
 
 
 def _id(app: App) -> str:

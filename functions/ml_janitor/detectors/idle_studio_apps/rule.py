@@ -11,9 +11,9 @@ from ml_janitor.aws import logs
 from ml_janitor.aws.prices import STUDIO, Price
 from ml_janitor.aws.sagemaker_kinds import APP
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Cost, Effect, Finding, Rule, Target, Value, Verdict
+from ml_janitor.core.model import Confidence, Cost, Effect, Evidence, Finding, Rule, Target, Value, Verdict
 from ml_janitor.detectors.idle_studio_apps import app as studio
-from ml_janitor.detectors.idle_studio_apps import canvas, idle_shutdown, signs, tags
+from ml_janitor.detectors.idle_studio_apps import idle_shutdown, idle_times, signs, tags
 from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
 from ml_janitor.detectors.idle_studio_apps.app import (
     CANVAS,
@@ -30,10 +30,18 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.engine.detector import Steps
 
-ACTION = "delete the app (its space and volume stay; memory and running terminals do not)"
+ACTION = "stop the app (its space and volume stay; memory and running terminals do not)"
 
 JUDGED = (JUPYTER_LAB, CODE_EDITOR, KERNEL_GATEWAY, CANVAS)
-"""The apps that cost money while nobody uses them; others are free, or serve somebody else's work."""
+"""The apps that cost money while nobody uses them, and can be deleted; others are free, or shared."""
+
+REPORTED = ("RSessionGateway", "TensorBoard", "DetailedProfiler")
+"""Apps on billed instances whose use nothing shows but their logs: they are only reported."""
+
+ONLY_REPORTED = "nothing shows whether somebody uses an app of this type but its log"
+
+TO_PROVE = "let its space publish its idle time (docs/notebook-activity)"
+INSTEAD = "Studio's own idle shutdown would stop it from inside"
 
 PATIENCE = timedelta(hours=4)
 
@@ -44,7 +52,7 @@ TIMES = 2
 @dataclass(frozen=True)
 class IdleStudioApps(Detector[App]):
     """
-    Deletes Studio apps that nobody works in any more.
+    Stops Studio apps that nobody works in any more.
 
     The time of user activity that AWS tells counts only where a health check has not overwritten it;
     then the app's log speaks. Where Studio's own idle shutdown is on, it is given the time to work.
@@ -124,9 +132,10 @@ class IdleStudioApps(Detector[App]):
         written = [app for app in open_ if app.type != CANVAS]
         lines = aws.map(lambda app: logs.last_event(aws, studio.LOG_GROUP, app.stream), written)
         logged = [replace(app, log=line) for app, line in zip(written, lines, strict=True)]
-        told = canvas.read(aws, [app for app in open_ if app.type == CANVAS], now)
-        idle = idle_shutdown.read(aws, self._open([*logged, *told], now))
+        canvas = [app for app in open_ if app.type == CANVAS]
+        told = idle_times.read(aws, [*self._open(logged, now), *canvas], now)
         apps = studio.settled(apps, [*logged, *told])
+        idle = idle_shutdown.read(aws, self._open(told, now))
         return studio.settled(apps, [replace(app, price=_price(aws, app)) for app in idle])
 
     def decide(self, candidate: App, now: datetime) -> Verdict:
@@ -140,6 +149,9 @@ class IdleStudioApps(Detector[App]):
         if now - last.at < allowed:
             return rule.kept(f"{quiet}; {ago(allowed)} are allowed")
         rule.passed(quiet)
+        published = signs.fresh_idle(candidate, now)
+        if candidate.type != CANVAS and published is not None and published.value < allowed:
+            return rule.kept(f"it says itself that it has been idle for only {ago(published.value)}")
         if (why := signs.unknown(candidate, now)) is not None:
             return rule.unknown(why)
         reason = f"{quiet}; {ago(allowed)} are allowed"
@@ -148,14 +160,21 @@ class IdleStudioApps(Detector[App]):
             if now - last.at < TIMES * after:
                 return rule.kept(f"{quiet}; Studio's own idle shutdown has {ago(TIMES * after)} to stop it")
             reason += f"; Studio's own idle shutdown should have stopped it after {ago(after)}, and did not"
-        proven = candidate.type == CANVAS
-        rule.passed("Canvas says so" if proven else "nothing shows use, but something may run in silence")
+        proven = candidate.type == CANVAS or published is not None
+        rule.passed("its own idle time says so" if proven else "nothing shows use, but a kernel may compute")
+        to_prove = "" if proven or candidate.space is None else TO_PROVE
+        if to_prove:
+            rule.saw(Evidence("what would prove it", to_prove))
+        if candidate.type in idle_shutdown.TYPES and not isinstance(candidate.shutdown, Value):
+            rule.saw(Evidence("what would do without this", INSTEAD))
         return rule.found(
             reason,
             Confidence.PROVEN if proven else Confidence.LIKELY,
             action=ACTION,
             cost=Cost.standing(candidate.price.hourly_usd, candidate.price.source),
             since=last.at,
+            spared=ONLY_REPORTED if candidate.type in REPORTED else None,
+            to_prove=to_prove,
         )
 
     def prepare(
@@ -201,8 +220,8 @@ def _settled(app: App) -> str | None:
     """Why it is kept whatever its user does, or None."""
     if app.status != IN_SERVICE:
         return f"its status is {app.status}, not {IN_SERVICE}"
-    if app.type not in JUDGED:
-        return f"it is a {app.type} app; only {', '.join(JUDGED)} apps are judged"
+    if app.type not in (*JUDGED, *REPORTED):
+        return f"it is a {app.type} app; only {', '.join((*JUDGED, *REPORTED))} apps are judged"
     if app.instance_type == SYSTEM and app.type != CANVAS:
         return "it runs on the system instance, which is free"
     if app.reserved:

@@ -12,7 +12,7 @@ from ml_janitor.detectors.idle_studio_apps import idle_shutdown
 from ml_janitor.detectors.idle_studio_apps.app import CANVAS, App
 
 STALE = timedelta(minutes=30)
-"""An idle time that Canvas published longer ago than this says nothing about now."""
+"""An idle time that was published longer ago than this says nothing about now."""
 
 
 class Sign(NamedTuple):
@@ -36,7 +36,8 @@ def last(app: App, now: datetime) -> Sign:
 def _signs(app: App, now: datetime) -> Iterator[Sign]:
     idle = fresh_idle(app, now)
     if idle is not None and idle.at is not None:
-        yield Sign("activity that Canvas saw", idle.at - idle.value)
+        seen_by = "that Canvas saw" if app.type == CANVAS else "in a kernel or terminal"
+        yield Sign(f"activity {seen_by}", idle.at - idle.value)
     if isinstance(app.activity, Value):
         yield Sign("activity of its user", app.activity.value)
     if isinstance(app.log, Value):
@@ -45,7 +46,7 @@ def _signs(app: App, now: datetime) -> Iterator[Sign]:
 
 
 def fresh_idle(app: App, now: datetime) -> Value[timedelta] | None:
-    """The idle time that Canvas published, if it speaks of now."""
+    """The idle time that was published, if it speaks of now."""
     match app.idle:
         case Value(_, _, at) as idle if at is not None and now - at <= STALE:
             return idle
@@ -60,7 +61,7 @@ def unknown(app: App, now: datetime) -> str | None:
             return f"it could not be described ({error}), so it may be in use"
         case NotRead():
             return "it was not described, so it may be in use"
-    return _untold(app, now) if app.type == CANVAS else _silent(app) or _left_to_studio(app)
+    return _untold(app, now) if app.type == CANVAS else _silent(app, now) or _left_to_studio(app)
 
 
 def _untold(app: App, now: datetime) -> str | None:
@@ -72,13 +73,20 @@ def _untold(app: App, now: datetime) -> str | None:
     return None
 
 
-def _silent(app: App) -> str | None:
+def _silent(app: App, now: datetime) -> str | None:
+    if app.remote:
+        return (
+            "its space allows remote access: an editor that is connected need not write to its log, and the "
+            "sessions in CloudTrail are not read, so it may be in use"
+        )
+    if isinstance(app.idle, Unreadable):
+        return f"the idle time that its space may publish could not be read ({app.idle.error})"
     match app.log:
         case Unreadable(error):
             return f"its log could not be read ({error}), so it may be in use"
         case NotRead():
             return "its log was not read, so it may be in use"
-    if isinstance(app.activity, Value) or _arrives(app):
+    if isinstance(app.activity, Value) or _arrives(app) or fresh_idle(app, now):
         return None
     since = "nothing was written to its log since it started"
     written = "it has no log" if isinstance(app.log, Absent) else since
@@ -127,6 +135,7 @@ def seen(app: App, now: datetime) -> Iterator[Evidence]:
     if app.type == CANVAS:
         yield evidence("idle time that Canvas published", app.idle, _told(app, now))
     else:
+        yield evidence("idle time that its space published", app.idle, _told(app, now))
         yield evidence("last line in its log", app.log, _shown(app.log))
     if app.type in idle_shutdown.TYPES:
         after = app.shutdown

@@ -1,4 +1,4 @@
-"""Canvas: the idle time that it publishes of each user."""
+"""The idle times that apps publish: Canvas those of each user, a space with the start script its own."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 from ml_janitor.aws import metrics
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.core.model import Absent, Signal, Value
-from ml_janitor.detectors.idle_studio_apps.app import App
+from ml_janitor.detectors.idle_studio_apps.app import CANVAS, App
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
-NAMESPACE, METRIC = "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
+CANVAS_NAMESPACE, CANVAS_METRIC = "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
 """In seconds, by DomainId and UserProfileName (aws-samples, sagemaker-canvas-auto-shutdown-on-idle)."""
+
+NAMESPACE, METRIC = "MLJanitor/Notebooks", "IdleSeconds"
+"""In seconds, by DomainId and SpaceName (docs/notebook-activity)."""
 
 WINDOW = timedelta(hours=3)
 """How far back it is looked for: long enough to say that it stopped being published."""
@@ -26,8 +29,8 @@ LONGEST = timedelta(days=3650)
 
 
 def read(aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
-    """*apps* of Canvas with the newest idle time that it published of their users."""
-    asked = {app.target.key: _metric(app) for app in apps if app.profile}
+    """*apps* with the newest idle time that was published of each."""
+    asked = {app.target.key: metric for app in apps if (metric := _metric(app)) is not None}
     answers = metrics.read(aws, asked.values(), now - WINDOW, now)
     return [
         replace(app, idle=_newest(answers[metric]) if (metric := asked.get(app.target.key)) else Absent())
@@ -35,9 +38,15 @@ def read(aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
     ]
 
 
-def _metric(app: App) -> Metric:
-    dimensions = {"DomainId": app.domain, "UserProfileName": app.profile or ""}
-    return Metric.of(NAMESPACE, METRIC, stat="Minimum", period=60, **dimensions)
+def _metric(app: App) -> Metric | None:
+    """Where the idle time of *app* is published, if it may be."""
+    if app.type == CANVAS and app.profile:
+        of_user = {"DomainId": app.domain, "UserProfileName": app.profile}
+        return Metric.of(CANVAS_NAMESPACE, CANVAS_METRIC, stat="Minimum", period=60, **of_user)
+    if app.type != CANVAS and app.space:
+        of_space = {"DomainId": app.domain, "SpaceName": app.space}
+        return Metric.of(NAMESPACE, METRIC, stat="Minimum", period=60, **of_space)
+    return None
 
 
 def _newest(signal: Signal[Series]) -> Signal[timedelta]:
