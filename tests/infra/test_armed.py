@@ -124,6 +124,8 @@ def test_an_armed_detector_has_alarms_on_what_it_does(
     for alarm in own.values():
         assert alarm["Dimensions"] == [{"Name": "detector", "Value": name}]
         assert alarm["TreatMissingData"] == "notBreaching"
+        assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
+        assert (alarm["Threshold"], alarm["Period"]) == (0, 3600)
 
 
 def test_each_tag_is_added_under_its_own_condition_and_only_required_ones_removed(tmp_path: Path) -> None:

@@ -37,6 +37,17 @@ def construct(detector: type[Detector[Any]]) -> str:
     return detector.__name__
 
 
+WHEN_IT_RINGS = ("Statistic", "ComparisonOperator", "Threshold", "TreatMissingData")
+
+RINGS = {
+    "Errors": ("Sum", "GreaterThanThreshold", 0, "notBreaching"),
+    "DidNotRun": ("Sum", "LessThanThreshold", 1, "breaching"),
+    "FailedMessages": ("Maximum", "GreaterThanThreshold", 0, "notBreaching"),
+    "UndeliveredMessages": ("Maximum", "GreaterThanThreshold", 0, "notBreaching"),
+}
+"""The alarms of a detector, and when each rings."""
+
+
 def only(resources: dict[str, dict[str, Any]], part: str) -> dict[str, Any]:
     (found,) = [properties for name, properties in resources.items() if name.startswith(part)]
     return found
@@ -74,6 +85,7 @@ def test_a_failed_run_is_kept(stack: Synthesised, detector: type[Detector[Any]])
     config = only(stack.of_type("AWS::Lambda::EventInvokeConfig"), construct(detector))
 
     assert config["MaximumRetryAttempts"] == 1
+    assert config["MaximumEventAgeInSeconds"] == 3600
     assert config["DestinationConfig"]["OnFailure"]["Destination"]
 
 
@@ -86,12 +98,37 @@ def test_it_has_its_alarms(stack: Synthesised, detector: type[Detector[Any]]) ->
     }
     kinds = {name.removeprefix(construct(detector))[:-8] for name in alarms}
 
-    assert kinds == {"Errors", "DidNotRun", "FailedMessages", "UndeliveredMessages"}
+    assert kinds == set(RINGS)
     for alarm in alarms.values():
         assert alarm["AlarmActions"]
         assert alarm["Period"] * alarm["EvaluationPeriods"] <= 7 * 24 * 3600
-    silent = only(alarms, f"{construct(detector)}DidNotRun")
-    assert silent["TreatMissingData"] == "breaching"
+    for name, alarm in alarms.items():
+        rings = RINGS[name.removeprefix(construct(detector))[:-8]]
+        assert tuple(alarm[each] for each in WHEN_IT_RINGS) == rings
+
+
+@every_detector
+def test_only_this_accounts_scheduler_may_invoke_it(
+    stack: Synthesised, detector: type[Detector[Any]]
+) -> None:
+    role = only(stack.of_type("AWS::IAM::Role"), f"{construct(detector)}Invoker")
+
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement == {
+        "Action": "sts:AssumeRole",
+        "Effect": "Allow",
+        "Principal": {"Service": "scheduler.amazonaws.com"},
+        "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+    }
+
+
+def test_no_arn_of_a_policy_is_of_one_partition_alone(stack: Synthesised) -> None:
+    policies = json.dumps(
+        [*stack.of_type("AWS::IAM::Policy").values(), *stack.of_type("AWS::IAM::ManagedPolicy").values()]
+    )
+
+    assert '"arn:aws:' not in policies
+    assert "AWS::Partition" in policies
 
 
 def test_cloudwatch_may_tell_the_topic_of_every_alarm(stack: Synthesised) -> None:
@@ -236,7 +273,10 @@ def test_undo_records_are_encrypted_under_a_key_of_the_customers(stack: Synthesi
     account, everybody = key["KeyPolicy"]["Statement"]
     assert "root" in json.dumps(account["Principal"])
     assert everybody["Principal"] == {"AWS": "*"}
-    assert set(everybody["Condition"]["StringEquals"]) == {"kms:CallerAccount", "kms:ViaService"}
+    conditions = everybody["Condition"]["StringEquals"]
+    assert set(conditions) == {"kms:CallerAccount", "kms:ViaService"}
+    assert conditions["kms:CallerAccount"] == {"Ref": "AWS::AccountId"}
+    assert resolved(conditions["kms:ViaService"], {}) == "dynamodb.<AWS::Region>.<AWS::URLSuffix>"
 
 
 def test_reports_are_private_and_end(stack: Synthesised) -> None:
