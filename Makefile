@@ -61,7 +61,7 @@ test: dev ## Run all tests
 soak: dev ## Live through NIGHTS=2000 random nights and a fourth as many of whole accounts, or again those of SEED=...
 	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q $(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py)
 
-mutants: dev ## Take each statement of every role away in turn, and see it missed
+mutants: dev ## Switch off each mechanism and remove each statement of every role in turn, and see it missed
 	$(NODE_ENV) $(BIN)/pytest -n 2 -q -m mutants
 
 check: check-style check-types check-docs check-workflows ## Format, lint, strict types, docs that match the code, workflows

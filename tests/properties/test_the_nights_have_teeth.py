@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 type Off = Mapping[tuple[type[Any] | Any, str], Any]
 """What stands in for which mechanisms."""
 
+pytestmark = pytest.mark.mutants
+
 NIGHTS = 10
 ACCOUNTS = 12
 FAR = timedelta(days=3650)
