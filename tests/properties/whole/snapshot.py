@@ -14,7 +14,13 @@ from ml_janitor_sandbox import state
 from ml_janitor_sandbox.shelves import Resource, Shelves
 from properties.worlds.artifacts import STORES
 
-MADE_ANEW = ("CreationTime", "LastModifiedTime", "LastHealthCheckTimestamp", "LastUserActivityTimestamp")
+MADE_ANEW = (
+    "CreationTime",
+    "LastHealthCheckTimestamp",
+    "LastModifiedTime",
+    "LastUserActivityTimestamp",
+    "ResolutionTime",
+)
 """What is of one creation alone."""
 
 OF_REQUEST = "x-amz-content-sha256"
