@@ -119,7 +119,7 @@ class Life:
         tight = self.random.random() < 0.25
         return Operator(
             managed_too=self.random.random() < 0.7,
-            likely_too=self.random.random() < 0.6,
+            likely_too=self.random.random() < 0.85,
             max_actions=self.random.choice([1, 2, 3]) if tight else 100,
             at_most=self.random.choice([2, 5, 1000]) if tight else 1000,
         )

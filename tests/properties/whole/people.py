@@ -11,6 +11,8 @@ from ml_janitor.engine.holds import Hold, How
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import LeaseTakenError
+from ml_janitor_sandbox import state
+from ml_janitor_sandbox.shelves import Shelves
 from properties.whole.deployment import Deployment, Shift
 from properties.whole.snapshot import snapshot
 
@@ -56,7 +58,8 @@ class People:
         self.judge.kept.add(arn)
         if ":sagemaker:" in arn and self.trouble.chance(0.5):
             tags: Any = [{"Key": "janitor:keep", "Value": "true"}]
-            self.session.client("sagemaker").add_tags(ResourceArn=entry.arn, Tags=tags)
+            spelt = next(one.arn for one in state.at(Shelves, ACCOUNT, REGION) if one.arn.lower() == arn)
+            self.session.client("sagemaker").add_tags(ResourceArn=spelt, Tags=tags)
             self.judge.before[arn]["tags"]["janitor:keep"] = "true"
         else:
             hold = Hold(key=entry.key, how=How.KEPT, by="maria", said=self.deployment.clock)
