@@ -59,7 +59,7 @@ test: dev ## Run all tests
 	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
 soak: dev ## Live through NIGHTS=2000 random nights and a fourth as many of whole accounts, or again those of SEED=...
-	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q $(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py)
+	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q -m "not mutants" $(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py)
 
 mutants: dev ## Switch off each mechanism and remove each statement of every role in turn, and see it missed
 	$(NODE_ENV) $(BIN)/pytest -n 2 -q -m mutants

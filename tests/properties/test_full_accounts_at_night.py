@@ -20,6 +20,9 @@ from properties.whole.lives import Life
 FEWEST = (1, 2, 3, 4, 5, 6, 11)
 """Accounts in which everything comes about that has to."""
 
+EVERY_TIME = (1, 11)
+"""Those that are lived through in every run of the tests; the others by `make soak`."""
+
 ACCOUNTS = sorted({*FEWEST, *range(1, int(os.environ.get("NIGHTS") or 0) // 20 + 1)})
 SEEDS = [int(os.environ["SEED"])] if os.environ.get("SEED") else ACCOUNTS
 
@@ -49,7 +52,9 @@ def lived() -> Iterator[dict[int, tuple[Mapping[str, int], Mapping[str, int]]]]:
     yield {}
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    "seed", [pytest.param(one, marks=() if one in EVERY_TIME else pytest.mark.long) for one in SEEDS]
+)
 def test_only_waste_is_acted_on_and_all_of_it_comes_back(
     seed: int,
     box: Control,
