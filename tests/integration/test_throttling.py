@@ -84,3 +84,14 @@ def test_a_throttled_sweep_slows_down_and_reads_everything(
     (struck,) = (one["struck"] for one in box.faults())
     assert 0 < struck < 15
     assert clock.seconds < 90
+
+
+def test_a_request_is_signed_after_it_waited_for_its_turn(aws: Aws, clock: Clock) -> None:
+    """A signature expires after five minutes, and the turn of the last of many threads may come later."""
+    signed: list[float] = []
+    aws.sagemaker.meta.events.register("before-sign", lambda **_: signed.append(clock.seconds))
+
+    for _ in range(3):
+        targets(aws, TRAINING_JOB)
+
+    assert signed == [0, 2, 4]

@@ -152,7 +152,7 @@ class Undoing:
                 became = detector.revert(writing, action.target, action.undo, steps)
             except NotFinishedError as waits:
                 action = self.actions.unfinished(action, str(waits))
-            except Exception as error:
+            except Exception as error:  # out of time is no failure; all else is raised again
                 if not writing.out_of_time(error):
                     raise
                 action = self.actions.unfinished(action, "this call had no time left")

@@ -110,7 +110,9 @@ class Aws:
                 client = make_client(self._session, service, key[1], self.attempts)
                 events = client.meta.events
                 if (pace := self._pace) is not None:
-                    events.register("before-send", partial(self._wait, pace, key[1]))
+                    # with every retry, and before a request is signed: signatures expire after five minutes
+                    created = f"request-created.{client.meta.service_model.service_id.hyphenize()}"
+                    events.register_first(created, partial(self._wait, pace, key[1]))
                     events.register("needs-retry", partial(_learn, pace, key[1]))
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
                     events.register(moment, self._refuse_when_late)
@@ -122,8 +124,8 @@ class Aws:
         """Whether lack of time caused *error*, which a reader may have reworded."""
         return self.ran_out or isinstance(error, OutOfTimeError)
 
-    def _wait(self, pace: Pace, region: str, event_name: str, **_: object) -> None:
-        pace.wait(region, event_name.rpartition(".")[2], self._has_time)
+    def _wait(self, pace: Pace, region: str, operation_name: str, **_: object) -> None:
+        pace.wait(region, operation_name, self._has_time)
 
     def _refuse_when_late(self, **_: object) -> None:
         if not self._has_time():
