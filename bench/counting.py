@@ -37,7 +37,7 @@ REAL_TIME = "2026-10-06T03:00:00Z"
 SLACK = {"slack_channel": CHANNEL, "slack_secret": SECRET}
 BUTTONS = {"slack_signing_secret": SIGNING, "slack_group": "S0PLATFORM"}
 NEEDED = {
-    "duplicate-artifacts": {"act_on_prefixes": ["s3://models/"]},
+    "duplicate-artifacts": {"act_on_prefixes": ["s3://models/"], "read_contents_in": ["models"]},
     "untagged-resources": {"fill_tags": {"team": "ml"}},
 }
 """Without these an armed detector acts on nothing."""

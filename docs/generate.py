@@ -36,9 +36,12 @@ ADVISERS = "# Detectors that only advise. This part is written by `make docs`.\n
 """Where the generated part of janitor.toml begins."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
-    "duplicate-artifacts": {"act_on_prefixes": ("s3://acme-models/old/",)},
+    "duplicate-artifacts": {
+        "read_contents_in": ("acme-models/old/",),
+        "act_on_prefixes": ("s3://acme-models/old/",),
+    },
 }
-"""Settings without which a detector has no acts."""
+"""Settings without which a detector reads less, and has no acts."""
 
 
 def main() -> int:
@@ -144,7 +147,7 @@ def detector_table() -> str:
 def permission_list() -> str:
     """What all detectors together may call, by service."""
     actions: dict[str, set[str]] = {}
-    for grant in (grant for detector in DETECTORS for grant in detector.reads):
+    for grant in (grant for detector in DETECTORS for grant in detector().reads):
         service, _, action = grant.action.partition(":")
         actions.setdefault(service, set()).add(action)
     return "\n".join(
@@ -170,11 +173,15 @@ def head(detector: type[Detector[Any]]) -> str:
     lines += ["| setting | default |", "| --- | --- |"]
     lines += [f"| `{field.name}` | {shown(default_of(detector, field.name))} |" for field in fields(detector)]
     lines += ["", "| reads | on | why |", "| --- | --- | --- |"]
+    rule = detector()
     lines += [
         f"| `{grant.action}` | `{grant.on}` | {f'implied: {grant.source}' if grant.implied else 'called'} |"
-        for grant in detector.reads
+        for grant in rule.reads
     ]
-    rule = detector()
+    example = detector(**EXAMPLES.get(detector.name, {}))
+    lines += powers(
+        "with `read_contents_in`, it also reads", [one for one in example.reads if one not in rule.reads]
+    )
     lines += powers("armed, it may also", rule.acts) + powers("its undo may", rule.undoes)
     return "\n".join(lines)
 

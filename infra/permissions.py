@@ -64,7 +64,7 @@ def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) ->
     for (resource, when), granted in actions.items():
         by_actions[tuple(sorted(granted)), when].add(resource)
     return [
-        iam.PolicyStatement(actions=list(granted), resources=some, conditions=conditions(when))
+        iam.PolicyStatement(actions=list(granted), resources=some, conditions=conditions(stack, when))
         for (granted, when), resources in sorted(by_actions.items(), key=lambda item: str(item[0]))
         for some in short(stack, sorted(resources))
     ]
@@ -126,11 +126,11 @@ def changes(action: str) -> bool:
     return not READS.match(action.partition(":")[2])
 
 
-def conditions(when: Iterable[Condition]) -> dict[str, dict[str, list[str]]]:
+def conditions(stack: Stack, when: Iterable[Condition]) -> dict[str, dict[str, list[str]]]:
     """A statement's conditions, by operator and key; all of them must hold."""
     by_operator: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for one in when:
-        by_operator[one.operator][one.key] = list(one.values)
+        by_operator[one.operator][one.key] = [in_partition(stack, value) for value in one.values]
     return dict(by_operator)
 
 
@@ -139,7 +139,7 @@ def resources_of(stack: Stack, grant: Grant, where: Sequence[Place]) -> list[str
     if Token.is_unresolved(grant.on):
         return [grant.on]
     if grant.on == "*" or grant.on.startswith("arn:"):
-        return [grant.on.replace("arn:aws:", f"arn:{stack.partition}:", 1)]
+        return [in_partition(stack, grant.on)]
     return [
         stack.format_arn(
             service=grant.action.partition(":")[0],
@@ -150,6 +150,11 @@ def resources_of(stack: Stack, grant: Grant, where: Sequence[Place]) -> list[str
         )
         for place in where
     ]
+
+
+def in_partition(stack: Stack, text: str) -> str:
+    """*text* with the partition of the stack, if it is an ARN of AWS's standard one."""
+    return text.replace("arn:aws:", f"arn:{stack.partition}:", 1)
 
 
 def acknowledgements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[str]:

@@ -23,6 +23,7 @@ from deeds import prepared
 from ml_janitor.aws.account import opened
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import SERVICES, CannotActError, Detector
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
@@ -115,7 +116,7 @@ def test_its_tunables_stand_in_the_example_settings(detector: type[Detector[Any]
 
 @every_detector
 def test_its_grants_exist_and_only_read(detector: type[Detector[Any]]) -> None:
-    for grant in detector.reads:
+    for grant in detector().reads:
         assert grant.action.lower() in known_actions()
         if grant.action in READS_ALL_THE_SAME:
             continue
@@ -127,23 +128,26 @@ def test_it_has_decide_tables(detector: type[Detector[Any]]) -> None:
     assert (ROOT / "tests" / "unit" / f"test_{detector.name.replace('-', '_')}.py").exists()
 
 
-@every_detector
+@pytest.mark.parametrize(
+    "rule",
+    [*(detector() for detector in DETECTORS), DuplicateArtifacts(read_contents_in=("meridian-ml-models",))],
+    ids=lambda rule: "contents" if getattr(rule, "read_contents_in", ()) else rule.name,
+)
 def test_it_reads_exactly_what_it_declares(
-    detector: type[Detector[Any]], demo_account: Control, session: boto3.Session
+    rule: Detector[Any], demo_account: Control, session: boto3.Session
 ) -> None:
     """Over the demo account: finding, and looking again at everything that was found."""
     demo_account.clear_calls()
     with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
         (aws,) = accounts
-        rule = detector()
         found = list(rule.find(aws, NOW))
-        if detector.look is Detector.look:  # which reads everything again, whichever it is for
+        if type(rule).look is Detector.look:  # which reads everything again, whichever it is for
             found = list({one.target.kind: one for one in found}.values())
         for candidate in found:
             rule.look(aws, candidate.target, NOW)
     recorded = {IAM_NAMES.get(call, call) for call in demo_account.calls()}
 
-    declared = {grant.action for grant in detector.reads if not grant.implied}
+    declared = {grant.action for grant in rule.reads if not grant.implied}
     assert recorded - declared == set()
     assert declared - recorded == set()
 

@@ -28,7 +28,7 @@ PERMANENT = {
     "kms:ScheduleKeyDeletion",
 }
 
-ACTING = {"duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"]}}
+ACTING = {"duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]}}
 """Without this, it would never act."""
 
 every_actor = pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_acts_are_allowed_where_act_in_says(stack_of: Callable[..., Synthesised]
     assert acts
 
     for role, statement in stack.statements():
-        granted = acts - {grant.action for each in DETECTORS for grant in each.reads}
+        granted = acts - {grant.action for each in DETECTORS for grant in each().reads}
         if statement["Effect"] != "Allow" or not granted & set(_listed(statement["Action"])):
             continue
         if not role.startswith(construct(name)):

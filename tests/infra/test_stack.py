@@ -167,7 +167,7 @@ def test_its_role_holds_what_it_declares(stack: Synthesised, detector: type[Dete
         *("s3:PutObject", "secretsmanager:GetSecretValue", "sqs:SendMessage"),
     }
 
-    assert granted - own == {grant.action for grant in detector.reads} - own
+    assert granted - own == {grant.action for grant in detector().reads} - own
     assert {"s3:PutObject", "dynamodb:PutItem", "logs:PutLogEvents"} <= granted
 
 

@@ -30,13 +30,13 @@ def account(box: Control, session: boto3.Session) -> Control:
 
 
 READS = sum(not grant.implied for grant in IdleEndpoints.reads)
-ACTIONS = sorted({grant.action for one in DETECTORS for grant in one.reads if not grant.implied})
+ACTIONS = sorted({grant.action for one in DETECTORS for grant in one().reads if not grant.implied})
 
 
 def smallest_with(action: str) -> type[Detector[Any]]:
     """The detector with the fewest reads that has *action* among them."""
-    having = [one for one in DETECTORS if action in {grant.action for grant in one.reads}]
-    return min(having, key=lambda one: len(one.reads))
+    having = [one for one in DETECTORS if action in {grant.action for grant in one().reads}]
+    return min(having, key=lambda one: len(one().reads))
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
@@ -48,7 +48,7 @@ def test_each_action_that_is_denied_is_refused_and_no_other(
         account.clear_faults()
         account.fault(service, CALLS.get(action, name), "deny", times=0)
 
-        answers = probe_all(aws, detector.reads, now=NOW, buckets=[])
+        answers = probe_all(aws, detector().reads, now=NOW, buckets=[])
 
         assert {one.grant.action for one in answers if one.answer is Answer.REFUSED} == {action}
         assert not [one for one in answers if one.answer is Answer.FAILED]
@@ -84,8 +84,8 @@ def test_an_account_where_all_is_allowed(account: Control, janitor: Janitor) -> 
     assert (ran.status, ran.err) == (0, "")
     assert ran.headline == "Everything that could be tried is allowed."
     for detector in DETECTORS:
-        probed = sum(not grant.implied for grant in detector.reads)
-        assert re.search(rf"^{detector.name} +{probed} of {len(detector.reads)}\b", ran.out, re.MULTILINE)
+        probed = sum(not grant.implied for grant in detector().reads)
+        assert re.search(rf"^{detector.name} +{probed} of {len(detector().reads)}\b", ran.out, re.MULTILINE)
     assert "missing" in ran.out
     assert max(map(len, ran.out.splitlines())) == 100
     assert "\x1b" not in ran.out

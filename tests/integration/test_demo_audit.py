@@ -21,6 +21,7 @@ from ml_janitor.engine.run import run
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo import Known
+from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
 from ml_janitor_sandbox.server import Sandbox
 
 HUNG = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/llm-pretrain-7b-0924"
@@ -37,7 +38,7 @@ def report(_sandbox: Sandbox) -> Report:
     Control(_sandbox.url).reset()
     demo.seed(_sandbox.url)
     session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
-    settings = Settings.load()
+    settings = Settings.load(overrides=[f'duplicate-artifacts.read_contents_in=["{MODEL_BUCKET}"]'])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
         with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:

@@ -217,6 +217,7 @@ def test_listed_checksums_cost_nothing_where_no_two_sizes_are_equal(account: Acc
 
 
 COPY = "b/model.tar.gz"
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 MODELS: dict[str, dict[str, Any]] = {
     "exactly": {"ModelDataUrl": f"s3://{BUCKET}/{COPY}"},
@@ -342,7 +343,7 @@ def test_what_a_running_job_reads_by_a_manifest_elsewhere_makes_copies_likely(
     assert done.notices == (
         (
             "training job t reads what s3://elsewhere/list.manifest lists, which was not opened, because"
-            " `buckets` does not name its bucket"
+            " read_contents_in does not name its bucket"
         ),
     )
     assert f"any copy may be in use, though: {done.notices[0]}" in by_key(done)[COPY].verdict.reason
@@ -639,13 +640,14 @@ def test_an_endpoint_of_which_something_is_gone_makes_copies_likely_and_is_no_er
         account.put(key, age=age, bucket=DEFAULT_BUCKET)
     account.model(ModelDataUrl=f"s3://{DEFAULT_BUCKET}/c/model.tar.gz")
     serve(account, "churn")
-    assert words(swept(aws, buckets=()))[COPY] == "proven"
+    where: dict[str, Any] = {"buckets": (), "read_contents_in": (DEFAULT_BUCKET,)}
+    assert words(swept(aws, **where))[COPY] == "proven"
 
     if gone == "model":
         account.sagemaker.delete_model(ModelName="churn")
     else:
         account.sagemaker.delete_endpoint_config(EndpointConfigName="live-Config")
-    done = swept(aws, buckets=(), act_on_prefixes=(f"s3://{DEFAULT_BUCKET}/",))
+    done = swept(aws, **where, act_on_prefixes=(f"s3://{DEFAULT_BUCKET}/",))
 
     name = "model churn" if gone == "model" else "endpoint configuration live-Config"
     notice = f"endpoint live uses {name}, which exists no more: what it loads is unknown"
@@ -983,14 +985,74 @@ def test_without_named_buckets_those_that_are_referred_to_are_searched(account: 
     account.model(ModelDataUrl=f"s3://{BUCKET}/models/a.tar.gz")
     account.model("jumpstart", ModelDataUrl="s3://jumpstart-cache-prod-us-east-1/x.tar.gz")
 
-    done = swept(aws, buckets=())
+    done = swept(aws, buckets=(), read_contents_in=(f"{DEFAULT_BUCKET}/{DEFAULT_BUCKET}/",))
 
     assert done.error is None
-    assert {key for key, said in words(done).items() if said == "proven"} == {
-        "models/b.tar.gz",
-        f"{DEFAULT_BUCKET}/b.tar.gz",
+    assert words(done) == {
+        "models/a.tar.gz": "kept",
+        "models/b.tar.gz": "likely",
+        f"{DEFAULT_BUCKET}/a.tar.gz": "kept",
+        f"{DEFAULT_BUCKET}/b.tar.gz": "proven",
     }
-    assert done.looked_at == 4
+
+
+def test_what_contents_may_be_read_in_is_searched_too(account: Account, aws: Aws) -> None:
+    account.bucket("unheard-of")
+    for key, age in (("a.tar.gz", 50), ("b.tar.gz", 40)):
+        account.put(key, age=age, bucket="unheard-of")
+
+    assert words(swept(aws, read_contents_in=("unheard-of",)))["b.tar.gz"] == "proven"
+    assert words(swept(aws, buckets=(), read_contents_in=("unheard-of",)))["b.tar.gz"] == "proven"
+    assert swept(aws, buckets=()).looked_at == 0
+
+
+def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account: Account, aws: Aws) -> None:
+    """The listing has no ETag that tells under a KMS key, and none of the bytes of what was cut otherwise."""
+    account.bucket(DEFAULT_BUCKET)
+    for key, content, age, given in (
+        ("a/model.tar.gz", "model", 50, {}),
+        (COPY, "model", 40, {"ChecksumAlgorithm": "SHA256"}),
+        ("c/model.tar.gz", "another", 30, {}),
+        ("d/model.tar.gz", "model", 30, {"ServerSideEncryption": "aws:kms"}),
+    ):
+        account.put(key, content, age=age, bucket=DEFAULT_BUCKET, **given)
+    for root, age in (("e", 50), ("f", 40)):
+        account.put(f"{root}/{SHARDS[0]}", "one", age=age, bucket=DEFAULT_BUCKET)
+        account.put(f"{root}/{SHARDS[1]}", "two", age=age, bucket=DEFAULT_BUCKET, size=2 * MIB)
+    account.box.clear_calls()
+
+    armed = {"act_on_prefixes": (f"s3://{DEFAULT_BUCKET}/",), "allow_unversioned": True}
+    done = swept(aws, buckets=(), **armed)
+
+    assert done.error is None
+    assert words(done) == {
+        "a/model.tar.gz": "kept",
+        COPY: "likely",
+        "c/model.tar.gz": "kept",
+        "d/model.tar.gz": "kept",
+        **{f"e/{name}": "kept" for name in SHARDS},
+        **{f"f/{name}": "likely" for name in SHARDS},
+    }
+    assert {"s3:GetObject", "s3:HeadObject"}.isdisjoint(account.box.calls())
+    (notice,) = done.notices
+    assert f"contents may not be read in {DEFAULT_BUCKET}: " in notice
+    assert "detectors.duplicate-artifacts.read_contents_in" in notice
+    found = by_key(done)[COPY].verdict
+    assert isinstance(found, Finding)
+    assert (found.to_prove, "(equal ETag)" in found.reason) == ("name its bucket in read_contents_in", True)
+    both = f"s3://{DEFAULT_BUCKET}/{COPY} and s3://{DEFAULT_BUCKET}/a/model.tar.gz"
+    assert found.spared == f"the contents of {both} may not be read, so nothing proves it a copy"
+    assert "no other artifact of its size has its ETag" in by_key(done)["c/model.tar.gz"].verdict.reason
+
+    half = swept(aws, buckets=(), read_contents_in=(f"{DEFAULT_BUCKET}/b/",), **armed)
+    assert words(half) == words(done)
+    spared = by_key(half)[COPY].verdict
+    assert isinstance(spared, Finding)
+    assert "a/model.tar.gz may not be read, so nothing proves" in str(spared.spared)
+
+    whole = swept(aws, buckets=(), read_contents_in=(DEFAULT_BUCKET,), **armed)
+    assert words(whole)["d/model.tar.gz"] == words(whole)[COPY] == "proven"
+    assert (whole.error, whole.notices) == (None, ())
 
 
 def test_without_named_buckets_unreadable_references_break_the_sweep(account: Account, aws: Aws) -> None:

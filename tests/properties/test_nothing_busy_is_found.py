@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
@@ -15,10 +16,15 @@ from ml_janitor.core.model import Finding, Kept, Report, Result
 from ml_janitor.engine.run import run
 from ml_janitor_sandbox.control import Control
 from properties.worlds import FAULTS, LISTINGS, NEAR_MISSES, Claim, Fault, World, refusals, serving, worlds
-from properties.worlds.artifacts import MIN_SIZE
+from properties.worlds.artifacts import MIN_SIZE, STORES
 from properties.worlds.base import Account
 
-SETTINGS = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
+SETTINGS = Settings.load(
+    overrides=[
+        f"duplicate-artifacts.min_size={MIN_SIZE}",
+        f"duplicate-artifacts.read_contents_in={json.dumps(STORES)}",
+    ]
+)
 
 type Key = tuple[str, str]
 type Claims = dict[Key, Claim]

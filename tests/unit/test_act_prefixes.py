@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ml_janitor.config.settings import Settings, SettingsError
-from ml_janitor.detectors.duplicate_artifacts import act_prefixes, rule
+from ml_janitor.detectors.duplicate_artifacts import prefixes, rule
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 
 
@@ -56,13 +56,16 @@ def test_what_is_neither_is_refused_in_one_line(prefix: str) -> None:
     ],
 )
 def test_a_prefix_ends_at_its_slash(prefix: str, uri: str, *, expected: bool) -> None:
-    assert act_prefixes.within((prefix,), uri) is expected
+    assert prefixes.within((prefix,), uri) is expected
 
 
 def test_none_means_none() -> None:
-    assert not act_prefixes.within((), "s3://models/a.tar.gz")
+    assert not prefixes.within((), "s3://models/a.tar.gz")
     assert DuplicateArtifacts().never_acts() == "act_on_prefixes is empty, so no object may be deleted"
-    assert DuplicateArtifacts(act_on_prefixes=("s3://models/",)).never_acts() is None
+    armed = DuplicateArtifacts(act_on_prefixes=("s3://models/",), buckets=("models",))
+    assert armed.never_acts() is None
+    assert replace(armed, buckets=(), read_contents_in=("models/a/",)).never_acts() is None
+    assert "name its bucket in read_contents_in" in str(replace(armed, buckets=("model",)).never_acts())
 
 
 def deletes(detector: DuplicateArtifacts) -> list[tuple[str, Any]]:
@@ -70,17 +73,22 @@ def deletes(detector: DuplicateArtifacts) -> list[tuple[str, Any]]:
 
 
 def test_deleting_is_granted_there_only_and_with_an_etag_only() -> None:
-    detector = DuplicateArtifacts(act_on_prefixes=("s3://models", "s3://runs/old/"))
+    detector = DuplicateArtifacts(
+        act_on_prefixes=("s3://models", "s3://runs/old/"), buckets=("models", "runs")
+    )
 
     assert deletes(detector) == [
         ("arn:aws:s3:::models/*", rule.BY_ETAG),
         ("arn:aws:s3:::runs/old/*", rule.BY_ETAG),
     ]
     assert deletes(replace(detector, act_on_prefixes=())) == []
+    narrowed = replace(detector, buckets=(), read_contents_in=("s3://models/a/", "runs"))
+    assert [on for on, _ in deletes(narrowed)] == ["arn:aws:s3:::runs/old/*", "arn:aws:s3:::models/a/*"]
+    assert deletes(replace(detector, buckets=())) == []
 
 
 def test_nothing_deletes_for_good() -> None:
-    detector = DuplicateArtifacts(act_on_prefixes=("s3://models",))
+    detector = DuplicateArtifacts(act_on_prefixes=("s3://models",), buckets=("models",))
     granted = {grant.action for grant in (*detector.acts, *detector.undoes)}
 
     assert not [action for action in granted if "Delete" in action and action != "s3:DeleteObject"]

@@ -115,7 +115,7 @@ def test_a_schedule_of_weekends_deletes_nothing_on_business_days(
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Europe/Berlin", "Asia/Tokyo", "Pacific/Auckland"])
 def test_no_detectors_own_schedule_is_one_of_weekends(zone: str) -> None:
     needs: dict[str, dict[str, Any]] = {
-        "duplicate-artifacts": {"act_on_prefixes": ["s3://models/"]},
+        "duplicate-artifacts": {"act_on_prefixes": ["s3://models/"], "buckets": ["models"]},
         "untagged-resources": {"fill_tags": {"team": "ml"}},
     }
     tables = {

@@ -54,7 +54,10 @@ def test_a_folder_counts_only_if_it_is_still_the_one_that_was_listed(
 ) -> None:
     shelf = Shelf(bucket="b", region="us-east-1")
     (one,) = shelf.put(cast("Any", page('"e"')), Names())
-    survey = Survey(cast("Aws", Listed(again)), Where(buckets=("b",), names=Names(), compare_up_to=0))
+    survey = Survey(
+        cast("Aws", Listed(again)),
+        Where(buckets=("b",), contents_in=("s3://b/",), names=Names(), compare_up_to=0),
+    )
 
     unit = survey._units([(shelf, one)])[one]
 

@@ -115,7 +115,24 @@ PARTS = '"0123456789abcdef0123456789abcdef-3"'
     ],
 )
 def test_what_head_object_says(etag: str, answer: dict[str, str], expected: dict[str, Any]) -> None:
-    assert contents(stored(etag), answer) == Contents(size=9, **expected)
+    assert contents(stored(etag), answer) == Contents(size=9, etag=etag, **expected)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ({"allowed": False, "etag": PLAIN}, {"allowed": False, "etag": PLAIN}, Likeness.LIKELY),
+        ({"allowed": False, "etag": PLAIN}, {"etag": PLAIN, "whole": {"SHA-256": "x"}}, Likeness.LIKELY),
+        ({"allowed": False, "etag": PLAIN}, {"etag": PARTS, "complete": True}, Likeness.DIFFERENT),
+        ({"allowed": False, "etag": PLAIN}, {"allowed": False, "etag": PLAIN, "size": 8}, Likeness.DIFFERENT),
+    ],
+)
+def test_where_nothing_may_be_read_the_listing_makes_likely_at_most(
+    one: dict[str, Any], other: dict[str, Any], expected: Likeness
+) -> None:
+    a, b = Contents(**{"size": 9, **one}), Contents(**{"size": 9, **other})
+
+    assert (likeness(a, b).likeness, likeness(b, a).likeness) == (expected, expected)
 
 
 def test_nothing_is_left_to_read_of_an_empty_file() -> None:

@@ -328,6 +328,11 @@ READ_BY = Value((Reader(who="account 999999999999", what=("arn:aws:s3:::models/*
         (copy(habits=SUSPENDED), {}, "versioning is suspended, and allow_unversioned is off"),
         (copy(habits=SUSPENDED), {"allow_unversioned": True}, None),
         (copy(habits=replace(HABITS, versioning=DENIED)), {}, "keeps versions is unknown"),
+        (
+            copy(habits=VERSIONED),
+            {"buckets": ()},
+            "model.tar.gz may not be read, so nothing proves it a copy",
+        ),
         (copy(habits=VERSIONED, role=Role.ELSEWHERE), {}, "lies in another bucket"),
         (copy(habits=VERSIONED, unit=crowded(stored())), {}, "may belong to the same model"),
         (copy(habits=VERSIONED, unit=Value(unit(stored(), root="backup/"))), {}, "one of several files"),
@@ -336,7 +341,7 @@ READ_BY = Value((Reader(who="account 999999999999", what=("arn:aws:s3:::models/*
 def test_what_may_never_be_deleted_is_found_all_the_same_and_only_reported(
     candidate: Copy, tunables: dict[str, Any], expected: str | None
 ) -> None:
-    verdict = judged(candidate, **{"act_on_prefixes": BACKUP, **tunables})
+    verdict = judged(candidate, **{"act_on_prefixes": BACKUP, "buckets": ("models",), **tunables})
 
     assert isinstance(verdict, Finding)
     if expected is None:

@@ -143,10 +143,14 @@ class Detector[C: Candidate](ABC):
     name: ClassVar[str]
     schedule: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
-    reads: ClassVar[tuple[Grant, ...]]
     cleanup: ClassVar[Cleanup | None] = None
     spares_undos: ClassVar[bool] = False
     """Whether what the undo of an action needs is kept from it."""
+
+    @property
+    def reads(self) -> tuple[Grant, ...]:
+        """What it needs to read: a constant, unless tunables narrow it."""
+        return ()
 
     @property
     def acts(self) -> tuple[Grant, ...]:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from moto.s3.models import FakeKey
 
 from ml_janitor_sandbox.fixes.objects import KMS
+from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import Need, Needs
 from ml_janitor_sandbox.patches import Call, backend
 
@@ -159,13 +160,14 @@ def _writing(call: Call, bucket: str) -> Needs:
     """
     if call.operation not in WRITES:
         return []
-    wanted = []
+    wanted, name = [], str(call.params["Key"])
     if call.params.get("Tagging"):
-        wanted.append(_on_object(call, "PutObjectTagging", bucket, str(call.params["Key"])))
+        wanted.append(_on_object(call, "PutObjectTagging", bucket, name))
     if call.params.get("ServerSideEncryption") in KMS:
         key = _key(call, str(call.params.get("SSEKMSKeyId") or MANAGED_KEY))
         also = ["kms:Decrypt"] if call.operation == "CreateMultipartUpload" else []
-        wanted += [Need(action, key) for action in ["kms:GenerateDataKey", *also] if key]
+        context = _encryption(call, bucket, name, call.params.get("BucketKeyEnabled"))
+        wanted += [Need(action, key, context) for action in ["kms:GenerateDataKey", *also] if key]
     return wanted
 
 
@@ -191,7 +193,22 @@ def _decrypting(call: Call, bucket: str, key: str, version: str | None) -> Needs
     if found is None or getattr(found, "encryption", None) not in KMS:  # a delete marker has none
         return []
     used = _key(call, found.kms_key_id or MANAGED_KEY)
-    return [Need("kms:Decrypt", used)] if used else []
+    context = _encryption(call, bucket, key, found.bucket_key_enabled)
+    return [Need("kms:Decrypt", used, context)] if used else []
+
+
+def _encryption(call: Call, bucket: str, key: str, bucket_key: object) -> Mapping[str, Values]:
+    """
+    What KMS hears of an object whose bytes S3 has encrypted or decrypted: the object, or its bucket.
+
+    S3 user guide, "Reducing the cost of SSE-KMS with Amazon S3 Bucket Keys"; KMS developer guide,
+    "kms:ViaService".
+    """
+    arn = _arn(call, bucket)
+    return {
+        "kms:encryptioncontext:aws:s3:arn": (arn if str(bucket_key).lower() == "true" else f"{arn}/{key}",),
+        "kms:viaservice": (f"s3.{call.region}.amazonaws.com",),
+    }
 
 
 def _arn(call: Call, bucket: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -32,7 +33,12 @@ from properties.whole.trouble import ACTS, Trouble
 from properties.worlds.artifacts import MIN_SIZE, STORES
 from properties.worlds.base import TOOL, UNTAGGED
 
-SETTINGS = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
+SETTINGS = Settings.load(
+    overrides=[
+        f"duplicate-artifacts.min_size={MIN_SIZE}",
+        f"duplicate-artifacts.read_contents_in={json.dumps(STORES)}",
+    ]
+)
 FILLED = {"team": "unknown", "project": "unknown"}
 TICK = timedelta(milliseconds=100)
 """How long the sandbox takes for what takes minutes on AWS: what is claimed of a night holds for seconds."""

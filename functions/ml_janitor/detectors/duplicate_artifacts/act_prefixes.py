@@ -11,6 +11,7 @@ from ml_janitor.core.model import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import shared
 from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED, SUSPENDED
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
+from ml_janitor.detectors.duplicate_artifacts.prefixes import within
 from ml_janitor.detectors.duplicate_artifacts.references import UNUSED
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ def check(prefixes: Sequence[str]) -> None:
                 f'act_on_prefixes: expected a bucket or a folder like "s3://models/" or '
                 f'"s3://models/archive/", with its last slash and without any of * ? $, got "{prefix}"'
             )
-
-
-def within(prefixes: Sequence[str], uri: str) -> bool:
-    """Whether the object *uri* lies under one of *prefixes*."""
-    return any(uri.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
-
-
-def resources(prefixes: Sequence[str]) -> list[str]:
-    """The objects under *prefixes* as IAM names them."""
-    return [f"arn:aws:s3:::{prefix.removeprefix('s3://').rstrip('/')}/*" for prefix in prefixes]
 
 
 def check_users(globs: Sequence[str]) -> None:

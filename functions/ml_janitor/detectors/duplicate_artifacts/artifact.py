@@ -212,6 +212,12 @@ def folder(aws: Aws, bucket: str, region: str, root: str) -> Signal[Unit]:
     return attempt(listed, source=LIST_OBJECTS)
 
 
+def listed(aws: Aws, bucket: str, key: str) -> Stored | None:
+    """One object as it is now; None if it is gone. Of all keys that begin like its own, that comes first."""
+    found = entries(aws.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1))
+    return stored(bucket, found[0]) if found and found[0]["Key"] == key else None
+
+
 def entries(page: ListObjectsV2OutputTypeDef) -> Sequence[ObjectTypeDef]:
     """The objects on a page: an empty page has no such member, a cut-off one neither that nor a count."""
     return page["Contents"] if page["KeyCount"] else ()

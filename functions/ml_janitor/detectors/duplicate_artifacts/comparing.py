@@ -83,7 +83,7 @@ class Comparison:
 
     def _share(self, objects: Sequence[Stored]) -> list[list[Stored]]:
         """The readable ones of *objects*, those proven equal together, each knowing what is known of any."""
-        readable = [one for one in objects if not self.known[one].unread]
+        readable = [one for one in objects if self.known[one].allowed and not self.known[one].unread]
         peers = connected(readable, lambda a, b: self._alike(a, b) is Likeness.PROVEN)
         for equal in peers:
             best = max((self.known[one] for one in equal), key=lambda known: len(known.digests))

@@ -59,8 +59,9 @@ class Match(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
     """
-    What HeadObject and reading told about an object's bytes.
+    What HeadObject and reading told about an object's bytes; where neither is *allowed*, only the listing.
 
+    *etag* is the listing's, and opaque.
     *whole* and *parts* are checksums by algorithm, of the object and of its parts. *md5* is the ETag
     where it is one, *parts_etag* where it is made of the parts' MD5: neither is so under SSE-KMS or
     SSE-C, where an ETag says nothing about the bytes. *digests* are SHA-256 of the ranges read so
@@ -68,6 +69,8 @@ class Contents:
     """
 
     size: int
+    etag: str = ""
+    allowed: bool = True
     whole: Mapping[str, str] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     md5: str | None = None
@@ -95,19 +98,6 @@ def head(aws: Aws, one: Stored, region: str) -> Signal[Contents]:
     return attempt(read, source=HEAD_OBJECT)
 
 
-def described(aws: Aws, bucket: str, key: str) -> Stored:
-    """One object as it is now."""
-    answer = aws.s3.head_object(Bucket=bucket, Key=key)
-    return Stored(
-        bucket=bucket,
-        key=key,
-        size=answer["ContentLength"],
-        etag=answer["ETag"],
-        modified=answer["LastModified"],
-        storage_class=answer.get("StorageClass", "STANDARD"),
-    )
-
-
 def contents(one: Stored, answer: Mapping[str, object]) -> Contents:
     """HeadObject's *answer* about *one*."""
     whole: dict[str, str] = {}
@@ -121,6 +111,7 @@ def contents(one: Stored, answer: Mapping[str, object]) -> Contents:
     archived = answer.get("ArchiveStatus")
     return Contents(
         size=one.size,
+        etag=one.etag,
         whole=whole,
         parts=parts,
         md5=one.etag if plain and MD5_ETAG.fullmatch(one.etag) else None,
@@ -152,7 +143,13 @@ def likeness(a: Contents, b: Contents) -> Match:
     One difference in what must be equal disproves; equal SHA-256 or SHA-512 of the whole, or all
     bytes read, prove; CRCs, MD5 and checksums of parts make it likely; else it is unknown. Unequal
     checksums of parts say nothing: the parts may have been cut differently.
+
+    Where only the listing is known of one of them, an equal ETag makes it likely. An unequal one does not
+    disprove, but whoever may read no contents gets no better answer: they count as different.
     """
+    if not (a.allowed and b.allowed):
+        same = (a.size, a.etag) == (b.size, b.etag)
+        return Match(Likeness.LIKELY, "equal ETag") if same else Match(Likeness.DIFFERENT, "unequal ETag")
     for likely, says in (
         (Likeness.DIFFERENT, _difference),
         (Likeness.PROVEN, _proof),

@@ -131,8 +131,25 @@ def evidence_of(copy: Copy) -> Iterator[Evidence]:
         yield Evidence("if deleted", _when_freed(copy))
 
 
+def unread_contents(buckets: Sequence[str]) -> str:
+    """What is noticed of *buckets* that hold artifacts of one size whose contents may not be read."""
+    return (
+        f"contents may not be read in {', '.join(buckets)}: artifacts there are compared by size and ETag "
+        "alone, so copies are likely at most, and some are missed. To compare checksums and bytes, name "
+        "buckets or folders in detectors.duplicate-artifacts.read_contents_in: that grants s3:GetObject and "
+        "kms:Decrypt for their objects"
+    )
+
+
 def _alone(copy: Copy) -> str:
     others = copy.standing.others
+    if others and isinstance(copy.contents, Value) and not copy.contents.value.allowed:
+        same = (
+            "artifact of its size has its ETag"
+            if what(copy) == "it"
+            else "folder has files of the same ETags"
+        )
+        return f"no other {same}, and its contents may not be read"
     if what(copy) != "it":
         return f"it is one file of a model, and no other folder holds the same files as {what(copy)}"
     if others:
@@ -165,7 +182,7 @@ def _when_freed(copy: Copy) -> str:
 def _checksums(contents: Contents) -> str:
     whole = [f"{name} {value}" for name, value in contents.whole.items()]
     parts = [f"{name} of parts {value}" for name, value in contents.parts.items()]
-    etag = contents.md5 or contents.parts_etag
+    etag = contents.etag if not contents.allowed else contents.md5 or contents.parts_etag
     return ", ".join([*whole, *parts, *([f"ETag {etag}"] if etag else [])]) or "none that tells anything"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.answers import attempt
 from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.locations import Address, mentioned, parse
+from ml_janitor.detectors.duplicate_artifacts.prefixes import within
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -54,15 +55,13 @@ def manifests_in(description: Mapping[str, Any], *, runs: bool) -> Iterator[Mani
             yield Manifest(source["S3Uri"], kind)
 
 
-def read(aws: Aws, manifest: Manifest, buckets: frozenset[str]) -> Signal[tuple[Address, ...] | Unopened]:
-    """
-    What *manifest* lists, if it lies in one of *buckets*: the operator named them, so they may be read.
-
-    Absent if it exists no more.
-    """
+def read(
+    aws: Aws, manifest: Manifest, contents_in: tuple[str, ...]
+) -> Signal[tuple[Address, ...] | Unopened]:
+    """What *manifest* lists, if it lies under one of *contents_in*. Absent if it exists no more."""
     place = parse(manifest.uri)
-    if place is None or place.bucket not in buckets:
-        return Value(Unopened("which was not opened, because `buckets` does not name its bucket"))
+    if place is None or not within(contents_in, f"s3://{place.bucket}/{place.path}"):
+        return Value(Unopened("which was not opened, because read_contents_in does not name its bucket"))
     where = {"Bucket": place.bucket, "Key": place.path}
 
     def ask() -> bytes | None:

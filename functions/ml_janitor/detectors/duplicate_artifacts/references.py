@@ -214,18 +214,18 @@ class References:
                     yield from users
 
 
-def read(aws: Aws, buckets: frozenset[str]) -> References:
+def read(aws: Aws, contents_in: tuple[str, ...]) -> References:
     """
     What everything in the account and region refers to. What cannot be read is among the errors.
 
-    Manifests are opened in *buckets*.
+    Manifests are opened under the prefixes *contents_in*.
     """
     references = References()
     found = {one.key: one for kind in LISTED for one in _every(aws, kind, references)}
     named = sorted({name for one in found.values() if one.kind is ENDPOINT for _, name in one.loads})
     configs = references.described(aws.map(lambda name: _config(aws, name), named))
     found |= {one.key: one for one in configs}
-    users, listed = _in_use(found), _open(aws, found.values(), buckets)
+    users, listed = _in_use(found), _open(aws, found.values(), contents_in)
     for one in found.values():
         user = users.get(one.key)
         references.add(one.as_user(in_use=user is not None), one.places)
@@ -257,11 +257,11 @@ def _in_use(found: Mapping[Key, Referrer]) -> dict[Key, Referrer]:
 
 
 def _open(
-    aws: Aws, found: Iterable[Referrer], buckets: frozenset[str]
+    aws: Aws, found: Iterable[Referrer], contents_in: tuple[str, ...]
 ) -> dict[Manifest, Signal[tuple[Address, ...] | Unopened]]:
     """What each manifest lists, each read once."""
     todo = list(dict.fromkeys(manifest for one in found for manifest in one.manifests))
-    return dict(zip(todo, aws.map(lambda one: manifests.read(aws, one, buckets), todo), strict=True))
+    return dict(zip(todo, aws.map(lambda one: manifests.read(aws, one, contents_in), todo), strict=True))
 
 
 def _every(aws: Aws, kind: Kind, references: References) -> list[Referrer]:

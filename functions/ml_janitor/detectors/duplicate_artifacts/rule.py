@@ -21,12 +21,24 @@ from ml_janitor.core.model import (
     Verdict,
 )
 from ml_janitor.core.text import data_size
-from ml_janitor.detectors.duplicate_artifacts import act_prefixes, copy_cleanup, copy_return
+from ml_janitor.detectors.duplicate_artifacts import (
+    act_prefixes,
+    artifact,
+    copy_cleanup,
+    copy_return,
+    prefixes,
+)
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, Names
-from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, Likeness, described
+from ml_janitor.detectors.duplicate_artifacts.artifact import (
+    EXTENSIONS,
+    LIST_OBJECTS,
+    Names,
+    Stored,
+    Unit,
+)
+from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
-from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, target_of
+from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 from ml_janitor.detectors.duplicate_artifacts.references import DESCRIBED, LISTED
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
@@ -39,7 +51,7 @@ if TYPE_CHECKING:
 DELETE = "delete the copy"
 ASK = "delete the copy, if nobody wants it in a second bucket"
 
-NOT_THERE = ("404", "NoSuchKey")
+NO_BUCKET = ("NoSuchBucket",)
 
 BUCKETS = "arn:aws:s3:::*"
 OBJECTS = "arn:aws:s3:::*/*"
@@ -49,6 +61,22 @@ BY_ETAG = (Condition("Null", "s3:if-match", ("false",)),)
 
 REFERENCE = "S3 API reference"
 USER_GUIDE = "S3 user guide"
+
+LISTING = (
+    allow("s3:ListAllMyBuckets"),
+    allow("s3:ListBucket", on=BUCKETS),
+    allow("s3:GetObjectTagging", on=OBJECTS),
+    allow("s3:GetObjectRetention", on=OBJECTS),
+    allow("s3:GetObjectLegalHold", on=OBJECTS),
+    allow("s3:GetBucketTagging", on=BUCKETS),
+    allow("s3:GetBucketVersioning", on=BUCKETS),
+    allow("s3:GetBucketPolicy", on=BUCKETS),
+    allow("s3:GetLifecycleConfiguration", on=BUCKETS),
+    allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
+    *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
+    *(allow(kind.describes, on=kind.every) for kind in DESCRIBED),
+    allow("pricing:GetProducts"),
+)
 
 UNDOES = (
     allow("s3:GetObject", on=OBJECTS),
@@ -83,7 +111,8 @@ class DuplicateArtifacts(Detector[Copy]):
     """
     Finds model artifacts that are stored more than once.
 
-    Equal sizes and checksums select, equal SHA-256 or equal bytes prove. Whatever a served model, a model
+    Equal sizes and checksums select, equal SHA-256 or equal bytes prove, where contents may be read;
+    elsewhere an equal size and ETag make it likely. Whatever a served model, a model
     package, a pipeline or a running job refers to stays, else one that anything refers to, else the
     oldest copy; a model of several files is a copy as a whole or not at all.
     """
@@ -98,32 +127,11 @@ class DuplicateArtifacts(Detector[Copy]):
         lost="the object's own date, version id and ETag, nor, in a bucket without versions, the copy itself "
         "once what it was a copy of has changed",
     )
-    reads = (
-        allow("s3:ListAllMyBuckets"),
-        allow("s3:ListBucket", on=BUCKETS),
-        allow("s3:GetObject", on=OBJECTS),
-        allow("s3:GetObjectTagging", on=OBJECTS),
-        allow("s3:GetObjectRetention", on=OBJECTS),
-        allow("s3:GetObjectLegalHold", on=OBJECTS),
-        allow("s3:GetBucketTagging", on=BUCKETS),
-        allow("s3:GetBucketVersioning", on=BUCKETS),
-        allow("s3:GetBucketPolicy", on=BUCKETS),
-        allow("s3:GetLifecycleConfiguration", on=BUCKETS),
-        allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
-        *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
-        *(allow(kind.describes, on=kind.every) for kind in DESCRIBED),
-        allow("pricing:GetProducts"),
-        implied(
-            "kms:Decrypt",
-            on="key/*",
-            source="S3 API reference, HeadObject: checksums of objects encrypted with a KMS key, and their "
-            "bytes, are only given to callers that may decrypt with it",
-        ),
-    )
 
     extensions: tuple[str, ...] = EXTENSIONS
     min_size: int = 1024**2
     buckets: tuple[str, ...] = ()
+    read_contents_in: tuple[str, ...] = ()
     compare_up_to: int = 20 * 1024**3
     act_on_prefixes: tuple[str, ...] = ()
     allow_unversioned: bool = False
@@ -132,14 +140,20 @@ class DuplicateArtifacts(Detector[Copy]):
     def __post_init__(self) -> None:
         act_prefixes.check(self.act_on_prefixes)
         act_prefixes.check_users(self.act_on_needed_by)
+        prefixes.contents_in(self.buckets, self.read_contents_in)
+
+    @property
+    def reads(self) -> tuple[Grant, ...]:
+        """Listing everywhere, and contents under the prefixes that the settings name, if any."""
+        return (*LISTING, *prefixes.reading_contents(self.contents_in))
 
     @property
     def acts(self) -> tuple[Grant, ...]:
-        """Deleting under `act_on_prefixes` alone, and never without naming the ETag that is meant."""
+        """Deleting by ETag alone, and under those of `act_on_prefixes` alone whose contents may be read."""
         return (
             *(
                 allow("s3:DeleteObject", on=one, when=BY_ETAG)
-                for one in act_prefixes.resources(self.act_on_prefixes)
+                for one in prefixes.resources(self._armed_prefixes)
             ),
             allow("s3:GetObjectAcl", on=OBJECTS),
             allow("s3:ListBucketVersions", on=BUCKETS),
@@ -157,15 +171,15 @@ class DuplicateArtifacts(Detector[Copy]):
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Copy | None:  # noqa: ARG002
         bucket, _, key = target.arn.partition(":::")[2].partition("/")
-        match attempt(lambda: described(aws, bucket, key), source=HEAD_OBJECT, absent=NOT_THERE):
-            case Value(one):
+        match attempt(lambda: artifact.listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET):
+            case Value(Stored() as one):
                 pass
             case Unreadable(error):
                 raise ReadError(error)
             case _:
                 return None
         if not self._names.fit(one.key, one.size):
-            return Copy(target=target_of(aws, one), stored=one, unit=Absent(HEAD_OBJECT))
+            return Copy(target=target_of(aws, one), stored=one, unit=Absent(LIST_OBJECTS))
         found = Survey(aws, self._where).read(also=bucket, sizes={one.size})
         copy = next((copy for copy in found.items if copy.stored.uri == one.uri), None)
         if copy is None:
@@ -199,19 +213,28 @@ class DuplicateArtifacts(Detector[Copy]):
         certain = standing.role is Role.SURPLUS and not crowded and not candidate.gaps
         certain = certain and not candidate.needed_only_by
         proven = match.likeness is Likeness.PROVEN and certain
+        spared, to_prove = self._spared(candidate, keeper)
         return rule.found(
             reasons.surplus(candidate, keeper, match),
             Confidence.PROVEN if proven else Confidence.LIKELY,
             action=DELETE if standing.role is Role.SURPLUS else ASK,
             cost=candidate.cost,
             since=max(one.modified, keeper.modified),
-            spared=act_prefixes.spared(
-                candidate,
-                self.act_on_prefixes,
-                allow_unversioned=self.allow_unversioned,
-                approved=self.act_on_needed_by,
-            ),
+            to_prove=to_prove,
+            spared=spared,
         )
+
+    def _spared(self, copy: Copy, keeper: Unit) -> tuple[str | None, str]:
+        """Why *copy* is only reported, if it is; and what would prove it one, where contents are not read."""
+        compared = dict.fromkeys(file.uri for file in (*files_of(copy), *keeper.files))
+        unread = [uri for uri in compared if not prefixes.within(self.contents_in, uri)]
+        if unread:
+            shown = " and ".join(unread[:2])
+            why_not = f"the contents of {shown} may not be read, so nothing proves it a copy"
+            return why_not, "name its bucket in read_contents_in"
+        approved, versions = self.act_on_needed_by, self.allow_unversioned
+        why = act_prefixes.spared(copy, self.act_on_prefixes, allow_unversioned=versions, approved=approved)
+        return why, ""
 
     def prepare(
         self,
@@ -232,7 +255,24 @@ class DuplicateArtifacts(Detector[Copy]):
         copy_return.revert(aws, Record.read(record), steps)
 
     def never_acts(self) -> str | None:
-        return None if self.act_on_prefixes else "act_on_prefixes is empty, so no object may be deleted"
+        if not self.act_on_prefixes:
+            return "act_on_prefixes is empty, so no object may be deleted"
+        if self._armed_prefixes:
+            return None
+        return (
+            f"contents may not be read under {', '.join(self.act_on_prefixes)}, so nothing there can be "
+            "proven a copy: name its bucket in read_contents_in"
+        )
+
+    @property
+    def contents_in(self) -> tuple[str, ...]:
+        """The prefixes under which contents may be read."""
+        return prefixes.contents_in(self.buckets, self.read_contents_in)
+
+    @property
+    def _armed_prefixes(self) -> list[str]:
+        """Under which a copy can be proven, and deleted."""
+        return prefixes.overlap([f"{one.rstrip('/')}/" for one in self.act_on_prefixes], self.contents_in)
 
     @property
     def _names(self) -> Names:
@@ -240,4 +280,9 @@ class DuplicateArtifacts(Detector[Copy]):
 
     @property
     def _where(self) -> Where:
-        return Where(buckets=self.buckets, names=self._names, compare_up_to=self.compare_up_to)
+        return Where(
+            buckets=self.buckets,
+            contents_in=self.contents_in,
+            names=self._names,
+            compare_up_to=self.compare_up_to,
+        )

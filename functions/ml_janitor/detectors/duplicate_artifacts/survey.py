@@ -12,6 +12,7 @@ from ml_janitor.aws.answers import Listing
 from ml_janitor.core.model import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
 from ml_janitor.detectors.duplicate_artifacts import buckets, references
+from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.comparing import Comparison
 from ml_janitor.detectors.duplicate_artifacts.contents import (
@@ -32,6 +33,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     target_of,
     together,
 )
+from ml_janitor.detectors.duplicate_artifacts.prefixes import within
 from ml_janitor.detectors.duplicate_artifacts.references import Uses
 
 if TYPE_CHECKING:
@@ -41,9 +43,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Which buckets are searched (none named: those that are referred to), for what, and how thoroughly."""
+    """
+    Which buckets are searched (none named: those that are referred to), for what, and how thoroughly.
+
+    *contents_in* are the prefixes under which contents may be read.
+    """
 
     buckets: tuple[str, ...]
+    contents_in: tuple[str, ...]
     names: Names
     compare_up_to: int
 
@@ -81,13 +88,15 @@ class Survey:
     def references(self) -> References:
         """What everything refers to, read when first asked for: it costs a call per model and job."""
         if self._references is None:
-            self._references = references.read(self.aws, frozenset(self.where.buckets))
+            self._references = references.read(self.aws, self.where.contents_in)
         return self._references
 
     @property
     def _notices(self) -> tuple[str, ...]:
-        """What was read and names what exists no more, once for all copies."""
-        return (*self._references.gaps, *self._references.leftovers) if self._references else ()
+        """What was read and names what exists no more, and what was not read, once for all copies."""
+        found = (*self._references.gaps, *self._references.leftovers) if self._references else ()
+        closed = sorted({one.bucket for one, contents in self.known.items() if not contents.allowed})
+        return (*found, *([reasons.unread_contents(closed)] if closed else []))
 
     def _shelves(self, also: str | None) -> list[Shelf]:
         """The artifacts of every bucket that is searched."""
@@ -101,8 +110,8 @@ class Survey:
         return shelves
 
     def _named(self) -> dict[str, str]:
-        """The named buckets and where they are."""
-        names = list(dict.fromkeys(self.where.buckets))
+        """The named buckets, and where they are."""
+        names = list(dict.fromkeys([*self.where.buckets, *self._readable]))
         regions = by(names, self.aws.map(lambda one: buckets.region_of(self.aws, one), names))
         self.errors += [
             f"bucket {name}: {region.error}"
@@ -113,12 +122,18 @@ class Survey:
 
     def _referred(self) -> dict[str, str]:
         """The account's buckets in the region that something refers to, and SageMaker's default one."""
-        wanted = {*self.references.buckets, f"sagemaker-{self.aws.region}-{self.aws.account}"}
+        wanted = {*self.references.buckets, *self._readable}
+        wanted.add(f"sagemaker-{self.aws.region}-{self.aws.account}")
         self.errors += [f"not every bucket may be known: {said}" for said in self.references.errors]
         owned = buckets.owned(self.aws)
         if owned.error is not None:
             self.errors.append(owned.error)
         return {name: self.aws.region for name in owned.items if name in wanted}
+
+    @property
+    def _readable(self) -> list[str]:
+        """The buckets in which contents may be read, of all or of some objects."""
+        return [prefix.split("/")[2] for prefix in self.where.contents_in]
 
     def _units(self, found: Sequence[tuple[Shelf, Stored]]) -> dict[Stored, Signal[Unit]]:
         """What each of *found* is compared as; a folder is read once for all files in it."""
@@ -160,15 +175,21 @@ class Survey:
         return found
 
     def _heads(self, units: Iterable[Unit]) -> None:
-        """Learn what S3 knows of every file of *units*."""
-        todo = list({one: unit.region for unit in units for one in unit.files}.items())
+        """Learn what S3 knows of every file of *units*; only the listing, where contents may not be read."""
+        files = {one: unit.region for unit in units for one in unit.files}
+        readable = {one: at for one, at in files.items() if within(self.where.contents_in, one.uri)}
+        for one in files.keys() - readable.keys():
+            self.known[one] = Contents(size=one.size, etag=one.etag, allowed=False)
+        todo = list(readable.items())
         for (one, _), answer in zip(todo, self.aws.map(lambda at: head(self.aws, *at), todo), strict=True):
             if isinstance(answer, Value):
                 self.known[one] = answer.value
             else:
                 said = answer.error if isinstance(answer, Unreadable) else "it is gone"
                 self.unreadable[one] = Unreadable(said)
-                self.known[one] = Contents(size=one.size, unread=f"{one.uri} could not be read ({said})")
+                self.known[one] = Contents(
+                    size=one.size, etag=one.etag, unread=f"{one.uri} could not be read ({said})"
+                )
 
     def _member(self, unit: Unit) -> Member:
         contents = [self.known[one] for one in unit.files]

@@ -1,0 +1,73 @@
+"""Buckets and folders of S3, as the settings and IAM name them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ml_janitor.engine.detector import Condition, Grant, allow, implied
+
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+"""Old ones in us-east-1 may have capitals, underscores, and up to 255 characters."""
+
+FOLDER = re.compile(rf"(s3://)?{BUCKET.pattern}(/|/[^*?$]*/)?")
+
+THROUGH_S3 = "s3.*.amazonaws.com*"
+"""A key is used in its own region only, and the grant names the region of the key; China's end in .cn."""
+
+
+def contents_in(buckets: Sequence[str], folders: Sequence[str]) -> tuple[str, ...]:
+    """The prefixes under which contents may be read. Raises ValueError for what names no bucket or folder."""
+    for bucket in buckets:
+        if not BUCKET.fullmatch(bucket):
+            raise ValueError(f'buckets: expected the name of a bucket like "models", got "{bucket}"')
+    for folder in folders:
+        if not FOLDER.fullmatch(folder):
+            raise ValueError(
+                'read_contents_in: expected a bucket or a folder like "models" or "models/archive/", with '
+                f'its last slash and without any of * ? $, got "{folder}"'
+            )
+    named = [one.removeprefix("s3://").rstrip("/") for one in (*buckets, *folders)]
+    return tuple(dict.fromkeys(f"s3://{one}/" for one in named))
+
+
+def within(prefixes: Sequence[str], uri: str) -> bool:
+    """Whether the object or folder *uri* lies under one of *prefixes*."""
+    return any(uri.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
+
+
+def overlap(some: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The prefixes of what lies under one of *some* and one of *others*, both of which end with a slash."""
+    both = [one for one in some if within(others, one)] + [one for one in others if within(some, one)]
+    return list(dict.fromkeys(both))
+
+
+def resources(prefixes: Sequence[str]) -> list[str]:
+    """The objects under *prefixes* as IAM names them."""
+    return [f"arn:aws:s3:::{prefix.removeprefix('s3://').rstrip('/')}/*" for prefix in prefixes]
+
+
+def reading_contents(prefixes: Sequence[str]) -> tuple[Grant, ...]:
+    """
+    Reading the bytes and checksums of objects under *prefixes*, and of none without one.
+
+    S3 decrypts under an encryption context that names the object, or, with a bucket key, its bucket (S3
+    user guide, "Reducing the cost of SSE-KMS with Amazon S3 Bucket Keys").
+    """
+    if not prefixes:
+        return ()
+    objects = resources(prefixes)
+    buckets = sorted({one.partition("/")[0] for one in objects})
+    return (
+        *(allow("s3:GetObject", on=one) for one in objects),
+        implied(
+            "kms:Decrypt",
+            on="key/*",
+            source="S3 API reference, HeadObject: checksums of objects encrypted with a KMS key, and their "
+            "bytes, are only given to callers that may decrypt with it",
+            when=(
+                Condition("StringLike", "kms:ViaService", (THROUGH_S3,)),
+                Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", (*objects, *buckets)),
+            ),
+        ),
+    )
