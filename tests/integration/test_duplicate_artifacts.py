@@ -1009,12 +1009,13 @@ def test_what_contents_may_be_read_in_is_searched_too(account: Account, aws: Aws
 def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account: Account, aws: Aws) -> None:
     """The listing has no ETag that tells under a KMS key, and none of the bytes of what was cut otherwise."""
     account.bucket(DEFAULT_BUCKET)
-    for key, content, age, given in (
+    stored: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
         ("a/model.tar.gz", "model", 50, {}),
         (COPY, "model", 40, {"ChecksumAlgorithm": "SHA256"}),
         ("c/model.tar.gz", "another", 30, {}),
         ("d/model.tar.gz", "model", 30, {"ServerSideEncryption": "aws:kms"}),
-    ):
+    )
+    for key, content, age, given in stored:
         account.put(key, content, age=age, bucket=DEFAULT_BUCKET, **given)
     for root, age in (("e", 50), ("f", 40)):
         account.put(f"{root}/{SHARDS[0]}", "one", age=age, bucket=DEFAULT_BUCKET)
