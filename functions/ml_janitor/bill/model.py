@@ -55,10 +55,10 @@ class Charge:
     """
     What one day's use of one thing cost.
 
-    *service* and *usage_type* are as Cost Explorer spells them ("Amazon SageMaker", "USE1-Host:ml.m5.xlarge");
-    "" where charges are not by it. *tag* is a tag's value, `UNTAGGED` where there is none, and None where
-    the charges are not by tag. *quantity* is in *unit* ("Hrs", "GB-Mo"), and can be added up only within
-    one usage type.
+    *service* and *usage_type* are as Cost Explorer spells them ("Amazon SageMaker",
+    "USE1-Host:ml.m5.xlarge"); "" where charges are not by it. *tag* is a tag's value, `UNTAGGED` where there
+    is none, and None where the charges are not by tag. *quantity* is in *unit* ("Hrs", "GB-Mo"), and can be
+    added up only within one usage type.
     """
 
     day: date
@@ -142,8 +142,8 @@ class Bill:
 
     *charges* are by day, service and usage type, without `OUTSIDE`; *by_tag* are the same dollars by day,
     usage type and value of a tag (project, owner), or by day, service and value (environment, team,
-    cost-center), under the tag's name in the settings. A tag that was not read is not in it, and *gaps* says why.
-    *estimated* are the days that AWS still calls so. *forecast* is None where *gaps* says why.
+    cost-center), under the tag's name in the settings. A tag that was not read is not in it, and *gaps* says
+    why. *estimated* are the days that AWS still calls so. *forecast* is None where *gaps* says why.
     *requests* is how many pages were asked for.
     """
 
@@ -307,8 +307,9 @@ class Mover:
     """
     So many dollars of a movement, with their cause.
 
-    *usd* is signed; all movers but those of `Cause.TAG` add up to the movement's change. *culprit* is None where the cause is a price, a tag, or unexplained. *tag_before* is where a `Cause.TAG` moved from, to
-    the part's own value. *owner* is the culprit's, else that of the part where it has just one.
+    *usd* is signed; all movers but those of `Cause.TAG` add up to the movement's change. *culprit* is None
+    where the cause is a price, a tag, or unexplained. *tag_before* is where a `Cause.TAG` moved from, to the
+    part's own value. *owner* is the culprit's, else that of the part where it has just one.
     """
 
     usd: Decimal
@@ -430,9 +431,9 @@ class BillReport:
     Everything that is shown of a bill, in the terminal, JSON, HTML and Slack.
 
     *span* is what the tables are of, and *main* why it moved. *yesterday* is of the last settled day and
-    *month* of the month to date; None where the bill does not reach back. *shares* are in the order of the settings.
-    *saved* is what actions saved, by day: only hours that they really ended. *saved_this_month* is of the
-    calendar month of *bill.time*.
+    *month* of the month to date; None where the bill does not reach back. *shares* are in the order of the
+    settings. *saved* is what actions saved, by day: only hours that they really ended. *saved_this_month* is
+    of the calendar month of *bill.time*.
     """
 
     bill: Bill
