@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_janitor_sandbox import clock, model, state
 from ml_janitor_sandbox.patches import backend
-from ml_janitor_sandbox.shelves import KINDS, Resource, Shelves
+from ml_janitor_sandbox.sagemaker_store import KINDS, Resource, SageMakerStore
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}")
 
@@ -26,10 +26,10 @@ def poke(account: str, region: str, service: str, path: list[str | int], changes
 
 def _poke_resource(account: str, region: str, path: list[str | int], changes: dict[str, Any]) -> None:
     of = KINDS[str(path[0])]
-    shelf = state.at(Shelves, account, region).of(of)
-    if len(path) == 1 or str(path[1]) not in shelf:
+    stored = state.at(SageMakerStore, account, region).of(of)
+    if len(path) == 1 or str(path[1]) not in stored:
         raise LookupError(f"no such {of.arn}: {path[1:]}")
-    resource = shelf[str(path[1])]
+    resource = stored[str(path[1])]
     target: Any = resource.members
     shape: Any = model.output("sagemaker", f"Describe{of.noun}")
     for step in path[2:]:

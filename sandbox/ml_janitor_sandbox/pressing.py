@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml_janitor.report.mrkdwn import Message, actions, button
 from ml_janitor.slack.bot import Slack
-from ml_janitor.slack.sending import Time
+from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, Signed, SlackControl
 
 KEEP = "janitor:keep"

@@ -37,7 +37,7 @@ from ml_janitor.report.mrkdwn import (
     question,
     section,
 )
-from ml_janitor.report.standing import Standing, StatusWording
+from ml_janitor.report.status import Status, StatusWording
 
 ASKED = 299
 """
@@ -88,16 +88,16 @@ def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None
     return "\n".join(said)
 
 
-def warning(subject: Subject, name: str, said: str, standing: Standing, terms: WarningTerms) -> Message:
+def warning(subject: Subject, name: str, said: str, status: Status, terms: WarningTerms) -> Message:
     """The message about one finding: its body as it was *said*, where it stands, and the buttons."""
-    offered = [word for word in standing.buttons if word in terms.offers]
-    blocks = [section(said), section(standing.text)]
+    offered = [word for word in status.buttons if word in terms.offers]
+    blocks = [section(said), section(status.text)]
     if offered:
-        blocks.append(actions([_button(word, subject, name, terms.wording, standing) for word in offered]))
-    return Message(text=f"{prose(name, 150)}: {standing.text.replace('*', '')}", blocks=tuple(blocks))
+        blocks.append(actions([_button(word, subject, name, terms.wording, status) for word in offered]))
+    return Message(text=f"{prose(name, 150)}: {status.text.replace('*', '')}", blocks=tuple(blocks))
 
 
-def due_standing(result: Result, terms: WarningTerms, unmessaged: str = "") -> Standing:
+def due_status(result: Result, terms: WarningTerms, unmessaged: str = "") -> Status:
     """Where *result* stands, now warned about; *unmessaged* is why its owner got no direct message."""
     if result.due is None:
         raise ValueError("a warning says when it is due")
@@ -115,7 +115,7 @@ def subject_of(result: Result) -> Subject:
     )
 
 
-def _button(word: Button, subject: Subject, name: str, wording: StatusWording, standing: Standing) -> Block:
+def _button(word: Button, subject: Subject, name: str, wording: StatusWording, status: Status) -> Block:
     label, confirm = LABELS[word], None
     if word is Button.NOW:
         confirm = question(
@@ -127,7 +127,7 @@ def _button(word: Button, subject: Subject, name: str, wording: StatusWording, s
         )
     elif word is Button.UNDO:
         label = wording.way.label
-        confirm = question(f"{label}?", f"{plain(standing.revert_effect, ASKED)}.", label, "Leave it")
+        confirm = question(f"{label}?", f"{plain(status.revert_effect, ASKED)}.", label, "Leave it")
     style = {Button.KEEP: "primary", Button.NOW: "danger"}.get(word, "")
     return button(label, word.value, str(subject), style=style, confirm=confirm)
 
@@ -195,7 +195,7 @@ def listed(
         blocks: list[Block] = []
         told: list[Result] = []
         for result in todo:
-            due = due_standing(result, terms).text if result.due else ""
+            due = due_status(result, terms).text if result.due else ""
             own = section(f"{body(result, terms, now=now)}\n{due}")
             if told and not fits([header("x" * 150), *blocks, own]):
                 break
@@ -207,6 +207,6 @@ def listed(
 
 
 def _named(results: Sequence[Result], terms: WarningTerms) -> str:
-    buttons = {word for one in results if one.due for word in due_standing(one, terms).buttons}
+    buttons = {word for one in results if one.due for word in due_status(one, terms).buttons}
     names = [f"*{LABELS[word]}*" for word in Button if word in buttons & terms.offers]
     return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""

@@ -19,8 +19,8 @@ from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 from ml_janitor_sandbox.demo.times import NOW
 from ml_janitor_sandbox.night.bill import Line, audited, lines
 from ml_janitor_sandbox.night.deployment import SETTINGS, Deployment
+from ml_janitor_sandbox.night.narration import Narration
 from ml_janitor_sandbox.night.script import Happening, Script
-from ml_janitor_sandbox.night.telling import Teller
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +51,7 @@ def play(url: str, variables: Mapping[str, str], console: Console, folder: Path)
     own = {name: value for name, value in variables.items() if name.startswith("JANITOR_")}
     deployment = Deployment(url, folder, own, NOW)
     effects = {one.name: one.cleanup.effect for one in DETECTORS if one.cleanup is not None}
-    teller, happened = Teller(console, effects), []
+    teller, happened = Narration(console, effects), []
     messages = []
     settings = Settings.load(files=[SETTINGS])
     teller.settings(SETTINGS.read_text())
