@@ -18,7 +18,7 @@ from typing import Any
 from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.billing.charges import PREFIXES, SAGEMAKER, Charge, bill
 from ml_janitor_sandbox.fixes import pricing
-from ml_janitor_sandbox.shelves import Resource, Shelves
+from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
 
 HOURS_PER_MONTH = 730
 SPOT = Decimal("0.3")
@@ -53,18 +53,18 @@ def _move(until: dt.datetime) -> None:
 
 
 def _next_change() -> dt.datetime | None:
-    coming = [one.coming_at() for _, _, one in state.every(Shelves)]
+    coming = [one.coming_at() for _, _, one in state.every(SageMakerStore)]
     return min((at for at in coming if at is not None), default=None)
 
 
 def observe() -> None:
     """Bring the bills up to the sandbox's time."""
-    for account, region, shelves in list(state.every(Shelves)):
+    for account, region, store in list(state.every(SageMakerStore)):
         own, now = bill(account), clock.now()
-        shelves.settle()
+        store.advance()
         seen: set[str] = set()
-        for resource in [one for noun in METERED for one in shelves.by_kind.get(noun, {}).values()]:
-            if used := tuple(_used(resource, shelves)):
+        for resource in [one for noun in METERED for one in store.by_kind.get(noun, {}).values()]:
+            if used := tuple(_used(resource, store)):
                 seen.add(resource.arn)
                 what = *used, *resource.tags.items()
                 if own.running.get(resource.arn, ((), []))[0] != what:
@@ -80,19 +80,19 @@ def charges(account: str) -> Iterator[Charge]:
         own = bill(account)
         paid = (account, *own.members)
         found = [charge for one in paid for charge in bill(one).all(one)]
-        for owner, _, shelves in list(state.every(Shelves)):
+        for owner, _, store in list(state.every(SageMakerStore)):
             if owner in paid:
-                found += _jobs(shelves)
+                found += _jobs(store)
     for charge in found:
         yield from own.cut(charge)
 
 
-def _used(resource: Resource, shelves: Shelves) -> Iterator[Used]:
+def _used(resource: Resource, store: SageMakerStore) -> Iterator[Used]:
     """What a resource uses now, and goes on to use."""
     members = resource.members
     match resource.kind.noun:
         case "Endpoint" if resource.status in SERVING:
-            yield from _hosts(members, shelves)
+            yield from _hosts(members, store)
         case "NotebookInstance" if resource.status != "Deleting":
             if resource.status in RUNNING:
                 yield f"Notebk:{members['InstanceType']}", Decimal(1)
@@ -105,8 +105,8 @@ def _used(resource: Resource, shelves: Shelves) -> Iterator[Used]:
                 yield f"Studio:{members['AppType']}-{instance}", Decimal(1)
 
 
-def _hosts(members: dict[str, Any], shelves: Shelves) -> Iterator[Used]:
-    config = shelves.by_kind.get("EndpointConfig", {}).get(members["EndpointConfigName"])
+def _hosts(members: dict[str, Any], store: SageMakerStore) -> Iterator[Used]:
+    config = store.by_kind.get("EndpointConfig", {}).get(members["EndpointConfigName"])
     if config is None:
         return
     word = "AsyncInf" if "AsyncInferenceConfig" in members else "Host"
@@ -118,9 +118,9 @@ def _hosts(members: dict[str, Any], shelves: Shelves) -> Iterator[Used]:
                 yield f"{word}:{instance}", Decimal(count)
 
 
-def _jobs(shelves: Shelves) -> Iterator[Charge]:
-    shelves.settle()
-    for job in [one for noun in JOBS for one in shelves.by_kind.get(noun, {}).values()]:
+def _jobs(store: SageMakerStore) -> Iterator[Charge]:
+    store.advance()
+    for job in [one for noun in JOBS for one in store.by_kind.get(noun, {}).values()]:
         word, stem, where = JOBS[job.kind.noun]
         if (start := job.members.get(f"{stem}StartTime")) is None:
             continue

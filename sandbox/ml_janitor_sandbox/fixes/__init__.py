@@ -12,7 +12,7 @@ from ml_janitor_sandbox import clock, patches, selfcheck
 from ml_janitor_sandbox.billing import meters
 
 AREAS = (
-    "answering",
+    "dispatch",
     "autoscaling",
     "cloudformation",
     "cloudtrail",
