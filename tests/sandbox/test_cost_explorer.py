@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ml_janitor_sandbox.control import Control
-from tests.sandbox.conftest import Clients
+
+type Clients = Callable[..., Any]
 
 SPAN = {"Start": "2026-10-06", "End": "2026-10-11"}
 BEFORE = {"Start": "2026-09-01", "End": "2026-10-01"}
