@@ -16,10 +16,10 @@ from werkzeug.serving import make_server
 
 from ml_janitor_sandbox import fixes, slack, wire
 from ml_janitor_sandbox.admin import Admin
+from ml_janitor_sandbox.extra_services import answer_locally
 from ml_janitor_sandbox.faults import AFTER, Fault, Ledger
 from ml_janitor_sandbox.fixes import cloudtrail
 from ml_janitor_sandbox.iam import Gate
-from ml_janitor_sandbox.local import answer_locally
 from ml_janitor_sandbox.moto_app import Moto
 from ml_janitor_sandbox.process_kill import CODE, MESSAGE, caller
 

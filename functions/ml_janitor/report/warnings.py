@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,6 @@ from decimal import Decimal
 from ml_janitor.core.model import Finding, Result, finding_id
 from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.text import plain, usd
-from ml_janitor.report import commands
 from ml_janitor.report.buttons import LABELS, Button, Subject
 from ml_janitor.report.finding_words import (
     amounts,
@@ -31,6 +31,7 @@ from ml_janitor.report.mrkdwn import (
     actions,
     button,
     code,
+    escaped,
     fits,
     header,
     prose,
@@ -45,6 +46,7 @@ Characters of a question, before its full stop: Slack takes 300
 (https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object).
 """
 HOUR = 3600
+LONGEST_COMMAND = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +145,19 @@ def _spent(verdict: Finding, now: datetime) -> str:
 
 def _by_hand(result: Result, keep_tag: str) -> str:
     tag = f"tag it {code(f'{keep_tag}=true')}, or " if keep_tag else ""
-    return f"{tag}run {commands.keep(result.target.arn)}"
+    return f"{tag}run {_keep_command(result.target.arn)}"
+
+
+def _keep_command(arn: str) -> str:
+    """
+    The command that keeps *arn*, in a code span and quoted for the shell.
+
+    A resource's name is hostile input: whoever may put an object into a bucket chooses it. A command that
+    is too long for a span, or that a span would change, names only `janitor keep`.
+    """
+    command = f"janitor keep {shlex.quote(arn)} --reason why"
+    shown = code(command, LONGEST_COMMAND)
+    return shown if shown == f"`{escaped(command)}`" else "`janitor keep` with its ARN"
 
 
 # --- all of a sweep -------------------------------------------------------------------------------

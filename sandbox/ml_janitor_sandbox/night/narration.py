@@ -20,8 +20,8 @@ from ml_janitor.report.causes import limits, reason
 from ml_janitor.report.outcomes import not_due
 from ml_janitor.report.status import DONE
 from ml_janitor_sandbox.demo.rows import DOMAIN
-from ml_janitor_sandbox.night.bill import Line
 from ml_janitor_sandbox.night.script import ZONE, Digest, Happening, Night, Said
+from ml_janitor_sandbox.night.waste import Line
 
 UNPRICED_SHOWN = 3
 """Rows without a price of one sweep; the others are counted."""

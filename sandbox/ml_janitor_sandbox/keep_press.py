@@ -11,7 +11,7 @@ KEEP = "janitor:keep"
 USER = "U1"
 
 
-def pressed(slack: SlackControl) -> Signed:
+def keep_press(slack: SlackControl) -> Signed:
     """Somebody presses *Keep* on a message that was posted just now."""
     slack.add_user(USER, "maria@acme.example")
     row = actions([button("Keep", KEEP, "idle-endpoints 123456789012 us-east-1 0123456789")])
