@@ -228,18 +228,10 @@ def read(aws: Aws, contents_in: tuple[str, ...]) -> References:
     Manifests are opened under the prefixes *contents_in*.
     """
     references = References()
-<<<<<<< HEAD
-    found = {one.key: one for kind in LISTED for one in _every(aws, kind, references)}
-    named = sorted({name for one in found.values() if one.kind is ENDPOINT for _, name in one.loads})
-    configs = references.described(aws.map(lambda name: _config(aws, name), named))
-    found |= {one.key: one for one in configs}
-    users, listed = _in_use(found), _open(aws, found.values(), contents_in)
-=======
     found = dict[Key, Referrer]()
     for kind in LISTED:
         found |= {one.key: one for one in _every(aws, kind, references, found.values())}
-    users, listed = _in_use(found), _open(aws, found.values(), buckets)
->>>>>>> main
+    users, listed = _in_use(found), _open(aws, found.values(), contents_in)
     for one in found.values():
         user = users.get(one.key)
         references.add(one.as_user(in_use=user is not None), one.places)

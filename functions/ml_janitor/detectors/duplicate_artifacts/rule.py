@@ -74,7 +74,7 @@ LISTING = (
     allow("s3:GetLifecycleConfiguration", on=BUCKETS),
     allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
     *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
-    *(allow(kind.describes, on=kind.every) for kind in DESCRIBED),
+    *(allow(kind.describes, on=kind.every) for kind in LISTED),
     allow("pricing:GetProducts"),
 )
 
@@ -127,31 +127,6 @@ class DuplicateArtifacts(Detector[Copy]):
         lost="the object's own date, version id and ETag, nor, in a bucket without versions, the copy itself "
         "once what it was a copy of has changed",
     )
-<<<<<<< HEAD
-=======
-    reads = (
-        allow("s3:ListAllMyBuckets"),
-        allow("s3:ListBucket", on=BUCKETS),
-        allow("s3:GetObject", on=OBJECTS),
-        allow("s3:GetObjectTagging", on=OBJECTS),
-        allow("s3:GetObjectRetention", on=OBJECTS),
-        allow("s3:GetObjectLegalHold", on=OBJECTS),
-        allow("s3:GetBucketTagging", on=BUCKETS),
-        allow("s3:GetBucketVersioning", on=BUCKETS),
-        allow("s3:GetBucketPolicy", on=BUCKETS),
-        allow("s3:GetLifecycleConfiguration", on=BUCKETS),
-        allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
-        *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
-        *(allow(kind.describes, on=kind.every) for kind in LISTED),
-        allow("pricing:GetProducts"),
-        implied(
-            "kms:Decrypt",
-            on="key/*",
-            source="S3 API reference, HeadObject: checksums of objects encrypted with a KMS key, and their "
-            "bytes, are only given to callers that may decrypt with it",
-        ),
-    )
->>>>>>> main
 
     extensions: tuple[str, ...] = EXTENSIONS
     min_size: int = 1024**2
