@@ -205,6 +205,12 @@ def on_a_bucket(grant: Grant) -> bool:
     return grant.action.startswith("s3:") and grant.action != "s3:ListAllMyBuckets"
 
 
+def bucket_of(grant: Grant) -> str:
+    """The one bucket that *grant* is for, if it is for one."""
+    name = grant.on.rpartition(":")[2].partition("/")[0] if on_a_bucket(grant) else ""
+    return "" if "*" in name else name
+
+
 def prepare(aws: Aws, grant: Grant, around: Surroundings) -> Probe | str:
     """The call to try *grant* with, or why there is none."""
     from botocore.exceptions import UnknownServiceError
@@ -213,7 +219,7 @@ def prepare(aws: Aws, grant: Grant, around: Surroundings) -> Probe | str:
     prefix, _, name = grant.action.partition(":")
     if grant.implied:
         return f"no call has this name; it is demanded beside others ({grant.source})"
-    if on_a_bucket(grant) and around.bucket is None:
+    if on_a_bucket(grant) and not (bucket_of(grant) or around.bucket):
         return around.no_bucket
     service, operation = CLIENTS.get(prefix, prefix), CALLS.get(grant.action, name)
     try:
@@ -232,7 +238,8 @@ def parameters(aws: Aws, grant: Grant, model: OperationModel, around: Surroundin
         name: max(1, members[name].metadata.get("min", 1)) for name in PAGE_SIZES & members.keys()
     }
     special = {
-        "Bucket": around.bucket,
+        "Bucket": bucket_of(grant) or around.bucket,
+        "Key": f"{grant.on.partition('/')[2].replace('*', '')}{NO_SUCH}",
         "DomainId": f"d-{NO_SUCH}",  # the only name that has to begin in a certain way
         "EndTime": around.now,
         "MetricDataQueries": [QUERY],

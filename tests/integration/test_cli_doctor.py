@@ -183,7 +183,8 @@ def test_without_leave_to_list_a_bucket_its_objects_are_not_judged(
     account.fault("s3", "ListObjectsV2", "deny", times=0)
     account.fault("s3", "HeadObject", "deny", times=0)
 
-    ran = janitor("doctor", "duplicate-artifacts")
+    reading = 'duplicate-artifacts.read_contents_in=["meridian-ml-models"]'
+    ran = janitor("doctor", "duplicate-artifacts", "--set", reading)
 
     assert ran.headline == "1 action refused: s3:ListBucket."
     assert "without s3:ListBucket, S3 denies what does not exist" in ran.out

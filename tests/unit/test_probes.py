@@ -91,6 +91,12 @@ def check(shape: Shape, value: Any) -> None:
         (allow("s3:ListBucket"), "s3", "ListObjectsV2", {"Bucket": "our-bucket", "MaxKeys": 1}),
         (allow("s3:GetObject"), "s3", "HeadObject", {"Bucket": "our-bucket", "Key": NO_SUCH}),
         (
+            allow("s3:GetObject", on="arn:aws:s3:::models/old/*"),
+            "s3",
+            "HeadObject",
+            {"Bucket": "models", "Key": f"old/{NO_SUCH}"},
+        ),
+        (
             allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
             "sagemaker",
             "DescribeEndpoint",
