@@ -23,7 +23,7 @@ def test_the_account_is_charged_what_the_table_says(control: Control) -> None:
         wrong = {name: usd for name, usd in counted.items() if usd != pytest.approx(said[name], rel=0.05)}
         assert wrong == {}, column
         assert sum(counted.values()) == pytest.approx(sum(said.values()), rel=0.01), column
-    assert rows["the hung job"][1] == pytest.approx(261 * 4 * 14.688, rel=0.0001)
+    assert float(rows["the hung job"][1]) == pytest.approx(261 * 4 * 14.688, rel=0.0001)
 
 
 def test_the_columns_of_the_table_add_up() -> None:
