@@ -69,9 +69,11 @@ def written(rows: Mapping[str, tuple[Decimal, Decimal]]) -> Iterator[str]:
     """The table in Markdown: what each span is charged, and what is left at the end of the case study."""
     yield "| | 30 days until 2026-09-06 | 30 days until 2026-10-06 | change | after the cure |"
     yield "| --- | ---: | ---: | ---: | ---: |"
-    lines = [(name, *spans, TABLE[name].cured) for name, spans in rows.items()]
-    columns = list(zip(*lines, strict=True))
-    for name, before, last, cured in [*lines, ("**together**", *map(sum, columns[1:]))]:
+    lines = [(name, spans[0], spans[1], TABLE[name].cured) for name, spans in rows.items()]
+    total = Decimal(0), Decimal(0), 0
+    for _, before, last, cured in lines:
+        total = total[0] + before, total[1] + last, total[2] + cured
+    for name, before, last, cured in [*lines, ("**together**", *total)]:
         yield f"| {name} | ${before:,.0f} | ${last:,.0f} | {last - before:+,.0f} | ${cured:,} |"
 
 
