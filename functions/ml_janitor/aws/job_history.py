@@ -105,10 +105,11 @@ def families(aws: Aws, since: datetime) -> Iterator[JobFamily]:
 def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob:
     """One job as Search answers it. Raises KeyError where the answer was cut off."""
     resources, stops = job["ResourceConfig"], job["StoppingCondition"]
+    tags = {tag["Key"]: tag["Value"] for tag in job.get("Tags", ())}  # of a record that is whole otherwise
     groups = resources.get("InstanceGroups") or [resources]
     ran = timedelta(seconds=job["TrainingTimeInSeconds"])
     return PastJob(
-        target=TRAINING_JOB.target(aws, job, Value({tag["Key"]: tag["Value"] for tag in job["Tags"]})),
+        target=TRAINING_JOB.target(aws, job, Value(tags)),
         instance=groups[0]["InstanceType"],
         instances=sum(group["InstanceCount"] for group in groups),
         ran=ran,

@@ -18,6 +18,9 @@ RESTART_BEYOND = 72.0
 RESERVE_FROM = 10.0
 """Jobs a week from which on a reservation has work enough."""
 
+SHORTEST = 1 / 60
+"""Hours between checkpoints that cost nothing: a minute."""
+
 MOST_EXPONENT = 600.0
 """Beyond it a float overflows: such a run never ends."""
 
@@ -57,6 +60,8 @@ class Spot:
         if not self.interruptions:
             return math.inf
         between = 1 / self.interruptions
+        if not self.save:
+            return SHORTEST
         if self.save >= 2 * between:
             return between
         part = self.save / (2 * between)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
 
 from ml_janitor.aws import sagemaker_kinds
 from ml_janitor.aws.job_history import JobFamily, families
@@ -39,7 +41,7 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
 
     window: timedelta = timedelta(days=60)
     min_jobs: int = 3
-    headroom: float = 2.0
+    headroom: Annotated[float, Interval(ge=1)] = 2.0
     beyond: timedelta = timedelta(hours=6)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
 
 from ml_janitor.aws import sagemaker_kinds
 from ml_janitor.aws.job_history import JobFamily, PastJob, families
@@ -44,9 +46,9 @@ class SpotTraining(Detector[JobFamily]):
 
     window: timedelta = timedelta(days=60)
     min_jobs: int = 3
-    min_saving: float = 10.0
-    discount: float = 0.6
-    interruptions_per_hour: float = 0.15
+    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+    discount: Annotated[float, Interval(ge=0, le=1)] = 0.6
+    interruptions_per_hour: Annotated[float, Interval(ge=0, le=60)] = 0.15
     restart: timedelta = timedelta(minutes=5)
     checkpoint: timedelta = timedelta(minutes=1)
 
@@ -96,7 +98,7 @@ class SpotTraining(Detector[JobFamily]):
             f" take {spot.hours(mean, every):.1f} hours, work done again included, at {1 - discount:.0%} of"
             " the price",
             Confidence.LIKELY,
-            action=self.change(newest, buy, timedelta(hours=interval), first_add=first_add),
+            action=self.change(newest, buy, timedelta(hours=min(interval, mean)), first_add=first_add),
             cost=Cost(hourly_usd=None, monthly_usd=monthly, source=candidate.price.source),
             to_prove="" if measured else "one job of this account on spot: its BillableTimeInSeconds",
         )
