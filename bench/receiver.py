@@ -19,7 +19,7 @@ from infra.bundle import Architecture, cached
 from ml_janitor_sandbox.deployment import deploy
 from ml_janitor_sandbox.emulator import Emulator
 from ml_janitor_sandbox.function_url import event
-from ml_janitor_sandbox.pressing import pressed
+from ml_janitor_sandbox.keep_press import keep_press
 from ml_janitor_sandbox.slack import SlackControl
 
 RUNS = 15
@@ -58,7 +58,7 @@ def main() -> None:
         beside_an_empty_handler(cached(machine), task)
         environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         environment |= {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": NOW}
-        signed = pressed(SlackControl(box.control.url))
+        signed = keep_press(SlackControl(box.control.url))
         sent = event(signed.headers, signed.body, at=box.control.clock())
         with encrypted(box.control.url, Path(folder)) as (url, trusted):
             environment |= {"AWS_ENDPOINT_URL": url, "AWS_CA_BUNDLE": str(trusted)}

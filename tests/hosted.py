@@ -27,7 +27,7 @@ from lambdas import Context
 from ml_janitor import handlers
 from ml_janitor.ledger.table import KEY, Table
 from ml_janitor.slack import ingress
-from ml_janitor.slack.sending import Time
+from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl

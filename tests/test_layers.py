@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "functions" / "ml_janitor"
-LAYERS = ["core", "aws", "engine", "detectors", "config", "ledger", "acting", "report", "slack"]
+LAYERS = ["core", "aws", "engine", "detectors", "config", "ledger", "acting", "bill", "report", "slack"]
 """Each may import from those before it, never from those after it."""
 
 AT_THE_ROOT = {"__init__", "deployment", "handlers", "scheduled_run"}

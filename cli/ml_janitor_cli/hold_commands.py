@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from ml_janitor.core.text import plain
-from ml_janitor.engine.holds import Hold, How, standing
+from ml_janitor.engine.holds import Hold, How, longest_hold
 from ml_janitor.engine.run import sweep_one
 from ml_janitor_cli import edge, prompts
 from ml_janitor_cli.explain import check_kind, parsed_from
@@ -115,7 +115,7 @@ def hold(at: LedgerSession, arn: str, how: How, *, until: datetime | None, why: 
     key, where = identity(at, arn)
     said = Hold(key=key, how=how, by=at.who, said=at.now, until=until, why=why)
     at.holds.put(at.account, where, said, shorten=shorten)
-    stands = standing(at.holds.all(at.account, where).get(key, ()), at.now) or said
+    stands = longest_hold(at.holds.all(at.account, where).get(key, ()), at.now) or said
     typer.echo(f"{plain(arn)}: {plain(str(stands.reason(at.now)), 1000)}.")
     if (stands.how, stands.until) != (said.how, until):
         typer.echo(f"That hold is longer and stands{_instead(stands, how)}.")

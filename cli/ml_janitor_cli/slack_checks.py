@@ -13,7 +13,7 @@ from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
 from ml_janitor.slack.refusals import PASSING, TO_DO
 from ml_janitor.slack.retries import BROKEN, SlackError
 from ml_janitor.slack.secret import held
-from ml_janitor.slack.sending import API
+from ml_janitor.slack.sender import API
 from ml_janitor_cli.stack import Check, Deployment, Gone, Outcome, Trouble, read
 
 SCOPES: Mapping[str, str] = {

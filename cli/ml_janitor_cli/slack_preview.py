@@ -13,8 +13,8 @@ from ml_janitor.core.model import Report
 from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.text import plain
 from ml_janitor.ledger.entries import Recorded
+from ml_janitor.report.announcement import announcement
 from ml_janitor.report.mrkdwn import Block, Message, Post, counted
-from ml_janitor.report.slack import announcement
 
 INDENT = 2
 BAR = "\u2502 "

@@ -34,20 +34,20 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
 from ml_janitor.report.buttons import Button
 from ml_janitor.report.causes import words
-from ml_janitor.report.standing import StatusWording
+from ml_janitor.report.status import StatusWording
 from ml_janitor.report.warnings import WarningTerms
-from ml_janitor.slack.alerts import Alerts
-from ml_janitor.slack.announcing import Announcer
+from ml_janitor.slack.announcements import Announcer
 from ml_janitor.slack.digest_actions import ActionHistory
-from ml_janitor.slack.following import Following
+from ml_janitor.slack.message_updates import MessageUpdates
 from ml_janitor.slack.retries import SlackError
+from ml_janitor.slack.warnings import WarningSender
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.engine.detector import Cleanup, Detector
     from ml_janitor.ledger.action import Action
-    from ml_janitor.slack.sending import Sender, Time
+    from ml_janitor.slack.sender import Sender, Time
 
 RESERVE = timedelta(minutes=2)
 """
@@ -205,7 +205,7 @@ class Invocation:
     @property
     def slack_url(self) -> str:
         """Where Slack's Web API is."""
-        from ml_janitor.slack.sending import API
+        from ml_janitor.slack.sender import API
 
         return self.environment.slack_url or API
 
@@ -335,15 +335,15 @@ def warner(own: Invocation) -> Warner | None:
     """Whoever warns; None without Slack, and then nothing is ever acted on."""
     if not own.settings.janitor.slack_secret:
         return None
-    alerts = Alerts(own.connect, own.slack_deadline, terms(own.settings, own.keep_tag))
+    alerts = WarningSender(own.connect, own.slack_deadline, terms(own.settings, own.keep_tag))
     return Warner(ledger=own.ledger, warn=alerts, clock=own.clock)
 
 
-def following(own: Invocation) -> Following | None:
+def message_updates(own: Invocation) -> MessageUpdates | None:
     """Whatever keeps messages true; None without Slack."""
     if not own.settings.janitor.slack_secret:
         return None
-    return Following(
+    return MessageUpdates(
         connect=own.connect,
         deadline=own.slack_deadline,
         terms=terms(own.settings, own.keep_tag),
@@ -373,12 +373,12 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
 
 def _tell(own: Invocation, before: Action, logger: Logger) -> None:
     """The message of *before* says how far it came. What cannot be told now, the next sweep tells."""
-    follow = following(own)
-    if follow is None or not before.message:
+    updates = message_updates(own)
+    if updates is None or not before.message:
         return
-    known = follow.actions.all(before.detector, own.account, before.target.region)
+    known = updates.actions.all(before.detector, own.account, before.target.region)
     try:
-        follow.action(next(one for one in known if one.sk == before.sk))
+        updates.action(next(one for one in known if one.sk == before.sk))
     except SlackError as failed:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
 

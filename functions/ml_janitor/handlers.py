@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ml_janitor.config.events import Context, DigestEvent, SweepEvent
     from ml_janitor.deployment import Invocation
     from ml_janitor.scheduled_run import Ran
-    from ml_janitor.slack.pressing import Pressing
-    from ml_janitor.slack.sending import Time
+    from ml_janitor.slack.press_worker import PressWorker
+    from ml_janitor.slack.sender import Time
 
 DIGEST, PRESS, UNDO = "digest", "press", "undo"
 
@@ -31,7 +31,7 @@ def clock() -> datetime:
 
 def seconds() -> Time:
     """The seconds that Slack is waited for."""
-    from ml_janitor.slack.sending import Time
+    from ml_janitor.slack.sender import Time
 
     return Time(clock=time.monotonic, sleep=time.sleep)
 
@@ -139,7 +139,7 @@ def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
     )
 
 
-def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, str], bool]) -> Pressing:
+def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, str], bool]) -> PressWorker:
     """What does what was pressed, in this invocation."""
     from ml_janitor import deployment
     from ml_janitor.config.settings import SettingsError
@@ -147,20 +147,20 @@ def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, s
     from ml_janitor.ledger.idempotency import once
     from ml_janitor.slack.bot import Slack
     from ml_janitor.slack.membership import Directory
-    from ml_janitor.slack.pressing import Pressing
+    from ml_janitor.slack.press_worker import PressWorker
 
-    following = deployment.following(own)
-    slack = own.connect() if following is not None else None
-    if following is None or not isinstance(slack, Slack):
+    messages = deployment.message_updates(own)
+    slack = own.connect() if messages is not None else None
+    if messages is None or not isinstance(slack, Slack):
         raise SettingsError(
             "janitor.slack_secret has to name the secret with a bot token: a webhook has no buttons"
         )
-    return Pressing(
+    return PressWorker(
         settings=own.settings,
         ledger=own.ledger,
         holds=Holds(own.table),
         undoing=deployment.undoing_in_lambda(own),
-        following=following,
+        messages=messages,
         directory=Directory(slack, deadline=own.slack_deadline),
         functions=own.environment.functions,
         undo=own.environment.undo,
@@ -201,7 +201,7 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
         pause=lambda: own.seconds.sleep(PAUSE.total_seconds()),
         acting=deployment.acting_in_lambda(own),
         warner=deployment.warner(own),
-        follow=deployment.following(own),
+        follow=deployment.message_updates(own),
         dry=asked.mode is not None or bool(note),
     )
     with own.opened(asked.within(own.regions)) as accounts:
@@ -236,9 +236,9 @@ def answer(done: Ran) -> dict[str, Any]:
 def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
     """The digest that *asked* for; the answer is counts."""
     from ml_janitor import deployment
-    from ml_janitor.slack.daily import Daily
+    from ml_janitor.slack.daily_digest import DailyDigest
 
-    daily = Daily(
+    daily = DailyDigest(
         settings=own.settings,
         ledger=own.ledger,
         action_history=deployment.action_history(own),

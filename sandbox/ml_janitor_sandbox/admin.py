@@ -12,12 +12,12 @@ from moto.core.model_instances import reset_model_data
 from moto.s3.models import s3_backends
 
 from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox.extra_services import invocations
 from ml_janitor_sandbox.faults import Fault, Ledger
 from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, logs
 from ml_janitor_sandbox.iam import Gate
-from ml_janitor_sandbox.life import life
-from ml_janitor_sandbox.local import invocations
-from ml_janitor_sandbox.poke import poke
+from ml_janitor_sandbox.overrides import override
+from ml_janitor_sandbox.process_kill import caller
 from ml_janitor_sandbox.progress import durations
 from ml_janitor_sandbox.wire import ACCOUNT, Reply, reply
 
@@ -126,7 +126,7 @@ def _where(given: dict[str, Any]) -> tuple[str, str]:
 
 
 def _revive(_: dict[str, Any]) -> dict[str, Any]:
-    life().over = False
+    caller().killed = False
     return {}
 
 
@@ -138,7 +138,7 @@ def _set_durations(given: dict[str, Any]) -> dict[str, float]:
 
 def _patch(given: dict[str, Any]) -> dict[str, Any]:
     with state.LOCK:
-        poke(*_where(given), given["service"], list(given["path"]), dict(given["set"]))
+        override(*_where(given), given["service"], list(given["path"]), dict(given["set"]))
     return {}
 
 

@@ -31,7 +31,7 @@ What comes of it: an error (`throttle`, `error`, `deny`, `break-page`) and nothi
 for what is more than *per_second* by the sandbox's clock; a late, half or broken-off answer (`latency`,
 `truncate`, `drop`); the work is done, and the answer is an error (`lost-reply`) or a connection that closes
 without one (`hang-up`); or the end of whoever asked, after the work was done or before: see
-`ml_janitor_sandbox.life`.
+`ml_janitor_sandbox.process_kill`.
 """
 AFTER = ("truncate", "drop", "lost-reply", "hang-up", "killed")
 """The kinds that let the work be done first."""

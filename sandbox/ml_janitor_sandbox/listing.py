@@ -18,7 +18,7 @@ from botocore.model import ListShape
 from ml_janitor_sandbox import model
 from ml_janitor_sandbox.paging import read, write
 from ml_janitor_sandbox.patches import Call, serves
-from ml_janitor_sandbox.shelves import Kind, Resource, constraint, get, shelf
+from ml_janitor_sandbox.sagemaker_store import Kind, Resource, constraint, get, resources
 
 DEFAULT_PAGE = 10
 LARGEST_PAGE = 100
@@ -65,7 +65,7 @@ def rows(resources: Iterable[Resource]) -> list[Row]:
 
 def listing(call: Call, of: Kind, *, only: Callable[[Resource], bool] = lambda _: True) -> dict[str, Any]:
     """Answer a List operation over everything of one kind."""
-    return answer(call, rows(one for one in shelf(call, of).values() if only(one)))
+    return answer(call, rows(one for one in resources(call, of).values() if only(one)))
 
 
 def serve_describe(of: Kind) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_janitor_sandbox import clock, state
-from ml_janitor_sandbox.shelves import Resource, Shelves, Step
+from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore, Step
 from ml_janitor_sandbox.state import Place
 
 DEFAULTS: Mapping[str, float] = {
@@ -85,11 +85,11 @@ def becomes(where: Place, resource: Resource, what: str, **members: Any) -> None
 
 def vanishes(where: Place, resource: Resource, what: str) -> None:
     """When the time that *what* takes is over, there is no such resource."""
-    shelf = state.of(Shelves, where).of(resource.kind)
+    stored = state.of(SageMakerStore, where).of(resource.kind)
 
     def change(one: Resource, _: dt.datetime) -> None:
-        if shelf.get(one.name) is one:
-            del shelf[one.name]
+        if stored.get(one.name) is one:
+            del stored[one.name]
 
     later(where, resource, takes(what), change)
 
@@ -110,6 +110,6 @@ def later(
     """Put a change on the agenda, in the place of what was to happen to this resource."""
     at = (since or clock.now()) + after
     resource.coming = step = Step(at=at, resource=resource, change=change)
-    shelves = state.of(Shelves, where)
-    shelves.plan(step)
-    shelves.settle()
+    store = state.of(SageMakerStore, where)
+    store.plan(step)
+    store.advance()

@@ -16,12 +16,12 @@ from werkzeug.serving import make_server
 
 from ml_janitor_sandbox import fixes, slack, wire
 from ml_janitor_sandbox.admin import Admin
+from ml_janitor_sandbox.extra_services import answer_locally
 from ml_janitor_sandbox.faults import AFTER, Fault, Ledger
 from ml_janitor_sandbox.fixes import cloudtrail
 from ml_janitor_sandbox.iam import Gate
-from ml_janitor_sandbox.life import CODE, MESSAGE, life
-from ml_janitor_sandbox.local import answer_locally
 from ml_janitor_sandbox.moto_app import Moto
+from ml_janitor_sandbox.process_kill import CODE, MESSAGE, caller
 
 type Environ = dict[str, Any]
 type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
@@ -65,7 +65,7 @@ class Application:
 
     def _aws(self, environ: Environ, body: bytes) -> Reply:
         asked = wire.read(environ, body)
-        if life().over:
+        if caller().killed:
             return _killed(asked)
         failing: Fault | None = None
         for fault in self.ledger.enter(asked):
@@ -77,7 +77,7 @@ class Application:
     def _fail(self, failing: Fault, asked: wire.Asked, environ: Environ) -> Reply:
         """Have it go wrong, before or after the work is done."""
         if failing.kind in ("killed", "killed-before"):
-            life().over = True
+            caller().killed = True
         if failing.kind in AFTER:
             done = self._work(asked, environ)
         match failing.kind:

@@ -19,7 +19,7 @@ from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack import ingress
-from ml_janitor.slack.sending import Time
+from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE, deploy
 from ml_janitor_sandbox.slack import SlackControl

@@ -23,7 +23,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE, deploy
 from ml_janitor_sandbox.emulator import ACCOUNT, Emulator
 from ml_janitor_sandbox.function_url import event as url_event
-from ml_janitor_sandbox.pressing import pressed
+from ml_janitor_sandbox.keep_press import keep_press
 from ml_janitor_sandbox.slack import SlackControl
 
 pytestmark = pytest.mark.xdist_group("emulator")
@@ -143,7 +143,7 @@ def handler(event, context):
 HEAVY = (
     *("boto3", "pydantic", "jinja2", "aws_lambda_powertools", "tzdata"),
     *("ml_janitor.detectors", "ml_janitor.config", "ml_janitor.ledger", "ml_janitor.report"),
-    *("ml_janitor.slack.bot", "ml_janitor.slack.pressing", "ml_janitor.deployment"),
+    *("ml_janitor.slack.bot", "ml_janitor.slack.press_worker", "ml_janitor.deployment"),
 )
 """What other functions need, and the receiver does not."""
 
@@ -152,7 +152,7 @@ def test_a_press_is_acknowledged_within_slacks_three_seconds_from_cold(
     task: Path, environment: Mapping[str, str], deployed: SlackControl, box: Control
 ) -> None:
     """Its computing, on as much of a core as it gets, leaves two seconds for two calls of AWS."""
-    signed = pressed(deployed)
+    signed = keep_press(deployed)
     at = datetime.fromisoformat(environment["JANITOR_NOW"])
 
     own = {**environment, **deploy(box.url)}
@@ -172,7 +172,7 @@ def test_a_cold_receiver_imports_nothing_that_it_does_not_need(
     task: Path, environment: Mapping[str, str], deployed: SlackControl, box: Control
 ) -> None:
     (task / "cold.py").write_text(COLD)
-    signed = pressed(deployed)
+    signed = keep_press(deployed)
     sent = url_event(signed.headers, signed.body, at=datetime.fromisoformat(environment["JANITOR_NOW"]))
 
     with function(task, {**environment, **deploy(box.url)}, "cold.handler") as receiver:

@@ -24,7 +24,7 @@ from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import note
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.life import Killed, mortal
+from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from nights import Nights, by_name
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -84,7 +84,7 @@ class Paced(Nights):
 
 @pytest.fixture
 def nights(table: Table, session: boto3.Session, aws: Aws, paced: Control) -> Paced:
-    mortal(session)
+    end_when_killed(session)
     return Paced(table, session, aws, paced)
 
 

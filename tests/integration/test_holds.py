@@ -11,7 +11,7 @@ import pytest
 from armed import Cellar
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.undoing import REST
-from ml_janitor.engine.holds import Hold, How, standing
+from ml_janitor.engine.holds import Hold, How, longest_hold
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.table import Table, stamp
@@ -32,7 +32,7 @@ def holds(table: Table) -> Holds:
 
 
 def stands(holds: Holds) -> Hold | None:
-    return standing(holds.all(ACCOUNT, REGION).get(KEY, ()), NOW)
+    return longest_hold(holds.all(ACCOUNT, REGION).get(KEY, ()), NOW)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack import ingress
 from ml_janitor.slack.membership import Directory
-from ml_janitor.slack.sending import Time
+from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import UNDO, WORKER
 from ml_janitor_sandbox.slack import Signed, form, sign

@@ -14,7 +14,7 @@ from ml_janitor.deployment import ask_for_revert
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
-from ml_janitor.slack.sending import Time
+from ml_janitor.slack.sender import Time
 from slackside import MEMBER, Deployment
 
 HOUR = timedelta(hours=1)

@@ -14,12 +14,12 @@ from slack_sdk.http_retry import HttpRequest, HttpResponse, RateLimitErrorRetryH
 
 from ml_janitor.core.model import Sweep
 from ml_janitor.ledger.entries import Recorded
+from ml_janitor.report.announcement import announcement, owners
 from ml_janitor.report.mrkdwn import Message, Post, section
-from ml_janitor.report.slack import announcement, owners
 from ml_janitor.slack.bot import Slack
 from ml_janitor.slack.retries import TRIES, SlackError
 from ml_janitor.slack.secret import secret, sender
-from ml_janitor.slack.sending import Time
+from ml_janitor.slack.sender import Time
 from ml_janitor.slack.webhook import Webhook
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl

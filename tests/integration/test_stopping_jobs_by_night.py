@@ -23,7 +23,7 @@ from ml_janitor.report.causes import note
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE
-from ml_janitor_sandbox.life import Killed, mortal
+from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from nights import DAY, HOUR, Nights
 
 
@@ -119,7 +119,7 @@ def test_a_job_that_moves_again_is_left_alone(shift: Shift) -> None:
 def test_a_run_killed_at_a_call_is_finished_by_the_next(shift: Shift, call: str, kill: str) -> None:
     shift.floor.training("job", keep_alive=3600)
     shift.due()
-    mortal(shift.session)
+    end_when_killed(shift.session)
     shift.floor.box.fault("sagemaker", call, kill)
     if call == "UpdateTrainingJob":
         assert shift.run().outcome is Outcome.WAITING
@@ -153,7 +153,7 @@ def test_what_ended_by_itself_is_not_reported_as_stopped(
         assert shift.run().outcome is Outcome.FAILED
         shift.floor.box.clear_faults()
     else:
-        mortal(shift.session)
+        end_when_killed(shift.session)
         shift.floor.box.fault("sagemaker", "StopTrainingJob", "killed-before")
         with pytest.raises(Killed):
             shift.run()

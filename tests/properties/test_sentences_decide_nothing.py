@@ -9,7 +9,7 @@ import pytest
 
 from ml_janitor.core.model import Finding
 from ml_janitor.report import causes, outcomes
-from ml_janitor.report.standing import Standing, StatusWording
+from ml_janitor.report.status import Status, StatusWording
 from ml_janitor.scheduled_run import Runner
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def add_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes, "sentence", noise)
     says = StatusWording._says
 
-    def muttering(self: StatusWording, *given: Any) -> Standing:
+    def muttering(self: StatusWording, *given: Any) -> Status:
         said = says(self, *given)
-        return Standing(noise(), said.buttons, noise() if said.revert_effect else "")
+        return Status(noise(), said.buttons, noise() if said.revert_effect else "")
 
     monkeypatch.setattr(StatusWording, "_says", muttering)
 

@@ -27,9 +27,9 @@ from ml_janitor.detectors.hung_training_jobs import training, tuning
 from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, TRANSFORM_KIND
 from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
 from ml_janitor.detectors.hung_training_jobs.load import HostLoad, Span
+from ml_janitor.detectors.hung_training_jobs.progress import Signs
 from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.detectors.hung_training_jobs.stillness import Signs
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
 

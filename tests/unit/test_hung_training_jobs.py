@@ -26,9 +26,9 @@ from ml_janitor.core.model import (
 from ml_janitor.detectors.hung_training_jobs import training
 from ml_janitor.detectors.hung_training_jobs.job import Job
 from ml_janitor.detectors.hung_training_jobs.load import HostLoad, Span
+from ml_janitor.detectors.hung_training_jobs.progress import Signs
 from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.detectors.hung_training_jobs.stillness import Signs
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

@@ -11,9 +11,9 @@ import pytest
 from ml_janitor.core.model import Cost, Report, Result
 from ml_janitor.core.money import Totals, kept_small
 from ml_janitor.core.text import usd
+from ml_janitor.report.announcement import headline
 from ml_janitor.report.html import html
 from ml_janitor.report.json import text
-from ml_janitor.report.slack import headline
 from ml_janitor_cli.screen import console
 from ml_janitor_cli.terminal import show
 from reports import ACCOUNT, NOW, finding, result, standing, sweep

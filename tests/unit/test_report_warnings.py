@@ -22,7 +22,7 @@ from ml_janitor.engine.holds import Hold, How
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.report.buttons import Button, Subject
 from ml_janitor.report.mrkdwn import Message
-from ml_janitor.report.standing import Standing, StatusWording, who
+from ml_janitor.report.status import Status, StatusWording, who
 from ml_janitor.report.warnings import WarningTerms, body, head, headline, listed, subject_of, warning
 from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
@@ -67,7 +67,7 @@ def action(**more: Any) -> Action:
     )
 
 
-def every_standing(by: str = "Dina (U1)", why: str = "nobody uses it") -> list[Standing]:
+def every_standing(by: str = "Dina (U1)", why: str = "nobody uses it") -> list[Status]:
     """Each of them, with words of others in it."""
     kept = Hold(key="k", how=How.KEPT, by=by, said=NOW, why=why)
     return [
@@ -226,9 +226,9 @@ def test_buttons_are_those_of_where_it_stands_and_of_whom_a_press_finds() -> Non
     assert list(shown(VOICE.undone(action(undone=NOW, undone_by="d"), None))) == []
 
 
-def shown(now_stands: Standing, terms: WarningTerms = TERMS) -> dict[str, Any]:
+def shown(status: Status, terms: WarningTerms = TERMS) -> dict[str, Any]:
     """The buttons of a message by what is on them, each with what it asks first."""
-    message = warning(subject_of(idle()), "fraud", "body", now_stands, terms)
+    message = warning(subject_of(idle()), "fraud", "body", status, terms)
     rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
     return {element["text"]["text"]: element.get("confirm") for row in rows for element in row}
 

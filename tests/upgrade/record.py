@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
-from ml_janitor_sandbox.life import CODE, Killed, mortal
+from ml_janitor_sandbox.process_kill import CODE, Killed, end_when_killed
 from ml_janitor_sandbox.server import Sandbox
 from synthesis import synthesise
 from upgrade.world import DETECTORS, HERE, RECORDED, VERSION, World, deployments, without_contents
@@ -218,7 +218,7 @@ def world(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
     def mortal_session(self: boto3.Session, *args: Any, **more: Any) -> None:
         made(self, *args, **more)
-        mortal(self)
+        end_when_killed(self)
 
     monkeypatch.setattr(boto3.Session, "__init__", mortal_session)
     yield World(_sandbox.url, monkeypatch, tmp_path, NOW)

@@ -22,7 +22,7 @@ from lambdas import Context
 from ml_janitor import handlers
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.config.settings import Settings
-from ml_janitor.slack.sending import Time
+from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE, UNDO, deploy
 from ml_janitor_sandbox.slack import SlackControl

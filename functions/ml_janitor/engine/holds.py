@@ -49,11 +49,11 @@ def on(holds: Mapping[str, Sequence[Hold]], target: Target) -> tuple[Hold, ...]:
 
 def held(holds: Iterable[Hold], now: datetime) -> str | None:
     """Why a resource with *holds* is kept at *now*, by the longest of them; None if it is not."""
-    hold = standing(holds, now)
+    hold = longest_hold(holds, now)
     return None if hold is None else hold.reason(now)
 
 
-def standing(holds: Iterable[Hold], now: datetime) -> Hold | None:
+def longest_hold(holds: Iterable[Hold], now: datetime) -> Hold | None:
     """The one of *holds* that keeps a resource at *now* for the longest time; None if none does."""
     last = datetime.max.replace(tzinfo=UTC)
     ordered = sorted(holds, key=lambda hold: (hold.until or last, hold.how is How.KEPT), reverse=True)

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import describe
+from ml_janitor.aws.answers import ReadError, describe
+from ml_janitor.aws.arns import Arn
 from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Verdict
 from ml_janitor.core.money import dearest_first
 from ml_janitor.engine.judging import judge
-from ml_janitor.engine.reading import look, read
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -78,6 +78,57 @@ def sweep_one(detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, pol
     """
     found, broken = look(detector, aws, arn, now)
     return judged(detector, aws, found, broken, now=now, policy=policy)
+
+
+def read(detector: Detector[Any], aws: Aws, now: datetime) -> tuple[Iterable[Candidate], list[str]]:
+    """
+    All candidates that *detector* finds, and what kept it from finding more.
+
+    A listing that changes while its pages are read can name a resource twice; it counts once.
+    """
+    candidates: dict[str, Candidate] = {}
+    try:
+        for candidate in detector.find(aws, now):
+            candidates.setdefault(candidate.target.key, candidate)
+    except Exception as error:  # a detector's failure must not hide what it read, nor the other sweeps
+        return candidates.values(), [*_out_of_time(aws), describe(error)]
+    return candidates.values(), _out_of_time(aws)
+
+
+def look(detector: Detector[Any], aws: Aws, arn: str, now: datetime) -> tuple[list[Candidate], list[str]]:
+    """The one candidate *arn*, none if it is gone, and why it could not be read."""
+    try:
+        candidate = detector.look(aws, target_of(detector, aws, arn), now)
+    except Exception as error:  # the sweep's error, like a listing that fails
+        return [], [*_out_of_time(aws), describe(error)]
+    return [] if candidate is None else [candidate], _out_of_time(aws)
+
+
+def target_of(detector: Detector[Any], aws: Aws, arn: str) -> Target:
+    """
+    The target that *arn* names, as far as the ARN says. Raises ReadError.
+
+    A detector asks for its resource by name, so an ARN from another account or region, or of another
+    kind, would get the answer for a resource of the same name here.
+    """
+    try:
+        parts = Arn.parse(arn)
+    except ValueError as error:
+        raise ReadError(str(error)) from error
+    if not detector.judges(parts):
+        raise ReadError(f"{detector.name} does not judge {arn}")
+    if parts.account not in {"", aws.account} or parts.region not in {"", aws.region}:
+        raise ReadError(f"{arn} is not in account {aws.account} and region {aws.region}")
+    return Target(
+        arn=arn, name=parts.name, kind=parts.kind, account=aws.account, region=aws.region, created=None
+    )
+
+
+def _out_of_time(aws: Aws) -> list[str]:
+    """The error of a sweep that ran out of time."""
+    return (
+        ["it ran out of time, so what had not been read by then is missing or unknown"] if aws.ran_out else []
+    )
 
 
 def judged(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,6 @@ from decimal import Decimal
 from ml_janitor.core.model import Finding, Result, finding_id
 from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.text import plain, usd
-from ml_janitor.report import commands
 from ml_janitor.report.buttons import LABELS, Button, Subject
 from ml_janitor.report.finding_words import (
     amounts,
@@ -31,13 +31,14 @@ from ml_janitor.report.mrkdwn import (
     actions,
     button,
     code,
+    escaped,
     fits,
     header,
     prose,
     question,
     section,
 )
-from ml_janitor.report.standing import Standing, StatusWording
+from ml_janitor.report.status import Status, StatusWording
 
 ASKED = 299
 """
@@ -45,6 +46,7 @@ Characters of a question, before its full stop: Slack takes 300
 (https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object).
 """
 HOUR = 3600
+LONGEST_COMMAND = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +90,16 @@ def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None
     return "\n".join(said)
 
 
-def warning(subject: Subject, name: str, said: str, standing: Standing, terms: WarningTerms) -> Message:
+def warning(subject: Subject, name: str, said: str, status: Status, terms: WarningTerms) -> Message:
     """The message about one finding: its body as it was *said*, where it stands, and the buttons."""
-    offered = [word for word in standing.buttons if word in terms.offers]
-    blocks = [section(said), section(standing.text)]
+    offered = [word for word in status.buttons if word in terms.offers]
+    blocks = [section(said), section(status.text)]
     if offered:
-        blocks.append(actions([_button(word, subject, name, terms.wording, standing) for word in offered]))
-    return Message(text=f"{prose(name, 150)}: {standing.text.replace('*', '')}", blocks=tuple(blocks))
+        blocks.append(actions([_button(word, subject, name, terms.wording, status) for word in offered]))
+    return Message(text=f"{prose(name, 150)}: {status.text.replace('*', '')}", blocks=tuple(blocks))
 
 
-def due_standing(result: Result, terms: WarningTerms, unmessaged: str = "") -> Standing:
+def due_status(result: Result, terms: WarningTerms, unmessaged: str = "") -> Status:
     """Where *result* stands, now warned about; *unmessaged* is why its owner got no direct message."""
     if result.due is None:
         raise ValueError("a warning says when it is due")
@@ -115,7 +117,7 @@ def subject_of(result: Result) -> Subject:
     )
 
 
-def _button(word: Button, subject: Subject, name: str, wording: StatusWording, standing: Standing) -> Block:
+def _button(word: Button, subject: Subject, name: str, wording: StatusWording, status: Status) -> Block:
     label, confirm = LABELS[word], None
     if word is Button.NOW:
         confirm = question(
@@ -127,7 +129,7 @@ def _button(word: Button, subject: Subject, name: str, wording: StatusWording, s
         )
     elif word is Button.UNDO:
         label = wording.way.label
-        confirm = question(f"{label}?", f"{plain(standing.revert_effect, ASKED)}.", label, "Leave it")
+        confirm = question(f"{label}?", f"{plain(status.revert_effect, ASKED)}.", label, "Leave it")
     style = {Button.KEEP: "primary", Button.NOW: "danger"}.get(word, "")
     return button(label, word.value, str(subject), style=style, confirm=confirm)
 
@@ -143,7 +145,19 @@ def _spent(verdict: Finding, now: datetime) -> str:
 
 def _by_hand(result: Result, keep_tag: str) -> str:
     tag = f"tag it {code(f'{keep_tag}=true')}, or " if keep_tag else ""
-    return f"{tag}run {commands.keep(result.target.arn)}"
+    return f"{tag}run {_keep_command(result.target.arn)}"
+
+
+def _keep_command(arn: str) -> str:
+    """
+    The command that keeps *arn*, in a code span and quoted for the shell.
+
+    A resource's name is hostile input: whoever may put an object into a bucket chooses it. A command that
+    is too long for a span, or that a span would change, names only `janitor keep`.
+    """
+    command = f"janitor keep {shlex.quote(arn)} --reason why"
+    shown = code(command, LONGEST_COMMAND)
+    return shown if shown == f"`{escaped(command)}`" else "`janitor keep` with its ARN"
 
 
 # --- all of a sweep -------------------------------------------------------------------------------
@@ -195,7 +209,7 @@ def listed(
         blocks: list[Block] = []
         told: list[Result] = []
         for result in todo:
-            due = due_standing(result, terms).text if result.due else ""
+            due = due_status(result, terms).text if result.due else ""
             own = section(f"{body(result, terms, now=now)}\n{due}")
             if told and not fits([header("x" * 150), *blocks, own]):
                 break
@@ -207,6 +221,6 @@ def listed(
 
 
 def _named(results: Sequence[Result], terms: WarningTerms) -> str:
-    buttons = {word for one in results if one.due for word in due_standing(one, terms).buttons}
+    buttons = {word for one in results if one.due for word in due_status(one, terms).buttons}
     names = [f"*{LABELS[word]}*" for word in Button if word in buttons & terms.offers]
     return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""

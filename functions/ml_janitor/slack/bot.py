@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.slack.refusals import ABOUT_ONE_MESSAGE, ABOUT_ONE_PERSON, NEVER_CHANGED, PASSING, refusal
 from ml_janitor.slack.retries import BROKEN, SlackError, TimeLeft
-from ml_janitor.slack.sending import API, Delivered, Time, nothing
+from ml_janitor.slack.sender import API, Delivered, Time, nothing
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

@@ -18,7 +18,7 @@ from ml_janitor.report.causes import unreachable
 from ml_janitor.report.digest import DigestActions
 from ml_janitor.report.finding_words import noun
 from ml_janitor.report.mrkdwn import code, prose
-from ml_janitor.report.standing import DONE, who
+from ml_janitor.report.status import DONE, who
 
 if TYPE_CHECKING:
     from ml_janitor.engine.detector import Cleanup, Detector

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
 from ml_janitor.slack.retries import BROKEN
-from ml_janitor.slack.sending import API, Time
+from ml_janitor.slack.sender import API, Time
 
 HOOKS = ("https", "hooks.slack.com")
 """Where Slack's response URLs lie: https://docs.slack.dev/interactivity/handling-user-interaction."""

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from ml_janitor.aws.async_invoke import hand_over
-from ml_janitor.slack.receiving import RequestRefusedError, received
+from ml_janitor.slack.press_request import RequestRefusedError, received
 
 log = logging.getLogger("ml_janitor.slack.ingress")
 """Powertools' logger would take a good part of the three seconds; Lambda writes JSON by itself."""

@@ -6,7 +6,7 @@ import json
 
 from ml_janitor.slack.bot import Slack
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sending import API, Sender, Time
+from ml_janitor.slack.sender import API, Sender, Time
 from ml_janitor.slack.webhook import Webhook
 
 

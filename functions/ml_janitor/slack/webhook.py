@@ -10,7 +10,7 @@ from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
 from ml_janitor.slack.refusals import refusal
 from ml_janitor.slack.retries import BROKEN, SlackError
-from ml_janitor.slack.sending import Delivered, Time, nothing
+from ml_janitor.slack.sender import Delivered, Time, nothing
 
 if TYPE_CHECKING:
     from ml_janitor.report.mrkdwn import Message, Post

@@ -11,7 +11,7 @@ import importlib
 from ml_janitor_sandbox import clock, patches, selfcheck
 
 AREAS = (
-    "answering",
+    "dispatch",
     "autoscaling",
     "cloudformation",
     "cloudtrail",

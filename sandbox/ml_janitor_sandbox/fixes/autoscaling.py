@@ -12,6 +12,7 @@ from typing import Any
 from ml_janitor_sandbox import clock, progress
 from ml_janitor_sandbox.fixes.endpoints import reweigh
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
+from ml_janitor_sandbox.sagemaker_store import KINDS, resources
 from ml_janitor_sandbox.scaling import (
     Target,
     Where,
@@ -24,7 +25,6 @@ from ml_janitor_sandbox.scaling import (
     where_of,
     within,
 )
-from ml_janitor_sandbox.shelves import KINDS, shelf
 
 SERVICE_ROLES = {
     "sagemaker": "sagemaker.application-autoscaling.amazonaws.com/"
@@ -92,7 +92,7 @@ def _scale_out(call: Call, where: Where, target: Target) -> None:
     if where[2] != "sagemaker:variant:DesiredInstanceCount":
         return
     _, name, _, variant = where[1].split("/")
-    endpoint = shelf(call, KINDS["endpoints"])[name]
+    endpoint = resources(call, KINDS["endpoints"])[name]
     now = next(one for one in endpoint.members["ProductionVariants"] if one["VariantName"] == variant)
     if endpoint.status == "Creating" or now.get("DesiredInstanceCount", least) >= least:
         return
@@ -130,10 +130,10 @@ def _check_resource(call: Call, where: Where) -> None:
         raise rejected("Unsupported service namespace, resource type or scalable dimension")
     match resource.split("/"):
         case ["endpoint", name, "variant", variant] if dimension.startswith(VARIANT):
-            endpoint = shelf(call, KINDS["endpoints"]).get(name)
+            endpoint = resources(call, KINDS["endpoints"]).get(name)
             there = endpoint is not None and variant in _variants(endpoint.members)
         case ["inference-component", name] if dimension.startswith(COMPONENT):
-            there = name in shelf(call, KINDS["inference_components"])
+            there = name in resources(call, KINDS["inference_components"])
         case _:
             there = namespace != "sagemaker"
     if not there:

@@ -10,7 +10,7 @@ from ml_janitor_sandbox.fixes.endpoint_configs import MODEL
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT, IN_PROGRESS
 from ml_janitor_sandbox.listing import equals, listing, serve_describe
 from ml_janitor_sandbox.patches import Call, rejected, serves
-from ml_janitor_sandbox.shelves import Resource, create, get, kind
+from ml_janitor_sandbox.sagemaker_store import Resource, create, get, kind
 
 COMPONENT = kind(
     "InferenceComponent",

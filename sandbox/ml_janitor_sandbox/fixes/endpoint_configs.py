@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_janitor_sandbox.listing import serve_describe, serve_list
 from ml_janitor_sandbox.patches import Call, rejected, serves
-from ml_janitor_sandbox.shelves import check_instance_type, create, delete, get, kind
+from ml_janitor_sandbox.sagemaker_store import check_instance_type, create, delete, get, kind
 
 CONFIG = kind(
     "EndpointConfig",

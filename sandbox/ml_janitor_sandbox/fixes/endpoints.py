@@ -10,7 +10,7 @@ from ml_janitor_sandbox import clock, progress, scaling, state
 from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, MODEL, VARIANT_LISTS
 from ml_janitor_sandbox.listing import serve_list
 from ml_janitor_sandbox.patches import Call, rejected, serves
-from ml_janitor_sandbox.shelves import Resource, Shelves, create, get, kind, shelf
+from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore, create, get, kind, resources
 
 ENDPOINT = kind(
     "Endpoint",
@@ -72,7 +72,7 @@ def _deployed(call: Call, config: Resource, at: dt.datetime) -> dict[str, Any]:
 
 def _images(call: Call, variant: dict[str, Any], at: dt.datetime) -> dict[str, Any]:
     """The digest that each image of its model had when it was deployed."""
-    model = shelf(call, MODEL).get(variant.get("ModelName", ""))
+    model = resources(call, MODEL).get(variant.get("ModelName", ""))
     if model is None:
         return {}
     containers = [model.members.get("PrimaryContainer"), *(model.members.get("Containers") or ())]
@@ -141,7 +141,7 @@ def update_endpoint(call: Call) -> dict[str, Any]:
 
 def _keep_scaled_types(call: Call, endpoint: Resource, config: Resource) -> None:
     scaled = scaling.scaled_variants(call, endpoint.name)
-    before = shelf(call, CONFIG).get(endpoint.members["EndpointConfigName"])
+    before = resources(call, CONFIG).get(endpoint.members["EndpointConfigName"])
     old = {} if before is None else _types(before)
     for variant, instance in _types(config).items():
         if variant in scaled and old.get(variant, instance) != instance:
@@ -205,8 +205,8 @@ def delete_endpoint(call: Call) -> None:
     progress.vanishes(call, endpoint, "endpoint.delete")
 
 
-def _all(call: Call) -> Shelves:
-    return state.of(Shelves, call)
+def _all(call: Call) -> SageMakerStore:
+    return state.of(SageMakerStore, call)
 
 
 def _changeable(call: Call) -> Resource:

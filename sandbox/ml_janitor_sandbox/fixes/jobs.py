@@ -9,7 +9,7 @@ from ml_janitor_sandbox import clock, progress
 from ml_janitor_sandbox.fixes.training import RUNNING, TRAINING, running, stop
 from ml_janitor_sandbox.listing import listing, serve_describe, serve_list
 from ml_janitor_sandbox.patches import Call, serves
-from ml_janitor_sandbox.shelves import Kind, Resource, create, get, kind, shelf
+from ml_janitor_sandbox.sagemaker_store import Kind, Resource, create, get, kind, resources
 
 PROCESSING = kind("ProcessingJob", "processing_jobs", "processing-job")
 TRANSFORM = kind("TransformJob", "transform_jobs", "transform-job")
@@ -67,7 +67,7 @@ def _serve(of: Kind) -> None:
 
 def _stop_children(call: Call, tuning: Resource) -> None:
     """Its documentation: "and all running training jobs that the tuning job launched"."""
-    for child in shelf(call, TRAINING).values():
+    for child in resources(call, TRAINING).values():
         if child.members.get("TuningJobArn") == tuning.arn and child.status == RUNNING:
             stop(call, child)
 

@@ -10,7 +10,7 @@ from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
 from ml_janitor_sandbox.fixes.jobs import PROCESSING
 from ml_janitor_sandbox.listing import Row, answer, listing, serve_describe, serve_list
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, serves
-from ml_janitor_sandbox.shelves import KINDS, Kind, Resource, create, get, kind, shelf
+from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, Resource, create, get, kind, resources
 
 SCHEDULE = kind("MonitoringSchedule", "monitoring_schedules", "monitoring-schedule")
 serve_describe(SCHEDULE)
@@ -94,7 +94,7 @@ def stop_schedule(call: Call) -> None:
 
 
 def _move(call: Call, only_from: str, what: str, then: str) -> None:
-    schedule = _settled(call)
+    schedule = _schedule(call)
     if schedule.status == only_from:
         schedule.touch(MonitoringScheduleStatus="Pending")
         progress.becomes(call, schedule, what, MonitoringScheduleStatus=then)
@@ -103,12 +103,12 @@ def _move(call: Call, only_from: str, what: str, then: str) -> None:
 @serves("sagemaker", "DeleteMonitoringSchedule")
 def delete_schedule(call: Call) -> None:
     """Pending until it is gone; stopped on the way if it was not."""
-    schedule = _settled(call)
+    schedule = _schedule(call)
     schedule.touch(MonitoringScheduleStatus="Pending")
     progress.vanishes(call, schedule, "monitoring.delete")
 
 
-def _settled(call: Call) -> Resource:
+def _schedule(call: Call) -> Resource:
     """Not one on its way: "Monitoring schedule in status Pending" (aws/amazon-sagemaker-examples #2342)."""
     schedule = get(call, SCHEDULE)
     if schedule.status == "Pending":
@@ -122,14 +122,14 @@ def _settled(call: Call) -> Resource:
 @serves("sagemaker", "ListMonitoringExecutions")
 def list_executions(call: Call) -> dict[str, Any]:
     """The processing jobs that name a schedule, by schedule and endpoint; none is started here."""
-    schedules = {one.arn: one for one in shelf(call, SCHEDULE).values()}
+    schedules = {one.arn: one for one in resources(call, SCHEDULE).values()}
     asked = {
         name: call.params[name]
         for name in ("MonitoringScheduleName", "EndpointName")
         if call.params.get(name)
     }
     rows = []
-    for job in shelf(call, PROCESSING).values():
+    for job in resources(call, PROCESSING).values():
         schedule = schedules.get(job.members.get("MonitoringScheduleArn", ""))
         if schedule is None or not asked.items() <= _plain(schedule).items():
             continue

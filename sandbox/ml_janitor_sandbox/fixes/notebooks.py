@@ -8,7 +8,7 @@ from typing import Any
 from ml_janitor_sandbox import clock, progress
 from ml_janitor_sandbox.listing import listing, serve_describe
 from ml_janitor_sandbox.patches import Call, rejected, serves
-from ml_janitor_sandbox.shelves import Resource, check_instance_type, create, get, kind
+from ml_janitor_sandbox.sagemaker_store import Resource, check_instance_type, create, get, kind
 
 NOTEBOOK = kind(
     "NotebookInstance",

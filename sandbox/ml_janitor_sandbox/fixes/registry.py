@@ -12,7 +12,7 @@ from moto.core.utils import camelcase_to_underscores
 from ml_janitor_sandbox import model
 from ml_janitor_sandbox.listing import Row, answer, list_member
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, replaces, serves
-from ml_janitor_sandbox.shelves import check_instance_type
+from ml_janitor_sandbox.sagemaker_store import check_instance_type
 
 DEFINITION = ("MonitoringJobDefinitionName", "")
 # Operation: the backend's attribute, and the members that hold the name and the status.

@@ -17,7 +17,7 @@ from ml_janitor_sandbox.fixes.training import TRAINING
 from ml_janitor_sandbox.listing import Row, answer
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
 from ml_janitor_sandbox.progress import takes
-from ml_janitor_sandbox.shelves import Resource, shelf
+from ml_janitor_sandbox.sagemaker_store import Resource, resources
 
 SEARCHED = {"Endpoint": ENDPOINT, "Model": MODEL, "TrainingJob": TRAINING}
 SORTED_BY = ("CreationTime", "LastModifiedTime")
@@ -39,7 +39,7 @@ def search(call: Call) -> dict[str, Any]:
     if by not in SORTED_BY:
         raise _refused(f"sorting by {by}")
     fits = _expression(record, params.get("SearchExpression") or {})
-    those = [one for one in _indexed(shelf(call, SEARCHED[record]).values()) if fits(one)]
+    those = [one for one in _indexed(resources(call, SEARCHED[record]).values()) if fits(one)]
     rows = [Row(_record(one), one.name, one.status, one.sequence) for one in those]
     result = answer(replace(call, params=params | {"SortBy": by}), rows)
     wrap = partial(_dashboard, call) if record == "Model" else (lambda found: found)
@@ -56,9 +56,9 @@ def _dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
     """A model as Search wraps it: with the endpoints that serve it and the last transform job of it."""
     name = found["ModelName"]
     endpoints = [
-        one.members for one in _indexed(shelf(call, ENDPOINT).values()) if name in _models(call, one)
+        one.members for one in _indexed(resources(call, ENDPOINT).values()) if name in _models(call, one)
     ]
-    jobs = _indexed(shelf(call, TRANSFORM).values())
+    jobs = _indexed(resources(call, TRANSFORM).values())
     used = [one.members for one in jobs if one.members.get("ModelName") == name]
     last = max(used, key=lambda one: one["CreationTime"], default=None)
     return {"Model": found, "Endpoints": endpoints} | ({"LastBatchTransformJob": last} if last else {})
@@ -66,7 +66,7 @@ def _dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
 
 def _models(call: Call, endpoint: Resource) -> set[str]:
     """The models that the current configuration of *endpoint* names; none, if it was deleted."""
-    config = shelf(call, CONFIG).get(endpoint.members["EndpointConfigName"])
+    config = resources(call, CONFIG).get(endpoint.members["EndpointConfigName"])
     variants = [one for name in VARIANT_LISTS for one in (config.members.get(name) or () if config else ())]
     return {one["ModelName"] for one in variants if "ModelName" in one}
 

@@ -10,7 +10,7 @@ from typing import Any
 from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.listing import listing, serve_list
 from ml_janitor_sandbox.patches import AwsError, Call, backend, serves
-from ml_janitor_sandbox.shelves import KINDS, Kind, Resource, checked_name, shelf
+from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, Resource, checked_name, resources
 
 ID_LENGTH = 12
 APPS = "apps"
@@ -20,10 +20,10 @@ APPS = "apps"
 @dataclass(frozen=True, slots=True)
 class StudioKind(Kind):
     """
-    A kind of Studio's: its status is called just that, and its shelf has the rest of its ARN as name.
+    A kind of Studio's: its status member is `Status`, and it is stored by the rest of its ARN.
 
     So `/sandbox/state` finds a space under ["spaces", "d-1a2b/desk"]. A space and a user profile of
-    one name stand on two shelves, as on AWS.
+    one name are two resources, as on AWS.
     """
 
     @property
@@ -44,17 +44,17 @@ serve_list(DOMAIN)
 
 
 def found(call: Call, of: Kind, key: str) -> Resource:
-    """What stands under *key* on its shelf, or AWS's error: here it is not a ValidationException."""
+    """The resource stored by *key*, or AWS's error, which for Studio is no ValidationException."""
     try:
-        return shelf(call, of)[key]
+        return resources(call, of)[key]
     except KeyError:
         raise AwsError("ResourceNotFound", f"{of.noun} [{key.rpartition('/')[2]}] does not exist.") from None
 
 
-def shelve(call: Call, of: Kind, key: str, *, arn: str | None = None, **members: Any) -> Resource:
+def create_studio(call: Call, of: Kind, key: str, *, arn: str | None = None, **members: Any) -> Resource:
     """Make a resource of what was asked, in service at once; its Tags are kept apart."""
     arn = arn or of.arn_of(call, key)
-    if key in shelf(call, of):
+    if key in resources(call, of):
         raise AwsError("ResourceInUse", f"{of.noun} already exists: {arn}")
     now = clock.now()
     asked = {name: value for name, value in call.params.items() if name != "Tags"}
@@ -63,13 +63,13 @@ def shelve(call: Call, of: Kind, key: str, *, arn: str | None = None, **members:
     # A backend of moto's is made when first asked for, and only those are asked about tags.
     backend("sagemaker", call.account, call.region)
     made = Resource(of, key, asked | stamps | members, tags, ever_tagged=bool(tags))
-    shelf(call, of)[key] = made
+    resources(call, of)[key] = made
     return made
 
 
 def inside(call: Call, plural: str, **members: str) -> list[Resource]:
     """The *plural* that have these members: what stands in a domain, a profile or a space."""
-    those = shelf(call, KINDS[plural]).values()
+    those = resources(call, KINDS[plural]).values()
     return [one for one in those if members.items() <= one.members.items() and one.status != "Deleted"]
 
 
@@ -97,10 +97,10 @@ def merged(old: Any, new: Any) -> Any:
 def create_domain(call: Call) -> dict[str, Any]:
     """In service at once. Names need not be unique; the identifier is the same for the same history."""
     name = checked_name(call, "DomainName")
-    about = f"{call.account}/{call.region}/{name}/{len(shelf(call, DOMAIN))}"
+    about = f"{call.account}/{call.region}/{name}/{len(resources(call, DOMAIN))}"
     domain_id = f"d-{hashlib.sha256(about.encode()).hexdigest()[:ID_LENGTH]}"
     url = f"https://{domain_id}.studio.{call.region}.sagemaker.aws"
-    made = shelve(call, DOMAIN, domain_id, DomainId=domain_id, Url=url)
+    made = create_studio(call, DOMAIN, domain_id, DomainId=domain_id, Url=url)
     return {"DomainArn": made.arn, "DomainId": domain_id, "Url": url}
 
 
@@ -121,7 +121,7 @@ def delete_domain(call: Call) -> None:
     """Only an empty one."""
     domain = found(call, DOMAIN, call.params["DomainId"])
     refuse_if(call, domain, APPS, "spaces", "user_profiles", DomainId=domain.name)
-    del shelf(call, DOMAIN)[domain.name]
+    del resources(call, DOMAIN)[domain.name]
 
 
 # --- user profiles and spaces -----------------------------------------------------------------
@@ -133,7 +133,9 @@ def _serve(of: StudioKind, contains: str) -> None:
     @serves("sagemaker", f"Create{of.noun}")
     def create_one(call: Call) -> dict[str, Any]:
         domain = found(call, DOMAIN, call.params["DomainId"])
-        made = shelve(call, of, f"{domain.name}/{checked_name(call, of.name_member)}", **_summaries(call))
+        made = create_studio(
+            call, of, f"{domain.name}/{checked_name(call, of.name_member)}", **_summaries(call)
+        )
         return {of.arn_member: made.arn}
 
     @serves("sagemaker", f"Describe{of.noun}")
@@ -154,7 +156,7 @@ def _serve(of: StudioKind, contains: str) -> None:
         refuse_if(
             call, one, APPS, DomainId=call.params["DomainId"], **{of.name_member: one.members[of.name_member]}
         )
-        del shelf(call, of)[one.name]
+        del resources(call, of)[one.name]
 
 
 def _key(call: Call, of: Kind) -> str:

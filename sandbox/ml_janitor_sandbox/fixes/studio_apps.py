@@ -6,10 +6,10 @@ import datetime as dt
 from typing import Any
 
 from ml_janitor_sandbox import clock, progress
-from ml_janitor_sandbox.fixes.studio import APPS, DOMAIN, PROFILE, SPACE, StudioKind, found, shelve
+from ml_janitor_sandbox.fixes.studio import APPS, DOMAIN, PROFILE, SPACE, StudioKind, create_studio, found
 from ml_janitor_sandbox.listing import equals, listing
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
-from ml_janitor_sandbox.shelves import KINDS, Resource, check_instance_type, checked_name, shelf
+from ml_janitor_sandbox.sagemaker_store import KINDS, Resource, check_instance_type, checked_name, resources
 
 LISTED_FOR = dt.timedelta(hours=24)
 """How long the metadata of a deleted app is kept (API reference of DeleteApp and ListApps)."""
@@ -76,10 +76,10 @@ def create_app(call: Call) -> dict[str, Any]:
     instance = asked.get("InstanceType") or DEFAULT_INSTANCES.get(kind, DEFAULT_INSTANCE)
     if instance != SYSTEM:
         check_instance_type(instance, "resourceSpec.instanceType")
-    if (old := shelf(call, APP).get(key)) is not None and old.status in ("Deleted", "Failed"):
-        del shelf(call, APP)[key]
+    if (old := resources(call, APP).get(key)) is not None and old.status in ("Deleted", "Failed"):
+        del resources(call, APP)[key]
     now = clock.now()
-    made = shelve(
+    made = create_studio(
         call,
         APP,
         key,

@@ -19,7 +19,7 @@ from moto.sagemaker.models import SageMakerModelBackend
 from ml_janitor_sandbox import state
 from ml_janitor_sandbox.paging import read, write
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, replaces, serves
-from ml_janitor_sandbox.shelves import Resource, Shelves, constraint
+from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore, constraint
 
 _moto_resources = SageMakerModelBackend.iter_tagged_resources
 _moto_tag = SageMakerModelBackend.tag_resource
@@ -38,8 +38,8 @@ class EverTagged:
 
 
 def _ours(account: str, region: str, arn: str) -> Resource | None:
-    shelves = state.at(Shelves, account, region)
-    return next((one for one in shelves if one.arn == arn), None)
+    store = state.at(SageMakerStore, account, region)
+    return next((one for one in store if one.arn == arn), None)
 
 
 @serves("sagemaker", "AddTags")
@@ -91,8 +91,8 @@ def delete_tags(call: Call) -> dict[str, Any]:
 def _moto_kept(call: Call, arn: str) -> Any:
     """The object behind the ARN of a resource that is still moto's, several slashes or not."""
     kept = backend("sagemaker", call.account, call.region)
-    for shelf in list(vars(kept).values()):
-        for one in list(shelf.values()) if isinstance(shelf, dict) else ():
+    for kind in list(vars(kept).values()):
+        for one in list(kind.values()) if isinstance(kind, dict) else ():
             if arn in {v for k, v in getattr(one, "__dict__", {}).items() if k.endswith("arn")}:
                 return one
     raise rejected(f'Could not find resource "{arn}".')
@@ -105,7 +105,7 @@ def _spelled(tags: dict[str, str]) -> list[dict[str, str]]:
 @replaces("moto.sagemaker.models:SageMakerModelBackend.iter_tagged_resources", was="feb018ebf142")
 def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
     """The sandbox's own resources, then those that moto still keeps."""
-    for one in state.at(Shelves, self.account_id, self.region_name):
+    for one in state.at(SageMakerStore, self.account_id, self.region_name):
         kind = f"sagemaker:{one.kind.arn}"
         yield TaggedResource(one.arn, dict(one.tags), kind, {"include_untagged": one.ever_tagged})
     yield from _moto_resources(self)

@@ -14,7 +14,7 @@ from typing import Any
 from ml_janitor_sandbox import clock, progress
 from ml_janitor_sandbox.listing import listing, serve_describe
 from ml_janitor_sandbox.patches import Call, rejected, serves
-from ml_janitor_sandbox.shelves import Resource, create, get, kind
+from ml_janitor_sandbox.sagemaker_store import Resource, create, get, kind
 
 TAKEN = "Training job names must be unique within an account and region; there is already {arn}."
 TRAINING = kind("TrainingJob", "training_jobs", "training-job", duplicate=("ResourceInUse", TAKEN))

@@ -15,8 +15,8 @@ from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import EVERYTHING, Need
 from ml_janitor_sandbox.iam.principals import Caller
 from ml_janitor_sandbox.patches import Call, backend
+from ml_janitor_sandbox.sagemaker_store import resources
 from ml_janitor_sandbox.scaling import targets
-from ml_janitor_sandbox.shelves import shelf
 
 REQUEST_TAG = "aws:requesttag/"
 RESOURCE_TAGS = ("aws:resourcetag/", "sagemaker:resourcetag/")
@@ -85,7 +85,7 @@ def tags_of(call: Call, resource: str) -> dict[str, str]:
             arns = {one.members["ScalableTargetARN"]: one.tags for one in targets(call).values()}
             return arns.get(resource, {})
     if ":app/" in resource:  # IAM writes the type of an app in lower case (developer guide, domain isolation)
-        arns_of_apps = {app.arn.lower(): app.arn for app in shelf(call, APP).values()}
+        arns_of_apps = {app.arn.lower(): app.arn for app in resources(call, APP).values()}
         resource = arns_of_apps.get(resource.lower(), resource)
     asked = Call("GetResources", call.account, call.region, {"ResourceARNList": [resource]})
     listed = (tags.get_resources(asked) or {})["ResourceTagMappingList"]

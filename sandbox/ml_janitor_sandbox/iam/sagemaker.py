@@ -9,7 +9,7 @@ from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG
 from ml_janitor_sandbox.iam import autoscaling
 from ml_janitor_sandbox.iam.needs import Need, Needs, arn
 from ml_janitor_sandbox.patches import Call
-from ml_janitor_sandbox.shelves import shelf
+from ml_janitor_sandbox.sagemaker_store import resources
 
 _OPERATION = re.compile(r"(Create|Delete|Describe|Start|Stop|Update)([A-Z]\w+)")
 NAMED = {
@@ -122,7 +122,7 @@ def needs(call: Call) -> Needs:
 def _key(call: Call) -> str | None:
     """The customer's key that the volumes of something new are encrypted under."""
     if call.operation == "CreateEndpoint":
-        kept = shelf(call, CONFIG).get(call.params["EndpointConfigName"])
+        kept = resources(call, CONFIG).get(call.params["EndpointConfigName"])
         return kept.members.get("KmsKeyId") if kept else None
     given = call.params
     for member in VOLUMES.get(call.operation, ()):

@@ -1,8 +1,8 @@
 """
 Three nights over the demo account, with every detector armed that can act: `make night`.
 
-`script` is what happens when, `deployment` the functions that it happens to, `bill` what the account wastes
-before and after, and `telling` how it is told.
+`script` says what happens when, `deployment` runs the functions, `waste` measures the account before and
+after, and `narration` prints it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ml_janitor.core.model import Kept, Report
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 from ml_janitor_sandbox.demo.times import NOW
-from ml_janitor_sandbox.night.bill import Line, audited, lines
 from ml_janitor_sandbox.night.deployment import SETTINGS, Deployment
+from ml_janitor_sandbox.night.narration import Narration
 from ml_janitor_sandbox.night.script import Happening, Script
-from ml_janitor_sandbox.night.telling import Teller
+from ml_janitor_sandbox.night.waste import Line, audited, lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,25 +51,25 @@ def play(url: str, variables: Mapping[str, str], console: Console, folder: Path)
     own = {name: value for name, value in variables.items() if name.startswith("JANITOR_")}
     deployment = Deployment(url, folder, own, NOW)
     effects = {one.name: one.cleanup.effect for one in DETECTORS if one.cleanup is not None}
-    teller, happened = Teller(console, effects), []
+    narration, happened = Narration(console, effects), []
     messages = []
     settings = Settings.load(files=[SETTINGS])
-    teller.settings(SETTINGS.read_text())
+    narration.settings(SETTINGS.read_text())
     script = Script(deployment)
     with deployment.deployed():
         before = audited(settings, NOW)
         script.prepare()
         for happening in script.nights():
-            teller(happening)
+            narration(happening)
             happened.append(happening)
             messages.append(tuple(deployment.slack.messages()))
         after = audited(settings, deployment.now)
         actions = deployment.actions()
         bill = lines(before, after, actions)
-        teller.bill(
+        narration.bill(
             bill, [one for one in after.results if isinstance(one.verdict, Kept) and one.verdict.unknown]
         )
-        teller.remains(bill, deployment.holds.all(ACCOUNT, REGION), deployment.now)
+        narration.remains(bill, deployment.holds.all(ACCOUNT, REGION), deployment.now)
     return Played(
         before=before,
         after=after,

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ml_janitor_sandbox import state
-from ml_janitor_sandbox.life import life
+from ml_janitor_sandbox.process_kill import caller
 from ml_janitor_sandbox.slack.methods import METHODS, SCOPES, Args, webhook
 from ml_janitor_sandbox.slack.presses import RESPONSE_PATH, press, respond
 from ml_janitor_sandbox.slack.workspace import (
@@ -53,7 +53,7 @@ def answer(environ: dict[str, Any], body: bytes) -> Reply | None:
             return _control(method, path.removeprefix(CONTROL).strip("/"), body, environ["HTTP_HOST"])
         if not path.startswith("/slack/"):
             return None
-        if life().over:
+        if caller().killed:
             return _hung_up()
         works: dict[str, tuple[str, Callable[[Workspace], Reply]]] = {
             API: (path.removeprefix(API), lambda space: _api(space, environ, body)),
@@ -76,7 +76,7 @@ def _guarded(name: str, work: Callable[[Workspace], Reply]) -> Reply:
     if fault.kind in ("lost-reply", "killed"):
         work(space)
     if fault.kind in ("killed", "killed-before"):
-        life().over = True
+        caller().killed = True
     return _failed(name, fault)
 
 

@@ -25,7 +25,7 @@ from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE
-from ml_janitor_sandbox.life import Killed
+from ml_janitor_sandbox.process_kill import Killed
 from nights import Nights
 from properties.whole.judge import Judge, Phase
 from properties.whole.trouble import ACTS, Trouble

@@ -15,7 +15,7 @@ from ml_janitor.aws.boto_client import make_client
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE, deploy
-from ml_janitor_sandbox.life import mortal
+from ml_janitor_sandbox.process_kill import end_when_killed
 from properties.whole.deployment import FILLED, TICK, Deployment
 from properties.whole.estate import some_estate
 from properties.whole.judge import Judge, Operator, Place, tags_filled
@@ -48,7 +48,7 @@ class Life:
         self.judge = Judge(claims=claims, before=self.before, operator=self._operator())
         session = boto3.Session(region_name=REGION, aws_access_key_id=KEY, aws_secret_access_key="its secret")
         watch(session, self.judge)
-        mortal(session)
+        end_when_killed(session)
         self.trouble = Trouble(control, session, self.random)
         mine = Table(make_client(theirs, "dynamodb", REGION, 1), TABLE)
         self.deployment = Deployment(control, session, mine, self.judge, self.trouble)

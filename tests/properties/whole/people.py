@@ -12,7 +12,7 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import LeaseTakenError
 from ml_janitor_sandbox import state
-from ml_janitor_sandbox.shelves import Shelves
+from ml_janitor_sandbox.sagemaker_store import SageMakerStore
 from properties.whole.deployment import Deployment, Shift
 from properties.whole.snapshot import snapshot
 
@@ -58,7 +58,9 @@ class People:
         self.judge.kept.add(arn)
         if ":sagemaker:" in arn and self.trouble.chance(0.5):
             tags: Any = [{"Key": "janitor:keep", "Value": "true"}]
-            spelt = next(one.arn for one in state.at(Shelves, ACCOUNT, REGION) if one.arn.lower() == arn)
+            spelt = next(
+                one.arn for one in state.at(SageMakerStore, ACCOUNT, REGION) if one.arn.lower() == arn
+            )
             self.session.client("sagemaker").add_tags(ResourceArn=spelt, Tags=tags)
             self.judge.before[arn]["tags"]["janitor:keep"] = "true"
         else:

@@ -11,7 +11,7 @@ from moto.s3.models import FakeDeleteMarker, s3_backends
 
 from conftest import ACCOUNT, REGION
 from ml_janitor_sandbox import state
-from ml_janitor_sandbox.shelves import Resource, Shelves
+from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
 from properties.worlds.artifacts import STORES
 
 MADE_ANEW = (
@@ -34,7 +34,7 @@ type Snapshot = Mapping[str, Any]
 
 def snapshot() -> Snapshot:
     """What there is now."""
-    found = {one.arn.lower(): _shown(one) for one in state.at(Shelves, ACCOUNT, REGION) if _there(one)}
+    found = {one.arn.lower(): _shown(one) for one in state.at(SageMakerStore, ACCOUNT, REGION) if _there(one)}
     return found | _objects()
 
 

@@ -16,7 +16,7 @@ from ml_janitor.aws.tags import RESERVED
 from ml_janitor.aws.training_jobs import AVAILABLE
 from ml_janitor.core.model import Unreadable, Value, finding_id
 from ml_janitor.detectors.hung_training_jobs.job import folders
-from ml_janitor.detectors.hung_training_jobs.stillness import stamp
+from ml_janitor.detectors.hung_training_jobs.progress import stamp
 from ml_janitor.detectors.hung_training_jobs.stops import CALLS, JOB, POOL, STOPPING, TUNER, Calls
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.training import keeps_pool, pool_of

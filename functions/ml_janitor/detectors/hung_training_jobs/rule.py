@@ -21,14 +21,14 @@ from ml_janitor.core.model import (
     evidence,
 )
 from ml_janitor.detectors.hung_training_jobs import (
+    progress,
     restarts,
-    stillness,
     stops,
     training,
     tuning,
 )
 from ml_janitor.detectors.hung_training_jobs.job import Job, bill, limit, rate
-from ml_janitor.detectors.hung_training_jobs.stillness import Patience, Still
+from ml_janitor.detectors.hung_training_jobs.progress import Patience, Still
 from ml_janitor.detectors.hung_training_jobs.survey import KINDS, STARTERS, Survey, Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.tuning import TUNER
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
@@ -216,8 +216,8 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def _of_job(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict:
         """A job that works on after its own limit, or without a sign of life."""
         verdict = (
-            stillness.not_at_work(rule, candidate.job, job, now)
-            or stillness.watching(rule, candidate.watched, job)
+            progress.not_at_work(rule, candidate.job, job, now)
+            or progress.watching(rule, candidate.watched, job)
             or self._late_or_still(rule, candidate, job, now)
         )
         if isinstance(verdict, Kept):
@@ -234,8 +234,8 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
 
     def _late_or_still(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Kept | Still:
         """Past its limit, or still by its signs. Unreadable signs hide a limit that is only likely passed."""
-        late = stillness.past_its_limit(rule, job, self.overrun, now)
+        late = progress.past_its_limit(rule, job, self.overrun, now)
         if late is not None and late.confidence is Confidence.PROVEN:
             return late
-        still = stillness.judge_signs(rule, candidate.signs, job, self.patience, now)
+        still = progress.judge_signs(rule, candidate.signs, job, self.patience, now)
         return still if late is None or (isinstance(still, Kept) and still.unknown) else late

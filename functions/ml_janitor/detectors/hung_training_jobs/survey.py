@@ -16,7 +16,7 @@ from ml_janitor.core.model import Candidate, Kept, NotRead, Signal, Target, Unre
 from ml_janitor.detectors.hung_training_jobs import load_metrics, rhythm, training, tuning
 from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, TRANSFORM_KIND
 from ml_janitor.detectors.hung_training_jobs.job import Job, hourly
-from ml_janitor.detectors.hung_training_jobs.stillness import Patience, Signs
+from ml_janitor.detectors.hung_training_jobs.progress import Patience, Signs
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from ml_janitor.detectors.hung_training_jobs.job import (
     rate,
     seconds,
 )
-from ml_janitor.detectors.hung_training_jobs.stillness import stamp
+from ml_janitor.detectors.hung_training_jobs.progress import stamp
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (

@@ -22,8 +22,8 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.detectors.idle_notebooks import evenings, power
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
+from ml_janitor.detectors.idle_notebooks import outside_hours, power
 from ml_janitor.detectors.idle_notebooks.notebook import IN_SERVICE, Notebook
 from ml_janitor.detectors.idle_notebooks.signs import (
     Sign,
@@ -99,7 +99,7 @@ class IdleNotebooks(Detector[Notebook]):
     working_hours: WorkingHours = field(default_factory=WorkingHours)
 
     def __post_init__(self) -> None:
-        evenings.check(self.stop_outside_hours)
+        outside_hours.check(self.stop_outside_hours)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Notebook]:
         listing = notebooks.listed(aws)
@@ -117,9 +117,14 @@ class IdleNotebooks(Detector[Notebook]):
 
     def _priced(self, aws: Aws, notebook: Notebook) -> Notebook:
         """*notebook* with its price if it is stopped by the clock, and so may be found while it is used."""
-        if notebook.status != IN_SERVICE or not evenings.matches(self.stop_outside_hours, notebook.target):
+        if notebook.status != IN_SERVICE or not outside_hours.matches(
+            self.stop_outside_hours, notebook.target
+        ):
             return notebook
         return replace(notebook, price=aws.prices.hourly(aws.region, "Notebook", notebook.instance_type))
+
+    def _stopped_outside_hours(self, notebook: Notebook) -> bool:
+        return outside_hours.matches(self.stop_outside_hours, notebook.target)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Notebook | None:
         notebook = notebooks.described(aws, target)
@@ -139,7 +144,7 @@ class IdleNotebooks(Detector[Notebook]):
         rule.passed("it is InService")
         idle = fresh_idle(candidate, now)
         last = max(signs(candidate, idle), key=lambda sign: sign.at)
-        if evenings.matches(self.stop_outside_hours, candidate.target):
+        if self._stopped_outside_hours(candidate):
             verdict = self._scheduled(rule, candidate, last, now)
             if verdict is not None:
                 return verdict
@@ -174,7 +179,7 @@ class IdleNotebooks(Detector[Notebook]):
         In the last two working hours it is found whatever it does, so that somebody can keep it. After
         closing it stays found while it works, and is due once it is quiet.
         """
-        plan = evenings.schedule(self.working_hours, now)
+        plan = outside_hours.schedule(self.working_hours, now)
         if plan is None:
             return None
         span, idle = self.allowance(now).span, fresh_idle(candidate, now)
@@ -193,7 +198,7 @@ class IdleNotebooks(Detector[Notebook]):
             f"the last sign of work was {when(last, now)}",
             Confidence.LIKELY,
             action=ACTION,
-            cost=evenings.cost(candidate.price, self.working_hours),
+            cost=outside_hours.cost(candidate.price, self.working_hours),
             since=last.at if quiet else None,
             grace=self.grace_outside_hours,
             schedule=plan,

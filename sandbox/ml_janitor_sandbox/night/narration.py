@@ -18,17 +18,17 @@ from ml_janitor.core.text import usd
 from ml_janitor.engine.holds import Hold, held
 from ml_janitor.report.causes import limits, reason
 from ml_janitor.report.outcomes import not_due
-from ml_janitor.report.standing import DONE
+from ml_janitor.report.status import DONE
 from ml_janitor_sandbox.demo.rows import DOMAIN
-from ml_janitor_sandbox.night.bill import Line
 from ml_janitor_sandbox.night.script import ZONE, Digest, Happening, Night, Said
+from ml_janitor_sandbox.night.waste import Line
 
 UNPRICED_SHOWN = 3
 """Rows without a price of one sweep; the others are counted."""
 
 
 @dataclass
-class Teller:
+class Narration:
     """Prints to *console*. *effects* are what acting does, by detector."""
 
     console: Console

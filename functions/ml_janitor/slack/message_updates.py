@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.acting import undos
 from ml_janitor.acting.undoing import REST
 from ml_janitor.core.model import Finding, Outcome
-from ml_janitor.engine.holds import standing
+from ml_janitor.engine.holds import longest_hold
 from ml_janitor.ledger.action import UNFINISHED, Action, Stage
 from ml_janitor.report.buttons import Subject
 from ml_janitor.report.causes import note, reason
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
     from ml_janitor.ledger.messages import MessageRef
-    from ml_janitor.report.standing import Standing
-    from ml_janitor.slack.sending import Sender
+    from ml_janitor.report.status import Status
+    from ml_janitor.slack.sender import Sender
 
 
 @dataclass(frozen=True)
-class Following:
+class MessageUpdates:
     """
     Changes messages until *deadline*, in the seconds of the sender's clock.
 
@@ -76,9 +76,9 @@ class Following:
                 if entry.untold not in told:
                     self._late(entry)
                 self.ledger.void_shown(entry, entry.untold)
-            for entry, now_stands, over in self._stands(sweep, recorded):
+            for entry, status, over in self._stands(sweep, recorded):
                 if entry.message and entry.key not in busy and entry.place not in told:
-                    self.entry(entry, now_stands)
+                    self.entry(entry, status)
                     if over:
                         self.ledger.void_shown(entry, entry.place)
         except SlackError as failed:
@@ -102,14 +102,14 @@ class Following:
             return [f"a warning's message does not say that it is void: {failed}"]
         return ()
 
-    def _stands(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Standing, bool]]:
+    def _stands(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Status, bool]]:
         """Every entry that something is new of, where it stands, and whether its warning is void."""
         now = self.clock()
         holds = self.holds.all(str(sweep.account), sweep.region) if self._ended(sweep, recorded) else {}
         wording = self.terms[sweep.detector].wording
 
-        def ended(entry: Entry, why: str) -> Standing:
-            hold = standing(holds.get(entry.key, ()), now)
+        def ended(entry: Entry, why: str) -> Status:
+            hold = longest_hold(holds.get(entry.key, ()), now)
             return wording.stays(why, now) if hold is None else wording.held(hold)
 
         for entry, why in recorded.closed:
@@ -120,10 +120,10 @@ class Following:
                 continue
             if result.outcome is Outcome.CHANGED:
                 yield entry_of, ended(entry_of, note(result)), True
-            elif (now_stands := self._still(result, entry_of, now)) is not None:
-                yield entry_of, now_stands, result.outcome is Outcome.ADVISED
+            elif (status := self._still(result, entry_of, now)) is not None:
+                yield entry_of, status, result.outcome is Outcome.ADVISED
 
-    def _still(self, result: Result, entry: Entry, now: datetime) -> Standing | None:
+    def _still(self, result: Result, entry: Entry, now: datetime) -> Status | None:
         """Where a finding stands that was warned about and not acted on; None if nothing is new."""
         wording = self.terms[entry.detector].wording
         match result.outcome:
@@ -143,12 +143,12 @@ class Following:
 
     # --- one message --------------------------------------------------------------------------
 
-    def entry(self, entry: Entry, now_stands: Standing) -> None:
-        """*entry*'s message says *now_stands*. Raises SlackError."""
+    def entry(self, entry: Entry, status: Status) -> None:
+        """*entry*'s message says *status*. Raises SlackError."""
         subject = Subject(
             detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id
         )
-        self._change(subject, entry.name, entry.said, entry.messages, now_stands)
+        self._change(subject, entry.name, entry.said, entry.messages, status)
 
     def _late(self, entry: Entry) -> None:
         """A message that was not changed when its warning was taken back says so now. Raises SlackError."""
@@ -163,17 +163,17 @@ class Following:
         """*action*'s message says how far it came, and that is remembered. Raises SlackError."""
         self._tell(action, self._of(action))
 
-    def _tell(self, action: Action, now_stands: Standing) -> None:
+    def _tell(self, action: Action, status: Status) -> None:
         target = action.target
         subject = Subject(
             detector=action.detector, account=target.account, region=target.region, finding=action.id
         )
         known = self.ledger.find(action.detector, target.account, target.region, action.id)
         said = known.said if known is not None else ""
-        self._change(subject, target.name, said, action.messages, now_stands)
+        self._change(subject, target.name, said, action.messages, status)
         self.actions.message_updated(action)
 
-    def _of(self, action: Action) -> Standing:
+    def _of(self, action: Action) -> Status:
         wording, now = self.terms[action.detector].wording, self.clock()
         match action.stage:
             case Stage.ACTED:
@@ -196,14 +196,14 @@ class Following:
                 return wording.failed(action.error, now, action=action)
 
     def _change(
-        self, subject: Subject, name: str, said: str, posted: Sequence[MessageRef], now_stands: Standing
+        self, subject: Subject, name: str, said: str, posted: Sequence[MessageRef], status: Status
     ) -> None:
         """
         Change every message about one finding. One that Slack no longer lets change stays as it is.
 
         A direct message that Slack refuses to change is one of those: who got it may have left since.
         """
-        message = warning(subject, name, said or code(name), now_stands, self.terms[subject.detector])
+        message = warning(subject, name, said or code(name), status, self.terms[subject.detector])
         for one in posted:
             try:
                 self._sender.change(message, one, deadline=self.deadline)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from ml_janitor.report.mrkdwn import Message, actions, button
 from ml_janitor.slack.bot import Slack
-from ml_janitor.slack.sending import Time
+from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, Signed, SlackControl
 
 KEEP = "janitor:keep"
 USER = "U1"
 
 
-def pressed(slack: SlackControl) -> Signed:
+def keep_press(slack: SlackControl) -> Signed:
     """Somebody presses *Keep* on a message that was posted just now."""
     slack.add_user(USER, "maria@acme.example")
     row = actions([button("Keep", KEEP, "idle-endpoints 123456789012 us-east-1 0123456789")])

@@ -13,7 +13,7 @@ from moto.core.serialize import AttributePickerContext, XFormedAttributePicker
 from moto.core.utils import get_service_model
 from moto.sagemaker.responses import SageMakerResponse as Responses
 
-from ml_janitor_sandbox.fixes import answering
+from ml_janitor_sandbox.fixes import dispatch
 from ml_janitor_sandbox.moto_app import Moto
 
 OTHER = {"ListOfNothing": None}
@@ -55,7 +55,7 @@ def test_a_member_of_a_dict_is_found_under_every_name_that_moto_finds_it_under(s
             holders += [{name: number for number, name in enumerate(names[at:])} for at in range(len(names))]
             for held in holders:
                 context = asked(key, shape, held)
-                assert answering.picked(picker, context) == answering._PICK(picker, context)
+                assert dispatch.picked(picker, context) == dispatch._PICK(picker, context)
                 looked_at += 1
     assert looked_at > 300
 
@@ -69,14 +69,14 @@ def test_what_is_no_plain_dict_is_left_to_moto() -> None:
 
     (key, shape), *_ = members(get_service_model("dynamodb").operation_model("GetItem").output_shape)
     picker = XFormedAttributePicker()
-    assert answering.picked(picker, asked(key, shape, {})) is None
-    assert str(answering.picked(picker, asked(key, shape, Made()))).startswith("made ")
+    assert dispatch.picked(picker, asked(key, shape, {})) is None
+    assert str(dispatch.picked(picker, asked(key, shape, Made()))).startswith("made ")
 
 
 def test_an_answer_is_transformed_where_moto_is_told_to() -> None:
     (key, shape), *_ = members(get_service_model("dynamodb").operation_model("GetItem").output_shape)
     picker = XFormedAttributePicker(response_transformers={f"Answer.{key}": str.upper})
-    assert answering.picked(picker, asked(key, shape, {key: "said"})) == "SAID"
+    assert dispatch.picked(picker, asked(key, shape, {key: "said"})) == "SAID"
 
 
 def test_one_shape_in_two_parents_is_asked_for_by_the_names_of_each() -> None:
@@ -94,15 +94,15 @@ def test_one_shape_in_two_parents_is_asked_for_by_the_names_of_each() -> None:
         member.parent = parent  # type: ignore[attr-defined]
         key = f"{structures[0].name}Thing"
         held = {"Thing": "by the name without the parent's"}
-        found.append(answering.picked(picker, asked(key, member, held)))
+        found.append(dispatch.picked(picker, asked(key, member, held)))
     assert structures[0].name != structures[1].name
     assert found == ["by the name without the parent's", None]
 
 
 @pytest.mark.usefixtures("url")  # a running sandbox, in which the fixes are made
 def test_the_operations_of_a_service_are_those_moto_lists() -> None:
-    assert answering.method_names(Responses) == utils.method_names_from_class(Responses)
-    assert "stop_training_job" in answering.method_names(Responses)  # which moto lacks
+    assert dispatch.method_names(Responses) == utils.method_names_from_class(Responses)
+    assert "stop_training_job" in dispatch.method_names(Responses)  # which moto lacks
 
 
 def test_a_host_has_the_service_that_moto_finds_for_it() -> None:

@@ -19,6 +19,7 @@ from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Outcome, Result, Sweep, Value
 from ml_janitor.ledger.entries import Recorded
 from ml_janitor.ledger.latest import LastSweep
+from ml_janitor.report.announcement import announcement, owners
 from ml_janitor.report.digest import Row, digest
 from ml_janitor.report.mrkdwn import (
     LARGEST,
@@ -33,7 +34,6 @@ from ml_janitor.report.mrkdwn import (
     sentence,
     size,
 )
-from ml_janitor.report.slack import announcement, owners
 from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
 from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep

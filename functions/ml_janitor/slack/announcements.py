@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml_janitor.core.model import Report, Sweep
+from ml_janitor.report.announcement import announcement, owners
 from ml_janitor.report.html import html
 from ml_janitor.report.mrkdwn import Post, context, prose, sentence
-from ml_janitor.report.slack import announcement, owners
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Recorded
-    from ml_janitor.slack.sending import Sender
+    from ml_janitor.slack.sender import Sender
 
 
 class Announcer:

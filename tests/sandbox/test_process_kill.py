@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from slack_sdk import WebClient
 
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.life import Killed, mortal
+from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
@@ -28,7 +28,7 @@ def notebook(sagemaker: Any, control: Control) -> None:
 def process() -> boto3.Session:
     """The session of a process that can die."""
     session = boto3.Session("AKIASANDBOX", "sandbox", region_name="us-east-1")
-    mortal(session)
+    end_when_killed(session)
     return session
 
 

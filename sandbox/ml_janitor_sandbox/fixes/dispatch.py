@@ -1,7 +1,7 @@
-"""How moto finds an operation and takes its answer apart: the same answers, for less work.
+"""Caches how moto looks up operations and the members of answers.
 
-An armed sweep over the demo account makes thousands of requests. moto spent more on looking up what
-never changes, anew for each of them and for each member of each answer, than on the answers.
+An armed sweep over the demo account makes thousands of requests. Without this, moto spends more on looking
+up what never changes, for each request and each member of each answer, than on the answers.
 """
 
 from __future__ import annotations

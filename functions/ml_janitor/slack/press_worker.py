@@ -11,7 +11,7 @@ from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config.events import STALE
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.holds import Hold, How, held, standing
+from ml_janitor.engine.holds import Hold, How, held, longest_hold
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
-    from ml_janitor.report.standing import Standing
-    from ml_janitor.slack.following import Following
+    from ml_janitor.report.status import Status
     from ml_janitor.slack.membership import Directory
+    from ml_janitor.slack.message_updates import MessageUpdates
 
 SNOOZE = timedelta(days=7)
 
@@ -44,7 +44,7 @@ class PressRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pressing:
+class PressWorker:
     """
     Everything that a press needs from the outside.
 
@@ -56,7 +56,7 @@ class Pressing:
     ledger: Ledger
     holds: Holds
     undoing: Undoing
-    following: Following
+    messages: MessageUpdates
     directory: Directory
     functions: Mapping[str, str]
     undo: str
@@ -151,8 +151,8 @@ class Pressing:
         hold = Hold(key=entry.key, how=how, by=str(person), said=at, until=until)
         self.holds.put(entry.account, entry.region, hold)
         said = self.holds.all(entry.account, entry.region).get(entry.key, ())
-        wording = self.following.terms[entry.detector].wording
-        return self._told(word, entry, wording.held(standing(said, self.clock()) or hold))
+        wording = self.messages.terms[entry.detector].wording
+        return self._told(word, entry, wording.held(longest_hold(said, self.clock()) or hold))
 
     def _now(self, press: PressEvent, entry: Entry, person: Person) -> Answer:
         """It is due, and the detector's own function sweeps now: the same run as its schedule's."""
@@ -160,7 +160,7 @@ class Pressing:
             self.ledger.make_due(entry, by=str(person), now=self.clock())
         except ConditionFailedError:
             raise PressRefusedError("this warning is void") from None
-        wording = self.following.terms[entry.detector].wording
+        wording = self.messages.terms[entry.detector].wording
         answer = self._told(Button.NOW, entry, wording.hurried(str(person), press.pressed))
         self.hand_over(self.functions[entry.detector], {"regions": [entry.region]})
         return answer
@@ -177,7 +177,7 @@ class Pressing:
         if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
         try:
-            self.following.terms[action.detector].wording.revert_effect(action)
+            self.messages.terms[action.detector].wording.revert_effect(action)
         except CannotActError as never:
             raise PressRefusedError(str(never)) from None
         person = self._allowed(press, Button.UNDO, None)
@@ -194,7 +194,7 @@ class Pressing:
             asked = self.undoing.actions.request_undo(action, str(person), self.clock())
         except BegunBeforeError as begun:
             raise PressRefusedError(str(begun)) from None
-        untold = self._says(lambda: self.following.action(asked))
+        untold = self._says(lambda: self.messages.action(asked))
         self.hand_over(
             self.undo,
             {
@@ -208,8 +208,8 @@ class Pressing:
         )
         return {"done": True, "word": LABELS[Button.UNDO], "untold": untold}
 
-    def _told(self, word: Button, entry: Entry, now_stands: Standing) -> Answer:
-        untold = self._says(lambda: self.following.entry(entry, now_stands))
+    def _told(self, word: Button, entry: Entry, status: Status) -> Answer:
+        untold = self._says(lambda: self.messages.entry(entry, status))
         return {"done": True, "word": LABELS[word], "untold": untold}
 
     def _says(self, change: Callable[[], None]) -> str:

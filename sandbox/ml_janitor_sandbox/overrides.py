@@ -8,28 +8,28 @@ from typing import Any
 
 from ml_janitor_sandbox import clock, model, state
 from ml_janitor_sandbox.patches import backend
-from ml_janitor_sandbox.shelves import KINDS, Resource, Shelves
+from ml_janitor_sandbox.sagemaker_store import KINDS, Resource, SageMakerStore
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}")
 
 
-def poke(account: str, region: str, service: str, path: list[str | int], changes: dict[str, Any]) -> None:
+def override(account: str, region: str, service: str, path: list[str | int], changes: dict[str, Any]) -> None:
     """Change members of the thing at a path, such as ["endpoints", "my-ep"].
 
     `LookupError` says that there is no such thing, `ValueError` that it has no such member.
     """
     if service == "sagemaker" and path and path[0] in KINDS:
-        _poke_resource(account, region, path, changes)
+        _override_resource(account, region, path, changes)
     else:
-        _poke_backend(account, region, service, path, changes)
+        _override_backend(account, region, service, path, changes)
 
 
-def _poke_resource(account: str, region: str, path: list[str | int], changes: dict[str, Any]) -> None:
+def _override_resource(account: str, region: str, path: list[str | int], changes: dict[str, Any]) -> None:
     of = KINDS[str(path[0])]
-    shelf = state.at(Shelves, account, region).of(of)
-    if len(path) == 1 or str(path[1]) not in shelf:
+    stored = state.at(SageMakerStore, account, region).of(of)
+    if len(path) == 1 or str(path[1]) not in stored:
         raise LookupError(f"no such {of.arn}: {path[1:]}")
-    resource = shelf[str(path[1])]
+    resource = stored[str(path[1])]
     target: Any = resource.members
     shape: Any = model.output("sagemaker", f"Describe{of.noun}")
     for step in path[2:]:
@@ -67,7 +67,7 @@ def _member(shape: Any, key: str, resource: Resource) -> str:
     raise ValueError(f"{shape.name} has no member {key!r}; it has {', '.join(shape.members)}")
 
 
-def _poke_backend(
+def _override_backend(
     account: str, region: str, service: str, path: list[str | int], changes: dict[str, Any]
 ) -> None:
     """The same on moto's own objects, by the names of their Python attributes."""

@@ -20,12 +20,12 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.report.causes import note
 from ml_janitor.report.mrkdwn import Message
-from ml_janitor.report.standing import StatusWording
+from ml_janitor.report.status import StatusWording
 from ml_janitor.report.warnings import WarningTerms
 from ml_janitor.scheduled_run import Ran
-from ml_janitor.slack.following import Following
+from ml_janitor.slack.message_updates import MessageUpdates
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sending import Sender
+from ml_janitor.slack.sender import Sender
 from nights import DAY, HOUR, Nights, by_name
 
 
@@ -61,9 +61,9 @@ def board() -> Blackboard:
 
 
 @pytest.fixture
-def following(nights: Nights, board: Blackboard) -> Following:
+def updates(nights: Nights, board: Blackboard) -> MessageUpdates:
     terms = WarningTerms(wording=StatusWording(effect=Effect.DELETE, time_zone="UTC"), lost="the dust on it")
-    return Following(
+    return MessageUpdates(
         connect=lambda: cast("Sender", board),
         deadline=0,
         terms={"cellar": terms},
@@ -76,14 +76,12 @@ def following(nights: Nights, board: Blackboard) -> Following:
 
 
 @pytest.fixture
-def sweep(nights: Nights, following: Following) -> Callable[[timedelta], Ran]:
+def sweep(nights: Nights, updates: MessageUpdates) -> Callable[[timedelta], Ran]:
     """A run some time later, after which the messages are kept true."""
 
     def swept(span: timedelta) -> Ran:
         nights.clock += span
-        return replace(nights.runner(), follow=following).sweep(
-            nights.detector, [nights.aws], now=nights.clock
-        )
+        return replace(nights.runner(), follow=updates).sweep(nights.detector, [nights.aws], now=nights.clock)
 
     return swept
 
@@ -92,7 +90,7 @@ type Swept = Callable[[timedelta], Ran]
 
 
 def test_what_was_withdrawn_is_not_half_done(
-    nights: Nights, following: Following, board: Blackboard, monkeypatch: pytest.MonkeyPatch
+    nights: Nights, updates: MessageUpdates, board: Blackboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nights.warned("lamp")
 
@@ -103,7 +101,7 @@ def test_what_was_withdrawn_is_not_half_done(
     nights.after(4 * DAY)
     action = nights.of("lamp")
     assert action.stage is Stage.WITHDRAWN
-    following.action(action)
+    updates.action(action)
 
     (said,) = board.news()
     assert "It was overwritten in the last moment" in said
@@ -111,7 +109,7 @@ def test_what_was_withdrawn_is_not_half_done(
 
 
 def test_what_aws_refused_is_not_half_done_either(
-    nights: Nights, following: Following, board: Blackboard
+    nights: Nights, updates: MessageUpdates, board: Blackboard
 ) -> None:
     nights.warned("lamp")
 
@@ -122,12 +120,12 @@ def test_what_aws_refused_is_not_half_done_either(
     nights.world.before = denied
     nights.after(4 * DAY)
     for _ in range(2):
-        following.action(nights.of("lamp"))
+        updates.action(nights.of("lamp"))
         (said,) = board.news()
         assert "half done" not in said
         assert "Nothing was done to it; the next sweep tries again." in said
         nights.after(HOUR)
-    following.action(nights.of("lamp"))
+    updates.action(nights.of("lamp"))
 
     (said,) = board.news()
     assert "Nothing was done to it, and a person has to look." in said
@@ -246,7 +244,7 @@ def test_a_message_that_tells_of_an_action_is_left_to_it(
 
 @pytest.mark.parametrize("how", ["dry by event", "disarmed"])
 def test_what_a_dry_run_finds_no_more_is_told_as_well(
-    nights: Nights, board: Blackboard, following: Following, how: str
+    nights: Nights, board: Blackboard, updates: MessageUpdates, how: str
 ) -> None:
     """It closes the finding, and no later sweep would remember that there was a warning."""
     nights.warned("lamp")
@@ -254,7 +252,7 @@ def test_what_a_dry_run_finds_no_more_is_told_as_well(
     nights.clock += HOUR
     if how == "disarmed":
         nights.arming = replace(nights.arming, mode=Mode.DRY_RUN)
-    runner = replace(nights.runner(dry=how != "disarmed"), follow=following)
+    runner = replace(nights.runner(dry=how != "disarmed"), follow=updates)
 
     runner.sweep(nights.detector, [nights.aws], now=nights.clock)
 

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
+from ml_janitor.report.announcement import owners
 from ml_janitor.report.finding_words import NO_OWNER
-from ml_janitor.report.slack import owners
-from ml_janitor.report.warnings import WarningTerms, body, due_standing, head, listed, subject_of, warning
+from ml_janitor.report.warnings import WarningTerms, body, due_status, head, listed, subject_of, warning
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml_janitor.acting.warning import Deliveries
     from ml_janitor.core.model import Result, Sweep
     from ml_janitor.report.mrkdwn import Message
-    from ml_janitor.slack.sending import Sender
+    from ml_janitor.slack.sender import Sender
 
 NO_ACCOUNT = "no Slack account was found for its owner"
 NOT_YET = "not sent yet"
@@ -50,7 +50,7 @@ class Draft(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Alerts:
+class WarningSender:
     """
     Posts warnings until *deadline*, in the seconds of the sender's clock.
 
@@ -192,8 +192,8 @@ def _dated(result: Result, unmessaged: str, deliveries: Deliveries) -> Result:
 
 def _first(draft: Draft, terms: WarningTerms, unmessaged: str = "") -> Message:
     """The warning as it is sent."""
-    standing = due_standing(draft.result, terms, unmessaged)
-    return warning(subject_of(draft.result), draft.result.target.name, draft.lasting, standing, terms)
+    status = due_status(draft.result, terms, unmessaged)
+    return warning(subject_of(draft.result), draft.result.target.name, draft.lasting, status, terms)
 
 
 def _unsent(number: int, why: str) -> str:

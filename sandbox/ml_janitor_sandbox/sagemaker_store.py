@@ -93,7 +93,7 @@ class Step:
     change: Callable[[Resource, dt.datetime], None]
 
 
-class Shelves:
+class SageMakerStore:
     """All SageMaker resources of one account in one region, as they are at the sandbox's time."""
 
     def __init__(self) -> None:
@@ -102,14 +102,14 @@ class Shelves:
 
     def of(self, kind: Kind) -> dict[str, Resource]:
         """The resources of one kind by name, oldest first."""
-        self.settle()
+        self.advance()
         return self.by_kind.setdefault(kind.noun, {})
 
     def plan(self, step: Step) -> None:
         """Have a step happen in its time, unless the resource has another one coming by then."""
         heapq.heappush(self._agenda, (step.at, next(_sequence), step))
 
-    def settle(self) -> None:
+    def advance(self) -> None:
         """Let everything happen whose time has come, in its order."""
         while self._agenda and self._agenda[0][0] <= clock.now():
             _, _, step = heapq.heappop(self._agenda)
@@ -118,8 +118,8 @@ class Shelves:
                 step.change(step.resource, step.at)
 
     def __iter__(self) -> Iterator[Resource]:
-        self.settle()
-        return (one for shelf in list(self.by_kind.values()) for one in list(shelf.values()))
+        self.advance()
+        return (one for stored in list(self.by_kind.values()) for one in list(stored.values()))
 
 
 KINDS: dict[str, Kind] = {}
@@ -131,16 +131,16 @@ def kind(noun: str, plural: str, arn: str, **words: Any) -> Kind:
     return made
 
 
-def shelf(call: Call, of: Kind) -> dict[str, Resource]:
+def resources(call: Call, of: Kind) -> dict[str, Resource]:
     """The resources of one kind where this call was made."""
-    return state.of(Shelves, call).of(of)
+    return state.of(SageMakerStore, call).of(of)
 
 
 def get(call: Call, of: Kind, name: str | None = None) -> Resource:
     """The resource a call is about, or AWS's error."""
     name = call.params.get(of.name_member, "") if name is None else name
     try:
-        return shelf(call, of)[str(name)]
+        return resources(call, of)[str(name)]
     except KeyError:
         missing = of.missing.format(arn=of.arn_of(call, str(name)))
         raise rejected(missing) from None
@@ -150,7 +150,7 @@ def create(call: Call, of: Kind, status: str | None = None, **members: Any) -> R
     """Make a resource of what was asked; every member sent comes back in Describe."""
     name = checked_name(call, of.name_member)
     arn = of.arn_of(call, name)
-    if name in shelf(call, of):
+    if name in resources(call, of):
         code, message = of.duplicate
         raise AwsError(code, message.format(arn=arn))
     tags = {tag["Key"]: tag["Value"] for tag in call.params.get("Tags") or []}
@@ -162,13 +162,13 @@ def create(call: Call, of: Kind, status: str | None = None, **members: Any) -> R
     # A backend of moto's is made when first asked for, and only those are asked about tags.
     backend("sagemaker", call.account, call.region)
     made = Resource(of, name, asked | stamps | members, tags, ever_tagged=bool(tags))
-    shelf(call, of)[name] = made
+    resources(call, of)[name] = made
     return made
 
 
 def delete(call: Call, of: Kind) -> None:
     """Forget a resource at once, as a model: what goes in minutes is `progress.vanishes`."""
-    del shelf(call, of)[get(call, of).name]
+    del resources(call, of)[get(call, of).name]
 
 
 def checked_name(call: Call, member: str) -> str:

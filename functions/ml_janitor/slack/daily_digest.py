@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from ml_janitor.config.settings import Settings
     from ml_janitor.ledger.findings import Ledger
-    from ml_janitor.slack.announcing import Announcer
+    from ml_janitor.slack.announcements import Announcer
     from ml_janitor.slack.digest_actions import ActionHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Daily:
+class DailyDigest:
     """Everything a digest needs from the outside. Without *announcer* it is counted and not posted."""
 
     settings: Settings

@@ -30,7 +30,7 @@ LONGEST = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Status:
     """What the message says now, in mrkdwn, what can be pressed, and what an undo would do, in words."""
 
     text: str
@@ -66,7 +66,7 @@ class StatusWording:
         """A time in the channel's zone."""
         return local(moment, self.time_zone)
 
-    def due(self, due: datetime, unmessaged: str = "", *, scheduled: bool = False) -> Standing:
+    def due(self, due: datetime, unmessaged: str = "", *, scheduled: bool = False) -> Status:
         """
         It was warned about. The next sweep after *due* acts on it.
 
@@ -81,13 +81,13 @@ class StatusWording:
             text += f" {sentence(prose(reason(cause(Why.OWNER_NOT_MESSAGED, unmessaged)), LONGEST))}"
         return self._says(text, (Button.KEEP, Button.SNOOZE, Button.NOW))
 
-    def waiting(self, due: datetime, why: str, *, scheduled: bool = False) -> Standing:
+    def waiting(self, due: datetime, why: str, *, scheduled: bool = False) -> Status:
         """Its time has come, and something holds it back."""
         text = f"*Due since {self.at(due)}, and waiting:* {sentence(prose(why, LONGEST))}"
         tonight = (Button.TONIGHT,) if scheduled else ()
         return self._says(text, (*tonight, Button.KEEP, Button.SNOOZE))
 
-    def held(self, hold: Hold) -> Standing:
+    def held(self, hold: Hold) -> Status:
         """Somebody said to keep it, or not now."""
         why = f" {sentence(prose(hold.why, LONGEST))}" if hold.why else ""
         said = f"by {who(hold.by)} on {self.at(hold.said)}.{why}"
@@ -99,7 +99,7 @@ class StatusWording:
         verb = "Snoozed" if hold.how is How.SNOOZED else "Kept"
         return self._says(f"*{verb} until {self.at(hold.until)}* {said} {again}", (Button.KEEP,))
 
-    def hurried(self, by: str, at: datetime) -> Standing:
+    def hurried(self, by: str, at: datetime) -> Status:
         """Somebody pressed *Do it now*."""
         text = (
             f"*Do it now*, said {who(by)} on {self.at(at)}. It is looked at once more, and {self.done} "
@@ -107,12 +107,12 @@ class StatusWording:
         )
         return self._says(text, (Button.KEEP, Button.SNOOZE))
 
-    def going(self, action: Action) -> Standing:
+    def going(self, action: Action) -> Status:
         """It is being cleaned up, which takes AWS a while, or longer than a run has time."""
         text = f"{self._history(action)}. It goes on by itself: {prose(action.error, LONGEST)}."
         return self._says(text)
 
-    def acted(self, action: Action, undo_until: datetime | None) -> Standing:
+    def acted(self, action: Action, undo_until: datetime | None) -> Status:
         """It was cleaned up. *undo_until* is how long that can be undone."""
         text = f"{self._history(action)}."
         if undo_until is None or not self.undoable:
@@ -126,7 +126,7 @@ class StatusWording:
             f"{text} It can be {self.way.past} until {self.at(undo_until)}.{how}", (Button.UNDO,), said
         )
 
-    def failed(self, why: str, at: datetime, *, action: Action | None = None) -> Standing:
+    def failed(self, why: str, at: datetime, *, action: Action | None = None) -> Status:
         """It could not be cleaned up; *action* is what became of it, if it was begun."""
         half_done = action if action is not None and action.touched else None
         text = f"*Could not be {self.done}* when tried on {self.at(at)}: {sentence(prose(why, LONGEST))}"
@@ -135,7 +135,7 @@ class StatusWording:
             f"{text} {_next(action)}", (Button.KEEP, Button.UNDO) if said else (Button.KEEP,), said
         )
 
-    def left(self, action: Action, at: datetime) -> Standing:
+    def left(self, action: Action, at: datetime) -> Status:
         """It was half done when its detector was disarmed."""
         text = (
             f"*Half done*, and since {self.at(at)} nobody goes on with it, because "
@@ -144,25 +144,25 @@ class StatusWording:
         said = self._offered(action)
         return self._says(text, (Button.UNDO,) if said else (), said)
 
-    def stays(self, why: str, at: datetime) -> Standing:
+    def stays(self, why: str, at: datetime) -> Status:
         """It is no longer waste, or no longer there; nothing is done to it."""
         return self._says(f"*Nothing was done* on {self.at(at)}: {sentence(prose(why, LONGEST))}")
 
-    def void(self, why: str, at: datetime) -> Standing:
+    def void(self, why: str, at: datetime) -> Status:
         """It is only reported from now on."""
         since = f"*Only reported since {self.at(at)}:* {sentence(prose(why, LONGEST))}"
         return self._says(f"{since} Nothing is done to it.")
 
-    def over(self, why: str) -> Standing:
+    def over(self, why: str) -> Status:
         """Its warning was taken back some time ago, and its message did not say so then."""
         return self._says(f"*This warning counts no more:* {sentence(prose(why, LONGEST))}")
 
-    def undoing(self, action: Action, by: str, at: datetime) -> Standing:
+    def undoing(self, action: Action, by: str, at: datetime) -> Status:
         """Somebody pressed *Undo*."""
         said = f"*{self.way.label}*, said {who(by)} on {self.at(at)}: it is being {self.way.done}."
         return self._says(f"{self._history(action)}. {said}")
 
-    def undone(self, action: Action, rest: datetime | None) -> Standing:
+    def undone(self, action: Action, rest: datetime | None) -> Status:
         """It was brought back, and is left alone until *rest*: a job that was submitted again is another."""
         when = f" on {self.at(action.undone)}" if action.undone else ""
         became = f": {prose(action.became, LONGEST)}" if action.became else ""
@@ -174,7 +174,7 @@ class StatusWording:
             return self._says(f"{text} If it hangs again, there will be a new warning.")
         return self._says(f"{text} It is left alone until {self.at(rest)}.")
 
-    def undo_failed(self, action: Action, why: str, at: datetime) -> Standing:
+    def undo_failed(self, action: Action, why: str, at: datetime) -> Status:
         """It could not be brought back, which can be tried again."""
         said = self._offered(action)
         then = "The next sweep goes on with it."
@@ -194,10 +194,10 @@ class StatusWording:
         except CannotActError:
             return ""
 
-    def _says(self, text: str, buttons: tuple[Button, ...] = (), revert_effect: str = "") -> Standing:
+    def _says(self, text: str, buttons: tuple[Button, ...] = (), revert_effect: str = "") -> Status:
         """*text* with the name of the zone after its last time only."""
         zone = f" ({self.time_zone})"
-        return Standing(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons, revert_effect)
+        return Status(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons, revert_effect)
 
     def _history(self, action: Action) -> str:
         """What was done, when, and on whose word."""

@@ -1,39 +1,43 @@
-"""What Slack is told of one sweep: its new findings, what they cost, whose they are. Pure."""
+"""The Slack message about the new findings of one sweep: what they cost and whose they are. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ml_janitor.core.model import Kept, Outcome, Result, Sweep
+from ml_janitor.core.model import Kept, Mode, Outcome, Result, Sweep
 from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.text import moment
-from ml_janitor.report.finding_words import amounts, kinds, left_out, noun, shares
+from ml_janitor.report import causes
+from ml_janitor.report.finding_words import action, amounts, kinds, left_out, noun, shares
 from ml_janitor.report.mrkdwn import (
     Block,
     Message,
     Post,
     code,
     context,
+    counted,
     fits,
     header,
     prose,
     section,
     sentence,
 )
-from ml_janitor.report.proposed import would_happen
+from ml_janitor.report.outcomes import only_reported
 from ml_janitor.report.thread import SHOWN, thread, told
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Recorded
 
 SHOWN_AT_ONCE = 3
-"""Findings that stand in the message itself."""
+"""Findings that the message itself shows; the others are in its thread."""
 
-TOLD_ELSEWHERE = frozenset({Outcome.WARNED, Outcome.ACTED})
-"""What has a warning of its own of this sweep, or is gone with it."""
+ACTIONS_SHOWN = 3
+
+OWN_MESSAGE = frozenset({Outcome.WARNED, Outcome.ACTED})
+"""Findings that this sweep warned about in a message of its own, or removed."""
 
 
 def announcement(
@@ -58,7 +62,7 @@ def announcement(
     known = [
         result
         for result in sweep.findings
-        if result.target.key not in keys and result.outcome not in TOLD_ELSEWHERE
+        if result.target.key not in keys and result.outcome not in OWN_MESSAGE
     ]
     return Post(
         main=_main(sweep, new, now, _small_print(sweep.detector, known, report, keep_tag)),
@@ -82,7 +86,7 @@ def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) 
     unpriced = sums.unpriced if amounts(sums) else 0
     must = [header(title), section(f"In {where}, as of {moment(now)}.{left_out(unpriced)}")]
     must += [section(said) for said in (_not_complete(sweep), _unjudged(sweep)) if said]
-    must += [section(said) for said in would_happen(sweep, new)]
+    must += [section(said) for said in _would_happen(sweep, new)]
     last = [context(small_print)] if small_print else []
     told = _dearest(new, now, [*must, *last])
     dearest = ""
@@ -158,3 +162,35 @@ def _small_print(detector: str, known: Sequence[Result], report: str, keep_tag: 
     if report:
         said.append(f"The whole report: {code(report, 500)}")
     return " ".join(said)
+
+
+# --- what would happen -----------------------------------------------------------------------------
+
+
+def _would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
+    """What acting on *new* would do, and why an armed detector only reports some of them."""
+    spared = [result for result in new if only_reported(result)]
+    others = [result for result in new if not only_reported(result)]
+    dry = " This is a dry run: nothing was changed." if sweep.mode is Mode.DRY_RUN else ""
+    if others:
+        yield f"*What would happen:* {_ranked(map(action, others), 'other action')}{dry}"
+    if spared:
+        why = _ranked((causes.reason(one.cause) for one in spared if one.cause), "other reason")
+        proposed = _ranked(map(action, spared), "other action")
+        yield f"*Only reported:* {why} Nothing is done. Proposed: {proposed}"
+
+
+def _ranked(said: Iterable[str], noun: str) -> str:
+    """The most frequent of *said*, each with its count if they differ; the report lists the rest."""
+    ranked = Counter(said).most_common()
+    shown = [
+        f"{_times(times) if len(ranked) > 1 else ''}{prose(one, 200)}"
+        for one, times in ranked[:ACTIONS_SHOWN]
+    ]
+    if more := len(ranked) - len(shown):
+        shown.append(f"{counted(more, noun)}, which the report lists")
+    return sentence("; ".join(shown))
+
+
+def _times(number: int) -> str:
+    return "once: " if number == 1 else f"{number:,} times: "

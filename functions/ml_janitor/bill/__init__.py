@@ -1,0 +1,1 @@
+"""What AWS charged, why it moved, and whose it is."""
