@@ -325,9 +325,9 @@ def test_every_letter_that_is_not_replaced_has_a_glyph() -> None:
 
 def test_a_picture_of_two_months_is_drawn_fast() -> None:
     """
-    At most 0.2 s of CPU, on a machine on which the yardstick takes 0.07 s.
+    At most 0.2 s of CPU: a ratio within one process, because a machine that is slow or shared is so for both.
 
-    A ratio within one process: a machine that is slow, or that others use, is slow for both.
+    The yardstick takes about 0.04 s of a core that draws such a picture in 0.1 s.
     """
     chart = series({f"project-{at}": [at * 7 + day for day in range(65)] for at in range(60)}, unsettled=2)
     png(columns(chart, PICTURE))
@@ -339,4 +339,4 @@ def test_a_picture_of_two_months_is_drawn_fast() -> None:
 
     took = min(cpu(lambda: png(columns(chart, PICTURE))) for _ in range(3))
     yardstick = min(cpu(lambda: sum(number * number for number in range(1_000_000))) for _ in range(3))
-    assert took < 3 * yardstick
+    assert took < 4 * yardstick
