@@ -12,6 +12,8 @@ from moto.core.model_instances import reset_model_data
 from moto.s3.models import s3_backends
 
 from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox.billing import meters
+from ml_janitor_sandbox.billing.charges import Charge, bill
 from ml_janitor_sandbox.extra_services import invocations
 from ml_janitor_sandbox.faults import Fault, Ledger
 from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, logs
@@ -55,6 +57,9 @@ class Admin:
             ("GET", "iam/record"): lambda _: gate.record(),
             ("DELETE", "iam/record"): self._forget,
             ("POST", "stacks"): _stacks,
+            ("GET", "charges"): _charges,
+            ("POST", "charges"): _charge,
+            ("PUT", "bill"): _set_bill,
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
@@ -167,6 +172,24 @@ def _metrics(given: dict[str, Any]) -> dict[str, Any]:
 
 def _stacks(given: dict[str, Any]) -> dict[str, Any]:
     cloudformation.seed(*_where(given), given["name"], list(given["resources"]))
+    return {}
+
+
+def _charges(_: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one.told() for one in meters.charges(ACCOUNT)]
+
+
+def _charge(given: dict[str, Any]) -> dict[str, Any]:
+    account = given.get("account") or ACCOUNT
+    charges = [Charge.declared({"account": account} | one) for one in given["charges"]]
+    with state.LOCK:
+        bill(account).charges += charges
+    return {"charged": len(charges)}
+
+
+def _set_bill(given: dict[str, Any]) -> dict[str, Any]:
+    with state.LOCK:
+        bill(given.pop("account", None) or ACCOUNT).set(given)
     return {}
 
 

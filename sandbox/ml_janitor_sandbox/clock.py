@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import sys
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -20,6 +21,7 @@ REAL_TIME = ("moto.sts",)
 # Modules that bound `utcnow` by name before it could be replaced are found by scanning.
 _lock = Lock()
 _now = DEFAULT
+_before: list[Callable[[dt.datetime], None]] = []
 
 
 def now() -> dt.datetime:
@@ -39,6 +41,19 @@ def millis() -> int:
 
 def set_now(moment: dt.datetime) -> None:
     """Move the clock, forwards or backwards."""
+    for look in _before:
+        look(moment)
+    jump(moment)
+
+
+def before_moving(look: Callable[[dt.datetime], None]) -> None:
+    """Call this with the time that the clock is going to show, right before it moves."""
+    if look not in _before:
+        _before.append(look)
+
+
+def jump(moment: dt.datetime) -> None:
+    """Show another time, and call nobody."""
     global _now  # noqa: PLW0603  one process serves one sandbox, and it has one clock
     with _lock:
         _now = moment.astimezone(dt.UTC)

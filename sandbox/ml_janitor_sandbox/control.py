@@ -141,6 +141,22 @@ class Control:
         body = {"region": region, "name": name, "resources": [dict(one) for one in resources]}
         self._ask("POST", "stacks", body)
 
+    def charge(self, charges: Iterable[Mapping[str, Any]], *, account: str = "") -> None:
+        """
+        Charge an account by hand: {"service", "usage_type", "start", "end", "usd", "quantity"}, and more.
+
+        See `ml_janitor_sandbox.billing.charges.Charge` for all of it: tags, credits, what is posted late.
+        """
+        self._ask("POST", "charges", {"account": account, "charges": [dict(one) for one in charges]})
+
+    def charges(self) -> list[dict[str, Any]]:
+        """Every charge of the account, by hand or for what its resources used."""
+        return list(self._ask("GET", "charges"))
+
+    def set_bill(self, *, account: str = "", **settings: Any) -> None:
+        """Set up Cost Explorer: `set_bill(tags=["project"], since=..., enabled=False, page=100)`."""
+        self._ask("PUT", "bill", {"account": account} | settings)
+
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         request = urllib.request.Request(  # noqa: S310  the scheme is the caller's, and http
             f"{self.url}/sandbox/{path}",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from ml_janitor_sandbox import abac, state
+from ml_janitor_sandbox.billing import cost_explorer
 from ml_janitor_sandbox.fixes import pricing
 from ml_janitor_sandbox.patches import AwsError, Call
 from ml_janitor_sandbox.wire import Asked, Reply, error, reply
 
-SERVICES = {"pricing": pricing.OPERATIONS}
+SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
+    "ce": cost_explorer.OPERATIONS,
+    "pricing": pricing.OPERATIONS,
+}
 
 
 def answer_locally(asked: Asked) -> Reply | None:
@@ -28,7 +33,8 @@ def answer_locally(asked: Asked) -> Reply | None:
         raise NotImplementedError(asked.name)
     call = Call(asked.operation, asked.account, asked.region, json.loads(asked.body or b"{}"))
     try:
-        content = json.dumps(operations[asked.operation](call)).encode()
+        with state.LOCK:
+            content = json.dumps(operations[asked.operation](call)).encode()
     except AwsError as refused:
         return error(asked, HTTPStatus.BAD_REQUEST, refused.code, refused.message)
     return reply(content, "application/x-amz-json-1.1")

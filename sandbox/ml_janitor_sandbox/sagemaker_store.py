@@ -109,6 +109,10 @@ class SageMakerStore:
         """Have a step happen in its time, unless the resource has another one coming by then."""
         heapq.heappush(self._agenda, (step.at, next(_sequence), step))
 
+    def coming_at(self) -> dt.datetime | None:
+        """When the next step is due."""
+        return self._agenda[0][0] if self._agenda else None
+
     def advance(self) -> None:
         """Let everything happen whose time has come, in its order."""
         while self._agenda and self._agenda[0][0] <= clock.now():

@@ -6,6 +6,7 @@ One reset then forgets everything, and no fix has a reset to forget to write.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from threading import RLock
 from typing import Any, Protocol
 
@@ -36,6 +37,11 @@ def at[T](kind: type[T], account: str, region: str) -> T:
             _kept[key] = kind()
         found: T = _kept[key]
         return found
+
+
+def every[T](kind: type[T]) -> Iterator[tuple[str, str, T]]:
+    """All instances of this class, each after its account and region."""
+    return ((account, region, one) for (of, account, region), one in list(_kept.items()) if of is kind)
 
 
 def clear() -> None:

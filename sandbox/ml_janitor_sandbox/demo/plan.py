@@ -17,6 +17,8 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
 KEY = "AKIADEMO"
+ALLOCATED = ("project", "team", "environment", "cost-center", "owner", "managed-by")
+"""The cost allocation tags that the company has activated."""
 
 
 def sagemaker_arn(kind: str, name: str) -> str:
@@ -97,6 +99,7 @@ class Plan:
         with control.at_once():  # what somebody made long ago has long come up
             self._act(url, control)
         control.set_clock(NOW)
+        control.set_bill(tags=ALLOCATED)
         for namespace, series in self.series.items():
             control.metrics(namespace, series)
         for one in self.streams:

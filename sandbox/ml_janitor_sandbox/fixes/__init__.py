@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 
 from ml_janitor_sandbox import clock, patches, selfcheck
+from ml_janitor_sandbox.billing import meters
 
 AREAS = (
     "dispatch",
@@ -53,3 +54,4 @@ def install() -> None:
         setattr(owner, name, patch.replacement)
         _installed.append(patch.target)
     clock.install()
+    meters.watch()

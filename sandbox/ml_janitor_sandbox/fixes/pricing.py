@@ -78,13 +78,19 @@ def _attributes(product: dict[str, Any]) -> dict[str, str]:
 
 
 @cache
+def hourly(region: str) -> dict[str, float]:
+    """Dollars an hour by instance type, for all that it is rented for."""
+    _, factor = REGIONS.get(region, ("", 1.0))
+    rows = {row["instance_type"]: row["usd_per_hour"] for row in _rows("sagemaker-prices-us-east-1.csv")}
+    return {name: round(float(price) * factor, 4) for name, price in (rows | DIFFERENT).items()}
+
+
+@cache
 def sagemaker_products() -> list[dict[str, Any]]:
     """Every type of the table, for all that it is rented for, in the served regions; and Data Wrangler's."""
     products = []
     for region, (prefix, factor) in REGIONS.items():
-        for row in _rows("sagemaker-prices-us-east-1.csv"):
-            name = row["instance_type"]
-            price = round(float(DIFFERENT.get(name, row["usd_per_hour"])) * factor, 4)
+        for name, price in hourly(region).items():
             products += [
                 _instance(region, plato, f"{prefix}-{word}{name}", name, price)
                 for plato, word in RENTED_FOR.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ml_janitor_sandbox.billing import cost_explorer
 from ml_janitor_sandbox.iam import autoscaling, dynamodb, s3, sagemaker
 from ml_janitor_sandbox.iam.needs import Need, Needs, Reader, arn
 from ml_janitor_sandbox.patches import Call, backend
@@ -15,6 +16,7 @@ WITHOUT_RESOURCE: Mapping[str, set[str]] = {
         "DescribeScalingPolicies",
         "DescribeScheduledActions",
     },
+    "ce": set(cost_explorer.OPERATIONS),
     "cloudtrail": {"LookupEvents"},
     "cloudwatch": {"GetMetricData", "GetMetricStatistics", "ListMetrics"},
     "ecr": {"GetAuthorizationToken"},
@@ -135,8 +137,16 @@ def _functions(call: Call) -> Needs:
     return [Need("lambda:InvokeFunction", where)]
 
 
+def _budgets(call: Call) -> Needs:
+    """Two actions for all calls (Service Authorization Reference, AWS Budget Service)."""
+    action = "ViewBudget" if call.operation.startswith("Describe") else "ModifyBudget"
+    name = call.params.get("BudgetName") or (call.params.get("Budget") or {}).get("BudgetName") or "*"
+    return [Need(f"budgets:{action}", f"arn:{call.partition}:budgets::{call.account}:budget/{name}")]
+
+
 READERS: Mapping[str, Reader] = {
     "application-autoscaling": autoscaling.needs,
+    "budgets": _budgets,
     "cloudwatch": _alarms,
     "dynamodb": dynamodb.needs,
     "ecr": _repositories,

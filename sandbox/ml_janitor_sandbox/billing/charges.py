@@ -1,0 +1,165 @@
+"""The bill of one account: charges that run on by the hour, and what is visible of them at a time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
+from typing import Any
+
+from ml_janitor_sandbox import clock, state
+
+HOUR = dt.timedelta(hours=1)
+LAG = 3 * HOUR
+"""How long after its hour usage is visible; AWS says "at least once every 24 hours"."""
+SAGEMAKER = "Amazon SageMaker"
+
+PREFIXES = {
+    "eu-central-1": "EUC1",
+    "eu-west-1": "EU",
+    "us-east-1": "USE1",
+    "us-east-2": "USE2",
+    "us-west-2": "USW2",
+}
+"""How usage types begin ("Understanding your AWS billing and usage reports", Amazon S3 user guide)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """
+    One line of the bill: *hourly* units at a *price* each, in every hour from *start* until *end*.
+
+    *tags* are those of the resource. What is *posted* at a time, as a late correction is, is visible from
+    then on; everything else hour by hour, after the lag.
+    """
+
+    service: str
+    usage_type: str
+    start: dt.datetime
+    end: dt.datetime | None = None
+    hourly: Decimal
+    price: Decimal
+    unit: str = "Hrs"
+    account: str = ""
+    region: str = "us-east-1"
+    operation: str = "RunInstance"
+    record_type: str = "Usage"
+    resource: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    posted: dt.datetime | None = None
+
+    @classmethod
+    def declared(cls, given: Mapping[str, Any]) -> Charge:
+        """From JSON: the fields, or *usd* and *quantity* (by default 1) of the whole span."""
+        told = dict(given)
+        for name in ("start", "end", "posted"):
+            if told.get(name):
+                told[name] = clock.parse(told[name])
+        if "usd" in told:
+            hours = Decimal((told["end"] - told["start"]) / HOUR)
+            quantity = Decimal(str(told.pop("quantity", 1)))
+            told["price"] = Decimal(str(told.pop("usd"))) / quantity
+            told["hourly"] = quantity / hours
+        told |= {name: Decimal(str(told[name])) for name in ("hourly", "price")}
+        if unknown := set(told) - {one.name for one in fields(cls)}:
+            raise ValueError(f"a charge has no {', '.join(sorted(unknown))}")
+        return cls(**told)
+
+    def quantity(self, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Decimal:
+        """The units of [*start*, *end*) that are visible at *now*."""
+        posted = end if self.posted is None or now >= self.posted else start
+        seen = whole(now - LAG) if self.posted is None else posted
+        last = min(end, seen) if self.end is None else min(end, seen, self.end)
+        seconds = (last - max(start, self.start)).total_seconds()
+        return self.hourly * Decimal(seconds) / 3600 if seconds > 0 else Decimal(0)
+
+    def told(self) -> dict[str, Any]:
+        """As JSON, in the words of `declared`."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: _plain(value) for name, value in values.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dt.datetime):
+        return clock.text(value)
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def whole(moment: dt.datetime) -> dt.datetime:
+    """The beginning of that hour."""
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+@dataclass(slots=True)
+class Bill:
+    """
+    What one account is charged, and how its Cost Explorer is set up.
+
+    *active* are its cost allocation tags and since when: they show on what is used from then on. *since* is
+    when its data begins, *page* how many groups a page holds. *members* are accounts that it pays for.
+    """
+
+    charges: list[Charge] = field(default_factory=list)
+    running: dict[str, tuple[tuple[Any, ...], list[Charge]]] = field(default_factory=dict)
+    """What each metered resource was seen to use, and the charges for that; only their ends are not known."""
+    requests: dict[dt.datetime, int] = field(default_factory=dict)
+    """How many requests Cost Explorer answered in each hour."""
+    active: dict[str, dt.datetime] = field(default_factory=dict)
+    members: list[str] = field(default_factory=list)
+    enabled: bool = True
+    hourly: bool = False
+    since: dt.datetime | None = None
+    page: int = 5000
+
+    def set(self, given: Mapping[str, Any]) -> None:
+        """Change the setup; *tags* are active from the beginning, or each from a time."""
+        told = dict(given)
+        if (tags := told.pop("tags", None)) is not None:
+            since = tags if isinstance(tags, dict) else dict.fromkeys(tags, "2000-01-01")
+            self.active = {key: clock.parse(at) for key, at in since.items()}
+        if told.get("since"):
+            told["since"] = clock.parse(told["since"])
+        if unknown := set(told) - {"enabled", "hourly", "members", "page", "since"}:
+            raise ValueError(f"a bill has no {', '.join(sorted(unknown))}")
+        for name, value in told.items():
+            setattr(self, name, value)
+
+    def all(self, account: str) -> Iterator[Charge]:
+        """Every charge of the account itself, those for Cost Explorer's own requests among them."""
+        yield from self.charges
+        for _, charges in self.running.values():
+            yield from charges
+        for hour, count in self.requests.items():
+            yield Charge(
+                service="AWS Cost Explorer",
+                account=account,
+                usage_type="USE1-APIRequest",
+                operation="GetCostAndUsage",
+                start=hour,
+                end=hour + HOUR,
+                hourly=Decimal(count),
+                price=Decimal("0.01"),
+                unit="Requests",
+            )
+
+    def cut(self, charge: Charge) -> Iterator[Charge]:
+        """The charge in parts, during each of which a tag is either active or not."""
+        for since in sorted(self.active.values()):
+            if charge.start < since and (charge.end is None or since < charge.end):
+                yield replace(charge, end=since)
+                charge = replace(charge, start=since)
+        yield charge
+
+    def meter(self, resource: str, used: tuple[Any, ...], charges: Iterable[Charge], at: dt.datetime) -> None:
+        """A *resource* uses something else from now on: end its charges, begin others."""
+        for charge in self.running.pop(resource, ((), []))[1]:
+            if charge.start < at:
+                self.charges.append(replace(charge, end=at))
+        if used:
+            self.running[resource] = used, list(charges)
+
+
+def bill(account: str) -> Bill:
+    """That of one account, over all regions."""
+    return state.at(Bill, account, "")

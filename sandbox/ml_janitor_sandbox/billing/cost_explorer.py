@@ -1,0 +1,339 @@
+"""AWS Cost Explorer over the sandbox's bill: costs by period and group, and forecasts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from ml_janitor_sandbox import clock, paging
+from ml_janitor_sandbox.billing import anomalies, expressions, meters
+from ml_janitor_sandbox.billing.charges import HOUR, Bill, Charge, bill, whole
+from ml_janitor_sandbox.patches import AwsError, Call, rejected
+
+DAY = dt.timedelta(days=1)
+CLOSED_AFTER = 5 * DAY
+"""How long after a month its bill is final, until which every period of it is estimated."""
+MONTHS = 14
+HOURS_BACK = 14 * DAY
+HISTORY = 30
+"""Days that a forecast is made of, and that there have to be."""
+COSTS = {
+    "AmortizedCost",
+    "BilledCost",
+    "BlendedCost",
+    "ContractedCost",
+    "ListCost",
+    "NetAmortizedCost",
+    "NetUnblendedCost",
+    "UnblendedCost",
+}
+"""All the same here, where nobody has committed to anything."""
+QUANTITIES = {"NormalizedUsageAmount", "UsageQuantity"}
+FORMATS = {
+    "DAILY": r"\d{4}-\d\d-\d\d",
+    "MONTHLY": r"\d{4}-\d\d-\d\d",
+    "HOURLY": r"\d{4}-\d\d-\d\dT\d\d:00:00Z",
+}
+INVALID_TOKEN = "InvalidNextTokenException"
+
+type Period = tuple[dt.datetime, dt.datetime]
+
+
+@dataclass(slots=True)
+class Cell:
+    """What one group was charged in one period; None is the group of a period in which nothing was used."""
+
+    group: tuple[str, ...] | None = None
+    cost: Decimal = Decimal(0)
+    quantity: Decimal = Decimal(0)
+    units: set[str] = field(default_factory=set)
+
+    def told(self, metrics: Sequence[str]) -> dict[str, dict[str, str]]:
+        """By metric. Quantities of different units are added up too, and say so by their unit."""
+        unit = next(iter(self.units)) if len(self.units) == 1 else "N/A"
+        return {
+            metric: _amount(self.cost, "USD") if metric in COSTS else _amount(self.quantity, unit)
+            for metric in metrics
+        }
+
+
+def _amount(value: Decimal, unit: str) -> dict[str, str]:
+    return {"Amount": f"{round(value, 10).normalize():f}", "Unit": unit}
+
+
+def get_cost_and_usage(call: Call) -> dict[str, Any]:
+    """Sums of metrics by period, in total or by group; `Total` is empty with groups."""
+    params, own = call.params, _open(call)
+    granularity, metrics = params.get("Granularity", ""), params.get("Metrics") or []
+    if granularity not in FORMATS:
+        raise rejected(f"Granularity {granularity!r} is not valid.")
+    if not metrics:
+        raise rejected("At least one metric is required.")
+    if wrong := set(metrics) - COSTS - QUANTITIES:
+        raise rejected(f"Unable to parse metric: {', '.join(sorted(wrong))}")
+    asked = params.get("GroupBy") or []
+    keys = expressions.groups(own, asked)
+    start, end = _times(own, params, granularity)
+    wanted = expressions.matching(own, params.get("Filter"))
+    charges = [one for one in meters.charges(call.account) if wanted(one)]
+    found = [(at, cell) for at in _periods(start, end, granularity) for cell in _cells(charges, keys, at)]
+    page, more = _page(found, params, own.page if asked else len(found))
+    cells: dict[Period, list[Cell]] = {}
+    for at, cell in page:
+        cells.setdefault(at, []).append(cell)
+    answer = {
+        "ResultsByTime": [
+            {
+                "TimePeriod": _spelled(at, granularity),
+                "Estimated": clock.now() < _next_month(at[0]) + CLOSED_AFTER,
+            }
+            | _result(some, metrics, grouped=bool(asked))
+            for at, some in cells.items()
+        ],
+        "DimensionValueAttributes": [],
+    }
+    return answer | ({"GroupDefinitions": asked} if asked else {}) | more
+
+
+def _open(call: Call) -> Bill:
+    own = bill(call.account)
+    if not own.enabled:
+        raise AwsError("AccessDeniedException", "User not enabled for cost explorer access")
+    return own
+
+
+def _read_times(params: Mapping[str, Any], granularity: str) -> Period:
+    given = params.get("TimePeriod") or {}
+    texts = given.get("Start", ""), given.get("End", "")
+    for text in texts:
+        if not re.fullmatch(FORMATS[granularity], text):
+            raise rejected(f"Invalid date for {granularity} granularity: {text!r}")
+    start, end = map(clock.parse, texts)
+    if start >= end:
+        raise rejected("Start date (and hour) should be before end date (and hour)")
+    return start, end
+
+
+def _times(own: Bill, params: Mapping[str, Any], granularity: str = "DAILY") -> Period:
+    start, end = _read_times(params, granularity)
+    now = clock.now()
+    if end > _next_month(now):
+        raise rejected("end date past the beginning of next month")
+    if granularity == "HOURLY":
+        if not own.hourly:
+            raise AwsError("AccessDeniedException", "Hourly granularity is not enabled for this account.")
+        if start < now - HOURS_BACK:
+            raise rejected("Hourly data is only available for the last 14 days.")
+    if ((now.year - start.year) * 12 + now.month - start.month, now.day - start.day) > (MONTHS, 0):
+        raise rejected("You haven't enabled historical data beyond 14 months.")
+    if own.since is not None and end <= own.since:
+        raise AwsError(
+            "DataUnavailableException",
+            "Data is not available. Please try to adjust the time period. If just enabled Cost Explorer, "
+            "data might not be ingested yet",
+        )
+    return start, end
+
+
+def _next_month(moment: dt.datetime) -> dt.datetime:
+    first = moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return (first + 32 * DAY).replace(day=1)
+
+
+def _periods(start: dt.datetime, end: dt.datetime, granularity: str) -> Iterator[Period]:
+    steps: Mapping[str, Callable[[dt.datetime], dt.datetime]] = {
+        "DAILY": lambda at: at + DAY,
+        "HOURLY": lambda at: at + HOUR,
+        "MONTHLY": _next_month,
+    }
+    while start < end:
+        until = min(steps[granularity](start), end)
+        yield start, until
+        start = until
+
+
+def _cells(charges: Sequence[Charge], keys: Sequence[expressions.Key], at: Period) -> list[Cell]:
+    """What was used in a period by group, in the order of the keys; one cell of nothing if nothing was."""
+    found: dict[tuple[str, ...], Cell] = {}
+    for charge in charges:
+        if quantity := charge.quantity(*at, clock.now()):
+            group = tuple(key(charge) for key in keys)
+            cell = found.setdefault(group, Cell(group))
+            cell.cost += quantity * charge.price
+            if charge.record_type == "Usage":
+                cell.quantity += quantity
+                cell.units.add(charge.unit)
+    return [found[group] for group in sorted(found)] or [Cell()]
+
+
+def _page(found: Sequence[Any], params: Mapping[str, Any], size: int) -> tuple[Sequence[Any], dict[str, str]]:
+    page, more = paging.cut(found, params.get("NextPageToken"), size, invalid=INVALID_TOKEN)
+    return page, {"NextPageToken": more["NextToken"]} if more else {}
+
+
+def _spelled(at: Period, granularity: str) -> dict[str, str]:
+    form = "%Y-%m-%dT%H:%M:%SZ" if granularity == "HOURLY" else "%Y-%m-%d"
+    return {"Start": f"{at[0]:{form}}", "End": f"{at[1]:{form}}"}
+
+
+def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> dict[str, Any]:
+    told = [
+        {"Keys": list(one.group or ()), "Metrics": one.told(metrics)}
+        for one in cells
+        if one.group is not None
+    ]
+    return {"Total": {}, "Groups": told} if grouped else {"Total": cells[0].told(metrics), "Groups": []}
+
+
+# --- what there is to ask for --------------------------------------------------------------------
+
+
+def _used(call: Call) -> tuple[Bill, list[Charge]]:
+    """The bill, and its charges in the period that is asked about."""
+    own = _open(call)
+    at = _times(own, call.params)
+    wanted = expressions.matching(own, call.params.get("Filter"))
+    return own, [
+        one for one in meters.charges(call.account) if one.quantity(*at, clock.now()) and wanted(one)
+    ]
+
+
+def _listed(call: Call, values: set[str], size: int) -> tuple[Sequence[str], dict[str, Any]]:
+    search = call.params.get("SearchString", "").lower()
+    found = sorted(value for value in values if search in value.lower())
+    page, more = _page(found, call.params, int(call.params.get("MaxResults") or size))
+    return page, {"ReturnSize": len(page), "TotalSize": len(found)} | more
+
+
+def get_dimension_values(call: Call) -> dict[str, Any]:
+    """The values of a dimension that were charged for in a period."""
+    own, charges = _used(call)
+    read = expressions.dimension(call.params.get("Dimension", ""))
+    page, more = _listed(call, {read(one) for one in charges}, own.page)
+    attributes = {"description": "demo"} if call.params["Dimension"] == "LINKED_ACCOUNT" else {}
+    return {"DimensionValues": [{"Value": value, "Attributes": attributes} for value in page]} | more
+
+
+def get_tags(call: Call) -> dict[str, Any]:
+    """The keys of active tags, or the values of one; an empty one stands for what is untagged."""
+    own, charges = _used(call)
+    if key := call.params.get("TagKey"):
+        values = {expressions.tag(own, one, key) for one in charges} if key in own.active else set()
+    else:
+        values = {key for one in charges for key in one.tags if expressions.tag(own, one, key)}
+    page, more = _listed(call, values, own.page)
+    return {"Tags": list(page)} | more
+
+
+def get_cost_forecast(call: Call) -> dict[str, Any]:
+    """The mean of the last thirty days, and how far it may be off; none for an account that is younger."""
+    own, params = _open(call), call.params
+    granularity = params.get("Granularity", "")
+    if granularity not in {"DAILY", "MONTHLY"} or not str(params.get("Metric")).endswith("_COST"):
+        raise rejected("The metric or the granularity is not valid for a forecast.")
+    level = int(params.get("PredictionIntervalLevel") or 80)
+    if not 51 <= level <= 99:
+        raise rejected("PredictionIntervalLevel must be between 51 and 99.")
+    today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    start, end = _read_times(params, "DAILY")
+    if start < today:
+        raise rejected("Start date must not be in the past.")
+    wanted = expressions.matching(own, params.get("Filter"))
+    charges = [one for one in meters.charges(call.account) if wanted(one)]
+    days = [(today - number * DAY, today - (number - 1) * DAY) for number in range(HISTORY, 0, -1)]
+    costs = [
+        sum((one.price * one.quantity(*day, clock.now()) for one in charges), Decimal(0)) for day in days
+    ]
+    young = own.since is not None and own.since > days[0][0]
+    if young or not costs[0]:
+        raise AwsError(
+            "DataUnavailableException", "Insufficient amount of historical data to generate forecast."
+        )
+    mean, spread = float(statistics.fmean(costs)), float(statistics.stdev(costs))
+    factor = statistics.NormalDist().inv_cdf(0.5 + level / 200)
+    results = []
+    for first, last in _periods(start, end, granularity):
+        count = (last - first) / DAY
+        off = factor * spread * count**0.5
+        results.append(
+            {
+                "TimePeriod": {"Start": f"{first:%Y-%m-%d}", "End": f"{last:%Y-%m-%d}"},
+                "MeanValue": f"{mean * count:.10f}",
+                "PredictionIntervalLowerBound": f"{max(0.0, mean * count - off):.10f}",
+                "PredictionIntervalUpperBound": f"{mean * count + off:.10f}",
+            }
+        )
+    total = mean * ((end - start) / DAY)
+    return {"Total": {"Amount": f"{total:.10f}", "Unit": "USD"}, "ForecastResultsByTime": results}
+
+
+def list_cost_allocation_tags(call: Call) -> dict[str, Any]:
+    """Every key that a charge has ever had, active or not."""
+    own, used = _open(call), dict[str, dt.datetime]()
+    for charge in meters.charges(call.account):
+        last = min(charge.end or clock.now(), clock.now())
+        used |= {key: max(last, used.get(key, last)) for key in charge.tags}
+    found = []
+    for key in sorted({*used, *own.active}):
+        about = {"TagKey": key, "Type": "AWSGenerated" if key.startswith("aws:") else "UserDefined"}
+        about["Status"] = "Active" if key in own.active else "Inactive"
+        if key in own.active:
+            about["LastUpdatedDate"] = clock.text(own.active[key])
+        if key in used:
+            about["LastUsedDate"] = clock.text(whole(used[key]))
+        if (
+            call.params.get("Status") in (None, about["Status"])
+            and call.params.get("Type") in (None, about["Type"])
+            and (not call.params.get("TagKeys") or key in call.params["TagKeys"])
+        ):
+            found.append(about)
+    size = int(call.params.get("MaxResults") or 100)
+    page, more = paging.cut(found, call.params.get("NextToken"), size, invalid=INVALID_TOKEN)
+    return {"CostAllocationTags": list(page)} | more
+
+
+def update_cost_allocation_tags_status(call: Call) -> dict[str, Any]:
+    """Activate tags from a day later on, or deactivate them; at most twenty."""
+    own, asked = _open(call), call.params["CostAllocationTagsStatus"]
+    if len(asked) > 20:
+        raise rejected("At most 20 tags can be updated at once.")
+    known = {key for charge in meters.charges(call.account) for key in charge.tags}
+    errors = []
+    for one in asked:
+        key = one["TagKey"]
+        if key not in known:
+            errors.append(
+                {"TagKey": key, "Code": "TagKeysNotFoundException", "Message": "Tag keys not found"}
+            )
+        elif one["Status"] == "Active":
+            own.active.setdefault(key, clock.now() + DAY)
+        else:
+            own.active.pop(key, None)
+    return {"Errors": errors}
+
+
+def _charged(answer: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[str, Any]]:
+    """Answer for a cent; what is refused costs nothing."""
+
+    def answered(call: Call) -> dict[str, Any]:
+        told = answer(call)
+        requests, hour = bill(call.account).requests, whole(clock.now())
+        requests[hour] = requests.get(hour, 0) + 1
+        return told
+
+    return answered
+
+
+OPERATIONS = {
+    "GetCostAndUsage": _charged(get_cost_and_usage),
+    "GetCostForecast": _charged(get_cost_forecast),
+    "GetDimensionValues": _charged(get_dimension_values),
+    "GetTags": _charged(get_tags),
+    "ListCostAllocationTags": _charged(list_cost_allocation_tags),
+    "UpdateCostAllocationTagsStatus": _charged(update_cost_allocation_tags_status),
+} | anomalies.OPERATIONS

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ml_janitor_sandbox.control import Control
+
+type Clients = Callable[..., Any]
+
+SPAN = {"Start": "2026-10-06", "End": "2026-10-11"}
+BEFORE = {"Start": "2026-09-01", "End": "2026-10-01"}
+HOUR = dt.timedelta(hours=1)
+NOT_UTC = dt.timezone(dt.timedelta(hours=5, minutes=30))
+TAGS = [{"Key": "project", "Value": "churn"}, {"Key": "note", "Value": "not activated"}]
+CREDIT = {
+    "service": "Amazon SageMaker",
+    "usage_type": "USE1-Host:ml.m5.large",
+    "record_type": "Credit",
+    "start": "2026-10-07T00:00:00Z",
+    "end": "2026-10-08T00:00:00Z",
+    "usd": -7.5,
+}
+COPIED = {
+    "service": "Amazon Simple Storage Service",
+    "usage_type": "USE1-EUC1-AWS-Out-Bytes",
+    "unit": "GB",
+    "region": "us-east-1",
+    "start": "2026-10-06T12:00:00Z",
+    "end": "2026-10-09T18:00:00Z",
+    "usd": 81.5,
+    "quantity": 4075,
+    "tags": {"project": "search"},
+}
+
+
+def asked(ce: Any, **more: Any) -> dict[str, Any]:
+    usual: dict[str, Any] = {"TimePeriod": SPAN, "Granularity": "DAILY", "Metrics": ["UnblendedCost"]}
+    answer: dict[str, Any] = ce.get_cost_and_usage(**usual | more)
+    return answer
+
+
+def grouped(*keys: str) -> list[dict[str, str]]:
+    return [{"Type": "TAG" if key.islower() else "DIMENSION", "Key": key} for key in keys]
+
+
+def cells(ce: Any, *keys: str, **more: Any) -> dict[tuple[str, ...], Decimal]:
+    """By day and group, over all pages."""
+    found: dict[tuple[str, ...], Decimal] = {}
+    token: dict[str, str] = {}
+    while True:
+        page = asked(ce, GroupBy=grouped(*keys), **token, **more)
+        for result in page["ResultsByTime"]:
+            assert result["Total"] == {}
+            for group in result["Groups"]:
+                cell = (result["TimePeriod"]["Start"], *group["Keys"])
+                assert cell not in found
+                found[cell] = Decimal(group["Metrics"]["UnblendedCost"]["Amount"])
+        if "NextPageToken" not in page:
+            return found
+        token = {"NextPageToken": page["NextPageToken"]}
+
+
+def recounted(control: Control, *names: str) -> dict[tuple[str, ...], Decimal]:
+    """The same hour by hour, from what the sandbox declares of each charge."""
+    seen = (control.clock() - 3 * HOUR).replace(minute=0, second=0, microsecond=0)
+    found: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
+    for one in control.charges():
+        hour = dt.datetime(2026, 10, 6, tzinfo=dt.UTC)
+        start = dt.datetime.fromisoformat(one["start"])
+        end = min(seen, dt.datetime.fromisoformat(one["end"])) if "end" in one else seen
+        while hour < dt.datetime(2026, 10, 11, tzinfo=dt.UTC):
+            share = (min(end, hour + HOUR) - max(start, hour)) / HOUR
+            if share > 0:
+                values = [f"{n}${one['tags'].get(n, '')}" if n.islower() else one[n.lower()] for n in names]
+                usd = Decimal(one["hourly"]) * Decimal(one["price"]) * Decimal(share)
+                found[f"{hour:%Y-%m-%d}", *values] += usd
+            hour += HOUR
+    return found
+
+
+@pytest.fixture
+def account(aws: Clients, control: Control, later: Any, endpoint: Any, training: Any) -> Any:
+    """Some days in which an endpoint, a notebook and a job come and go."""
+    sagemaker = aws("sagemaker")
+    control.set_bill(tags=["project", "owner"])
+    arn = endpoint("scoring")
+    sagemaker.add_tags(ResourceArn=arn, Tags=TAGS)
+    sagemaker.create_notebook_instance(
+        NotebookInstanceName="eda", InstanceType="ml.g5.xlarge", RoleArn="arn:aws:iam::123456789012:role/r"
+    )
+    training("train-1", Tags=TAGS, EnableManagedSpotTraining=True)
+    later(hours=10, minutes=20)
+    sagemaker.stop_notebook_instance(NotebookInstanceName="eda")
+    sagemaker.stop_training_job(TrainingJobName="train-1")
+    later(days=2)
+    sagemaker.delete_endpoint(EndpointName="scoring")
+    control.charge([CREDIT, COPIED])
+    later(days=2, hours=3)
+    return aws("ce")
+
+
+KEYS = [("SERVICE", "USAGE_TYPE"), ("USAGE_TYPE", "project"), ("RECORD_TYPE",), ("project", "owner")]
+
+
+def test_every_grouping_is_what_a_recount_of_the_charges_says(account: Any, control: Control) -> None:
+    control.set_bill(page=4)
+    for keys in KEYS:
+        told, counted = cells(account, *keys), recounted(control, *keys)
+        assert told.keys() == counted.keys()
+        assert all(abs(told[cell] - counted[cell]) < Decimal("1e-8") for cell in told)
+    ungrouped = asked(account)["ResultsByTime"]
+    total = sum(float(one["Total"]["UnblendedCost"]["Amount"]) for one in ungrouped)
+    assert total == pytest.approx(sum(map(float, cells(account, "SERVICE").values())), abs=1e-6)
+    assert [one["Groups"] for one in ungrouped] == [[]] * 5
+
+
+def test_resources_are_charged_list_price_for_as_long_as_they_run(account: Any) -> None:
+    use = asked(account, Granularity="MONTHLY", Metrics=["UsageQuantity", "UnblendedCost"],
+                GroupBy=grouped("USAGE_TYPE"), Filter=only("SERVICE", "Amazon SageMaker"))  # fmt: skip
+    (month,) = use["ResultsByTime"]
+    found = {one["Keys"][0]: one["Metrics"] for one in month["Groups"]}
+    hours = {name: round(float(one["UsageQuantity"]["Amount"]), 3) for name, one in found.items()}
+    assert hours["USE1-Host:ml.m5.large"] == round(58 + 20 / 60, 3), "in the 30 s that it is Deleting, too"
+    assert hours["USE1-Notebk:ml.g5.xlarge"] == round(10 + (20 - 4 + 1.5) / 60, 3), "not while Pending"
+    assert hours["USE1-TrSpt:ml.p3.8xlarge"] == round(4 * (10 + 22 / 60), 3)
+    assert float(found["USE1-TrSpt:ml.p3.8xlarge"]["UnblendedCost"]["Amount"]) == pytest.approx(
+        4 * (10 + 22 / 60) * 14.688 * 0.3
+    )
+    assert found["USE1-Notebk:VolumeUsage.gp2"]["UsageQuantity"]["Unit"] == "GB-Mo"
+    assert float(found["USE1-Host:ml.m5.large"]["UnblendedCost"]["Amount"]) == pytest.approx(
+        0.115 * (58 + 20 / 60) - 7.5
+    )
+
+
+def only(key: str, *values: str) -> dict[str, Any]:
+    return {"Dimensions": {"Key": key, "Values": list(values)}}
+
+
+FILTERS: list[tuple[dict[str, Any], set[str]]] = [
+    (only("SERVICE", "Amazon SageMaker"), {"churn", ""}),
+    (only("SERVICE", "Amazon S3"), set()),
+    ({"Tags": {"Key": "project", "Values": ["search"]}}, {"search"}),
+    ({"Tags": {"Key": "Project", "Values": ["search"]}}, set()),
+    ({"Tags": {"Key": "note", "MatchOptions": ["ABSENT"]}}, {"churn", "search", ""}),
+    ({"Tags": {"Key": "project", "MatchOptions": ["ABSENT"]}}, {""}),
+    ({"Not": {"Tags": {"Key": "project", "MatchOptions": ["ABSENT"]}}}, {"churn", "search"}),
+    ({"And": [only("SERVICE", "Amazon SageMaker"), only("RECORD_TYPE", "Credit")]}, {""}),
+    ({"Or": [only("REGION", "mars"), only("USAGE_TYPE", "USE1-EUC1-AWS-Out-Bytes")]}, {"search"}),
+    ({"CostCategories": {"Key": "Team", "Values": ["a"]}}, set()),
+    ({"CostCategories": {"Key": "Team", "MatchOptions": ["ABSENT"]}}, {"churn", "search", ""}),
+]
+
+
+def test_filters_and_names_that_nothing_has(account: Any) -> None:
+    for given, projects in FILTERS:
+        found = {cell[1].removeprefix("project$") for cell in cells(account, "project", Filter=given)}
+        assert found == projects, given
+    nothing = asked(account, Filter=only("SERVICE", "Amazon S3"))["ResultsByTime"]
+    assert {one["Total"]["UnblendedCost"]["Amount"] for one in nothing} == {"0"}, "and no error"
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"TimePeriod": {"Start": "2026-10-06", "End": "2026-10-06"}}, "Start date (and hour) should be before"),
+    ({"TimePeriod": {"Start": "2026-10-06", "End": "2026-11-02"}}, "end date past the beginning"),
+    ({"TimePeriod": {"Start": "2025-08-09", "End": "2026-10-01"}}, "beyond 14 months"),
+    ({"TimePeriod": {"Start": "2026-10-06T00:00:00Z", "End": "2026-10-07"}}, "Invalid date"),
+    ({"Metrics": ["Unblended"]}, "Unable to parse metric"),
+    ({"Metrics": []}, "At least one metric"),
+    ({"GroupBy": grouped("SERVICE", "REGION", "project")}, "at most 2"),
+    ({"GroupBy": grouped("CHARGE_TYPE")}, "CHARGE_TYPE is not valid"),
+    ({"Filter": only("CHARGE_TYPE", "Usage")}, "CHARGE_TYPE is not valid"),
+    ({"Filter": only("SERVICE", "a") | {"Tags": {"Key": "b", "Values": ["c"]}}}, "exactly one root"),
+    ({"Filter": {"And": [only("SERVICE", "a")]}}, "at least two"),
+    ({"Filter": {"Tags": {"Key": "a", "Values": ["A"], "MatchOptions": ["CONTAINS"]}}}, "CONTAINS"),
+]  # fmt: skip
+
+
+def test_requests_that_make_no_sense_are_refused_and_cost_nothing(account: Any, control: Control) -> None:
+    for given, message in REFUSED:
+        with pytest.raises(ClientError) as refused:
+            asked(account, **given)
+        assert refused.value.response["Error"]["Code"] == "ValidationException"
+        assert message in str(refused.value)
+    hours = {"Start": "2026-10-06T00:00:00Z", "End": "2026-10-06T02:00:00Z"}
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        asked(account, Granularity="HOURLY", TimePeriod=hours)
+    asked(account)
+    paid = [one for one in control.charges() if one["service"] == "AWS Cost Explorer"]
+    assert [(one["usage_type"], one["price"], one["hourly"]) for one in paid] == [
+        ("USE1-APIRequest", "0.01", "1")
+    ]
+
+
+def test_recent_figures_are_read_differently_later(account: Any, control: Control, later: Any) -> None:
+    late = COPIED | {"start": "2026-10-06T00:00:00Z", "end": "2026-10-07T00:00:00Z"}
+    control.charge([late | {"posted": "2026-10-11T00:00:00Z"}])
+    first = cells(account, "SERVICE")
+    later(days=1)
+    second = cells(account, "SERVICE")
+    storage = ("2026-10-06", "Amazon Simple Storage Service")
+    assert second[storage] - first[storage] == Decimal("81.5"), "posted late"
+    recent = ("2026-10-10", "Amazon SageMaker")
+    assert second[recent] > first[recent], "the last three hours were missing"
+    assert {one["Estimated"] for one in asked(account)["ResultsByTime"]} == {True}
+    assert {one["Estimated"] for one in asked(account, TimePeriod=BEFORE)["ResultsByTime"]} == {False}
+
+
+def test_tags_show_once_they_are_active_and_not_before(account: Any, control: Control, later: Any) -> None:
+    tags = account.list_cost_allocation_tags(Status="Inactive")["CostAllocationTags"]
+    assert [(one["TagKey"], one["Status"]) for one in tags] == [("note", "Inactive")]
+    state = [{"TagKey": "note", "Status": "Active"}, {"TagKey": "nobody", "Status": "Active"}]
+    errors = account.update_cost_allocation_tags_status(CostAllocationTagsStatus=state)["Errors"]
+    assert [one["TagKey"] for one in errors] == ["nobody"]
+    control.charge(
+        [COPIED | {"start": "2026-10-06T00:00:00Z", "end": "2026-10-20T00:00:00Z", "tags": {"note": "n"}}]
+    )
+    later(days=6)  # activated on 11 October at 16:20
+    found = cells(account, "note", TimePeriod={"Start": "2026-10-06", "End": "2026-10-20"})
+    days = {cell[0] for cell in found if cell[1] == "note$n"}
+    assert days == {"2026-10-11", "2026-10-12", "2026-10-13", "2026-10-14", "2026-10-15", "2026-10-16"}
+    assert account.get_tags(TimePeriod=SPAN)["Tags"] == ["project"]
+    assert account.get_tags(TimePeriod=SPAN, TagKey="project")["Tags"] == ["", "churn", "search"]
+
+
+def test_names_are_those_that_were_charged(account: Any) -> None:
+    told = account.get_dimension_values(TimePeriod=SPAN, Dimension="SERVICE")
+    assert [one["Value"] for one in told["DimensionValues"]] == [
+        "Amazon SageMaker",
+        "Amazon Simple Storage Service",
+    ]
+    assert told["ReturnSize"] == told["TotalSize"] == 2
+
+
+def test_a_forecast_needs_a_month_of_history(account: Any, control: Control) -> None:
+    ahead = {"Start": "2026-10-11", "End": "2026-11-01"}
+    span: dict[str, Any] = {"TimePeriod": ahead, "Metric": "UNBLENDED_COST", "Granularity": "MONTHLY"}
+    with pytest.raises(ClientError, match="DataUnavailableException"):
+        account.get_cost_forecast(**span)
+    steady = {"start": "2026-09-01T00:00:00Z", "end": "2026-12-01T00:00:00Z", "usd": 910}
+    control.charge([COPIED | steady])
+    told = account.get_cost_forecast(**span)
+    (month,) = told["ForecastResultsByTime"]
+    low, mean = float(month["PredictionIntervalLowerBound"]), float(month["MeanValue"])
+    high = float(month["PredictionIntervalUpperBound"])
+    assert low < mean < high
+    assert mean > 21 * 10
+    control.set_bill(since="2026-09-20T00:00:00Z")
+    with pytest.raises(ClientError, match="DataUnavailableException"):
+        account.get_cost_forecast(**span)
+
+
+def test_an_account_that_has_no_cost_explorer_or_pays_for_others(aws: Clients, control: Control) -> None:
+    ce, other = aws("ce"), "210987654321"
+    control.charge([CREDIT | {"usd": 3, "record_type": "Usage"}], account=other)
+    control.set_clock(dt.datetime(2026, 10, 12, tzinfo=NOT_UTC))
+    assert cells(ce, "LINKED_ACCOUNT") == {}
+    control.set_bill(members=[other])
+    assert cells(ce, "LINKED_ACCOUNT") == {("2026-10-07", other): 3}
+    control.set_bill(enabled=False)
+    with pytest.raises(ClientError, match="not enabled for cost explorer"):
+        asked(ce)
+
+
+def test_one_monitor_of_all_services_and_its_subscription(aws: Clients) -> None:
+    ce = aws("ce")
+    services = {"MonitorName": "services", "MonitorType": "DIMENSIONAL", "MonitorDimension": "SERVICE"}
+    arn = ce.create_anomaly_monitor(AnomalyMonitor=services)["MonitorArn"]
+    with pytest.raises(ClientError, match="Limit exceeded"):
+        ce.create_anomaly_monitor(AnomalyMonitor=services)
+    told = {"SubscriptionName": "s", "MonitorArnList": [arn], "Frequency": "IMMEDIATE"}
+    mail, topic = {"Type": "EMAIL", "Address": "a@example.com"}, {"Type": "SNS", "Address": "arn:aws:sns:::t"}
+    with pytest.raises(ClientError, match="SNS"):
+        ce.create_anomaly_subscription(AnomalySubscription=told | {"Subscribers": [mail]})
+    ce.create_anomaly_subscription(AnomalySubscription=told | {"Subscribers": [topic]})
+    assert [one["MonitorArnList"] for one in ce.get_anomaly_subscriptions()["AnomalySubscriptions"]] == [
+        [arn]
+    ]
+    ce.delete_anomaly_monitor(MonitorArn=arn)
+    assert ce.get_anomaly_monitors()["AnomalyMonitors"] == []
+
+
+def hours_of(ce: Any) -> Iterator[str]:
+    span = {"Start": "2026-10-09T22:00:00Z", "End": "2026-10-10T02:00:00Z"}
+    for result in asked(ce, Granularity="HOURLY", TimePeriod=span)["ResultsByTime"]:
+        yield result["TimePeriod"]["Start"]
+
+
+def test_hours_for_accounts_that_asked_for_them(account: Any, control: Control) -> None:
+    control.set_bill(hourly=True)
+    assert list(hours_of(account)) == [
+        "2026-10-09T22:00:00Z",
+        "2026-10-09T23:00:00Z",
+        "2026-10-10T00:00:00Z",
+        "2026-10-10T01:00:00Z",
+    ]
