@@ -22,14 +22,15 @@ def main() -> None:
         title="What AWS charged",
         days=[first + timedelta(days=at) for at in range(DAYS)],
         groups={
-            f"project-{number}": [Decimal(number * 7 + at) for at in range(DAYS)] for number in range(PROJECTS)
+            f"project-{number}": [Decimal(number * 7 + at) for at in range(DAYS)]
+            for number in range(PROJECTS)
         },
     )
     picture = png(columns(chart, PICTURE))
     took = cpu(lambda: png(columns(chart, PICTURE)))
     yardstick = cpu(lambda: sum(number * number for number in range(1_000_000)))
     print(
-        f"a picture of {DAYS} days and {PROJECTS} projects: {took:.2f} s of CPU, {took / yardstick:.1f} times "
+        f"a picture, {DAYS} days of {PROJECTS} projects: {took:.2f} s of CPU, {took / yardstick:.1f} times "
         f"a million squares, {len(picture) / 1000:.0f} KB; medians of {RUNS}"
     )
 
