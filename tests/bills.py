@@ -138,7 +138,7 @@ def movement() -> Movement:
     training = part(TRAIN, "llm", Phase.TRAINING, "0", "15334")
     hosting = part(HOST, "support", Phase.HOSTING, "655", "4200")
     notebooks = part(NOTEBOOK, "", Phase.NOTEBOOKS, "4334", "8455")
-    stored = part(STORED, "vision", Phase.STORAGE, "6100", "6100", ordinary=True)
+    stored = part(STORED, "vision", Phase.STORAGE, "6100", "6100", usual=Decimal(60))
     movers = (
         Mover(usd=Decimal(15334), cause=Cause.FINDING, part=training, culprit=hung, owner=hung.owner),
         Mover(usd=Decimal(3545), cause=Cause.STARTED, part=hosting, culprit=new, owner=new.owner),

@@ -524,16 +524,19 @@ def test_a_copy_that_a_pipeline_or_a_model_package_refers_to_stays(account: Acco
 
 
 def serve(account: Account, model: str, name: str = "live") -> None:
-    """An endpoint that serves *model*, and its configuration "NAME-config"."""
+    """An endpoint that serves *model*, and its configuration "NAME-Config"."""
+    configure(account, f"{name}-Config", model)
+    account.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-Config")
+
+
+def configure(account: Account, config: str, model: str) -> None:
     variant: Any = {
         "VariantName": "v",
         "ModelName": model,
         "InstanceType": "ml.m5.xlarge",
         "InitialInstanceCount": 1,
     }
-    config = f"{name}-Config"
     account.sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=[variant])
-    account.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
 
 
 def ended(account: Account, name: str, key: str) -> None:
@@ -744,6 +747,7 @@ def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(
         "ListTransformJobs",
         "ListInferenceComponents",
         "ListEndpoints",
+        "ListEndpointConfigs",
     ],
 )
 @pytest.mark.parametrize("kind", ["deny", "truncate"])
@@ -1042,27 +1046,84 @@ def test_looking_at_one_says_what_finding_all_said(account: Account, aws: Aws) -
         assert again == candidate
 
 
-def test_looking_again_reads_only_those_descriptions_again_that_can_have_changed(
-    account: Account, aws: Aws
-) -> None:
+def test_looking_again_at_ten_copies_describes_what_looking_at_none_does(account: Account, aws: Aws) -> None:
     """In an account with thousands of models and jobs a run can look at more than one copy only so."""
     account.put("a/model.tar.gz", age=50)
-    account.put(COPY)
-    account.model("first", Image="i")
-    account.model("second", Image="i")
+    for number in range(10):
+        account.put(f"b/{number}.tar.gz")
+    account.model(Image="i")
+    serve(account, "churn")
+    account.sagemaker.create_pipeline(
+        PipelineName="nightly", ClientRequestToken="t" * 32, RoleArn=ROLE, PipelineDefinition="{}"
+    )
     for job in ("done", "running"):
         account.training_job(job)
     account.box.patch("sagemaker", ["training_jobs", "done"], TrainingJobStatus="Completed")
+    detector = DuplicateArtifacts(buckets=(BUCKET,))
+    account.box.clear_calls()
+    copies = [one for one in detector.find(aws, NOW) if one.stored.key.startswith("b/")]
+    before = account.box.calls()
+    account.box.clear_calls()
+
+    for copy in copies:
+        assert detector.look(aws, copy.target, NOW) == copy
+
+    described = {call: times for call, times in before.items() if call.startswith("sagemaker:Describe")}
+    assert described == {
+        "sagemaker:DescribeEndpoint": 1,
+        "sagemaker:DescribeEndpointConfig": 1,
+        "sagemaker:DescribeModel": 1,
+        "sagemaker:DescribePipeline": 1,
+        "sagemaker:DescribeTrainingJob": 2,
+    }
+    calls = account.box.calls()
+    assert not [call for call in calls if call.startswith("sagemaker:Describe")]
+    for listed in ("ListModels", "ListTrainingJobs", "ListEndpoints", "ListEndpointConfigs", "ListPipelines"):
+        assert calls[f"sagemaker:{listed}"] == len(copies) == 10
+
+
+def test_looking_again_reads_model_packages_anew(account: Account, aws: Aws) -> None:
+    """UpdateModelPackage changes their containers too, and their listing does not say when."""
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model_package("elsewhere.tar.gz", ModelPackageName="churn")
     detector = DuplicateArtifacts(buckets=(BUCKET,))
     (copy,) = (one for one in detector.find(aws, NOW) if one.stored.key == COPY)
     account.box.clear_calls()
 
     detector.look(aws, copy.target, NOW)
 
-    calls = account.box.calls()
-    assert calls["sagemaker:ListModels"] == calls["sagemaker:ListTrainingJobs"] == 1
-    assert "sagemaker:DescribeModel" not in calls
-    assert calls["sagemaker:DescribeTrainingJob"] == 1
+    assert account.box.calls()["sagemaker:DescribeModelPackage"] == 1
+
+
+@pytest.mark.parametrize("change", ["endpoint", "configuration", "pipeline"])
+def test_looking_again_sees_what_was_changed_since(account: Account, aws: Aws, change: str) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.model("served", Image="i")
+    serve(account, "served")
+    pipeline: Any = {"PipelineName": "nightly", "ClientRequestToken": "t" * 32, "RoleArn": ROLE}
+    account.sagemaker.create_pipeline(PipelineDefinition="{}", **pipeline)
+    detector = DuplicateArtifacts(buckets=(BUCKET,))
+    (copy,) = (one for one in detector.find(aws, NOW) if one.stored.key == COPY)
+    assert isinstance(detector.decide(copy, NOW), Finding)
+
+    account.box.set_clock(NOW + timedelta(seconds=1))
+    account.model("churn", ModelDataUrl=f"s3://{BUCKET}/{COPY}")
+    if change == "pipeline":
+        account.sagemaker.update_pipeline(PipelineName="nightly", PipelineDefinition='{"Model": "churn"}')
+    else:
+        name = "live-Config" if change == "configuration" else "next"
+        account.sagemaker.delete_endpoint_config(EndpointConfigName="live-Config")
+        configure(account, name, "churn")
+        if change == "endpoint":
+            account.sagemaker.update_endpoint(EndpointName="live", EndpointConfigName=name)
+
+    again = detector.look(aws, copy.target, NOW)
+    assert again is not None
+    verdict = detector.decide(again, NOW)
+    assert isinstance(verdict, Kept)
+    assert verdict.reason == "model churn refers to it"
 
 
 def test_looking_again_sees_what_was_made_since_under_an_old_name_too(account: Account, aws: Aws) -> None:

@@ -151,6 +151,20 @@ def test_what_moto_still_keeps_is_listed_in_pages(sagemaker: Any) -> None:
     assert pipelines["PipelineSummaries"][0]["PipelineArn"].endswith(":pipeline/p11")
 
 
+def test_a_pipeline_that_is_updated_says_when(control: Control, sagemaker: Any) -> None:
+    sagemaker.create_pipeline(
+        PipelineName="p", PipelineDefinition="{}", RoleArn=ROLE, ClientRequestToken="t" * 32
+    )
+    control.set_clock(NOW + dt.timedelta(hours=1))
+    sagemaker.update_pipeline(PipelineName="p", PipelineDefinition='{"Steps": []}')
+
+    (listed,) = sagemaker.list_pipelines()["PipelineSummaries"]
+    described = sagemaker.describe_pipeline(PipelineName="p")
+    assert (listed["CreationTime"], listed["LastModifiedTime"]) == (NOW, NOW + dt.timedelta(hours=1))
+    assert described["LastModifiedTime"] == listed["LastModifiedTime"]
+    assert described["PipelineDefinition"] == '{"Steps": []}'
+
+
 def test_domains_clusters_and_model_packages_tell_who_they_are(sagemaker: Any) -> None:
     for number in range(11):
         sagemaker.create_domain(

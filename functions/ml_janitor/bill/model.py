@@ -240,7 +240,7 @@ class Part:
 
     *change* = *usd_after* - *usd_before* = *quantity_effect* + *price_effect*, exactly. The quantity effect
     is at the price of before; where there was none before or is none after, all of it is quantity.
-    *ordinary* is whether such a change is within what the part changes from week to week by itself.
+    *usual* is how many dollars it changes by from week to week by itself.
     """
 
     usage_type: str
@@ -254,7 +254,7 @@ class Part:
     unit: str = ""
     quantity_effect: Decimal = ZERO
     price_effect: Decimal = ZERO
-    ordinary: bool = False
+    usual: Decimal = ZERO
 
     @property
     def change(self) -> Decimal:
@@ -288,6 +288,8 @@ class Culprit:
     *since* is when it was made, or, of a finding, since when it is waste; *ended* is when it was deleted or
     stopped. *usd_until_now* is everything that it has been billed since it was made, where the bill reaches
     back so far. *detector* and *finding* (its id) are of a finding; *acted* is whether the janitor ended it.
+    Where it stands for several *members* alike, such as the jobs of a family, *name* is what their names have
+    in common, and *arn* is that of the largest.
     """
 
     arn: str
@@ -300,6 +302,7 @@ class Culprit:
     detector: str = ""
     finding: str = ""
     acted: bool = False
+    members: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,8 +324,8 @@ class Mover:
 
     @property
     def ordinary(self) -> bool:
-        """Whether it is no news: an unexplained change within what the part changes by itself."""
-        return self.cause is Cause.UNEXPLAINED and self.part.ordinary
+        """Whether it is no news: no finding, and no more than what its part changes by itself."""
+        return self.cause not in {Cause.FINDING, Cause.TAG} and abs(self.usd) <= self.part.usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from moto.core.utils import camelcase_to_underscores
 
-from ml_janitor_sandbox import model
+from ml_janitor_sandbox import clock, model
 from ml_janitor_sandbox.listing import Row, answer, list_member
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, replaces, serves
 from ml_janitor_sandbox.sagemaker_store import check_instance_type
@@ -79,6 +79,16 @@ def _serve(operation: str, attribute: str, name: str, status: str) -> None:
 
 for _operation, _how in LISTED.items():
     _serve(_operation, *_how)
+
+
+@serves("sagemaker", "UpdatePipeline")
+def update_pipeline(call: Call) -> dict[str, Any]:
+    """As moto's, which leaves the time of the last change as it was."""
+    given = {camelcase_to_underscores(name): value for name, value in call.params.items()}
+    kept = backend("sagemaker", call.account, call.region)
+    arn = kept.update_pipeline(**given)
+    kept.pipelines[given["pipeline_name"]].last_modified_time = clock.now()
+    return {"PipelineArn": arn}
 
 
 @serves("sagemaker", "DeleteModelPackage")

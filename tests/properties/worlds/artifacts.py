@@ -44,6 +44,7 @@ LISTED = (
     "sagemaker:ListModelPackages",
     "sagemaker:ListPipelines",
     "sagemaker:ListEndpoints",
+    "sagemaker:ListEndpointConfigs",
     "sagemaker:ListInferenceComponents",
     "sagemaker:ListTrainingJobs",
     "sagemaker:ListProcessingJobs",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -20,8 +22,8 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     Kind,
     describe,
+    listing,
     model_packages,
-    targets,
     texts_in,
 )
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
@@ -30,6 +32,8 @@ from ml_janitor.detectors.duplicate_artifacts.locations import Address, mentione
 from ml_janitor.detectors.duplicate_artifacts.manifests import Manifest, Unopened, manifests_in
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.model import Target
 
@@ -40,11 +44,14 @@ RUNNING: Mapping[str, str] = {"StatusEquals": IN_PROGRESS}
 UNFINISHED = (PROCESSING_JOB, TRANSFORM_JOB)
 """Jobs that refer to what they read only until they have read it."""
 
-LISTED = (MODEL, TRAINING_JOB, PIPELINE, COMPONENT, *UNFINISHED, MODEL_PACKAGE, ENDPOINT)
-"""Of training jobs all there ever were: what a job made, or started from, it refers to after its end."""
+LISTED = (MODEL, TRAINING_JOB, PIPELINE, COMPONENT, *UNFINISHED, MODEL_PACKAGE, ENDPOINT, ENDPOINT_CONFIG)
+"""
+Of training jobs all there ever were: what a job made, or started from, it refers to after its end. Endpoint
+configurations come after endpoints: only those that one has are described.
+"""
 
-DESCRIBED = (*LISTED, ENDPOINT_CONFIG)
-"""Endpoint configurations only if an endpoint has them."""
+UNCHANGING = frozenset({MODEL, ENDPOINT_CONFIG, *UNFINISHED})
+"""Kinds that no call of SageMaker's changes, once they are created, but by ending or deleting them."""
 
 LOADS: Mapping[Kind, tuple[str, Kind]] = {
     COMPONENT: ("ModelName", MODEL),
@@ -221,10 +228,9 @@ def read(aws: Aws, buckets: frozenset[str]) -> References:
     Manifests are opened in *buckets*.
     """
     references = References()
-    found = {one.key: one for kind in LISTED for one in _every(aws, kind, references)}
-    named = sorted({name for one in found.values() if one.kind is ENDPOINT for _, name in one.loads})
-    configs = references.described(aws.map(lambda name: _config(aws, name), named))
-    found |= {one.key: one for one in configs}
+    found = dict[Key, Referrer]()
+    for kind in LISTED:
+        found |= {one.key: one for one in _every(aws, kind, references, found.values())}
     users, listed = _in_use(found), _open(aws, found.values(), buckets)
     for one in found.values():
         user = users.get(one.key)
@@ -264,44 +270,53 @@ def _open(
     return dict(zip(todo, aws.map(lambda one: manifests.read(aws, one, buckets), todo), strict=True))
 
 
-def _every(aws: Aws, kind: Kind, references: References) -> list[Referrer]:
-    """All of *kind* that may refer to something."""
-    if kind is MODEL_PACKAGE:
-        listing = model_packages(aws)
+def _every(aws: Aws, kind: Kind, references: References, found: Iterable[Referrer]) -> list[Referrer]:
+    """All of *kind* that may refer to something, *found* being what was described before."""
+    if kind is MODEL_PACKAGE:  # their listing does not say when one was modified
+        packages = model_packages(aws)
+        listed = Listing(tuple(Listed(one) for one in packages.items), packages.error)
     else:
-        listing = targets(aws, kind, **(RUNNING if kind in UNFINISHED else {}))
-    if listing.error is not None:
-        references.errors.append(listing.error)
-    return references.described(aws.map(lambda one: _described(aws, kind, one), listing.items))
+        query = RUNNING if kind in UNFINISHED else {}
+        listed = listing(aws, kind, partial(_listed, aws, kind), **query)
+    if listed.error is not None:
+        references.errors.append(listed.error)
+    todo = listed.items
+    if kind is ENDPOINT_CONFIG:
+        named = {key_of(*one) for each in found if each.kind is ENDPOINT for one in each.loads}
+        todo = tuple(one for one in todo if key_of(kind, one.target.name) in named)
+    return references.described(aws.map(lambda one: _described(aws, kind, one), todo))
 
 
-def _config(aws: Aws, name: str) -> Signal[Referrer]:
-    """An endpoint configuration. It refers to no place by itself."""
-    match describe(aws, ENDPOINT_CONFIG, name):
-        case Value(description, source) if "ProductionVariants" in description:
-            loads = _loads(aws, ENDPOINT_CONFIG, description)
-            return Value(Referrer(ENDPOINT_CONFIG, name, loads=loads), source)
-        case Value(_, source):
-            return Unreadable(f"endpoint configuration {name}: the answer was cut off", source)
-        case other:
-            return other
+class Listed(NamedTuple):
+    """A resource as its listing has it, and how far that tells whether it was changed."""
+
+    target: Target
+    modified: datetime | None = None
+    status: str | None = None
 
 
-def _described(aws: Aws, kind: Kind, one: Target) -> Signal[Referrer]:
+def _listed(aws: Aws, kind: Kind, entry: Mapping[str, Any]) -> Listed:
+    return Listed(kind.target(aws, entry), entry.get("LastModifiedTime"), entry.get(f"{kind.noun}Status"))
+
+
+def _described(aws: Aws, kind: Kind, one: Listed) -> Signal[Referrer]:
     """
-    What *one* refers to. What can never change is read once in a run.
+    What *one* refers to. A description that cannot have changed since is read once in a run.
 
     Looking again at a copy asks for every reference anew: with thousands of models and jobs that would
-    be thousands of calls for each copy. SageMaker has no call that changes a model, and UpdateTrainingJob
-    only changes jobs that have not ended (SageMaker API reference).
+    be thousands of calls for each copy. The listing is new each time, and what was created again, modified
+    or has another status is described again.
     """
     known: Referrer | None = aws.lasting.get((kind, one))
     if known is not None:
         return Value(known, SOURCE)
-    match describe(aws, kind, one.name):
+    match describe(aws, kind, one.target.name):
         case Value(description, source):
-            referrer = _referrer(aws, kind, one, description)
-            if kind is MODEL or (kind is TRAINING_JOB and not referrer.live):
+            if kind is ENDPOINT_CONFIG and "ProductionVariants" not in description:
+                return Unreadable(f"{kind.words} {one.target.name}: the answer was cut off", source)
+            referrer = _referrer(aws, kind, one.target, description)
+            unmodified = one.modified is not None and description.get("LastModifiedTime") == one.modified
+            if kind in UNCHANGING or unmodified:
                 aws.lasting[kind, one] = referrer
             return Value(referrer, source)
         case other:
@@ -309,8 +324,8 @@ def _described(aws: Aws, kind: Kind, one: Target) -> Signal[Referrer]:
 
 
 def _referrer(aws: Aws, kind: Kind, one: Target, description: dict[str, Any]) -> Referrer:
-    live, places, words = kind is not MODEL, [], frozenset[str]()
-    if kind is not ENDPOINT:  # what one loads its configuration says
+    live, places, words = kind not in {MODEL, ENDPOINT_CONFIG}, [], frozenset[str]()
+    if kind not in {ENDPOINT, ENDPOINT_CONFIG}:  # what one loads its configuration and its models say
         places = list(mentioned(description, frozenset() if kind is PIPELINE else OUTPUTS))
     if kind is ENDPOINT:
         live = description["EndpointStatus"] != FAILED

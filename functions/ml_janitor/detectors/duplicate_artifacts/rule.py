@@ -28,7 +28,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, Liken
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, target_of
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
-from ml_janitor.detectors.duplicate_artifacts.references import DESCRIBED, LISTED
+from ml_janitor.detectors.duplicate_artifacts.references import LISTED
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
 
@@ -111,7 +111,7 @@ class DuplicateArtifacts(Detector[Copy]):
         allow("s3:GetLifecycleConfiguration", on=BUCKETS),
         allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
         *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
-        *(allow(kind.describes, on=kind.every) for kind in DESCRIBED),
+        *(allow(kind.describes, on=kind.every) for kind in LISTED),
         allow("pricing:GetProducts"),
         implied(
             "kms:Decrypt",

@@ -1,0 +1,136 @@
+"""
+Divides a change between two spans into parts that add up to it: usage type by tag by region. Pure.
+
+Each part's change is divided once more, into what comes from using more and what from another price. Whatever
+the order of the charges, the parts are the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from ml_janitor.bill.model import ZERO, Charge, Comparison, Part, Span
+from ml_janitor.bill.phases import phase, region
+
+WEEK = timedelta(days=7)
+
+EXACT = Decimal("0.0000000001")
+"""To which Cost Explorer gives amounts."""
+
+SUMS = (
+    *("usd_before", "usd_after", "quantity_before", "quantity_after"),
+    *("quantity_effect", "price_effect", "usual"),
+)
+
+TIMES = 5
+"""How many standard deviations of its own changes are a usual change."""
+
+NEGLIGIBLE = Decimal("0.005")
+"""The share of the bill below which a change is no news."""
+
+
+type _Key = tuple[str, str | None]
+
+
+@dataclass(slots=True)
+class _Line:
+    """What one usage type under one value of the tag cost, by day."""
+
+    usd: dict[date, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    quantity: dict[date, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    unit: str = ""
+
+
+def parts(charges: Iterable[Charge], comparison: Comparison, services: Mapping[str, str]) -> tuple[Part, ...]:
+    """
+    What each usage type under each value of the tag changed, the largest change first.
+
+    *charges* are of all days that are known, by usage type and, where there is one, by tag. *services* are
+    those of the usage types.
+    """
+    lines: dict[_Key, _Line] = defaultdict(_Line)
+    for one in charges:
+        line = lines[one.usage_type, one.tag]
+        line.usd[one.day] += one.usd
+        line.quantity[one.day] += one.quantity
+        line.unit = max(line.unit, one.unit)
+    least = NEGLIGIBLE * sum((_sum(line.usd, comparison.before) for line in lines.values()), ZERO)
+    found = [_part(key, line, comparison, services.get(key[0], ""), least) for key, line in lines.items()]
+    return tuple(
+        sorted(
+            (one for one in found if one.usd_before or one.usd_after),
+            key=lambda one: (-abs(one.change), one.usage_type, one.tag or ""),
+        )
+    )
+
+
+def _part(key: _Key, line: _Line, comparison: Comparison, service: str, least: Decimal) -> Part:
+    usage_type, tag = key
+    before, after = (_sum(line.usd, span) for span in (comparison.before, comparison.after))
+    units_before, units_after = (_sum(line.quantity, span) for span in (comparison.before, comparison.after))
+    by_quantity = after - before
+    if units_before > 0 and units_after > 0:
+        by_quantity = ((units_after - units_before) * before / units_before).quantize(EXACT)
+    return Part(
+        usage_type=usage_type,
+        tag=tag,
+        region=region(usage_type),
+        phase=phase(service, usage_type),
+        usd_before=before,
+        usd_after=after,
+        quantity_before=units_before,
+        quantity_after=units_after,
+        unit=line.unit,
+        quantity_effect=by_quantity,
+        price_effect=after - before - by_quantity,
+        usual=max(least, usual(line.usd, comparison)),
+    )
+
+
+def usual(usd: Mapping[date, Decimal], comparison: Comparison) -> Decimal:
+    """
+    How many dollars a line with *usd* a day changes by between two such spans by itself.
+
+    Its changes from each day to the same weekday of the next week, before the span that is judged, say how
+    much it varies. Where the two spans hold other weekdays, the difference between those comes on top.
+    """
+    known = [day for day in usd if day < comparison.after.first]
+    if not known:
+        return ZERO
+    history = list(Span(min(known), (comparison.after.first - min(known)).days))
+    steps = [usd.get(day, ZERO) - usd.get(day - WEEK, ZERO) for day in history[7:]]
+    if not steps:
+        return ZERO
+    varies = (sum((step * step for step in steps), ZERO) / len(steps)).sqrt()
+    return TIMES * varies * Decimal(comparison.after.days).sqrt() + abs(_other_weekdays(usd, comparison))
+
+
+def _other_weekdays(usd: Mapping[date, Decimal], comparison: Comparison) -> Decimal:
+    """What the span should cost more for its weekdays alone, by those of the span before."""
+    if comparison.before.days < 7:
+        return ZERO
+    by_weekday: dict[int, list[Decimal]] = defaultdict(list)
+    for day in comparison.before:
+        by_weekday[day.weekday()].append(usd.get(day, ZERO))
+    mean = {weekday: sum(costs, ZERO) / len(costs) for weekday, costs in by_weekday.items()}
+    expected: Sequence[Decimal] = [
+        sum((mean[day.weekday()] for day in span), ZERO) for span in (comparison.before, comparison.after)
+    ]
+    return expected[1] - expected[0]
+
+
+def _sum(by_day: Mapping[date, Decimal], span: Span) -> Decimal:
+    return sum((by_day[day] for day in span if day in by_day), ZERO)
+
+
+def together(parts: Sequence[Part]) -> Part:
+    """Parts of one usage type as one of no tag's value."""
+    if len(parts) == 1:
+        return parts[0]
+    sums: dict[str, Any] = {name: sum((getattr(one, name) for one in parts), ZERO) for name in SUMS}
+    return replace(parts[0], tag=None, **sums)
