@@ -15,14 +15,13 @@ from ml_janitor.core.ownership import marks, team
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report.causes import held_back, unreachable
 from ml_janitor.report.console_links import console_link
-from ml_janitor.report.finding_words import amounts
+from ml_janitor.report.finding_words import NO_OWNER, amounts, price
 from ml_janitor.report.outcomes import became, needs_a_look, status
 from ml_janitor.report.templating import environment
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-NOBODY = "no owner"
 BARS = 10
 """Owners that get a bar of their own; the rest share one."""
 
@@ -84,9 +83,9 @@ def html(report: Report) -> str:
         by_detector=bars(((r.detector, r.monthly_usd) for r in left), limit=None),
         by_detector_accrued=bars(((r.detector, r.accrued_usd) for r in left), limit=None),
         unpriced_by_detector=unpriced(result.detector for result in left if dollars(result) is None),
-        unpriced_by_owner=unpriced(result.owner or NOBODY for result in left if dollars(result) is None),
-        by_owner=bars(((r.owner or NOBODY, r.monthly_usd) for r in left), limit=BARS),
-        by_owner_accrued=bars(((r.owner or NOBODY, r.accrued_usd) for r in left), limit=BARS),
+        unpriced_by_owner=unpriced(result.owner or NO_OWNER for result in left if dollars(result) is None),
+        by_owner=bars(((r.owner or NO_OWNER, r.monthly_usd) for r in left), limit=BARS),
+        by_owner_accrued=bars(((r.owner or NO_OWNER, r.accrued_usd) for r in left), limit=BARS),
         sources=sorted(price_sources(findings)),
     )
 
@@ -139,23 +138,11 @@ def row(number: int, result: Result) -> dict[str, Any]:
         "became": commands(became(result)),
         "since": moment(verdict.since) if verdict.since else "",
         "created": moment(result.target.created) if result.target.created else "",
-        "cost": cost(result),
+        "cost": price(result),
         "sort_usd": float(amount) if amount is not None else -1.0,
         "marks": [plain(f"{mark.signal}: {mark.value}") for mark in marks(result.target)],
         "evidence": [shown(item) for item in verdict.evidence],
     }
-
-
-def cost(result: Result) -> str:
-    """Dollars a month, dollars so far, "price unknown", or nothing where there is no price."""
-    match result.verdict:
-        case Finding(cost=None) | Kept():
-            return ""
-        case Finding(cost=found) if found is not None and not found.known:
-            return "price unknown"
-    if result.monthly_usd is not None:
-        return f"{usd(result.monthly_usd)} a month"
-    return f"{usd(result.accrued_usd or Decimal(0))} so far"
 
 
 def shown(item: Evidence) -> dict[str, str]:

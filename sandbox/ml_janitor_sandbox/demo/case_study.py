@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -10,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.demo import WASTE
 from ml_janitor_sandbox.demo.rows import read
 
 LAST = (datetime(2026, 9, 6, tzinfo=UTC), datetime(2026, 10, 6, tzinfo=UTC))
@@ -48,13 +52,30 @@ def dollars(charge: Mapping[str, Any], span: tuple[datetime, datetime]) -> Decim
     return Decimal(charge["hourly"]) * Decimal(charge["price"]) * Decimal(max(0.0, hours))
 
 
-def recounted(
-    charges: Iterable[Mapping[str, Any]], waste: Mapping[str, frozenset[str]]
-) -> dict[str, tuple[Decimal, Decimal]]:
+def recounted(charges: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Decimal, Decimal]]:
     """Both spans' dollars by row."""
+    waste = {
+        row.waste: frozenset(one.arn for one in WASTE if one.detector == row.waste) for row in TABLE.values()
+    }
     sums = {name: (Decimal(0), Decimal(0)) for name in TABLE}
     for charge in charges:
         name = row_of(charge, waste)
         before, last = sums[name]
         sums[name] = before + dollars(charge, BEFORE), last + dollars(charge, LAST)
     return sums
+
+
+def written(rows: Mapping[str, tuple[Decimal, Decimal]]) -> Iterator[str]:
+    """The table in Markdown: what each span is charged, and what is left at the end of the case study."""
+    yield "| | 30 days until 2026-09-06 | 30 days until 2026-10-06 | change | after the cure |"
+    yield "| --- | ---: | ---: | ---: | ---: |"
+    lines = [(name, spans[0], spans[1], TABLE[name].cured) for name, spans in rows.items()]
+    total = Decimal(0), Decimal(0), 0
+    for _, before, last, cured in lines:
+        total = total[0] + before, total[1] + last, total[2] + cured
+    for name, before, last, cured in [*lines, ("**together**", *total)]:
+        yield f"| {name} | ${before:,.0f} | ${last:,.0f} | {last - before:+,.0f} | ${cured:,} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(written(recounted(Control(os.environ["AWS_ENDPOINT_URL"]).charges()))))
