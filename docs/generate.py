@@ -63,6 +63,9 @@ def pages() -> list[tuple[Path, str]]:
         docs / "cost.md": {"cost": cost()},
         docs / "permissions.md": {"reads": permission_list(), "denies": denies()},
         docs / "sandbox.md": {"session": session(SESSION)},
+        docs / "case-study.md": {
+            "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study")
+        },
     }
     parts |= {docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS}
     made = [(page, fill(page.read_text(), generated)) for page, generated in parts.items()]

@@ -1,12 +1,14 @@
-"""What botocore works out anew for every client, worked out once: that takes longer than most tests.
+"""
+What botocore and http.client do for every client and request, done with less work.
 
-All of it follows from AWS's models alone, and nobody changes it afterwards: clients, sessions, their
-handlers, credentials and connections stay each test's own. In Lambda a client is made once, so there it
-is left as it is.
+What follows from AWS's models alone is computed once. Clients, sessions, their handlers, credentials and
+connections stay each test's own. In Lambda a client is made once, so there nothing is changed.
 """
 
 from __future__ import annotations
 
+import copy
+import http.client
 import inspect
 from collections.abc import Callable, Mapping
 from types import FunctionType, MethodType
@@ -20,8 +22,9 @@ from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 
 hooks: Any = botocore.hooks
+http_client: Any = http.client
 ClientCreator: Any = botocore.client.ClientCreator
-"""The types of both leave out what is botocore's own."""
+"""Their types leave out what is private."""
 
 
 def patched(patch: pytest.MonkeyPatch) -> None:
@@ -32,8 +35,11 @@ def patched(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ClientCreator, "_create_methods", _methods(ClientCreator._create_methods))
     patch.setattr("botocore.regions.EndpointProvider", _endpoints())
     patch.setattr(hooks.EventAliaser, "__init__", _aliases(hooks.EventAliaser.__init__))
-    patch.setattr(hooks._PrefixTrie, "__copy__", _copy)
+    patch.setattr(hooks._PrefixTrie, "__copy__", _share)
+    for change in ("append_item", "remove_item"):
+        patch.setattr(hooks._PrefixTrie, change, _copying(getattr(hooks._PrefixTrie, change)))
     patch.setattr(hooks, "accepts_kwargs", _accepts_kwargs)
+    patch.setattr(http.client, "parse_headers", _parse_headers)
 
 
 def _models(load: Callable[..., ServiceModel]) -> Callable[..., ServiceModel]:
@@ -85,20 +91,46 @@ def _aliases(init: Callable[..., None]) -> Callable[..., None]:
     return aliaser
 
 
-def _copy(self: Any) -> Any:
-    """Every node and list of handlers copied, as botocore does, without asking of each what it is."""
-    copied = hooks._PrefixTrie()
-    copied._root = _node(self._root)
-    return copied
+def _share(self: Any) -> Any:
+    """A client's handlers begin as those of its session: both copy a node before they change it."""
+    shared = hooks._PrefixTrie()
+    shared._root = self._root
+    shared.shared = self.shared = True
+    return shared
+
+
+def _copying(change: Callable[..., None]) -> Callable[..., None]:
+    """*change*, after the nodes from the root to *key* were copied, if another trie may hold them too."""
+
+    def changed(self: Any, key: str, *args: Any, **more: Any) -> None:
+        if getattr(self, "shared", False):
+            self._root = node = _node(self._root)
+            for part in key.split("."):
+                if part not in node["children"]:
+                    break
+                node["children"][part] = node = _node(node["children"][part])
+        change(self, key, *args, **more)
+
+    return changed
 
 
 def _node(node: dict[str, Any]) -> dict[str, Any]:
-    values = node["values"]
     return {
         "chunk": node["chunk"],
-        "children": {part: _node(child) for part, child in node["children"].items()},
-        "values": values and hooks.NodeList([*values.first], [*values.middle], [*values.last]),
+        "children": dict(node["children"]),
+        "values": node["values"] and copy.copy(node["values"]),
     }
+
+
+def _parse_headers(
+    fp: Any, _class: type[http.client.HTTPMessage] = http.client.HTTPMessage
+) -> http.client.HTTPMessage:
+    """The headers of a request or of an answer, which http.client reads as those of a mail."""
+    headers: Any = _class()
+    for line in http_client._read_headers(fp)[:-1]:
+        name, _, value = line.decode("iso-8859-1").partition(":")
+        headers._headers.append((name, value.lstrip(" \t").rstrip("\r\n")))
+    return headers  # type: ignore[no-any-return]
 
 
 def _accepts_kwargs(handler: Callable[..., Any]) -> object:

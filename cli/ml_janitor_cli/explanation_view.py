@@ -17,6 +17,7 @@ from ml_janitor.aws.arns import Arn
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Evidence, Finding, Result, Unreadable, Value
 from ml_janitor.core.text import moment, plain
+from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor_cli.explanation import TAGS, Explained, signals
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, price, since
 from ml_janitor_cli.screen import GAP, Grid
@@ -69,7 +70,7 @@ def about(arn: str, judged: Sequence[Explained], now: datetime) -> RenderableTyp
         facts = [
             f"{plain(result.target.kind)} in {plain(result.target.region)}",
             f"created {moment(created)}, {ago(now - created)} ago" if created else "creation time unknown",
-            f"owner {plain(result.owner)}" if result.owner else "no owner",
+            f"owner {plain(result.owner)}" if result.owner else NO_OWNER,
         ]
         lines.append(Text("  ".join(facts)))
     return Group(*lines)

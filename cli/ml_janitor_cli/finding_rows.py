@@ -15,6 +15,7 @@ from rich.text import Text
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Finding, Result
 from ml_janitor.core.text import plain, usd
+from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor_cli.screen import GAP, Grid
 
 NAME_LIMIT = 240
@@ -23,8 +24,6 @@ ERROR_LIMIT = 2_000
 OWNER_WIDTH = 28
 ROOM_FOR_NAME = 26
 """With less room for names than this beside the other columns, names stand on a line of their own."""
-
-NO_OWNER = "no owner"
 
 
 class Row(NamedTuple):

@@ -12,7 +12,7 @@ from ml_janitor.slack import ingress
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
 from ml_janitor.slack.refusals import PASSING, TO_DO
 from ml_janitor.slack.retries import BROKEN, SlackError
-from ml_janitor.slack.secret import held
+from ml_janitor.slack.secret import token_or_url
 from ml_janitor.slack.sender import API
 from ml_janitor_cli.stack import Check, Deployment, Gone, Outcome, Trouble, read
 
@@ -58,7 +58,7 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
         case answer:
             secret_text = str(answer.get("SecretString", ""))
     try:
-        token = held(secret_text)
+        token = token_or_url(secret_text)
     except SlackError as wrong:
         yield Check(what="secret", outcome=Outcome.WRONG, said=str(wrong), to_do=TO_DO["invalid_auth"])
         return
@@ -205,7 +205,7 @@ def signing_check(here: Deployment, name: str) -> Check:
         case answer:
             text = str(answer.get("SecretString", ""))
     try:
-        ingress.held(text, name)
+        ingress.signing_secret_in(text, name)
     except ingress.NoSecretError as none:
         return wrong(
             said=f"{none}, so no press is heard", to_do="put the one of the app's Basic Information into it"

@@ -193,10 +193,12 @@ class Invocation:
 
     @cached_property
     def _sender(self) -> Sender:
-        from ml_janitor.slack.secret import secret, sender
+        from ml_janitor.slack.secret import read_secret, sender
 
         section = self.settings.janitor
-        return sender(secret(section.slack_secret), section.slack_channel, self.seconds, url=self.slack_url)
+        return sender(
+            read_secret(section.slack_secret), section.slack_channel, self.seconds, url=self.slack_url
+        )
 
     def connect(self) -> Sender:
         """The one sender of this invocation. Raises SlackError."""

@@ -88,9 +88,9 @@ def interact(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa
 
     Raises nothing: the answer says what became of it.
     """
-    from ml_janitor.slack.ingress import answered
+    from ml_janitor.slack.ingress import answer
 
-    return answered(event, os.environ, clock=clock)
+    return answer(event, os.environ, clock=clock)
 
 
 def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -247,4 +247,4 @@ def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
         account=own.account,
         regions=own.regions,
     )
-    return daily.tell(asked.time or clock())
+    return daily.post(asked.time or clock())

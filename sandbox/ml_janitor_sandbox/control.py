@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 REGION = "us-east-1"
@@ -179,5 +180,7 @@ def _text(value: Any) -> str:
             message = f"{value} has no time zone"
             raise ValueError(message)
         return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, Decimal):
+        return str(value)
     message = f"{value!r} is not JSON"
     raise TypeError(message)

@@ -6,7 +6,8 @@ import io
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from threading import Thread
 from typing import Any, Self
@@ -25,24 +26,41 @@ from ml_janitor_sandbox.process_kill import CODE, MESSAGE, caller
 
 type Environ = dict[str, Any]
 type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
-type StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 HOST = "127.0.0.1"
 
 
-class _QuietHandler(MotoRequestHandler):
-    """Logs nothing: a busy test prints thousands of lines otherwise. And hangs up when it is told to."""
+class _Handler(MotoRequestHandler):
+    """One request, one answer, one connection; nothing of it is logged."""
 
     def log(self, *_: Any, **__: Any) -> None:
         return
 
-    def connection_dropped(self, error: BaseException, environ: Environ | None = None) -> None:  # noqa: ARG002
-        """Close it: werkzeug would await the next request of a client that awaits an answer."""
+    def run_wsgi(self) -> None:
+        """Answer with one write what has a body, and in chunks what breaks off."""
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.close_connection = True
+        status, headers, content = self.server.app.reply(self.make_environ())  # type: ignore[attr-defined]
+        named = {name.lower() for name, _ in headers}
+        more = [("Date", self.date_time_string()), ("Connection", "close")]
+        if not isinstance(content, bytes):
+            more.append(("Transfer-Encoding", "chunked"))
+        elif "content-length" not in named:
+            more.append(("Content-Length", str(len(content))))
+        lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in (*headers, *more)), "", ""]
+        head = "\r\n".join(lines).encode("latin-1")
+        if isinstance(content, bytes):
+            self.wfile.write(head + content)
+            return
+        with suppress(ConnectionError):
+            for chunk in content:
+                self.wfile.write(head + f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+                head = b""
 
 
 class Application:
-    """The WSGI application around moto's."""
+    """What answers: moto, behind faults, permissions and the sandbox's own."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
@@ -51,17 +69,14 @@ class Application:
         self.moto = Moto()
         self.crashed: list[str] = []
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def reply(self, environ: Environ) -> Reply:
+        """Answer one request to Slack, to the sandbox itself or to AWS."""
         body = _read_body(environ)
         if (slacks := slack.answer(environ, body)) is not None:
-            reply: Reply = slacks
-        elif environ.get("PATH_INFO", "").startswith("/sandbox/"):
-            reply = self.admin.reply(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
-        else:
-            reply = self._aws(environ, body)
-        status, headers, content = reply
-        start_response(status, headers)
-        return [content] if isinstance(content, bytes) else content
+            return slacks
+        if environ.get("PATH_INFO", "").startswith("/sandbox/"):
+            return self.admin.reply(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
+        return self._aws(environ, body)
 
     def _aws(self, environ: Environ, body: bytes) -> Reply:
         asked = wire.read(environ, body)
@@ -179,9 +194,8 @@ class Sandbox:
     def __init__(self, port: int = 0) -> None:
         fixes.install()
         self._application = Application()
-        self._server = make_server(
-            HOST, port, self._application, threaded=True, request_handler=_QuietHandler
-        )
+        app: Any = self._application
+        self._server = make_server(HOST, port, app, threaded=True, request_handler=_Handler)
         self.port: int = self._server.server_port
         self.url = f"http://{HOST}:{self.port}"
 

@@ -283,7 +283,7 @@ def test_a_direct_message_of_another_finding_does_not_count(armed: Deployment) -
     armed.send(sign(body.encode(), armed.now))
 
     assert "hold" not in armed.table()
-    assert "another message speaks of it now" in armed.slack.responses()[-1]["text"]
+    assert "there is a newer message about it" in armed.slack.responses()[-1]["text"]
 
 
 # --- what becomes of them --------------------------------------------------------------------------

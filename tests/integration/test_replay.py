@@ -134,7 +134,7 @@ def test_it_handles_what_slack_sends_and_what_is_handed_on(
 
     assert replay("pressed", "--handler", "pressed") == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer == {"done": False, "why": "nobody remembers this finding"}
+    assert answer == {"done": False, "why": "the ledger no longer has this finding"}
 
     assert replay("undo", "--handler", "undo") == 0
     answer = json.loads(capsys.readouterr().out)

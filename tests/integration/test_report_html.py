@@ -25,7 +25,7 @@ from ml_janitor.core.model import (
     Target,
     Value,
 )
-from ml_janitor.report.html import breakable
+from ml_janitor.report.templating import breakable
 from pages import DESKTOP, PHONE
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e"
@@ -202,7 +202,7 @@ def test_what_has_no_price_is_counted_beside_the_bars(shown: Any) -> None:
     counts = page.locator(".counts").all_inner_texts()
     assert [text.split("\n") for text in counts] == [
         ["idle-endpoints", "2"],
-        ["anna@example.com", "1", "no owner", "1"],
+        ["anna@example.com", "1", "no owner tag", "1"],
     ]
     assert page.locator(".bars:not(.counts) .number").first.inner_text() == "$730"
     assert shown(report(finding(1))).locator(".counts").count() == 0

@@ -18,7 +18,7 @@ from ml_janitor.report.announcement import announcement, owners
 from ml_janitor.report.mrkdwn import Message, Post, section
 from ml_janitor.slack.bot import Slack
 from ml_janitor.slack.retries import TRIES, SlackError
-from ml_janitor.slack.secret import secret, sender
+from ml_janitor.slack.secret import read_secret, sender
 from ml_janitor.slack.sender import Time
 from ml_janitor.slack.webhook import Webhook
 from ml_janitor_sandbox.control import Control
@@ -367,11 +367,11 @@ def _no_cached_secrets() -> Iterator[None]:
 @pytest.mark.usefixtures("_no_cached_secrets")
 def test_the_secret_comes_from_secrets_manager_by_name(session: boto3.Session) -> None:
     session.client("secretsmanager").create_secret(Name="janitor/slack", SecretString="xoxb-1")
-    assert secret("janitor/slack") == "xoxb-1"
+    assert read_secret("janitor/slack") == "xoxb-1"
 
 
 @pytest.mark.usefixtures("_no_cached_secrets")
 def test_a_secret_that_is_not_there_is_one_clear_line(session: boto3.Session) -> None:
     assert session
     with pytest.raises(SlackError, match=r"the secret janitor/other cannot be read: .*ResourceNotFound"):
-        secret("janitor/other")
+        read_secret("janitor/other")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import email
+import http.client
 import inspect
 from functools import partial
+from io import BytesIO
 from typing import Any
 
 import boto3
@@ -93,11 +96,31 @@ def test_copied_handlers_are_botocores_own_copy() -> None:
         trie.append_item("before-call.*.PutObject", handler)
     copied = copy.copy(trie)
 
-    assert copied.__dict__ == trie._recursive_copy(trie.__dict__)
-    copied.append_item("before-call.s3", max)
-    copied.append_item("after-call", max)
-    assert list(trie.prefix_search("before-call.s3")) == [print, repr, len]
+    assert copied._root == trie._root
+    own, usual = copy.copy(trie), copy.copy(copied)
+    own.append_item("before-call.s3", max)
+    own.append_item("after-call", max)
+    own.remove_item("before-call.*.PutObject", len)
+    trie.append_item("before-call", min)
+
+    assert copied.__dict__ == usual.__dict__
+    assert list(copied.prefix_search("before-call.s3.PutObject")) == [print, repr, len, print, repr, len]
+    assert list(own.prefix_search("before-call.s3.PutObject")) == [print, repr, print, repr, max, len]
+    assert list(trie.prefix_search("before-call")) == [min]
     assert list(trie.prefix_search("after-call")) == []
+
+
+def test_headers_are_read_as_http_client_reads_them() -> None:
+    sent = b"Date: Tue, 06 Oct 2026\r\nx-amz-meta-a:  b: c \r\nEmpty:\r\nVary: a\r\nVary: b\r\n\r\nrest"
+    stream = BytesIO(sent)
+
+    read = http.client.parse_headers(stream)
+
+    assert http.client.parse_headers.__module__ == "botocore_once"
+    assert read.items() == email.message_from_bytes(sent, _class=http.client.HTTPMessage).items()
+    assert read.get_all("vary") == ["a", "b"]
+    assert stream.read() == b"rest"
+    assert not read.defects
 
 
 def test_an_old_name_of_an_event_means_the_new_one_only_where_it_is_said_so() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import NOW
-from ml_janitor.slack.press_request import LARGEST, WINDOW, Press, RequestRefusedError, received
+from ml_janitor.slack.press_request import LARGEST, WINDOW, Press, RequestRefusedError, verified_press
 from ml_janitor_sandbox.function_url import event
 from ml_janitor_sandbox.slack import SIGNING_SECRET, Signed, form, sign
 
@@ -25,7 +25,7 @@ PAYLOAD: dict[str, Any] = {
 
 
 def got(signed: Signed, *, after: timedelta = timedelta(), secret: str = SIGNING_SECRET, **how: Any) -> Press:
-    return received(event(signed.headers, signed.body, at=NOW, **how), lambda: secret, NOW + after)
+    return verified_press(event(signed.headers, signed.body, at=NOW, **how), lambda: secret, NOW + after)
 
 
 def never() -> str:
@@ -34,7 +34,7 @@ def never() -> str:
 
 def refused(of: dict[str, Any], *, after: timedelta = timedelta()) -> tuple[int, str]:
     with pytest.raises(RequestRefusedError) as caught:
-        received(of, lambda: SIGNING_SECRET, NOW + after)
+        verified_press(of, lambda: SIGNING_SECRET, NOW + after)
     return caught.value.status, str(caught.value)
 
 
@@ -64,7 +64,7 @@ def test_five_minutes_are_forgiven_in_either_direction(after: timedelta) -> None
 def test_older_or_of_a_time_to_come_is_stale_before_any_secret_is_read(after: timedelta) -> None:
     signed = sign(form(PAYLOAD), NOW)
     with pytest.raises(RequestRefusedError, match="too long ago") as caught:
-        received(event(signed.headers, signed.body, at=NOW), never, NOW + after)
+        verified_press(event(signed.headers, signed.body, at=NOW), never, NOW + after)
     assert caught.value.status == 401
 
 
@@ -102,7 +102,7 @@ def test_without_a_whole_signature_nothing_is_read(changed: dict[str, str | None
     signed = sign(form(PAYLOAD), NOW)
     headers = {name: value for name, value in {**signed.headers, **changed}.items() if value is not None}
     with pytest.raises(RequestRefusedError, match="not signed") as caught:
-        received(event(headers, signed.body, at=NOW), never, NOW)
+        verified_press(event(headers, signed.body, at=NOW), never, NOW)
     assert caught.value.status == 401
 
 
@@ -115,7 +115,7 @@ def test_a_header_that_came_twice_is_refused() -> None:
 def test_what_is_too_large_is_refused_before_it_is_read() -> None:
     signed = sign(b"payload=" + b"x" * LARGEST, NOW)
     with pytest.raises(RequestRefusedError, match="too large") as caught:
-        received(event(signed.headers, signed.body, at=NOW), never, NOW)
+        verified_press(event(signed.headers, signed.body, at=NOW), never, NOW)
     assert caught.value.status == 413
 
 
@@ -195,4 +195,4 @@ def test_a_body_that_came_as_text_is_verified_as_it_stands() -> None:
     signed = sign(form(PAYLOAD), NOW)
     made = event(signed.headers, signed.body, at=NOW)
     made |= {"isBase64Encoded": False, "body": signed.body.decode()}
-    assert received(made, lambda: SIGNING_SECRET, NOW).user == "U1"
+    assert verified_press(made, lambda: SIGNING_SECRET, NOW).user == "U1"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 type ServiceName = Literal[
     "application-autoscaling",
+    "ce",
     "cloudtrail",
     "cloudwatch",
     "dynamodb",

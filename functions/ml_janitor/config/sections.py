@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
 from datetime import timedelta
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -88,6 +89,7 @@ SHARED = {"working_hours"}
 """Detector fields that are made from `[janitor]`, not set per detector."""
 
 
+@cache
 def section_model(detector: type[Detector[Any]]) -> type[DetectorSection]:
     """The model of `[detectors.NAME]`: the common keys and the detector's own fields."""
     hints = typing.get_type_hints(detector, include_extras=True)

@@ -49,9 +49,14 @@ def noun(detector: str, number: int) -> str:
 
 def priced_name(result: Result) -> str:
     """Its name, and what it costs."""
+    cost = price(result)
+    return f"{code(result.target.name)}{f'  *{cost}*' if cost else ''}"
+
+
+def price(result: Result) -> str:
+    """What it costs, or that nobody knows its price; nothing if it has no price of its own."""
     sums = Totals.of([result])
-    price = amounts(sums) or ("price unknown" if sums.unpriced else "")
-    return f"{code(result.target.name)}{f'  *{price}*' if price else ''}"
+    return amounts(sums) or ("price unknown" if sums.unpriced else "")
 
 
 def owner_name(owner: str | None) -> str:

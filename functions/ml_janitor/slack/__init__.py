@@ -1,1 +1,1 @@
-"""Slack: the bot and the webhook, what is sent through them, and how long they are waited for."""
+"""Slack: sends messages through the bot or a webhook, keeps them up to date, and receives presses."""

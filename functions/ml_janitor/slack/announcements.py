@@ -1,4 +1,4 @@
-"""Tells Slack what a run found, and what all of them found in a day."""
+"""Posts to Slack what a run found, and the digest of all runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 class Announcer:
     """
-    Tells Slack, until *deadline* in the seconds of the sender's clock.
+    Posts until *deadline*, in the seconds of the sender's clock.
 
-    *connect* makes the sender once there is something to tell: a quiet night reads no secret.
+    *connect* creates the sender once there is something to post, so a run without news reads no secret.
     *keep_tag* is the tag that exempts.
     """
 
@@ -52,7 +52,7 @@ class Announcer:
             return ()
         page = html(Report(time=now, account=sweep.account, sweeps=(sweep,)))
         delivered = self._sender.deliver(
-            noted(post, note), page.encode(), deadline=self._deadline, taken=taken
+            with_note(post, note), page.encode(), deadline=self._deadline, taken=taken
         )
         return delivered.problems
 
@@ -61,8 +61,8 @@ class Announcer:
         return self._sender.deliver(post, deadline=self._deadline).problems
 
 
-def noted(post: Post, note: str) -> Post:
-    """*post* with *note* in small print below its message."""
+def with_note(post: Post, note: str) -> Post:
+    """*post* with *note* as a context block below its message."""
     if not note:
         return post
     main = replace(post.main, blocks=(*post.main.blocks, context(sentence(prose(note)))))

@@ -1,4 +1,4 @@
-"""Sends posts to Slack as the app's bot, and asks it who is who."""
+"""Sends posts to Slack as the app's bot, and looks up people."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ REQUEST_SECONDS = 10
 """How long one request may take; Slack answers within one or two."""
 
 EARLY_SHARE = 0.25
-"""How much of the remaining time looking people up and messaging them may take: the channel matters more."""
+"""The share of the remaining time for looking up and messaging people; the channel gets the rest."""
 
 DIRECT = "D"
-"""How the id of a channel of direct messages begins."""
+"""The first letter of the id of a direct-message channel."""
 
 EVENT = "janitor_post"
 KEYS = uuid.UUID("5f0e5f2c-6d0b-4b7c-9d52-6b6e1f4a7a10")
@@ -45,12 +45,12 @@ class SlackRefusedError(SlackError):
 
     @property
     def about_one_message(self) -> bool:
-        """Whether another message may well be taken."""
+        """Whether Slack may still accept another message."""
         return self.code in ABOUT_ONE_MESSAGE
 
     @property
     def about_one_person(self) -> bool:
-        """Whether it says nothing about other people."""
+        """Whether the refusal concerns only one person."""
         return self.code in ABOUT_ONE_PERSON
 
 
@@ -58,10 +58,10 @@ class Slack:
     """
     The app's bot: messages with threads, mentions and files.
 
-    A message may arrive twice: when Slack's answer is lost, nobody knows whether it was posted, and
-    twice is better than never. Both then carry one `client_msg_id` and one key in their metadata.
-    Slack promises nothing about the former (its reference of chat.postMessage only names errors
-    about duplicates of it), but a reader or a program can tell by the latter.
+    A message may arrive twice: when Slack's answer is lost, the post is retried, because twice is better
+    than never. Both then carry the same `client_msg_id` and the same key in their metadata. Slack does not
+    document that it drops duplicates of the former (the reference of chat.postMessage only names errors
+    about them); a program can recognise them by the latter.
     """
 
     def __init__(self, token: str, channel: str, time: Time, *, url: str = API) -> None:
@@ -69,8 +69,8 @@ class Slack:
         self._channel = channel
         self._time = time
         self._url = url
-        self._known: dict[str, str | None] = {}
-        self._unable = False
+        self._user_ids: dict[str, str | None] = {}
+        self._lookups_failed = False
 
     def __repr__(self) -> str:
         return f"Slack({self._channel!r})"
@@ -84,29 +84,29 @@ class Slack:
         """
         Slack's user ids of those *owners* who are named by an e-mail address and can be found.
 
-        Everyone is asked for once. After a failure that is not about one person (Slack is down, a
-        scope is missing), nobody else is asked for: their names will do.
+        Each person is looked up once. After a failure that is not about one person (Slack is down, a scope
+        is missing), no more are looked up, and messages show the owner's name instead.
         """
         time_left = self._time.until(self.early(deadline))
         found = {}
         for owner in owners:
-            if owner not in self._known and "@" in owner and not self._unable:
-                self._known[owner] = self._looked_up(owner, time_left)
-            if user := self._known.get(owner):
+            if owner not in self._user_ids and "@" in owner and not self._lookups_failed:
+                self._user_ids[owner] = self._look_up(owner, time_left)
+            if user := self._user_ids.get(owner):
                 found[owner] = user
         return found
 
-    def _looked_up(self, email: str, time_left: TimeLeft) -> str | None:
+    def _look_up(self, email: str, time_left: TimeLeft) -> str | None:
         from slack_sdk.errors import SlackClientError
 
         try:
             user: Any = self._client(time_left).users_lookupByEmail(email=email)["user"]
         except SlackClientError as refused:
             response: Any = getattr(refused, "response", {})
-            self._unable = response.get("error") not in ABOUT_ONE_PERSON
+            self._lookups_failed = response.get("error") not in ABOUT_ONE_PERSON
             return None
         except BROKEN:
-            self._unable = True
+            self._lookups_failed = True
             return None
         return str(user["id"])
 
@@ -120,12 +120,12 @@ class Slack:
         problem of the delivery: the rest is still tried, and the message is not sent again.
         """
         time_left = self._time.until(deadline)
-        main = self._posted(post.main, time_left, MessageRef(self._channel))
+        main = self._post(post.main, time_left, MessageRef(self._channel))
         taken()
         problems = []
         for number, reply in enumerate(post.replies, start=1):
             try:
-                self._posted(reply, time_left, main)
+                self._post(reply, time_left, main)
             except SlackError as failed:
                 problems.append(f"reply {number} of {len(post.replies)} is missing: {failed}")
         if post.attachment and report:
@@ -136,7 +136,7 @@ class Slack:
         return Delivered(channel=main.channel, ts=main.ts, problems=tuple(problems))
 
     def early(self, deadline: float) -> float:
-        """When what the channel can do without ends: after a quarter of the time that is left."""
+        """The deadline for what is optional (looking up and messaging people): a quarter of the time left."""
         now = self._time.clock()
         return now + (deadline - now) * EARLY_SHARE
 
@@ -144,19 +144,19 @@ class Slack:
         """
         Post one message to the channel of *where*, in the thread of its message, if there is one.
 
-        The answer is where it stands now. Raises SlackError.
+        Returns where it was posted. Raises SlackError.
         """
-        return self._posted(
+        return self._post(
             message, self._time.until(deadline), where if where.channel else MessageRef(self._channel)
         )
 
     def open_direct(self, user: str, *, deadline: float) -> MessageRef:
-        """Where direct messages to *user* are posted. Raises SlackError. The person sees nothing of it."""
+        """The channel of direct messages to *user*, who is not notified. Raises SlackError."""
         answer = self._call("conversations_open", self._time.until(deadline), users=user)
         return MessageRef(str(answer["channel"]["id"]))
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
-        """Put *message* in place of the one *posted*; False if that will never do. Raises SlackError."""
+        """Replace the one *posted* by *message*; False if Slack will never allow it. Raises SlackError."""
         try:
             self._call(
                 "chat_update",
@@ -173,14 +173,14 @@ class Slack:
         return True
 
     def ask(self, method: str, *, deadline: float, **arguments: Any) -> Any:
-        """What Slack answers to *method*, which only reads. Raises SlackError."""
+        """Call *method* of the Web API, which only reads. Raises SlackError."""
         return self._call(method, self._time.until(deadline), **arguments)
 
-    def _posted(self, message: Message, time_left: TimeLeft, where: MessageRef) -> MessageRef:
+    def _post(self, message: Message, time_left: TimeLeft, where: MessageRef) -> MessageRef:
         """Post one message: to the channel of *where*, in the thread of its ts if it has one."""
         channel, thread = where.channel, where.ts or None
-        said = json.dumps([channel, thread, message.text, message.blocks])
-        key = str(uuid.uuid5(KEYS, said))
+        content = json.dumps([channel, thread, message.text, message.blocks])
+        key = str(uuid.uuid5(KEYS, content))
         answer = self._call(
             "chat_postMessage",
             time_left,
@@ -197,18 +197,18 @@ class Slack:
         return MessageRef(str(answer["channel"]), str(answer["ts"]))
 
     def _attach(self, name: str, content: bytes, time_left: TimeLeft, thread: MessageRef) -> None:
-        announced = self._call("files_getUploadURLExternal", time_left, filename=name, length=len(content))
-        time_left.upload(str(announced["upload_url"]), content, timeout=REQUEST_SECONDS)
+        upload = self._call("files_getUploadURLExternal", time_left, filename=name, length=len(content))
+        time_left.upload(str(upload["upload_url"]), content, timeout=REQUEST_SECONDS)
         self._call(
             "files_completeUploadExternal",
             time_left,
-            files=[{"id": str(announced["file_id"]), "title": name}],
+            files=[{"id": str(upload["file_id"]), "title": name}],
             channel_id=thread.channel,
             thread_ts=thread.ts,
         )
 
     def _call(self, method: str, time_left: TimeLeft, **arguments: Any) -> Any:
-        """One method of the Web API. Raises SlackError."""
+        """Call one method of the Web API. Raises SlackError."""
         from slack_sdk.errors import SlackApiError, SlackClientError
 
         try:
@@ -218,11 +218,11 @@ class Slack:
             what = f"the post to channel {self._channel}" if posting else method.replace("_", ".")
             if str(arguments.get("channel", "")).startswith(DIRECT):
                 what = "the direct message"
-            raise self._explained(refused.response, time_left, what) from None
+            raise self._error(refused.response, time_left, what) from None
         except (SlackClientError, *BROKEN) as broken:
             raise SlackError(time_left.unreachable(type(broken).__name__)) from None
 
-    def _explained(self, response: Any, time_left: TimeLeft, what: str) -> SlackError:
+    def _error(self, response: Any, time_left: TimeLeft, what: str) -> SlackError:
         error = str(response.get("error"))
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             return SlackError(time_left.rate_limited())
@@ -231,8 +231,7 @@ class Slack:
         details = [*((response.get("response_metadata") or {}).get("messages") or [])]
         if needed := response.get("needed"):
             details.append(f"needed: {needed}")
-        said = refusal(error, what, "; ".join(map(str, details[:3])))
-        return SlackRefusedError(said, error)
+        return SlackRefusedError(refusal(error, what, "; ".join(map(str, details[:3]))), error)
 
     def _client(self, time_left: TimeLeft) -> WebClient:
         from slack_sdk import WebClient

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyDigest:
-    """Everything a digest needs from the outside. Without *announcer* it is counted and not posted."""
+    """What a digest is made from. Without *announcer* it is only counted."""
 
     settings: Settings
     ledger: Ledger
@@ -32,9 +32,9 @@ class DailyDigest:
     account: str
     regions: Sequence[str]
 
-    def tell(self, now: datetime) -> dict[str, Any]:
+    def post(self, now: datetime) -> dict[str, Any]:
         """
-        Sum up all sweeps as of *now*. The answer is counts.
+        Post the digest of all sweeps as of *now*, and return its counts.
 
         Raises RunFailedError if Slack did not take it.
         """
@@ -62,14 +62,14 @@ class DailyDigest:
         return counts
 
     def since(self, now: datetime) -> datetime:
-        """The time of the last digest, or when it should have been."""
+        """The time of the last digest, or when it was due."""
         since = self.ledger.latest.digest(self.account)
         if since is None or since >= now:
             return now - period(self.settings.janitor.digest_schedule)
         return since
 
     def rows(self, now: datetime) -> list[Row]:
-        """One row for every enabled detector and region; new is what was first seen since the last digest."""
+        """One row for each enabled detector and region; what was first seen since the last digest is new."""
         since = self.since(now)
         return [
             self._row(detector.name, region, now, since, self.settings.schedule(type(detector)))

@@ -1,4 +1,4 @@
-"""What a day's digest says of armed detectors: done, failed, brought back, due, and saved."""
+"""Reads what armed detectors did since the last digest: acted, failed, undone, due, and saved."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.holds import Holds
 
 TONIGHT = timedelta(days=1)
-"""What is due until the next digest."""
+"""The digest names what is due within this time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class ActionHistory:
     """
     The actions in the ledger's table; *cleanups* are those of the detectors that can act, by name.
 
-    *disarmed* are the detectors whose acts the deployment may not undo any more, *within* is `undo_days`.
+    *disarmed* are the detectors whose actions the deployment can no longer undo, *within* is `undo_days`.
     """
 
     ledger: Ledger
@@ -48,7 +48,7 @@ class ActionHistory:
     within: timedelta = timedelta(days=30)
 
     def read(self, account: str, regions: Sequence[str], *, since: datetime, now: datetime) -> DigestActions:
-        """Everything since *since*, and what is due in the day after *now*."""
+        """The actions since *since*, and what is due within a day from *now*."""
         actions = [
             action
             for detector in self.cleanups
@@ -71,7 +71,7 @@ class ActionHistory:
         )
 
     def _lost(self, account: str, regions: Sequence[str], now: datetime) -> Iterator[str]:
-        """What can be undone by no function, one line for each detector and region."""
+        """Undos that no deployed function has permissions for, one line for each detector and region."""
         for detector in self.disarmed:
             for region in regions:
                 known = self.actions.all(detector.name, account, region)
@@ -80,11 +80,11 @@ class ActionHistory:
                     yield f"{code(detector.name)}: {prose(unreachable(lost), 600)}"
 
     def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
-        """Those that end something: a tag saves nothing."""
+        """Actions that stop or delete something; a tag saves nothing."""
         return (one for one in actions if self.cleanups[one.detector].effect is not Effect.TAG)
 
     def _due(self, detector: str, account: str, region: str, now: datetime) -> Iterator[Entry]:
-        """What will be acted on unless somebody keeps it, the overdue included."""
+        """Findings that are due or overdue, and not held."""
         due = [
             entry
             for entry in self.ledger.entries(detector, account, region)
@@ -125,7 +125,7 @@ class ActionHistory:
 
     @staticmethod
     def _worth(action: Action) -> str:
-        """What its resource cost: an hour for a job, a month for what runs on."""
+        """What its resource cost: by the hour for a job, else by the month."""
         hourly = action.hourly_usd or Decimal(0)
         return f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
 

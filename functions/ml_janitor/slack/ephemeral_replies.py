@@ -1,4 +1,4 @@
-"""Replies to a press so that only the person who pressed sees it, at the URL that came with the press."""
+"""Replies to a press at its response URL; only the person who pressed sees the reply."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from ml_janitor.slack.retries import BROKEN
 from ml_janitor.slack.sender import API, Time
 
 HOOKS = ("https", "hooks.slack.com")
-"""Where Slack's response URLs lie: https://docs.slack.dev/interactivity/handling-user-interaction."""
+"""The scheme and host of Slack's response URLs: https://docs.slack.dev/interactivity/handling-user-interaction."""
 
 UNFINISHED = (
-    "The janitor could not do that. It tries once more; if nothing changes here in a few minutes, ask "
-    "whoever runs it: its log says why."
+    "The janitor could not do that. It tries once more; if nothing changes here in a few minutes, ask the "
+    "people who run it: its log says why."
 )
-"""After a press that broke off."""
+"""The reply to a press whose work failed."""
 
 
 def ephemeral_replier(time: Time, *, deadline: float, url: str = API) -> Callable[[str, str], bool]:
     """
-    Makes a function that posts a text at a response URL and answers whether it arrived.
+    Create a function that posts a text to a response URL and returns whether it arrived.
 
-    Nothing but Slack is ever called, whatever a press brings along; *url* is that of the Web API, by
-    which a sandbox's Slack is known.
+    It calls only Slack, whatever URL a press contains. *url* is that of the Web API, which differs in a
+    sandbox.
     """
     allowed = {HOOKS} if url == API else {(urlsplit(url).scheme, urlsplit(url).netloc)}
 
     def reply(response_url: str, text: str) -> bool:
         from slack_sdk import WebhookClient
 
-        if not is_at(response_url, allowed):
+        if not is_allowed(response_url, allowed):
             return False
         client = WebhookClient(
             response_url,
@@ -48,8 +48,8 @@ def ephemeral_replier(time: Time, *, deadline: float, url: str = API) -> Callabl
     return reply
 
 
-def is_at(response_url: str, allowed: set[tuple[str, str]]) -> bool:
-    """Whether the URL is at one of the *allowed* schemes and hosts, without a user, a port or a trick."""
+def is_allowed(response_url: str, allowed: set[tuple[str, str]]) -> bool:
+    """Whether the URL has one of the *allowed* schemes and hosts, and no user, port or backslash."""
     try:
         parts = urlsplit(response_url)
     except ValueError:

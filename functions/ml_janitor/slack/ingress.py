@@ -1,4 +1,4 @@
-"""The function behind the URL verifies a press, hands it on and acknowledges it, within three seconds."""
+"""The function behind the URL: verifies a press, invokes the worker, acknowledges within three seconds."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from functools import cache
 from typing import Any
 
 from ml_janitor.aws.async_invoke import hand_over
-from ml_janitor.slack.press_request import RequestRefusedError, received
+from ml_janitor.slack.press_request import RequestRefusedError, verified_press
 
 log = logging.getLogger("ml_janitor.slack.ingress")
-"""Powertools' logger would take a good part of the three seconds; Lambda writes JSON by itself."""
+"""Importing Powertools would take too much of the three seconds; Lambda itself formats the log as JSON."""
 
 AWS_TIMEOUT = 1.0
-"""Seconds for one answer of AWS, which takes a tenth of that. An event that came twice is done once."""
+"""Seconds to wait for one answer of AWS, which takes a tenth of that. A duplicate event is handled once."""
 
 SECRET_AGE = 300
-"""Seconds for which the signing secret is kept: one that was rotated is read soon."""
+"""Seconds for which the signing secret is cached; after a rotation the new one is read that soon."""
 
 
 SHORTEST = 16
-"""Characters of a signing secret. Slack's have 32; what is shorter is a placeholder that can be guessed."""
+"""Minimum length of a signing secret: Slack's have 32 characters, placeholders are shorter."""
 
 
 class NoSecretError(Exception):
-    """What is there is no signing secret; one line, which does not repeat it."""
+    """The secret holds no signing secret; the message does not repeat its content."""
 
 
-def answered(
+def answer(
     event: Mapping[str, Any], environment: Mapping[str, str], *, clock: Callable[[], datetime]
 ) -> dict[str, Any]:
     """
-    The answer to the function URL's *event*: 200 once the press is handed on, else why not.
+    The answer to the function URL's *event*: 200 once the worker is invoked, else an error.
 
-    What is refused is logged by its reason alone: a body, a header or a URL may hold secrets. An
-    acknowledgement says nothing, so that Slack leaves the message as it is; anything but a 200 makes
-    Slack tell the one who pressed that it did not work.
+    The log has only the reason of a refusal: a body, a header or a URL may hold secrets. The body is empty,
+    so that Slack leaves the message as it is; at anything but a 200, Slack tells the person who pressed that
+    it did not work.
     """
     now = clock()
 
@@ -46,20 +46,20 @@ def answered(
         return signing_secret(environment["JANITOR_SIGNING_SECRET"], int(now.timestamp()) // SECRET_AGE)
 
     try:
-        press = received(event, secret, now)
+        press = verified_press(event, secret, now)
         hand_over(client("lambda"), environment["JANITOR_WORKER"], press.event())
     except RequestRefusedError as refused:
         log.warning("refused", extra={"why": str(refused), "status": refused.status})
         return {"statusCode": refused.status, "body": ""}
-    except Exception as error:  # whatever it is, Slack has to be told that nothing will come of the press
-        log.error("a press could not be handed on", extra={"error": named(error)})  # noqa: TRY400
+    except Exception as error:  # at any failure, Slack has to tell the person that the press did not work
+        log.error("a press could not be handed on", extra={"error": description(error)})  # noqa: TRY400
         return {"statusCode": 503, "body": ""}
     log.info("handed on", extra={"action": press.action, "user": press.user})
     return {"statusCode": 200, "body": ""}
 
 
-def named(error: Exception) -> str:
-    """Of an error of AWS, what was asked and its code; of any other its type. Never what it quotes."""
+def description(error: Exception) -> str:
+    """An error of AWS by its operation and code, another one by its type; never by its text."""
     from botocore.exceptions import ClientError
 
     if isinstance(error, NoSecretError):
@@ -72,18 +72,18 @@ def named(error: Exception) -> str:
 @cache
 def signing_secret(name: str, _age: int) -> str:
     """
-    The app's signing secret: the secret *name* as it is, or its "signing_secret" if it holds JSON.
+    The app's signing secret: the whole secret *name*, or its "signing_secret" if it holds JSON.
 
-    Raises NoSecretError for one that was never filled in.
+    Raises NoSecretError if it was never filled in.
     """
-    return held(client("secretsmanager").get_secret_value(SecretId=name)["SecretString"], name)
+    return signing_secret_in(client("secretsmanager").get_secret_value(SecretId=name)["SecretString"], name)
 
 
-def held(secret_text: str, name: str) -> str:
+def signing_secret_in(secret_text: str, name: str) -> str:
     """The signing secret that the secret *name* holds. Raises NoSecretError."""
-    said = secret_text.strip()
+    text = secret_text.strip()
     try:
-        found = json.loads(said).get("signing_secret") if said.startswith("{") else said
+        found = json.loads(text).get("signing_secret") if text.startswith("{") else text
     except ValueError:
         found = None
     if not isinstance(found, str) or len(found.strip()) < SHORTEST:
@@ -93,7 +93,7 @@ def held(secret_text: str, name: str) -> str:
 
 @cache
 def client(service: str) -> Any:
-    """A client that gives up before Slack does. boto3 would add its resources to the cold start."""
+    """A client that gives up before Slack does; of botocore, since importing boto3 slows the cold start."""
     import botocore.session
     from botocore.config import Config
 

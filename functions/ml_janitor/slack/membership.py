@@ -1,4 +1,4 @@
-"""Who pressed a button, and which buttons they may press: group members all, owners those on their own."""
+"""Who pressed a button and may they: group members press all buttons, owners some of those on their own."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FOR_MEMBERS = frozenset({Button.NOW, Button.UNDO})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     """
-    Somebody in Slack; *own* is whether they belong to the app's own workspace.
+    A person in Slack; *own* is whether they belong to the app's own workspace.
 
-    *email* is one that the workspace has confirmed, or empty: a person who could write any address
-    into their profile would own everything.
+    *email* is an address that the workspace has confirmed, or empty: otherwise anybody could claim to be an
+    owner by writing that address into their profile.
     """
 
     id: str
@@ -40,10 +40,10 @@ class Directory:
 
     def person(self, user: str, team: str = "") -> Person:
         """
-        Who *user* of *team* is. Raises SlackError.
+        The person with the id *user* in the workspace *team*. Raises SlackError.
 
-        Slack promises that the two together are unique, not that the former is: somebody of another
-        workspace may have the id of one of ours.
+        Slack guarantees only that the two together are unique: a person of another workspace may have the
+        same user id as one of ours.
         """
         known: Any = self._slack.ask("users_info", deadline=self._deadline, user=user)["user"]
         profile = known.get("profile") or {}
@@ -52,10 +52,10 @@ class Directory:
         outside = known.get("deleted") or known.get("is_bot") or known.get("is_stranger")
         same = not team or team in teams or team == enterprise.get("enterprise_id")
         own = not outside and same and self._team in teams
-        vouched = own and known.get("is_email_confirmed") is not False
+        confirmed = own and known.get("is_email_confirmed") is not False
         name = str(profile.get("real_name") or known.get("real_name") or known.get("name") or user)
         return Person(
-            id=user, name=name[:80], email=str(profile.get("email") or "") if vouched else "", own=own
+            id=user, name=name[:80], email=str(profile.get("email") or "") if confirmed else "", own=own
         )
 
     def members(self, group: str) -> frozenset[str]:
@@ -65,7 +65,7 @@ class Directory:
 
     @cached_property
     def _team(self) -> str:
-        """The app's own workspace: people of others can be in a shared channel, with any address."""
+        """The app's own workspace; people of others can be in a shared channel, with any address."""
         return str(self._slack.ask("auth_test", deadline=self._deadline)["team_id"])
 
 

@@ -1,4 +1,4 @@
-"""Lets the message of each warning say what became of it. It reads the ledger, and never changes a fact."""
+"""Updates the message of each warning with its outcome. Reads the ledger, and decides nothing."""
 
 from __future__ import annotations
 
@@ -56,37 +56,36 @@ class MessageUpdates:
 
     def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
         """
-        Every message of *sweep*'s warnings that no longer says how things stand.
+        Update the messages of *sweep*'s warnings that are out of date.
 
-        What was acted on is told by what is recorded of it, so that a message which could not be
-        changed, or a run that was killed before, is made up for by the next sweep. The answer is
-        what Slack did not take, one line each; it ends there, for the next would fare no better.
-        A message that tells of an action is left to that. That a warning is void is remembered until its
-        message says so.
+        An action's message is updated from the action's record, so the next sweep makes up for a message
+        that could not be changed and for a run that was killed. Findings with an action are left to that. A
+        void warning is remembered until its message says so. The answer is why Slack did not take an update;
+        the first failure ends the updates, because the next one would fail too.
         """
         account = str(sweep.account)
         actions = self.actions.all(sweep.detector, account, sweep.region)
         try:
             for action in actions:
-                if action.message and action.told != action.mark and _can_be_told(action):
+                if action.message and action.told != action.mark and _can_be_shown(action):
                     self.action(action)
             busy = {action.target.key for action in actions if action.stage in UNFINISHED | {Stage.UNDOING}}
-            told = {one.place for one in actions if one.stage is not Stage.WITHDRAWN}
+            shown = {one.place for one in actions if one.stage is not Stage.WITHDRAWN}
             for entry in recorded.untold:
-                if entry.untold not in told:
-                    self._late(entry)
+                if entry.untold not in shown:
+                    self._show_void(entry)
                 self.ledger.void_shown(entry, entry.untold)
-            for entry, status, over in self._stands(sweep, recorded):
-                if entry.message and entry.key not in busy and entry.place not in told:
+            for entry, status, void in self._changes(sweep, recorded):
+                if entry.message and entry.key not in busy and entry.place not in shown:
                     self.entry(entry, status)
-                    if over:
+                    if void:
                         self.ledger.void_shown(entry, entry.place)
         except SlackError as failed:
             return [f"a warning's message does not say what became of it: {failed}"]
         return ()
 
     def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
-        """The warnings of a detector that is armed no longer; what is half done is told as such."""
+        """Update the messages of disarmed detectors: their warnings are void, or an action is half done."""
         where = {(entry.detector, entry.account, entry.region) for entry in entries.values()}
         actions = [action for each in sorted(where) for action in self.actions.all(*each)]
         half_done = {action.target.key: action for action in actions if undos.half_done(action)}
@@ -94,7 +93,7 @@ class MessageUpdates:
             for entry in entries.values():
                 wording = self.terms[entry.detector].wording
                 if (action := half_done.get(entry.key)) is not None:
-                    self._tell(action, wording.left(action, self.clock()))
+                    self._show(action, wording.left(action, self.clock()))
                 elif entry.warned is not None and entry.message:
                     self.entry(entry, wording.void(f"{entry.detector} is not armed any more", self.clock()))
                     self.ledger.void_shown(entry, entry.place)
@@ -102,8 +101,8 @@ class MessageUpdates:
             return [f"a warning's message does not say that it is void: {failed}"]
         return ()
 
-    def _stands(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Status, bool]]:
-        """Every entry that something is new of, where it stands, and whether its warning is void."""
+    def _changes(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Status, bool]]:
+        """Entries whose status changed, with the status and whether the warning is void."""
         now = self.clock()
         holds = self.holds.all(str(sweep.account), sweep.region) if self._ended(sweep, recorded) else {}
         wording = self.terms[sweep.detector].wording
@@ -120,11 +119,11 @@ class MessageUpdates:
                 continue
             if result.outcome is Outcome.CHANGED:
                 yield entry_of, ended(entry_of, note(result)), True
-            elif (status := self._still(result, entry_of, now)) is not None:
+            elif (status := self._status(result, entry_of, now)) is not None:
                 yield entry_of, status, result.outcome is Outcome.ADVISED
 
-    def _still(self, result: Result, entry: Entry, now: datetime) -> Status | None:
-        """Where a finding stands that was warned about and not acted on; None if nothing is new."""
+    def _status(self, result: Result, entry: Entry, now: datetime) -> Status | None:
+        """The status of a warned finding that was not acted on; None if it is as before."""
         wording = self.terms[entry.detector].wording
         match result.outcome:
             case Outcome.ADVISED:
@@ -144,14 +143,14 @@ class MessageUpdates:
     # --- one message --------------------------------------------------------------------------
 
     def entry(self, entry: Entry, status: Status) -> None:
-        """*entry*'s message says *status*. Raises SlackError."""
+        """Show *status* in *entry*'s messages. Raises SlackError."""
         subject = Subject(
             detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id
         )
         self._change(subject, entry.name, entry.said, entry.messages, status)
 
-    def _late(self, entry: Entry) -> None:
-        """A message that was not changed when its warning was taken back says so now. Raises SlackError."""
+    def _show_void(self, entry: Entry) -> None:
+        """Update the message of a warning that became void, which failed before. Raises SlackError."""
         names = ("channel", "message", "direct_channel", "direct_message")
         where: dict[str, Any] = dict(zip(names, entry.untold.split(), strict=False))
         self.entry(
@@ -160,20 +159,20 @@ class MessageUpdates:
         )
 
     def action(self, action: Action) -> None:
-        """*action*'s message says how far it came, and that is remembered. Raises SlackError."""
-        self._tell(action, self._of(action))
+        """Show the stage of *action* in its messages, and record that. Raises SlackError."""
+        self._show(action, self._status_of(action))
 
-    def _tell(self, action: Action, status: Status) -> None:
+    def _show(self, action: Action, status: Status) -> None:
         target = action.target
         subject = Subject(
             detector=action.detector, account=target.account, region=target.region, finding=action.id
         )
         known = self.ledger.find(action.detector, target.account, target.region, action.id)
-        said = known.said if known is not None else ""
-        self._change(subject, target.name, said, action.messages, status)
+        body = known.said if known is not None else ""
+        self._change(subject, target.name, body, action.messages, status)
         self.actions.message_updated(action)
 
-    def _of(self, action: Action) -> Status:
+    def _status_of(self, action: Action) -> Status:
         wording, now = self.terms[action.detector].wording, self.clock()
         match action.stage:
             case Stage.ACTED:
@@ -196,14 +195,14 @@ class MessageUpdates:
                 return wording.failed(action.error, now, action=action)
 
     def _change(
-        self, subject: Subject, name: str, said: str, posted: Sequence[MessageRef], status: Status
+        self, subject: Subject, name: str, body: str, posted: Sequence[MessageRef], status: Status
     ) -> None:
         """
-        Change every message about one finding. One that Slack no longer lets change stays as it is.
+        Change every message about one finding, except where Slack never allows it.
 
-        A direct message that Slack refuses to change is one of those: who got it may have left since.
+        A direct message that Slack refuses to change is left as well: its reader may have left since.
         """
-        message = warning(subject, name, said or code(name), status, self.terms[subject.detector])
+        message = warning(subject, name, body or code(name), status, self.terms[subject.detector])
         for one in posted:
             try:
                 self._sender.change(message, one, deadline=self.deadline)
@@ -213,10 +212,10 @@ class MessageUpdates:
 
 
 def bare(result: Result) -> str:
-    """Why *result*'s outcome is what it is, for a sentence that says the outcome itself."""
+    """The reason for *result*'s outcome, without naming the outcome."""
     return "" if result.cause is None else reason(result.cause)
 
 
-def _can_be_told(action: Action) -> bool:
-    """Everything but an act that is under way, or that a killed run left without a word."""
+def _can_be_shown(action: Action) -> bool:
+    """False for an act that is under way, or that a killed run left without a reason."""
     return action.stage is not Stage.ACTING or bool(action.waits)

@@ -1,8 +1,8 @@
 """
-Receives what Slack sends to the function URL: is it from Slack, is it new, and what was pressed.
+Verifies a request to the function URL and parses the press in it: is it from Slack, is it new, what is it.
 
-It stands between the internet and everything else, and has three seconds from a cold start: it
-imports little, trusts nothing before the signature, and decides nothing but whether to pass on.
+Everybody on the internet can send a request here, and Slack waits three seconds including a cold start. So
+this module imports little, trusts nothing before the signature is checked, and only accepts or refuses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 LARGEST = 64 * 1024
-"""Bytes of a body. A press on a message of ours has about 10 KB, the message's own blocks within it."""
+"""Maximum size of a body in bytes. A press has about 10 KB, most of them the blocks of its message."""
 
 WINDOW = 300
 """Seconds: https://docs.slack.dev/authentication/verifying-requests-from-slack, and slack_sdk."""
@@ -27,7 +27,7 @@ SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 
 
 class RequestRefusedError(Exception):
-    """A request that goes no further: *status* answers it. One line says why, without what it held."""
+    """A request that is refused with *status*; the message says why, without content of the request."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -36,7 +36,7 @@ class RequestRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Press:
-    """What was pressed, by whom, on which message: all of a request that is passed on."""
+    """What was pressed, by whom, on which message: all that the worker gets of a request."""
 
     user: str
     team: str
@@ -48,7 +48,7 @@ class Press:
     response_url: str
 
     def event(self) -> dict[str, str]:
-        """What the worker is invoked with."""
+        """The event that the worker is invoked with."""
         return asdict(self)
 
 
@@ -63,12 +63,11 @@ class Clock:
         return self._now.timestamp()
 
 
-def received(event: Mapping[str, Any], secret: Callable[[], str], now: datetime) -> Press:
+def verified_press(event: Mapping[str, Any], secret: Callable[[], str], now: datetime) -> Press:
     """
     The press in a function URL's *event*, verified at the real time *now*. Raises RequestRefusedError.
 
-    The cheap questions come first: what is unsigned, stale or too large costs no read of the
-    *secret*.
+    Cheap checks come first: the *secret* is not read for what is unsigned, stale or too large.
     """
     headers = _headers(event)
     stamp, signature = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
@@ -79,12 +78,12 @@ def received(event: Mapping[str, Any], secret: Callable[[], str], now: datetime)
     if abs(now.timestamp() - int(stamp)) > WINDOW:
         raise RequestRefusedError(401, "signed too long ago, or for a time to come")
     body = _body(event)
-    _verified(body, stamp, signature, secret, now)
+    _verify(body, stamp, signature, secret, now)
     return _press(body)
 
 
 def _headers(event: Mapping[str, Any]) -> Mapping[str, str]:
-    """Lambda writes their names in lower case, and joins what came twice with a comma."""
+    """Lambda passes their names in lower case, and joins repeated ones with a comma."""
     headers = event.get("headers")
     if not isinstance(headers, Mapping):
         return {}
@@ -114,8 +113,8 @@ def _body(event: Mapping[str, Any]) -> bytes:
     return raw
 
 
-def _verified(body: bytes, stamp: str, signature: str, secret: Callable[[], str], now: datetime) -> None:
-    """Slack's own verifier compares in constant time. Raises RequestRefusedError."""
+def _verify(body: bytes, stamp: str, signature: str, secret: Callable[[], str], now: datetime) -> None:
+    """Check the signature with Slack's own verifier, in constant time. Raises RequestRefusedError."""
     from slack_sdk.signature import SignatureVerifier
 
     try:
@@ -128,7 +127,7 @@ def _verified(body: bytes, stamp: str, signature: str, secret: Callable[[], str]
 
 
 def _press(body: bytes) -> Press:
-    """What the form says; of several presses at once, which Slack does not send, none."""
+    """The one press in the form; Slack sends no more than one. Raises RequestRefusedError."""
     try:
         payload = json.loads(parse_qs(body.decode(), strict_parsing=True, max_num_fields=10)["payload"][0])
         kind = payload["type"]
@@ -145,6 +144,6 @@ def _press(body: bytes) -> Press:
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise RequestRefusedError(400, "no press that is known here") from None
-    if kind != "block_actions" or not all(isinstance(said, str) for said in press.event().values()):
+    if kind != "block_actions" or not all(isinstance(value, str) for value in press.event().values()):
         raise RequestRefusedError(400, "no press that is known here")
     return press

@@ -1,4 +1,4 @@
-"""What a press on a button does: stores a hold, makes a warning due, or asks for an undo. No more."""
+"""Does what a pressed button says: stores a hold, makes a warning due, or requests an undo."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ type Answer = dict[str, Any]
 
 
 class PressRefusedError(Exception):
-    """A press that changes nothing; one sentence tells the one who pressed why."""
+    """A press that is refused; the message tells the person who pressed why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PressWorker:
     """
-    Everything that a press needs from the outside.
+    Handles presses.
 
-    *functions* are the armed detectors' by name, *undo* is the function that undoes. *once* does
-    some work once per press, *hand_over* has a function called, *ephemeral_reply* answers at a URL.
+    *functions* are the armed detectors' functions by detector, *undo* is the undo function. *once* does some
+    work once per press, *hand_over* invokes a function, *ephemeral_reply* posts to a response URL.
     """
 
     settings: Settings
@@ -70,12 +70,12 @@ class PressWorker:
         """
         Do what *press* asks for, if its warning is still open and the person may press it.
 
-        A press that is refused changes nothing. The person who pressed is told why, and the log too: by
-        ids, without the URL that came with the press.
+        A refused press changes nothing; the person who pressed gets the reason. The log has ids only, without
+        the response URL.
         """
         about = {"user": press.user, "word": press.action, "subject": press.value}
         try:
-            answer = self._said(press)
+            answer = self._handle(press)
         except (PressRefusedError, SlackError) as refused:
             why = str(refused)
             if isinstance(refused, SlackError):
@@ -85,12 +85,12 @@ class PressWorker:
             self.ephemeral_reply(press.response_url, f"Nothing was changed: {why}.")
             return {"done": False, "why": why}
         self.logger.info("pressed", extra=about)
-        if said := answer.get("untold"):
-            self.ephemeral_reply(press.response_url, f"Done, but the message could not be changed: {said}")
+        if failed := answer.get("untold"):
+            self.ephemeral_reply(press.response_url, f"Done, but the message could not be changed: {failed}")
         return answer
 
-    def _said(self, press: PressEvent) -> Answer:
-        """Everything that can refuse a press comes before anything that it changes."""
+    def _handle(self, press: PressEvent) -> Answer:
+        """Check everything that can refuse *press*, then do it once."""
         try:
             word, subject = Button(press.action), Subject.read(press.value)
         except ValueError:
@@ -102,14 +102,14 @@ class PressWorker:
         entry = self._open(press, subject)
         person = self._allowed(press, word, entry.owner)
         if word is Button.NOW:
-            self._ready(entry)
+            self._check_can_act(entry)
             return self.once(press.identity, lambda: self._now(press, entry, person))
         return self.once(press.identity, lambda: self._hold(press, word, entry, person))
 
-    # --- who, and of what ---------------------------------------------------------------------
+    # --- may it be pressed --------------------------------------------------------------------
 
     def _allowed(self, press: PressEvent, word: Button, owner: str | None) -> Person:
-        """The person who pressed, if they may: the group is read only where being the owner is not enough."""
+        """The person who pressed; the group is read only if it matters. Raises PressRefusedError."""
         person = self.directory.person(press.user, press.team)
         if forbidden(word, person, member=False, owner=owner) is None:
             return person
@@ -120,20 +120,20 @@ class PressWorker:
         return person
 
     def _open(self, press: PressEvent, subject: Subject) -> Entry:
-        """The warning that was pressed, if it is one that still counts."""
+        """The finding whose warning was pressed. Raises PressRefusedError if the warning no longer counts."""
         entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
         if entry is None:
-            raise PressRefusedError("nobody remembers this finding")
+            raise PressRefusedError("the ledger no longer has this finding")
         if entry.closed is not None:
             raise PressRefusedError(f"this warning is over: {entry.close_reason}")
         if entry.warned is None:
             raise PressRefusedError("this warning is void")
         if MessageRef(press.channel, press.message) not in entry.messages:
-            raise PressRefusedError("another message speaks of it now; press there")
+            raise PressRefusedError("there is a newer message about it; press there")
         return entry
 
-    def _ready(self, entry: Entry) -> None:
-        """Whether *Do it now* would lead to anything."""
+    def _check_can_act(self, entry: Entry) -> None:
+        """Raise PressRefusedError if *Do it now* would have no effect."""
         if self.settings.mode(entry.detector) is not Mode.ACT or entry.detector not in self.functions:
             raise PressRefusedError(f"{entry.detector} is a dry run, which does nothing")
         holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
@@ -150,18 +150,18 @@ class PressWorker:
         }.get(word, (How.SNOOZED, at + SNOOZE))
         hold = Hold(key=entry.key, how=how, by=str(person), said=at, until=until)
         self.holds.put(entry.account, entry.region, hold)
-        said = self.holds.all(entry.account, entry.region).get(entry.key, ())
+        holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
         wording = self.messages.terms[entry.detector].wording
-        return self._told(word, entry, wording.held(longest_hold(said, self.clock()) or hold))
+        return self._show(word, entry, wording.held(longest_hold(holds, self.clock()) or hold))
 
     def _now(self, press: PressEvent, entry: Entry, person: Person) -> Answer:
-        """It is due, and the detector's own function sweeps now: the same run as its schedule's."""
+        """Make the finding due, and invoke the detector's function as its schedule does."""
         try:
             self.ledger.make_due(entry, by=str(person), now=self.clock())
         except ConditionFailedError:
             raise PressRefusedError("this warning is void") from None
         wording = self.messages.terms[entry.detector].wording
-        answer = self._told(Button.NOW, entry, wording.hurried(str(person), press.pressed))
+        answer = self._show(Button.NOW, entry, wording.hurried(str(person), press.pressed))
         self.hand_over(self.functions[entry.detector], {"regions": [entry.region]})
         return answer
 
@@ -172,7 +172,7 @@ class PressWorker:
         except CannotUndoError as cannot:
             raise PressRefusedError(str(cannot)) from None
         if MessageRef(press.channel, press.message) not in action.messages:
-            raise PressRefusedError("another message speaks of it now; press there")
+            raise PressRefusedError("there is a newer message about it; press there")
         today = self.clock().date()
         if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
@@ -181,20 +181,19 @@ class PressWorker:
         except CannotActError as never:
             raise PressRefusedError(str(never)) from None
         person = self._allowed(press, Button.UNDO, None)
-        return self.once(press.identity, lambda: self._asked(press, subject, action, person))
+        return self.once(press.identity, lambda: self._request_undo(press, subject, action, person))
 
-    def _asked(self, press: PressEvent, subject: Subject, action: Action, person: Person) -> Answer:
+    def _request_undo(self, press: PressEvent, subject: Subject, action: Action, person: Person) -> Answer:
         """
-        The undo function does it, under its own role.
+        Record the request for an undo, then invoke the undo function, which has a role of its own.
 
-        What was asked for is remembered first: if that function never begins (a sweep that holds the lease
-        for too long), the next sweep asks it again, as the message says.
+        If that function cannot begin (a sweep holds the lease for too long), the next sweep invokes it again.
         """
         try:
             asked = self.undoing.actions.request_undo(action, str(person), self.clock())
         except BegunBeforeError as begun:
             raise PressRefusedError(str(begun)) from None
-        untold = self._says(lambda: self.messages.action(asked))
+        untold = self._change_message(lambda: self.messages.action(asked))
         self.hand_over(
             self.undo,
             {
@@ -208,12 +207,12 @@ class PressWorker:
         )
         return {"done": True, "word": LABELS[Button.UNDO], "untold": untold}
 
-    def _told(self, word: Button, entry: Entry, status: Status) -> Answer:
-        untold = self._says(lambda: self.messages.entry(entry, status))
+    def _show(self, word: Button, entry: Entry, status: Status) -> Answer:
+        untold = self._change_message(lambda: self.messages.entry(entry, status))
         return {"done": True, "word": LABELS[word], "untold": untold}
 
-    def _says(self, change: Callable[[], None]) -> str:
-        """Change a message; the press counts even if that fails, and the answer is why it failed."""
+    def _change_message(self, change: Callable[[], None]) -> str:
+        """Change a message, and return why that failed, or nothing: the press counts either way."""
         try:
             change()
         except SlackError as failed:

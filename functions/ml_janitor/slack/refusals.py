@@ -1,11 +1,11 @@
-"""What Slack's refusals mean, and what a person does about them. Pure."""
+"""What Slack's error codes mean, and how to fix each. Pure."""
 
 from __future__ import annotations
 
 PASSING = frozenset(
     {"fatal_error", "internal_error", "ratelimited", "request_timeout", "rollup_error", "service_unavailable"}
 )
-"""Refusals that are Slack's own trouble: asking again is right."""
+"""Temporary failures of Slack: retry."""
 
 ABOUT_ONE_PERSON = frozenset(
     {
@@ -13,13 +13,13 @@ ABOUT_ONE_PERSON = frozenset(
         *("cannot_dm_bot", "user_disabled"),
     }
 )
-"""Refusals that say something about one person; any other would meet the next one too."""
+"""Refusals that concern one person; any other would also meet the next person."""
 
 ABOUT_ONE_MESSAGE = frozenset({"invalid_blocks", "msg_blocks_too_long", "msg_too_long", "no_text"})
-"""Refusals of what one message says; the next one may well be taken."""
+"""Refusals that concern one message; Slack may accept the next one."""
 
 NEVER_CHANGED = frozenset({"cant_update_message", "edit_window_closed", "message_not_found"})
-"""Refusals of a change that asking again will not turn: the message is gone, or no longer ours."""
+"""Refusals of a change that no retry helps: the message is gone, or no longer ours."""
 
 NEW_TOKEN = "put the app's current bot token (xoxb-...) into the secret"  # noqa: S105 - advice, not a token
 INSTALL_AGAIN = "install the app again, and put its new bot token into the secret"
@@ -52,5 +52,5 @@ TO_DO = {
 
 def refusal(error: str, what: str, details: str = "") -> str:
     """One line about Slack's *error*: which request it refused, and what to do."""
-    said = f"Slack refused {what}: {error}{f' ({details})' if details else ''}"
-    return f"{said}; {TO_DO.get(error, 'asking again will not help')}"
+    refused = f"Slack refused {what}: {error}{f' ({details})' if details else ''}"
+    return f"{refused}; {TO_DO.get(error, 'retrying will not help')}"

@@ -13,10 +13,10 @@ from typing import Any
 from ml_janitor.slack.refusals import PASSING
 
 BROKEN = (OSError, HTTPException, JSONDecodeError, UnicodeDecodeError)
-"""How a request ends without an answer: refused, cut off, timed out, or half of a document."""
+"""How a request ends without an answer: refused, cut off, timed out, or incomplete."""
 
 TRIES = 6
-"""How often one request is made if Slack does not answer it; a rate limit does not count."""
+"""How often one request is tried if Slack does not answer; rate limits do not count."""
 
 FIRST_PAUSE = 1.0
 """Seconds before the second try; each later pause is twice as long."""
@@ -26,14 +26,14 @@ WITHOUT_HEADER = 1.0
 
 
 class SlackError(Exception):
-    """Slack did not take something; one line that says what to do."""
+    """Slack did not take something; the message says what to do."""
 
 
 class TimeLeft:
     """
-    How long Slack may still be waited for: until *deadline*, in the seconds of *clock*.
+    The time left for requests: until *deadline*, in the seconds of *clock*.
 
-    It decides whether and after which pause a request is made again, and *sleep* waits.
+    Decides whether and after which pause a request is retried; *sleep* waits.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TimeLeft:
         self._deadline = deadline
         self._clock = clock
         self._sleep = sleep
-        self._asked = 0.0
+        self._wanted = 0.0
 
     def retries(self) -> list[Any]:
         """The retry handlers of one request, for slack_sdk's clients."""
@@ -57,28 +57,28 @@ class TimeLeft:
         self._sleep(seconds)
 
     def pause(self, *, status: int, headers: Mapping[str, Any], error: str, failures: int) -> float | None:
-        """How long to wait after an answer before asking again; None if it stands."""
+        """Seconds to wait before retrying after this answer; None if it is final."""
         if status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._asked = retry_after(headers)
-            return self._asked
+            self._wanted = retry_after(headers)
+            return self._wanted
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or error in PASSING:
             return self.after(failures)
         return None
 
     def after(self, failures: int) -> float | None:
-        """How long to wait after so many failures; None if that is enough."""
+        """Seconds to wait after so many failures; None after the last try."""
         return None if failures >= TRIES else FIRST_PAUSE * 2 ** (failures - 1)
 
     def rate_limited(self) -> str:
-        """One line for a rate limit that was too long."""
+        """The error for a rate limit beyond the time left."""
         return (
-            f"Slack asks to wait {self._asked:.0f} s (rate limit), and only {self._left():.0f} s are left; "
+            f"Slack asks to wait {self._wanted:.0f} s (rate limit), and only {self._left():.0f} s are left; "
             "post to a channel of its own, or give the function more time"
         )
 
     def unreachable(self, why: str) -> str:
-        """One line for a Slack that did not answer."""
-        return f"Slack could not be reached ({why}), although asked again: see https://slack-status.com"
+        """The error for a Slack that did not answer."""
+        return f"Slack could not be reached ({why}), although retried: see https://slack-status.com"
 
     def upload(self, url: str, content: bytes, *, timeout: float) -> None:
         """
@@ -128,14 +128,14 @@ class RetryWithinDeadline:
     def can_retry(
         self, *, state: Any, request: Any, response: Any = None, error: Exception | None = None
     ) -> bool:
-        """Whether to ask again, now that an answer or an *error* is there."""
+        """Whether to retry after this *response* or *error*."""
         del state, request
         pause: float | None
         if response is not None:
-            said = str((response.body or {}).get("error", ""))
+            code = str((response.body or {}).get("error", ""))
             self._failures += response.status_code != HTTPStatus.TOO_MANY_REQUESTS
             pause = self._time_left.pause(
-                status=response.status_code, headers=response.headers, error=said, failures=self._failures
+                status=response.status_code, headers=response.headers, error=code, failures=self._failures
             )
         elif isinstance(error, BROKEN):
             self._failures += 1
@@ -150,7 +150,7 @@ class RetryWithinDeadline:
     def prepare_for_next_attempt(
         self, *, state: Any, request: Any, response: Any = None, error: Exception | None = None
     ) -> None:
-        """Wait, and say that the request is to be made again."""
+        """Wait, and have the request retried."""
         del request, response, error
         self._time_left.wait(self._pause)
         state.next_attempt_requested = True
@@ -161,6 +161,6 @@ def retry_after(headers: Mapping[str, Any]) -> float:
     """The seconds that a rate limit asks for; slack_sdk keeps a header's values in a list."""
     for name, value in headers.items():
         if name.lower() == "retry-after":
-            said = str(value[0] if isinstance(value, list) else value)
-            return float(said) if said.isdecimal() else WITHOUT_HEADER
+            seconds = str(value[0] if isinstance(value, list) else value)
+            return float(seconds) if seconds.isdecimal() else WITHOUT_HEADER
     return WITHOUT_HEADER

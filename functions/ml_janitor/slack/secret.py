@@ -1,4 +1,4 @@
-"""The secret for Slack: where it is kept, and which sender it makes."""
+"""Reads the secret for Slack, and creates the sender that it is for."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from ml_janitor.slack.sender import API, Sender, Time
 from ml_janitor.slack.webhook import Webhook
 
 
-def held(secret_text: str) -> str:
+def token_or_url(secret_text: str) -> str:
     """
-    What the secret holds: a webhook's URL, or a bot token, which may stand as "token" in JSON.
+    The webhook's URL or bot token in the secret; a token may be the "token" of a JSON object.
 
     Raises SlackError, which never repeats the secret.
     """
-    said = secret_text.strip()
-    if said.startswith("{"):
+    secret = secret_text.strip()
+    if secret.startswith("{"):
         try:
-            said = str(json.loads(said)["token"])
+            secret = str(json.loads(secret)["token"])
         except (ValueError, LookupError):
             raise SlackError('the secret for Slack is JSON without a "token"') from None
-    if not said.startswith(("https://", "http://", "xoxb-")):
+    if not secret.startswith(("https://", "http://", "xoxb-")):
         raise SlackError("the secret for Slack holds neither a bot token (xoxb-...) nor a webhook's URL")
-    return said
+    return secret
 
 
 def sender(secret_text: str, channel: str, time: Time, *, url: str = API) -> Sender:
-    """A sender from what the secret holds. Raises SlackError, which never repeats the secret."""
-    said = held(secret_text)
-    if not said.startswith("xoxb-"):
-        return Webhook(said, time)
+    """The sender for the secret. Raises SlackError, which never repeats the secret."""
+    secret = token_or_url(secret_text)
+    if not secret.startswith("xoxb-"):
+        return Webhook(secret, time)
     if not channel:
         raise SlackError("slack_channel is not set in janitor.toml, and a bot token needs one")
-    return Slack(said, channel, time, url=url)
+    return Slack(secret, channel, time, url=url)
 
 
-def secret(name: str) -> str:
-    """The secret *name*, read once and kept for a while. Raises SlackError, without the secret."""
+def read_secret(name: str) -> str:
+    """The secret *name*, cached for five minutes. Raises SlackError, without the secret."""
     from aws_lambda_powertools.utilities import parameters
 
     try:

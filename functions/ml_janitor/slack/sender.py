@@ -1,4 +1,4 @@
-"""What sending to Slack means, by whichever way: posts, where they stand, and the time there is."""
+"""The interface of senders to Slack: the bot and the webhook."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ API = "https://slack.com/api/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Time:
-    """Seconds that pass: *clock* tells them and *sleep* spends them. Both come from the edge."""
+    """A monotonic *clock* in seconds and a *sleep*; both come from the edge."""
 
     clock: Callable[[], float]
     sleep: Callable[[float], None]
 
     def until(self, deadline: float) -> TimeLeft:
-        """The time_left there is until *deadline*."""
+        """The time left until *deadline*."""
         return TimeLeft(deadline=deadline, clock=self.clock, sleep=self.sleep)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """A post whose message Slack took. *problems* are what else of it did not arrive, one line each."""
+    """A post whose message Slack took; *problems* are its parts that did not arrive, one line each."""
 
     channel: str = ""
     ts: str = ""
@@ -57,22 +57,22 @@ class Sender(Protocol):
         """
         Send *post* with *report* attached. Raises SlackError if the message was not taken.
 
-        *taken* is called as soon as it was, before its thread follows: the sooner that is
-        remembered, the less likely is a second message from a run that is killed.
+        *taken* is called as soon as it was, before its thread is posted: the sooner that is recorded, the
+        less likely is a second message after a killed run.
         """
 
     def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
         """
         Post one message to the channel of *where*, in the thread of its message, if there is one.
 
-        The answer is where it stands now. Raises SlackError.
+        Returns where it was posted. Raises SlackError.
         """
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
-        """Put *message* in place of the one *posted*; False if that will never do. Raises SlackError."""
+        """Replace the one *posted* by *message*; False if Slack will never allow it. Raises SlackError."""
 
     def open_direct(self, user: str, *, deadline: float) -> MessageRef:
-        """Where direct messages to *user* are posted. Raises SlackError."""
+        """The channel of direct messages to *user*. Raises SlackError."""
 
     def early(self, deadline: float) -> float:
-        """When what the channel can do without ends, such as looking people up: the channel comes first."""
+        """The deadline for what is optional, such as looking up people; the rest is for the channel."""

@@ -1,4 +1,4 @@
-"""Warns in Slack about what will be acted on: the `Warn` of `ml_janitor.acting.warning`."""
+"""Posts warnings about what will be acted on: the `Warn` of `ml_janitor.acting.warning`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 NO_ACCOUNT = "no Slack account was found for its owner"
 NOT_YET = "not sent yet"
 BY_WEBHOOK = "a webhook sends none"
-"""Why an owner has no direct message. A refusal of Slack's says it in its own words."""
+"""Why an owner has no direct message, unless Slack refused it and says why."""
 
 
 class Contact(NamedTuple):
     """
     An owner in Slack: the id of their account, and where direct messages to them are posted.
 
-    *unmessaged* is why there is no such place, or empty.
+    *unmessaged* is why no direct message can be posted, or empty.
     """
 
     user: str | None
@@ -42,7 +42,7 @@ class Contact(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A warning to send: *lasting* is the part of its message that stays."""
+    """A warning to send; *lasting* is the part of its message that later updates keep."""
 
     result: Result
     lasting: str
@@ -54,7 +54,7 @@ class WarningSender:
     """
     Posts warnings until *deadline*, in the seconds of the sender's clock.
 
-    *connect* makes the sender once there is something to post. *terms* are by detector.
+    *connect* creates the sender once there is something to post. *terms* are by detector.
     """
 
     connect: Callable[[], Sender]
@@ -69,11 +69,11 @@ class WarningSender:
         self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
     ) -> Sequence[str]:
         """
-        Warn about each of *warnings*, in a message of its own, below a head if there are several.
+        Post a message for each of *warnings*, in the thread of a summary if there are several.
 
-        Then the owners get the same messages directly, below a head of their own. A webhook can do neither:
-        it gets as few messages as hold them all. What Slack does not take in the channel is a problem, and
-        where the next message would fare no better, the rest is not tried.
+        The owners get the same messages directly, in a thread of their own. A webhook supports neither: it
+        gets all warnings in as few messages as possible. Returns what Slack did not take in the channel; if
+        the next message would fail too, the rest is not tried.
         """
         terms = self.terms[sweep.detector]
         try:
@@ -100,7 +100,7 @@ class WarningSender:
             yield Draft(_dated(result, owner.unmessaged, deliveries), lasting, owner)
 
     def _contacts(self, warnings: Sequence[Result]) -> Mapping[str, Contact]:
-        """The owners of *warnings* in Slack, by name; that of nobody is empty. Never an error."""
+        """The owners of *warnings* in Slack, by name, with an empty contact for no owner. Never an error."""
         found = owners(warnings)
         people = self._sender.people(found, deadline=self.deadline)
         deadline, broken = self._sender.early(self.deadline), ""
@@ -122,51 +122,51 @@ class WarningSender:
     def _posted(
         self, drafts: Sequence[Draft], terms: WarningTerms, thread: MessageRef, deliveries: Deliveries
     ) -> tuple[Mapping[MessageRef, Draft], Mapping[str, int]]:
-        """What the channel took, by its message, and how many it did not take, by the reason."""
+        """The warnings that the channel took, by message, and how many it did not take, by reason."""
         posted: dict[MessageRef, Draft] = {}
         problems: Counter[str] = Counter()
         for number, draft in enumerate(drafts):
             why = draft.owner.unmessaged
             try:
-                own = self._sender.post(_first(draft, terms, why), deadline=self.deadline, where=thread)
+                message = self._sender.post(_message(draft, terms, why), deadline=self.deadline, where=thread)
             except SlackError as failed:
                 if isinstance(failed, SlackRefusedError) and failed.about_one_message:
                     problems[str(failed)] += 1
                     continue
                 problems[str(failed)] += len(drafts) - number
                 break
-            deliveries.delivered(draft.result, why or NOT_YET, own, draft.lasting)
-            posted[own] = draft
+            deliveries.delivered(draft.result, why or NOT_YET, message, draft.lasting)
+            posted[message] = draft
         return posted, problems
 
     def _message_owners(
         self, posted: Mapping[MessageRef, Draft], terms: WarningTerms, deliveries: Deliveries
     ) -> None:
         """
-        Send each owner what is theirs of the warnings *posted* in the channel.
+        Send each owner their part of the warnings *posted* in the channel.
 
-        Where Slack does not take it, the finding has twice the grace, and the channel's message says so.
+        Where Slack does not take one, the finding's grace is doubled, and the channel's message says so.
         """
         deadline = self._sender.early(self.deadline)
         by_owner: dict[MessageRef, dict[MessageRef, Draft]] = {}
         for message, draft in posted.items():
             if not draft.owner.unmessaged:
                 by_owner.setdefault(draft.owner.direct, {})[message] = draft
-        for direct, theirs in by_owner.items():
-            where, todo = direct, dict(theirs)
+        for direct, drafts in by_owner.items():
+            where, todo = direct, dict(drafts)
             try:
-                if len(theirs) > 1:
-                    above = head([draft.result for draft in theirs.values()], terms, owned=True)
+                if len(drafts) > 1:
+                    above = head([draft.result for draft in drafts.values()], terms, owned=True)
                     where = self._sender.post(above, deadline=deadline, where=direct)
-                for message, draft in theirs.items():
-                    own = self._sender.post(_first(draft, terms), deadline=deadline, where=where)
-                    deliveries.messaged(draft.result, own)
+                for message, draft in drafts.items():
+                    copy = self._sender.post(_message(draft, terms), deadline=deadline, where=where)
+                    deliveries.messaged(draft.result, copy)
                     del todo[message]
             except SlackError as failed:
                 for message, draft in todo.items():
                     late = draft._replace(result=deliveries.not_messaged(draft.result, str(failed)))
-                    with suppress(SlackError):  # then it says an earlier date than the ledger's
-                        self._sender.change(_first(late, terms, str(failed)), message, deadline=deadline)
+                    with suppress(SlackError):  # the message then shows an earlier date than the ledger has
+                        self._sender.change(_message(late, terms, str(failed)), message, deadline=deadline)
 
     def _listed(
         self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: Deliveries
@@ -186,12 +186,12 @@ class WarningSender:
 
 
 def _dated(result: Result, unmessaged: str, deliveries: Deliveries) -> Result:
-    """*result* with the date that its warning says."""
+    """*result* with the due date that its warning shows."""
     return replace(result, due=deliveries.due(result, messaged=not unmessaged))
 
 
-def _first(draft: Draft, terms: WarningTerms, unmessaged: str = "") -> Message:
-    """The warning as it is sent."""
+def _message(draft: Draft, terms: WarningTerms, unmessaged: str = "") -> Message:
+    """The message that *draft* is sent as."""
     status = due_status(draft.result, terms, unmessaged)
     return warning(subject_of(draft.result), draft.result.target.name, draft.lasting, status, terms)
 

@@ -1,4 +1,4 @@
-"""Sends posts to Slack through an incoming webhook: one way, and the message alone."""
+"""Sends messages to Slack through an incoming webhook."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Webhook:
         return False
 
     def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
-        """None: a webhook cannot look anyone up."""
+        """Empty: a webhook cannot look up people."""
         del owners, deadline
         return {}
 
@@ -50,7 +50,7 @@ class Webhook:
         return Delivered()
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
-        """What a webhook posted stays as it is."""
+        """False: a webhook cannot change a message."""
         del message, posted, deadline
         return False
 
@@ -60,11 +60,11 @@ class Webhook:
         raise SlackError("a webhook sends no direct messages")
 
     def early(self, deadline: float) -> float:
-        """A webhook does nothing besides posting."""
+        """The *deadline* itself: a webhook only posts."""
         return deadline
 
     def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
-        """Post one message; Slack does not say where it stands. Raises SlackError."""
+        """Post one message; Slack does not say where. Raises SlackError."""
         from slack_sdk import WebhookClient
 
         del where

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from ml_janitor_sandbox.demo import endpoints, jobs, notebooks, storage, studio
+from ml_janitor_sandbox.demo.charges import PAYMENTS
 from ml_janitor_sandbox.demo.leftovers import LEFTOVERS
 from ml_janitor_sandbox.demo.plan import Plan
 from ml_janitor_sandbox.demo.rows import Row
@@ -27,7 +28,7 @@ def history() -> Plan:
     for row in (*storage.BUCKETS, *studio.DOMAINS.values()):
         row.plan(plan)
     studio.plan_profiles(plan)
-    for table in (*TABLES.values(), LEFTOVERS):
+    for table in (*TABLES.values(), LEFTOVERS, PAYMENTS):
         for row in table:
             row.plan(plan)
     return plan

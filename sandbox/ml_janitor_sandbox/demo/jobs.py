@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -79,10 +79,14 @@ class Job(Row):
         """What it leaves when it is completed."""
         return {"S3ModelArtifacts": f"s3://{MODEL_BUCKET}/training/{self.name}/output/model.tar.gz"}
 
-    def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
+    def appear(self, plan: Plan) -> None:
+        """Add what SageMaker knows of it."""
         self._create(plan)
         self._advance(plan)
+
+    def plan(self, plan: Plan) -> None:
+        """Add everything that made it what it is."""
+        self.appear(plan)
         if self.started is not None:
             for host in range(1, self.count + 1):
                 self._measure(plan, self.started, f"{self.name}/algo-{host}")
@@ -218,6 +222,42 @@ class ProcessingJob(Job):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Family(Row):
+    """
+    Completed jobs that differ by their date, one *every* so often *since* then *until* then.
+
+    Each *lasts* about so long, and leaves nothing but itself. *processed* ones are processing jobs.
+    """
+
+    resource: ClassVar[str] = "training-job"
+
+    instance: str
+    count: int = 1
+    every: Span
+    lasts: Span
+    since: Ago
+    until: Ago
+    processed: bool = False
+
+    def plan(self, plan: Plan) -> None:
+        """Add every run."""
+        kind = ProcessingJob if self.processed else Job
+        common = {one.name: getattr(self, one.name) for one in fields(Row)}
+        for created in moments(self.since, self.every, self.until):
+            started = created + timedelta(minutes=5)
+            run = kind(
+                **common | {"name": f"{self.name}-{created:%Y%m%d}"},
+                instance=self.instance,
+                count=self.count,
+                created=created,
+                started=started,
+                ended=started + self.lasts * (0.9 + 0.2 * chance(self.name, created)),
+                status="Completed",
+            )
+            run.appear(plan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransformJob(Row):
     """One transform job on one instance, in progress since it was *created*, and at work all the time."""
 
@@ -278,4 +318,6 @@ class TuningJob(Row):
         )
 
 
-JOBS = load("jobs.toml", Job, processing=ProcessingJob, transform=TransformJob, tuning=TuningJob)
+JOBS = load(
+    "jobs.toml", Job, family=Family, processing=ProcessingJob, transform=TransformJob, tuning=TuningJob
+)

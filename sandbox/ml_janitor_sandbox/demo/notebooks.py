@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 from zlib import crc32
 
-from ml_janitor_sandbox.demo.plan import ACCOUNT, Plan
+from ml_janitor_sandbox.billing.charges import SAGEMAKER
+from ml_janitor_sandbox.billing.meters import price_of
+from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan
 from ml_janitor_sandbox.demo.rows import Ago, Row, load
-from ml_janitor_sandbox.demo.times import NOW, workday
+from ml_janitor_sandbox.demo.times import NOW, SATURDAY, chance, workday
 from ml_janitor_sandbox.demo.traffic import Series
 
 DETECTOR = "idle-notebooks"
@@ -19,8 +21,10 @@ LOG_GROUP = "/aws/sagemaker/NotebookInstances"
 
 SITTING = timedelta(hours=2, minutes=40)
 """How long someone works at a stretch."""
-NIGHT = timedelta(hours=15)
-"""How long a notebook had been stopped before it was started again."""
+MORNING = timedelta(hours=17)
+"""When people start to work, after midnight UTC."""
+PAST = timedelta(days=75)
+"""How far back it is told when they worked."""
 IDLE = ("MLJanitor/Notebooks", "IdleSeconds")
 """The namespace and the metric in which a notebook instance publishes its idle time."""
 PERIOD = timedelta(minutes=5)
@@ -41,6 +45,8 @@ class Notebook(Row):
     """
     One notebook instance, made *age* days ago, *started* last then, and *stopped* since or not.
 
+    Before it was started last it had been on for so many *hours* of each working day, and so only shows on
+    the bill. What was neither started nor stopped is on since it was made.
     *worked* is the last line in its log, and *opened* the last time that someone asked for its URL
     (by default a few hours before). The log's index *lags* so many hours behind. One that *publishes* its
     idle time has the start script of docs/notebook-activity.
@@ -55,6 +61,7 @@ class Notebook(Row):
     started: Ago | None = None
     stopped: Ago | None = None
     lags: int | None = None
+    hours: float = 0
     publishes: bool = False
 
     @property
@@ -74,9 +81,11 @@ class Notebook(Row):
             VolumeSizeInGB=50,
             Tags=self.tags(),
         )
-        if self.started is not None:
-            plan.call(self.started - NIGHT, by, "sagemaker.stop_notebook_instance", **name)
-            plan.call(self.started, by, "sagemaker.start_notebook_instance", **name)
+        if (started := self._started_last()) is not None:
+            first = min(self.created + SITTING, started)
+            plan.call(first, by, "sagemaker.stop_notebook_instance", **name)
+            plan.call(started, by, "sagemaker.start_notebook_instance", **name)
+            self._sit(plan, first, started)
         opened = self.opened or self.worked - SITTING
         plan.note(opened, by, "CreatePresignedNotebookInstanceUrl", notebookInstanceName=self.name)
         if self.stopped is not None:
@@ -86,6 +95,22 @@ class Notebook(Row):
             plan.publish(
                 *IDLE, {"NotebookInstanceName": self.name}, self.idle(self.worked, NOW - LATELY, NOW)
             )
+
+    def _started_last(self) -> datetime | None:
+        if self.started is None and self.stopped is not None:
+            return self.worked - SITTING
+        return self.started
+
+    def _sit(self, plan: Plan, since: datetime, until: datetime) -> None:
+        """Have it on for some hours of each working day between."""
+        price, _ = price_of(f"Notebk:{self.instance}", REGION)
+        about = {"service": SAGEMAKER, "hourly": 1, "price": price, "resource": self.arn, "tags": self.labels}
+        day = max(since, NOW - PAST).replace(hour=0, minute=0, second=0, microsecond=0)
+        while self.hours and (start := day + MORNING) < until:
+            length = timedelta(hours=self.hours * (0.8 + 0.4 * chance("sitting", self.name, day)))
+            if day.weekday() < SATURDAY and start > since:
+                plan.charge(f"USE1-Notebk:{self.instance}", start, min(start + length, until), **about)
+            day += timedelta(days=1)
 
     @staticmethod
     def idle(worked: datetime, since: datetime, until: datetime) -> Series:

@@ -61,6 +61,7 @@ class Plan:
     streams: list[Stream] = field(default_factory=list)
     states: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    charges: list[dict[str, Any]] = field(default_factory=list)
 
     def call(self, at: datetime, by: str, operation: str, **params: Any) -> None:
         """Have *by* call an *operation*, given as "service.method_of_the_client"."""
@@ -93,6 +94,10 @@ class Plan:
         about = {"EventTime": at, "EventName": event, "Username": by, "Resources": resources}
         self.events.append(about | {"CloudTrailEvent": {"requestParameters": asked}})
 
+    def charge(self, usage: str, start: datetime, end: datetime | None, **members: Any) -> None:
+        """Have the company pay for what no call of this history makes: see `billing.charges.Charge`."""
+        self.charges.append({"usage_type": usage, "start": start, "end": end} | members)
+
     def carry_out(self, url: str) -> None:
         """Do all of it to the sandbox at *url*, and leave its clock at the demo's now."""
         control = Control(url)
@@ -100,6 +105,7 @@ class Plan:
             self._act(url, control)
         control.set_clock(NOW)
         control.set_bill(tags=ALLOCATED)
+        control.charge(self.charges)
         for namespace, series in self.series.items():
             control.metrics(namespace, series)
         for one in self.streams:

@@ -28,7 +28,8 @@ PIPELINE = "deploy-pipeline"
 """The role that creates most things in production."""
 
 
-def _read(file: str) -> dict[str, dict[str, Any]]:
+def read(file: str) -> dict[str, dict[str, Any]]:
+    """A table of `account/`, by section."""
     return tomllib.loads((ACCOUNT / file).read_text(encoding="utf-8"))
 
 
@@ -58,7 +59,7 @@ class Project:
     lead: str
 
 
-PEOPLE = _read("people.toml")
+PEOPLE = read("people.toml")
 PROJECTS = {name: Project(name, **members) for name, members in PEOPLE["projects"].items()}
 LABELS: Mapping[str, dict[str, Any]] = PEOPLE["labels"]
 
@@ -112,11 +113,16 @@ class Row:
             return self.by or PIPELINE
         return self.owner or PROJECTS[self.project].lead
 
-    def tags(self) -> list[dict[str, str]]:
-        """As the Tags of a Create call."""
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its tags."""
         values = self._labels() if self.project else {}
         values |= self.also
-        return [{"Key": key, "Value": value} for key, value in values.items() if key not in self.without]
+        return {key: value for key, value in values.items() if key not in self.without}
+
+    def tags(self) -> list[dict[str, str]]:
+        """As the Tags of a Create call."""
+        return [{"Key": key, "Value": value} for key, value in self.labels.items()]
 
     def _labels(self) -> dict[str, str]:
         project = PROJECTS[self.project]
@@ -139,7 +145,7 @@ def load[R: Row](file: str, default: type[R], **kinds: type[R]) -> tuple[R, ...]
     """The rows of *file* in its order: of the class that their `kind` names in *kinds*, or else *default*."""
     found: list[R] = []
     checked = {word: TypeAdapter(dict[str, kind]) for word, kind in {"": default, **kinds}.items()}  # type: ignore[valid-type]  # told at run time
-    for section in _read(file).values():
+    for section in read(file).values():
         common = section.pop("*", {})
         for name, row in section.items():
             members = {**common, **row, "name": name}

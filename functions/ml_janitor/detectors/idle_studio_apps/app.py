@@ -186,7 +186,7 @@ def _described(app: App, answer: Any) -> App:
     )
 
 
-def settled(apps: Sequence[App], read: Sequence[App]) -> list[App]:
+def merged(apps: Sequence[App], read: Sequence[App]) -> list[App]:
     """*apps* with those of them that were *read* once more in their places."""
     newer = {one.target.key.lower(): one for one in read}
     return [newer.get(one.target.key.lower(), one) for one in apps]

@@ -105,13 +105,13 @@ class IdleStudioApps(Detector[App]):
         apps: list[App] = list(listing.items)
         if any(app.status == IN_SERVICE for app in apps):
             apps = tags.in_bulk(aws, apps)
-            apps = studio.settled(apps, self._read(aws, self._open(apps, now), now))
+            apps = studio.merged(apps, self._read(aws, self._open(apps, now), now))
         yield from apps
         listing.check()
 
     def look(self, aws: Aws, target: Target, now: datetime) -> App | None:
         app = studio.find_again(aws, target)
-        if app is None or _settled(app) is not None:
+        if app is None or _never_stopped(app) is not None:
             return app
         (app,) = studio.described(aws, [app])
         return self._signs_of(aws, [tags.of_one(aws, app)], now)[0]
@@ -124,7 +124,7 @@ class IdleStudioApps(Detector[App]):
         active = logs.streams_active_since(aws, studio.LOG_GROUP, since)
         apps = [app.wrote(active.value) for app in apps] if isinstance(active, Value) else list(apps)
         read = studio.described(aws, self._open(apps, now))
-        return studio.settled(apps, self._signs_of(aws, read, now))
+        return studio.merged(apps, self._signs_of(aws, read, now))
 
     def _signs_of(self, aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
         """Described *apps* with what their logs and metrics say, and what their idle shutdown would do."""
@@ -133,15 +133,15 @@ class IdleStudioApps(Detector[App]):
         lines = aws.map(lambda app: logs.last_event(aws, studio.LOG_GROUP, app.stream), written)
         logged = [replace(app, log=line) for app, line in zip(written, lines, strict=True)]
         canvas = [app for app in open_ if app.type == CANVAS]
-        told = idle_times.read(aws, [*self._open(logged, now), *canvas], now)
-        apps = studio.settled(apps, [*logged, *told])
-        idle = idle_shutdown.read(aws, self._open(told, now))
-        return studio.settled(apps, [replace(app, price=_price(aws, app)) for app in idle])
+        with_idle = idle_times.read(aws, [*self._open(logged, now), *canvas], now)
+        apps = studio.merged(apps, [*logged, *with_idle])
+        idle = idle_shutdown.read(aws, self._open(with_idle, now))
+        return studio.merged(apps, [replace(app, price=_price(aws, app)) for app in idle])
 
     def decide(self, candidate: App, now: datetime) -> Verdict:
         rule = Rule()
         rule.saw(*signs.seen(candidate, now))
-        if (why := _settled(candidate)) is not None:
+        if (why := _never_stopped(candidate)) is not None:
             return rule.kept(why)
         rule.passed(f"it is a {candidate.type} app in service, on an instance that costs money")
         last, allowed = signs.last(candidate, now), self._allowed(candidate)
@@ -204,7 +204,7 @@ class IdleStudioApps(Detector[App]):
         return [
             app
             for app in apps
-            if _settled(app) is None and now - signs.last(app, now).at >= self._allowed(app)
+            if _never_stopped(app) is None and now - signs.last(app, now).at >= self._allowed(app)
         ]
 
 
@@ -216,7 +216,7 @@ def _price(aws: Aws, app: App) -> Price:
     return aws.prices.hourly(aws.region, STUDIO.get(app.type, "JupyterLab"), app.instance_type)
 
 
-def _settled(app: App) -> str | None:
+def _never_stopped(app: App) -> str | None:
     """Why it is kept whatever its user does, or None."""
     if app.status != IN_SERVICE:
         return f"its status is {app.status}, not {IN_SERVICE}"

@@ -61,10 +61,10 @@ def unknown(app: App, now: datetime) -> str | None:
             return f"it could not be described ({error}), so it may be in use"
         case NotRead():
             return "it was not described, so it may be in use"
-    return _untold(app, now) if app.type == CANVAS else _silent(app, now) or _left_to_studio(app)
+    return _canvas_unknown(app, now) if app.type == CANVAS else _silent(app, now) or _left_to_studio(app)
 
 
-def _untold(app: App, now: datetime) -> str | None:
+def _canvas_unknown(app: App, now: datetime) -> str | None:
     """Canvas is silent unless it is asked; only what it publishes itself counts."""
     if isinstance(app.idle, Unreadable):
         return f"the idle time of Canvas could not be read ({app.idle.error}), so it may be in use"
@@ -133,9 +133,9 @@ def seen(app: App, now: datetime) -> Iterator[Evidence]:
     if app.checked is not None:
         yield Evidence("last health check", iso(app.checked), at=app.checked)
     if app.type == CANVAS:
-        yield evidence("idle time that Canvas published", app.idle, _told(app, now))
+        yield evidence("idle time that Canvas published", app.idle, _idle_words(app, now))
     else:
-        yield evidence("idle time that its space published", app.idle, _told(app, now))
+        yield evidence("idle time that its space published", app.idle, _idle_words(app, now))
         yield evidence("last line in its log", app.log, _shown(app.log))
     if app.type in idle_shutdown.TYPES:
         after = app.shutdown
@@ -143,7 +143,7 @@ def seen(app: App, now: datetime) -> Iterator[Evidence]:
         yield evidence("Studio's own idle shutdown", after, shown)
 
 
-def _told(app: App, now: datetime) -> str | None:
+def _idle_words(app: App, now: datetime) -> str | None:
     if not isinstance(app.idle, Value) or app.idle.at is None:
         return None
     stale = "" if fresh_idle(app, now) else ", too long ago to count"

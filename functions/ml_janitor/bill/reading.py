@@ -1,0 +1,249 @@
+"""Reads an account's bill: in so many requests, by their worth, and says what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
+
+from ml_janitor.aws.cost_explorer import CostExplorer, RefusalCause, RefusedError, Row, by_dimension, by_tag
+from ml_janitor.bill.model import (
+    DAY,
+    OUTSIDE,
+    Bill,
+    Charge,
+    Forecast,
+    Gap,
+    GapCause,
+    Metric,
+    Reading,
+    RecordCharge,
+)
+
+DAYS = 65
+"""How far back a bill is read: the month to date, and the whole month before it."""
+
+AGAIN = 35
+"""How many days are read again each night, because AWS still changes them."""
+
+BY_USAGE = 2
+"""How many tags, the first of the settings, are read by usage type; the others by service, in fewer pages."""
+
+CAUSES = {
+    RefusalCause.DENIED: GapCause.DENIED,
+    RefusalCause.NOT_ENABLED: GapCause.NOT_ENABLED,
+    RefusalCause.MEMBER_ACCOUNT: GapCause.MEMBER_ACCOUNT,
+    RefusalCause.NO_DATA: GapCause.YOUNG_ACCOUNT,
+    RefusalCause.THROTTLED: GapCause.THROTTLED,
+    RefusalCause.OVER_LIMIT: GapCause.OVER_LIMIT,
+    RefusalCause.FAILED: GapCause.FAILED,
+}
+
+COMMITMENTS = ("SavingsPlan", "RIFee", "DiscountedUsage")
+"""How record types begin where something was committed to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """
+    What to read of a bill.
+
+    *tags* are cost allocation tags by their names in the settings, the most important first. *services* are
+    those that alone count; all of them if there are none. With *names*, the names of services and the tags
+    are checked in place of reading the last two tags.
+    """
+
+    days: int = DAYS
+    tags: Mapping[str, str] = field(default_factory=dict)
+    services: Sequence[str] = ()
+    names: bool = False
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One reading: what it has, and what it lacks."""
+
+    explorer: CostExplorer
+    wanted: Wanted
+    first: date
+    until: date
+    gaps: list[Gap] = field(default_factory=list)
+
+    def rows(self, reading: Reading, subject: str, *groups: Mapping[str, str]) -> list[Row] | None:
+        """By *groups*; None, and a gap, if it was refused. `OUTSIDE` counts only by record type."""
+        without = () if reading is Reading.RECORD_TYPES else sorted(OUTSIDE)
+        return self.unless_refused(
+            reading,
+            subject,
+            lambda: self.explorer.daily(
+                self.first, self.until, *groups, without=without, services=self.wanted.services
+            ),
+        )
+
+    def unless_refused[T](self, reading: Reading, subject: str, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except RefusedError as refused:
+            self.gaps.append(
+                Gap(reading=reading, cause=CAUSES[refused.cause], subject=subject, detail=str(refused))
+            )
+            return None
+
+
+def read(
+    explorer: CostExplorer, wanted: Wanted, *, account: str, now: datetime, kept: Bill | None = None
+) -> Bill:
+    """
+    The bill of *account* up to the day before *now*. What could not be read is in its gaps.
+
+    *kept* is the bill of a night before: only its last `AGAIN` days are read again.
+    """
+    until = now.date()
+    first = until - wanted.days * DAY
+    if kept is not None and kept.account == account and kept.charges and kept.first <= first <= kept.until:
+        first = max(first, min(kept.until, until - AGAIN * DAY))
+    else:
+        kept = None
+    reader = _Reader(explorer, wanted, first, until)
+    usage = by_dimension("USAGE_TYPE")
+    by_service = reader.rows(Reading.SERVICES, "", by_dimension("SERVICE"), usage)
+    keys = list(wanted.tags.items())
+    fine, coarse = keys[:BY_USAGE], keys[BY_USAGE:]
+    tagged: dict[str, list[Row] | None] = {}
+    if by_service is not None:  # without it, nothing else can be placed
+        for name, key in fine:
+            tagged[name] = reader.rows(Reading.TAG, name, usage, by_tag(key))
+        records = reader.rows(Reading.RECORD_TYPES, "", by_dimension("RECORD_TYPE"))
+        forecast = _forecast(reader)
+        active: frozenset[str] | None = None
+        if wanted.names:
+            active = _checked_names(reader, by_service)
+            coarse = coarse[:-2]
+        for name, key in coarse:
+            tagged[name] = reader.rows(Reading.TAG, name, by_dimension("SERVICE"), by_tag(key))
+    else:
+        records, forecast, active = None, None, None
+    metric = _metric(records or ())
+    fresh = Bill(
+        account=account,
+        time=now,
+        first=first,
+        until=until,
+        metric=metric,
+        charges=_charges(by_service or (), metric, ("service", "usage_type")),
+        by_tag={
+            name: _charges(
+                rows, metric, ("usage_type" if name in dict(fine) else "service", "tag"), wanted.tags[name]
+            )
+            for name, rows in tagged.items()
+            if rows is not None
+        },
+        records=tuple(
+            RecordCharge(day=one.day, record_type=one.keys[0], usd=_usd(one, metric)) for one in records or ()
+        ),
+        estimated=frozenset(one.day for one in by_service or () if one.estimated),
+        forecast=forecast,
+        requests=explorer.requests,
+    )
+    whole = (
+        fresh if kept is None or by_service is None else _laid_over(kept, fresh, until - wanted.days * DAY)
+    )
+    return replace(whole, gaps=(*reader.gaps, *_seen_gaps(whole, wanted, active)))
+
+
+def _forecast(reader: _Reader) -> Forecast | None:
+    """The rest of the month from the day that is not over yet on."""
+    first = reader.until
+    until = (first.replace(day=1) + 32 * DAY).replace(day=1)
+    found = reader.unless_refused(
+        Reading.FORECAST,
+        "",
+        lambda: reader.explorer.forecast(
+            first, until, without=sorted(OUTSIDE), services=reader.wanted.services
+        ),
+    )
+    if found is None:
+        return None
+    return Forecast(first=first, until=until, usd=found.usd, low=found.low, high=found.high)
+
+
+def _checked_names(reader: _Reader, by_service: Iterable[Row]) -> frozenset[str] | None:
+    """Check that the services of the settings exist: a misspelt one costs nothing, silently."""
+    charged = {row.keys[0] for row in by_service}
+    if missing := [name for name in reader.wanted.services if name not in charged]:
+        known = reader.unless_refused(
+            Reading.SERVICE_NAMES, "", lambda: reader.explorer.services(reader.first, reader.until)
+        )
+        for name in missing:
+            if known is not None and name not in known:
+                near = ", ".join(sorted(known))
+                reader.gaps.append(
+                    Gap(
+                        reading=Reading.SERVICE_NAMES,
+                        cause=GapCause.NO_SUCH_SERVICE,
+                        subject=name,
+                        detail=near,
+                    )
+                )
+    keys = list(reader.wanted.tags.values())
+    return reader.unless_refused(Reading.ACTIVE_TAGS, "", lambda: reader.explorer.active_tags(keys))
+
+
+def _seen_gaps(bill: Bill, wanted: Wanted, active: frozenset[str] | None) -> Iterable[Gap]:
+    """What the bill itself shows to be missing: tags without a value, and days before the account's first."""
+    for name, key in wanted.tags.items():
+        rows = bill.by_tag.get(name, ())
+        untagged = bool(rows) and not any(one.tag for one in rows)
+        if key not in active if active is not None else untagged:
+            yield Gap(reading=Reading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject=key)
+    begun = min((one.day for one in bill.charges if one.usd), default=None)
+    if begun is not None and begun > bill.first:
+        yield Gap(reading=Reading.SERVICES, cause=GapCause.SHORT_HISTORY, subject=f"{begun}")
+
+
+def _metric(records: Iterable[Row]) -> Metric:
+    """Amortised once something was committed to."""
+    committed = any(row.keys[0].startswith(COMMITMENTS) for row in records)
+    return Metric.AMORTIZED if committed else Metric.UNBLENDED
+
+
+def _usd(row: Row, metric: Metric) -> Decimal:
+    return row.amortized if metric is Metric.AMORTIZED else row.unblended
+
+
+def _charges(
+    rows: Iterable[Row], metric: Metric, names: tuple[str, str], key: str = ""
+) -> tuple[Charge, ...]:
+    """*rows* whose two keys are the members *names* of a charge; a tag's value comes after its *key*."""
+    return tuple(
+        Charge(
+            day=row.day,
+            usd=_usd(row, metric),
+            quantity=row.quantity,
+            unit=row.unit,
+            **{
+                name: value.removeprefix(f"{key}$") if name == "tag" else value
+                for name, value in zip(names, row.keys, strict=True)
+            },
+        )
+        for row in rows
+    )
+
+
+def _laid_over(kept: Bill, fresh: Bill, first: date) -> Bill:
+    """*fresh* with the days before it as they were *kept*, from *first* on."""
+
+    def days[T: Charge | RecordCharge](older: Iterable[T], newer: Iterable[T]) -> tuple[T, ...]:
+        return (*(one for one in older if first <= one.day < fresh.first), *newer)
+
+    if kept.metric is not fresh.metric:
+        return fresh
+    return replace(
+        fresh,
+        first=first,
+        charges=days(kept.charges, fresh.charges),
+        by_tag={name: days(kept.by_tag.get(name, ()), rows) for name, rows in fresh.by_tag.items()},
+        records=days(kept.records, fresh.records),
+        estimated=frozenset(day for day in kept.estimated if first <= day < fresh.first) | fresh.estimated,
+    )

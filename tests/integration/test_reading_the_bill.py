@@ -1,0 +1,151 @@
+"""A bill read from the sandbox's Cost Explorer: its sums, its pages, and what it says is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.cost_explorer import REGION, CostExplorer
+from ml_janitor.bill.model import UNTAGGED, Bill, Gap, GapCause, Metric, Reading
+from ml_janitor.bill.reading import DAYS, Wanted, read
+from ml_janitor_sandbox.control import Control
+
+TAGS = {"project": "project", "owner": "owner", "environment": "environment", "team": "team"}
+DAY = timedelta(days=1)
+TODAY = datetime(2026, 10, 6, tzinfo=UTC)
+
+type Read = Callable[..., Bill]
+
+
+@pytest.fixture
+def explorer(box: Control, session: boto3.Session) -> Iterator[Callable[..., CostExplorer]]:
+    box.set_bill(tags=list(TAGS), since=f"{TODAY - 90 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    yield lambda most=8: CostExplorer(make_client(session, "ce", REGION, 1), max_requests=most)
+
+
+@pytest.fixture
+def read_bill(explorer: Callable[..., CostExplorer]) -> Read:
+    def reading(most: int = 8, kept: Bill | None = None, now: datetime = NOW, **wanted: Any) -> Bill:
+        asked = Wanted(**{"tags": TAGS, **wanted})
+        return read(explorer(most), asked, account=ACCOUNT, now=now, kept=kept)
+
+    return reading
+
+
+def charge(box: Control, usage_type: str, usd: str, *, days: int = DAYS, **more: Any) -> None:
+    """So many dollars over the last *days*."""
+    box.charge(
+        [
+            {
+                "service": "Amazon SageMaker",
+                "usage_type": usage_type,
+                "start": f"{TODAY - days * DAY:%Y-%m-%dT%H:%M:%SZ}",
+                "end": f"{TODAY:%Y-%m-%dT%H:%M:%SZ}",
+                "usd": usd,
+                "quantity": days,
+            }
+            | more
+        ]
+    )
+
+
+def gaps(bill: Bill) -> set[tuple[Reading, GapCause, str]]:
+    return {(one.reading, one.cause, one.subject) for one in bill.gaps}
+
+
+def test_every_reading_has_the_same_dollars(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650", tags={"project": "llm", "owner": "omar", "team": "nlp"})
+    charge(box, "EU-Train:ml.p4d.24xlarge", "1300")
+    charge(box, "USE1-Host:ml.g5.xlarge", "-65", record_type="Credit")
+
+    bill = read_bill()
+
+    assert bill.requests == 7
+    assert round(bill.total(bill.whole), 6) == 1950
+    for rows in bill.by_tag.values():
+        assert round(sum(one.usd for one in rows), 6) == 1950
+    by_project = {(one.tag, one.usage_type) for one in bill.by_tag["project"]}
+    assert by_project == {("llm", "USE1-Host:ml.g5.xlarge"), (UNTAGGED, "EU-Train:ml.p4d.24xlarge")}
+    assert {one.service for one in bill.by_tag["team"]} == {"Amazon SageMaker"}
+    assert {round(usd, 6) for usd in bill.outside(bill.whole).values()} == {Decimal(-65)}
+    assert (bill.metric, {one.unit for one in bill.charges}) == (Metric.UNBLENDED, {"Hrs"})
+    assert bill.forecast
+    assert bill.forecast.low <= bill.forecast.usd <= bill.forecast.high
+    assert bill.estimated
+    assert gaps(bill) == {(Reading.TAG, GapCause.TAG_NOT_ACTIVE, "environment")}
+
+
+def test_pages_are_counted_and_never_half_read(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650")
+    charge(box, "USE1-Train:ml.g5.xlarge", "650")
+    whole = read_bill()
+    box.set_bill(page=100)
+
+    bill = read_bill(most=3)
+
+    assert bill.requests == 3
+    assert (bill.charges, bill.by_tag) == (whole.charges, {})
+    assert (Reading.TAG, GapCause.OVER_LIMIT, "project") in gaps(bill)
+    assert (Reading.FORECAST, GapCause.OVER_LIMIT, "") in gaps(bill)
+
+
+def test_only_the_last_month_is_read_again(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650", tags={"project": "llm"})
+    kept = read_bill()
+    charge(box, "USE1-Host:ml.g5.xlarge", "20", days=2)
+
+    bill = read_bill(kept=kept)
+
+    assert round(bill.total(bill.whole), 6) == 670
+    assert bill.first == kept.first
+    assert len(bill.by_tag["project"]) == DAYS + 2
+
+
+def test_a_misspelt_service_is_an_error_and_no_zero(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650")
+
+    bill = read_bill(services=("Amazon SageMaker", "Amazon S3"), names=True)
+
+    assert (Reading.SERVICE_NAMES, GapCause.NO_SUCH_SERVICE, "Amazon S3") in gaps(bill)
+    assert set(bill.by_tag) == {"project", "owner"}  # the check takes the place of the last two
+
+
+def test_an_account_without_cost_explorer_says_so(box: Control, read_bill: Read) -> None:
+    box.set_bill(enabled=False)
+
+    bill = read_bill()
+
+    (gap,) = bill.gaps
+    assert gap == Gap(
+        reading=Reading.SERVICES,
+        cause=GapCause.NOT_ENABLED,
+        detail="GetCostAndUsage: AccessDeniedException: User not enabled for cost explorer access",
+    )
+    assert bill.requests == 0
+
+
+def test_a_young_account_has_no_forecast(box: Control, read_bill: Read) -> None:
+    box.set_bill(since=f"{TODAY - 9 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    charge(box, "USE1-Host:ml.g5.xlarge", "90", days=9)
+
+    bill = read_bill()
+
+    assert bill.forecast is None
+    assert (Reading.FORECAST, GapCause.YOUNG_ACCOUNT, "") in gaps(bill)
+    assert (Reading.SERVICES, GapCause.SHORT_HISTORY, "2026-09-27") in gaps(bill)
+
+
+def test_what_is_denied_says_so_and_the_rest_is_read(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650")
+    box.fault("ce", "GetCostForecast", "deny")
+    bill = read_bill()
+
+    assert (Reading.FORECAST, GapCause.DENIED, "") in gaps(bill)
+    assert round(bill.total(bill.whole), 6) == 650
