@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 HOUR = timedelta(hours=1)
 
 
+def _hours(span: timedelta) -> str:
+    """*span* in hours: two days for 65 hours would be a wrong limit."""
+    hours = span / HOUR
+    return f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.2g} hours"
+
+
 @dataclass(frozen=True)
 class GenerousRuntimeLimits(Detector[JobFamily]):
     """
@@ -60,8 +66,8 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
         limit = newest.limit
         rule.saw(
             Evidence("jobs that completed", len(candidate.jobs)),
-            Evidence("longest run", ago(longest)),
-            Evidence("limit of the newest job", ago(limit)),
+            Evidence("longest run", _hours(longest)),
+            Evidence("newest job's limit", _hours(limit)),
         )
         if candidate.unread is not None:
             return rule.unknown(f"not all jobs were read ({candidate.unread})")
@@ -72,8 +78,8 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
         proposed = HOUR * max(math.ceil(longest * self.headroom / HOUR), 1)
         if limit - proposed < self.beyond:
             return rule.kept(
-                f"the limit of {ago(limit)} is at most {ago(self.beyond)} above"
-                f" {self.headroom:g} times the longest of {len(candidate.jobs)} runs, {ago(longest)}"
+                f"the limit of {_hours(limit)} is at most {ago(self.beyond)} above"
+                f" {self.headroom:g} times the longest of {len(candidate.jobs)} runs, {_hours(longest)}"
             )
         hourly = candidate.price.hourly_usd if candidate.price else None
         exposed = "at an unknown price"
@@ -88,10 +94,10 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
                 )
             )
         return rule.found(
-            f"the longest of {len(candidate.jobs)} runs took {ago(longest)}, and the newest may run for"
-            f" {ago(limit)}: if it hangs, it runs up to {ago(limit - proposed)} longer than with a limit of"
-            f" {self.headroom:g} times the longest run, {exposed}",
+            f"the longest of {len(candidate.jobs)} runs took {_hours(longest)}, and the newest may run for"
+            f" {_hours(limit)}: if it hangs, it runs up to {_hours(limit - proposed)} longer than with a limit"
+            f" of {self.headroom:g} times the longest run, {exposed}",
             Confidence.LIKELY,
             action=f"set StoppingCondition.MaxRuntimeInSeconds to {int(proposed.total_seconds())}"
-            f" ({ago(proposed)}) where the job is created",
+            f" ({_hours(proposed)}) where the job is created",
         )
