@@ -94,9 +94,9 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
                 )
             )
         return rule.found(
-            f"the longest of {len(candidate.jobs)} runs took {_hours(longest)}, and the newest may run for"
-            f" {_hours(limit)}: if it hangs, it runs up to {_hours(limit - proposed)} longer than with a limit"
-            f" of {self.headroom:g} times the longest run, {exposed}",
+            f"the longest of {len(candidate.jobs)} runs took {_hours(longest)}, and the newest may run"
+            f" for {_hours(limit)}: if it hangs, it runs up to {_hours(limit - proposed)} longer than with a"
+            f" limit of {self.headroom:g} times the longest run, {exposed}",
             Confidence.LIKELY,
             action=f"set StoppingCondition.MaxRuntimeInSeconds to {int(proposed.total_seconds())}"
             f" ({_hours(proposed)}) where the job is created",
