@@ -1,11 +1,7 @@
 """`make bench`: every measurement, one after the other."""
 
-from bench import audit, endpoints, functions, receiver
+from bench import audit, endpoints, functions, pictures, receiver
 
-endpoints.main()
-print()
-audit.main()
-print()
-functions.main()
-print()
-receiver.main()
+for each in (endpoints, audit, functions, receiver, pictures):
+    each.main()
+    print()

@@ -216,7 +216,16 @@ def test_everything_in_the_bundle_can_be_imported_and_nothing_else(
     bundle: Path, task: Path, environment: Mapping[str, str]
 ) -> None:
     (task / "probe.py").write_text(PROBE)
-    inside = ("boto3", "botocore", "pydantic", "slack_sdk", "jinja2", "aws_lambda_powertools", "tzdata")
+    inside = (
+        "boto3",
+        "botocore",
+        "pydantic",
+        "slack_sdk",
+        "jinja2",
+        "aws_lambda_powertools",
+        "tzdata",
+        "resvg_py",
+    )
     outside = (
         "moto",
         "pytest",

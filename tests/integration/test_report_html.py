@@ -25,7 +25,7 @@ from ml_janitor.core.model import (
     Target,
     Value,
 )
-from ml_janitor.report.html import breakable
+from ml_janitor.report.templating import breakable
 from pages import DESKTOP, PHONE
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e"

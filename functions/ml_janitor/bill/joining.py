@@ -189,19 +189,20 @@ def _explained(part: Part, claims: Sequence[_Claim]) -> _Rest:
     step = price_after - price_before
     repriced = bool(price_before and price_after) and abs(step) > SAME_PRICE * price_before
     rest = _Rest(part, part.change, part.quantity_after - part.quantity_before)
-    units_at_new_price = part.quantity_after
+    lower, fell = min(price_before, price_after), step < 0  # at the higher one, a claim may exceed its line
+    repriced_units = part.quantity_before if fell else part.quantity_after
     for one in claims:
         if one.before and one.after and repriced:
-            usd = (one.after - one.before) * price_before
+            usd = (one.after - one.before) * lower
         else:  # what is new or gone moved with its own price
             usd = one.after * price_after - one.before * price_before
-            units_at_new_price -= one.after
+            repriced_units -= one.before if fell else one.after
         usd = usd.quantize(EXACT)
         rest.units -= one.after - one.before
         rest.usd -= usd
         if usd:
             rest.movers.append(_mover(part, one, usd))
-    if repriced and (usd := (units_at_new_price * step).quantize(EXACT)):
+    if repriced and (usd := (repriced_units * step).quantize(EXACT)):
         rest.usd -= usd
         rest.movers.append(Mover(usd=usd, cause=Cause.PRICE, part=part))
     return rest

@@ -92,7 +92,7 @@ SHARED = {"working_hours"}
 @cache
 def section_model(detector: type[Detector[Any]]) -> type[DetectorSection]:
     """The model of `[detectors.NAME]`: the common keys and the detector's own fields."""
-    hints = typing.get_type_hints(detector)
+    hints = typing.get_type_hints(detector, include_extras=True)
     own: dict[str, Any] = {
         field.name: (_accepts(hints[field.name]), _default(field))
         for field in fields(detector)

@@ -20,9 +20,11 @@ INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 def usd(amount: Decimal) -> str:
     """Dollars for a reader: whole ones from 100 on, cents below; a little is not nothing."""
+    if amount < 0 and cents(amount):
+        return f"-{usd(-amount)}"
     if amount > 0 and not cents(amount):
         return "<$0.01"
-    return f"${amount:,.0f}" if abs(amount) >= 100 else f"${cents(amount):,}"
+    return f"${amount:,.0f}" if amount >= 100 else f"${abs(cents(amount) or 0):,.2f}"
 
 
 def moment(at: datetime) -> str:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Outcome, Report, Result
@@ -18,9 +17,9 @@ from ml_janitor.report.causes import held_back, unreachable
 from ml_janitor.report.console_links import console_link
 from ml_janitor.report.finding_words import NO_OWNER, amounts, price
 from ml_janitor.report.outcomes import became, needs_a_look, status
+from ml_janitor.report.templating import environment
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from markupsafe import Markup
 
 BARS = 10
@@ -30,9 +29,6 @@ OVER = frozenset({Outcome.ACTED, Outcome.CHANGED})
 """What is waste no more."""
 
 COMMAND = re.compile(r"(janitor (?:approve|undo|restart) [a-z0-9-]+)")
-
-BREAKS = re.compile(r"(?<=\w)(?:[/@_](?=\w)|(?<!\b\d\d):(?=\w)|\.(?=[a-zA-Z]))")
-"""Where a long word may be broken besides its hyphens: not in a number, nor in a time."""
 
 SHOWN_UNREAD = 10
 """Resources that could not be judged and are listed at once; the rest is folded away."""
@@ -59,7 +55,8 @@ def html(report: Report) -> str:
     done = [one for one in findings if one.outcome is Outcome.ACTED]
     left = [one for one in findings if one.outcome not in OVER]
     totals, ended = Totals.of(left), Totals.of(done)
-    return template().render(
+    template = environment().get_template("report.html.j2")
+    return template.render(
         report=report,
         time=moment(report.time),
         totals=totals,
@@ -119,21 +116,6 @@ def noticed(report: Report) -> list[tuple[str, str]]:
     return [(one.detector, plain(notice)) for one in report.sweeps for notice in one.notices]
 
 
-@cache
-def template() -> Template:
-    """The page's template; autoescaped, and an undefined name is an error."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("ml_janitor.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters["breakable"] = breakable
-    return environment.get_template("report.html.j2")
-
-
 def row(number: int, result: Result) -> dict[str, Any]:
     """What one line of the table shows, and what its script sorts and filters by."""
     verdict = result.verdict
@@ -184,13 +166,6 @@ def commands(text: str) -> Markup:
     from markupsafe import Markup, escape
 
     return Markup(COMMAND.sub(r"<code>\1</code>", str(escape(plain(text, 1500)))))  # noqa: S704 - escaped here
-
-
-def breakable(text: str) -> Markup:
-    """*text* escaped, in which a browser may break names, addresses and ARNs behind their separators."""
-    from markupsafe import Markup, escape
-
-    return Markup(BREAKS.sub(r"\g<0><wbr>", str(escape(text))))  # noqa: S704 - escaped here
 
 
 def unread(result: Result) -> dict[str, str]:

@@ -13,7 +13,7 @@ from ml_janitor_sandbox import clock, model
 from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, MODEL, VARIANT_LISTS
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
 from ml_janitor_sandbox.fixes.jobs import TRANSFORM
-from ml_janitor_sandbox.fixes.training import TRAINING
+from ml_janitor_sandbox.fixes.training import TRAINING, trained
 from ml_janitor_sandbox.listing import Row, answer
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
 from ml_janitor_sandbox.progress import takes
@@ -72,7 +72,8 @@ def _models(call: Call, endpoint: Resource) -> set[str]:
 
 
 def _record(one: Resource) -> dict[str, Any]:
-    return one.members | {"Tags": [{"Key": key, "Value": value} for key, value in one.tags.items()]}
+    times = trained(one) if one.kind is TRAINING else {}
+    return times | one.members | {"Tags": [{"Key": key, "Value": value} for key, value in one.tags.items()]}
 
 
 def _refused(what: str) -> AwsError:

@@ -78,6 +78,16 @@ def stop(call: Call, job: Resource) -> None:
     progress.later(call, job, progress.takes("training.stop"), stopped)
 
 
+def trained(job: Resource) -> dict[str, int]:
+    """How long a job that ended has trained, and how long is billed: less on spot, as a test sets it."""
+    if not (started := job.members.get("TrainingStartTime")) or not (
+        ended := job.members.get("TrainingEndTime")
+    ):
+        return {}
+    seconds = int((ended - started).total_seconds())
+    return {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+
+
 def _moved(job: Resource, status: str, at: dt.datetime) -> list[dict[str, Any]]:
     transitions = [*job.members.get("SecondaryStatusTransitions", [])]
     if transitions:

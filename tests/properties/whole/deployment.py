@@ -145,6 +145,7 @@ class Deployment:
         self._arm(shift)
         outer, self.judge.phase = self.judge.phase, self._phase(shift, now, dry=dry)
         calls = self.judge.calls
+        self.aws.lasting.clear()  # a run in Lambda has an `Aws` of its own
         try:
             shift.runner(event=event, dry=dry).sweep(shift.detector, [self.aws], now=now)
         except Killed:

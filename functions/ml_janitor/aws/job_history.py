@@ -1,0 +1,131 @@
+"""Training jobs that have run to their end, as families: the runs of the same thing, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB, search
+from ml_janitor.core.job_families import family
+from ml_janitor.core.model import Candidate, Target, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.answers import Listing
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.aws.prices import Price
+
+COMPLETED = "Completed"
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastJob:
+    """
+    One completed training job.
+
+    *ran* is how long it trained, *billed* what of it is billed: less on spot. *limit* is its
+    MaxRuntimeInSeconds, *no_spot* why managed spot training does not take it as it is.
+    """
+
+    target: Target
+    instance: str
+    instances: int
+    ran: timedelta
+    billed: timedelta
+    limit: timedelta
+    spot: bool
+    checkpoints: bool
+    no_spot: str | None
+
+    @property
+    def hours(self) -> float:
+        """How long it trained, in hours."""
+        return self.ran / HOUR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFamily(Candidate):
+    """
+    The completed *jobs* of one family, newest first.
+
+    *unread* is why there may be more, *price* that of an instance of the newest one on demand. *discount* is
+    what spot jobs of the whole account and region were billed less than they ran, 0 to 1; None if none ran.
+    """
+
+    jobs: tuple[PastJob, ...]
+    price: Price
+    unread: str | None = None
+    discount: float | None = None
+
+    @property
+    def newest(self) -> PastJob:
+        """The run that the next one will be like."""
+        return self.jobs[0]
+
+
+def families(aws: Aws, since: datetime) -> Iterator[JobFamily]:
+    """
+    Every family of training jobs created *since* then that completed, with the tags of its newest job.
+
+    Search answers 100 whole descriptions to a call. Raises ReadError at the end if not all were read.
+    """
+    done = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": COMPLETED}
+    new = {
+        "Name": "CreationTime",
+        "Operator": "GreaterThanOrEqualTo",
+        "Value": f"{since:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    read = partial(_job, aws)
+    found: Listing[PastJob] = search(aws, "TrainingJob", read, SearchExpression={"Filters": [done, new]})
+    spot = [job for job in found.items if job.spot and job.ran]
+    discount = 1 - sum(job.billed / HOUR for job in spot) / sum(job.hours for job in spot) if spot else None
+    by_family = sorted(found.items, key=lambda job: family(job.target.name))
+    for name, runs in groupby(by_family, key=lambda job: family(job.target.name)):
+        jobs = tuple(sorted(runs, key=lambda job: str(job.target.created), reverse=True))
+        newest = jobs[0]
+        whole = newest.target.arn.removesuffix(newest.target.name) + f"{name}-*"
+        target = Target(
+            arn=whole,
+            name=f"{name}-*",
+            kind=TRAINING_JOB.type,
+            account=aws.account,
+            region=aws.region,
+            created=None,
+            tags=newest.target.tags,
+        )
+        price = aws.prices.hourly(aws.region, "Training", newest.instance)
+        yield JobFamily(target=target, jobs=jobs, price=price, unread=found.error, discount=discount)
+    found.check()
+
+
+def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob:
+    """One job as Search answers it. Raises KeyError where the answer was cut off."""
+    resources, stops = job["ResourceConfig"], job["StoppingCondition"]
+    tags = {tag["Key"]: tag["Value"] for tag in job.get("Tags", ())}  # of a record that is whole otherwise
+    groups = resources.get("InstanceGroups") or [resources]
+    ran = timedelta(seconds=job["TrainingTimeInSeconds"])
+    return PastJob(
+        target=TRAINING_JOB.target(aws, job, Value(tags)),
+        instance=groups[0]["InstanceType"],
+        instances=sum(group["InstanceCount"] for group in groups),
+        ran=ran,
+        billed=timedelta(seconds=job["BillableTimeInSeconds"]),
+        limit=timedelta(seconds=stops["MaxRuntimeInSeconds"]),
+        spot=bool(job.get("EnableManagedSpotTraining")),
+        checkpoints=bool(job.get("CheckpointConfig", {}).get("S3Uri")),
+        no_spot=_no_spot(resources, groups),
+    )
+
+
+def _no_spot(resources: Mapping[str, Any], groups: list[Any]) -> str | None:
+    if resources.get("KeepAlivePeriodInSeconds"):
+        return "a warm pool is kept for it, which spot has none of"
+    if resources.get("TrainingPlanArn"):
+        return "it runs on capacity that is reserved by a training plan"
+    if len({group["InstanceType"] for group in groups}) > 1:
+        return "it runs on several types of instances"
+    return None

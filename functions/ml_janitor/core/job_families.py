@@ -1,0 +1,30 @@
+"""Which jobs are runs of the same thing: their names without what tells one run from another. Pure."""
+
+from __future__ import annotations
+
+import re
+
+RUN = re.compile(r"v?\d+|(?=[a-z]*\d)[a-z0-9]{6,}|(?=.*\d)[0-9a-f]{4,}", re.IGNORECASE)
+"""
+A word of a name that tells a run: a number or date, a version, a random identifier with a digit in it.
+Pipelines name a job "pipelines-ID-STEP-ID", tuning jobs "NAME-001-ID", SDKs append the time.
+"""
+
+INSTANCE_SIZE = re.compile(r"\d+x?large|a100|h100|v100", re.IGNORECASE)
+
+
+def family(name: str) -> str:
+    """The name of the family of job *name*: its words that do not tell a run, or its first word."""
+    words = name.split("-")
+    while len(words) > 1 and _tells_run(words[-1]):
+        words.pop()
+    return "-".join(word for number, word in enumerate(words) if not number or not _random(word))
+
+
+def _tells_run(word: str) -> bool:
+    return bool(RUN.fullmatch(word)) and not INSTANCE_SIZE.fullmatch(word)
+
+
+def _random(word: str) -> bool:
+    """Whether *word* is an identifier in the middle of a name: letters and digits mixed, and long."""
+    return len(word) >= 10 and bool(re.search(r"\d", word)) and bool(RUN.fullmatch(word))

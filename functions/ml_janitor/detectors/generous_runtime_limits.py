@@ -1,0 +1,103 @@
+"""Training jobs whose maximum runtime is far above what their family ever needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
+
+from ml_janitor.aws import sagemaker_kinds
+from ml_janitor.aws.job_history import JobFamily, families
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Confidence, Evidence, Rule
+from ml_janitor.core.text import usd
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Target, Verdict
+
+HOUR = timedelta(hours=1)
+
+
+def _hours(span: timedelta) -> str:
+    """*span* in hours: two days for 65 hours would be a wrong limit."""
+    hours = span / HOUR
+    return f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.2g} hours"
+
+
+@dataclass(frozen=True)
+class GenerousRuntimeLimits(Detector[JobFamily]):
+    """
+    Finds training jobs whose MaxRuntime is far above what such jobs ever needed.
+
+    The limit is what ends a job that hangs. Every job has one: a day if none was asked for, 28 days at most.
+    """
+
+    name = "generous-runtime-limits"
+    schedule = "cron(40 5 ? * MON *)"
+    kinds = (sagemaker_kinds.TRAINING_JOB.type,)
+    reads = (allow(sagemaker_kinds.SEARCH), allow(GET_PRODUCTS))
+
+    window: timedelta = timedelta(days=60)
+    min_jobs: int = 3
+    headroom: Annotated[float, Interval(ge=1)] = 2.0
+    beyond: timedelta = timedelta(hours=6)
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
+        """The families of the jobs that completed within *window*."""
+        return families(aws, now - self.window)
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
+        """The same: a family has no description of its own."""
+        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
+
+    def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
+        """Compare the newest job's limit with the longest run. What a hang would cost is no saving."""
+        del now
+        rule, newest = Rule(), candidate.newest
+        longest = max(job.ran for job in candidate.jobs)
+        limit = newest.limit
+        rule.saw(
+            Evidence("jobs that completed", len(candidate.jobs)),
+            Evidence("longest run", _hours(longest)),
+            Evidence("newest job's limit", _hours(limit)),
+        )
+        if candidate.unread is not None:
+            return rule.unknown(f"not all jobs were read ({candidate.unread})")
+        if len(candidate.jobs) < self.min_jobs:
+            return rule.kept(
+                f"{len(candidate.jobs)} completed in {ago(self.window)}; judged from {self.min_jobs} on"
+            )
+        proposed = HOUR * max(math.ceil(longest * self.headroom / HOUR), 1)
+        if limit - proposed < self.beyond:
+            return rule.kept(
+                f"the limit of {_hours(limit)} is at most {ago(self.beyond)} above"
+                f" {self.headroom:g} times the longest of {len(candidate.jobs)} runs, {_hours(longest)}"
+            )
+        hourly = candidate.price.hourly_usd if candidate.price else None
+        exposed = "at an unknown price"
+        if hourly is not None:
+            dollars = hourly * newest.instances * Decimal((limit - proposed) / HOUR)
+            exposed = f"which would cost {usd(dollars)}"
+            rule.saw(
+                Evidence(
+                    "exposure of one hang",
+                    usd(dollars),
+                    source=candidate.price.source if candidate.price else "",
+                )
+            )
+        return rule.found(
+            f"the longest of {len(candidate.jobs)} runs took {_hours(longest)}, and the newest may run"
+            f" for {_hours(limit)}: if it hangs, it runs up to {_hours(limit - proposed)} longer than with a"
+            f" limit of {self.headroom:g} times the longest run, {exposed}",
+            Confidence.LIKELY,
+            action=f"set StoppingCondition.MaxRuntimeInSeconds to {int(proposed.total_seconds())}"
+            f" ({_hours(proposed)}) where the job is created",
+        )

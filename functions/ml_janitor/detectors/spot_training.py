@@ -1,0 +1,134 @@
+"""Families of training jobs that run on demand, and would cost less on managed spot training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
+
+from ml_janitor.aws import sagemaker_kinds
+from ml_janitor.aws.job_history import JobFamily, PastJob, families
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import HOURS_PER_MONTH, Confidence, Cost, Evidence, Rule, Value
+from ml_janitor.core.ownership import environment
+from ml_janitor.core.spot import Interruption, Purchase, Spot, purchase
+from ml_janitor.core.text import usd
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Target, Verdict
+
+INTERRUPTION_TAG = "janitor:interruption"
+HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
+LONGEST_WAIT = timedelta(days=28)
+"""MaxWaitTimeInSeconds counts the time that a job runs too, which is 28 days at most."""
+
+
+@dataclass(frozen=True)
+class SpotTraining(Detector[JobFamily]):
+    """
+    Finds training jobs that run on demand and would cost less on spot.
+
+    What interruptions cost is part of the sum: work done again, and checkpoints.
+    """
+
+    name = "spot-training"
+    schedule = "cron(50 5 ? * MON *)"
+    kinds = (sagemaker_kinds.TRAINING_JOB.type,)
+    reads = (allow(sagemaker_kinds.SEARCH), allow(GET_PRODUCTS))
+
+    window: timedelta = timedelta(days=60)
+    min_jobs: int = 3
+    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+    discount: Annotated[float, Interval(ge=0, le=1)] = 0.6
+    interruptions_per_hour: Annotated[float, Interval(ge=0, le=60)] = 0.15
+    restart: timedelta = timedelta(minutes=5)
+    checkpoint: timedelta = timedelta(minutes=1)
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
+        """The families of the jobs that completed within *window*."""
+        return families(aws, now - self.window)
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
+        """The same: a family has no description of its own."""
+        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
+
+    def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
+        """Compare what the family cost on demand with the same work on spot, rework included."""
+        del now
+        rule, newest = Rule(), candidate.newest
+        jobs = [job for job in candidate.jobs if job.ran and not job.spot]
+        if candidate.unread is not None:
+            return rule.unknown(f"not all jobs were read ({candidate.unread})")
+        if (reason := self.not_comparable(newest, len(jobs))) is not None:
+            return rule.kept(reason)
+        if (hourly := candidate.price.hourly_usd) is None:
+            return rule.unknown(f"the price of {newest.instance} is unknown")
+        mean, interruption = sum(job.hours for job in jobs) / len(jobs), self.interruption(candidate)
+        buy = purchase(mean, interruption, len(jobs) * (WEEK / self.window))
+        measured = candidate.discount is not None
+        discount = candidate.discount if candidate.discount is not None else self.discount
+        rule.saw(
+            Evidence("jobs on demand that completed", len(jobs)),
+            Evidence("mean run", f"{mean:.1f} h on {newest.instances} {newest.instance}"),
+            Evidence("checkpoints in S3", "yes" if newest.checkpoints else "no"),
+            Evidence("cost of an interruption", interruption),
+            Evidence("spot discount", f"{discount:.0%}, {'measured here' if measured else 'assumed'}"),
+        )
+        if interruption is Interruption.HIGH:
+            return rule.kept(f"an interruption costs too much for spot; buy it {buy}")
+        rule.passed("its jobs may be interrupted")
+        spot = Spot(self.interruptions_per_hour, self.restart / HOUR, self.checkpoint / HOUR, discount)
+        interval = spot.interval()
+        first_add = not newest.checkpoints and spot.hours(mean, interval) < spot.hours(mean)
+        every = interval if newest.checkpoints or first_add else math.inf
+        saved = sum(job.hours * job.instances * (1 - spot.cost(job.hours, every)) for job in jobs)
+        monthly = hourly * Decimal(saved * HOURS_PER_MONTH / (self.window / HOUR))
+        if monthly < Decimal(self.min_saving):
+            return rule.kept(f"spot would save {usd(max(monthly, Decimal(0)))} a month, rework included")
+        return rule.found(
+            f"{len(jobs)} jobs of {mean:.1f} hours ran on demand in {ago(self.window)}; on spot each would"
+            f" take {spot.hours(mean, every):.1f} hours, work done again included, at {1 - discount:.0%} of"
+            " the price",
+            Confidence.LIKELY,
+            action=self.change(newest, buy, timedelta(hours=min(interval, mean)), first_add=first_add),
+            cost=Cost(hourly_usd=None, monthly_usd=monthly, source=candidate.price.source),
+            to_prove="" if measured else "one job of this account on spot: its BillableTimeInSeconds",
+        )
+
+    def not_comparable(self, newest: PastJob, jobs: int) -> str | None:
+        """Why the family is not compared with spot, or None."""
+        if newest.spot:
+            return "its newest job ran on spot"
+        if newest.no_spot is None and jobs < self.min_jobs:
+            return f"{jobs} completed on demand in {ago(self.window)}; judged from {self.min_jobs} on"
+        return newest.no_spot
+
+    def interruption(self, family: JobFamily) -> Interruption:
+        """What an interruption costs: its tag says it, else production, else whether checkpoints are kept."""
+        tags = family.target.tags.value if isinstance(family.target.tags, Value) else {}
+        if (word := tags.get(INTERRUPTION_TAG, "").strip().lower()) in Interruption:
+            return Interruption(word)
+        if environment(family.target) is not None:
+            return Interruption.HIGH
+        return Interruption.LOW if family.newest.checkpoints else Interruption.MEDIUM
+
+    def change(self, job: PastJob, buy: Purchase, interval: timedelta, *, first_add: bool) -> str:
+        """The change of the request, and what the code has to do."""
+        wait = int(min(2 * job.limit, LONGEST_WAIT).total_seconds())
+        members = f"EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds={wait}"
+        if job.checkpoints:
+            return f"buy {buy}: set {members}; a checkpoint every {ago(interval)} costs least"
+        if first_add:
+            return (
+                f"first save a checkpoint every {ago(interval)} below CheckpointConfig.S3Uri and resume from"
+                f" it (without one, each interruption begins it anew), then buy {buy}: set {members}"
+            )
+        return f"buy {buy}: set {members} (3600 at most for built-in algorithms without checkpoints)"

@@ -1,0 +1,331 @@
+"""
+Charts of dollars by day as SVG, one template for the HTML report and for Slack's PNG. Pure.
+
+Beside each chart belongs a table with its numbers (`Series.table`), for those who see no picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from itertools import pairwise
+from math import ceil, floor, log10
+from typing import Any, NamedTuple
+
+from ml_janitor.core.text import plain, usd
+from ml_janitor.report.templating import environment
+
+MOST_GROUPS = 7
+"""Groups with a colour of their own: more cannot be told apart. The rest is one grey group."""
+
+LIGHT = {
+    "ink": "#1b1f24",
+    "soft": "#5b6470",
+    "line": "#dfe3e8",
+    "card": "#ffffff",
+    "others": "#8a929c",
+    "group-1": "#424fc9",
+    "group-2": "#e2811d",
+    "group-3": "#0a3824",
+    "group-4": "#48aff2",
+    "group-5": "#8c3f07",
+    "group-6": "#c39271",
+    "group-7": "#532b75",
+}
+DARK = {
+    "ink": "#e6e9ed",
+    "soft": "#9aa4b1",
+    "line": "#313842",
+    "card": "#1c2026",
+    "others": "#7d8794",
+    "group-1": "#6eb0f2",
+    "group-2": "#f2ae25",
+    "group-3": "#0e7646",
+    "group-4": "#f2d5f1",
+    "group-5": "#957000",
+    "group-6": "#c2f299",
+    "group-7": "#6045f2",
+}
+"""
+Fixed colours. Those of the groups can be told apart by people who see no red, no green or no blue: a test
+computes it.
+"""
+
+VARIABLES = {name: f"var(--{name})" for name in LIGHT}
+"""The same as variables of the page, which has them in light and dark."""
+
+TICKS = 5
+WIDEST_COLUMN = 48.0
+PALE = 0.5
+"""The opacity of days that may still change."""
+
+WIDTHS = {
+    **dict.fromkeys(".,:;!|'`()[]/iIjl ", 0.36),
+    **dict.fromkeys('ftr-{}"*\\1', 0.46),
+    **dict.fromkeys("abcdeghknopqsuvxyz_?0235679$", 0.65),
+    **dict.fromkeys("mwMW@%", 1.0),
+}
+"""The widths of letters in usual sans-serifs, of their height; others: up to 0.8, beyond Latin 1."""
+
+
+class Mark(NamedTuple):
+    """A line before *day*, and what is written above the days from there on."""
+
+    day: date
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """
+    Dollars by day and group: each of *groups* has one amount for each of *days*.
+
+    The last *unsettled* days may still change, and are drawn paler.
+    """
+
+    title: str
+    days: Sequence[date]
+    groups: Mapping[str, Sequence[Decimal]]
+    unsettled: int = 0
+    marks: Sequence[Mark] = ()
+
+    def reduced(self, most: int = MOST_GROUPS) -> Series:
+        """The same with the largest groups by themselves, largest first, and the others as one."""
+        ranked = sorted(self.groups, key=lambda name: (-abs(sum(self.groups[name], Decimal(0))), name))
+        ranked = [name for name in ranked if any(self.groups[name])]
+        groups = {name: self.groups[name] for name in ranked[:most]}
+        if rest := ranked[most:]:
+            amounts = zip(*(self.groups[name] for name in rest), strict=True)
+            groups[_others(len(rest))] = [sum(day, Decimal(0)) for day in amounts]
+        return Series(
+            title=self.title, days=self.days, groups=groups, unsettled=self.unsettled, marks=self.marks
+        )
+
+    @property
+    def totals(self) -> list[Decimal]:
+        """The sum of each day."""
+        return [
+            sum((group[at] for group in self.groups.values()), Decimal(0)) for at in range(len(self.days))
+        ]
+
+    @property
+    def table(self) -> Iterator[tuple[str, list[str]]]:
+        """What a table shows of each day, the latest first: the total and each group."""
+        for at, total in reversed(list(enumerate(self.totals))):
+            yield self.days[at].isoformat(), [usd(total), *(usd(group[at]) for group in self.groups.values())]
+
+    @property
+    def description(self) -> str:
+        """The chart in a sentence or two."""
+        if not self.days:
+            return "No days to show."
+        top, day = max(zip(self.totals, self.days, strict=True))
+        days = (
+            f"{len(self.days)} days from {self.days[0]} to {self.days[-1]}"
+            if len(self.days) > 1
+            else f"{day}"
+        )
+        groups = ", ".join(
+            f"{plain(name, 80)} {usd(sum(group, Decimal(0)))}" for name, group in self.groups.items()
+        )
+        return f"Dollars of {days}; the most is {usd(top)} on {day}. In total: {groups or 'nothing'}."
+
+
+def _others(count: int) -> str:
+    """The name of the group that *count* groups share."""
+    return f"{count} others" if count > 1 else "1 other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """
+    How a chart is drawn: its size, that of its letters, and its colours by name.
+
+    The legend is *beside* the columns or below them. *titled*: the title is written above. *hover*: a column
+    says its numbers under the pointer. *margin* is left free on each side.
+    """
+
+    width: int
+    height: int
+    letters: int = 13
+    colours: Mapping[str, str]
+    beside: bool = True
+    titled: bool = False
+    hover: bool = False
+    margin: int = 0
+
+
+WIDE_PAGE = Form(width=1080, height=300, colours=VARIABLES, hover=True)
+NARROW_PAGE = Form(width=340, height=220, letters=12, colours=VARIABLES, beside=False, hover=True)
+PICTURE = Form(width=780, height=400, letters=14, colours=LIGHT, titled=True, margin=12)
+
+
+def columns(series: Series, form: Form, *, id: str = "chart") -> str:  # noqa: A002 - HTML's word
+    """*series* as stacked columns, in SVG. *id* tells charts of one page apart."""
+    series = series.reduced()
+    template = environment().get_template("chart.svg.j2")
+    return template.render(_drawing(series, form), series=series, form=form, id=id)
+
+
+class Plot(NamedTuple):
+    """The part of a drawing that has the columns: its edges, and the *slot* of a day with its *column*."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    slot: float
+    column: float
+
+    def x(self, at: int) -> float:
+        """Where the column of a day begins."""
+        return self.left + self.slot * at + (self.slot - self.column) / 2
+
+
+def _drawing(series: Series, form: Form) -> dict[str, Any]:
+    """Everything that the template draws, in its coordinates."""
+    letters, line, edge = form.letters, form.letters * 1.5, form.width - form.margin
+    ticks = _ticks(*_extent(series))
+    dollars = [_dollars(tick, ticks[1] - ticks[0]) for tick in ticks]
+    legend_width = form.width * 0.3 if form.beside else edge
+    left = form.margin + max(_width(said, letters) for said in dollars) + letters * 0.7
+    right = edge - (legend_width + letters * 1.5 if form.beside and series.groups else letters * 0.5)
+    slot = (right - left) / max(len(series.days), 1)
+    plot = Plot(
+        left=left,
+        right=right,
+        top=form.margin + (line * 1.6 if form.titled else letters * 0.8) + (line if series.marks else 0),
+        bottom=form.height - form.margin - line * 1.2,
+        slot=slot,
+        column=min(slot * 0.8, WIDEST_COLUMN),
+    )
+
+    def y(amount: Decimal) -> float:
+        return plot.bottom - float((amount - ticks[0]) / (ticks[-1] - ticks[0])) * (plot.bottom - plot.top)
+
+    legend_top = plot.top + letters if form.beside else form.height + letters * 0.4
+    legend = list(_legend(series, legend_width, form))
+    below = legend_top + line * len(legend)
+    return {
+        "plot": plot,
+        "zero": y(Decimal(0)),
+        "edge": edge,
+        "height": form.height if form.beside else round(below + (line if series.unsettled else 0)),
+        "title": _cut(series.title, edge - form.margin, letters * 1.2),
+        "ticks": [(y(tick), said) for tick, said in zip(ticks, dollars, strict=True)],
+        "layers": list(_layers(series, plot, y)),
+        "labels": list(_labels(series.days, plot, form)),
+        "marks": list(_marks(series, plot, letters)),
+        "hovers": [(plot.left + slot * at, _told(series, at)) for at in range(len(series.days))],
+        "legend": [(legend_top + line * at, *entry) for at, entry in enumerate(legend)],
+        "legend_left": edge - legend_width if form.beside else 0,
+        "small_print": below,
+    }
+
+
+def _extent(series: Series) -> tuple[Decimal, Decimal]:
+    """The lowest and the highest end of a stack: credits go down from zero, all else up."""
+    by_day = list(zip(*series.groups.values(), strict=True))
+    return (
+        min((sum((one for one in day if one < 0), Decimal(0)) for day in by_day), default=Decimal(0)),
+        max((sum((one for one in day if one > 0), Decimal(0)) for day in by_day), default=Decimal(0)),
+    )
+
+
+def _ticks(low: Decimal, high: Decimal) -> list[Decimal]:
+    """Round amounts from *low* or less to *high* or more, about five, one of them zero."""
+    span = high - low or Decimal(1)
+    power = Decimal(10) ** floor(log10(span / TICKS))
+    step = next(power * each for each in (1, 2, 5, 10) if power * each * TICKS >= span)
+    first = floor(low / step)
+    return [step * at for at in range(first, max(ceil(high / step), first + 1) + 1)]
+
+
+def _dollars(tick: Decimal, step: Decimal) -> str:
+    digits = 0 if step >= 1 else max(2, -floor(log10(step)))
+    return f"{'-' if tick < 0 else ''}${abs(tick):,.{digits}f}"
+
+
+def _layers(
+    series: Series, plot: Plot, y: Callable[[Decimal], float]
+) -> Iterator[tuple[str, Sequence[tuple[float, str]]]]:
+    """The columns of each group: its colour, and a path with its opacity for settled and for other days."""
+    up, down = [Decimal(0)] * len(series.days), [Decimal(0)] * len(series.days)
+    settled = len(series.days) - series.unsettled
+    for place, amounts in enumerate(series.groups.values()):
+        paths: dict[float, list[str]] = {1: [], PALE: []}
+        for at, amount in enumerate(amounts):
+            stack = up if amount > 0 else down
+            start, stack[at] = stack[at], stack[at] + amount
+            if amount:
+                high, low = sorted((y(start), y(stack[at])))
+                path = f"M{plot.x(at):.1f} {high:.1f}h{plot.column:.1f}v{low - high:.1f}h-{plot.column:.1f}z"
+                paths[1 if at < settled else PALE].append(path)
+        yield _colour(place), [(opacity, "".join(drawn)) for opacity, drawn in paths.items() if drawn]
+
+
+def _colour(place: int) -> str:
+    """The name of a group's colour; what is past the last one is the others."""
+    return f"group-{place + 1}" if place < MOST_GROUPS else "others"
+
+
+def _labels(days: Sequence[date], plot: Plot, form: Form) -> Iterator[tuple[float, str]]:
+    """The days to name below the columns: as many as have room; Mondays where it is one a week or fewer."""
+    room = _width("30 Sep", form.letters) + form.letters * 0.5
+    every = next((each for each in (1, 2, 7, 14, 28, 91) if plot.slot * each >= room), 364)
+    first = next((at for at, day in enumerate(days[:7]) if day.weekday() == 0), 0) if every >= 7 else 0
+    for at in range(first, len(days), every):
+        said, middle = f"{days[at]:%-d %b}", plot.x(at) + plot.column / 2
+        if middle + _width(said, form.letters) / 2 <= form.width:
+            yield middle, said
+
+
+def _marks(series: Series, plot: Plot, letters: int) -> Iterator[tuple[float, str, bool]]:
+    """Where a mark stands, what it says if there is room, and whether it has a line: not at the left."""
+    known = [mark for mark in series.marks if mark.day in series.days]
+    places = [plot.left + plot.slot * series.days.index(mark.day) for mark in known]
+    for mark, (here, following) in zip(known, pairwise([*places, plot.right]), strict=True):
+        fits = _width(mark.text, letters) <= following - here - letters * 0.5
+        yield here, mark.text if fits else "", here > plot.left
+
+
+def _told(series: Series, at: int) -> str:
+    """One day's numbers in a line: the total, and the groups that have any."""
+    parts = [f"{plain(name, 80)} {usd(group[at])}" for name, group in series.groups.items() if group[at]]
+    end = ", may still change" if at >= len(series.days) - series.unsettled else ""
+    total = f"{series.days[at]:%a %-d %b %Y}: {usd(series.totals[at])}{end}"
+    return f"{total} = {', '.join(parts)}" if parts else total
+
+
+def _legend(series: Series, width: float, form: Form) -> Iterator[tuple[str, str, str]]:
+    """Colour, name and dollars of each group; beside the columns in the order of a stack."""
+    entries = [(_colour(place), *entry) for place, entry in enumerate(series.groups.items())]
+    for colour, name, amounts in reversed(entries) if form.beside else entries:
+        amount = usd(sum(amounts, Decimal(0)))
+        yield (
+            colour,
+            _cut(name, width - form.letters * 2.4 - _width(amount, form.letters), form.letters),
+            amount,
+        )
+
+
+def _width(text: str, letters: float) -> float:
+    """How wide *text* is at most in a usual sans-serif."""
+    return letters * sum(WIDTHS.get(one, 0.8 if one <= "\u024f" else 1.0) for one in text)
+
+
+def _cut(text: str, room: float, letters: float) -> str:
+    """As much of *text* as fits into *room*, cut in the middle: names that begin alike end differently."""
+    shown = plain(text, 200)
+    kept = len(shown)
+    while kept > 1 and _width(shown, letters) > room:
+        kept -= 1
+        shown = _without_middle(plain(text, 200), kept)
+    return shown if kept > 1 or len(shown) == 1 else ""
+
+
+def _without_middle(text: str, kept: int) -> str:
+    front = (kept + 1) // 2
+    return f"{text[:front]}…{text[len(text) - (kept - front) :]}"

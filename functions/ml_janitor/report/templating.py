@@ -1,0 +1,36 @@
+"""The templates of this package: autoescaped, and an undefined name is an error."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+BREAKS = re.compile(r"(?<=\w)(?:[/@_](?=\w)|(?<!\b\d\d):(?=\w)|\.(?=[a-zA-Z]))")
+"""Where a long word may be broken besides its hyphens: not in a number, nor in a time."""
+
+
+@cache
+def environment() -> Environment:
+    """The one environment of all templates; jinja2 is imported late, for the runs that draw nothing."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("ml_janitor.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    made.filters["breakable"] = breakable
+    return made
+
+
+def breakable(text: str) -> Markup:
+    """*text* escaped, in which a browser may break names, addresses and ARNs behind their separators."""
+    from markupsafe import Markup, escape
+
+    return Markup(BREAKS.sub(r"\g<0><wbr>", str(escape(text))))  # noqa: S704 - escaped here

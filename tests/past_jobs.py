@@ -1,0 +1,50 @@
+"""Families of past training jobs, as `JobFamily` candidates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.job_history import JobFamily, PastJob
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.model import Finding, Target, Value, Verdict
+
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
+PRICE = Price(Decimal("1.408"), "Price List API")
+
+
+def job(ran: timedelta = 4 * HOUR, **more: Any) -> PastJob:
+    target = Target(
+        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/churn-1",
+        name="churn-1",
+        kind="training-job",
+        account=ACCOUNT,
+        region=REGION,
+        created=NOW - 24 * HOUR,
+        tags=Value(more.pop("tags", {})),
+    )
+    fields: dict[str, Any] = {
+        "instance": "ml.g5.xlarge",
+        "instances": 1,
+        "ran": ran,
+        "billed": ran,
+        "limit": 24 * HOUR,
+        "spot": False,
+        "checkpoints": True,
+        "no_spot": None,
+    }
+    return PastJob(target=target, **(fields | more))
+
+
+def runs(number: int = 30, newest: PastJob | None = None, **more: Any) -> JobFamily:
+    first = newest or job()
+    target = replace(first.target, arn=first.target.arn[:-1] + "*", name="churn-*", created=None)
+    fields: dict[str, Any] = {"target": target, "jobs": (first, *[job()] * (number - 1)), "price": PRICE}
+    return JobFamily(**(fields | more))
+
+
+def word(verdict: Verdict) -> str:
+    return "found" if isinstance(verdict, Finding) else "unknown" if verdict.unknown else "kept"

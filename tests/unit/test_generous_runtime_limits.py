@@ -1,0 +1,47 @@
+"""The decide table of generous-runtime-limits."""
+
+from __future__ import annotations
+
+import pytest
+
+from conftest import NOW
+from ml_janitor.aws.job_history import JobFamily
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.model import Finding
+from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
+from past_jobs import HOUR, SECOND, job, runs, word
+
+
+@pytest.mark.parametrize(
+    ("family", "verdict", "reason"),
+    [
+        (runs(), "found", "the longest of 30 runs took 4 hours, and the newest may run for 24 hours"),
+        (runs(unread="Search: denied"), "unknown", "Search: denied"),
+        (runs(2), "kept", "judged from 3 on"),
+        (runs(newest=job(limit=14 * HOUR)), "found", "up to 6 hours longer"),
+        (runs(newest=job(limit=14 * HOUR - SECOND)), "kept", "at most 6 hours above"),
+        (runs(newest=job(20 * HOUR)), "kept", "2 times the longest of 30 runs, 20 hours"),
+        (runs(price=Price(None, "no price list")), "found", "at an unknown price"),
+    ],
+)
+def test_generous_runtime_limits(family: JobFamily, verdict: str, reason: str) -> None:
+    decided = GenerousRuntimeLimits().decide(family, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_what_a_hang_would_cost_is_no_saving() -> None:
+    """16 hours of 1.408 dollars on two machines."""
+    decided = GenerousRuntimeLimits().decide(runs(newest=job(instances=2)), NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.cost is None
+    assert "which would cost $45.06" in decided.reason
+    assert "MaxRuntimeInSeconds to 28800 (8 hours)" in decided.action
+
+
+def test_a_run_of_seconds_keeps_an_hour() -> None:
+    decided = GenerousRuntimeLimits().decide(runs(newest=job(SECOND), jobs=(job(SECOND),) * 3), NOW)
+
+    assert isinstance(decided, Finding)
+    assert "to 3600" in decided.action

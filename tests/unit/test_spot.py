@@ -1,0 +1,123 @@
+"""Spot's arithmetic beside a simulator that shares nothing with it, and which jobs are one family."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_janitor.core.job_families import family
+from ml_janitor.core.spot import Interruption, Purchase, Spot, purchase
+
+RATES = st.floats(0.001, 0.5)
+WORK = st.floats(0.1, 100)
+
+
+def simulated(work: float, every: float, spot: Spot, chance: random.Random) -> float:
+    """The hours of one run, second thoughts and all: an event at a time, until all work is saved or done."""
+    clock, done, next_interruption = 0.0, 0.0, chance.expovariate(spot.interruptions)
+    pending = 0.0
+    while done < work:
+        piece = min(every, work - done)
+        ends = clock + pending + piece + (spot.save if done + piece < work else 0.0)
+        if next_interruption < ends:
+            clock = next_interruption
+            next_interruption = clock + chance.expovariate(spot.interruptions)
+            pending = spot.restart
+            continue
+        clock, done, pending = ends, done + piece, 0.0
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("work", "rate", "every"),
+    [(3.3, 0.15, math.inf), (10.5, 0.15, math.inf), (10.5, 0.15, 0.5), (48.5, 0.15, 0.5), (200, 0.05, 2.0)],
+)
+def test_the_mean_of_a_thousand_seasons_is_within_five_percent(
+    work: float, rate: float, every: float
+) -> None:
+    spot, chance = Spot(rate, restart=0.1, save=0.02, discount=0.6), random.Random(f"{work} {rate} {every}")  # noqa: S311
+    seasons = [sum(simulated(work, every, spot, chance) for _ in range(8)) / 8 for _ in range(1000)]
+
+    assert spot.hours(work, every) == pytest.approx(sum(seasons) / 1000, rel=0.05)
+
+
+def test_two_days_without_a_checkpoint_cost_months() -> None:
+    """Boise State's runs on spot: 48.5 hours at 0.15 interruptions an hour, at a third of the price."""
+    spot = Spot(0.15, restart=0.0, save=0.0, discount=2 / 3)
+
+    assert spot.cost(48.5) * 48.5 == pytest.approx(3198, rel=0.05)
+    assert spot.cost(48.5, 0.5) * 48.5 == pytest.approx(17.9, rel=0.1)
+
+
+@given(RATES, WORK, st.floats(0, 0.5), st.floats(0.001, 0.5), st.floats(0, 0.9))
+def test_spot_takes_no_less_than_the_work(
+    rate: float, work: float, restart: float, save: float, discount: float
+) -> None:
+    spot = Spot(rate, restart, save, discount)
+
+    assert spot.hours(work) >= work * (1 - 1e-9)
+    assert spot.hours(work * 1.1) >= spot.hours(work)
+    assert spot.cost(work) <= Spot(rate * 1.1, restart, save, discount).cost(work)
+    assert spot.cost(work) >= Spot(rate, restart, save, min(discount + 0.05, 1)).cost(work)
+
+
+@given(RATES, st.floats(0.001, 0.1))
+def test_no_interval_wastes_less_than_the_proposed_one(rate: float, save: float) -> None:
+    """On a long run, beside intervals from a quarter to four times as long, but for a hundredth."""
+    spot = Spot(rate, restart=0.05, save=save, discount=0.5)
+    proposed = spot.interval()
+    work = 200 * proposed
+
+    for other in (proposed / 4, proposed / 2, proposed * 2, proposed * 4):
+        assert spot.hours(work, proposed) <= spot.hours(work, other) * 1.01
+
+
+def test_without_interruptions_spot_takes_what_the_work_takes() -> None:
+    spot = Spot(0, restart=1, save=0.1, discount=0.7)
+
+    assert spot.interval() == math.inf
+    assert spot.hours(50) == 50
+    assert spot.cost(50) == pytest.approx(0.3)
+    assert spot.hours(0) == 0
+
+
+def test_a_run_that_never_ends_costs_infinitely_much() -> None:
+    assert Spot(1, restart=0, save=0, discount=0.9).cost(1000) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("hours", "interruption", "a_week", "expected"),
+    [
+        (72, Interruption.LOW, 1, Purchase.SPOT),
+        (72.1, Interruption.LOW, 1, Purchase.SPOT_WITH_RESTART),
+        (1, Interruption.MEDIUM, 50, Purchase.SPOT_FOR_EXPERIMENTS),
+        (1, Interruption.HIGH, 9.9, Purchase.ON_DEMAND),
+        (1, Interruption.HIGH, 10, Purchase.RESERVED),
+    ],
+)
+def test_how_to_buy(hours: float, interruption: Interruption, a_week: float, expected: Purchase) -> None:
+    assert purchase(hours, interruption, a_week) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("home-feed-ctr-20261004", "home-feed-ctr"),
+        ("fraud-train-2026-10-05-08-00-12-345", "fraud-train"),
+        ("ranker-lr-sweep-1005-004-c2907b51", "ranker-lr-sweep"),
+        ("moderation-swin-v7", "moderation-swin"),
+        ("pipelines-a1b2c3d4e5f6-TrainModel-x9y8z7w6v5", "pipelines-TrainModel"),
+        ("train-2", "train"),
+        ("train", "train"),
+        ("20261005-churn", "20261005-churn"),
+        ("llama-finetune-8xlarge", "llama-finetune-8xlarge"),
+        ("resnet-a100", "resnet-a100"),
+        ("tokenizer-bpe-decade", "tokenizer-bpe-decade"),
+    ],
+)
+def test_the_family_of_a_job(name: str, of: str) -> None:
+    assert family(name) == of

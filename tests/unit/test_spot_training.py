@@ -1,0 +1,78 @@
+"""The decide table of spot-training."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from conftest import NOW
+from ml_janitor.aws.job_history import JobFamily
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.model import Confidence, Finding
+from ml_janitor.detectors.spot_training import SpotTraining
+from past_jobs import HOUR, job, runs, word
+
+
+@pytest.mark.parametrize(
+    ("family", "verdict", "reason"),
+    [
+        (runs(), "found", "30 jobs of 4.0 hours ran on demand"),
+        (runs(unread="Search: denied"), "unknown", "Search: denied"),
+        (runs(price=Price(None, "no price list")), "unknown", "the price of ml.g5.xlarge is unknown"),
+        (runs(2), "kept", "2 completed on demand in 60 days; judged from 3 on"),
+        (runs(3), "kept", "spot would save"),
+        (runs(newest=job(spot=True)), "kept", "its newest job ran on spot"),
+        (runs(newest=job(no_spot="a warm pool is kept")), "kept", "a warm pool is kept"),
+        (runs(newest=job(tags={"environment": "prod"})), "kept", "buy it on demand"),
+        (runs(100, newest=job(tags={"environment": "prod"})), "kept", "buy it reserved"),
+        (runs(newest=job(tags={"environment": "prod", "janitor:interruption": "low"})), "found", "30 jobs"),
+        (runs(newest=job(tags={"janitor:interruption": "High"})), "kept", "an interruption costs too much"),
+        (runs(discount=0.0), "kept", "spot would save $0.00 a month"),
+        (runs(discount=1.0), "found", "at 0% of the price"),
+    ],
+)
+def test_spot_training(family: JobFamily, verdict: str, reason: str) -> None:
+    decided = SpotTraining().decide(family, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_spot_saves_what_it_costs_less_rework_included() -> None:
+    """30 runs of 4 hours in 60 days at 1.408 dollars: 60.8 hours a month, of which 60 % is saved at best."""
+    decided = SpotTraining(interruptions_per_hour=0.0).decide(runs(), NOW)
+    interrupted = SpotTraining().decide(runs(), NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.cost is not None
+    assert decided.cost.monthly_usd == pytest.approx(Decimal("51.392"), rel=Decimal("0.001"))
+    assert decided.confidence is Confidence.LIKELY
+    assert isinstance(interrupted, Finding)
+    assert interrupted.cost is not None
+    assert Decimal(45) < (interrupted.cost.monthly_usd or 0) < Decimal(51)
+
+
+def test_a_long_job_without_checkpoints_is_told_to_save_some_first() -> None:
+    long = job(48 * HOUR, checkpoints=False)
+    decided = SpotTraining().decide(runs(newest=long, jobs=(long,) * 5), NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.action.startswith("first save a checkpoint every 27 minutes below CheckpointConfig.S3Uri")
+    assert "EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds=172800" in decided.action
+
+
+def test_the_longest_wait_is_28_days() -> None:
+    decided = SpotTraining().decide(runs(newest=job(limit=timedelta(days=20))), NOW)
+
+    assert isinstance(decided, Finding)
+    assert "MaxWaitTimeInSeconds=2419200" in decided.action
+
+
+def test_what_was_measured_here_counts_before_what_is_assumed() -> None:
+    measured, assumed = (SpotTraining().decide(runs(discount=one), NOW) for one in (0.3, None))
+
+    assert isinstance(measured, Finding)
+    assert isinstance(assumed, Finding)
+    assert (measured.to_prove, "at 70% of the price" in measured.reason) == ("", True)
+    assert ("BillableTimeInSeconds" in assumed.to_prove, "at 40%" in assumed.reason) == (True, True)
