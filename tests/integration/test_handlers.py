@@ -417,22 +417,25 @@ def test_values_of_hyperparameters_and_environments_come_out_nowhere(
 
 
 def with_secrets(session: boto3.Session, box: Control) -> None:
-    """A job that has been silent for ten days, a model and an endpoint, all with secrets in plain text."""
+    """A silent job, one that completed, a model and an endpoint, all with secrets in plain text."""
     sagemaker: Any = session.client("sagemaker")
     idle_endpoints(session, box, "a")
     box.set_clock(NOW - timedelta(days=10))
     role = f"arn:aws:iam::{ACCOUNT}:role/ml"
     environment = {"API_TOKEN": SECRET_WORD}
-    sagemaker.create_training_job(
-        TrainingJobName="llama-ft",
-        RoleArn=role,
-        AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-        OutputDataConfig={"S3OutputPath": "s3://models/out"},
-        ResourceConfig={"InstanceType": "ml.p4d.24xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
-        StoppingCondition={"MaxRuntimeInSeconds": 28 * 24 * 3600},
-        HyperParameters={"wandb_api_key": SECRET_WORD},
-        Environment=environment,
-    )
+    for job in ("llama-ft", "llama-ft-0"):
+        sagemaker.create_training_job(
+            TrainingJobName=job,
+            RoleArn=role,
+            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+            OutputDataConfig={"S3OutputPath": "s3://models/out"},
+            ResourceConfig={"InstanceType": "ml.p4d.24xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+            StoppingCondition={"MaxRuntimeInSeconds": 28 * 24 * 3600},
+            HyperParameters={"wandb_api_key": SECRET_WORD},
+            Environment=environment,
+        )
+    ended: dict[str, Any] = {"TrainingJobStatus": "Completed", "TrainingEndTime": NOW - timedelta(days=9)}
+    box.patch("sagemaker", ["training_jobs", "llama-ft-0"], **ended)
     container = {"Image": "image", "ModelDataUrl": "s3://models/one.pt", "Environment": environment}
     sagemaker.create_model(ModelName="with-secrets", ExecutionRoleArn=role, PrimaryContainer=container)
     s3 = session.client("s3")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from ml_janitor.aws import sagemaker_kinds
 from ml_janitor.aws.job_history import JobFamily, families
 from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Evidence, Rule
 from ml_janitor.core.text import usd
@@ -42,8 +42,8 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
 
     name = "generous-runtime-limits"
     schedule = "cron(40 5 ? * MON *)"
-    kinds = (sagemaker_kinds.TRAINING_JOB.type,)
-    reads = (allow(sagemaker_kinds.SEARCH), allow(GET_PRODUCTS))
+    kinds = (TRAINING_JOB.type,)
+    reads = (allow(SEARCH), allow(GET_PRODUCTS))
 
     window: timedelta = timedelta(days=60)
     min_jobs: int = 3
@@ -65,9 +65,9 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
         longest = max(job.ran for job in candidate.jobs)
         limit = newest.limit
         rule.saw(
-            Evidence("jobs that completed", len(candidate.jobs)),
-            Evidence("longest run", _hours(longest)),
-            Evidence("newest job's limit", _hours(limit)),
+            Evidence("jobs that completed", len(candidate.jobs), source=SEARCH),
+            Evidence("longest run", _hours(longest), source=SEARCH),
+            Evidence("newest job's limit", _hours(limit), source=SEARCH),
         )
         if candidate.unread is not None:
             return rule.unknown(f"not all jobs were read ({candidate.unread})")

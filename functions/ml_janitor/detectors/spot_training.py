@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from ml_janitor.aws import sagemaker_kinds
 from ml_janitor.aws.job_history import JobFamily, PastJob, families
 from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import HOURS_PER_MONTH, Confidence, Cost, Evidence, Rule, Value
 from ml_janitor.core.ownership import environment
@@ -41,8 +41,8 @@ class SpotTraining(Detector[JobFamily]):
 
     name = "spot-training"
     schedule = "cron(50 5 ? * MON *)"
-    kinds = (sagemaker_kinds.TRAINING_JOB.type,)
-    reads = (allow(sagemaker_kinds.SEARCH), allow(GET_PRODUCTS))
+    kinds = (TRAINING_JOB.type,)
+    reads = (allow(SEARCH), allow(GET_PRODUCTS))
 
     window: timedelta = timedelta(days=60)
     min_jobs: int = 3
@@ -65,6 +65,7 @@ class SpotTraining(Detector[JobFamily]):
         del now
         rule, newest = Rule(), candidate.newest
         jobs = [job for job in candidate.jobs if job.ran and not job.spot]
+        rule.saw(Evidence("jobs on demand that completed", len(jobs), source=SEARCH))
         if candidate.unread is not None:
             return rule.unknown(f"not all jobs were read ({candidate.unread})")
         if (reason := self.not_comparable(newest, len(jobs))) is not None:
@@ -76,11 +77,14 @@ class SpotTraining(Detector[JobFamily]):
         measured = candidate.discount is not None
         discount = candidate.discount if candidate.discount is not None else self.discount
         rule.saw(
-            Evidence("jobs on demand that completed", len(jobs)),
-            Evidence("mean run", f"{mean:.1f} h on {newest.instances} {newest.instance}"),
-            Evidence("checkpoints in S3", "yes" if newest.checkpoints else "no"),
+            Evidence("mean run", f"{mean:.1f} h on {newest.instances} {newest.instance}", source=SEARCH),
+            Evidence("checkpoints in S3", "yes" if newest.checkpoints else "no", source=SEARCH),
             Evidence("cost of an interruption", interruption),
-            Evidence("spot discount", f"{discount:.0%}, {'measured here' if measured else 'assumed'}"),
+            Evidence(
+                "spot discount",
+                f"{discount:.0%}, {'measured here' if measured else 'assumed'}",
+                source=SEARCH,
+            ),
         )
         if interruption is Interruption.HIGH:
             return rule.kept(f"an interruption costs too much for spot; buy it {buy}")
