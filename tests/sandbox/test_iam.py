@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ml_janitor.detectors.duplicate_artifacts.prefixes import reading_contents
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
 from policies import allow, document, role
@@ -174,6 +175,35 @@ def test_a_customers_key_has_to_be_usable_for_its_objects(under: As, root: Clien
     assert f"kms:Decrypt on resource: {key}" in denied(s3.get_object, Bucket="models", Key="theirs")
     s3 = under("s3", reads, allow("kms:Decrypt", key))
     s3.get_object(Bucket="models", Key="theirs")["Body"].close()
+
+
+@pytest.mark.parametrize("bucket_key", [False, True])
+def test_contents_are_decrypted_only_where_the_detector_may_read_them(
+    under: As, root: Clients, *, bucket_key: bool
+) -> None:
+    """With a bucket key, KMS hears of the bucket alone: then only s3:GetObject tells folders apart."""
+    key = f"arn:aws:kms:us-east-1:{HERE}:key/k-1"
+    for bucket in ("models", "models-private"):
+        root("s3").create_bucket(Bucket=bucket)
+        for name in ("read/a", "other/a"):
+            root("s3").put_object(
+                Bucket=bucket, Key=name, Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key,
+                BucketKeyEnabled=bucket_key,
+            )  # fmt: skip
+    read, decrypt = reading_contents(["s3://models/read/"])
+    when = {one.operator: {one.key: list(one.values)} for one in decrypt.when}
+    s3 = under(
+        "s3",
+        allow("s3:GetObject", "arn:aws:s3:::*"),  # more than the detector's own, so that KMS decides
+        allow("kms:Decrypt", key, Condition=when),
+    )
+    assert (read.action, read.on) == ("s3:GetObject", "arn:aws:s3:::models/read/*")
+    s3.get_object(Bucket="models", Key="read/a")["Body"].close()
+    denied(s3.get_object, Bucket="models-private", Key="read/a")
+    if bucket_key:
+        s3.get_object(Bucket="models", Key="other/a")["Body"].close()
+    else:
+        denied(s3.get_object, Bucket="models", Key="other/a")
 
 
 def test_tags_of_the_resource_decide(under: As, root: Clients) -> None:
