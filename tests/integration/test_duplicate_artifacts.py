@@ -1222,6 +1222,7 @@ def test_looking_at_what_is_gone_no_artifact_or_alone(account: Account, aws: Aws
         return candidate and detector.decide(candidate, NOW)
 
     assert looked("gone.tar.gz") is None
+    assert looked("alone.tar") is None  # although another key begins like it
     assert "no model artifact" in looked("notes.txt").reason
     assert looked("alone.tar.gz").reason == "no other artifact of its size is a model by itself"
     assert isinstance(looked(COPY), Finding)

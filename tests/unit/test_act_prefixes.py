@@ -87,6 +87,13 @@ def test_deleting_is_granted_there_only_and_with_an_etag_only() -> None:
     assert deletes(replace(detector, buckets=())) == []
 
 
+def test_no_object_is_read_or_decrypted_by_default() -> None:
+    contents = {"s3:GetObject", "kms:Decrypt"}
+
+    assert contents.isdisjoint(grant.action for grant in DuplicateArtifacts().reads)
+    assert contents <= {grant.action for grant in DuplicateArtifacts(buckets=("models",)).reads}
+
+
 def test_nothing_deletes_for_good() -> None:
     detector = DuplicateArtifacts(act_on_prefixes=("s3://models",), buckets=("models",))
     granted = {grant.action for grant in (*detector.acts, *detector.undoes)}
