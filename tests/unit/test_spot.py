@@ -33,13 +33,19 @@ def simulated(work: float, every: float, spot: Spot, chance: random.Random) -> f
 
 
 @pytest.mark.parametrize(
-    ("work", "rate", "every"),
-    [(3.3, 0.15, math.inf), (10.5, 0.15, math.inf), (10.5, 0.15, 0.5), (48.5, 0.15, 0.5), (200, 0.05, 2.0)],
+    ("work", "rate", "every", "restart"),
+    [
+        (3.3, 0.15, math.inf, 0.1),
+        (10.5, 0.15, math.inf, 0.1),
+        (10.5, 0.15, 0.5, 1.5),
+        (48.5, 0.15, 0.5, 0.1),
+        (200, 0.05, 2.0, 0.1),
+    ],
 )
 def test_the_mean_of_a_thousand_seasons_is_within_five_percent(
-    work: float, rate: float, every: float
+    work: float, rate: float, every: float, restart: float
 ) -> None:
-    spot, chance = Spot(rate, restart=0.1, save=0.02, discount=0.6), random.Random(f"{work} {rate} {every}")  # noqa: S311
+    spot, chance = Spot(rate, restart, save=0.02, discount=0.6), random.Random(f"{work} {rate} {every}")  # noqa: S311
     seasons = [sum(simulated(work, every, spot, chance) for _ in range(8)) / 8 for _ in range(1000)]
 
     assert spot.hours(work, every) == pytest.approx(sum(seasons) / 1000, rel=0.05)

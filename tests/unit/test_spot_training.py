@@ -76,3 +76,13 @@ def test_what_was_measured_here_counts_before_what_is_assumed() -> None:
     assert isinstance(assumed, Finding)
     assert (measured.to_prove, "at 70% of the price" in measured.reason) == ("", True)
     assert ("BillableTimeInSeconds" in assumed.to_prove, "at 40%" in assumed.reason) == (True, True)
+
+
+def test_two_instances_save_twice_as_much() -> None:
+    one, two = (SpotTraining().decide(runs(jobs=(job(instances=n),) * 30), NOW) for n in (1, 2))
+
+    assert isinstance(one, Finding)
+    assert isinstance(two, Finding)
+    assert one.cost
+    assert two.cost
+    assert two.cost.monthly_usd == pytest.approx(2 * (one.cost.monthly_usd or 0), rel=Decimal("0.0001"))
