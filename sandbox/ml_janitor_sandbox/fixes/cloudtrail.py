@@ -14,7 +14,7 @@ PER_PAGE = 50
 # Access keys that are names, so that a program can act as "maria" by using her name as its key.
 ANONYMOUS = ("AKIA", "ASIA", "test", "FOOBAR", "sandbox", "")
 DEFAULT_USER = "sandbox"
-NOTED = ("sagemaker:Create", "sagemaker:Delete", "sagemaker:UpdateEndpoint")
+NOTED = ("sagemaker:Create", "sagemaker:Delete", "sagemaker:UpdateEndpoint", "sagemaker:StartSession")
 """How calls begin that are recorded by themselves."""
 
 
@@ -108,7 +108,10 @@ def note(account: str, region: str, key: str, operation: str, body: bytes, *, ag
     event: dict[str, Any] = {
         "EventName": operation,
         "Username": DEFAULT_USER if key.startswith(ANONYMOUS[:-1]) or not key else key,
-        "CloudTrailEvent": {"requestParameters": asked, "userAgent": agent},
+        "CloudTrailEvent": {
+            "requestParameters": {key[:1].lower() + key[1:]: value for key, value in asked.items()},
+            "userAgent": agent,
+        },
     }
     if name:
         kind = f"AWS::SageMaker::{noun}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.listing import listing, serve_list
-from ml_janitor_sandbox.patches import AwsError, Call, backend, serves
+from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, serves
 from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, Resource, checked_name, resources
 
 ID_LENGTH = 12
@@ -194,6 +194,21 @@ def _update(call: Call, one: Resource) -> dict[str, Any]:
     }
     one.touch(**changed)
     return {one.kind.arn_member: one.arn}
+
+
+@serves("sagemaker", "StartSession")
+def start_session(call: Call) -> dict[str, Any]:
+    """
+    Connect an editor on another machine to a space, named by its ARN or by that of its app.
+
+    That a space without remote access refuses with a ValidationException is assumed: no source has its words.
+    """
+    place = call.params["ResourceIdentifier"].split("/")[1:3]
+    one = found(call, SPACE, "/".join(place))
+    if (one.members.get("SpaceSettings") or {}).get("RemoteAccess") != "ENABLED":
+        raise rejected(f"Remote access is not enabled for space [{place[-1]}].")
+    session = hashlib.sha256(f"{one.arn}/{clock.now()}".encode()).hexdigest()[:ID_LENGTH]
+    return {"SessionId": session, "StreamUrl": f"wss://stream.invalid/{session}", "TokenValue": session}
 
 
 _serve(PROFILE, "UserProfileNameContains")
