@@ -47,8 +47,8 @@ def statements(grants: Iterable[Grant], regions: Regions) -> Iterator[Statement]
     for grant in grants:
         resources[grant.action, grant.when] |= set(resources_of(grant, regions))
     actions: dict[tuple[tuple[str, ...], tuple[Condition, ...]], list[str]] = defaultdict(list)
-    for (action, when), on in resources.items():
-        actions[tuple(sorted(on)), when].append(action)
+    for (action, when), arns in resources.items():
+        actions[tuple(sorted(arns)), when].append(action)
     for (on, when), allowed in sorted(actions.items(), key=lambda item: (sorted(item[1]), item[0][0])):
         yield from divided(sorted(allowed), on, conditions(when, regions))
 
