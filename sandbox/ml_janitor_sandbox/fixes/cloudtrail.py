@@ -17,6 +17,7 @@ DEFAULT_USER = "sandbox"
 NOTED = (
     *("sagemaker:Create", "sagemaker:Delete", "sagemaker:UpdateEndpoint"),
     *("sagemaker:StartNotebookInstance", "sagemaker:StopNotebookInstance"),
+    "sagemaker:StartSession",
 )
 """How calls begin that are recorded by themselves."""
 
@@ -68,21 +69,21 @@ def record(account: str, region: str, event: dict[str, Any]) -> None:
     shape: Any = model.output("cloudtrail", "LookupEvents").members["Events"]
     detail = event.get("CloudTrailEvent")
     plain = {key: value for key, value in event.items() if key != "CloudTrailEvent"}
-    made = model.convert(shape.member, plain)
-    if "EventName" not in made:
+    event = model.convert(shape.member, plain)
+    if "EventName" not in event:
         raise ValueError("an event needs an EventName")
-    made = {
+    event = {
         "EventId": str(uuid.uuid4()),
         "EventSource": "sagemaker.amazonaws.com",
         "EventTime": clock.now(),
         "ReadOnly": "false",
         "Resources": [],
         "Username": DEFAULT_USER,
-    } | made
-    made["CloudTrailEvent"] = (
-        detail if isinstance(detail, str) else json.dumps(_detail(made, region) | (detail or {}))
+    } | event
+    event["CloudTrailEvent"] = (
+        detail if isinstance(detail, str) else json.dumps(_detail(event, region) | (detail or {}))
     )
-    state.at(History, account, region).events.append(made)
+    state.at(History, account, region).events.append(event)
 
 
 def _detail(event: dict[str, Any], region: str) -> dict[str, Any]:
@@ -112,7 +113,10 @@ def note(account: str, region: str, key: str, operation: str, body: bytes, *, ag
     event: dict[str, Any] = {
         "EventName": operation,
         "Username": DEFAULT_USER if key.startswith(ANONYMOUS[:-1]) or not key else key,
-        "CloudTrailEvent": {"requestParameters": asked, "userAgent": agent},
+        "CloudTrailEvent": {
+            "requestParameters": {key[:1].lower() + key[1:]: value for key, value in asked.items()},
+            "userAgent": agent,
+        },
     }
     if name:
         kind = f"AWS::SageMaker::{noun}"

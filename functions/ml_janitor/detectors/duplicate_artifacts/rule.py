@@ -249,7 +249,7 @@ class DuplicateArtifacts(Detector[Copy]):
         copy_cleanup.act(aws, Record.read(record), steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        return copy_cleanup.settled(aws, Record.read(record))
+        return copy_cleanup.is_settled(aws, Record.read(record))
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
         copy_return.revert(aws, Record.read(record), steps)

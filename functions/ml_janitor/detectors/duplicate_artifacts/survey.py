@@ -124,7 +124,7 @@ class Survey:
         """The account's buckets in the region that something refers to, and SageMaker's default one."""
         wanted = {*self.references.buckets, *self._readable}
         wanted.add(f"sagemaker-{self.aws.region}-{self.aws.account}")
-        self.errors += [f"not every bucket may be known: {said}" for said in self.references.errors]
+        self.errors += [f"not every bucket may be known: {why}" for why in self.references.errors]
         owned = buckets.owned(self.aws)
         if owned.error is not None:
             self.errors.append(owned.error)
@@ -185,10 +185,10 @@ class Survey:
             if isinstance(answer, Value):
                 self.known[one] = answer.value
             else:
-                said = answer.error if isinstance(answer, Unreadable) else "it is gone"
-                self.unreadable[one] = Unreadable(said)
+                why = answer.error if isinstance(answer, Unreadable) else "it is gone"
+                self.unreadable[one] = Unreadable(why)
                 self.known[one] = Contents(
-                    size=one.size, etag=one.etag, unread=f"{one.uri} could not be read ({said})"
+                    size=one.size, etag=one.etag, unread=f"{one.uri} could not be read ({why})"
                 )
 
     def _member(self, unit: Unit) -> Member:
