@@ -52,7 +52,7 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
                 what="secret",
                 outcome=Outcome.WRONG,
                 seen=f"there is no secret {section.slack_secret} in {here.region}",
-                to_do=f"aws secretsmanager create-secret --name {section.slack_secret} --secret-string TOKEN",
+                to_do=create_secret(section.slack_secret),
             )
             return
         case answer:
@@ -191,6 +191,14 @@ def named(space: SlackProbe, name: str, types: str) -> Any:
     )
 
 
+def create_secret(name: str) -> str:
+    """The command that asks for a secret and creates it, and leaves it in no history or list of processes."""
+    return (
+        'read -rs S && printf %s "$S" | '
+        f"aws secretsmanager create-secret --name {name} --secret-string file:///dev/stdin"
+    )
+
+
 def signing_check(here: Deployment, name: str) -> Check:
     """Whether the receiver can tell what Slack signed."""
     wrong = partial(Check, what="signing secret", outcome=Outcome.WRONG)
@@ -199,9 +207,7 @@ def signing_check(here: Deployment, name: str) -> Check:
             return trouble.check("signing secret", action="secretsmanager:GetSecretValue")
         case Gone():
             seen = f"there is no secret {name} in {here.region}, so no press is heard"
-            return wrong(
-                seen=seen, to_do=f"aws secretsmanager create-secret --name {name} --secret-string SECRET"
-            )
+            return wrong(seen=seen, to_do=create_secret(name))
         case answer:
             text = str(answer.get("SecretString", ""))
     try:
