@@ -399,8 +399,9 @@ def test_what_cannot_be_looked_at_is_neither_well_nor_wrong(
         ("sns:ListSubscriptionsByTopic", "alarm topic"),
         ("secretsmanager:GetSecretValue", "secret"),
     ):
+        service, operation = action.split(":")
         box.clear_faults()
-        box.fault(*action.split(":"), kind, times=0)
+        box.fault(service, operation, kind, times=0)
 
         ran = doctor()
 
