@@ -53,7 +53,8 @@ def parse_override(text: str) -> dict[str, Any]:
     """
     Tables for "idle-endpoints.window=14d": the value is TOML, else the text as a string.
 
-    "janitor.time_zone=Europe/Berlin" sets what holds for all detectors. Raises SettingsError.
+    "janitor.time_zone=Europe/Berlin" sets what holds for all detectors, and "bill.days=7" how the bill is
+    read. Raises SettingsError.
     """
     path, equals, written = text.partition("=")
     keys = path.strip().removeprefix("detectors.").split(".")
@@ -61,7 +62,7 @@ def parse_override(text: str) -> dict[str, Any]:
         raise SettingsError(
             f"--set {redacted(text)}: write it as DETECTOR.FIELD=VALUE, for example idle-endpoints.window=14d"
         )
-    if keys[0] != "janitor":
+    if keys[0] not in {"janitor", "bill"}:
         keys = ["detectors", *keys]
     tables: Any = parse_value(written.strip())
     for key in reversed(keys):

@@ -20,6 +20,7 @@ from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.config.values import (
     EXPECTED,
     AllowedConfidence,
+    AllowedMetric,
     AllowedMode,
     Count,
     Day,
@@ -29,7 +30,10 @@ from ml_janitor.config.values import (
     Percent,
     Place,
     Region,
+    Requests,
     Schedule,
+    SettlingDays,
+    SpanDays,
     TimeZone,
 )
 from ml_janitor.core.model import Mode
@@ -68,6 +72,33 @@ class JanitorSection(BaseModel):
     subnets: list[Subnet] = []
     security_groups: list[SecurityGroup] = []
     kms_key: KeyArn = ""
+
+
+class BillSection(BaseModel):
+    """
+    `[bill]`: how the bill is read and explained.
+
+    *max_requests* is how many pages of Cost Explorer one reading asks for at most, each of which costs a
+    cent. *tags* are cost allocation tags by what they are called here, the most important first; "" leaves
+    one out. *services* are those that alone count, as Cost Explorer spells them. *chargeback* is the tag
+    that a bill is passed on by.
+    """
+
+    model_config = STRICT
+
+    max_requests: Requests = 8
+    settling_days: SettlingDays = 2
+    days: SpanDays = 30
+    metric: AllowedMetric = "auto"
+    tags: dict[str, str] = {
+        "project": "project",
+        "owner": "owner",
+        "environment": "environment",
+        "team": "team",
+        "cost-center": "cost-center",
+    }
+    services: list[str] = []
+    chargeback: str = "cost-center"
 
 
 class DetectorSection(BaseModel):

@@ -14,7 +14,11 @@ PER_PAGE = 50
 # Access keys that are names, so that a program can act as "maria" by using her name as its key.
 ANONYMOUS = ("AKIA", "ASIA", "test", "FOOBAR", "sandbox", "")
 DEFAULT_USER = "sandbox"
-NOTED = ("sagemaker:Create", "sagemaker:Delete", "sagemaker:UpdateEndpoint", "sagemaker:StartSession")
+NOTED = (
+    *("sagemaker:Create", "sagemaker:Delete", "sagemaker:UpdateEndpoint"),
+    *("sagemaker:StartNotebookInstance", "sagemaker:StopNotebookInstance"),
+    "sagemaker:StartSession",
+)
 """How calls begin that are recorded by themselves."""
 
 
@@ -103,7 +107,8 @@ def note(account: str, region: str, key: str, operation: str, body: bytes, *, ag
     """Record what was just done in SageMaker, by the user that the access key stands for, with *agent*."""
     asked = json.loads(body or b"{}")
     noun = operation.removeprefix("Create").removeprefix("Presigned").removesuffix("Url")
-    noun = noun.removeprefix("Update").removeprefix("Delete")
+    for verb in ("Update", "Delete", "Start", "Stop"):
+        noun = noun.removeprefix(verb)
     name = asked.get(f"{noun}Name")
     event: dict[str, Any] = {
         "EventName": operation,
