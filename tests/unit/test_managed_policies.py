@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from docs import managed_policies
 from ml_janitor.detectors import DETECTORS
@@ -26,9 +27,14 @@ def test_every_call_has_a_row() -> None:
 
 
 def test_what_is_allowed_on_some_resources_or_conditions_only_does_not_count() -> None:
-    on_everything = {"Effect": "Allow", "Action": ["s3:Get*"], "Resource": "*"}
+    on_everything: dict[str, Any] = {"Effect": "Allow", "Action": ["s3:Get*"], "Resource": "*"}
 
     assert managed_policies.matching([on_everything]) == ["s3:Get*"]
-    for less in ({"Resource": ["arn:aws:s3:::a"]}, {"Condition": {}}, {"Effect": "Deny"}):
+    fewer: tuple[dict[str, Any], ...] = (
+        {"Resource": ["arn:aws:s3:::a"]},
+        {"Condition": {}},
+        {"Effect": "Deny"},
+    )
+    for less in fewer:
         assert managed_policies.matching([on_everything | less]) == []
     assert managed_policies.matching([on_everything | {"Action": ["iam:Get*"]}]) == []
