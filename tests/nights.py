@@ -36,6 +36,7 @@ from ml_janitor.report.archive import Archive
 from ml_janitor.report.causes import words
 from ml_janitor.scheduled_run import Ran, Runner
 from ml_janitor_sandbox.deployment import BUCKET
+from signing import OwnMacs
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TUESDAY = NOW
@@ -100,11 +101,11 @@ class Nights:
         self.pauses = 0
         self.put_back: list[Action] = []
         self.archive = Archive(session.client("s3"), BUCKET)
-        self.ledger, self.actions, self.holds = Ledger(table), Actions(table), Holds(table)
+        self.ledger, self.actions, self.holds = Ledger(table), Actions(table, OwnMacs()), Holds(table)
         self.wait: Callable[[], None] | None = None
         """How a sweep waits for what AWS is at; without it, none does."""
         self.undoing = Undoing(
-            actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
+            actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY, words=words
         )
 
     def runner(self, *, dry: bool = False, event: str = "") -> Runner:
