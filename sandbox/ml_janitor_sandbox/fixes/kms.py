@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from typing import Any
 
 from ml_janitor_sandbox.patches import AwsError, Call, backend, serves
@@ -19,7 +19,7 @@ def generate_mac(call: Call) -> dict[str, Any]:
     key, code = _code(call)
     _dry(call)
     algorithm = call.params["MacAlgorithm"]
-    return {"Mac": b64encode(code).decode(), "MacAlgorithm": algorithm, "KeyId": key.arn}
+    return {"Mac": code, "MacAlgorithm": algorithm, "KeyId": key.arn}
 
 
 @serves("kms", "VerifyMac")
