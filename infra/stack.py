@@ -61,7 +61,7 @@ class JanitorStack(Stack):
             cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)
         self.topic = alarm_topic(self, "Alarms")
         self.ledger = Ledger(self, "Ledger")
-        self.undo_key = UndoKey(self, "UndoKey")
+        self.undo_key = UndoKey(self, "UndoRecordKey")
         self.reports = Reports(self, "Reports")
         shared = Shared(
             code=code("arm64"),
