@@ -104,6 +104,12 @@ class Deployed:
         (name,) = self.stack.of_type(kind)
         return self.arn(name)
 
+    def undo_key(self) -> str:
+        """The ARN of the key that signs undo records."""
+        keys = self.stack.of_type("AWS::KMS::Key")
+        (name,) = (name for name, key in keys.items() if key.get("KeyUsage") == "GENERATE_VERIFY_MAC")
+        return self.arn(name)
+
     def resolve(self, value: Any) -> Any:
         """*value* with its intrinsic functions replaced. Raises KeyError for one that is not known here."""
         if isinstance(value, list):

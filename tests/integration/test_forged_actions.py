@@ -132,7 +132,9 @@ def another_warning(nights: Nights) -> None:
     acted(nights, "a")
     stood = records(nights.table)["a"]
     sk = f"{stood['sk'].rpartition('#')[0]}#{stamp(nights.clock + DAY)}"
-    put(nights.table, {**without_steps(stood), "sk": sk}, stage=Stage.FAILED, warned=stamp(nights.clock + DAY))
+    put(
+        nights.table, {**without_steps(stood), "sk": sk}, stage=Stage.FAILED, warned=stamp(nights.clock + DAY)
+    )
     nights.world.add("a")
 
 
