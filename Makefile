@@ -58,8 +58,8 @@ night: setup ## Three simulated nights over the demo account with every detector
 test: dev ## Run all tests
 	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
-soak: dev ## Live through NIGHTS=2000 random nights and a fourth as many of whole accounts, or again those of SEED=...
-	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(BIN)/pytest -n 2 -q -m "not mutants" $(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py)
+soak: dev ## Run the long tests, NIGHTS=2000 random nights and a fourth as many of whole accounts among them; or the nights of SEED=...
+	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m long $(if $(SEED),$(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py))
 
 mutants: dev ## Switch off each mechanism and remove each statement of every role in turn, and see it missed
 	$(NODE_ENV) $(BIN)/pytest -n 2 -q -m mutants

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 from bench import monthly
 from infra.permissions import changes
+from ml_janitor.bill import reading, runs
 from ml_janitor.core.durations import WorkingHours, format_duration
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant
@@ -64,7 +65,11 @@ def pages() -> list[tuple[Path, str]]:
     parts = {
         ROOT / "README.md": {"detectors": detector_table(), "cost": cost_in_short(), "session": cut},
         docs / "cost.md": {"cost": cost()},
-        docs / "permissions.md": {"reads": permission_list(), "denies": denies()},
+        docs / "permissions.md": {
+            "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
+            "bill": permission_list([*reading.READS, *runs.READS]),
+            "denies": denies(),
+        },
         docs / "sandbox.md": {"session": session(SESSION)},
         docs / "case-study.md": {
             "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study")
@@ -147,10 +152,10 @@ def detector_table() -> str:
     return "\n".join(["| detector | what it does | schedule |", "| --- | --- | --- |", *rows])
 
 
-def permission_list() -> str:
-    """What all detectors together may call, by service."""
+def permission_list(grants: Iterable[Grant]) -> str:
+    """What *grants* together allow, by service."""
     actions: dict[str, set[str]] = {}
-    for grant in (grant for detector in DETECTORS for grant in detector().reads):
+    for grant in grants:
         service, _, action = grant.action.partition(":")
         actions.setdefault(service, set()).add(action)
     return "\n".join(

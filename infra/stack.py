@@ -20,7 +20,7 @@ from infra.permissions import acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
 from infra.undo_key import UndoKey
-from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings
+from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, notice_warnings
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
@@ -59,6 +59,8 @@ class JanitorStack(Stack):
         home = "" if cdk.Token.is_unresolved(self.region) else self.region
         for said in arming_warnings(settings, home=home):
             cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)
+        for said in notice_warnings(settings):
+            cdk.Annotations.of(self).add_warning_v2("janitor:no-notice", said)
         self.topic = alarm_topic(self, "Alarms")
         self.ledger = Ledger(self, "Ledger")
         self.undo_key = UndoKey(self, "UndoRecordKey")

@@ -38,10 +38,10 @@ def caller_of(session: boto3.Session, region: str, attempts: int) -> Signal[Call
             return Unreadable(NO_CREDENTIALS)
         return Value(identity(session, region, min(attempts, MOST_ATTEMPTS)), GET_CALLER_IDENTITY)
     except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
-        if (said := failure(error)) is None:
+        if (words := failure(error)) is None:
             raise
         step = next_step(error, session, region)
-        return Unreadable(f"{step} ({said})" if step else said)
+        return Unreadable(f"{step} ({words})" if step else words)
 
 
 def known_caller(session: boto3.Session, region: str, attempts: int) -> Caller:

@@ -86,13 +86,13 @@ def headline(result: Deployed) -> str:
             return f"Whether {result.name} is deployed here cannot be told: {LIST_RESOURCES} is refused."
         return f"Whether {result.name} is deployed here cannot be told: CloudFormation did not answer."
     found = f"Stack {result.name} in {result.found.region}"
-    said = [f"{counted(len(wrong), 'problem')}"] if (wrong := result.having(Outcome.WRONG)) else []
-    said += [
+    seen = [f"{counted(len(wrong), 'problem')}"] if (wrong := result.having(Outcome.WRONG)) else []
+    seen += [
         f"{len(checks)} of {len(result.checks)} checks {outcome}"
         for outcome in (Outcome.REFUSED, Outcome.FAILED)
         if (checks := result.having(outcome))
     ]
-    return f"{found}: {'; '.join(said)}." if said else f"{found}: all is well."
+    return f"{found}: {'; '.join(seen)}." if seen else f"{found}: all is well."
 
 
 def table(checks: Sequence[Check]) -> RenderableType:
@@ -116,8 +116,8 @@ def cell(checks: Sequence[Check]) -> Text:
     worst = min(checks, key=lambda check: ORDER.index(check.outcome), default=None)
     if worst is None:
         return Text()
-    said = worst.short or SHORT.get(worst.outcome, worst.said)
-    return Text(plain(said, CELL_LIMIT), style=STYLES.get(worst.outcome, ""))
+    seen = worst.short or SHORT.get(worst.outcome, worst.seen)
+    return Text(plain(seen, CELL_LIMIT), style=STYLES.get(worst.outcome, ""))
 
 
 def whole_of(checks: Sequence[Check]) -> RenderableType:
@@ -126,7 +126,7 @@ def whole_of(checks: Sequence[Check]) -> RenderableType:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for check in checks:
-        grid.add_row(check.what, Text(plain(check.said, ERROR_LIMIT)))
+        grid.add_row(check.what, Text(plain(check.seen, ERROR_LIMIT)))
     return grid
 
 
@@ -134,8 +134,10 @@ def rows(checks: Sequence[Check]) -> list[tuple[str, str]]:
     """What is not well: of what, what is seen, and what to do. The same said of several stands once."""
     together: dict[tuple[str, str, str], list[str]] = {}
     for check in checks:
-        together.setdefault((check.what, check.said, check.to_do), []).append(check.about)
-    return [(subject(what, abouts), told(said, to_do)) for (what, said, to_do), abouts in together.items()]
+        together.setdefault((check.what, check.seen, check.to_do), []).append(check.about)
+    return [
+        (subject(what, abouts), with_advice(seen, to_do)) for (what, seen, to_do), abouts in together.items()
+    ]
 
 
 def subject(what: str, abouts: Sequence[str]) -> str:
@@ -144,7 +146,7 @@ def subject(what: str, abouts: Sequence[str]) -> str:
     return f"{named}: {what}" if named else what
 
 
-def told(said: str, to_do: str) -> str:
+def with_advice(seen: str, to_do: str) -> str:
     """One problem with what to do about it."""
-    seen = plain(said, ERROR_LIMIT)
+    seen = plain(seen, ERROR_LIMIT)
     return f"{seen}\n→ {to_do}" if to_do else seen

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings
+from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, notice_warnings
 from ml_janitor.config.settings import FILE, Settings
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.engine.detector import Detector, allow
@@ -125,7 +125,7 @@ def doctor(
                 now=now,
                 slack_url=os.environ.get("JANITOR_SLACK_URL", ""),
             ).examine()
-    idle = arming_refusals(settings)
+    idle = [*arming_refusals(settings), *notice_warnings(settings)]
     idle += arming_warnings(settings, home=found.found.region if found and found.found else "")
     closed = [one.error for one in callers.values() if isinstance(one, Unreadable)] if open_regions else []
     facts = {

@@ -104,12 +104,12 @@ def headline(result: Checkup) -> str:
     """What was found out, in one sentence."""
     if not isinstance(result.caller, Value):
         return "The credentials could not be identified."
-    said = []
+    parts = []
     if result.refused:
-        said.append(f"{counted(len(result.refused), 'action')} refused: {', '.join(result.refused)}")
+        parts.append(f"{counted(len(result.refused), 'action')} refused: {', '.join(result.refused)}")
     if result.failed:
-        said.append(f"{counted(len(result.failed), 'action')} not answered: {', '.join(result.failed)}")
-    return f"{'; '.join(said)}." if said else "Everything that could be tried is allowed."
+        parts.append(f"{counted(len(result.failed), 'action')} not answered: {', '.join(result.failed)}")
+    return f"{'; '.join(parts)}." if parts else "Everything that could be tried is allowed."
 
 
 def about(result: Checkup) -> RenderableType:
@@ -132,8 +132,8 @@ def about(result: Checkup) -> RenderableType:
         grid.add_row("changed" if number == 0 else "", line)
     for number, (region, answers) in enumerate(result.probed.items()):
         several = f"{region}: " if len(result.probed) > 1 else ""
-        said = Text(f"{several}{prices(answers[result.prices], region)}")
-        grid.add_row("prices" if number == 0 else "", said)
+        parts = Text(f"{several}{prices(answers[result.prices], region)}")
+        grid.add_row("prices" if number == 0 else "", parts)
     tried_on = {one.bucket for answers in result.probed.values() for one in answers.values() if one.bucket}
     if tried_on:
         grid.add_row("tried on", Text(f"{', '.join(map(plain, sorted(tried_on)))}, for what needs a bucket"))
@@ -169,12 +169,12 @@ def table(result: Checkup) -> RenderableType:
             (region, answers[grant]) for region, answers in result.probed.items() for grant in detector.reads
         ]
         allowed = sum(one.answer is Answer.ALLOWED for _, one in read)
-        untold = sum(one.answer is Answer.NOT_PROBED for _, one in read)
+        unprobed = sum(one.answer is Answer.NOT_PROBED for _, one in read)
         missing = [one for one in read if one[1].answer is Answer.REFUSED]
         drawn.add_row(
             Text(plain(detector.name)),
             f"{allowed} of {len(read)}",
-            str(untold) if untold else "",
+            str(unprobed) if unprobed else "",
             Text(", ".join(named(missing, result)), style="red"),
         )
     return drawn

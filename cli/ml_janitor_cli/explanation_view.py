@@ -78,12 +78,12 @@ def about(arn: str, judged: Sequence[Explained], now: datetime) -> RenderableTyp
 
 def head(one: Explained) -> RenderableType:
     """The detector, and its verdict in a word or two."""
-    said = one.verdict
+    text = one.verdict
     if one.result is not None and isinstance(one.result.verdict, Finding):
-        said += f", {one.result.verdict.confidence}"
+        text += f", {one.result.verdict.confidence}"
     table = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
     table.add_column(Text(plain(one.sweep.detector), style="bold cyan"))
-    table.add_column(Text(said, style=STYLES.get(one.verdict, "bold")), justify="right")
+    table.add_column(Text(text, style=STYLES.get(one.verdict, "bold")), justify="right")
     return table
 
 
@@ -192,6 +192,6 @@ def _proposal(result: Result, now: datetime) -> Iterator[RenderableType]:
         facts.append(f"waste since {since(finding, now)}")
     yield ""
     if facts:
-        said = "; ".join(facts)
-        yield Text(f"{said[0].upper()}{said[1:]}")
+        text = "; ".join(facts)
+        yield Text(f"{text[0].upper()}{text[1:]}")
     yield Text(f"Proposed: {plain(finding.action)}", style="cyan")

@@ -31,12 +31,12 @@ def one_line_about(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
-        said = failure(error)
-        if said is None:
+        words = failure(error)
+        if words is None:
             raise
         if _no_table(error):
             raise FailedError(f"{what}: {NO_TABLE}") from error
-        raise FailedError(f"{what}: {said}") from error
+        raise FailedError(f"{what}: {words}") from error
 
 
 def _no_table(error: Exception) -> bool:

@@ -155,7 +155,7 @@ def _done(action: Action, detector: Detector[Any]) -> Line:
     back = way(detector.cleanup)
     why = f": {action.error}" if action.error else ""
     became = f": {action.became}" if action.became else ""
-    said = {
+    standings = {
         Stage.ACTING: f"begun {moment(action.began)}, and not finished",
         Stage.FAILED: f"failed: {action.error}",
         Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; {reason(hint(detector, action))}",
@@ -170,7 +170,7 @@ def _done(action: Action, detector: Detector[Any]) -> Line:
         name=action.target.name,
         arn=action.target.arn,
         owner=None,
-        stands=said[action.stage],
+        stands=standings[action.stage],
         first_seen=None,
         due=None,
         usd=None,

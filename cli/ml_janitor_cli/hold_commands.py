@@ -113,11 +113,11 @@ def _waits(entry: Entry, now: datetime) -> str:
 def hold(at: LedgerSession, arn: str, how: How, *, until: datetime | None, why: str, shorten: bool) -> int:
     """Remember a hold on the resource that *arn* is now."""
     key, where = identity(at, arn)
-    said = Hold(key=key, how=how, by=at.who, said=at.now, until=until, why=why)
-    at.holds.put(at.account, where, said, shorten=shorten)
-    stands = longest_hold(at.holds.all(at.account, where).get(key, ()), at.now) or said
+    added = Hold(key=key, how=how, by=at.who, said=at.now, until=until, why=why)
+    at.holds.put(at.account, where, added, shorten=shorten)
+    stands = longest_hold(at.holds.all(at.account, where).get(key, ()), at.now) or added
     typer.echo(f"{plain(arn)}: {plain(str(stands.reason(at.now)), 1000)}.")
-    if (stands.how, stands.until) != (said.how, until):
+    if (stands.how, stands.until) != (added.how, until):
         typer.echo(f"That hold is longer and stands{_instead(stands, how)}.")
     return 0
 

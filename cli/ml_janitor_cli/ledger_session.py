@@ -206,16 +206,16 @@ def waiting(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]:
 
     Whoever loses patience may interrupt it: what was done is recorded, and called again it goes on.
     """
-    said = False
+    announced = False
 
     def wait() -> None:
         from ml_janitor.deployment import WAIT
 
-        nonlocal said
-        if not said:
+        nonlocal announced
+        if not announced:
             patience = "AWS takes its time; looking again every few seconds. Ctrl-C is safe: call this again."
             typer.echo(f"janitor: {patience}", err=True)
-            said = True
+            announced = True
         sleep(WAIT)
 
     return wait

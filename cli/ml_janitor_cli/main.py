@@ -13,6 +13,7 @@ from ml_janitor.config.settings import Registry
 from ml_janitor.core.text import plain
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.audit import audit
+from ml_janitor_cli.bill import bill
 from ml_janitor_cli.detectors import detectors
 from ml_janitor_cli.doctor import doctor
 from ml_janitor_cli.edge import Interrupted, Refused
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings=HELP,
 )
 app.command(context_settings=HELP)(audit)
+app.command(context_settings=HELP)(bill)
 app.command(context_settings=HELP)(explain)
 app.command(context_settings=HELP)(findings)
 app.command(context_settings=HELP)(keep)

@@ -140,8 +140,8 @@ def surroundings(aws: Aws, buckets: Sequence[str], now: datetime) -> Surrounding
             raise
         return Surroundings(now=now, no_bucket="the account's buckets could not be listed to try it on one")
     bucket = next((name for name in wanted if name in owned), None)
-    said = f"none of these buckets is in this account and region to try it on: {', '.join(wanted)}"
-    return Surroundings(now=now, bucket=bucket, no_bucket=said)
+    words = f"none of these buckets is in this account and region to try it on: {', '.join(wanted)}"
+    return Surroundings(now=now, bucket=bucket, no_bucket=words)
 
 
 def probe(aws: Aws, grant: Grant, around: Surroundings) -> Probed:
@@ -166,25 +166,25 @@ def called(aws: Aws, one: Probe) -> Exception | None:
 
 def asked(grant: Grant, error: Exception | None) -> Probed:
     """What the answer to a probe says: a refusal, or that AWS got further than asking whether it may."""
-    return Probed(grant, Answer.ALLOWED) if error is None else Probed(grant, *said_by(error))
+    return Probed(grant, Answer.ALLOWED) if error is None else Probed(grant, *classified(error))
 
 
-def said_by(error: Exception) -> tuple[Answer, str]:
+def classified(error: Exception) -> tuple[Answer, str]:
     """What a failed call says of whether it is allowed, and in AWS's words; raises what is no failed call."""
     from botocore.exceptions import ClientError
 
-    said = failure(error)
-    if said is None:
+    words = failure(error)
+    if words is None:
         raise error
     if not isinstance(error, ClientError):
-        return Answer.FAILED, said
+        return Answer.FAILED, words
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in DENIED:
-        return Answer.REFUSED, said
+        return Answer.REFUSED, words
     if code in NOT_ANSWERED or status >= 500:
-        return Answer.FAILED, said
-    return Answer.ALLOWED, said
+        return Answer.FAILED, words
+    return Answer.ALLOWED, words
 
 
 def hidden(one: Probed) -> Probed:

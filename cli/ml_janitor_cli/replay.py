@@ -147,9 +147,9 @@ def handled(event: Any, context: LocalContext, handler: Handler) -> dict[str, An
     return answer
 
 
-def failed(said: str) -> int:
+def failed(error: str) -> int:
     """Say why the function failed."""
-    typer.echo(f"janitor: the function failed: {plain(said, 4000)}", err=True)
+    typer.echo(f"janitor: the function failed: {plain(error, 4000)}", err=True)
     return 1
 
 

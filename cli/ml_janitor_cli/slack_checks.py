@@ -39,8 +39,8 @@ CHANNELS_A_PAGE, MOST_PAGES = 1000, 20
 def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iterator[Check]:
     """From the secret to the channel; what a check needs and does not have ends the row."""
     if not section.slack_secret:
-        said = "not set up (slack_secret is empty), so nothing is posted"
-        yield Check(what="Slack", outcome=Outcome.FINE, said=said)
+        seen = "not set up (slack_secret is empty), so nothing is posted"
+        yield Check(what="Slack", outcome=Outcome.FINE, seen=seen)
         return
     ask = partial(here.client("secretsmanager").get_secret_value, SecretId=section.slack_secret)
     match read(ask):
@@ -51,8 +51,8 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
             yield Check(
                 what="secret",
                 outcome=Outcome.WRONG,
-                said=f"there is no secret {section.slack_secret} in {here.region}",
-                to_do=f"aws secretsmanager create-secret --name {section.slack_secret} --secret-string TOKEN",
+                seen=f"there is no secret {section.slack_secret} in {here.region}",
+                to_do=create_secret(section.slack_secret),
             )
             return
         case answer:
@@ -60,15 +60,15 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
     try:
         token = token_or_url(secret_text)
     except SlackError as wrong:
-        yield Check(what="secret", outcome=Outcome.WRONG, said=str(wrong), to_do=TO_DO["invalid_auth"])
+        yield Check(what="secret", outcome=Outcome.WRONG, seen=str(wrong), to_do=TO_DO["invalid_auth"])
         return
-    yield Check(what="secret", outcome=Outcome.FINE, said=f"{section.slack_secret} can be read")
+    yield Check(what="secret", outcome=Outcome.FINE, seen=f"{section.slack_secret} can be read")
     if not token.startswith("xoxb-"):
-        said = (
+        seen = (
             "a webhook cannot be checked without posting; it sends owners no direct messages, so everything "
             "has twice the grace"
         )
-        yield Check(what="Slack", outcome=Outcome.NOT_PROBED, said=said)
+        yield Check(what="Slack", outcome=Outcome.NOT_PROBED, seen=seen)
         return
     space = SlackProbe(token, url or API)
     yield from bot_checks(space, section)
@@ -111,11 +111,11 @@ def bot_checks(space: SlackProbe, section: JanitorSection) -> Iterator[Check]:
         if identity.outcome is Outcome.FAILED:
             yield identity.check("Slack")
         else:
-            said = f"Slack refuses the token: {identity.why}"
-            yield Check(what="Slack", outcome=Outcome.WRONG, said=said, to_do=TO_DO.get(identity.why, ""))
+            seen = f"Slack refuses the token: {identity.why}"
+            yield Check(what="Slack", outcome=Outcome.WRONG, seen=seen, to_do=TO_DO.get(identity.why, ""))
         return
-    said = f"{identity['user']} in workspace {identity['team']}"
-    yield Check(what="Slack", outcome=Outcome.FINE, said=said)
+    seen = f"{identity['user']} in workspace {identity['team']}"
+    yield Check(what="Slack", outcome=Outcome.FINE, seen=seen)
     headers = {name.lower(): value for name, value in identity.headers.items()}
     needed = {**SCOPES, **(GROUP_SCOPES if section.slack_group else {})}
     yield from scope_checks(headers.get(SCOPES_HEADER), needed)
@@ -123,21 +123,21 @@ def bot_checks(space: SlackProbe, section: JanitorSection) -> Iterator[Check]:
         yield channel_check(space, section.slack_channel)
     else:
         to_do = "set slack_channel in janitor.toml, and make deploy"
-        yield Check(what="channel", outcome=Outcome.WRONG, said="slack_channel is not set", to_do=to_do)
+        yield Check(what="channel", outcome=Outcome.WRONG, seen="slack_channel is not set", to_do=to_do)
 
 
-def scope_checks(said: str | None, needed: Mapping[str, str]) -> Iterator[Check]:
+def scope_checks(seen: str | None, needed: Mapping[str, str]) -> Iterator[Check]:
     """Whether the token may do what the janitor does, and what is lost without."""
-    if said is None:
-        yield Check(what="scopes", outcome=Outcome.NOT_PROBED, said="Slack did not name the token's scopes")
+    if seen is None:
+        yield Check(what="scopes", outcome=Outcome.NOT_PROBED, seen="Slack did not name the token's scopes")
         return
-    given = {scope.strip() for scope in said.split(",")}
+    given = {scope.strip() for scope in seen.split(",")}
     missing = [scope for scope in needed if scope not in given]
     for scope in missing:
-        said = f"the scope {scope} is missing: {needed[scope]}"
-        yield Check(what="scopes", outcome=Outcome.WRONG, said=said, to_do=TO_DO["missing_scope"])
+        seen = f"the scope {scope} is missing: {needed[scope]}"
+        yield Check(what="scopes", outcome=Outcome.WRONG, seen=seen, to_do=TO_DO["missing_scope"])
     if not missing:
-        yield Check(what="scopes", outcome=Outcome.FINE, said=", ".join(needed))
+        yield Check(what="scopes", outcome=Outcome.FINE, seen=", ".join(needed))
 
 
 def channel_check(space: SlackProbe, channel: str) -> Check:
@@ -145,18 +145,18 @@ def channel_check(space: SlackProbe, channel: str) -> Check:
     wrong = partial(Check, what="channel", outcome=Outcome.WRONG)
     match channel_of(space, channel):
         case Trouble(Outcome.REFUSED, "missing_scope"):
-            said = f"to see {channel}, the app would need {SEES_CHANNELS}, which the janitor itself does not"
-            return Check(what="channel", outcome=Outcome.NOT_PROBED, said=said)
+            seen = f"to see {channel}, the app would need {SEES_CHANNELS}, which the janitor itself does not"
+            return Check(what="channel", outcome=Outcome.NOT_PROBED, seen=seen)
         case Trouble(Outcome.REFUSED, why):
-            return wrong(said=f"{channel}: {why}", to_do=TO_DO.get(why, ""))
+            return wrong(seen=f"{channel}: {why}", to_do=TO_DO.get(why, ""))
         case Trouble() as trouble:
             return trouble.check("channel")
         case {"is_archived": True}:
-            return wrong(said=f"{channel} is archived", to_do=TO_DO["is_archived"])
+            return wrong(seen=f"{channel} is archived", to_do=TO_DO["is_archived"])
         case {"is_member": False}:
-            return wrong(said=f"the app is not in {channel}", to_do=TO_DO["not_in_channel"])
+            return wrong(seen=f"the app is not in {channel}", to_do=TO_DO["not_in_channel"])
         case found:
-            return Check(what="channel", outcome=Outcome.FINE, said=f"#{found['name']}, and the app is in it")
+            return Check(what="channel", outcome=Outcome.FINE, seen=f"#{found['name']}, and the app is in it")
 
 
 def channel_of(space: SlackProbe, channel: str) -> Any:
@@ -191,6 +191,14 @@ def named(space: SlackProbe, name: str, types: str) -> Any:
     )
 
 
+def create_secret(name: str) -> str:
+    """The command that asks for a secret and creates it, and leaves it in no history or list of processes."""
+    return (
+        'read -rs S && printf %s "$S" | '
+        f"aws secretsmanager create-secret --name {name} --secret-string file:///dev/stdin"
+    )
+
+
 def signing_check(here: Deployment, name: str) -> Check:
     """Whether the receiver can tell what Slack signed."""
     wrong = partial(Check, what="signing secret", outcome=Outcome.WRONG)
@@ -198,19 +206,17 @@ def signing_check(here: Deployment, name: str) -> Check:
         case Trouble() as trouble:
             return trouble.check("signing secret", action="secretsmanager:GetSecretValue")
         case Gone():
-            said = f"there is no secret {name} in {here.region}, so no press is heard"
-            return wrong(
-                said=said, to_do=f"aws secretsmanager create-secret --name {name} --secret-string SECRET"
-            )
+            seen = f"there is no secret {name} in {here.region}, so no press is heard"
+            return wrong(seen=seen, to_do=create_secret(name))
         case answer:
             text = str(answer.get("SecretString", ""))
     try:
         ingress.signing_secret_in(text, name)
     except ingress.NoSecretError as none:
         return wrong(
-            said=f"{none}, so no press is heard", to_do="put the one of the app's Basic Information into it"
+            seen=f"{none}, so no press is heard", to_do="put the one of the app's Basic Information into it"
         )
-    return Check(what="signing secret", outcome=Outcome.FINE, said=f"{name} can be read")
+    return Check(what="signing secret", outcome=Outcome.FINE, seen=f"{name} can be read")
 
 
 def group_check(space: SlackProbe, group: str) -> Iterator[Check]:
@@ -221,10 +227,10 @@ def group_check(space: SlackProbe, group: str) -> Iterator[Check]:
         case Trouble(Outcome.REFUSED, "missing_scope"):
             return
         case Trouble(Outcome.REFUSED, why):
-            yield wrong(said=f"{group}: {why}, {nobody}", to_do=TO_DO.get(why, ""))
+            yield wrong(seen=f"{group}: {why}, {nobody}", to_do=TO_DO.get(why, ""))
         case Trouble() as trouble:
             yield trouble.check("user group")
         case answer if not answer["users"]:
-            yield wrong(said=f"{group} has no members, {nobody}", to_do="add somebody to it in Slack")
+            yield wrong(seen=f"{group} has no members, {nobody}", to_do="add somebody to it in Slack")
         case answer:
-            yield Check(what="user group", outcome=Outcome.FINE, said=f"{len(answer['users'])} in {group}")
+            yield Check(what="user group", outcome=Outcome.FINE, seen=f"{len(answer['users'])} in {group}")

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 from ml_janitor.aws.boto_client import ServiceName, make_client
-from ml_janitor_cli.probes import Answer, said_by
+from ml_janitor_cli.probes import Answer, classified
 
 if TYPE_CHECKING:
     import boto3
@@ -52,14 +52,14 @@ class Check:
     """
     One thing that was checked: *what* of the function *about*, or of the whole deployment.
 
-    *said* is for a reader's eye, and *short* for one that skims; what is not fine says *to_do*, if
+    *seen* is for a reader's eye, and *short* for one that skims; what is not fine says *to_do*, if
     anybody can do anything.
     """
 
     about: str = ""
     what: str
     outcome: Outcome
-    said: str
+    seen: str
     to_do: str = ""
     short: str = ""
 
@@ -78,7 +78,7 @@ class Trouble:
             about=about,
             what=what,
             outcome=self.outcome,
-            said=self.why,
+            seen=self.why,
             to_do=refused if self.outcome is Outcome.REFUSED else "ask again",
         )
 
@@ -163,8 +163,8 @@ def read[T](call: Callable[[], T], *, gone: frozenset[str] = GONE) -> T | Gone |
 
     try:
         return call()
-    except Exception as error:  # `said_by` raises what is no failed AWS call
-        answer, why = said_by(error)
+    except Exception as error:  # `classified` raises what is no failed AWS call
+        answer, why = classified(error)
         if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in gone:
             return Gone()
         return Trouble(Outcome.REFUSED if answer is Answer.REFUSED else Outcome.FAILED, why)

@@ -26,7 +26,7 @@ def queue_check(
 ) -> Check:
     """Whether messages wait in one of a function's *queues*."""
     waiting: dict[str, int] = {}
-    said = []
+    seen = []
     for part in queues:
         url = stack.one(construct, part, QUEUE)
         numbers = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
@@ -40,20 +40,20 @@ def queue_check(
                     about=about,
                     what="queues",
                     outcome=Outcome.WRONG,
-                    said=f"its queue for {QUEUES[part]} was deleted",
+                    seen=f"its queue for {QUEUES[part]} was deleted",
                     to_do=DEPLOY_AGAIN,
                     short="deleted",
                 )
         if count := sum(int(asked["Attributes"][number]) for number in numbers):
             waiting[part] = count
-            said.append(f"{count} in {part} ({QUEUES[part]}), {oldest(here, str(url), now)}")
+            seen.append(f"{count} in {part} ({QUEUES[part]}), {oldest(here, str(url), now)}")
     if not waiting:
-        return Check(about=about, what="queues", outcome=Outcome.FINE, said="empty")
+        return Check(about=about, what="queues", outcome=Outcome.FINE, seen="empty")
     return Check(
         about=about,
         what="queues",
         outcome=Outcome.WRONG,
-        said=f"messages wait: {'; '.join(said)}",
+        seen=f"messages wait: {'; '.join(seen)}",
         to_do=f"see {PAGE}, {' and '.join(f'{part}Messages' for part in waiting)}",
         short=f"{sum(waiting.values())} waiting",
     )
@@ -116,17 +116,17 @@ def judged(
     checks = []
     for kind, name in parts.items():
         if (alarm := found.get(name)) is None:
-            checks.append(wrong(said=f"the alarm {kind} was deleted", to_do=DEPLOY_AGAIN, short="deleted"))
+            checks.append(wrong(seen=f"the alarm {kind} was deleted", to_do=DEPLOY_AGAIN, short="deleted"))
         elif alarm["StateValue"] == "ALARM":
             since = ago(now - alarm["StateUpdatedTimestamp"])
-            said = f"{kind} has been in ALARM for {since}: {alarm.get('StateReason', '')}"
-            checks.append(wrong(said=said, to_do=f"see {PAGE}, {kind}", short="in ALARM"))
+            seen = f"{kind} has been in ALARM for {since}: {alarm.get('StateReason', '')}"
+            checks.append(wrong(seen=seen, to_do=f"see {PAGE}, {kind}", short="in ALARM"))
         elif not alarm["ActionsEnabled"]:
             checks.append(
-                wrong(said=f"the alarm {kind} tells nobody: its actions are off", to_do=DEPLOY_AGAIN)
+                wrong(seen=f"the alarm {kind} tells nobody: its actions are off", to_do=DEPLOY_AGAIN)
             )
-    said = f"{len(parts)} quiet"
-    return checks or [Check(about=about, what="alarms", outcome=Outcome.FINE, said=said)]
+    seen = f"{len(parts)} quiet"
+    return checks or [Check(about=about, what="alarms", outcome=Outcome.FINE, seen=seen)]
 
 
 def topic_check(here: Deployment, stack: Stack) -> Check:
@@ -134,7 +134,7 @@ def topic_check(here: Deployment, stack: Stack) -> Check:
     topic = stack.one("Alarms", "", TOPIC)
     wrong = partial(Check, what="alarm topic", outcome=Outcome.WRONG)
     if topic is None:
-        return wrong(said="the stack has no topic for alarms", to_do=DEPLOY_AGAIN)
+        return wrong(seen="the stack has no topic for alarms", to_do=DEPLOY_AGAIN)
 
     def subscribed() -> list[Any]:
         pages = here.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
@@ -144,16 +144,16 @@ def topic_check(here: Deployment, stack: Stack) -> Check:
         case Trouble() as trouble:
             return trouble.check("alarm topic", action="sns:ListSubscriptionsByTopic")
         case Gone():
-            return wrong(said="the topic for alarms was deleted", to_do=DEPLOY_AGAIN)
+            return wrong(seen="the topic for alarms was deleted", to_do=DEPLOY_AGAIN)
         case list(found):
             pending = [one for one in found if one["SubscriptionArn"] == "PendingConfirmation"]
             if len(found) > len(pending):
-                said = f"{len(found) - len(pending)} subscribed"
-                return Check(what="alarm topic", outcome=Outcome.FINE, said=said)
-            said = (
+                seen = f"{len(found) - len(pending)} subscribed"
+                return Check(what="alarm topic", outcome=Outcome.FINE, seen=seen)
+            seen = (
                 "nobody has confirmed a subscription"
                 if pending
                 else "nobody is subscribed, so no alarm wakes anybody"
             )
             subscribe = f"aws sns subscribe --topic-arn {topic} --protocol email"
-            return wrong(said=said, to_do=f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM")
+            return wrong(seen=seen, to_do=f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM")

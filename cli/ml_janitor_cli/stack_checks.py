@@ -54,7 +54,7 @@ def function_checks(here: Deployment, stack: Stack, one: Expected, around: Surro
                 about=one.name,
                 what="function",
                 outcome=Outcome.WRONG,
-                said="it is not in the stack",
+                seen="it is not in the stack",
                 to_do="make deploy adds it; or it is meant to be off: say so with enabled = false",
             )
         return
@@ -63,22 +63,22 @@ def function_checks(here: Deployment, stack: Stack, one: Expected, around: Surro
             about=one.name,
             what="function",
             outcome=Outcome.WRONG,
-            said="it is deployed, but switched off in the settings here",
+            seen="it is deployed, but switched off in the settings here",
             to_do="make deploy takes it away; or these are not the settings that were deployed",
         )
     yield function_check(here, deployed, one)
     if one.schedule:
-        schedule, made = schedule_check(here, stack, one, around)
+        schedule, created = schedule_check(here, stack, one, around)
         yield schedule
-        yield last_run(here, stack, one, around, made)
+        yield last_run(here, stack, one, around, created)
         queues = [*QUEUES]
     else:
-        yield Check(about=one.name, what="schedule", outcome=Outcome.FINE, said="when it is asked")
+        yield Check(about=one.name, what="schedule", outcome=Outcome.FINE, seen="when it is asked")
         queues = [] if one.answers else [FAILED]
     if queues:
         yield queue_check(here, stack, one.name, one.construct, around.now, *queues)
     else:
-        yield Check(about=one.name, what="queues", outcome=Outcome.FINE, said="none")
+        yield Check(about=one.name, what="queues", outcome=Outcome.FINE, seen="none")
 
 
 def function_check(here: Deployment, deployed: str, one: Expected) -> Check:
@@ -89,13 +89,13 @@ def function_check(here: Deployment, deployed: str, one: Expected) -> Check:
         case Trouble():
             return asked.check("function", about=one.name, action="lambda:GetFunctionConfiguration")
         case Gone():
-            return wrong(said=f"the function {deployed} was deleted", to_do=DEPLOY_AGAIN)
+            return wrong(seen=f"the function {deployed} was deleted", to_do=DEPLOY_AGAIN)
         case {"State": "Failed"} | {"LastUpdateStatus": "Failed"}:
             why = asked.get("StateReason") or asked.get("LastUpdateStatusReason") or "Lambda does not say why"
-            return wrong(said=f"Lambda cannot run it: {why}", to_do=DEPLOY_AGAIN)
+            return wrong(seen=f"Lambda cannot run it: {why}", to_do=DEPLOY_AGAIN)
         case _:
-            said = f"{asked['Runtime']}, {', '.join(asked['Architectures'])}"
-            return Check(about=one.name, what="function", outcome=Outcome.FINE, said=said)
+            seen = f"{asked['Runtime']}, {', '.join(asked['Architectures'])}"
+            return Check(about=one.name, what="function", outcome=Outcome.FINE, seen=seen)
 
 
 def schedule_check(
@@ -110,22 +110,24 @@ def schedule_check(
             return asked.check("schedule", about=one.name, action="scheduler:GetSchedule"), None
         case Gone():
             return wrong(
-                said="its schedule was deleted, so nothing runs it", to_do=DEPLOY_AGAIN, short="deleted"
+                seen="its schedule was deleted, so nothing runs it", to_do=DEPLOY_AGAIN, short="deleted"
             ), None
-    made: datetime = asked["CreationDate"]
+    created: datetime = asked["CreationDate"]
     expression, zone = asked["ScheduleExpression"], asked.get("ScheduleExpressionTimezone", "UTC")
     if asked["State"] != "ENABLED":
         to_do = "enable it in EventBridge Scheduler, or make deploy REVERT=1"
-        return wrong(said="its schedule is disabled, so nothing runs it", to_do=to_do, short="disabled"), made
+        return wrong(
+            seen="its schedule is disabled, so nothing runs it", to_do=to_do, short="disabled"
+        ), created
     if (expression, zone) != (one.schedule, around.time_zone):
-        said = f"it runs on {expression} ({zone}); the settings here say {one.schedule} ({around.time_zone})"
+        seen = f"it runs on {expression} ({zone}); the settings here say {one.schedule} ({around.time_zone})"
         to_do = "make deploy sets it; or these are not the settings that were deployed"
-        return wrong(said=said, to_do=to_do, short="not the settings'"), made
-    return Check(about=one.name, what="schedule", outcome=Outcome.FINE, said=expression), made
+        return wrong(seen=seen, to_do=to_do, short="not the settings'"), created
+    return Check(about=one.name, what="schedule", outcome=Outcome.FINE, seen=expression), created
 
 
 def last_run(
-    here: Deployment, stack: Stack, one: Expected, around: Surroundings, made: datetime | None
+    here: Deployment, stack: Stack, one: Expected, around: Surroundings, created: datetime | None
 ) -> Check:
     """When it last ran, by the ledger, and how that went: of several regions, the worst."""
     name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE), None)
@@ -134,14 +136,14 @@ def last_run(
             about=one.name,
             what="last run",
             outcome=Outcome.WRONG,
-            said="the stack has no ledger",
+            seen="the stack has no ledger",
             to_do=DEPLOY_AGAIN,
         )
     latest = Latest(Table(here.client("dynamodb"), name))
     if not one.sweeps:
-        return run_check(read(partial(latest.digest, around.account)), one, around, made)
+        return run_check(read(partial(latest.digest, around.account)), one, around, created)
     checks = [
-        run_check(read(partial(latest.sweep, one.name, around.account, region)), one, around, made, region)
+        run_check(read(partial(latest.sweep, one.name, around.account, region)), one, around, created, region)
         for region in around.regions
     ]
     return next((check for check in checks if check.outcome is not Outcome.FINE), checks[0])
@@ -151,7 +153,7 @@ def run_check(
     asked: LastSweep | datetime | Trouble | Gone | None,
     one: Expected,
     around: Surroundings,
-    made: datetime | None,
+    created: datetime | None,
     region: str = "",
 ) -> Check:
     """What the ledger's memory of a run says."""
@@ -160,28 +162,28 @@ def run_check(
         case Trouble():
             return asked.check("last run", about=one.name, action="dynamodb:GetItem")
         case Gone():
-            short, said, to_do = (
+            short, seen, to_do = (
                 "deleted",
                 "the ledger's table was deleted",
                 f"see {PAGE}, The ledger is gone",
             )
         case None:
-            short, said, to_do = never_ran(one, around.now, made)
+            short, seen, to_do = never_ran(one, around.now, created)
         case LastSweep(time=at, error=error):
-            short, said, to_do = ran(one, around.now, at, error)
+            short, seen, to_do = ran(one, around.now, at, error)
         case at:
-            short, said, to_do = ran(one, around.now, at, None)
+            short, seen, to_do = ran(one, around.now, at, None)
     outcome = Outcome.WRONG if to_do else Outcome.FINE
-    said = f"{said}{where}"
-    return Check(about=one.name, what="last run", outcome=outcome, said=said, to_do=to_do, short=short)
+    seen = f"{seen}{where}"
+    return Check(about=one.name, what="last run", outcome=outcome, seen=seen, to_do=to_do, short=short)
 
 
-def never_ran(one: Expected, now: datetime, made: datetime | None) -> tuple[str, str, str]:
+def never_ran(one: Expected, now: datetime, created: datetime | None) -> tuple[str, str, str]:
     """What it means that there is no memory of a run, and what to do: nothing while it is not due."""
-    if made is None or now - made <= overdue_after(one.schedule):
+    if created is None or now - created <= overdue_after(one.schedule):
         return "none yet", "none yet", ""
-    said = f"it has never run, and its schedule has been there for {ago(now - made)}"
-    return "never", said, f"see {PAGE}, DidNotRun"
+    seen = f"it has never run, and its schedule has been there for {ago(now - created)}"
+    return "never", seen, f"see {PAGE}, DidNotRun"
 
 
 def ran(one: Expected, now: datetime, at: datetime, error: str | None) -> tuple[str, str, str]:
@@ -190,6 +192,6 @@ def ran(one: Expected, now: datetime, at: datetime, error: str | None) -> tuple[
     if now - at > overdue_after(one.schedule):
         return "overdue", f"it last ran {since} ago, and is overdue", f"see {PAGE}, DidNotRun"
     if error is not None:
-        said = f"its last run, {since} ago, was not complete: {error}"
-        return "incomplete", said, f"see {PAGE}, Errors"
+        seen = f"its last run, {since} ago, was not complete: {error}"
+        return "incomplete", seen, f"see {PAGE}, Errors"
     return f"{since} ago", f"{since} ago", ""

@@ -33,10 +33,10 @@ def undo_checks(
         case actions:
             regions = settings.janitor.regions or [here.region]
             deployed = stack.one("Undo", "Function", FUNCTION) is not None
-            yield from told(actions, settings, regions, account, now, deployed=deployed)
+            yield from unreachable(actions, settings, regions, account, now, deployed=deployed)
 
 
-def told(
+def unreachable(
     actions: Iterable[Action],
     settings: Settings,
     regions: Sequence[str],
@@ -59,7 +59,7 @@ def told(
         yield Check(
             what=WHAT,
             outcome=Outcome.WRONG,
-            said=f"{counted(len(ones), 'thing')} that {detector} did in {region} can be undone until "
+            seen=f"{counted(len(ones), 'thing')} that {detector} did in {region} can be undone until "
             f"{last + within:%Y-%m-%d}, but not by the undo function, which has no powers there",
             to_do=f"{to_do or DEPLOY_AGAIN}; or janitor undo, with credentials of your own",
         )

@@ -170,7 +170,7 @@ def not_complete(report: Report) -> RenderableType | None:
 
 def noticed(report: Report) -> RenderableType | None:
     """What the reading came across that is neither waste nor an error."""
-    rows = [(where([sweep], report), plain(said)) for sweep in report.sweeps for said in sweep.notices]
+    rows = [(where([sweep], report), plain(notice)) for sweep in report.sweeps for notice in sweep.notices]
     return block("Noticed besides", rows, style="yellow") if rows else None
 
 
@@ -184,9 +184,9 @@ def where(sweeps: Sequence[Sweep], report: Report) -> str:
 def block(title: str, rows: Iterable[tuple[str, str]], *, style: str) -> RenderableType:
     """A titled list that stands apart from the findings."""
     lines: list[RenderableType] = [Text(title, style=f"bold {style}")]
-    for subject, said in rows:
+    for subject, text in rows:
         lines.append(Padding(Text(subject, overflow="fold"), (0, 0, 0, INDENT)))
-        lines.append(Padding(Text(said, style=style, overflow="fold"), (0, 0, 0, 2 * INDENT)))
+        lines.append(Padding(Text(text, style=style, overflow="fold"), (0, 0, 0, 2 * INDENT)))
     return Group(*lines)
 
 

@@ -58,12 +58,12 @@ def by_detector(report: Report) -> list[Part]:
 
 def amounts(sums: Totals) -> str:
     """What some findings cost together, in words; nothing if they cost nothing."""
-    said = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
+    parts = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
     if sums.accrued_usd:
-        said.append(f"{usd(sums.accrued_usd)} so far and {usd(sums.hourly_usd)}/h more")
+        parts.append(f"{usd(sums.accrued_usd)} so far and {usd(sums.hourly_usd)}/h more")
     if sums.unpriced:
-        said.append(f"{sums.unpriced:,} of unknown price")
-    return ", ".join(said)
+        parts.append(f"{sums.unpriced:,} of unknown price")
+    return ", ".join(parts)
 
 
 def totals(report: Report, parts: Sequence[Part], width: int) -> RenderableType | None:
@@ -108,12 +108,12 @@ def totals(report: Report, parts: Sequence[Part], width: int) -> RenderableType 
 def in_words(part: Part) -> list[RenderableType]:
     """What one detector adds up to, in lines that may break."""
     counts = {title: sum(getattr(sweep, key) for sweep in part.sweeps) for key, title in COUNTS.items()}
-    said = [f"{number:,} {title}" for title, number in counts.items()]
+    parts = [f"{number:,} {title}" for title, number in counts.items()]
     broken = " (not complete)" if any(sweep.error is not None for sweep in part.sweeps) else ""
     sums = amounts(Totals.of(part.results))
     return [
         Text.assemble((plain(part.detector), "bold"), (broken, "red")),
-        Padding(Text("; ".join([", ".join(said), *([sums] if sums else [])])), (0, 0, 0, 2)),
+        Padding(Text("; ".join([", ".join(parts), *([sums] if sums else [])])), (0, 0, 0, 2)),
     ]
 
 

@@ -389,13 +389,13 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
         left=lambda: own.left,
         sleep=own.seconds.sleep,
         opened=own.opened,
-        tell=lambda action: _tell(own, action, logger),
+        tell=lambda action: _update_message(own, action, logger),
         count_refused=measure_refused,
         logger=logger,
     )
 
 
-def _tell(own: Invocation, before: Action, logger: Logger) -> None:
+def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
     """The message of *before* says how far it came. What cannot be told now, the next sweep tells."""
     updates = message_updates(own)
     if updates is None or not before.message:

@@ -36,13 +36,13 @@ class Admin:
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "clock"): self._clock,
             ("PUT", "clock"): self._set_clock,
-            ("GET", "invocations"): lambda _: list(invocations().made),
+            ("GET", "invocations"): lambda _: list(invocations().events),
             ("GET", "durations"): lambda _: dict(durations().seconds),
             ("PUT", "durations"): _set_durations,
             ("POST", "revive"): _revive,
             ("POST", "reset"): self._reset,
             ("POST", "faults"): self._fault,
-            ("GET", "faults"): lambda _: ledger.told(),
+            ("GET", "faults"): lambda _: ledger.listed(),
             ("DELETE", "faults"): self._clear_faults,
             ("GET", "calls"): lambda _: dict(ledger.calls),
             ("DELETE", "calls"): self._clear_calls,
@@ -176,7 +176,7 @@ def _stacks(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _charges(_: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one.told() for one in meters.charges(ACCOUNT)]
+    return [one.members() for one in meters.charges(ACCOUNT)]
 
 
 def _charge(given: dict[str, Any]) -> dict[str, Any]:

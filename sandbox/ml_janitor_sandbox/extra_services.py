@@ -47,7 +47,7 @@ def answer_locally(asked: Asked) -> Reply | None:
 class Invocations:
     """What was handed over in an account and region, in order."""
 
-    made: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
 
 def invoke(asked: Asked) -> Reply:
@@ -55,7 +55,7 @@ def invoke(asked: Asked) -> Reply:
     event = json.loads(asked.body or b"{}")
     function = asked.path.split("/functions/")[1].split("/")[0]
     with state.LOCK:
-        invocations().made.append({"function": function, "event": event})
+        invocations().events.append({"function": function, "event": event})
     return reply(b"", status=HTTPStatus.ACCEPTED)
 
 

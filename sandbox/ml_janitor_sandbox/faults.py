@@ -166,7 +166,7 @@ class Ledger:
         with self._lock:
             self.faults.append(fault)
 
-    def told(self) -> list[dict[str, Any]]:
+    def listed(self) -> list[dict[str, Any]]:
         """What is in force, and how often each has struck."""
         with self._lock:
             return [

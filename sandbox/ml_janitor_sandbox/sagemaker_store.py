@@ -131,8 +131,8 @@ KINDS: dict[str, Kind] = {}
 
 def kind(noun: str, plural: str, arn: str, **words: Any) -> Kind:
     """Declare a kind, so that `/sandbox/state` finds it."""
-    KINDS[plural] = made = Kind(noun, plural, arn, **words)
-    return made
+    KINDS[plural] = resource = Kind(noun, plural, arn, **words)
+    return resource
 
 
 def resources(call: Call, of: Kind) -> dict[str, Resource]:
@@ -165,9 +165,9 @@ def create(call: Call, of: Kind, status: str | None = None, **members: Any) -> R
         stamps[of.status_member] = status
     # A backend of moto's is made when first asked for, and only those are asked about tags.
     backend("sagemaker", call.account, call.region)
-    made = Resource(of, name, asked | stamps | members, tags, ever_tagged=bool(tags))
-    resources(call, of)[name] = made
-    return made
+    resource = Resource(of, name, asked | stamps | members, tags, ever_tagged=bool(tags))
+    resources(call, of)[name] = resource
+    return resource
 
 
 def delete(call: Call, of: Kind) -> None:

@@ -28,7 +28,7 @@ PSEUDO = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 
-type Made = tuple[str, Mapping[str, str]]
+type Physical = tuple[str, Mapping[str, str]]
 """A physical id, which is what Ref gives, and the attributes that Fn::GetAtt does."""
 
 
@@ -41,10 +41,10 @@ def deploy(url: str, template: Mapping[str, Any], *, secret: str = TOKEN) -> dic
     resources: Mapping[str, Any] = template["Resources"]
     maker = Maker(url, resources)
     for logical in resources:
-        maker.made(logical)
+        maker.physical(logical)
     maker.client("secretsmanager").create_secret(Name=SECRET, SecretString=secret)
     listed = [
-        {"logical": logical, "physical": maker.made(logical)[0], "type": resource["Type"]}
+        {"logical": logical, "physical": maker.physical(logical)[0], "type": resource["Type"]}
         for logical, resource in resources.items()
     ]
     Control(url).stack(NAME, listed)
@@ -59,8 +59,8 @@ class Maker:
         self._resources = resources
         self._session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
         self._clients: dict[str, Any] = {}
-        self._made: dict[str, Made] = {}
-        self._makers: Mapping[str, Callable[[str, Any], Made]] = {
+        self._created: dict[str, Physical] = {}
+        self._makers: Mapping[str, Callable[[str, Any], Physical]] = {
             "AWS::CloudWatch::Alarm": self._alarm,
             "AWS::DynamoDB::Table": self._table,
             "AWS::IAM::Role": self._role,
@@ -80,23 +80,23 @@ class Maker:
             self._clients[service] = client
         return self._clients[service]
 
-    def made(self, logical: str) -> Made:
+    def physical(self, logical: str) -> Physical:
         """One resource; made if it was not yet."""
-        if logical not in self._made:
+        if logical not in self._created:
             resource = self._resources[logical]
-            name = f"{NAME}-{logical}-{len(self._made):04X}"
+            name = f"{NAME}-{logical}-{len(self._created):04X}"
             make = self._makers.get(resource["Type"])
             properties = self._resolved(resource.get("Properties", {})) if make else {}
-            self._made[logical] = make(name, properties) if make else (name, {})
-        return self._made[logical]
+            self._created[logical] = make(name, properties) if make else (name, {})
+        return self._created[logical]
 
     def _resolved(self, value: Any) -> Any:
         """*value* without intrinsic functions."""
         match value:
             case {"Ref": str(name)}:
-                return PSEUDO[name] if name in PSEUDO else self.made(name)[0]
+                return PSEUDO[name] if name in PSEUDO else self.physical(name)[0]
             case {"Fn::GetAtt": [logical, attribute]}:
-                return self.made(logical)[1][attribute]
+                return self.physical(logical)[1][attribute]
             case {"Fn::Join": [separator, parts]}:
                 return separator.join(self._resolved(part) for part in parts)
             case dict():
@@ -106,11 +106,11 @@ class Maker:
             case _:
                 return value
 
-    def _alarm(self, name: str, properties: Any) -> Made:
+    def _alarm(self, name: str, properties: Any) -> Physical:
         self.client("cloudwatch").put_metric_alarm(AlarmName=name, **properties)
         return name, {}
 
-    def _table(self, name: str, properties: Any) -> Made:
+    def _table(self, name: str, properties: Any) -> Physical:
         self.client("dynamodb").create_table(
             TableName=name,
             KeySchema=properties["KeySchema"],
@@ -119,51 +119,51 @@ class Maker:
         )
         return name, {"Arn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"}
 
-    def _role(self, name: str, properties: Any) -> Made:
+    def _role(self, name: str, properties: Any) -> Physical:
         name = name[:64]
         trusted = json.dumps(properties["AssumeRolePolicyDocument"])
         role = self.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trusted)["Role"]
         return name, {"Arn": role["Arn"]}
 
-    def _function(self, name: str, properties: Any) -> Made:
+    def _function(self, name: str, properties: Any) -> Physical:
         name = name[:64]
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             archive.writestr("empty.py", "")
         later = {"Code", "RecursiveLoop", "ReservedConcurrentExecutions"}
-        given = {key: said for key, said in properties.items() if key not in later}
+        given = {key: value for key, value in properties.items() if key not in later}
         client = self.client("lambda")
         function = client.create_function(FunctionName=name, Code={"ZipFile": packed.getvalue()}, **given)
         if (reserved := properties.get("ReservedConcurrentExecutions")) is not None:
             client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
         return name, {"Arn": function["FunctionArn"]}
 
-    def _key(self, _: str, properties: Any) -> Made:
+    def _key(self, _: str, properties: Any) -> Physical:
         about = {name: properties[name] for name in ("KeySpec", "KeyUsage") if name in properties}
         policy = json.dumps(properties["KeyPolicy"])
         described = self.client("kms").create_key(Policy=policy, **about)["KeyMetadata"]
         return described["KeyId"], {"Arn": described["Arn"]}
 
-    def _log_group(self, name: str, properties: Any) -> Made:
+    def _log_group(self, name: str, properties: Any) -> Physical:
         logs = self.client("logs")
         logs.create_log_group(logGroupName=name)
         logs.put_retention_policy(logGroupName=name, retentionInDays=properties["RetentionInDays"])
         return name, {"Arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"}
 
-    def _bucket(self, name: str, _: Any) -> Made:
+    def _bucket(self, name: str, _: Any) -> Physical:
         name = name.lower()[:63]
         self.client("s3").create_bucket(Bucket=name)
         return name, {"Arn": f"arn:aws:s3:::{name}"}
 
-    def _topic(self, name: str, _: Any) -> Made:
+    def _topic(self, name: str, _: Any) -> Physical:
         arn = self.client("sns").create_topic(Name=name)["TopicArn"]
         return arn, {"TopicName": name, "TopicArn": arn}
 
-    def _queue(self, name: str, _: Any) -> Made:
+    def _queue(self, name: str, _: Any) -> Physical:
         url = self.client("sqs").create_queue(QueueName=name[:80])["QueueUrl"]
         return url, {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name[:80]}", "QueueName": name[:80]}
 
-    def _schedule(self, name: str, properties: Any) -> Made:
+    def _schedule(self, name: str, properties: Any) -> Physical:
         name = name[:64]
         self.client("scheduler").create_schedule(Name=name, **properties)
         return name, {}

@@ -195,9 +195,14 @@ def test_each_tag_is_added_under_its_own_condition_and_only_required_ones_remove
     ]
 
 
-def test_a_place_that_no_sweep_visits_is_named_by_the_synthesis(tmp_path: Path) -> None:
-    section = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/eu-west-3"]}
-    janitor = {**BUTTONS, "regions": ["eu-west-1"]}
+def test_what_an_armed_detector_would_miss_is_named_by_the_synthesis(tmp_path: Path) -> None:
+    section = {
+        "mode": "act",
+        "act_in": [f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/eu-west-3"],
+        "schedule": "cron(0 3 * * ? *)",
+        "stop_outside_hours": ["team-*"],
+    }
+    janitor = {**BUTTONS, "regions": ["eu-west-1"], "time_zone": "UTC"}
 
     stack = synthesise(
         tmp_path, Settings.parse({"janitor": janitor, "detectors": {"idle-notebooks": section}})
@@ -208,8 +213,10 @@ def test_a_place_that_no_sweep_visits_is_named_by_the_synthesis(tmp_path: Path) 
         one["description"]
         for plugin in reports
         for one in plugin["violations"]
-        if "never-acts" in one["ruleName"]
+        if "never-acts" in one["ruleName"] or "no-notice" in one["ruleName"]
     ]
+    assert ["may not run then on Mon" in one for one in said if "stop_outside_hours" in one] == [True]
+    said = [one for one in said if "stop_outside_hours" not in one]
     assert [f"would never act in {ACCOUNT}/eu-west-3: only eu-west-1 is swept" in one for one in said] == [
         True
     ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import traceback
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
 from policy_sentry.querying.actions import (
     get_actions_that_support_wildcard_arns_only,
@@ -16,9 +18,11 @@ from policy_sentry.querying.actions import (
 )
 from policy_sentry.querying.all import get_all_actions
 
+from infra.stack import JanitorStack
+from ml_janitor.config.settings import FILE, SettingsError
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
-from synthesis import SLACK, Synthesised, resolved
+from synthesis import SLACK, TODAY, Synthesised, resolved
 
 every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 
@@ -305,3 +309,16 @@ def test_slack_is_one_secret(stack: Synthesised) -> None:
 
     assert secrets
     assert all(SLACK["janitor"]["slack_secret"] in json.dumps(statement) for statement in secrets)
+
+
+def test_a_token_in_the_settings_is_never_synthesised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / FILE).write_text('[janitor]\nslack_secret = "xoxb-1234-Zq7"\n')
+    monkeypatch.setattr("infra.stack.ROOT", tmp_path)
+
+    with pytest.raises(SettingsError, match="expected the name of a secret") as refused:
+        JanitorStack(cdk.App(outdir=str(tmp_path / "out")), "Test", today=TODAY)
+
+    assert "Zq7" not in "".join(traceback.format_exception(refused.value))
+    assert not list((tmp_path / "out").glob("*.template.json"))

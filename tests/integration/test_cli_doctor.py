@@ -78,6 +78,19 @@ def test_the_missing_action_is_named_and_nothing_else(
     assert f"is not authorized to perform: {action}" in ran.flat
 
 
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(("schedule", "status"), [("rate(1 hour)", 0), ("cron(0 3 * * ? *)", 1)])
+def test_a_schedule_that_misses_the_notice_before_closing_is_named(
+    janitor: Janitor, schedule: str, status: int
+) -> None:
+    given = (f"idle-notebooks.schedule={schedule}", 'idle-notebooks.stop_outside_hours=["team-*"]')
+
+    ran = janitor("doctor", "idle-notebooks", *(word for one in given for word in ("--set", one)))
+
+    assert ran.status == status
+    assert ("may not run then on Mon, Tue, Wed, Thu, Fri" in ran.flat) is bool(status)
+
+
 def test_an_account_where_all_is_allowed(account: Control, janitor: Janitor) -> None:
     ran = janitor("doctor")
 

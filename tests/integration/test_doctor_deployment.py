@@ -569,8 +569,8 @@ def test_a_secret_that_is_not_there(site: Site, doctor: Doctor) -> None:
 
     assert ran.status == 1
     assert (
-        f"there is no secret {SECRET} in {REGION} → aws secretsmanager create-secret --name {SECRET}"
-        in ran.part
+        f'there is no secret {SECRET} in {REGION} → read -rs S && printf %s "$S" | '
+        f"aws secretsmanager create-secret --name {SECRET} --secret-string file:///dev/stdin" in ran.part
     )
 
 

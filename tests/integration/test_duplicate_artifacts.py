@@ -743,6 +743,7 @@ def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(
         "ListModelPackageGroups",
         "ListModelPackages",
         "ListPipelines",
+        "Search",
         "ListTrainingJobs",
         "DescribeTrainingJob",
         "ListProcessingJobs",
@@ -1119,8 +1120,10 @@ def test_looking_again_at_ten_copies_describes_what_looking_at_none_does(account
     account.sagemaker.create_pipeline(
         PipelineName="nightly", ClientRequestToken="t" * 32, RoleArn=ROLE, PipelineDefinition="{}"
     )
+    account.box.set_clock(NOW - timedelta(hours=1))
     for job in ("done", "running"):
         account.training_job(job)
+    account.box.set_clock(NOW)
     account.box.patch("sagemaker", ["training_jobs", "done"], TrainingJobStatus="Completed")
     detector = DuplicateArtifacts(buckets=(BUCKET,))
     account.box.clear_calls()
@@ -1137,9 +1140,10 @@ def test_looking_again_at_ten_copies_describes_what_looking_at_none_does(account
         "sagemaker:DescribeEndpointConfig": 1,
         "sagemaker:DescribeModel": 1,
         "sagemaker:DescribePipeline": 1,
-        "sagemaker:DescribeTrainingJob": 2,
+        "sagemaker:DescribeTrainingJob": 1,
     }
     calls = account.box.calls()
+    assert (before["sagemaker:Search"], calls.get("sagemaker:Search")) == (1, None)
     assert not [call for call in calls if call.startswith("sagemaker:Describe")]
     for listed in ("ListModels", "ListTrainingJobs", "ListEndpoints", "ListEndpointConfigs", "ListPipelines"):
         assert calls[f"sagemaker:{listed}"] == len(copies) == 10

@@ -98,11 +98,36 @@ def test_an_app_is_the_same_whether_it_could_be_described_or_not(
 
 
 @pytest.mark.parametrize("access", ["ENABLED", "DISABLED"])
-def test_a_space_that_editors_elsewhere_can_reach_is_unknown(studio: Studio, aws: Aws, access: str) -> None:
+def test_without_the_trail_a_space_that_editors_elsewhere_can_reach_is_unknown(
+    studio: Studio, aws: Aws, access: str
+) -> None:
     studio.space("far", "anna", {"AppType": "CodeEditor", "RemoteAccess": access})
     studio.app(space="far", kind="CodeEditor")
+    studio.box.fault("cloudtrail", "LookupEvents", "deny", times=0)
 
     assert unknown(only(swept(aws))) is (access == "ENABLED")
+    assert ("cloudtrail:LookupEvents" in studio.box.calls()) is (access == "ENABLED")
+
+
+@pytest.mark.parametrize("named", ["space", "app"])
+@pytest.mark.parametrize(("ago", "kept"), [(9 * HOUR, True), (16 * HOUR - MINUTE, True), (16 * HOUR, False)])
+def test_a_remote_editors_session_is_use_for_as_long_as_it_may_last(
+    studio: Studio, aws: Aws, ago: timedelta, named: str, *, kept: bool
+) -> None:
+    studio.space("far", "anna", {"AppType": "CodeEditor", "RemoteAccess": "ENABLED"})
+    studio.app(space="far", kind="CodeEditor", active=20 * HOUR, wrote=20 * HOUR)
+    path = f"{studio.domain}/far" + ("/codeeditor/default" if named == "app" else "")
+    studio.box.set_clock(NOW - ago)
+    studio.sagemaker.start_session(ResourceIdentifier=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{named}/{path}")
+    studio.box.set_clock(NOW)
+
+    result = only(swept(aws))
+
+    assert isinstance(result.verdict, Kept) is kept
+    assert not unknown(result)
+    again = IdleStudioApps().look(aws, result.target, NOW)
+    assert again is not None
+    assert isinstance(IdleStudioApps().decide(again, NOW), Kept) is kept
 
 
 def test_an_app_left_running_is_found(studio: Studio, aws: Aws) -> None:
@@ -543,6 +568,8 @@ def test_unreadable_tags_of_its_user_profile_are_unreadable_tags(studio: Studio,
 
 
 def test_it_calls_exactly_what_it_declares(studio: Studio, aws: Aws) -> None:
+    studio.space("far", "anna", {"AppType": "CodeEditor", "RemoteAccess": "ENABLED"})
+    studio.app(space="far", kind="CodeEditor")
     studio.app(space="desk")
     studio.app(profile="anna", kind="Canvas", instance=None)
     studio.box.clear_calls()

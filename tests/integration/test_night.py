@@ -28,7 +28,7 @@ from ml_janitor_sandbox.demo.notebooks import Notebook
 from ml_janitor_sandbox.demo.studio import App
 from ml_janitor_sandbox.deployment import deploy
 from ml_janitor_sandbox.night import Played, play
-from ml_janitor_sandbox.night.script import Digest, Said, Swept
+from ml_janitor_sandbox.night.script import Digest, Pressed, Swept
 from ml_janitor_sandbox.server import Sandbox
 
 READS = re.compile(r"[\w-]+:(Batch)?(Describe|Get|Head|List|Lookup|Query|Search)|dynamodb:|lambda:Invoke")
@@ -108,7 +108,7 @@ def sweeps(played: Played) -> Iterator[Sweep]:
         match one:
             case Swept(_, sweep):
                 yield sweep
-            case Said():
+            case Pressed():
                 yield from one.sweeps
 
 
@@ -265,7 +265,7 @@ def test_the_pictures_of_the_readme_show_what_the_program_says(lived: Lived) -> 
 
 
 def test_nobody_outside_the_group_hurries_anything(lived: Lived) -> None:
-    pressed = [one for one in lived.played.happened if isinstance(one, Said)]
+    pressed = [one for one in lived.played.happened if isinstance(one, Pressed)]
     refused = [one for one in pressed if one.refused]
     assert [(one.who, one.what) for one in refused] == [("Ravi Menon", "ranker-bert-large-canary")]
 

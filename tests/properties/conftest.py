@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -17,6 +18,14 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE, deploy
 from properties.nightly.household import Household
+
+SOAK = int(os.environ.get("NIGHTS") or 0)
+"""How many nights `make soak` asks for; none in any other run."""
+
+SEED = int(os.environ.get("SEED") or 0)
+"""... or whose nights it asks for once more."""
+
+LONG_IN_SOAK = [pytest.mark.long] if SOAK else []
 
 
 class Live(Protocol):

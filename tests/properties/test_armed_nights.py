@@ -6,19 +6,16 @@ Whatever happens in whatever nights: nothing is done that may not be done, and n
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from properties.conftest import Live
+from properties.conftest import LONG_IN_SOAK, SEED, SOAK, Live
+
+pytestmark = LONG_IN_SOAK
 
 NIGHTS = 10
 """Of each account."""
 
-ACCOUNTS = int(os.environ.get("NIGHTS") or 60) // NIGHTS
-SEEDS = [int(os.environ["SEED"])] if os.environ.get("SEED") else list(range(1, ACCOUNTS + 1))
+SEEDS = [SEED] if SEED else range(1, (SOAK or 60) // NIGHTS + 1)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

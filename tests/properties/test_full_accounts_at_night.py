@@ -6,16 +6,17 @@ Whole accounts with every kind of resource, under the real detectors, killed and
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import pytest
 
 from ml_janitor_sandbox.control import Control
-from properties.conftest import Unhurried
+from properties.conftest import LONG_IN_SOAK, SEED, SOAK, Unhurried
 from properties.whole import trouble
 from properties.whole.lives import Life
+
+pytestmark = LONG_IN_SOAK
 
 FEWEST = (1, 2, 3, 4, 5, 6, 11)
 """Accounts in which everything comes about that has to."""
@@ -23,8 +24,7 @@ FEWEST = (1, 2, 3, 4, 5, 6, 11)
 EVERY_TIME = (1, 11)
 """Those that are lived through in every run of the tests; the others by `make soak`."""
 
-ACCOUNTS = sorted({*FEWEST, *range(1, int(os.environ.get("NIGHTS") or 0) // 20 + 1)})
-SEEDS = [int(os.environ["SEED"])] if os.environ.get("SEED") else ACCOUNTS
+SEEDS = [SEED] if SEED else sorted({*FEWEST, *range(1, SOAK // 20 + 1)})
 
 DONE = {
     "StopNotebookInstance": "StartNotebookInstance",
@@ -67,11 +67,12 @@ def test_only_waste_is_acted_on_and_all_of_it_comes_back(
     lived[seed] = (life.judge.counts, life.trouble.struck)
 
 
+@pytest.mark.long
 def test_everything_was_done_and_undone_and_every_fault_struck(
     lived: dict[int, tuple[Mapping[str, int], Mapping[str, int]]],
 ) -> None:
     if not lived.keys() >= set(FEWEST):
-        pytest.skip("not all accounts were lived through in this process")
+        pytest.skip("not all accounts were lived through")
     done = sum((Counter(counts) for counts, _ in lived.values()), Counter())
     struck = sum((Counter(faults) for _, faults in lived.values()), Counter())
 

@@ -61,13 +61,13 @@ def add_noise(monkeypatch: pytest.MonkeyPatch) -> None:
         for why in table:
             monkeypatch.setitem(table, why, noise())
     monkeypatch.setattr(outcomes, "sentence", noise)
-    says = StatusWording._says
+    says = StatusWording._status
 
     def muttering(self: StatusWording, *given: Any) -> Status:
         said = says(self, *given)
         return Status(noise(), said.buttons, noise() if said.revert_effect else "")
 
-    monkeypatch.setattr(StatusWording, "_says", muttering)
+    monkeypatch.setattr(StatusWording, "_status", muttering)
 
 
 def test_noise_for_sentences_changes_no_decision(

@@ -16,7 +16,7 @@ from decimal import Decimal
 import pytest
 
 from ml_janitor.bill.attribution import parts
-from ml_janitor.bill.joining import Resource, Run, family, movers
+from ml_janitor.bill.joining import Resource, Run, movers
 from ml_janitor.bill.model import (
     Cause,
     Charge,
@@ -27,6 +27,7 @@ from ml_janitor.bill.model import (
     Span,
     total,
 )
+from ml_janitor.core.job_families import family
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 JUMPS = int(os.environ.get("JUMPS", "200"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -297,3 +298,25 @@ def test_the_tagging_api_knows_all_four_kinds(sagemaker: Any, aws: Any, domain: 
 
     found = {one["ResourceARN"] for one in answer["ResourceTagMappingList"]}
     assert found == {arns[2], arns[3]}
+
+
+def test_an_editor_elsewhere_connects_only_to_a_space_that_lets_it_and_cloudtrail_records_it(
+    aws: Any, sagemaker: Any, domain: str
+) -> None:
+    for name, access in (("open", "ENABLED"), ("shut", "DISABLED")):
+        sagemaker.create_space(DomainId=domain, SpaceName=name, SpaceSettings={"RemoteAccess": access})
+    arn = sagemaker.describe_space(DomainId=domain, SpaceName="open")["SpaceArn"]
+
+    assert sagemaker.start_session(ResourceIdentifier=arn)["SessionId"]
+    assert refused(sagemaker.start_session, ResourceIdentifier=arn.replace("open", "shut"))[0] == (
+        "ValidationException"
+    )
+    assert refused(sagemaker.start_session, ResourceIdentifier=arn.replace("open", "none"))[0] == (
+        "ResourceNotFound"
+    )
+
+    events = aws("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "StartSession"}]
+    )["Events"]
+    asked = [json.loads(one["CloudTrailEvent"])["requestParameters"] for one in events]
+    assert asked == [{"resourceIdentifier": arn}]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bills import BEFORE, HOST, LAST, NOTEBOOK, STORED, TRAIN, bill, charges
 from ml_janitor.bill import spans
 from ml_janitor.bill.attribution import parts
-from ml_janitor.bill.joining import Resource, Run, family, movers
+from ml_janitor.bill.joining import Resource, Run, movers
 from ml_janitor.bill.model import (
     Cause,
     Charge,
@@ -152,18 +152,6 @@ def test_a_weekend_more_is_no_news() -> None:
 
     assert part.change == -480
     assert part.usual >= 480
-
-
-@pytest.mark.parametrize(
-    ("name", "common"),
-    [
-        ("llm-pretrain-7b-0924", "llm-pretrain"),
-        ("churn-nightly-2026-10-01-04-00-00-123", "churn-nightly"),
-        ("20261001", "20261001"),
-    ],
-)
-def test_families_of_names(name: str, common: str) -> None:
-    assert family(name) == common
 
 
 @pytest.mark.parametrize(

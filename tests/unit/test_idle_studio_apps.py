@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.trail import Event
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.model import (
     Absent,
@@ -23,7 +25,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.detectors.idle_studio_apps import idle_shutdown
+from ml_janitor.detectors.idle_studio_apps import idle_shutdown, remote_sessions
 from ml_janitor.detectors.idle_studio_apps.app import App
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.detectors.idle_studio_apps.tags import inherit
@@ -396,10 +398,60 @@ def test_the_stream_of_an_app_in_a_space_is_by_the_space() -> None:
         ({"idle": DENIED}, "unknown"),
         ({"remote": True}, "unknown"),  # an editor on another machine need not write to its log
         ({"remote": True, "idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "unknown"),
+        ({"remote": True, "session": DENIED}, "unknown"),
+        ({"remote": True, "session": Absent()}, "likely"),
+        ({"remote": True, "session": Absent(), "idle": Value(8 * HOUR, "", NOW - MINUTE)}, "likely"),
+        ({"remote": True, "session": Value(NOW - 3 * HOUR)}, "kept"),
+        ({"remote": True, "session": Value(NOW - 16 * HOUR + SECOND)}, "kept"),  # it may last twelve hours
+        ({"remote": True, "session": Value(NOW - 16 * HOUR)}, "likely"),
     ],
 )
 def test_only_an_idle_time_that_its_space_publishes_proves(signals: dict[str, Any], expected: str) -> None:
     assert outcome(IdleStudioApps().decide(app(**signals), NOW)) == expected
+
+
+SPACE = "arn:aws:sagemaker:us-east-1:123456789012:space/d-1"
+OF_APP = "arn:aws:sagemaker:us-east-1:123456789012:app/d-1/desk/jupyterlab/default"
+
+
+def session(hours: int, arn: str | None, **given: Any) -> Event:
+    usual: dict[str, Any] = {"name": "StartSession", "user": "anna", "succeeded": True, "identity": {}}
+    usual |= {"resources": frozenset(), "source": "sagemaker.amazonaws.com"}
+    request = {"resourceIdentifier": arn} if arn else {}
+    return Event(**usual | {"at": NOW - hours * HOUR, "request": request} | given)
+
+
+@pytest.mark.parametrize(
+    ("event", "counts"),
+    [
+        (session(1, f"{SPACE}/desk"), True),
+        (session(1, f"{SPACE}/Desk"), True),
+        (session(1, OF_APP), True),
+        (session(1, None, resources=frozenset({f"{SPACE}/desk"})), True),
+        (session(1, None), True),  # CloudTrail leaves out what it must not show: any space may be meant
+        (session(1, f"{SPACE}/desk-2"), False),
+        (session(1, f"{SPACE[:-1]}2/desk"), False),
+        (session(1, f"{SPACE}/desk", succeeded=False), False),
+        (session(1, f"{SPACE}/desk", source="ssm.amazonaws.com"), False),
+    ],
+)
+def test_a_session_counts_for_the_space_that_it_names(event: Event, *, counts: bool) -> None:
+    listing = Listing((session(5, f"{SPACE}/desk"), event))
+
+    began = remote_sessions.newest(listing, app(remote=True))
+
+    assert isinstance(began, Value)
+    assert began.value == NOW - (1 if counts else 5) * HOUR
+
+
+def test_a_broken_off_trail_can_show_a_session_but_not_that_there_is_none() -> None:
+    broken = Listing((session(1, f"{SPACE}/other"),), "LookupEvents broke off")
+    seen = replace(broken, items=(session(1, f"{SPACE}/desk"),))
+
+    assert isinstance(remote_sessions.newest(broken, app(remote=True)), Unreadable)
+    assert remote_sessions.newest(seen, app(remote=True)) == Value(
+        NOW - HOUR, "cloudtrail:LookupEvents", NOW - HOUR
+    )
 
 
 def test_a_likely_finding_says_what_would_prove_it_and_what_would_do_instead() -> None:

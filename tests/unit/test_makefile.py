@@ -1,4 +1,4 @@
-"""`make PYTHON=...` makes the environment with that Python, or says why not."""
+"""Which Python `make` makes the environment with, or why it makes none; and what `make soak` runs."""
 
 from __future__ import annotations
 
@@ -34,21 +34,26 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make(project: Path, python: str) -> subprocess.CompletedProcess[str]:
-    """`make PYTHON=python .venv/.bootstrap`."""
-    command = ["make", f"PYTHON={python}", ".venv/.bootstrap"]
+def make(project: Path, *asked: str) -> subprocess.CompletedProcess[str]:
+    """What make answers in *project*, whatever make these tests were started by."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    return subprocess.run(command, cwd=project, env=inherited, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["make", *asked], cwd=project, env=inherited, capture_output=True, text=True, check=False
+    )
+
+
+def bootstrap(project: Path, python: str) -> subprocess.CompletedProcess[str]:
+    return make(project, f"PYTHON={python}", ".venv/.bootstrap")
 
 
 def test_another_python_makes_the_environment_anew(project: Path) -> None:
-    assert make(project, "./python3.13.1").returncode == 0
+    assert bootstrap(project, "./python3.13.1").returncode == 0
     stamp = project / ".venv" / ".audit"
     stamp.touch()
 
-    assert "up to date" in make(project, "./python3.13.1").stdout
+    assert "up to date" in bootstrap(project, "./python3.13.1").stdout
     assert stamp.exists()
-    assert make(project, "./python3.14.0").returncode == 0
+    assert bootstrap(project, "./python3.14.0").returncode == 0
     assert "3.14.0" in (project / ".venv" / "bin" / "python").read_text()
     assert not stamp.exists()
 
@@ -63,10 +68,14 @@ def test_another_python_makes_the_environment_anew(project: Path) -> None:
 def test_one_that_will_not_do_is_refused_and_the_environment_stays(
     project: Path, python: str, said: str
 ) -> None:
-    make(project, "./python3.13.1")
+    bootstrap(project, "./python3.13.1")
 
-    done = make(project, python)
+    done = bootstrap(project, python)
 
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == said
     assert "3.13.1" in (project / ".venv" / "bin" / "python").read_text()
+
+
+def test_soak_runs_every_test_that_is_marked_as_long() -> None:
+    assert make(ROOT, "-n", "soak", "SEED=").stdout.splitlines()[-1].strip().endswith(" -m long")

@@ -264,6 +264,8 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default(tmp_path: P
 
     assert settings.janitor == standard.janitor
     assert settings.janitor.model_fields_set == set(type(settings.janitor).model_fields)
+    assert settings.bill == standard.bill
+    assert settings.bill.model_fields_set == set(type(settings.bill).model_fields)
     for detector in DETECTORS:
         assert settings.detector(detector) == standard.detector(detector) == detector()
         own = {field.name for field in fields(detector)} - {"working_hours"}

@@ -177,7 +177,7 @@ def test_what_was_half_done_and_is_used_again_is_put_back_by_a_person(world: Wor
     world.deliver()
 
     assert (swept["unfinished"]["outcome"], scaled(world)) == ("failed", [])
-    undo_unsigned(world, "unfinished")
+    undo_unsigned(world.action("unfinished"))
     assert world.action("unfinished")["stage"] == "undone"
     assert scaled(world) == ["inference-component/unfinished-component"]
 
@@ -197,7 +197,7 @@ def test_an_undo_that_broke_off_or_never_began_is_left_to_a_person(world: World)
     for name in ("undoing", "asked"):
         assert (stood[name]["stage"], world.action(name)["stage"]) == ("undoing", "undoing")
         assert swept[name]["outcome"] == "failed"
-        undo_unsigned(world, name)
+        undo_unsigned(world.action(name))
         assert world.action(name)["stage"] == "undone"
         assert name in endpoints(world)
 
@@ -207,9 +207,9 @@ def finding(action: dict[str, Any]) -> str:
     return finding_id(action["detector"], action["sk"].rpartition("#")[0])
 
 
-def undo_unsigned(world: World, name: str) -> None:
-    """A person undoes what was done to *name*, from a record that is not signed."""
-    assert main(["undo", "--unsigned", finding(world.action(name))]) == 0
+def undo_unsigned(action: dict[str, Any]) -> None:
+    """A person undoes *action*, from its record that is not signed."""
+    assert main(["undo", "--unsigned", finding(action)]) == 0
 
 
 def test_what_was_done_is_undone_by_a_person(world: World) -> None:
@@ -221,9 +221,9 @@ def test_what_was_done_is_undone_by_a_person(world: World) -> None:
     for name in done:
         assert world.press("undo", name)["done"]
         world.deliver()
-        assert world.action(name)["stage"] == "undoing"
-        assert "janitor undo --unsigned" in world.action(name)["error"]
-        undo_unsigned(world, name)
+        (left,) = (one for one in world.items("action") if one["sk"] == done[name]["sk"])
+        assert (left["stage"], "janitor undo --unsigned" in left["error"]) == ("undoing", True)
+        undo_unsigned(left)
 
     assert {world.stages()[name] for name in done} == {"undone"}
     assert back(world) == {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.actions import Actions
 
 HOUR = 3600
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +47,27 @@ def saved(actions: Iterable[Action], *, now: datetime, time_zone: str) -> Saved:
     return Saved(usd=total, actions=counted, unknown=unknown)
 
 
-def _seconds(action: Action, month: datetime, now: datetime) -> int:
-    """The seconds of *month* from the end of the waste until it is back, or would have ended by itself."""
+def by_day(actions: Iterable[Action], first: date, now: datetime) -> Mapping[date, Decimal]:
+    """What *actions* have saved on each UTC day from *first* to that of *now*, as AWS bills it."""
+    known = [one for one in actions if one.hourly_usd]
+    found: dict[date, Decimal] = {}
+    for number in range((now.date() - first).days + 1):
+        day = datetime.combine(first + number * DAY, time(), UTC)
+        usd = Decimal(0)
+        for action in known:
+            seconds = _seconds(action, day, min(now, day + DAY))
+            usd += (action.hourly_usd or 0) * Decimal(max(seconds, 0)) / HOUR
+        if usd:
+            found[day.date()] = usd
+    return found
+
+
+def _seconds(action: Action, since: datetime, now: datetime) -> int:
+    """The seconds after *since* from the end of the waste until it is back, or would have ended by itself."""
     if action.ended is None:
         return 0
     last = min(at for at in (action.undone, action.over, action.until, now) if at is not None)
-    return int((last - max(action.ended, month)).total_seconds())
+    return int((last - max(action.ended, since)).total_seconds())
 
 
 def remember(

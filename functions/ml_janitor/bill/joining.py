@@ -9,7 +9,6 @@ value of the tag to another, or not explained.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -64,13 +63,6 @@ class Resource:
     @property
     def found(self) -> bool:
         return bool(self.culprit.finding)
-
-
-def family(name: str) -> str:
-    """What the names of jobs that do the same have in common: all but dates, counts and random endings."""
-    words = re.split(r"[-_.]", name)
-    kept = [word for word in words if not re.fullmatch(r"(?=.*\d)[0-9a-zA-Z]*\d[0-9a-zA-Z]*", word)]
-    return "-".join(kept) or name
 
 
 @dataclass(slots=True)
@@ -216,11 +208,19 @@ def _mover(part: Part, claim: _Claim, usd: Decimal) -> Mover:
         cause = Cause.FINDING
     elif not claim.before:
         cause = Cause.STARTED
-    elif not claim.after or culprit.ended or culprit.acted:
+    elif usd < 0 and (not claim.after or culprit.ended or culprit.acted):
         cause = Cause.ENDED
     else:
         cause = Cause.CHANGED
-    return Mover(usd=usd, cause=cause, part=part, culprit=culprit, owner=culprit.owner)
+    return Mover(
+        usd=usd,
+        cause=cause,
+        part=part,
+        culprit=culprit,
+        owner=culprit.owner,
+        units_before=claim.before,
+        units_after=claim.after,
+    )
 
 
 def _prices(found: Iterable[Mover]) -> Iterator[Mover]:

@@ -288,6 +288,7 @@ class Culprit:
     *since* is when it was made, or, of a finding, since when it is waste; *ended* is when it was deleted or
     stopped. *usd_until_now* is everything that it has been billed since it was made, where the bill reaches
     back so far. *detector* and *finding* (its id) are of a finding; *acted* is whether the janitor ended it.
+    *used* is whether a detector saw that somebody uses it.
     Where it stands for several *members* alike, such as the jobs of a family, *name* is what their names have
     in common, and *arn* is that of the largest.
     """
@@ -302,6 +303,7 @@ class Culprit:
     detector: str = ""
     finding: str = ""
     acted: bool = False
+    used: bool = False
     members: int = 1
 
 
@@ -312,7 +314,8 @@ class Mover:
 
     *usd* is signed; all movers but those of `Cause.TAG` add up to the movement's change. *culprit* is None
     where the cause is a price, a tag, or unexplained. *tag_before* is where a `Cause.TAG` moved from, to the
-    part's own value. *owner* is the culprit's, else that of the part where it has just one.
+    part's own value. *owner* is the culprit's, else that of the part where it has just one. *units_before*
+    and *units_after* are what the culprit used of the part in each span, in the part's unit.
     """
 
     usd: Decimal
@@ -321,6 +324,8 @@ class Mover:
     culprit: Culprit | None = None
     owner: str | None = None
     tag_before: str | None = None
+    units_before: Decimal = ZERO
+    units_after: Decimal = ZERO
 
     @property
     def ordinary(self) -> bool:

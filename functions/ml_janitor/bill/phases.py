@@ -61,6 +61,11 @@ def region(usage_type: str) -> str:
     return REGIONS[_code(usage_type)] if _code(usage_type) else HOME
 
 
+def usage_prefix(region: str) -> str:
+    """How the usage types of SageMaker in *region* begin: "USE1"; of an unknown region, its own name."""
+    return next((code for code, name in REGIONS.items() if name == region), region)
+
+
 def word(usage_type: str) -> str:
     """A usage type without its region: "Host:ml.m5.xlarge"."""
     return usage_type[len(code) + 1 :] if (code := _code(usage_type)) else usage_type

@@ -7,7 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 
-from ml_janitor.aws.cost_explorer import CostExplorer, RefusalCause, RefusedError, Row, by_dimension, by_tag
+from ml_janitor.aws.cost_explorer import (
+    GET_COST_AND_USAGE,
+    GET_COST_FORECAST,
+    GET_DIMENSION_VALUES,
+    LIST_COST_ALLOCATION_TAGS,
+    CostExplorer,
+    RefusalCause,
+    RefusedError,
+    Row,
+    by_dimension,
+    by_tag,
+)
 from ml_janitor.bill.model import (
     DAY,
     OUTSIDE,
@@ -20,6 +31,7 @@ from ml_janitor.bill.model import (
     Reading,
     RecordCharge,
 )
+from ml_janitor.engine.detector import allow
 
 DAYS = 65
 """How far back a bill is read: the month to date, and the whole month before it."""
@@ -40,6 +52,14 @@ CAUSES = {
     RefusalCause.FAILED: GapCause.FAILED,
 }
 
+READS = (
+    allow(GET_COST_AND_USAGE),
+    allow(GET_COST_FORECAST),
+    allow(GET_DIMENSION_VALUES),
+    allow(LIST_COST_ALLOCATION_TAGS),
+)
+"""What reading a bill needs. None of it can be limited to a part of the bill."""
+
 COMMITMENTS = ("SavingsPlan", "RIFee", "DiscountedUsage")
 """How record types begin where something was committed to."""
 
@@ -51,13 +71,16 @@ class Wanted:
 
     *tags* are cost allocation tags by their names in the settings, the most important first. *services* are
     those that alone count; all of them if there are none. With *names*, the names of services and the tags
-    are checked in place of reading the last two tags.
+    are checked in place of reading the last two tags. The tag *first* is read before others that are by
+    service. *metric* is None where the bill itself decides.
     """
 
     days: int = DAYS
     tags: Mapping[str, str] = field(default_factory=dict)
     services: Sequence[str] = ()
     names: bool = False
+    first: str = ""
+    metric: Metric | None = None
 
 
 @dataclass(slots=True)
@@ -109,7 +132,7 @@ def read(
     usage = by_dimension("USAGE_TYPE")
     by_service = reader.rows(Reading.SERVICES, "", by_dimension("SERVICE"), usage)
     keys = list(wanted.tags.items())
-    fine, coarse = keys[:BY_USAGE], keys[BY_USAGE:]
+    fine, coarse = keys[:BY_USAGE], sorted(keys[BY_USAGE:], key=lambda one: one[0] != wanted.first)
     tagged: dict[str, list[Row] | None] = {}
     if by_service is not None:  # without it, nothing else can be placed
         for name, key in fine:
@@ -124,7 +147,7 @@ def read(
             tagged[name] = reader.rows(Reading.TAG, name, by_dimension("SERVICE"), by_tag(key))
     else:
         records, forecast, active = None, None, None
-    metric = _metric(records or ())
+    metric = wanted.metric or _metric(records or ())
     fresh = Bill(
         account=account,
         time=now,

@@ -148,8 +148,8 @@ def checked[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "event"
-        said = first["msg"].removeprefix("Value error, ")
-        raise MalformedEventError(f"the event makes no sense: {where}: {said}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise MalformedEventError(f"the event makes no sense: {where}: {message}") from None
 
 
 def read[E: DigestEvent](event: dict[str, Any], model: type[E], now: datetime) -> E:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ml_janitor.config.secret_names import redacted
+
 
 class SettingsError(ValueError):
     """A setting is wrong; the message is one line that says which, and what was expected."""
@@ -51,15 +53,16 @@ def parse_override(text: str) -> dict[str, Any]:
     """
     Tables for "idle-endpoints.window=14d": the value is TOML, else the text as a string.
 
-    "janitor.time_zone=Europe/Berlin" sets what holds for all detectors. Raises SettingsError.
+    "janitor.time_zone=Europe/Berlin" sets what holds for all detectors, and "bill.days=7" how the bill is
+    read. Raises SettingsError.
     """
     path, equals, written = text.partition("=")
     keys = path.strip().removeprefix("detectors.").split(".")
     if not equals or len(keys) < 2 or not all(keys):
         raise SettingsError(
-            f"--set {text}: write it as DETECTOR.FIELD=VALUE, for example idle-endpoints.window=14d"
+            f"--set {redacted(text)}: write it as DETECTOR.FIELD=VALUE, for example idle-endpoints.window=14d"
         )
-    if keys[0] != "janitor":
+    if keys[0] not in {"janitor", "bill"}:
         keys = ["detectors", *keys]
     tables: Any = parse_value(written.strip())
     for key in reversed(keys):
@@ -100,7 +103,7 @@ def written_as(value: object) -> str:
         case bool():
             shown = str(value).lower()
         case str():
-            shown = f'"{value}"'
+            shown = f'"{value}"' if value == redacted(value) else redacted(value)
         case list():
             shown = f"[{', '.join(written_as(item) for item in value)}]"
         case Mapping():

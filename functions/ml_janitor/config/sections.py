@@ -15,9 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ml_janitor.config.layers import SettingsError, check_keys, written_as
+from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.config.values import (
     EXPECTED,
     AllowedConfidence,
+    AllowedMetric,
     AllowedMode,
     Count,
     Day,
@@ -27,13 +29,19 @@ from ml_janitor.config.values import (
     Percent,
     Place,
     Region,
+    Requests,
     Schedule,
+    SettlingDays,
+    SpanDays,
     TimeZone,
 )
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector
 
-STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+NEVER_REPEATED = {"slack_secret", "slack_signing_secret"}
+"""Keys whose refused value may be the secret itself."""
 
 
 class JanitorSection(BaseModel):
@@ -50,14 +58,41 @@ class JanitorSection(BaseModel):
     time_zone: TimeZone = "UTC"
     working_hours: Hours = "Mon-Fri 08-20"
     holidays: list[Day] = []
-    slack_channel: str = ""
-    slack_secret: str = ""
-    slack_signing_secret: str = ""
+    slack_channel: Channel = ""
+    slack_secret: SecretName = ""
+    slack_signing_secret: SecretName = ""
     slack_group: Group = ""
     slack_concurrency: Count = 5
     max_actions_per_night: Count = 50
     undo_days: Annotated[int, Field(ge=1, le=90)] = 30
     digest_schedule: Schedule = "cron(0 7 * * ? *)"
+
+
+class BillSection(BaseModel):
+    """
+    `[bill]`: how the bill is read and explained.
+
+    *max_requests* is how many pages of Cost Explorer one reading asks for at most, each of which costs a
+    cent. *tags* are cost allocation tags by what they are called here, the most important first; "" leaves
+    one out. *services* are those that alone count, as Cost Explorer spells them. *chargeback* is the tag
+    that a bill is passed on by.
+    """
+
+    model_config = STRICT
+
+    max_requests: Requests = 8
+    settling_days: SettlingDays = 2
+    days: SpanDays = 30
+    metric: AllowedMetric = "auto"
+    tags: dict[str, str] = {
+        "project": "project",
+        "owner": "owner",
+        "environment": "environment",
+        "team": "team",
+        "cost-center": "cost-center",
+    }
+    services: list[str] = []
+    chargeback: str = "cost-center"
 
 
 class DetectorSection(BaseModel):
@@ -124,7 +159,8 @@ def validated[M: BaseModel](model: type[M], table: object, where: str) -> M:
     try:
         return model.model_validate(checked)
     except ValidationError as error:
-        raise SettingsError(f"{where}.{_message(error.errors()[0])}") from error
+        message = _message(error.errors()[0])
+    raise SettingsError(f"{where}.{message}")  # outside, so that no traceback repeats what was refused
 
 
 def _message(error: ErrorDetails) -> str:
@@ -132,4 +168,8 @@ def _message(error: ErrorDetails) -> str:
     key = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
     place = "".join(f"[{part}]" for part in error["loc"] if isinstance(part, int))
     expected = EXPECTED.get(error["type"], error["msg"].removeprefix("Value error, "))
+    if key in NEVER_REPEATED:
+        return (
+            f"{key}: expected {expected}; what it was set to is not repeated here, in case it is the secret"
+        )
     return f"{key}{place}: expected {expected}, got {written_as(error['input'])}"

@@ -11,7 +11,14 @@ from typing import Any
 from ml_janitor.config.globs import check_globs
 from ml_janitor.config.layers import SettingsError, check_keys, layered
 from ml_janitor.config.schedules import period
-from ml_janitor.config.sections import SHARED, DetectorSection, JanitorSection, section_model, validated
+from ml_janitor.config.sections import (
+    SHARED,
+    BillSection,
+    DetectorSection,
+    JanitorSection,
+    section_model,
+    validated,
+)
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Confidence, Effect, Mode
@@ -32,9 +39,14 @@ class Settings:
     """Everything an operator can tune, read and checked, for the detectors of one *registry*."""
 
     def __init__(
-        self, janitor: JanitorSection, sections: Mapping[str, DetectorSection], registry: Registry
+        self,
+        janitor: JanitorSection,
+        bill: BillSection,
+        sections: Mapping[str, DetectorSection],
+        registry: Registry,
     ) -> None:
         self.janitor = janitor
+        self.bill = bill
         self.sections = sections
         self.registry = registry
 
@@ -57,8 +69,9 @@ class Settings:
     @classmethod
     def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
-        check_keys("", tables, ["janitor", "detectors"])
+        check_keys("", tables, ["janitor", "bill", "detectors"])
         janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
+        bill = validated(BillSection, tables.get("bill", {}), "bill")
         check_globs(janitor.ignore, "janitor.ignore", registry)
         names = [detector.name for detector in registry]
         given = check_keys("detectors", tables.get("detectors", {}), names)
@@ -68,7 +81,7 @@ class Settings:
             )
             for detector in registry
         }
-        settings = cls(janitor, sections, registry)
+        settings = cls(janitor, bill, sections, registry)
         for detector in registry:
             settings.detector(detector)
             settings.check_arms(detector)

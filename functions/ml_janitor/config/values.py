@@ -80,11 +80,29 @@ def _place(value: str) -> str:
     return value
 
 
+def _metric(value: str) -> str:
+    if value not in METRICS:
+        raise ValueError('"auto", "unblended" or "amortized"')
+    return value
+
+
+def _from_to(least: int, most: int) -> AfterValidator:
+    def check(value: int) -> int:
+        if not least <= value <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return value
+
+    return AfterValidator(check)
+
+
 def _schedule(value: str) -> str:
     if value and (wrong := unusable(value)) is not None:
         raise ValueError(f'a schedule such as "rate(1 hour)" or "cron(0 3 * * ? *)"{wrong}')
     return value
 
+
+METRICS = ("auto", "unblended", "amortized")
+"""As charged, or with commitments spread over the days that they pay for; auto is that once there are any."""
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
@@ -94,6 +112,10 @@ Hours = Annotated[str, AfterValidator(_hours)]
 Day = Annotated[date, BeforeValidator(_day)]
 AllowedMode = Annotated[str, AfterValidator(_mode)]
 AllowedConfidence = Annotated[str, AfterValidator(_confidence)]
+AllowedMetric = Annotated[str, AfterValidator(_metric)]
+Requests = Annotated[int, _from_to(1, 100)]
+SettlingDays = Annotated[int, _from_to(0, 14)]
+SpanDays = Annotated[int, _from_to(1, 180)]
 Place = Annotated[str, AfterValidator(_place)]
 Count = Annotated[int, Field(ge=0)]
 Percent = Annotated[int, Field(ge=0, le=100)]

@@ -28,15 +28,15 @@ class Failures:
 
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
-        self._said: list[str] = []
+        self._lines: list[str] = []
 
     def __len__(self) -> int:
         """How many there were so far."""
-        return len(self._said)
+        return len(self._lines)
 
-    def note(self, said: str) -> None:
+    def note(self, line: str) -> None:
         """Something failed, and has been logged where it did."""
-        self._said.append(said)
+        self._lines.append(line)
 
     def happened(self, what: str, error: Exception) -> None:
         """Note and log that a part of the run failed with *error*; *what* says which."""
@@ -53,9 +53,9 @@ class Failures:
 
     def check(self, where: str = "") -> None:
         """Raise RunFailedError if anything failed; *where* is what the run left behind."""
-        if self._said:
-            said = [plain(one, LONGEST) for one in self._said[:MOST]]
-            if len(self._said) > MOST:
-                said.append(f"and {len(self._said) - MOST} more")
-            said += [f"the report: {where}"] if where else []
-            raise RunFailedError("; ".join(said))
+        if self._lines:
+            lines = [plain(one, LONGEST) for one in self._lines[:MOST]]
+            if len(self._lines) > MOST:
+                lines.append(f"and {len(self._lines) - MOST} more")
+            lines += [f"the report: {where}"] if where else []
+            raise RunFailedError("; ".join(lines))

@@ -152,7 +152,7 @@ def judged(
             verdict = Kept(reason=f"the rule failed: {describe(error)}", unknown=True)
         notices |= dict.fromkeys(candidate.notices)
         results.append(result(detector, candidate.target, verdict, policy, along=candidate.takes_along))
-    errors = [*broken, *(rule_failed(said, arns) for said, arns in failures.items())]
+    errors = [*broken, *(rule_failed(error, arns) for error, arns in failures.items())]
     return Sweep(
         detector=detector.name,
         account=aws.account,
@@ -189,7 +189,7 @@ def result(
     )
 
 
-def rule_failed(said: str, arns: Sequence[str]) -> str:
+def rule_failed(error: str, arns: Sequence[str]) -> str:
     """One rule failure in a sweep's error, however many candidates it happened to."""
     others = f" and {len(arns) - 1} more" if len(arns) > 1 else ""
-    return f"the rule failed on {arns[0]}{others}: {said}"
+    return f"the rule failed on {arns[0]}{others}: {error}"

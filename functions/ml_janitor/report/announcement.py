@@ -26,7 +26,7 @@ from ml_janitor.report.mrkdwn import (
     sentence,
 )
 from ml_janitor.report.outcomes import only_reported
-from ml_janitor.report.thread import SHOWN, thread, told
+from ml_janitor.report.thread import SHOWN, described, thread
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Recorded
@@ -85,20 +85,20 @@ def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) 
     title, sums = headline(sweep.detector, new), Totals.of(new)
     unpriced = sums.unpriced if amounts(sums) else 0
     must = [header(title), section(f"In {where}, as of {moment(now)}.{left_out(unpriced)}")]
-    must += [section(said) for said in (_not_complete(sweep), _unjudged(sweep)) if said]
-    must += [section(said) for said in _would_happen(sweep, new)]
+    must += [section(text) for text in (_not_complete(sweep), _unjudged(sweep)) if text]
+    must += [section(text) for text in _would_happen(sweep, new)]
     last = [context(small_print)] if small_print else []
-    told = _dearest(new, now, [*must, *last])
+    examples = _dearest(new, now, [*must, *last])
     dearest = ""
     if len(new) > 1 and amounts(Totals.of(new[:1])):
         dearest = f" The dearest is {prose(new[0].target.name, 150)}."
     text = f"{title} in {where}.{dearest}"
-    return Message(text=text, blocks=(*must[:2], *told, *must[2:], *last))
+    return Message(text=text, blocks=(*must[:2], *examples, *must[2:], *last))
 
 
 def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> list[Block]:
     """As many of the dearest as have room beside *others*, under a line that says whose all of them are."""
-    shown = [section("\n".join(told(result, now))) for result in new[:SHOWN_AT_ONCE]]
+    shown = [section("\n".join(described(result, now))) for result in new[:SHOWN_AT_ONCE]]
     while True:
         title = _dearest_title(new, len(shown))
         heads = [section(f"{shares(new)}\n{title}")] if len(new) > len(shown) else []
@@ -118,8 +118,8 @@ def headline(detector: str, new: Sequence[Result]) -> str:
     """The money first: "$8,048 a month: 3 new idle endpoints"."""
     found = _found(detector, new)
     sums = Totals.of(new)
-    if said := amounts(sums):
-        return f"{said}: {found}"
+    if money := amounts(sums):
+        return f"{money}: {found}"
     return f"{found}, price unknown" if sums.unpriced else found
 
 
@@ -152,16 +152,16 @@ def _not_complete(sweep: Sweep) -> str:
 
 
 def _small_print(detector: str, known: Sequence[Result], report: str, keep_tag: str) -> str:
-    said = []
+    sentences = []
     if known:
         sums = amounts(Totals.of(known))
         what = f"{len(known):,} {noun(detector, len(known))} known from before"
-        said.append(f"Besides: {what}{f', {sums}' if sums else ''}.")
+        sentences.append(f"Besides: {what}{f', {sums}' if sums else ''}.")
     if keep_tag:
-        said.append(f"To keep one for good, tag it {code(f'{keep_tag}=true')}.")
+        sentences.append(f"To keep one for good, tag it {code(f'{keep_tag}=true')}.")
     if report:
-        said.append(f"The whole report: {code(report, 500)}")
-    return " ".join(said)
+        sentences.append(f"The whole report: {code(report, 500)}")
+    return " ".join(sentences)
 
 
 # --- what would happen -----------------------------------------------------------------------------
@@ -180,9 +180,9 @@ def _would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
         yield f"*Only reported:* {why} Nothing is done. Proposed: {proposed}"
 
 
-def _ranked(said: Iterable[str], noun: str) -> str:
-    """The most frequent of *said*, each with its count if they differ; the report lists the rest."""
-    ranked = Counter(said).most_common()
+def _ranked(texts: Iterable[str], noun: str) -> str:
+    """The most frequent of *texts*, each with its count if they differ; the report lists the rest."""
+    ranked = Counter(texts).most_common()
     shown = [
         f"{_times(times) if len(ranked) > 1 else ''}{prose(one, 200)}"
         for one, times in ranked[:ACTIONS_SHOWN]

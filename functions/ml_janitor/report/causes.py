@@ -93,19 +93,19 @@ def reason(cause: Cause) -> str:
     text = REASONS[cause.why]
     if cause.details and cause.details[-1]:
         text += IF_GIVEN.get(cause.why, "")
-    said = text.format(*cause.details)
+    clause = text.format(*cause.details)
     if cause.along:
-        said = f"it would take along {cause.along}: {said}"
+        clause = f"it would take along {cause.along}: {clause}"
     match cause.progress:
         case Progress.HALF_DONE:
-            said = f"half done: {said}"
+            clause = f"half done: {clause}"
         case Progress.REVERT_ASKED:
-            said = f"asked back by {named(cause.by)}, and {said}"
+            clause = f"asked back by {named(cause.by)}, and {clause}"
         case Progress.HALF_REVERTED:
-            said = f"half brought back, and {said}"
+            clause = f"half brought back, and {clause}"
     if cause.then is not None:
-        said = f"{said}; {reason(cause.then)}"
-    return f"{said}; by hand: {cause.by_hand}" if cause.by_hand else said
+        clause = f"{clause}; {reason(cause.then)}"
+    return f"{clause}; by hand: {cause.by_hand}" if cause.by_hand else clause
 
 
 def note(result: Result) -> str:

@@ -190,7 +190,7 @@ def _drawing(series: Series, form: Form) -> dict[str, Any]:
     ticks = _ticks(*_extent(series))
     dollars = [_dollars(tick, ticks[1] - ticks[0]) for tick in ticks]
     legend_width = form.width * 0.3 if form.beside else edge
-    left = form.margin + max(_width(said, letters) for said in dollars) + letters * 0.7
+    left = form.margin + max(_width(label, letters) for label in dollars) + letters * 0.7
     right = edge - (legend_width + letters * 1.5 if form.beside and series.groups else letters * 0.5)
     slot = (right - left) / max(len(series.days), 1)
     plot = Plot(
@@ -214,11 +214,11 @@ def _drawing(series: Series, form: Form) -> dict[str, Any]:
         "edge": edge,
         "height": form.height if form.beside else round(below + (line if series.unsettled else 0)),
         "title": _cut(series.title, edge - form.margin, letters * 1.2),
-        "ticks": [(y(tick), said) for tick, said in zip(ticks, dollars, strict=True)],
+        "ticks": [(y(tick), label) for tick, label in zip(ticks, dollars, strict=True)],
         "layers": list(_layers(series, plot, y)),
         "labels": list(_labels(series.days, plot, form)),
         "marks": list(_marks(series, plot, letters)),
-        "hovers": [(plot.left + slot * at, _told(series, at)) for at in range(len(series.days))],
+        "hovers": [(plot.left + slot * at, _day_summary(series, at)) for at in range(len(series.days))],
         "legend": [(legend_top + line * at, *entry) for at, entry in enumerate(legend)],
         "legend_left": edge - legend_width if form.beside else 0,
         "small_print": below,
@@ -277,9 +277,9 @@ def _labels(days: Sequence[date], plot: Plot, form: Form) -> Iterator[tuple[floa
     every = next((each for each in (1, 2, 7, 14, 28, 91) if plot.slot * each >= room), 364)
     first = next((at for at, day in enumerate(days[:7]) if day.weekday() == 0), 0) if every >= 7 else 0
     for at in range(first, len(days), every):
-        said, middle = f"{days[at]:%-d %b}", plot.x(at) + plot.column / 2
-        if middle + _width(said, form.letters) / 2 <= form.width:
-            yield middle, said
+        label, middle = f"{days[at]:%-d %b}", plot.x(at) + plot.column / 2
+        if middle + _width(label, form.letters) / 2 <= form.width:
+            yield middle, label
 
 
 def _marks(series: Series, plot: Plot, letters: int) -> Iterator[tuple[float, str, bool]]:
@@ -291,7 +291,7 @@ def _marks(series: Series, plot: Plot, letters: int) -> Iterator[tuple[float, st
         yield here, mark.text if fits else "", here > plot.left
 
 
-def _told(series: Series, at: int) -> str:
+def _day_summary(series: Series, at: int) -> str:
     """One day's numbers in a line: the total, and the groups that have any."""
     parts = [f"{plain(name, 80)} {usd(group[at])}" for name, group in series.groups.items() if group[at]]
     end = ", may still change" if at >= len(series.days) - series.unsettled else ""

@@ -96,7 +96,7 @@ def digest(rows: Sequence[Row], *, now: datetime, actions: DigestActions = NOTHI
         *_paragraphs("Due tonight", actions.due),
         *_paragraphs("Done", actions.acted),
         *_paragraphs("Undone", actions.undone),
-        *([section(said)] if (said := _saved(actions.saved)) else []),
+        *([section(saved)] if (saved := _saved(actions.saved)) else []),
         *_paragraphs("Found", [_found(row) for row in dearest_first(rows)]),
     ]
     if unknown := sum(sweep.unknown for sweep in last):
@@ -124,14 +124,14 @@ def dearest_first(rows: Iterable[Row]) -> list[Row]:
 def _counts(actions: DigestActions) -> str:
     """The same in a few words, for a notification."""
     counts = [
-        f"{len(said)} {word}"
-        for word, said in (
+        f"{len(ones)} {word}"
+        for word, ones in (
             ("done", actions.acted),
             ("failed", actions.failed),
             ("undone", actions.undone),
             ("due tonight", actions.due),
         )
-        if said
+        if ones
     ]
     return f" {', '.join(counts)}." if counts else ""
 
@@ -152,14 +152,14 @@ def _saved(saved: Saved) -> str:
 def _quiet(last: Sequence[LastSweep], sweeps: int, saved: str) -> Message:
     found, unknown = sum(sweep.found for sweep in last), sum(sweep.unknown for sweep in last)
     sums = amounts(_sums(last))
-    said = ["Nothing new today."]
+    parts = ["Nothing new today."]
     if found:
         verb = "costs" if found == 1 else "cost"
-        said.append(f"{counted(found, 'known finding')}{f' {verb} *{sums}*' if sums else ' stay'}.")
-    said.append(f"All {sweeps} sweeps ran." if sweeps > 1 else "The sweep ran.")
+        parts.append(f"{counted(found, 'known finding')}{f' {verb} *{sums}*' if sums else ' stay'}.")
+    parts.append(f"All {sweeps} sweeps ran." if sweeps > 1 else "The sweep ran.")
     if unknown:
-        said.append(f"{counted(unknown, 'resource')} could not be judged.")
-    text = " ".join([*said, *([saved] if saved else [])])
+        parts.append(f"{counted(unknown, 'resource')} could not be judged.")
+    text = " ".join([*parts, *([saved] if saved else [])])
     return Message(text=text.replace("*", ""), blocks=(section(text),))
 
 
@@ -180,8 +180,8 @@ def _sums(last: Iterable[LastSweep]) -> Totals:
     )
 
 
-def _paragraphs(title: str, said: Sequence[str]) -> list[Block]:
-    return [section(text) for text in lines([f"*{title}:*", *said])] if said else []
+def _paragraphs(title: str, parts: Sequence[str]) -> list[Block]:
+    return [section(text) for text in lines([f"*{title}:*", *parts])] if parts else []
 
 
 def _place(row: Row) -> str:

@@ -90,10 +90,10 @@ def reason(result: Result) -> str:
 def kinds(detector: str, results: Sequence[Result]) -> str:
     """How many of what: "2 hung training jobs, 1 hung processing job and 1 more"."""
     ranked = Counter(noun_of(detector, result) for result in results).most_common()
-    said = [counted(times, name) for name, times in ranked[:NOUNS_SHOWN]]
+    parts = [counted(times, name) for name, times in ranked[:NOUNS_SHOWN]]
     if more := sum(times for _, times in ranked[NOUNS_SHOWN:]):
-        return f"{', '.join(said)} and {more:,} more"
-    return " and ".join(said)
+        return f"{', '.join(parts)} and {more:,} more"
+    return " and ".join(parts)
 
 
 def by_owner(results: Iterable[Result]) -> list[tuple[str | None, list[Result]]]:
@@ -114,17 +114,17 @@ def shares(results: Iterable[Result]) -> str:
 
 def share(results: Sequence[Result]) -> str:
     """How many findings, and what they cost: "2 for $8,048 a month"."""
-    said = amounts(Totals.of(results))
-    return f"{len(results):,}{f' for {said}' if said else ''}"
+    parts = amounts(Totals.of(results))
+    return f"{len(results):,}{f' for {parts}' if parts else ''}"
 
 
 def amounts(sums: Totals) -> str:
     """What some findings cost, in a few words; nothing if no price is known."""
-    said = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
+    parts = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
     if sums.accrued_usd:
         more = f", {usd(sums.hourly_usd)} more every hour" if sums.hourly_usd else ""
-        said.append(f"{usd(sums.accrued_usd)} so far{more}")
-    return " and ".join(said)
+        parts.append(f"{usd(sums.accrued_usd)} so far{more}")
+    return " and ".join(parts)
 
 
 def left_out(unpriced: int) -> str:

@@ -63,7 +63,7 @@ def html(report: Report) -> str:
         done=done,
         ended=amounts(ended),
         ended_unpriced=ended.unpriced,
-        troubles=[told(result) for result in report.results if needs_a_look(result)],
+        troubles=[acted_row(result) for result in report.results if needs_a_look(result)],
         monthly=usd(totals.monthly_usd),
         accrued=usd(totals.accrued_usd),
         hourly=usd(totals.hourly_usd),
@@ -71,7 +71,7 @@ def html(report: Report) -> str:
         rows=[row(number, result) for number, result in enumerate(findings)],
         shown_unread=SHOWN_UNREAD,
         unread=[unread(result) for result in report.results if is_unknown(result)],
-        begun=[told(result) for result in report.results if is_begun(result)],
+        begun=[acted_row(result) for result in report.results if is_begun(result)],
         dry=all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps),
         held=[
             ("held", "What a limit held back", held(report)),
@@ -151,13 +151,13 @@ def shown(item: Evidence) -> dict[str, str]:
     return {"signal": plain(item.signal), "value": plain(said)}
 
 
-def told(result: Result) -> dict[str, Any]:
+def acted_row(result: Result) -> dict[str, Any]:
     """One resource, and what became of acting on it."""
     return {
         "detector": result.detector,
         "name": plain(result.target.name),
         "region": result.target.region,
-        "said": commands(became(result)),
+        "outcome": commands(became(result)),
     }
 
 

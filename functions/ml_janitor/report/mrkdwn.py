@@ -97,9 +97,9 @@ def code(text: str, longest: int = 150) -> str:
 def _fitting(write: Any, text: str, longest: int) -> str:
     """What *write* makes of as much of *text* as stays within *longest*: escaping makes it longer."""
     limit = longest
-    while len(said := str(write(plain(text, limit)))) > longest:
-        limit = limit * longest // len(said) - 1
-    return said
+    while len(written := str(write(plain(text, limit)))) > longest:
+        limit = limit * longest // len(written) - 1
+    return written
 
 
 def _inert(text: str) -> str:
@@ -209,10 +209,10 @@ def fits(blocks: Sequence[Block]) -> bool:
     return len(blocks) <= MOST_BLOCKS and size(blocks) <= LARGEST
 
 
-def lines(said: Iterable[str], longest: int = LONGEST_SECTION) -> Iterator[str]:
+def lines(texts: Iterable[str], longest: int = LONGEST_SECTION) -> Iterator[str]:
     """Lines put together into as few paragraphs of at most *longest* characters as hold them."""
     paragraph = ""
-    for line in said:
+    for line in texts:
         if paragraph and len(paragraph) + 1 + len(line) > longest:
             yield paragraph
             paragraph = line

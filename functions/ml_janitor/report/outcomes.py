@@ -61,7 +61,7 @@ def became(result: Result) -> str:
     warned = f"Warned; will {action}{f' after {when}' if when else ''}"
     if result.cause is not None and result.cause.why is Why.OWNER_NOT_MESSAGED:
         warned += _after(note)
-    told = {
+    sentences = {
         Outcome.ACTED: f"Done: {action}{_after(note)}",
         Outcome.FAILED: f"Failed: {action}{_after(note)}",
         Outcome.CHANGED: f"Not done, because it changed: {note}",
@@ -71,7 +71,7 @@ def became(result: Result) -> str:
         else f"Due{f' {when}' if when else ''}: {action}{_after(note)}",
         Outcome.ADVISED: f"{_only(result)}Proposed: {action}",
     }
-    return sentence(told.get(result.outcome, f"Would {action}"))
+    return sentence(sentences.get(result.outcome, f"Would {action}"))
 
 
 def _only(result: Result) -> str:
@@ -82,6 +82,6 @@ def _after(note: str) -> str:
     return f"; {note}" if note else ""
 
 
-def sentence(said: str) -> str:
-    """*said* with an end."""
-    return said if not said or said.endswith((".", "!", "?")) else f"{said}."
+def sentence(text: str) -> str:
+    """*text* with an end."""
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."

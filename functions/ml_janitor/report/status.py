@@ -75,29 +75,29 @@ class StatusWording:
         """
         if scheduled:
             text = f"*Will be {self.done} after {self.at(due)}, once it is quiet,* unless somebody keeps it."
-            return self._says(text, (Button.TONIGHT, Button.KEEP, Button.SNOOZE))
+            return self._status(text, (Button.TONIGHT, Button.KEEP, Button.SNOOZE))
         text = f"*Will be {self.done} after {self.at(due)}* unless somebody keeps it."
         if unmessaged:
             text += f" {sentence(prose(reason(cause(Why.OWNER_NOT_MESSAGED, unmessaged)), LONGEST))}"
-        return self._says(text, (Button.KEEP, Button.SNOOZE, Button.NOW))
+        return self._status(text, (Button.KEEP, Button.SNOOZE, Button.NOW))
 
     def waiting(self, due: datetime, why: str, *, scheduled: bool = False) -> Status:
         """Its time has come, and something holds it back."""
         text = f"*Due since {self.at(due)}, and waiting:* {sentence(prose(why, LONGEST))}"
         tonight = (Button.TONIGHT,) if scheduled else ()
-        return self._says(text, (*tonight, Button.KEEP, Button.SNOOZE))
+        return self._status(text, (*tonight, Button.KEEP, Button.SNOOZE))
 
     def held(self, hold: Hold) -> Status:
         """Somebody said to keep it, or not now."""
         why = f" {sentence(prose(hold.why, LONGEST))}" if hold.why else ""
-        said = f"by {who(hold.by)} on {self.at(hold.said)}.{why}"
+        by = f"by {who(hold.by)} on {self.at(hold.said)}.{why}"
         if hold.how is How.KEPT and hold.until is None:
-            return self._says(f"*Kept for good* {said}")
+            return self._status(f"*Kept for good* {by}")
         if hold.until is None:
-            return self._says(f"*Kept* {said}")
+            return self._status(f"*Kept* {by}")
         again = "If it is still waste then, there will be a new warning."
         verb = "Snoozed" if hold.how is How.SNOOZED else "Kept"
-        return self._says(f"*{verb} until {self.at(hold.until)}* {said} {again}", (Button.KEEP,))
+        return self._status(f"*{verb} until {self.at(hold.until)}* {by} {again}", (Button.KEEP,))
 
     def hurried(self, by: str, at: datetime) -> Status:
         """Somebody pressed *Do it now*."""
@@ -105,34 +105,34 @@ class StatusWording:
             f"*Do it now*, said {who(by)} on {self.at(at)}. It is looked at once more, and {self.done} "
             "in the next minutes if it is still waste."
         )
-        return self._says(text, (Button.KEEP, Button.SNOOZE))
+        return self._status(text, (Button.KEEP, Button.SNOOZE))
 
     def going(self, action: Action) -> Status:
         """It is being cleaned up, which takes AWS a while, or longer than a run has time."""
         text = f"{self._history(action)}. It goes on by itself: {prose(action.error, LONGEST)}."
-        return self._says(text)
+        return self._status(text)
 
     def acted(self, action: Action, undo_until: datetime | None) -> Status:
         """It was cleaned up. *undo_until* is how long that can be undone."""
         text = f"{self._history(action)}."
         if undo_until is None or not self.undoable:
-            return self._says(text)
+            return self._status(text)
         try:
-            said = self.revert_effect(action)
+            effect = self.revert_effect(action)
         except CannotActError as never:
-            return self._says(f"{text} {sentence(prose(str(never), LONGEST))}")
-        how = "" if self.way is UNDO else f" Then {prose(said, LONGEST)}."
-        return self._says(
-            f"{text} It can be {self.way.past} until {self.at(undo_until)}.{how}", (Button.UNDO,), said
+            return self._status(f"{text} {sentence(prose(str(never), LONGEST))}")
+        how = "" if self.way is UNDO else f" Then {prose(effect, LONGEST)}."
+        return self._status(
+            f"{text} It can be {self.way.past} until {self.at(undo_until)}.{how}", (Button.UNDO,), effect
         )
 
     def failed(self, why: str, at: datetime, *, action: Action | None = None) -> Status:
         """It could not be cleaned up; *action* is what became of it, if it was begun."""
         half_done = action if action is not None and action.touched else None
         text = f"*Could not be {self.done}* when tried on {self.at(at)}: {sentence(prose(why, LONGEST))}"
-        said = self._offered(half_done)
-        return self._says(
-            f"{text} {_next(action)}", (Button.KEEP, Button.UNDO) if said else (Button.KEEP,), said
+        effect = self._offered(half_done)
+        return self._status(
+            f"{text} {_next(action)}", (Button.KEEP, Button.UNDO) if effect else (Button.KEEP,), effect
         )
 
     def left(self, action: Action, at: datetime) -> Status:
@@ -141,26 +141,26 @@ class StatusWording:
             f"*Half done*, and since {self.at(at)} nobody goes on with it, because "
             f"{action.detector} is not armed any more: a person has to look."
         )
-        said = self._offered(action)
-        return self._says(text, (Button.UNDO,) if said else (), said)
+        effect = self._offered(action)
+        return self._status(text, (Button.UNDO,) if effect else (), effect)
 
     def stays(self, why: str, at: datetime) -> Status:
         """It is no longer waste, or no longer there; nothing is done to it."""
-        return self._says(f"*Nothing was done* on {self.at(at)}: {sentence(prose(why, LONGEST))}")
+        return self._status(f"*Nothing was done* on {self.at(at)}: {sentence(prose(why, LONGEST))}")
 
     def void(self, why: str, at: datetime) -> Status:
         """It is only reported from now on."""
         since = f"*Only reported since {self.at(at)}:* {sentence(prose(why, LONGEST))}"
-        return self._says(f"{since} Nothing is done to it.")
+        return self._status(f"{since} Nothing is done to it.")
 
     def over(self, why: str) -> Status:
         """Its warning was taken back some time ago, and its message did not say so then."""
-        return self._says(f"*This warning counts no more:* {sentence(prose(why, LONGEST))}")
+        return self._status(f"*This warning counts no more:* {sentence(prose(why, LONGEST))}")
 
     def undoing(self, action: Action, by: str, at: datetime) -> Status:
         """Somebody pressed *Undo*."""
-        said = f"*{self.way.label}*, said {who(by)} on {self.at(at)}: it is being {self.way.done}."
-        return self._says(f"{self._history(action)}. {said}")
+        pressed = f"*{self.way.label}*, said {who(by)} on {self.at(at)}: it is being {self.way.done}."
+        return self._status(f"{self._history(action)}. {pressed}")
 
     def undone(self, action: Action, rest: datetime | None) -> Status:
         """It was brought back, and is left alone until *rest*: a job that was submitted again is another."""
@@ -169,20 +169,20 @@ class StatusWording:
         done = f"*{self.way.done.capitalize()}{when}* for {who(action.undone_by)}{became}."
         text = f"{self._history(action)}. {done}"
         if rest is None:
-            return self._says(text)
+            return self._status(text)
         if self.way is RESTART:
-            return self._says(f"{text} If it hangs again, there will be a new warning.")
-        return self._says(f"{text} It is left alone until {self.at(rest)}.")
+            return self._status(f"{text} If it hangs again, there will be a new warning.")
+        return self._status(f"{text} It is left alone until {self.at(rest)}.")
 
     def undo_failed(self, action: Action, why: str, at: datetime) -> Status:
         """It could not be brought back, which can be tried again."""
-        said = self._offered(action)
+        effect = self._offered(action)
         then = "The next sweep goes on with it."
         if action.given_up:
-            then = f"A person has to look{f'; *{self.way.label}* tries again' if said else ''}."
+            then = f"A person has to look{f'; *{self.way.label}* tries again' if effect else ''}."
         text = f"{self._history(action)}. *Could not be {self.way.done}* on {self.at(at)}: "
-        return self._says(
-            f"{text}{sentence(prose(why, LONGEST))} {then}", (Button.UNDO,) if said else (), said
+        return self._status(
+            f"{text}{sentence(prose(why, LONGEST))} {then}", (Button.UNDO,) if effect else (), effect
         )
 
     def _offered(self, action: Action | None) -> str:
@@ -194,7 +194,7 @@ class StatusWording:
         except CannotActError:
             return ""
 
-    def _says(self, text: str, buttons: tuple[Button, ...] = (), revert_effect: str = "") -> Status:
+    def _status(self, text: str, buttons: tuple[Button, ...] = (), revert_effect: str = "") -> Status:
         """*text* with the name of the zone after its last time only."""
         zone = f" ({self.time_zone})"
         return Status(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons, revert_effect)

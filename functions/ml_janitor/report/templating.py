@@ -19,14 +19,14 @@ def environment() -> Environment:
     """The one environment of all templates; jinja2 is imported late, for the runs that draw nothing."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("ml_janitor.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    made.filters["breakable"] = breakable
-    return made
+    environment.filters["breakable"] = breakable
+    return environment
 
 
 def breakable(text: str) -> Markup:

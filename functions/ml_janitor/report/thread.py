@@ -63,8 +63,8 @@ def _parts(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> I
         name = owner_name(owner)
         above = [section(_heading(name, people.get(owner or ""), results))]
         for result in results:
-            said = _told_below(result, now, actions[result.target.key] if differ else "")
-            yield _Part(name, bool(above), [*above, section("\n".join(said))])
+            below = _described_below(result, now, actions[result.target.key] if differ else "")
+            yield _Part(name, bool(above), [*above, section("\n".join(below))])
             above = []
     if (more := len(new) - SHOWN) > 0:
         yield _Part("", True, [section(f"and {more:,} more: see the report")])
@@ -74,16 +74,16 @@ def _heading(name: str, user: str | None, results: Sequence[Result]) -> str:
     if user is None:
         return f"*{name}*: {share(results)}"
     yours = "this one is yours" if len(results) == 1 else "these are yours"
-    said = amounts(Totals.of(results))
-    return f"<@{user}>, {yours}{f': {said}' if said else ''}"
+    money = amounts(Totals.of(results))
+    return f"<@{user}>, {yours}{f': {money}' if money else ''}"
 
 
-def told(result: Result, now: datetime) -> list[str]:
+def described(result: Result, now: datetime) -> list[str]:
     """One finding in a few lines: what it costs, whose it is, since when, why."""
     return [priced_name(result), facts(result, now, owned_by(result)), reason(result)]
 
 
-def _told_below(result: Result, now: datetime, own: str) -> list[str]:
+def _described_below(result: Result, now: datetime, own: str) -> list[str]:
     """One finding below its owner's name: its *own* action if they differ, and what could not be read."""
     unread = [seen for seen in result.verdict.evidence if seen.error is not None]
     return [

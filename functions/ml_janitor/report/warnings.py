@@ -79,21 +79,21 @@ def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None
     losing = terms.lost if verdict.lost is None else prose(verdict.lost, 300)
     lost = f" {terms.wording.way.noun} does not bring back {losing}." if losing else ""
     what = prose(noun_of(result.detector, result), 60)
-    said = [
+    lines = [
         f"{what[:1].upper()}{what[1:]} {priced_name(result)}",
         f"{facts(result, now, owner, _spent(verdict, now))} {where}",
         reason(result),
         f"Action: {prose(verdict.action, 200)}.{lost}",
     ]
     if Button.KEEP not in terms.offers:
-        said.append(f"To keep it: {_by_hand(result, terms.keep_tag)}.")
-    return "\n".join(said)
+        lines.append(f"To keep it: {_by_hand(result, terms.keep_tag)}.")
+    return "\n".join(lines)
 
 
-def warning(subject: Subject, name: str, said: str, status: Status, terms: WarningTerms) -> Message:
-    """The message about one finding: its body as it was *said*, where it stands, and the buttons."""
+def warning(subject: Subject, name: str, body: str, status: Status, terms: WarningTerms) -> Message:
+    """The message about one finding: its *body* as it was posted, where it stands, and the buttons."""
     offered = [word for word in status.buttons if word in terms.offers]
-    blocks = [section(said), section(status.text)]
+    blocks = [section(body), section(status.text)]
     if offered:
         blocks.append(actions([_button(word, subject, name, terms.wording, status) for word in offered]))
     return Message(text=f"{prose(name, 150)}: {status.text.replace('*', '')}", blocks=tuple(blocks))
@@ -183,8 +183,8 @@ def head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False)
 
 def headline(results: Sequence[Result], terms: WarningTerms) -> str:
     """After when how many of what go, and what they cost."""
-    said, money = _event(results, terms), amounts(Totals.of(results))
-    return f"{said}: {money}" if money else said
+    event, money = _event(results, terms), amounts(Totals.of(results))
+    return f"{event}: {money}" if money else event
 
 
 def _event(results: Sequence[Result], terms: WarningTerms) -> str:
@@ -207,17 +207,17 @@ def listed(
     todo = sorted(results, key=dearest_first)
     while todo:
         blocks: list[Block] = []
-        told: list[Result] = []
+        included: list[Result] = []
         for result in todo:
             due = due_status(result, terms).text if result.due else ""
             own = section(f"{body(result, terms, now=now)}\n{due}")
-            if told and not fits([header("x" * 150), *blocks, own]):
+            if included and not fits([header("x" * 150), *blocks, own]):
                 break
             blocks.append(own)
-            told.append(result)
-        title = headline(told, terms)
-        yield Message(text=title, blocks=(header(title), *blocks)), told
-        todo = todo[len(told) :]
+            included.append(result)
+        title = headline(included, terms)
+        yield Message(text=title, blocks=(header(title), *blocks)), included
+        todo = todo[len(included) :]
 
 
 def _named(results: Sequence[Result], terms: WarningTerms) -> str:

@@ -52,19 +52,19 @@ class Charge:
     @classmethod
     def declared(cls, given: Mapping[str, Any]) -> Charge:
         """From JSON: the fields, or *usd* and *quantity* (by default 1) of the whole span."""
-        told = dict(given)
+        members = dict(given)
         for name in ("start", "end", "posted"):
-            if told.get(name):
-                told[name] = clock.parse(told[name])
-        if "usd" in told:
-            hours = Decimal((told["end"] - told["start"]) / HOUR)
-            quantity = Decimal(str(told.pop("quantity", 1)))
-            told["price"] = Decimal(str(told.pop("usd"))) / quantity
-            told["hourly"] = quantity / hours
-        told |= {name: Decimal(str(told[name])) for name in ("hourly", "price")}
-        if unknown := set(told) - {one.name for one in fields(cls)}:
+            if members.get(name):
+                members[name] = clock.parse(members[name])
+        if "usd" in members:
+            hours = Decimal((members["end"] - members["start"]) / HOUR)
+            quantity = Decimal(str(members.pop("quantity", 1)))
+            members["price"] = Decimal(str(members.pop("usd"))) / quantity
+            members["hourly"] = quantity / hours
+        members |= {name: Decimal(str(members[name])) for name in ("hourly", "price")}
+        if unknown := set(members) - {one.name for one in fields(cls)}:
             raise ValueError(f"a charge has no {', '.join(sorted(unknown))}")
-        return cls(**told)
+        return cls(**members)
 
     def quantity(self, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Decimal:
         """The units of [*start*, *end*) that are visible at *now*."""
@@ -74,7 +74,7 @@ class Charge:
         seconds = (last - max(start, self.start)).total_seconds()
         return self.hourly * Decimal(seconds) / 3600 if seconds > 0 else Decimal(0)
 
-    def told(self) -> dict[str, Any]:
+    def members(self) -> dict[str, Any]:
         """As JSON, in the words of `declared`."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: _plain(value) for name, value in values.items() if value is not None}
@@ -114,15 +114,15 @@ class Bill:
 
     def set(self, given: Mapping[str, Any]) -> None:
         """Change the setup; *tags* are active from the beginning, or each from a time."""
-        told = dict(given)
-        if (tags := told.pop("tags", None)) is not None:
+        members = dict(given)
+        if (tags := members.pop("tags", None)) is not None:
             since = tags if isinstance(tags, dict) else dict.fromkeys(tags, "2000-01-01")
             self.active = {key: clock.parse(at) for key, at in since.items()}
-        if told.get("since"):
-            told["since"] = clock.parse(told["since"])
-        if unknown := set(told) - {"enabled", "hourly", "members", "page", "since"}:
+        if members.get("since"):
+            members["since"] = clock.parse(members["since"])
+        if unknown := set(members) - {"enabled", "hourly", "members", "page", "since"}:
             raise ValueError(f"a bill has no {', '.join(sorted(unknown))}")
-        for name, value in told.items():
+        for name, value in members.items():
             setattr(self, name, value)
 
     def all(self, account: str) -> Iterator[Charge]:

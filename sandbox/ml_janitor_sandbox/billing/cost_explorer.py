@@ -53,7 +53,7 @@ class Cell:
     quantity: Decimal = Decimal(0)
     units: set[str] = field(default_factory=set)
 
-    def told(self, metrics: Sequence[str]) -> dict[str, dict[str, str]]:
+    def amounts(self, metrics: Sequence[str]) -> dict[str, dict[str, str]]:
         """By metric. Quantities of different units are added up too, and say so by their unit."""
         unit = next(iter(self.units)) if len(self.units) == 1 else "N/A"
         return {
@@ -182,12 +182,12 @@ def _spelled(at: Period, granularity: str) -> dict[str, str]:
 
 
 def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> dict[str, Any]:
-    told = [
-        {"Keys": list(one.group or ()), "Metrics": one.told(metrics)}
+    amounts = [
+        {"Keys": list(one.group or ()), "Metrics": one.amounts(metrics)}
         for one in cells
         if one.group is not None
     ]
-    return {"Total": {}, "Groups": told} if grouped else {"Total": cells[0].told(metrics), "Groups": []}
+    return {"Total": {}, "Groups": amounts} if grouped else {"Total": cells[0].amounts(metrics), "Groups": []}
 
 
 # --- what there is to ask for --------------------------------------------------------------------
@@ -321,10 +321,10 @@ def _charged(answer: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[
     """Answer for a cent; what is refused costs nothing."""
 
     def answered(call: Call) -> dict[str, Any]:
-        told = answer(call)
+        amounts = answer(call)
         requests, hour = bill(call.account).requests, whole(clock.now())
         requests[hour] = requests.get(hour, 0) + 1
-        return told
+        return amounts
 
     return answered
 

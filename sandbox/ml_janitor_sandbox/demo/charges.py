@@ -26,11 +26,18 @@ class Payment(Row):
     operation: str = "RunInstance"
     bills: str = ""
     """The ARN of what is charged for."""
+    notebook: str = ""
+    """The type of instance, where a notebook instance that is gone was charged for."""
     since: Ago = BEGIN
     until: Ago | None = None
 
     def plan(self, plan: Plan) -> None:
-        """Have it charged."""
+        """Have it charged, and what is gone known to CloudTrail."""
+        if self.notebook and self.until is not None:
+            about = {"notebookInstanceName": self.name}
+            made = about | {"instanceType": self.notebook, "tags": self.tags()}
+            plan.note(self.since.replace(hour=0), self.creator, "CreateNotebookInstance", **made)
+            plan.note(self.until.replace(hour=0), self.creator, "DeleteNotebookInstance", **about)
         hourly = Decimal(str(self.daily)) / 24
         plan.charge(
             self.usage,

@@ -84,12 +84,12 @@ def untagged(plan: Plan) -> Iterator[tuple[str, str, str]]:
     """ARN and name of all that *plan* creates without one of the tags that the company requires, and why."""
     yield f"arn:aws:s3:::{DEFAULT_BUCKET}", DEFAULT_BUCKET, "it has no tag"
     for step in plan.steps:
-        made = step.operation.removeprefix("create_")
-        if step.service != "sagemaker" or made == step.operation:
+        kind = step.operation.removeprefix("create_")
+        if step.service != "sagemaker" or kind == step.operation:
             continue
         tags = {tag["Key"]: tag["Value"] for tag in step.params.get("Tags", ())}
         lacking = [key for key in REQUIRED if not tags.get(key, "").strip()]
         if lacking:
-            name = step.params["".join(map(str.capitalize, made.split("_"))) + "Name"]
+            name = step.params["".join(map(str.capitalize, kind.split("_"))) + "Name"]
             why = f"without {', '.join(lacking)}" if tags else "it never had a tag"
-            yield sagemaker_arn(made.replace("_", "-"), name), name, why
+            yield sagemaker_arn(kind.replace("_", "-"), name), name, why

@@ -109,7 +109,10 @@ class Notebook(Row):
         while self.hours and (start := day + MORNING) < until:
             length = timedelta(hours=self.hours * (0.8 + 0.4 * chance("sitting", self.name, day)))
             if day.weekday() < SATURDAY and start > since:
-                plan.charge(f"USE1-Notebk:{self.instance}", start, min(start + length, until), **about)
+                end = min(start + length, until)
+                plan.charge(f"USE1-Notebk:{self.instance}", start, end, **about)
+                for at, event in ((start, "StartNotebookInstance"), (end, "StopNotebookInstance")):
+                    plan.note(at, self.creator, event, notebookInstanceName=self.name)
             day += timedelta(days=1)
 
     @staticmethod

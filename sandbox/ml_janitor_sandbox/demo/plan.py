@@ -88,9 +88,9 @@ class Plan:
         """Change what Describe answers about the SageMaker resource of this kind and name."""
         self.states.append((kind, name, members))
 
-    def note(self, at: datetime, by: str, event: str, **asked: str) -> None:
+    def note(self, at: datetime, by: str, event: str, **asked: Any) -> None:
         """Have CloudTrail know of a call that left no other trace. Calls that create are noted anyway."""
-        resources = [{"ResourceName": name} for name in asked.values()]
+        resources = [{"ResourceName": name} for member, name in asked.items() if member.endswith("Name")]
         about = {"EventTime": at, "EventName": event, "Username": by, "Resources": resources}
         self.events.append(about | {"CloudTrailEvent": {"requestParameters": asked}})
 

@@ -59,7 +59,8 @@ class App(Row):
     One app, *started* by its owner in a space of some name; Canvas and servers have a profile instead.
 
     *active* is when SageMaker saw its user last; None is what it mostly says: the time of its own
-    health check. *logged* is the last line in the app's log.
+    health check. *logged* is the last line in the app's log. Where an editor on another machine has been
+    *connected*, its space lets such editors in.
     """
 
     domain: Annotated[Domain, BeforeValidator(lambda name: look_up(DOMAINS, name, "domain"))]
@@ -68,6 +69,7 @@ class App(Row):
     started: Ago
     active: Ago | None = None
     logged: Ago | None = None
+    connected: Ago | None = None
     deleted: Ago | None = None
 
     @property
@@ -110,13 +112,15 @@ class App(Row):
                 **parameters,
                 OwnershipSettings={"OwnerUserProfileName": self.person},
                 SpaceSharingSettings={"SharingType": "Private"},
-                SpaceSettings={"AppType": self.app},
+                SpaceSettings={"AppType": self.app} | ({"RemoteAccess": "ENABLED"} if self.connected else {}),
                 Tags=self.tags(),
             )
         app = {"AppType": self.app, "AppName": "default"}
         rented = {"ResourceSpec": {"InstanceType": self.instance}} if self.instance else {}
         tags = self.tags()
         plan.call(self.started, by, "sagemaker.create_app", **where, **parameters, **app, **rented, Tags=tags)
+        if self.connected is not None:
+            plan.call(self.connected, by, "sagemaker.start_session", ResourceIdentifier=self.arn)
         if self.deleted is not None:
             plan.call(self.deleted, by, "sagemaker.delete_app", **where, **parameters, **app)
         self._use(plan, self.path)

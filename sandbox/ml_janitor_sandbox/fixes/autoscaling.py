@@ -231,7 +231,7 @@ def put_policy(call: Call) -> dict[str, Any]:
     alarms = [
         f"TargetTracking-{where[1]}-Alarm{side}-{uuid_of((*where, name, side))}" for side in ("High", "Low")
     ]
-    made = params | {
+    policy = params | {
         "PolicyType": kind,
         "PolicyARN": old.get("PolicyARN") or arn_of(call, "autoscaling", f"scalingPolicy:{about}"),
         "CreationTime": old.get("CreationTime") or clock.now(),
@@ -241,8 +241,8 @@ def put_policy(call: Call) -> dict[str, Any]:
         if kind == "TargetTrackingScaling"
         else [],
     }
-    target.policies[name] = made
-    return {"PolicyARN": made["PolicyARN"], "Alarms": made["Alarms"]}
+    target.policies[name] = policy
+    return {"PolicyARN": policy["PolicyARN"], "Alarms": policy["Alarms"]}
 
 
 @serves("application-autoscaling", "DescribeScalingPolicies")

@@ -23,7 +23,7 @@ class Stack:
 
     name: str
     resources: list[dict[str, str]]
-    made: datetime = field(default_factory=clock.now)
+    created: datetime = field(default_factory=clock.now)
 
 
 class Stacks(dict[str, Stack]):
@@ -55,7 +55,7 @@ def list_stack_resources(call: Call) -> dict[str, Any]:
             "LogicalResourceId": one["logical"],
             "PhysicalResourceId": one["physical"],
             "ResourceType": one["type"],
-            "LastUpdatedTimestamp": stack.made,
+            "LastUpdatedTimestamp": stack.created,
             "ResourceStatus": "CREATE_COMPLETE",
         }
         for one in page

@@ -40,7 +40,7 @@ def create_component(call: Call) -> dict[str, Any]:
         raise rejected(f'Could not find variant "{variant}" of endpoint "{endpoint.arn}".')
     if name := (params.get("Specification") or {}).get("ModelName"):
         get(call, MODEL, name)
-    made = create(
+    created = create(
         call,
         COMPONENT,
         "Creating",
@@ -51,8 +51,8 @@ def create_component(call: Call) -> dict[str, Any]:
             "CurrentCopyCount": 0,
         },
     )
-    progress.later(call, made, progress.takes("component.create"), _arrived)
-    return {"InferenceComponentArn": made.arn}
+    progress.later(call, created, progress.takes("component.create"), _arrived)
+    return {"InferenceComponentArn": created.arn}
 
 
 def _base(call: Call) -> Resource | None:

@@ -56,9 +56,9 @@ def create_endpoint(call: Call) -> dict[str, Any]:
     A name comes free again when the endpoint that had it is gone, and not while it is Deleting.
     """
     config = get(call, CONFIG, call.params["EndpointConfigName"])
-    made = create(call, ENDPOINT, "Creating", **_deployed(call, config, clock.now()))
-    progress.becomes(call, made, "endpoint.create", EndpointStatus="InService")
-    return {"EndpointArn": made.arn}
+    created = create(call, ENDPOINT, "Creating", **_deployed(call, config, clock.now()))
+    progress.becomes(call, created, "endpoint.create", EndpointStatus="InService")
+    return {"EndpointArn": created.arn}
 
 
 def _deployed(call: Call, config: Resource, at: dt.datetime) -> dict[str, Any]:

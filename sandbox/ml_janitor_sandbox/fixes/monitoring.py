@@ -43,9 +43,9 @@ def create_schedule(call: Call) -> dict[str, Any]:
         extra["MonitoringJobDefinitionName"] = name
     if endpoint := _endpoint(call, config, extra["MonitoringType"]):
         extra["EndpointName"] = get(call, ENDPOINT, endpoint).name
-    made = create(call, SCHEDULE, "Pending", **extra)
-    progress.becomes(call, made, "monitoring.create", MonitoringScheduleStatus="Scheduled")
-    return {"MonitoringScheduleArn": made.arn}
+    created = create(call, SCHEDULE, "Pending", **extra)
+    progress.becomes(call, created, "monitoring.create", MonitoringScheduleStatus="Scheduled")
+    return {"MonitoringScheduleArn": created.arn}
 
 
 def _endpoint(call: Call, config: dict[str, Any], monitoring: str) -> str | None:
@@ -175,5 +175,5 @@ serve_list(EXPERIMENT)
 def create_experiment(call: Call) -> dict[str, Any]:
     """Running at once, over an endpoint that must exist; what it would deploy is not deployed."""
     endpoint = get(call, ENDPOINT, call.params["EndpointName"])
-    made = create(call, EXPERIMENT, "Running", EndpointMetadata={"EndpointName": endpoint.name})
-    return {"InferenceExperimentArn": made.arn}
+    created = create(call, EXPERIMENT, "Running", EndpointMetadata={"EndpointName": endpoint.name})
+    return {"InferenceExperimentArn": created.arn}

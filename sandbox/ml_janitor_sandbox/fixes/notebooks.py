@@ -37,9 +37,9 @@ def create_notebook(call: Call) -> dict[str, Any]:
     extra = {new: call.params[old] for old, new in RENAMED.items() if old in call.params}
     defaults = {key: value for key, value in DEFAULTS.items() if key not in call.params}
     address = f"{name}.notebook.{call.region}.sagemaker.aws"
-    made = create(call, NOTEBOOK, "Pending", Url=address, **defaults, **extra)
-    progress.becomes(call, made, "notebook.create", NotebookInstanceStatus="InService")
-    return {"NotebookInstanceArn": made.arn}
+    created = create(call, NOTEBOOK, "Pending", Url=address, **defaults, **extra)
+    progress.becomes(call, created, "notebook.create", NotebookInstanceStatus="InService")
+    return {"NotebookInstanceArn": created.arn}
 
 
 @serves("sagemaker", "ListNotebookInstances")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.listing import listing, serve_list
-from ml_janitor_sandbox.patches import AwsError, Call, backend, serves
+from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, serves
 from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, Resource, checked_name, resources
 
 ID_LENGTH = 12
@@ -33,8 +33,8 @@ class StudioKind(Kind):
 
 def studio_kind(noun: str, plural: str, arn: str) -> StudioKind:
     """Declare a kind, so that `/sandbox/state` finds it."""
-    KINDS[plural] = made = StudioKind(noun, plural, arn)
-    return made
+    KINDS[plural] = resource = StudioKind(noun, plural, arn)
+    return resource
 
 
 DOMAIN = studio_kind("Domain", "domains", "domain")
@@ -62,9 +62,9 @@ def create_studio(call: Call, of: Kind, key: str, *, arn: str | None = None, **m
     tags = {tag["Key"]: tag["Value"] for tag in call.params.get("Tags") or []}
     # A backend of moto's is made when first asked for, and only those are asked about tags.
     backend("sagemaker", call.account, call.region)
-    made = Resource(of, key, asked | stamps | members, tags, ever_tagged=bool(tags))
-    resources(call, of)[key] = made
-    return made
+    resource = Resource(of, key, asked | stamps | members, tags, ever_tagged=bool(tags))
+    resources(call, of)[key] = resource
+    return resource
 
 
 def inside(call: Call, plural: str, **members: str) -> list[Resource]:
@@ -100,8 +100,8 @@ def create_domain(call: Call) -> dict[str, Any]:
     about = f"{call.account}/{call.region}/{name}/{len(resources(call, DOMAIN))}"
     domain_id = f"d-{hashlib.sha256(about.encode()).hexdigest()[:ID_LENGTH]}"
     url = f"https://{domain_id}.studio.{call.region}.sagemaker.aws"
-    made = create_studio(call, DOMAIN, domain_id, DomainId=domain_id, Url=url)
-    return {"DomainArn": made.arn, "DomainId": domain_id, "Url": url}
+    resource = create_studio(call, DOMAIN, domain_id, DomainId=domain_id, Url=url)
+    return {"DomainArn": resource.arn, "DomainId": domain_id, "Url": url}
 
 
 @serves("sagemaker", "DescribeDomain")
@@ -133,10 +133,10 @@ def _serve(of: StudioKind, contains: str) -> None:
     @serves("sagemaker", f"Create{of.noun}")
     def create_one(call: Call) -> dict[str, Any]:
         domain = found(call, DOMAIN, call.params["DomainId"])
-        made = create_studio(
+        resource = create_studio(
             call, of, f"{domain.name}/{checked_name(call, of.name_member)}", **_summaries(call)
         )
-        return {of.arn_member: made.arn}
+        return {of.arn_member: resource.arn}
 
     @serves("sagemaker", f"Describe{of.noun}")
     def describe_one(call: Call) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _summaries(call: Call) -> dict[str, Any]:
     """What ListSpaces tells of a space's settings; a profile has none of them."""
     params = call.params
     settings = params.get("SpaceSettings") or {}
-    told = {
+    settings = {
         "SpaceSettingsSummary": {
             member: settings[member]
             for member in ("AppType", "RemoteAccess", "SpaceStorageSettings")
@@ -185,7 +185,7 @@ def _summaries(call: Call) -> dict[str, Any]:
         "SpaceSharingSettingsSummary": params.get("SpaceSharingSettings"),
         "OwnershipSettingsSummary": params.get("OwnershipSettings"),
     }
-    return {member: value for member, value in told.items() if value}
+    return {member: value for member, value in settings.items() if value}
 
 
 def _update(call: Call, one: Resource) -> dict[str, Any]:
@@ -194,6 +194,21 @@ def _update(call: Call, one: Resource) -> dict[str, Any]:
     }
     one.touch(**changed)
     return {one.kind.arn_member: one.arn}
+
+
+@serves("sagemaker", "StartSession")
+def start_session(call: Call) -> dict[str, Any]:
+    """
+    Connect an editor on another machine to a space, named by its ARN or by that of its app.
+
+    That a space without remote access refuses with a ValidationException is assumed: no source has its words.
+    """
+    place = call.params["ResourceIdentifier"].split("/")[1:3]
+    one = found(call, SPACE, "/".join(place))
+    if (one.members.get("SpaceSettings") or {}).get("RemoteAccess") != "ENABLED":
+        raise rejected(f"Remote access is not enabled for space [{place[-1]}].")
+    session = hashlib.sha256(f"{one.arn}/{clock.now()}".encode()).hexdigest()[:ID_LENGTH]
+    return {"SessionId": session, "StreamUrl": f"wss://stream.invalid/{session}", "TokenValue": session}
 
 
 _serve(PROFILE, "UserProfileNameContains")

@@ -79,7 +79,7 @@ def create_app(call: Call) -> dict[str, Any]:
     if (old := resources(call, APP).get(key)) is not None and old.status in ("Deleted", "Failed"):
         del resources(call, APP)[key]
     now = clock.now()
-    made = create_studio(
+    created = create_studio(
         call,
         APP,
         key,
@@ -92,10 +92,10 @@ def create_app(call: Call) -> dict[str, Any]:
     inherited = found(call, DOMAIN, call.params["DomainId"]).tags | (
         owner.tags if owner.kind is PROFILE else {}
     )
-    made.tags = inherited | made.tags
-    made.ever_tagged = bool(made.tags)
-    progress.becomes(call, made, "app.create", Status="InService")
-    return {"AppArn": made.arn}
+    created.tags = inherited | created.tags
+    created.ever_tagged = bool(created.tags)
+    progress.becomes(call, created, "app.create", Status="InService")
+    return {"AppArn": created.arn}
 
 
 @serves("sagemaker", "DescribeApp")

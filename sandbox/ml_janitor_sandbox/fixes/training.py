@@ -29,7 +29,7 @@ def create_training_job(call: Call) -> dict[str, Any]:
     """Past its start-up and training; moto's is over before it began."""
     now = clock.now()
     limit = call.params.get("StoppingCondition") or DEFAULT_LIMIT
-    made = create(
+    created = create(
         call,
         TRAINING,
         RUNNING,
@@ -39,7 +39,7 @@ def create_training_job(call: Call) -> dict[str, Any]:
         TrainingStartTime=now,
         **pool_of_new(call),
     )
-    return {"TrainingJobArn": made.arn}
+    return {"TrainingJobArn": created.arn}
 
 
 @serves("sagemaker", "ListTrainingJobs")

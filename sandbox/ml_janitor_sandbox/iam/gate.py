@@ -34,7 +34,7 @@ class Judged(NamedTuple):
     """One need, what was said of it, and the numbers of the role's statements that said so."""
 
     need: Need
-    said: Decision
+    decision: Decision
     by: tuple[int, ...] = ()
 
 
@@ -99,8 +99,8 @@ class Gate:
             message = f"The sandbox's IAM does not know what {asked.name} needs permission for: not emulated."
             return Refusal(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
         self._write_down(caller, judged)
-        refused = [one for one in judged if one.said is not Decision.ALLOWED]
-        return _denial(asked, caller, refused[0].need, refused[0].said) if refused else None
+        refused = [one for one in judged if one.decision is not Decision.ALLOWED]
+        return _denial(asked, caller, refused[0].need, refused[0].decision) if refused else None
 
     def _write_down(self, caller: Caller, judged: list[Judged]) -> None:
         entries = [
@@ -108,7 +108,7 @@ class Gate:
                 "role": caller.role,
                 "action": one.need.action,
                 "resource": one.need.resource,
-                "allowed": one.said is Decision.ALLOWED,
+                "allowed": one.decision is Decision.ALLOWED,
                 "by": list(one.by),
             }
             for one in judged
@@ -125,12 +125,12 @@ def _judge(roles: Roles, caller: Caller, asked: Asked, call: Call) -> list[Judge
     return [Judged(need, *roles.weigh(caller, call, need)) for need in services.needs(asked.service, call)]
 
 
-def _denial(asked: Asked, caller: Caller, need: Need, said: Decision) -> Refusal:
+def _denial(asked: Asked, caller: Caller, need: Need, decision: Decision) -> Refusal:
     """In AWS's words, which name the session, the action, the resource, and what kind of no it is."""
     status, code = DENIED.get(asked.protocol, (HTTPStatus.BAD_REQUEST, "AccessDeniedException"))
     why = (
         "with an explicit deny in an identity-based policy"
-        if said is Decision.DENIED
+        if decision is Decision.DENIED
         else f"because no identity-based policy allows the {need.action} action"
     )
     message = f"User: {caller.session} is not authorized to perform: {need.action}"

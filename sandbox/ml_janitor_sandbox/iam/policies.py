@@ -112,14 +112,14 @@ def weigh(
 ) -> tuple[Decision, tuple[int, ...]]:
     """What the policies say together, and the numbers of the statements that say it, over all policies."""
     statements = [statement for policy in policies for statement in policy.statements]
-    said = {
+    matching = {
         number: statement.allows
         for number, statement in enumerate(statements)
         if statement.applies(action, resource, context, principals)
     }
-    if denying := tuple(number for number, allows in said.items() if not allows):
+    if denying := tuple(number for number, allows in matching.items() if not allows):
         return Decision.DENIED, denying
-    return (Decision.ALLOWED if said else Decision.SILENT), tuple(said)
+    return (Decision.ALLOWED if matching else Decision.SILENT), tuple(matching)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -43,7 +43,7 @@ def of(access_key: str) -> Caller | None:
 
 def session_of(role: str, name: str) -> dict[str, str]:
     """Credentials of a new session of a role, as AssumeRole answers them."""
-    made = sts_backends[account_of(role)][PARTITION].assume_role(
+    session = sts_backends[account_of(role)][PARTITION].assume_role(
         region_name="us-east-1",
         role_session_name=name,
         role_arn=role,
@@ -52,9 +52,9 @@ def session_of(role: str, name: str) -> dict[str, str]:
         external_id="",
     )
     return {
-        "AccessKeyId": made.access_key_id,
-        "SecretAccessKey": made.secret_access_key,
-        "SessionToken": made.session_token,
+        "AccessKeyId": session.access_key_id,
+        "SecretAccessKey": session.secret_access_key,
+        "SessionToken": session.session_token,
     }
 
 

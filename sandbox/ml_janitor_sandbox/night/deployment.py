@@ -146,8 +146,8 @@ class Deployment:
 
     def _delivered(self) -> Iterator[Any]:
         """Run what was handed over, until nothing is left."""
-        while len(made := self.box.invocations()) > self.delivered:
-            function, event = made[self.delivered]["function"], made[self.delivered]["event"]
+        while len(invocations := self.box.invocations()) > self.delivered:
+            function, event = invocations[self.delivered]["function"], invocations[self.delivered]["event"]
             self.delivered += 1
             if function == WORKER:
                 own = self._invocation()

@@ -20,7 +20,7 @@ from ml_janitor.report.causes import limits, reason
 from ml_janitor.report.outcomes import not_due
 from ml_janitor.report.status import DONE
 from ml_janitor_sandbox.demo.rows import DOMAIN
-from ml_janitor_sandbox.night.script import ZONE, Digest, Happening, Night, Said
+from ml_janitor_sandbox.night.script import ZONE, Digest, Happening, Night, Pressed
 from ml_janitor_sandbox.night.waste import Line
 
 UNPRICED_SHOWN = 3
@@ -34,48 +34,48 @@ class Narration:
     console: Console
     effects: Mapping[str, Effect]
     warned: set[str] = field(default_factory=set)
-    told: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
     whys: dict[str, str] = field(default_factory=dict)
     """Why a finding is only reported, as its last sweep said."""
 
     def settings(self, text: str) -> None:
         """What this is, and what the operator wrote."""
-        self._say(
+        self._print(
             "Three nights over the demo account, by the functions that are deployed, on the sandbox's\n"
             "clock: Monday to Friday, when three days have passed since the first warnings.\n"
             "Times are those of Los Angeles. The operator's janitor.toml:\n"
         )
-        self._say(textwrap.indent(text.rstrip(), "    "))
+        self._print(textwrap.indent(text.rstrip(), "    "))
 
     def __call__(self, happening: Happening) -> None:
         """Tell one thing that happened."""
         match happening:
             case Night(title):
                 self._heading(title)
-            case Said():
-                self._said(happening)
+            case Pressed():
+                self._pressed(happening)
             case Digest(at, lines):
-                self._say(f"\n{_clock(at)}  The digest in Slack:")
+                self._print(f"\n{_clock(at)}  The digest in Slack:")
                 for line in lines:
                     self._wrapped(line)
             case _:
-                self._say(f"\n{_clock(happening.at)}  {_counts(happening.sweep)}")
+                self._print(f"\n{_clock(happening.at)}  {_counts(happening.sweep)}")
                 self._swept(happening.sweep)
 
-    def _said(self, said: Said) -> None:
-        self._say(f"\n{_clock(said.at)}  {said.who} {said.word} {said.what}.")
-        for line in said.then:
+    def _pressed(self, pressed: Pressed) -> None:
+        self._print(f"\n{_clock(pressed.at)}  {pressed.who} {pressed.word} {pressed.what}.")
+        for line in pressed.then:
             self._wrapped(line)
-        for sweep in said.sweeps:
-            self._swept(sweep, only={said.what})
+        for sweep in pressed.sweeps:
+            self._swept(sweep, only={pressed.what})
 
     def _swept(self, sweep: Sweep, only: set[str] | None = None) -> None:
         """What became of everything that a reader does not know yet."""
         rows = [
             one for one in sorted(sweep.results, key=dearest_first) if only is None or one.target.name in only
         ]
-        told = [row for one in rows if (row := self._row(one)) is not None]
-        self._table(told)
+        shown = [row for one in rows if (row := self._row(one)) is not None]
+        self._table(shown)
         if only is None:
             self._wait([one for one in rows if not_due(one)])
         for why in limits(sweep):
@@ -107,26 +107,26 @@ class Narration:
         return None
 
     def _once(self, key: str, row: tuple[Result, str, str]) -> tuple[Result, str, str] | None:
-        if key in self.told:
+        if key in self.shown:
             return None
-        self.told.add(key)
+        self.shown.add(key)
         return row
 
     def _table(self, rows: Sequence[tuple[Result, str, str]]) -> None:
         table = _grid(9, 9, 31)
         hidden: Counter[str] = Counter()
         shown: Counter[str] = Counter()
-        for result, word, more in rows:
-            shown[word] += not _priced(result)
-            if not _priced(result) and shown[word] > UNPRICED_SHOWN:
-                hidden[word] += 1
+        for result, outcome, more in rows:
+            shown[outcome] += not _priced(result)
+            if not _priced(result) and shown[outcome] > UNPRICED_SHOWN:
+                hidden[outcome] += 1
                 continue
-            table.add_row("", word, _money(result), _name(result), more)
+            table.add_row("", outcome, _money(result), _name(result), more)
         if rows:
             self._show(table)
-        for word, count in hidden.items():
+        for outcome, count in hidden.items():
             own = "that have no price of their own" if count > 1 else "that has no price of its own"
-            self._wrapped(f"{word}: {count} more {own}")
+            self._wrapped(f"{outcome}: {count} more {own}")
 
     def _wait(self, results: Sequence[Result]) -> None:
         if results:
@@ -138,7 +138,7 @@ class Narration:
     def bill(self, lines: Sequence[Line], unknown: Iterable[Result]) -> None:
         """Before and after, by detector, and who could not be judged."""
         self._heading("What it came to")
-        self._say(
+        self._print(
             "Waste as a fresh audit finds it, in dollars a month; jobs and warm pools by the hour (/h).\n"
             "+1? is one more whose price nobody knows; what has no price of its own is counted. What was\n"
             "undone is in use again; what is gone by itself would have ended anyway.\n"
@@ -164,7 +164,7 @@ class Narration:
 
     def remains(self, lines: Sequence[Line], holds: Mapping[str, Sequence[Hold]], now: datetime) -> None:
         """Why what is still found still stands."""
-        self._say("\nWhat is still found, and why it stands:")
+        self._print("\nWhat is still found, and why it stands:")
         table = _grid(9, 31)
         others: Counter[tuple[str, str]] = Counter()
         for line in lines:
@@ -180,21 +180,21 @@ class Narration:
             self._wrapped(f"{detector}, {count} of them: {why}.")
 
     def _heading(self, title: str) -> None:
-        self._say(f"\n{title}")
-        self._say("=" * len(title))
+        self._print(f"\n{title}")
+        self._print("=" * len(title))
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)
 
     def _show(self, table: Table) -> None:
         """A table, without the blanks at the ends of its lines."""
         with self.console.capture() as captured:
             self.console.print(table)
-        self._say("\n".join(line.rstrip() for line in captured.get().strip("\n").split("\n")))
+        self._print("\n".join(line.rstrip() for line in captured.get().strip("\n").split("\n")))
 
     def _wrapped(self, text: str) -> None:
         wrapped = textwrap.wrap(text, self.console.width, initial_indent=" " * 7, subsequent_indent=" " * 7)
-        self._say("\n".join(wrapped))
+        self._print("\n".join(wrapped))
 
 
 def _grid(*widths: int) -> Table:

@@ -50,7 +50,7 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Pressed:
     """Somebody pressed a button, or said something at a terminal; *refused* is why nothing came of it."""
 
     at: datetime
@@ -70,7 +70,7 @@ class Digest:
     lines: tuple[str, ...]
 
 
-type Happening = Night | Swept | Said | Digest
+type Happening = Night | Swept | Pressed | Digest
 
 
 def local(day: int, clock: str) -> datetime:
@@ -142,26 +142,28 @@ class Script:
             if SOMETHING & {one.outcome for one in swept.sweep.results}:
                 raise RuntimeError(f"{swept.sweep.detector} did something on October {day}")
 
-    def _pressed(self, day: int, clock: str, person: str, word: Button, name: str) -> Said:
+    def _pressed(self, day: int, clock: str, person: str, word: Button, name: str) -> Pressed:
         self.deployment.at(local(day, clock))
         answers = self.deployment.press(word, name, user(person))
         pressed: dict[str, Any] = answers[0]
         swept = [answer for answer in answers[1:] if hasattr(answer, "report")]
-        return Said(
+        return Pressed(
             at=local(day, clock),
             who=PEOPLE[person],
             word=f'presses "{LABELS[word]}" on',
             what=name,
-            then=[self._answered(name) if pressed["done"] else f"Slack tells them: {self._whispered()}"],
+            then=[
+                self._answered(name) if pressed["done"] else f"Slack tells them: {self._ephemeral_reply()}"
+            ],
             refused="" if pressed["done"] else str(pressed["why"]),
             sweeps=tuple(sweep for ran in swept for sweep in ran.report.sweeps),
         )
 
-    def _started(self, day: int, clock: str, person: str, notebook: str) -> Said:
+    def _started(self, day: int, clock: str, person: str, notebook: str) -> Pressed:
         """Somebody starts a notebook, and works in it."""
         self._calls(day, clock, person, "start_notebook_instance", notebook)
         at = local(day, clock)
-        return Said(at=at, who=PEOPLE[person], word="starts a notebook, and works in it:", what=notebook)
+        return Pressed(at=at, who=PEOPLE[person], word="starts a notebook, and works in it:", what=notebook)
 
     def _stopped(self, day: int, clock: str, person: str, notebook: str) -> None:
         """Somebody stops a notebook, and nobody hears of it."""
@@ -185,18 +187,18 @@ class Script:
         text: str = next(one["text"] for one in reversed(messages) if one["text"].startswith(f"{name}: "))
         return f"The message now says: {text.removeprefix(f'{name}: ')}"
 
-    def _whispered(self) -> str:
+    def _ephemeral_reply(self) -> str:
         """What only the one who pressed can read."""
         return str(self.deployment.slack.responses()[-1]["text"])
 
-    def _used(self, day: int, clock: str, person: str, notebook: str) -> Said:
+    def _used(self, day: int, clock: str, person: str, notebook: str) -> Pressed:
         """Somebody opens a notebook again, and says nothing to anybody."""
         at = local(day, clock)
         self.deployment.at(at)
         line = f"[I {at:%Y-%m-%d %H:%M:%S}.000 ServerApp] Saving file at /{notebook}.ipynb"
         stream = f"{notebook}/jupyter.log"
         self.deployment.box.logs("/aws/sagemaker/NotebookInstances", stream, [(at, line)])
-        return Said(
+        return Pressed(
             at=at,
             who=PEOPLE[person],
             word="works in a notebook that was warned about:",

@@ -52,12 +52,12 @@ def lines(before: Report, after: Report, actions: Sequence[Action]) -> list[Line
     """*before* and *after* compared by resource; *actions* say which of the differences are ours."""
     done: Mapping[str, Stage] = {one.target.key: one.stage for one in actions}
     stand = {sweep.detector: sweep.findings for sweep in after.sweeps}
-    told = []
+    lines = []
     for sweep in before.sweeps:
         still = {one.target.key for one in stand[sweep.detector]}
         gone = [one for one in sweep.findings if one.target.key not in still]
         by_stage = {one.target.key: done.get(one.target.key) for one in gone}
-        told.append(
+        lines.append(
             Line(
                 detector=sweep.detector,
                 before=sweep.findings,
@@ -69,4 +69,4 @@ def lines(before: Report, after: Report, actions: Sequence[Action]) -> list[Line
                 after=stand[sweep.detector],
             )
         )
-    return told
+    return lines

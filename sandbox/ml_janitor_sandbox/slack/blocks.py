@@ -25,10 +25,10 @@ type Problems = Iterator[str]
 def problems(blocks: Any) -> list[str]:
     """Everything that is wrong with *blocks*, in Slack's words; empty if nothing is."""
     if not isinstance(blocks, list):
-        return [_said("must be an array", "/blocks")]
+        return [_error("must be an array", "/blocks")]
     found = []
     if len(blocks) > MOST_BLOCKS:
-        found.append(_said(f"no more than {MOST_BLOCKS} items allowed", "/blocks"))
+        found.append(_error(f"no more than {MOST_BLOCKS} items allowed", "/blocks"))
     for number, block in enumerate(blocks):
         found += _block(block, f"/blocks/{number}")
     return found + list(_ids(blocks))
@@ -39,17 +39,17 @@ def too_long(blocks: Any) -> bool:
     return len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":"))) > LONGEST_MESSAGE
 
 
-def _said(problem: str, where: str) -> str:
+def _error(problem: str, where: str) -> str:
     return f"[ERROR] {problem} [json-pointer:{where}]"
 
 
 def _block(block: Any, where: str) -> Problems:
     if not isinstance(block, dict):
-        yield _said("must be an object", where)
+        yield _error("must be an object", where)
         return
     rule = BLOCKS.get(str(block.get("type")))
     if rule is None:
-        yield _said(f"unsupported type: {block.get('type')}", f"{where}/type")
+        yield _error(f"unsupported type: {block.get('type')}", f"{where}/type")
         return
     fields, check = rule
     yield from _unknown(block, {"type", "block_id", *fields}, where)
@@ -61,15 +61,15 @@ def _ids(blocks: Sequence[Any]) -> Problems:
     for number, block in enumerate(blocks):
         own = block.get("block_id") if isinstance(block, dict) else None
         if own is not None and not (isinstance(own, str) and 0 < len(own) <= LONGEST_ID):
-            yield _said(f"must be less than {LONGEST_ID + 1} characters", f"/blocks/{number}/block_id")
+            yield _error(f"must be less than {LONGEST_ID + 1} characters", f"/blocks/{number}/block_id")
     for own, times in Counter(map(str, given)).items():
         if times > 1:
-            yield _said(f"`block_id` must be unique: {own}", "/blocks")
+            yield _error(f"`block_id` must be unique: {own}", "/blocks")
 
 
 def _unknown(thing: dict[str, Any], known: set[str], where: str) -> Problems:
     for name in sorted(set(thing) - known):
-        yield _said(f"invalid additional property: {name}", where)
+        yield _error(f"invalid additional property: {name}", where)
 
 
 def _header(block: dict[str, Any], where: str) -> Problems:
@@ -78,7 +78,7 @@ def _header(block: dict[str, Any], where: str) -> Problems:
 
 def _section(block: dict[str, Any], where: str) -> Problems:
     if not block.get("text") and not block.get("fields"):
-        yield _said("must define either `text` or `fields`", f"{where}/type")
+        yield _error("must define either `text` or `fields`", f"{where}/type")
     if "text" in block:
         yield from _text(block["text"], f"{where}/text", types=EITHER, longest=3000)
     if "fields" in block:
@@ -120,7 +120,7 @@ def _element(element: Any, where: str) -> Problems:
     """A button, the one interactive element that is known here."""
     if not isinstance(element, dict) or element.get("type") not in {"button", "image"}:
         kind = element.get("type") if isinstance(element, dict) else None
-        yield _said(f"unsupported type: {kind}", f"{where}/type")
+        yield _error(f"unsupported type: {kind}", f"{where}/type")
         return
     if element["type"] == "image":
         yield from _image(element, where)
@@ -131,18 +131,18 @@ def _element(element: Any, where: str) -> Problems:
         if name in element:
             yield from _string(element[name], f"{where}/{name}", longest)
     if element.get("style", "primary") not in {"primary", "danger"}:
-        yield _said("must be one of primary, danger", f"{where}/style")
+        yield _error("must be one of primary, danger", f"{where}/style")
     if "confirm" in element:
         yield from _confirm(element["confirm"], f"{where}/confirm")
 
 
 def _confirm(dialog: Any, where: str) -> Problems:
     if not isinstance(dialog, dict):
-        yield _said("must be an object", where)
+        yield _error("must be an object", where)
         return
     yield from _unknown(dialog, DIALOG, where)
     if dialog.get("style", "primary") not in {"primary", "danger"}:
-        yield _said("must be one of primary, danger", f"{where}/style")
+        yield _error("must be one of primary, danger", f"{where}/style")
     for name, types, longest in (
         ("title", (PLAIN,), 100),
         ("text", EITHER, 300),
@@ -156,18 +156,18 @@ def _required(
     thing: dict[str, Any], name: str, where: str, *, types: Sequence[str], longest: int
 ) -> Problems:
     if name not in thing:
-        yield _said(f"missing required field: {name}", where)
+        yield _error(f"missing required field: {name}", where)
     else:
         yield from _text(thing[name], f"{where}/{name}", types=types, longest=longest)
 
 
 def _text(text: Any, where: str, *, types: Sequence[str], longest: int) -> Problems:
     if not isinstance(text, dict):
-        yield _said("must be an object", where)
+        yield _error("must be an object", where)
         return
     kind = text.get("type")
     if kind not in types:
-        yield _said(f"must be one of {', '.join(types)}", f"{where}/type")
+        yield _error(f"must be one of {', '.join(types)}", f"{where}/type")
     extra = {PLAIN: {"emoji"}, MRKDWN: {"verbatim"}}.get(str(kind), set())
     yield from _unknown(text, {"type", "text", *extra}, where)
     yield from _string(text.get("text"), f"{where}/text", longest)
@@ -175,20 +175,20 @@ def _text(text: Any, where: str, *, types: Sequence[str], longest: int) -> Probl
 
 def _string(text: Any, where: str, longest: int) -> Problems:
     if not isinstance(text, str):
-        yield _said("must be a string", where)
+        yield _error("must be a string", where)
     elif not text:
-        yield _said("must be more than 0 characters", where)
+        yield _error("must be more than 0 characters", where)
     elif len(text) > longest:
-        yield _said(f"must be less than {longest + 1} characters", where)
+        yield _error(f"must be less than {longest + 1} characters", where)
 
 
 def _items(items: Any, where: str, *, most: int) -> Problems:
     if not isinstance(items, list):
-        yield _said("must be an array", where)
+        yield _error("must be an array", where)
     elif not items:
-        yield _said("no less than 1 items allowed", where)
+        yield _error("no less than 1 items allowed", where)
     elif len(items) > most:
-        yield _said(f"no more than {most} items allowed", where)
+        yield _error(f"no more than {most} items allowed", where)
 
 
 def _listed(items: Any) -> list[Any]:

@@ -59,8 +59,8 @@ class SlackControl:
         """
         asked = {"ts": ts, "action_id": action_id, "user": user}
         more = {"channel": channel, "block_id": block_id, "value": value}
-        told = self._control._ask("POST", "slack/press", asked | more)
-        return Signed(told["headers"], told["body"].encode())
+        answer = self._control._ask("POST", "slack/press", asked | more)
+        return Signed(answer["headers"], answer["body"].encode())
 
     def add_channel(self, channel: str, name: str, **more: Any) -> None:
         """Make a channel; `member=False` if the app is not in it, `archived=True`."""

@@ -199,7 +199,7 @@ def content(args: Args) -> tuple[str, list[Any]]:
     if len(text) > LONGEST_TEXT:
         raise RefusedError("msg_too_long")
     if wrong := problems(blocks):
-        errors = [said.removeprefix("[ERROR] ") for said in wrong]
+        errors = [error.removeprefix("[ERROR] ") for error in wrong]
         raise RefusedError("invalid_blocks", errors=errors, response_metadata={"messages": wrong})
     if too_long(blocks):
         raise RefusedError("msg_blocks_too_long")

@@ -154,7 +154,7 @@ def _buttons(message: Message) -> Iterator[dict[str, Any]]:
 
 def _shown(message: Message, number: int, block: dict[str, Any]) -> dict[str, Any]:
     """A block with the identifiers that Slack makes up where an app gave none."""
-    shown = {"block_id": _made_up(message, number)} | block
+    shown = {"block_id": _generated_id(message, number)} | block
     if isinstance(block.get("elements"), list):
         shown["elements"] = [_named(message, one, number, at) for at, one in enumerate(block["elements"])]
     if "accessory" in block:
@@ -166,10 +166,10 @@ def _named(message: Message, element: Any, *place: Any) -> Any:
     if not isinstance(element, dict) or element.get("type") != "button":
         return element
     text = {"emoji": True} | element["text"]
-    return {"action_id": _made_up(message, *place)} | element | {"text": text}
+    return {"action_id": _generated_id(message, *place)} | element | {"text": text}
 
 
-def _made_up(message: Message, *place: Any) -> str:
+def _generated_id(message: Message, *place: Any) -> str:
     return hashlib.sha256(f"{message.ts}/{place}".encode()).hexdigest()[:5]
 
 

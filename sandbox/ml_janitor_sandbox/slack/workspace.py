@@ -237,16 +237,16 @@ def mentions(text: str, blocks: list[Any]) -> list[str]:
     """Everybody whom a message calls: `@U1`, `!here`, `!subteam^S1`, in the order they stand."""
     found = re.findall(r"<([@!][^<>|]+)(?:\|[^<>]*)?>", text)
     for block in blocks:
-        found += [one for said in _mrkdwn(block) for one in mentions(said, []) if one not in found]
+        found += [one for text in _mrkdwn(block) for one in mentions(text, []) if one not in found]
     return list(dict.fromkeys(one for one in found if not one.startswith("!date")))
 
 
 def _mrkdwn(thing: Any) -> list[str]:
     """Every text in *thing* that Slack would parse."""
     if isinstance(thing, list):
-        return [said for part in thing for said in _mrkdwn(part)]
+        return [text for part in thing for text in _mrkdwn(part)]
     if not isinstance(thing, dict):
         return []
     if thing.get("type") == "mrkdwn":
         return [str(thing.get("text"))]
-    return [said for part in thing.values() for said in _mrkdwn(part)]
+    return [text for part in thing.values() for text in _mrkdwn(part)]

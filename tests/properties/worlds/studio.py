@@ -32,6 +32,10 @@ IN_SPACES = ("JupyterLab", "CodeEditor")
 
 JUDGED = (*IN_SPACES, "KernelGateway", "Canvas")
 
+NEVER = timedelta(days=999)
+CONNECTED = 12 * HOUR
+"""How long an editor on another machine may stay connected to a space."""
+
 OFF = timedelta()
 """What a domain or profile says that switches idle shutdown off; None says nothing."""
 
@@ -43,7 +47,8 @@ class App(Thing):
 
     *started*, *active* and *logged* are how long ago that was; an app that is not *active* has the
     time of its health check there. *idle* is what Canvas publishes, *published* how long ago. After
-    so long Studio stops it itself: as its *domain*, its *profile* and its *space* have it.
+    so long Studio stops it itself: as its *domain*, its *profile* and its *space* have it. *remote* is how
+    long ago an editor on another machine connected, `NEVER` if its space only allows that.
     """
 
     calls = (
@@ -56,6 +61,7 @@ class App(Thing):
         "logs:DescribeLogStreams",
         "logs:GetLogEvents",
         "cloudwatch:GetMetricData",
+        "cloudtrail:LookupEvents",
         "tag:GetResources",
     )
 
@@ -71,7 +77,7 @@ class App(Thing):
     idle: timedelta | None
     published: timedelta
     shared: bool
-    remote: bool
+    remote: timedelta | None
     domain: timedelta | None
     profile: timedelta | None
     space: timedelta | None
@@ -116,11 +122,13 @@ class App(Thing):
         else:
             used = [sign for sign in (self.active, self.logged) if sign is not None]
             arrives = self.logged is not None and self.logged <= self.started
-            if (self.active is None and not arrives and not self.says) or (self.remote and self.in_space):
+            if self.active is None and not arrives and not self.says:
                 return False
             signs = [self.started, *used]
             if self.says and self.idle is not None:
                 signs.append(self.idle)
+            if self.remote is not None and self.in_space:
+                signs.append(max(self.remote - CONNECTED, timedelta()))
         return min(signs) >= max(PATIENCE, 2 * self.stopped_after)
 
     def claim(self, arn: str) -> Claim:
@@ -135,6 +143,7 @@ class App(Thing):
         if self.in_space:
             needs |= {"sagemaker:ListSpaces", "sagemaker:DescribeSpace", "sagemaker:DescribeDomain"}
             needs |= set() if self.shared else {"sagemaker:DescribeUserProfile"}
+            needs |= set() if self.remote is None else {"cloudtrail:LookupEvents"}
         if self.kind != "Canvas":
             needs.add("logs:GetLogEvents")
         if self.kind == "Canvas" or self.in_space:
@@ -144,7 +153,7 @@ class App(Thing):
             arn=arn,
             may=waste,
             must=waste,
-            certain=self.kind == "Canvas" or self.says,
+            certain=self.kind == "Canvas" or (self.says and self.remote is None),
             needs=frozenset(needs),
         )
 
@@ -199,7 +208,7 @@ class App(Thing):
     def _space(self, account: Account, domain: str, user: str) -> str:
         name = account.name("space")
         settings: Any = {"AppType": self.kind}
-        if self.remote:
+        if self.remote is not None:
             settings["RemoteAccess"] = "ENABLED"
         if self.space is not None:
             idle = {"IdleSettings": {"IdleTimeoutInMinutes": self.space // MINUTE}}
@@ -213,6 +222,9 @@ class App(Thing):
             Tags=self.labels_above.listed,
         )
         account.tagged(made["SpaceArn"], self.labels_above)
+        if self.remote not in (None, NEVER):
+            account.be(self.remote)
+            account.sagemaker.start_session(ResourceIdentifier=made["SpaceArn"])
         return name
 
     def _use(self, account: Account, domain: str, owner: str) -> None:
@@ -266,7 +278,7 @@ SHARED_WASTE: Values = {
     "idle": [None],
     "published": spans(MINUTE, 5),
     "shared": [False],
-    "remote": [False],
+    "remote": [None],
     "domain": [None],
     "profile": [None],
     "space": [None],
@@ -290,6 +302,7 @@ KINDS = (
                 "published": spans(MINUTE, 5, 50),
                 "shared": [False, True],
                 "domain": [None, OFF, 6 * HOUR],
+                "remote": [None, NEVER, 17 * HOUR],
             },
             other={
                 **SHARED_OTHER,
@@ -297,7 +310,7 @@ KINDS = (
                 "labels_above": EXEMPT[:2],
                 "idle": [OFF, *spans(HOUR, 3.9)],
                 "published": spans(MINUTE, 5),
-                "remote": [True],
+                "remote": spans(HOUR, 0.5, 11, 15.9),
                 "domain": spans(HOUR, 35),
                 "profile": [OFF, *spans(HOUR, 2, 35)],
                 "space": spans(HOUR, 3, 35),

@@ -154,8 +154,8 @@ def freed(found: Habits, one: Stored, version: str | None, tagged: Tags) -> str:
         case Value():
             return _by_lifecycle(found.lifecycle, one, tagged)
         case other:
-            said = other.error if isinstance(other, Unreadable) else "not read"
-            return f"whether deleting it frees its bytes is unknown, since its versioning is ({said})"
+            why = other.error if isinstance(other, Unreadable) else "not read"
+            return f"whether deleting it frees its bytes is unknown, since its versioning is ({why})"
 
 
 def _by_lifecycle(lifecycle: Signal[tuple[Mapping[str, Any], ...]], one: Stored, tagged: Tags) -> str:

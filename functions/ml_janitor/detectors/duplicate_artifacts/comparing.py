@@ -125,8 +125,8 @@ class Comparison:
                 complete = begin(number + 1) >= one.size
                 self.known[one] = replace(known, digests=(*known.digests, answer.value), complete=complete)
             else:
-                said = getattr(answer, "error", "it is gone")
-                self.known[one] = replace(known, unread=f"{one.uri} could not be read ({said})")
+                why = getattr(answer, "error", "it is gone")
+                self.known[one] = replace(known, unread=f"{one.uri} could not be read ({why})")
 
 
 def begin(number: int) -> int:
@@ -205,14 +205,14 @@ class Equality:
     def _unread(self, signal: object) -> Exception:
         if not self._aws.has_time:
             return self._not_yet()
-        said = signal.error if isinstance(signal, Unreadable) else "it is gone"
-        return ReadError(f"comparing {self._copy.stored.uri} with {self._keeper.stored.uri}: {said}")
+        why = signal.error if isinstance(signal, Unreadable) else "it is gone"
+        return ReadError(f"comparing {self._copy.stored.uri} with {self._keeper.stored.uri}: {why}")
 
     def _not_yet(self) -> NotYetError:
         done, size = begin(self._next) if self._next else 0, self._copy.stored.size
         shown, whole = data_size(min(done, size)), data_size(size)
-        said = f"{shown} of {whole} were compared with {self._keeper.stored.uri} so far"
-        return NotYetError(said, {"of": self._bound, "next": self._next, "sum": self._sum})
+        why = f"{shown} of {whole} were compared with {self._keeper.stored.uri} so far"
+        return NotYetError(why, {"of": self._bound, "next": self._next, "sum": self._sum})
 
     def _differ(self, by: str) -> CannotActError:
         return CannotActError(f"it is not the same as {self._keeper.stored.uri} after all: {by}")

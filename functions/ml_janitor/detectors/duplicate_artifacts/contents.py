@@ -131,9 +131,9 @@ def _of_parts(value: str, algorithm: str, etag: str, answer: Mapping[str, object
     Servers that do not say so still mark it with the number of parts; of an object with parts, a SHA
     that is not said to be of the whole is not believed to be.
     """
-    said = answer.get("ChecksumType")
+    kind = answer.get("ChecksumType")
     unsaid = algorithm.startswith("SHA") and "-" in etag
-    return said == "COMPOSITE" or "-" in value or (said != "FULL_OBJECT" and unsaid)
+    return kind == "COMPOSITE" or "-" in value or (kind != "FULL_OBJECT" and unsaid)
 
 
 def likeness(a: Contents, b: Contents) -> Match:

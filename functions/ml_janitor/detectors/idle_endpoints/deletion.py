@@ -160,10 +160,12 @@ def drifted(found: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
         return "its data capture is not as its configuration says"
     for members in ("ProductionVariants", "ShadowProductionVariants"):
         runs = {variant["VariantName"]: variant for variant in found.get(members, ())}
-        said = {variant["VariantName"]: variant for variant in config.get(members, ())}
-        if runs.keys() != said.keys():
+        configured = {variant["VariantName"]: variant for variant in config.get(members, ())}
+        if runs.keys() != configured.keys():
             return "its variants are not those of its configuration"
-        if members == "ShadowProductionVariants" and any(rescaled(runs[name], said[name]) for name in runs):
+        if members == "ShadowProductionVariants" and any(
+            rescaled(runs[name], configured[name]) for name in runs
+        ):
             return "a shadow variant was scaled since its deployment, which no call brings back"
     return None
 
@@ -175,9 +177,9 @@ def capture(config: Mapping[str, Any]) -> tuple[object, ...]:
     return bool(config.get("EnableCapture")), sampling, config.get("DestinationS3Uri"), key
 
 
-def rescaled(variant: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
-    """Whether a variant has another number of instances than its configuration *said*."""
-    first = said.get("InitialInstanceCount")
+def rescaled(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> bool:
+    """Whether a variant has another number of instances than its configuration *configured*."""
+    first = configured.get("InitialInstanceCount")
     return first is not None and variant.get("DesiredInstanceCount", first) != first
 
 

@@ -181,7 +181,7 @@ class IdleEndpoints(Detector[Endpoint]):
             account,
             window=(now - self.window, now),
             young=lambda deployed: now - deployed < self.min_age,
-            settled=lambda endpoint: self._settled(endpoint, now) is not None,
+            decided=lambda endpoint: self._kept_regardless(endpoint, now) is not None,
             exactly=exactly,
         )
 
@@ -189,7 +189,7 @@ class IdleEndpoints(Detector[Endpoint]):
         """Idle is what runs, is old enough, and had no request anywhere."""
         rule = Rule()
         rule.saw(*seen(candidate, now))
-        if (why := self._settled(candidate, now)) is not None:
+        if (why := self._kept_regardless(candidate, now)) is not None:
             return rule.kept(why)
         if candidate.status not in SERVING:
             return rule.unknown(f"it is {candidate.status} since its inference components were deleted")
@@ -256,7 +256,7 @@ class IdleEndpoints(Detector[Endpoint]):
         """Its configuration, and the models of that and of the inference components."""
         return deletion.needs(target.arn, record)
 
-    def _settled(self, endpoint: Endpoint, now: datetime) -> str | None:
+    def _kept_regardless(self, endpoint: Endpoint, now: datetime) -> str | None:
         """Why it is kept whatever else could be read, or None while the question is open."""
         if isinstance(endpoint.description, Absent):
             return "it was deleted while it was being looked at"

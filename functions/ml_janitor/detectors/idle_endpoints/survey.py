@@ -137,22 +137,22 @@ def survey(
     *,
     window: tuple[datetime, datetime],
     young: Callable[[datetime], bool],
-    settled: Callable[[Endpoint], bool],
+    decided: Callable[[Endpoint], bool],
     exactly: bool,
 ) -> list[Endpoint]:
     """
     Read on wherever the question is still open; the order of *candidates* is kept.
 
-    *settled* says that an endpoint is kept whatever else is read, *young* that a deployment at that time
+    *decided* says that an endpoint is kept whatever else is read, *young* that a deployment at that time
     keeps it. With *exactly*, the tags of inference
     components are read one by one as they are now, else in bulk. After the first metrics, nothing
     more is asked of an endpoint with an unreadable signal either: it is unknown, and stays so.
     """
 
     def readable(endpoint: Endpoint) -> bool:
-        return not settled(endpoint) and endpoint.unreadable is None
+        return not decided(endpoint) and endpoint.unreadable is None
 
-    known = _on(candidates, lambda one: not settled(one), lambda todo: _measured(aws, todo, window))
+    known = _on(candidates, lambda one: not decided(one), lambda todo: _measured(aws, todo, window))
     known = _on(known, readable, lambda todo: aws.map(lambda one: _described(aws, one, account, young), todo))
     known = _on(known, readable, lambda todo: _measured(aws, todo, window))
     known = _on(known, readable, lambda todo: _accompanied(aws, todo, exactly=exactly))

@@ -98,8 +98,8 @@ def is_on(aws: Aws, target: Target) -> bool:
     try:
         answer = aws.sagemaker.describe_notebook_instance(NotebookInstanceName=target.name)
     except ClientError as error:
-        said = error.response["Error"]
-        if said["Code"] == REFUSED and GONE in said.get("Message", ""):
+        refusal = error.response["Error"]
+        if refusal["Code"] == REFUSED and GONE in refusal.get("Message", ""):
             raise CannotActError("it was deleted since, and its volume with it") from error
         raise
     if answer["CreationTime"] != target.created:

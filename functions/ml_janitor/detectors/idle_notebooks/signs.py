@@ -115,11 +115,11 @@ def evidence_of(notebook: Notebook, rule: str, now: datetime) -> Iterator[Eviden
     yield evidence("last opening", opened, by)
     yield evidence("last processor use", notebook.busy, _shown(notebook.busy))
     idle = notebook.idle
-    told = None
+    shown = None
     if isinstance(idle, Value) and idle.at is not None:
         stale = "" if fresh_idle(notebook, now) else ", too long ago to count"
-        told = f"{ago(idle.value)} at {_iso(idle.at)}{stale}"
-    yield evidence("idle time it published", idle, told)
+        shown = f"{ago(idle.value)} at {_iso(idle.at)}{stale}"
+    yield evidence("idle time it published", idle, shown)
 
 
 def _shown(signal: Signal[datetime]) -> str | None:

@@ -42,7 +42,7 @@ class App(Candidate):
     last log line, *idle* the idle time that Canvas or its space published, with the time of that datapoint.
     *shutdown* is after how long Studio itself stops it. A *reserved* one runs on the capacity of a training
     plan, which was paid for in advance. *arn* is its ARN as AWS wrote it, once it was described.
-    *remote* is whether its space lets editors on other machines connect.
+    *remote* is whether its space lets editors on other machines connect, *session* when the last one did.
     """
 
     domain: str
@@ -62,6 +62,7 @@ class App(Candidate):
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
     arn: str = ""
     remote: bool = False
+    session: Signal[datetime] = field(default_factory=NotRead)
 
     @property
     def owner(self) -> str:

@@ -56,7 +56,7 @@ def read(aws: Aws, apps: Sequence[App]) -> list[App]:
     )
     domains = _each(aws, ((app.domain, "") for app in asked), DESCRIBE_DOMAIN, _domain)
 
-    def told(app: App) -> Signal[timedelta]:
+    def timeout_of(app: App) -> Signal[timedelta]:
         name = owner[_id(app)]
         above = [domains[app.domain, ""]]
         above += [profiles[app.domain, name]] if name else []
@@ -72,7 +72,8 @@ def read(aws: Aws, apps: Sequence[App]) -> list[App]:
                 return False
 
     return [
-        replace(app, shutdown=told(app), remote=remote(app)) if app.type in TYPES else app for app in apps
+        replace(app, shutdown=timeout_of(app), remote=remote(app)) if app.type in TYPES else app
+        for app in apps
     ]
 
 

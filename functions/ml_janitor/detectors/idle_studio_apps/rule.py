@@ -13,7 +13,7 @@ from ml_janitor.aws.sagemaker_kinds import APP
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Effect, Evidence, Finding, Rule, Target, Value, Verdict
 from ml_janitor.detectors.idle_studio_apps import app as studio
-from ml_janitor.detectors.idle_studio_apps import idle_shutdown, idle_times, signs, tags
+from ml_janitor.detectors.idle_studio_apps import idle_shutdown, idle_times, remote_sessions, signs, tags
 from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
 from ml_janitor.detectors.idle_studio_apps.app import (
     CANVAS,
@@ -81,6 +81,7 @@ class IdleStudioApps(Detector[App]):
         allow("logs:DescribeLogStreams", on=f"log-group:{studio.LOG_GROUP}:*"),
         allow("logs:GetLogEvents", on=f"log-group:{studio.LOG_GROUP}:*"),
         allow("cloudwatch:GetMetricData"),
+        allow("cloudtrail:LookupEvents"),
         allow("pricing:GetProducts"),
     )
     acts = (allow("sagemaker:DeleteApp", on="app/*"),)
@@ -135,8 +136,10 @@ class IdleStudioApps(Detector[App]):
         canvas = [app for app in open_ if app.type == CANVAS]
         with_idle = idle_times.read(aws, [*self._open(logged, now), *canvas], now)
         apps = studio.merged(apps, [*logged, *with_idle])
-        idle = idle_shutdown.read(aws, self._open(with_idle, now))
-        return studio.merged(apps, [replace(app, price=_price(aws, app)) for app in idle])
+        told = idle_shutdown.read(aws, self._open(with_idle, now))
+        since = now - max((self._allowed(app) for app in told), default=PATIENCE)
+        reached = remote_sessions.read(aws, told, since, now)
+        return studio.merged(apps, [replace(app, price=_price(aws, app)) for app in reached])
 
     def decide(self, candidate: App, now: datetime) -> Verdict:
         rule = Rule()
@@ -160,9 +163,9 @@ class IdleStudioApps(Detector[App]):
             if now - last.at < TIMES * after:
                 return rule.kept(f"{quiet}; Studio's own idle shutdown has {ago(TIMES * after)} to stop it")
             reason += f"; Studio's own idle shutdown should have stopped it after {ago(after)}, and did not"
-        proven = candidate.type == CANVAS or published is not None
+        proven = candidate.type == CANVAS or (published is not None and not candidate.remote)
         rule.passed("its own idle time says so" if proven else "nothing shows use, but a kernel may compute")
-        to_prove = "" if proven or candidate.space is None else TO_PROVE
+        to_prove = "" if proven or candidate.space is None or candidate.remote else TO_PROVE
         if to_prove:
             rule.saw(Evidence("what would prove it", to_prove))
         if candidate.type in idle_shutdown.TYPES and not isinstance(candidate.shutdown, Value):

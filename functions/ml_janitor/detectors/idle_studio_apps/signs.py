@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
-from ml_janitor.detectors.idle_studio_apps import idle_shutdown
+from ml_janitor.detectors.idle_studio_apps import idle_shutdown, remote_sessions
 from ml_janitor.detectors.idle_studio_apps.app import CANVAS, App
 
 STALE = timedelta(minutes=30)
@@ -42,6 +42,10 @@ def _signs(app: App, now: datetime) -> Iterator[Sign]:
         yield Sign("activity of its user", app.activity.value)
     if isinstance(app.log, Value):
         yield Sign("a line in its log", app.log.value)
+    if isinstance(app.session, Value):
+        began = app.session.value
+        what = f"a remote editor's session, which began at {iso(began)} and may have lasted until"
+        yield Sign(what, max(began, min(began + remote_sessions.LASTS, now)))
     yield Sign("its start", app.started)
 
 
@@ -74,10 +78,11 @@ def _canvas_unknown(app: App, now: datetime) -> str | None:
 
 
 def _silent(app: App, now: datetime) -> str | None:
-    if app.remote:
+    if app.remote and isinstance(app.session, Unreadable | NotRead):
+        why = app.session.error if isinstance(app.session, Unreadable) else "they were not read"
         return (
             "its space allows remote access: an editor that is connected need not write to its log, and the "
-            "sessions in CloudTrail are not read, so it may be in use"
+            f"sessions in CloudTrail could not be read ({why}), so it may be in use"
         )
     if isinstance(app.idle, Unreadable):
         return f"the idle time that its space may publish could not be read ({app.idle.error})"
@@ -137,6 +142,8 @@ def seen(app: App, now: datetime) -> Iterator[Evidence]:
     else:
         yield evidence("idle time that its space published", app.idle, _idle_words(app, now))
         yield evidence("last line in its log", app.log, _shown(app.log))
+    if app.remote:
+        yield evidence("last session of a remote editor", app.session, _shown(app.session))
     if app.type in idle_shutdown.TYPES:
         after = app.shutdown
         shown = f"after {ago(after.value)}" if isinstance(after, Value) else "off"

@@ -1,0 +1,126 @@
+"""`janitor bill`: what AWS charged, why it moved, and who is behind it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
+
+import typer
+
+from ml_janitor.bill.asking import question, tags
+from ml_janitor.bill.model import BillReport, GapCause, Reading, Span
+from ml_janitor.bill.tables import OWN, PHASE
+from ml_janitor.config.layers import nearest
+from ml_janitor_cli import bill_view, edge
+from ml_janitor_cli.bill_reading import read_report
+from ml_janitor_cli.failures import ending_at_once
+from ml_janitor_cli.screen import console, progress
+
+LONGEST = 180
+REACH = timedelta(days=395)
+"""How far back Cost Explorer has days: 13 months."""
+
+
+def bill(
+    ctx: typer.Context,
+    *,
+    by: Annotated[
+        str,
+        typer.Option(metavar="TAG|phase|service|usage", help="What the table has a line for."),
+    ] = PHASE,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=LONGEST, help="The span to explain: so many days until yesterday."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN",
+            help="What to compare it with: its first day, or FIRST..LAST; else the days right before.",
+        ),
+    ] = None,
+    region: edge.Regions = None,
+    profile: edge.Profile = None,
+    table: edge.TableName = None,
+    overrides: edge.Overrides = None,
+    config: edge.Config = None,
+    now: edge.AsOf = None,
+) -> int:
+    """
+    Say what AWS charged, why that moved, and which resources and owners are behind it.
+
+    The bill is the whole account's, read from Cost Explorer for about $0.08 a time; resources are
+    looked at in the regions of --region, else of the settings, else of the session. With a ledger
+    (--table), it also says what was saved so far. Nothing is changed.
+
+    Exit status: 0, the bill was read, and what is missing is said; 1, it could not be read, or a
+    service of the settings does not exist; 2, bad usage or settings.
+
+    \b
+    Examples:
+      janitor bill
+      janitor bill --by project --days 7
+      janitor bill --days 31 --against 2026-07-01
+      janitor sandbox -- janitor bill
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    setup = edge.setup(ctx, config, overrides, profile=profile, now=now)
+    regions = setup.regions(region)
+    section = setup.settings.bill
+    check_table(by, tags(section))
+    asked = question(section, days=days or 0)
+    if against is not None:
+        asked = replace(asked, against=span_from(against, asked.days, setup.now))
+    with ending_at_once(), progress("identifying the account") as say:
+        report = read_report(setup, regions, asked, by=by, table=table, say=say)
+    bill_view.show(console(sys.stdout), report, by=by, max_requests=section.max_requests)
+    return 0 if complete(report) else 1
+
+
+def complete(report: BillReport) -> bool:
+    """Whether the bill itself was read, and every service of the settings exists."""
+    return not any(
+        gap.cause is GapCause.NO_SUCH_SERVICE
+        or (gap.reading is Reading.SERVICES and gap.cause is not GapCause.SHORT_HISTORY)
+        for gap in report.bill.gaps
+    )
+
+
+def check_table(by: str, known: Mapping[str, str]) -> None:
+    """Refuse a table by what is neither a tag of the settings nor one of the program's own."""
+    names = [*OWN, *known]
+    if by not in names:
+        raise edge.Refused(
+            f"--by {by}: expected {', '.join(names[:-1])} or {names[-1]}{nearest(by, names)}; "
+            "other tags are added to tags in [bill]"
+        )
+
+
+def span_from(text: str, days: int, now: datetime) -> Span:
+    """The span that *text* says: a first day, or two days with .. between them. Raises Refused."""
+    ends = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?", text.strip())
+    try:
+        first, last = (
+            [date.fromisoformat(end) if end else None for end in ends.groups()] if ends else [None] * 2
+        )
+    except ValueError:
+        first = last = None
+    if first is None:
+        raise edge.Refused(
+            f"--against: expected a day such as 2026-08-01, or 2026-08-01..2026-08-30, got {text}"
+        )
+    span = Span(first, days if last is None else (last - first).days + 1)
+    if span.days != days:
+        raise edge.Refused(
+            f"--against {text}: only spans of the same length are compared, and this one has {span.days} "
+            f"days; add --days {span.days}, or give its first day alone"
+        )
+    end, begin = now.astimezone(UTC).date(), datetime.combine(first, time(), UTC)
+    if span.until > end - timedelta(days=days):
+        raise edge.Refused(f"--against {text}: it has to end before the last {days} days begin")
+    if now - begin > REACH:
+        raise edge.Refused(f"--against {text}: Cost Explorer has the days of the last 13 months only")
+    return span

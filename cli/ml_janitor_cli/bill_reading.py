@@ -1,0 +1,125 @@
+"""Reads what a report of the bill is made of: Cost Explorer, a sweep, what ran, and the ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, time
+
+from ml_janitor.acting import savings
+from ml_janitor.aws.account import opened
+from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.cost_explorer import REGION, CostExplorer
+from ml_janitor.bill import asking
+from ml_janitor.bill.model import Bill, BillReport, Gap, GapCause, Reading
+from ml_janitor.bill.reading import read
+from ml_janitor.bill.report import Question, Savings, bill_report
+from ml_janitor.bill.resources import Known, acted, judged, judging, known
+from ml_janitor.bill.tables import OWN
+from ml_janitor.core.model import Result
+from ml_janitor.engine.run import run
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.table import Table
+from ml_janitor_cli import edge
+from ml_janitor_cli.credentials import known_caller
+from ml_janitor_cli.failures import one_line_about
+from ml_janitor_cli.ledger_session import TABLE
+
+type Say = Callable[[str], None]
+
+
+def read_report(
+    setup: edge.Setup, regions: Sequence[str], asked: Question, *, by: str, table: str | None, say: Say
+) -> BillReport:
+    """The report that *asked* asks for. Raises FailedError without credentials, or if the ledger fails."""
+    home = setup.session.region_name or regions[0]
+    account = known_caller(setup.session, home, setup.attempts).account
+    say("reading Cost Explorer")
+    bill = read_bill(setup, account, asked, by)
+    if not bill.charges:
+        return bill_report(bill, asked)
+    actions = remembered(setup, table or os.environ.get(TABLE), account, home, regions)
+    with opened(
+        setup.session, account=account, regions=regions, attempts=setup.attempts, pace=edge.pace()
+    ) as accounts:
+        say("looking for what is wasteful among what is billed")
+        detectors = judging(setup.settings.enabled())
+        swept = run(detectors, accounts, now=setup.now, policy=setup.settings.policy.dry())
+        say("reading what ran, and when")
+        found = what_ran(setup, accounts, bill, swept.results, actions)
+    broken = [
+        Gap(
+            reading=Reading.RESOURCES,
+            cause=GapCause.FAILED,
+            subject=sweep.region,
+            detail=f"{sweep.detector}: {sweep.error}",
+        )
+        for sweep in swept.sweeps
+        if sweep.error is not None
+    ]
+    return bill_report(
+        bill,
+        asked,
+        resources=found.resources,
+        savings=saved(setup, bill, actions),
+        gaps=(*found.gaps, *broken),
+    )
+
+
+def read_bill(setup: edge.Setup, account: str, asked: Question, by: str) -> Bill:
+    """The bill in so many requests as the settings allow, reaching back to what is compared."""
+    section = setup.settings.bill
+    client = make_client(setup.session, "ce", REGION, setup.attempts)
+    wanted = asking.wanted(section, days=asked.days, first="" if by in OWN else by)
+    if asked.against is not None:
+        reach = (setup.now.astimezone(UTC).date() - asked.against.first).days
+        wanted = replace(wanted, days=max(wanted.days, reach))
+    explorer = CostExplorer(client, max_requests=section.max_requests)
+    return read(explorer, wanted, account=account, now=setup.now.astimezone(UTC))
+
+
+def what_ran(
+    setup: edge.Setup,
+    accounts: Sequence[Aws],
+    bill: Bill,
+    results: Iterable[Result],
+    actions: Iterable[Action] = (),
+) -> Known:
+    """What ran in the days of *bill*, with what a sweep and the ledger say of it."""
+    section = asking.tags(setup.settings.bill)
+    return known(
+        accounts,
+        since=datetime.combine(bill.first, time(), UTC),
+        now=setup.now,
+        tag=next(iter(section.values()), ""),
+        policy=setup.settings.policy,
+        verdicts={**judged(results), **acted(actions)},
+    )
+
+
+def remembered(
+    setup: edge.Setup, table: str | None, account: str, home: str, regions: Sequence[str]
+) -> list[Action]:
+    """Every action that the ledger *table* remembers; none without one."""
+    if not table:
+        return []
+    actions = Actions(Table(make_client(setup.session, "dynamodb", home, setup.attempts), table))
+    with one_line_about("the ledger"):
+        return [
+            action
+            for detector in setup.settings.registry
+            for region in regions
+            for action in actions.all(detector.name, account, region)
+        ]
+
+
+def saved(setup: edge.Setup, bill: Bill, actions: Sequence[Action]) -> Savings:
+    """What *actions* saved."""
+    zone = setup.settings.janitor.time_zone
+    return Savings(
+        by_day=savings.by_day(actions, bill.first, setup.now),
+        this_month=savings.saved(actions, now=setup.now, time_zone=zone).usd,
+    )

@@ -1,0 +1,149 @@
+"""The bill drawn for a terminal: why it moved, the table, and what a reader of it has to know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ml_janitor.bill.model import BillReport, Movement
+from ml_janitor.bill.report import told
+from ml_janitor.bill.tables import OWN, Line, lines
+from ml_janitor.core.text import moment, plain, usd
+from ml_janitor.report import bill as words
+from ml_janitor.report.bill_gaps import missing
+from ml_janitor_cli.screen import Grid, write
+
+MOST_LINES = 20
+INDENT = (0, 0, 0, 2)
+
+
+def show(console: Console, report: BillReport, *, by: str, max_requests: int) -> None:
+    """Print *report* with a table *by* something."""
+    write(console, drawing(report, by=by, max_requests=max_requests))
+
+
+def drawing(report: BillReport, *, by: str, max_requests: int) -> Iterator[RenderableType]:
+    """The blocks of the report, from the headline to what is missing."""
+    yield headline(report)
+    if report.bill.charges:
+        if report.main is not None:
+            yield from why(report.main)
+        yield from table(report, by)
+        yield facts(report)
+    if gaps := list(missing(report.bill.gaps, max_requests)):
+        yield Group(Text("what is missing", style="bold cyan"), *(_noted(gap) for gap in gaps))
+
+
+def headline(report: BillReport) -> RenderableType:
+    """What was read, and in one sentence what came out."""
+    compared = words.compared_with(report.main) if report.main else words.spoken(report.span)
+    facts = [f"account {plain(report.bill.account)}", moment(report.bill.time)]
+    if report.bill.charges:
+        facts += [compared, words.METRICS[report.bill.metric]]
+    return Group(
+        Text.assemble(("ML Janitor  ", "bold cyan"), (words.headline(report), "bold")),
+        Text("  ".join(facts[:2]), style="dim"),
+        *(Text("; ".join(facts[2:]), style="dim") for _ in facts[2:3]),
+    )
+
+
+def head(title: str, said: str) -> RenderableType:
+    """The line above a block."""
+    line = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
+    line.add_column(Text(title, style="bold cyan"))
+    line.add_column(Text(said, style="bold"), justify="right")
+    return line
+
+
+def why(movement: Movement) -> Iterator[RenderableType]:
+    """The movers, which add up to the change."""
+    grid = Grid()
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(ratio=3)
+    grid.add_column(ratio=4)
+    grid.add_column(no_wrap=True)
+    for row in words.rows(movement):
+        amount = Text(words.signed(row.usd), style="bold" if row.owner or row.why else "")
+        grid.add_row(amount, Text(row.what), Text(row.why), Text(row.owner))
+    said = f"{usd(movement.usd_before)} to {usd(movement.usd_after)}, {words.change(movement)}"
+    yield Group(
+        head("why it moved", said),
+        Padding(grid, INDENT),
+        *(_noted(aside) for aside in words.asides(movement, told(movement, 0))),
+    )
+
+
+def table(report: BillReport, by: str) -> Iterator[RenderableType]:
+    """The bill *by* something; nothing where its tag could not be read, which is among what is missing."""
+    if by not in OWN and by not in report.bill.by_tag:
+        return
+    before = report.main.comparison.before if report.main else None
+    every = lines(report.bill, by, report.span, before)
+    shown, rest = every[:MOST_LINES], every[MOST_LINES:]
+    drawn = Table(
+        box=box.HORIZONTALS, show_edge=False, show_footer=True, padding=(0, 1), pad_edge=False,
+        expand=True, border_style="dim",
+    )  # fmt: skip
+    drawn.add_column(f"by {plain(by)}", "together", header_style="bold cyan", footer_style="bold", ratio=1,
+                     overflow="fold")  # fmt: skip
+    totals = _cells(_together("together", every))
+    for title, total in zip(("before", "now", "change", ""), totals, strict=True):
+        drawn.add_column(title, total, justify="right", header_style="dim", footer_style="bold", no_wrap=True)
+    for one in shown:
+        drawn.add_row(Text(_name(by, one.name)), *_cells(one))
+    if rest:
+        drawn.add_row(Text(f"{len(rest)} others", style="dim"), *_cells(_together("", rest)))
+    yield drawn
+
+
+def _name(by: str, name: str) -> str:
+    return plain(name) or ("no service" if by in OWN else f"no {plain(by)}")
+
+
+def _together(name: str, every: Sequence[Line]) -> Line:
+    compared = all(one.usd_before is not None for one in every)
+    return Line(
+        name=name,
+        usd=sum((one.usd for one in every), Decimal(0)),
+        usd_before=sum((one.usd_before or Decimal(0) for one in every), Decimal(0)) if compared else None,
+    )
+
+
+def _cells(one: Line) -> tuple[str, str, str, str]:
+    if one.usd_before is None or one.change is None:
+        return "", usd(one.usd), "", ""
+    share = one.change / one.usd_before if one.usd_before else None
+    return (
+        usd(one.usd_before),
+        usd(one.usd),
+        words.signed(one.change) if round(one.change, 2) else "",
+        words.percent(share, sign=True) if round(one.change, 2) else "",
+    )
+
+
+def facts(report: BillReport) -> RenderableType:
+    """What else there is to say, a line each."""
+    said: list[tuple[str, Iterable[str]]] = [
+        ("untagged", words.untagged(report.shares)),
+        ("not counted here", words.outside(report)),
+        ("forecast", filter(None, [words.forecast(report)])),
+        ("saved so far", filter(None, [words.saved(report)])),
+        ("asking cost", [words.price_of_reading(report)]),
+    ]
+    grid = Grid()
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    for title, texts in said:
+        if text := "; ".join(texts):
+            grid.add_row(title, Text(text))
+    return grid
+
+
+def _noted(text: str) -> RenderableType:
+    return Padding(Text(text), INDENT)

@@ -1,0 +1,167 @@
+"""What CloudTrail knows of endpoints, notebooks and Studio apps: made, changed, switched, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import trail
+from ml_janitor.aws.sagemaker_kinds import APP, ENDPOINT, NOTEBOOK, Kind
+from ml_janitor.core.model import Target, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.aws.trail import Event
+
+EVENTS = (
+    *("CreateEndpoint", "CreateEndpointConfig", "UpdateEndpoint", "DeleteEndpoint"),
+    *("CreateNotebookInstance", "StartNotebookInstance", "StopNotebookInstance", "DeleteNotebookInstance"),
+    *("CreateApp", "DeleteApp"),
+)
+MOST_PAGES = 40
+"""Pages of each: LookupEvents answers two a second."""
+
+type Spell = tuple[datetime, datetime | None]
+"""From when until when something was on; None is still."""
+
+
+def member(request: Mapping[str, Any], name: str) -> Any:
+    """A member of a request: CloudTrail begins them in lower case, and the API in upper case."""
+    return next((value for key, value in request.items() if key.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The recorded calls by their names, the oldest first; *error* is why some are missing."""
+
+    events: Mapping[str, tuple[Event, ...]]
+    error: str | None = None
+
+    @classmethod
+    def read(cls, aws: Aws, now: datetime) -> History:
+        """What was called until *now*; CloudTrail remembers 90 days."""
+        first = now - trail.REMEMBERED
+        found = aws.map(lambda name: trail.lookup(aws, name, first, now, most_pages=MOST_PAGES), EVENTS)
+        events = {
+            name: tuple(sorted((one for one in each.items if one.succeeded), key=lambda one: one.at))
+            for name, each in zip(EVENTS, found, strict=True)
+        }
+        return cls(events, next((each.error for each in found if each.error), None))
+
+    def _of(self, kind: Kind, name: str, *calls: str) -> list[tuple[datetime, str, Mapping[str, Any]]]:
+        """The *calls* about one resource, as (when, call, request), the oldest first."""
+        return sorted(
+            (
+                (event.at, call, event.request)
+                for call in calls
+                for event in self.events[f"{call}{kind.noun}"]
+                if member(event.request, kind.named) == name
+            ),
+            key=lambda one: one[0],
+        )
+
+    def made_with(self, kind: Kind, name: str, wanted: str) -> str:
+        """A member of the latest request that made it; "" if there is none."""
+        made = self._of(kind, name, "Create")
+        return str(member(made[-1][2], wanted) or "") if made else ""
+
+    def deleted_at(self, kind: Kind, name: str) -> datetime | None:
+        """When it was deleted last."""
+        return next((at for at, _, _ in reversed(self._of(kind, name, "Delete"))), None)
+
+    def deleted(self, aws: Aws, kind: Kind) -> Iterator[Target]:
+        """Everything of a *kind* that was made and deleted, with the tags that it was made with."""
+        names = {str(member(event.request, kind.named)) for event in self.events[f"Delete{kind.noun}"]}
+        for name in sorted(names):
+            if made := self._of(kind, name, "Create"):
+                at, _, request = made[-1]
+                arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{kind.type}/{name.lower()}"
+                yield _target(aws, kind, arn, name, made=(at, request))
+
+    # --- endpoints ----------------------------------------------------------------------------
+
+    def configs(
+        self, target: Target, current: Mapping[str, Mapping[str, Any]]
+    ) -> Iterator[tuple[datetime, str]]:
+        """Since when an endpoint had which configuration, the oldest first."""
+        calls = self._of(ENDPOINT, target.name, "Create", "Update")
+        made = max((at for at, call, _ in calls if call == "Create"), default=target.created)
+        line = [
+            (at, str(member(request, "EndpointConfigName")))
+            for at, _, request in calls
+            if made is None or at >= made
+        ]
+        if now := current.get(target.name):
+            config = str(now["EndpointConfigName"])
+            if not line and target.created is not None:
+                line = [(target.created, config)]
+        yield from line
+
+    def config(self, name: str) -> Mapping[str, Any] | None:
+        """The request that made a configuration."""
+        for event in reversed(self.events["CreateEndpointConfig"]):
+            if member(event.request, "EndpointConfigName") == name:
+                return event.request
+        return None
+
+    # --- notebook instances -------------------------------------------------------------------
+
+    def spells(self, target: Target, *, on: datetime | None, since: datetime) -> Iterator[Spell]:
+        """
+        From when until when a notebook instance was on.
+
+        *on* is since when it is, if it is. Of what was not recorded, only that is known: before a first Stop
+        it was on since *since* or since it was made. Where older events were not read, that is not assumed.
+        """
+        start: datetime | None = None
+        last: datetime | None = None
+        for at, call, _ in self._of(NOTEBOOK, target.name, "Create", "Start", "Stop", "Delete"):
+            if call in {"Create", "Start"}:
+                start = start or at
+            elif start is not None or (last is None and target.created is not None and self.error is None):
+                yield start or max(since, target.created or since), at
+                start = None
+            last = at
+        if on is not None:
+            yield start or on, None
+
+    # --- Studio apps --------------------------------------------------------------------------
+
+    def apps(self, aws: Aws) -> Iterator[tuple[Target, str, Spell]]:
+        """Apps that were made and deleted: each with its type and instance, "JupyterLab-ml.g5.xlarge"."""
+        deleted = [(_app_key(one.request), one.at) for one in self.events["DeleteApp"]]
+        for made in self.events["CreateApp"]:
+            key = _app_key(made.request)
+            end = min((at for other, at in deleted if other == key and at > made.at), default=None)
+            instance = member(member(made.request, "ResourceSpec") or {}, "InstanceType")
+            if end is None or not instance or instance == "system":
+                continue
+            domain, owner, kind, name = key
+            path = f"{domain}/{owner}/{kind.lower()}/{name}"
+            arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:app/{path}"
+            target = _target(aws, APP, arn, f"{owner}/{kind}/{name}", made=(made.at, made.request))
+            yield target, f"{kind}-{instance}", (made.at, end)
+
+
+def _app_key(request: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    owner = member(request, "SpaceName") or member(request, "UserProfileName") or ""
+    names = (member(request, name) or "" for name in ("AppType", "AppName"))
+    return (str(member(request, "DomainId") or ""), str(owner), *map(str, names))  # type: ignore[return-value]
+
+
+def _target(aws: Aws, kind: Kind, arn: str, name: str, *, made: tuple[datetime, Mapping[str, Any]]) -> Target:
+    """What a request *made*, and when; CloudTrail records the tags that it was given."""
+    created, request = made
+    given: Iterable[Mapping[str, Any]] = member(request, "Tags") or ()
+    tags = {str(member(one, "Key")): str(member(one, "Value")) for one in given}
+    return Target(
+        arn=arn,
+        name=name,
+        kind=kind.type,
+        account=aws.account,
+        region=aws.region,
+        created=created,
+        tags=Value(tags, trail.LOOKUP_EVENTS),
+    )

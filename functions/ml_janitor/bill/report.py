@@ -1,0 +1,232 @@
+"""Puts a bill and what is known of its resources together into the one report that everything shows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+from ml_janitor.bill import spans
+from ml_janitor.bill.attribution import EXACT, parts
+from ml_janitor.bill.joining import Resource, movers
+from ml_janitor.bill.model import (
+    ZERO,
+    Bill,
+    BillReport,
+    Cause,
+    Comparison,
+    Gap,
+    Movement,
+    Mover,
+    Span,
+    TagShare,
+)
+from ml_janitor.bill.phases import main_services
+
+CREDIT = "Credit"
+CREDITS_STOPPED = timedelta(days=7)
+"""How long there must have been no credit for it to have ended: some come once a week."""
+
+OWNER = "owner"
+"""What the tag of owners is called in the settings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """
+    What is asked of a bill: the last *days*, *against* another span or those right before them.
+
+    *tags* are those of the settings, in their order.
+    """
+
+    days: int
+    settling_days: int
+    tags: Sequence[str]
+    against: Span | None = None
+
+    def comparison(self, bill: Bill) -> Comparison | None:
+        """The spans that are compared; None if the bill does not reach back."""
+        if self.against is None:
+            return spans.last_days(bill, self.days, self.settling_days)
+        after = Span(bill.until - timedelta(days=self.days), self.days)
+        return spans.compared(bill, after, self.against, self.settling_days)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Savings:
+    """What actions saved, by UTC day, and in the calendar month."""
+
+    by_day: Mapping[date, Decimal] = field(default_factory=dict)
+    this_month: Decimal = ZERO
+
+
+def bill_report(
+    bill: Bill,
+    question: Question,
+    *,
+    resources: Sequence[Resource] = (),
+    savings: Savings | None = None,
+    gaps: Iterable[Gap] = (),
+) -> BillReport:
+    """Everything that is shown of *bill*; *gaps* are what could not be read besides it."""
+    resources = priced(bill, resources)
+    comparison = question.comparison(bill)
+    if comparison is not None:
+        span = comparison.after
+    else:
+        first = max(bill.first, bill.until - timedelta(days=question.days))
+        span = Span(first, (bill.until - first).days)
+    main, yesterday, month = (
+        None if compared is None else movement(bill, compared, question.tags, resources)
+        for compared in (
+            comparison,
+            spans.settled_day(bill, question.settling_days),
+            spans.month_to_date(bill, question.settling_days),
+        )
+    )
+    saved = savings or Savings()
+    return BillReport(
+        bill=replace(bill, gaps=(*bill.gaps, *gaps)),
+        span=span,
+        main=main,
+        yesterday=yesterday,
+        month=month,
+        shares=tuple(_shares(bill, span, comparison, question.tags)),
+        saved=saved.by_day,
+        saved_this_month=saved.this_month,
+    )
+
+
+def movement(
+    bill: Bill, comparison: Comparison, tags: Sequence[str], resources: Sequence[Resource]
+) -> Movement:
+    """Why the bill moved between the two spans, by the first of *tags* that was read by usage type."""
+    tag = next((one for one in tags if any(row.usage_type for row in bill.by_tag.get(one, ()))), "")
+    rows = bill.by_tag[tag] if tag else bill.charges
+    found = parts(rows, comparison, main_services(bill.charges))
+    known = resources if tag else [replace(one, tag=None) for one in resources]
+    return Movement(
+        comparison=comparison,
+        usd_before=bill.total(comparison.before),
+        usd_after=bill.total(comparison.after),
+        tag=tag,
+        movers=merged(movers(found, known, comparison, sole_owners(bill, comparison.after))),
+        ended_credits=ended_credits(bill, comparison),
+    )
+
+
+def sole_owners(bill: Bill, span: Span) -> Mapping[str, str]:
+    """The owner of each usage type in *span* of which all has just one."""
+    owners: dict[str, set[str]] = {}
+    for one in bill.by_tag.get(OWNER, ()):
+        if one.usage_type and one.usd and one.day in span:
+            owners.setdefault(one.usage_type, set()).add(one.tag or "")
+    return {usage: next(iter(of)) for usage, of in owners.items() if len(of) == 1 and any(of)}
+
+
+def merged(found: Iterable[Mover]) -> tuple[Mover, ...]:
+    """*found* with one mover for each resource and cause, whatever it uses: instances, and their disks."""
+    together: dict[object, list[Mover]] = {}
+    for number, one in enumerate(found):
+        key = (one.cause, one.culprit.kind, one.culprit.name, one.part.tag) if one.culprit else number
+        together.setdefault(key, []).append(one)
+    movers = [_merged(own) for own in together.values()]
+    return tuple(sorted(movers, key=lambda one: -abs(one.usd)))
+
+
+def _merged(own: Sequence[Mover]) -> Mover:
+    largest = max(own, key=lambda one: abs(one.usd))
+    return replace(largest, usd=sum((one.usd for one in own), ZERO))
+
+
+def priced(bill: Bill, resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    """*resources* with what each has been billed until now, at the prices of the bill's last days."""
+    usd: dict[str, Decimal] = {}
+    quantity: dict[str, Decimal] = {}
+    lately = Span(bill.until - timedelta(days=35), 35)
+    for one in bill.charges:
+        if one.day in lately:
+            usd[one.usage_type] = usd.get(one.usage_type, ZERO) + one.usd
+            quantity[one.usage_type] = quantity.get(one.usage_type, ZERO) + one.quantity
+    prices = {usage: usd[usage] / of for usage, of in quantity.items() if of > 0}
+    return tuple(
+        replace(one, culprit=replace(one.culprit, usd_until_now=_until_now(one, bill, prices)))
+        for one in resources
+    )
+
+
+def _until_now(resource: Resource, bill: Bill, prices: Mapping[str, Decimal]) -> Decimal | None:
+    """None where a price is unknown, or where it began before the bill."""
+    total = ZERO
+    for run in resource.runs:
+        if run.usage_type not in prices or run.start.date() < bill.first:
+            return None
+        end = min(run.end or bill.time, bill.time)
+        hours = Decimal(str(max((end - run.start).total_seconds(), 0))) / 3600
+        total += run.hourly * hours * prices[run.usage_type]
+    return total.quantize(EXACT)
+
+
+def ended_credits(bill: Bill, comparison: Comparison) -> Decimal:
+    """What credits that have ended took off the span before, and no longer take off."""
+    last = max((one.day for one in bill.records if one.record_type == CREDIT and one.usd), default=None)
+    if last is None or last >= bill.until - CREDITS_STOPPED:
+        return ZERO
+    before, after = (bill.outside(span).get(CREDIT, ZERO) for span in (comparison.before, comparison.after))
+    return max(after - before, ZERO)
+
+
+def _shares(bill: Bill, span: Span, comparison: Comparison | None, tags: Sequence[str]) -> Iterator[TagShare]:
+    before = comparison.before if comparison else None
+    for tag in tags:
+        rows = bill.by_tag.get(tag)
+        if rows is None or not any(one.tag for one in rows):  # not read, or not active
+            continue
+        yield TagShare(
+            tag=tag,
+            untagged=sum((one.usd for one in rows if one.day in span and not one.tag), ZERO),
+            total=sum((one.usd for one in rows if one.day in span), ZERO),
+            untagged_before=sum(
+                (one.usd for one in rows if before and one.day in before and not one.tag), ZERO
+            ),
+            total_before=sum((one.usd for one in rows if before and one.day in before), ZERO),
+        )
+
+
+# --- movers for a reader ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """
+    A movement as a few lines: *movers* one by one, *smaller* ones together, and what nobody can explain.
+
+    All of it adds up to the change: *movers* + *smaller_usd* + *unexplained_usd*.
+    """
+
+    movers: tuple[Mover, ...]
+    smaller: tuple[Mover, ...]
+    unexplained: tuple[Mover, ...]
+    moved_tags: tuple[Mover, ...]
+
+    @property
+    def smaller_usd(self) -> Decimal:
+        return sum((one.usd for one in self.smaller), ZERO)
+
+    @property
+    def unexplained_usd(self) -> Decimal:
+        return sum((one.usd for one in self.unexplained), ZERO)
+
+
+def told(movement: Movement, most: int) -> Told:
+    """The *most* largest explained movers one by one, ordinary ones where there is room; the rest in sums."""
+    explained = [one for one in movement.movers if one.cause not in {Cause.UNEXPLAINED, Cause.TAG}]
+    ranked = sorted(explained, key=lambda one: one.ordinary)  # the order by dollars stays in each half
+    shown = {id(one) for one in ranked[:most]}
+    return Told(
+        movers=tuple(one for one in explained if id(one) in shown),
+        smaller=tuple(one for one in explained if id(one) not in shown),
+        unexplained=tuple(one for one in movement.movers if one.cause is Cause.UNEXPLAINED),
+        moved_tags=tuple(one for one in movement.movers if one.cause is Cause.TAG),
+    )

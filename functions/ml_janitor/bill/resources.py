@@ -1,0 +1,176 @@
+"""What the janitor knows of what is billed: runs, owners, findings, and what it ended itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.metrics import GET_METRIC_DATA
+from ml_janitor.bill.joining import Resource
+from ml_janitor.bill.model import UNTAGGED, Culprit, Gap, GapCause, Reading
+from ml_janitor.bill.runs import used
+from ml_janitor.core.job_families import family
+from ml_janitor.core.model import Effect, Finding, Kept, Result, Target, Value
+from ml_janitor.ledger.action import Stage
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.bill.runs import Used
+    from ml_janitor.engine.detector import Detector
+    from ml_janitor.engine.policy import Policy
+    from ml_janitor.ledger.action import Action
+    from ml_janitor.ledger.entries import Entry
+
+BILLED = frozenset(
+    {"training-job", "processing-job", "transform-job", "endpoint", "notebook-instance", "app"}
+)
+"""Kinds of resources whose runs are known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """
+    What is known of a resource besides what it used, from a sweep or from the ledger.
+
+    *since* is since when it is waste, *finding* the finding's id; both empty where it is none. *used* is
+    whether a sweep saw that somebody uses it, *acted* whether the janitor ended it.
+    """
+
+    detector: str
+    finding: str = ""
+    since: datetime | None = None
+    used: bool = False
+    acted: bool = False
+    ended: datetime | None = None
+    owner: str | None = None
+
+
+def judging(detectors: Iterable[Detector[Any]]) -> list[Detector[Any]]:
+    """Those of *detectors* that judge what is billed by the hour, and would end it."""
+    return [
+        one
+        for one in detectors
+        if one.cleanup is not None
+        and one.cleanup.effect is not Effect.TAG
+        and not BILLED.isdisjoint(one.kinds)
+    ]
+
+
+def judged(results: Iterable[Result]) -> Mapping[str, Judged]:
+    """What a sweep says of each resource, by its ARN in lower case."""
+    found: dict[str, Judged] = {}
+    for one in results:
+        arn, verdict = one.target.arn.lower(), one.verdict
+        if isinstance(verdict, Finding):
+            found[arn] = Judged(
+                detector=one.detector, finding=one.target.key, since=verdict.since, owner=one.owner
+            )
+        elif arn not in found:
+            found[arn] = Judged(detector=one.detector, used=_in_use(verdict), owner=one.owner)
+    return found
+
+
+def acted(actions: Iterable[Action]) -> Mapping[str, Judged]:
+    """What the janitor ended, and did not take back, by ARN in lower case."""
+    return {
+        one.target.arn.lower(): Judged(
+            detector=one.detector, finding=one.id, since=one.warned, acted=True, ended=one.ended
+        )
+        for one in actions
+        if one.stage is Stage.ACTED and one.over is None
+    }
+
+
+def remembered(entries: Iterable[Entry]) -> Mapping[str, Judged]:
+    """What the ledger says of open findings, by ARN in lower case: waste since they were first seen."""
+    return {
+        one.key.rpartition("@")[0].lower(): Judged(
+            detector=one.detector, finding=one.id, since=one.first_seen, owner=one.owner
+        )
+        for one in entries
+        if one.closed is None
+    }
+
+
+def _in_use(verdict: Kept) -> bool:
+    """Whether a metric of what was kept counted something."""
+    return not verdict.unknown and any(
+        seen.source == GET_METRIC_DATA and isinstance(seen.value, int | float) and seen.value > 0
+        for seen in verdict.evidence
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The resources of an account, and what could not be read of them."""
+
+    resources: tuple[Resource, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
+def known(
+    regions: Sequence[Aws],
+    *,
+    since: datetime,
+    now: datetime,
+    tag: str,
+    policy: Policy,
+    verdicts: Mapping[str, Judged],
+) -> Known:
+    """
+    What ran in *regions* at any time from *since* to *now*, with what is known of it.
+
+    *tag* is the key that the bill is divided by, *verdicts* what was judged, by ARN in lower case.
+    """
+    resources: list[Resource] = []
+    gaps: list[Gap] = []
+    for aws in regions:
+        listed = used(aws, since, now)
+        resources += (_resource(one, tag, policy, verdicts) for one in listed.items)
+        if listed.error is not None:
+            gaps.append(
+                Gap(
+                    reading=Reading.RESOURCES,
+                    cause=GapCause.FAILED,
+                    subject=aws.region,
+                    detail=listed.error,
+                )
+            )
+    return Known(tuple(resources), tuple(gaps))
+
+
+def _resource(one: Used, tag: str, policy: Policy, verdicts: Mapping[str, Judged]) -> Resource:
+    target = one.target
+    told = verdicts.get(target.arn.lower(), Judged(detector=""))
+    waste_since = told.since if told.finding else None
+    return Resource(
+        culprit=Culprit(
+            arn=target.arn,
+            name=target.name,
+            kind=target.kind,
+            owner=told.owner or policy.owner(target),
+            since=waste_since or _begun(one),
+            ended=told.ended or one.ended,
+            detector=told.detector if told.finding else "",
+            finding=told.finding,
+            acted=told.acted,
+            used=told.used,
+        ),
+        runs=one.runs,
+        tag=_value(target, tag),
+        family=family(target.name),
+    )
+
+
+def _begun(one: Used) -> datetime | None:
+    """When it was made; of a job, when it first ran."""
+    return one.runs[0].start if one.target.kind.endswith("-job") else one.target.created
+
+
+def _value(target: Target, tag: str) -> str | None:
+    """The value of *tag* as the bill has it: its key is matched with its capitals, as AWS bills it."""
+    if not isinstance(target.tags, Value):
+        return UNTAGGED
+    return target.tags.value.get(tag, UNTAGGED)

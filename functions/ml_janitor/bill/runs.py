@@ -1,0 +1,271 @@
+"""
+When each resource ran, and what it used: from SageMaker's listings, and from CloudTrail for what is gone.
+
+A run is what AWS bills by the hour: an instance of a job, of an endpoint, of a notebook instance or of a
+Studio app. CloudTrail remembers 90 days: when notebook instances were switched on and off, which
+configuration an endpoint had, and what was made and deleted between two looks. What cannot be read explains
+nothing: its dollars stay unexplained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import sagemaker_kinds, tags
+from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.sagemaker_kinds import (
+    APP,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    NOTEBOOK,
+    PROCESSING_JOB,
+    SEARCH,
+    SPACE,
+    TRAINING_JOB,
+    TRANSFORM_JOB,
+    Kind,
+)
+from ml_janitor.bill.event_history import History, member
+from ml_janitor.bill.joining import Run
+from ml_janitor.bill.phases import usage_prefix
+from ml_janitor.core.model import Target, Unreadable, Value
+from ml_janitor.detectors.idle_studio_apps import app as studio
+from ml_janitor.detectors.idle_studio_apps import tags as studio_tags
+from ml_janitor.engine.detector import Grant, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+LONGEST_JOB = timedelta(days=28)
+"""The longest that a training job may run; others at most five days (SageMaker's quotas)."""
+
+MOST_DESCRIBED = 1000
+"""Processing and transform jobs that are described, the newest first: each takes a call."""
+
+READS: tuple[Grant, ...] = (
+    allow(SEARCH),
+    *(allow(kind.lists) for kind in (ENDPOINT, NOTEBOOK, APP, PROCESSING_JOB, TRANSFORM_JOB)),
+    *(
+        allow(kind.describes, on=kind.every)
+        for kind in (ENDPOINT, ENDPOINT_CONFIG, PROCESSING_JOB, TRANSFORM_JOB)
+    ),
+    allow(SPACE.lists),
+    allow(tags.GET_RESOURCES),
+    allow("cloudtrail:LookupEvents"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """A resource with its runs. *ended* is when it was deleted, stopped or had run to its end."""
+
+    target: Target
+    runs: tuple[Run, ...]
+    ended: datetime | None = None
+
+
+def used(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
+    """Everything that ran in the account and region at any time from *since* to *now*, as far as is known."""
+    history = History.read(aws, now)
+    readings: Sequence[Callable[[], Listing[Used]]] = (
+        lambda: _training_jobs(aws, since),
+        *(partial(_jobs, aws, batch, since) for batch in BATCHES),
+        lambda: _endpoints(aws, history, now),
+        lambda: _notebooks(aws, history, since),
+        lambda: _apps(aws, history, now),
+    )
+    found = [read() for read in readings]
+    errors = [history.error, *(one.error for one in found)]
+    whole = [one for each in found for one in each.items if one.runs]
+    return Listing(tuple(whole), "; ".join(error for error in errors if error) or None)
+
+
+def _usage(aws: Aws, what: str) -> str:
+    return f"{usage_prefix(aws.region)}-{what}"
+
+
+# --- jobs -------------------------------------------------------------------------------------
+
+
+def _training_jobs(aws: Aws, since: datetime) -> Listing[Used]:
+    new = {
+        "Name": "CreationTime",
+        "Operator": "GreaterThanOrEqualTo",
+        "Value": f"{since - LONGEST_JOB:%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+    def read(job: Mapping[str, Any]) -> Used:
+        own = Value({tag["Key"]: tag["Value"] for tag in job.get("Tags", ())}, SEARCH)
+        resources = job["ResourceConfig"]
+        spot = bool(job.get("EnableManagedSpotTraining"))
+        share, trained = Decimal(1), job.get("TrainingTimeInSeconds")
+        if spot and trained and (billed := job.get("BillableTimeInSeconds")):
+            share = Decimal(billed) / Decimal(trained)  # what spot saves is less time billed
+        start, end = job.get("TrainingStartTime"), job.get("TrainingEndTime")
+        return Used(
+            target=TRAINING_JOB.target(aws, job, own),
+            ended=end,
+            runs=tuple(
+                Run(
+                    usage_type=_usage(aws, f"{'TrSpt' if spot else 'Train'}:{group['InstanceType']}"),
+                    start=start,
+                    end=end,
+                    hourly=group["InstanceCount"] * share,
+                )
+                for group in (resources.get("InstanceGroups") or [resources])
+                if start is not None and "InstanceType" in group
+            ),
+        )
+
+    return sagemaker_kinds.search(aws, "TrainingJob", read, SearchExpression={"Filters": [new]})
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A kind of job: how its times begin, the word in its usage types, and where its instances stand."""
+
+    kind: Kind
+    stem: str
+    word: str
+    rented: tuple[str, ...]
+
+    def resources(self, job: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the job rents: instances of one type."""
+        for name in self.rented:
+            job = job.get(name) or {}
+        return job
+
+
+BATCHES = (
+    _Batch(PROCESSING_JOB, "Processing", "Processing", ("ProcessingResources", "ClusterConfig")),
+    _Batch(TRANSFORM_JOB, "Transform", "Tsform", ("TransformResources",)),
+)
+
+
+def _jobs(aws: Aws, batch: _Batch, since: datetime) -> Listing[Used]:
+    listed = sagemaker_kinds.targets(
+        aws, batch.kind, CreationTimeAfter=since - LONGEST_JOB, SortBy="CreationTime", SortOrder="Descending"
+    )
+    some = listed.items[:MOST_DESCRIBED]
+    book = tags.of_many(aws, [one.arn for one in some])
+    answers = aws.map(lambda one: sagemaker_kinds.describe(aws, batch.kind, one.name), some)
+    found, errors = [], [error for error in (listed.error, book.error) if error]
+    if len(some) < len(listed.items):
+        errors.append(f"only the newest {len(some):,} of {len(listed.items):,} {batch.kind.words}s were read")
+    errors += [one.error for one in answers if isinstance(one, Unreadable)][:1]
+    for target, answer in zip(some, answers, strict=True):
+        job = answer.value if isinstance(answer, Value) else {}
+        start, end = job.get(f"{batch.stem}StartTime"), job.get(f"{batch.stem}EndTime")
+        resources = batch.resources(job)
+        if start is None or "InstanceType" not in resources:
+            continue
+        usage = _usage(aws, f"{batch.word}:{resources['InstanceType']}")
+        count = Decimal(resources.get("InstanceCount", 1))
+        run = Run(usage_type=usage, start=start, end=end, hourly=count)
+        found.append(Used(target=_tagged(target, book), runs=(run,), ended=end))
+    return Listing(tuple(found), "; ".join(errors) or None)
+
+
+def _tagged(target: Target, book: tags.TagBook) -> Target:
+    return replace(target, tags=book.of(target.arn))
+
+
+# --- endpoints --------------------------------------------------------------------------------
+
+
+def _endpoints(aws: Aws, history: History, now: datetime) -> Listing[Used]:
+    described = sagemaker_kinds.described(aws, ENDPOINT)
+    book = tags.in_bulk(aws, "sagemaker:endpoint")
+    current = {target.name: answer.value for target, answer in described.items if isinstance(answer, Value)}
+    timelines = {target.name: list(history.configs(target, current)) for target, _ in described.items}
+    gone = {one.name: one for one in history.deleted(aws, ENDPOINT)}
+    timelines |= {name: list(history.configs(one, {})) for name, one in gone.items() if name not in timelines}
+    names = sorted({config for line in timelines.values() for _, config in line})
+    answers = aws.map(lambda name: sagemaker_kinds.describe(aws, ENDPOINT_CONFIG, name), names)
+    configs = {
+        name: answer.value if isinstance(answer, Value) else history.config(name)
+        for name, answer in zip(names, answers, strict=True)
+    }
+    targets = {target.name: _tagged(target, book) for target, _ in described.items}
+    found = []
+    for name, line in timelines.items():
+        ended = None if name in targets else history.deleted_at(ENDPOINT, name)
+        ends = [*(at for at, _ in line[1:]), ended]
+        counts = _counts(current.get(name, {}))
+        runs = tuple(
+            Run(usage_type=_usage(aws, f"{what}:{instance}"), start=start, end=end, hourly=Decimal(count))
+            for (start, config), end in zip(line, ends, strict=True)
+            for what, instance, count in _variants(configs[config] or {}, {} if end else counts)
+            if count and start < now
+        )
+        target = targets.get(name) or gone[name]
+        found.append(Used(target=target, runs=runs, ended=ended))
+    errors = [error for error in (described.error, book.error) if error]
+    return Listing(tuple(found), "; ".join(errors) or None)
+
+
+def _counts(endpoint: Mapping[str, Any]) -> Mapping[str, int]:
+    """The instances of each variant as they are now."""
+    variants = [
+        *(endpoint.get("ProductionVariants") or ()),
+        *(endpoint.get("ShadowProductionVariants") or ()),
+    ]
+    return {one["VariantName"]: one.get("CurrentInstanceCount", 0) for one in variants}
+
+
+def _variants(config: Mapping[str, Any], counts: Mapping[str, int]) -> Iterator[tuple[str, str, int]]:
+    """What a configuration rents: the word of its usage types, the instance, and how many; now, *counts*."""
+    word = "AsyncInf" if member(config, "AsyncInferenceConfig") else "Host"
+    for part in ("ProductionVariants", "ShadowProductionVariants"):
+        for variant in member(config, part) or ():
+            if instance := member(variant, "InstanceType"):
+                initial = member(variant, "InitialInstanceCount") or 0
+                yield word, str(instance), int(counts.get(str(member(variant, "VariantName")), initial))
+
+
+# --- notebook instances and Studio apps -------------------------------------------------------
+
+
+def _notebooks(aws: Aws, history: History, since: datetime) -> Listing[Used]:
+    entries = sagemaker_kinds.listing(aws, NOTEBOOK, lambda entry: (NOTEBOOK.target(aws, entry), entry))
+    book = tags.in_bulk(aws, "sagemaker:notebook-instance")
+    found = []
+    for target, entry in entries.items:
+        running = entry["NotebookInstanceStatus"] in {"InService", "Pending", "Updating"}
+        on = entry.get("LastModifiedTime") if running else None
+        usage = _usage(aws, f"Notebk:{entry['InstanceType']}")
+        spells = tuple(history.spells(target, on=on, since=since))
+        runs = tuple(Run(usage_type=usage, start=start, end=end) for start, end in spells)
+        ended = spells[-1][1] if spells else None
+        found.append(Used(target=_tagged(target, book), runs=runs, ended=ended))
+    listed = {target.name for target, _ in entries.items}
+    for target in history.deleted(aws, NOTEBOOK):
+        instance = history.made_with(NOTEBOOK, target.name, "InstanceType")
+        if target.name in listed or not instance:
+            continue
+        ended = history.deleted_at(NOTEBOOK, target.name)
+        spells = tuple(history.spells(target, on=None, since=since))
+        usage = _usage(aws, f"Notebk:{instance}")
+        runs = tuple(Run(usage_type=usage, start=start, end=end) for start, end in spells)
+        found.append(Used(target=target, runs=runs, ended=ended))
+    errors = [error for error in (entries.error, book.error) if error]
+    return Listing(tuple(found), "; ".join(errors) or None)
+
+
+def _apps(aws: Aws, history: History, now: datetime) -> Listing[Used]:
+    listed = studio.listed(aws)
+    running = [one for one in listed.items if one.status == "InService" and one.instance_type]
+    found = []
+    for app in studio_tags.in_bulk(aws, running):
+        usage = _usage(aws, f"Studio:{app.type}-{app.instance_type}")
+        if app.started < now:
+            found.append(Used(target=app.target, runs=(Run(usage_type=usage, start=app.started),)))
+    for target, what, (start, end) in history.apps(aws):
+        run = Run(usage_type=_usage(aws, f"Studio:{what}"), start=start, end=end)
+        found.append(Used(target=target, runs=(run,), ended=end))
+    return Listing(tuple(found), listed.error)

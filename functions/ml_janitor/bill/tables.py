@@ -1,0 +1,74 @@
+"""The bill by phase, service, usage type or a tag's value: two spans side by side. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from ml_janitor.bill.model import ZERO, Bill, Span
+from ml_janitor.bill.phases import phase
+
+PHASE, SERVICE, USAGE = "phase", "service", "usage"
+OWN = (PHASE, SERVICE, USAGE)
+"""What a bill can be divided by besides tags."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What one *name* was charged in a span and in that before; None where nothing is compared."""
+
+    name: str
+    usd: Decimal
+    usd_before: Decimal | None
+
+    @property
+    def change(self) -> Decimal | None:
+        return None if self.usd_before is None else self.usd - self.usd_before
+
+
+def lines(bill: Bill, by: str, span: Span, before: Span | None) -> tuple[Line, ...]:
+    """
+    Every line of the table *by* something, the dearest first; "" is what has no value of the tag.
+
+    Raises KeyError if *by* is a tag that was not read.
+    """
+    sums: dict[str, list[Decimal]] = {}
+    for day, name, usd in charged(bill, by):
+        own = sums.setdefault(name, [ZERO, ZERO])
+        own[0] += usd if day in span else ZERO
+        own[1] += usd if before is not None and day in before else ZERO
+    found = [
+        Line(name=name, usd=usd, usd_before=None if before is None else earlier)
+        for name, (usd, earlier) in sums.items()
+        if usd or earlier
+    ]
+    return tuple(sorted(found, key=lambda one: (-one.usd, -(one.usd_before or ZERO), one.name)))
+
+
+def charged(bill: Bill, by: str) -> Iterator[tuple[date, str, Decimal]]:
+    """The day, the name and the dollars of each charge. Raises KeyError if a tag was not read."""
+    match by:
+        case "phase":
+            for one in bill.charges:
+                yield one.day, phase(one.service, one.usage_type).value, one.usd
+        case "service":
+            for one in bill.charges:
+                yield one.day, one.service, one.usd
+        case "usage":
+            for one in bill.charges:
+                yield one.day, one.usage_type, one.usd
+        case tag:
+            for one in bill.by_tag[tag]:
+                yield one.day, one.tag or "", one.usd
+
+
+def by_day(bill: Bill, by: str, days: Sequence[date]) -> Mapping[str, Sequence[Decimal]]:
+    """The dollars of each name on each of *days*. Raises KeyError if a tag was not read."""
+    places = {day: number for number, day in enumerate(days)}
+    found: dict[str, list[Decimal]] = {}
+    for day, name, usd in charged(bill, by):
+        if day in places:
+            found.setdefault(name, [ZERO] * len(days))[places[day]] += usd
+    return found

@@ -1,0 +1,285 @@
+"""A bill in words: what was charged, why it moved, what is untagged and what is to come. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+
+from ml_janitor.bill.model import (
+    BillReport,
+    Cause,
+    Comparison,
+    ComparisonKind,
+    Culprit,
+    Metric,
+    Movement,
+    Mover,
+    Reading,
+    Span,
+    TagShare,
+)
+from ml_janitor.bill.report import Told, told
+from ml_janitor.core.text import plain, usd
+
+MOST_MOVERS = 8
+WASTE = {"hung-training-jobs": "hung"}
+"""What a detector's findings are; idle where nothing else stands here."""
+
+METRICS = {
+    Metric.UNBLENDED: "as charged (unblended)",
+    Metric.AMORTIZED: "commitments spread over their days (amortized)",
+}
+
+
+# --- amounts and days -------------------------------------------------------------------------
+
+
+def signed(amount: Decimal) -> str:
+    """A change in dollars, with its sign."""
+    return f"+{usd(amount)}" if amount > 0 else usd(amount)
+
+
+def percent(share: Decimal | None, *, sign: bool = False) -> str:
+    """A share as whole percent, below 10 with a digit: "40 %", "2.5 %"; nothing where there is none."""
+    if share is None:
+        return ""
+    places = Decimal(1) if abs(share) >= Decimal("0.1") else Decimal("0.1")
+    rounded = (share * 100).quantize(places, ROUND_HALF_UP)
+    return f"{'+' if sign and rounded > 0 else ''}{rounded} %"
+
+
+def day(at: date | datetime, until: date) -> str:
+    """A day, without its year if that is the one of *until*."""
+    at = at.date() if isinstance(at, datetime) else at
+    return f"{at:%m-%d}" if at.year == until.year else at.isoformat()
+
+
+def spoken(span: Span) -> str:
+    """A span with its first and last day: "2026-09-06 to 2026-10-05"."""
+    return f"{span.first}" if span.days == 1 else f"{span.first} to {span.last}"
+
+
+# --- why it moved -----------------------------------------------------------------------------
+
+
+def change(movement: Movement) -> str:
+    """A change with its share: "+$22,871 (+40 %)"."""
+    share = percent(movement.share, sign=True)
+    return f"{signed(movement.change)}{f' ({share})' if share else ''}"
+
+
+def answer(movement: Movement, most: int = MOST_MOVERS) -> str:
+    """The whole change in one sentence that adds up."""
+    parts = told(movement, most)
+    said = [mover(one, movement) for one in parts.movers]
+    said += [text for amount, text in remainders(parts) if amount]
+    moved = f"{change(movement)}: {'; '.join(said)}." if said else f"{change(movement)}."
+    return " ".join([moved, *asides(movement, parts)])
+
+
+def remainders(parts: Told) -> Iterator[tuple[Decimal, str]]:
+    """What is not said one by one, with its dollars."""
+    if parts.smaller:
+        count = len(parts.smaller)
+        yield parts.smaller_usd, f"{signed(parts.smaller_usd)} {count} smaller change{'s' * (count > 1)}"
+    if parts.unexplained:
+        yield parts.unexplained_usd, f"{signed(parts.unexplained_usd)} not explained"
+
+
+def asides(movement: Movement, parts: Told) -> Iterator[str]:
+    """What moved beside the total: tags, and credits that ended."""
+    for one in parts.moved_tags:
+        yield f"{mover(one, movement)}."
+    if movement.ended_credits:
+        yield f"Besides, credits of {usd(movement.ended_credits)} ended: they are in no total here."
+
+
+def mover(one: Mover, movement: Movement) -> str:
+    """One mover in a line: its dollars, what it is, why, and whose."""
+    what, why, owner = described(one, movement)
+    amount = usd(one.usd) if one.cause is Cause.TAG else signed(one.usd)
+    return f"{amount} {', '.join(part for part in (what, why, owner) if part)}"
+
+
+def described(one: Mover, movement: Movement) -> tuple[str, str, str]:
+    """What a mover is, why it moved, and its owner; "" where there is none."""
+    owner = plain(one.owner or "").partition("@")[0]
+    match one.cause:
+        case Cause.PRICE:
+            return f"price of {plain(one.part.usage_type)}", _price(one), owner
+        case Cause.TAG:
+            values = [_value(movement.tag, value) for value in (one.tag_before, one.part.tag)]
+            return (
+                f"of {plain(one.part.usage_type)} moved from {values[0]} to {values[1]}",
+                "which changes no total",
+                owner,
+            )
+        case Cause.UNEXPLAINED:
+            return (
+                f"{plain(one.part.usage_type)}{_of_tag(movement.tag, one.part.tag)}",
+                "not explained",
+                owner,
+            )
+    if one.culprit is None:
+        return plain(one.part.usage_type), "", owner
+    return _named(one.culprit), _because(one, one.culprit, movement), owner
+
+
+def _named(culprit: Culprit) -> str:
+    kind = culprit.kind.replace("-", " ")
+    kind = "Studio app" if culprit.kind == "app" else kind
+    name = plain(culprit.name, 120)
+    return f"{culprit.members} {kind}s {name}" if culprit.members > 1 else f"{kind} {name}"
+
+
+def _because(one: Mover, culprit: Culprit, movement: Movement) -> str:
+    until = movement.comparison.after.until
+    if one.cause is Cause.FINDING:
+        waste = WASTE.get(culprit.detector, "idle")
+        since = f" since {day(culprit.since, until)}" if culprit.since else ""
+        now = culprit.usd_until_now
+        return f"{waste}{since}{f' ({usd(now)} until now)' if now else ''}"
+    if one.cause is Cause.ENDED:
+        ended = f"ended {day(culprit.ended, until)}" if culprit.ended else "ended"
+        return f"{ended} by the janitor" if culprit.acted else ended
+    new = _new_since(culprit, movement.comparison)
+    if new is not None:
+        word = "ran first" if culprit.kind.endswith("-job") else "new since"
+        return f"{word} {day(new, until)}{', in use' if culprit.used else ''}"
+    return _units(one) + (", in use" if culprit.used else "")
+
+
+def _new_since(culprit: Culprit, comparison: Comparison) -> date | None:
+    """When it was made, if that was after the beginning of what is compared."""
+    if culprit.since is None or culprit.since.date() <= comparison.before.first:
+        return None
+    return culprit.since.date()
+
+
+def _units(one: Mover) -> str:
+    """How much more or less was used: "1,024 instance-hours, 384 before"."""
+    unit = "instance-hours" if one.part.unit == "Hrs" else plain(one.part.unit)
+    if not one.units_before:
+        return f"{one.units_after:,.0f} {unit}, none before"
+    return f"{one.units_after:,.0f} {unit}, {one.units_before:,.0f} before"
+
+
+def _price(one: Mover) -> str:
+    """By how much a price rose: what was used cost that much more than at the price of before."""
+    at_old_price = one.part.usd_after - one.part.price_effect
+    share = one.part.price_effect / at_old_price if at_old_price else None
+    return f"{percent(share, sign=True)} for the same use" if share is not None else "changed"
+
+
+def _value(tag: str, value: str | None) -> str:
+    return f"{plain(tag)} {plain(value)}" if value else f"no {plain(tag)}"
+
+
+def _of_tag(tag: str, value: str | None) -> str:
+    return f" of {_value(tag, value)}" if value is not None else ""
+
+
+# --- the whole --------------------------------------------------------------------------------
+
+
+def headline(report: BillReport) -> str:
+    """What came out, in one sentence."""
+    if not report.bill.charges:
+        unread = any(gap.reading is Reading.SERVICES for gap in report.bill.gaps)
+        return "The bill could not be read." if unread else "AWS charged nothing."
+    total = usd(report.bill.total(report.span))
+    if report.main is None:
+        return f"{total} in {report.span.days} days; nothing to compare them with."
+    return f"{total} in {_days(report.main)}: {change(report.main)}."
+
+
+def _days(movement: Movement) -> str:
+    comparison = movement.comparison
+    match comparison.kind:
+        case ComparisonKind.DAY:
+            return f"{comparison.after.first}"
+        case ComparisonKind.MONTH_TO_DATE:
+            return "the month to date"
+    return f"{comparison.after.days} days" if comparison.after.days > 1 else "a day"
+
+
+def compared_with(movement: Movement) -> str:
+    """Which days are compared with which, and which of them may still change."""
+    comparison = movement.comparison
+    said = f"{spoken(comparison.after)}, compared with {spoken(comparison.before)}"
+    if comparison.unsettled:
+        young = ", ".join(f"{one:%m-%d}" for one in comparison.unsettled)
+        said += f"; AWS may still change {young}"
+    return said
+
+
+def untagged(shares: Sequence[TagShare]) -> Iterator[str]:
+    """The share of the bill that has no value of each tag, and how that changed."""
+    for one in shares:
+        if not one.untagged and not one.untagged_before:
+            continue
+        before = f", {percent(one.share_before)} before" if one.total_before else ""
+        yield f"no {plain(one.tag)}: {usd(one.untagged)} ({percent(one.share)}{before})"
+
+
+def outside(report: BillReport) -> Iterator[str]:
+    """Credits, refunds and taxes, which are in no comparison."""
+    for name, amount in report.bill.outside(report.span).items():
+        yield f"{plain(name)} {usd(amount)}"
+
+
+def forecast(report: BillReport) -> str | None:
+    """What the month will cost with what was charged already; None where a gap says why not."""
+    found = report.bill.forecast
+    if found is None:
+        return None
+    month = Span(found.first.replace(day=1), found.first.day - 1)
+    spent = report.bill.total(month)
+    low, high = (usd(spent + one) for one in (found.low, found.high))
+    return (
+        f"{found.first:%B} will come to {usd(spent + found.usd)} ({low} to {high} in 80 % of cases), "
+        f"of which {usd(spent)} is spent"
+    )
+
+
+def saved(report: BillReport) -> str | None:
+    """What the janitor's own actions saved; None if nothing."""
+    if not report.saved and not report.saved_this_month:
+        return None
+    total = sum(report.saved.values(), Decimal(0))
+    first = min(report.saved, default=report.span.first)
+    return f"{usd(report.saved_this_month)} this month, {usd(total)} since {first}"
+
+
+def price_of_reading(report: BillReport) -> str:
+    """What asking Cost Explorer cost."""
+    requests = report.bill.requests
+    return f"{requests} request{'s' * (requests != 1)} to Cost Explorer, ${report.bill.read_usd:.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the movers' table."""
+
+    usd: Decimal
+    what: str
+    why: str
+    owner: str
+
+
+def rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[Row]:
+    """The change as a table that adds up: movers, the smaller ones together, what is not explained."""
+    parts = told(movement, most)
+    for one in parts.movers:
+        yield Row(one.usd, *described(one, movement))
+    if parts.smaller:
+        count = len(parts.smaller)
+        yield Row(parts.smaller_usd, f"{count} smaller change{'s' * (count > 1)}", "", "")
+    if parts.unexplained:
+        ranked = parts.unexplained[:3]
+        said = ", ".join(f"{signed(one.usd)} {described(one, movement)[0]}" for one in ranked)
+        rest = len(parts.unexplained) - len(ranked)
+        more = f" and {rest} more" if rest else ""
+        yield Row(parts.unexplained_usd, "not explained", f"{said}{more}", "")

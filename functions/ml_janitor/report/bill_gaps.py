@@ -1,0 +1,94 @@
+"""What is missing from a bill, why, and what to do about it: one sentence a cause. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ml_janitor.bill.model import Gap, GapCause, Reading
+from ml_janitor.core.text import plain
+
+PERMISSIONS = {
+    Reading.SERVICES: "ce:GetCostAndUsage",
+    Reading.TAG: "ce:GetCostAndUsage",
+    Reading.RECORD_TYPES: "ce:GetCostAndUsage",
+    Reading.FORECAST: "ce:GetCostForecast",
+    Reading.SERVICE_NAMES: "ce:GetDimensionValues",
+    Reading.ACTIVE_TAGS: "ce:ListCostAllocationTags",
+}
+WHAT = {
+    Reading.SERVICES: "the bill",
+    Reading.RECORD_TYPES: "credits, refunds and taxes",
+    Reading.FORECAST: "the forecast",
+    Reading.SERVICE_NAMES: "the names of services",
+    Reading.ACTIVE_TAGS: "which tags are active",
+}
+
+NOT_ENABLED = (
+    "Cost Explorer is not enabled in this account. Open it once in the console (Billing and Cost Management, "
+    "Cost Explorer); its data is there about a day later."
+)
+MEMBER_ACCOUNT = (
+    "this is a member account of an organization, and the management account does not let it see that. Ask "
+    "for it there (Billing and Cost Management, Cost Management preferences), or run this in the management "
+    "account"
+)
+ACTIVATE = (
+    "aws ce update-cost-allocation-tags-status --cost-allocation-tags-status 'TagKey={key},Status=Active'"
+)
+
+
+def missing(gaps: Sequence[Gap], max_requests: int) -> Iterator[str]:
+    """A sentence for each of *gaps*; *max_requests* is the limit that some did not fit into."""
+    over = [one for one in gaps if one.cause is GapCause.OVER_LIMIT]
+    if over:
+        what = ", ".join(_what(one) for one in over)
+        limit = f"{max_requests} request{'s' * (max_requests != 1)}"
+        yield f"Did not fit into {limit}: {what}. Raise max_requests in [bill]; each page costs $0.01."
+    yield from dict.fromkeys(sentence(one) for one in gaps if one.cause is not GapCause.OVER_LIMIT)
+
+
+def _what(gap: Gap) -> str:
+    if gap.reading is Reading.TAG:
+        return f"the bill by {plain(gap.subject)}"
+    return WHAT.get(gap.reading, gap.reading.value)
+
+
+def sentence(gap: Gap) -> str:
+    """What *gap* leaves out, why, and what to do about it."""
+    subject = plain(gap.subject)
+    if gap.reading is Reading.RESOURCES:
+        return f"What ran in {subject} is not all known, so less is explained: {plain(gap.detail)}."
+    match gap.cause:
+        case GapCause.YOUNG_ACCOUNT if gap.reading is Reading.FORECAST:
+            return "No forecast: AWS has too little history of this account to make one."
+        case GapCause.TAG_NOT_ACTIVE:
+            return (
+                f"No charge has the tag {subject}: nothing is tagged with it, or it is not activated for "
+                "cost allocation. To activate it, in the management account: "
+                f"{ACTIVATE.format(key=subject)}. That takes about a day, and is not retroactive."
+            )
+        case GapCause.NO_SUCH_SERVICE:
+            return (
+                f"AWS charged nothing under the name {subject}, so it is missing here: services in [bill] "
+                f"are spelled as Cost Explorer spells them. Those charged: {plain(gap.detail, 1000)}."
+            )
+        case GapCause.SHORT_HISTORY:
+            return f"The account was first charged on {subject}: there is nothing before that."
+    what = _what(gap)
+    return f"{what[:1].upper()}{what[1:]} could not be read: {_why(gap)}"
+
+
+def _why(gap: Gap) -> str:
+    detail = f" ({plain(gap.detail)})" if gap.detail else ""
+    match gap.cause:
+        case GapCause.DENIED:
+            return f"the credentials lack {PERMISSIONS[gap.reading]}{detail}."
+        case GapCause.NOT_ENABLED:
+            return NOT_ENABLED
+        case GapCause.MEMBER_ACCOUNT:
+            return f"{MEMBER_ACCOUNT}{detail}."
+        case GapCause.YOUNG_ACCOUNT:
+            return f"AWS has no data of those days yet{detail}."
+        case GapCause.THROTTLED:
+            return "AWS is asked too often at the moment. Try again in a minute."
+    return f"{plain(gap.detail) or gap.cause.value}."

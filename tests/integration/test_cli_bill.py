@@ -1,0 +1,296 @@
+"""`janitor bill` against the sandbox: the answer to the Monday question, and what is said without one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from commands import Janitor, Ran, refused
+from conftest import REGION
+from ml_janitor.bill.reading import READS
+from ml_janitor_sandbox import demo
+from ml_janitor_sandbox.control import Control
+
+DAY = timedelta(days=1)
+TODAY = datetime(2026, 10, 6, tzinfo=UTC)
+TAGS = ("project", "owner", "environment", "team", "cost-center")
+HERE = ("--region", REGION)
+
+
+@pytest.fixture
+def billed(box: Control) -> Control:
+    """An account of 90 days with all its tags active, in which hosting doubled 30 days ago."""
+    box.set_bill(tags=list(TAGS), since=f"{TODAY - 90 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    charge(box, days=65, usd=650, tags=dict.fromkeys(TAGS, "x"))
+    charge(box, days=30, usd=300, tags=dict.fromkeys(TAGS, "x"))
+    return box
+
+
+def charge(
+    box: Control, usage: str = "USE1-Host:ml.g5.xlarge", *, days: int, usd: float, **more: Any
+) -> None:
+    line = {
+        "service": "Amazon SageMaker",
+        "usage_type": usage,
+        "start": f"{TODAY - days * DAY:%Y-%m-%dT%H:%M:%SZ}",
+        "end": f"{TODAY:%Y-%m-%dT%H:%M:%SZ}",
+        "usd": usd,
+        "quantity": days * 10,
+    }
+    box.charge([line | more])
+
+
+def lines(ran: Ran) -> str:
+    return " ".join(ran.out.split())
+
+
+# --- the Monday question ----------------------------------------------------------------------
+
+
+def test_the_demo_s_jump_is_explained_with_resources_owners_and_dollars(
+    janitor: Janitor, box: Control
+) -> None:
+    demo.seed(box.url)
+
+    ran = janitor("bill", *HERE)
+
+    assert (ran.status, ran.err) == (0, "")
+    text = lines(ran)
+    change, share = re.findall(r"\$80,\d{3} in 30 days: \+\$(2[23],\d{3}) \(\+(\d+) %\)", text)[0]
+    assert (22_000 < int(change.replace(",", "")) < 24_000, share) == (True, "40")
+    assert re.search(
+        r"\+\$15,3\d\d training job llm-pretrain-7b-0924 .*hung since 09-25 \(\$15,511 until .*omar.haddad",
+        text,
+    )
+    assert re.search(r"\+\$3,5\d\d endpoint support-assistant-rag new since 08-27, in use aisha.bello", text)
+    unexplained = re.findall(r"(-?\+?\$[\d,.]+) not explained", text)[0]
+    assert float(re.sub(r"[^\d.]", "", unexplained)) < 1200
+    shown = re.findall(r"^ +([-+]\$[\d,.]+) ", ran.out, re.MULTILINE)
+    assert sum(float(one.replace("$", "").replace(",", "")) for one in shown) == pytest.approx(
+        int(change.replace(",", "")), abs=len(shown)
+    )
+    assert "no project: $" in text
+    assert "October will come to $" in text
+    assert "8 requests to Cost Explorer, $0.08" in text
+    assert "Did not fit into 8 requests: the bill by team, the bill by cost-center." in text
+
+
+# --- what is shown ----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("billed")
+def test_a_small_bill_is_read_in_full(janitor: Janitor) -> None:
+    ran = janitor("bill", *HERE)
+
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
+    assert "+$300 not explained" in lines(ran)
+    assert "hosting $300 $600 +$300 +100 %" in lines(ran)
+    assert "untagged" not in ran.out
+    assert "what is missing" not in ran.out
+
+
+@pytest.mark.usefixtures("billed")
+@pytest.mark.parametrize(
+    ("by", "line"),
+    [
+        ("phase", "hosting"),
+        ("service", "Amazon SageMaker"),
+        ("usage", "USE1-Host:ml.g5.xlarge"),
+        ("team", "x"),
+    ],
+)
+def test_the_table_is_by_what_is_asked_for(janitor: Janitor, by: str, line: str) -> None:
+    ran = janitor("bill", "--by", by, *HERE)
+
+    assert f"by {by}" in lines(ran)
+    assert f"{line} $300 $600 +$300 +100 %" in lines(ran)
+
+
+@pytest.mark.usefixtures("billed")
+def test_a_table_by_a_tag_is_read_before_what_may_not_fit(janitor: Janitor) -> None:
+    ran = janitor("bill", "--by", "cost-center", "--set", "bill.max_requests=6", *HERE)
+
+    assert "by cost-center" in lines(ran)
+    assert "Did not fit into 6 requests: the bill by environment, the bill by team." in lines(ran)
+
+
+@pytest.mark.usefixtures("billed")
+def test_spans_of_ones_own(janitor: Janitor) -> None:
+    ran = janitor("bill", "--days", "7", "--against", "2026-08-20", *HERE)
+
+    assert ran.headline == "$140 in 7 days: +$70.00 (+100 %)."
+    assert "2026-09-29 to 2026-10-05, compared with 2026-08-20 to 2026-08-26" in lines(ran)
+
+
+def test_credits_are_a_line_of_their_own_and_an_ended_one_is_named(janitor: Janitor, billed: Control) -> None:
+    charge(billed, days=60, usd=-90, record_type="Credit", end=f"{TODAY - 31 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    charge(billed, days=30, usd=12, record_type="Tax")
+
+    ran = janitor("bill", *HERE)
+
+    assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
+    assert "not counted here Tax $12.00" in lines(ran)
+    assert re.search(r"credits of \$9\d\.\d\d ended|credits of \$8\d\.\d\d ended", lines(ran))
+
+
+# --- what is missing --------------------------------------------------------------------------
+
+DENY = "deny"
+type Break = Callable[[Control], None]
+
+
+def refuse(operation: str, code: str, message: str) -> Break:
+    return lambda box: box.fault("ce", operation, "error", status=400, code=code, message=message, times=0)
+
+
+NO_BILL: dict[str, tuple[Break, str]] = {
+    "denied": (
+        lambda box: box.fault("ce", "GetCostAndUsage", DENY, times=0),
+        "the credentials lack ce:GetCostAndUsage",
+    ),
+    "not enabled": (lambda box: box.set_bill(enabled=False), "Cost Explorer is not enabled in this account"),
+    "member account": (
+        refuse(
+            "GetCostAndUsage", "AccessDeniedException", "Linked account doesn't have access to cost explorer"
+        ),
+        "this is a member account of an organization",
+    ),
+    "no data": (
+        refuse("GetCostAndUsage", "DataUnavailableException", "Data is not available."),
+        "AWS has no data of those days yet",
+    ),
+    "throttled": (
+        refuse("GetCostAndUsage", "LimitExceededException", "Rate exceeded"),
+        "Try again in a minute",
+    ),
+}
+
+
+@pytest.mark.parametrize("world", NO_BILL)
+def test_a_bill_that_cannot_be_read_is_no_zero(janitor: Janitor, billed: Control, world: str) -> None:
+    broken, text = NO_BILL[world]
+    broken(billed)
+
+    ran = janitor("bill", *HERE)
+
+    assert ran.status == 1
+    assert ran.headline == "The bill could not be read."
+    assert text in lines(ran)
+    assert "$0" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("operation", "text"),
+    [
+        ("GetCostForecast", "The forecast could not be read: the credentials lack ce:GetCostForecast"),
+    ],
+)
+def test_what_else_is_denied_leaves_the_rest(
+    janitor: Janitor, billed: Control, operation: str, text: str
+) -> None:
+    billed.fault("ce", operation, DENY, times=0)
+
+    ran = janitor("bill", *HERE)
+
+    assert ran.status == 0
+    assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
+    assert text in lines(ran)
+
+
+def test_a_young_account_compares_nothing_and_has_no_forecast(janitor: Janitor, box: Control) -> None:
+    box.set_bill(tags=list(TAGS), since=f"{TODAY - 9 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    charge(box, days=9, usd=90, tags=dict.fromkeys(TAGS, "x"))
+
+    ran = janitor("bill", *HERE)
+
+    assert ran.status == 0
+    assert ran.headline == "$90.00 in 30 days; nothing to compare them with."
+    assert "No forecast: AWS has too little history" in lines(ran)
+    assert "The account was first charged on 2026-09-27" in lines(ran)
+    assert "hosting $90.00" in lines(ran)
+
+
+def test_a_tag_that_is_not_activated_comes_with_the_command(janitor: Janitor, billed: Control) -> None:
+    billed.set_bill(tags=["project", "owner", "environment", "team"])
+
+    ran = janitor("bill", "--by", "cost-center", *HERE)
+
+    assert ran.status == 0
+    assert "update-cost-allocation-tags-status" in lines(ran)
+    assert "TagKey=cost-center,Status=Active" in lines(ran)
+    assert "no cost-center: $" not in lines(ran)
+
+
+@pytest.mark.usefixtures("billed")
+def test_a_misspelt_service_is_an_error(janitor: Janitor) -> None:
+    ran = janitor("bill", "--set", 'bill.services=["Amazon SageMaker", "Amazon S3"]', *HERE)
+
+    assert ran.status == 1
+    assert "AWS charged nothing under the name Amazon S3" in lines(ran)
+    assert "Amazon SageMaker" in lines(ran)
+
+
+def test_what_ran_and_cannot_be_read_is_said(janitor: Janitor, billed: Control) -> None:
+    billed.fault("sagemaker", "Search", DENY, times=0)
+
+    ran = janitor("bill", *HERE)
+
+    assert ran.status == 0
+    assert f"What ran in {REGION} is not all known, so less is explained" in lines(ran)
+    assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
+
+
+def test_an_account_that_was_charged_nothing_says_so(janitor: Janitor, box: Control) -> None:
+    box.set_bill(tags=list(TAGS), since=f"{TODAY - 90 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+
+    ran = janitor("bill", *HERE)
+
+    assert ran.status == 0
+    assert ran.headline == "AWS charged nothing."
+
+
+# --- how it is given --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("billed")
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("--by", "projct"), "did you mean project?"),
+        (("--against", "August"), "expected a day such as 2026-08-01"),
+        (("--against", "2026-08-32"), "expected a day such as 2026-08-01"),
+        (("--against", "2026-08-01..2026-08-10"), "only spans of the same length are compared"),
+        (("--against", "2026-09-20"), "it has to end before the last 30 days begin"),
+        (("--against", "2024-01-01"), "the last 13 months only"),
+        (("--days", "0"), "days"),
+        (("--set", "bill.max_requests=0"), "bill.max_requests: expected a whole number from 1 to 100"),
+        (("--set", "bill.metric=net"), 'bill.metric: expected "auto", "unblended" or "amortized"'),
+        (("--set", "bill.max_reqests=3"), "did you mean max_requests?"),
+    ],
+)
+def test_a_wrong_option_is_one_line(janitor: Janitor, args: tuple[str, ...], text: str) -> None:
+    assert text in refused(janitor("bill", *HERE, *args))
+
+
+def test_nothing_is_changed(janitor: Janitor, billed: Control) -> None:
+    billed.clear_calls()
+
+    janitor("bill", *HERE)
+
+    reading = re.compile(r":(Batch)?(Describe|Get|List|Lookup|Search)")
+    assert [call for call in billed.calls() if not reading.search(call)] == []
+    asked = {call for call in billed.calls() if call.startswith("ce:")}
+    assert asked <= {grant.action for grant in READS}
+
+
+@pytest.mark.usefixtures("billed")
+def test_a_ledger_that_is_not_there_is_one_line(janitor: Janitor) -> None:
+    ran = janitor("bill", "--table", "no-such-table", *HERE)
+
+    assert (ran.status, ran.out) == (1, "")
+    assert "no table of that name" in ran.err

@@ -1,0 +1,193 @@
+"""What ran and when, as the sandbox's listings and CloudTrail know it: it agrees with what is charged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.account import opened
+from ml_janitor.aws.client import Aws
+from ml_janitor.bill.runs import READS, Used, used
+from ml_janitor_sandbox import demo
+from ml_janitor_sandbox.control import Control
+
+DAY = timedelta(days=1)
+SINCE = NOW - 60 * DAY
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
+
+type Read = Callable[[], dict[str, Used]]
+
+
+@pytest.fixture
+def ran(aws: Aws) -> Read:
+    def read() -> dict[str, Used]:
+        listing = used(aws, SINCE, NOW)
+        assert listing.error is None
+        return {one.target.name: one for one in listing.items}
+
+    return read
+
+
+@pytest.fixture
+def on(box: Control) -> Callable[[float], None]:
+    """Moves the clock to so many days ago."""
+    return lambda days: box.set_clock(NOW - days * DAY)
+
+
+def spells(one: Used) -> list[tuple[str, datetime, datetime | None, float]]:
+    return [(run.usage_type, run.start, run.end, float(run.hourly)) for run in one.runs]
+
+
+def config(sagemaker: Any, name: str, instance: str, count: int = 1) -> None:
+    sagemaker.create_model(
+        ModelName=name,
+        ExecutionRoleArn=ROLE,
+        PrimaryContainer={"Image": "123.dkr.ecr.us-east-1.amazonaws.com/a"},
+    )
+    variant = {
+        "VariantName": "all",
+        "ModelName": name,
+        "InstanceType": instance,
+        "InitialInstanceCount": count,
+    }
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+
+
+def test_an_endpoint_ran_what_each_of_its_configurations_rents(
+    session: boto3.Session, on: Callable[[float], None], ran: Read
+) -> None:
+    sagemaker = session.client("sagemaker")
+    on(20)
+    config(sagemaker, "small", "ml.m5.large", 2)
+    config(sagemaker, "large", "ml.g5.xlarge")
+    sagemaker.create_endpoint(
+        EndpointName="ranker", EndpointConfigName="small", Tags=[{"Key": "project", "Value": "search"}]
+    )
+    on(5)
+    sagemaker.update_endpoint(EndpointName="ranker", EndpointConfigName="large")
+    on(0)
+
+    one = ran()["ranker"]
+
+    assert spells(one) == [
+        ("USE1-Host:ml.m5.large", NOW - 20 * DAY, NOW - 5 * DAY, 2),
+        ("USE1-Host:ml.g5.xlarge", NOW - 5 * DAY, None, 1),
+    ]
+    assert one.ended is None
+
+
+def test_what_was_made_and_deleted_is_known_with_its_tags(
+    session: boto3.Session, on: Callable[[float], None], ran: Read
+) -> None:
+    sagemaker = session.client("sagemaker")
+    on(20)
+    config(sagemaker, "trial", "ml.g5.xlarge")
+    sagemaker.create_endpoint(
+        EndpointName="trial", EndpointConfigName="trial", Tags=[{"Key": "project", "Value": "search"}]
+    )
+    sagemaker.create_notebook_instance(NotebookInstanceName="study", InstanceType="ml.t3.large", RoleArn=ROLE)
+    on(8)
+    sagemaker.delete_endpoint(EndpointName="trial")
+    sagemaker.delete_endpoint_config(EndpointConfigName="trial")
+    sagemaker.stop_notebook_instance(NotebookInstanceName="study")
+    on(7)
+    sagemaker.delete_notebook_instance(NotebookInstanceName="study")
+    on(0)
+
+    found = ran()
+
+    assert spells(found["trial"]) == [("USE1-Host:ml.g5.xlarge", NOW - 20 * DAY, NOW - 8 * DAY, 1)]
+    assert getattr(found["trial"].target.tags, "value", None) == {"project": "search"}
+    assert spells(found["study"]) == [("USE1-Notebk:ml.t3.large", NOW - 20 * DAY, NOW - 8 * DAY, 1)]
+    assert found["study"].ended == NOW - 7 * DAY
+
+
+def test_a_notebook_instance_was_on_between_its_starts_and_stops(
+    session: boto3.Session, on: Callable[[float], None], ran: Read
+) -> None:
+    sagemaker = session.client("sagemaker")
+    on(80)
+    sagemaker.create_notebook_instance(NotebookInstanceName="eda", InstanceType="ml.t3.large", RoleArn=ROLE)
+    on(30)
+    sagemaker.stop_notebook_instance(NotebookInstanceName="eda")
+    on(10)
+    sagemaker.start_notebook_instance(NotebookInstanceName="eda")
+    on(9)
+    sagemaker.stop_notebook_instance(NotebookInstanceName="eda")
+    on(2)
+    sagemaker.start_notebook_instance(NotebookInstanceName="eda")
+    on(0)
+
+    times = [(start, end) for _, start, end, _ in spells(ran()["eda"])]
+
+    assert times == [
+        (NOW - 80 * DAY, NOW - 30 * DAY),
+        (NOW - 10 * DAY, NOW - 9 * DAY),
+        (NOW - 2 * DAY, None),
+    ]
+
+
+def test_jobs_ran_as_long_as_their_times_say(
+    box: Control, session: boto3.Session, on: Callable[[float], None], ran: Read
+) -> None:
+    sagemaker = session.client("sagemaker")
+    on(3)
+    sagemaker.create_training_job(
+        TrainingJobName="fit",
+        RoleArn=ROLE,
+        AlgorithmSpecification={
+            "TrainingImage": "123.dkr.ecr.us-east-1.amazonaws.com/a",
+            "TrainingInputMode": "File",
+        },
+        OutputDataConfig={"S3OutputPath": "s3://b/o"},
+        ResourceConfig={"InstanceType": "ml.g5.xlarge", "InstanceCount": 3, "VolumeSizeInGB": 10},
+        StoppingCondition={"MaxRuntimeInSeconds": 3600},
+        EnableManagedSpotTraining=True,
+        Tags=[{"Key": "project", "Value": "search"}],
+    )
+    on(0)
+    box.patch(
+        "sagemaker",
+        ["training_jobs", "fit"],
+        TrainingStartTime=NOW - 2 * DAY,
+        TrainingEndTime=NOW - DAY,
+        TrainingTimeInSeconds=86400,
+        BillableTimeInSeconds=43200,
+    )
+
+    one = ran()["fit"]
+
+    assert spells(one) == [("USE1-TrSpt:ml.g5.xlarge", NOW - 2 * DAY, NOW - DAY, 1.5)]
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_is_known(
+    box: Control, session: boto3.Session, aws: Aws, on: Callable[[float], None]
+) -> None:
+    on(20)
+    session.client("sagemaker").create_notebook_instance(
+        NotebookInstanceName="eda", InstanceType="ml.t3.large", RoleArn=ROLE
+    )
+    on(0)
+    box.fault("sagemaker", "ListEndpoints", "deny", times=0)
+    box.fault("cloudtrail", "LookupEvents", "deny", times=0)
+
+    listing = used(aws, SINCE, NOW)
+
+    assert [one.target.name for one in listing.items] == ["eda"]
+    assert listing.error is not None
+    assert "ListEndpoints" in listing.error
+    assert "LookupEvents" in listing.error
+
+
+def test_exactly_what_is_declared_is_called(box: Control, session: boto3.Session) -> None:
+    demo.seed(box.url)
+    box.clear_calls()
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
+        used(accounts[0], SINCE, NOW)
+
+    assert set(box.calls()) == {grant.action for grant in READS}

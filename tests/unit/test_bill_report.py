@@ -1,0 +1,196 @@
+"""A bill and what is known of its resources, put together: spans, movers, shares, credits, prices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from bills import BEFORE, HOST, LAST, NOTEBOOK, TRAIN, bill, charges
+from ml_janitor.bill.joining import Resource, Run
+from ml_janitor.bill.model import Bill, Cause, Charge, Culprit, RecordCharge, Span, total
+from ml_janitor.bill.report import Question, bill_report, told
+from ml_janitor.bill.tables import by_day, lines
+
+ASKED = Question(days=30, settling_days=2, tags=("project", "owner"))
+HUNG_SINCE = datetime(2026, 9, 25, tzinfo=UTC)
+NEW_SINCE = datetime(2026, 8, 27, tzinfo=UTC)
+
+
+def resource(
+    name: str, usage: str, start: datetime, *, tag: str, hourly: str = "1", **more: object
+) -> Resource:
+    culprit = Culprit(arn=f"arn:{name}", name=name, kind="endpoint", owner=f"{name}-owner", since=start)
+    return Resource(
+        culprit=replace(culprit, **more),  # type: ignore[arg-type]
+        runs=(Run(usage_type=usage, start=start, hourly=Decimal(hourly)),),
+        tag=tag,
+        family=name,
+    )
+
+
+@pytest.fixture
+def read() -> Bill:
+    """A hung job, an endpoint that is ten days old when the span begins, and notebooks without a project."""
+    hung = [day for day in LAST if day >= HUNG_SINCE.date()]
+    new = [day for day in [*BEFORE, *LAST] if day >= NEW_SINCE.date()]
+    return bill(
+        [
+            *charges(TRAIN, hung, price="37.688", quantity="24", tag="llm"),
+            *charges(HOST, new, price="1.408", quantity="24", tag="support"),
+            *charges(NOTEBOOK, [*BEFORE, *LAST], price="1.408", quantity="10", tag=""),
+        ]
+    )
+
+
+KNOWN = (
+    resource("hung", TRAIN, HUNG_SINCE, tag="llm", finding="f", detector="hung-training-jobs"),
+    resource("rag", HOST, NEW_SINCE, tag="support", used=True),
+)
+
+
+def test_each_part_of_the_change_has_its_resource(read: Bill) -> None:
+    report = bill_report(read, ASKED, resources=KNOWN)
+
+    assert report.main is not None
+    assert report.main.tag == "project"
+    assert [(one.culprit.name, one.cause) for one in report.main.movers if one.culprit] == [
+        ("hung", Cause.FINDING),
+        ("rag", Cause.CHANGED),
+    ]
+    hung, rag = report.main.movers
+    assert hung.usd == Decimal("37.688") * 24 * 11
+    assert rag.usd == Decimal("1.408") * 24 * 20
+    assert (rag.units_before, rag.units_after) == (Decimal(240), Decimal(720))
+    assert total(report.main.movers) == report.main.change
+
+
+def test_what_it_cost_until_now_has_the_hours_of_today(read: Bill) -> None:
+    report = bill_report(read, ASKED, resources=KNOWN)
+
+    assert report.main is not None
+    culprit = report.main.movers[0].culprit
+    assert culprit is not None
+    assert culprit.usd_until_now == Decimal("37.688") * (24 * 11 + 3)
+
+
+def test_without_a_tag_the_bill_is_joined_all_the_same(read: Bill) -> None:
+    report = bill_report(replace(read, by_tag={}), ASKED, resources=KNOWN)
+
+    assert report.main is not None
+    assert (report.main.tag, report.shares) == ("", ())
+    assert report.main.movers[0].culprit is not None
+    assert report.main.movers[0].culprit.name == "hung"
+
+
+def test_what_a_resource_uses_of_several_types_is_one_mover(read: Bill) -> None:
+    runs = tuple(Run(usage_type=usage, start=HUNG_SINCE) for usage in (TRAIN, HOST))
+    both = replace(KNOWN[0], runs=runs, tag="llm")
+    more = charges(
+        HOST, [day for day in LAST if day.day > 25 or day.month > 9], price="1", quantity="24", tag="llm"
+    )
+    grown = bill([*read.by_tag["project"], *more])
+
+    report = bill_report(grown, ASKED, resources=[both])
+
+    assert report.main is not None
+    own = [one for one in report.main.movers if one.culprit]
+    assert len(own) == 1
+    assert own[0].part.usage_type == TRAIN
+    assert own[0].usd > Decimal("37.688") * 24 * 11
+    assert total(report.main.movers) == report.main.change
+
+
+def test_untagged_shares_have_a_trend_and_an_inactive_tag_has_none(read: Bill) -> None:
+    nobody = tuple(replace(one, tag="") for one in read.by_tag["project"])
+    report = bill_report(replace(read, by_tag={**read.by_tag, "owner": nobody}), ASKED)
+
+    (share,) = report.shares
+    assert (share.tag, share.untagged) == ("project", Decimal("14.08") * 30)
+    assert share.share is not None
+    assert share.share_before is not None
+    assert share.share < share.share_before
+
+
+def test_a_credit_that_ended_is_named_and_in_no_total(read: Bill) -> None:
+    given = tuple(RecordCharge(day=day, record_type="Credit", usd=Decimal(-10)) for day in BEFORE)
+    plain = bill_report(read, ASKED).main
+    ended = bill_report(replace(read, records=given), ASKED).main
+    goes_on = RecordCharge(day=LAST.last, record_type="Credit", usd=Decimal(-10))
+    going = bill_report(replace(read, records=(*given, goes_on)), ASKED).main
+
+    assert plain is not None
+    assert ended is not None
+    assert going is not None
+    assert (ended.ended_credits, going.ended_credits) == (Decimal(300), Decimal(0))
+    assert ended.change == plain.change
+
+
+def test_a_bill_that_does_not_reach_back_compares_nothing(read: Bill) -> None:
+    young = replace(read, charges=tuple(one for one in read.charges if one.day in LAST))
+
+    report = bill_report(young, ASKED)
+
+    assert report.main is None
+    assert report.span == LAST
+
+
+def test_a_span_of_ones_own_is_compared(read: Bill) -> None:
+    report = bill_report(read, replace(ASKED, days=7, against=Span(date(2026, 9, 10), 7)))
+
+    assert report.main is not None
+    assert (report.main.comparison.before, report.main.comparison.after) == (
+        Span(date(2026, 9, 10), 7),
+        Span(date(2026, 9, 29), 7),
+    )
+
+
+def test_owners_of_usage_types_are_named_where_there_is_just_one(read: Bill) -> None:
+    def owned(*owners: str) -> str | None:
+        rows = tuple(
+            Charge(day=LAST.first, usage_type=TRAIN, tag=owner, usd=Decimal(5), quantity=Decimal(1))
+            for owner in owners
+        )
+        main = bill_report(replace(read, by_tag={**read.by_tag, "owner": rows}), ASKED).main
+        assert main is not None
+        return main.movers[0].owner
+
+    assert (owned("omar"), owned("omar", "mia"), owned("omar", ""), owned("")) == ("omar", None, None, None)
+
+
+@pytest.mark.parametrize("most", [0, 1, 5])
+def test_what_is_told_adds_up(read: Bill, most: int) -> None:
+    main = bill_report(read, ASKED, resources=KNOWN[:1]).main
+    assert main is not None
+
+    parts = told(main, most)
+
+    shown = sum((one.usd for one in parts.movers), Decimal(0))
+    assert shown + parts.smaller_usd + parts.unexplained_usd == main.change
+    assert len(parts.movers) == min(most, 1)
+    assert parts.unexplained_usd == Decimal("1.408") * 24 * 20
+
+
+def test_a_table_has_every_dollar(read: Bill) -> None:
+    for by in ("phase", "service", "usage", "project"):
+        rows = lines(read, by, LAST, BEFORE)
+        assert sum(one.usd for one in rows) == read.total(LAST)
+        assert sum(one.usd_before or 0 for one in rows) == read.total(BEFORE)
+        days = list(LAST)
+        assert sum(map(sum, by_day(read, by, days).values())) == read.total(LAST)
+    assert [one.name for one in lines(read, "project", LAST, None)] == ["llm", "support", ""]
+    with pytest.raises(KeyError):
+        lines(read, "team", LAST, None)
+
+
+def test_a_longer_span_than_the_bill_has_no_week_before() -> None:
+    few = bill(charges(HOST, list(LAST), price="1", quantity="1", tag="llm"), first=LAST.first)
+
+    report = bill_report(few, replace(ASKED, days=60))
+
+    assert report.main is None
+    assert report.span.first == LAST.first
+    assert report.span.until == LAST.until == few.until
+    assert few.until - report.span.first == timedelta(days=30)
