@@ -25,7 +25,7 @@ def undo_key_checks(here: Deployment, stack: Stack) -> Iterator[Check]:
     key = stack.one("UndoRecordKey", "", KEY)
     if key is None:
         said = "the stack has no key for undo records, so nothing can be acted on or undone"
-        yield Check(what=WHAT, outcome=Outcome.WRONG, said=said, to_do="make deploy adds it")
+        yield Check(what=WHAT, outcome=Outcome.WRONG, seen=said, to_do="make deploy adds it")
         return
     refused = []
     for operation, command in NEEDED_FOR.items():
@@ -34,15 +34,15 @@ def undo_key_checks(here: Deployment, stack: Stack) -> Iterator[Check]:
                 refused.append(f"kms:{operation} ({command})")
             case Trouble() as trouble:
                 to_do = f"{DEPLOY_AGAIN} if it was deleted; else enable it in KMS, or cancel its deletion"
-                yield Check(what=WHAT, outcome=Outcome.WRONG, said=trouble.why, to_do=to_do)
+                yield Check(what=WHAT, outcome=Outcome.WRONG, seen=trouble.why, to_do=to_do)
                 return
             case _:
                 pass
     if refused:
         said = f"your credentials do not hold {', '.join(refused)}; the functions' roles do"
-        yield Check(what=WHAT, outcome=Outcome.NOT_PROBED, said=said, to_do="ask for it, to do that by hand")
+        yield Check(what=WHAT, outcome=Outcome.NOT_PROBED, seen=said, to_do="ask for it, to do that by hand")
     else:
-        yield Check(what=WHAT, outcome=Outcome.FINE, said="your credentials can sign and verify with it")
+        yield Check(what=WHAT, outcome=Outcome.FINE, seen="your credentials can sign and verify with it")
 
 
 def tried(here: Deployment, operation: str, key: str) -> Any:

@@ -221,7 +221,11 @@ def test_what_was_done_is_undone_by_a_person(world: World) -> None:
     for name in done:
         assert world.press("undo", name)["done"]
         world.deliver()
-        (left,) = (one for one in world.items("action") if one["sk"] == done[name]["sk"])
+        (left,) = (
+            one
+            for one in world.items("action")
+            if (one["pk"], one["sk"]) == (done[name]["pk"], done[name]["sk"])
+        )
         assert (left["stage"], "janitor undo --unsigned" in left["error"]) == ("undoing", True)
         undo_unsigned(left)
 
