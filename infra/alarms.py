@@ -9,6 +9,7 @@ from aws_cdk import Annotations, ArnFormat, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
@@ -18,15 +19,15 @@ from ml_janitor.config import schedules
 from ml_janitor.report.telemetry import DETECTOR, NAMESPACE, REFUSED
 
 
-def alarm_topic(scope: Construct, id_: str) -> sns.Topic:
+def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None = None) -> sns.Topic:
     """
-    The topic that all alarms tell, over TLS only.
+    The topic that all alarms tell, over TLS only, and under *key* if there is one.
 
     What demands TLS is a policy, which takes the place of the topic's own default; under that one, alarms
     might publish. So they are allowed to by name, else each would ring unheard
     (https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger).
     """
-    topic = sns.Topic(scope, id_, display_name="ML Janitor", enforce_ssl=True)
+    topic = sns.Topic(scope, id_, display_name="ML Janitor", enforce_ssl=True, master_key=key)
     alarms = Stack.of(scope).format_arn(
         service="cloudwatch", resource="alarm", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
     )

@@ -16,6 +16,7 @@ from infra.code import code
 from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
+from infra.organization import Roles, key_of, network_of
 from infra.permissions import acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
@@ -61,7 +62,10 @@ class JanitorStack(Stack):
             cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)
         for said in notice_warnings(settings):
             cdk.Annotations.of(self).add_warning_v2("janitor:no-notice", said)
-        self.topic = alarm_topic(self, "Alarms")
+        section = settings.janitor
+        cdk.Aspects.of(self).add(Roles(path=section.role_path, boundary=section.permissions_boundary))
+        key = key_of(self, section)
+        self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = Ledger(self, "Ledger")
         self.undo_key = UndoKey(self, "UndoRecordKey")
         self.reports = Reports(self, "Reports")
@@ -74,6 +78,8 @@ class JanitorStack(Stack):
                 "JANITOR_TABLE": self.ledger.table_name,
                 "JANITOR_BUCKET": self.reports.bucket_name,
             },
+            network=network_of(section),
+            key=key,
         )
         everywhere = places(self, settings.janitor.regions)
         own = Allowed(grants=[*self._remember(*ENTRIES), *self._slack(settings)], where=everywhere)

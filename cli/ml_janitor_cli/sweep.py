@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ml_janitor.acting.acting import Acting, due_now, only_reported
+from ml_janitor.acting.after_sweep import remember_not_done
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Why
 from ml_janitor.core.model import Kept, Outcome, Result, Sweep
@@ -186,17 +187,14 @@ def carried_out(at: LedgerSession, plan: Plan) -> bool:
     """Act on one sweep under its lease, and say what came of it; whether something failed."""
     try:
         with at.leased(plan.detector.name, plan.aws.region):
-            done, error = acting(at, plan).act(
-                plan.detector,
-                plan.aws,
-                plan.sweep,
-                agreed(at, plan),
-                now=at.now,
-                policy=policy(at, plan.aws),
+            acts, entries = acting(at, plan), agreed(at, plan)
+            done, error = acts.act(
+                plan.detector, plan.aws, plan.sweep, entries, now=at.now, policy=policy(at, plan.aws)
             )
     except LeaseTakenError as error:
         raise FailedError(str(error)) from error
     failed = print_outcomes(at, plan, done)
+    remember_not_done(acts, plan.aws, done, entries, at.now)
     if error is not None:
         raise error
     return failed

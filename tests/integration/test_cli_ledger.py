@@ -195,6 +195,25 @@ def test_why_something_due_was_not_done_last_time_is_shown(desk: Desk) -> None:
     assert [entry.not_done for entry in desk.nights.ledger.entries("cellar", ACCOUNT, REGION)] == ["", ""]
 
 
+def test_why_acting_by_hand_left_something_due_is_shown_next_time(desk: Desk) -> None:
+    desk.nights.warned("lamp", "vase")
+    desk.nights.clock += 4 * DAY
+
+    def refuse(name: str) -> None:
+        if name.endswith("lamp"):
+            raise DENIED
+
+    desk.nights.world.before = refuse
+    status, said = desk("sweep", "--act", "--yes")
+    assert (status, "vase: done." in said) == (1, True)
+
+    said = " ".join(desk("findings")[1].split())
+    assert re.search(r"not done on 2026-10-10 03:00 UTC: .*AccessDenied", said)
+    known = {one.name: one for one in desk.nights.ledger.entries("cellar", ACCOUNT, REGION)}
+    assert known["lamp"].not_done_at == desk.nights.clock
+    assert known["vase"].not_done_at is None
+
+
 def test_what_waits_for_its_due_date_has_no_such_reason(desk: Desk) -> None:
     desk.nights.warned("lamp")
     desk.nights.after(DAY)
