@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from deployed import Deployed, Function
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
+from ml_janitor.scheduled_bill import bill_reads
 from ml_janitor_sandbox.iam.conditions import arn_like
 from synthesis import TODAY
 
@@ -52,6 +53,9 @@ class Declared:
             found |= self._everywhere(detector.reads, [(self.deployed.account, one) for one in swept])
             if self._armed(detector):
                 found |= self._everywhere(detector.acts, self._act_in(detector))
+        if function.name == "bill":
+            places = [(self.deployed.account, one) for one in swept]
+            found |= self._everywhere(bill_reads(self.settings.bill), places)
         if function.name == "undo":
             for each in self.settings.undoable(TODAY):
                 found |= self._everywhere(each.undoes, self._undo_in(each))
@@ -133,6 +137,9 @@ class Declared:
                 yield Permission(f"dynamodb:{action}", self.deployed.one("AWS::DynamoDB::Table"))
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
+        if function.name == "bill":
+            for action in ("GetObject", "PutObject"):
+                yield Permission(f"s3:{action}", f"{self.deployed.one('AWS::S3::Bucket')}/bill/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
         yield Permission(
             "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -89,6 +90,30 @@ def week(schedule: str) -> list[datetime]:
     _, hour, _, _, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
     days = set() if day_of_week in {"*", "?"} else parsed(day_of_week, range(1, 8))
     return [SUNDAY + (day - 1) * DAY + at * HOUR for day in sorted(days) for at in parsed(hour, range(24))]
+
+
+def runs_within(
+    schedule: str, span: timedelta, *, now: datetime, time_zone: str, last: datetime | None
+) -> bool:
+    """
+    Whether *schedule* runs in the *span* after *now*, as far as it can be read.
+
+    A rate is counted from its *last* run. A cron with "L", "W" or "#" cannot be read, and the answer is no.
+    """
+    if RATE.fullmatch(schedule):
+        return last is not None and now < last + period(schedule) <= now + span
+    given = dict(zip(FIELDS, schedule.removeprefix("cron(").removesuffix(")").split(), strict=True))
+    wanted = {name: parsed("*" if text == "?" else text, FIELDS[name]) for name, text in given.items()}
+    minute = now.astimezone(ZoneInfo(time_zone)).replace(second=0, microsecond=0)
+    return any(
+        _runs(wanted, minute + timedelta(minutes=number))
+        for number in range(1, int(span.total_seconds()) // 60 + 1)
+    )
+
+
+def _runs(wanted: Mapping[str, set[int]], at: datetime) -> bool:
+    own = (at.minute, at.hour, at.day, at.month, at.isoweekday() % 7 + 1, at.year)
+    return all(value in wanted[name] for name, value in zip(FIELDS, own, strict=True))
 
 
 def longest_gap(moments: Iterable[int], cycle: int, unit: timedelta) -> timedelta | None:
