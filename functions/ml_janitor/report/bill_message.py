@@ -102,10 +102,16 @@ def _spans(report: BillReport) -> str:
         said.append(f"{usd(day.usd_after)} on {after:%A} {after:%m-%d}, {_against(day, f'{before:%m-%d}')}")
     spent = f"{month.last:%B} to date {usd(report.bill.total(month))}"
     if report.month is not None:
-        before = report.month.comparison.before
-        spent += f", {_against(report.month, f'{before.first:%m-%d} to {before.last:%m-%d}')}"
+        compared = report.month.comparison
+        moved = _against(report.month, _days(compared.before))
+        shorter = compared.after.days < month.days  # the month before has fewer days
+        spent += f" ({_days(compared.after)}: {moved})" if shorter else f", {moved}"
     said.append(spent)
     return f"*Bill:* {'; '.join(said)}."
+
+
+def _days(span: Span) -> str:
+    return f"{span.first:%m-%d} to {span.last:%m-%d}"
 
 
 def _against(movement: Movement, before: str) -> str:
