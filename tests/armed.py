@@ -155,3 +155,13 @@ def unreadable_tags(name: str) -> Thing:
 def tagged(name: str, **tags: str) -> Thing:
     """Waste with tags."""
     return thing(name, waste(), Value(dict(tags)))
+
+
+def raising(error: BaseException, *, at: str) -> Callable[[str], None]:
+    """Raises *error* at one step."""
+
+    def step(name: str) -> None:
+        if name == at:
+            raise error
+
+    return step

@@ -105,3 +105,10 @@ def test_the_package_knows_nothing_of_what_runs_it(path: Path) -> None:
         assert not roots & {"boto3", "botocore"}
     if path.parent.name == "report":
         assert not roots & {"boto3", "botocore"}
+
+
+def test_no_test_imports_another() -> None:
+    tests = [path for folder in ("", "*/") for path in (ROOT / "tests").glob(f"{folder}test_*.py")]
+
+    assert tests
+    assert [(path.name, name) for path in tests for name in imports(path) if ".test_" in f".{name}"] == []

@@ -16,13 +16,17 @@ import typer
 
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.arns import Arn
+from ml_janitor.bill.asking import question
+from ml_janitor.bill.model import BillReport
 from ml_janitor.core.model import Finding, Report, Sweep, Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run, unopened
 from ml_janitor.report import json as document
+from ml_janitor.report.bill_page import section
 from ml_janitor.report.html import html
-from ml_janitor_cli import edge, terminal
+from ml_janitor_cli import bill_view, edge, terminal
+from ml_janitor_cli.bill_reading import read_report
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.explanation_view import ARN_LIMIT
 from ml_janitor_cli.failures import FailedError, ending_at_once
@@ -56,6 +60,12 @@ def audit(
     slack: Annotated[
         bool, typer.Option("--slack", help="Draw the message that Slack would get below the report.")
     ] = False,
+    bill: Annotated[
+        bool,
+        typer.Option(
+            "--bill", help="Say above the findings why the bill moved; asking AWS costs about $0.08."
+        ),
+    ] = False,
     arns: Annotated[bool, typer.Option("--arns", help="List the ARN of each finding below it all.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
@@ -75,6 +85,7 @@ def audit(
     Examples:
       janitor audit
       janitor audit idle-endpoints --region eu-west-1 --set idle-endpoints.window=14d
+      janitor audit --bill
       janitor audit --json | jq .totals
       janitor audit --json-file report.json --html report.html
       janitor sandbox -- janitor audit
@@ -82,12 +93,19 @@ def audit(
     setup = edge.setup(ctx, config, overrides, profile=profile, now=now)
     detectors, regions = edge.detectors_from(names, setup.settings), setup.regions(region)
     files = {"--json-file": json_file, "--html": html_file}
+    most = setup.settings.bill.max_requests
     check_outputs(json=json, slack=slack, files=files)
+    if json and bill:
+        raise edge.Refused("--json and --bill exclude each other: janitor bill --json has the bill")
 
     with ending_at_once():
         audited = swept(setup, detectors, regions)
+        charged = read_bill_too(setup, regions, audited.report) if bill else None
     report = audited.report
-    contents = {"--json-file": lambda: document.text(report, every=every), "--html": lambda: html(report)}
+    contents = {
+        "--json-file": lambda: document.text(report, every=every),
+        "--html": lambda: html(report, bill=None if charged is None else section(charged, max_requests=most)),
+    }
     problems = {path: replace_file(path, contents[flag]()) for flag, path in files.items() if path}
     failed = [f"{path} cannot be written: {why}" for path, why in problems.items() if why]
     if json:
@@ -95,6 +113,8 @@ def audit(
     else:
         keep_tag = next(iter(setup.settings.janitor.keep_tags), "")
         screen = console(sys.stdout)
+        if charged is not None:
+            write(screen, [*bill_view.in_short(charged, max_requests=most), ""])
         terminal.show(screen, report, every=every, problems=audited.price_problems)
         if slack:
             write(screen, ["", *preview(report, keep_tag=keep_tag)])
@@ -104,6 +124,13 @@ def audit(
     if failed:
         raise FailedError("; ".join(failed))
     return 1 if any(sweep.error is not None for sweep in report.sweeps) else 0
+
+
+def read_bill_too(setup: edge.Setup, regions: Sequence[str], report: Report) -> BillReport:
+    """The bill, joined with what *report* found."""
+    with progress("reading the bill") as say:
+        asked = question(setup.settings.bill)
+        return read_report(setup, regions, asked, shown=(), table=None, say=say, swept=report.sweeps)
 
 
 def endings(report: Report, written: Sequence[str], *, profile: str | None, arns: bool) -> Iterator[str]:
@@ -165,11 +192,11 @@ def in_order(sweeps: Iterable[Sweep], detectors: Sequence[Detector[Any]]) -> tup
     return tuple(sorted(sweeps, key=lambda sweep: names.index(sweep.detector)))
 
 
-def check_outputs(*, json: bool, slack: bool, files: Mapping[str, Path | None]) -> None:
+def check_outputs(*, json: bool, slack: bool = False, files: Mapping[str, Path | None]) -> None:
     """Refuse outputs that exclude each other, and files that could not be written after all the work."""
     if json and slack:
         raise edge.Refused("--json and --slack exclude each other")
-    if json and files["--json-file"]:
+    if json and files.get("--json-file"):
         raise edge.Refused("--json and --json-file exclude each other")
     for flag, path in files.items():
         if path is None:

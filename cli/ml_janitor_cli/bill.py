@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,9 +16,13 @@ from ml_janitor.bill.asking import question, tags
 from ml_janitor.bill.model import BillReport, GapCause, Reading, Span
 from ml_janitor.bill.tables import OWN, PHASE
 from ml_janitor.config.layers import nearest
+from ml_janitor.core.text import plain
+from ml_janitor.report import bill_json as document
+from ml_janitor.report.bill_page import page
 from ml_janitor_cli import bill_view, edge
+from ml_janitor_cli.audit import check_outputs, replace_file
 from ml_janitor_cli.bill_reading import read_report
-from ml_janitor_cli.failures import ending_at_once
+from ml_janitor_cli.failures import FailedError, ending_at_once
 from ml_janitor_cli.screen import console, progress
 
 LONGEST = 180
@@ -43,6 +48,16 @@ def bill(
             help="What to compare it with: its first day, or FIRST..LAST; else the days right before.",
         ),
     ] = None,
+    json: edge.Json = False,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the bill as one HTML page to FILE.")
+    ] = None,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FILE", help="Write what each cost-center is charged, by service, to FILE."
+        ),
+    ] = None,
     region: edge.Regions = None,
     profile: edge.Profile = None,
     table: edge.TableName = None,
@@ -65,6 +80,8 @@ def bill(
       janitor bill
       janitor bill --by project --days 7
       janitor bill --days 31 --against 2026-07-01
+      janitor bill --json | jq .movement.movers[0]
+      janitor bill --html bill.html --csv chargeback.csv
       janitor sandbox -- janitor bill
     """  # noqa: D301 - \b keeps the lines below it as they are
     setup = edge.setup(ctx, config, overrides, profile=profile, now=now)
@@ -74,10 +91,41 @@ def bill(
     asked = question(section, days=days or 0)
     if against is not None:
         asked = replace(asked, against=span_from(against, asked.days, setup.now))
+    files = {"--html": html_file, "--csv": csv_file}
+    check_outputs(files=files, json=json)
+    shown = [name for name in (by, section.chargeback if csv_file else "") if name in asked.tags]
+    if csv_file and section.chargeback not in asked.tags:
+        raise edge.Refused(f"--csv: chargeback in [bill] is {section.chargeback}, which is none of its tags")
     with ending_at_once(), progress("identifying the account") as say:
-        report = read_report(setup, regions, asked, by=by, table=table, say=say)
-    bill_view.show(console(sys.stdout), report, by=by, max_requests=section.max_requests)
+        report = read_report(setup, regions, asked, shown=shown, table=table, say=say)
+    contents: dict[str, Callable[[], str]] = {
+        "--html": lambda: page(report, by=by, max_requests=section.max_requests),
+        "--csv": lambda: document.chargeback(report, section.chargeback),
+    }
+    failed = [
+        why
+        for flag, path in files.items()
+        if path and (why := written(flag, path, contents[flag], report, section.chargeback))
+    ]
+    if json:
+        sys.stdout.write(document.text(report, by=by))
+    else:
+        bill_view.show(console(sys.stdout), report, by=by, max_requests=section.max_requests)
+        if done := [str(path) for path in files.values() if path and not failed]:
+            sys.stdout.write(f"\nWritten: {', '.join(map(plain, done))}\n")
+    if failed:
+        raise FailedError("; ".join(failed))
     return 0 if complete(report) else 1
+
+
+def written(
+    flag: str, path: Path, contents: Callable[[], str], report: BillReport, chargeback: str
+) -> str | None:
+    """Write what a file is to have; why that failed, or None."""
+    if flag == "--csv" and chargeback not in report.bill.by_tag:
+        return f"{path} was not written: the bill by {chargeback} could not be read"
+    why = replace_file(path, contents())
+    return why and f"{path} cannot be written: {why}"
 
 
 def complete(report: BillReport) -> bool:

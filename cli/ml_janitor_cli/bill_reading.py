@@ -17,8 +17,7 @@ from ml_janitor.bill.model import Bill, BillReport, Gap, GapCause, Reading
 from ml_janitor.bill.reading import read
 from ml_janitor.bill.report import Question, Savings, bill_report
 from ml_janitor.bill.resources import Known, acted, judged, judging, known
-from ml_janitor.bill.tables import OWN
-from ml_janitor.core.model import Result
+from ml_janitor.core.model import Result, Sweep
 from ml_janitor.engine.run import run
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
@@ -32,24 +31,36 @@ type Say = Callable[[str], None]
 
 
 def read_report(
-    setup: edge.Setup, regions: Sequence[str], asked: Question, *, by: str, table: str | None, say: Say
+    setup: edge.Setup,
+    regions: Sequence[str],
+    asked: Question,
+    *,
+    shown: Sequence[str],
+    table: str | None,
+    say: Say,
+    swept: Sequence[Sweep] | None = None,
 ) -> BillReport:
-    """The report that *asked* asks for. Raises FailedError without credentials, or if the ledger fails."""
+    """
+    The report that *asked* asks for, with the findings of *swept*, else of sweeps of its own.
+
+    Raises FailedError without credentials, or if the ledger fails.
+    """
     home = setup.session.region_name or regions[0]
     account = known_caller(setup.session, home, setup.attempts).account
     say("reading Cost Explorer")
-    bill = read_bill(setup, account, asked, by)
+    bill = read_bill(setup, account, asked, shown)
     if not bill.charges:
         return bill_report(bill, asked)
     actions = remembered(setup, table or os.environ.get(TABLE), account, home, regions)
     with opened(
         setup.session, account=account, regions=regions, attempts=setup.attempts, pace=edge.pace()
     ) as accounts:
-        say("looking for what is wasteful among what is billed")
         detectors = judging(setup.settings.enabled())
-        swept = run(detectors, accounts, now=setup.now, policy=setup.settings.policy.dry())
+        if swept is None:
+            say("looking for what is wasteful among what is billed")
+            swept = run(detectors, accounts, now=setup.now, policy=setup.settings.policy.dry()).sweeps
         say("reading what ran, and when")
-        found = what_ran(setup, accounts, bill, swept.results, actions)
+        found = what_ran(setup, accounts, bill, [one for sweep in swept for one in sweep.results], actions)
     broken = [
         Gap(
             reading=Reading.RESOURCES,
@@ -57,8 +68,8 @@ def read_report(
             subject=sweep.region,
             detail=f"{sweep.detector}: {sweep.error}",
         )
-        for sweep in swept.sweeps
-        if sweep.error is not None
+        for sweep in swept
+        if sweep.error is not None and sweep.detector in {one.name for one in detectors}
     ]
     return bill_report(
         bill,
@@ -69,11 +80,11 @@ def read_report(
     )
 
 
-def read_bill(setup: edge.Setup, account: str, asked: Question, by: str) -> Bill:
-    """The bill in so many requests as the settings allow, reaching back to what is compared."""
+def read_bill(setup: edge.Setup, account: str, asked: Question, shown: Sequence[str]) -> Bill:
+    """The bill in so many requests as the settings allow; the tags *shown* are read before others."""
     section = setup.settings.bill
     client = make_client(setup.session, "ce", REGION, setup.attempts)
-    wanted = asking.wanted(section, days=asked.days, first="" if by in OWN else by)
+    wanted = asking.wanted(section, days=asked.days, first=shown)
     if asked.against is not None:
         reach = (setup.now.astimezone(UTC).date() - asked.against.first).days
         wanted = replace(wanted, days=max(wanted.days, reach))

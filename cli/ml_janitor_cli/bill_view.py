@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from rich import box
@@ -20,6 +20,7 @@ from ml_janitor.report.bill_gaps import missing
 from ml_janitor_cli.screen import Grid, write
 
 MOST_LINES = 20
+MOST_IN_SHORT = 4
 INDENT = (0, 0, 0, 2)
 
 
@@ -38,6 +39,15 @@ def drawing(report: BillReport, *, by: str, max_requests: int) -> Iterator[Rende
         yield facts(report)
     if gaps := list(missing(report.bill.gaps, max_requests)):
         yield Group(Text("what is missing", style="bold cyan"), *(_noted(gap) for gap in gaps))
+
+
+def in_short(report: BillReport, *, max_requests: int) -> Iterator[RenderableType]:
+    """Above the findings of an audit: the change, its largest movers, and what could not be read."""
+    yield Text.assemble(("The bill  ", "bold cyan"), (words.headline(report), "bold"))
+    if report.main is not None:
+        yield _grid(report.main, MOST_IN_SHORT)
+    elif gaps := list(missing(report.bill.gaps, max_requests)):
+        yield Group(*(_noted(gap) for gap in gaps))
 
 
 def headline(report: BillReport) -> RenderableType:
@@ -63,20 +73,24 @@ def head(title: str, said: str) -> RenderableType:
 
 def why(movement: Movement) -> Iterator[RenderableType]:
     """The movers, which add up to the change."""
+    said = f"{usd(movement.usd_before)} to {usd(movement.usd_after)}, {words.change(movement)}"
+    yield Group(
+        head("why it moved", said),
+        _grid(movement, words.MOST_MOVERS),
+        *(_noted(aside) for aside in words.asides(movement, told(movement, 0))),
+    )
+
+
+def _grid(movement: Movement, most: int) -> RenderableType:
     grid = Grid()
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(ratio=3)
     grid.add_column(ratio=4)
     grid.add_column(no_wrap=True)
-    for row in words.rows(movement):
+    for row in words.rows(movement, most):
         amount = Text(words.signed(row.usd), style="bold" if row.owner or row.why else "")
         grid.add_row(amount, Text(row.what), Text(row.why), Text(row.owner))
-    said = f"{usd(movement.usd_before)} to {usd(movement.usd_after)}, {words.change(movement)}"
-    yield Group(
-        head("why it moved", said),
-        Padding(grid, INDENT),
-        *(_noted(aside) for aside in words.asides(movement, told(movement, 0))),
-    )
+    return Padding(grid, INDENT)
 
 
 def table(report: BillReport, by: str) -> Iterator[RenderableType]:
@@ -129,19 +143,11 @@ def _cells(one: Line) -> tuple[str, str, str, str]:
 
 def facts(report: BillReport) -> RenderableType:
     """What else there is to say, a line each."""
-    said: list[tuple[str, Iterable[str]]] = [
-        ("untagged", words.untagged(report.shares)),
-        ("not counted here", words.outside(report)),
-        ("forecast", filter(None, [words.forecast(report)])),
-        ("saved so far", filter(None, [words.saved(report)])),
-        ("asking cost", [words.price_of_reading(report)]),
-    ]
     grid = Grid()
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
-    for title, texts in said:
-        if text := "; ".join(texts):
-            grid.add_row(title, Text(text))
+    for title, text in words.facts(report):
+        grid.add_row(title, Text(text))
     return grid
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from armed import DENIED, Cellar, KilledError, Loft, LostError, tagged
+from armed import DENIED, Cellar, KilledError, Loft, LostError, raising, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
 from ml_janitor.acting.acting import Acting, SoFar, _Work
@@ -653,16 +652,6 @@ def test_what_is_too_old_is_not_undone(nights: Nights) -> None:
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------
-
-
-def raising(error: BaseException, *, at: str) -> Callable[[str], None]:
-    """Raises *error* at one step."""
-
-    def step(name: str) -> None:
-        if name == at:
-            raise error
-
-    return step
 
 
 def test_a_lost_answer_is_settled_by_looking(nights: Nights) -> None:

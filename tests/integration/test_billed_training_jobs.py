@@ -9,8 +9,9 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW
+from ml_janitor.aws import training_jobs
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.training_jobs import billed
+from ml_janitor.aws.training_jobs import billed, recorded
 from ml_janitor_sandbox.control import Control
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -96,3 +97,41 @@ def test_what_cannot_be_listed_is_said(
     assert found.error is not None
     assert operation in found.error
     assert [one.name for one in found.items] == ["runs"]
+
+
+def test_a_long_history_is_searched_in_parts_and_every_job_is_read_once(
+    box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also jobs of one moment, which no part of the time separates."""
+    monkeypatch.setattr(training_jobs, "MOST", 4)
+    names = [f"job-{number}" for number in range(20)]
+    for number, name in enumerate(names):
+        job(box, session, name, age=DAY if number < 8 else number * HOUR)
+
+    found = recorded(aws, lambda record: str(record["TrainingJobName"]), NOW)
+
+    assert found.error is None
+    assert sorted(found.items) == sorted(names)
+    assert box.calls()["sagemaker:Search"] > 5
+    lately = recorded(aws, lambda record: str(record["TrainingJobName"]), NOW, since=NOW - 12 * HOUR)
+    assert len(lately.items) == 5
+
+
+@pytest.mark.parametrize(("counted", "said"), [(3, None), (4, "ended after 3 of 4")])
+def test_a_search_that_ends_early_is_an_error(aws: Aws, counted: int, said: str | None) -> None:
+    jobs = [{"TrainingJob": {"TrainingJobName": f"job-{one}"}} for one in range(3)]
+    answer = {"Results": jobs, "TotalHits": {"Value": counted, "Relation": "GreaterThanOrEqualTo"}}
+    answered: Any = lambda **_: (Answered(), answer)  # noqa: E731
+    aws.sagemaker.meta.events.register("before-call.sagemaker.Search", answered)
+
+    found = recorded(aws, lambda record: str(record["TrainingJobName"]), NOW)
+
+    assert len(found.items) == 3
+    assert (found.error or "").endswith(said or "")
+    assert (found.error is None) is (said is None)
+
+
+class Answered:
+    """What botocore asks of a response that did not come over the network."""
+
+    status_code = 200

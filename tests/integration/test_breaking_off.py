@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from armed import DENIED, tagged
+from armed import DENIED, raising, tagged
 from conftest import ACCOUNT, REGION
-from integration.test_acting import raising
 from lambdas import reports
 from ml_janitor.core.model import Outcome
 from ml_janitor.engine.detector import CannotActError

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator, FormatChecker
 
 from commands import Janitor, Ran, refused
 from conftest import REGION
 from ml_janitor.bill.reading import READS
+from ml_janitor.report.bill_json import schema
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 
@@ -42,6 +47,12 @@ def charge(
         "quantity": days * 10,
     }
     box.charge([line | more])
+
+
+def valid(read: dict[str, Any]) -> dict[str, Any]:
+    """The document, which fits the schema."""
+    Draft202012Validator(schema(), format_checker=FormatChecker()).validate(read)
+    return read
 
 
 def lines(ran: Ran) -> str:
@@ -136,6 +147,90 @@ def test_credits_are_a_line_of_their_own_and_an_ended_one_is_named(janitor: Jani
     assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
     assert "not counted here Tax $12.00" in lines(ran)
     assert re.search(r"credits of \$9\d\.\d\d ended|credits of \$8\d\.\d\d ended", lines(ran))
+
+
+# --- for programs and pages -------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("billed")
+def test_the_document_fits_its_schema_and_has_the_same_dollars(janitor: Janitor) -> None:
+    ran = janitor("bill", "--json", "--by", "team", *HERE)
+
+    read = valid(ran.document)
+    assert (ran.status, ran.err) == (0, "")
+    assert (read["usd"], read["movement"]["change_usd"], read["movement"]["share"]) == (600, 300, 1)
+    assert read["table"] == {"by": "team", "lines": [{"name": "x", "usd": 600, "usd_before": 300}]}
+    assert (read["missing"], read["requests_usd"]) == ([], 0.08)
+
+
+def test_a_bill_that_cannot_be_read_is_null_in_the_document(janitor: Janitor, billed: Control) -> None:
+    billed.fault("ce", "GetCostAndUsage", DENY, times=0)
+
+    ran = janitor("bill", "--json", *HERE)
+
+    read = valid(ran.document)
+    assert ran.status == 1
+    assert (read["usd"], read["movement"], read["missing"][0]["cause"]) == (None, None, "denied")
+
+
+def test_what_is_charged_back_is_the_whole_bill(janitor: Janitor, billed: Control, tmp_path: Path) -> None:
+    charge(billed, days=30, usd=33.333, tags={"cost-center": "=HYPERLINK(1)"})
+    charge(billed, "TimedStorage-ByteHrs", days=30, usd=10, service="Amazon Simple Storage Service")
+
+    ran = janitor("bill", "--csv", "out.csv", "--html", "out.html", *HERE)
+
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.endswith("Written: out.html, out.csv\n")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
+    assert [(row["cost-center"], row["service"], row["usd"]) for row in rows] == [
+        ("'=HYPERLINK(1)", "Amazon SageMaker", "33.33"),
+        ("x", "Amazon SageMaker", "600.00"),
+        ("(untagged)", "Amazon Simple Storage Service", "10.00"),
+    ]
+    assert "$643 in 30 days" in (tmp_path / "out.html").read_text()
+
+
+def test_a_chargeback_that_cannot_be_read_is_no_file(
+    janitor: Janitor, tmp_path: Path, billed: Control
+) -> None:
+    billed.fault("ce", "GetCostAndUsage", DENY, times=0, match="cost-center")
+
+    ran = janitor("bill", "--csv", "out.csv", *HERE)
+
+    assert ran.status == 1
+    assert "out.csv was not written: the bill by cost-center could not be read" in ran.err
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.usefixtures("billed", "notebooks")
+def test_an_audit_says_above_its_findings_why_the_bill_moved(janitor: Janitor, tmp_path: Path) -> None:
+    ran = janitor("audit", "idle-notebooks", "--bill", "--html", "report.html", *HERE)
+
+    assert ran.status == 0
+    assert re.match(r"The bill  \$1,03\d in 30 days: \+\$73\d \(\+244 %\)\.", ran.out)
+    assert ran.out.index("+$143  notebook instance left-on  idle since") < ran.out.index(
+        "ML Janitor  1 finding"
+    )
+    assert "The bill: $1,03" in (tmp_path / "report.html").read_text()
+
+
+def test_an_audit_goes_on_where_the_bill_cannot_be_read(
+    janitor: Janitor, box: Control, notebooks: Control
+) -> None:
+    notebooks.set_bill(enabled=False)
+    box.set_bill(enabled=False)
+
+    ran = janitor("audit", "idle-notebooks", "--bill", *HERE)
+
+    assert ran.status == 0
+    assert "The bill could not be read" in ran.out
+    assert "Cost Explorer is not enabled in this account" in lines(ran)
+    assert "left-on" in ran.out
+
+
+def test_the_document_of_an_audit_has_no_bill(janitor: Janitor, box: Control) -> None:
+    assert box is not None
+    assert "janitor bill --json" in refused(janitor("audit", "--json", "--bill", *HERE))
 
 
 # --- what is missing --------------------------------------------------------------------------
@@ -262,6 +357,8 @@ def test_an_account_that_was_charged_nothing_says_so(janitor: Janitor, box: Cont
     ("args", "text"),
     [
         (("--by", "projct"), "did you mean project?"),
+        (("--json", "--csv", "none/such.csv"), "cannot be written"),
+        (("--csv", "x.csv", "--set", "bill.chargeback=cc"), "none of its tags"),
         (("--against", "August"), "expected a day such as 2026-08-01"),
         (("--against", "2026-08-32"), "expected a day such as 2026-08-01"),
         (("--against", "2026-08-01..2026-08-10"), "only spans of the same length are compared"),

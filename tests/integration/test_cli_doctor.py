@@ -78,6 +78,19 @@ def test_the_missing_action_is_named_and_nothing_else(
     assert f"is not authorized to perform: {action}" in ran.flat
 
 
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(("schedule", "status"), [("rate(1 hour)", 0), ("cron(0 3 * * ? *)", 1)])
+def test_a_schedule_that_misses_the_notice_before_closing_is_named(
+    janitor: Janitor, schedule: str, status: int
+) -> None:
+    given = (f"idle-notebooks.schedule={schedule}", 'idle-notebooks.stop_outside_hours=["team-*"]')
+
+    ran = janitor("doctor", "idle-notebooks", *(word for one in given for word in ("--set", one)))
+
+    assert ran.status == status
+    assert ("may not run then on Mon, Tue, Wed, Thu, Fri" in ran.flat) is bool(status)
+
+
 def test_an_account_where_all_is_allowed(account: Control, janitor: Janitor) -> None:
     ran = janitor("doctor")
 
@@ -144,6 +157,21 @@ def test_an_armed_detector_that_could_never_act_is_named(account: Control, janit
         "nothing is acted on without a delivered warning, and janitor.slack_secret is not set" in without.flat
     )
     assert janitor("doctor", "idle-notebooks", *arms, "--set", "janitor.slack_secret=x").status == 0
+
+
+@pytest.mark.usefixtures("account")
+def test_it_says_whose_objects_are_read(janitor: Janitor) -> None:
+    named = ("--set", 'duplicate-artifacts.read_contents_in=["our-models"]')
+
+    closed, opened = (
+        janitor("doctor", "duplicate-artifacts"),
+        janitor("doctor", "duplicate-artifacts", *named),
+    )
+
+    until = "copies are likely at most, until duplicate-artifacts.read_contents_in says where"
+    assert f"contents no object is read: {until}" in closed.flat
+    assert "contents objects are read, and copies proven, under s3://our-models/" in opened.flat
+    assert "contents" not in janitor("doctor", "idle-notebooks").out
 
 
 def test_a_refusal_in_one_region_names_it(janitor: Janitor, account: Control) -> None:

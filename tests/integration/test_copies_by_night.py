@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from armed import World
 from conftest import ACCOUNT, NOW, REGION
+from deeds import IAM_NAMES
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding, Outcome
@@ -22,7 +23,6 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import note
 from ml_janitor_sandbox.control import Control
 from nights import DAY, Nights
-from test_contract import IAM_NAMES
 
 MIB = 1024**2
 BUCKET = "models"

@@ -26,6 +26,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
 from ml_janitor_sandbox.stack import NAME, deploy
+from signing import OwnMacs
 from synthesis import synthesise
 
 NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)
@@ -92,7 +93,7 @@ class Site:
         )
         verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
         result = Result(detector="idle-notebooks", target=target, verdict=verdict, outcome=Outcome.WAITING)
-        actions, began = Actions(self._table()), NOW - ago
+        actions, began = Actions(self._table(), OwnMacs()), NOW - ago
         return actions.acted(actions.begin(result, {}, warned=began, now=began), began)
 
     def _table(self) -> Table:
@@ -237,28 +238,25 @@ def test_a_deleted_schedule(site: Site, doctor: Doctor) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
+def test_a_schedule_that_was_changed(site: Site, doctor: Doctor) -> None:
+    scheduler, name = site.client("scheduler"), site.physical("IdleNotebooksSchedule")
+    now = scheduler.get_schedule(Name=name)
+    kept = ("FlexibleTimeWindow", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "Target")
+    for changes, said in (
         ({"State": "DISABLED"}, "its schedule is disabled"),
         (
             {"ScheduleExpression": "rate(2 hours)"},
             "it runs on rate(2 hours) (UTC); the settings here say rate(1 hour)",
         ),
         ({"ScheduleExpressionTimezone": "Europe/Oslo"}, "it runs on rate(1 hour) (Europe/Oslo)"),
-    ],
-)
-def test_a_schedule_that_was_changed(site: Site, doctor: Doctor, changes: dict[str, str], said: str) -> None:
-    scheduler, name = site.client("scheduler"), site.physical("IdleNotebooksSchedule")
-    now = scheduler.get_schedule(Name=name)
-    kept = ("FlexibleTimeWindow", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "Target")
-    scheduler.update_schedule(Name=name, **{key: now[key] for key in kept} | changes)
+    ):
+        scheduler.update_schedule(Name=name, **{key: now[key] for key in kept} | changes)
 
-    ran = doctor()
+        ran = doctor()
 
-    assert ran.status == 1
-    assert f"{NAME} in {REGION}: 1 problem." in ran.part
-    assert f"idle-notebooks: schedule {said}" in ran.part
+        assert ran.status == 1
+        assert f"{NAME} in {REGION}: 1 problem." in ran.part
+        assert f"idle-notebooks: schedule {said}" in ran.part
 
 
 def test_a_sweep_that_is_overdue_never_was_or_was_not_complete(site: Site, doctor: Doctor) -> None:
@@ -384,9 +382,12 @@ def test_a_detector_that_is_not_in_the_stack(
     assert session.region_name == REGION
 
 
-@pytest.mark.parametrize(
-    ("action", "what"),
-    [
+@pytest.mark.parametrize(("kind", "outcome"), [("deny", "refused"), ("error", "not answered")])
+@pytest.mark.usefixtures("site")
+def test_what_cannot_be_looked_at_is_neither_well_nor_wrong(
+    box: Control, doctor: Doctor, *, kind: str, outcome: str
+) -> None:
+    for action, what in (
         ("scheduler:GetSchedule", "schedule"),
         ("dynamodb:GetItem", "last run"),
         ("dynamodb:Scan", "undo"),
@@ -395,23 +396,18 @@ def test_a_detector_that_is_not_in_the_stack(
         ("lambda:GetFunctionConfiguration", "function"),
         ("sns:ListSubscriptionsByTopic", "alarm topic"),
         ("secretsmanager:GetSecretValue", "secret"),
-    ],
-)
-@pytest.mark.parametrize(("kind", "outcome"), [("deny", "refused"), ("error", "not answered")])
-@pytest.mark.usefixtures("site")
-def test_what_cannot_be_looked_at_is_neither_well_nor_wrong(
-    box: Control, doctor: Doctor, action: str, what: str, *, kind: str, outcome: str
-) -> None:
-    service, operation = action.split(":")
-    box.fault(service, operation, kind, times=0)
+    ):
+        service, operation = action.split(":")
+        box.clear_faults()
+        box.fault(service, operation, kind, times=0)
 
-    ran = doctor()
+        ran = doctor()
 
-    assert ran.status == 1
-    assert f"In the deployment, {outcome}: " in ran.part
-    assert "In the deployment, wrong" not in ran.part
-    assert what in ran.part.partition(f"In the deployment, {outcome}: ")[2]
-    assert (f"ask for {action} to be allowed" in ran.part) is (kind == "deny")
+        assert ran.status == 1, action
+        assert f"In the deployment, {outcome}: " in ran.part
+        assert "In the deployment, wrong" not in ran.part
+        assert what in ran.part.partition(f"In the deployment, {outcome}: ")[2]
+        assert (f"ask for {action} to be allowed" in ran.part) is (kind == "deny")
 
 
 @pytest.mark.usefixtures("site")
@@ -503,27 +499,21 @@ def test_with_leave_to_see_public_channels_only_a_public_one_is_found(
 
 
 @pytest.mark.usefixtures("site")
-@pytest.mark.parametrize(
-    ("channel", "said"),
-    [
+def test_a_channel_that_cannot_be_posted_to(doctor: Doctor, slack: SlackControl) -> None:
+    slack.add_channel("C0ELSEWHERE", "elsewhere", member=False)
+    slack.add_channel("C0OLD0", "old", archived=True)
+    for channel, said in (
         ("#elsewhere", "the app is not in #elsewhere → invite the app to the channel"),
         ("#old", "#old is archived → unarchive the channel, or choose another one"),
         ("#nowhere", "#nowhere: channel_not_found → check slack_channel in janitor.toml"),
         ("C0ELSEWHERE", "the app is not in C0ELSEWHERE → invite the app"),
         ("C0NOWHERE", "C0NOWHERE: channel_not_found"),
         ("", "slack_channel is not set → set slack_channel"),
-    ],
-)
-def test_a_channel_that_cannot_be_posted_to(
-    doctor: Doctor, slack: SlackControl, channel: str, said: str
-) -> None:
-    slack.add_channel("C0ELSEWHERE", "elsewhere", member=False)
-    slack.add_channel("C0OLD0", "old", archived=True)
+    ):
+        ran = doctor("--config", str(written(channel)))
 
-    ran = doctor("--config", str(written(channel)))
-
-    assert ran.status == 1
-    assert said in ran.part
+        assert ran.status == 1
+        assert said in ran.part
 
 
 def written(channel: str) -> Path:
@@ -537,28 +527,21 @@ def test_a_channel_by_its_id(doctor: Doctor) -> None:
     assert "channel #ml-costs, and the app is in it" in doctor("--config", str(written(CHANNEL))).part
 
 
-@pytest.mark.parametrize(
-    ("secret", "status", "said"),
-    [
+def test_what_the_secret_holds(site: Site, doctor: Doctor) -> None:
+    for secret, status, said in (
         ("xoxb-revoked", 1, "Slack refuses the token: invalid_auth → put the app's current bot token"),
         (json.dumps({"token": TOKEN}), 0, "janitor in workspace Sandbox"),
         ("nonsense", 1, "the secret for Slack holds neither a bot token (xoxb-...) nor a webhook's URL"),
-        (
-            "https://hooks.slack.com/services/T/B/secret",
-            0,
-            "a webhook cannot be checked without posting",
-        ),
-    ],
-)
-def test_what_the_secret_holds(site: Site, doctor: Doctor, secret: str, status: int, said: str) -> None:
-    site.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=secret)
+        ("https://hooks.slack.com/services/T/B/secret", 0, "a webhook cannot be checked without posting"),
+    ):
+        site.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=secret)
 
-    ran = doctor()
+        ran = doctor()
 
-    assert said in ran.part
-    assert ran.status == status
-    assert "services/T/B" not in ran.out
-    assert "xoxb-revoked" not in ran.out
+        assert said in ran.part
+        assert ran.status == status
+        assert "services/T/B" not in ran.out
+        assert "xoxb-revoked" not in ran.out
 
 
 def test_a_secret_that_is_not_there(site: Site, doctor: Doctor) -> None:
@@ -574,14 +557,16 @@ def test_a_secret_that_is_not_there(site: Site, doctor: Doctor) -> None:
 
 
 @pytest.mark.usefixtures("site")
-@pytest.mark.parametrize("fault", [{"kind": "down"}, {"kind": "down", "status": 0}, {"kind": "ratelimit"}])
-def test_slack_that_does_not_answer(doctor: Doctor, slack: SlackControl, fault: dict[str, Any]) -> None:
-    slack.fault(**fault, method="auth.test", times=0)
+def test_slack_that_does_not_answer(doctor: Doctor, slack: SlackControl) -> None:
+    faults: list[dict[str, Any]] = [{"kind": "down"}, {"kind": "down", "status": 0}, {"kind": "ratelimit"}]
+    for fault in faults:
+        slack.clear_faults()
+        slack.fault(**fault, method="auth.test", times=0)
 
-    ran = doctor()
+        ran = doctor()
 
-    assert ran.status == 1
-    assert "In the deployment, not answered: 1 Slack Slack did not answer" in ran.part
+        assert ran.status == 1
+        assert "In the deployment, not answered: 1 Slack Slack did not answer" in ran.part
 
 
 @pytest.mark.usefixtures("site")
@@ -651,3 +636,24 @@ def test_an_undo_function_that_was_not_deployed_yet_is_missed(site: Site, doctor
     ran = doctor(*besides(f"[{NOTEBOOKS}]\narmed_until = 2026-10-04\n"))
 
     assert "which has no powers there → make deploy REVERT=1 puts it back; or janitor undo" in ran.part
+
+
+def test_a_person_hears_what_they_may_not_do_with_the_undo_key_and_whether_it_works(
+    box: Control, session: boto3.Session, doctor: Doctor, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    act = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
+    settings = Settings.parse({"janitor": SETTINGS, "detectors": {"idle-notebooks": act}})
+    site = working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
+    armed = besides(f'[{NOTEBOOKS}]\nmode = "act"\nact_in = ["{ACCOUNT}/{REGION}"]\n')
+
+    box.fault("kms", "GenerateMac", "deny", times=0)
+    refused = doctor(*armed)
+    box.clear_faults()
+    site.client("kms").disable_key(KeyId=site.physical("UndoRecordKey"))
+    disabled = doctor(*armed)
+
+    assert "do not hold kms:GenerateMac (janitor sweep --act); the functions' roles do" in refused.part
+    assert refused.status == 0
+    assert "undo key" in disabled.part
+    assert "Disabled" in disabled.part
+    assert disabled.status == 1

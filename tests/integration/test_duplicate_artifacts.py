@@ -15,11 +15,14 @@ from botocore.config import Config
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Absent, Finding, Kept, Result, Sweep, Value
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Absent, Finding, Kept, Report, Result, Sweep, Value
 from ml_janitor.detectors.duplicate_artifacts import manifests
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
+from ml_janitor.report import json as document
+from ml_janitor.report.html import html
 from ml_janitor_sandbox.control import Control
 
 DAY = timedelta(days=1)
@@ -743,6 +746,7 @@ def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(
         "ListModelPackageGroups",
         "ListModelPackages",
         "ListPipelines",
+        "Search",
         "ListTrainingJobs",
         "DescribeTrainingJob",
         "ListProcessingJobs",
@@ -1010,6 +1014,25 @@ def test_what_contents_may_be_read_in_is_searched_too(account: Account, aws: Aws
     assert swept(aws, buckets=()).looked_at == 0
 
 
+def test_an_unarmed_deployment_hears_how_copies_can_be_proven_again(account: Account, aws: Aws) -> None:
+    """An operator's own settings, from when every object was read, name no contents: each report says so."""
+    account.bucket(DEFAULT_BUCKET)
+    for key, age in (("a/model.tar.gz", 50), (COPY, 40)):
+        account.put(key, "model", age=age, bucket=DEFAULT_BUCKET)
+    settings = Settings.parse({"janitor": {"slack_secret": "ml-janitor/slack"}})
+    detector = settings.detector(DuplicateArtifacts)
+
+    done = sweep(detector, aws, now=NOW, policy=settings.policy)
+
+    assert words(done)[COPY] == "likely"
+    (notice,) = done.notices
+    report = Report(time=NOW, account=ACCOUNT, sweeps=(done,))
+    assert notice in json.loads(document.text(report))["sweeps"][0]["notices"]
+    for part in (f"contents may not be read in {DEFAULT_BUCKET}", "duplicate-artifacts.read_contents_in"):
+        assert part in notice
+        assert part in html(report)
+
+
 def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account: Account, aws: Aws) -> None:
     """The listing has no ETag that tells under a KMS key, and none of the bytes of what was cut otherwise."""
     account.bucket(DEFAULT_BUCKET)
@@ -1119,8 +1142,10 @@ def test_looking_again_at_ten_copies_describes_what_looking_at_none_does(account
     account.sagemaker.create_pipeline(
         PipelineName="nightly", ClientRequestToken="t" * 32, RoleArn=ROLE, PipelineDefinition="{}"
     )
+    account.box.set_clock(NOW - timedelta(hours=1))
     for job in ("done", "running"):
         account.training_job(job)
+    account.box.set_clock(NOW)
     account.box.patch("sagemaker", ["training_jobs", "done"], TrainingJobStatus="Completed")
     detector = DuplicateArtifacts(buckets=(BUCKET,))
     account.box.clear_calls()
@@ -1137,9 +1162,10 @@ def test_looking_again_at_ten_copies_describes_what_looking_at_none_does(account
         "sagemaker:DescribeEndpointConfig": 1,
         "sagemaker:DescribeModel": 1,
         "sagemaker:DescribePipeline": 1,
-        "sagemaker:DescribeTrainingJob": 2,
+        "sagemaker:DescribeTrainingJob": 1,
     }
     calls = account.box.calls()
+    assert (before["sagemaker:Search"], calls.get("sagemaker:Search")) == (1, None)
     assert not [call for call in calls if call.startswith("sagemaker:Describe")]
     for listed in ("ListModels", "ListTrainingJobs", "ListEndpoints", "ListEndpointConfigs", "ListPipelines"):
         assert calls[f"sagemaker:{listed}"] == len(copies) == 10

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from itertools import cycle
 from typing import Any
 
 import boto3
@@ -526,76 +528,61 @@ UNDO_STEPS = (
     ("application-autoscaling", "PutScalingPolicy", 0),
     ("application-autoscaling", "PutScheduledAction", 0),
 )
-killed = pytest.mark.parametrize("kind", ["killed", "killed-before"])
+type Kill = tuple[str, str, int, str]
+"""Service and operation; how many such calls go well before; and whether the last call is still made."""
+
+ACT_KILLS, UNDO_KILLS = (
+    [(*step, kind) for step in steps for kind in ("killed", "killed-before")]
+    for steps in (ACT_STEPS, UNDO_STEPS)
+)
 
 
-def name_of(step: tuple[str, str, int]) -> str:
-    return f"{step[1]}-{step[2]}"
+def name_of(kill: Kill) -> str:
+    return f"{kill[1]}-{kill[2]}-{kill[3]}"
 
 
-@killed
-@pytest.mark.parametrize("step", ACT_STEPS, ids=name_of)
-def test_killed_at_any_step_it_is_finished_the_next_night(
-    world: Serving, nights: Paced, step: tuple[str, str, int], kind: str
+@contextmanager
+def killed(nights: Paced, kill: Kill) -> Iterator[None]:
+    """What runs in here is killed there, and the next run is not."""
+    service, operation, skip, kind = kill
+    nights.box.fault(service, operation, kind, skip=skip)
+    with pytest.raises(Killed):
+        yield
+    nights.box.revive()
+    nights.box.clear_faults()
+
+
+@pytest.mark.parametrize(("act", "undo"), list(zip(cycle(ACT_KILLS), UNDO_KILLS)), ids=name_of)
+def test_killed_at_any_step_of_act_and_undo_both_are_finished(
+    world: Serving, nights: Paced, act: Kill, undo: Kill
 ) -> None:
-    service, operation, skip = step
     world.shared()
     before = world.shown()
     nights.due()
-    nights.box.fault(service, operation, kind, skip=skip)
-
-    with pytest.raises(Killed):
+    with killed(nights, act):
         nights.swept()
-
-    nights.box.revive()
-    nights.box.clear_faults()
     nights.pass_by(DAY)
     assert nights.swept()["gateway"].outcome is Outcome.ACTED
     nights.pass_by(MINUTE)
     assert world.gone("gateway")
-    nights.undo()
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
-
-
-@killed
-@pytest.mark.parametrize("step", ACT_STEPS, ids=name_of)
-def test_killed_at_any_step_it_can_be_taken_back(
-    world: Serving, nights: Paced, step: tuple[str, str, int], kind: str
-) -> None:
-    service, operation, skip = step
-    world.shared()
-    before = world.shown()
-    nights.due()
-    nights.box.fault(service, operation, kind, skip=skip)
-    with pytest.raises(Killed):
-        nights.swept()
-    nights.box.revive()
-    nights.box.clear_faults()
-
-    nights.undo()
-
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
-
-
-@killed
-@pytest.mark.parametrize("step", UNDO_STEPS, ids=name_of)
-def test_an_undo_killed_at_any_step_goes_on(
-    world: Serving, nights: Paced, step: tuple[str, str, int], kind: str
-) -> None:
-    service, operation, skip = step
-    world.shared()
-    before = world.shown()
-    nights.due()
-    nights.swept()
     world.sagemaker.delete_endpoint_config(EndpointConfigName="gateway")
     nights.pass_by(DAY)
-    nights.box.fault(service, operation, kind, skip=skip)
-    with pytest.raises(Killed):
+    with killed(nights, undo):
         nights.undo()
-    nights.box.revive()
-    nights.box.clear_faults()
+
+    nights.undo()
+
+    nights.pass_by(10 * MINUTE)
+    assert world.shown() == before
+
+
+@pytest.mark.parametrize("kill", ACT_KILLS, ids=name_of)
+def test_killed_at_any_step_it_can_be_taken_back(world: Serving, nights: Paced, kill: Kill) -> None:
+    world.shared()
+    before = world.shown()
+    nights.due()
+    with killed(nights, kill):
+        nights.swept()
 
     nights.undo()
 

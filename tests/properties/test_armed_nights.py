@@ -15,7 +15,7 @@ pytestmark = LONG_IN_SOAK
 NIGHTS = 10
 """Of each account."""
 
-SEEDS = [SEED] if SEED else range(1, (SOAK or 60) // NIGHTS + 1)
+SEEDS = [SEED] if SEED else range(1, (SOAK or 40) // NIGHTS + 1)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings
+from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, notice_warnings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 
@@ -88,9 +88,9 @@ def test_a_dry_run_has_no_arming_warnings() -> None:
     [
         ("cron(0 4 ? * SUN *)", "UTC", True),
         ("cron(0 4 ? * SAT-SUN *)", "UTC", True),
-        ("cron(0 4 ? * MON *)", "America/Los_Angeles", True),  # Sunday evening there
-        ("cron(0 4 ? * TUE *)", "America/Los_Angeles", False),
-        ("cron(0 22 ? * SUN *)", "Asia/Tokyo", False),  # Monday morning there
+        ("cron(0 4 ? * SUN *)", "America/Los_Angeles", True),
+        ("cron(0 4 ? * MON *)", "America/Los_Angeles", False),  # Scheduler runs it in time_zone
+        ("cron(0 22 ? * SUN *)", "Asia/Tokyo", True),
         ("cron(0 4 ? * SUN,MON *)", "UTC", False),
         ("cron(0 4 * * ? *)", "UTC", False),
         ("rate(7 days)", "UTC", False),
@@ -145,3 +145,37 @@ def test_no_rule_about_working_hours_is_armed_without_a_time_zone(section: dict[
     assert arming_refusals(settings(HERE, janitor={"time_zone": "UTC"}, **section)) == []
     assert arming_refusals(settings(HERE, mode="dry-run", **section)) == []
     assert arming_refusals(settings(HERE)) == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "hours", "on"),
+    [
+        ("rate(1 hour)", "Mon-Fri 08-20", ""),
+        ("rate(120 minutes)", "Mon-Fri 08-20", ""),
+        ("rate(121 minutes)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),
+        ("rate(1 day)", "Sun-Thu 09-17", "Mon, Tue, Wed, Thu, Sun"),
+        ("cron(0 3 * * ? *)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),
+        ("cron(30 17 * * ? *)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),
+        ("cron(0 18 * * ? *)", "Mon-Fri 08-20", ""),
+        ("cron(59 19 * * ? *)", "Mon-Fri 08-20", ""),
+        ("cron(0 20 * * ? *)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),  # after closing
+        ("cron(0 0/2 * * ? *)", "Mon-Fri 08-20", ""),
+        ("cron(0 19 ? * MON-FRI *)", "Mon-Fri 08-20", ""),
+        ("cron(0 19 ? * MON,WED *)", "Mon-Fri 08-20", "Tue, Thu, Fri"),
+        ("cron(0 19 ? * 1-5 *)", "Mon-Fri 08-20", "Fri"),  # a cron's week begins with Sunday
+        ("cron(0 19 15 * ? *)", "Mon-Wed 08-20", "Mon, Tue, Wed"),
+        ("cron(0 8 * * ? *)", "Mon-Wed 08-09", ""),
+        ("cron(0 7 * * ? *)", "Mon-Wed 08-09", "Mon, Tue, Wed"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["act", "dry-run"])
+def test_runs_that_miss_the_last_two_working_hours_are_named(
+    schedule: str, hours: str, on: str, mode: str
+) -> None:
+    janitor = {"working_hours": hours, "time_zone": "Europe/Berlin"}
+    section: dict[str, Any] = {"mode": mode, "schedule": schedule}
+
+    said = notice_warnings(settings(HERE, janitor=janitor, stop_outside_hours=["team-*"], **section))
+
+    assert [f"{schedule} may not run then on {on}: " in one for one in said] == ([True] if on else [])
+    assert notice_warnings(settings(HERE, janitor=janitor, **section)) == []

@@ -57,6 +57,7 @@ def test_a_folder_counts_only_if_it_is_still_the_one_that_was_listed(
     survey = Survey(
         cast("Aws", Listed(again)),
         Where(buckets=("b",), contents_in=("s3://b/",), names=Names(), compare_up_to=0),
+        datetime(2026, 10, 6, tzinfo=UTC),
     )
 
     unit = survey._units([(shelf, one)])[one]

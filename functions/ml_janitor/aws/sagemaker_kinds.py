@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,18 @@ SEARCH = "sagemaker:Search"
 
 IN_PROGRESS: Final = "InProgress"
 """The status of a job that runs."""
+
+OLDEST_FIRST: Final = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
+"""So that what is created meanwhile stands on a page still to come."""
+
+LONGEST_LIFE: Final = timedelta(days=31)
+"""
+How far back processing and transform jobs are listed.
+
+A processing job runs for at most 9 days (ProcessingStoppingCondition). For transform jobs no longest time is
+documented. StatusEquals may be compared only after the pages are cut, as ListTrainingJobs documents it:
+without a time, every job that there ever was would be paged through.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +174,13 @@ def listing[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], **quer
         pages.paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE}),
         lambda page: [read(entry) for entry in page[kind.members]],
         source=kind.lists,
+    )
+
+
+def running[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], now: datetime) -> Listing[T]:
+    """The processing or transform jobs in progress that were created in `LONGEST_LIFE` before *now*."""
+    return listing(
+        aws, kind, read, StatusEquals=IN_PROGRESS, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ml_janitor.bill.model import Metric, Span
@@ -20,14 +20,14 @@ def tags(section: BillSection) -> Mapping[str, str]:
     return {name: key for name, key in section.tags.items() if key}
 
 
-def wanted(section: BillSection, *, days: int = 0, first: str = "") -> Wanted:
-    """What to read to compare the last *days* with those before; *first* is the tag of a table."""
+def wanted(section: BillSection, *, days: int = 0, first: Sequence[str] = ()) -> Wanted:
+    """What to read to compare the last *days* with those before; *first* are tags that are shown."""
     return Wanted(
         days=max(DAYS, 2 * (days or section.days)),
         tags=tags(section),
         services=tuple(section.services),
         names=bool(section.services),
-        first=first,
+        first=tuple(first),
         metric=METRICS[section.metric],
     )
 

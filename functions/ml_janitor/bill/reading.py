@@ -70,15 +70,15 @@ class Wanted:
 
     *tags* are cost allocation tags by their names in the settings, the most important first. *services* are
     those that alone count; all of them if there are none. With *names*, the names of services and the tags
-    are checked in place of reading the last two tags. The tag *first* is read before others that are by
-    service. *metric* is None where the bill itself decides.
+    are checked in place of reading the last two tags. The tags *first* are read before others that
+    are by service. *metric* is None where the bill itself decides.
     """
 
     days: int = DAYS
     tags: Mapping[str, str] = field(default_factory=dict)
     services: Sequence[str] = ()
     names: bool = False
-    first: str = ""
+    first: Sequence[str] = ()
     metric: Metric | None = None
 
 
@@ -142,7 +142,7 @@ def read(
     usage = by_dimension("USAGE_TYPE")
     by_service = reader.rows(Reading.SERVICES, "", by_dimension("SERVICE"), usage)
     keys = list(wanted.tags.items())
-    fine, coarse = keys[:BY_USAGE], sorted(keys[BY_USAGE:], key=lambda one: one[0] != wanted.first)
+    fine, coarse = keys[:BY_USAGE], sorted(keys[BY_USAGE:], key=lambda one: one[0] not in wanted.first)
     tagged: dict[str, list[Row] | None] = {}
     if by_service is not None:  # without it, nothing else can be placed
         for name, key in fine:

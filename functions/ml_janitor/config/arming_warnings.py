@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.config.schedules import week
+from ml_janitor.config.schedules import HOUR, missed, week
+from ml_janitor.core.durations import DAYS
 from ml_janitor.core.model import Confidence
+from ml_janitor.detectors.idle_notebooks.outside_hours import NOTICE
 
 if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
@@ -45,6 +47,28 @@ def arming_refusals(settings: Settings) -> list[str]:
     ]
 
 
+def notice_warnings(settings: Settings) -> list[str]:
+    """
+    One line for each detector whose runs miss the last working hours, when `stop_outside_hours` warns.
+
+    What nobody was warned of before closing is not stopped that night.
+    """
+    hours = settings.working_hours
+    last = range(max(hours.start, hours.end - NOTICE // HOUR), hours.end)
+    said = []
+    for detector in settings.enabled():
+        schedule = settings.schedule(type(detector))
+        days = missed(schedule, last, hours.days)
+        if getattr(settings.sections[detector.name], "stop_outside_hours", ()) and days:
+            on = ", ".join(DAYS[day] for day in days)
+            said.append(
+                f"detectors.{detector.name}: stop_outside_hours warns in the last working hours "
+                f"({last.start}:00 to {hours.end}:00), and {schedule} may not run then on {on}: what "
+                "nobody was warned of is not stopped that night. The default, rate(1 hour), always does"
+            )
+    return said
+
+
 def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str:
     """The setting that has *detector* act by working hours, or nothing."""
     if getattr(settings.sections[detector.name], "stop_outside_hours", ()):
@@ -79,7 +103,7 @@ def _always_rests(settings: Settings, detector: Detector[Any]) -> str | None:
     """A schedule of weekends does nothing but warn, where only business days count."""
     schedule = settings.schedule(type(detector))
     arming = replace(settings.policy.armed(detector.name), holidays=())
-    runs = week(schedule)
+    runs = week(schedule, arming.time_zone)
     if runs and all(map(arming.rests, runs)):
         return f"it runs on {schedule}, a weekend in {arming.time_zone}, and business_days is on"
     return None

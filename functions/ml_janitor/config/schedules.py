@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 HOUR = timedelta(hours=1)
@@ -13,7 +13,7 @@ WEEK = timedelta(days=7)
 MONTH = timedelta(days=31)
 YEAR = timedelta(days=366)
 
-SUNDAY = datetime(2026, 2, 1, tzinfo=UTC)
+SUNDAY = datetime(2026, 2, 1)  # noqa: DTZ001 - in whichever zone the cron is
 """Some Sunday: a cron's week begins with one."""
 
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
@@ -79,9 +79,9 @@ def period(schedule: str) -> timedelta:
     return between if between > DAY else longest_gap(parsed(hour, range(24)), 24, HOUR) or DAY
 
 
-def week(schedule: str) -> list[datetime]:
+def week(schedule: str, time_zone: str) -> list[datetime]:
     """
-    The hours of one week, by UTC, in which a cron that names days of the week runs; else nothing.
+    The hours of one week in which a cron in *time_zone* that names days of the week runs; else nothing.
 
     Which week it is says nothing.
     """
@@ -89,7 +89,25 @@ def week(schedule: str) -> list[datetime]:
         return []
     _, hour, _, _, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
     days = set() if day_of_week in {"*", "?"} else parsed(day_of_week, range(1, 8))
-    return [SUNDAY + (day - 1) * DAY + at * HOUR for day in sorted(days) for at in parsed(hour, range(24))]
+    sunday = SUNDAY.replace(tzinfo=ZoneInfo(time_zone))
+    return [sunday + (day - 1) * DAY + at * HOUR for day in sorted(days) for at in parsed(hour, range(24))]
+
+
+def missed(schedule: str, hours: Iterable[int], days: Iterable[int]) -> list[int]:
+    """
+    Those of *days* (0 is Monday) on which *schedule* may run in none of *hours*, all by its own time zone.
+
+    A rate runs at nobody knows which minute, so it has to be as frequent as *hours* are long.
+    """
+    wanted, days = set(hours), sorted(days)
+    if schedule.startswith("rate("):
+        return [] if period(schedule) <= len(wanted) * HOUR else days
+    _, hour, day_of_month, month, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
+    if month != "*" or day_of_month not in {"*", "?"} or not wanted & parsed(hour, range(24)):
+        return days
+    every = day_of_week in {"*", "?"}
+    runs = {(day - 2) % 7 for day in parsed(day_of_week, range(1, 8))}  # a cron's first day is Sunday
+    return [day for day in days if not every and day not in runs]
 
 
 def runs_within(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -257,6 +257,20 @@ def price_of_reading(report: BillReport) -> str:
     """What asking Cost Explorer cost."""
     requests = report.bill.requests
     return f"{requests} request{'s' * (requests != 1)} to Cost Explorer, ${report.bill.read_usd:.2f}"
+
+
+def facts(report: BillReport) -> Iterator[tuple[str, str]]:
+    """What else there is to say, a line each."""
+    said: list[tuple[str, Iterable[str]]] = [
+        ("untagged", untagged(report.shares)),
+        ("not counted here", outside(report)),
+        ("forecast", filter(None, [forecast(report)])),
+        ("saved so far", filter(None, [saved(report)])),
+        ("asking cost", [price_of_reading(report)]),
+    ]
+    for title, texts in said:
+        if text := "; ".join(texts):
+            yield title, text
 
 
 @dataclass(frozen=True, slots=True)

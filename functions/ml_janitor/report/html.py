@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -49,8 +49,8 @@ class Bar:
         return usd(self.usd)
 
 
-def html(report: Report) -> str:
-    """The whole page."""
+def html(report: Report, *, bill: Mapping[str, Any] | None = None) -> str:
+    """The whole page; *bill* is what its section shows (`bill_page.section`)."""
     findings = sorted(report.findings, key=dearest_first)
     done = [one for one in findings if one.outcome is Outcome.ACTED]
     left = [one for one in findings if one.outcome not in OVER]
@@ -58,6 +58,7 @@ def html(report: Report) -> str:
     template = environment().get_template("report.html.j2")
     return template.render(
         report=report,
+        bill=bill,
         time=moment(report.time),
         totals=totals,
         done=done,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from ml_janitor_sandbox import clock, model
@@ -14,7 +14,7 @@ from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, MODEL, VARIANT_LIS
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
 from ml_janitor_sandbox.fixes.jobs import TRANSFORM
 from ml_janitor_sandbox.fixes.training import TRAINING, trained
-from ml_janitor_sandbox.listing import Row, answer
+from ml_janitor_sandbox.listing import answer, rows
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
 from ml_janitor_sandbox.progress import takes
 from ml_janitor_sandbox.sagemaker_store import Resource, resources
@@ -40,10 +40,11 @@ def search(call: Call) -> dict[str, Any]:
         raise _refused(f"sorting by {by}")
     fits = _expression(record, params.get("SearchExpression") or {})
     those = [one for one in _indexed(resources(call, SEARCHED[record]).values()) if fits(one)]
-    rows = [Row(_record(one), one.name, one.status, one.sequence) for one in those]
-    result = answer(replace(call, params=params | {"SortBy": by}), rows)
+    by_arn = {one.arn: one for one in those}
+    result = answer(replace(call, params=params | {"SortBy": by}), rows(those))
     wrap = partial(_dashboard, call) if record == "Model" else (lambda found: found)
-    result["Results"] = [{record: wrap(found)} for found in result["Results"]]
+    arn = SEARCHED[record].arn_member
+    result["Results"] = [{record: wrap(_record(by_arn[found[arn]]))} for found in result["Results"]]
     return result | {"TotalHits": {"Value": len(those), "Relation": "EqualTo"}}
 
 
@@ -118,23 +119,22 @@ def _compare(found: Any, values: list[str], how: Callable[[Any, Any], bool]) -> 
     """Compare as what was found is: a time, a number or a text. What is not there compares with nothing."""
     if found is None:
         return False
+    kind: Any = type(found) if isinstance(found, bool | int | float | dt.datetime) else str
     try:
-        return any(how(found, _like(found, value)) for value in values)
+        return any(how(found, _like(kind, value)) for value in values)
     except ValueError:
-        kind = "time" if isinstance(found, dt.datetime) else "number"
-        raise rejected(f"{values} is no {kind}.") from None
+        word = "time" if isinstance(found, dt.datetime) else "number"
+        raise rejected(f"{values} is no {word}.") from None
 
 
-def _like(found: Any, value: str) -> Any:
-    match found:
-        case dt.datetime():
-            return clock.parse(value)
-        case bool():
-            return value.lower() == "true"
-        case int() | float():
-            return float(value)
-        case _:
-            return value
+@cache
+def _like(kind: Hashable, value: str) -> Any:
+    """*value* as one of the type *kind*; a search compares the same values with every record."""
+    if kind not in (str, bool, int, float):
+        return clock.parse(value)
+    if kind is bool:
+        return value.lower() == "true"
+    return value if kind is str else float(value)
 
 
 def _reader(record: str, name: str) -> Callable[[Resource], Any]:

@@ -8,7 +8,7 @@ the detectors: there is one file for each kind.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import boto3
@@ -42,7 +42,17 @@ from properties.worlds.base import (
 )
 from properties.worlds.endpoints import Endpoint, build_model
 
-__all__ = ["FAULTS", "LISTINGS", "NEAR_MISSES", "Claim", "Fault", "World", "refusals", "worlds"]
+__all__ = [
+    "FAULTS",
+    "LISTINGS",
+    "NEAR_MISSES",
+    "Claim",
+    "Fault",
+    "World",
+    "refusals",
+    "share_of_near_misses",
+    "worlds",
+]
 
 LISTINGS = {
     # what each detector judges comes from these; without one, its sweep is not complete
@@ -94,7 +104,7 @@ def may_name_the_bucket(thing: Thing) -> bool:
 
 
 some_things = st.one_of(
-    *(kind.some for kind in (*endpoints.KINDS, notebooks.KIND, notebooks.KIND, jobs.KIND, jobs.KIND)),
+    *(kind.some for kind in (*endpoints.KINDS, *notebooks.KINDS, jobs.KIND, jobs.KIND)),
     *(kind.some for kind in (*other_jobs.KINDS, tuning.KIND, warm_pools.KIND)),
     *(kind.some for kind in (*studio.KINDS, *resources.KINDS[-2:])),
     some_artifacts,
@@ -128,7 +138,7 @@ worlds = some_worlds()
 
 NEAR_MISSES = World(
     things=[
-        *(thing for kind in (*endpoints.KINDS, notebooks.KIND, jobs.KIND) for thing in kind.near_misses()),
+        *(thing for kind in (*endpoints.KINDS, *notebooks.KINDS, jobs.KIND) for thing in kind.near_misses()),
         *(thing for kind in (*other_jobs.KINDS, tuning.KIND) for thing in kind.near_misses()),
         *(thing for kind in (*studio.KINDS, *resources.KINDS) for thing in kind.near_misses()),
         *warm_pools.KIND.near_misses(),
@@ -138,6 +148,12 @@ NEAR_MISSES = World(
     bucket=NONE,
 )
 """Plain waste of every kind, and all that is waste but for a single member."""
+
+
+def share_of_near_misses(share: int, shares: int) -> World:
+    """Every so many-th of them, beginning with any: whichever number *share* is, there is one."""
+    return replace(NEAR_MISSES, things=NEAR_MISSES.things[share % shares :: shares])
+
 
 FAULTS = [
     *(

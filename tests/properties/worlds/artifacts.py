@@ -46,6 +46,7 @@ LISTED = (
     "sagemaker:ListEndpoints",
     "sagemaker:ListEndpointConfigs",
     "sagemaker:ListInferenceComponents",
+    "sagemaker:Search",
     "sagemaker:ListTrainingJobs",
     "sagemaker:ListProcessingJobs",
     "sagemaker:ListTransformJobs",
@@ -57,8 +58,9 @@ DESCRIBED = {
     "pipeline": ("sagemaker:DescribePipeline",),
     "endpoint": ("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
     "inference-component": ("sagemaker:DescribeInferenceComponent",),
-    "training-job": ("sagemaker:DescribeTrainingJob",),
 }
+ENDED = {"Completed", "Failed", "Stopped"}
+"""Of training jobs, only those that have not ended are described."""
 LOOKED_AT = (
     "s3:ListBuckets",
     "s3:ListObjectsV2",
@@ -119,6 +121,7 @@ class Artifacts(Thing):
     calls = (
         *LISTED,
         *(call for calls in DESCRIBED.values() for call in calls),
+        "sagemaker:DescribeTrainingJob",
         *LOOKED_AT * 2,
         "s3:GetObject",
     )
@@ -137,9 +140,13 @@ class Artifacts(Thing):
             self._use(account, place, copy)
             written.append((copy, copy.age - number * MINUTE, place))
         account.be(timedelta())
+        jobs = account.sagemaker.get_paginator("list_training_jobs").paginate()
+        training = any(
+            one["TrainingJobStatus"] not in ENDED for page in jobs for one in page["TrainingJobSummaries"]
+        )
         for copy, age, place in written:
             others = [(other, theirs) for other, theirs, where in written if where != place]
-            self._claim(account, place, copy, age, others)
+            self._claim(account, place, copy, age, others, training=training)
 
     def files(self, copy: Copy, size: int) -> dict[str, bytes]:
         """What is stored, by name."""
@@ -181,7 +188,14 @@ class Artifacts(Thing):
         USERS[copy.used_by](account, folder, file)
 
     def _claim(
-        self, account: Account, place: str, copy: Copy, age: timedelta, others: list[tuple[Copy, timedelta]]
+        self,
+        account: Account,
+        place: str,
+        copy: Copy,
+        age: timedelta,
+        others: list[tuple[Copy, timedelta]],
+        *,
+        training: bool,
     ) -> None:
         """
         It may be found if nothing in use refers to it and another copy of the same bytes is sure to stay.
@@ -207,6 +221,7 @@ class Artifacts(Thing):
         )
         hashed = copy.checksum == "SHA256" and any(other.checksum == "SHA256" for other, _ in same)
         described = [call for kind in DESCRIBED.keys() & account.kinds for call in DESCRIBED[kind]]
+        described += ["sagemaker:DescribeTrainingJob"] if training else []
         for name in self.artifacts():
             account.claims.append(
                 Claim(

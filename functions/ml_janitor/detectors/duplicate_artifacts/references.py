@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,9 +14,9 @@ from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
     ENDPOINT_CONFIG,
-    IN_PROGRESS,
     MODEL,
     MODEL_PACKAGE,
+    OLDEST_FIRST,
     PIPELINE,
     PROCESSING_JOB,
     TRAINING_JOB,
@@ -24,23 +25,22 @@ from ml_janitor.aws.sagemaker_kinds import (
     describe,
     listing,
     model_packages,
+    running,
     texts_in,
 )
+from ml_janitor.aws.training_jobs import NEW, recorded
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import manifests
 from ml_janitor.detectors.duplicate_artifacts.locations import Address, mentioned, parse
 from ml_janitor.detectors.duplicate_artifacts.manifests import Manifest, Unopened, manifests_in
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.model import Target
 
 SOURCE = "sagemaker:Describe*"
 """What is referred to is known from the descriptions of all these resources together."""
 
-RUNNING: Mapping[str, str] = {"StatusEquals": IN_PROGRESS}
 UNFINISHED = (PROCESSING_JOB, TRANSFORM_JOB)
 """Jobs that refer to what they read only until they have read it."""
 
@@ -79,6 +79,9 @@ OUTPUTS = frozenset(
 
 WORDS = (re.compile(r"[\w-]+"), re.compile(r"[\w:/.-]+"))
 """Names within a pipeline's definition, and ARNs."""
+
+OVERLAP = timedelta(hours=1)
+"""By which looking again lists training jobs that an earlier reading may have listed: clocks differ."""
 
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
 FAILED, REJECTED = "Failed", "Rejected"
@@ -221,16 +224,19 @@ class References:
                     yield from users
 
 
-def read(aws: Aws, contents_in: tuple[str, ...]) -> References:
+def read(aws: Aws, contents_in: tuple[str, ...], now: datetime) -> References:
     """
-    What everything in the account and region refers to. What cannot be read is among the errors.
+    What everything in the account and region refers to at *now*. What cannot be read is among the errors.
 
     Manifests are opened under the prefixes *contents_in*.
     """
     references = References()
     found = dict[Key, Referrer]()
     for kind in LISTED:
-        found |= {one.key: one for one in _every(aws, kind, references, found.values())}
+        if kind is TRAINING_JOB:
+            found |= {one.key: one for one in _training_jobs(aws, references, now)}
+        else:
+            found |= {one.key: one for one in _every(aws, kind, references, found.values(), now)}
     users, listed = _in_use(found), _open(aws, found.values(), contents_in)
     for one in found.values():
         user = users.get(one.key)
@@ -270,14 +276,64 @@ def _open(
     return dict(zip(todo, aws.map(lambda one: manifests.read(aws, one, contents_in), todo), strict=True))
 
 
-def _every(aws: Aws, kind: Kind, references: References, found: Iterable[Referrer]) -> list[Referrer]:
+@dataclass(slots=True)
+class Jobs:
+    """The training jobs of a run at *at*: what those refer to that had *ended*, and the *open* others."""
+
+    at: datetime
+    ended: dict[str, Referrer]
+    open: dict[str, Listed]
+
+
+def _training_jobs(aws: Aws, references: References, now: datetime) -> list[Referrer]:
+    """
+    All training jobs there ever were.
+
+    Search has their records. What it may not have taken in yet is listed; only that and what has not ended
+    is described. What a job refers to does not change, and once it ended it only keeps no copy any more:
+    looking again within a run lists what is new.
+    """
+    jobs: Jobs | None = aws.lasting.get(TRAINING_JOB)
+    since = now - NEW if jobs is None else jobs.at - OVERLAP
+    if jobs is None:
+        records = recorded(aws, partial(_record, aws), now)
+        if records.error is not None:
+            references.errors.append(records.error)
+        jobs = Jobs(now, {}, {})
+        for one, ended in records.items:
+            if ended is None:
+                jobs.open[one.target.key] = one
+            else:
+                jobs.ended[one.target.key] = ended
+    new = listing(
+        aws, TRAINING_JOB, partial(_listed, aws, TRAINING_JOB), CreationTimeAfter=since, **OLDEST_FIRST
+    )
+    if new.error is not None:
+        references.errors.append(new.error)
+    jobs.open |= {one.target.key: one for one in new.items if one.target.key not in jobs.ended}
+    if not references.errors:
+        jobs.at = now
+        aws.lasting[TRAINING_JOB] = jobs
+    described = aws.map(lambda one: _described(aws, TRAINING_JOB, one), list(jobs.open.values()))
+    return [*jobs.ended.values(), *references.described(described)]
+
+
+def _record(aws: Aws, record: dict[str, Any]) -> tuple[Listed, Referrer | None]:
+    """A training job in Search, and what it refers to if it has ended."""
+    one = _listed(aws, TRAINING_JOB, record)
+    return one, _referrer(aws, TRAINING_JOB, one.target, record) if one.status in ENDED else None
+
+
+def _every(
+    aws: Aws, kind: Kind, references: References, found: Iterable[Referrer], now: datetime
+) -> list[Referrer]:
     """All of *kind* that may refer to something, *found* being what was described before."""
+    read = partial(_listed, aws, kind)
     if kind is MODEL_PACKAGE:  # their listing does not say when one was modified
         packages = model_packages(aws)
         listed = Listing(tuple(Listed(one) for one in packages.items), packages.error)
     else:
-        query = RUNNING if kind in UNFINISHED else {}
-        listed = listing(aws, kind, partial(_listed, aws, kind), **query)
+        listed = running(aws, kind, read, now) if kind in UNFINISHED else listing(aws, kind, read)
     if listed.error is not None:
         references.errors.append(listed.error)
     todo = listed.items

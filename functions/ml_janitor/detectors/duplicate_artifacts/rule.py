@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, attempt
-from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP
+from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -75,6 +75,7 @@ LISTING = (
     allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
     *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
     *(allow(kind.describes, on=kind.every) for kind in LISTED),
+    allow(SEARCH),
     allow("pricing:GetProducts"),
 )
 
@@ -164,12 +165,12 @@ class DuplicateArtifacts(Detector[Copy]):
         """Writing anywhere: what was deleted while `act_on_prefixes` was another can be undone too."""
         return UNDOES
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Copy]:  # noqa: ARG002 - reading asks for no time
-        found = Survey(aws, self._where).read()
+    def find(self, aws: Aws, now: datetime) -> Iterator[Copy]:
+        found = Survey(aws, self._where, now).read()
         yield from found.items
         found.check()
 
-    def look(self, aws: Aws, target: Target, now: datetime) -> Copy | None:  # noqa: ARG002
+    def look(self, aws: Aws, target: Target, now: datetime) -> Copy | None:
         bucket, _, key = target.arn.partition(":::")[2].partition("/")
         match attempt(lambda: artifact.listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET):
             case Value(Stored() as one):
@@ -180,7 +181,7 @@ class DuplicateArtifacts(Detector[Copy]):
                 return None
         if not self._names.fit(one.key, one.size):
             return Copy(target=target_of(aws, one), stored=one, unit=Absent(LIST_OBJECTS))
-        found = Survey(aws, self._where).read(also=bucket, sizes={one.size})
+        found = Survey(aws, self._where, now).read(also=bucket, sizes={one.size})
         copy = next((copy for copy in found.items if copy.stored.uri == one.uri), None)
         if copy is None:
             found.check()

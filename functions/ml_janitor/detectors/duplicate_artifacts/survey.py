@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws import storage_prices
@@ -57,10 +58,11 @@ class Where:
 
 @dataclass(slots=True)
 class Survey:
-    """One reading of an account and region."""
+    """One reading of an account and region at *now*."""
 
     aws: Aws
     where: Where
+    now: datetime
     errors: list[str] = field(default_factory=list)
     known: dict[Stored, Contents] = field(default_factory=dict)
     unreadable: dict[Stored, Unreadable] = field(default_factory=dict)
@@ -88,7 +90,7 @@ class Survey:
     def references(self) -> References:
         """What everything refers to, read when first asked for: it costs a call per model and job."""
         if self._references is None:
-            self._references = references.read(self.aws, self.where.contents_in)
+            self._references = references.read(self.aws, self.where.contents_in, self.now)
         return self._references
 
     @property

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import Listing, attempt
-from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, PROCESSING_JOB, TRANSFORM_JOB, targets
+from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB, running
 from ml_janitor.aws.sagemaker_kinds import Kind as SageMakerKind
 from ml_janitor.core.model import Signal, Target
 from ml_janitor.detectors.hung_training_jobs.job import (
     GONE,
-    OLDEST_FIRST,
     STARTING,
     Job,
     Kind,
@@ -30,19 +30,12 @@ if TYPE_CHECKING:
 
     from ml_janitor.aws.client import Aws
 
-LONGEST_LIFE = timedelta(days=31)
-"""How far back processing jobs are listed: one runs for at most 9 days (ProcessingStoppingCondition)."""
-
 PROCESSING, TRANSFORMING = "Processing", "Transforming"
 
 
-def _running(aws: Aws, kind: SageMakerKind, **only: Any) -> Listing[Target]:
-    """The jobs of a *kind* that are in progress, oldest first."""
-    return targets(aws, kind, StatusEquals=IN_PROGRESS, **OLDEST_FIRST, **only)
-
-
-def _running_processing(aws: Aws, now: datetime) -> Listing[Target]:
-    return _running(aws, PROCESSING_JOB, CreationTimeAfter=now - LONGEST_LIFE)
+def _running(kind: SageMakerKind) -> Callable[[Aws, datetime], Listing[Target]]:
+    """What lists the jobs of a *kind* that are in progress."""
+    return lambda aws, now: running(aws, kind, partial(kind.target, aws), now)
 
 
 def describe_processing(aws: Aws, name: str) -> Signal[Job]:
@@ -116,14 +109,9 @@ PROCESSING_KIND = Kind(
     numbered=True,
     collective=False,
     action="stop the job (outputs uploaded so far stay)",
-    running=_running_processing,
+    running=_running(PROCESSING_JOB),
     describe=describe_processing,
 )
-
-
-def _running_transforms(aws: Aws, _now: datetime) -> Listing[Target]:
-    """However old: they have no longest life."""
-    return _running(aws, TRANSFORM_JOB)
 
 
 def describe_transform(aws: Aws, name: str) -> Signal[Job]:
@@ -161,6 +149,6 @@ TRANSFORM_KIND = Kind(
     numbered=False,
     collective=False,
     action="stop the job (its output is discarded)",
-    running=_running_transforms,
+    running=_running(TRANSFORM_JOB),
     describe=describe_transform,
 )

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 GONE = ("ResourceNotFound", "ValidationException")
 """What Describe answers for a name that does not exist (any more): documented, and in practice."""
 
-OLDEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
 """The order of a listing: a new job then cannot shift the pages that follow."""
 
 STARTING = "Starting"

@@ -31,6 +31,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     Kind,
     listing,
 )
+from ml_janitor.aws.training_jobs import lately
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -104,6 +105,11 @@ def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Re
 def read(aws: Aws, kind: Kind, query: dict[str, Any], since: datetime) -> Listing[Resource]:
     """One listing of *kind*, narrowed by *query*; *since* is where the past of jobs begins."""
     return listing(aws, kind, lambda entry: resource(aws, kind, entry, since), **query)
+
+
+def read_training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[Resource]:
+    """Those in progress, and those created since *since*; their listing alone has every one there was."""
+    return once(lately(aws, lambda entry: resource(aws, TRAINING_JOB, dict(entry), since), since, now))
 
 
 def look(aws: Aws, kind: Kind, arn: str, name: str, since: datetime) -> Resource | None:

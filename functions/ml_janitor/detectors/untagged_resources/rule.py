@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import tags
+from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -113,8 +114,10 @@ class UntaggedResources(Detector[TaggedResource]):
         listings = [
             partial(inventory.read, aws, kind, query, since)
             for kind in inventory.KINDS
+            if kind is not TRAINING_JOB
             for query in inventory.queries(kind, since)
         ]
+        listings.append(partial(inventory.read_training_jobs, aws, since, now))
         stores = storage.read(aws, since)
         account = inventory.once([*aws.map(lambda read: read(), listings), stores])
         judged = [one for one in account.items if one.outside is None]

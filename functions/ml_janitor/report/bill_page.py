@@ -1,0 +1,165 @@
+"""The bill as an HTML page, and as a section of the audit's report. Everything from AWS is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.bill.report import told
+from ml_janitor.bill.tables import OWN, PHASE, Line, by_day, lines
+from ml_janitor.core.text import moment, plain, usd
+from ml_janitor.report import bill as words
+from ml_janitor.report import charts
+from ml_janitor.report.bill_gaps import missing
+from ml_janitor.report.charts import Mark, Series
+from ml_janitor.report.templating import environment
+
+if TYPE_CHECKING:
+    from ml_janitor.bill.model import BillReport, Movement, Span
+
+MOST_LINES = 12
+ONLY_OURS = ("others", *(f"group-{number}" for number in range(1, charts.MOST_GROUPS + 1)))
+"""The colours that the page's own style does not have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One bar of the waterfall: where it begins and how wide it is, in percent."""
+
+    amount: str
+    what: str
+    why: str
+    owner: str
+    left: float
+    width: float
+    colour: str
+
+
+def page(report: BillReport, *, by: str = PHASE, max_requests: int) -> str:
+    """The whole page, with a table *by* something among others."""
+    template = environment().get_template("bill_page.html.j2")
+    return template.render(bill=section(report, by=by, max_requests=max_requests))
+
+
+def section(report: BillReport, *, by: str = PHASE, max_requests: int) -> dict[str, Any]:
+    """What the template of the bill shows."""
+    main, bill = report.main, report.bill
+    return {
+        "light": {name: charts.LIGHT[name] for name in ONLY_OURS},
+        "dark": {name: charts.DARK[name] for name in ONLY_OURS},
+        "account": plain(bill.account),
+        "time": moment(bill.time),
+        "headline": words.headline(report),
+        "compared": words.compared_with(main) if main else "",
+        "metric": words.METRICS[bill.metric],
+        "steps": list(steps(main)) if main else [],
+        "asides": list(words.asides(main, told(main, 0))) if main else [],
+        "charts": list(drawn(report)) if bill.charges else [],
+        "tables": list(tables(report, by)) if bill.charges else [],
+        "facts": list(words.facts(report)) if bill.charges else [],
+        "missing": list(missing(bill.gaps, max_requests)),
+    }
+
+
+def steps(movement: Movement) -> Iterator[Step]:
+    """The movers as a waterfall: each begins where that before it ended."""
+    rows = list(words.rows(movement))
+    ends = [Decimal(0)]
+    for row in rows:
+        ends.append(ends[-1] + row.usd)
+    low, high = min(ends), max(ends)
+    whole = high - low or Decimal(1)
+    for row, start, end in zip(rows, ends, ends[1:], strict=False):
+        yield Step(
+            amount=words.signed(row.usd),
+            what=row.what,
+            why=row.why,
+            owner=row.owner,
+            left=round(float((min(start, end) - low) / whole) * 100, 2),
+            width=round(float(abs(row.usd) / whole) * 100, 2),
+            colour="risen" if row.usd > 0 else "fallen",
+        )
+
+
+def drawn(report: BillReport) -> Iterator[dict[str, Any]]:
+    """The charts, each for wide and narrow pages, with its numbers as a table."""
+    for number, series in enumerate(all_series(report)):
+        few = series.reduced()
+        yield {
+            "title": series.title,
+            "wide": _svg(series, charts.WIDE_PAGE, f"wide-{number}"),
+            "narrow": _svg(series, charts.NARROW_PAGE, f"narrow-{number}"),
+            "names": [plain(name, 60) for name in few.groups],
+            "table": list(few.table),
+        }
+
+
+def all_series(report: BillReport) -> Iterator[Series]:
+    """Daily cost by the first tag that was read, else by phase; and what was saved, if anything was."""
+    if report.main is None:
+        days = list(report.span)
+    else:
+        first = report.main.comparison.before.first
+        adjoining = report.main.comparison.before.until == report.span.first
+        length = (report.span.until - first).days if adjoining else report.span.days
+        days = [report.span.until - timedelta(days=back) for back in range(length, 0, -1)]
+    by = (report.main.tag if report.main else "") or PHASE
+    groups = {name or f"no {by}": amounts for name, amounts in by_day(report.bill, by, days).items()}
+    unsettled = report.main.comparison.unsettled if report.main else ()
+    yield Series(
+        title=f"Cost by day and {by}, {len(days)} days",
+        days=days,
+        groups=groups,
+        unsettled=len(unsettled),
+        marks=[Mark(days[0], "before"), Mark(report.span.first, "now")]
+        if days[0] < report.span.first
+        else [],
+    )
+    if report.saved:
+        since = min(report.saved)
+        saved_days = [since + timedelta(days=n) for n in range((report.bill.until - since).days)]
+        amounts = [report.saved.get(day, Decimal(0)) for day in saved_days]
+        yield Series(title="Saved by day", days=saved_days, groups={"hours really ended": amounts})
+
+
+def _svg(series: Series, form: charts.Form, name: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(charts.columns(series, form, id=name))  # noqa: S704 - the chart's own template escapes
+
+
+def tables(report: BillReport, by: str) -> Iterator[dict[str, Any]]:
+    """By phase, by the first tag, and by what was asked for."""
+    tag = report.main.tag if report.main else ""
+    before = report.main.comparison.before if report.main else None
+    for name in dict.fromkeys([PHASE, tag, by]):
+        if name and (name in OWN or name in report.bill.by_tag):
+            yield {
+                "by": name,
+                "compared": before is not None,
+                "lines": list(_lines(report, name, before)),
+            }
+
+
+def _lines(report: BillReport, by: str, before: Span | None) -> Iterator[dict[str, str]]:
+    every = lines(report.bill, by, report.span, before)
+    shown, rest = every[:MOST_LINES], every[MOST_LINES:]
+    yield from (_line(plain(one.name) or f"no {by}", [one]) for one in shown)
+    if rest:
+        yield _line(f"{len(rest)} others", rest)
+    yield _line("together", every)
+
+
+def _line(name: str, of: Sequence[Line]) -> dict[str, str]:
+    now = sum((one.usd for one in of), Decimal(0))
+    before = sum((one.usd_before or Decimal(0) for one in of), Decimal(0))
+    change = now - before
+    return {
+        "name": name,
+        "before": usd(before),
+        "now": usd(now),
+        "change": words.signed(change) if round(change, 2) else "",
+    }

@@ -1,0 +1,166 @@
+"""An account with thousands of training jobs a month, on the sandbox's clock and within AWS's rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.pace import RATES
+from ml_janitor.aws.prices import Prices
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Finding
+from ml_janitor.deployment import pace
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.detector import Detector
+from ml_janitor.slack.sender import Time
+from ml_janitor_sandbox import state
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.fixes.training import TRAINING
+from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
+
+MONTH = timedelta(days=30)
+LAMBDA = timedelta(minutes=15)
+ROUND_TRIP = 0.25
+"""Seconds that a call is taken to last, one after the other: sixteen threads only make it better."""
+
+BUCKET = "weights"
+REQUIRED = ("team", "project", "environment", "cost-center", "owner", "managed-by")
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/trainer"
+
+
+class Seconds:
+    """The sandbox's clock in seconds, which moves on when the pace waits."""
+
+    def __init__(self, box: Control) -> None:
+        self.box = box
+        self.spent = 0.0
+
+    def clock(self) -> float:
+        return self.spent
+
+    def sleep(self, seconds: float) -> None:
+        self.spent += seconds
+        self.box.set_clock(NOW + timedelta(seconds=self.spent))
+
+
+def seed(session: boto3.Session, box: Control, number: int) -> None:
+    """*number* jobs that ended, spread over a month, put right into the sandbox's store; and two that run."""
+    sagemaker, s3 = session.client("sagemaker"), session.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    for place, age in (("base/model.tar.gz", 60), ("copy/model.tar.gz", 50), ("unused/model.tar.gz", 40)):
+        box.set_clock(NOW - timedelta(days=age))
+        s3.put_object(Bucket=BUCKET, Key=place, Body=b"weights " * 2**18)
+    box.set_clock(NOW - timedelta(days=50))
+    image: Any = {"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/base/model.tar.gz"}
+    sagemaker.create_model(ModelName="base", ExecutionRoleArn=ROLE, PrimaryContainer=image)
+    box.set_clock(NOW - timedelta(hours=3))
+    for name in ("running-0", "running-1", "done"):
+        train(sagemaker, name)
+    ended: Any = {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
+    box.patch("sagemaker", ["training_jobs", "done"], **ended, TrainingEndTime=NOW - timedelta(hours=1))
+    jobs = state.at(SageMakerStore, ACCOUNT, REGION).of(TRAINING)
+    pattern = jobs.pop("done")
+    for one in range(number):
+        job = past(pattern, f"job-{one}", NOW - MONTH + one * (MONTH / number))
+        jobs[job.name] = job
+    box.set_clock(NOW)
+
+
+def train(sagemaker: Any, name: str) -> None:
+    sagemaker.create_training_job(
+        TrainingJobName=name,
+        AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
+        RoleArn=ROLE,
+        InputDataConfig=[
+            {
+                "ChannelName": "base",
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/copy/"}},
+            }
+        ],
+        OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/out"},
+        ResourceConfig={"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+        StoppingCondition={"MaxRuntimeInSeconds": 86400},
+        Tags=[{"Key": key, "Value": "fraud"} for key in REQUIRED],
+    )
+
+
+def past(pattern: Resource, name: str, at: Any) -> Resource:
+    """A job as *pattern* that was created at *at*, and ran for minutes."""
+    members = pattern.members | {
+        "TrainingJobName": name,
+        "TrainingJobArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}",
+        "CreationTime": at,
+        "TrainingStartTime": at,
+        "TrainingEndTime": at + timedelta(minutes=5),
+        "LastModifiedTime": at + timedelta(minutes=5),
+    }
+    return replace(pattern, name=name, members=members, sequence=pattern.sequence)
+
+
+@pytest.fixture
+def seconds(box: Control, monkeypatch: pytest.MonkeyPatch) -> Seconds:
+    seconds = Seconds(box)
+    monkeypatch.setattr("botocore.endpoint.time.sleep", seconds.sleep)
+    return seconds
+
+
+@pytest.fixture
+def aws(session: boto3.Session, seconds: Seconds) -> Iterator[Aws]:
+    """One thread, so that every wait is on the one clock; the pace is a deployment's with all detectors."""
+    with ThreadPoolExecutor(1) as pool:
+        yield Aws(
+            session,
+            region=REGION,
+            account=ACCOUNT,
+            prices=Prices(lambda: session.client("pricing")),
+            pool=pool,
+            pace=pace(Settings.load(), Time(clock=seconds.clock, sleep=seconds.sleep)),
+            attempts=4,
+        )
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+@pytest.mark.parametrize("number", [2_000, pytest.param(50_000, marks=pytest.mark.long)])
+def test_a_sweep_ends_in_lambdas_time(
+    box: Control, aws: Aws, seconds: Seconds, number: int, detector: type[Detector[Any]]
+) -> None:
+    seed(boto3.Session(region_name=REGION), box, number)
+    for operation in (one for one in RATES if one.startswith("List")):
+        box.fault("sagemaker", operation, "rate", per_second=int(RATES[operation]))
+    box.clear_calls()
+
+    found = list(detector().find(aws, NOW))
+
+    calls = box.calls()
+    assert sum(one["struck"] for one in box.faults()) == 0
+    assert seconds.spent + ROUND_TRIP * sum(calls.values()) < LAMBDA.total_seconds()
+    assert calls.get("sagemaker:DescribeTrainingJob", 0) < 10
+    assert calls.get("sagemaker:ListTrainingJobs", 0) <= number / 30 / 100 + 2
+    if detector.name == "duplicate-artifacts":
+        verdicts = {one.target.name: detector().decide(one, NOW) for one in found}
+        assert [name for name, verdict in verdicts.items() if isinstance(verdict, Finding)]
+
+
+def test_looking_again_at_ten_copies_searches_for_no_job_twice(
+    box: Control, session: boto3.Session, aws: Aws
+) -> None:
+    seed(session, box, 2_000)
+    rule = next(one for one in DETECTORS if one.name == "duplicate-artifacts")()
+    copies = list(rule.find(aws, NOW))
+    box.clear_calls()
+
+    for copy in copies:
+        assert rule.look(aws, copy.target, NOW) == copy
+
+    calls = box.calls()
+    assert "sagemaker:Search" not in calls
+    assert "sagemaker:DescribeTrainingJob" not in calls
+    assert calls["sagemaker:ListTrainingJobs"] == len(copies)

@@ -1,0 +1,116 @@
+"""The bill for programs, spreadsheets and browsers: schema, sums, and hostile names."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
+
+from bills import LAST, bill, charges, full_report
+from ml_janitor.bill.chargeback import charged_back
+from ml_janitor.bill.model import BillReport
+from ml_janitor.report import bill_json, bill_page
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def valid(report: BillReport, by: str = "phase") -> dict[str, Any]:
+    read = bill_json.document(report, by=by)
+    Draft202012Validator(bill_json.schema(), format_checker=FormatChecker()).validate(read)
+    return read
+
+
+def test_a_full_report_fits_the_schema() -> None:
+    read = valid(full_report(), "project")
+
+    assert read["movement"]["movers"]
+    assert [one["name"] for one in read["table"]["lines"]][-1] is not None
+    assert {one["name"] for one in read["table"]["lines"]} >= {None, "llm"}
+    assert read["saved"]["this_month_usd"] == 289.2
+    assert [one["cause"] for one in read["missing"]] == ["tag not active", "over max_requests"]
+
+
+def test_what_was_not_read_is_null() -> None:
+    report = full_report()
+    bare = replace(report, main=None, yesterday=None, month=None, bill=replace(report.bill, by_tag={}))
+
+    read = valid(bare, "project")
+
+    assert (read["movement"], read["yesterday"], read["month"], read["table"]) == (None, None, None, None)
+
+
+def test_the_schema_forbids_what_it_does_not_describe() -> None:
+    read = bill_json.document(full_report(), by="phase")
+    validator = Draft202012Validator(bill_json.schema())
+
+    assert validator.is_valid(read)
+    assert not validator.is_valid(read | {"more": 1})
+    assert not validator.is_valid(read | {"usd": "80352"})
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+def test_no_cell_is_a_formula(cell: str) -> None:
+    rows = charges("Host", list(LAST), price="1", quantity="1", tag=cell)
+    report = replace(full_report(), bill=bill(rows))
+
+    text = bill_json.chargeback(report, "project")
+
+    assert [row[0] for row in csv.reader(io.StringIO(text, newline=""))] == ["project", f"'{cell}"]
+
+
+@given(st.lists(st.decimals(min_value=-100, max_value=1000, places=6), min_size=1, max_size=20))
+def test_rounded_lines_add_up_to_the_rounded_total(amounts: list[Decimal]) -> None:
+    rows = [
+        row
+        for number, usd in enumerate(amounts)
+        for row in charges("Host", [LAST.first], price="1", quantity=str(usd), tag=f"v{number}")
+    ]
+    total = sum(amounts, Decimal(0)).quantize(Decimal("0.01"), "ROUND_HALF_UP")
+
+    assert sum(usd for _, _, usd in charged_back(bill(rows), "project", LAST)) == total
+
+
+def test_the_page_escapes_what_aws_says() -> None:
+    report = full_report()
+    rows = charges(HOSTILE, list(LAST), price="1", quantity="5", tag=HOSTILE)
+    main = report.main
+    assert main is not None
+    owned = tuple(replace(one, owner=HOSTILE) for one in main.movers)
+    report = replace(report, bill=bill(rows), main=replace(main, movers=owned))
+
+    text = bill_page.page(report, by="project", max_requests=8)
+
+    assert HOSTILE not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_the_waterfall_ends_where_the_change_does() -> None:
+    main = full_report().main
+    assert main is not None
+
+    fallen = replace(main.movers[1], usd=-main.movers[1].usd)
+
+    steps = list(bill_page.steps(replace(main, movers=(main.movers[0], fallen, *main.movers[2:]))))
+
+    assert all(0 <= one.left <= 100.01 and one.left + one.width <= 100.01 for one in steps)
+    assert {one.colour for one in steps} == {"risen", "fallen"}
+    for one, following in pairwise(steps):
+        end = one.left + one.width if one.colour == "risen" else one.left
+        start = following.left if following.colour == "risen" else following.left + following.width
+        assert end == pytest.approx(start, abs=0.05)
+
+
+def test_the_page_says_what_is_missing_and_what_was_saved() -> None:
+    text = bill_page.page(full_report(), max_requests=8)
+
+    assert "not retroactive" in text
+    assert "Saved by day" in text
+    assert "$289 this month" in text
