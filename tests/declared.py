@@ -54,6 +54,8 @@ class Declared:
             if self._armed(detector):
                 found |= self._everywhere(detector.acts, self._act_in(detector))
         if function.name == "bill":
+            kept = f"{self.deployed.one('AWS::S3::Bucket')}/bill/*"
+            found |= {Permission(f"s3:{action}", kept) for action in ("GetObject", "PutObject")}
             places = [(self.deployed.account, one) for one in swept]
             found |= self._everywhere(bill_reads(self.settings.bill), places)
         if function.name == "undo":
@@ -142,9 +144,6 @@ class Declared:
             yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
-        if function.name == "bill":
-            for action in ("GetObject", "PutObject"):
-                yield Permission(f"s3:{action}", f"{self.deployed.one('AWS::S3::Bucket')}/bill/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
         yield Permission(
             "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"

@@ -166,7 +166,7 @@ class Invocation:
     def actions(self) -> Actions:
         """The actions in the ledger, signed and verified where this function has the key."""
         key = self.environment.undo_key
-        return Actions(self.table, KmsMacs(self._client("kms"), key) if key else NoKey())
+        return Actions(self.table, KmsMacs(self.client("kms"), key) if key else NoKey())
 
     @property
     def ledger(self) -> Ledger:
