@@ -422,7 +422,7 @@ def bill_run(own: Invocation, logger: Logger) -> BillRun:
         settings=own.settings,
         explorer=explorer,
         ledger=own.ledger,
-        actions=Actions(own.table),
+        actions=own.actions,
         archive=BillArchive(own.client("s3"), own.environment.bucket),
         announcer=own.announcer,
         logger=logger,
