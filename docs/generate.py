@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import monthly
+from docs import managed_policies
 from infra.permissions import changes
 from ml_janitor.bill import reading, runs
 from ml_janitor.core.durations import WorkingHours, format_duration
@@ -72,6 +73,7 @@ def pages() -> list[tuple[Path, str]]:
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
             "bill": permission_list([*reading.READS, *runs.READS]),
             "denies": denies(),
+            "managed": managed_policies.table(),
         },
         docs / "sandbox.md": {"session": session(SESSION)},
         docs / "case-study.md": {

@@ -9,24 +9,25 @@ from aws_cdk import Annotations, ArnFormat, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from ml_janitor.config import schedules
-from ml_janitor.report.telemetry import DETECTOR, NAMESPACE
+from ml_janitor.report.telemetry import DETECTOR, NAMESPACE, REFUSED
 
 
-def alarm_topic(scope: Construct, id_: str) -> sns.Topic:
+def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None = None) -> sns.Topic:
     """
-    The topic that all alarms tell, over TLS only.
+    The topic that all alarms tell, over TLS only, and under *key* if there is one.
 
     What demands TLS is a policy, which takes the place of the topic's own default; under that one, alarms
     might publish. So they are allowed to by name, else each would ring unheard
     (https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger).
     """
-    topic = sns.Topic(scope, id_, display_name="ML Janitor", enforce_ssl=True)
+    topic = sns.Topic(scope, id_, display_name="ML Janitor", enforce_ssl=True, master_key=key)
     alarms = Stack.of(scope).format_arn(
         service="cloudwatch", resource="alarm", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
     )
@@ -121,10 +122,11 @@ def watch_schedule(
 
 
 def watch_acts(scope: Construct, *, name: str, topic: sns.ITopic) -> None:
-    """Alarms on an armed detector: an act that failed, and a limit that held something back."""
+    """Alarms on an armed detector: an act that failed, a limit that held back, a record that is forged."""
     for id_, says in (
         ("ActionsFailed", f"{name}: an action failed. The report and `janitor findings` say which, and why."),
         ("HeldBack", f"{name}: a limit held something back. The report says which limit, and what to do."),
+        (REFUSED, f"{name}: a record in the ledger is not what was signed; nothing was done from it."),
     ):
         metric = cloudwatch.Metric(
             namespace=NAMESPACE,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_logs as logs
@@ -19,6 +20,7 @@ from constructs import Construct
 
 from infra.acknowledge import acknowledge
 from infra.alarms import watch_errors, watch_queue, watch_schedule
+from infra.organization import Network, through_queues
 from infra.permissions import Place, acknowledgements, statements
 from ml_janitor.engine.detector import Grant
 
@@ -40,6 +42,8 @@ class Shared:
     topic: sns.ITopic
     time_zone: str
     environment: Mapping[str, str]
+    network: Network | None = None
+    key: kms.IKey | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,13 @@ class JanitorFunction(Construct):
         concurrency: int | None = None,
     ) -> None:
         super().__init__(scope, id_)
-        group = logs.LogGroup(self, "Logs", retention=RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
+        group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=RETENTION,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+            encryption_key=shared.key,
+        )
         self.role = iam.Role(
             self,
             "Role",
@@ -112,21 +122,23 @@ class JanitorFunction(Construct):
         for each in allowed:
             self._allow(each)
         group.grant_write(self.role)
+        if shared.network is not None:
+            shared.network.attach(self.function, self.role)
         watch_errors(self, self.function, name=name, topic=shared.topic)
         if not answers:
-            self._keep_what_failed(f"{name}: a run failed {RUN_RETRIES + 1} times", shared.topic)
+            self._keep_what_failed(f"{name}: a run failed {RUN_RETRIES + 1} times", shared)
 
-    def _keep_what_failed(self, what: str, topic: sns.ITopic) -> None:
+    def _keep_what_failed(self, what: str, shared: Shared) -> None:
         """Retry an event, then keep it, and let an alarm say so."""
-        failed = queue(self, "Failed")
+        failed = queue(self, "Failed", shared.key)
         self.function.configure_async_invoke(
             retry_attempts=RUN_RETRIES,
             max_event_age=EVENT_AGE,
             on_failure=destinations.SqsDestination(failed),
         )
-        failed.grant(self.role, "sqs:SendMessage")
+        may_send(self.role, failed, shared.key)
         said = f"{what}; its event is in {self.node.id}'s Failed queue."
-        watch_queue(self, "FailedMessages", failed, says=said, topic=topic)
+        watch_queue(self, "FailedMessages", failed, says=said, topic=shared.topic)
 
     def _allow(self, allowed: Allowed) -> None:
         stack = Stack.of(self)
@@ -176,7 +188,7 @@ class ScheduledFunction(JanitorFunction):
             memory=memory,
             timeout=timeout,
         )
-        undelivered = queue(self, "Undelivered")
+        undelivered = queue(self, "Undelivered", shared.key)
         scheduler.Schedule(
             self,
             "Schedule",
@@ -190,7 +202,7 @@ class ScheduledFunction(JanitorFunction):
                 retry_attempts=DELIVERY_RETRIES,
                 max_event_age=EVENT_AGE,
                 dead_letter_queue=undelivered,
-                role=self._invoker(undelivered).without_policy_updates(),
+                role=self._invoker(undelivered, shared.key).without_policy_updates(),
             ),
         )
         watch_schedule(self, self.function, name=name, schedule=schedule, topic=shared.topic)
@@ -202,7 +214,7 @@ class ScheduledFunction(JanitorFunction):
             topic=shared.topic,
         )
 
-    def _invoker(self, undelivered: sqs.IQueue) -> iam.Role:
+    def _invoker(self, undelivered: sqs.IQueue, key: kms.IKey | None) -> iam.Role:
         """The role of the schedule: it may invoke this function, or leave word that it could not."""
         role = iam.Role(
             self,
@@ -215,17 +227,25 @@ class ScheduledFunction(JanitorFunction):
         role.add_to_policy(
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
         )
-        undelivered.grant(role, "sqs:SendMessage")
+        may_send(role, undelivered, key)
         return role
 
 
-def queue(scope: Construct, id_: str) -> sqs.Queue:
+def may_send(role: iam.Role, to: sqs.IQueue, key: kms.IKey | None) -> None:
+    """Let *role* send messages to a queue, which is under *key* if there is one."""
+    to.grant(role, "sqs:SendMessage")
+    if key is not None:
+        role.add_to_policy(through_queues(Stack.of(to), key))
+
+
+def queue(scope: Construct, id_: str, key: kms.IKey | None) -> sqs.Queue:
     """A queue for what went wrong; kept for two weeks, the longest there is."""
     made = sqs.Queue(
         scope,
         id_,
         enforce_ssl=True,
-        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
+        encryption_master_key=key,
         retention_period=Duration.days(14),
     )
     acknowledge(

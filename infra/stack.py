@@ -16,9 +16,11 @@ from infra.code import code
 from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
+from infra.organization import Roles, key_of, network_of
 from infra.permissions import acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
+from infra.undo_key import UndoKey
 from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, notice_warnings
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
@@ -60,8 +62,12 @@ class JanitorStack(Stack):
             cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)
         for said in notice_warnings(settings):
             cdk.Annotations.of(self).add_warning_v2("janitor:no-notice", said)
-        self.topic = alarm_topic(self, "Alarms")
+        section = settings.janitor
+        cdk.Aspects.of(self).add(Roles(path=section.role_path, boundary=section.permissions_boundary))
+        key = key_of(self, section)
+        self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = Ledger(self, "Ledger")
+        self.undo_key = UndoKey(self, "UndoRecordKey")
         self.reports = Reports(self, "Reports")
         shared = Shared(
             code=code("arm64"),
@@ -72,6 +78,8 @@ class JanitorStack(Stack):
                 "JANITOR_TABLE": self.ledger.table_name,
                 "JANITOR_BUCKET": self.reports.bucket_name,
             },
+            network=network_of(section),
+            key=key,
         )
         everywhere = places(self, settings.janitor.regions)
         own = Allowed(grants=[*self._remember(*ENTRIES), *self._slack(settings)], where=everywhere)
@@ -84,11 +92,12 @@ class JanitorStack(Stack):
             allowed = [sweeping, Allowed(grants=[*detector.reads, keep], where=everywhere)]
             environment = {"JANITOR_DETECTOR": detector.name}
             if settings.mode(detector.name) is Mode.ACT:
-                allowed.append(self._arms(settings, detector))
+                allowed += [self._arms(settings, detector), self._macs("GenerateMac")]
             if undo is not None and detector.name in undoable:  # it has what broke off brought back
                 invoke = allow("lambda:InvokeFunction", on=undo.function_arn)
-                allowed.append(Allowed(grants=[invoke], where=()))
+                allowed += [Allowed(grants=[invoke], where=()), self._macs("VerifyMac")]
                 environment["JANITOR_UNDO"] = undo.function_name
+                environment["JANITOR_UNDO_KEY"] = self.undo_key.key_arn
             made = ScheduledFunction(
                 self,
                 type(detector).__name__,
@@ -135,6 +144,7 @@ class JanitorStack(Stack):
         )
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
+        cdk.CfnOutput(self, "UndoKey", value=self.undo_key.key_arn)
 
     def _arms(self, settings: Settings, detector: Detector[Any]) -> Allowed:
         """What *detector* may change, where `act_in` says, and never what is tagged to be kept."""
@@ -162,6 +172,7 @@ class JanitorStack(Stack):
             handler="ml_janitor.handlers.undo",
             allowed=[
                 own,
+                self._macs("VerifyMac"),
                 *(
                     Allowed(
                         grants=detector.undoes,
@@ -171,10 +182,14 @@ class JanitorStack(Stack):
                 ),
             ],
             shared=shared,
-            environment={},
+            environment={"JANITOR_UNDO_KEY": self.undo_key.key_arn},
             memory=1024,
         )
         return made.function
+
+    def _macs(self, action: str) -> Allowed:
+        """To do *action* with the key that signs undo records."""
+        return Allowed(grants=[allow(f"kms:{action}", on=self.undo_key.key_arn)], where=())
 
     def _remember(self, *actions: str) -> list[Grant]:
         """To do *actions* on the ledger's table."""

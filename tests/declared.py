@@ -131,6 +131,11 @@ class Declared:
             latest = ["GetItem"] if function.schedule else []
             for action in ("DeleteItem", "PutItem", "Query", "UpdateItem", *latest):
                 yield Permission(f"dynamodb:{action}", self.deployed.one("AWS::DynamoDB::Table"))
+        undoable = {each.name for each in self.settings.undoable(TODAY)}
+        if detector is not None and self._armed(detector):
+            yield Permission("kms:GenerateMac", self.deployed.undo_key())
+        if function.name in undoable | {"undo"}:
+            yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret

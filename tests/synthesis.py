@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -71,11 +71,19 @@ def resolved(value: Any, known: Mapping[str, str]) -> Any:
             return value
 
 
-def synthesise(outdir: Path, settings: Settings) -> Synthesised:
-    """Make the stack for *settings* under cdk.json's flags, with every check, and without the bundle."""
+def synthesise(
+    outdir: Path, settings: Settings, *, more: Callable[[cdk.Stack], object] | None = None
+) -> Synthesised:
+    """
+    Make the stack for *settings* under cdk.json's flags, with every check, and without the bundle.
+
+    *more* adds to it what CDK might.
+    """
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     app = cdk.App(outdir=str(outdir), context={**context, "aws:cdk:bundling-stacks": []})
-    JanitorStack(app, "Test", today=TODAY, settings=settings)
+    stack = JanitorStack(app, "Test", today=TODAY, settings=settings)
+    if more is not None:
+        more(stack)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     app.synth()
     path = outdir / "Test.template.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from ml_janitor.config.settings import FILE, Settings
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.engine.detector import Detector, allow
 from ml_janitor_cli import deployment_report, doctor_report, edge
+from ml_janitor_cli.audit_policy import LIMIT, policies
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.deployment_checks import Examiner
 from ml_janitor_cli.doctor_report import Change, Checkup
@@ -62,6 +64,10 @@ def doctor(
         str | None,
         typer.Option(metavar="NAME", help=f"The deployed stack; {STACK} if there is one of that name."),
     ] = None,
+    policy: Annotated[
+        bool,
+        typer.Option("--policy", help="Print the IAM policy that `janitor audit` needs, as JSON; no check."),
+    ] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
 ) -> int:
@@ -75,6 +81,9 @@ def doctor(
     Of a deployed stack it checks schedules, last runs, queues, alarms and their subscribers, and
     Slack: the token, its scopes, the channel. Each problem says what to do next.
 
+    With --policy it asks AWS nothing and prints what an audit from a laptop has to be allowed, for the
+    enabled or named detectors, regions and settings: contents of objects only where those name buckets.
+
     Exit status: 0, nothing is missing; 1, an action is refused or was not answered, something is
     wrong in the stack, a detector is armed that could never act, or the credentials could not be
     identified; 2, bad usage or settings.
@@ -85,10 +94,13 @@ def doctor(
       janitor doctor
       janitor doctor idle-notebooks --profile audit --region eu-west-1
       janitor doctor --stack MlJanitor
+      janitor doctor --policy > audit-policy.json
     """  # noqa: D301 - \b keeps the lines below it as they are
     setup = edge.setup(ctx, config, overrides, profile=profile)
     settings, session, now = setup.settings, setup.session, setup.now
     detectors, regions = edge.detectors_from(names, settings), setup.regions(region)
+    if policy:
+        return print_policy(detectors, regions, session)
     attempts = min(setup.attempts, MOST_ATTEMPTS)
     facts = {
         "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
@@ -130,6 +142,7 @@ def doctor(
     closed = [one.error for one in callers.values() if isinstance(one, Unreadable)] if open_regions else []
     facts = {
         "not checked": "; ".join(closed),
+        "contents": contents(detectors),
         "armed": ", ".join(each.name for each in settings.armed()),
         "but": "; ".join(idle),
         **facts,
@@ -147,6 +160,42 @@ def doctor(
     blocks = [*doctor_report.drawing(result), *(deployment_report.drawing(found) if found else ())]
     write(console(sys.stdout), blocks)
     return 0 if result.fine and not closed and not idle and (found is None or found.fine) else 1
+
+
+def contents(detectors: Sequence[Detector[Any]]) -> str:
+    """Whose objects are read, where a detector looks at objects at all."""
+    readers = [detector for detector in detectors if hasattr(detector, "contents_in")]
+    where = [prefix for detector in readers for prefix in getattr(detector, "contents_in", ())]
+    if not readers:
+        return ""
+    if not where:
+        name = readers[0].name
+        return f"no object is read: copies are likely at most, until {name}.read_contents_in says where"
+    return f"objects are read, and copies proven, under {', '.join(where)}"
+
+
+def print_policy(detectors: Sequence[Detector[Any]], regions: Sequence[str], session: boto3.Session) -> int:
+    """The policy for an audit with *detectors* in *regions*: a JSON object, or a list of them."""
+    partitions = {region: partition_of(region, session) for region in regions}
+    grants = [PRICES, *(grant for detector in detectors for grant in detector.reads)]
+    made = policies(grants, partitions)
+    sys.stdout.write(json.dumps(made[0] if len(made) == 1 else made, indent=2) + "\n")
+    if len(made) > 1:
+        sys.stderr.write(
+            f"janitor: {len(made)} policies, a list of documents: together they are over the {LIMIT:,} "
+            "characters of a managed policy. Attach all of them.\n"
+        )
+    return 0
+
+
+def partition_of(region: str, session: boto3.Session) -> str:
+    """The partition of *region*; AWS's standard one for a region of an endpoint of one's own."""
+    from botocore.exceptions import UnknownRegionError
+
+    try:
+        return str(session.get_partition_for_region(region))
+    except UnknownRegionError:
+        return "aws"
 
 
 def chosen_by(flags: Sequence[str] | None, settings: Settings) -> str:

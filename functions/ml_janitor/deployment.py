@@ -30,11 +30,13 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.macs import KmsMacs, NoKey
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
 from ml_janitor.report.buttons import Button
 from ml_janitor.report.causes import words
 from ml_janitor.report.status import StatusWording
+from ml_janitor.report.telemetry import measure_refused
 from ml_janitor.report.warnings import WarningTerms
 from ml_janitor.slack.announcements import Announcer
 from ml_janitor.slack.digest_actions import ActionHistory
@@ -84,6 +86,8 @@ class Environment:
     root: Path
     functions: Mapping[str, str] = field(default_factory=dict)
     undo: str = ""
+    undo_key: str = ""
+    """The KMS key that signs what actions are undone from; of none where the function may not use it."""
     still: bool = False
     """Whether time stands still, as in the sandbox: no call waits for its turn."""
 
@@ -100,6 +104,7 @@ class Environment:
                 root=Path(variables.get("LAMBDA_TASK_ROOT", ".")),
                 functions=_names(variables.get("JANITOR_FUNCTIONS", "{}")),
                 undo=variables.get("JANITOR_UNDO", ""),
+                undo_key=variables.get("JANITOR_UNDO_KEY", ""),
                 still="JANITOR_NOW" in variables,
             )
         except KeyError as missing:
@@ -155,6 +160,12 @@ class Invocation:
     @cached_property
     def table(self) -> Table:
         return Table(self._client("dynamodb"), self.environment.table)
+
+    @cached_property
+    def actions(self) -> Actions:
+        """The actions in the ledger, signed and verified where this function has the key."""
+        key = self.environment.undo_key
+        return Actions(self.table, KmsMacs(self._client("kms"), key) if key else NoKey())
 
     @property
     def ledger(self) -> Ledger:
@@ -255,6 +266,7 @@ def _names(text: str) -> Mapping[str, str]:
 def acting(
     settings: Settings,
     table: Table,
+    actions: Actions,
     clock: Callable[[], datetime],
     *,
     sleep: Callable[[float], None],
@@ -265,7 +277,7 @@ def acting(
     section = settings.janitor
     return Acting(
         ledger=Ledger(table),
-        actions=Actions(table),
+        actions=actions,
         holds=Holds(table),
         limits=Limits(table, section.time_zone),
         clock=clock,
@@ -281,15 +293,23 @@ def acting(
 
 
 def undoing(
-    settings: Settings, table: Table, clock: Callable[[], datetime], *, wait: Callable[[], None]
+    settings: Settings,
+    table: Table,
+    actions: Actions,
+    clock: Callable[[], datetime],
+    *,
+    wait: Callable[[], None],
+    unsigned: bool = False,
 ) -> Undoing:
-    """What undoes actions. *wait* lets AWS go on."""
+    """What undoes actions. *wait* lets AWS go on; *unsigned* also undoes what has no signature."""
     return Undoing(
-        actions=Actions(table),
+        actions=actions,
         holds=Holds(table),
         clock=clock,
         within=timedelta(days=settings.janitor.undo_days),
+        words=words,
         wait=wait,
+        unsigned=unsigned,
     )
 
 
@@ -298,6 +318,7 @@ def acting_in_lambda(own: Invocation) -> Acting:
     return acting(
         own.settings,
         own.table,
+        own.actions,
         own.clock,
         sleep=own.seconds.sleep,
         wait=lambda: own.seconds.sleep(WAIT),
@@ -307,7 +328,7 @@ def acting_in_lambda(own: Invocation) -> Acting:
 
 def undoing_in_lambda(own: Invocation) -> Undoing:
     """What undoes actions in the functions that may."""
-    return undoing(own.settings, own.table, own.clock, wait=lambda: own.seconds.sleep(WAIT))
+    return undoing(own.settings, own.table, own.actions, own.clock, wait=lambda: own.seconds.sleep(WAIT))
 
 
 def ask_for_revert(own: Invocation, action: Action) -> None:
@@ -350,7 +371,7 @@ def message_updates(own: Invocation) -> MessageUpdates | None:
         deadline=own.slack_deadline,
         terms=terms(own.settings, own.keep_tag),
         ledger=own.ledger,
-        actions=Actions(own.table),
+        actions=own.actions,
         holds=Holds(own.table),
         clock=own.clock,
         within=timedelta(days=own.settings.janitor.undo_days),
@@ -369,6 +390,7 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
         sleep=own.seconds.sleep,
         opened=own.opened,
         tell=lambda action: _update_message(own, action, logger),
+        count_refused=measure_refused,
         logger=logger,
     )
 
@@ -390,7 +412,7 @@ def action_history(own: Invocation) -> ActionHistory:
     undoable = {one.name for one in own.settings.undoable(own.clock().date())}
     return ActionHistory(
         ledger=own.ledger,
-        actions=Actions(own.table),
+        actions=own.actions,
         holds=Holds(own.table),
         cleanups={one.name: one.cleanup for one in own.settings.registry if one.cleanup is not None},
         time_zone=own.settings.janitor.time_zone,

@@ -24,7 +24,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_session import waiting
 from ml_janitor_cli.main import main
-from ml_janitor_sandbox.deployment import TABLE
+from ml_janitor_sandbox.deployment import KEY, TABLE
 from nights import DAY, HOUR, Nights
 
 ARMED = f"""
@@ -48,6 +48,7 @@ class Desk:
         """The status of one command, and all that it said."""
         self._monkeypatch.setenv("JANITOR_NOW", self.nights.clock.isoformat())
         self._monkeypatch.setenv("JANITOR_TABLE", TABLE)
+        self._monkeypatch.setenv("JANITOR_UNDO_KEY", KEY)
         if typed is not None:
             self._monkeypatch.setattr("sys.stdin", _Typed(typed))
         status = main(list(argv), registry=(Cellar,))
@@ -192,6 +193,25 @@ def test_why_something_due_was_not_done_last_time_is_shown(desk: Desk) -> None:
     desk.nights.arming = replace(desk.nights.arming, max_actions=5)
     desk.nights.after(DAY)
     assert [entry.not_done for entry in desk.nights.ledger.entries("cellar", ACCOUNT, REGION)] == ["", ""]
+
+
+def test_why_acting_by_hand_left_something_due_is_shown_next_time(desk: Desk) -> None:
+    desk.nights.warned("lamp", "vase")
+    desk.nights.clock += 4 * DAY
+
+    def refuse(name: str) -> None:
+        if name.endswith("lamp"):
+            raise DENIED
+
+    desk.nights.world.before = refuse
+    status, said = desk("sweep", "--act", "--yes")
+    assert (status, "vase: done." in said) == (1, True)
+
+    said = " ".join(desk("findings")[1].split())
+    assert re.search(r"not done on 2026-10-10 03:00 UTC: .*AccessDenied", said)
+    known = {one.name: one for one in desk.nights.ledger.entries("cellar", ACCOUNT, REGION)}
+    assert known["lamp"].not_done_at == desk.nights.clock
+    assert known["vase"].not_done_at is None
 
 
 def test_what_waits_for_its_due_date_has_no_such_reason(desk: Desk) -> None:

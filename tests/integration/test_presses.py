@@ -673,6 +673,22 @@ def test_undo_is_refused_where_there_is_nothing_to_undo_or_nobody_to_say_it(note
     assert "was brought back before, by Dina Okafor" in notebook.slack.responses()[-1]["text"]
 
 
+@pytest.mark.parametrize("other", [{"channel_id": "C0OTHER"}, {"message_ts": "1791240000.000100"}])
+def test_an_undo_on_another_message_than_that_of_the_warning_is_refused(
+    notebook: Deployment, other: dict[str, str]
+) -> None:
+    notebook.press("now", MEMBER)
+    signed = notebook.signed("undo", MEMBER)
+    before = state(notebook)
+
+    notebook.send(edited(signed, lambda payload: payload["container"].update(other)))
+
+    assert state(notebook) == before
+    assert "there is a newer message about it" in notebook.slack.responses()[-1]["text"]
+    notebook.send(signed)
+    assert state(notebook) != before
+
+
 def test_slack_that_cannot_say_who_pressed_lets_nobody_in(warned: Deployment) -> None:
     signed = warned.signed("keep", OWNER)
     warned.slack.fault("error", method="users.info", code="missing_scope", times=0)

@@ -11,6 +11,7 @@ import json
 import os
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import boto3
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.account import opened
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Finding, Kept, Report, Result
+from ml_janitor.core.model import Confidence, Finding, Kept, Report, Result
 from ml_janitor.engine.run import run
 from ml_janitor_sandbox.control import Control
 from properties.worlds import (
@@ -30,6 +31,7 @@ from properties.worlds import (
     Claim,
     Fault,
     World,
+    artifacts,
     refusals,
     serving,
     share_of_near_misses,
@@ -41,10 +43,15 @@ from properties.worlds.base import Account
 SETTINGS = Settings.load(
     overrides=[
         f"duplicate-artifacts.min_size={MIN_SIZE}",
+        'idle-notebooks.stop_outside_hours=["scheduled*"]',
         f"duplicate-artifacts.read_contents_in={json.dumps(STORES)}",
     ]
 )
 
+CLOSED = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
+"""Under which no object may be read, as by default."""
+
+STUDIO = "idle-studio-apps"
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 SHARES = 6
 
@@ -86,7 +93,10 @@ def only_waste_is_found(world: World, box: Control, session: boto3.Session) -> N
 def test_every_near_miss_is_kept(box: Control, session: boto3.Session) -> None:
     """What is waste but for a single member, all together."""
     claims = built(NEAR_MISSES, box, session)
-    assert all_wrong(audit(session), claims, ()) == []
+    whole = audit(session)
+    assert all_wrong(whole, claims, ()) == []
+    arns = {claim.arn for claim in claims.values() if claim.detector == STUDIO}
+    assert {"codeeditor", "JupyterLab", "KernelGateway"} <= {arn.split("/")[-2] for arn in arns}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +109,7 @@ def test_near_misses_are_kept_whatever_cannot_be_read(
 ) -> None:
     """While each call in turn gives half an answer, under the detectors that make it."""
     claims = built(near_misses, box, session)
-    made = {}
+    made, apps = {}, identities(audit(session, [STUDIO]))
     for detector in LISTINGS:
         box.clear_calls()
         assert all_wrong(audit(session, [detector]), claims_of(detector, claims), ()) == []
@@ -112,7 +122,9 @@ def test_near_misses_are_kept_whatever_cannot_be_read(
         untried |= {(detector, fault.call) for detector in concerned - tried}
         box.clear_faults()
         fault.apply(box)
-        assert all_wrong(audit(session, tried), claims, [fault]) == [], f"{fault.call}, SEED={SEED}"
+        report = audit(session, tried)
+        assert all_wrong(report, claims, [fault]) == [], f"{fault.call}, SEED={SEED}"
+        assert identities(report) <= apps, f"{fault.call}, SEED={SEED}"
     assert near_misses is not NEAR_MISSES or not untried
 
 
@@ -137,6 +149,22 @@ def test_nothing_that_serves_is_called_unused(box: Control, session: boto3.Sessi
         assert all_wrong(audit(session, serving.LISTINGS), claims, [fault]) == [], call
 
 
+def test_near_misses_are_kept_where_contents_may_not_be_read(box: Control, session: boto3.Session) -> None:
+    """Then sizes and ETags are all there is: what has both is likely a copy, and never acted on."""
+    closed = replace(NEAR_MISSES, things=[*artifacts.near_misses()])
+    claims = {claim.arn: claim for claim in built(closed, box, session).values()}
+    box.clear_calls()
+
+    report = audit(session, [artifacts.DETECTOR], CLOSED)
+
+    assert {"s3:GetObject", "s3:HeadObject"}.isdisjoint(box.calls())
+    found = {one.target.arn: one.verdict for one in report.results if isinstance(one.verdict, Finding)}
+    assert found
+    assert [arn for arn in found if not claims[arn].may] == []
+    assert {one.confidence for one in found.values()} == {Confidence.LIKELY}
+    assert [arn for arn, one in found.items() if one.spared is None] == []
+
+
 def built(world: World, box: Control, session: boto3.Session) -> Claims:
     """What is claimed of *world*, which is all there is now."""
     box.reset()
@@ -144,17 +172,18 @@ def built(world: World, box: Control, session: boto3.Session) -> Claims:
     return {claim.key: claim for claim in world.build(session, box, NOW)}
 
 
-def audit(session: boto3.Session, only: Iterable[str] = LISTINGS) -> Report:
+def audit(session: boto3.Session, only: Iterable[str] = LISTINGS, under: Settings = SETTINGS) -> Report:
     """One try per call, so that a fault is believed at once and nobody sleeps."""
-    detectors = [detector for detector in SETTINGS.enabled() if detector.name in only]
+    detectors = [detector for detector in under.enabled() if detector.name in only]
     with opened(session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None) as accounts:
-        return run(detectors, accounts, now=NOW, policy=SETTINGS.policy)
+        return run(detectors, accounts, now=NOW, policy=under.policy)
 
 
 def all_wrong(report: Report, claims: Claims, faults: Sequence[Fault]) -> list[str]:
     """Everything in *report* that is not as it has to be while *faults* are in force."""
     return [
         *dishonest(report, claims, faults),
+        *stopped_at_work(report, claims),
         *called_busy(report, claims, faults),
         *silently_incomplete(report, faults),
         *([] if faults else overlooked(report, claims)),
@@ -170,6 +199,22 @@ def dishonest(report: Report, claims: Claims, faults: Sequence[Fault]) -> list[s
         if (claim := claims.get(key(result))) is None or not claim.allows(result.verdict.confidence, faults)
     ]
     return wrong + [f"{key(result)} has no reason" for result in report.results if not result.verdict.reason]
+
+
+def stopped_at_work(report: Report, claims: Claims) -> list[str]:
+    """Findings of what works that are due, or that no clock stops."""
+    return [
+        f"{key(result)} works, and is due: {result.verdict.reason}"
+        for result in report.findings
+        if isinstance(result.verdict, Finding)
+        if (claim := claims.get(key(result))) is not None and claim.busy
+        if (plan := result.verdict.schedule) is None or plan.due <= NOW
+    ]
+
+
+def identities(report: Report) -> set[str]:
+    """By which apps are remembered: AWS spells their type in two ways, and a listing has no ARN."""
+    return {one.target.key for sweep in report.sweeps if sweep.detector == STUDIO for one in sweep.results}
 
 
 def called_busy(report: Report, claims: Claims, faults: Sequence[Fault]) -> list[str]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ml_janitor.config.layers import SettingsError, check_keys, written_as
+from ml_janitor.config.organization import Boundary, KeyArn, RolePath, SecurityGroup, Subnet
 from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.config.values import (
     EXPECTED,
@@ -66,6 +67,11 @@ class JanitorSection(BaseModel):
     max_actions_per_night: Count = 50
     undo_days: Annotated[int, Field(ge=1, le=90)] = 30
     digest_schedule: Schedule = "cron(0 7 * * ? *)"
+    permissions_boundary: Boundary = ""
+    role_path: RolePath = "/"
+    subnets: list[Subnet] = []
+    security_groups: list[SecurityGroup] = []
+    kms_key: KeyArn = ""
 
 
 class BillSection(BaseModel):

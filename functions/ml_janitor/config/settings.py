@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_janitor.config.globs import check_globs
 from ml_janitor.config.layers import SettingsError, check_keys, layered
+from ml_janitor.config.organization import check_network
 from ml_janitor.config.schedules import period
 from ml_janitor.config.sections import (
     SHARED,
@@ -73,6 +74,8 @@ class Settings:
         janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
         bill = validated(BillSection, tables.get("bill", {}), "bill")
         check_globs(janitor.ignore, "janitor.ignore", registry)
+        if (half := check_network(janitor.subnets, janitor.security_groups)) is not None:
+            raise SettingsError(f"janitor.{half}")
         names = [detector.name for detector in registry]
         given = check_keys("detectors", tables.get("detectors", {}), names)
         sections = {

@@ -30,7 +30,7 @@ PLAIN: Mapping[str, Thing] = {
     "endpoint": plain(endpoints.KINDS[0]),
     "asynchronous endpoint": plain(endpoints.KINDS[1]),
     "endpoint with components": plain(endpoints.KINDS[2]),
-    "notebook": plain(notebooks.KIND),
+    "notebook": plain(notebooks.OPEN),
     "JupyterLab app": plain(studio.KINDS[0]),
     "CodeEditor app": plain(studio.KINDS[1]),
     "KernelGateway app": plain(studio.KINDS[2]),

@@ -104,7 +104,7 @@ def may_name_the_bucket(thing: Thing) -> bool:
 
 
 some_things = st.one_of(
-    *(kind.some for kind in (*endpoints.KINDS, notebooks.KIND, notebooks.KIND, jobs.KIND, jobs.KIND)),
+    *(kind.some for kind in (*endpoints.KINDS, *notebooks.KINDS, jobs.KIND, jobs.KIND)),
     *(kind.some for kind in (*other_jobs.KINDS, tuning.KIND, warm_pools.KIND)),
     *(kind.some for kind in (*studio.KINDS, *resources.KINDS[-2:])),
     some_artifacts,
@@ -138,7 +138,7 @@ worlds = some_worlds()
 
 NEAR_MISSES = World(
     things=[
-        *(thing for kind in (*endpoints.KINDS, notebooks.KIND, jobs.KIND) for thing in kind.near_misses()),
+        *(thing for kind in (*endpoints.KINDS, *notebooks.KINDS, jobs.KIND) for thing in kind.near_misses()),
         *(thing for kind in (*other_jobs.KINDS, tuning.KIND) for thing in kind.near_misses()),
         *(thing for kind in (*studio.KINDS, *resources.KINDS) for thing in kind.near_misses()),
         *warm_pools.KIND.near_misses(),

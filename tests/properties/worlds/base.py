@@ -41,7 +41,8 @@ class Claim:
     is honest. *certain* is whether anything proves it. Without the calls it *needs*, nobody can
     honestly call it waste; without those that *support* that, it is likely at most. What *hides* its
     only sign of use makes it look like waste, and likely at most, as long as one of these calls fails.
-    Without what *reveals* what makes it waste, it honestly looks like something in use.
+    Without what *reveals* what makes it waste, it honestly looks like something in use. What is *busy* may be
+    found only as something that the clock stops, and must not be due.
     """
 
     detector: str
@@ -53,6 +54,7 @@ class Claim:
     supports: frozenset[str] = frozenset()
     hides: frozenset[str] = frozenset()
     reveals: frozenset[str] = frozenset()
+    busy: bool = False
 
     @property
     def key(self) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from properties.worlds.base import (
@@ -27,7 +27,9 @@ class Notebook(Thing):
     """
     A notebook instance; how long ago it was changed, logged, was opened, and computed.
 
-    *idle* is for how long it says itself that nothing has worked, *told* how long ago it said so.
+    *idle* is for how long it says itself that nothing has worked, *told* how long ago it said so. A
+    *scheduled* one is stopped by the clock, and it is night: it may be found whatever it does, but is not due
+    while it works.
     """
 
     calls = (
@@ -50,6 +52,7 @@ class Notebook(Thing):
     computed: timedelta | None
     idle: timedelta | None
     told: timedelta
+    scheduled: bool = False
 
     @property
     def says(self) -> timedelta | None:
@@ -61,7 +64,33 @@ class Notebook(Thing):
         """Whether something speaks of now: a log that ends long before its start does not arrive."""
         return self.says is not None or (self.logged is not None and self.logged <= self.modified + HOUR)
 
+    def claim_of_schedule(self, arn: str) -> Claim:
+        """What works is found, but not due; what is quiet is unknown unless every sign can be read."""
+        signs = (self.modified, self.logged, self.says, self.opened, self.computed)
+        quiet = all(sign is None or sign >= PATIENCE_AT_NIGHT for sign in signs)
+        told_off = self.idle is not None and self.says is None
+        stops = self.status == "InService" and not self.labels.exempt
+        found = stops and (not quiet or (self.heard and not told_off))
+        listed = frozenset({"sagemaker:ListNotebookInstances", "tag:GetResources"})
+        read = {
+            "logs:GetLogEvents",
+            "cloudwatch:GetMetricData",
+            "cloudtrail:LookupEvents",
+            "cloudwatch:ListMetrics",
+        }
+        return Claim(
+            detector="idle-notebooks",
+            arn=arn,
+            may=found,
+            must=found,
+            certain=quiet and self.says is not None,
+            busy=not quiet,
+            needs=listed | read if quiet else listed,
+        )
+
     def claim(self, arn: str) -> Claim:
+        if self.scheduled:
+            return self.claim_of_schedule(arn)
         open_ = not self.labels.exempt and self.status == "InService" and self.heard
         plain = [self.modified, self.logged, self.says]
         quiet = open_ and all(sign is None or sign >= PATIENCE_AT_NIGHT for sign in plain)
@@ -92,7 +121,7 @@ class Notebook(Thing):
         )
 
     def build(self, account: Account) -> None:
-        name = account.name("notebook")
+        name = account.name("scheduled" if self.scheduled else "notebook")
         account.be(self.modified)
         arn = account.sagemaker.create_notebook_instance(
             NotebookInstanceName=name,
@@ -135,7 +164,7 @@ class Notebook(Thing):
             account.control.metrics("MLJanitor/Notebooks", [newest])
 
 
-KIND = Kind(
+OPEN = Kind(
     make=Notebook,
     waste={
         "labels": UNKEPT,
@@ -157,3 +186,5 @@ KIND = Kind(
         "idle": spans(HOUR, 0.2, 1.9),
     },
 )
+
+KINDS = (OPEN, replace(OPEN, waste={**OPEN.waste, "scheduled": [True]}))

@@ -1,0 +1,85 @@
+"""Writes the IAM policy that a read-only audit from a laptop needs, from what the detectors declare."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ml_janitor.engine.detector import Condition, Grant
+
+LIMIT = 6_144
+"""Characters of a managed policy, without white space (IAM user guide, "IAM and AWS STS quotas")."""
+
+type Statement = dict[str, Any]
+type Regions = Mapping[str, str]
+"""The regions that are audited, and the partition of each."""
+
+
+def policies(grants: Iterable[Grant], regions: Regions) -> list[dict[str, Any]]:
+    """
+    Policy documents that allow *grants* in *regions* and nothing else: one, or as many as IAM's limit takes.
+
+    The account is left open: a policy counts only in the account that it is made in.
+    """
+    parts: list[list[Statement]] = [[]]
+    for statement in statements(grants, regions):
+        if size(document([*parts[-1], statement])) > LIMIT:
+            parts.append([])
+        parts[-1].append(statement)
+    return [document(part) for part in parts]
+
+
+def document(part: Sequence[Statement]) -> dict[str, Any]:
+    """One policy of these statements."""
+    return {"Version": "2012-10-17", "Statement": list(part)}
+
+
+def size(policy: Mapping[str, Any]) -> int:
+    """How much of `LIMIT` a policy takes; what an ARN or a condition has of blanks counts too."""
+    return len(json.dumps(policy, separators=(",", ":")))
+
+
+def statements(grants: Iterable[Grant], regions: Regions) -> Iterator[Statement]:
+    """One statement for all actions on the same resources under the same conditions, in a fixed order."""
+    resources: dict[tuple[str, tuple[Condition, ...]], set[str]] = defaultdict(set)
+    for grant in grants:
+        resources[grant.action, grant.when] |= set(resources_of(grant, regions))
+    actions: dict[tuple[tuple[str, ...], tuple[Condition, ...]], list[str]] = defaultdict(list)
+    for (action, when), arns in resources.items():
+        actions[tuple(sorted(arns)), when].append(action)
+    for (on, when), allowed in sorted(actions.items(), key=lambda item: (sorted(item[1]), item[0][0])):
+        yield from divided(sorted(allowed), on, conditions(when, regions))
+
+
+def divided(allowed: list[str], on: Sequence[str], when: dict[str, Any]) -> Iterator[Statement]:
+    """The statement, or several with a part of its resources each, where it alone would be over the limit."""
+    statement = {"Effect": "Allow", "Action": allowed, "Resource": list(on)} | when
+    if len(on) == 1 or size(document([statement])) <= LIMIT:
+        yield statement
+        return
+    half = len(on) // 2
+    yield from divided(allowed, on[:half], when)
+    yield from divided(allowed, on[half:], when)
+
+
+def resources_of(grant: Grant, regions: Regions) -> list[str]:
+    """The ARNs of *grant* in every region; those without one in the partition of the first."""
+    if grant.on == "*" or grant.on.startswith("arn:"):
+        return [in_partition(grant.on, regions)]
+    service = grant.action.partition(":")[0]
+    return [f"arn:{partition}:{service}:{region}:*:{grant.on}" for region, partition in regions.items()]
+
+
+def conditions(when: Iterable[Condition], regions: Regions) -> dict[str, Any]:
+    """A statement's conditions by operator and key, or nothing."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for one in when:
+        found[one.operator][one.key] = [in_partition(value, regions) for value in one.values]
+    return {"Condition": dict(found)} if found else {}
+
+
+def in_partition(text: str, regions: Regions) -> str:
+    """*text* with the partition of the audited regions, if it is an ARN of AWS's standard one."""
+    return text.replace("arn:aws:", f"arn:{next(iter(regions.values()))}:", 1)

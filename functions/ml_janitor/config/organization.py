@@ -1,0 +1,60 @@
+"""What an organization may demand of a deployment: ARNs and ids that its own template has to name."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from ml_janitor.aws.arns import REGION
+
+PARTITION = r"aws[a-z-]*"
+
+
+def _boundary(value: str) -> str:
+    if value and not re.fullmatch(rf"arn:{PARTITION}:iam::(\d{{12}}|aws):policy/[\w+=,.@/-]{{1,512}}", value):
+        raise ValueError('the ARN of a managed policy, such as "arn:aws:iam::123456789012:policy/boundary"')
+    return value
+
+
+def _path(value: str) -> str:
+    if len(value) > 512 or not re.fullmatch(r"/([\w+=,.@-]+/)*", value, re.ASCII):
+        raise ValueError('a path that begins and ends with a slash, such as "/platform/"')
+    return value
+
+
+def _subnet(value: str) -> str:
+    if not re.fullmatch(r"subnet-[0-9a-f]{8,17}", value):
+        raise ValueError('the id of a subnet, such as "subnet-0a1b2c3d4e5f60718"')
+    return value
+
+
+def _security_group(value: str) -> str:
+    if not re.fullmatch(r"sg-[0-9a-f]{8,17}", value):
+        raise ValueError('the id of a security group, such as "sg-0a1b2c3d4e5f60718"')
+    return value
+
+
+def _key(value: str) -> str:
+    if value and not re.fullmatch(rf"arn:{PARTITION}:kms:{REGION}:\d{{12}}:key/[\w-]{{1,128}}", value):
+        raise ValueError(
+            "the ARN of a key (not of an alias), such as "
+            '"arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"'
+        )
+    return value
+
+
+Boundary = Annotated[str, AfterValidator(_boundary)]
+RolePath = Annotated[str, AfterValidator(_path)]
+Subnet = Annotated[str, AfterValidator(_subnet)]
+SecurityGroup = Annotated[str, AfterValidator(_security_group)]
+KeyArn = Annotated[str, AfterValidator(_key)]
+
+
+def check_network(subnets: list[str], security_groups: list[str]) -> str | None:
+    """Why these subnets and security groups make no network for a function, if they do not."""
+    if bool(subnets) == bool(security_groups):
+        return None
+    given, missing = ("subnets", "security_groups") if subnets else ("security_groups", "subnets")
+    return f"{given} needs {missing} too: a function is in a VPC with both, or in none with neither"

@@ -1,0 +1,194 @@
+"""What an organization demands is on every role, function, queue, topic and log group; by default on none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from conftest import ACCOUNT
+from ml_janitor.config.settings import Settings, SettingsError
+from synthesis import SLACK, Synthesised, synthesise
+
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/platform/boundary"
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+SUBNETS = ["subnet-0a1b2c3d4e5f60718", "subnet-0a1b2c3d4e5f60719"]
+GROUPS = ["sg-0a1b2c3d4e5f60718"]
+
+DEMANDED: dict[str, Any] = {
+    "permissions_boundary": BOUNDARY,
+    "role_path": "/platform/ml/",
+    "subnets": SUBNETS,
+    "security_groups": GROUPS,
+    "kms_key": KEY,
+}
+ARMED = {"idle-notebooks": {"mode": "act", "act_in": [ACCOUNT]}}
+BUTTONS = {"slack_signing_secret": "ml-janitor/slack-signing", "time_zone": "Europe/Berlin"}
+
+IN_A_VPC = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+
+def custom_resource(stack: cdk.Stack, code: Path) -> None:
+    """A role that CDK makes for a purpose of its own, with a function, both below all constructs."""
+    code.mkdir()
+    (code / "index.js").write_text("exports.handler = async () => ({});")
+    cdk.CustomResourceProvider.get_or_create(
+        stack,
+        "Custom::Anything",
+        code_directory=str(code),
+        runtime=cdk.CustomResourceProviderRuntime.NODEJS_22_X,
+    )
+
+
+@pytest.fixture(scope="module")
+def demanded(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """An armed deployment with buttons, and all that can be demanded of it."""
+    settings = Settings.parse({"janitor": {**SLACK["janitor"], **BUTTONS, **DEMANDED}, "detectors": ARMED})
+    return synthesise(tmp_path_factory.mktemp("demanded"), settings)
+
+
+def role_of(function: dict[str, Any]) -> str:
+    return str(function["Role"]["Fn::GetAtt"][0])
+
+
+def statements(stack: Synthesised, role: str) -> list[dict[str, Any]]:
+    """All statements of the role of that logical id, in whatever policy they are."""
+    return [
+        statement
+        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+        for policy in stack.of_type(kind).values()
+        if {"Ref": role} in policy.get("Roles", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+def test_every_role_has_the_boundary_and_the_path(tmp_path: Path) -> None:
+    only = {key: DEMANDED[key] for key in ("permissions_boundary", "role_path")}
+    settings = Settings.parse({"janitor": {**SLACK["janitor"], **BUTTONS, **only}, "detectors": ARMED})
+
+    made = synthesise(tmp_path, settings, more=lambda stack: custom_resource(stack, tmp_path / "code"))
+    roles = made.of_type("AWS::IAM::Role")
+
+    assert any("CustomAnything" in name for name in roles)
+    assert any("SlackReceiver" in name for name in roles)
+    for name, role in roles.items():
+        assert (role["PermissionsBoundary"], role["Path"]) == (BOUNDARY, "/platform/ml/"), name
+
+
+def test_every_function_is_in_the_subnets_and_only_lambda_may_put_it_there(demanded: Synthesised) -> None:
+    functions = demanded.of_type("AWS::Lambda::Function")
+
+    assert len(functions) > 10
+    for name, function in functions.items():
+        assert function["VpcConfig"] == {"SubnetIds": SUBNETS, "SecurityGroupIds": GROUPS}, name
+        held = statements(demanded, role_of(function))
+        allowed = [set(one["Action"]) for one in held if one["Effect"] == "Allow" and one["Resource"] == "*"]
+        assert set().union(*allowed) >= IN_A_VPC, name
+        (denied,) = [one for one in held if "lambda:SourceFunctionArn" in json.dumps(one)]
+        assert (denied["Effect"], set(denied["Action"]), denied["Resource"]) == ("Deny", IN_A_VPC, "*")
+        assert denied["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
+
+
+def test_log_groups_queues_and_the_topic_are_under_the_key(demanded: Synthesised) -> None:
+    groups = demanded.of_type("AWS::Logs::LogGroup")
+    queues = demanded.of_type("AWS::SQS::Queue")
+    topics = demanded.of_type("AWS::SNS::Topic")
+
+    assert len(groups) == len(demanded.of_type("AWS::Lambda::Function"))
+    assert {one["KmsKeyId"] for one in groups.values()} == {KEY}
+    assert {one["KmsMasterKeyId"] for one in queues.values()} == {KEY}
+    assert {one["KmsMasterKeyId"] for one in topics.values()} == {KEY}
+
+
+def test_whoever_may_send_to_a_queue_may_use_the_key_through_it(demanded: Synthesised) -> None:
+    using = {"kms:Decrypt", "kms:GenerateDataKey"}
+    senders = 0
+    for role in demanded.of_type("AWS::IAM::Role"):
+        held = statements(demanded, role)
+        sends = any(one["Action"] == "sqs:SendMessage" for one in held)
+        keys = [one for one in held if one["Resource"] == KEY]
+        assert len(keys) == sends, role
+        senders += sends
+        for one in keys:
+            assert set(one["Action"]) == using
+            (service,) = one["Condition"]["StringEquals"].values()
+            assert "sqs." in json.dumps(service)
+            assert list(one["Condition"]["StringEquals"]) == ["kms:ViaService"]
+
+    assert senders == len(demanded.of_type("AWS::SQS::Queue"))
+
+
+def test_the_checks_have_nothing_to_say(demanded: Synthesised) -> None:
+    found = [
+        (violation["ruleName"], violation["description"])
+        for plugin in demanded.validation.get("pluginReports", [])
+        for violation in plugin["violations"]
+    ]
+    assert found == []
+
+    program = Path(sys.executable).parent / "cfn-lint"
+    done = subprocess.run(
+        [program, "--ignore-checks", "W3005", "W3045", "--", demanded.path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_nothing_is_demanded_by_default(stack: Synthesised) -> None:
+    text = json.dumps(stack.template)
+
+    for name in ("PermissionsBoundary", "VpcConfig", "KmsMasterKeyId", "KmsKeyId", "ec2:", '"Path"'):
+        assert name not in text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"permissions_boundary": "boundary"}, "permissions_boundary: expected the ARN of a managed policy"),
+        ({"permissions_boundary": f"arn:aws:iam::{ACCOUNT}:role/x"}, "the ARN of a managed policy, such as"),
+        ({"role_path": "platform/"}, "role_path: expected a path that begins and ends with a slash"),
+        ({"role_path": "/platform"}, 'such as "/platform/", got "/platform"'),
+        ({"role_path": "/a b/"}, "a path that begins and ends"),
+        ({"role_path": "/" + "a" * 512 + "/"}, "a path that begins and ends"),
+        ({"subnets": ["vpc-1"], "security_groups": GROUPS}, "subnets[0]: expected the id of a subnet"),
+        ({"subnets": SUBNETS, "security_groups": ["default"]}, "security_groups[0]: expected the id of a"),
+        ({"subnets": SUBNETS}, "janitor.subnets needs security_groups too"),
+        ({"security_groups": GROUPS}, "janitor.security_groups needs subnets too"),
+        ({"kms_key": "alias/logs"}, "kms_key: expected the ARN of a key (not of an alias)"),
+        ({"kms_key": f"arn:aws:kms:eu-west-1:{ACCOUNT}:alias/logs"}, "the ARN of a key (not of an alias)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_deployed_is_refused(wrong: dict[str, Any], why: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.parse({"janitor": wrong})
+
+    assert why in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"permissions_boundary": "arn:aws-us-gov:iam::aws:policy/PowerUserAccess"},
+        {"role_path": "/"},
+        {"kms_key": f"arn:aws-cn:kms:cn-north-1:{ACCOUNT}:key/mrk-0a1b2c3d4e5f60718293a4b5c6d7e8f9"},
+    ],
+)
+def test_what_can_be_is_taken(right: dict[str, Any]) -> None:
+    ((key, value),) = right.items()
+
+    assert getattr(Settings.parse({"janitor": right}).janitor, key) == value
