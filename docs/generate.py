@@ -30,6 +30,9 @@ ROOT = Path(__file__).parent.parent
 SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
 """The command whose real output docs/sandbox.md shows, run on the sandbox's demo account."""
 
+BILL = ("janitor", "bill")
+"""The command that answers the case study's question."""
+
 SHORT_SESSION = ("janitor", "audit", "hung-training-jobs")
 PARAGRAPHS = 3
 """How much of its output the README shows."""
@@ -74,7 +77,8 @@ def pages() -> list[tuple[Path, str]]:
         },
         docs / "sandbox.md": {"session": session(SESSION)},
         docs / "case-study.md": {
-            "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study")
+            "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study"),
+            "answer": session(BILL),
         },
     }
     parts |= {docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS}
