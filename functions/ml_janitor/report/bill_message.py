@@ -20,7 +20,7 @@ from ml_janitor.bill.tables import Line, lines
 from ml_janitor.core.text import usd
 from ml_janitor.report import bill as words
 from ml_janitor.report.bill_gaps import missing
-from ml_janitor.report.mrkdwn import LONGEST_SECTION, Message, Post, fits, header, prose, section
+from ml_janitor.report.mrkdwn import LONGEST_SECTION, Message, Picture, Post, fits, header, prose, section
 
 MOVERS = 3
 MOST_LINES = 10
@@ -59,8 +59,8 @@ def bill_message(report: BillReport, *, table_by: str, max_requests: int) -> Bil
     return BillMessage(text=_notification(report), paragraphs=paragraphs)
 
 
-def bill_post(message: BillMessage, saved: Decimal = Decimal(0)) -> Post:
-    """The message alone; with what was *saved* this month, where no digest says so."""
+def bill_post(message: BillMessage, saved: Decimal = Decimal(0), picture: Picture | None = None) -> Post:
+    """The message alone, with its picture; and with what was *saved* this month, where no digest says so."""
     paragraphs = list(message.paragraphs)
     if saved:
         paragraphs.append(f"*Saved so far this month:* {usd(saved)}")
@@ -68,7 +68,7 @@ def bill_post(message: BillMessage, saved: Decimal = Decimal(0)) -> Post:
     for one in paragraphs:
         if fits([*blocks, section(one)]):
             blocks.append(section(one))
-    return Post(main=Message(text=message.text, blocks=tuple(blocks)))
+    return Post(main=Message(text=message.text, blocks=tuple(blocks)), picture=picture)
 
 
 def late(last: str) -> str:
