@@ -22,5 +22,5 @@ def daily_costs(report: BillReport, tag: str) -> Series:
 
 def bill_picture(report: BillReport, tag: str) -> Picture:
     """The same as a PNG."""
-    series = daily_costs(report, tag).reduced()
-    return Picture(name=NAME, png=png(columns(series, PICTURE)), words=series.description)
+    series = daily_costs(report, tag)
+    return Picture(name=NAME, png=png(columns(series, PICTURE)), words=series.reduced().description)
