@@ -159,6 +159,21 @@ def test_an_armed_detector_that_could_never_act_is_named(account: Control, janit
     assert janitor("doctor", "idle-notebooks", *arms, "--set", "janitor.slack_secret=x").status == 0
 
 
+@pytest.mark.usefixtures("account")
+def test_it_says_whose_objects_are_read(janitor: Janitor) -> None:
+    named = ("--set", 'duplicate-artifacts.read_contents_in=["our-models"]')
+
+    closed, opened = (
+        janitor("doctor", "duplicate-artifacts"),
+        janitor("doctor", "duplicate-artifacts", *named),
+    )
+
+    until = "copies are likely at most, until duplicate-artifacts.read_contents_in says where"
+    assert f"contents no object is read: {until}" in closed.flat
+    assert "contents objects are read, and copies proven, under s3://our-models/" in opened.flat
+    assert "contents" not in janitor("doctor", "idle-notebooks").out
+
+
 def test_a_refusal_in_one_region_names_it(janitor: Janitor, account: Control) -> None:
     account.fault("sagemaker", "ListEndpoints", "deny", times=1)
     regions = ("--region", REGION, "--region", "eu-west-1")
