@@ -76,6 +76,7 @@ def test_the_missing_action_is_named_and_nothing_else(
     assert re.fullmatch(rf"idle-endpoints +{left} of {READS} +{action}", row)
     assert f"Refused: 1 action {action} (idle-endpoints)" in ran.flat
     assert f"is not authorized to perform: {action}" in ran.flat
+    assert "`janitor doctor --policy` prints the IAM policy that allows" in ran.flat
 
 
 @pytest.mark.usefixtures("account")
@@ -96,6 +97,7 @@ def test_an_account_where_all_is_allowed(account: Control, janitor: Janitor) -> 
 
     assert (ran.status, ran.err) == (0, "")
     assert ran.headline == "Everything that could be tried is allowed."
+    assert "--policy" not in ran.out
     for detector in DETECTORS:
         probed = sum(not grant.implied for grant in detector().reads)
         assert re.search(rf"^{detector.name} +{probed} of {len(detector().reads)}\b", ran.out, re.MULTILINE)
