@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,17 @@ from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
 from infra.organization import Roles, key_of, network_of
-from infra.permissions import acting_in, places, sparing, undoing_in
+from infra.permissions import Place, acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
 from infra.undo_key import UndoKey
+from ml_janitor.bill.archive import FOLDER
+from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, notice_warnings
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
+from ml_janitor.scheduled_bill import bill_reads
 
 ROOT = Path(__file__).parent.parent
 
@@ -125,6 +129,8 @@ class JanitorStack(Stack):
             environment={},
             timeout=Duration.minutes(5),
         )
+        if settings.bill.enabled:
+            self._bill(settings, sweeping, everywhere, shared)
         if undo is not None and settings.janitor.slack_secret and settings.janitor.slack_signing_secret:
             armed = {detector.name for detector in settings.armed()}
             SlackButtons(
@@ -154,6 +160,30 @@ class JanitorStack(Stack):
             grants=detector.acts,
             where=acting_in(self, arming, section.regions),
             denied=sparing(detector.acts, section.keep_tags),
+        )
+
+    def _bill(
+        self, settings: Settings, sweeping: Allowed, everywhere: Sequence[Place], shared: Shared
+    ) -> None:
+        """The function that reads the bill, each reading of which AWS charges for."""
+        kept = self.reports.arn_for_objects(f"{FOLDER}/*")
+        keep = [allow("s3:GetObject", on=kept), allow("s3:PutObject", on=kept)]
+        ScheduledFunction(
+            self,
+            "Bill",
+            name="bill",
+            description="Reads what AWS charged, and says what moved it.",
+            handler="ml_janitor.handlers.bill",
+            schedule=settings.bill.schedule,
+            allowed=[sweeping, Allowed(grants=[*bill_reads(settings.bill), *keep], where=everywhere)],
+            shared=shared,
+            environment={},
+            memory=1024,
+        )
+        most = settings.bill.max_requests * PRICE_PER_REQUEST
+        cdk.Annotations.of(self).add_info(
+            f"[bill] enabled: each run of the function bill asks Cost Explorer at most "
+            f"{settings.bill.max_requests} times, which costs up to ${most}: ${30 * most} in 30 nights."
         )
 
     def _undo(

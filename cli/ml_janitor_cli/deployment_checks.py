@@ -54,11 +54,18 @@ def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expecte
     digest = Expected(
         name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
     )
+    bill = Expected(
+        name="bill",
+        construct="Bill",
+        schedule=settings.bill.schedule,
+        enabled=settings.bill.enabled,
+        sweeps=False,
+    )
     others = [
         Expected(name=name, construct=construct, answers=name == RECEIVER)
         for name, construct in ON_REQUEST.items()
     ]
-    return detectors if names else [*detectors, digest, *others]
+    return detectors if names else [*detectors, digest, bill, *others]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from ml_janitor.engine.detector import Cleanup, Detector
     from ml_janitor.ledger.action import Action
+    from ml_janitor.scheduled_bill import BillRun
     from ml_janitor.slack.sender import Sender, Time
 
 RESERVE = timedelta(minutes=2)
@@ -159,13 +160,13 @@ class Invocation:
 
     @cached_property
     def table(self) -> Table:
-        return Table(self._client("dynamodb"), self.environment.table)
+        return Table(self.client("dynamodb"), self.environment.table)
 
     @cached_property
     def actions(self) -> Actions:
         """The actions in the ledger, signed and verified where this function has the key."""
         key = self.environment.undo_key
-        return Actions(self.table, KmsMacs(self._client("kms"), key) if key else NoKey())
+        return Actions(self.table, KmsMacs(self.client("kms"), key) if key else NoKey())
 
     @property
     def ledger(self) -> Ledger:
@@ -177,7 +178,7 @@ class Invocation:
 
     @property
     def archive(self) -> Archive:
-        return Archive(self._client("s3"), self.environment.bucket)
+        return Archive(self.client("s3"), self.environment.bucket)
 
     @property
     def announcer(self) -> Announcer | None:
@@ -226,7 +227,7 @@ class Invocation:
         """Have *function* called with *event*."""
         from ml_janitor.aws.async_invoke import hand_over
 
-        hand_over(self._client("lambda"), function, event)
+        hand_over(self.client("lambda"), function, event)
 
     def opened(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
         """The account in *regions*, read only as long as enough time is kept for what comes after."""
@@ -240,8 +241,9 @@ class Invocation:
             pace=None if self.environment.still else pace(self.settings, self.seconds),
         )
 
-    def _client(self, service: ServiceName) -> Any:
-        return make_client(self._session, service, self.environment.region, DEFAULT_ATTEMPTS)
+    def client(self, service: ServiceName, region: str = "") -> Any:
+        """A client for *service*, in the function's own region if no other is given."""
+        return make_client(self._session, service, region or self.environment.region, DEFAULT_ATTEMPTS)
 
 
 def pace(settings: Settings, seconds: Time) -> Pace:
@@ -405,6 +407,29 @@ def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
         updates.action(next(one for one in known if one.sk == before.sk))
     except SlackError as failed:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
+
+
+def bill_run(own: Invocation, logger: Logger) -> BillRun:
+    """What the bill's function does with one event. Imported late: no other function needs it."""
+    from ml_janitor.aws import cost_explorer
+    from ml_janitor.bill.archive import BillArchive
+    from ml_janitor.scheduled_bill import BillRun
+
+    explorer = cost_explorer.CostExplorer(
+        own.client("ce", cost_explorer.REGION), max_requests=own.settings.bill.max_requests
+    )
+    return BillRun(
+        settings=own.settings,
+        explorer=explorer,
+        ledger=own.ledger,
+        actions=own.actions,
+        archive=BillArchive(own.client("s3"), own.environment.bucket),
+        announcer=own.announcer,
+        logger=logger,
+        account=own.account,
+        regions=own.regions,
+        opened=own.opened,
+    )
 
 
 def action_history(own: Invocation) -> ActionHistory:
