@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import monthly
+from docs import managed_policies
 from infra.permissions import changes
 from ml_janitor.bill import reading, runs
 from ml_janitor.core.durations import WorkingHours, format_duration
@@ -28,6 +29,9 @@ from ml_janitor.engine.detector import Detector, Grant
 ROOT = Path(__file__).parent.parent
 SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
 """The command whose real output docs/sandbox.md shows, run on the sandbox's demo account."""
+
+BILL = ("janitor", "bill")
+"""The command that answers the case study's question."""
 
 SHORT_SESSION = ("janitor", "audit", "hung-training-jobs")
 PARAGRAPHS = 3
@@ -69,10 +73,12 @@ def pages() -> list[tuple[Path, str]]:
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
             "bill": permission_list([*reading.READS, *runs.READS]),
             "denies": denies(),
+            "managed": managed_policies.table(),
         },
         docs / "sandbox.md": {"session": session(SESSION)},
         docs / "case-study.md": {
-            "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study")
+            "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study"),
+            "answer": session(BILL),
         },
     }
     parts |= {docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS}

@@ -16,7 +16,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from ml_janitor.config import schedules
-from ml_janitor.report.telemetry import DETECTOR, NAMESPACE
+from ml_janitor.report.telemetry import DETECTOR, NAMESPACE, REFUSED
 
 
 def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None = None) -> sns.Topic:
@@ -122,10 +122,11 @@ def watch_schedule(
 
 
 def watch_acts(scope: Construct, *, name: str, topic: sns.ITopic) -> None:
-    """Alarms on an armed detector: an act that failed, and a limit that held something back."""
+    """Alarms on an armed detector: an act that failed, a limit that held back, a record that is forged."""
     for id_, says in (
         ("ActionsFailed", f"{name}: an action failed. The report and `janitor findings` say which, and why."),
         ("HeldBack", f"{name}: a limit held something back. The report says which limit, and what to do."),
+        (REFUSED, f"{name}: a record in the ledger is not what was signed; nothing was done from it."),
     ):
         metric = cloudwatch.Metric(
             namespace=NAMESPACE,

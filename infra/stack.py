@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,17 @@ from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
 from infra.organization import Roles, key_of, network_of
-from infra.permissions import acting_in, places, sparing, undoing_in
+from infra.permissions import Place, acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
+from infra.undo_key import UndoKey
+from ml_janitor.bill.archive import FOLDER
+from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, notice_warnings
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
+from ml_janitor.scheduled_bill import bill_reads
 
 ROOT = Path(__file__).parent.parent
 
@@ -66,6 +71,7 @@ class JanitorStack(Stack):
         key = key_of(self, section)
         self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = Ledger(self, "Ledger")
+        self.undo_key = UndoKey(self, "UndoRecordKey")
         self.reports = Reports(self, "Reports")
         shared = Shared(
             code=code("arm64"),
@@ -90,11 +96,12 @@ class JanitorStack(Stack):
             allowed = [sweeping, Allowed(grants=[*detector.reads, keep], where=everywhere)]
             environment = {"JANITOR_DETECTOR": detector.name}
             if settings.mode(detector.name) is Mode.ACT:
-                allowed.append(self._arms(settings, detector))
+                allowed += [self._arms(settings, detector), self._macs("GenerateMac")]
             if undo is not None and detector.name in undoable:  # it has what broke off brought back
                 invoke = allow("lambda:InvokeFunction", on=undo.function_arn)
-                allowed.append(Allowed(grants=[invoke], where=()))
+                allowed += [Allowed(grants=[invoke], where=()), self._macs("VerifyMac")]
                 environment["JANITOR_UNDO"] = undo.function_name
+                environment["JANITOR_UNDO_KEY"] = self.undo_key.key_arn
             made = ScheduledFunction(
                 self,
                 type(detector).__name__,
@@ -122,6 +129,8 @@ class JanitorStack(Stack):
             environment={},
             timeout=Duration.minutes(5),
         )
+        if settings.bill.enabled:
+            self._bill(settings, sweeping, everywhere, shared)
         if undo is not None and settings.janitor.slack_secret and settings.janitor.slack_signing_secret:
             armed = {detector.name for detector in settings.armed()}
             SlackButtons(
@@ -141,6 +150,7 @@ class JanitorStack(Stack):
         )
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
+        cdk.CfnOutput(self, "UndoKey", value=self.undo_key.key_arn)
 
     def _arms(self, settings: Settings, detector: Detector[Any]) -> Allowed:
         """What *detector* may change, where `act_in` says, and never what is tagged to be kept."""
@@ -150,6 +160,30 @@ class JanitorStack(Stack):
             grants=detector.acts,
             where=acting_in(self, arming, section.regions),
             denied=sparing(detector.acts, section.keep_tags),
+        )
+
+    def _bill(
+        self, settings: Settings, sweeping: Allowed, everywhere: Sequence[Place], shared: Shared
+    ) -> None:
+        """The function that reads the bill, each reading of which AWS charges for."""
+        kept = self.reports.arn_for_objects(f"{FOLDER}/*")
+        keep = [allow("s3:GetObject", on=kept), allow("s3:PutObject", on=kept)]
+        ScheduledFunction(
+            self,
+            "Bill",
+            name="bill",
+            description="Reads what AWS charged, and says what moved it.",
+            handler="ml_janitor.handlers.bill",
+            schedule=settings.bill.schedule,
+            allowed=[sweeping, Allowed(grants=[*bill_reads(settings.bill), *keep], where=everywhere)],
+            shared=shared,
+            environment={},
+            memory=1024,
+        )
+        most = settings.bill.max_requests * PRICE_PER_REQUEST
+        cdk.Annotations.of(self).add_info(
+            f"[bill] enabled: each run of the function bill asks Cost Explorer at most "
+            f"{settings.bill.max_requests} times, which costs up to ${most}: ${30 * most} in 30 nights."
         )
 
     def _undo(
@@ -168,6 +202,7 @@ class JanitorStack(Stack):
             handler="ml_janitor.handlers.undo",
             allowed=[
                 own,
+                self._macs("VerifyMac"),
                 *(
                     Allowed(
                         grants=detector.undoes,
@@ -177,10 +212,14 @@ class JanitorStack(Stack):
                 ),
             ],
             shared=shared,
-            environment={},
+            environment={"JANITOR_UNDO_KEY": self.undo_key.key_arn},
             memory=1024,
         )
         return made.function
+
+    def _macs(self, action: str) -> Allowed:
+        """To do *action* with the key that signs undo records."""
+        return Allowed(grants=[allow(f"kms:{action}", on=self.undo_key.key_arn)], where=())
 
     def _remember(self, *actions: str) -> list[Grant]:
         """To do *actions* on the ledger's table."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from deployed import Deployed, Function
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
+from ml_janitor.scheduled_bill import bill_reads
 from ml_janitor_sandbox.iam.conditions import arn_like
 from synthesis import TODAY
 
@@ -52,6 +53,11 @@ class Declared:
             found |= self._everywhere(detector.reads, [(self.deployed.account, one) for one in swept])
             if self._armed(detector):
                 found |= self._everywhere(detector.acts, self._act_in(detector))
+        if function.name == "bill":
+            kept = f"{self.deployed.one('AWS::S3::Bucket')}/bill/*"
+            found |= {Permission(f"s3:{action}", kept) for action in ("GetObject", "PutObject")}
+            places = [(self.deployed.account, one) for one in swept]
+            found |= self._everywhere(bill_reads(self.settings.bill), places)
         if function.name == "undo":
             for each in self.settings.undoable(TODAY):
                 found |= self._everywhere(each.undoes, self._undo_in(each))
@@ -131,6 +137,11 @@ class Declared:
             latest = ["GetItem"] if function.schedule else []
             for action in ("DeleteItem", "PutItem", "Query", "UpdateItem", *latest):
                 yield Permission(f"dynamodb:{action}", self.deployed.one("AWS::DynamoDB::Table"))
+        undoable = {each.name for each in self.settings.undoable(TODAY)}
+        if detector is not None and self._armed(detector):
+            yield Permission("kms:GenerateMac", self.deployed.undo_key())
+        if function.name in undoable | {"undo"}:
+            yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret

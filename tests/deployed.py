@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 
+from ml_janitor_sandbox.patches import backend
 from synthesis import Synthesised
 
 STACK = "Test"
@@ -86,6 +87,9 @@ class Deployed:
                 AttributeDefinitions=table["AttributeDefinitions"],
                 BillingMode=table["BillingMode"],
             )
+        for name, key in self.stack.of_type("AWS::KMS::Key").items():
+            if key.get("KeyUsage") == "GENERATE_VERIFY_MAC":
+                self._make_key(session, name, key["KeySpec"])
         for name in self.stack.of_type("AWS::S3::Bucket"):
             session.client("s3").create_bucket(Bucket=self.name(name))
         for name in self.stack.of_type("AWS::SQS::Queue"):
@@ -98,6 +102,12 @@ class Deployed:
     def one(self, kind: str) -> str:
         """The ARN of the one resource of a type, such as the table."""
         (name,) = self.stack.of_type(kind)
+        return self.arn(name)
+
+    def undo_key(self) -> str:
+        """The ARN of the key that signs undo records."""
+        keys = self.stack.of_type("AWS::KMS::Key")
+        (name,) = (name for name, key in keys.items() if key.get("KeyUsage") == "GENERATE_VERIFY_MAC")
         return self.arn(name)
 
     def resolve(self, value: Any) -> Any:
@@ -126,6 +136,7 @@ class Deployed:
         path = {
             "AWS::DynamoDB::Table": f"dynamodb:{where}:table/",
             "AWS::IAM::Role": f"iam::{self.account}:role/",
+            "AWS::KMS::Key": f"kms:{where}:key/",
             "AWS::Lambda::Function": f"lambda:{where}:function:",
             "AWS::Logs::LogGroup": f"logs:{where}:log-group:",
             "AWS::S3::Bucket": "s3:::",
@@ -135,6 +146,13 @@ class Deployed:
         # That of a log group ends so (CloudFormation's reference of AWS::Logs::LogGroup, "Return values").
         end = ":*" if self._type(logical) == "AWS::Logs::LogGroup" else ""
         return f"arn:{self.partition}:{path}{self.name(logical)}{end}"
+
+    def _make_key(self, session: boto3.Session, logical: str, spec: Any) -> None:
+        """Make an HMAC key. KMS gives it an id of its own, which here is the name of the resource instead."""
+        made = session.client("kms").create_key(KeySpec=spec, KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]
+        keys = backend("kms", self.account, self.region).keys
+        key = keys[self.name(logical)] = keys.pop(made["KeyId"])
+        key.id, key.arn = self.name(logical), self.arn(logical)
 
     def _attach(self, policy: dict[str, Any], roles: dict[str, RoleOfSandbox]) -> None:
         for role in policy["Roles"]:

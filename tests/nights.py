@@ -30,15 +30,18 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.macs import Macs
 from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
 from ml_janitor.report.causes import words
 from ml_janitor.scheduled_run import Ran, Runner
 from ml_janitor_sandbox.deployment import BUCKET
+from signing import OwnMacs
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TUESDAY = NOW
+OWN = OwnMacs()
 ARMED = Arming(
     mode=Mode.ACT,
     effect=Effect.DELETE,
@@ -90,6 +93,8 @@ class Nights:
         aws: Aws,
         world: World,
         detector: Detector[Any] | None = None,
+        *,
+        macs: Macs = OWN,
     ) -> None:
         self.table, self.session, self.aws, self.world = table, session, aws, world
         self.detector: Detector[Any] = detector or Cellar()
@@ -100,11 +105,11 @@ class Nights:
         self.pauses = 0
         self.put_back: list[Action] = []
         self.archive = Archive(session.client("s3"), BUCKET)
-        self.ledger, self.actions, self.holds = Ledger(table), Actions(table), Holds(table)
+        self.ledger, self.actions, self.holds = Ledger(table), Actions(table, macs), Holds(table)
         self.wait: Callable[[], None] | None = None
         """How a sweep waits for what AWS is at; without it, none does."""
         self.undoing = Undoing(
-            actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
+            actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY, words=words
         )
 
     def runner(self, *, dry: bool = False, event: str = "") -> Runner:

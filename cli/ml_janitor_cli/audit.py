@@ -114,7 +114,8 @@ def audit(
         keep_tag = next(iter(setup.settings.janitor.keep_tags), "")
         screen = console(sys.stdout)
         if charged is not None:
-            write(screen, [*bill_view.in_short(charged, max_requests=most), ""])
+            write(screen, bill_view.in_short(charged, max_requests=most))
+            sys.stdout.write("\n")
         terminal.show(screen, report, every=every, problems=audited.price_problems)
         if slack:
             write(screen, ["", *preview(report, keep_tag=keep_tag)])

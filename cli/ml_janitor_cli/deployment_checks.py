@@ -14,6 +14,7 @@ from ml_janitor_cli.stack import Check, Deployment, Gone, Stack, Trouble
 from ml_janitor_cli.stack_alarms import alarm_checks, topic_check
 from ml_janitor_cli.stack_checks import Expected, Surroundings, function_checks
 from ml_janitor_cli.stack_undo import undo_checks
+from ml_janitor_cli.stack_undo_key import undo_key_checks
 
 if TYPE_CHECKING:
     import boto3
@@ -25,7 +26,17 @@ RECEIVER = "Slack's receiver"
 ON_REQUEST = {"undo": "Undo", RECEIVER: "SlackReceiver", "Slack's worker": "SlackWorker"}
 """The functions that are there where a detector is armed, and their constructs."""
 
-SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "scheduler", "secretsmanager", "sns", "sqs")
+SERVICES = (
+    "cloudformation",
+    "cloudwatch",
+    "dynamodb",
+    "kms",
+    "lambda",
+    "scheduler",
+    "secretsmanager",
+    "sns",
+    "sqs",
+)
 
 
 def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expected]:
@@ -43,11 +54,18 @@ def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expecte
     digest = Expected(
         name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
     )
+    bill = Expected(
+        name="bill",
+        construct="Bill",
+        schedule=settings.bill.schedule,
+        enabled=settings.bill.enabled,
+        sweeps=False,
+    )
     others = [
         Expected(name=name, construct=construct, answers=name == RECEIVER)
         for name, construct in ON_REQUEST.items()
     ]
-    return detectors if names else [*detectors, digest, *others]
+    return detectors if names else [*detectors, digest, bill, *others]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,4 +123,6 @@ class Examiner:
         if self.names:
             return checks
         checks += undo_checks(here, stack, self.settings, account=self.account, now=self.now)
+        if self.settings.undoable(self.now.date()):
+            checks += undo_key_checks(here, stack)
         return [*checks, topic_check(here, stack), *slack_checks(here, section, url=self.slack_url)]

@@ -142,6 +142,7 @@ def doctor(
     closed = [one.error for one in callers.values() if isinstance(one, Unreadable)] if open_regions else []
     facts = {
         "not checked": "; ".join(closed),
+        "contents": contents(detectors),
         "armed": ", ".join(each.name for each in settings.armed()),
         "but": "; ".join(idle),
         **facts,
@@ -159,6 +160,18 @@ def doctor(
     blocks = [*doctor_report.drawing(result), *(deployment_report.drawing(found) if found else ())]
     write(console(sys.stdout), blocks)
     return 0 if result.fine and not closed and not idle and (found is None or found.fine) else 1
+
+
+def contents(detectors: Sequence[Detector[Any]]) -> str:
+    """Whose objects are read, where a detector looks at objects at all."""
+    readers = [detector for detector in detectors if hasattr(detector, "contents_in")]
+    where = [prefix for detector in readers for prefix in getattr(detector, "contents_in", ())]
+    if not readers:
+        return ""
+    if not where:
+        name = readers[0].name
+        return f"no object is read: copies are likely at most, until {name}.read_contents_in says where"
+    return f"objects are read, and copies proven, under {', '.join(where)}"
 
 
 def print_policy(detectors: Sequence[Detector[Any]], regions: Sequence[str], session: boto3.Session) -> int:

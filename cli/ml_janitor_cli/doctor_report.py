@@ -202,6 +202,8 @@ def details(result: Checkup) -> Iterator[RenderableType]:
         if rows := alike(result, result.where(answer)):
             count = len(actions(result.where(answer)))
             yield block(f"{title}: {counted(count, 'action')}", rows, style=style)
+    if result.refused:
+        yield Text("\n`janitor doctor --policy` prints the IAM policy that allows what an audit here needs.")
 
 
 def alike(result: Checkup, probed: Sequence[tuple[str, Probed]]) -> list[tuple[str, str]]:

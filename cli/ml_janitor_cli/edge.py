@@ -40,6 +40,12 @@ Regions = Annotated[list[str] | None, typer.Option(metavar="REGION", help="Where
 TableName = Annotated[
     str | None, typer.Option("--table", metavar="NAME", help="The ledger; else JANITOR_TABLE.")
 ]
+UndoKey = Annotated[
+    str | None,
+    typer.Option(
+        "--undo-key", metavar="ARN", help="The KMS key that signs undo records; else JANITOR_UNDO_KEY."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 AsOf = Annotated[
     str | None,

@@ -31,17 +31,23 @@ class LedgerAccess:
     now: str | None
 
     @contextmanager
-    def open(self, what: str, *, region: str = "") -> Iterator[LedgerSession]:
+    def open(self, what: str, *, region: str = "", undo_key: str | None = None) -> Iterator[LedgerSession]:
         """
         The opened ledger; a call that fails there ends the command with one line about *what*.
 
-        *region* is where to look unless an option says otherwise. Raises Refused and FailedError.
+        *region* is where to look unless an option says otherwise, *undo_key* signs and verifies records.
+        Raises Refused and FailedError.
         """
         where = self.region or ([region] if region else None)
         with (
             one_line_about(what),
             ledger_session(
-                self.settings, table=self.table, region=where, profile=self.profile, now=self.now
+                self.settings,
+                table=self.table,
+                region=where,
+                profile=self.profile,
+                now=self.now,
+                undo_key=undo_key,
             ) as at,
         ):
             yield at

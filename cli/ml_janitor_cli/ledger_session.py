@@ -21,6 +21,7 @@ from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
+from ml_janitor.ledger.macs import KmsMacs, NoKey
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import known_caller
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from ml_janitor.acting.undoing import Undoing
     from ml_janitor.config.settings import Settings
     from ml_janitor.engine.detector import Detector
+    from ml_janitor.ledger.macs import Macs
 
-TABLE = "JANITOR_TABLE"
+TABLE, UNDO_KEY = "JANITOR_TABLE", "JANITOR_UNDO_KEY"
 
 INTERRUPTED = (
     "interrupted; janitor findings lists what was begun, and the next sweep goes on with it or puts it back"
@@ -70,6 +72,7 @@ class LedgerSession:
     who: str
     now: datetime
     watch: Watch
+    macs: Macs
 
     def clock(self) -> datetime:
         """The time that it is."""
@@ -107,7 +110,7 @@ class LedgerSession:
 
     @property
     def actions(self) -> Actions:
-        return Actions(self.table)
+        return Actions(self.table, self.macs)
 
     @property
     def holds(self) -> Holds:
@@ -127,11 +130,13 @@ class LedgerSession:
             for entry in self.ledger.entries(name, self.account, aws.region)
         ]
 
-    def undoing(self) -> Undoing:
-        """What undoes actions from this machine."""
+    def undoing(self, *, unsigned: bool = False) -> Undoing:
+        """What undoes actions from this machine; *unsigned* also those without a signature."""
         from ml_janitor import deployment
 
-        return deployment.undoing(self.settings, self.table, self.clock, wait=waiting())
+        return deployment.undoing(
+            self.settings, self.table, self.actions, self.clock, wait=waiting(), unsigned=unsigned
+        )
 
     def aws(self, region: str) -> Aws:
         """The account in *region*."""
@@ -146,6 +151,7 @@ def ledger_session(
     region: Sequence[str] | None,
     profile: str | None,
     now: str | None,
+    undo_key: str | None = None,
 ) -> Iterator[LedgerSession]:
     """The opened ledger for one command. Raises Refused, and FailedError without credentials."""
     name = table or os.environ.get(TABLE)
@@ -175,7 +181,18 @@ def ledger_session(
             who=person(caller.arn),
             now=at,
             watch=watch,
+            macs=KmsMacs(make_client(session, "kms", home, attempts), undo_key) if undo_key else NoKey(),
         )
+
+
+def undo_key_from(flag: str | None) -> str:
+    """The KMS key of --undo-key, else of the environment. Raises Refused if neither names one."""
+    key = flag or os.environ.get(UNDO_KEY)
+    if not key:
+        raise edge.Refused(
+            f"no undo key: give --undo-key ARN or set {UNDO_KEY}; the deployment's output UndoKey names it"
+        )
+    return key
 
 
 def person(arn: str) -> str:

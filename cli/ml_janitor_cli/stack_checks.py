@@ -9,7 +9,7 @@ from functools import partial
 
 from ml_janitor.config.schedules import overdue_after
 from ml_janitor.core.durations import ago
-from ml_janitor.ledger.latest import LastSweep, Latest
+from ml_janitor.ledger.latest import BILL, LastSweep, Latest
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.stack import DEPLOY_AGAIN, PAGE, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from ml_janitor_cli.stack_alarms import FAILED, QUEUES, queue_check
@@ -141,12 +141,19 @@ def last_run(
         )
     latest = Latest(Table(here.client("dynamodb"), name))
     if not one.sweeps:
-        return run_check(read(partial(latest.digest, around.account)), one, around, created)
+        ask = partial(last_bill, latest) if one.name == BILL else latest.digest
+        return run_check(read(partial(ask, around.account)), one, around, created)
     checks = [
         run_check(read(partial(latest.sweep, one.name, around.account, region)), one, around, created, region)
         for region in around.regions
     ]
     return next((check for check in checks if check.outcome is not Outcome.FINE), checks[0])
+
+
+def last_bill(latest: Latest, account: str) -> datetime | None:
+    """When the bill was read last."""
+    bill = latest.bill(account)
+    return None if bill is None else bill.time
 
 
 def run_check(

@@ -27,7 +27,7 @@ from ml_janitor.report.causes import REASONS, limits, note
 from ml_janitor_cli import edge, prompts
 from ml_janitor_cli.failures import FailedError
 from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
-from ml_janitor_cli.ledger_session import LedgerSession, waiting
+from ml_janitor_cli.ledger_session import LedgerSession, undo_key_from, waiting
 from ml_janitor_cli.screen import beside, console, write
 
 STALE = timedelta(hours=1)
@@ -63,6 +63,7 @@ def sweep(
     ] = None,
     act: Annotated[bool, typer.Option("--act", help="Do what is due, after prompts.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the account id.")] = False,
+    undo_key: edge.UndoKey = None,
 ) -> int:
     """
     Show what is due, and with --act do it, within the same limits as the deployed functions.
@@ -77,8 +78,10 @@ def sweep(
       janitor sweep
       janitor sweep idle-notebooks --act
     """  # noqa: D301 - \b keeps the lines below it as they are
+    key = None
     if act:
         edge.check_now(access.now)
+        key = undo_key_from(undo_key)
     settings = access.settings
     armed = {each.name for each in settings.armed()}
     detectors = edge.detectors_from(names, settings) if names else settings.armed()
@@ -88,7 +91,7 @@ def sweep(
     if not detectors:
         raise edge.Refused('no detector is armed: set mode = "act" and act_in in janitor.toml')
     ordered = sorted(detectors, key=lambda each: each.cleanup.effect.rank if each.cleanup else 0)
-    with access.open("sweep") as at:
+    with access.open("sweep", undo_key=key) as at:
         plans = [planned(at, detector, aws) for detector in ordered for aws in at.accounts]
         due = sum(shown(at, plan) for plan in plans)
         broken = any(plan.sweep.error is not None for plan in plans)
@@ -223,4 +226,6 @@ def acting(at: LedgerSession, plan: Plan) -> Acting:
         undoing.undo(plan.detector, plan.aws, action, by=action.undone_by, again=True)
         typer.echo(f"{plain(action.target.name)}: brought back.")
 
-    return deployment.acting(at.settings, at.table, at.clock, sleep=time.sleep, wait=waiting(), revert=revert)
+    return deployment.acting(
+        at.settings, at.table, at.actions, at.clock, sleep=time.sleep, wait=waiting(), revert=revert
+    )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ml_janitor.acting.undoing import CannotUndoError, NothingDoneError, Undoing
+from ml_janitor.acting.undoing import CannotUndoError, NothingDoneError, RecordRefusedError, Undoing
 from ml_janitor.acting.undos import way
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import CannotActError, Detector
@@ -16,7 +16,12 @@ from ml_janitor.ledger.leases import LeaseTakenError
 from ml_janitor_cli import edge
 from ml_janitor_cli.failures import FailedError
 from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
-from ml_janitor_cli.ledger_session import LedgerSession
+from ml_janitor_cli.ledger_session import LedgerSession, undo_key_from
+
+Unsigned = Annotated[
+    bool,
+    typer.Option("--unsigned", help="Also a record without a signature: one of a version that did not sign."),
+]
 
 
 @ledger_command
@@ -25,6 +30,9 @@ def undo(
     finding: Annotated[
         str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
     ],
+    *,
+    unsigned: Unsigned = False,
+    undo_key: edge.UndoKey = None,
 ) -> int:
     """
     Bring back what was cleaned up, from what was recorded before.
@@ -34,7 +42,7 @@ def undo(
 
     Exit status: 0, it is back; 1, it could not be brought back; 2, there is nothing to undo.
     """
-    return take_back(access, finding)
+    return take_back(access, finding, undo_key=undo_key, unsigned=unsigned)
 
 
 @ledger_command
@@ -43,6 +51,9 @@ def restart(
     finding: Annotated[
         str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
     ],
+    *,
+    unsigned: Unsigned = False,
+    undo_key: edge.UndoKey = None,
 ) -> int:
     """
     Submit a stopped job again under a new name, with its checkpoints.
@@ -53,13 +64,26 @@ def restart(
 
     Exit status: 0, it is submitted; 1, it could not be; 2, there is nothing to submit.
     """
-    return take_back(access, finding, word="restart")
+    return take_back(access, finding, word="restart", undo_key=undo_key, unsigned=unsigned)
 
 
-def take_back(access: LedgerAccess, finding: str, *, word: str | None = None) -> int:
-    """What `undo` does, and every *word* that a detector has for it: refused if it has another."""
-    with access.open("undo") as at:
-        undoing = at.undoing()
+def take_back(
+    access: LedgerAccess,
+    finding: str,
+    *,
+    word: str | None = None,
+    undo_key: str | None = None,
+    unsigned: bool = False,
+) -> int:
+    """
+    What `undo` does, and every *word* that a detector has for it: refused if it has another.
+
+    A record is verified with *undo_key* before anything is done from it, unless it has no signature and is
+    to be undone *unsigned*.
+    """
+    key = undo_key_from(undo_key)
+    with access.open("undo", undo_key=key) as at:
+        undoing = at.undoing(unsigned=unsigned)
         detector, action = found(at, undoing, finding)
         terms = detector.cleanup
         if word is not None and way(terms).command != word:
@@ -71,7 +95,7 @@ def take_back(access: LedgerAccess, finding: str, *, word: str | None = None) ->
         try:
             with at.leased(detector.name, action.target.region):
                 done = undoing.undo(detector, at.aws(action.target.region), action, by=at.who)
-        except NothingDoneError as nothing:
+        except (NothingDoneError, RecordRefusedError) as nothing:
             raise edge.Refused(str(nothing)) from nothing
         except (CannotUndoError, BegunBeforeError, LeaseTakenError) as error:
             raise FailedError(str(error)) from error

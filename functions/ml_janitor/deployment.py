@@ -30,11 +30,13 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.macs import KmsMacs, NoKey
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
 from ml_janitor.report.buttons import Button
 from ml_janitor.report.causes import words
 from ml_janitor.report.status import StatusWording
+from ml_janitor.report.telemetry import measure_refused
 from ml_janitor.report.warnings import WarningTerms
 from ml_janitor.slack.announcements import Announcer
 from ml_janitor.slack.digest_actions import ActionHistory
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from ml_janitor.engine.detector import Cleanup, Detector
     from ml_janitor.ledger.action import Action
+    from ml_janitor.scheduled_bill import BillRun
     from ml_janitor.slack.sender import Sender, Time
 
 RESERVE = timedelta(minutes=2)
@@ -84,6 +87,8 @@ class Environment:
     root: Path
     functions: Mapping[str, str] = field(default_factory=dict)
     undo: str = ""
+    undo_key: str = ""
+    """The KMS key that signs what actions are undone from; of none where the function may not use it."""
     still: bool = False
     """Whether time stands still, as in the sandbox: no call waits for its turn."""
 
@@ -100,6 +105,7 @@ class Environment:
                 root=Path(variables.get("LAMBDA_TASK_ROOT", ".")),
                 functions=_names(variables.get("JANITOR_FUNCTIONS", "{}")),
                 undo=variables.get("JANITOR_UNDO", ""),
+                undo_key=variables.get("JANITOR_UNDO_KEY", ""),
                 still="JANITOR_NOW" in variables,
             )
         except KeyError as missing:
@@ -154,7 +160,13 @@ class Invocation:
 
     @cached_property
     def table(self) -> Table:
-        return Table(self._client("dynamodb"), self.environment.table)
+        return Table(self.client("dynamodb"), self.environment.table)
+
+    @cached_property
+    def actions(self) -> Actions:
+        """The actions in the ledger, signed and verified where this function has the key."""
+        key = self.environment.undo_key
+        return Actions(self.table, KmsMacs(self.client("kms"), key) if key else NoKey())
 
     @property
     def ledger(self) -> Ledger:
@@ -166,7 +178,7 @@ class Invocation:
 
     @property
     def archive(self) -> Archive:
-        return Archive(self._client("s3"), self.environment.bucket)
+        return Archive(self.client("s3"), self.environment.bucket)
 
     @property
     def announcer(self) -> Announcer | None:
@@ -215,7 +227,7 @@ class Invocation:
         """Have *function* called with *event*."""
         from ml_janitor.aws.async_invoke import hand_over
 
-        hand_over(self._client("lambda"), function, event)
+        hand_over(self.client("lambda"), function, event)
 
     def opened(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
         """The account in *regions*, read only as long as enough time is kept for what comes after."""
@@ -229,8 +241,9 @@ class Invocation:
             pace=None if self.environment.still else pace(self.settings, self.seconds),
         )
 
-    def _client(self, service: ServiceName) -> Any:
-        return make_client(self._session, service, self.environment.region, DEFAULT_ATTEMPTS)
+    def client(self, service: ServiceName, region: str = "") -> Any:
+        """A client for *service*, in the function's own region if no other is given."""
+        return make_client(self._session, service, region or self.environment.region, DEFAULT_ATTEMPTS)
 
 
 def pace(settings: Settings, seconds: Time) -> Pace:
@@ -255,6 +268,7 @@ def _names(text: str) -> Mapping[str, str]:
 def acting(
     settings: Settings,
     table: Table,
+    actions: Actions,
     clock: Callable[[], datetime],
     *,
     sleep: Callable[[float], None],
@@ -265,7 +279,7 @@ def acting(
     section = settings.janitor
     return Acting(
         ledger=Ledger(table),
-        actions=Actions(table),
+        actions=actions,
         holds=Holds(table),
         limits=Limits(table, section.time_zone),
         clock=clock,
@@ -281,15 +295,23 @@ def acting(
 
 
 def undoing(
-    settings: Settings, table: Table, clock: Callable[[], datetime], *, wait: Callable[[], None]
+    settings: Settings,
+    table: Table,
+    actions: Actions,
+    clock: Callable[[], datetime],
+    *,
+    wait: Callable[[], None],
+    unsigned: bool = False,
 ) -> Undoing:
-    """What undoes actions. *wait* lets AWS go on."""
+    """What undoes actions. *wait* lets AWS go on; *unsigned* also undoes what has no signature."""
     return Undoing(
-        actions=Actions(table),
+        actions=actions,
         holds=Holds(table),
         clock=clock,
         within=timedelta(days=settings.janitor.undo_days),
+        words=words,
         wait=wait,
+        unsigned=unsigned,
     )
 
 
@@ -298,6 +320,7 @@ def acting_in_lambda(own: Invocation) -> Acting:
     return acting(
         own.settings,
         own.table,
+        own.actions,
         own.clock,
         sleep=own.seconds.sleep,
         wait=lambda: own.seconds.sleep(WAIT),
@@ -307,7 +330,7 @@ def acting_in_lambda(own: Invocation) -> Acting:
 
 def undoing_in_lambda(own: Invocation) -> Undoing:
     """What undoes actions in the functions that may."""
-    return undoing(own.settings, own.table, own.clock, wait=lambda: own.seconds.sleep(WAIT))
+    return undoing(own.settings, own.table, own.actions, own.clock, wait=lambda: own.seconds.sleep(WAIT))
 
 
 def ask_for_revert(own: Invocation, action: Action) -> None:
@@ -350,7 +373,7 @@ def message_updates(own: Invocation) -> MessageUpdates | None:
         deadline=own.slack_deadline,
         terms=terms(own.settings, own.keep_tag),
         ledger=own.ledger,
-        actions=Actions(own.table),
+        actions=own.actions,
         holds=Holds(own.table),
         clock=own.clock,
         within=timedelta(days=own.settings.janitor.undo_days),
@@ -369,6 +392,7 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
         sleep=own.seconds.sleep,
         opened=own.opened,
         tell=lambda action: _update_message(own, action, logger),
+        count_refused=measure_refused,
         logger=logger,
     )
 
@@ -385,12 +409,35 @@ def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
 
 
+def bill_run(own: Invocation, logger: Logger) -> BillRun:
+    """What the bill's function does with one event. Imported late: no other function needs it."""
+    from ml_janitor.aws import cost_explorer
+    from ml_janitor.bill.archive import BillArchive
+    from ml_janitor.scheduled_bill import BillRun
+
+    explorer = cost_explorer.CostExplorer(
+        own.client("ce", cost_explorer.REGION), max_requests=own.settings.bill.max_requests
+    )
+    return BillRun(
+        settings=own.settings,
+        explorer=explorer,
+        ledger=own.ledger,
+        actions=own.actions,
+        archive=BillArchive(own.client("s3"), own.environment.bucket),
+        announcer=own.announcer,
+        logger=logger,
+        account=own.account,
+        regions=own.regions,
+        opened=own.opened,
+    )
+
+
 def action_history(own: Invocation) -> ActionHistory:
     """What the digest says of armed detectors."""
     undoable = {one.name for one in own.settings.undoable(own.clock().date())}
     return ActionHistory(
         ledger=own.ledger,
-        actions=Actions(own.table),
+        actions=own.actions,
         holds=Holds(own.table),
         cleanups={one.name: one.cleanup for one in own.settings.registry if one.cleanup is not None},
         time_zone=own.settings.janitor.time_zone,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml_janitor.slack.press_worker import PressWorker
     from ml_janitor.slack.sender import Time
 
-DIGEST, PRESS, UNDO = "digest", "press", "undo"
+BILL, DIGEST, PRESS, UNDO = "bill", "digest", "press", "undo"
 
 
 def clock() -> datetime:
@@ -80,6 +80,28 @@ def digest(event: dict[str, Any], context: Context) -> dict[str, Any]:
     own = invoked(context)
     identity = asked.identity(context.aws_request_id)
     return once(lambda: digested(asked, own), name=DIGEST, event=identity, table=own.table, context=context)
+
+
+def bill(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """
+    Read the bill, keep it, and say in Slack what moved it, unless a digest is about to; once per event.
+
+    Raises MalformedEventError, InProgressError, and RunFailedError if nobody could be told.
+    """
+    from ml_janitor import deployment
+    from ml_janitor.config import events
+    from ml_janitor.ledger.idempotency import once
+
+    asked = events.read(event, events.DigestEvent, clock())
+    own = invoked(context)
+    identity, now = asked.identity(context.aws_request_id), asked.time or clock()
+    return once(
+        lambda: deployment.bill_run(own, logger()).run(now),
+        name=BILL,
+        event=identity,
+        table=own.table,
+        context=context,
+    )
 
 
 def interact(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001 - Lambda passes it

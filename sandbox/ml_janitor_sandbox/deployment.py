@@ -15,6 +15,7 @@ TABLE = "ml-janitor-ledger"
 BUCKET = "ml-janitor-reports"
 SECRET = "ml-janitor/slack"
 SIGNING = "ml-janitor/slack-signing"
+KEY = "alias/ml-janitor-undo"
 WORKER, UNDO = "ml-janitor-slack-worker", "ml-janitor-undo"
 
 
@@ -49,6 +50,10 @@ def deploy(url: str, *, secret: str = TOKEN) -> dict[str, str]:
     for name, value in ((SECRET, secret), (SIGNING, SIGNING_SECRET)):
         with suppress(secrets.exceptions.ResourceExistsException):
             secrets.create_secret(Name=name, SecretString=value)
+    kms = session.client("kms", endpoint_url=url)
+    if KEY not in {one["AliasName"] for one in kms.list_aliases()["Aliases"]}:
+        made = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+        kms.create_alias(AliasName=KEY, TargetKeyId=made)
     return {
         "JANITOR_TABLE": TABLE,
         "JANITOR_BUCKET": BUCKET,
@@ -56,5 +61,6 @@ def deploy(url: str, *, secret: str = TOKEN) -> dict[str, str]:
         "JANITOR_SIGNING_SECRET": SIGNING,
         "JANITOR_WORKER": WORKER,
         "JANITOR_UNDO": UNDO,
+        "JANITOR_UNDO_KEY": KEY,
         "JANITOR_FUNCTIONS": json.dumps({one.name: f"ml-janitor-{one.name}" for one in DETECTORS}),
     }

@@ -31,6 +31,7 @@ RESPONSES = {
     "cloudtrail": "moto.cloudtrail.responses:CloudTrailResponse",
     "cloudwatch": "moto.cloudwatch.responses:CloudWatchResponse",
     "ecr": "moto.ecr.responses:ECRResponse",
+    "kms": "moto.kms.responses:KmsResponse",
     "logs": "moto.logs.responses:LogsResponse",
     "sagemaker": "moto.sagemaker.responses:SageMakerResponse",
     "tag": "moto.resourcegroupstaggingapi.responses:ResourceGroupsTaggingAPIResponse",

@@ -139,7 +139,9 @@ class Maker:
         return name, {"Arn": function["FunctionArn"]}
 
     def _key(self, _: str, properties: Any) -> Physical:
-        described = self.client("kms").create_key(Policy=json.dumps(properties["KeyPolicy"]))["KeyMetadata"]
+        about = {name: properties[name] for name in ("KeySpec", "KeyUsage") if name in properties}
+        policy = json.dumps(properties["KeyPolicy"])
+        described = self.client("kms").create_key(Policy=policy, **about)["KeyMetadata"]
         return described["KeyId"], {"Arn": described["Arn"]}
 
     def _log_group(self, name: str, properties: Any) -> Physical:

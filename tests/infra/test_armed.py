@@ -107,6 +107,51 @@ def test_what_is_tagged_to_be_kept_is_denied_to_the_role_that_acts(
     assert there == [{f"aws:ResourceTag/{tag}": "false"} for tag in KEEP_TAGS]
 
 
+@every_actor
+def test_only_who_acts_can_sign_records_and_who_undoes_can_verify(
+    stack_of: Callable[..., Synthesised], name: str
+) -> None:
+    stack = stack_of(name)
+    (key,) = (
+        logical
+        for logical, one in stack.of_type("AWS::KMS::Key").items()
+        if one.get("KeyUsage") == "GENERATE_VERIFY_MAC"
+    )
+    holders = {
+        (role.partition("Role")[0], action)
+        for role, statement in stack.statements()
+        if "Role" in role
+        for action in _listed(statement["Action"])
+        if action in {"kms:*", "kms:GenerateMac", "kms:VerifyMac"}
+        and statement["Resource"] == {"Fn::GetAtt": [key, "Arn"]}
+    }
+
+    assert holders == {
+        (construct(name), "kms:GenerateMac"),
+        (construct(name), "kms:VerifyMac"),
+        ("Undo", "kms:VerifyMac"),
+    }
+    functions = stack.of_type("AWS::Lambda::Function").items()
+    told = {
+        logical[:4] for logical, one in functions if "JANITOR_UNDO_KEY" in one["Environment"]["Variables"]
+    }
+    assert told == {construct(name)[:4], "Undo"}
+
+
+def test_the_key_of_undo_records_outlives_the_stack_and_is_there_unarmed(
+    stack_of: Callable[..., Synthesised],
+) -> None:
+    resources = stack_of().template["Resources"].values()
+    (key,) = (
+        one
+        for one in resources
+        if one["Type"] == "AWS::KMS::Key" and one["Properties"].get("KeyUsage") == "GENERATE_VERIFY_MAC"
+    )
+
+    assert (key["DeletionPolicy"], key["Properties"]["KeySpec"]) == ("Retain", "HMAC_256")
+    assert "EnableKeyRotation" not in key["Properties"]
+
+
 def test_every_sign_between_the_words_of_a_keep_tag_is_denied() -> None:
     assert spellings(["keep"]) == ["keep"]
     assert spellings(["Do-Not_Touch"]) == ["Do-Not-Touch", "Do_Not_Touch", "Do:Not:Touch"]
@@ -120,7 +165,7 @@ def test_an_armed_detector_has_alarms_on_what_it_does(
     alarms = stack_of(name).of_type("AWS::CloudWatch::Alarm")
     own = {alarm["MetricName"]: alarm for alarm in alarms.values() if alarm.get("Namespace") == "MLJanitor"}
 
-    assert set(own) == {"ActionsFailed", "HeldBack"}
+    assert set(own) == {"ActionsFailed", "HeldBack", "RecordsRefused"}
     for alarm in own.values():
         assert alarm["Dimensions"] == [{"Name": "detector", "Value": name}]
         assert alarm["TreatMissingData"] == "notBreaching"
@@ -215,7 +260,7 @@ def test_a_disarmed_detector_can_still_have_what_it_did_brought_back_and_nothing
     (function,) = [one for name, one in functions if name.startswith("IdleNotebooks")]
     assert function["Environment"]["Variables"]["JANITOR_UNDO"] == {"Ref": undo}
     alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
-    assert {"ActionsFailed", "HeldBack"} <= {alarm.get("MetricName") for alarm in alarms}
+    assert {"ActionsFailed", "HeldBack", "RecordsRefused"} <= {alarm.get("MetricName") for alarm in alarms}
 
 
 def places_of(stack: Synthesised, role: str, action: str) -> set[str]:

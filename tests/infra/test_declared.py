@@ -19,7 +19,7 @@ ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not Non
     scope="module",
     params=[
         {"janitor": SLACK["janitor"]},
-        {"janitor": {**SLACK["janitor"], "regions": [REGION, "eu-west-1"]}},
+        {"janitor": {**SLACK["janitor"], "regions": [REGION, "eu-west-1"]}, "bill": {"enabled": True}},
         {
             "janitor": {**BUTTONS, "regions": [REGION, "eu-west-1"]},
             "detectors": {

@@ -17,11 +17,12 @@ from lambdas import WITH_SLACK
 from ml_janitor import handlers
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
+from ml_janitor.ledger.macs import KmsMacs
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack import ingress
 from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import TABLE, deploy
+from ml_janitor_sandbox.deployment import KEY, TABLE, deploy
 from ml_janitor_sandbox.slack import SlackControl
 from nights import Nights
 from pages import browser, shown
@@ -61,7 +62,8 @@ def nights(
 ) -> Iterator[Nights]:
     world = World()
     monkeypatch.setattr(Cellar, "world", world)
-    yield Nights(table, session, aws, world)
+    macs = KmsMacs(make_client(session, "kms", REGION, 2), KEY)
+    yield Nights(table, session, aws, world, macs=macs)
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ def test_the_missing_action_is_named_and_nothing_else(
     assert re.fullmatch(rf"idle-endpoints +{left} of {READS} +{action}", row)
     assert f"Refused: 1 action {action} (idle-endpoints)" in ran.flat
     assert f"is not authorized to perform: {action}" in ran.flat
+    assert "`janitor doctor --policy` prints the IAM policy that allows" in ran.flat
 
 
 @pytest.mark.usefixtures("account")
@@ -96,6 +97,7 @@ def test_an_account_where_all_is_allowed(account: Control, janitor: Janitor) -> 
 
     assert (ran.status, ran.err) == (0, "")
     assert ran.headline == "Everything that could be tried is allowed."
+    assert "--policy" not in ran.out
     for detector in DETECTORS:
         probed = sum(not grant.implied for grant in detector().reads)
         assert re.search(rf"^{detector.name} +{probed} of {len(detector().reads)}\b", ran.out, re.MULTILINE)
@@ -157,6 +159,21 @@ def test_an_armed_detector_that_could_never_act_is_named(account: Control, janit
         "nothing is acted on without a delivered warning, and janitor.slack_secret is not set" in without.flat
     )
     assert janitor("doctor", "idle-notebooks", *arms, "--set", "janitor.slack_secret=x").status == 0
+
+
+@pytest.mark.usefixtures("account")
+def test_it_says_whose_objects_are_read(janitor: Janitor) -> None:
+    named = ("--set", 'duplicate-artifacts.read_contents_in=["our-models"]')
+
+    closed, opened = (
+        janitor("doctor", "duplicate-artifacts"),
+        janitor("doctor", "duplicate-artifacts", *named),
+    )
+
+    until = "copies are likely at most, until duplicate-artifacts.read_contents_in says where"
+    assert f"contents no object is read: {until}" in closed.flat
+    assert "contents objects are read, and copies proven, under s3://our-models/" in opened.flat
+    assert "contents" not in janitor("doctor", "idle-notebooks").out
 
 
 def test_a_refusal_in_one_region_names_it(janitor: Janitor, account: Control) -> None:

@@ -163,6 +163,14 @@ SERVERS = [
 ]
 
 
+def filled(bucket: Bucket, *, versioned: bool = False) -> tuple[Bucket, Mapping[str, Any]]:
+    """The *bucket* with two copies, and what is recorded before one of them is deleted."""
+    if versioned:
+        bucket.versions()
+    bucket.fill()
+    return bucket, bucket.prepared()
+
+
 @pytest.fixture(params=SERVERS)
 def make(
     request: pytest.FixtureRequest, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
@@ -236,9 +244,7 @@ def test_what_is_larger_than_one_copy_may_be_comes_back_in_parts(
 
 
 def test_what_was_overwritten_in_the_last_moment_stays(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make())
     bucket.put(COPY, b"new" * MIB)
 
     with pytest.raises(ChangedError, match="overwritten"):
@@ -249,9 +255,7 @@ def test_what_was_overwritten_in_the_last_moment_stays(make: Callable[..., Bucke
 
 def test_what_was_overwritten_with_the_same_bytes_stays(make: Callable[..., Bucket]) -> None:
     """Its ETag is the same, so S3 would delete it."""
-    bucket = make()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make())
     bucket.put(COPY, Metadata={"mine": "yes"})
 
     with pytest.raises(ChangedError, match="overwritten"):
@@ -282,9 +286,7 @@ def test_what_is_overwritten_while_it_is_deleted_stays(
 
 @pytest.mark.parametrize("how", ["deleted", "overwritten"])
 def test_a_copy_whose_keeper_changes_stays(make: Callable[..., Bucket], how: str) -> None:
-    bucket = make()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make())
     if how == "deleted":
         bucket.delete(KEEPER)
     else:
@@ -298,10 +300,7 @@ def test_a_copy_whose_keeper_changes_stays(make: Callable[..., Bucket], how: str
 
 def test_a_copy_whose_keeper_is_another_version_of_the_same_bytes_stays(make: Callable[..., Bucket]) -> None:
     """It may be one that a lifecycle rule expires tomorrow: the next sweep looks at it."""
-    bucket = make()
-    bucket.versions()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make(), versioned=True)
     bucket.put(KEEPER)
 
     with pytest.raises(ChangedError, match=r"a/model\.tar\.gz, which it is a copy of"):
@@ -332,10 +331,7 @@ def test_a_delete_marker_of_earlier_does_not_count_as_the_deletion(
 
 
 def test_a_copy_whose_bucket_stops_to_keep_versions_stays(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.versions()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make(), versioned=True)
     bucket.versions("Suspended")
 
     with pytest.raises(ChangedError, match="versioning was changed"):
@@ -345,10 +341,7 @@ def test_a_copy_whose_bucket_stops_to_keep_versions_stays(make: Callable[..., Bu
 
 
 def test_what_is_gone_already_is_success(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.versions()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make(), versioned=True)
     bucket.delete(COPY)
 
     notes = bucket.act(undo)
@@ -361,11 +354,7 @@ def test_what_somebody_deletes_in_the_same_moment_is_success(
     session: boto3.Session, aws: Aws, *, versioned: bool
 ) -> None:
     """S3 then answers 404; SeaweedFS answers 412."""
-    bucket = Bucket(session.client("s3"), aws)
-    if versioned:
-        bucket.versions()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(Bucket(session.client("s3"), aws), versioned=versioned)
     bucket.meanwhile("DeleteObject", lambda: bucket.delete(COPY))
 
     notes = bucket.act(undo)
@@ -375,10 +364,7 @@ def test_what_somebody_deletes_in_the_same_moment_is_success(
 
 
 def test_killed_after_the_delete_it_finds_its_marker_next_time(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.versions()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make(), versioned=True)
     with pytest.raises(KeyboardInterrupt):
         bucket.act(undo, Notes(killed="delete"))
 
@@ -391,10 +377,7 @@ def test_killed_after_the_delete_it_finds_its_marker_next_time(make: Callable[..
 
 
 def test_what_somebody_wrote_meanwhile_is_not_overwritten(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.versions()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make(), versioned=True)
     bucket.act(undo)
     bucket.put(COPY, b"new" * MIB)
 
@@ -406,9 +389,7 @@ def test_what_somebody_wrote_meanwhile_is_not_overwritten(make: Callable[..., Bu
 
 
 def test_the_same_bytes_with_other_metadata_are_another_object(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make())
     bucket.act(undo)
     bucket.put(COPY, Metadata={"mine": "yes"})
 
@@ -422,9 +403,7 @@ def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
 ) -> None:
     if large:
         monkeypatch.setattr(copy_return, "ATOMIC", 0)
-    bucket = make()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make())
     bucket.act(undo)
     operation = "CompleteMultipartUpload" if large else "CopyObject"
     bucket.meanwhile(operation, lambda: bucket.put(COPY, b"new" * MIB))
@@ -437,10 +416,7 @@ def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
 
 
 def test_undone_twice_it_is_written_once(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.versions()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make(), versioned=True)
     bucket.act(undo)
     with pytest.raises(KeyboardInterrupt):
         bucket.undo(undo, Notes(killed="write again"))
@@ -482,10 +458,7 @@ def test_what_the_bucket_does_with_new_objects_is_not_done_to_it(
 
 
 def test_what_was_never_deleted_needs_no_undo(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.versions()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make(), versioned=True)
 
     assert bucket.undo(undo).done == []
     assert len(bucket.versions_of()[0]) == 1
@@ -508,9 +481,7 @@ def test_a_version_that_has_expired_comes_back_from_the_keeper(make: Callable[..
 
 @pytest.mark.parametrize("how", ["deleted", "overwritten"])
 def test_without_versions_and_keeper_it_cannot_come_back(make: Callable[..., Bucket], how: str) -> None:
-    bucket = make()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make())
     bucket.act(undo)
     if how == "deleted":
         bucket.delete(KEEPER)
@@ -552,9 +523,7 @@ def test_bytes_that_are_archived_by_now_come_back_once_they_are_restored(
 def test_a_keeper_that_is_overwritten_while_it_is_copied_is_not_taken_for_the_copy(
     make: Callable[..., Bucket],
 ) -> None:
-    bucket = make()
-    bucket.fill()
-    undo = bucket.prepared()
+    bucket, undo = filled(make())
     bucket.act(undo)
     bucket.meanwhile("CopyObject", lambda: bucket.put(KEEPER, b"new" * MIB))
 

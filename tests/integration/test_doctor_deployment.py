@@ -26,6 +26,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
 from ml_janitor_sandbox.stack import NAME, deploy
+from signing import OwnMacs
 from synthesis import synthesise
 
 NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)
@@ -92,7 +93,7 @@ class Site:
         )
         verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
         result = Result(detector="idle-notebooks", target=target, verdict=verdict, outcome=Outcome.WAITING)
-        actions, began = Actions(self._table()), NOW - ago
+        actions, began = Actions(self._table(), OwnMacs()), NOW - ago
         return actions.acted(actions.begin(result, {}, warned=began, now=began), began)
 
     def _table(self) -> Table:
@@ -237,28 +238,25 @@ def test_a_deleted_schedule(site: Site, doctor: Doctor) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
+def test_a_schedule_that_was_changed(site: Site, doctor: Doctor) -> None:
+    scheduler, name = site.client("scheduler"), site.physical("IdleNotebooksSchedule")
+    now = scheduler.get_schedule(Name=name)
+    kept = ("FlexibleTimeWindow", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "Target")
+    for changes, said in (
         ({"State": "DISABLED"}, "its schedule is disabled"),
         (
             {"ScheduleExpression": "rate(2 hours)"},
             "it runs on rate(2 hours) (UTC); the settings here say rate(1 hour)",
         ),
         ({"ScheduleExpressionTimezone": "Europe/Oslo"}, "it runs on rate(1 hour) (Europe/Oslo)"),
-    ],
-)
-def test_a_schedule_that_was_changed(site: Site, doctor: Doctor, changes: dict[str, str], said: str) -> None:
-    scheduler, name = site.client("scheduler"), site.physical("IdleNotebooksSchedule")
-    now = scheduler.get_schedule(Name=name)
-    kept = ("FlexibleTimeWindow", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "Target")
-    scheduler.update_schedule(Name=name, **{key: now[key] for key in kept} | changes)
+    ):
+        scheduler.update_schedule(Name=name, **{key: now[key] for key in kept} | changes)
 
-    ran = doctor()
+        ran = doctor()
 
-    assert ran.status == 1
-    assert f"{NAME} in {REGION}: 1 problem." in ran.part
-    assert f"idle-notebooks: schedule {said}" in ran.part
+        assert ran.status == 1
+        assert f"{NAME} in {REGION}: 1 problem." in ran.part
+        assert f"idle-notebooks: schedule {said}" in ran.part
 
 
 def test_a_sweep_that_is_overdue_never_was_or_was_not_complete(site: Site, doctor: Doctor) -> None:
@@ -638,3 +636,24 @@ def test_an_undo_function_that_was_not_deployed_yet_is_missed(site: Site, doctor
     ran = doctor(*besides(f"[{NOTEBOOKS}]\narmed_until = 2026-10-04\n"))
 
     assert "which has no powers there → make deploy REVERT=1 puts it back; or janitor undo" in ran.part
+
+
+def test_a_person_hears_what_they_may_not_do_with_the_undo_key_and_whether_it_works(
+    box: Control, session: boto3.Session, doctor: Doctor, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    act = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
+    settings = Settings.parse({"janitor": SETTINGS, "detectors": {"idle-notebooks": act}})
+    site = working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
+    armed = besides(f'[{NOTEBOOKS}]\nmode = "act"\nact_in = ["{ACCOUNT}/{REGION}"]\n')
+
+    box.fault("kms", "GenerateMac", "deny", times=0)
+    refused = doctor(*armed)
+    box.clear_faults()
+    site.client("kms").disable_key(KeyId=site.physical("UndoRecordKey"))
+    disabled = doctor(*armed)
+
+    assert "do not hold kms:GenerateMac (janitor sweep --act); the functions' roles do" in refused.part
+    assert refused.status == 0
+    assert "undo key" in disabled.part
+    assert "Disabled" in disabled.part
+    assert disabled.status == 1

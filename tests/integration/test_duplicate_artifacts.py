@@ -15,11 +15,14 @@ from botocore.config import Config
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Absent, Finding, Kept, Result, Sweep, Value
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Absent, Finding, Kept, Report, Result, Sweep, Value
 from ml_janitor.detectors.duplicate_artifacts import manifests
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
+from ml_janitor.report import json as document
+from ml_janitor.report.html import html
 from ml_janitor_sandbox.control import Control
 
 DAY = timedelta(days=1)
@@ -1009,6 +1012,25 @@ def test_what_contents_may_be_read_in_is_searched_too(account: Account, aws: Aws
     assert words(swept(aws, read_contents_in=("unheard-of",)))["b.tar.gz"] == "proven"
     assert words(swept(aws, buckets=(), read_contents_in=("unheard-of",)))["b.tar.gz"] == "proven"
     assert swept(aws, buckets=()).looked_at == 0
+
+
+def test_an_unarmed_deployment_hears_how_copies_can_be_proven_again(account: Account, aws: Aws) -> None:
+    """An operator's own settings, from when every object was read, name no contents: each report says so."""
+    account.bucket(DEFAULT_BUCKET)
+    for key, age in (("a/model.tar.gz", 50), (COPY, 40)):
+        account.put(key, "model", age=age, bucket=DEFAULT_BUCKET)
+    settings = Settings.parse({"janitor": {"slack_secret": "ml-janitor/slack"}})
+    detector = settings.detector(DuplicateArtifacts)
+
+    done = sweep(detector, aws, now=NOW, policy=settings.policy)
+
+    assert words(done)[COPY] == "likely"
+    (notice,) = done.notices
+    report = Report(time=NOW, account=ACCOUNT, sweeps=(done,))
+    assert notice in json.loads(document.text(report))["sweeps"][0]["notices"]
+    for part in (f"contents may not be read in {DEFAULT_BUCKET}", "duplicate-artifacts.read_contents_in"):
+        assert part in notice
+        assert part in html(report)
 
 
 def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account: Account, aws: Aws) -> None:

@@ -38,6 +38,8 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.scheduled_run import Runner
 from nights import Nights
 
+pytestmark = pytest.mark.mutants
+
 laws = importlib.import_module("integration.test_acting")
 
 type Patch = Callable[[pytest.MonkeyPatch], None]
@@ -129,12 +131,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
         "what_reads_only_cannot_write_whatever_a_detector_does",
         {},
     ),
-    (
-        "1 dry by event",
-        setter(Runner, "dry", fixed(value=False)),
-        "a_dry_run_neither_warns_nor_acts",
-        {},
-    ),
+    ("1 dry by event", setter(Runner, "dry", fixed(value=False)), "a_dry_run_neither_warns_nor_acts", {}),
     (
         "3 complete",
         setter(Acting, "act", complete),
@@ -186,12 +183,7 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
         "a_tag_that_came_after_the_warning_protects",
         {},
     ),
-    (
-        "5 business days",
-        setter(arming, "SATURDAY", 7),
-        "a_due_date_is_on_no_weekend_and_no_holiday",
-        {},
-    ),
+    ("5 business days", setter(arming, "SATURDAY", 7), "a_due_date_is_on_no_weekend_and_no_holiday", {}),
     (
         "5 kept",
         setter(Policy, "keeps", never),
@@ -216,30 +208,15 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
         "a_retry_of_the_same_sweep_gets_no_places_of_its_own",
         {},
     ),
-    (
-        "6 night",
-        setter(Limits, "in_night", lambda *_, **__: True),
-        "a_night_has_so_many_over_all_sweeps",
-        {},
-    ),
+    ("6 night", setter(Limits, "in_night", lambda *_, **__: True), "a_night_has_so_many_over_all_sweeps", {}),
     (
         "6 none",
         setter(Limits, "in_sweep", lambda *_, **__: True),
         "none_means_none",
         {"limit": "max_actions"},
     ),
-    (
-        "6 share",
-        setter(Arming, "too_many", never),
-        "many_deletions_at_once_need_a_persons_word",
-        {},
-    ),
-    (
-        "6 approval",
-        setter(Entry, "approved", fixed("anybody")),
-        "an_approval_is_for_what_was_looked_at",
-        {},
-    ),
+    ("6 share", setter(Arming, "too_many", never), "many_deletions_at_once_need_a_persons_word", {}),
+    ("6 approval", setter(Entry, "approved", fixed("anybody")), "an_approval_is_for_what_was_looked_at", {}),
     (
         "6 half done and many",
         setter(Arming, "too_many", never),
@@ -264,48 +241,23 @@ SWITCHED_OFF: Sequence[tuple[str, Patch, str, dict[str, Any]]] = [
         "what_was_done_is_brought_back_and_then_left_alone",
         {},
     ),
-    (
-        "7 too old",
-        setter(Undoing, "within", fixed(FAR)),
-        "what_is_too_old_is_not_undone",
-        {},
-    ),
+    ("7 too old", setter(Undoing, "within", fixed(FAR)), "what_is_too_old_is_not_undone", {}),
     (
         "7 steps",
         setter(RecordedSteps, "do", forgetful),
         "a_step_that_is_recorded_as_done_is_not_done_again",
         {},
     ),
-    (
-        "8 settled",
-        setter(Recheck, "is_done", lambda *_: False),
-        "a_lost_answer_is_settled_by_looking",
-        {},
-    ),
+    ("8 settled", setter(Recheck, "is_done", lambda *_: False), "a_lost_answer_is_settled_by_looking", {}),
     (
         "8 refused",
         setter(steps, "refused", never),
         "what_aws_refused_and_then_is_used_has_nothing_to_be_put_back",
         {},
     ),
-    (
-        "8 out of time",
-        setter(aws.Aws, "out_of_time", never),
-        "what_has_no_time_left_is_no_failure",
-        {},
-    ),
-    (
-        "9 identity",
-        setter(Target, "key", property(by_arn)),
-        "a_re_created_resource_starts_from_nothing",
-        {},
-    ),
-    (
-        "once",
-        setter(Table, "put", overwriting),
-        "two_runs_of_one_warning_begin_one_action",
-        {},
-    ),
+    ("8 out of time", setter(aws.Aws, "out_of_time", never), "what_has_no_time_left_is_no_failure", {}),
+    ("9 identity", setter(Target, "key", property(by_arn)), "a_re_created_resource_starts_from_nothing", {}),
+    ("once", setter(Table, "put", overwriting), "two_runs_of_one_warning_begin_one_action", {}),
     (
         "protected",
         setter(Arming, "protects", never),

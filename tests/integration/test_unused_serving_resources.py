@@ -36,6 +36,7 @@ from ml_janitor.report import causes
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.progress import DEFAULTS
+from signing import OwnMacs
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -465,7 +466,7 @@ def acting(table: Table) -> Acting:
     """Acting by a ledger, as the deployed functions are given it."""
     return Acting(
         ledger=Ledger(table),
-        actions=Actions(table),
+        actions=Actions(table, OwnMacs()),
         holds=Holds(table),
         limits=Limits(table, "UTC"),
         clock=lambda: NOW,

@@ -11,6 +11,7 @@ import json
 import os
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import boto3
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.account import opened
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Finding, Kept, Report, Result
+from ml_janitor.core.model import Confidence, Finding, Kept, Report, Result
 from ml_janitor.engine.run import run
 from ml_janitor_sandbox.control import Control
 from properties.worlds import (
@@ -30,6 +31,7 @@ from properties.worlds import (
     Claim,
     Fault,
     World,
+    artifacts,
     refusals,
     serving,
     share_of_near_misses,
@@ -45,6 +47,9 @@ SETTINGS = Settings.load(
         f"duplicate-artifacts.read_contents_in={json.dumps(STORES)}",
     ]
 )
+
+CLOSED = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
+"""Under which no object may be read, as by default."""
 
 STUDIO = "idle-studio-apps"
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
@@ -144,6 +149,22 @@ def test_nothing_that_serves_is_called_unused(box: Control, session: boto3.Sessi
         assert all_wrong(audit(session, serving.LISTINGS), claims, [fault]) == [], call
 
 
+def test_near_misses_are_kept_where_contents_may_not_be_read(box: Control, session: boto3.Session) -> None:
+    """Then sizes and ETags are all there is: what has both is likely a copy, and never acted on."""
+    closed = replace(NEAR_MISSES, things=[*artifacts.near_misses()])
+    claims = {claim.arn: claim for claim in built(closed, box, session).values()}
+    box.clear_calls()
+
+    report = audit(session, [artifacts.DETECTOR], CLOSED)
+
+    assert {"s3:GetObject", "s3:HeadObject"}.isdisjoint(box.calls())
+    found = {one.target.arn: one.verdict for one in report.results if isinstance(one.verdict, Finding)}
+    assert found
+    assert [arn for arn in found if not claims[arn].may] == []
+    assert {one.confidence for one in found.values()} == {Confidence.LIKELY}
+    assert [arn for arn, one in found.items() if one.spared is None] == []
+
+
 def built(world: World, box: Control, session: boto3.Session) -> Claims:
     """What is claimed of *world*, which is all there is now."""
     box.reset()
@@ -151,11 +172,11 @@ def built(world: World, box: Control, session: boto3.Session) -> Claims:
     return {claim.key: claim for claim in world.build(session, box, NOW)}
 
 
-def audit(session: boto3.Session, only: Iterable[str] = LISTINGS) -> Report:
+def audit(session: boto3.Session, only: Iterable[str] = LISTINGS, under: Settings = SETTINGS) -> Report:
     """One try per call, so that a fault is believed at once and nobody sleeps."""
-    detectors = [detector for detector in SETTINGS.enabled() if detector.name in only]
+    detectors = [detector for detector in under.enabled() if detector.name in only]
     with opened(session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None) as accounts:
-        return run(detectors, accounts, now=NOW, policy=SETTINGS.policy)
+        return run(detectors, accounts, now=NOW, policy=under.policy)
 
 
 def all_wrong(report: Report, claims: Claims, faults: Sequence[Fault]) -> list[str]:

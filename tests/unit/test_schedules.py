@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ml_janitor.config.schedules import overdue_after, period, unusable
+from ml_janitor.config.schedules import overdue_after, period, runs_within, unusable
 from ml_janitor.detectors import DETECTORS
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -110,3 +110,34 @@ def test_a_schedule_that_eventbridge_refuses_is_refused_before(schedule: str, wr
     why = unusable(schedule)
     assert why is not None
     assert wrong in why
+
+
+@pytest.mark.parametrize(
+    ("schedule", "due"),
+    [
+        ("cron(0 7 * * ? *)", True),
+        ("cron(30 6 * * ? *)", False),
+        ("cron(31 6 * * ? *)", True),
+        ("cron(30 12 * * ? *)", True),
+        ("cron(31 12 * * ? *)", False),
+        ("cron(0 7 ? * TUE *)", True),
+        ("cron(0 7 ? * WED *)", False),
+        ("cron(0 7 6 10 ? *)", True),
+        ("cron(0 7 6 10 ? 2027)", False),
+        ("cron(0 7 ? * 3#1 *)", False),
+        ("rate(1 day)", True),
+        ("rate(2 days)", False),
+    ],
+)
+def test_whether_a_schedule_runs_within_some_hours_of_its_time_zone(schedule: str, *, due: bool) -> None:
+    """At half past six of a Tuesday in Berlin."""
+    now = datetime(2026, 10, 6, 4, 30, tzinfo=UTC)
+    last = now - timedelta(hours=23)
+
+    assert runs_within(schedule, 6 * HOUR, now=now, time_zone="Europe/Berlin", last=last) is due
+
+
+def test_a_rate_that_never_ran_is_not_known_to_run() -> None:
+    now = datetime(2026, 10, 6, tzinfo=UTC)
+
+    assert not runs_within("rate(1 hour)", 6 * HOUR, now=now, time_zone="UTC", last=None)

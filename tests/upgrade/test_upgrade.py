@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from conftest import ACCOUNT
+from ml_janitor.core.model import finding_id
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.server import Sandbox
 from synthesis import synthesise
@@ -151,22 +152,21 @@ def test_a_button_of_before_still_works(world: World) -> None:
 # --- actions --------------------------------------------------------------------------------------
 
 
-def test_what_was_broken_off_is_finished_and_what_was_given_up_stays_so(lived: Lived) -> None:
+def test_what_was_broken_off_is_left_to_a_person_because_its_record_is_not_signed(lived: Lived) -> None:
     stood = recorded("action")
     assert [stood[name]["stage"] for name in ("unfinished", "failing", "failed")] == [
         "acting",
         "failed",
         "failed",
     ]
-    for name in ("unfinished", "failing"):
-        assert lived.first["idle-endpoints"][name] == "acted"
-        assert lived.actions[name]["undo"] == stood[name]["undo"]
-        assert (lived.actions[name]["stage"], int(lived.actions[name]["attempts"])) == ("acted", 2)
-    assert lived.second["idle-endpoints"]["failed"] == "failed"
-    assert int(lived.actions["failed"]["attempts"]) == int(stood["failed"]["attempts"]) == 3
+    for name in ("unfinished", "failing", "failed"):
+        assert [swept["idle-endpoints"][name] for swept in (lived.first, lived.second)] == ["failed"] * 2
+        assert lived.actions[name]["error"].endswith(f"janitor undo --unsigned {finding(stood[name])}")
+        for same in ("undo", "stage", "attempts"):
+            assert str(lived.actions[name][same]) == stood[name][same]
 
 
-def test_what_was_half_done_and_is_used_again_is_put_back(world: World) -> None:
+def test_what_was_half_done_and_is_used_again_is_put_back_by_a_person(world: World) -> None:
     about = {"metric": "Invocations", "dimensions": {"InferenceComponentName": "unfinished-component"}}
     series = {"start": RECORDED - timedelta(minutes=91), "step": 3600, "values": [9.0]}
     assert scaled(world) == [], "taken off before the upgrade"
@@ -176,7 +176,8 @@ def test_what_was_half_done_and_is_used_again_is_put_back(world: World) -> None:
     swept = world.sweep("idle-endpoints")
     world.deliver()
 
-    assert swept["unfinished"]["outcome"] == "changed"
+    assert (swept["unfinished"]["outcome"], scaled(world)) == ("failed", [])
+    undo_unsigned(world.action("unfinished"))
     assert world.action("unfinished")["stage"] == "undone"
     assert scaled(world) == ["inference-component/unfinished-component"]
 
@@ -187,16 +188,32 @@ def scaled(world: World) -> list[str]:
     return [one["ResourceId"] for one in found]
 
 
-def test_an_undo_that_broke_off_or_never_began_goes_on(lived: Lived) -> None:
+def test_an_undo_that_broke_off_or_never_began_is_left_to_a_person(world: World) -> None:
     stood = recorded("action")
+    world.at(FREE)
+    world.delivered = len(world.box.invocations())
+    swept = world.sweep("idle-endpoints")
+    world.deliver()
     for name in ("undoing", "asked"):
-        assert (stood[name]["stage"], lived.actions[name]["stage"]) == ("undoing", "undone")
-        assert lived.actions[name]["undone_by"] == stood[name]["undone_by"]
-        assert name in lived.endpoints
+        assert (stood[name]["stage"], world.action(name)["stage"]) == ("undoing", "undoing")
+        assert swept[name]["outcome"] == "failed"
+        undo_unsigned(world.action(name))
+        assert world.action(name)["stage"] == "undone"
+        assert name in endpoints(world)
 
 
-def test_what_was_done_can_be_undone(world: World) -> None:
-    """By the buttons of the messages from before; the resources are as they were."""
+def finding(action: dict[str, Any]) -> str:
+    """The id of the finding of *action*."""
+    return finding_id(action["detector"], action["sk"].rpartition("#")[0])
+
+
+def undo_unsigned(action: dict[str, Any]) -> None:
+    """A person undoes *action*, from its record that is not signed."""
+    assert main(["undo", "--unsigned", finding(action)]) == 0
+
+
+def test_what_was_done_is_undone_by_a_person(world: World) -> None:
+    """Not by the buttons of the messages from before; the resources are as they were."""
     done = {name: one for name, one in recorded("action").items() if one["stage"] == "acted"}
     assert {one["detector"] for one in done.values()} == set(DETECTORS)
     world.delivered = len(world.box.invocations())
@@ -204,6 +221,13 @@ def test_what_was_done_can_be_undone(world: World) -> None:
     for name in done:
         assert world.press("undo", name)["done"]
         world.deliver()
+        (left,) = (
+            one
+            for one in world.items("action")
+            if (one["pk"], one["sk"]) == (done[name]["pk"], done[name]["sk"])
+        )
+        assert (left["stage"], "janitor undo --unsigned" in left["error"]) == ("undoing", True)
+        undo_unsigned(left)
 
     assert {world.stages()[name] for name in done} == {"undone"}
     assert back(world) == {
@@ -251,14 +275,13 @@ def back(world: World) -> dict[str, Any]:
 
 
 def test_what_was_done_before_counts_for_the_limit_of_the_night(world: World) -> None:
-    """Three are due, and there is one place left; what was begun before has its place."""
+    """Three are due, and there is one place left."""
     (night,) = (one for one in lines("ledger") if one["sk"]["S"].startswith("night#"))
     taken = len(night["taken"]["SS"])
     world.settings("max_actions_per_night = 40", f"max_actions_per_night = {taken + 1}")
     world.at(FREE)
     swept = world.sweep("idle-endpoints")
 
-    assert [swept[name]["outcome"] for name in ("unfinished", "failing")] == ["acted", "acted"]
     due = sorted(swept[name]["outcome"] for name in ("due", "due-too", "hurried"))
     assert due == ["acted", "waiting", "waiting"]
 
@@ -282,7 +305,7 @@ def test_the_killed_sweep_itself_goes_on_at_once(world: World) -> None:
     world.answer("idle-endpoints", {"time": "2026-10-06T04:26:00Z"})
 
     assert world.now < RECORDED + timedelta(minutes=1)
-    assert (world.action("unfinished")["stage"], world.action("due")["stage"]) == ("acted", "acted")
+    assert world.action("due")["stage"] == "acted"
 
 
 def test_the_command_line_and_the_digest_know_all_of_it(

@@ -87,7 +87,7 @@ class Acting:
         arming = policy.armed(detector.name)
         if not arming.armed:
             return SoFar(sweep)
-        reverts = resume_reverts(detector, self._known(sweep), self.revert, self.clock())
+        reverts = resume_reverts(detector, self._known(sweep), self._revert, self.clock())
         if sweep.error is not None:
             return SoFar(with_unfinished(_incomplete(sweep, entries), reverts))
         work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
@@ -106,12 +106,17 @@ class Acting:
         as long as it could be undone.
         """
         at = self.clock()
-        reverts = resume_reverts(detector, self._known(sweep), self.revert, at)
+        reverts = resume_reverts(detector, self._known(sweep), self._revert, at)
         known = self._known(sweep)
         reported = with_unfinished(sweep, [*left_half_done(detector, known), *reverts])
         if self.undoable(detector.name):
             return reported
         return replace(reported, unreachable=unreachable_undos(detector, known, within=self.within, now=at))
+
+    def _revert(self, action: Action) -> None:
+        """Ask for the undo of *action*, if it verifies. Raises UnverifiedError."""
+        self.actions.verify(action)
+        self.revert(action)
 
     def _known(self, sweep: Sweep) -> list[Action]:
         """The actions in the account and region of *sweep*."""

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.undos import JANITOR, by_hand, hint
 from ml_janitor.aws.answers import OutOfTimeError, describe
-from ml_janitor.core.cause import Cause, Progress, Why, cause
+from ml_janitor.core.cause import UNVERIFIED, Cause, Progress, Why, cause
 from ml_janitor.core.model import Finding, Kept, Outcome, Result
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
 from ml_janitor.ledger.action import TRIES, Action
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.limits import FullError
+from ml_janitor.ledger.macs import UnverifiedError
 from ml_janitor.ledger.steps import RecordedSteps
 
 if TYPE_CHECKING:
@@ -91,7 +92,10 @@ class ActionMachine:
 
     def resume(self, result: Result, action: Action) -> Result:
         """Finish *action*, which broke off, if its resource is still waste; else have it reverted."""
-        return self._attempt(result, lambda: self._resume(result, action), half_done_cause(Why.NOT_FINISHED))
+        done = self._attempt(result, lambda: self._resume(result, action), half_done_cause(Why.NOT_FINISHED))
+        if done.cause is not None and done.cause.why in UNVERIFIED:
+            self.actions.refused(action, self.words(done.cause))
+        return done
 
     def resume_waiting(
         self, results: dict[str, Result], wait: Callable[[], None], until: datetime | None = None
@@ -196,6 +200,7 @@ class ActionMachine:
         recheck = self.recheck
         if not recheck.aws.has_time:
             raise StopsError(Outcome.WAITING, half_done_cause(Why.OUT_OF_TIME))
+        self.actions.verify(action)
         if (ended := recheck.ended_otherwise(action)) is not None:
             return self._withdrawn(result, action, cause(Why.NO_LONGER_WASTE, ended))
         if recheck.is_done(action):
@@ -292,11 +297,12 @@ class ActionMachine:
             return step()
         except StopsError as stops:
             return replace(result, outcome=stops.outcome, cause=stops.cause)
-        except FullError as full:
-            return replace(result, outcome=Outcome.WAITING, cause=full.cause)
-        except BegunBeforeError as other:
+        except (FullError, UnverifiedError) as other:
+            waits = isinstance(other, FullError)
+            return replace(result, outcome=Outcome.WAITING if waits else Outcome.FAILED, cause=other.cause)
+        except BegunBeforeError as begun:
             unchanged = Outcome.WAITING if result.outcome is Outcome.FAILED else result.outcome
-            busy = Cause(Why.ANOTHER_RUN, (str(other),), progress=failed.progress)
+            busy = Cause(Why.ANOTHER_RUN, (str(begun),), progress=failed.progress)
             return replace(result, outcome=unchanged, cause=busy)
         except Exception as error:  # reported; the next sweep tries again
             if failed.why is not Why.NO_LEDGER and self.recheck.aws.out_of_time(error):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import describe
+from ml_janitor.core.cause import Why
 from ml_janitor.core.durations import ago
 from ml_janitor.core.text import named
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
@@ -16,6 +17,7 @@ from ml_janitor.engine.holds import Hold, How, anew
 from ml_janitor.ledger.action import UNDOABLE, Action, Stage
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.leases import LeaseTakenError
+from ml_janitor.ledger.macs import NoKeyError, UnverifiedError
 from ml_janitor.ledger.steps import RecordedSteps
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.config.events import UndoEvent
     from ml_janitor.config.settings import Settings
+    from ml_janitor.core.cause import Cause
     from ml_janitor.engine.detector import Detector
     from ml_janitor.ledger.actions import Actions
     from ml_janitor.ledger.holds import Holds
@@ -50,6 +53,10 @@ class NotBackYetError(CannotUndoError):
     """It is on its way back, and AWS takes longer than this call had time: call again to go on."""
 
 
+class RecordRefusedError(CannotUndoError):
+    """Its record in the ledger is not what the janitor signed: nothing is done from it."""
+
+
 class NothingDoneError(CannotUndoError):
     """The action broke off before its first step: there is nothing to bring back, and no more to do."""
 
@@ -59,14 +66,18 @@ class Undoing:
     """
     What undoing needs from the outside. *clock* is the real time; *within* is `undo_days`.
 
-    *wait* lets AWS get on with what an undo waits for; without it the next call goes on.
+    *words* makes a sentence of a cause. *wait* lets AWS get on with what an undo waits for; without it the
+    next call goes on. *unsigned* also undoes what has no signature, as earlier versions wrote it: that is for
+    a person with credentials of their own.
     """
 
     actions: Actions
     holds: Holds
     clock: Callable[[], datetime]
     within: timedelta
+    words: Callable[[Cause], str]
     wait: Callable[[], None] | None = None
+    unsigned: bool = False
 
     def find(self, detector: str, account: str, region: str, finding: str) -> Action:
         """
@@ -107,10 +118,10 @@ class Undoing:
 
         *by* is who asked for it. *again* resumes an undo that broke off, without a new request. Raises
         CannotUndoError with what went wrong, and NotBackYetError if it only takes longer; either can be
-        tried again. Raises NothingDoneError if there is nothing to bring back, and BegunBeforeError if
-        another run works on it.
+        tried again. Raises RecordRefusedError if its record does not verify, NothingDoneError if there is
+        nothing to bring back, and BegunBeforeError if another run works on it.
         """
-        action = self.actions.begin_undo(action, by, self.clock(), again=again)
+        action = self._begin(action, by, again=again)
         try:
             self._snooze(action, by, detector.reverted_arn(action.target, action.undo))
             if not action.touched:
@@ -124,6 +135,28 @@ class Undoing:
             raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error
         undone = self.actions.undone(action, self.clock(), became)
         return replace(undone, steps=action.steps)
+
+    def _begin(self, action: Action, by: str, *, again: bool) -> Action:
+        """Verify *action*, then record that its undo begins. Raises RecordRefusedError."""
+        try:
+            self._verify(action)
+            return self.actions.begin_undo(action, by, self.clock(), again=again)
+        except UnverifiedError as unverified:
+            why = self.words(unverified.cause)
+            self.actions.refused(action, why)
+            raise RecordRefusedError(f"{action.target.name}: {why}") from unverified
+
+    def _verify(self, action: Action) -> None:
+        try:
+            self.actions.verify(action)
+        except UnverifiedError as unverified:
+            if not (self.unsigned and unverified.cause.why is Why.MAC_MISSING):
+                raise
+        except NoKeyError:
+            raise
+        except Exception as error:
+            why = f"the record of {action.target.name} could not be verified: {describe(error)}"
+            raise CannotUndoError(why) from error
 
     def _snooze(self, action: Action, by: str, reverted_arn: str) -> None:
         """
@@ -172,8 +205,8 @@ class UndoRun:
     """
     One invocation of the undo function, and what it needs from outside.
 
-    *left* is how long it may still take, *opened* opens regions of its *account*, and *tell* updates the
-    action's message.
+    *left* is how long it may still take, *opened* opens regions of its *account*, *tell* updates the
+    action's message, and *count_refused* counts a refused record of a detector.
     """
 
     settings: Settings
@@ -185,6 +218,7 @@ class UndoRun:
     sleep: Callable[[float], None]
     opened: Callable[[tuple[str, ...]], AbstractContextManager[list[Aws]]]
     tell: Callable[[Action], None]
+    count_refused: Callable[[str], None]
     logger: Logger
 
     def __call__(self, asked: UndoEvent, *, holder: str) -> dict[str, Any]:
@@ -213,7 +247,9 @@ class UndoRun:
                 detector = undoable[asked.detector]
                 with self.opened((asked.region,)) as (aws,):
                     self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
-            except (BegunBeforeError, NothingDoneError) as nothing:
+            except (BegunBeforeError, NothingDoneError, RecordRefusedError) as nothing:
+                if isinstance(nothing, RecordRefusedError):
+                    self.count_refused(asked.detector)
                 return self._answer(asked, why=str(nothing))
             finally:
                 self.tell(action)

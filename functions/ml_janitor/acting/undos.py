@@ -13,6 +13,7 @@ from ml_janitor.core.cause import Cause, Progress, UnreachableUndos, Why, cause
 from ml_janitor.core.model import Effect, Kept, Outcome, Result, Sweep
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.action import TRIES, UNDOABLE, UNFINISHED, Action, Stage
+from ml_janitor.ledger.macs import UnverifiedError
 
 if TYPE_CHECKING:
     from ml_janitor.engine.detector import Cleanup, Detector
@@ -168,6 +169,9 @@ def _resume_revert(
     so_far = Progress.HALF_REVERTED if action.coming_back else Progress.REVERT_ASKED
     try:
         revert(action)
+    except UnverifiedError as unverified:
+        why = replace(unverified.cause, progress=so_far, by=action.undone_by)
+        return Unfinished(action, Outcome.FAILED, why)
     except Exception as error:  # reported; the next sweep tries again
         failure = str(error) if isinstance(error, CannotUndoError) else describe(error)
         why = Cause(Why.NOT_RESUMED, (failure,), progress=so_far, by=action.undone_by, by_hand=command)

@@ -17,6 +17,7 @@ type ServiceName = Literal[
     "cloudwatch",
     "dynamodb",
     "ecr",
+    "kms",
     "lambda",
     "logs",
     "pricing",

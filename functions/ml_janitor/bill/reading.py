@@ -52,12 +52,11 @@ CAUSES = {
     RefusalCause.FAILED: GapCause.FAILED,
 }
 
-READS = (
-    allow(GET_COST_AND_USAGE),
-    allow(GET_COST_FORECAST),
-    allow(GET_DIMENSION_VALUES),
-    allow(LIST_COST_ALLOCATION_TAGS),
-)
+EVERY_TIME = (allow(GET_COST_AND_USAGE), allow(GET_COST_FORECAST))
+OF_NAMES = (allow(GET_DIMENSION_VALUES), allow(LIST_COST_ALLOCATION_TAGS))
+"""What is called only where names are checked."""
+
+READS = (*EVERY_TIME, *OF_NAMES)
 """What reading a bill needs. None of it can be limited to a part of the bill."""
 
 COMMITMENTS = ("SavingsPlan", "RIFee", "DiscountedUsage")
@@ -93,14 +92,20 @@ class _Reader:
     until: date
     gaps: list[Gap] = field(default_factory=list)
 
-    def rows(self, reading: Reading, subject: str, *groups: Mapping[str, str]) -> list[Row] | None:
-        """By *groups*; None, and a gap, if it was refused. `OUTSIDE` counts only by record type."""
+    def rows(
+        self, reading: Reading, subject: str, *groups: Mapping[str, str], first: date | None = None
+    ) -> list[Row] | None:
+        """
+        By *groups*, from *first* on; None, and a gap, if it was refused.
+
+        `OUTSIDE` counts only by record type.
+        """
         without = () if reading is Reading.RECORD_TYPES else sorted(OUTSIDE)
         return self.unless_refused(
             reading,
             subject,
             lambda: self.explorer.daily(
-                self.first, self.until, *groups, without=without, services=self.wanted.services
+                first or self.first, self.until, *groups, without=without, services=self.wanted.services
             ),
         )
 
@@ -120,14 +125,19 @@ def read(
     """
     The bill of *account* up to the day before *now*. What could not be read is in its gaps.
 
-    *kept* is the bill of a night before: only its last `AGAIN` days are read again.
+    *kept* is the bill of a night before, read for the same tags and services: only its last `AGAIN` days
+    are read again, and all days of a tag that it lacks.
     """
     until = now.date()
-    first = until - wanted.days * DAY
-    if kept is not None and kept.account == account and kept.charges and kept.first <= first <= kept.until:
+    whole_first = first = until - wanted.days * DAY
+    if kept is not None and _continued(kept, account, first):
         first = max(first, min(kept.until, until - AGAIN * DAY))
     else:
         kept = None
+
+    def since(tag: str) -> date:
+        return first if kept is not None and tag in kept.by_tag else whole_first
+
     reader = _Reader(explorer, wanted, first, until)
     usage = by_dimension("USAGE_TYPE")
     by_service = reader.rows(Reading.SERVICES, "", by_dimension("SERVICE"), usage)
@@ -136,7 +146,7 @@ def read(
     tagged: dict[str, list[Row] | None] = {}
     if by_service is not None:  # without it, nothing else can be placed
         for name, key in fine:
-            tagged[name] = reader.rows(Reading.TAG, name, usage, by_tag(key))
+            tagged[name] = reader.rows(Reading.TAG, name, usage, by_tag(key), first=since(name))
         records = reader.rows(Reading.RECORD_TYPES, "", by_dimension("RECORD_TYPE"))
         forecast = _forecast(reader)
         active: frozenset[str] | None = None
@@ -144,7 +154,9 @@ def read(
             active = _checked_names(reader, by_service)
             coarse = coarse[:-2]
         for name, key in coarse:
-            tagged[name] = reader.rows(Reading.TAG, name, by_dimension("SERVICE"), by_tag(key))
+            tagged[name] = reader.rows(
+                Reading.TAG, name, by_dimension("SERVICE"), by_tag(key), first=since(name)
+            )
     else:
         records, forecast, active = None, None, None
     metric = wanted.metric or _metric(records or ())
@@ -169,9 +181,7 @@ def read(
         forecast=forecast,
         requests=explorer.requests,
     )
-    whole = (
-        fresh if kept is None or by_service is None else _laid_over(kept, fresh, until - wanted.days * DAY)
-    )
+    whole = fresh if kept is None or by_service is None else _laid_over(kept, fresh, whole_first)
     return replace(whole, gaps=(*reader.gaps, *_seen_gaps(whole, wanted, active)))
 
 
@@ -254,6 +264,12 @@ def _charges(
     )
 
 
+def _continued(kept: Bill, account: str, first: date) -> bool:
+    """Whether *kept* has all days from *first* on, but for those that are read again."""
+    records = all(gap.reading is not Reading.RECORD_TYPES for gap in kept.gaps)
+    return kept.account == account and bool(kept.charges) and records and kept.first <= first <= kept.until
+
+
 def _laid_over(kept: Bill, fresh: Bill, first: date) -> Bill:
     """*fresh* with the days before it as they were *kept*, from *first* on."""
 
@@ -266,7 +282,10 @@ def _laid_over(kept: Bill, fresh: Bill, first: date) -> Bill:
         fresh,
         first=first,
         charges=days(kept.charges, fresh.charges),
-        by_tag={name: days(kept.by_tag.get(name, ()), rows) for name, rows in fresh.by_tag.items()},
+        by_tag={
+            name: days(kept.by_tag[name], rows) if name in kept.by_tag else rows
+            for name, rows in fresh.by_tag.items()
+        },
         records=days(kept.records, fresh.records),
         estimated=frozenset(day for day in kept.estimated if first <= day < fresh.first) | fresh.estimated,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -108,6 +108,30 @@ def missed(schedule: str, hours: Iterable[int], days: Iterable[int]) -> list[int
     every = day_of_week in {"*", "?"}
     runs = {(day - 2) % 7 for day in parsed(day_of_week, range(1, 8))}  # a cron's first day is Sunday
     return [day for day in days if not every and day not in runs]
+
+
+def runs_within(
+    schedule: str, span: timedelta, *, now: datetime, time_zone: str, last: datetime | None
+) -> bool:
+    """
+    Whether *schedule* runs in the *span* after *now*, as far as it can be read.
+
+    A rate is counted from its *last* run. A cron with "L", "W" or "#" cannot be read, and the answer is no.
+    """
+    if RATE.fullmatch(schedule):
+        return last is not None and now < last + period(schedule) <= now + span
+    given = dict(zip(FIELDS, schedule.removeprefix("cron(").removesuffix(")").split(), strict=True))
+    wanted = {name: parsed("*" if text == "?" else text, FIELDS[name]) for name, text in given.items()}
+    minute = now.astimezone(ZoneInfo(time_zone)).replace(second=0, microsecond=0)
+    return any(
+        _runs(wanted, minute + timedelta(minutes=number))
+        for number in range(1, int(span.total_seconds()) // 60 + 1)
+    )
+
+
+def _runs(wanted: Mapping[str, set[int]], at: datetime) -> bool:
+    own = (at.minute, at.hour, at.day, at.month, at.isoweekday() % 7 + 1, at.year)
+    return all(value in wanted[name] for name, value in zip(FIELDS, own, strict=True))
 
 
 def longest_gap(moments: Iterable[int], cycle: int, unit: timedelta) -> timedelta | None:

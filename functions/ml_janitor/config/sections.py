@@ -24,6 +24,7 @@ from ml_janitor.config.values import (
     AllowedMode,
     Count,
     Day,
+    Dollars,
     Duration,
     Group,
     Hours,
@@ -35,6 +36,7 @@ from ml_janitor.config.values import (
     SettlingDays,
     SpanDays,
     TimeZone,
+    Weekday,
 )
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector
@@ -81,11 +83,17 @@ class BillSection(BaseModel):
     *max_requests* is how many pages of Cost Explorer one reading asks for at most, each of which costs a
     cent. *tags* are cost allocation tags by what they are called here, the most important first; "" leaves
     one out. *services* are those that alone count, as Cost Explorer spells them. *chargeback* is the tag
-    that a bill is passed on by.
+    that a bill is passed on by. The function that reads the bill each morning is there if *enabled*, and
+    runs on *schedule*; on the day *weekly_table* its message has the table by the first tag. *monthly_budget*
+    is in dollars, 0 for none.
     """
 
     model_config = STRICT
 
+    enabled: bool = False
+    schedule: Schedule = "cron(30 6 * * ? *)"
+    weekly_table: Weekday = "Mon"
+    monthly_budget: Dollars = 0
     max_requests: Requests = 8
     settling_days: SettlingDays = 2
     days: SpanDays = 30

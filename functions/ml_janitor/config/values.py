@@ -86,6 +86,12 @@ def _metric(value: str) -> str:
     return value
 
 
+def _weekday(value: str) -> str:
+    if value and value not in WEEKDAYS:
+        raise ValueError('a day such as "Mon", or "" for never')
+    return value
+
+
 def _from_to(least: int, most: int) -> AfterValidator:
     def check(value: int) -> int:
         if not least <= value <= most:
@@ -104,6 +110,8 @@ def _schedule(value: str) -> str:
 METRICS = ("auto", "unblended", "amortized")
 """As charged, or with commitments spread over the days that they pay for; auto is that once there are any."""
 
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Region = Annotated[str, AfterValidator(_region)]
@@ -113,6 +121,8 @@ Day = Annotated[date, BeforeValidator(_day)]
 AllowedMode = Annotated[str, AfterValidator(_mode)]
 AllowedConfidence = Annotated[str, AfterValidator(_confidence)]
 AllowedMetric = Annotated[str, AfterValidator(_metric)]
+Weekday = Annotated[str, AfterValidator(_weekday)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Requests = Annotated[int, _from_to(1, 100)]
 SettlingDays = Annotated[int, _from_to(0, 14)]
 SpanDays = Annotated[int, _from_to(1, 180)]
@@ -125,6 +135,7 @@ EXPECTED = {
     "bool_type": "true or false",
     "date_type": "a date such as 2026-12-25",
     "dict_type": "a table",
+    "finite_number": "a number",
     "float_type": "a number",
     "greater_than_equal": "a number that is not negative",
     "less_than_equal": "a percentage, at most 100",

@@ -54,6 +54,8 @@ class Why(Enum):
     NOT_FINISHED = auto()  # the error
     NOT_RECHECKED = auto()  # the error
     DISARMED = auto()  # the detector, the last error
+    MAC_INVALID = auto()
+    MAC_MISSING = auto()  # the finding's id
 
     # What was begun waits for AWS, or is being reverted.
     WAITS_FOR_AWS = auto()  # what for
@@ -62,6 +64,10 @@ class Why(Enum):
     NOT_REVERTED = auto()  # how many tries, the last error
     REVERTED_NEXT = auto()
     REVERT_NOT_ASKED = auto()  # the error
+
+
+UNVERIFIED = frozenset({Why.MAC_INVALID, Why.MAC_MISSING})
+"""Nothing is done from such a record: an alarm has to say so."""
 
 
 class Progress(Enum):

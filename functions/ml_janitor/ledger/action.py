@@ -54,10 +54,11 @@ class Action(WarningMessages):
     *until*, when the waste would have ended by itself, or until it was *over*: asked back, seen running
     again, or made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark`
     of what its message says, so that a message which could not be changed is changed later. *became* is
-    what an undo made of it, where it did not simply bring it back.
+    what an undo made of it, where it did not simply bring it back. *mac* authenticates it at stage *signed*.
     """
 
     sk: str
+    pk: str = ""
     detector: str
     target: Target
     stage: Stage
@@ -80,6 +81,8 @@ class Action(WarningMessages):
     until: datetime | None = None
     over: datetime | None = None
     told: str = ""
+    mac: str = ""
+    signed: str = ""
 
     @property
     def mark(self) -> str:

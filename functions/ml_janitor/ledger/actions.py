@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -11,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter
 
+from ml_janitor.core.cause import Cause, Why
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.action import Action, Stage, saving
+from ml_janitor.ledger.macs import SIGNED, Macs, NoKey, UnverifiedError, content, sign, verify
 from ml_janitor.ledger.messages import WarningMessages
-from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, partition, stamp
+from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, key, partition, stamp
 
 if TYPE_CHECKING:
     from ml_janitor.core.model import Result
@@ -23,6 +27,7 @@ ACTION = "action"
 ACTION_ITEM = TypeAdapter(Action)
 STEP = "step_"
 NO_MESSAGES = WarningMessages()
+NO_KEY = NoKey()
 
 KEEP = timedelta(days=120)
 """How long an action stays readable: longer than it can be undone."""
@@ -41,13 +46,14 @@ class BegunBeforeError(Exception):
 
 class Actions:
     """
-    The actions in *table*, by detector, account and region.
+    The actions in *table*, by detector, account and region; *macs* sign and verify them.
 
     Every change is conditional on the stage it comes from, so that of two runs at once one stops.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, macs: Macs = NO_KEY) -> None:
         self._table = table
+        self._macs = macs
 
     def all(self, detector: str, account: str, region: str) -> list[Action]:
         """Every action that is remembered, the oldest first."""
@@ -72,7 +78,8 @@ class Actions:
         """
         Store what brings *result*'s resource back, before anything is done to it.
 
-        Raises BegunBeforeError if this warning was acted on before, and what `written` raises.
+        Raises BegunBeforeError if this warning was acted on before, what `written` raises, and what KMS
+        raises: what cannot be signed is not begun.
         """
         target = result.target
         hourly, until = saving(result)
@@ -99,11 +106,17 @@ class Actions:
             "direct_message": messages.direct_message,
             EXPIRES: int((now + KEEP).timestamp()),
         }
+        place = self._where(result)
+        item |= sign(self._macs, _action({**item, **key(place, sk)}))
         try:
-            self._table.put(self._where(result), sk, item, only_if=ABSENT, signed=True)
+            self._table.put(place, sk, item, only_if=ABSENT, signed=True)
         except ConditionFailedError as error:
             raise BegunBeforeError(f"{target.name} was acted on before under this warning") from error
-        return _action({**item, "sk": sk})
+        return _action({**item, **key(place, sk)})
+
+    def verify(self, action: Action) -> None:
+        """Raise UnverifiedError unless *action* is as a role that acts signed it, and what KMS raises."""
+        verify(self._macs, action)
 
     def resume(self, action: Action, now: datetime) -> Action:
         """Resume a broken-off action. Raises BegunBeforeError if another run has resumed it."""
@@ -161,6 +174,13 @@ class Actions:
         changes = {"undone": now, "became": became, "error": "", "broke": False}
         return self._moved(action, Stage.UNDONE, changes)
 
+    def refused(self, action: Action, why: str) -> None:
+        """Remember that its record does not verify, so that the digest and its message say so."""
+        if action.broke and action.error == why:
+            return
+        with suppress(BegunBeforeError, UnverifiedError):  # it changes while we look: that is another's doing
+            self._moved(action, action.stage, {"error": why, "broke": True})
+
     def undo_failed(self, action: Action, error: str) -> Action:
         """Taking it back broke off; it can be tried again."""
         return self._moved(action, Stage.UNDOING, {"error": error, "broke": True})
@@ -182,12 +202,19 @@ class Actions:
     def _moved(
         self, action: Action, to: Stage, also: Mapping[str, Any], *, over: datetime | None = None
     ) -> Action:
-        """*action* at stage *to*; *over* is since when it may save nothing any more, if it did until then."""
+        """
+        *action* at stage *to*, signed if that is new; *over* is since when it may save nothing any more, if
+        it did until then.
+
+        Raises UnverifiedError if what is signed of it was changed since it was read.
+        """
+        expected = replace(action, stage=to)
+        signature = sign(self._macs, expected) if to in SIGNED and to != action.stage else {}
         try:
             item = self._table.change(
                 self._place(action),
                 action.sk,
-                set_to={"stage": to, **also},
+                set_to={"stage": to, **also, **signature},
                 at_first={} if over is None else {"over": over},
                 only_if=Attr("stage").eq(action.stage) & Attr("attempts").eq(action.attempts),
                 signed=True,
@@ -195,7 +222,10 @@ class Actions:
         except ConditionFailedError as error:
             why = f"another run is at work on {action.target.name}, or somebody asked for its undo"
             raise BegunBeforeError(why) from error
-        return _action(item)
+        moved = _action(item)
+        if content(moved, to) != content(expected, to):
+            raise UnverifiedError(Cause(Why.MAC_INVALID))
+        return moved
 
     def _place(self, action: Action) -> str:
         return partition(ACTION, action.detector, action.target.account, action.target.region)

@@ -14,7 +14,7 @@ from ml_janitor.core.model import Outcome, Sweep
 from ml_janitor.core.money import Totals
 from ml_janitor.ledger.table import ABSENT, ConditionFailedError, Table, partition
 
-SWEEP, DIGEST, LATEST = "sweep", "digest", "latest"
+SWEEP, DIGEST, BILL, LATEST = "sweep", "digest", "bill", "latest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,25 @@ class LastSweep:
 
 
 SWEEP_ITEM = TypeAdapter(LastSweep)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastBill:
+    """
+    The latest reading of the bill, and what it says in Slack: *text* in a line, and *paragraphs*.
+
+    *kept* is the key of the last bill that could be read, in the report bucket. *posted* is whether Slack
+    took what it says; if not, the next digest says it.
+    """
+
+    time: datetime
+    kept: str = ""
+    text: str = ""
+    paragraphs: tuple[str, ...] = ()
+    posted: bool = False
+
+
+BILL_ITEM = TypeAdapter(LastBill)
 
 
 class Latest:
@@ -89,3 +108,14 @@ class Latest:
     def digested(self, account: str, now: datetime) -> None:
         """Remember that Slack took the digest of *now*."""
         self._table.put(f"{DIGEST}#{account}", LATEST, {"time": now})
+
+    # --- bills --------------------------------------------------------------------------------
+
+    def bill(self, account: str) -> LastBill | None:
+        """The latest reading of the bill, or None if there never was one."""
+        item = self._table.get(f"{BILL}#{account}", LATEST)
+        return None if item is None else BILL_ITEM.validate_python(item)
+
+    def billed(self, account: str, bill: LastBill) -> None:
+        """Remember a reading of the bill."""
+        self._table.put(f"{BILL}#{account}", LATEST, BILL_ITEM.dump_python(bill))

@@ -24,6 +24,7 @@ from ml_janitor.bill.report import Told, told
 from ml_janitor.core.text import plain, usd
 
 MOST_MOVERS = 8
+UNEXPLAINED_SHOWN = 2
 WASTE = {"hung-training-jobs": "hung"}
 """What a detector's findings are; idle where nothing else stands here."""
 
@@ -292,8 +293,14 @@ def rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[Row]:
         count = len(parts.smaller)
         yield Row(parts.smaller_usd, f"{count} smaller change{'s' * (count > 1)}", "", "")
     if parts.unexplained:
-        ranked = parts.unexplained[:3]
-        said = ", ".join(f"{signed(one.usd)} {described(one, movement)[0]}" for one in ranked)
+        ranked = parts.unexplained[:UNEXPLAINED_SHOWN]
+        said = ", ".join(f"{signed(one.usd)} {_where(one)}" for one in ranked)
         rest = len(parts.unexplained) - len(ranked)
-        more = f" and {rest} more" if rest else ""
+        more = f", {rest} more" if rest else ""
         yield Row(parts.unexplained_usd, "not explained", f"{said}{more}", "")
+
+
+def _where(one: Mover) -> str:
+    """A usage type, and the value of the tag that it was charged under."""
+    value = f" ({plain(one.part.tag)})" if one.part.tag else ""
+    return f"{plain(one.part.usage_type)}{value}"

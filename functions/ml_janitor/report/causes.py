@@ -61,6 +61,14 @@ REASONS = {
     Why.NOT_FINISHED: "could not be finished: {0}",
     Why.NOT_RECHECKED: "could not be looked at: {0}",
     Why.DISARMED: f"{{0}} was disarmed, {LOOK}",
+    Why.MAC_INVALID: (
+        f"its record in the ledger is not the one that was signed, so nothing is done from it: somebody "
+        f"changed it, {LOOK}"
+    ),
+    Why.MAC_MISSING: (
+        "its record in the ledger is not signed, so nothing is done from it: an earlier version wrote it, or "
+        "somebody else; to undo it with credentials of your own: janitor undo --unsigned {0}"
+    ),
     Why.WAITS_FOR_AWS: "{0}",
     Why.RESUMED: "gone on with now",
     Why.NOT_RESUMED: "not gone on with: {0}",

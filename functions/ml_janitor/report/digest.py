@@ -76,13 +76,19 @@ class DigestActions:
 NOTHING = DigestActions()
 
 
-def digest(rows: Sequence[Row], *, now: datetime, actions: DigestActions = NOTHING) -> Post:
-    """What to post of a day; short if nothing is new or was done, everything ran, and nothing went wrong."""
+def digest(
+    rows: Sequence[Row], *, now: datetime, actions: DigestActions = NOTHING, bill: Sequence[str] = ()
+) -> Post:
+    """
+    What to post of a day; short if nothing is new or was done, everything ran, and nothing went wrong.
+
+    *bill* is what the bill says, in paragraphs.
+    """
     last = [row.last for row in rows if row.last is not None]
     new = sum(row.new for row in rows)
     quiet = not new and not actions.any and all(row.ran for row in rows)
     if quiet and not any(sweep.error for sweep in last):
-        return Post(main=_quiet(last, len(rows), _saved(actions.saved)))
+        return Post(main=_quiet(last, len(rows), _saved(actions.saved), bill))
     title = _headline(last, new)
     blocks = [
         header(title),
@@ -97,6 +103,7 @@ def digest(rows: Sequence[Row], *, now: datetime, actions: DigestActions = NOTHI
         *_paragraphs("Done", actions.acted),
         *_paragraphs("Undone", actions.undone),
         *([section(saved)] if (saved := _saved(actions.saved)) else []),
+        *map(section, bill),
         *_paragraphs("Found", [_found(row) for row in dearest_first(rows)]),
     ]
     if unknown := sum(sweep.unknown for sweep in last):
@@ -149,7 +156,7 @@ def _saved(saved: Saved) -> str:
     return f"*Saved so far this month:* {usd(saved.usd)}, by {counted(saved.actions, 'action')}.{left}"
 
 
-def _quiet(last: Sequence[LastSweep], sweeps: int, saved: str) -> Message:
+def _quiet(last: Sequence[LastSweep], sweeps: int, saved: str, bill: Sequence[str]) -> Message:
     found, unknown = sum(sweep.found for sweep in last), sum(sweep.unknown for sweep in last)
     sums = amounts(_sums(last))
     parts = ["Nothing new today."]
@@ -160,7 +167,7 @@ def _quiet(last: Sequence[LastSweep], sweeps: int, saved: str) -> Message:
     if unknown:
         parts.append(f"{counted(unknown, 'resource')} could not be judged.")
     text = " ".join([*parts, *([saved] if saved else [])])
-    return Message(text=text.replace("*", ""), blocks=(section(text),))
+    return Message(text=text.replace("*", ""), blocks=(section(text), *map(section, bill)))
 
 
 def _headline(last: Sequence[LastSweep], new: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from ml_janitor.core.cause import UNVERIFIED
 from ml_janitor.core.model import Mode, Outcome
 from ml_janitor.core.money import Totals
 from ml_janitor.report.causes import limits
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 NAMESPACE = "MLJanitor"
 DETECTOR = "detector"
 """The one dimension of the janitor's own metrics."""
+
+REFUSED = "RecordsRefused"
+"""Records of actions that do not verify, of which nothing was done."""
 
 OUTCOMES = {"Warned": Outcome.WARNED, "Acted": Outcome.ACTED, "ActionsFailed": Outcome.FAILED}
 """What an armed run says besides, with how many limits held something back (HeldBack)."""
@@ -75,4 +79,16 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
         for name, outcome in OUTCOMES.items():
             metrics.add_metric(name, MetricUnit.Count, sum(r.outcome is outcome for r in results))
         metrics.add_metric("HeldBack", MetricUnit.Count, sum(len(sweep.held_back) for sweep in sweeps))
+        unverified = sum(one.cause is not None and one.cause.why in UNVERIFIED for one in results)
+        metrics.add_metric(REFUSED, MetricUnit.Count, unverified)
+    metrics.flush_metrics()
+
+
+def measure_refused(detector: str) -> None:
+    """The undo function refused a record of *detector*."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension(DETECTOR, detector)
+    metrics.add_metric(REFUSED, MetricUnit.Count, 1)
     metrics.flush_metrics()

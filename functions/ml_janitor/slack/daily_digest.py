@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.config.schedules import overdue_after, period
+from ml_janitor.core.durations import ago
 from ml_janitor.engine.failures import Failures
+from ml_janitor.report.bill_message import late
 from ml_janitor.report.digest import Row, digest
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from ml_janitor.config.settings import Settings
     from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.ledger.latest import LastBill
     from ml_janitor.slack.announcements import Announcer
     from ml_janitor.slack.digest_actions import ActionHistory
 
@@ -52,14 +55,28 @@ class DailyDigest:
             "due": len(actions.due),
         }
         self.logger.info("summed up", extra=counts)
+        bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
         with failures.survived("Slack could not be told"):
             for problem in (
-                self.announcer.post(digest(rows, now=now, actions=actions)) if self.announcer else ()
+                self.announcer.post(digest(rows, now=now, actions=actions, bill=self._of_bill(bill, now)))
+                if self.announcer
+                else ()
             ):
                 failures.note(f"Slack: {problem}")
+            if self.announcer and bill is not None and not bill.posted:
+                self.ledger.latest.billed(self.account, replace(bill, posted=True))
             self.ledger.latest.digested(self.account, now)
         failures.check()
         return counts
+
+    def _of_bill(self, bill: LastBill | None, now: datetime) -> Sequence[str]:
+        """What the bill says that no message of its own said, or that it was not read."""
+        section = self.settings.bill
+        if not section.enabled:
+            return ()
+        if bill is None or now - bill.time > overdue_after(section.schedule):
+            return (late(ago(now - bill.time) if bill is not None else ""),)
+        return () if bill.posted else bill.paragraphs
 
     def since(self, now: datetime) -> datetime:
         """The time of the last digest, or when it was due."""

@@ -102,7 +102,7 @@ class ActionHistory:
 
     def _failed(self, action: Action) -> str:
         back = way(self.cleanups[action.detector]).done
-        verb = back if action.stage is Stage.UNDOING else self._done(action.detector)
+        verb = back if action.stage in {Stage.ACTED, Stage.UNDOING} else self._done(action.detector)
         return f"{self._what(action)} could not be {verb}{self._place(action)}: {prose(action.error, 300)}"
 
     def _undone(self, action: Action) -> str:

@@ -22,6 +22,7 @@ AREAS = (
     "endpoint_configs",
     "endpoints",
     "jobs",
+    "kms",
     "logs",
     "monitoring",
     "notebooks",

@@ -29,6 +29,7 @@ WITHOUT_RESOURCE: Mapping[str, set[str]] = {
 QUEUE = {"DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue", "ReceiveMessage", "SendMessage"}
 TOPIC = {"GetTopicAttributes", "Publish", "Subscribe"}
 SECRET = {"DescribeSecret", "GetSecretValue", "PutSecretValue"}
+KEYS = {"DescribeKey", "GenerateMac", "VerifyMac"}
 REPOSITORY = {"BatchGetImage", "DescribeImages", "DescribeRepositories", "ListImages"}
 STREAM = {"CreateLogStream", "DeleteLogStream", "GetLogEvents", "PutLogEvents"}
 GROUP = {
@@ -115,6 +116,20 @@ def _queues(call: Call) -> Needs:
     return _one("sqs", call, arn(call, "sqs", url.rpartition("/")[2]))
 
 
+def _keys(call: Call) -> Needs:
+    """
+    By the ARN of the key, also where an alias names it.
+
+    KMS developer guide, "Controlling access to KMS keys": a policy's resource is a key's ARN.
+    """
+    if call.operation not in KEYS:
+        raise NotImplementedError
+    name = call.params["KeyId"]
+    store = backend("kms", call.account, call.region)
+    found = store.keys.get(store.any_id_to_key_id(name))
+    return _one("kms", call, found.arn if found else name)
+
+
 def _topics(call: Call) -> Needs:
     if call.operation not in TOPIC:
         raise NotImplementedError
@@ -150,6 +165,7 @@ READERS: Mapping[str, Reader] = {
     "cloudwatch": _alarms,
     "dynamodb": dynamodb.needs,
     "ecr": _repositories,
+    "kms": _keys,
     "lambda": _functions,
     "logs": _logs,
     "s3": s3.needs,

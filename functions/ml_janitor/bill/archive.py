@@ -1,0 +1,65 @@
+"""Bills as they were read, in the report bucket: each night goes on with the bill of the night before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import TypeAdapter, ValidationError
+
+from ml_janitor.bill.model import Bill, BillReport
+from ml_janitor.bill.reading import Wanted
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+FOLDER = "bill"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A report with the *tags* and *services* that it was read for: under others, it cannot be continued."""
+
+    report: BillReport
+    tags: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
+
+
+DOCUMENT = TypeAdapter(Document)
+
+
+class BillArchive:
+    """The bucket *bucket*, seen through *client*."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client: Any = client
+        self._bucket = bucket
+
+    def keep(self, report: BillReport, wanted: Wanted) -> str:
+        """Put *report* by its time, in place of the same run's before; the answer is its key."""
+        key = f"{FOLDER}/{report.bill.time:%Y-%m-%dT%H-%M-%SZ}.json"
+        document = Document(report=report, tags=wanted.tags, services=tuple(wanted.services))
+        self._client.put_object(
+            Bucket=self._bucket, Key=key, Body=DOCUMENT.dump_json(document), ContentType="application/json"
+        )
+        return key
+
+    def bill(self, key: str, wanted: Wanted) -> Bill | None:
+        """
+        The bill under *key*, if it was read for what is *wanted* now.
+
+        None also if it is gone or cannot be read: then the whole bill is read again, which costs cents.
+        """
+        try:
+            body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            document = DOCUMENT.validate_json(body)
+        except (ClientError, BotoCoreError, ValidationError):
+            return None
+        same = document.tags == wanted.tags and document.services == tuple(wanted.services)
+        return document.report.bill if same else None
+
+    def where(self, key: str) -> str:
+        """The address of *key*."""
+        return f"s3://{self._bucket}/{key}"

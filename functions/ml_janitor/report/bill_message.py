@@ -1,0 +1,196 @@
+"""What the bill says in Slack each morning: a few paragraphs, posted alone or within the digest. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from ml_janitor.bill.model import (
+    BillReport,
+    BudgetState,
+    Cause,
+    GapCause,
+    Movement,
+    Mover,
+    Span,
+)
+from ml_janitor.bill.tables import Line, lines
+from ml_janitor.core.text import usd
+from ml_janitor.report import bill as words
+from ml_janitor.report.bill_gaps import missing
+from ml_janitor.report.mrkdwn import LONGEST_SECTION, Message, Post, fits, header, prose, section
+
+MOVERS = 3
+MOST_LINES = 10
+LONGEST_LINE = 300
+
+LASTING = {GapCause.OVER_LIMIT, GapCause.TAG_NOT_ACTIVE, GapCause.SHORT_HISTORY, GapCause.YOUNG_ACCOUNT}
+"""Causes that stay from day to day: they are named with the weekly table only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillMessage:
+    """*text* is for a notification; *paragraphs* are mrkdwn, each of which fits into a block."""
+
+    text: str
+    paragraphs: tuple[str, ...]
+
+
+def bill_message(report: BillReport, *, table_by: str, max_requests: int) -> BillMessage:
+    """What *report* says of a day; with the table by the tag *table_by*, unless that is ""."""
+    weekly = bool(table_by)
+    if not report.bill.charges:
+        text = words.headline(report)
+        gaps = " ".join(
+            prose(gap, LONGEST_SECTION // 2) for gap in _missing(report, max_requests, weekly=weekly)
+        )
+        return BillMessage(text=text, paragraphs=(f"*Bill:* {text} {gaps}".strip()[:LONGEST_SECTION],))
+    parts = [
+        _spans(report),
+        *(_budget(one, report.bill.until - timedelta(days=1)) for one in report.budgets),
+        _why(report),
+        *_untagged(report),
+        *(_table(report, table_by) if weekly else ()),
+        *(prose(gap, LONGEST_LINE * 3) for gap in _missing(report, max_requests, weekly=weekly)),
+    ]
+    paragraphs = tuple(part for part in parts if part)
+    return BillMessage(text=_notification(report), paragraphs=paragraphs)
+
+
+def bill_post(message: BillMessage, saved: Decimal = Decimal(0)) -> Post:
+    """The message alone; with what was *saved* this month, where no digest says so."""
+    paragraphs = list(message.paragraphs)
+    if saved:
+        paragraphs.append(f"*Saved so far this month:* {usd(saved)}")
+    blocks = [header("What AWS charged")]
+    for one in paragraphs:
+        if fits([*blocks, section(one)]):
+            blocks.append(section(one))
+    return Post(main=Message(text=message.text, blocks=tuple(blocks)))
+
+
+def late(last: str) -> str:
+    """That the bill was not read when its schedule says; *last* is how long ago it was, "" for never."""
+    when = f"the last time was {last} ago" if last else "it never has been"
+    return f"*Bill:* not read: {when}. The log of the function bill says why."
+
+
+# --- yesterday and the month ------------------------------------------------------------------
+
+
+def _notification(report: BillReport) -> str:
+    month = _month(report)
+    spent = usd(report.bill.total(month))
+    moved = f", {words.change(report.month)}" if report.month else ""
+    return f"The bill: {spent} in {month.last:%B} to date{moved}."
+
+
+def _month(report: BillReport) -> Span:
+    first = (report.bill.until - timedelta(days=1)).replace(day=1)
+    return Span(first, (report.bill.until - first).days)
+
+
+def _spans(report: BillReport) -> str:
+    """The last settled day with the same weekday before, and the month to date with that before."""
+    month = _month(report)
+    day = report.yesterday
+    said = []
+    if day is not None:
+        after, before = day.comparison.after.first, day.comparison.before.first
+        said.append(f"{usd(day.usd_after)} on {after:%A} {after:%m-%d}, {_against(day, f'{before:%m-%d}')}")
+    spent = f"{month.last:%B} to date {usd(report.bill.total(month))}"
+    if report.month is not None:
+        compared = report.month.comparison
+        moved = _against(report.month, _days(compared.before))
+        shorter = compared.after.days < month.days  # the month before has fewer days
+        spent += f" ({_days(compared.after)}: {moved})" if shorter else f", {moved}"
+    said.append(spent)
+    return f"*Bill:* {'; '.join(said)}."
+
+
+def _days(span: Span) -> str:
+    return f"{span.first:%m-%d} to {span.last:%m-%d}"
+
+
+def _against(movement: Movement, before: str) -> str:
+    if not round(movement.change, 2):
+        return f"as on {before}"
+    return f"{words.change(movement)} against {before}"
+
+
+def _budget(state: BudgetState, month: date) -> str:
+    share = words.percent(state.spent / state.usd)
+    said = f"*Budget of {month:%B}:* {usd(state.spent)} of {usd(state.usd)} spent ({share})"
+    if state.spent > state.usd:
+        said += f": *{usd(state.spent - state.usd)} over*"
+    if state.expected is None:
+        return f"{said}; AWS has no forecast."
+    over = state.expected - state.usd
+    verdict = f", *{usd(over)} over*" if over > 0 and state.spent <= state.usd else ""
+    return f"{said}; {usd(state.expected)} expected{verdict}."
+
+
+# --- why --------------------------------------------------------------------------------------
+
+
+def _why(report: BillReport) -> str:
+    """The largest movers that are news: of the day, else of the month, else of the whole span."""
+    for movement, span in (
+        (report.yesterday, "on that day"),
+        (report.month, "this month"),
+        (report.main, f"in {report.span.days} days"),
+    ):
+        if movement is not None and (movers := _news(movement)):
+            told = [f"• {prose(words.mover(one, movement), LONGEST_LINE)}" for one in movers]
+            return "\n".join([f"*What moved it {span}:*", *told])
+    return "Nothing moved more than usual."
+
+
+def _news(movement: Movement) -> Sequence[Mover]:
+    return [one for one in movement.news if one.cause is not Cause.TAG][:MOVERS]
+
+
+# --- tags -------------------------------------------------------------------------------------
+
+
+def _untagged(report: BillReport) -> Iterator[str]:
+    """The untagged share of the first tag: the one that the bill is divided by."""
+    for said in words.untagged(report.shares[:1]):
+        yield f"*Untagged:* {prose(said, LONGEST_LINE)}, of {report.span.days} days."
+
+
+def _table(report: BillReport, by: str) -> Iterator[str]:
+    if by not in report.bill.by_tag:
+        return
+    before = report.main.comparison.before if report.main else None
+    every = lines(report.bill, by, report.span, before)
+    said = [_line(one, prose(one.name, 60) or f"no {prose(by, 60)}") for one in every[:MOST_LINES]]
+    if rest := every[MOST_LINES:]:
+        compared = all(one.usd_before is not None for one in rest)
+        others = Line(
+            name="",
+            usd=sum((one.usd for one in rest), Decimal(0)),
+            usd_before=sum((one.usd_before or Decimal(0) for one in rest), Decimal(0)) if compared else None,
+        )
+        said.append(_line(others, f"{len(rest)} others"))
+    yield "\n".join([f"*By {prose(by, 60)}, {report.span.days} days:*", *said])
+
+
+def _line(one: Line, name: str) -> str:
+    moved = ""
+    if one.change is not None and round(one.change, 2):
+        share = words.percent(one.change / one.usd_before, sign=True) if one.usd_before else "new"
+        moved = f" ({words.signed(one.change)}, {share})"
+    return f"• {name}: {usd(one.usd)}{moved}"
+
+
+# --- what is missing --------------------------------------------------------------------------
+
+
+def _missing(report: BillReport, max_requests: int, *, weekly: bool) -> Iterator[str]:
+    """What could not be read; what lasts only *weekly*, and where nothing else was read."""
+    whole = weekly or not report.bill.charges
+    gaps = [gap for gap in report.bill.gaps if whole or gap.cause not in LASTING]
+    return missing(gaps, max_requests)

@@ -1,0 +1,176 @@
+"""One scheduled reading of the bill: read, explain, keep, remember, post. What Lambda does around `bill/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from ml_janitor.acting import savings
+from ml_janitor.bill import asking
+from ml_janitor.bill.budgets import budget_state
+from ml_janitor.bill.model import GapCause, Reading
+from ml_janitor.bill.reading import EVERY_TIME, OF_NAMES, Wanted, read
+from ml_janitor.bill.report import Savings, bill_report
+from ml_janitor.bill.resources import Judged, Known, acted, known, remembered
+from ml_janitor.bill.runs import READS
+from ml_janitor.config.schedules import runs_within
+from ml_janitor.config.values import WEEKDAYS
+from ml_janitor.engine.failures import Failures
+from ml_janitor.ledger.latest import LastBill
+from ml_janitor.report.bill_message import bill_message, bill_post
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.aws.cost_explorer import CostExplorer
+    from ml_janitor.bill.archive import BillArchive
+    from ml_janitor.bill.model import Bill, BillReport, Gap
+    from ml_janitor.config.sections import BillSection
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.engine.detector import Grant
+    from ml_janitor.ledger.action import Action
+    from ml_janitor.ledger.actions import Actions
+    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.slack.announcements import Announcer
+
+SAME_MORNING = timedelta(hours=6)
+"""How long the bill waits for a digest to be said in."""
+
+
+def bill_reads(section: BillSection) -> tuple[Grant, ...]:
+    """What the function calls: names are checked only where the settings have any."""
+    return (*EVERY_TIME, *(OF_NAMES if section.services else ()), *READS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillRun:
+    """
+    What a reading is made of. Without *announcer* it is only kept.
+
+    *opened* gives the account in some regions, read only.
+    """
+
+    settings: Settings
+    explorer: CostExplorer
+    ledger: Ledger
+    actions: Actions
+    archive: BillArchive
+    announcer: Announcer | None
+    logger: Logger
+    account: str
+    regions: Sequence[str]
+    opened: Callable[[tuple[str, ...]], AbstractContextManager[list[Aws]]]
+
+    def run(self, now: datetime) -> dict[str, Any]:
+        """
+        Read the bill as of *now*, keep it, and say it in Slack, or leave that to a digest that is due.
+
+        Raises RunFailedError if it could not be read and nobody hears of that, or if Slack did not take it.
+        """
+        failures = Failures(self.logger)
+        section, last = self.settings.bill, self.ledger.latest.bill(self.account)
+        wanted = asking.wanted(section)
+        kept = self.archive.bill(last.kept, wanted) if last is not None and last.kept else None
+        report = self._report(wanted, kept, now)
+        key = self.archive.keep(report, wanted)
+        table_by = next(iter(wanted.tags), "") if self._table_day(now) else ""
+        message = bill_message(report, table_by=table_by, max_requests=section.max_requests)
+        readable = key if report.bill.charges else last.kept if last is not None else ""
+        latest = LastBill(time=now, kept=readable, text=message.text, paragraphs=message.paragraphs)
+        self.ledger.latest.billed(self.account, latest)
+        in_digest = self.announcer is not None and self._digest_is_due(now)
+        answer = {
+            "report": self.archive.where(key),
+            "requests": report.bill.requests,
+            "charges": len(report.bill.charges),
+            "gaps": len(report.bill.gaps),
+            "in_digest": in_digest,
+        }
+        self.logger.info("read the bill", extra=answer)
+        if self.announcer is None and any(gap.reading is Reading.SERVICES for gap in _refused(report)):
+            failures.note(message.paragraphs[0])
+        elif self.announcer is not None and not in_digest:
+            with failures.survived("Slack could not be told"):
+                saved = report.saved_this_month if not self._digest_was_today(now) else Decimal(0)
+                for problem in self.announcer.post(bill_post(message, saved)):
+                    failures.note(f"Slack: {problem}")
+                self.ledger.latest.billed(self.account, replace(latest, posted=True))
+        failures.check(self.archive.where(key))
+        return answer
+
+    def _report(self, wanted: Wanted, kept: Bill | None, now: datetime) -> BillReport:
+        section = self.settings.bill
+        question = asking.question(section)
+        bill = read(self.explorer, wanted, account=self.account, now=now.astimezone(UTC), kept=kept)
+        if not bill.charges:
+            return bill_report(bill, question)
+        actions = self._actions()
+        found = self._what_ran(bill, wanted, now, actions)
+        zone = self.settings.janitor.time_zone
+        saved = Savings(
+            by_day=savings.by_day(actions, bill.first, now),
+            this_month=savings.saved(actions, now=now, time_zone=zone).usd,
+        )
+        report = bill_report(bill, question, resources=found.resources, savings=saved, gaps=found.gaps)
+        budget = budget_state(bill, section.monthly_budget)
+        return replace(report, budgets=(budget,) if budget is not None else ())
+
+    def _what_ran(self, bill: Bill, wanted: Wanted, now: datetime, actions: Sequence[Action]) -> Known:
+        """What ran in the days of *bill*, with what the ledger says of it: no detector judges it again."""
+        entries = [
+            entry
+            for detector in self.settings.enabled()
+            for region in self.regions
+            for entry in self.ledger.entries(detector.name, self.account, region)
+        ]
+        verdicts: Mapping[str, Judged] = {**remembered(entries), **acted(actions)}
+        with self.opened(tuple(self.regions)) as accounts:
+            return known(
+                accounts,
+                since=datetime.combine(bill.first, time(), UTC),
+                now=now,
+                tag=next(iter(wanted.tags.values()), ""),
+                policy=self.settings.policy,
+                verdicts=verdicts,
+            )
+
+    def _actions(self) -> list[Action]:
+        return [
+            action
+            for detector in self.settings.registry
+            for region in self.regions
+            for action in self.actions.all(detector.name, self.account, region)
+        ]
+
+    # --- when ---------------------------------------------------------------------------------
+
+    def _table_day(self, now: datetime) -> bool:
+        return WEEKDAYS[self._local(now).weekday()] == self.settings.bill.weekly_table
+
+    def _digest_is_due(self, now: datetime) -> bool:
+        section = self.settings.janitor
+        return runs_within(
+            section.digest_schedule,
+            SAME_MORNING,
+            now=now,
+            time_zone=section.time_zone,
+            last=self.ledger.latest.digest(self.account),
+        )
+
+    def _digest_was_today(self, now: datetime) -> bool:
+        """Whether a digest has said already what was saved."""
+        last = self.ledger.latest.digest(self.account)
+        return last is not None and self._local(last).date() == self._local(now).date()
+
+    def _local(self, at: datetime) -> datetime:
+        return at.astimezone(ZoneInfo(self.settings.janitor.time_zone))
+
+
+def _refused(report: BillReport) -> list[Gap]:
+    return [gap for gap in report.bill.gaps if gap.cause is not GapCause.SHORT_HISTORY]

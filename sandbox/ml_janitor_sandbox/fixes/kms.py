@@ -1,0 +1,62 @@
+"""KMS's HMAC keys: what moto's GenerateMac and VerifyMac leave out of AWS's answers and refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from base64 import b64decode
+from typing import Any
+
+from ml_janitor_sandbox.patches import AwsError, Call, backend, serves
+
+LONGEST = 4096
+ALGORITHMS = {f"HMAC_SHA_{bits}": f"sha{bits}" for bits in (224, 256, 384, 512)}
+
+
+@serves("kms", "GenerateMac")
+def generate_mac(call: Call) -> dict[str, Any]:
+    """The code of up to 4,096 bytes (API reference), with the key's ARN; a dry run makes none."""
+    key, code = _code(call)
+    _dry(call)
+    algorithm = call.params["MacAlgorithm"]
+    return {"Mac": code, "MacAlgorithm": algorithm, "KeyId": key.arn}
+
+
+@serves("kms", "VerifyMac")
+def verify_mac(call: Call) -> dict[str, Any]:
+    """MacValid is true, or there is an error: KMSInvalidMacException (API reference)."""
+    key, code = _code(call)
+    _dry(call)
+    if not hmac.compare_digest(code, _bytes(call.params["Mac"])):
+        raise AwsError("KMSInvalidMacException", "")
+    return {"MacValid": True, "MacAlgorithm": call.params["MacAlgorithm"], "KeyId": key.arn}
+
+
+def _code(call: Call) -> tuple[Any, bytes]:
+    """The key that *call* names, if it is one for this, and the code of the message."""
+    store = backend("kms", call.account, call.region)
+    named = call.params["KeyId"]
+    found = store.keys.get(store.any_id_to_key_id(named))
+    if found is None:
+        raise AwsError("NotFoundException", f"Key '{named}' does not exist")
+    if found.key_state != "Enabled":
+        raise AwsError("KMSInvalidStateException", f"{found.arn} is {found.key_state}.")
+    if found.key_usage != "GENERATE_VERIFY_MAC":
+        message = f"{found.arn} key usage is {found.key_usage} which is not valid for {call.operation}."
+        raise AwsError("InvalidKeyUsageException", message)
+    content = _bytes(call.params["Message"])
+    if not 1 <= len(content) <= LONGEST:
+        raise AwsError("ValidationException", f"'message' must have 1 to {LONGEST} bytes")
+    digest = ALGORITHMS[call.params["MacAlgorithm"]]
+    return found, hmac.new(found.key_material, content, getattr(hashlib, digest)).digest()
+
+
+def _dry(call: Call) -> None:
+    if call.params.get("DryRun"):
+        raise AwsError(
+            "DryRunOperationException", "The request would have succeeded, but the DryRun option is set."
+        )
+
+
+def _bytes(given: str | bytes) -> bytes:
+    return given if isinstance(given, bytes) else b64decode(given)

@@ -1,0 +1,280 @@
+"""The function that reads the bill, over HTTP: what it keeps and posts, and what the digest says for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+from logging import StreamHandler
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+
+from conftest import ACCOUNT, NOW, REGION
+from lambdas import WITH_SLACK, Context, event, reports
+from ml_janitor import handlers
+from ml_janitor.acting import savings
+from ml_janitor.aws.client import Aws
+from ml_janitor.bill.archive import DOCUMENT
+from ml_janitor.config.events import MalformedEventError
+from ml_janitor.core.model import Mode, Sweep
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.latest import LastBill
+from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET
+from ml_janitor_sandbox.slack import SlackControl
+
+DAY = timedelta(days=1)
+TODAY = datetime(2026, 10, 6, tzinfo=UTC)
+TAGS = ("project", "owner", "environment", "team", "cost-center")
+ALONE = 'digest_schedule = "cron(0 20 * * ? *)"\n'
+BILL = "[bill]\nenabled = true\nmonthly_budget = 400\n"
+
+type Say = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    stream = StringIO()
+    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
+    monkeypatch.setattr(handlers, "logger", lambda: logger)
+    return stream
+
+
+@pytest.fixture
+def ledger(table: Table) -> Ledger:
+    return Ledger(table)
+
+
+@pytest.fixture
+def settings(deployed: SlackControl, tmp_path: Path) -> Say:  # noqa: ARG001 - it writes the default
+    """What janitor.toml says besides [bill]: by default, that no digest is due."""
+
+    def write(text: str) -> None:
+        (tmp_path / "janitor.toml").write_text(text + BILL)
+
+    write(WITH_SLACK + ALONE)
+    return write
+
+
+@pytest.fixture
+def billed(box: Control, settings: Say) -> Control:  # noqa: ARG001 - it switches the bill on
+    """An account of 90 days, of which an endpoint doubled the bill five days ago."""
+    box.set_bill(tags=list(TAGS), since=f"{TODAY - 90 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    charge(box, days=70, usd=700, tags=dict.fromkeys(TAGS, "churn"))
+    charge(box, days=5, usd=60, tags={})
+    return box
+
+
+def charge(box: Control, *, days: int, usd: float, **more: Any) -> None:
+    line = {
+        "service": "Amazon SageMaker",
+        "usage_type": "USE1-Host:ml.g5.xlarge",
+        "start": f"{TODAY - days * DAY:%Y-%m-%dT%H:%M:%SZ}",
+        "end": f"{TODAY:%Y-%m-%dT%H:%M:%SZ}",
+        "usd": usd,
+        "quantity": days * 10,
+    }
+    box.charge([line | more])
+
+
+def said(message: dict[str, Any]) -> str:
+    return "\n".join(block["text"]["text"] for block in message["blocks"] if "text" in block)
+
+
+def later(days: int, monkeypatch: pytest.MonkeyPatch, *, hour: int = 3) -> dict[str, str]:
+    """The event of so many nights later, when it is that late."""
+    at = datetime(2026, 10, 6 + days, hour, tzinfo=UTC)
+    monkeypatch.setenv("JANITOR_NOW", f"{at:%Y-%m-%dT%H:%M:%SZ}")
+    return {"time": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+@pytest.mark.usefixtures("billed")
+def test_where_no_digest_is_due_the_bill_is_a_message_of_its_own(
+    deployed: SlackControl, ledger: Ledger
+) -> None:
+    answer = handlers.bill(event("scheduled"), Context())
+
+    (message,) = deployed.messages()
+    text = said(message)
+    assert message["text"].startswith("The bill: $110 in October to date, +$60.00 (+120 %).")
+    assert "*Bill:* $22.00 on Sunday 10-04, +$12.00 (+120 %) against 09-27" in text
+    assert "October to date $110, +$60.00 (+120 %) against 09-01 to 09-05." in text
+    assert "*Budget of October:* $110 of $400 spent (28 %)" in text
+    assert "*Untagged:* no project: $60.00 (17 %" in text
+    assert "*By project" not in text
+    assert (answer["in_digest"], answer["report"]) == (False, answer["report"])
+    last = ledger.latest.bill(ACCOUNT)
+    assert last is not None
+    assert (last.posted, last.time) == (True, NOW)
+
+
+def test_the_report_is_kept_and_the_next_night_reads_the_trailing_month_again(
+    billed: Control, session: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What AWS adds to a day 20 days ago is seen, to one 40 days ago is not; but under another tag it is."""
+    first = handlers.bill(event("scheduled"), Context())
+    charge(billed, days=20, usd=7, end=f"{TODAY - 19 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    charge(billed, days=40, usd=90, end=f"{TODAY - 39 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    second = handlers.bill(later(1, monkeypatch), Context(aws_request_id="second"))
+    monkeypatch.setattr("ml_janitor.bill.asking.tags", lambda _: {"project": "team"})
+    handlers.bill(later(2, monkeypatch), Context(aws_request_id="third"))
+
+    kept = {key: DOCUMENT.validate_json(text).report for key, text in reports(session).items()}
+    assert list(kept) == [f"bill/2026-10-0{day}T03-00-00Z.json" for day in (6, 7, 8)]
+    assert first["report"].endswith("bill/2026-10-06T03-00-00Z.json")
+    assert second["requests"] <= 8
+    totals = [round(one.bill.total(one.bill.whole)) for one in kept.values()]
+    assert totals == [710, 707, 787]  # each night a day of $10 more drops out than comes in
+    for one in kept.values():
+        for rows in one.bill.by_tag.values():
+            assert round(sum(row.usd for row in rows)) == round(one.bill.total(one.bill.whole))
+
+
+@pytest.mark.usefixtures("billed")
+def test_a_kept_bill_that_is_gone_is_read_anew(
+    session: boto3.Session, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers.bill(event("scheduled"), Context())
+    last = ledger.latest.bill(ACCOUNT)
+    assert last is not None
+    session.client("s3").delete_object(Bucket=BUCKET, Key=last.kept)
+
+    handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
+
+    (text,) = reports(session).values()
+    assert DOCUMENT.validate_json(text).report.bill.whole.days == 65
+
+
+@pytest.mark.usefixtures("billed")
+def test_a_digest_that_is_due_says_the_bill_once(
+    deployed: SlackControl, ledger: Ledger, aws: Aws, settings: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings(WITH_SLACK)
+    quiet(ledger, aws)
+
+    answer = handlers.bill(event("scheduled"), Context())
+    assert (answer["in_digest"], deployed.messages()) == (True, [])
+    handlers.digest(event("scheduled"), Context())
+    handlers.digest(later(0, monkeypatch, hour=4), Context())
+
+    first, second = deployed.messages()
+    assert said(first).startswith("Nothing new today.")
+    assert "*Bill:* $22.00 on Sunday 10-04" in said(first)
+    assert "*Bill:*" not in said(second)
+
+
+@pytest.mark.usefixtures("billed")
+def test_a_bill_that_slack_did_not_take_fails_and_the_digest_says_it(
+    deployed: SlackControl, ledger: Ledger, aws: Aws
+) -> None:
+    quiet(ledger, aws)
+    deployed.fault("error", times=0, code="channel_not_found")
+    with pytest.raises(RunFailedError, match=r"Slack could not be told: .*channel_not_found"):
+        handlers.bill(event("scheduled"), Context())
+    deployed.clear_faults()
+
+    handlers.digest(event("scheduled"), Context())
+
+    (message,) = deployed.messages()
+    assert "*Bill:* $22.00 on Sunday 10-04" in said(message)
+
+
+def test_the_digest_says_that_the_bill_was_not_read(
+    deployed: SlackControl, ledger: Ledger, aws: Aws, settings: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings(WITH_SLACK)
+    quiet(ledger, aws)
+    handlers.digest(event("scheduled"), Context())
+    ledger.latest.billed(ACCOUNT, LastBill(time=NOW - 2 * DAY, posted=True))
+    handlers.digest(later(0, monkeypatch, hour=4), Context())
+
+    never, late = map(said, deployed.messages())
+    assert "*Bill:* not read: it never has been." in never
+    assert "*Bill:* not read: the last time was 2 days ago." in late
+
+
+@pytest.mark.usefixtures("billed")
+def test_savings_are_said_where_no_digest_said_them_that_day(
+    deployed: SlackControl, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(savings, "saved", lambda *_, **__: savings.Saved(usd=Decimal(12), actions=1))
+    handlers.bill(event("scheduled"), Context())
+    ledger.latest.digested(ACCOUNT, NOW + DAY - timedelta(hours=1))
+    handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
+
+    alone, after_digest = map(said, deployed.messages())
+    assert "*Saved so far this month:* $12.00" in alone
+    assert "Saved" not in after_digest
+
+
+@pytest.mark.usefixtures("billed")
+def test_on_its_day_the_message_has_the_table_by_project(
+    deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JANITOR_NOW", "2026-10-05T03:00:30Z")
+
+    handlers.bill({"time": "2026-10-05T03:00:00Z"}, Context())
+
+    text = said(deployed.messages()[0])
+    assert "*By project, 30 days:*\n\u2022 churn: $300\n\u2022 no project: $48.00 (+$48.00, new)" in text
+
+
+@pytest.mark.usefixtures("billed")
+def test_a_denied_cost_explorer_is_said_and_the_last_bill_stays(
+    deployed: SlackControl, ledger: Ledger, box: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers.bill(event("scheduled"), Context())
+    before = ledger.latest.bill(ACCOUNT)
+    box.fault("ce", "GetCostAndUsage", "error", code="AccessDeniedException", times=0)
+
+    answer = handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
+
+    after = ledger.latest.bill(ACCOUNT)
+    assert answer["charges"] == 0
+    assert before is not None
+    assert after is not None
+    assert (after.kept, after.time) == (before.kept, NOW + DAY)
+    text = said(deployed.messages()[1])
+    assert "The bill could not be read." in text
+    assert "the credentials lack ce:GetCostAndUsage" in text
+
+
+def test_a_bill_that_cannot_be_read_is_a_failed_run_where_nobody_is_told(
+    settings: Say, box: Control, deployed: SlackControl
+) -> None:
+    settings("[janitor]\n")
+    box.set_bill(enabled=False)
+
+    with pytest.raises(RunFailedError, match="Cost Explorer is not enabled"):
+        handlers.bill(event("scheduled"), Context())
+
+    assert deployed.messages() == []
+
+
+@pytest.mark.usefixtures("billed")
+def test_an_event_that_comes_twice_is_read_once(deployed: SlackControl) -> None:
+    first = handlers.bill(event("scheduled"), Context())
+
+    assert handlers.bill(event("scheduled"), Context(aws_request_id="another")) == first
+    assert len(deployed.messages()) == 1
+
+
+def test_a_reading_takes_a_time_and_nothing_else() -> None:
+    with pytest.raises(MalformedEventError, match="mode: Extra inputs are not permitted"):
+        handlers.bill(event("manual-dry-run"), Context())
+
+
+def quiet(ledger: Ledger, aws: Aws) -> None:
+    """Every detector has just run, and found nothing."""
+    for one in DETECTORS:
+        sweep = Sweep(detector=one.name, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN)
+        ledger.record(aws, sweep, NOW - timedelta(hours=1))

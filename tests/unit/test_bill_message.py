@@ -1,0 +1,77 @@
+"""What the bill says in Slack each morning, within Slack's limits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+from bills import full_report
+from ml_janitor.bill.budgets import budget_state
+from ml_janitor.bill.model import BillReport, BudgetState, Gap, GapCause, Reading
+from ml_janitor.report.bill_message import bill_message, bill_post
+from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits
+
+
+def said(report: BillReport, table_by: str = "") -> str:
+    return "\n".join(bill_message(report, table_by=table_by, max_requests=8).paragraphs)
+
+
+def test_a_budget_says_what_is_spent_what_is_expected_and_what_that_is_over() -> None:
+    report = full_report()
+    within = BudgetState(usd=Decimal(80_000), spent=Decimal(12_000), expected=Decimal(79_000))
+    over = replace(within, expected=Decimal(83_000))
+    gone = replace(within, spent=Decimal(81_000), expected=None)
+
+    assert "$12,000 of $80,000 spent (15 %); $79,000 expected." in said(replace(report, budgets=(within,)))
+    assert "$83,000 expected, *$3,000 over*." in said(replace(report, budgets=(over,)))
+    assert "*$1,000 over*; AWS has no forecast." in said(replace(report, budgets=(gone,)))
+
+
+def test_a_budget_is_of_the_month_of_the_last_day_and_counts_the_forecast_on_top() -> None:
+    bill = full_report().bill
+    october = sum((one.usd for one in bill.charges if one.day >= date(2026, 10, 1)), Decimal(0))
+
+    state = budget_state(bill, 500.5)
+
+    assert bill.forecast is not None
+    assert state == BudgetState(usd=Decimal("500.5"), spent=october, expected=october + bill.forecast.usd)
+    assert budget_state(bill, 0) is None
+    assert budget_state(replace(bill, charges=()), 500) is None
+
+
+def test_the_table_has_a_line_for_each_value_and_one_for_those_without() -> None:
+    report = full_report()
+
+    table = said(report, "project").partition("*By project, 30 days:*")[2]
+
+    assert "no project: $" in table
+    assert "*By project" not in said(report)
+
+
+def test_what_lasts_is_said_with_the_table_only_and_what_is_sudden_every_day() -> None:
+    bill = full_report().bill
+    gaps = (
+        Gap(reading=Reading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="team"),
+        Gap(reading=Reading.FORECAST, cause=GapCause.DENIED),
+    )
+    report = replace(full_report(), bill=replace(bill, gaps=gaps))
+
+    assert "ce:GetCostForecast" in said(report)
+    assert "TagKey=team" not in said(report)
+    assert "TagKey=team" in said(report, "project")
+
+
+def test_names_from_aws_format_nothing_and_every_paragraph_fits() -> None:
+    report = full_report()
+    assert report.month is not None
+    rows = tuple(replace(one, tag="<!here> *x*" * 20) for one in report.bill.by_tag["project"])
+    report = replace(report, bill=replace(report.bill, by_tag={"project": rows}))
+
+    message = bill_message(report, table_by="project", max_requests=8)
+
+    assert "<!here>" not in "".join(message.paragraphs)
+    assert all(len(one) <= LONGEST_SECTION for one in message.paragraphs)
+    assert fits(bill_post(message, Decimal(12)).main.blocks)
+    assert "*Saved so far this month:* $12.00" in str(bill_post(message, Decimal(12)).main.blocks)
+    assert "Saved" not in str(bill_post(message).main.blocks)
