@@ -129,7 +129,7 @@ def _broken(node: Any, member: str) -> Iterator[Any]:  # noqa: C901 - one case f
     match node:
         case ast.Compare(ops=ops):
             for index, op in enumerate(ops):
-                each = copy.deepcopy(node)
+                each: Any = copy.deepcopy(node)
                 each.ops[index] = SWAPPED[type(op)]()
                 yield each
         case ast.BoolOp(op=op) | ast.BinOp(op=op) if type(op) in SWAPPED:
@@ -202,7 +202,7 @@ def _replace(path: Path, tree: ast.Module) -> None:
             return compile(tree, str(path), "exec", dont_inherit=True)
         return original(loader, name)
 
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+    SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
 
 
 def known() -> dict[str, str]:
