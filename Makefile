@@ -7,7 +7,7 @@ NODE_ENV := JSII_NODE=$$(echo $(CURDIR)/.venv/lib/python3.*/site-packages/nodejs
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test soak mutants check check-style check-types check-docs check-workflows format docs
+.PHONY: help setup dev audit test soak mutants mutate check check-style check-types check-docs check-workflows format docs
 .PHONY: pictures prices night
 .PHONY: bench measures cost synth deploy diff destroy lock dist clean
 
@@ -63,6 +63,9 @@ soak: dev ## Run the long tests, NIGHTS=2000 random nights and a fourth as many 
 
 mutants: dev ## Switch off each mechanism and remove each statement of every role in turn, and see it missed
 	$(NODE_ENV) $(BIN)/pytest -n 2 -q -m mutants
+
+mutate: dev ## Break one operator, condition or statement after the other, and list what no test notices; MODULE=part of a path
+	$(NODE_ENV) $(BIN)/python tests/mutation.py $(MODULE)
 
 check: check-style check-types check-docs check-workflows ## Format, lint, strict types, docs that match the code, workflows
 

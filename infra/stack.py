@@ -124,7 +124,7 @@ class JanitorStack(Stack):
             description="Says once a day what all sweeps found, and which did not run.",
             handler="ml_janitor.handlers.digest",
             schedule=settings.janitor.digest_schedule,
-            allowed=[sweeping],
+            allowed=[sweeping, Allowed(grants=self._picture(settings), where=())],
             shared=shared,
             environment={},
             timeout=Duration.minutes(5),
@@ -220,6 +220,11 @@ class JanitorStack(Stack):
     def _macs(self, action: str) -> Allowed:
         """To do *action* with the key that signs undo records."""
         return Allowed(grants=[allow(f"kms:{action}", on=self.undo_key.key_arn)], where=())
+
+    def _picture(self, settings: Settings) -> list[Grant]:
+        """Reading the picture of the bill, which a digest may say."""
+        kept = self.reports.arn_for_objects(f"{FOLDER}/*.png")
+        return [allow("s3:GetObject", on=kept)] if settings.bill.enabled else []
 
     def _remember(self, *actions: str) -> list[Grant]:
         """To do *actions* on the ledger's table."""

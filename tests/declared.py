@@ -53,6 +53,8 @@ class Declared:
             found |= self._everywhere(detector.reads, [(self.deployed.account, one) for one in swept])
             if self._armed(detector):
                 found |= self._everywhere(detector.acts, self._act_in(detector))
+        if function.name == "digest" and self.settings.bill.enabled:
+            found.add(Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/bill/*.png"))
         if function.name == "bill":
             kept = f"{self.deployed.one('AWS::S3::Bucket')}/bill/*"
             found |= {Permission(f"s3:{action}", kept) for action in ("GetObject", "PutObject")}

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.bill.model import BillReport, Movement
-from ml_janitor.bill.report import told
+from ml_janitor.bill.report import breakdown
 from ml_janitor.bill.tables import OWN, Line, lines
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words
@@ -77,7 +77,7 @@ def why(movement: Movement) -> Iterator[RenderableType]:
     yield Group(
         head("why it moved", said),
         _grid(movement, words.MOST_MOVERS),
-        *(_noted(aside) for aside in words.asides(movement, told(movement, 0))),
+        *(_noted(aside) for aside in words.asides(movement, breakdown(movement, 0))),
     )
 
 

@@ -51,6 +51,7 @@ def unreachable(
     for action in actions:
         if action.target.account == account and undoable(action, within, now):
             left.setdefault((action.detector, action.target.region), []).append(action)
+    yield from beyond(left.values(), settings)
     for (detector, region), ones in sorted(left.items()):
         last = max(action.began for action in ones)
         to_do = missing(settings, detector, (account, region), regions, last=last.date(), now=now)
@@ -62,6 +63,23 @@ def unreachable(
             seen=f"{counted(len(ones), 'thing')} that {detector} did in {region} can be undone until "
             f"{last + within:%Y-%m-%d}, but not by the undo function, which has no powers there",
             to_do=f"{to_do or DEPLOY_AGAIN}; or janitor undo, with credentials of your own",
+        )
+
+
+def beyond(left: Iterable[Sequence[Action]], settings: Settings) -> Iterator[Check]:
+    """What a setting keeps from the undo function that it had when the janitor acted, one check for each."""
+    kinds = {one.name: settings.detector(one) for one in settings.registry}
+    lacking: dict[str, list[Action]] = {}
+    for action in (one for ones in left for one in ones if one.detector in kinds):
+        if setting := kinds[action.detector].missing_for_undo(action.target):
+            lacking.setdefault(setting, []).append(action)
+    for setting, ones in sorted(lacking.items()):
+        yield Check(
+            what=WHAT,
+            outcome=Outcome.WRONG,
+            seen=f"{counted(len(ones), 'thing')} that {ones[0].detector} did can be undone, but not by the "
+            "undo function, which may not write there any more",
+            to_do=f"{setting}, and make deploy; or janitor undo, with credentials of your own",
         )
 
 

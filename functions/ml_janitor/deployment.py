@@ -47,6 +47,7 @@ from ml_janitor.slack.warnings import WarningSender
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
+    from ml_janitor.bill.archive import BillArchive
     from ml_janitor.engine.detector import Cleanup, Detector
     from ml_janitor.ledger.action import Action
     from ml_janitor.scheduled_bill import BillRun
@@ -409,10 +410,16 @@ def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
 
 
+def bill_archive(own: Invocation) -> BillArchive:
+    """Where bills are kept."""
+    from ml_janitor.bill.archive import BillArchive
+
+    return BillArchive(own.client("s3"), own.environment.bucket)
+
+
 def bill_run(own: Invocation, logger: Logger) -> BillRun:
     """What the bill's function does with one event. Imported late: no other function needs it."""
     from ml_janitor.aws import cost_explorer
-    from ml_janitor.bill.archive import BillArchive
     from ml_janitor.scheduled_bill import BillRun
 
     explorer = cost_explorer.CostExplorer(
@@ -423,7 +430,7 @@ def bill_run(own: Invocation, logger: Logger) -> BillRun:
         explorer=explorer,
         ledger=own.ledger,
         actions=own.actions,
-        archive=BillArchive(own.client("s3"), own.environment.bucket),
+        archive=bill_archive(own),
         announcer=own.announcer,
         logger=logger,
         account=own.account,

@@ -268,5 +268,6 @@ def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
         logger=logger(),
         account=own.account,
         regions=own.regions,
+        picture=deployment.bill_archive(own).picture,
     )
     return daily.post(asked.time or clock())

@@ -23,6 +23,7 @@ from ml_janitor.config.values import WEEKDAYS
 from ml_janitor.engine.failures import Failures
 from ml_janitor.ledger.latest import LastBill
 from ml_janitor.report.bill_message import bill_message, bill_post
+from ml_janitor.report.bill_picture import bill_picture
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.action import Action
     from ml_janitor.ledger.actions import Actions
     from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.report.mrkdwn import Picture
     from ml_janitor.slack.announcements import Announcer
 
 SAME_MORNING = timedelta(hours=6)
@@ -81,8 +83,16 @@ class BillRun:
         key = self.archive.keep(report, wanted)
         table_by = next(iter(wanted.tags), "") if self._table_day(now) else ""
         message = bill_message(report, table_by=table_by, max_requests=section.max_requests)
+        picture = self._picture(report, next(iter(wanted.tags), ""))
         readable = key if report.bill.charges else last.kept if last is not None else ""
-        latest = LastBill(time=now, kept=readable, text=message.text, paragraphs=message.paragraphs)
+        latest = LastBill(
+            time=now,
+            kept=readable,
+            text=message.text,
+            paragraphs=message.paragraphs,
+            picture=self.archive.keep_picture(report, picture.png) if picture else "",
+            picture_words=picture.words if picture else "",
+        )
         self.ledger.latest.billed(self.account, latest)
         in_digest = self.announcer is not None and self._digest_is_due(now)
         answer = {
@@ -98,7 +108,7 @@ class BillRun:
         elif self.announcer is not None and not in_digest:
             with failures.survived("Slack could not be told"):
                 saved = report.saved_this_month if not self._digest_was_today(now) else Decimal(0)
-                for problem in self.announcer.post(bill_post(message, saved)):
+                for problem in self.announcer.post(bill_post(message, saved, picture)):
                     failures.note(f"Slack: {problem}")
                 self.ledger.latest.billed(self.account, replace(latest, posted=True))
         failures.check(self.archive.where(key))
@@ -120,6 +130,16 @@ class BillRun:
         report = bill_report(bill, question, resources=found.resources, savings=saved, gaps=found.gaps)
         budget = budget_state(bill, section.monthly_budget)
         return replace(report, budgets=(budget,) if budget is not None else ())
+
+    def _picture(self, report: BillReport, tag: str) -> Picture | None:
+        """Its picture; None without charges, or if it cannot be drawn: the words are enough."""
+        if not report.bill.charges:
+            return None
+        try:
+            return bill_picture(report, tag)
+        except Exception:  # a library in another language draws it: whatever it raises, the words are said
+            self.logger.exception("the picture could not be drawn")
+            return None
 
     def _what_ran(self, bill: Bill, wanted: Wanted, now: datetime, actions: Sequence[Action]) -> Known:
         """What ran in the days of *bill*, with what the ledger says of it: no detector judges it again."""

@@ -91,8 +91,18 @@ class Site:
         target = Target(
             arn=arn, name=name, kind="notebook-instance", account=ACCOUNT, region=region, created=NOW
         )
+        return self._remembered("idle-notebooks", target, ago)
+
+    def deleted(self, path: str, ago: timedelta) -> Action:
+        """What deleting a copy leaves in the ledger."""
+        target = Target(
+            arn=f"arn:aws:s3:::{path}", name=path, kind="object", account=ACCOUNT, region=REGION, created=NOW
+        )
+        return self._remembered("duplicate-artifacts", target, ago)
+
+    def _remembered(self, detector: str, target: Target, ago: timedelta) -> Action:
         verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
-        result = Result(detector="idle-notebooks", target=target, verdict=verdict, outcome=Outcome.WAITING)
+        result = Result(detector=detector, target=target, verdict=verdict, outcome=Outcome.WAITING)
         actions, began = Actions(self._table(), OwnMacs()), NOW - ago
         return actions.acted(actions.begin(result, {}, warned=began, now=began), began)
 
@@ -636,6 +646,19 @@ def test_an_undo_function_that_was_not_deployed_yet_is_missed(site: Site, doctor
     ran = doctor(*besides(f"[{NOTEBOOKS}]\narmed_until = 2026-10-04\n"))
 
     assert "which has no powers there → make deploy REVERT=1 puts it back; or janitor undo" in ran.part
+
+
+def test_a_prefix_that_was_armed_earlier_and_is_missing_is_named(site: Site, doctor: Doctor) -> None:
+    copies = "detectors.duplicate-artifacts"
+    site.deleted("models/old/copy.tar.gz", 2 * DAY)
+    armed = f'[{copies}]\nmode = "act"\nact_in = ["{ACCOUNT}"]\nbuckets = ["models"]\n'
+    elsewhere = f'{armed}act_on_prefixes = ["s3://models/new/"]\n'
+
+    ran = doctor(*besides(elsewhere))
+    listed = doctor(*besides(f'{elsewhere}undo_prefixes = ["s3://models/old/"]\n'))
+
+    assert f'undo_prefixes = ["s3://models/old/"] in {copies}, and make deploy; or janitor undo' in ran.part
+    assert "may not write there any more" not in listed.part
 
 
 def test_a_person_hears_what_they_may_not_do_with_the_undo_key_and_whether_it_works(

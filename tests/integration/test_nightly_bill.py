@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +17,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from lambdas import WITH_SLACK, Context, event, reports
+from lambdas import WITH_SLACK, Context, event
 from ml_janitor import handlers
 from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
@@ -86,6 +87,17 @@ def charge(box: Control, *, days: int, usd: float, **more: Any) -> None:
     box.charge([line | more])
 
 
+def reports(session: boto3.Session) -> dict[str, str]:
+    """Every kept report, by key."""
+    s3 = session.client("s3")
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    return {
+        key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+        for key in keys
+        if key.endswith(".json")
+    }
+
+
 def said(message: dict[str, Any]) -> str:
     return "\n".join(block["text"]["text"] for block in message["blocks"] if "text" in block)
 
@@ -115,6 +127,10 @@ def test_where_no_digest_is_due_the_bill_is_a_message_of_its_own(
     last = ledger.latest.bill(ACCOUNT)
     assert last is not None
     assert (last.posted, last.time) == (True, NOW)
+    (file,) = deployed.files()
+    picture = message["blocks"][-1]
+    assert picture["slack_file"] == {"id": file["id"]}
+    assert re.search(r"In total: churn \$300\b.*, no project \$60\b", picture["alt_text"])
 
 
 def test_the_report_is_kept_and_the_next_night_reads_the_trailing_month_again(
@@ -169,7 +185,40 @@ def test_a_digest_that_is_due_says_the_bill_once(
     first, second = deployed.messages()
     assert said(first).startswith("Nothing new today.")
     assert "*Bill:* $22.00 on Sunday 10-04" in said(first)
+    assert first["blocks"][-1]["type"] == "image"
     assert "*Bill:*" not in said(second)
+    assert len(deployed.files()) == 1
+
+
+@pytest.mark.usefixtures("billed")
+def test_a_picture_that_is_gone_is_missing_and_the_digest_says_the_rest(
+    deployed: SlackControl, ledger: Ledger, aws: Aws, settings: Say, session: boto3.Session
+) -> None:
+    settings(WITH_SLACK)
+    quiet(ledger, aws)
+    handlers.bill(event("scheduled"), Context())
+    last = ledger.latest.bill(ACCOUNT)
+    assert last is not None
+    session.client("s3").delete_object(Bucket=BUCKET, Key=last.picture)
+
+    handlers.digest(event("scheduled"), Context())
+
+    (message,) = deployed.messages()
+    assert "*Bill:*" in said(message)
+    assert "The picture of the bill is missing." in str(message["blocks"][-1])
+    assert deployed.files() == []
+
+
+@pytest.mark.usefixtures("billed")
+def test_a_picture_that_cannot_be_drawn_does_not_lose_the_message(
+    deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_janitor.report.bill_picture.png", lambda _: 1 // 0)
+
+    handlers.bill(event("scheduled"), Context())
+
+    assert "*Bill:*" in said(deployed.messages()[0])
+    assert deployed.files() == []
 
 
 @pytest.mark.usefixtures("billed")

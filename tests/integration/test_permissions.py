@@ -163,6 +163,14 @@ def last_sweep(host: Host) -> None:
     host.invoke(host.function(DETECTORS[0].name), event("scheduled"))
 
 
+def bill_to_say(host: Host) -> None:
+    """A bill for the digest to say, with its picture: Slack did not take its own message."""
+    host.enforce()
+    SlackControl(host.url).fault("error", times=0)
+    host.invoke(host.function(BILL), {"time": "2026-10-06T02:59:59Z"})
+    SlackControl(host.url).clear_faults()
+
+
 @pytest.fixture(scope="module")
 def recordings() -> dict[str, Recording]:
     """What was recorded before."""
@@ -175,6 +183,8 @@ def test_it_asks_for_all_that_is_declared_and_for_nothing_else(
 ) -> None:
     """Each permission is used on a resource of its own, which no other covers as well."""
     last_sweep(host)
+    if name == DIGEST:
+        bill_to_say(host)
 
     recording = recordings[name] = record(host, every_event(name, host))
 
@@ -191,6 +201,8 @@ def test_each_statement_of_its_role_is_missed_and_the_refusal_is_told(
     host: Host, recordings: dict[str, Recording], name: str
 ) -> None:
     last_sweep(host)
+    if name == DIGEST:
+        bill_to_say(host)
     recording = recordings.get(name) or record(host, every_event(name, host))
 
     silent = set() if told_of(name, recording) else {SECRET_READ, *OF_FINDINGS}

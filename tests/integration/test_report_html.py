@@ -47,7 +47,7 @@ def finding(
     verdict = Finding(
         reason="no request in 7 days",
         confidence=changes.pop("confidence", Confidence.PROVEN),
-        action="delete the endpoint (its configuration and models stay)",
+        action=changes.pop("action", "delete the endpoint (its configuration and models stay)"),
         evidence=(Evidence("requests to main", 0), Evidence("backlog", error="AccessDenied: <b>no</b>")),
         cost=cost or Cost.standing(Decimal(number), "Price List API"),
     )
@@ -241,7 +241,10 @@ def test_hostile_names_stay_text(shown: Any) -> None:
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_nothing_sticks_out(shown: Any, size: dict[str, int]) -> None:
     long_name = "a-very-long-endpoint-name-without-any-blank-" * 3
-    page = shown(report(finding(1, name=long_name, owner=long_name), unknown(2)), size)
+    spent = Cost(hourly_usd=Decimal("58.75"), accrued_usd=Decimal(15511))
+    change = "set EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds=864000"
+    found = (finding(1, name=long_name, owner=long_name), finding(2, spent, action=change), unknown(3))
+    page = shown(report(*found), size)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 

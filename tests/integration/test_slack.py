@@ -15,7 +15,7 @@ from slack_sdk.http_retry import HttpRequest, HttpResponse, RateLimitErrorRetryH
 from ml_janitor.core.model import Sweep
 from ml_janitor.ledger.entries import Recorded
 from ml_janitor.report.announcement import announcement, owners
-from ml_janitor.report.mrkdwn import Message, Post, section
+from ml_janitor.report.mrkdwn import Message, Picture, Post, section
 from ml_janitor.slack.bot import Slack
 from ml_janitor.slack.retries import TRIES, SlackError
 from ml_janitor.slack.secret import read_secret, sender
@@ -112,6 +112,77 @@ def test_a_webhook_gets_the_message_alone(hook: Webhook, workspace: SlackControl
     assert hook.people(["a@x"], deadline=DEADLINE) == {}
     hook.deliver(post("main", "reply", attachment="r.html"), b"x", deadline=DEADLINE)
     assert [(m["text"], m["via"]) for m in workspace.messages()] == [("main", "webhook")]
+    assert workspace.files() == []
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+PNG = b"\x89PNG\r\n\x1a\n..."
+
+
+def with_picture(png: bytes = PNG) -> Post:
+    return replace(post("main"), picture=Picture(name="bill.png", png=png, words="Dollars of 30 days."))
+
+
+def last_block(workspace: SlackControl) -> Any:
+    (message,) = workspace.messages()
+    assert len(message["blocks"]) == 2
+    return message["blocks"][1]
+
+
+def test_a_picture_stands_in_the_message_and_is_shared_nowhere_else(
+    bot: Slack, workspace: SlackControl
+) -> None:
+    bot.deliver(with_picture(), deadline=DEADLINE)
+
+    (file,) = workspace.files()
+    assert last_block(workspace) == {
+        "type": "image",
+        "slack_file": {"id": file["id"]},
+        "alt_text": "Dollars of 30 days.",
+    }
+    assert (file["picture"], file["complete"], file["channel"]) == (True, True, "")
+
+
+def test_a_picture_that_slack_has_not_taken_in_yet_is_waited_for(
+    bot: Slack, workspace: SlackControl, clock: Clock
+) -> None:
+    workspace.fault("error", code="invalid_blocks", method="chat.postMessage", times=2)
+    bot.deliver(with_picture(), deadline=DEADLINE)
+    assert last_block(workspace)["type"] == "image"
+    assert clock.slept == [1, 2]
+
+
+def test_what_slack_never_takes_for_a_picture_is_left_out_in_time(
+    bot: Slack, workspace: SlackControl, clock: Clock
+) -> None:
+    bot.deliver(with_picture(b"<svg/>"), deadline=DEADLINE)
+    assert "The picture is missing: Slack refused the post" in str(last_block(workspace))
+    assert sum(clock.slept) < DEADLINE / 4
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("files.getUploadURLExternal", "error"),
+        ("upload", "down"),
+        ("files.completeUploadExternal", "error"),
+        ("files.getUploadURLExternal", "ratelimit"),
+    ],
+)
+def test_an_upload_that_fails_does_not_lose_the_message(
+    bot: Slack, workspace: SlackControl, method: str, kind: str
+) -> None:
+    workspace.fault(kind, method=method, times=0)
+    delivered = bot.deliver(with_picture(), deadline=DEADLINE)
+    assert texts(workspace) == ["main"]
+    assert "The picture is missing: Slack " in str(last_block(workspace))
+    assert delivered.problems == ()
+
+
+def test_a_webhook_says_that_it_takes_no_picture(hook: Webhook, workspace: SlackControl) -> None:
+    hook.deliver(with_picture(), deadline=DEADLINE)
+    assert "An incoming webhook takes no picture" in str(last_block(workspace))
     assert workspace.files() == []
 
 

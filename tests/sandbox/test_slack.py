@@ -165,7 +165,10 @@ def test_good_blocks(block: dict[str, Any]) -> None:
         ({"type": "actions", "elements": [BUTTON | {"value": "x" * 2001}]}, "/blocks/0/elements/0/value"),
         ({"type": "actions", "elements": [BUTTON | {"style": "loud"}]}, "/blocks/0/elements/0/style"),
         ({"type": "actions", "elements": [BUTTON | {"confirm": {}}]}, "/blocks/0/elements/0/confirm"),
-        ({"type": "image", "alt_text": "x"}, "/blocks/0/image_url"),
+        ({"type": "image", "alt_text": "x"}, "/blocks/0"),
+        ({**PICTURE, "slack_file": {"id": "F000000001"}}, "/blocks/0"),
+        ({"type": "image", "alt_text": "x", "slack_file": {"id": "f1"}}, "/blocks/0/slack_file/id"),
+        ({"type": "image", "alt_text": "x", "slack_file": {}}, "/blocks/0/slack_file"),
     ],
 )
 def test_bad_blocks(block: Any, where: str) -> None:

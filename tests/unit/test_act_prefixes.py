@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.core.model import Target
 from ml_janitor.detectors.duplicate_artifacts import prefixes, rule
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 
@@ -92,6 +93,36 @@ def test_no_object_is_read_or_decrypted_by_default() -> None:
 
     assert contents.isdisjoint(grant.action for grant in DuplicateArtifacts().reads)
     assert contents <= {grant.action for grant in DuplicateArtifacts(buckets=("models",)).reads}
+
+
+def test_objects_are_written_again_only_where_copies_are_deleted_or_were() -> None:
+    detector = DuplicateArtifacts(act_on_prefixes=("s3://models/a/",), undo_prefixes=("s3://runs",))
+    writes = {"s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"}
+
+    def places(one: DuplicateArtifacts) -> set[tuple[str, str]]:
+        return {(grant.action, grant.on) for grant in one.undoes if grant.action in writes}
+
+    here = ("arn:aws:s3:::models/a/*", "arn:aws:s3:::runs/*")
+    assert places(detector) == {(action, on) for action in writes for on in here}
+    assert places(DuplicateArtifacts(buckets=("models",))) == set()
+
+
+def test_what_cannot_be_written_again_any_more_names_the_setting() -> None:
+    detector = DuplicateArtifacts(act_on_prefixes=("s3://models/a/",), undo_prefixes=("s3://runs/",))
+
+    def lacks(path: str) -> str:
+        arn = f"arn:aws:s3:::{path}"
+        target = Target(arn=arn, name=path, kind="object", account="1", region="us-east-1", created=None)
+        return detector.missing_for_undo(target)
+
+    assert [lacks(path) for path in ("models/a/x", "runs/y")] == ["", ""]
+    expected = 'undo_prefixes = ["s3://models/ab/"] in detectors.duplicate-artifacts'
+    assert lacks("models/ab/x") == expected
+
+
+def test_a_prefix_to_undo_under_has_to_name_a_folder() -> None:
+    with pytest.raises(ValueError, match="undo_prefixes: expected a bucket or a folder"):
+        DuplicateArtifacts(undo_prefixes=("models",))
 
 
 def test_nothing_deletes_for_good() -> None:

@@ -10,6 +10,7 @@ from bills import full_report
 from ml_janitor.bill.budgets import budget_state
 from ml_janitor.bill.model import BillReport, BudgetState, Gap, GapCause, Reading
 from ml_janitor.report.bill_message import bill_message, bill_post
+from ml_janitor.report.bill_picture import bill_picture, daily_costs
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits
 
 
@@ -75,3 +76,33 @@ def test_names_from_aws_format_nothing_and_every_paragraph_fits() -> None:
     assert fits(bill_post(message, Decimal(12)).main.blocks)
     assert "*Saved so far this month:* $12.00" in str(bill_post(message, Decimal(12)).main.blocks)
     assert "Saved" not in str(bill_post(message).main.blocks)
+
+
+def test_the_movers_are_the_month_s_and_one_other_of_the_day() -> None:
+    report = full_report()
+    assert report.main is not None
+    movers = [one for one in report.main.movers if one.culprit and not one.ordinary]
+    month = replace(report.main, movers=tuple(movers[:1]))
+    day = replace(report.main, movers=tuple(movers[:2]))
+
+    text = said(replace(report, month=month, yesterday=day))
+    lone = said(replace(report, month=None, yesterday=None, main=replace(month, movers=())))
+
+    names = [one.culprit.name for one in movers[:2] if one.culprit]
+    assert [text.count(name) for name in names] == [1, 1]
+    assert text.index("*What moved it this month:*") < text.index(names[0]) < text.index("*And on ")
+    assert "Nothing moved more than usual." in lone
+
+
+def test_the_picture_has_each_project_once_and_the_rest_as_one() -> None:
+    report = full_report()
+    rows = report.bill.by_tag["project"]
+    many = tuple(replace(one, tag=f"p{number:02}") for number in range(9) for one in rows)
+    report = replace(report, bill=replace(report.bill, by_tag={"project": many}))
+
+    series, drawn = daily_costs(report, "project"), bill_picture(report, "project")
+
+    assert len(series.groups) == 9
+    assert drawn.words.count("others") == 1
+    assert drawn.png.startswith(b"\x89PNG")
+    assert daily_costs(report, "team").title == "Cost a day by phase"

@@ -11,7 +11,7 @@ import pytest
 from bills import BEFORE, HOST, LAST, NOTEBOOK, TRAIN, bill, charges
 from ml_janitor.bill.joining import Resource, Run
 from ml_janitor.bill.model import Bill, Cause, Charge, Culprit, RecordCharge, Span, total
-from ml_janitor.bill.report import Question, bill_report, told
+from ml_janitor.bill.report import Question, bill_report, breakdown
 from ml_janitor.bill.tables import by_day, lines
 
 ASKED = Question(days=30, settling_days=2, tags=("project", "owner"))
@@ -165,7 +165,7 @@ def test_what_is_told_adds_up(read: Bill, most: int) -> None:
     main = bill_report(read, ASKED, resources=KNOWN[:1]).main
     assert main is not None
 
-    parts = told(main, most)
+    parts = breakdown(main, most)
 
     shown = sum((one.usd for one in parts.movers), Decimal(0))
     assert shown + parts.smaller_usd + parts.unexplained_usd == main.change

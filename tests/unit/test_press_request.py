@@ -112,6 +112,13 @@ def test_a_header_that_came_twice_is_refused() -> None:
     assert refused(event(twice, signed.body, at=NOW)) == (401, "not signed")
 
 
+@pytest.mark.parametrize(("size", "status"), [(65_536, 400), (65_537, 413)])
+def test_64_kib_are_read_and_no_byte_more(size: int, status: int) -> None:
+    """The smaller one is refused as well, but only once it was read: it is no press."""
+    signed = sign(b"payload=".ljust(size, b"x"), NOW)
+    assert refused(event(signed.headers, signed.body, at=NOW))[0] == status
+
+
 def test_what_is_too_large_is_refused_before_it_is_read() -> None:
     signed = sign(b"payload=" + b"x" * LARGEST, NOW)
     with pytest.raises(RequestRefusedError, match="too large") as caught:
@@ -164,6 +171,25 @@ def test_what_is_signed_and_no_press_is_malformed(body: bytes) -> None:
     signed = sign(body, NOW)
     status, why = refused(event(signed.headers, signed.body, at=NOW))
     assert (status, "\n" in why) == (400, False)
+
+
+@pytest.mark.parametrize(
+    ("more", "known"), [(b"&a=1" * 9, True), (b"&a=1" * 10, False), (b"&junk", False), (b"&junk=", True)]
+)
+def test_ten_fields_are_read_and_each_has_to_be_one(more: bytes, *, known: bool) -> None:
+    signed = sign(form(PAYLOAD) + more, NOW)
+    if known:
+        assert got(signed).user == "U1"
+    else:
+        assert refused(event(signed.headers, signed.body, at=NOW)) == (400, "no press that is known here")
+
+
+@pytest.mark.parametrize("strange", ["!", "\n"])
+def test_a_body_with_anything_but_base64_in_it_is_malformed(strange: str) -> None:
+    """What Python would skip there, somebody added."""
+    signed = sign(form(PAYLOAD), NOW)
+    made = event(signed.headers, signed.body, at=NOW)
+    assert refused(made | {"body": made["body"] + strange}) == (400, "not base64")
 
 
 def test_what_is_no_text_is_malformed() -> None:

@@ -156,6 +156,7 @@ class Undoing:
             raise
         except Exception as error:
             why = f"the record of {action.target.name} could not be verified: {describe(error)}"
+            self.actions.refused(action, why)
             raise CannotUndoError(why) from error
 
     def _snooze(self, action: Action, by: str, reverted_arn: str) -> None:

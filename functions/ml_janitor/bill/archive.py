@@ -39,12 +39,25 @@ class BillArchive:
 
     def keep(self, report: BillReport, wanted: Wanted) -> str:
         """Put *report* by its time, in place of the same run's before; the answer is its key."""
-        key = f"{FOLDER}/{report.bill.time:%Y-%m-%dT%H-%M-%SZ}.json"
+        key = f"{_stem(report)}.json"
         document = Document(report=report, tags=wanted.tags, services=tuple(wanted.services))
         self._client.put_object(
             Bucket=self._bucket, Key=key, Body=DOCUMENT.dump_json(document), ContentType="application/json"
         )
         return key
+
+    def keep_picture(self, report: BillReport, png: bytes) -> str:
+        """Put the picture of *report* beside it; the answer is its key."""
+        key = f"{_stem(report)}.png"
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=png, ContentType="image/png")
+        return key
+
+    def picture(self, key: str) -> bytes | None:
+        """The picture under *key*; None if it is gone or cannot be read: the words are enough."""
+        try:
+            return bytes(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+        except (ClientError, BotoCoreError):
+            return None
 
     def bill(self, key: str, wanted: Wanted) -> Bill | None:
         """
@@ -63,3 +76,7 @@ class BillArchive:
     def where(self, key: str) -> str:
         """The address of *key*."""
         return f"s3://{self._bucket}/{key}"
+
+
+def _stem(report: BillReport) -> str:
+    return f"{FOLDER}/{report.bill.time:%Y-%m-%dT%H-%M-%SZ}"

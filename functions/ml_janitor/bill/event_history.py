@@ -62,10 +62,10 @@ class History:
             key=lambda one: one[0],
         )
 
-    def made_with(self, kind: Kind, name: str, wanted: str) -> str:
+    def creation_member(self, kind: Kind, name: str, wanted: str) -> str:
         """A member of the latest request that made it; "" if there is none."""
-        made = self._of(kind, name, "Create")
-        return str(member(made[-1][2], wanted) or "") if made else ""
+        creation = self._of(kind, name, "Create")
+        return str(member(creation[-1][2], wanted) or "") if creation else ""
 
     def deleted_at(self, kind: Kind, name: str) -> datetime | None:
         """When it was deleted last."""
@@ -75,10 +75,10 @@ class History:
         """Everything of a *kind* that was made and deleted, with the tags that it was made with."""
         names = {str(member(event.request, kind.named)) for event in self.events[f"Delete{kind.noun}"]}
         for name in sorted(names):
-            if made := self._of(kind, name, "Create"):
-                at, _, request = made[-1]
+            if creation := self._of(kind, name, "Create"):
+                at, _, request = creation[-1]
                 arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{kind.type}/{name.lower()}"
-                yield _target(aws, kind, arn, name, made=(at, request))
+                yield _target(aws, kind, arn, name, creation=(at, request))
 
     # --- endpoints ----------------------------------------------------------------------------
 
@@ -87,11 +87,11 @@ class History:
     ) -> Iterator[tuple[datetime, str]]:
         """Since when an endpoint had which configuration, the oldest first."""
         calls = self._of(ENDPOINT, target.name, "Create", "Update")
-        made = max((at for at, call, _ in calls if call == "Create"), default=target.created)
+        created = max((at for at, call, _ in calls if call == "Create"), default=target.created)
         line = [
             (at, str(member(request, "EndpointConfigName")))
             for at, _, request in calls
-            if made is None or at >= made
+            if created is None or at >= created
         ]
         if now := current.get(target.name):
             config = str(now["EndpointConfigName"])
@@ -132,17 +132,19 @@ class History:
     def apps(self, aws: Aws) -> Iterator[tuple[Target, str, Spell]]:
         """Apps that were made and deleted: each with its type and instance, "JupyterLab-ml.g5.xlarge"."""
         deleted = [(_app_key(one.request), one.at) for one in self.events["DeleteApp"]]
-        for made in self.events["CreateApp"]:
-            key = _app_key(made.request)
-            end = min((at for other, at in deleted if other == key and at > made.at), default=None)
-            instance = member(member(made.request, "ResourceSpec") or {}, "InstanceType")
+        for creation in self.events["CreateApp"]:
+            key = _app_key(creation.request)
+            end = min((at for other, at in deleted if other == key and at > creation.at), default=None)
+            instance = member(member(creation.request, "ResourceSpec") or {}, "InstanceType")
             if end is None or not instance or instance == "system":
                 continue
             domain, owner, kind, name = key
             path = f"{domain}/{owner}/{kind.lower()}/{name}"
             arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:app/{path}"
-            target = _target(aws, APP, arn, f"{owner}/{kind}/{name}", made=(made.at, made.request))
-            yield target, f"{kind}-{instance}", (made.at, end)
+            target = _target(
+                aws, APP, arn, f"{owner}/{kind}/{name}", creation=(creation.at, creation.request)
+            )
+            yield target, f"{kind}-{instance}", (creation.at, end)
 
 
 def _app_key(request: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -151,9 +153,11 @@ def _app_key(request: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return (str(member(request, "DomainId") or ""), str(owner), *map(str, names))  # type: ignore[return-value]
 
 
-def _target(aws: Aws, kind: Kind, arn: str, name: str, *, made: tuple[datetime, Mapping[str, Any]]) -> Target:
-    """What a request *made*, and when; CloudTrail records the tags that it was given."""
-    created, request = made
+def _target(
+    aws: Aws, kind: Kind, arn: str, name: str, *, creation: tuple[datetime, Mapping[str, Any]]
+) -> Target:
+    """What the request of *creation* made, and when; CloudTrail records the tags that it was given."""
+    created, request = creation
     given: Iterable[Mapping[str, Any]] = member(request, "Tags") or ()
     tags = {str(member(one, "Key")): str(member(one, "Value")) for one in given}
     return Target(

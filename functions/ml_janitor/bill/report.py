@@ -198,7 +198,7 @@ def _shares(bill: Bill, span: Span, comparison: Comparison | None, tags: Sequenc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Breakdown:
     """
     A movement as a few lines: *movers* one by one, *smaller* ones together, and what nobody can explain.
 
@@ -219,12 +219,12 @@ class Told:
         return sum((one.usd for one in self.unexplained), ZERO)
 
 
-def told(movement: Movement, most: int) -> Told:
+def breakdown(movement: Movement, most: int) -> Breakdown:
     """The *most* largest explained movers one by one, ordinary ones where there is room; the rest in sums."""
     explained = [one for one in movement.movers if one.cause not in {Cause.UNEXPLAINED, Cause.TAG}]
     ranked = sorted(explained, key=lambda one: one.ordinary)  # the order by dollars stays in each half
     shown = {id(one) for one in ranked[:most]}
-    return Told(
+    return Breakdown(
         movers=tuple(one for one in explained if id(one) in shown),
         smaller=tuple(one for one in explained if id(one) not in shown),
         unexplained=tuple(one for one in movement.movers if one.cause is Cause.UNEXPLAINED),

@@ -143,20 +143,20 @@ def known(
 
 def _resource(one: Used, tag: str, policy: Policy, verdicts: Mapping[str, Judged]) -> Resource:
     target = one.target
-    told = verdicts.get(target.arn.lower(), Judged(detector=""))
-    waste_since = told.since if told.finding else None
+    verdict = verdicts.get(target.arn.lower(), Judged(detector=""))
+    waste_since = verdict.since if verdict.finding else None
     return Resource(
         culprit=Culprit(
             arn=target.arn,
             name=target.name,
             kind=target.kind,
-            owner=told.owner or policy.owner(target),
+            owner=verdict.owner or policy.owner(target),
             since=waste_since or _begun(one),
-            ended=told.ended or one.ended,
-            detector=told.detector if told.finding else "",
-            finding=told.finding,
-            acted=told.acted,
-            used=told.used,
+            ended=verdict.ended or one.ended,
+            detector=verdict.detector if verdict.finding else "",
+            finding=verdict.finding,
+            acted=verdict.acted,
+            used=verdict.used,
         ),
         runs=one.runs,
         tag=_value(target, tag),

@@ -245,7 +245,7 @@ def _notebooks(aws: Aws, history: History, since: datetime) -> Listing[Used]:
         found.append(Used(target=_tagged(target, book), runs=runs, ended=ended))
     listed = {target.name for target, _ in entries.items}
     for target in history.deleted(aws, NOTEBOOK):
-        instance = history.made_with(NOTEBOOK, target.name, "InstanceType")
+        instance = history.creation_member(NOTEBOOK, target.name, "InstanceType")
         if target.name in listed or not instance:
             continue
         ended = history.deleted_at(NOTEBOOK, target.name)

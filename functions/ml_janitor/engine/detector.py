@@ -236,6 +236,10 @@ class Detector[C: Candidate](ABC):
         """
         return None
 
+    def missing_for_undo(self, target: Target) -> str:  # noqa: ARG002
+        """The setting without which the undo function may not bring *target* back, or nothing."""
+        return ""
+
     def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
         """The ARN of what `revert` makes or brings back: the same, unless it cannot have its old name."""
         return target.arn

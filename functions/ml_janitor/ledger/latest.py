@@ -44,13 +44,16 @@ class LastBill:
     The latest reading of the bill, and what it says in Slack: *text* in a line, and *paragraphs*.
 
     *kept* is the key of the last bill that could be read, in the report bucket. *posted* is whether Slack
-    took what it says; if not, the next digest says it.
+    took what it says; if not, the next digest says it. *picture* is the key of its picture, "" without one,
+    and *picture_words* say what that shows.
     """
 
     time: datetime
     kept: str = ""
     text: str = ""
     paragraphs: tuple[str, ...] = ()
+    picture: str = ""
+    picture_words: str = ""
     posted: bool = False
 
 

@@ -20,7 +20,7 @@ from ml_janitor.bill.model import (
     Span,
     TagShare,
 )
-from ml_janitor.bill.report import Told, told
+from ml_janitor.bill.report import Breakdown, breakdown
 from ml_janitor.core.text import plain, usd
 
 MOST_MOVERS = 8
@@ -73,14 +73,14 @@ def change(movement: Movement) -> str:
 
 def answer(movement: Movement, most: int = MOST_MOVERS) -> str:
     """The whole change in one sentence that adds up."""
-    parts = told(movement, most)
-    said = [mover(one, movement) for one in parts.movers]
-    said += [text for amount, text in remainders(parts) if amount]
-    moved = f"{change(movement)}: {'; '.join(said)}." if said else f"{change(movement)}."
+    parts = breakdown(movement, most)
+    lines = [mover(one, movement) for one in parts.movers]
+    lines += [text for amount, text in remainders(parts) if amount]
+    moved = f"{change(movement)}: {'; '.join(lines)}." if lines else f"{change(movement)}."
     return " ".join([moved, *asides(movement, parts)])
 
 
-def remainders(parts: Told) -> Iterator[tuple[Decimal, str]]:
+def remainders(parts: Breakdown) -> Iterator[tuple[Decimal, str]]:
     """What is not said one by one, with its dollars."""
     if parts.smaller:
         count = len(parts.smaller)
@@ -89,7 +89,7 @@ def remainders(parts: Told) -> Iterator[tuple[Decimal, str]]:
         yield parts.unexplained_usd, f"{signed(parts.unexplained_usd)} not explained"
 
 
-def asides(movement: Movement, parts: Told) -> Iterator[str]:
+def asides(movement: Movement, parts: Breakdown) -> Iterator[str]:
     """What moved beside the total: tags, and credits that ended."""
     for one in parts.moved_tags:
         yield f"{mover(one, movement)}."
@@ -209,11 +209,11 @@ def _days(movement: Movement) -> str:
 def compared_with(movement: Movement) -> str:
     """Which days are compared with which, and which of them may still change."""
     comparison = movement.comparison
-    said = f"{spoken(comparison.after)}, compared with {spoken(comparison.before)}"
+    compared = f"{spoken(comparison.after)}, compared with {spoken(comparison.before)}"
     if comparison.unsettled:
         young = ", ".join(f"{one:%m-%d}" for one in comparison.unsettled)
-        said += f"; AWS may still change {young}"
-    return said
+        compared += f"; AWS may still change {young}"
+    return compared
 
 
 def untagged(shares: Sequence[TagShare]) -> Iterator[str]:
@@ -262,14 +262,14 @@ def price_of_reading(report: BillReport) -> str:
 
 def facts(report: BillReport) -> Iterator[tuple[str, str]]:
     """What else there is to say, a line each."""
-    said: list[tuple[str, Iterable[str]]] = [
+    titled: list[tuple[str, Iterable[str]]] = [
         ("untagged", untagged(report.shares)),
         ("not counted here", outside(report)),
         ("forecast", filter(None, [forecast(report)])),
         ("saved so far", filter(None, [saved(report)])),
         ("asking cost", [price_of_reading(report)]),
     ]
-    for title, texts in said:
+    for title, texts in titled:
         if text := "; ".join(texts):
             yield title, text
 
@@ -286,7 +286,7 @@ class Row:
 
 def rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[Row]:
     """The change as a table that adds up: movers, the smaller ones together, what is not explained."""
-    parts = told(movement, most)
+    parts = breakdown(movement, most)
     for one in parts.movers:
         yield Row(one.usd, *described(one, movement))
     if parts.smaller:
@@ -294,10 +294,10 @@ def rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[Row]:
         yield Row(parts.smaller_usd, f"{count} smaller change{'s' * (count > 1)}", "", "")
     if parts.unexplained:
         ranked = parts.unexplained[:UNEXPLAINED_SHOWN]
-        said = ", ".join(f"{signed(one.usd)} {_where(one)}" for one in ranked)
+        largest = ", ".join(f"{signed(one.usd)} {_where(one)}" for one in ranked)
         rest = len(parts.unexplained) - len(ranked)
         more = f", {rest} more" if rest else ""
-        yield Row(parts.unexplained_usd, "not explained", f"{said}{more}", "")
+        yield Row(parts.unexplained_usd, "not explained", f"{largest}{more}", "")
 
 
 def _where(one: Mover) -> str:

@@ -20,7 +20,7 @@ from ml_janitor.bill.tables import Line, lines
 from ml_janitor.core.text import usd
 from ml_janitor.report import bill as words
 from ml_janitor.report.bill_gaps import missing
-from ml_janitor.report.mrkdwn import LONGEST_SECTION, Message, Post, fits, header, prose, section
+from ml_janitor.report.mrkdwn import LONGEST_SECTION, Message, Picture, Post, fits, header, prose, section
 
 MOVERS = 3
 MOST_LINES = 10
@@ -59,8 +59,8 @@ def bill_message(report: BillReport, *, table_by: str, max_requests: int) -> Bil
     return BillMessage(text=_notification(report), paragraphs=paragraphs)
 
 
-def bill_post(message: BillMessage, saved: Decimal = Decimal(0)) -> Post:
-    """The message alone; with what was *saved* this month, where no digest says so."""
+def bill_post(message: BillMessage, saved: Decimal = Decimal(0), picture: Picture | None = None) -> Post:
+    """The message alone, with its picture; and with what was *saved* this month, where no digest says so."""
     paragraphs = list(message.paragraphs)
     if saved:
         paragraphs.append(f"*Saved so far this month:* {usd(saved)}")
@@ -68,7 +68,7 @@ def bill_post(message: BillMessage, saved: Decimal = Decimal(0)) -> Post:
     for one in paragraphs:
         if fits([*blocks, section(one)]):
             blocks.append(section(one))
-    return Post(main=Message(text=message.text, blocks=tuple(blocks)))
+    return Post(main=Message(text=message.text, blocks=tuple(blocks)), picture=picture)
 
 
 def late(last: str) -> str:
@@ -136,20 +136,27 @@ def _budget(state: BudgetState, month: date) -> str:
 
 
 def _why(report: BillReport) -> str:
-    """The largest movers that are news: of the day, else of the month, else of the whole span."""
-    for movement, span in (
-        (report.yesterday, "on that day"),
-        (report.month, "this month"),
-        (report.main, f"in {report.span.days} days"),
-    ):
-        if movement is not None and (movers := _news(movement)):
-            told = [f"• {prose(words.mover(one, movement), LONGEST_LINE)}" for one in movers]
-            return "\n".join([f"*What moved it {span}:*", *told])
-    return "Nothing moved more than usual."
+    """The largest movers that are news of the month, else of the whole span; and the day's largest other."""
+    told: list[str] = []
+    named: set[str] = set()
+    for movement, span in ((report.month, "this month"), (report.main, f"in {report.span.days} days")):
+        if movement is not None and (movers := _news(movement)[:MOVERS]):
+            told = [f"*What moved it {span}:*", *(_mover(one, movement) for one in movers)]
+            named = {one.culprit.name for one in movers if one.culprit}
+            break
+    day = report.yesterday
+    fresh = [one for one in _news(day) if one.culprit and one.culprit.name not in named] if day else []
+    if day is not None and fresh:
+        told += [f"*And on {day.comparison.after.first:%A}:*", _mover(fresh[0], day)]
+    return "\n".join(told) or "Nothing moved more than usual."
+
+
+def _mover(one: Mover, movement: Movement) -> str:
+    return f"\u2022 {prose(words.mover(one, movement), LONGEST_LINE)}"
 
 
 def _news(movement: Movement) -> Sequence[Mover]:
-    return [one for one in movement.news if one.cause is not Cause.TAG][:MOVERS]
+    return [one for one in movement.news if one.cause is not Cause.TAG]
 
 
 # --- tags -------------------------------------------------------------------------------------

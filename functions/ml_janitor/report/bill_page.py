@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.report import told
+from ml_janitor.bill.report import breakdown
 from ml_janitor.bill.tables import OWN, PHASE, Line, by_day, lines
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words
@@ -56,7 +56,7 @@ def section(report: BillReport, *, by: str = PHASE, max_requests: int) -> dict[s
         "compared": words.compared_with(main) if main else "",
         "metric": words.METRICS[bill.metric],
         "steps": list(steps(main)) if main else [],
-        "asides": list(words.asides(main, told(main, 0))) if main else [],
+        "asides": list(words.asides(main, breakdown(main, 0))) if main else [],
         "charts": list(drawn(report)) if bill.charges else [],
         "tables": list(tables(report, by)) if bill.charges else [],
         "facts": list(words.facts(report)) if bill.charges else [],

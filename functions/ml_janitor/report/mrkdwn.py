@@ -19,6 +19,8 @@ LONGEST_HEADER = 150
 LONGEST_SECTION = 3000
 """Slack's own limits: https://docs.slack.dev/reference/block-kit/blocks."""
 
+LONGEST_ALT = 2000
+
 LONGEST_TEXT = 3000
 """Slack takes 40,000 characters of fallback text, but splits a message at about 4,000."""
 
@@ -59,16 +61,27 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A PNG within a message, called *name*, and in *words* for those who do not see it."""
+
+    name: str
+    png: bytes
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
     """
     What is posted at once: a message, the replies in its thread, and how the attached report is named.
 
-    The message says enough by itself: an incoming webhook has neither threads nor files.
+    The message says enough by itself: an incoming webhook has neither threads nor files. A *picture* stands
+    at its end; where it cannot, the message says so.
     """
 
     main: Message
     replies: tuple[Message, ...] = ()
     attachment: str = ""
+    picture: Picture | None = None
 
 
 # --- text ---------------------------------------------------------------------------------------
@@ -158,6 +171,13 @@ def context(text: str) -> Block:
     return ContextBlock(elements=[_mrkdwn(text)]).to_dict()
 
 
+def image(file: str, words: str) -> Block:
+    """The picture that was uploaded as *file*."""
+    from slack_sdk.models.blocks import ImageBlock
+
+    return ImageBlock(slack_file={"id": file}, alt_text=words[:LONGEST_ALT]).to_dict()
+
+
 def actions(buttons: Sequence[Block]) -> Block:
     """Some buttons in a row."""
     from slack_sdk.models.blocks import ActionsBlock
@@ -202,6 +222,12 @@ def _mrkdwn(text: str) -> MarkdownTextObject:
 def size(blocks: Iterable[Block]) -> int:
     """How large *blocks* are together."""
     return sum(len(json.dumps(block, ensure_ascii=False).encode()) + 2 for block in blocks)
+
+
+def with_block(message: Message, block: Block) -> Message:
+    """*message* with *block* at its end, if it has room."""
+    blocks = (*message.blocks, block)
+    return Message(text=message.text, blocks=blocks) if fits(blocks) else message
 
 
 def fits(blocks: Sequence[Block]) -> bool:

@@ -10,20 +10,27 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
+from ml_janitor.report.mrkdwn import context, image, prose, with_block
 from ml_janitor.slack.refusals import ABOUT_ONE_MESSAGE, ABOUT_ONE_PERSON, NEVER_CHANGED, PASSING, refusal
-from ml_janitor.slack.retries import BROKEN, SlackError, TimeLeft
+from ml_janitor.slack.retries import BROKEN, FIRST_PAUSE, SlackError, TimeLeft
 from ml_janitor.slack.sender import API, Delivered, Time, nothing
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
 
-    from ml_janitor.report.mrkdwn import Message, Post
+    from ml_janitor.report.mrkdwn import Message, Picture, Post
 
 REQUEST_SECONDS = 10
 """How long one request may take; Slack answers within one or two."""
 
 EARLY_SHARE = 0.25
 """The share of the remaining time for looking up and messaging people; the channel gets the rest."""
+
+NOT_READY = "invalid_blocks"
+"""What Slack refuses a block with that shows a file which it has not taken in yet."""
+
+LAST_PAUSE = 8.0
+"""The longest pause, in seconds, before a message is posted without the picture."""
 
 DIRECT = "D"
 """The first letter of the id of a direct-message channel."""
@@ -120,7 +127,10 @@ class Slack:
         problem of the delivery: the rest is still tried, and the message is not sent again.
         """
         time_left = self._time.until(deadline)
-        main = self._post(post.main, time_left, MessageRef(self._channel))
+        if post.picture is None:
+            main = self._post(post.main, time_left, MessageRef(self._channel))
+        else:
+            main = self._post_with(post.picture, post.main, deadline)
         taken()
         problems = []
         for number, reply in enumerate(post.replies, start=1):
@@ -196,16 +206,39 @@ class Slack:
         )
         return MessageRef(str(answer["channel"]), str(answer["ts"]))
 
-    def _attach(self, name: str, content: bytes, time_left: TimeLeft, thread: MessageRef) -> None:
+    def _post_with(self, picture: Picture, message: Message, deadline: float) -> MessageRef:
+        """
+        Post *message* with *picture*, for which a quarter of the time is there; else without, saying why.
+
+        Slack takes in an upload after it has answered: until then it refuses blocks that show the file
+        (https://github.com/slackapi/python-slack-sdk/issues/1521).
+        """
+        channel, early = MessageRef(self._channel), self._time.until(self.early(deadline))
+        try:
+            file = self._upload(picture.name, picture.png, early)
+            shown, pause = with_block(message, image(file, picture.words)), FIRST_PAUSE
+            while True:
+                try:
+                    return self._post(shown, early, channel)
+                except SlackRefusedError as refused:
+                    if refused.code != NOT_READY or pause > LAST_PAUSE or not early.lasts(pause):
+                        raise
+                early.wait(pause)
+                pause *= 2
+        except SlackError as failed:
+            why = context(f"The picture is missing: {prose(str(failed))}")
+        return self._post(with_block(message, why), self._time.until(deadline), channel)
+
+    def _upload(self, name: str, content: bytes, time_left: TimeLeft, **share: Any) -> str:
+        """Upload a file, which is nobody's unless it is *share*d; the answer is its id."""
         upload = self._call("files_getUploadURLExternal", time_left, filename=name, length=len(content))
         time_left.upload(str(upload["upload_url"]), content, timeout=REQUEST_SECONDS)
-        self._call(
-            "files_completeUploadExternal",
-            time_left,
-            files=[{"id": str(upload["file_id"]), "title": name}],
-            channel_id=thread.channel,
-            thread_ts=thread.ts,
-        )
+        file = str(upload["file_id"])
+        self._call("files_completeUploadExternal", time_left, files=[{"id": file, "title": name}], **share)
+        return file
+
+    def _attach(self, name: str, content: bytes, time_left: TimeLeft, thread: MessageRef) -> None:
+        self._upload(name, content, time_left, channel_id=thread.channel, thread_ts=thread.ts)
 
     def _call(self, method: str, time_left: TimeLeft, **arguments: Any) -> Any:
         """Call one method of the Web API. Raises SlackError."""

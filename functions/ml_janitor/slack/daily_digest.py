@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,9 @@ from ml_janitor.config.schedules import overdue_after, period
 from ml_janitor.core.durations import ago
 from ml_janitor.engine.failures import Failures
 from ml_janitor.report.bill_message import late
+from ml_janitor.report.bill_picture import NAME
 from ml_janitor.report.digest import Row, digest
+from ml_janitor.report.mrkdwn import Picture, Post, context, with_block
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyDigest:
-    """What a digest is made from. Without *announcer* it is only counted."""
+    """What a digest is made from. Without *announcer* it is only counted. *picture* reads a kept picture."""
 
     settings: Settings
     ledger: Ledger
@@ -34,6 +36,7 @@ class DailyDigest:
     logger: Logger
     account: str
     regions: Sequence[str]
+    picture: Callable[[str], bytes | None]
 
     def post(self, now: datetime) -> dict[str, Any]:
         """
@@ -56,9 +59,12 @@ class DailyDigest:
         }
         self.logger.info("summed up", extra=counts)
         bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
+        said = self._of_bill(bill, now)
         with failures.survived("Slack could not be told"):
             for problem in (
-                self.announcer.post(digest(rows, now=now, actions=actions, bill=self._of_bill(bill, now)))
+                self.announcer.post(
+                    self._post(digest(rows, now=now, actions=actions, bill=said), bill if said else None)
+                )
                 if self.announcer
                 else ()
             ):
@@ -77,6 +83,15 @@ class DailyDigest:
         if bill is None or now - bill.time > overdue_after(section.schedule):
             return (late(ago(now - bill.time) if bill is not None else ""),)
         return () if bill.posted else bill.paragraphs
+
+    def _post(self, post: Post, bill: LastBill | None) -> Post:
+        """*post* with the picture of *bill*, if that is said in it and has one."""
+        if bill is None or bill.posted or not bill.picture:
+            return post
+        png = self.picture(bill.picture)
+        if png is None:
+            return replace(post, main=with_block(post.main, context("The picture of the bill is missing.")))
+        return replace(post, picture=Picture(name=NAME, png=png, words=bill.picture_words))
 
     def since(self, now: datetime) -> datetime:
         """The time of the last digest, or when it was due."""

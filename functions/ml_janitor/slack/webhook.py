@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
+from ml_janitor.report.mrkdwn import context, with_block
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
 from ml_janitor.slack.refusals import refusal
 from ml_janitor.slack.retries import BROKEN, SlackError
@@ -14,6 +15,9 @@ from ml_janitor.slack.sender import Delivered, Time, nothing
 
 if TYPE_CHECKING:
     from ml_janitor.report.mrkdwn import Message, Post
+
+
+NO_PICTURE = "An incoming webhook takes no picture; the app's bot does."
 
 
 class Webhook:
@@ -45,7 +49,8 @@ class Webhook:
     ) -> Delivered:
         """Post the message. Raises SlackError if it was not taken."""
         del report
-        self.post(post.main, deadline=deadline)
+        main = post.main if post.picture is None else with_block(post.main, context(NO_PICTURE))
+        self.post(main, deadline=deadline)
         taken()
         return Delivered()
 

@@ -7,6 +7,7 @@ that of `response_metadata.messages` in answers that people have published.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,6 +16,9 @@ MOST_BLOCKS = 50
 LONGEST_ID = 255
 LONGEST_MESSAGE = 13_200
 """Undocumented; https://github.com/slackapi/bolt-js/issues/2509 measured about this much as JSON."""
+
+FILE_ID = r"^[F][A-Z0-9]{8,}$"
+"""https://github.com/slackapi/python-slack-sdk/issues/1521 quotes it."""
 
 PLAIN, MRKDWN = "plain_text", "mrkdwn"
 EITHER = (PLAIN, MRKDWN)
@@ -32,6 +36,19 @@ def problems(blocks: Any) -> list[str]:
     for number, block in enumerate(blocks):
         found += _block(block, f"/blocks/{number}")
     return found + list(_ids(blocks))
+
+
+def slack_files(blocks: Any) -> Iterator[tuple[str, str]]:
+    """The id of each file that a block shows, with its place."""
+    for number, block in enumerate(_listed(blocks)):
+        file = block.get("slack_file") if isinstance(block, dict) else None
+        if isinstance(file, dict) and "id" in file:
+            yield str(file["id"]), f"/blocks/{number}/slack_file"
+
+
+def invalid_file(where: str) -> str:
+    """What Slack says of a file that it cannot show: another's, no picture, or not looked at yet."""
+    return _error("invalid slack file", where)
 
 
 def too_long(blocks: Any) -> bool:
@@ -110,8 +127,20 @@ def _actions(block: dict[str, Any], where: str) -> Problems:
 
 
 def _image(block: dict[str, Any], where: str) -> Problems:
-    for name, longest in (("image_url", 3000), ("alt_text", 2000)):
-        yield from _string(block.get(name), f"{where}/{name}", longest)
+    """An image has an address or a file of Slack's, and what is read aloud for it."""
+    if ("image_url" in block) == ("slack_file" in block):
+        yield _error("must define either `image_url` or `slack_file`", where)
+    if "image_url" in block:
+        yield from _string(block["image_url"], f"{where}/image_url", 3000)
+    if "slack_file" in block:
+        file = block["slack_file"]
+        if not isinstance(file, dict) or len(set(file) & {"id", "url"}) != 1:
+            yield _error("must define either `id` or `url`", f"{where}/slack_file")
+        else:
+            yield from _unknown(file, {"id", "url"}, f"{where}/slack_file")
+            if "id" in file and not re.fullmatch(FILE_ID, str(file["id"])):
+                yield _error(f"input must match regex pattern: {FILE_ID}", f"{where}/slack_file/id")
+    yield from _string(block.get("alt_text"), f"{where}/alt_text", 2000)
     if "title" in block:
         yield from _text(block["title"], f"{where}/title", types=(PLAIN,), longest=2000)
 
@@ -203,6 +232,6 @@ BLOCKS: dict[str, tuple[set[str], Callable[[dict[str, Any], str], Problems]]] = 
     "divider": (set(), _divider),
     "context": ({"elements"}, _context),
     "actions": ({"elements"}, _actions),
-    "image": ({"image_url", "alt_text", "title"}, _image),
+    "image": ({"image_url", "slack_file", "alt_text", "title"}, _image),
 }
 """The blocks that are known here, with their fields; any other is refused, as Slack refuses unknown ones."""

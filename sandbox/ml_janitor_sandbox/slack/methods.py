@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ml_janitor_sandbox.slack.blocks import problems, too_long
+from ml_janitor_sandbox.slack.blocks import invalid_file, problems, slack_files, too_long
 from ml_janitor_sandbox.slack.workspace import TEAM, Channel, File, Message, RefusedError, User, Workspace
 
 LONGEST_TEXT = 40_000
@@ -19,6 +19,7 @@ def post_message(space: Workspace, args: Args) -> Answer:
     """chat.postMessage."""
     channel = space.channel(_needed(args, "channel"))
     text, blocks = content(args)
+    _check_files(space, blocks)
     thread_ts = args.get("thread_ts")
     if thread_ts is not None:
         space.parent(channel.id, str(thread_ts))
@@ -44,6 +45,7 @@ def update(space: Workspace, args: Args) -> Answer:
             if message.via != "bot":
                 raise RefusedError("cant_update_message")
             message.text, message.blocks = content(args)
+            _check_files(space, message.blocks)
             message.edited = True
             return {"channel": channel, "ts": ts, "text": message.text}
     raise RefusedError("message_not_found")
@@ -96,14 +98,14 @@ def upload_url(space: Workspace, args: Args) -> Answer:
         raise RefusedError(
             "invalid_arguments", response_metadata={"messages": ["[ERROR] length must be > 0"]}
         )
-    file = File(id=f"F{len(space.files) + 1:06d}", name=name, length=length)
+    file = File(id=f"F{len(space.files) + 1:09d}", name=name, length=length)
     space.files[file.id] = file
     return {"file_id": file.id, "upload_url": f"/slack/files/upload/{file.id}"}
 
 
 def complete_upload(space: Workspace, args: Args) -> Answer:
-    """files.completeUploadExternal."""
-    channel = _by_id(space, args, "channel_id")
+    """files.completeUploadExternal; without a channel, a file is the app's own until a message shows it."""
+    channel = _by_id(space, args, "channel_id") if args.get("channel_id") else ""
     thread_ts = args.get("thread_ts")
     if thread_ts is not None:
         space.parent(channel, str(thread_ts))
@@ -112,6 +114,7 @@ def complete_upload(space: Workspace, args: Args) -> Answer:
         file = space.files.get(str(given.get("id")))
         if file is None or file.content is None:
             raise RefusedError("file_not_found")
+        file.complete = True
         file.title = str(given.get("title") or file.name)
         file.channel, file.thread_ts = channel, thread_ts
         shared.append({"id": file.id, "title": file.title})
@@ -122,6 +125,7 @@ def webhook(space: Workspace, channel: str, args: Args) -> None:
     """An incoming webhook: no thread, no answer but "ok"."""
     found = space.channel(channel)
     text, blocks = content(args)
+    _check_files(space, blocks)
     space.post(Message(channel=found.id, ts=space.next_ts(), text=text, blocks=blocks, via="webhook"))
 
 
@@ -204,6 +208,16 @@ def content(args: Args) -> tuple[str, list[Any]]:
     if too_long(blocks):
         raise RefusedError("msg_blocks_too_long")
     return text, blocks
+
+
+def _check_files(space: Workspace, blocks: list[Any]) -> None:
+    """Refuse a picture that was not uploaded in full, or is none."""
+    for id_, where in slack_files(blocks):
+        file = space.files.get(id_)
+        if file is None or not file.complete or not file.picture:
+            wrong = invalid_file(where)
+            errors = [wrong.removeprefix("[ERROR] ")]
+            raise RefusedError("invalid_blocks", errors=errors, response_metadata={"messages": [wrong]})
 
 
 def _channel(channel: Channel) -> Answer:

@@ -88,11 +88,17 @@ class File:
     title: str = ""
     channel: str = ""
     thread_ts: str | None = None
+    complete: bool = False
+
+    @property
+    def picture(self) -> bool:
+        """Whether an image block can show it, by its first bytes: PNG, JPEG or GIF."""
+        return (self.content or b"").startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8"))
 
     def shown(self) -> dict[str, Any]:
         """As JSON, its content as text."""
         content = None if self.content is None else self.content.decode(errors="replace")
-        return asdict(self) | {"content": content}
+        return asdict(self) | {"content": content, "picture": self.picture}
 
 
 @dataclass(slots=True)

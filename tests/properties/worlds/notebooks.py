@@ -187,4 +187,4 @@ OPEN = Kind(
     },
 )
 
-KINDS = (OPEN, replace(OPEN, waste={**OPEN.waste, "scheduled": [True]}))
+KINDS = (OPEN, replace(OPEN, waste={**OPEN.waste, "idle": [40 * HOUR, None, 2 * HOUR], "scheduled": [True]}))

@@ -21,12 +21,12 @@ PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|/[^*?$]*/)?")
 """A bucket, or a folder in one. Without its last slash, "s3://models/churn" would mean "churn-v2" too."""
 
 
-def check(prefixes: Sequence[str]) -> None:
-    """Raise ValueError if one of *prefixes* is neither a bucket nor a folder."""
+def check(prefixes: Sequence[str], *, setting: str = "act_on_prefixes") -> None:
+    """Raise ValueError if one of *prefixes* of *setting* is neither a bucket nor a folder."""
     for prefix in prefixes:
         if not PREFIX.fullmatch(prefix):
             raise ValueError(
-                f'act_on_prefixes: expected a bucket or a folder like "s3://models/" or '
+                f'{setting}: expected a bucket or a folder like "s3://models/" or '
                 f'"s3://models/archive/", with its last slash and without any of * ? $, got "{prefix}"'
             )
 

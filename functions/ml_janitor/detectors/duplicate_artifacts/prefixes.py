@@ -71,3 +71,17 @@ def reading_contents(prefixes: Sequence[str]) -> tuple[Grant, ...]:
             ),
         ),
     )
+
+
+def writing_again(prefixes: Sequence[str]) -> tuple[Grant, ...]:
+    """Writing objects under *prefixes* with their tags, in parts if they are large."""
+    tags = "S3 user guide, object tagging: what writes an object with its tags needs it"
+    return tuple(
+        grant
+        for one in resources(prefixes)
+        for grant in (
+            allow("s3:PutObject", on=one),
+            allow("s3:AbortMultipartUpload", on=one),
+            implied("s3:PutObjectTagging", on=one, source=tags),
+        )
+    )

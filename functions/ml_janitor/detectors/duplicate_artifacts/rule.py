@@ -60,7 +60,6 @@ BY_ETAG = (Condition("Null", "s3:if-match", ("false",)),)
 """S3 user guide, "Enforce conditional deletes": a delete that names no ETag is refused."""
 
 REFERENCE = "S3 API reference"
-USER_GUIDE = "S3 user guide"
 
 LISTING = (
     allow("s3:ListAllMyBuckets"),
@@ -81,17 +80,10 @@ LISTING = (
 
 UNDOES = (
     allow("s3:GetObject", on=OBJECTS),
-    allow("s3:PutObject", on=OBJECTS),
-    allow("s3:AbortMultipartUpload", on=OBJECTS),
     implied(
         "s3:GetObjectVersion",
         on=OBJECTS,
         source=f"{REFERENCE}, HeadObject and CopyObject: what reads a version by its id needs it",
-    ),
-    implied(
-        "s3:PutObjectTagging",
-        on=OBJECTS,
-        source=f"{USER_GUIDE}, object tagging: what writes an object with its tags needs it",
     ),
     implied(
         "s3:ListBucket",
@@ -135,11 +127,13 @@ class DuplicateArtifacts(Detector[Copy]):
     read_contents_in: tuple[str, ...] = ()
     compare_up_to: int = 20 * 1024**3
     act_on_prefixes: tuple[str, ...] = ()
+    undo_prefixes: tuple[str, ...] = ()
     allow_unversioned: bool = False
     act_on_needed_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         act_prefixes.check(self.act_on_prefixes)
+        act_prefixes.check(self.undo_prefixes, setting="undo_prefixes")
         act_prefixes.check_users(self.act_on_needed_by)
         prefixes.contents_in(self.buckets, self.read_contents_in)
 
@@ -162,8 +156,19 @@ class DuplicateArtifacts(Detector[Copy]):
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
-        """Writing anywhere: what was deleted while `act_on_prefixes` was another can be undone too."""
-        return UNDOES
+        """Reading what a copy is made of, and writing where copies are deleted, or were (`undo_prefixes`)."""
+        return (*UNDOES, *prefixes.writing_again(self._undo_prefixes))
+
+    def missing_for_undo(self, target: Target) -> str:
+        """The setting without which the undo function may not write *target* again, or nothing."""
+        uri = f"s3://{target.arn.partition(':::')[2]}"
+        if prefixes.within(self._undo_prefixes, uri):
+            return ""
+        return f'undo_prefixes = ["{uri.rpartition("/")[0]}/"] in detectors.{self.name}'
+
+    @property
+    def _undo_prefixes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.act_on_prefixes, *self.undo_prefixes)))
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Copy]:
         found = Survey(aws, self._where, now).read()
