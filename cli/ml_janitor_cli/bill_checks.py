@@ -43,6 +43,8 @@ def bill_checks(
         seen=f"it answers; reading the bill costs up to ${night} a night",
     )
     keys = list(tags(section).values())
+    if not keys:
+        return
     try:
         active = explorer.active_tags(keys)
     except RefusedError as refused:
