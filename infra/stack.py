@@ -13,6 +13,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.alarms import alarm_topic, watch_acts
+from infra.budgets import Budgets
 from infra.code import code
 from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
@@ -144,6 +145,7 @@ class JanitorStack(Stack):
                 undo=undo,
                 concurrency=settings.janitor.slack_concurrency,
             )
+        Budgets(self, "Budgets", section=settings.bill, topic=self.topic)
         dashboard(self, "Dashboard", self.functions)
         cdk.CfnOutput(
             self, "AlarmTopic", value=self.topic.topic_arn, description="Subscribe whoever is on call"

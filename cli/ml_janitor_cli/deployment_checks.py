@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor_cli.bill_checks import bill_checks
 from ml_janitor_cli.deployment_report import Deployed
 from ml_janitor_cli.slack_checks import slack_checks
 from ml_janitor_cli.stack import Check, Deployment, Gone, Stack, Trouble
@@ -125,4 +126,5 @@ class Examiner:
         checks += undo_checks(here, stack, self.settings, account=self.account, now=self.now)
         if self.settings.undoable(self.now.date()):
             checks += undo_key_checks(here, stack)
+        checks += bill_checks(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
         return [*checks, topic_check(here, stack), *slack_checks(here, section, url=self.slack_url)]

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from ml_janitor.acting import savings
 from ml_janitor.bill import asking
-from ml_janitor.bill.budgets import budget_state
+from ml_janitor.bill.budgets import budget_states
 from ml_janitor.bill.model import GapCause, Reading
 from ml_janitor.bill.reading import EVERY_TIME, OF_NAMES, Wanted, read
 from ml_janitor.bill.report import Savings, bill_report
@@ -128,8 +128,8 @@ class BillRun:
             this_month=savings.saved(actions, now=now, time_zone=zone).usd,
         )
         report = bill_report(bill, question, resources=found.resources, savings=saved, gaps=found.gaps)
-        budget = budget_state(bill, section.monthly_budget)
-        return replace(report, budgets=(budget,) if budget is not None else ())
+        budgets = budget_states(bill, section.monthly_budget, section.budgets)
+        return replace(report, budgets=tuple(budgets))
 
     def _picture(self, report: BillReport, tag: str) -> Picture | None:
         """Its picture; None without charges, or if it cannot be drawn: the words are enough."""

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 from bills import full_report
-from ml_janitor.bill.budgets import budget_state
+from ml_janitor.bill.budgets import budget_states
 from ml_janitor.bill.model import BillReport, BudgetState, Gap, GapCause, Reading
 from ml_janitor.report.bill_message import bill_message, bill_post
 from ml_janitor.report.bill_picture import bill_picture, daily_costs
@@ -33,12 +33,28 @@ def test_a_budget_is_of_the_month_of_the_last_day_and_counts_the_forecast_on_top
     bill = full_report().bill
     october = sum((one.usd for one in bill.charges if one.day >= date(2026, 10, 1)), Decimal(0))
 
-    state = budget_state(bill, 500.5)
+    (state,) = budget_states(bill, 500.5, {})
 
     assert bill.forecast is not None
     assert state == BudgetState(usd=Decimal("500.5"), spent=october, expected=october + bill.forecast.usd)
-    assert budget_state(bill, 0) is None
-    assert budget_state(replace(bill, charges=()), 500) is None
+    assert list(budget_states(bill, 0, {})) == []
+    assert list(budget_states(replace(bill, charges=()), 500, {})) == []
+
+
+def test_a_part_s_budget_is_of_its_tag_s_value_and_expected_to_go_on_as_it_does() -> None:
+    report = full_report()
+    value = next(one.tag for one in report.bill.by_tag["project"] if one.tag)
+    parts = {f"project={value}": 900, "project=nobody": 5, "team=unread": 5}
+
+    none, state = sorted(budget_states(report.bill, 0, parts), key=lambda one: one.spent)
+
+    rows = report.bill.by_tag["project"]
+    spent = sum((one.usd for one in rows if one.tag == value and one.day >= date(2026, 10, 1)), Decimal(0))
+    assert none == BudgetState(
+        usd=Decimal(5), spent=Decimal(0), expected=Decimal(0), tag="project", value="nobody"
+    )
+    assert (state.spent, state.expected) == (spent, spent * 31 / 5)
+    assert f"*Budget of October, project {value}:*" in said(replace(report, budgets=(state,)))
 
 
 def test_the_table_has_a_line_for_each_value_and_one_for_those_without() -> None:

@@ -1,25 +1,39 @@
-"""Where a month's budget stands: what is spent, and what the month will come to. Pure."""
+"""Where a month's budgets stand: what is spent, and what the month will come to. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from ml_janitor.bill.model import DAY, Bill, BudgetState, Span
+from ml_janitor.bill.model import DAY, ZERO, Bill, BudgetState, Span
 
 
-def budget_state(bill: Bill, monthly_usd: float) -> BudgetState | None:
+def budget_states(bill: Bill, monthly_usd: float, parts: Mapping[str, float]) -> Iterator[BudgetState]:
     """
-    The account's budget in the month of the bill's last day; None without one, or without a bill.
+    The account's budget in the month of the bill's last day, and those of *parts* ("project=churn").
 
-    On a month's first day that is the month before, which is over: nothing more is expected.
+    Nothing where the bill, or its tag, could not be read. On a month's first day that is the month before,
+    which is over. Only the account has a forecast; a part is expected to go on as in the month so far.
     """
-    if not monthly_usd or not bill.charges:
-        return None
+    if not bill.charges:
+        return
     first = (bill.until - DAY).replace(day=1)
-    spent = bill.total(Span(first, (bill.until - first).days))
-    expected = None
-    if bill.until.day == 1:
-        expected = spent
-    elif bill.forecast is not None:
-        expected = spent + bill.forecast.usd
-    return BudgetState(usd=Decimal(str(monthly_usd)), spent=spent, expected=expected)
+    month = Span(first, (bill.until - first).days)
+    length = Span(first, ((first + 32 * DAY).replace(day=1) - first).days).days
+    if monthly_usd:
+        spent = bill.total(month)
+        expected = spent if month.days == length else None
+        if expected is None and bill.forecast is not None:
+            expected = spent + bill.forecast.usd
+        yield BudgetState(usd=_exact(monthly_usd), spent=spent, expected=expected)
+    for part, usd in sorted(parts.items()):
+        tag, _, value = part.partition("=")
+        if tag in bill.by_tag:
+            rows = bill.by_tag[tag]
+            spent = sum((one.usd for one in rows if one.tag == value and one.day in month), ZERO)
+            expected = spent * length / month.days
+            yield BudgetState(usd=_exact(usd), spent=spent, expected=expected, tag=tag, value=value)
+
+
+def _exact(usd: float) -> Decimal:
+    return Decimal(str(usd))

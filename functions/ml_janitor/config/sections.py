@@ -22,6 +22,8 @@ from ml_janitor.config.values import (
     AllowedConfidence,
     AllowedMetric,
     AllowedMode,
+    AnomalyMonitor,
+    Budget,
     Count,
     Day,
     Dollars,
@@ -85,7 +87,8 @@ class BillSection(BaseModel):
     one out. *services* are those that alone count, as Cost Explorer spells them. *chargeback* is the tag
     that a bill is passed on by. The function that reads the bill each morning is there if *enabled*, and
     runs on *schedule*; on the day *weekly_table* its message has the table by the first tag. *monthly_budget*
-    is in dollars, 0 for none.
+    is in dollars, 0 for none; *budgets* are those of parts, by tag and value ("project=churn").
+    *anomaly_monitor* is "off", "create", or the ARN of a monitor that is there.
     """
 
     model_config = STRICT
@@ -94,6 +97,8 @@ class BillSection(BaseModel):
     schedule: Schedule = "cron(30 6 * * ? *)"
     weekly_table: Weekday = "Mon"
     monthly_budget: Dollars = 0
+    budgets: dict[str, Budget] = {}
+    anomaly_monitor: AnomalyMonitor = "off"
     max_requests: Requests = 8
     settling_days: SettlingDays = 2
     days: SpanDays = 30

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_janitor.config.globs import check_globs
-from ml_janitor.config.layers import SettingsError, check_keys, layered
+from ml_janitor.config.layers import SettingsError, check_keys, layered, nearest
 from ml_janitor.config.organization import check_network
 from ml_janitor.config.schedules import period
 from ml_janitor.config.sections import (
@@ -73,6 +73,7 @@ class Settings:
         check_keys("", tables, ["janitor", "bill", "detectors"])
         janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
         bill = validated(BillSection, tables.get("bill", {}), "bill")
+        check_budgets(bill)
         check_globs(janitor.ignore, "janitor.ignore", registry)
         if (half := check_network(janitor.subnets, janitor.security_groups)) is not None:
             raise SettingsError(f"janitor.{half}")
@@ -191,6 +192,18 @@ class Settings:
     def schedule(self, detector: type[Detector[Any]]) -> str:
         """When *detector* runs: its own schedule, unless the operator set another."""
         return self.sections[detector.name].schedule or detector.schedule
+
+
+def check_budgets(bill: BillSection) -> None:
+    """Refuse a budget of what is no tag of the bill. Raises SettingsError."""
+    known = [name for name, key in bill.tags.items() if key]
+    for part in bill.budgets:
+        name, equals, value = part.partition("=")
+        if not equals or not value or name not in known:
+            raise SettingsError(
+                f'bill.budgets: "{part}" is no part of a bill; expected one of tags in [bill] and a value, '
+                f'such as "{next(iter(known), "project")}=churn"{nearest(name, known)}'
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -92,6 +92,18 @@ def _weekday(value: str) -> str:
     return value
 
 
+def _monitor(value: str) -> str:
+    if value not in {"off", "create"} and not re.fullmatch(MONITOR, value):
+        raise ValueError('"off", "create" or the ARN of an anomaly monitor')
+    return value
+
+
+def _budget(value: float) -> float:
+    if not value > 0:
+        raise ValueError("dollars a month, more than 0")
+    return value
+
+
 def _from_to(least: int, most: int) -> AfterValidator:
     def check(value: int) -> int:
         if not least <= value <= most:
@@ -110,6 +122,7 @@ def _schedule(value: str) -> str:
 METRICS = ("auto", "unblended", "amortized")
 """As charged, or with commitments spread over the days that they pay for; auto is that once there are any."""
 
+MONITOR = r"arn:aws[a-z-]*:ce::\d{12}:anomalymonitor/[\w-]+"
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -122,6 +135,8 @@ AllowedMode = Annotated[str, AfterValidator(_mode)]
 AllowedConfidence = Annotated[str, AfterValidator(_confidence)]
 AllowedMetric = Annotated[str, AfterValidator(_metric)]
 Weekday = Annotated[str, AfterValidator(_weekday)]
+AnomalyMonitor = Annotated[str, AfterValidator(_monitor)]
+Budget = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_budget)]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Requests = Annotated[int, _from_to(1, 100)]
 SettlingDays = Annotated[int, _from_to(0, 14)]

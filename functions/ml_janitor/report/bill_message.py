@@ -122,7 +122,8 @@ def _against(movement: Movement, before: str) -> str:
 
 def _budget(state: BudgetState, month: date) -> str:
     share = words.percent(state.spent / state.usd)
-    said = f"*Budget of {month:%B}:* {usd(state.spent)} of {usd(state.usd)} spent ({share})"
+    part = f", {prose(state.tag, 60)} {prose(state.value, 60)}" if state.tag else ""
+    said = f"*Budget of {month:%B}{part}:* {usd(state.spent)} of {usd(state.usd)} spent ({share})"
     if state.spent > state.usd:
         said += f": *{usd(state.spent - state.usd)} over*"
     if state.expected is None:

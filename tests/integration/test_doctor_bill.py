@@ -1,0 +1,70 @@
+"""What `janitor doctor` says of the bill: whether Cost Explorer answers, and which tags are not activated."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import NOW
+from ml_janitor.config.settings import Settings
+from ml_janitor_cli.bill_checks import bill_checks
+from ml_janitor_cli.stack import Check, Outcome
+from ml_janitor_sandbox.control import Control
+
+TAGS = ["project", "owner", "environment", "team", "cost-center"]
+
+
+def checked(session: boto3.Session, **bill: Any) -> list[Check]:
+    section = Settings.parse({"bill": {"enabled": True, **bill}}).bill
+    return list(bill_checks(session, section, attempts=1, now=NOW))
+
+
+@pytest.fixture(autouse=True)
+def _account(box: Control) -> None:
+    box.set_bill(tags=TAGS, since=f"{NOW - timedelta(days=90):%Y-%m-%dT%H:%M:%SZ}")
+
+
+def test_where_all_is_well_the_price_of_a_night_is_said(session: boto3.Session, box: Control) -> None:
+    box.clear_calls()
+
+    explorer, tags = checked(session, max_requests=12)
+
+    assert (explorer.outcome, tags.outcome) == (Outcome.FINE, Outcome.FINE)
+    assert explorer.seen == "it answers; reading the bill costs up to $0.12 a night"
+    assert sum(box.calls().values()) == 2
+
+
+def test_a_tag_that_is_not_active_is_named_with_the_command(session: boto3.Session, box: Control) -> None:
+    box.set_bill(tags=TAGS[:4])
+
+    _, wrong = checked(session)
+
+    assert (wrong.outcome, wrong.seen) == (
+        Outcome.WRONG,
+        "cost-center is not an active cost allocation tag",
+    )
+    assert "aws ce update-cost-allocation-tags-status" in wrong.to_do
+    assert "TagKey=cost-center,Status=Active" in wrong.to_do
+    assert checked(session, tags={"project": "project"})[1].outcome is Outcome.FINE
+
+
+def test_a_cost_explorer_that_is_not_enabled_or_denied_is_said(session: boto3.Session, box: Control) -> None:
+    box.set_bill(enabled=False)
+    (off,) = checked(session)
+    box.set_bill(enabled=True)
+    box.fault("ce", "ListCostAllocationTags", "error", code="AccessDeniedException", times=0)
+    _, denied = checked(session)
+
+    assert (off.outcome, denied.outcome) == (Outcome.WRONG, Outcome.WRONG)
+    assert "Cost Explorer is not enabled in this account." in off.seen
+    assert "ce:ListCostAllocationTags" in denied.seen
+
+
+def test_where_the_function_is_off_nothing_is_asked(session: boto3.Session, box: Control) -> None:
+    box.clear_calls()
+
+    assert checked(session, enabled=False) == []
+    assert box.calls() == {}
