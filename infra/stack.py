@@ -29,7 +29,7 @@ from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, 
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
-from ml_janitor.scheduled_bill import bill_reads
+from ml_janitor.scheduled.bill_run import bill_reads
 
 ROOT = Path(__file__).parent.parent
 

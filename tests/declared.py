@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from deployed import Deployed, Function
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
-from ml_janitor.scheduled_bill import bill_reads
+from ml_janitor.scheduled.bill_run import bill_reads
 from ml_janitor_sandbox.iam.conditions import arn_like
 from synthesis import TODAY
 

@@ -35,7 +35,7 @@ from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
 from ml_janitor.report.causes import words
-from ml_janitor.scheduled_run import Ran, Runner
+from ml_janitor.scheduled.sweep_run import Ran, Runner
 from ml_janitor_sandbox.deployment import BUCKET
 from signing import OwnMacs
 

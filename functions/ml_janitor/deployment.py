@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ml_janitor.bill.archive import BillArchive
     from ml_janitor.engine.detector import Cleanup, Detector
     from ml_janitor.ledger.action import Action
-    from ml_janitor.scheduled_bill import BillRun
+    from ml_janitor.scheduled.bill_run import BillRun
     from ml_janitor.slack.sender import Sender, Time
 
 RESERVE = timedelta(minutes=2)
@@ -420,7 +420,7 @@ def bill_archive(own: Invocation) -> BillArchive:
 def bill_run(own: Invocation, logger: Logger) -> BillRun:
     """What the bill's function does with one event. Imported late: no other function needs it."""
     from ml_janitor.aws import cost_explorer
-    from ml_janitor.scheduled_bill import BillRun
+    from ml_janitor.scheduled.bill_run import BillRun
 
     explorer = cost_explorer.CostExplorer(
         own.client("ce", cost_explorer.REGION), max_requests=own.settings.bill.max_requests

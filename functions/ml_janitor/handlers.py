@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ml_janitor.config.events import Context, DigestEvent, SweepEvent
     from ml_janitor.deployment import Invocation
-    from ml_janitor.scheduled_run import Ran
+    from ml_janitor.scheduled.sweep_run import Ran
     from ml_janitor.slack.press_worker import PressWorker
     from ml_janitor.slack.sender import Time
 
@@ -206,7 +206,7 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
     """The run that *asked* for."""
     from ml_janitor import deployment
     from ml_janitor.ledger.region_queue import PAUSE
-    from ml_janitor.scheduled_run import Runner
+    from ml_janitor.scheduled.sweep_run import Runner
 
     real_now = clock()
     now, note = asked.time or real_now, asked.harmless(real_now, own.regions)

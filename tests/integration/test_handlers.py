@@ -30,7 +30,7 @@ from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
-from ml_janitor.scheduled_run import Ran
+from ml_janitor.scheduled.sweep_run import Ran
 from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control

@@ -22,7 +22,7 @@ from ml_janitor.report.causes import note
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.status import StatusWording
 from ml_janitor.report.warnings import WarningTerms
-from ml_janitor.scheduled_run import Ran
+from ml_janitor.scheduled.sweep_run import Ran
 from ml_janitor.slack.message_updates import MessageUpdates
 from ml_janitor.slack.retries import SlackError
 from ml_janitor.slack.sender import Sender

@@ -29,7 +29,7 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
-from ml_janitor.scheduled_run import Runner
+from ml_janitor.scheduled.sweep_run import Runner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
 

@@ -10,7 +10,7 @@ import pytest
 from ml_janitor.core.model import Finding
 from ml_janitor.report import causes, outcomes
 from ml_janitor.report.status import Status, StatusWording
-from ml_janitor.scheduled_run import Runner
+from ml_janitor.scheduled.sweep_run import Runner
 
 if TYPE_CHECKING:
     from ml_janitor.core.model import Result

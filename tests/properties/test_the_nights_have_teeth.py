@@ -33,7 +33,7 @@ from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.steps import RecordedSteps
 from ml_janitor.ledger.table import Table
-from ml_janitor.scheduled_run import Runner
+from ml_janitor.scheduled.sweep_run import Runner
 from ml_janitor_sandbox.control import Control
 from properties.conftest import Unhurried
 from properties.nightly.detectors import Watching

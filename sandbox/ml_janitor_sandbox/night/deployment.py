@@ -23,7 +23,7 @@ from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.report.buttons import Button
-from ml_janitor.scheduled_run import Ran
+from ml_janitor.scheduled.sweep_run import Ran
 from ml_janitor.slack import ingress
 from ml_janitor.slack.ephemeral_replies import ephemeral_replier
 from ml_janitor.slack.sender import Time

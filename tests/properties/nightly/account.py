@@ -18,7 +18,7 @@ from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.leases import LeaseTakenError
 from ml_janitor.ledger.messages import MessageRef
-from ml_janitor.scheduled_run import Ran
+from ml_janitor.scheduled.sweep_run import Ran
 from nights import DAY, Nights
 from properties.nightly.attic import Attic
 from properties.nightly.common import Common

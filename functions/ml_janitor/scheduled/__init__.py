@@ -1,0 +1,1 @@
+"""What Lambda does on a schedule: a sweep, and the bill."""
