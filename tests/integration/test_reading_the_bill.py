@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -149,3 +150,25 @@ def test_what_is_denied_says_so_and_the_rest_is_read(box: Control, read_bill: Re
 
     assert (Reading.FORECAST, GapCause.DENIED, "") in gaps(bill)
     assert round(bill.total(bill.whole), 6) == 650
+
+
+def test_a_tag_that_the_kept_bill_lacks_is_read_for_all_days(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650", tags={"project": "llm", "team": "nlp"})
+    kept = read_bill(most=6)
+
+    bill = read_bill(kept=kept, now=NOW + DAY)
+
+    assert "team" not in kept.by_tag
+    assert round(sum(one.usd for one in bill.by_tag["team"])) == round(bill.total(bill.whole)) == 640
+    assert {(one.tag, round(one.usd)) for one in bill.by_tag["team"]} == {("nlp", 10)}
+
+
+def test_a_kept_bill_without_its_record_types_is_not_continued(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650", record_type="Tax")
+    charge(box, "USE1-Host:ml.g5.xlarge", "650")
+    whole = read_bill()
+    gap = Gap(reading=Reading.RECORD_TYPES, cause=GapCause.DENIED)
+
+    bill = read_bill(kept=replace(whole, records=(), gaps=(gap,)), now=NOW + DAY)
+
+    assert round(bill.outside(bill.whole)["Tax"]) == 640
