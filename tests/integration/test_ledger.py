@@ -15,6 +15,7 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, Shelf, Thing, thing, waste
 from lambdas import items
 from ml_janitor.aws.client import Aws
+from ml_janitor.bill.resources import remembered
 from ml_janitor.core.model import Sweep
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
@@ -85,6 +86,16 @@ def test_a_finding_is_new_until_it_was_announced(ledger: Ledger, aws: Aws) -> No
     )
 
 
+def test_since_when_it_is_waste_is_what_its_last_sweep_said(ledger: Ledger, aws: Aws) -> None:
+    hung = replace(waste(), since=NOW - 11 * DAY)
+    ledger.record(aws, swept(aws, thing("lamp", hung), CHAIR), NOW)
+
+    assert entries(ledger)["lamp"].since == NOW - 11 * DAY
+    judged = remembered(entries(ledger).values())
+    assert judged[LAMP.target.arn.lower()].since == NOW - 11 * DAY
+    assert judged[CHAIR.target.arn.lower()].since == NOW, "first seen, where the rule cannot know it"
+
+
 def test_what_was_announced_keeps_the_time_it_first_was(ledger: Ledger, aws: Aws) -> None:
     done = swept(aws, LAMP)
     told(ledger, aws, done, NOW)
@@ -107,6 +118,7 @@ def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto
         "region": REGION,
         "first_seen": "2026-10-06T03:00:00Z",
         "last_seen": "2026-10-06T03:00:00Z",
+        "since": None,
         "name": "lamp",
         "reason": "nobody uses it",
         "owner": "maria",

@@ -84,10 +84,10 @@ def acted(actions: Iterable[Action]) -> Mapping[str, Judged]:
 
 
 def remembered(entries: Iterable[Entry]) -> Mapping[str, Judged]:
-    """What the ledger says of open findings, by ARN in lower case: waste since they were first seen."""
+    """What the ledger says of open findings, by ARN in lower case."""
     return {
         one.key.rpartition("@")[0].lower(): Judged(
-            detector=one.detector, finding=one.id, since=one.first_seen, owner=one.owner
+            detector=one.detector, finding=one.id, since=one.since or one.first_seen, owner=one.owner
         )
         for one in entries
         if one.closed is None

@@ -39,7 +39,8 @@ UNTOLD = ("untold", "untold_why")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(WarningMessages):
     """
-    What is remembered of one finding; *announced* is when Slack took the message that named it.
+    What is remembered of one finding; *announced* is when Slack took the message that named it, and *since*
+    is since when it is waste, as its last sweep said; None if that cannot be known.
 
     *warned* is when Slack took its warning in the channel, and *due* when it may be acted on. *unmessaged* is
     why its owner got no direct message, for which it has twice the grace. *approved* and *hurried* name who
@@ -59,6 +60,7 @@ class Entry(WarningMessages):
     reason: str
     first_seen: datetime
     last_seen: datetime
+    since: datetime | None = None
     owner: str | None = None
     monthly_usd: Decimal | None = None
     accrued_usd: Decimal | None = None

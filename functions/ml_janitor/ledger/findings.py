@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Kept, Result, Sweep
+from ml_janitor.core.model import Finding, Kept, Result, Sweep
 from ml_janitor.core.money import kept_small
 from ml_janitor.ledger.entries import CLOSING, REFUSED, UNTOLD, VOIDED, WARNING, Entry, Recorded, entry_of
 from ml_janitor.ledger.latest import Latest
@@ -117,6 +117,7 @@ class Ledger:
             "last_seen": now if known is None else max(now, known.last_seen),
             "name": result.target.name,
             "reason": result.verdict.reason,
+            "since": result.verdict.since if isinstance(result.verdict, Finding) else None,
             "owner": result.owner,
             "monthly_usd": kept_small(result.monthly_usd),
             "accrued_usd": kept_small(result.accrued_usd),
