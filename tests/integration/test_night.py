@@ -31,8 +31,10 @@ from ml_janitor_sandbox.night import Played, play
 from ml_janitor_sandbox.night.script import Digest, Pressed, Swept
 from ml_janitor_sandbox.server import Sandbox
 
-READS = re.compile(r"[\w-]+:(Batch)?(Describe|Get|Head|List|Lookup|Query|Search)|dynamodb:|lambda:Invoke")
-"""What changes nothing of the account's, but for the ledger and for functions that were handed work."""
+READS = re.compile(
+    r"[\w-]+:(Batch)?(Describe|Get|Head|List|Lookup|Query|Search)|dynamodb:|kms:|lambda:Invoke"
+)
+"""What changes nothing of the account's, but for the ledger, its signatures, and functions handed work."""
 
 GRACE = {
     "idle-endpoints": timedelta(days=3),

@@ -22,7 +22,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import note
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import TABLE
+from ml_janitor_sandbox.deployment import KEY, TABLE
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from nights import DAY, HOUR, Nights
 
@@ -231,6 +231,7 @@ def test_restart_is_its_word_on_the_command_line(
     def janitor(*argv: str) -> tuple[int, str]:
         monkeypatch.setenv("JANITOR_NOW", shift.floor.box.clock().isoformat())
         monkeypatch.setenv("JANITOR_TABLE", TABLE)
+        monkeypatch.setenv("JANITOR_UNDO_KEY", KEY)
         status = main(list(argv), registry=(HungTrainingJobs,))
         said = capsys.readouterr()
         return status, said.out + said.err
