@@ -12,12 +12,14 @@ from armed import World
 from conftest import ACCOUNT, NOW, REGION
 from job_seed import GROUPS, LONG_ENOUGH, MINUTE, SECRET, Floor
 from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect, Mode, Outcome, Result
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.holds import held, on
 from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.macs import KmsMacs
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import note
 from ml_janitor_cli.main import main
@@ -31,7 +33,8 @@ class Shift(Nights):
     """A deployment in which hung jobs may be stopped, two hours after their warning."""
 
     def __init__(self, floor: Floor, table: Table, session: boto3.Session, aws: Aws) -> None:
-        super().__init__(table, session, aws, World(), HungTrainingJobs())
+        macs = KmsMacs(make_client(session, "kms", REGION, 2), KEY)
+        super().__init__(table, session, aws, World(), HungTrainingJobs(), macs=macs)
         self.floor = floor
         self.arming = Arming(
             mode=Mode.ACT, effect=Effect.STOP, act_in=(ACCOUNT,), grace=2 * HOUR, business_days=False
