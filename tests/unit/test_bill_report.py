@@ -10,9 +10,10 @@ import pytest
 
 from bills import BEFORE, HOST, LAST, NOTEBOOK, TRAIN, bill, charges
 from ml_janitor.bill.joining import Resource, Run
-from ml_janitor.bill.model import Bill, Cause, Charge, Culprit, RecordCharge, Span, total
+from ml_janitor.bill.model import Bill, Cause, Charge, Culprit, GapCause, RecordCharge, Span, total
 from ml_janitor.bill.report import Question, bill_report, breakdown
 from ml_janitor.bill.tables import by_day, lines
+from ml_janitor.report.bill_gaps import sentence
 
 ASKED = Question(days=30, settling_days=2, tags=("project", "owner"))
 HUNG_SINCE = datetime(2026, 9, 25, tzinfo=UTC)
@@ -194,3 +195,35 @@ def test_a_longer_span_than_the_bill_has_no_week_before() -> None:
     assert report.span.first == LAST.first
     assert report.span.until == LAST.until == few.until
     assert few.until - report.span.first == timedelta(days=30)
+
+
+# --- where nothing was looked at --------------------------------------------------------------
+
+
+def test_a_change_in_a_region_that_was_not_looked_at_says_so(read: Bill) -> None:
+    abroad = bill(charges(f"EU-{HOST.partition('-')[2]}", LAST, price="2", quantity="24", tag="support"))
+    both = replace(
+        read,
+        charges=(*read.charges, *abroad.charges),
+        by_tag={"project": (*read.by_tag["project"], *abroad.by_tag["project"])},
+    )
+
+    (gap,) = bill_report(both, ASKED, resources=KNOWN, regions=["us-east-1"]).bill.gaps
+    assert (gap.cause, gap.subject, gap.usd) == (GapCause.NOT_LOOKED_AT, "eu-west-1", Decimal(1440))
+    assert sentence(gap) == (
+        "+$1,440 of the change is in eu-west-1, where nothing was looked at. "
+        "Add --region eu-west-1, or add it to regions in [janitor]."
+    )
+    assert not bill_report(both, ASKED, resources=KNOWN, regions=["us-east-1", "eu-west-1"]).bill.gaps
+    assert not bill_report(read, ASKED, resources=KNOWN, regions=["us-east-1"]).bill.gaps
+
+
+def test_what_is_looked_at_nowhere_is_no_reason_to_look_elsewhere(read: Bill) -> None:
+    bytes_abroad = bill(charges("EU-TimedStorage-ByteHrs", LAST, price="2", quantity="24", tag="support"))
+    both = replace(
+        read,
+        charges=(*read.charges, *bytes_abroad.charges),
+        by_tag={"project": (*read.by_tag["project"], *bytes_abroad.by_tag["project"])},
+    )
+
+    assert not bill_report(both, ASKED, resources=KNOWN, regions=["us-east-1"]).bill.gaps

@@ -107,17 +107,24 @@ class GapCause(StrEnum):
     TAG_NOT_ACTIVE = "tag not active"
     NO_SUCH_SERVICE = "no such service"
     SHORT_HISTORY = "short history"
+    NOT_LOOKED_AT = "not looked at"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """What could not be read, and why. *subject* is the tag or the service, *detail* is AWS's answer."""
+    """
+    What could not be read, and why.
+
+    *subject* is the tag, the service or the region, *detail* is AWS's answer, *usd* is what it leaves
+    unexplained.
+    """
 
     reading: Reading
     cause: GapCause
     subject: str = ""
     detail: str = ""
+    usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -17,8 +17,11 @@ from ml_janitor.bill.model import (
     Cause,
     Comparison,
     Gap,
+    GapCause,
     Movement,
     Mover,
+    Phase,
+    Reading,
     Span,
     TagShare,
 )
@@ -27,6 +30,17 @@ from ml_janitor.bill.phases import main_services
 CREDIT = "Credit"
 CREDITS_STOPPED = timedelta(days=7)
 """How long there must have been no credit for it to have ended: some come once a week."""
+
+LOOKED_AT = {
+    Phase.HOSTING,
+    Phase.TRAINING,
+    Phase.SPOT_TRAINING,
+    Phase.PROCESSING,
+    Phase.TRANSFORM,
+    Phase.NOTEBOOKS,
+    Phase.STUDIO,
+}
+"""The phases whose resources are looked at, region by region."""
 
 OWNER = "owner"
 """What the tag of owners is called in the settings."""
@@ -68,8 +82,13 @@ def bill_report(
     resources: Sequence[Resource] = (),
     savings: Savings | None = None,
     gaps: Iterable[Gap] = (),
+    regions: Collection[str] = (),
 ) -> BillReport:
-    """Everything that is shown of *bill*; *gaps* are what could not be read besides it."""
+    """
+    Everything that is shown of *bill*.
+
+    *gaps* are what could not be read besides it, and *resources* are those of *regions*.
+    """
     resources = priced(bill, resources)
     comparison = question.comparison(bill)
     if comparison is not None:
@@ -87,7 +106,7 @@ def bill_report(
     )
     saved = savings or Savings()
     return BillReport(
-        bill=replace(bill, gaps=(*bill.gaps, *gaps)),
+        bill=replace(bill, gaps=(*bill.gaps, *gaps, *elsewhere(main, regions))),
         span=span,
         main=main,
         yesterday=yesterday,
@@ -114,6 +133,18 @@ def movement(
         movers=merged(movers(found, known, comparison, sole_owners(bill, comparison.after))),
         ended_credits=ended_credits(bill, comparison),
     )
+
+
+def elsewhere(movement: Movement | None, regions: Collection[str]) -> Iterator[Gap]:
+    """What instances elsewhere than in *regions* changed, which no resource can explain."""
+    usd: dict[str, Decimal] = {}
+    for one in movement.movers if movement else ():
+        part = one.part
+        if one.cause is Cause.UNEXPLAINED and part.phase in LOOKED_AT and part.region not in regions:
+            usd[part.region] = usd.get(part.region, ZERO) + one.usd
+    for region, change in sorted(usd.items(), key=lambda item: -abs(item[1])):
+        if regions and abs(change) >= 1:
+            yield Gap(reading=Reading.RESOURCES, cause=GapCause.NOT_LOOKED_AT, subject=region, usd=change)
 
 
 def sole_owners(bill: Bill, span: Span) -> Mapping[str, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ml_janitor.bill.model import Gap, GapCause, Reading
+from ml_janitor.bill.model import ZERO, Gap, GapCause, Reading
 from ml_janitor.core.text import plain
+from ml_janitor.report.bill import signed
 
 PERMISSIONS = {
     Reading.SERVICES: "ce:GetCostAndUsage",
@@ -57,7 +58,7 @@ def sentence(gap: Gap) -> str:
     """What *gap* leaves out, why, and what to do about it."""
     subject = plain(gap.subject)
     if gap.reading is Reading.RESOURCES:
-        return f"What ran in {subject} is not all known, so less is explained: {plain(gap.detail)}."
+        return _resources(gap, subject)
     match gap.cause:
         case GapCause.YOUNG_ACCOUNT if gap.reading is Reading.FORECAST:
             return "No forecast: AWS has too little history of this account to make one."
@@ -76,6 +77,13 @@ def sentence(gap: Gap) -> str:
             return f"The account was first charged on {subject}: there is nothing before that."
     what = _what(gap)
     return f"{what[:1].upper()}{what[1:]} could not be read: {_why(gap)}"
+
+
+def _resources(gap: Gap, region: str) -> str:
+    if gap.cause is GapCause.NOT_LOOKED_AT:
+        moved = f"{signed(gap.usd or ZERO)} of the change is in {region}, where nothing was looked at."
+        return f"{moved} Add --region {region}, or add it to regions in [janitor]."
+    return f"What ran in {region} is not all known, so less is explained: {plain(gap.detail)}."
 
 
 def _why(gap: Gap) -> str:

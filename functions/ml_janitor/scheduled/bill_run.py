@@ -127,7 +127,14 @@ class BillRun:
             by_day=savings.by_day(actions, bill.first, now),
             this_month=savings.saved(actions, now=now, time_zone=zone).usd,
         )
-        report = bill_report(bill, question, resources=found.resources, savings=saved, gaps=found.gaps)
+        report = bill_report(
+            bill,
+            question,
+            resources=found.resources,
+            savings=saved,
+            gaps=found.gaps,
+            regions=self.regions,
+        )
         budgets = budget_states(bill, section.monthly_budget, section.budgets)
         return replace(report, budgets=tuple(budgets))
 
