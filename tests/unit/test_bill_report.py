@@ -211,7 +211,7 @@ def test_a_change_in_a_region_that_was_not_looked_at_says_so(read: Bill) -> None
     (gap,) = bill_report(both, ASKED, resources=KNOWN, regions=["us-east-1"]).bill.gaps
     assert (gap.cause, gap.subject, gap.usd) == (GapCause.NOT_LOOKED_AT, "eu-west-1", Decimal(1440))
     assert sentence(gap) == (
-        "+$1,440 of the change is in eu-west-1, where nothing was looked at. "
+        "Nothing was looked at in eu-west-1, where +$1,440 of the change is. "
         "Add --region eu-west-1, or add it to regions in [janitor]."
     )
     assert not bill_report(both, ASKED, resources=KNOWN, regions=["us-east-1", "eu-west-1"]).bill.gaps

@@ -81,7 +81,7 @@ def sentence(gap: Gap) -> str:
 
 def _resources(gap: Gap, region: str) -> str:
     if gap.cause is GapCause.NOT_LOOKED_AT:
-        moved = f"{signed(gap.usd or ZERO)} of the change is in {region}, where nothing was looked at."
+        moved = f"Nothing was looked at in {region}, where {signed(gap.usd or ZERO)} of the change is."
         return f"{moved} Add --region {region}, or add it to regions in [janitor]."
     return f"What ran in {region} is not all known, so less is explained: {plain(gap.detail)}."
 
