@@ -128,7 +128,7 @@ def aws(session: boto3.Session, seconds: Seconds) -> Iterator[Aws]:
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
-@pytest.mark.parametrize("number", [2_000, pytest.param(50_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [600, pytest.param(50_000, marks=pytest.mark.long)])
 def test_a_sweep_ends_in_lambdas_time(
     box: Control, aws: Aws, seconds: Seconds, number: int, detector: type[Detector[Any]]
 ) -> None:
@@ -152,7 +152,7 @@ def test_a_sweep_ends_in_lambdas_time(
 def test_looking_again_at_ten_copies_searches_for_no_job_twice(
     box: Control, session: boto3.Session, aws: Aws
 ) -> None:
-    seed(session, box, 2_000)
+    seed(session, box, 600)
     rule = next(one for one in DETECTORS if one.name == "duplicate-artifacts")()
     copies = list(rule.find(aws, NOW))
     box.clear_calls()
