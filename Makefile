@@ -55,8 +55,9 @@ audit: setup ## Run the dry-run audit over the sandbox's demo account
 night: setup ## Three simulated nights over the demo account with every detector armed
 	$(BIN)/janitor sandbox -- $(BIN)/python -m ml_janitor_sandbox.night
 
+# Three for two cores: a worker waits for its sandbox, a browser or Node about a quarter of the time.
 test: dev ## Run all tests
-	$(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q
+	$(NODE_ENV) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -q
 
 soak: dev ## Run the long tests, NIGHTS=2000 random nights and a fourth as many of whole accounts among them; or the nights of SEED=...
 	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m long $(if $(SEED),$(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py))

@@ -218,6 +218,7 @@ def test_a_record_that_was_not_signed_so_is_not_undone(nights: Nights, attack: A
     assert nights.of("a").stage is stage
 
 
+@pytest.mark.mutants
 @pytest.mark.parametrize("attack", [*RESUMED.values()], ids=RESUMED)
 def test_without_verification_it_would_be_resumed(
     nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch
@@ -229,6 +230,7 @@ def test_without_verification_it_would_be_resumed(
     assert nights.world.done != before
 
 
+@pytest.mark.mutants
 @pytest.mark.parametrize("attack", UNDONE.values(), ids=UNDONE)
 def test_without_verification_it_would_be_undone(
     nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch
