@@ -108,7 +108,7 @@ def what_ran(
         now=setup.now,
         tag=next(iter(section.values()), ""),
         policy=setup.settings.policy,
-        verdicts={**judged(results), **acted(actions)},
+        verdicts={**judged(results), **acted(actions, setup.settings.registry)},
     )
 
 

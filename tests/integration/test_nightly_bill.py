@@ -17,13 +17,15 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
+from endpoint_seed import Seed
+from fakes import waste
 from lambdas import WITH_SLACK, Context, event
 from ml_janitor import handlers
 from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.archive import DOCUMENT
 from ml_janitor.config.events import MalformedEventError
-from ml_janitor.core.model import Mode, Sweep
+from ml_janitor.core.model import Mode, Outcome, Result, Sweep, Target
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger
@@ -249,6 +251,35 @@ def test_the_digest_says_that_the_bill_was_not_read(
     never, late = map(said, deployed.messages())
     assert "*Bill:* not read: it never has been." in never
     assert "*Bill:* not read: the last time was 2 days ago." in late
+
+
+@pytest.mark.parametrize("detector", ["idle-endpoints", "untagged-resources"])
+def test_only_a_detector_that_ends_waste_says_that_something_is_idle(
+    deployed: SlackControl,
+    ledger: Ledger,
+    aws: Aws,
+    billed: Control,
+    detector: str,
+) -> None:
+    created = NOW - 5 * DAY
+    Seed(billed, aws).endpoint("ranker", age=5 * DAY, tags={"project": "churn"})
+    target = Target(
+        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/ranker",
+        name="ranker",
+        kind="endpoint",
+        account=ACCOUNT,
+        region=REGION,
+        created=created,
+    )
+    result = Result(detector=detector, target=target, verdict=waste(), outcome=Outcome.WOULD_ACT)
+    sweep = Sweep(detector=detector, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=(result,))
+    ledger.record(aws, sweep, NOW)
+
+    handlers.bill(event("scheduled"), Context())
+
+    text = said(deployed.messages()[0])
+    assert "endpoint ranker" in text
+    assert ("idle" in text) == (detector == "idle-endpoints")
 
 
 @pytest.mark.usefixtures("billed")

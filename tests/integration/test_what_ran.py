@@ -191,3 +191,26 @@ def test_exactly_what_is_declared_is_called(box: Control, session: boto3.Session
         used(accounts[0], SINCE, NOW)
 
     assert set(box.calls()) == {grant.action for grant in READS}
+
+
+@pytest.mark.parametrize("denied", ["DescribeEndpoint", "DescribeEndpointConfig"])
+def test_an_endpoint_that_cannot_be_described_hides_nothing_else(
+    session: boto3.Session, box: Control, on: Callable[[float], None], aws: Aws, denied: str
+) -> None:
+    """CloudTrail has forgotten when it was created, too."""
+    sagemaker = session.client("sagemaker")
+    on(120)
+    config(sagemaker, "small", "ml.m5.large")
+    sagemaker.create_endpoint(EndpointName="ranker", EndpointConfigName="small")
+    on(20)
+    sagemaker.create_notebook_instance(
+        NotebookInstanceName="explore", InstanceType="ml.t3.medium", RoleArn=ROLE
+    )
+    on(0)
+    box.fault("sagemaker", denied, "deny")
+
+    listing = used(aws, SINCE, NOW)
+
+    assert [one.target.name for one in listing.items] == ["explore"]
+    assert listing.error is not None
+    assert denied in listing.error

@@ -12,7 +12,11 @@ from bills import BEFORE, HOST, LAST, NOTEBOOK, TRAIN, bill, charges
 from ml_janitor.bill.joining import Resource, Run
 from ml_janitor.bill.model import Bill, Cause, Charge, Culprit, GapCause, RecordCharge, Span, total
 from ml_janitor.bill.report import Question, bill_report, breakdown
+from ml_janitor.bill.resources import acted
 from ml_janitor.bill.tables import by_day, lines
+from ml_janitor.core.model import Target
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.report.bill_gaps import sentence
 
 ASKED = Question(days=30, settling_days=2, tags=("project", "owner"))
@@ -227,3 +231,24 @@ def test_what_is_looked_at_nowhere_is_no_reason_to_look_elsewhere(read: Bill) ->
     )
 
     assert not bill_report(both, ASKED, resources=KNOWN, regions=["us-east-1"]).bill.gaps
+
+
+# --- what the janitor ended -------------------------------------------------------------------
+
+
+def test_what_was_only_tagged_was_not_ended() -> None:
+    target = Target(
+        arn="arn:a", name="a", kind="endpoint", account="1", region="us-east-1", created=NEW_SINCE
+    )
+    kept = {
+        "sk": "s",
+        "target": target,
+        "stage": Stage.ACTED,
+        "began": NEW_SINCE,
+        "warned": NEW_SINCE,
+        "undo": {},
+    }
+    both = [Action(detector=one, **kept) for one in ("untagged-resources", "idle-endpoints")]  # type: ignore[arg-type]
+
+    assert acted(both[:1], DETECTORS) == {}
+    assert acted(both, DETECTORS)["arn:a"].detector == "idle-endpoints"

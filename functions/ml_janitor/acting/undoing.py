@@ -154,7 +154,7 @@ class Undoing:
                 raise
         except NoKeyError:
             raise
-        except Exception as error:
+        except Exception as error:  # KMS did not answer: remembered, and it can be tried again
             why = f"the record of {action.target.name} could not be verified: {describe(error)}"
             self.actions.refused(action, why)
             raise CannotUndoError(why) from error

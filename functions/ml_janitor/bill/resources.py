@@ -47,7 +47,7 @@ class Judged:
     owner: str | None = None
 
 
-def judging(detectors: Iterable[Detector[Any]]) -> list[Detector[Any]]:
+def judging[D: (Detector[Any], type[Detector[Any]])](detectors: Iterable[D]) -> list[D]:
     """Those of *detectors* that judge what is billed by the hour, and would end it."""
     return [
         one
@@ -72,14 +72,15 @@ def judged(results: Iterable[Result]) -> Mapping[str, Judged]:
     return found
 
 
-def acted(actions: Iterable[Action]) -> Mapping[str, Judged]:
-    """What the janitor ended, and did not take back, by ARN in lower case."""
+def acted(actions: Iterable[Action], registry: Iterable[type[Detector[Any]]]) -> Mapping[str, Judged]:
+    """What the detectors of *registry* ended, and nobody took back, by ARN in lower case."""
+    ending = {one.name for one in judging(registry)}
     return {
         one.target.arn.lower(): Judged(
             detector=one.detector, finding=one.id, since=one.warned, acted=True, ended=one.ended
         )
         for one in actions
-        if one.stage is Stage.ACTED and one.over is None
+        if one.detector in ending and one.stage is Stage.ACTED and one.over is None
     }
 
 

@@ -194,6 +194,8 @@ def _endpoints(aws: Aws, history: History, now: datetime) -> Listing[Used]:
     targets = {target.name: _tagged(target, book) for target, _ in described.items}
     found = []
     for name, line in timelines.items():
+        if not line:  # not described, and created before what CloudTrail remembers
+            continue
         ended = None if name in targets else history.deleted_at(ENDPOINT, name)
         ends = [*(at for at, _ in line[1:]), ended]
         counts = _counts(current.get(name, {}))
@@ -205,7 +207,13 @@ def _endpoints(aws: Aws, history: History, now: datetime) -> Listing[Used]:
         )
         target = targets.get(name) or gone[name]
         found.append(Used(target=target, runs=runs, ended=ended))
-    errors = [error for error in (described.error, book.error) if error]
+    unread = [one.error for _, one in described.items if isinstance(one, Unreadable)][:1]
+    unread += [
+        one.error
+        for name, one in zip(names, answers, strict=True)
+        if isinstance(one, Unreadable) and configs[name] is None
+    ][:1]
+    errors = [error for error in (described.error, book.error, *unread) if error]
     return Listing(tuple(found), "; ".join(errors) or None)
 
 

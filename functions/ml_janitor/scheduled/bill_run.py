@@ -16,7 +16,7 @@ from ml_janitor.bill.budgets import budget_states
 from ml_janitor.bill.model import GapCause, Reading
 from ml_janitor.bill.reading import EVERY_TIME, OF_NAMES, Wanted, read
 from ml_janitor.bill.report import Savings, bill_report
-from ml_janitor.bill.resources import Judged, Known, acted, known, remembered
+from ml_janitor.bill.resources import Judged, Known, acted, judging, known, remembered
 from ml_janitor.bill.runs import READS
 from ml_janitor.config.schedules import runs_within
 from ml_janitor.config.values import WEEKDAYS
@@ -152,11 +152,14 @@ class BillRun:
         """What ran in the days of *bill*, with what the ledger says of it: no detector judges it again."""
         entries = [
             entry
-            for detector in self.settings.enabled()
+            for detector in judging(self.settings.enabled())
             for region in self.regions
             for entry in self.ledger.entries(detector.name, self.account, region)
         ]
-        verdicts: Mapping[str, Judged] = {**remembered(entries), **acted(actions)}
+        verdicts: Mapping[str, Judged] = {
+            **remembered(entries),
+            **acted(actions, self.settings.registry),
+        }
         with self.opened(tuple(self.regions)) as accounts:
             return known(
                 accounts,

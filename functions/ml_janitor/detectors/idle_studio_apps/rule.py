@@ -136,9 +136,9 @@ class IdleStudioApps(Detector[App]):
         canvas = [app for app in open_ if app.type == CANVAS]
         with_idle = idle_times.read(aws, [*self._open(logged, now), *canvas], now)
         apps = studio.merged(apps, [*logged, *with_idle])
-        told = idle_shutdown.read(aws, self._open(with_idle, now))
-        since = now - max((self._allowed(app) for app in told), default=PATIENCE)
-        reached = remote_sessions.read(aws, told, since, now)
+        quiet = idle_shutdown.read(aws, self._open(with_idle, now))
+        since = now - max((self._allowed(app) for app in quiet), default=PATIENCE)
+        reached = remote_sessions.read(aws, quiet, since, now)
         return studio.merged(apps, [replace(app, price=_price(aws, app)) for app in reached])
 
     def decide(self, candidate: App, now: datetime) -> Verdict:
