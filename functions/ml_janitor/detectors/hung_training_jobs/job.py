@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 GONE = ("ResourceNotFound", "ValidationException")
 """What Describe answers for a name that does not exist (any more): documented, and in practice."""
 
-"""The order of a listing: a new job then cannot shift the pages that follow."""
-
 STARTING = "Starting"
 WAITING = frozenset({STARTING, "Pending"})
 """The phases before the start on instances: nothing is billed yet."""
