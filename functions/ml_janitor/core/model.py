@@ -223,7 +223,8 @@ class Finding:
     another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
     that already: nobody is warned of what will not happen. *noun* is what it is called where findings are
     counted, if its detector's name does not say it; *lost* is what an undo of just this one does not bring
-    back. *to_prove* is what would make a likely finding proven. With a *schedule* it is acted on by the
+    back. *to_prove* is what would make a likely finding proven. *missing_for_undo* is the setting without
+    which only a person can undo it. With a *schedule* it is acted on by the
     clock, proven or not.
     """
 
@@ -239,6 +240,7 @@ class Finding:
     noun: str | None = None
     lost: str | None = None
     to_prove: str = ""
+    missing_for_undo: str = ""
     schedule: Schedule | None = None
 
 
@@ -297,6 +299,7 @@ class Rule:
         noun: str | None = None,
         lost: str | None = None,
         to_prove: str = "",
+        missing_for_undo: str = "",
         schedule: Schedule | None = None,
     ) -> Finding:
         """Waste, and why."""
@@ -313,6 +316,7 @@ class Rule:
             noun=noun,
             lost=lost,
             to_prove=to_prove,
+            missing_for_undo=missing_for_undo,
             schedule=schedule,
         )
 
