@@ -40,7 +40,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
-from ml_janitor.detectors.duplicate_artifacts.references import LISTED
+from ml_janitor.detectors.duplicate_artifacts.referrers import LISTED
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
 
