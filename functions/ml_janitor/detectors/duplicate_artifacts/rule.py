@@ -11,6 +11,7 @@ from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import (
     Absent,
+    Change,
     Confidence,
     Effect,
     Finding,
@@ -113,6 +114,7 @@ class DuplicateArtifacts(Detector[Copy]):
     name = "duplicate-artifacts"
     schedule = "cron(0 4 ? * TUE *)"
     kinds = (KIND,)
+    asks_for = Change.DELETE_DATA
     cleanup = Cleanup(
         effect=Effect.DELETE,
         grace=timedelta(days=3),
