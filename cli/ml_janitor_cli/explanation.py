@@ -11,9 +11,9 @@ from typing import Any
 
 from ml_janitor.core.model import Evidence, Finding, NotRead, Result, Signal, Sweep, Target, Value, evidence
 from ml_janitor.report.causes import undone_by_hand
-from ml_janitor.report.json import moment, money
+from ml_janitor.report.json import beside_sums, moment, money
 
-VERSION = 1
+VERSION = 2
 
 TAGS = "tags"
 
@@ -107,6 +107,7 @@ def _one(each: Explained) -> dict[str, Any]:
         "since": moment(finding.since) if finding else None,
         "monthly_usd": money(result.monthly_usd),
         "accrued_usd": money(result.accrued_usd),
+        **beside_sums(result.cost),
     }
 
 
