@@ -21,7 +21,7 @@ from typing import Any
 from bench import monthly
 from docs import managed_policies
 from infra.permissions import changes
-from ml_janitor.bill import reading, runs
+from ml_janitor.bill import reading, resources
 from ml_janitor.core.durations import WorkingHours, format_duration
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant
@@ -40,13 +40,16 @@ PARAGRAPHS = 3
 ADVISERS = "# Detectors that only advise. This part is written by `make docs`.\n\n"
 """Where the generated part of janitor.toml begins."""
 
+ROLE = "arn:aws:iam::123456789012:role/ml-training"
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "hung-training-jobs": {"undo_roles": (ROLE,)},
+    "idle-endpoints": {"undo_roles": (ROLE,)},
     "duplicate-artifacts": {
         "read_contents_in": ("acme-models/old/",),
         "act_on_prefixes": ("s3://acme-models/old/",),
     },
 }
-"""Settings without which a detector reads less, and has no acts."""
+"""Settings without which a detector reads less, has no acts, or undoes less."""
 
 
 def main() -> int:
@@ -71,7 +74,7 @@ def pages() -> list[tuple[Path, str]]:
         docs / "cost.md": {"cost": cost()},
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
-            "bill": permission_list([*reading.READS, *runs.READS]),
+            "bill": permission_list([*reading.READS, *resources.READS]),
             "denies": denies(),
             "managed": managed_policies.table(),
         },
@@ -197,6 +200,8 @@ def head(detector: type[Detector[Any]]) -> str:
         "with `read_contents_in`, it also reads", [one for one in example.reads if one not in rule.reads]
     )
     lines += powers("armed, it may also", rule.acts) + powers("its undo may", rule.undoes)
+    more = [one for one in example.undoes if one not in rule.undoes]
+    lines += powers("where the settings allow it, its undo may also", more)
     return "\n".join(lines)
 
 
