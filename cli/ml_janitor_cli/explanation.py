@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from ml_janitor.core.model import Evidence, Finding, NotRead, Result, Signal, Sweep, Target, Value, evidence
-from ml_janitor.report.json import moment, money
+from ml_janitor.report.json import beside_sums, moment, money
 
-VERSION = 1
+VERSION = 2
 
 TAGS = "tags"
 
@@ -105,6 +105,7 @@ def _one(each: Explained) -> dict[str, Any]:
         "since": moment(finding.since) if finding else None,
         "monthly_usd": money(result.monthly_usd),
         "accrued_usd": money(result.accrued_usd),
+        **beside_sums(result.cost),
     }
 
 

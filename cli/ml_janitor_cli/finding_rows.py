@@ -15,7 +15,7 @@ from rich.text import Text
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Finding, Result
 from ml_janitor.core.text import plain, usd
-from ml_janitor.report.finding_words import NO_OWNER
+from ml_janitor.report.finding_words import NO_OWNER, beside_sums
 from ml_janitor_cli.screen import GAP, Grid
 
 NAME_LIMIT = 240
@@ -50,10 +50,12 @@ def price(cost: Cost | None) -> tuple[str, ...]:
     match cost:
         case None:
             return ("-",)
-        case Cost(monthly_usd=Decimal() as monthly):
-            return usd(monthly), "a month"
+        case Cost(monthly_usd=Decimal() as monthly, once_usd=once):
+            return usd(monthly), "a month", *([f"{usd(once)} once"] if once else []), *beside_sums(cost)
         case Cost(accrued_usd=Decimal() as accrued, hourly_usd=rate):
             return usd(accrued), "so far", *([f"{usd(rate)}/h"] if rate is not None else [])
+        case Cost(exposure_usd=Decimal() as exposure):
+            return usd(exposure), "at risk"
         case _:
             return "price", "unknown"
 

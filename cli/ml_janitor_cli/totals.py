@@ -61,6 +61,8 @@ def amounts(sums: Totals) -> str:
     parts = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
     if sums.accrued_usd:
         parts.append(f"{usd(sums.accrued_usd)} so far and {usd(sums.hourly_usd)}/h more")
+    if sums.once_usd:
+        parts.append(f"{usd(sums.once_usd)} once")
     if sums.unpriced:
         parts.append(f"{sums.unpriced:,} of unknown price")
     return ", ".join(parts)

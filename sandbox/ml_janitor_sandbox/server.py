@@ -9,8 +9,10 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from http import HTTPStatus
+from socket import SHUT_RDWR, socket
 from threading import Thread
 from typing import Any, Self
+from weakref import WeakSet
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
@@ -31,23 +33,34 @@ HOST = "127.0.0.1"
 
 
 class _Handler(MotoRequestHandler):
-    """One request, one answer, one connection; nothing of it is logged."""
+    """Answers the requests of one connection, one after another; nothing of it is logged."""
+
+    protocol_version = "HTTP/1.1"  # a connection per request would cost a tenth of an integration test
 
     def log(self, *_: Any, **__: Any) -> None:
         return
 
+    def handle(self) -> None:
+        """Answer until the client closes the connection, or the sandbox stops."""
+        self.server.open_connections.add(self.connection)  # type: ignore[attr-defined]
+        super().handle()
+
     def run_wsgi(self) -> None:
         """Answer with one write what has a body, and in chunks what breaks off."""
-        if self.headers.get("Expect", "").lower() == "100-continue":
-            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self.close_connection = True
         status, headers, content = self.server.app.reply(self.make_environ())  # type: ignore[attr-defined]
-        named = {name.lower() for name, _ in headers}
-        more = [("Date", self.date_time_string()), ("Connection", "close")]
+        length = next((value for name, value in headers if name.lower() == "content-length"), None)
+        more = [("Date", self.date_time_string())]
         if not isinstance(content, bytes):
             more.append(("Transfer-Encoding", "chunked"))
-        elif "content-length" not in named:
+            self.close_connection = True
+        elif self.command == "HEAD":
+            content = b""
+        elif length is None:
             more.append(("Content-Length", str(len(content))))
+        elif int(length) != len(content):
+            self.close_connection = True  # else the client waits for the rest
+        if self.close_connection:
+            more.append(("Connection", "close"))
         lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in (*headers, *more)), "", ""]
         head = "\r\n".join(lines).encode("latin-1")
         if isinstance(content, bytes):
@@ -196,6 +209,7 @@ class Sandbox:
         self._application = Application()
         app: Any = self._application
         self._server = make_server(HOST, port, app, threaded=True, request_handler=_Handler)
+        self._connections = self._server.open_connections = WeakSet[socket]()  # type: ignore[attr-defined]
         self.port: int = self._server.server_port
         self.url = f"http://{HOST}:{self.port}"
 
@@ -219,3 +233,6 @@ class Sandbox:
         """Stop answering; from another thread than the one that serves."""
         self._server.shutdown()
         self._server.server_close()
+        for connection in list(self._connections):
+            with suppress(OSError):  # the client closed it
+                connection.shutdown(SHUT_RDWR)

@@ -224,6 +224,27 @@ def test_a_picture_that_cannot_be_drawn_does_not_lose_the_message(
 
 
 @pytest.mark.usefixtures("billed")
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "ml_janitor.bill.runs._endpoints",
+        "ml_janitor.bill.runs.History.read",
+        "ml_janitor.ledger.actions.Actions.all",
+    ],
+)
+def test_what_cannot_be_joined_is_said_and_the_bill_all_the_same(
+    deployed: SlackControl, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    monkeypatch.setattr(broken, lambda *_: 1 // 0)
+
+    handlers.bill(later(-1, monkeypatch), Context())
+
+    text = said(deployed.messages()[0])
+    assert "*Bill:* $22.00 on Saturday 10-03" in text
+    assert "not all known, so less is explained: ZeroDivisionError: integer division" in text
+
+
+@pytest.mark.usefixtures("billed")
 def test_a_bill_that_slack_did_not_take_fails_and_the_digest_says_it(
     deployed: SlackControl, ledger: Ledger, aws: Aws
 ) -> None:

@@ -81,6 +81,19 @@ def test_what_it_cost_until_now_has_the_hours_of_today(read: Bill) -> None:
     assert culprit.usd_until_now == Decimal("37.688") * (24 * 11 + 3)
 
 
+def test_a_resource_that_breaks_the_joining_leaves_the_bill(read: Bill) -> None:
+    naive = Run(usage_type=TRAIN, start=HUNG_SINCE.replace(tzinfo=None))
+
+    report = bill_report(read, ASKED, resources=(*KNOWN, replace(KNOWN[0], runs=(naive,))))
+
+    alone = bill_report(read, ASKED)
+    (gap,) = report.bill.gaps
+    assert (report.main, report.yesterday, report.shares) == (alone.main, alone.yesterday, alone.shares)
+    assert sentence(gap).startswith(
+        "What ran is not all known, so less is explained: TypeError: can't subtract"
+    )
+
+
 def test_without_a_tag_the_bill_is_joined_all_the_same(read: Bill) -> None:
     report = bill_report(replace(read, by_tag={}), ASKED, resources=KNOWN)
 

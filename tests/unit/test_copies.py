@@ -12,7 +12,8 @@ from ml_janitor.core.model import Absent, Signal, Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, Match
 from ml_janitor.detectors.duplicate_artifacts.copies import Member, Role, Standing, settle
-from ml_janitor.detectors.duplicate_artifacts.references import User, Uses
+from ml_janitor.detectors.duplicate_artifacts.references import Uses
+from ml_janitor.detectors.duplicate_artifacts.referrers import User
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REFERRED = Value(("model churn",))

@@ -27,7 +27,7 @@ from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness, Match
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy, together
-from ml_janitor.detectors.duplicate_artifacts.references import User
+from ml_janitor.detectors.duplicate_artifacts.referrers import User
 from ml_janitor.detectors.duplicate_artifacts.rule import ASK, DELETE, DuplicateArtifacts
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)

@@ -216,7 +216,7 @@ def test_the_document_has_everything_that_the_screen_has() -> None:
     document = json.loads(text([one], time=NOW, account="123456789012"))
 
     assert (document["version"], document["time"], document["account"]) == (
-        1,
+        2,
         "2026-10-06T03:00:00Z",
         "123456789012",
     )

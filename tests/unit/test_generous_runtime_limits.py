@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from conftest import NOW
@@ -35,7 +37,9 @@ def test_what_a_hang_would_cost_is_no_saving() -> None:
     decided = GenerousRuntimeLimits().decide(runs(newest=job(instances=2)), NOW)
 
     assert isinstance(decided, Finding)
-    assert decided.cost is None
+    assert decided.cost is not None
+    assert (decided.cost.monthly_usd, decided.cost.accrued_usd) == (None, None)
+    assert decided.cost.exposure_usd == Decimal("45.056")
     assert "which would cost $45.06" in decided.reason
     assert "MaxRuntimeInSeconds to 28800 (8 hours)" in decided.action
 

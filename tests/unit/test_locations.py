@@ -9,7 +9,8 @@ import pytest
 
 from ml_janitor.core.model import Absent, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.locations import Address, mentioned, parse
-from ml_janitor.detectors.duplicate_artifacts.references import References, User
+from ml_janitor.detectors.duplicate_artifacts.references import References
+from ml_janitor.detectors.duplicate_artifacts.referrers import User
 
 CHURN = User("model churn", "model/churn", in_use=True)
 

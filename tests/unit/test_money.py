@@ -66,3 +66,32 @@ def test_every_report_says_it_the_same_way_and_json_gives_cents() -> None:
     assert "&lt;$0.01 a month" in html(page)
     document = json.loads(text(page))
     assert (document["totals"]["monthly_usd"], document["results"][0]["monthly_usd"]) == (0.0, 0.0)
+
+
+def test_a_saving_a_fee_and_an_exposure_are_different_money_in_every_report() -> None:
+    """120 dollars a month for 60 once is paid back in half a month; what may happen is in no sum."""
+    saving = Cost.saving(Decimal(120), once_usd=Decimal(60))
+    spot = result("spot-training", "bert-*", finding("on demand", saving))
+    limit = result("generous-runtime-limits", "bert-*", finding("28 days", Cost.exposed(Decimal(45))))
+    page = Report(
+        time=NOW,
+        account=ACCOUNT,
+        sweeps=(sweep("spot-training", spot), sweep("generous-runtime-limits", limit)),
+    )
+    stream = io.StringIO()
+    show(console(stream), page)
+    shown = " ".join(stream.getvalue().split())
+
+    assert Totals.of([spot, limit]) == Totals(monthly_usd=Decimal("120.00"), once_usd=Decimal("60.00"))
+    assert "2 findings: $120 a month, $60.00 once." in shown
+    assert "paid back in 15 days" in shown
+    assert "$45.00 at risk" in html(page)
+    assert "paid back in 15 days" in html(page)
+    assert headline("generous-runtime-limits", [limit]) == "1 new generous runtime limit"
+    document = json.loads(text(page))
+    assert document["totals"] == {"monthly_usd": 120.0, "accrued_usd": 0.0, "once_usd": 60.0, "unpriced": 0}
+    keys = ("monthly_usd", "once_usd", "payback_days", "exposure_usd")
+    assert [tuple(one[key] for key in keys) for one in document["results"]] == [
+        (120.0, 60.0, 15.2, None),
+        (None, None, None, 45.0),
+    ]

@@ -19,6 +19,7 @@ NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 RESULT_KEYS = [
     "detector", "account", "region", "arn", "name", "created", "owner", "reason", "confidence", "evidence",
     "unknown", "action", "outcome", "due", "note", "monthly_usd", "accrued_usd",
+    "once_usd", "payback_days", "exposure_usd", "change",
 ]  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def test_an_empty_report_fits_the_schema() -> None:
     shown = document(Report(time=NOW, account=None, sweeps=(nothing,)))
 
     assert problems(shown) == []
-    assert shown["totals"] == {"monthly_usd": 0, "accrued_usd": 0, "unpriced": 0}
+    assert shown["totals"] == {"monthly_usd": 0, "accrued_usd": 0, "once_usd": 0, "unpriced": 0}
     assert shown["account"] is None
     assert shown["sweeps"][0]["account"] is None
 
@@ -72,7 +73,7 @@ def test_an_empty_report_fits_the_schema() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (["version"], 2),
+        (["version"], 1),
         (["time"], "2026-10-06T03:00:00+00:00"),
         (["time"], "2026-13-06T03:00:00Z"),
         (["more"], 1),
@@ -106,7 +107,7 @@ def test_keys_stand_as_documented() -> None:
     shown = document(full())
 
     assert list(shown) == ["version", "time", "account", "totals", "sweeps", "results"]
-    assert list(shown["totals"]) == ["monthly_usd", "accrued_usd", "unpriced"]
+    assert list(shown["totals"]) == ["monthly_usd", "accrued_usd", "once_usd", "unpriced"]
     for each in shown["sweeps"]:
         assert list(each) == [
             "detector", "account", "region", "mode", "looked_at", "found", "kept", "unknown", "error",
@@ -154,6 +155,10 @@ def test_a_finding_says_what_applies_to_it() -> None:
         "note": "",
         "monthly_usd": 5256.0,
         "accrued_usd": None,
+        "once_usd": None,
+        "payback_days": None,
+        "exposure_usd": None,
+        "change": "end",
     }
 
 
@@ -187,7 +192,7 @@ def test_an_unknown_price_is_null_and_counted() -> None:
 
     shown = document(report)
 
-    assert shown["totals"] == {"monthly_usd": 730.0, "accrued_usd": 0.0, "unpriced": 1}
+    assert shown["totals"] == {"monthly_usd": 730.0, "accrued_usd": 0.0, "once_usd": 0.0, "unpriced": 1}
     assert [each["monthly_usd"] for each in shown["results"]] == [730.0, None, None]
 
 

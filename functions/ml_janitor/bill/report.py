@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
+from ml_janitor.aws.answers import describe
 from ml_janitor.bill import spans
 from ml_janitor.bill.attribution import EXACT, parts
 from ml_janitor.bill.joining import Resource, movers
@@ -81,15 +82,34 @@ def bill_report(
     *,
     resources: Sequence[Resource] = (),
     savings: Savings | None = None,
-    gaps: Iterable[Gap] = (),
+    gaps: Sequence[Gap] = (),
     regions: Collection[str] = (),
 ) -> BillReport:
     """
     Everything that is shown of *bill*.
 
-    *gaps* are what could not be read besides it, and *resources* are those of *regions*.
+    *gaps* are what could not be read besides it, and *resources* are those of *regions*. Where they cannot be
+    joined with it, it is shown without them, and says so.
     """
-    resources = priced(bill, resources)
+    saved = savings or Savings()
+    try:
+        return _joined(bill, question, priced(bill, resources), saved=saved, gaps=gaps, regions=regions)
+    except Exception as error:  # a fault of ours, or an answer that nobody foresaw
+        if not resources:
+            raise
+        gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, detail=describe(error))
+        return _joined(bill, question, (), saved=saved, gaps=(*gaps, gap), regions=())
+
+
+def _joined(
+    bill: Bill,
+    question: Question,
+    resources: Sequence[Resource],
+    *,
+    saved: Savings,
+    gaps: Sequence[Gap],
+    regions: Collection[str],
+) -> BillReport:
     comparison = question.comparison(bill)
     if comparison is not None:
         span = comparison.after
@@ -104,7 +124,6 @@ def bill_report(
             spans.month_to_date(bill, question.settling_days),
         )
     )
-    saved = savings or Savings()
     return BillReport(
         bill=replace(bill, gaps=(*bill.gaps, *gaps, *elsewhere(main, regions))),
         span=span,

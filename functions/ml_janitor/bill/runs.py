@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import sagemaker_kinds, tags
-from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.answers import Listing, describe
 from ml_janitor.aws.sagemaker_kinds import (
     APP,
     ENDPOINT,
@@ -30,7 +30,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     Kind,
 )
-from ml_janitor.bill.event_history import History, member
+from ml_janitor.bill.event_history import EVENTS, History, member
 from ml_janitor.bill.joining import Run
 from ml_janitor.bill.phases import usage_prefix
 from ml_janitor.core.model import Target, Unreadable, Value
@@ -71,7 +71,7 @@ class Used:
 
 def used(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
     """Everything that ran in the account and region at any time from *since* to *now*, as far as is known."""
-    history = History.read(aws, now)
+    history = _history(aws, now)
     readings: Sequence[Callable[[], Listing[Used]]] = (
         lambda: _training_jobs(aws, since),
         *(partial(_jobs, aws, batch, since) for batch in BATCHES),
@@ -79,10 +79,25 @@ def used(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
         lambda: _notebooks(aws, history, since),
         lambda: _apps(aws, history, now),
     )
-    found = [read() for read in readings]
+    found = [_attempted(read) for read in readings]
     errors = [history.error, *(one.error for one in found)]
     whole = [one for each in found for one in each.items if one.runs]
     return Listing(tuple(whole), "; ".join(error for error in errors if error) or None)
+
+
+def _attempted(read: Callable[[], Listing[Used]]) -> Listing[Used]:
+    """What *read* answers; nothing but its error where it breaks: neither the others nor the bill need it."""
+    try:
+        return read()
+    except Exception as error:  # also a fault of ours: what was charged is said all the same
+        return Listing((), describe(error))
+
+
+def _history(aws: Aws, now: datetime) -> History:
+    try:
+        return History.read(aws, now)
+    except Exception as error:  # as above
+        return History(dict.fromkeys(EVENTS, ()), describe(error))
 
 
 def _usage(aws: Aws, what: str) -> str:

@@ -42,6 +42,29 @@ class Effect(StrEnum):
         return list(Effect).index(self)
 
 
+class Change(StrEnum):
+    """
+    What a finding asks somebody to change.
+
+    How long that takes, and in which week of a plan it is done, is guessed by it.
+    """
+
+    END = "end"
+    DELETE_DATA = "delete-data"
+    LIFECYCLE = "lifecycle"
+    SPOT = "spot"
+    RESIZE = "resize"
+    REPLACE = "replace"
+    COMMIT = "commit"
+    LIMIT = "limit"
+    TAG = "tag"
+
+    @property
+    def ends(self) -> bool:
+        """Whether nothing is left of the resource to change in another way."""
+        return self in {Change.END, Change.DELETE_DATA}
+
+
 class Outcome(StrEnum):
     """What became of a judged candidate. The words speak of the past."""
 
@@ -169,9 +192,12 @@ class Cost:
     """
     What leaving a finding as it is costs, in US dollars at list price.
 
-    A standing resource has *monthly_usd* (730 hours); a job has *accrued_usd*, what it has cost
-    since it was first billed. None means unknown, never nothing; *source* says where the price
-    came from, so that a report can admit a dated table. *until* is when it would end by itself.
+    A standing resource has *monthly_usd* (730 hours), which is what the change saves a month; a job has
+    *accrued_usd*, what it has cost since it was first billed. *once_usd* is what the change itself costs,
+    once; *exposure_usd* what happens to be spent if something goes wrong, which nothing saves. None means
+    unknown, never nothing; *source* says where the price came from, so that a report can admit a dated
+    table. *until* is when it would end by itself. Of a saving on several resources, *shares* are the
+    parts of *monthly_usd* by the ARN of the resource that they come from.
     """
 
     hourly_usd: Decimal | None = None
@@ -179,6 +205,9 @@ class Cost:
     accrued_usd: Decimal | None = None
     source: str = ""
     until: datetime | None = None
+    once_usd: Decimal | None = None
+    exposure_usd: Decimal | None = None
+    shares: Mapping[str, Decimal] = field(default_factory=dict, hash=False)
 
     @classmethod
     def standing(cls, hourly_usd: Decimal | None, source: str = "") -> Cost:
@@ -194,10 +223,34 @@ class Cost:
         accrued = None if hourly_usd is None else hourly_usd * Decimal(str(hours))
         return cls(hourly_usd, None, accrued, source, until)
 
+    @classmethod
+    def saving(
+        cls,
+        monthly_usd: Decimal | None,
+        source: str = "",
+        *,
+        once_usd: Decimal | None = None,
+        shares: Mapping[str, Decimal] | None = None,
+    ) -> Cost:
+        """What a change saves a month, net of what it goes on costing, and what making it costs *once*."""
+        return cls(monthly_usd=monthly_usd, source=source, once_usd=once_usd, shares=shares or {})
+
+    @classmethod
+    def exposed(cls, usd: Decimal | None, source: str = "") -> Cost:
+        """What one accident would cost: no saving, and part of no sum."""
+        return cls(exposure_usd=usd, source=source)
+
     @property
     def known(self) -> bool:
         """Whether any price was found."""
-        return self.monthly_usd is not None or self.accrued_usd is not None
+        return any(usd is not None for usd in (self.monthly_usd, self.accrued_usd, self.exposure_usd))
+
+    @property
+    def payback(self) -> timedelta | None:
+        """How long the saving takes to return what the change costs once; None if it never does."""
+        if not self.once_usd or not self.monthly_usd or self.monthly_usd < 0:
+            return None
+        return timedelta(hours=float(self.once_usd / self.monthly_usd * HOURS_PER_MONTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,30 +379,34 @@ class Result:
     A judged candidate with its outcome.
 
     *cause* is why the outcome is what it is: why it waits, what failed. *due* is when a warned finding may
-    be acted on.
+    be acted on. *parts* are the ARNs of what its change would take along, *wholes* of what it is a part of.
     """
 
     detector: str
     target: Target
     verdict: Verdict
     outcome: Outcome
+    change: Change = Change.END
+    parts: tuple[str, ...] = ()
+    wholes: tuple[str, ...] = ()
     owner: str | None = None
     due: datetime | None = None
     cause: Cause | None = None
 
     @property
+    def cost(self) -> Cost | None:
+        """What it costs; None if it is no finding, or has no price of its own."""
+        return self.verdict.cost if isinstance(self.verdict, Finding) else None
+
+    @property
     def monthly_usd(self) -> Decimal | None:
         """Dollars a month, where that applies and is known."""
-        return (
-            self.verdict.cost.monthly_usd if isinstance(self.verdict, Finding) and self.verdict.cost else None
-        )
+        return self.cost.monthly_usd if self.cost else None
 
     @property
     def accrued_usd(self) -> Decimal | None:
         """Dollars spent so far, where that applies and is known."""
-        return (
-            self.verdict.cost.accrued_usd if isinstance(self.verdict, Finding) and self.verdict.cost else None
-        )
+        return self.cost.accrued_usd if self.cost else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from ml_janitor.core.model import Finding, Result
+from ml_janitor.core.model import Result
 
 CENT = Decimal("0.01")
 
@@ -35,31 +35,29 @@ def dearest_first(result: Result) -> tuple[bool, Decimal, str]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """
-    What some findings cost together: what would be no cent is left as it is.
+    What some findings cost together: what would be no cent is left as it is. Exposure is no part of it.
 
     *unpriced* is how many of them cost something that nobody could name: the sums leave these out.
-    *hourly_usd* is what the jobs among them go on costing.
+    *hourly_usd* is what the jobs among them go on costing, *once_usd* what changing them costs.
     """
 
     monthly_usd: Decimal = Decimal(0)
     accrued_usd: Decimal = Decimal(0)
     hourly_usd: Decimal = Decimal(0)
+    once_usd: Decimal = Decimal(0)
     unpriced: int = 0
 
     @classmethod
     def of(cls, results: Iterable[Result]) -> Totals:
         """Add up the findings among *results*."""
-        costs = [
-            verdict.cost
-            for verdict in (result.verdict for result in results)
-            if isinstance(verdict, Finding) and verdict.cost is not None
-        ]
+        costs = [result.cost for result in results if result.cost is not None]
         return cls(
             monthly_usd=_sum(cost.monthly_usd for cost in costs),
             accrued_usd=_sum(cost.accrued_usd for cost in costs),
             hourly_usd=sum(
                 (cost.hourly_usd or Decimal(0) for cost in costs if cost.accrued_usd is not None), Decimal(0)
             ),
+            once_usd=_sum(cost.once_usd for cost in costs),
             unpriced=sum(not cost.known for cost in costs),
         )
 

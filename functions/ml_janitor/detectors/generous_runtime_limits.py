@@ -15,7 +15,7 @@ from ml_janitor.aws.job_history import JobFamily, families
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Evidence, Rule
+from ml_janitor.core.model import Change, Confidence, Cost, Evidence, Rule
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
 
@@ -43,6 +43,7 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
     name = "generous-runtime-limits"
     schedule = "cron(40 5 ? * MON *)"
     kinds = (TRAINING_JOB.type,)
+    asks_for = Change.LIMIT
     reads = (allow(SEARCH), allow(GET_PRODUCTS))
 
     window: timedelta = timedelta(days=60)
@@ -81,18 +82,9 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
                 f"the limit of {_hours(limit)} is at most {ago(self.beyond)} above"
                 f" {self.headroom:g} times the longest of {len(candidate.jobs)} runs, {_hours(longest)}"
             )
-        hourly = candidate.price.hourly_usd if candidate.price else None
-        exposed = "at an unknown price"
-        if hourly is not None:
-            dollars = hourly * newest.instances * Decimal((limit - proposed) / HOUR)
-            exposed = f"which would cost {usd(dollars)}"
-            rule.saw(
-                Evidence(
-                    "exposure of one hang",
-                    usd(dollars),
-                    source=candidate.price.source if candidate.price else "",
-                )
-            )
+        hourly = candidate.price.hourly_usd
+        dollars = None if hourly is None else hourly * newest.instances * Decimal((limit - proposed) / HOUR)
+        exposed = "at an unknown price" if dollars is None else f"which would cost {usd(dollars)}"
         return rule.found(
             f"the longest of {len(candidate.jobs)} runs took {_hours(longest)}, and the newest may run"
             f" for {_hours(limit)}: if it hangs, it runs up to {_hours(limit - proposed)} longer than with a"
@@ -100,4 +92,5 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
             Confidence.LIKELY,
             action=f"set StoppingCondition.MaxRuntimeInSeconds to {int(proposed.total_seconds())}"
             f" ({_hours(proposed)}) where the job is created",
+            cost=Cost.exposed(dollars, candidate.price.source),
         )

@@ -15,7 +15,7 @@ from ml_janitor.aws.job_history import JobFamily, PastJob, families
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import HOURS_PER_MONTH, Confidence, Cost, Evidence, Rule, Value
+from ml_janitor.core.model import HOURS_PER_MONTH, Change, Confidence, Cost, Evidence, Rule, Value
 from ml_janitor.core.ownership import environment
 from ml_janitor.core.spot import Interruption, Purchase, Spot, purchase
 from ml_janitor.core.text import usd
@@ -42,6 +42,7 @@ class SpotTraining(Detector[JobFamily]):
     name = "spot-training"
     schedule = "cron(50 5 ? * MON *)"
     kinds = (TRAINING_JOB.type,)
+    asks_for = Change.SPOT
     reads = (allow(SEARCH), allow(GET_PRODUCTS))
 
     window: timedelta = timedelta(days=60)
@@ -103,7 +104,7 @@ class SpotTraining(Detector[JobFamily]):
             " the price",
             Confidence.LIKELY,
             action=self.change(newest, buy, timedelta(hours=min(interval, mean)), first_add=first_add),
-            cost=Cost(hourly_usd=None, monthly_usd=monthly, source=candidate.price.source),
+            cost=Cost.saving(monthly, candidate.price.source),
             to_prove="" if measured else "one job of this account on spot: its BillableTimeInSeconds",
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.model import Candidate, Confidence, Effect, Finding, Target, Verdict
+from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Finding, Target, Verdict
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -137,13 +137,15 @@ class Detector[C: Candidate](ABC):
     the README and Lambda show.
 
     A detector without `cleanup` only advises. One with it also says which permissions its `prepare`
-    and `act` need beyond *reads* (*acts*), and all that its `undo` needs (*undoes*).
+    and `act` need beyond *reads* (*acts*), and all that its `undo` needs (*undoes*). *asks_for* is what its
+    findings want changed: an adviser of anything but an end says so.
     """
 
     name: ClassVar[str]
     schedule: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
     cleanup: ClassVar[Cleanup | None] = None
+    asks_for: ClassVar[Change] = Change.END
     spares_undos: ClassVar[bool] = False
     """Whether what the undo of an action needs is kept from it."""
 

@@ -151,7 +151,8 @@ def judged(
             failures.setdefault(describe(error), []).append(candidate.target.arn)
             verdict = Kept(reason=f"the rule failed: {describe(error)}", unknown=True)
         notices |= dict.fromkeys(candidate.notices)
-        results.append(result(detector, candidate.target, verdict, policy, along=candidate.takes_along))
+        parts, wholes = candidate.takes_along, candidate.belongs_to
+        results.append(result(detector, candidate.target, verdict, policy, along=parts, within=wholes))
     errors = [*broken, *(rule_failed(error, arns) for error, arns in failures.items())]
     return Sweep(
         detector=detector.name,
@@ -165,7 +166,13 @@ def judged(
 
 
 def result(
-    detector: Detector[Any], target: Target, verdict: Verdict, policy: Policy, *, along: Sequence[Target] = ()
+    detector: Detector[Any],
+    target: Target,
+    verdict: Verdict,
+    policy: Policy,
+    *,
+    along: Sequence[Target] = (),
+    within: Sequence[Target] = (),
 ) -> Result:
     """What comes of *verdict* before anybody was warned: the only place where the mode decides."""
     arming = policy.armed(detector.name)
@@ -186,6 +193,9 @@ def result(
         outcome=outcome,
         owner=policy.owner(target),
         cause=why,
+        change=detector.asks_for,
+        parts=tuple(other.arn for other in along),
+        wholes=tuple(other.arn for other in within),
     )
 
 

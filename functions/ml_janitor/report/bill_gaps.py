@@ -83,7 +83,8 @@ def _resources(gap: Gap, region: str) -> str:
     if gap.cause is GapCause.NOT_LOOKED_AT:
         moved = f"Nothing was looked at in {region}, where {signed(gap.usd or ZERO)} of the change is."
         return f"{moved} Add --region {region}, or add it to regions in [janitor]."
-    return f"What ran in {region} is not all known, so less is explained: {plain(gap.detail)}."
+    where = f" in {region}" if region else ""
+    return f"What ran{where} is not all known, so less is explained: {plain(gap.detail)}."
 
 
 def _why(gap: Gap) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Finding, Result
+from ml_janitor.core.model import Confidence, Cost, Finding, Result
 from ml_janitor.core.money import Totals
 from ml_janitor.core.ownership import marks
 from ml_janitor.core.text import usd
@@ -56,7 +56,17 @@ def priced_name(result: Result) -> str:
 def price(result: Result) -> str:
     """What it costs, or that nobody knows its price; nothing if it has no price of its own."""
     sums = Totals.of([result])
-    return amounts(sums) or ("price unknown" if sums.unpriced else "")
+    known = amounts(sums) or ("price unknown" if sums.unpriced else "")
+    return ", ".join([*([known] if known else []), *beside_sums(result.cost)])
+
+
+def beside_sums(cost: Cost | None) -> list[str]:
+    """What no sum has: how soon a change returns what it costs once, and what one accident would cost."""
+    payback, exposure = (cost.payback, cost.exposure_usd) if cost else (None, None)
+    return [
+        *([f"paid back in {ago(payback)}"] if payback else []),
+        *([f"{usd(exposure)} at risk"] if exposure else []),
+    ]
 
 
 def owner_name(owner: str | None) -> str:
@@ -124,6 +134,8 @@ def amounts(sums: Totals) -> str:
     if sums.accrued_usd:
         more = f", {usd(sums.hourly_usd)} more every hour" if sums.hourly_usd else ""
         parts.append(f"{usd(sums.accrued_usd)} so far{more}")
+    if sums.once_usd:
+        parts.append(f"{usd(sums.once_usd)} once")
     return " and ".join(parts)
 
 

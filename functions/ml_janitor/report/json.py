@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.resources import files
 from typing import Any
 
-from ml_janitor.core.model import Evidence, Finding, Kept, Report, Result, Sweep
+from ml_janitor.core.model import Cost, Evidence, Finding, Kept, Report, Result, Sweep
 from ml_janitor.core.money import Totals, cents, dearest_first
 from ml_janitor.report.causes import limits, note
 
-VERSION = 1
+VERSION = 2
 
 SCHEMA = "schema.json"
 
@@ -46,6 +46,7 @@ def document(report: Report, *, every: bool = False) -> dict[str, Any]:
         "totals": {
             "monthly_usd": _sum(result.monthly_usd for result in report.results),
             "accrued_usd": _sum(result.accrued_usd for result in report.results),
+            "once_usd": money(totals.once_usd),
             "unpriced": totals.unpriced,
         },
         "sweeps": [_sweep(sweep) for sweep in report.sweeps],
@@ -118,6 +119,18 @@ def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
         "note": note(result),
         "monthly_usd": money(result.monthly_usd),
         "accrued_usd": money(result.accrued_usd),
+        **beside_sums(result.cost),
+        "change": result.change.value if isinstance(verdict, Finding) else None,
+    }
+
+
+def beside_sums(cost: Cost | None) -> dict[str, float | None]:
+    """What of *cost* is neither a month's nor spent yet."""
+    payback = cost.payback if cost else None
+    return {
+        "once_usd": money(cost.once_usd if cost else None),
+        "payback_days": None if payback is None else round(payback / timedelta(days=1), 1),
+        "exposure_usd": money(cost.exposure_usd if cost else None),
     }
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ml_janitor.acting import savings
+from ml_janitor.aws.answers import describe
 from ml_janitor.bill import asking
 from ml_janitor.bill.budgets import budget_states
-from ml_janitor.bill.model import GapCause, Reading
+from ml_janitor.bill.model import Gap, GapCause, Reading
 from ml_janitor.bill.reading import EVERY_TIME, OF_NAMES, Wanted, read
 from ml_janitor.bill.report import Savings, bill_report
 from ml_janitor.bill.resources import Judged, Known, acted, judging, known, remembered
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.aws.cost_explorer import CostExplorer
     from ml_janitor.bill.archive import BillArchive
-    from ml_janitor.bill.model import Bill, BillReport, Gap
+    from ml_janitor.bill.model import Bill, BillReport
     from ml_janitor.config.sections import BillSection
     from ml_janitor.config.settings import Settings
     from ml_janitor.engine.detector import Grant
@@ -120,8 +121,14 @@ class BillRun:
         bill = read(self.explorer, wanted, account=self.account, now=now.astimezone(UTC), kept=kept)
         if not bill.charges:
             return bill_report(bill, question)
-        actions = self._actions()
-        found = self._what_ran(bill, wanted, now, actions)
+        actions: list[Action] = []
+        try:
+            actions = self._actions()
+            found = self._what_ran(bill, wanted, now, actions)
+        except Exception as error:  # what was charged needs none of it
+            self.logger.exception("the bill could not be joined with what ran")
+            gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, detail=describe(error))
+            found = Known(gaps=(gap,))
         zone = self.settings.janitor.time_zone
         saved = Savings(
             by_day=savings.by_day(actions, bill.first, now),

@@ -12,7 +12,7 @@ from ml_janitor.detectors.duplicate_artifacts.bucket_readers import shared
 from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED, SUSPENDED
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.prefixes import within
-from ml_janitor.detectors.duplicate_artifacts.references import UNUSED
+from ml_janitor.detectors.duplicate_artifacts.referrers import UNUSED
 
 if TYPE_CHECKING:
     from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy

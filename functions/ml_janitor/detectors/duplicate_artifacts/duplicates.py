@@ -13,7 +13,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
-from ml_janitor.detectors.duplicate_artifacts.references import User
+from ml_janitor.detectors.duplicate_artifacts.referrers import User
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

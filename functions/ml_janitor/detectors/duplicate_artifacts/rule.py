@@ -11,6 +11,7 @@ from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import (
     Absent,
+    Change,
     Confidence,
     Effect,
     Finding,
@@ -40,7 +41,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
-from ml_janitor.detectors.duplicate_artifacts.references import LISTED
+from ml_janitor.detectors.duplicate_artifacts.referrers import LISTED
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
 
@@ -113,6 +114,7 @@ class DuplicateArtifacts(Detector[Copy]):
     name = "duplicate-artifacts"
     schedule = "cron(0 4 ? * TUE *)"
     kinds = (KIND,)
+    asks_for = Change.DELETE_DATA
     cleanup = Cleanup(
         effect=Effect.DELETE,
         grace=timedelta(days=3),

@@ -12,6 +12,7 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.core.model import (
     Absent,
+    Change,
     Confidence,
     Effect,
     Evidence,
@@ -52,6 +53,7 @@ class UntaggedResources(Detector[TaggedResource]):
     name = "untagged-resources"
     schedule = "cron(0 5 ? * MON *)"
     kinds = (*(kind.type for kind in inventory.KINDS), "bucket", "repository")
+    asks_for = Change.TAG
     cleanup = Cleanup(
         effect=Effect.TAG,
         grace=timedelta(days=1),
