@@ -40,13 +40,16 @@ PARAGRAPHS = 3
 ADVISERS = "# Detectors that only advise. This part is written by `make docs`.\n\n"
 """Where the generated part of janitor.toml begins."""
 
+ROLE = "arn:aws:iam::123456789012:role/ml-training"
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "hung-training-jobs": {"undo_roles": (ROLE,)},
+    "idle-endpoints": {"undo_roles": (ROLE,)},
     "duplicate-artifacts": {
         "read_contents_in": ("acme-models/old/",),
         "act_on_prefixes": ("s3://acme-models/old/",),
     },
 }
-"""Settings without which a detector reads less, and has no acts."""
+"""Settings without which a detector reads less, has no acts, or undoes less."""
 
 
 def main() -> int:
@@ -197,6 +200,8 @@ def head(detector: type[Detector[Any]]) -> str:
         "with `read_contents_in`, it also reads", [one for one in example.reads if one not in rule.reads]
     )
     lines += powers("armed, it may also", rule.acts) + powers("its undo may", rule.undoes)
+    more = [one for one in example.undoes if one not in rule.undoes]
+    lines += powers("where the settings allow it, its undo may also", more)
     return "\n".join(lines)
 
 

@@ -25,7 +25,12 @@ from infra.slack import SlackButtons
 from infra.undo_key import UndoKey
 from ml_janitor.bill.archive import FOLDER
 from ml_janitor.bill.model import PRICE_PER_REQUEST
-from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, notice_warnings
+from ml_janitor.config.arming_warnings import (
+    arming_refusals,
+    arming_warnings,
+    notice_warnings,
+    undo_role_warnings,
+)
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
@@ -62,11 +67,7 @@ class JanitorStack(Stack):
         settings = settings or Settings.load(files=[ROOT / FILE])
         if refused := arming_refusals(settings):
             raise SettingsError("; ".join(refused))
-        home = "" if cdk.Token.is_unresolved(self.region) else self.region
-        for said in arming_warnings(settings, home=home):
-            cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)
-        for said in notice_warnings(settings):
-            cdk.Annotations.of(self).add_warning_v2("janitor:no-notice", said)
+        self._warn(settings)
         section = settings.janitor
         cdk.Aspects.of(self).add(Roles(path=section.role_path, boundary=section.permissions_boundary))
         key = key_of(self, section)
@@ -153,6 +154,17 @@ class JanitorStack(Stack):
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
         cdk.CfnOutput(self, "UndoKey", value=self.undo_key.key_arn)
+
+    def _warn(self, settings: Settings) -> None:
+        """Say at synth what the settings do that their operator may not expect."""
+        home = "" if cdk.Token.is_unresolved(self.region) else self.region
+        for said in arming_warnings(settings, home=home):
+            cdk.Annotations.of(self).add_warning_v2("janitor:never-acts", said)
+        for said in notice_warnings(settings):
+            cdk.Annotations.of(self).add_warning_v2("janitor:no-notice", said)
+        account = "" if cdk.Token.is_unresolved(self.account) else self.account
+        for said in undo_role_warnings(settings, account=account):
+            cdk.Annotations.of(self).add_warning_v2("janitor:undo-roles", said)
 
     def _arms(self, settings: Settings, detector: Detector[Any]) -> Allowed:
         """What *detector* may change, where `act_in` says, and never what is tagged to be kept."""

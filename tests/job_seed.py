@@ -12,7 +12,7 @@ from ml_janitor_sandbox.control import Control
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE, SILENT = 30 * HOUR, 20 * HOUR
-ROLE = "arn:aws:iam::123456789012:role/worker"
+ROLE = "arn:aws:iam::123456789012:role/ml"
 SECRET = "hunter2-token"
 STILL = 24 * 12
 """How many five minutes the load stands still, so that it does for the rest of a test's night too."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 
-from condemned import BUCKET, Condemned
+from condemned import BUCKET, ROLE, Condemned
 from conftest import ACCOUNT, REGION
 from declared import Declared, Permission, listed, statements, used, without
 from deployed import Deployed
@@ -61,6 +61,7 @@ slack_group = "{GROUP}"
 max_actions_per_night = 1000
 time_zone = "UTC"
 working_hours = "Mon-Sun 00-24"
+undo_roles = ["{ROLE}"]
 """
 ARMED = TOML + "".join(
     f"""

@@ -15,8 +15,14 @@ from pydantic import BaseModel
 
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, notice_warnings
+from ml_janitor.config.arming_warnings import (
+    arming_refusals,
+    arming_warnings,
+    notice_warnings,
+    undo_role_warnings,
+)
 from ml_janitor.config.settings import FILE, Settings
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.engine.detector import Detector, allow
@@ -139,6 +145,9 @@ def doctor(
             ).examine()
     idle = [*arming_refusals(settings), *notice_warnings(settings)]
     idle += arming_warnings(settings, home=found.found.region if found and found.found else "")
+    if isinstance(caller, Value):
+        who = Arn.parse(caller.value.arn)
+        idle += undo_role_warnings(settings, account=who.account, partition=who.partition)
     closed = [one.error for one in callers.values() if isinstance(one, Unreadable)] if open_regions else []
     facts = {
         "not checked": "; ".join(closed),

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ml_janitor.core.model import Evidence, Finding, NotRead, Result, Signal, Sweep, Target, Value, evidence
+from ml_janitor.report.causes import undone_by_hand
 from ml_janitor.report.json import beside_sums, moment, money
 
 VERSION = 2
@@ -102,6 +103,7 @@ def _one(each: Explained) -> dict[str, Any]:
         "reason": verdict.reason,
         "confidence": finding.confidence.value if finding else None,
         "action": finding.action if finding else None,
+        "undo_by_hand": undone_by_hand(result) or None,
         "since": moment(finding.since) if finding else None,
         "monthly_usd": money(result.monthly_usd),
         "accrued_usd": money(result.accrued_usd),

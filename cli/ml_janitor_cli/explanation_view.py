@@ -17,6 +17,7 @@ from ml_janitor.aws.arns import Arn
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Evidence, Finding, Result, Unreadable, Value
 from ml_janitor.core.text import moment, plain
+from ml_janitor.report.causes import undone_by_hand
 from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor_cli.explanation import TAGS, Explained, signals
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, price, since
@@ -195,3 +196,5 @@ def _proposal(result: Result, now: datetime) -> Iterator[RenderableType]:
         text = "; ".join(facts)
         yield Text(f"{text[0].upper()}{text[1:]}")
     yield Text(f"Proposed: {plain(finding.action)}", style="cyan")
+    if by_hand := undone_by_hand(result):
+        yield Text(f"{by_hand[0].upper()}{plain(by_hand[1:], ERROR_LIMIT)}.", overflow="fold")

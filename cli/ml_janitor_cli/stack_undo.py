@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
@@ -9,6 +10,8 @@ from ml_janitor.acting.undos import undoable
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.stack import DEPLOY_AGAIN, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from ml_janitor_cli.stack_checks import FUNCTION, TABLE
@@ -24,16 +27,20 @@ def undo_checks(
     name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE), None)
     if name is None:
         return  # told of each function's last run
-    asked = read(Actions(Table(here.client("dynamodb"), name)).everywhere)
+    table = Table(here.client("dynamodb"), name)
+    asked = read(lambda: (Actions(table).everywhere(), Ledger(table).everywhere()))
     match asked:
         case Trouble():
             yield asked.check(WHAT, action="dynamodb:Scan")
         case Gone():
             return
-        case actions:
+        case (actions, entries):
             regions = settings.janitor.regions or [here.region]
             deployed = stack.one("Undo", "Function", FUNCTION) is not None
             yield from unreachable(actions, settings, regions, account, now, deployed=deployed)
+            within = timedelta(days=settings.janitor.undo_days)
+            left = [one for one in actions if one.target.account == account and undoable(one, within, now)]
+            yield from beyond(left, entries, settings)
 
 
 def unreachable(
@@ -51,7 +58,6 @@ def unreachable(
     for action in actions:
         if action.target.account == account and undoable(action, within, now):
             left.setdefault((action.detector, action.target.region), []).append(action)
-    yield from beyond(left.values(), settings)
     for (detector, region), ones in sorted(left.items()):
         last = max(action.began for action in ones)
         to_do = missing(settings, detector, (account, region), regions, last=last.date(), now=now)
@@ -66,19 +72,31 @@ def unreachable(
         )
 
 
-def beyond(left: Iterable[Sequence[Action]], settings: Settings) -> Iterator[Check]:
-    """What a setting keeps from the undo function that it had when the janitor acted, one check for each."""
+def beyond(left: Iterable[Action], entries: Iterable[Entry], settings: Settings) -> Iterator[Check]:
+    """
+    What a setting keeps from the undo function, one check for each: of what was done, and will be.
+
+    Who lists no role wants every job restarted by a person, which is nothing to mend.
+    """
     kinds = {one.name: settings.detector(one) for one in settings.registry}
-    lacking: dict[str, list[Action]] = {}
-    for action in (one for ones in left for one in ones if one.detector in kinds):
-        if setting := kinds[action.detector].missing_for_undo(action.target):
-            lacking.setdefault(setting, []).append(action)
-    for setting, ones in sorted(lacking.items()):
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for action in left:
+        if action.detector in kinds and (
+            setting := kinds[action.detector].missing_for_undo(action.target, action.undo)
+        ):
+            lacking.setdefault((setting, action.detector), []).append("did")
+    for entry in entries:
+        if entry.warned is not None and entry.closed is None and entry.missing_for_undo:
+            lacking.setdefault((entry.missing_for_undo, entry.detector), []).append("warned about")
+    for (setting, name), verbs in sorted(lacking.items()):
+        things = " and ".join(
+            f"{counted(number, 'thing')} that {name} {verb}" for verb, number in Counter(verbs).items()
+        )
+        chosen = getattr(kinds.get(name), "undo_roles", None) == ()
         yield Check(
             what=WHAT,
-            outcome=Outcome.WRONG,
-            seen=f"{counted(len(ones), 'thing')} that {ones[0].detector} did can be undone, but not by the "
-            "undo function, which may not write there any more",
+            outcome=Outcome.FINE if chosen else Outcome.WRONG,
+            seen=f"{things} can be undone only by a person, unless you set {setting}",
             to_do=f"{setting}, and make deploy; or janitor undo, with credentials of your own",
         )
 

@@ -16,7 +16,7 @@ import boto3
 
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import CannotUndoError, Undoing, UndoRun
-from ml_janitor.acting.undos import way
+from ml_janitor.acting.undos import undone_by_hand, way
 from ml_janitor.acting.warning import Warner
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import ServiceName, make_client
@@ -343,6 +343,8 @@ def ask_for_revert(own: Invocation, action: Action) -> None:
     """
     if not own.environment.undo:
         raise CannotUndoError("there is no undo function here")
+    if (why := undone_by_hand(own.detector, action)) is not None:
+        raise CannotUndoError(words(why))
     own.hand_over(
         own.environment.undo,
         {
@@ -394,6 +396,7 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
         opened=own.opened,
         tell=lambda action: _update_message(own, action, logger),
         count_refused=measure_refused,
+        by_hand=undone_by_hand,
         logger=logger,
     )
 
@@ -469,6 +472,7 @@ def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
             undoable=bool(detector.undoes),
             way=way(cleanup),
             revert_effect=lambda action: rule.revert_effect(action.target, action.undo),
+            missing_for_undo=lambda action: rule.missing_for_undo(action.target, action.undo),
         )
         offers = (buttons | group) - (set() if armed else {Button.NOW})
         return WarningTerms(wording=wording, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)

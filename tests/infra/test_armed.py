@@ -230,6 +230,29 @@ def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> Non
             assert not PERMANENT & set(_listed(statement["Action"])), name
 
 
+def test_no_role_may_be_passed_but_those_that_are_listed(
+    stack_of: Callable[..., Synthesised], tmp_path: Path
+) -> None:
+    armed = [detector.name for detector in DETECTORS if detector.cleanup is not None]
+    assert "iam:PassRole" not in json.dumps(roles(stack_of(*armed)))
+
+    role = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
+    tables = {
+        "janitor": {**BUTTONS, "undo_roles": [role]},
+        "detectors": {"hung-training-jobs": ARMS, "idle-endpoints": ARMS},
+    }
+    listed = synthesise(tmp_path, Settings.parse(tables))
+    passing = {
+        name: one["Resource"]
+        for name, policy in roles(listed).items()
+        for one in policy["Statement"]
+        if "iam:PassRole" in one["Action"]
+    }
+    ((name, resource),) = passing.items()
+    assert name.startswith("Undo")
+    assert json.dumps(resource).endswith(f':iam::{ACCOUNT}:role/ml-training"]]}}')
+
+
 def test_undo_powers_outlive_the_arms_for_undo_days(tmp_path: Path) -> None:
     def functions(armed_until: str) -> set[str]:
         section = {"act_in": [ACCOUNT], "armed_until": armed_until}

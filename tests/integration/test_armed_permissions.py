@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from condemned import ATOMIC, BUCKET
+from condemned import ATOMIC, BUCKET, ROLE
 from conftest import ACCOUNT, REGION
 from declared import Declared, Permission, granted, granted_by, listed
 from hosted import LAMBDA, Host
@@ -530,6 +530,25 @@ def test_neither_can_change_anything_that_is_not_the_janitors_own(theatre: Theat
         deeds = {grant.action for grant in (*detector.acts, *detector.undoes)}
         assert deeds
         assert not deeds & {one.action for one in held(theatre, name)}
+
+
+def test_the_undo_function_can_have_nothing_run_under_a_role_that_is_not_listed(
+    staged: Callable[[Play], Host],
+) -> None:
+    host = staged(REGRETS["idle-notebooks"])
+    host.enforce()
+    session = host.session(host.function(UNDO).role, LAMBDA)
+    sagemaker = session.client("sagemaker", endpoint_url=host.url)
+    for role in (f"{ROLE}-2", "arn:aws:iam::210987654321:role/ml"):
+        with pytest.raises(ClientError, match=f"iam:PassRole on resource: {role}"):
+            sagemaker.create_training_job(
+                TrainingJobName="mine",
+                RoleArn=role,
+                AlgorithmSpecification={"TrainingImage": "mine", "TrainingInputMode": "File"},
+                OutputDataConfig={"S3OutputPath": "s3://mine/"},
+                ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+                StoppingCondition={"MaxRuntimeInSeconds": 60},
+            )
 
 
 @every_end

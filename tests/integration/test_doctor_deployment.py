@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Target
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.table import Table, partition, stamp
+from ml_janitor.ledger.table import NOTHING, Table, partition, stamp
 from ml_janitor_cli.deployment_checks import expected_of
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
@@ -100,11 +100,19 @@ class Site:
         )
         return self._remembered("duplicate-artifacts", target, ago)
 
-    def _remembered(self, detector: str, target: Target, ago: timedelta) -> Action:
+    def stopped(self, name: str, role: str, ago: timedelta) -> Action:
+        """What stopping a job under *role* leaves in the ledger."""
+        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}"
+        target = Target(arn=arn, name=name, kind="training-job", account=ACCOUNT, region=REGION, created=NOW)
+        return self._remembered("hung-training-jobs", target, ago, {"request": {"RoleArn": role}})
+
+    def _remembered(
+        self, detector: str, target: Target, ago: timedelta, undo: Mapping[str, Any] = NOTHING
+    ) -> Action:
         verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
         result = Result(detector=detector, target=target, verdict=verdict, outcome=Outcome.WAITING)
         actions, began = Actions(self._table(), OwnMacs()), NOW - ago
-        return actions.acted(actions.begin(result, {}, warned=began, now=began), began)
+        return actions.acted(actions.begin(result, undo, warned=began, now=began), began)
 
     def _table(self) -> Table:
         return Table(self.client("dynamodb"), self.physical("Ledger"))
@@ -658,7 +666,24 @@ def test_a_prefix_that_was_armed_earlier_and_is_missing_is_named(site: Site, doc
     listed = doctor(*besides(f'{elsewhere}undo_prefixes = ["s3://models/old/"]\n'))
 
     assert f'undo_prefixes = ["s3://models/old/"] in {copies}, and make deploy; or janitor undo' in ran.part
-    assert "may not write there any more" not in listed.part
+    assert "can be undone only by a person" not in listed.part
+
+
+def test_a_role_that_is_not_listed_is_named_and_is_wrong_only_beside_listed_ones(
+    site: Site, doctor: Doctor
+) -> None:
+    role, other = (f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("ml-training", "other"))
+    site.stopped("train", role, 2 * DAY)
+    armed = f'[detectors.hung-training-jobs]\nmode = "act"\nact_in = ["{ACCOUNT}"]\n'
+
+    def with_roles(*roles: str) -> Ran:
+        return doctor(*besides(f"[janitor]\nundo_roles = {json.dumps(roles)}\n{armed}"))
+
+    hint = f'undo_roles = ["{role}"] in janitor'
+    assert f"can be undone only by a person, unless you set {hint} " in with_roles().part
+    assert f"→ {hint}, and make deploy" in with_roles(other).part
+    assert f"→ {hint}" not in with_roles().part
+    assert "only by a person" not in with_roles(role).part
 
 
 def test_a_person_hears_what_they_may_not_do_with_the_undo_key_and_whether_it_works(

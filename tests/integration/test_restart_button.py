@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT
-from job_seed import HOUR, LONG_ENOUGH, SECRET, Floor
+from conftest import ACCOUNT, REGION
+from job_seed import HOUR, LONG_ENOUGH, ROLE, SECRET, Floor
 from ml_janitor import handlers
+from ml_janitor.core.model import finding_id
 from ml_janitor_sandbox.control import Control
 from slackside import ARMED, MEMBER, Deployment, buttons, said
 
-JOBS = f"""{ARMED}
+BY_HAND = f"""{ARMED}
 [detectors.hung-training-jobs]
 mode = "act"
 act_in = ["{ACCOUNT}"]
 """
+JOBS = BY_HAND.replace("[janitor]", f'[janitor]\nundo_roles = ["{ROLE}"]', 1)
 
 HUNG = "hung-training-jobs"
 
@@ -86,6 +88,47 @@ def test_the_button_of_a_stopped_job_restarts_it_and_every_word_says_so(
     digest = "\n".join(block["text"]["text"] for block in armed.slack.messages()[-1]["blocks"])
     assert "*Undone:*\nhung training job `job` restarted for Dina Okafor, in us-east-1: job was" in digest
     assert SECRET not in str(armed.slack.messages())
+
+
+def test_a_job_whose_role_is_not_listed_is_restarted_by_hand_and_its_warning_says_so_before(
+    armed: Deployment, floor: Floor
+) -> None:
+    floor.training("job")
+    armed.settings(BY_HAND)
+    armed.sweep(HUNG)
+    (found,) = armed.table()["finding"]
+    finding = finding_id(HUNG, found["key"])
+    by_hand = (
+        f"Only a person can undo it, with credentials of their own (`janitor restart {finding}`), unless you "
+        f'set `undo_roles = ["{ROLE}"] in janitor`.'
+    )
+    assert only(armed)["blocks"][0]["text"]["text"].endswith(by_hand)
+
+    stopped(armed)
+
+    assert floor.status("job") == "Stopped"
+    assert by_hand in said(only(armed))
+    assert buttons(only(armed)) == []
+    told = handlers.undo(
+        {"detector": HUNG, "region": REGION, "finding": finding, "by": "maria"}, armed.context()
+    )
+    assert (told["done"], "only a person can undo it" in told["why"]) == (False, True)
+    assert floor.names() == ["job"]
+
+
+def test_the_button_of_a_job_whose_role_is_listed_no_longer_says_what_to_do(
+    armed: Deployment, floor: Floor
+) -> None:
+    floor.training("job")
+    armed.sweep(HUNG)
+    stopped(armed)
+    armed.settings(BY_HAND)
+
+    armed.press("undo", MEMBER)
+
+    (reply,) = armed.slack.responses()
+    assert "Nothing was changed: only a person can undo it" in reply["text"]
+    assert floor.names() == ["job"]
 
 
 def test_a_pool_that_was_ended_has_no_button_because_it_does_not_come_back(

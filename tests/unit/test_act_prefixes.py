@@ -113,7 +113,7 @@ def test_what_cannot_be_written_again_any_more_names_the_setting() -> None:
     def lacks(path: str) -> str:
         arn = f"arn:aws:s3:::{path}"
         target = Target(arn=arn, name=path, kind="object", account="1", region="us-east-1", created=None)
-        return detector.missing_for_undo(target)
+        return detector.missing_for_undo(target, {})
 
     assert [lacks(path) for path in ("models/a/x", "runs/y")] == ["", ""]
     expected = 'undo_prefixes = ["s3://models/ab/"] in detectors.duplicate-artifacts'

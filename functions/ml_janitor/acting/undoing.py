@@ -57,6 +57,10 @@ class RecordRefusedError(CannotUndoError):
     """Its record in the ledger is not what the janitor signed: nothing is done from it."""
 
 
+class ByHandError(CannotUndoError):
+    """The undo function may not bring it back: a person does, with credentials of their own."""
+
+
 class NothingDoneError(CannotUndoError):
     """The action broke off before its first step: there is nothing to bring back, and no more to do."""
 
@@ -207,7 +211,8 @@ class UndoRun:
     One invocation of the undo function, and what it needs from outside.
 
     *left* is how long it may still take, *opened* opens regions of its *account*, *tell* updates the
-    action's message, and *count_refused* counts a refused record of a detector.
+    action's message, and *count_refused* counts a refused record of a detector. *by_hand* says that an
+    action is undone by a person's command only, if it is.
     """
 
     settings: Settings
@@ -220,6 +225,7 @@ class UndoRun:
     opened: Callable[[tuple[str, ...]], AbstractContextManager[list[Aws]]]
     tell: Callable[[Action], None]
     count_refused: Callable[[str], None]
+    by_hand: Callable[[Detector[Any], Action], Cause | None]
     logger: Logger
 
     def __call__(self, asked: UndoEvent, *, holder: str) -> dict[str, Any]:
@@ -244,17 +250,25 @@ class UndoRun:
                 return self._answer(asked, why=str(nothing))
             if asked.again and action.stage is not Stage.UNDOING:
                 return self._answer(asked, why=f"{action.target.name} is not half brought back any more")
+            detector = undoable[asked.detector]
             try:
-                detector = undoable[asked.detector]
+                self._check_allowed(detector, action)
                 with self.opened((asked.region,)) as (aws,):
                     self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
-            except (BegunBeforeError, NothingDoneError, RecordRefusedError) as nothing:
+            except (BegunBeforeError, ByHandError, NothingDoneError, RecordRefusedError) as nothing:
                 if isinstance(nothing, RecordRefusedError):
                     self.count_refused(asked.detector)
                 return self._answer(asked, why=str(nothing))
             finally:
                 self.tell(action)
         return self._answer(asked)
+
+    def _check_allowed(self, detector: Detector[Any], action: Action) -> None:
+        """Raise ByHandError if this function may not undo *action*, which is then remembered."""
+        if (cause := self.by_hand(detector, action)) is not None:
+            why = self.undoing.words(cause)
+            self.undoing.actions.refused(action, why)
+            raise ByHandError(why)
 
     @contextmanager
     def leased(self, asked: UndoEvent, *, holder: str) -> Iterator[None]:

@@ -66,6 +66,12 @@ def hint(detector: Detector[Any], action: Action) -> Cause:
     return cause(Why.UNDO_WITH, way(detector.cleanup).command, action.id)
 
 
+def undone_by_hand(detector: Detector[Any], action: Action) -> Cause | None:
+    """That *action* is undone by a person's command only, or None if the undo function may do it."""
+    missing = detector.missing_for_undo(action.target, action.undo)
+    return cause(Why.UNDO_BY_HAND, missing, by_hand(detector, action)) if missing else None
+
+
 # --- what can be undone --------------------------------------------------------------------------
 
 

@@ -31,6 +31,34 @@ def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
     ]
 
 
+def undo_role_warnings(settings: Settings, *, account: str = "", partition: str = "") -> list[str]:
+    """
+    What is unusual about `undo_roles` in *account* and *partition*, as far as these are known.
+
+    Several deployments may share one janitor.toml: roles of other accounts are no fault beside its own.
+    """
+    roles = settings.janitor.undo_roles
+    every = [role for role in roles if not role.partition(":role/")[2].strip("*?/")]
+    warned = [
+        f"janitor.undo_roles: {role} is every role of the account: whoever signs an undo record can have an "
+        "image of their choice run under any of them. Name those of your jobs"
+        for role in every
+    ]
+    here = [role for role in roles if _is_of(role, account, partition)]
+    if roles and not here:
+        warned.append(
+            f"janitor.undo_roles: none is a role of account {account}"
+            f"{f' in {partition}' if partition else ''}, so the undo function can hand on none"
+        )
+    return warned
+
+
+def _is_of(role: str, account: str, partition: str) -> bool:
+    """Whether *role* may be one of *account*; AWS's standard partition stands for that of the stack."""
+    _, own, _, _, owner, _ = role.split(":", 5)
+    return account in {"", owner} and (not partition or own in {"aws", partition})
+
+
 def arming_refusals(settings: Settings) -> list[str]:
     """
     One line for each armed detector that acts by working hours in a time zone that nobody set.

@@ -18,6 +18,15 @@ def _boundary(value: str) -> str:
     return value
 
 
+def _undo_role(value: str) -> str:
+    if not re.fullmatch(rf"arn:{PARTITION}:iam::\d{{12}}:role/[\w+=,.@/*?-]{{1,512}}", value, re.ASCII):
+        raise ValueError(
+            "the ARN of a role, whose name may have * and ?, such as "
+            '"arn:aws:iam::123456789012:role/service-role/AmazonSageMaker-*"'
+        )
+    return value
+
+
 def _path(value: str) -> str:
     if len(value) > 512 or not re.fullmatch(r"/([\w+=,.@-]+/)*", value, re.ASCII):
         raise ValueError('a path that begins and ends with a slash, such as "/platform/"')
@@ -46,6 +55,7 @@ def _key(value: str) -> str:
 
 
 Boundary = Annotated[str, AfterValidator(_boundary)]
+UndoRole = Annotated[str, AfterValidator(_undo_role)]
 RolePath = Annotated[str, AfterValidator(_path)]
 Subnet = Annotated[str, AfterValidator(_subnet)]
 SecurityGroup = Annotated[str, AfterValidator(_security_group)]

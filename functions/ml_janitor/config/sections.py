@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ml_janitor.config.layers import SettingsError, check_keys, written_as
-from ml_janitor.config.organization import Boundary, KeyArn, RolePath, SecurityGroup, Subnet
+from ml_janitor.config.organization import Boundary, KeyArn, RolePath, SecurityGroup, Subnet, UndoRole
 from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.config.values import (
     EXPECTED,
@@ -70,6 +70,7 @@ class JanitorSection(BaseModel):
     slack_concurrency: Count = 5
     max_actions_per_night: Count = 50
     undo_days: Annotated[int, Field(ge=1, le=90)] = 30
+    undo_roles: list[UndoRole] = []
     digest_schedule: Schedule = "cron(0 7 * * ? *)"
     permissions_boundary: Boundary = ""
     role_path: RolePath = "/"
@@ -139,7 +140,7 @@ class DetectorSection(BaseModel):
     armed_until: Day | None = None
 
 
-SHARED = {"working_hours"}
+SHARED = {"working_hours", "undo_roles"}
 """Detector fields that are made from `[janitor]`, not set per detector."""
 
 

@@ -102,8 +102,9 @@ class Settings:
     def detector(self, detector: type[Detector[Any]]) -> Detector[Any]:
         """*detector* with its tunables set. Raises SettingsError if it refuses them."""
         section = self.sections[detector.name]
+        shared = {"working_hours": self.working_hours, "undo_roles": tuple(self.janitor.undo_roles)}
         values = {
-            field.name: self.working_hours if field.name in SHARED else _plain(getattr(section, field.name))
+            field.name: shared[field.name] if field.name in SHARED else _plain(getattr(section, field.name))
             for field in fields(detector)
         }
         try:

@@ -46,6 +46,7 @@ class Why(Enum):
     DONE_BY_OTHERS = auto()
     UNDO_WITH = auto()  # the command, the finding's id
     NO_UNDO = auto()  # the reason
+    UNDO_BY_HAND = auto()  # the setting without which the undo function may not, the command
 
     # It failed.
     NOTHING_DONE = auto()  # the error

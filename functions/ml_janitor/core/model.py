@@ -276,7 +276,8 @@ class Finding:
     another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
     that already: nobody is warned of what will not happen. *noun* is what it is called where findings are
     counted, if its detector's name does not say it; *lost* is what an undo of just this one does not bring
-    back. *to_prove* is what would make a likely finding proven. With a *schedule* it is acted on by the
+    back. *to_prove* is what would make a likely finding proven. *missing_for_undo* is the setting without
+    which only a person can undo it. With a *schedule* it is acted on by the
     clock, proven or not.
     """
 
@@ -292,6 +293,7 @@ class Finding:
     noun: str | None = None
     lost: str | None = None
     to_prove: str = ""
+    missing_for_undo: str = ""
     schedule: Schedule | None = None
 
 
@@ -350,6 +352,7 @@ class Rule:
         noun: str | None = None,
         lost: str | None = None,
         to_prove: str = "",
+        missing_for_undo: str = "",
         schedule: Schedule | None = None,
     ) -> Finding:
         """Waste, and why."""
@@ -366,6 +369,7 @@ class Rule:
             noun=noun,
             lost=lost,
             to_prove=to_prove,
+            missing_for_undo=missing_for_undo,
             schedule=schedule,
         )
 

@@ -238,8 +238,12 @@ class Detector[C: Candidate](ABC):
         """
         return None
 
-    def missing_for_undo(self, target: Target) -> str:  # noqa: ARG002
-        """The setting without which the undo function may not bring *target* back, or nothing."""
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """
+        The setting without which the undo function may not bring *target* back from *record*, or nothing.
+
+        A person does it then, with credentials of their own: everything that is told of it says so.
+        """
         return ""
 
     def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002

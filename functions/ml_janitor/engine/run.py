@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +187,8 @@ def result(
             outcome = Outcome.ADVISED
         else:
             outcome, why = Outcome.WAITING, cause(Why.UNWARNED)
+        if outcome is not Outcome.WAITING:
+            verdict = replace(verdict, missing_for_undo="")
     return Result(
         detector=detector.name,
         target=target,

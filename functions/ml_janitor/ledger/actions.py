@@ -175,7 +175,7 @@ class Actions:
         return self._moved(action, Stage.UNDONE, changes)
 
     def refused(self, action: Action, why: str) -> None:
-        """Remember why its record does not verify, or could not be, for the digest and its message."""
+        """Remember why nothing is done from its record by itself, for the digest and its message."""
         if action.broke and action.error == why:
             return
         with suppress(BegunBeforeError, UnverifiedError):  # it changes while we look: that is another's doing

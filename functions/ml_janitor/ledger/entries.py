@@ -49,7 +49,8 @@ class Entry(WarningMessages):
     *refused* is why it could not be prepared when it was asked last, at *refused_at*: it is only reported,
     and nobody is warned. *not_done* is why it was not acted on by the sweep of *not_done_at*, although it was
     due. *untold* is the `place` of the messages that do not say yet that its warning is
-    void, and *untold_why* why it is.
+    void, and *untold_why* why it is. *missing_for_undo* is the setting without which only a person can undo
+    what would be done.
     """
 
     key: str
@@ -78,6 +79,7 @@ class Entry(WarningMessages):
     said: str = ""
     untold: str = ""
     untold_why: str = ""
+    missing_for_undo: str = ""
     memo: Mapping[str, Any] = field(default_factory=dict)
     closed: datetime | None = None
     close_reason: str = ""

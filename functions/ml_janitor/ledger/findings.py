@@ -88,6 +88,10 @@ class Ledger:
         """Everything that is remembered of a detector's findings in an account and region."""
         return [entry_of(item) for item in self._table.query(partition(FINDING, detector, account, region))]
 
+    def everywhere(self) -> list[Entry]:
+        """Every finding in every account and region, by reading the whole table."""
+        return [entry_of(item) for item in self._table.scan(f"{FINDING}#") if "detector" in item]
+
     def announced(self, aws: Aws, sweep: Sweep, results: Sequence[Result], now: datetime) -> None:
         """Remember that Slack took a message with *results*."""
         where = partition(FINDING, sweep.detector, sweep.account, sweep.region)
@@ -118,6 +122,7 @@ class Ledger:
             "name": result.target.name,
             "reason": result.verdict.reason,
             "since": result.verdict.since if isinstance(result.verdict, Finding) else None,
+            "missing_for_undo": getattr(result.verdict, "missing_for_undo", ""),
             "owner": result.owner,
             "monthly_usd": kept_small(result.monthly_usd),
             "accrued_usd": kept_small(result.accrued_usd),

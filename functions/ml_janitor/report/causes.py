@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_janitor.core.cause import Cause, Progress, Why
-from ml_janitor.core.model import Outcome
+from ml_janitor.core.model import Finding, Outcome, finding_id
 from ml_janitor.core.text import named
 
 if TYPE_CHECKING:
     from ml_janitor.core.cause import HeldBack, UnreachableUndos
     from ml_janitor.core.model import Result, Sweep
+
+AHEAD = frozenset({Outcome.WAITING, Outcome.WARNED})
+"""What is not acted on yet, and may be."""
 
 LOOK = "so a person has to look"
 
@@ -55,6 +58,7 @@ REASONS = {
     Why.DONE_BY_OTHERS: "it was as good as cleaned up before anything was done",
     Why.UNDO_WITH: "janitor {0} {1}",
     Why.NO_UNDO: "no undo: {0}",
+    Why.UNDO_BY_HAND: ("only a person can undo it, with credentials of their own ({1}), unless you set {0}"),
     Why.NOTHING_DONE: "{0}",
     Why.ACT_FAILED: "{0}",
     Why.GIVEN_UP: f"failed {{0}} times, {LOOK}: {{1}}",
@@ -115,6 +119,15 @@ def note(result: Result) -> str:
         return ""
     lead = "" if cause.progress else LEADS.get(cause.why, "").format(*cause.details)
     return f"{'only reported: ' if result.outcome is Outcome.ADVISED else lead}{reason(cause)}"
+
+
+def undone_by_hand(result: Result) -> str:
+    """That only a person can undo what will be done to *result*, and how; or nothing."""
+    verdict = result.verdict
+    if not isinstance(verdict, Finding) or result.outcome not in AHEAD or not verdict.missing_for_undo:
+        return ""
+    command = f"janitor undo {finding_id(result.detector, result.target.key)}"
+    return reason(Cause(Why.UNDO_BY_HAND, (verdict.missing_for_undo, command)))
 
 
 def words(what: Cause | UnreachableUndos) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_janitor.core.model import Cost, Evidence, Finding, Kept, Report, Result, Sweep
 from ml_janitor.core.money import Totals, cents, dearest_first
-from ml_janitor.report.causes import limits, note
+from ml_janitor.report.causes import limits, note, undone_by_hand
 
 VERSION = 2
 
@@ -116,7 +116,7 @@ def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
         "action": verdict.action if isinstance(verdict, Finding) else None,
         "outcome": result.outcome.value,
         "due": moment(result.due),
-        "note": note(result),
+        "note": "; ".join(filter(None, (note(result), undone_by_hand(result)))),
         "monthly_usd": money(result.monthly_usd),
         "accrued_usd": money(result.accrued_usd),
         **beside_sums(result.cost),

@@ -53,6 +53,7 @@ def needs_a_look(result: Result) -> bool:
 def became(result: Result) -> str:
     """What was done about *result*, what will be, or why nothing is."""
     note = plain(causes.note(result), 1000)
+    by_hand = _after(plain(causes.undone_by_hand(result), 1000))
     if not isinstance(result.verdict, Finding):
         head = BEGUN_BEFORE.get(result.outcome)
         return sentence(f"{head}: {note}" if head and note else note)
@@ -61,6 +62,7 @@ def became(result: Result) -> str:
     warned = f"Warned; will {action}{f' after {when}' if when else ''}"
     if result.cause is not None and result.cause.why is Why.OWNER_NOT_MESSAGED:
         warned += _after(note)
+    warned += by_hand
     sentences = {
         Outcome.ACTED: f"Done: {action}{_after(note)}",
         Outcome.FAILED: f"Failed: {action}{_after(note)}",
@@ -68,7 +70,7 @@ def became(result: Result) -> str:
         Outcome.WARNED: warned,
         Outcome.WAITING: warned
         if not_due(result)
-        else f"Due{f' {when}' if when else ''}: {action}{_after(note)}",
+        else f"Due{f' {when}' if when else ''}: {action}{_after(note)}{by_hand}",
         Outcome.ADVISED: f"{_only(result)}Proposed: {action}",
     }
     return sentence(sentences.get(result.outcome, f"Would {action}"))

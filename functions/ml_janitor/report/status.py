@@ -14,7 +14,7 @@ from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.holds import How
 from ml_janitor.report.buttons import Button
 from ml_janitor.report.causes import reason
-from ml_janitor.report.mrkdwn import prose, sentence
+from ml_janitor.report.mrkdwn import code, prose, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,10 @@ def _brought_back(action: Action) -> str:
     return f"{action.target.name} is brought back, and costs again"
 
 
+def _nothing(_: Action) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusWording:
     """
@@ -49,6 +53,7 @@ class StatusWording:
 
     *undoable* is whether its acts can be undone from Slack at all, *way* how that is called, and
     *revert_effect* says what it would do to one; it raises CannotActError where nothing comes back.
+    *missing_for_undo* is the setting without which only a person can undo one, or nothing.
     """
 
     effect: Effect
@@ -56,6 +61,7 @@ class StatusWording:
     undoable: bool = True
     way: Way = UNDO
     revert_effect: Callable[[Action], str] = _brought_back
+    missing_for_undo: Callable[[Action], str] = _nothing
 
     @property
     def done(self) -> str:
@@ -122,6 +128,11 @@ class StatusWording:
         except CannotActError as never:
             return self._status(f"{text} {sentence(prose(str(never), LONGEST))}")
         how = "" if self.way is UNDO else f" Then {prose(effect, LONGEST)}."
+        if missing := self.missing_for_undo(action):
+            by_hand = sentence(self.by_hand(missing, action.id))
+            return self._status(
+                f"{text} It can be {self.way.past} until {self.at(undo_until)}. {by_hand}{how}"
+            )
         return self._status(
             f"{text} It can be {self.way.past} until {self.at(undo_until)}.{how}", (Button.UNDO,), effect
         )
@@ -185,9 +196,14 @@ class StatusWording:
             f"{text}{sentence(prose(why, LONGEST))} {then}", (Button.UNDO,) if effect else (), effect
         )
 
+    def by_hand(self, missing: str, finding: str) -> str:
+        """That only a person can undo it, how, and which setting is *missing* for a button to."""
+        command = code(f"janitor {self.way.command} {finding}")
+        return reason(cause(Why.UNDO_BY_HAND, code(missing, LONGEST), command))
+
     def _offered(self, action: Action | None) -> str:
         """What an undo of *action* would do, or nothing if it cannot be had from here."""
-        if action is None or not self.undoable:
+        if action is None or not self.undoable or self.missing_for_undo(action):
             return ""
         try:
             return self.revert_effect(action)

@@ -37,6 +37,7 @@ from ml_janitor.report.mrkdwn import (
     prose,
     question,
     section,
+    sentence,
 )
 from ml_janitor.report.status import Status, StatusWording
 
@@ -85,6 +86,8 @@ def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None
         reason(result),
         f"Action: {prose(verdict.action, 200)}.{lost}",
     ]
+    if verdict.missing_for_undo:
+        lines.append(sentence(terms.wording.by_hand(verdict.missing_for_undo, subject_of(result).finding)))
     if Button.KEEP not in terms.offers:
         lines.append(f"To keep it: {_by_hand(result, terms.keep_tag)}.")
     return "\n".join(lines)

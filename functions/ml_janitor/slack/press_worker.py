@@ -176,10 +176,13 @@ class PressWorker:
         today = self.clock().date()
         if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
+        wording = self.messages.terms[action.detector].wording
         try:
-            self.messages.terms[action.detector].wording.revert_effect(action)
+            wording.revert_effect(action)
         except CannotActError as never:
             raise PressRefusedError(str(never)) from None
+        if missing := wording.missing_for_undo(action):
+            raise PressRefusedError(wording.by_hand(missing, action.id))
         person = self._allowed(press, Button.UNDO, None)
         return self.once(press.identity, lambda: self._request_undo(press, subject, action, person))
 

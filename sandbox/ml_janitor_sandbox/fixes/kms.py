@@ -7,10 +7,21 @@ import hmac
 from base64 import b64decode
 from typing import Any
 
-from ml_janitor_sandbox.patches import AwsError, Call, backend, serves
+from moto.kms.utils import AbstractPrivateKey, KeySpec, generate_private_key
+
+from ml_janitor_sandbox.patches import AwsError, Call, backend, replaces, serves
 
 LONGEST = 4096
 ALGORITHMS = {f"HMAC_SHA_{bits}": f"sha{bits}" for bits in (224, 256, 384, 512)}
+
+PAIRS = {KeySpec.RSA_2048, KeySpec.RSA_3072, KeySpec.RSA_4096, *KeySpec.ecc_key_specs()}
+"""What has a private key; moto makes one of RSA for every other key too, which takes 0.1 s and more."""
+
+
+@replaces("moto.kms.models:generate_private_key", was="cdf2b67aac14")
+def private_key(key_spec: str) -> AbstractPrivateKey | None:
+    """The private key of a pair; symmetric keys have none."""
+    return generate_private_key(key_spec) if key_spec in PAIRS else None
 
 
 @serves("kms", "GenerateMac")

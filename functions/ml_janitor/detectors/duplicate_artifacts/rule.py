@@ -161,8 +161,8 @@ class DuplicateArtifacts(Detector[Copy]):
         """Reading what a copy is made of, and writing where copies are deleted, or were (`undo_prefixes`)."""
         return (*UNDOES, *prefixes.writing_again(self._undo_prefixes))
 
-    def missing_for_undo(self, target: Target) -> str:
-        """The setting without which the undo function may not write *target* again, or nothing."""
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """The prefix under which the undo function would have to write *target*, if none of those set is."""
         uri = f"s3://{target.arn.partition(':::')[2]}"
         if prefixes.within(self._undo_prefixes, uri):
             return ""

@@ -68,6 +68,7 @@ def _processing_job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
         groups=_groups(answer["ProcessingResources"]["ClusterConfig"]),
         writes_to=_writes_to(answer),
         downloads=_downloads(answer),
+        role=answer.get("RoleArn", ""),
     )
 
 

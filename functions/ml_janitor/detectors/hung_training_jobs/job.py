@@ -68,7 +68,7 @@ class Job:
     are the ARNs of other SageMaker resources that did, *watches* is the training job whose rule it is.
     *pool* is the status of the warm pool that it leaves behind. *checkpoints* is whether it was given a
     folder for them. *downloads* is whether inputs are downloaded after *started* and before its program
-    begins, which AWS does not say when it does.
+    begins, which AWS does not say when it does. *role* is the one that it runs under, if it has one.
     """
 
     kind: Kind
@@ -93,6 +93,7 @@ class Job:
     keep_alive: timedelta = timedelta()
     checkpoints: bool = False
     downloads: bool = False
+    role: str = ""
 
     @property
     def lost(self) -> str:

@@ -31,6 +31,7 @@ from ml_janitor.detectors.hung_training_jobs.job import Job, bill, limit, rate
 from ml_janitor.detectors.hung_training_jobs.progress import Patience, Still
 from ml_janitor.detectors.hung_training_jobs.survey import KINDS, STARTERS, Survey, Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.tuning import TUNER
+from ml_janitor.engine import undo_roles
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
 
 if TYPE_CHECKING:
@@ -56,12 +57,6 @@ UNDOES: tuple[Grant, ...] = (
     allow("sagemaker:DescribeHyperParameterTuningJob", on=f"{TUNER}/*"),
     *(allow(f"sagemaker:Create{noun}", on=jobs) for noun, jobs in JOBS.items()),
     *(implied("sagemaker:AddTags", on=jobs, source=AUTHORIZATION) for jobs in JOBS.values()),
-    implied(
-        "iam:PassRole",
-        on="arn:aws:iam::*:role/*",
-        source=AUTHORIZATION,
-        when=(Condition("StringEquals", "iam:PassedToService", ("sagemaker.amazonaws.com",)),),
-    ),
     implied(
         "kms:CreateGrant",
         on="key/*",
@@ -118,7 +113,6 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         allow("pricing:GetProducts"),
     )
     acts = ACTS
-    undoes = UNDOES
 
     silence: timedelta = timedelta(hours=6)
     times_longest_pause: int = 3
@@ -126,6 +120,12 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     overrun: timedelta = timedelta(hours=1)
     pool_patience: timedelta = timedelta(hours=1)
     grace_pool: timedelta = timedelta(minutes=15)
+    undo_roles: tuple[str, ...] = ()
+
+    @property
+    def undoes(self) -> tuple[Grant, ...]:
+        """Submitting jobs again, under the roles that the operator lists."""
+        return (*UNDOES, *undo_roles.passing(self.undo_roles, source=AUTHORIZATION))
 
     @property
     def patience(self) -> Patience:
@@ -204,6 +204,10 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
         return stops.ended_otherwise(aws, target, record)
 
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """Its role, if it is not listed; a transform job has none, nor what is not submitted again."""
+        return undo_roles.unlisted(self.undo_roles, record.get("request", {}).get("RoleArn", ""))
+
     def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:
         return restarts.restarted_arn(self.name, target, record)
 
@@ -230,6 +234,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
             since=verdict.since,
             noun=f"hung {job.kind.noun}",
             lost=job.lost,
+            missing_for_undo=undo_roles.unlisted(self.undo_roles, job.role),
         )
 
     def _late_or_still(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Kept | Still:

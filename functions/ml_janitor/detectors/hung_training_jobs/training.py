@@ -75,6 +75,7 @@ def _job(answer: DescribeTrainingJobResponseTypeDef) -> Job:
         pool=answer["WarmPoolStatus"]["Status"] if "WarmPoolStatus" in answer else None,
         keep_alive=timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0)),
         checkpoints="CheckpointConfig" in answer,
+        role=answer.get("RoleArn", ""),
     )
 
 

@@ -29,6 +29,7 @@ from ml_janitor.detectors.idle_endpoints.silence import (
 from ml_janitor.detectors.idle_endpoints.survey import HISTORY, Account, survey
 from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, DAY, RequestMeter
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
+from ml_janitor.engine.undo_roles import passing
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -78,12 +79,6 @@ UNDOES: tuple[Grant, ...] = (
     implied("sagemaker:AddTags", on=CONFIGS, source=AUTHORIZATION),
     implied("sagemaker:AddTags", on=ENDPOINTS, source=AUTHORIZATION),
     implied("sagemaker:AddTags", on=COMPONENTS, source=AUTHORIZATION),
-    implied(
-        "iam:PassRole",
-        on="arn:aws:iam::*:role/*",
-        source=AUTHORIZATION,
-        when=(Condition("StringEquals", "iam:PassedToService", ("sagemaker.amazonaws.com",)),),
-    ),
     implied(
         "kms:CreateGrant",
         on="key/*",
@@ -136,10 +131,18 @@ class IdleEndpoints(Detector[Endpoint]):
         allow("pricing:GetProducts"),
     )
     acts = ACTS
-    undoes = UNDOES
 
     min_age: timedelta = timedelta(days=7)
     window: timedelta = timedelta(days=7)
+    undo_roles: tuple[str, ...] = ()
+
+    @property
+    def undoes(self) -> tuple[Grant, ...]:
+        """
+        Creating it again. A role is handed over only where the configuration has one and is gone as well, so
+        that is no reason to have everything undone by hand.
+        """
+        return (*UNDOES, *passing(self.undo_roles, source=AUTHORIZATION))
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Endpoint]:
         """Every endpoint: lists, metrics and tags in bulk, and descriptions of the quiet ones."""

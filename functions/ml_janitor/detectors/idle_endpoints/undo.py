@@ -12,6 +12,7 @@ from ml_janitor.detectors.idle_endpoints.attached import tagged
 from ml_janitor.detectors.idle_endpoints.deletion import DELETING, MOVING, configuration, desired
 from ml_janitor.detectors.idle_endpoints.endpoint import GONE, IN_SERVICE
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
+from ml_janitor.engine.undo_roles import handing_over
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -118,7 +119,10 @@ def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
     name = given["EndpointConfigName"]
     found: Any = unless_gone(lambda: aws.sagemaker.describe_endpoint_config(EndpointConfigName=name), GONE)
     if found is None:
-        aws.sagemaker.create_endpoint_config(**given, **tagged(record["configuration_tags"]))
+        create = partial(
+            aws.sagemaker.create_endpoint_config, **given, **tagged(record["configuration_tags"])
+        )
+        handing_over(create, given.get("ExecutionRoleArn", ""))
         return
     if found["CreationTime"].isoformat() != record.get("configured") and configuration(aws, found) != given:
         raise CannotActError(f"its configuration {name} was replaced by another of the same name")

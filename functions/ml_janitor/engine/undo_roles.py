@@ -1,0 +1,42 @@
+"""Which execution roles the undo function may hand to SageMaker: `undo_roles`, and no others. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+from ml_janitor.aws.answers import refused_as
+from ml_janitor.engine.detector import CannotActError, Condition, Grant, implied
+
+CALL = "iam:PassRole"
+TO_SAGEMAKER = (Condition("StringEquals", "iam:PassedToService", ("sagemaker.amazonaws.com",)),)
+
+
+def passing(roles: Sequence[str], *, source: str) -> tuple[Grant, ...]:
+    """Handing each of *roles* (ARNs, or globs over them) to SageMaker; nothing where there is none."""
+    return tuple(implied(CALL, on=role, source=source, when=TO_SAGEMAKER) for role in roles)
+
+
+def unlisted(roles: Sequence[str], role: str) -> str:
+    """The setting that lets the undo function hand over *role*; nothing if *roles* list it."""
+    if not role or any(fnmatchcase(_without_partition(role), _without_partition(one)) for one in roles):
+        return ""
+    return f'undo_roles = ["{role}"] in janitor'
+
+
+def handing_over(call: Callable[[], object], role: str) -> None:
+    """Make *call*, which hands *role* to SageMaker. Raises CannotActError if AWS refuses just that."""
+    try:
+        call()
+    except Exception as error:
+        if not refused_as(error, ("AccessDeniedException", "AccessDenied"), CALL):
+            raise
+        raise CannotActError(
+            f"AWS does not let this caller hand {role} to SageMaker ({CALL}): the undo function may what "
+            "undo_roles lists, else somebody undoes it by hand whose credentials may"
+        ) from error
+
+
+def _without_partition(arn: str) -> str:
+    """*arn* from its service on: a stack grants what is of AWS's standard partition in its own."""
+    return arn.split(":", 2)[-1]

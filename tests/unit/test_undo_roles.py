@@ -1,0 +1,113 @@
+"""Which roles the undo function may hand to SageMaker, and what is said of the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ml_janitor.config.arming_warnings import undo_role_warnings
+from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.core.model import Target
+from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from ml_janitor.engine.detector import CannotActError
+from ml_janitor.engine.undo_roles import TO_SAGEMAKER, handing_over, unlisted
+
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
+PATHS = f"arn:aws:iam::{ACCOUNT}:role/service-role/AmazonSageMaker-*"
+
+
+def settings(*roles: str) -> Settings:
+    return Settings.parse({"janitor": {"undo_roles": list(roles)}})
+
+
+def test_roles_are_passed_to_sagemaker_only_if_they_are_listed() -> None:
+    for kind in (HungTrainingJobs, IdleEndpoints):
+        assert "iam:PassRole" not in {grant.action for grant in kind().undoes}
+        given = settings(ROLE, PATHS).detector(kind)
+        passed = [(one.on, one.when) for one in given.undoes if one.action == "iam:PassRole"]
+        assert passed == [(ROLE, TO_SAGEMAKER), (PATHS, TO_SAGEMAKER)]
+
+
+@pytest.mark.parametrize(
+    ("role", "listed"),
+    [
+        (ROLE, True),
+        (f"{ROLE}-2", False),
+        (ROLE.upper(), False),
+        (f"arn:aws:iam::{ACCOUNT}:role/service-role/AmazonSageMaker-ExecutionRole-1", True),
+        (f"arn:aws:iam::{ACCOUNT}:role/AmazonSageMaker-ExecutionRole-1", False),
+        ("arn:aws:iam::210987654321:role/ml-training", False),
+        (ROLE.replace("arn:aws:", "arn:aws-cn:"), True),
+        ("", True),
+    ],
+)
+def test_a_role_is_listed_by_its_arn_or_a_glob(role: str, *, listed: bool) -> None:
+    expected = "" if listed else f'undo_roles = ["{role}"] in janitor'
+    assert unlisted((ROLE, PATHS), role) == expected
+
+
+def test_only_what_hands_a_role_over_again_needs_it() -> None:
+    target = Target(
+        arn="arn:x", name="job", kind="training-job", account=ACCOUNT, region="us-east-1", created=None
+    )
+    rule = HungTrainingJobs()
+
+    assert rule.missing_for_undo(target, {"what": "job", "request": {"RoleArn": ROLE}}).startswith(
+        "undo_roles"
+    )
+    assert rule.missing_for_undo(target, {"what": "job", "request": {}}) == ""
+    assert rule.missing_for_undo(target, {"what": "pool"}) == ""
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        "*",
+        "ml-training",
+        "arn:aws:iam::*:role/ml-training",
+        f"arn:aws:iam::{ACCOUNT}:user/maria",
+        f"arn:aws:iam::{ACCOUNT}:role/",
+        f"arn:aws:iam::{ACCOUNT}:role/a b",
+    ],
+)
+def test_what_names_no_role_of_an_account_is_refused(role: str) -> None:
+    with pytest.raises(SettingsError, match=r"janitor\.undo_roles\[1\]: expected the ARN of a role"):
+        settings(ROLE, role)
+
+
+def test_every_role_is_warned_of_and_so_is_none_of_this_account() -> None:
+    (every,) = undo_role_warnings(settings(f"arn:aws:iam::{ACCOUNT}:role/*"), account=ACCOUNT)
+    (foreign,) = undo_role_warnings(settings(ROLE), account="210987654321", partition="aws")
+    (china,) = undo_role_warnings(
+        settings(ROLE.replace("arn:aws:", "arn:aws-cn:")), account=ACCOUNT, partition="aws"
+    )
+
+    assert "is every role of the account" in every
+    assert "none is a role of account 210987654321 in aws" in foreign
+    assert "none is a role" in china
+    for fine in (settings(), settings(ROLE), settings(ROLE, "arn:aws:iam::210987654321:role/theirs")):
+        assert undo_role_warnings(fine, account=ACCOUNT, partition="aws-us-gov") == []
+        assert undo_role_warnings(fine) == []
+
+
+def refusal(action: str) -> ClientError:
+    said = f"User: x is not authorized to perform: {action} on resource: {ROLE}"
+    return ClientError({"Error": {"Code": "AccessDeniedException", "Message": said}}, "CreateEndpointConfig")
+
+
+def raising(error: Exception) -> Any:
+    def call() -> None:
+        raise error
+
+    return call
+
+
+def test_a_role_that_aws_does_not_let_be_handed_over_is_named_with_what_to_do() -> None:
+    with pytest.raises(CannotActError, match=r"hand .*ml-training to SageMaker.* undo_roles"):
+        handing_over(raising(refusal("iam:PassRole")), ROLE)
+    with pytest.raises(ClientError):
+        handing_over(raising(refusal("sagemaker:CreateEndpointConfig")), ROLE)
