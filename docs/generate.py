@@ -21,7 +21,7 @@ from typing import Any
 from bench import monthly
 from docs import managed_policies
 from infra.permissions import changes
-from ml_janitor.bill import reading, runs
+from ml_janitor.bill import reading, resources
 from ml_janitor.core.durations import WorkingHours, format_duration
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant
@@ -74,7 +74,7 @@ def pages() -> list[tuple[Path, str]]:
         docs / "cost.md": {"cost": cost()},
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
-            "bill": permission_list([*reading.READS, *runs.READS]),
+            "bill": permission_list([*reading.READS, *resources.READS]),
             "denies": denies(),
             "managed": managed_policies.table(),
         },

@@ -17,10 +17,12 @@ from ml_janitor.bill.tables import OWN, Line, lines
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words
 from ml_janitor.report.bill_gaps import missing
+from ml_janitor.report.bill_units import unit_rows
 from ml_janitor_cli.screen import Grid, write
 
 MOST_LINES = 20
 MOST_IN_SHORT = 4
+MOST_UNITS = 4
 INDENT = (0, 0, 0, 2)
 
 
@@ -36,6 +38,7 @@ def drawing(report: BillReport, *, by: str, max_requests: int) -> Iterator[Rende
         if report.main is not None:
             yield from why(report.main)
         yield from table(report, by)
+        yield from units(report)
         yield facts(report)
     if gaps := list(missing(report.bill.gaps, max_requests)):
         yield Group(Text("what is missing", style="bold cyan"), *(_noted(gap) for gap in gaps))
@@ -139,6 +142,21 @@ def _cells(one: Line) -> tuple[str, str, str, str]:
         words.signed(one.change) if round(one.change, 2) else "",
         words.percent(share, sign=True) if round(one.change, 2) else "",
     )
+
+
+def units(report: BillReport) -> Iterator[RenderableType]:
+    """What 1,000 requests and what a job cost; nothing where nothing of it ran."""
+    every = list(unit_rows(report.unit_costs, MOST_UNITS))
+    if not every:
+        return
+    grid = Grid()
+    grid.add_column(ratio=1, overflow="fold")
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True)
+    for row in every:
+        grid.add_row(Text(row.what), Text(row.usd), Text(row.units), Text(row.each))
+    yield Group(head("what a unit cost", ""), Padding(grid, INDENT))
 
 
 def facts(report: BillReport) -> RenderableType:

@@ -84,6 +84,9 @@ def test_the_demo_s_jump_is_explained_with_resources_owners_and_dollars(
     assert sum(float(one.replace("$", "").replace(",", "")) for one in shown) == pytest.approx(
         int(change.replace(",", "")), abs=len(shown)
     )
+    assert re.search(r"endpoint image-embeddings-v2 \$1,0\d\d [\d,]+ requests \$0\.4\d per 1,000", text)
+    assert re.search(r"endpoint ranker-bert-large-canary \$3,5\d\d no request", text)
+    assert re.search(r"training jobs catalog-vit-large \$4,[56]\d\d 9 jobs \$5\d\d each", text)
     assert "no project: $" in text
     assert "October will come to $" in text
     assert "8 requests to Cost Explorer, $0.08" in text

@@ -10,9 +10,13 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
+from endpoint_seed import Seed
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.client import Aws
-from ml_janitor.bill.runs import READS, Used, used
+from ml_janitor.bill.model import Span
+from ml_janitor.bill.requests import Called, requests
+from ml_janitor.bill.resources import READS
+from ml_janitor.bill.runs import Used, used
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 
@@ -43,19 +47,19 @@ def spells(one: Used) -> list[tuple[str, datetime, datetime | None, float]]:
     return [(run.usage_type, run.start, run.end, float(run.hourly)) for run in one.runs]
 
 
-def config(sagemaker: Any, name: str, instance: str, count: int = 1) -> None:
+def config(sagemaker: Any, name: str, instance: str, count: int = 1, *, variant: str = "all") -> None:
     sagemaker.create_model(
         ModelName=name,
         ExecutionRoleArn=ROLE,
         PrimaryContainer={"Image": "123.dkr.ecr.us-east-1.amazonaws.com/a"},
     )
-    variant = {
-        "VariantName": "all",
+    rented = {
+        "VariantName": variant,
         "ModelName": name,
         "InstanceType": instance,
         "InitialInstanceCount": count,
     }
-    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[rented])
 
 
 def test_an_endpoint_ran_what_each_of_its_configurations_rents(
@@ -188,9 +192,77 @@ def test_exactly_what_is_declared_is_called(box: Control, session: boto3.Session
     demo.seed(box.url)
     box.clear_calls()
     with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
-        used(accounts[0], SINCE, NOW)
+        requests(accounts[0], used(accounts[0], SINCE, NOW).items, SINCE, NOW)
 
     assert set(box.calls()) == {grant.action for grant in READS}
+
+
+# --- how often endpoints were called ----------------------------------------------------------
+
+
+@pytest.fixture
+def calls(box: Control, aws: Aws) -> Callable[[], Called]:
+    """Endpoints of each kind, a month old, called 3 and 4 times in the last two hours."""
+    seed = Seed(box, aws)
+    seed.endpoint("search")
+    seed.endpoint("queue", AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://b/out"}})
+    seed.endpoint("shared", {"VariantName": "blue", "ModelName": None}, ExecutionRoleArn=ROLE)
+    seed.endpoint("silent")
+    for name in ("one", "two"):
+        seed.component(name, "shared")
+        seed.publish("Invocations", [3, 4], InferenceComponentName=name)
+    seed.requests("search", values=[3, 4])
+    seed.publish("ModelCacheHit", [3, 4], EndpointName="search", VariantName="blue")
+    seed.publish("InvocationsProcessed", [3, 4], EndpointName="queue", VariantName="blue")
+    return lambda: requests(aws, used(aws, SINCE, NOW).items, SINCE, NOW)
+
+
+def counted(called: Called) -> dict[str, int | None]:
+    span = Span(SINCE.date(), 61)
+    return {arn.rpartition("/")[2]: one.within(span) for arn, (one,) in called.by_arn.items()}
+
+
+def test_each_kind_of_endpoint_is_counted_by_its_own_metric(calls: Callable[[], Called]) -> None:
+    called = calls()
+
+    assert called.error is None
+    assert counted(called) == {"search": 7, "queue": 7, "shared": 14, "silent": 0}
+    many = {arn.rpartition("/")[2] for arn, (one,) in called.by_arn.items() if one.many_models}
+    assert many == {"search"}
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "unknown"),
+    [
+        ("cloudwatch", "GetMetricData", {"search", "queue", "shared", "silent"}),
+        ("sagemaker", "ListInferenceComponents", {"shared"}),
+        ("cloudwatch", "ListMetrics", set()),
+    ],
+)
+def test_requests_that_cannot_be_read_are_unknown_and_not_0(
+    box: Control, calls: Callable[[], Called], service: str, operation: str, unknown: set[str]
+) -> None:
+    box.fault(service, operation, "deny", times=0)
+
+    called = calls()
+
+    assert called.error is not None
+    assert operation in called.error
+    assert {name for name, units in counted(called).items() if units is None} == unknown
+
+
+def test_a_variant_that_had_several_models_is_counted_by_the_hour(
+    session: boto3.Session, on: Callable[[float], None], calls: Callable[[], Called]
+) -> None:
+    on(1 / 24)
+    config(session.client("sagemaker"), "next", "ml.m5.large", variant="blue")
+    session.client("sagemaker").update_endpoint(EndpointName="search", EndpointConfigName="next")
+    on(0)
+
+    (one,) = next(own for arn, own in calls().by_arn.items() if arn.endswith("/search"))
+
+    assert one.period == 3600
+    assert one.points == ((NOW - timedelta(hours=2), 3), (NOW - timedelta(hours=1), 4))
 
 
 @pytest.mark.parametrize("denied", ["DescribeEndpoint", "DescribeEndpointConfig"])

@@ -19,7 +19,7 @@ NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 RESULT_KEYS = [
     "detector", "account", "region", "arn", "name", "created", "owner", "reason", "confidence", "evidence",
     "unknown", "action", "outcome", "due", "note", "monthly_usd", "accrued_usd",
-    "once_usd", "payback_days", "exposure_usd", "change",
+    "once_usd", "payback_days", "exposure_usd", "change", "instead_of",
 ]  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def test_every_object_of_the_schema_is_closed_and_complete() -> None:
 
     found = objects(schema())
 
-    assert len(found) == 5
+    assert len(found) == 6
     for each in found:
         assert each["additionalProperties"] is False
         assert set(each["required"]) == set(each["properties"])
@@ -159,6 +159,7 @@ def test_a_finding_says_what_applies_to_it() -> None:
         "payback_days": None,
         "exposure_usd": None,
         "change": "end",
+        "instead_of": None,
     }
 
 

@@ -33,12 +33,20 @@ TIMES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """*hourly* units of *usage_type* in every hour from *start* until *end*; None goes on."""
+    """
+    *hourly* units of *usage_type* in every hour from *start* until *end*; None goes on.
+
+    Of an endpoint, *variant* is which of its variants it is, and *model* what that serves; "" is inference
+    components.
+    """
 
     usage_type: str
     start: datetime
     end: datetime | None = None
     hourly: Decimal = Decimal(1)
+    variant: str = ""
+    model: str = ""
+    shadow: bool = False
 
     def quantity(self, span: Span) -> Decimal:
         """The units that fall into *span*."""
@@ -48,17 +56,39 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """
+    How often a *variant* of an endpoint was called, in *points* of *period* seconds each; None is unread.
+
+    A *shadow* variant is called with copies of requests. *many_models* is whether it loads models by itself.
+    """
+
+    variant: str
+    points: tuple[tuple[datetime, float], ...] | None
+    period: int
+    shadow: bool = False
+    many_models: bool = False
+
+    def within(self, span: Span) -> int | None:
+        """The requests of *span*."""
+        if self.points is None:
+            return None
+        return round(sum(count for at, count in self.points if at.date() in span))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """
     One resource that was or is billed: *culprit* is what a report says of it, *tag* the value of the tag.
 
-    *family* is what its name has in common with others that do the same.
+    *family* is what its name has in common with others that do the same. *requests* are of an endpoint.
     """
 
     culprit: Culprit
     runs: tuple[Run, ...]
     tag: str | None = None
     family: str = ""
+    requests: tuple[Requests, ...] = ()
 
     @property
     def found(self) -> bool:

@@ -27,6 +27,7 @@ from ml_janitor.bill.model import (
     TagShare,
 )
 from ml_janitor.bill.phases import main_services
+from ml_janitor.bill.unit_costs import unit_costs
 
 CREDIT = "Credit"
 CREDITS_STOPPED = timedelta(days=7)
@@ -131,6 +132,7 @@ def _joined(
         yesterday=yesterday,
         month=month,
         shares=tuple(_shares(bill, span, comparison, question.tags)),
+        unit_costs=unit_costs(bill.charges, span, resources),
         saved=saved.by_day,
         saved_this_month=saved.this_month,
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.metrics import GET_METRIC_DATA
+from ml_janitor.bill import requests, runs
 from ml_janitor.bill.joining import Resource
 from ml_janitor.bill.model import UNTAGGED, Culprit, Gap, GapCause, Reading
-from ml_janitor.bill.runs import used
 from ml_janitor.core.job_families import family
 from ml_janitor.core.model import Effect, Finding, Kept, Result, Target, Value
 from ml_janitor.ledger.action import Stage
@@ -27,6 +27,9 @@ BILLED = frozenset(
     {"training-job", "processing-job", "transform-job", "endpoint", "notebook-instance", "app"}
 )
 """Kinds of resources whose runs are known."""
+
+READS = (*runs.READS, *requests.READS)
+"""What reading them calls in each region."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,17 +131,17 @@ def known(
     resources: list[Resource] = []
     gaps: list[Gap] = []
     for aws in regions:
-        listed = used(aws, since, now)
-        resources += (_resource(one, tag, policy, verdicts) for one in listed.items)
-        if listed.error is not None:
-            gaps.append(
-                Gap(
-                    reading=Reading.RESOURCES,
-                    cause=GapCause.FAILED,
-                    subject=aws.region,
-                    detail=listed.error,
-                )
-            )
+        listed = runs.used(aws, since, now)
+        called = requests.requests(aws, listed.items, since, now)
+        resources += (
+            replace(_resource(one, tag, policy, verdicts), requests=called.by_arn.get(one.target.arn, ()))
+            for one in listed.items
+        )
+        gaps += (
+            Gap(reading=reading, cause=GapCause.FAILED, subject=aws.region, detail=error)
+            for reading, error in ((Reading.RESOURCES, listed.error), (Reading.REQUESTS, called.error))
+            if error is not None
+        )
     return Known(tuple(resources), tuple(gaps))
 
 

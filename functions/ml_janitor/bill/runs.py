@@ -215,10 +215,10 @@ def _endpoints(aws: Aws, history: History, now: datetime) -> Listing[Used]:
         ends = [*(at for at, _ in line[1:]), ended]
         counts = _counts(current.get(name, {}))
         runs = tuple(
-            Run(usage_type=_usage(aws, f"{what}:{instance}"), start=start, end=end, hourly=Decimal(count))
+            replace(run, usage_type=_usage(aws, run.usage_type), end=end)
             for (start, config), end in zip(line, ends, strict=True)
-            for what, instance, count in _variants(configs[config] or {}, {} if end else counts)
-            if count and start < now
+            for run in _variants(configs[config] or {}, {} if end else counts, start)
+            if run.hourly and start < now
         )
         target = targets.get(name) or gone[name]
         found.append(Used(target=target, runs=runs, ended=ended))
@@ -241,14 +241,22 @@ def _counts(endpoint: Mapping[str, Any]) -> Mapping[str, int]:
     return {one["VariantName"]: one.get("CurrentInstanceCount", 0) for one in variants}
 
 
-def _variants(config: Mapping[str, Any], counts: Mapping[str, int]) -> Iterator[tuple[str, str, int]]:
-    """What a configuration rents: the word of its usage types, the instance, and how many; now, *counts*."""
+def _variants(config: Mapping[str, Any], counts: Mapping[str, int], start: datetime) -> Iterator[Run]:
+    """What a configuration rents, as runs of "Host:ml.m5.xlarge": now *counts*, else what it began with."""
     word = "AsyncInf" if member(config, "AsyncInferenceConfig") else "Host"
     for part in ("ProductionVariants", "ShadowProductionVariants"):
         for variant in member(config, part) or ():
             if instance := member(variant, "InstanceType"):
-                initial = member(variant, "InitialInstanceCount") or 0
-                yield word, str(instance), int(counts.get(str(member(variant, "VariantName")), initial))
+                name = str(member(variant, "VariantName"))
+                count = int(counts.get(name, member(variant, "InitialInstanceCount") or 0))
+                yield Run(
+                    usage_type=f"{word}:{instance}",
+                    start=start,
+                    hourly=Decimal(count),
+                    variant=name,
+                    model=str(member(variant, "ModelName") or ""),
+                    shadow=part.startswith("Shadow"),
+                )
 
 
 # --- notebook instances and Studio apps -------------------------------------------------------

@@ -35,7 +35,8 @@ def dearest_first(result: Result) -> tuple[bool, Decimal, str]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """
-    What some findings cost together: what would be no cent is left as it is. Exposure is no part of it.
+    What some findings cost together: what would be no cent is left as it is. Exposure is no part of it,
+    nor what is counted for another finding.
 
     *unpriced* is how many of them cost something that nobody could name: the sums leave these out.
     *hourly_usd* is what the jobs among them go on costing, *once_usd* what changing them costs.
@@ -50,7 +51,7 @@ class Totals:
     @classmethod
     def of(cls, results: Iterable[Result]) -> Totals:
         """Add up the findings among *results*."""
-        costs = [result.cost for result in results if result.cost is not None]
+        costs = [result.counted for result in results if result.counted is not None]
         return cls(
             monthly_usd=_sum(cost.monthly_usd for cost in costs),
             accrued_usd=_sum(cost.accrued_usd for cost in costs),

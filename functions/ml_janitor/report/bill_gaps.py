@@ -57,7 +57,7 @@ def _what(gap: Gap) -> str:
 def sentence(gap: Gap) -> str:
     """What *gap* leaves out, why, and what to do about it."""
     subject = plain(gap.subject)
-    if gap.reading is Reading.RESOURCES:
+    if gap.reading in {Reading.RESOURCES, Reading.REQUESTS}:
         return _resources(gap, subject)
     match gap.cause:
         case GapCause.YOUNG_ACCOUNT if gap.reading is Reading.FORECAST:
@@ -84,6 +84,9 @@ def _resources(gap: Gap, region: str) -> str:
         moved = f"Nothing was looked at in {region}, where {signed(gap.usd or ZERO)} of the change is."
         return f"{moved} Add --region {region}, or add it to regions in [janitor]."
     where = f" in {region}" if region else ""
+    if gap.reading is Reading.REQUESTS:
+        called = f"How often endpoints{where} were called is not all known"
+        return f"{called}, so what a request cost is not either: {plain(gap.detail)}."
     return f"What ran{where} is not all known, so less is explained: {plain(gap.detail)}."
 
 

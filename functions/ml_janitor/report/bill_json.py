@@ -16,7 +16,7 @@ from ml_janitor.report.bill_gaps import sentence
 from ml_janitor.report.json import moment, money
 
 if TYPE_CHECKING:
-    from ml_janitor.bill.model import BillReport, Culprit, Movement, Mover, Span, TagShare
+    from ml_janitor.bill.model import BillReport, Culprit, Movement, Mover, Span, TagShare, UnitCost
 
 VERSION = 1
 SCHEMA = "bill_schema.json"
@@ -58,6 +58,7 @@ def document(report: BillReport, *, by: str) -> dict[str, Any]:
         "outside": [
             {"record_type": name, "usd": money(usd)} for name, usd in bill.outside(report.span).items()
         ],
+        "unit_costs": [_unit_cost(one) for one in report.unit_costs],
         "forecast": found
         and {
             "first": _day(found.first),
@@ -144,6 +145,21 @@ def _resource(one: Culprit) -> dict[str, Any]:
         "detector": one.detector or None,
         "in_use": one.used,
         "acted": one.acted,
+    }
+
+
+def _unit_cost(one: UnitCost) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "name": one.name,
+        "resource": one.resource,
+        "region": one.region,
+        "usd": money(one.usd),
+        "units": one.units,
+        "unit": one.unit,
+        "per": one.per,
+        "usd_per": None if one.per_unit is None else round(float(one.per_unit), 6),
+        "notes": [note.value for note in one.notes],
     }
 
 

@@ -14,6 +14,7 @@ from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words
 from ml_janitor.report import charts
 from ml_janitor.report.bill_gaps import missing
+from ml_janitor.report.bill_units import unit_rows
 from ml_janitor.report.charts import Mark, Series
 from ml_janitor.report.templating import environment
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ml_janitor.bill.model import BillReport, Movement, Span
 
 MOST_LINES = 12
+MOST_UNITS = 8
 ONLY_OURS = ("others", *(f"group-{number}" for number in range(1, charts.MOST_GROUPS + 1)))
 """The colours that the page's own style does not have."""
 
@@ -59,6 +61,7 @@ def section(report: BillReport, *, by: str = PHASE, max_requests: int) -> dict[s
         "asides": list(words.asides(main, breakdown(main, 0))) if main else [],
         "charts": list(drawn(report)) if bill.charges else [],
         "tables": list(tables(report, by)) if bill.charges else [],
+        "units": list(unit_rows(report.unit_costs, MOST_UNITS)),
         "facts": list(words.facts(report)) if bill.charges else [],
         "missing": list(missing(bill.gaps, max_requests)),
     }

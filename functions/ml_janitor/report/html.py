@@ -15,7 +15,7 @@ from ml_janitor.core.ownership import marks, team
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report.causes import held_back, unreachable
 from ml_janitor.report.console_links import console_link
-from ml_janitor.report.finding_words import NO_OWNER, amounts, price
+from ml_janitor.report.finding_words import NO_OWNER, amounts, instead_of, price
 from ml_janitor.report.outcomes import became, needs_a_look, status
 from ml_janitor.report.templating import environment
 
@@ -55,6 +55,7 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None) -> str:
     done = [one for one in findings if one.outcome is Outcome.ACTED]
     left = [one for one in findings if one.outcome not in OVER]
     totals, ended = Totals.of(left), Totals.of(done)
+    counted = [(one, one.counted) for one in left if one.counted is not None and not uncounted(one)]
     template = environment().get_template("report.html.j2")
     return template.render(
         report=report,
@@ -81,12 +82,12 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None) -> str:
         ],
         errors=[sweep for sweep in report.sweeps if sweep.error],
         nothing_read=nothing_read(report),
-        by_detector=bars(((r.detector, r.monthly_usd) for r in left), limit=None),
-        by_detector_accrued=bars(((r.detector, r.accrued_usd) for r in left), limit=None),
+        by_detector=bars(((r.detector, c.monthly_usd) for r, c in counted), limit=None),
+        by_detector_accrued=bars(((r.detector, c.accrued_usd) for r, c in counted), limit=None),
         unpriced_by_detector=unpriced(result.detector for result in left if dollars(result) is None),
         unpriced_by_owner=unpriced(result.owner or NO_OWNER for result in left if dollars(result) is None),
-        by_owner=bars(((r.owner or NO_OWNER, r.monthly_usd) for r in left), limit=BARS),
-        by_owner_accrued=bars(((r.owner or NO_OWNER, r.accrued_usd) for r in left), limit=BARS),
+        by_owner=bars(((r.owner or NO_OWNER, c.monthly_usd) for r, c in counted), limit=BARS),
+        by_owner_accrued=bars(((r.owner or NO_OWNER, c.accrued_usd) for r, c in counted), limit=BARS),
         sources=sorted(price_sources(findings)),
     )
 
@@ -140,6 +141,7 @@ def row(number: int, result: Result) -> dict[str, Any]:
         "since": moment(verdict.since) if verdict.since else "",
         "created": moment(result.target.created) if result.target.created else "",
         "cost": price(result),
+        "instead": instead_of(result),
         "sort_usd": float(amount) if amount is not None else -1.0,
         "marks": [plain(f"{mark.signal}: {mark.value}") for mark in marks(result.target)],
         "evidence": [shown(item) for item in verdict.evidence],
@@ -207,6 +209,11 @@ def bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | None) ->
         Bar(plain(name), amount, count, round(float(amount / longest) * 100, 2))
         for name, (amount, count) in ranked
     ]
+
+
+def uncounted(result: Result) -> bool:
+    """Whether nothing of *result* is part of a sum, because another finding is counted instead."""
+    return result.overlap is not None and not (result.overlap.monthly_usd or result.overlap.accrued_usd)
 
 
 def unpriced(names: Iterable[str]) -> list[tuple[str, int]]:

@@ -17,8 +17,7 @@ from ml_janitor.bill.budgets import budget_states
 from ml_janitor.bill.model import Gap, GapCause, Reading
 from ml_janitor.bill.reading import EVERY_TIME, OF_NAMES, Wanted, read
 from ml_janitor.bill.report import Savings, bill_report
-from ml_janitor.bill.resources import Judged, Known, acted, judging, known, remembered
-from ml_janitor.bill.runs import READS
+from ml_janitor.bill.resources import READS, Judged, Known, acted, judging, known, remembered
 from ml_janitor.config.schedules import runs_within
 from ml_janitor.config.values import WEEKDAYS
 from ml_janitor.engine.failures import Failures

@@ -17,7 +17,9 @@ HOUR = timedelta(hours=1)
 RECENT = timedelta(days=9)
 """How far back everything has datapoints: more than the week that a detector looks at."""
 LAST_DAYS = timedelta(days=3)
-"""How much is told of traffic before its end."""
+"""How long traffic takes to end."""
+COUNTED = timedelta(days=31)
+"""How far back requests are counted: a bill says what 1,000 of them cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class Traffic:
         """A Sum for each hour *since* the thing of this *name* was made."""
         if not self.published:
             return None
-        told = NOW - RECENT if self.ended is None else ago(days=self.ended) - LAST_DAYS
-        return hourly(max(told, since), lambda moment: self._requests(moment, name))
+        told = NOW if self.ended is None else ago(days=self.ended) - LAST_DAYS
+        return hourly(max(min(told, NOW - COUNTED), since), lambda moment: self._requests(moment, name))
 
     def _requests(self, moment: datetime, name: str) -> float:
         burst = sum(count for days, count in self.bursts if moment == whole(ago(days=days)))

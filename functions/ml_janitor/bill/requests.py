@@ -1,0 +1,120 @@
+"""How often endpoints were called, by variant, from CloudWatch: its names for that differ by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws import metrics
+from ml_janitor.aws.answers import Listing, describe
+from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
+from ml_janitor.bill.joining import Requests, Run
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.detectors.idle_endpoints.endpoint import InferenceComponent, inference_components
+from ml_janitor.detectors.idle_endpoints.traffic import (
+    DAY,
+    SAGEMAKER,
+    component_invocations,
+    invocations,
+    processed,
+)
+from ml_janitor.engine.detector import Grant, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.bill.runs import Used
+
+HOUR = 3600
+LOADED = "ModelCacheHit"
+"""What a multi-model endpoint alone publishes, by variant (developer guide, "CloudWatch Metrics for
+Multi-Model Endpoint Deployments")."""
+
+READS: tuple[Grant, ...] = (
+    allow(metrics.LIST_METRICS),
+    allow(metrics.GET_METRIC_DATA),
+    allow(COMPONENT.lists),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """The requests to endpoints by their ARNs; *error* is why some are missing."""
+
+    by_arn: Mapping[str, tuple[Requests, ...]] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Meter:
+    """The *series* that count the requests to the variant of *run* of the endpoint *arn*."""
+
+    arn: str
+    run: Run
+    series: tuple[Metric, ...]
+    loaded: Metric
+
+
+def requests(aws: Aws, ran: Iterable[Used], since: datetime, now: datetime) -> Called:
+    """The requests to each endpoint of *ran* from *since* to *now*; what breaks is said."""
+    endpoints = [one for one in ran if one.target.kind == ENDPOINT.type]
+    try:
+        return _called(aws, endpoints, since, now) if endpoints else Called()
+    except Exception as error:  # also a fault of ours: what was charged needs none of it
+        return Called(error=describe(error))
+
+
+def _called(aws: Aws, ran: Sequence[Used], since: datetime, now: datetime) -> Called:
+    shared = any(not run.model for one in ran for run in one.runs)
+    components = inference_components(aws) if shared else Listing(())
+    meters = [meter for one in ran for meter in _meters(one, components.items)]
+    data = metrics.read(aws, [series for meter in meters for series in meter.series], since, now)
+    loading = metrics.published(aws, SAGEMAKER, LOADED)
+    known = loading.value if isinstance(loading, Value) else ()
+    by_arn: dict[str, tuple[Requests, ...]] = {}
+    for meter in meters:
+        unlisted = not meter.run.model and components.error is not None
+        one = Requests(
+            variant=meter.run.variant,
+            points=None if unlisted else _points([data[series] for series in meter.series]),
+            period=meter.series[0].period if meter.series else DAY,
+            shadow=meter.run.shadow,
+            many_models=meter.loaded in known,
+        )
+        by_arn[meter.arn] = (*by_arn.get(meter.arn, ()), one)
+    unread = [one.error for one in (*data.values(), loading) if isinstance(one, Unreadable)]
+    errors = [error for error in (components.error, *unread[:1]) if error]
+    return Called(by_arn=by_arn, error="; ".join(errors) or None)
+
+
+def _meters(endpoint: Used, components: Iterable[InferenceComponent]) -> Iterator[_Meter]:
+    """One for each variant; by the hour where one had several models, to tell them apart."""
+    name = endpoint.target.name
+    for variant, run in {run.variant: run for run in endpoint.runs}.items():
+        models = {one.model for one in endpoint.runs if one.variant == variant}
+        if "AsyncInf:" in run.usage_type:
+            series = [processed(name, variant)]
+        elif run.model:
+            series = [invocations(name, variant)]
+        else:
+            on = [one for one in components if (one.endpoint, one.variant) == (name, variant)]
+            series = [component_invocations(one.name) for one in on]
+        yield _Meter(
+            arn=endpoint.target.arn,
+            run=run,
+            series=tuple(replace(one, period=HOUR if len(models) > 1 else DAY) for one in series),
+            loaded=Metric.of(SAGEMAKER, LOADED, EndpointName=name, VariantName=variant),
+        )
+
+
+def _points(signals: Iterable[Signal[Series]]) -> tuple[tuple[datetime, float], ...] | None:
+    """All datapoints; where there are none, nothing was called. None if some could not be read."""
+    points: list[tuple[datetime, float]] = []
+    for one in signals:
+        if isinstance(one, Value):
+            points += one.value.points
+        elif not isinstance(one, Absent):
+            return None
+    return tuple(points)

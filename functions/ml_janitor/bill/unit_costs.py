@@ -1,0 +1,153 @@
+"""
+What one unit cost: 1,000 requests to an endpoint or a model, one job, one job of a family. Pure.
+
+The dollars are those of the bill: each run has its share of its line, and all together never more than the
+line. The units are what was measured. What was not measured has no units, never 0.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import ROUND_DOWN, Decimal
+
+from ml_janitor.bill.attribution import EXACT
+from ml_janitor.bill.joining import Requests, Resource, Run
+from ml_janitor.bill.model import ZERO, Charge, Span, UnitCost, UnitNote
+from ml_janitor.bill.phases import region
+
+ORDER = ("endpoint", "model", "family", "job")
+MOST_JOBS = 50
+"""The dearest jobs that are listed one by one; all are in their family."""
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What is added up for one name. *units* is None once something of it could not be read."""
+
+    usd: Decimal = ZERO
+    units: int | None = 0
+    notes: set[UnitNote] = field(default_factory=set)
+
+    def count(self, units: int | None) -> None:
+        self.units = None if units is None or self.units is None else self.units + units
+
+
+type _Key = tuple[str, str, str, str]
+"""Kind of unit, region, kind of resource, name."""
+
+
+def unit_costs(charges: Iterable[Charge], span: Span, resources: Sequence[Resource]) -> tuple[UnitCost, ...]:
+    """
+    What a unit of *resources* cost in *span*: by endpoint, model, family and job, the dearest first.
+
+    *charges* are by usage type, without tags. What was charged nothing is left out.
+    """
+    prices = _prices(charges, span, resources)
+    sums: dict[_Key, _Sum] = defaultdict(_Sum)
+    for one in resources:
+        shares = [
+            (run, (run.quantity(span) * prices.get(run.usage_type, ZERO)).quantize(EXACT, ROUND_DOWN))
+            for run in one.runs
+        ]
+        if one.culprit.kind == "endpoint":
+            _endpoint(one, shares, span, sums)
+        elif one.culprit.kind.endswith("-job"):
+            _job(one, sum((usd for _, usd in shares), ZERO), sums)
+    return tuple(_listed(sums))
+
+
+def _prices(charges: Iterable[Charge], span: Span, resources: Iterable[Resource]) -> Mapping[str, Decimal]:
+    """
+    Dollars for a unit of each usage type: what was charged, for what was charged or ran, whichever is more.
+
+    So no line is shared out twice, where more is known to have run than was charged for.
+    """
+    usd: dict[str, Decimal] = defaultdict(Decimal)
+    charged: dict[str, Decimal] = defaultdict(Decimal)
+    ran: dict[str, Decimal] = defaultdict(Decimal)
+    for one in charges:
+        if one.day in span:
+            usd[one.usage_type] += one.usd
+            charged[one.usage_type] += one.quantity
+    for run in (run for one in resources for run in one.runs):
+        ran[run.usage_type] += run.quantity(span)
+    return {
+        usage: dollars / max(charged[usage], ran[usage])
+        for usage, dollars in usd.items()
+        if dollars > 0 and charged[usage] > 0
+    }
+
+
+def _endpoint(
+    one: Resource, shares: Sequence[tuple[Run, Decimal]], span: Span, sums: dict[_Key, _Sum]
+) -> None:
+    """Its requests are those to production variants; a model's also those that a shadow variant copies."""
+    where = region(one.runs[0].usage_type) if one.runs else ""
+    whole = sums["endpoint", where, one.culprit.kind, one.culprit.name]
+    whole.usd += sum((usd for _, usd in shares), ZERO)
+    models = {run.model for run in one.runs}
+    if "" in models:
+        whole.notes.add(UnitNote.COMPONENTS)
+    if any(meter.many_models for meter in one.requests):
+        whole.notes.add(UnitNote.MANY_MODELS)
+    of_model = {model: sums["model", where, "model", model] for model in models if model}
+    for run, usd in shares:
+        if run.model:
+            of_model[run.model].usd += usd
+    if not one.requests:
+        for each in (whole, *of_model.values()):
+            each.count(None)
+    for meter in one.requests:
+        own = [run for run in one.runs if run.variant == meter.variant]
+        if not meter.shadow:
+            whole.count(meter.within(span))
+        for model in {run.model for run in own if run.model}:
+            of_model[model].count(_served(meter, own, model, span))
+            of_model[model].notes |= {UnitNote.MANY_MODELS} if meter.many_models else set()
+
+
+def _served(meter: Requests, runs: Sequence[Run], model: str, span: Span) -> int | None:
+    """The requests of *meter* that *model* served: each by what had begun last before the point's end."""
+    if meter.points is None:
+        return None
+    begun = sorted(runs, key=lambda run: run.start)
+    served = 0.0
+    for at, count in meter.points:
+        if at.date() in span:
+            before = [run for run in begun if run.start < at + timedelta(seconds=meter.period)]
+            served += count if (before or begun)[-1 if before else 0].model == model else 0
+    return round(served)
+
+
+def _job(one: Resource, usd: Decimal, sums: dict[_Key, _Sum]) -> None:
+    if not usd:
+        return
+    where = region(one.runs[0].usage_type)
+    named = {"family": one.family or one.culprit.name, "job": one.culprit.name}
+    for kind, name in named.items():
+        own = sums[kind, where, one.culprit.kind, name]
+        own.usd += usd
+        own.count(1)
+
+
+def _listed(sums: Mapping[_Key, _Sum]) -> Iterator[UnitCost]:
+    """A family of one is just that job, and no family."""
+    jobs = 0
+    for key, one in sorted(sums.items(), key=lambda item: (ORDER.index(item[0][0]), -item[1].usd, item[0])):
+        kind, where, resource, name = key
+        jobs += kind == "job"
+        if not one.usd or (kind == "family" and one.units == 1) or (kind == "job" and jobs > MOST_JOBS):
+            continue
+        yield UnitCost(
+            kind=kind,
+            name=name,
+            resource=resource,
+            region=where,
+            usd=one.usd,
+            units=one.units,
+            unit="jobs" if kind in {"family", "job"} else "requests",
+            notes=tuple(sorted(one.notes)),
+        )

@@ -1,0 +1,266 @@
+"""What a unit cost: never more dollars than the line has, and no units where none were measured."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bills import BEFORE, HOST, LAST, TRAIN, charges
+from ml_janitor.bill.joining import Requests, Resource, Run
+from ml_janitor.bill.model import Charge, Culprit, UnitCost, UnitNote
+from ml_janitor.bill.unit_costs import MOST_JOBS, unit_costs
+from ml_janitor.report.bill_units import price, unit_rows
+
+DAY = 86400
+HOUR = 3600
+BEGIN = datetime(2026, 9, 6, tzinfo=UTC)
+END = BEGIN + timedelta(days=30)
+BILLED = charges(HOST, LAST, price="1.408", quantity="24")
+"""An instance for all 30 days: $1,013.76."""
+
+
+def endpoint(name: str, *runs: Run, requests: tuple[Requests, ...] = ()) -> Resource:
+    culprit = Culprit(arn=f"arn:{name}", name=name, kind="endpoint")
+    return Resource(culprit=culprit, runs=runs, family=name, requests=requests)
+
+
+def job(name: str, family: str, *, hours: float = 10, start: datetime = BEGIN) -> Resource:
+    culprit = Culprit(arn=f"arn:{name}", name=name, kind="training-job")
+    run = Run(usage_type=TRAIN, start=start, end=start + timedelta(hours=hours))
+    return Resource(culprit=culprit, runs=(run,), family=family)
+
+
+def runs(model: str = "ranker", start: datetime = BEGIN, end: datetime | None = None, **more: object) -> Run:
+    return replace(
+        Run(usage_type=HOST, start=start, end=end, variant="all", model=model),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def calls(*counts: float, period: int = DAY, **more: object) -> Requests:
+    points = tuple((BEGIN + n * timedelta(seconds=period), count) for n, count in enumerate(counts))
+    return replace(Requests(variant="all", points=points, period=period), **more)  # type: ignore[arg-type]
+
+
+def costs(*resources: Resource, billed: list[Charge] | None = None) -> dict[tuple[str, str], UnitCost]:
+    found = unit_costs(BILLED if billed is None else billed, LAST, resources)
+    return {(one.kind, one.name): one for one in found}
+
+
+# --- requests ---------------------------------------------------------------------------------
+
+
+def test_a_thousand_requests_cost_what_the_endpoint_was_charged_for_them() -> None:
+    one = endpoint("search", runs(), requests=(calls(400_000, 600_000),))
+
+    found = costs(one)
+
+    assert {key: (each.usd, each.units, each.per_unit) for key, each in found.items()} == {
+        ("endpoint", "search"): (Decimal("1013.76"), 1_000_000, Decimal("1.01376")),
+        ("model", "ranker"): (Decimal("1013.76"), 1_000_000, Decimal("1.01376")),
+    }
+    assert [vars_of(row) for row in unit_rows(list(found.values()), 4)] == [
+        ("endpoint search", "$1,014", "1,000,000 requests", "$1.01 per 1,000")
+    ]
+
+
+def vars_of(row: object) -> tuple[str, ...]:
+    return tuple(getattr(row, name) for name in ("what", "usd", "units", "each"))
+
+
+@pytest.mark.parametrize(
+    ("meter", "units", "said"),
+    [
+        (calls(0, 0), 0, "no request"),
+        (calls(), 0, "no request"),
+        (calls(points=None), None, "requests unknown"),
+    ],
+)
+def test_no_request_and_no_answer_have_no_price(meter: Requests, units: int | None, said: str) -> None:
+    one = costs(endpoint("search", runs(), requests=(meter,)))["endpoint", "search"]
+
+    assert (one.units, one.per_unit) == (units, None)
+    (row,) = unit_rows([one], 4)
+    assert vars_of(row) == ("endpoint search", "$1,014", said, "")
+
+
+def test_an_endpoint_that_was_not_measured_at_all_has_no_units() -> None:
+    found = costs(endpoint("search", runs()))
+
+    assert {one.units for one in found.values()} == {None}
+
+
+def test_only_days_of_the_span_count() -> None:
+    meter = calls(5)
+    early = replace(meter, points=((BEGIN - timedelta(days=1), 7), *(meter.points or ()), (END, 9)))
+
+    assert (
+        costs(endpoint("search", runs(start=BEGIN - timedelta(days=9)), requests=(early,)))[
+            "endpoint", "search"
+        ].units
+        == 5
+    )
+
+
+def test_a_new_model_serves_from_its_hour_on_and_costs_from_then_on() -> None:
+    switch = BEGIN + timedelta(days=10, minutes=30)
+    hours = calls(*[10] * 720, period=HOUR)
+    one = endpoint("search", runs("old", end=switch), runs("new", start=switch), requests=(hours,))
+
+    found = costs(one)
+
+    assert found["endpoint", "search"].units == 7200
+    assert (found["model", "old"].units, found["model", "new"].units) == (2400, 4800)
+    assert found["model", "old"].usd == Decimal("338.624")  # 240.5 hours
+    assert found["model", "old"].usd + found["model", "new"].usd == found["endpoint", "search"].usd
+
+
+def test_a_shadow_serves_copies_and_costs_all_the_same() -> None:
+    shadow = runs("next", variant="shadow", shadow=True)
+    copied = calls(500, variant="shadow", shadow=True)
+    billed = charges(HOST, LAST, price="1.408", quantity="48")
+
+    found = costs(endpoint("search", runs(), shadow, requests=(calls(500), copied)), billed=billed)
+
+    assert (found["endpoint", "search"].units, found["endpoint", "search"].usd) == (500, Decimal("2027.52"))
+    assert (found["model", "next"].units, found["model", "next"].usd) == (500, Decimal("1013.76"))
+
+
+def test_models_that_share_instances_have_no_cost_of_their_own() -> None:
+    shared = endpoint("shared", runs(""), requests=(calls(10),))
+    many = endpoint("many", runs("loader"), requests=(calls(10, many_models=True),))
+
+    found = costs(shared, many)
+
+    assert set(found) == {("endpoint", "shared"), ("endpoint", "many"), ("model", "loader")}
+    assert found["endpoint", "shared"].notes == (UnitNote.COMPONENTS,)
+    assert found["endpoint", "many"].notes == found["model", "loader"].notes == (UnitNote.MANY_MODELS,)
+    assert "shared (its inference components share it)" in str(list(unit_rows(list(found.values()), 4)))
+
+
+# --- jobs -------------------------------------------------------------------------------------
+
+
+def test_a_job_costs_its_hours_and_a_family_what_its_jobs_cost_on_average() -> None:
+    billed = charges(TRAIN, LAST, price="40", quantity="2")  # 60 hours in all
+    found = costs(
+        job("nightly-1", "nightly"),
+        job("nightly-2", "nightly", hours=20),
+        job("other", "other"),
+        billed=billed,
+    )
+
+    assert {key: (one.usd, one.units) for key, one in found.items()} == {
+        ("family", "nightly"): (Decimal(1200), 2),
+        ("job", "nightly-2"): (Decimal(800), 1),
+        ("job", "nightly-1"): (Decimal(400), 1),
+        ("job", "other"): (Decimal(400), 1),
+    }
+    assert [vars_of(row) for row in unit_rows(list(found.values()), 1)] == [
+        ("training jobs nightly", "$1,200", "2 jobs", "$600 each"),
+        ("training job nightly-2", "$800", "", ""),
+    ]
+
+
+def test_jobs_that_ran_elsewhere_or_before_are_none() -> None:
+    billed = charges(TRAIN, LAST, price="40", quantity="2")
+    before = job("old", "nightly", start=BEGIN - timedelta(days=9))
+    abroad = replace(job("far", "far"), runs=(Run(usage_type=f"EU-{TRAIN[5:]}", start=BEGIN),))
+
+    assert costs(before, abroad, billed=billed) == {}
+
+
+def test_only_the_dearest_jobs_are_listed_one_by_one() -> None:
+    found = costs(
+        *(job(f"n-{n}", "nightly", hours=1 + n / 100) for n in range(80)),
+        billed=charges(TRAIN, LAST, price="40", quantity="9"),
+    )
+
+    assert found["family", "nightly"].units == 80
+    listed = [name for kind, name in found if kind == "job"]
+    assert listed == [f"n-{n}" for n in range(79, 79 - MOST_JOBS, -1)]
+
+
+# --- whatever is billed -----------------------------------------------------------------------
+
+lines = st.lists(
+    st.builds(
+        Charge,
+        day=st.sampled_from([BEFORE.last, *list(LAST)[:3]]),
+        usage_type=st.sampled_from([HOST, TRAIN]),
+        usd=st.decimals(min_value=-10, max_value=10_000, places=10),
+        quantity=st.decimals(min_value=0, max_value=1_000, places=6),
+    ),
+    max_size=12,
+)
+known = st.lists(
+    st.builds(
+        lambda number, usage, start, hours, hourly, count: (
+            endpoint(
+                f"n-{number}",
+                Run(
+                    usage_type=usage,
+                    start=BEGIN + timedelta(hours=start),
+                    end=BEGIN + timedelta(hours=start + hours),
+                    hourly=Decimal(hourly),
+                    variant="all",
+                    model=f"m-{number % 3}",
+                ),
+                requests=(calls(count),) if count is not None else (),
+            )
+            if usage == HOST
+            else job(f"n-{number}", f"f-{number % 3}", hours=hours, start=BEGIN + timedelta(hours=start))
+        ),
+        number=st.integers(0, 10**6),
+        usage=st.sampled_from([HOST, TRAIN]),
+        start=st.integers(-30, 80),
+        hours=st.integers(1, 2000),
+        hourly=st.integers(1, 500),
+        count=st.none() | st.integers(0, 10**9),
+    ),
+    max_size=8,
+    unique_by=lambda one: one.culprit.name,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(billed=lines, resources=known, mixed=st.randoms(use_true_random=False))
+def test_no_line_is_shared_out_twice_in_any_order(
+    billed: list[Charge], resources: list[Resource], mixed: object
+) -> None:
+    found = unit_costs(billed, LAST, resources)
+    others = list(resources)
+    mixed.shuffle(others)  # type: ignore[attr-defined]
+
+    assert unit_costs(billed, LAST, others) == found
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for one in found:
+        assert one.usd > 0
+        assert (one.per_unit is None) == (not one.units)
+        sums[one.kind] += one.usd
+    line = {
+        usage: sum((one.usd for one in billed if one.usage_type == usage and one.day in LAST), Decimal(0))
+        for usage in (HOST, TRAIN)
+    }
+    assert sums["endpoint"] == sums["model"] <= max(line[HOST], Decimal(0))
+    assert sums["family"] <= sums["job"] <= max(line[TRAIN], Decimal(0))
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        ("15.141", "$15.14"),
+        ("0.1", "$0.10"),
+        ("0.0983", "$0.098"),
+        ("0.00012", "$0.00012"),
+        ("1E-9", "<$0.000001"),
+    ],
+)
+def test_a_price_shows_what_counts(amount: str, said: str) -> None:
+    assert price(Decimal(amount)) == said
