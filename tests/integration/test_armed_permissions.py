@@ -500,13 +500,84 @@ def held(theatre: Theatre, name: str) -> set[Permission]:
     return {one for one in allowed if one.action not in IN_LAMBDAS_HANDS}
 
 
-def test_the_worker_can_do_nothing_that_those_it_invokes_could_not(theatre: Theatre) -> None:
+def test_the_worker_holds_and_asks_and_writes_nothing_else(theatre: Theatre) -> None:
     functions = {one.name: one.arn for one in theatre.armed.deployed.functions()}
-    invokes = {one for one in held(theatre, WORKER) if one.action == "lambda:InvokeFunction"}
+    own = held(theatre, WORKER)
+    invokes = {one for one in own if one.action == "lambda:InvokeFunction"}
+    of_ledger = {
+        (one.action, keys)
+        for one in own
+        for _, key, values in one.when
+        if key == "dynamodb:LeadingKeys"
+        for keys in values
+    }
 
     assert {one.resource for one in invokes} == {functions[name] for name in (*ARMS, UNDO)}
-    for name in (*ARMS, UNDO):
-        assert held(theatre, WORKER) - invokes <= held(theatre, name)
+    assert {keys for action, keys in of_ledger if action != "dynamodb:Query"} == {
+        "hold#*",
+        "request#*",
+        "idempotency#press",
+    }
+    left = {one.action for one in own - invokes if not one.when}
+    assert left == {"secretsmanager:GetSecretValue"}
+
+
+# --- each function turned against the items of others ----------------------------------------------
+
+OTHERS = [
+    f"{kind}#{name}#{ACCOUNT}#{REGION}"
+    for kind in ("action", "finding", "lease", "request", "sweep")
+    for name in ("idle-endpoints", "idle-notebooks")
+]
+KEYS = [
+    *OTHERS,
+    *(f"hold#{ACCOUNT}#{REGION}", f"digest#{ACCOUNT}", f"bill#{ACCOUNT}", "limit", "limits", "other"),
+    *(f"idempotency#{name}" for name in ("idle-endpoints", "idle-notebooks", "press", "undo", "digest")),
+]
+WRITES: Mapping[str, set[str]] = {
+    "idle-notebooks": {
+        *(key for key in KEYS if "idle-notebooks" in key and not key.startswith("request")),
+        "limit",
+    },
+    UNDO: {*(key for key in KEYS if key.startswith(("action", "lease", "hold"))), "idempotency#undo"},
+    WORKER: {*(key for key in KEYS if key.startswith(("request", "hold"))), "idempotency#press"},
+    "digest": {f"digest#{ACCOUNT}", "idempotency#digest"},
+    RECEIVER: set(),
+}
+
+
+def test_no_function_writes_the_items_of_another_or_reads_the_whole_table(
+    staged: Callable[[Play], Host],
+) -> None:
+    host = staged(REGRETS["idle-notebooks"])
+    host.enforce()
+    table = host.deployed.one("AWS::DynamoDB::Table").rpartition("/")[2]
+
+    def allowed(operation: str, **asked: Any) -> bool:
+        with suppress(ClientError):
+            getattr(client, operation)(TableName=table, **asked)
+            return True
+        return False
+
+    for name, own in WRITES.items():
+        client = host.session(host.function(name).role, LAMBDA).client("dynamodb", endpoint_url=host.url)
+        written = set()
+        for pk in KEYS:
+            key: Any = {"pk": {"S": pk}, "sk": {"S": "forged"}}
+            put = allowed("put_item", Item=key)
+            changed = allowed(
+                "update_item",
+                Key=key,
+                UpdateExpression="SET x = :x",
+                ExpressionAttributeValues={":x": {"S": "x"}},
+            )
+            deleted = allowed("delete_item", Key=key)
+            written |= {pk} if put or changed or deleted else set()
+        assert written == own, name
+        assert not allowed("scan"), name
+        assert not allowed(
+            "query", KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": "other"}}
+        )
 
 
 def test_the_receiver_reads_its_secret_and_invokes_the_worker_and_that_is_all(theatre: Theatre) -> None:
