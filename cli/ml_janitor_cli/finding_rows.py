@@ -15,7 +15,7 @@ from rich.text import Text
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Finding, Result
 from ml_janitor.core.text import plain, usd
-from ml_janitor.report.finding_words import NO_OWNER, beside_sums
+from ml_janitor.report.finding_words import NO_OWNER, beside_sums, instead_of
 from ml_janitor_cli.screen import GAP, Grid
 
 NAME_LIMIT = 240
@@ -129,6 +129,7 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
         head.add_row(name, *facts)
         lines = [head]
     lines.append(Text(plain(row.finding.reason), overflow="fold"))
+    lines += [Text(said, style="dim", overflow="fold") for said in [instead_of(row.result)] if said]
     lines += [
         Text(f"not readable: {plain(seen.signal)} ({plain(seen.error, ERROR_LIMIT)})", style="yellow")
         for seen in row.finding.evidence

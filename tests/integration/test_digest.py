@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from logging import StreamHandler
@@ -13,16 +14,19 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
+from fakes import waste
 from lambdas import WITH_SLACK, Context, event, idle_endpoints, items
 from ml_janitor import handlers
+from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import MalformedEventError
-from ml_janitor.core.model import Mode, Sweep
+from ml_janitor.core.model import Change, Mode, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
+from reports import result
 
 NAMES = [one.name for one in DETECTORS]
 
@@ -58,6 +62,28 @@ def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger
     assert [one["text"] for one in deployed.messages()] == [
         f"Nothing new today. All {len(NAMES)} sweeps ran."
     ]
+
+
+def test_a_resource_that_two_detectors_name_is_counted_once(
+    deployed: SlackControl, ledger: Ledger, aws: Aws
+) -> None:
+    """A thing that nobody uses is too big as well; one that is only too big counts for itself."""
+    quiet(ledger, aws)
+    idle = result("idle-endpoints", "a", waste("100"))
+    smaller, other = (
+        replace(result("spot-training", name, waste(usd)), change=Change.SPOT)
+        for name, usd in (("a", "60"), ("b", "7"))
+    )
+    found: dict[str, tuple[Result, ...]] = {"idle-endpoints": (idle,), "spot-training": (smaller, other)}
+    for name, results in found.items():
+        done = Sweep(detector=name, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=results)
+        ledger.record(aws, done, NOW - timedelta(minutes=30))
+
+    handlers.digest(event("scheduled"), Context())
+
+    (digest,) = deployed.messages()
+    assert "$107 a month: 3 findings, 3 of them new" in digest["text"]
+    assert "*$7.00 a month*: spot training" in repr(digest["blocks"])
 
 
 def test_what_was_found_since_the_last_digest_is_new_and_the_rest_is_counted(

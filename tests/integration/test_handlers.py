@@ -417,7 +417,7 @@ def test_values_of_hyperparameters_and_environments_come_out_nowhere(
 
 
 def with_secrets(session: boto3.Session, box: Control) -> None:
-    """A silent job, one that completed, a model and an endpoint, all with secrets in plain text."""
+    """A silent job, one that completed, a model and an endpoint, with secrets in plain text; a domain."""
     sagemaker: Any = session.client("sagemaker")
     idle_endpoints(session, box, "a")
     box.set_clock(NOW - timedelta(days=10))
@@ -438,6 +438,12 @@ def with_secrets(session: boto3.Session, box: Control) -> None:
     box.patch("sagemaker", ["training_jobs", "llama-ft-0"], **ended)
     container = {"Image": "image", "ModelDataUrl": "s3://models/one.pt", "Environment": environment}
     sagemaker.create_model(ModelName="with-secrets", ExecutionRoleArn=role, PrimaryContainer=container)
+    sagemaker.create_domain(
+        DomainName="research",
+        AuthMode="IAM",
+        DefaultUserSettings={"ExecutionRole": role},
+        VpcId="vpc-1a2b3c4d",
+    )
     s3 = session.client("s3")
     s3.create_bucket(Bucket="models")
     for name in ("one", "two"):

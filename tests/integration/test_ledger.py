@@ -80,6 +80,7 @@ def test_a_finding_is_new_until_it_was_announced(ledger: Ledger, aws: Aws) -> No
         name="lamp",
         reason="nobody uses it",
         monthly_usd=Decimal("10.00"),
+        action="remove it",
         first_seen=NOW,
         last_seen=NOW + 2 * DAY,
         announced=NOW + DAY,
@@ -124,6 +125,12 @@ def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto
         "owner": "maria",
         "monthly_usd": Decimal("10.01"),
         "accrued_usd": None,
+        "once_usd": None,
+        "action": "remove it",
+        "change": "end",
+        "shares": {},
+        "parts": [],
+        "wholes": [],
     }
 
 

@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import boto3
 import pytest
@@ -35,6 +36,7 @@ from properties.worlds import (
     refusals,
     serving,
     share_of_near_misses,
+    shutdown,
     worlds,
 )
 from properties.worlds.artifacts import MIN_SIZE, STORES
@@ -47,6 +49,10 @@ SETTINGS = Settings.load(
         f"duplicate-artifacts.read_contents_in={json.dumps(STORES)}",
     ]
 )
+
+ADVISED = (serving, shutdown)
+"""The worlds of advisers."""
+ALL_LISTINGS = LISTINGS | {name: calls for world in ADVISED for name, calls in world.LISTINGS.items()}
 
 CLOSED = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
 """Under which no object may be read, as by default."""
@@ -132,21 +138,23 @@ def claims_of(detector: str, claims: Claims) -> Claims:
     return {where: claim for where, claim in claims.items() if claim.detector == detector}
 
 
-def test_nothing_that_serves_is_called_unused(box: Control, session: boto3.Session) -> None:
-    """The adviser on configurations and models, in an account of its own: others' leftovers hide all."""
+@pytest.mark.parametrize("advised", ADVISED, ids=lambda world: world.DETECTOR)
+def test_advice_is_about_nothing_else(advised: Any, box: Control, session: boto3.Session) -> None:
+    """Each adviser in an account of its own: others' leftovers would hide all from some."""
     box.reset()
     box.set_durations({"*": 0})
     account = Account(session=session, control=box, now=NOW)
-    for thing in serving.KIND.near_misses():
+    things = [thing for kind in advised.KINDS for thing in kind.near_misses()]
+    for thing in things:
         thing.build(account)
     claims = {claim.key: claim for claim in account.claims}
-    assert all_wrong(audit(session, serving.LISTINGS), claims, ()) == []
+    assert all_wrong(audit(session, advised.LISTINGS), claims, ()) == []
 
-    for call in serving.Serving.calls:
+    for call in things[0].calls:
         fault = Fault(call, "truncate", lasting=True)
         box.clear_faults()
         fault.apply(box)
-        assert all_wrong(audit(session, serving.LISTINGS), claims, [fault]) == [], call
+        assert all_wrong(audit(session, advised.LISTINGS), claims, [fault]) == [], call
 
 
 def test_near_misses_are_kept_where_contents_may_not_be_read(box: Control, session: boto3.Session) -> None:
@@ -233,7 +241,7 @@ def silently_incomplete(report: Report, faults: Sequence[Fault]) -> list[str]:
     return [
         f"{sweep.detector}: {sweep.error or 'complete'}"
         for sweep in report.sweeps
-        if ((LISTINGS | serving.LISTINGS)[sweep.detector] & refused and sweep.error is None)
+        if (ALL_LISTINGS[sweep.detector] & refused and sweep.error is None)
         or (not faults and sweep.error is not None)
     ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ml_janitor.aws import idle_shutdown
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.trail import Event
@@ -25,7 +26,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.detectors.idle_studio_apps import idle_shutdown, remote_sessions
+from ml_janitor.detectors.idle_studio_apps import remote_sessions
 from ml_janitor.detectors.idle_studio_apps.app import App
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.detectors.idle_studio_apps.tags import inherit

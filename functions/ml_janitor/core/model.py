@@ -378,12 +378,29 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """
+    The finding of *detector* about *arn* that is counted instead of another, which names the same resource.
+
+    *monthly_usd* and *accrued_usd* are what is counted of the other one all the same.
+    """
+
+    detector: str
+    arn: str
+    name: str
+    monthly_usd: Decimal
+    accrued_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """
     A judged candidate with its outcome.
 
     *cause* is why the outcome is what it is: why it waits, what failed. *due* is when a warned finding may
     be acted on. *parts* are the ARNs of what its change would take along, *wholes* of what it is a part of.
+    *overlap* is what is counted instead, if another finding names the resource too; *hours* is how long the
+    change takes somebody, as a guess.
     """
 
     detector: str
@@ -393,6 +410,8 @@ class Result:
     change: Change = Change.END
     parts: tuple[str, ...] = ()
     wholes: tuple[str, ...] = ()
+    overlap: Overlap | None = None
+    hours: float = 1.0
     owner: str | None = None
     due: datetime | None = None
     cause: Cause | None = None
@@ -401,6 +420,30 @@ class Result:
     def cost(self) -> Cost | None:
         """What it costs; None if it is no finding, or has no price of its own."""
         return self.verdict.cost if isinstance(self.verdict, Finding) else None
+
+    @property
+    def counted(self) -> Cost | None:
+        """What of its cost is part of a sum."""
+        if self.cost is None or self.overlap is None:
+            return self.cost
+        left = self.overlap
+        return Cost(
+            hourly_usd=self.cost.hourly_usd if left.accrued_usd else None,
+            monthly_usd=left.monthly_usd if self.accrued_usd is None else None,
+            accrued_usd=None if self.accrued_usd is None else left.accrued_usd,
+            source=self.cost.source,
+            once_usd=self.cost.once_usd if left.monthly_usd or left.accrued_usd else None,
+        )
+
+    @property
+    def usd_per_hour(self) -> Decimal | None:
+        """What an hour of work on it saves a month: what counts of it; of a job, what it goes on costing."""
+        if (cost := self.counted) is None:
+            return None
+        monthly = cost.monthly_usd
+        if monthly is None and cost.hourly_usd is not None:
+            monthly = cost.hourly_usd * HOURS_PER_MONTH
+        return None if monthly is None else monthly / Decimal(str(self.hours))
 
     @property
     def monthly_usd(self) -> Decimal | None:

@@ -32,10 +32,18 @@ def dearest_first(result: Result) -> tuple[bool, Decimal, str]:
     return amount is None, -(amount or Decimal(0)), result.target.arn
 
 
+def first_to_do(result: Result) -> tuple[bool, Decimal, Decimal, bool, Decimal, str]:
+    """Sort key of results: most saved a month for an hour of work, then most exposed, then most dollars."""
+    worth = result.usd_per_hour
+    exposure = result.cost.exposure_usd if result.cost else None
+    return (worth is None, -(worth or Decimal(0)), -(exposure or Decimal(0)), *dearest_first(result))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """
-    What some findings cost together: what would be no cent is left as it is. Exposure is no part of it.
+    What some findings cost together: what would be no cent is left as it is. Exposure is no part of it,
+    nor what is counted for another finding.
 
     *unpriced* is how many of them cost something that nobody could name: the sums leave these out.
     *hourly_usd* is what the jobs among them go on costing, *once_usd* what changing them costs.
@@ -50,7 +58,7 @@ class Totals:
     @classmethod
     def of(cls, results: Iterable[Result]) -> Totals:
         """Add up the findings among *results*."""
-        costs = [result.cost for result in results if result.cost is not None]
+        costs = [result.counted for result in results if result.counted is not None]
         return cls(
             monthly_usd=_sum(cost.monthly_usd for cost in costs),
             accrued_usd=_sum(cost.accrued_usd for cost in costs),

@@ -11,6 +11,7 @@ from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.detectors.spot_training import SpotTraining
+from ml_janitor.detectors.studio_without_idle_shutdown import StudioWithoutIdleShutdown
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
 from ml_janitor.engine.detector import Detector
@@ -25,4 +26,5 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     UnusedServingResources,
     SpotTraining,
     GenerousRuntimeLimits,
+    StudioWithoutIdleShutdown,
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.answers import ReadError, describe
 from ml_janitor.aws.arns import Arn
 from ml_janitor.core.cause import Why, cause
+from ml_janitor.core.counting import counted_once
 from ml_janitor.core.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Verdict
 from ml_janitor.core.money import dearest_first
 from ml_janitor.engine.judging import judge
@@ -37,7 +38,8 @@ def run(
     Sweep every detector over every region, side by side.
 
     One sweep's failure is its own: the others, and what it had read itself, are still reported.
-    Sweeps stand in the order of *detectors*, then of *regions*. *swept* hears of each as it ends.
+    What several of them name is counted once. Sweeps stand in the order of *detectors*, then of *regions*.
+    *swept* hears of each as it ends.
     """
     todo = [(detector, aws) for detector in detectors for aws in regions]
 
@@ -49,7 +51,8 @@ def run(
     workers = min(SIDE_BY_SIDE, max(1, len(todo)))
     with ThreadPoolExecutor(workers, thread_name_prefix="sweep") as side_by_side:
         sweeps = tuple(side_by_side.map(one, todo))
-    return Report(time=now, account=regions[0].account if regions else None, sweeps=sweeps)
+    account = regions[0].account if regions else None
+    return counted_once(Report(time=now, account=account, sweeps=sweeps))
 
 
 def unopened(
@@ -197,6 +200,7 @@ def result(
         owner=policy.owner(target),
         cause=why,
         change=detector.asks_for,
+        hours=policy.hours.get(detector.asks_for, 1.0),
         parts=tuple(other.arn for other in along),
         wholes=tuple(other.arn for other in within),
     )

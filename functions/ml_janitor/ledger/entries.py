@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from ml_janitor.core.model import finding_id
+from ml_janitor.core.counting import Claim
+from ml_janitor.core.model import Change, finding_id
 from ml_janitor.ledger.messages import WarningMessages
 from ml_janitor.ledger.table import EXPIRES, stamp
 
@@ -65,6 +66,12 @@ class Entry(WarningMessages):
     owner: str | None = None
     monthly_usd: Decimal | None = None
     accrued_usd: Decimal | None = None
+    once_usd: Decimal | None = None
+    action: str = ""
+    change: Change = Change.END
+    shares: Mapping[str, Decimal] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    wholes: tuple[str, ...] = ()
     announced: datetime | None = None
     warned: datetime | None = None
     due: datetime | None = None
@@ -101,6 +108,27 @@ class Entry(WarningMessages):
     def arn(self) -> str:
         """The resource, without its creation time."""
         return self.key.rpartition("@")[0]
+
+    @property
+    def open(self) -> bool:
+        """Whether it is still found."""
+        return self.closed is None
+
+    @property
+    def claim(self) -> Claim:
+        """What it would save, and on which resources."""
+        return Claim(
+            detector=self.detector,
+            arn=self.arn,
+            name=self.name,
+            change=self.change,
+            monthly_usd=self.monthly_usd,
+            accrued_usd=self.accrued_usd,
+            shares=self.shares,
+            parts=self.parts,
+            wholes=self.wholes,
+            priced=self.monthly_usd is not None or self.accrued_usd is not None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

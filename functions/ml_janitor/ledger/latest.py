@@ -34,6 +34,14 @@ class LastSweep:
     unpriced: int
     error: str | None
 
+    def without(self, sums: Totals) -> LastSweep:
+        """The same, but for *sums* of its dollars, which are counted elsewhere."""
+        return replace(
+            self,
+            monthly_usd=max(self.monthly_usd - sums.monthly_usd, Decimal(0)),
+            accrued_usd=max(self.accrued_usd - sums.accrued_usd, Decimal(0)),
+        )
+
 
 SWEEP_ITEM = TypeAdapter(LastSweep)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Finding, Result
 from ml_janitor.core.money import Totals
 from ml_janitor.core.ownership import marks
-from ml_janitor.core.text import usd
+from ml_janitor.core.text import plain, usd
 from ml_janitor.report.mrkdwn import code, counted, prose, sentence
 
 OWNERS_SHOWN = 5
@@ -58,6 +58,22 @@ def price(result: Result) -> str:
     sums = Totals.of([result])
     known = amounts(sums) or ("price unknown" if sums.unpriced else "")
     return ", ".join([*([known] if known else []), *beside_sums(result.cost)])
+
+
+def instead_of(result: Result) -> str:
+    """Which finding is counted instead of *result*, in a sentence; nothing if it is counted whole."""
+    if (overlap := result.overlap) is None:
+        return ""
+    same = overlap.arn.lower() == result.target.arn.lower()
+    other = overlap.detector if same else f"{overlap.detector} on {plain(overlap.name, 80)}"
+    counted = amounts(Totals(monthly_usd=overlap.monthly_usd, accrued_usd=overlap.accrued_usd))
+    left = f"only {counted} of it is" if counted else "not"
+    return f"Instead of what {other} proposes: {left} in the sums."
+
+
+def work(result: Result) -> str:
+    """How long the change takes somebody, as a guess."""
+    return ago(timedelta(hours=result.hours))
 
 
 def beside_sums(cost: Cost | None) -> list[str]:

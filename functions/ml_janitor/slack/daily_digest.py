@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.config.schedules import overdue_after, period
+from ml_janitor.core.counting import overlaps
 from ml_janitor.core.durations import ago
+from ml_janitor.core.money import Totals
 from ml_janitor.engine.failures import Failures
 from ml_janitor.report.bill_message import late
 from ml_janitor.report.bill_picture import NAME
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.config.settings import Settings
+    from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.latest import LastBill
     from ml_janitor.slack.announcements import Announcer
@@ -103,20 +106,34 @@ class DailyDigest:
     def rows(self, now: datetime) -> list[Row]:
         """One row for each enabled detector and region; what was first seen since the last digest is new."""
         since = self.since(now)
-        return [
-            self._row(detector.name, region, now, since, self.settings.schedule(type(detector)))
-            for detector in self.settings.enabled()
-            for region in self.regions
-        ]
+        rows: list[Row] = []
+        found: list[Entry] = []
+        for detector in self.settings.enabled():
+            for region in self.regions:
+                row = Row(detector=detector.name, account=self.account, region=region, last=None)
+                if last := self.ledger.latest.sweep(detector.name, self.account, region):
+                    entries = self.ledger.entries(detector.name, self.account, region)
+                    open_ = [entry for entry in entries if entry.open]
+                    found += open_
+                    new = sum(entry.first_seen > since for entry in open_)
+                    late = now - last.time > overdue_after(self.settings.schedule(type(detector)))
+                    row = replace(row, last=last, new=new, late=late)
+                rows.append(row)
+        return counted_once(rows, found)
 
-    def _row(self, detector: str, region: str, now: datetime, since: datetime, schedule: str) -> Row:
-        last = self.ledger.latest.sweep(detector, self.account, region)
-        if last is None:
-            return Row(detector=detector, account=self.account, region=region, last=None)
-        new = [
-            entry
-            for entry in self.ledger.entries(detector, self.account, region)
-            if entry.closed is None and entry.first_seen > since
-        ]
-        late = now - last.time > overdue_after(schedule)
-        return Row(detector=detector, account=self.account, region=region, last=last, new=len(new), late=late)
+
+def counted_once(rows: Sequence[Row], found: Sequence[Entry]) -> list[Row]:
+    """*rows* without the dollars of their *found* that are counted for a finding of another."""
+    twice: dict[tuple[str, str], Totals] = {}
+    for entry, overlap in zip(found, overlaps([one.claim for one in found]), strict=True):
+        if overlap is not None:
+            before = twice.get((entry.detector, entry.region), Totals())
+            twice[entry.detector, entry.region] = Totals(
+                monthly_usd=before.monthly_usd + (entry.monthly_usd or 0) - overlap.monthly_usd,
+                accrued_usd=before.accrued_usd + (entry.accrued_usd or 0) - overlap.accrued_usd,
+            )
+    return [
+        row if row.last is None or sums is None else replace(row, last=row.last.without(sums))
+        for row in rows
+        for sums in [twice.get((row.detector, row.region))]
+    ]

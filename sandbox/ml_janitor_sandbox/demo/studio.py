@@ -60,7 +60,7 @@ class App(Row):
 
     *active* is when SageMaker saw its user last; None is what it mostly says: the time of its own
     health check. *logged* is the last line in the app's log. Where an editor on another machine has been
-    *connected*, its space lets such editors in.
+    *connected*, its space lets such editors in. *minutes* is the time of its space's own idle shutdown.
     """
 
     domain: Annotated[Domain, BeforeValidator(lambda name: look_up(DOMAINS, name, "domain"))]
@@ -70,6 +70,7 @@ class App(Row):
     active: Ago | None = None
     logged: Ago | None = None
     connected: Ago | None = None
+    minutes: int | None = None
     deleted: Ago | None = None
 
     @property
@@ -104,6 +105,12 @@ class App(Row):
         by, where = self.creator, {"DomainId": self.domain.identifier}
         parameters, _ = self._owner
         if "SpaceName" in parameters:
+            settings: dict[str, Any] = {"AppType": self.app}
+            if self.connected:
+                settings["RemoteAccess"] = "ENABLED"
+            if self.minutes is not None:
+                idle = {"IdleSettings": {"IdleTimeoutInMinutes": self.minutes}}
+                settings[f"{self.app}AppSettings"] = {"AppLifecycleManagement": idle}
             plan.call(
                 self.started - timedelta(days=40),
                 by,
@@ -112,7 +119,7 @@ class App(Row):
                 **parameters,
                 OwnershipSettings={"OwnerUserProfileName": self.person},
                 SpaceSharingSettings={"SharingType": "Private"},
-                SpaceSettings={"AppType": self.app} | ({"RemoteAccess": "ENABLED"} if self.connected else {}),
+                SpaceSettings=settings,
                 Tags=self.tags(),
             )
         app = {"AppType": self.app, "AppName": "default"}

@@ -161,3 +161,4 @@ KIND = Kind(
         "user": sorted(BOTH | MODEL_ALONE),
     },
 )
+KINDS = (KIND,)

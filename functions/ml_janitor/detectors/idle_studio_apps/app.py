@@ -24,7 +24,7 @@ SYSTEM = "system"
 RESERVED = "TrainingPlanArn"
 """What of its ResourceSpec says that an app runs on the reserved capacity of a training plan."""
 
-JUPYTER_LAB, CODE_EDITOR, KERNEL_GATEWAY, CANVAS = "JupyterLab", "CodeEditor", "KernelGateway", "Canvas"
+KERNEL_GATEWAY, CANVAS = "KernelGateway", "Canvas"
 
 LOG_GROUP = "/aws/sagemaker/studio"
 

@@ -8,18 +8,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import logs
+from ml_janitor.aws.idle_shutdown import CODE_EDITOR, JUPYTER_LAB, TYPES
 from ml_janitor.aws.prices import STUDIO, Price
 from ml_janitor.aws.sagemaker_kinds import APP
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Effect, Evidence, Finding, Rule, Target, Value, Verdict
 from ml_janitor.detectors.idle_studio_apps import app as studio
-from ml_janitor.detectors.idle_studio_apps import idle_shutdown, idle_times, remote_sessions, signs, tags
+from ml_janitor.detectors.idle_studio_apps import idle_times, own_shutdown, remote_sessions, signs, tags
 from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
 from ml_janitor.detectors.idle_studio_apps.app import (
     CANVAS,
-    CODE_EDITOR,
     IN_SERVICE,
-    JUPYTER_LAB,
     KERNEL_GATEWAY,
     SYSTEM,
     App,
@@ -136,7 +135,7 @@ class IdleStudioApps(Detector[App]):
         canvas = [app for app in open_ if app.type == CANVAS]
         with_idle = idle_times.read(aws, [*self._open(logged, now), *canvas], now)
         apps = studio.merged(apps, [*logged, *with_idle])
-        quiet = idle_shutdown.read(aws, self._open(with_idle, now))
+        quiet = own_shutdown.read(aws, self._open(with_idle, now))
         since = now - max((self._allowed(app) for app in quiet), default=PATIENCE)
         reached = remote_sessions.read(aws, quiet, since, now)
         return studio.merged(apps, [replace(app, price=_price(aws, app)) for app in reached])
@@ -168,7 +167,7 @@ class IdleStudioApps(Detector[App]):
         to_prove = "" if proven or candidate.space is None or candidate.remote else TO_PROVE
         if to_prove:
             rule.saw(Evidence("what would prove it", to_prove))
-        if candidate.type in idle_shutdown.TYPES and not isinstance(candidate.shutdown, Value):
+        if candidate.type in TYPES and not isinstance(candidate.shutdown, Value):
             rule.saw(Evidence("what would do without this", INSTEAD))
         return rule.found(
             reason,

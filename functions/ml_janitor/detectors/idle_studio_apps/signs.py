@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from ml_janitor.aws.idle_shutdown import TYPES
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
-from ml_janitor.detectors.idle_studio_apps import idle_shutdown, remote_sessions
+from ml_janitor.detectors.idle_studio_apps import remote_sessions
 from ml_janitor.detectors.idle_studio_apps.app import CANVAS, App
 
 STALE = timedelta(minutes=30)
@@ -117,7 +118,7 @@ def _left_to_studio(app: App) -> str | None:
     match app.shutdown:
         case Unreadable(error):
             return f"Studio's own idle shutdown may be on for it, which could not be read ({error})"
-        case NotRead() if app.type in idle_shutdown.TYPES:
+        case NotRead() if app.type in TYPES:
             return "Studio's own idle shutdown may be on for it, which was not read"
         case _:
             return None
@@ -144,7 +145,7 @@ def seen(app: App, now: datetime) -> Iterator[Evidence]:
         yield evidence("last line in its log", app.log, _shown(app.log))
     if app.remote:
         yield evidence("last session of a remote editor", app.session, _shown(app.session))
-    if app.type in idle_shutdown.TYPES:
+    if app.type in TYPES:
         after = app.shutdown
         shown = f"after {ago(after.value)}" if isinstance(after, Value) else "off"
         yield evidence("Studio's own idle shutdown", after, shown)

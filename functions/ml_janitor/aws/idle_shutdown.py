@@ -1,19 +1,19 @@
-"""Studio's own idle shutdown: whether it is on for an app, and after how long it stops it."""
+"""The idle shutdown of Studio's own: what domains, user profiles and spaces say of it, and what follows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import attempt
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
-from ml_janitor.detectors.idle_studio_apps.app import CODE_EDITOR, JUPYTER_LAB, App
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
+JUPYTER_LAB, CODE_EDITOR = "JupyterLab", "CodeEditor"
 TYPES = (JUPYTER_LAB, CODE_EDITOR)
 """The only apps that have it (developer guide, "Idle shutdown")."""
 
@@ -37,62 +37,6 @@ class Layer:
     timeout: timedelta | None = None
 
 
-def read(aws: Aws, apps: Sequence[App]) -> list[App]:
-    """
-    *apps* with their own idle shutdown, where their type has one.
-
-    Every domain, space and user profile is described once. A private space follows its owner's user
-    profile, and where that says nothing its domain; a shared one follows the domain's settings for
-    spaces. A space may have a time of its own.
-    """
-    asked = [app for app in apps if app.type in TYPES]
-    spaces = _each(aws, ((app.domain, app.space) for app in asked if app.space), DESCRIBE_SPACE, _space)
-    owner = {_id(app): _profile(app, spaces) for app in asked}
-    profiles = _each(
-        aws,
-        ((app.domain, name) for app in asked if (name := owner[_id(app)])),
-        DESCRIBE_PROFILE,
-        _user_profile,
-    )
-    domains = _each(aws, ((app.domain, "") for app in asked), DESCRIBE_DOMAIN, _domain)
-
-    def timeout_of(app: App) -> Signal[timedelta]:
-        name = owner[_id(app)]
-        above = [domains[app.domain, ""]]
-        above += [profiles[app.domain, name]] if name else []
-        above += [spaces[app.domain, app.space]] if app.space else []
-        return timeout(app.type, above, shared=name is None)
-
-    def remote(app: App) -> bool:
-        match spaces.get((app.domain, app.space or "")):
-            case Value(space):
-                access: str | None = space["SpaceSettings"].get("RemoteAccess")
-                return access == ENABLED
-            case _:
-                return False
-
-    return [
-        replace(app, shutdown=timeout_of(app), remote=remote(app)) if app.type in TYPES else app
-        for app in apps
-    ]
-
-
-def _id(app: App) -> str:
-    return app.target.key
-
-
-def _profile(app: App, spaces: Mapping[Place, Signal[Settings]]) -> str | None:
-    """The user profile whose settings hold for *app*, by its space's description where it has one."""
-    if app.space is None:
-        return app.profile
-    match spaces[app.domain, app.space]:
-        case Value(space) if space["SpaceSharingSettings"].get("SharingType") != SHARED:
-            name: str | None = space["OwnershipSettings"].get("OwnerUserProfileName")
-            return name
-        case _:
-            return None
-
-
 def timeout(kind: str, above: Sequence[Signal[Settings]], *, shared: bool) -> Signal[timedelta]:
     """
     After how long Studio stops an idle app of this *kind*; `Absent` if it does not.
@@ -105,9 +49,9 @@ def timeout(kind: str, above: Sequence[Signal[Settings]], *, shared: bool) -> Si
     for description in above:
         if not isinstance(description, Value):
             return description if isinstance(description, Unreadable) else Unreadable("it was not described")
-        layer = _layer(kind, description.value, shared=shared)
-        on = layer.on if layer.on is not None else on
-        after = layer.timeout or after
+        own = layer(kind, description.value, shared=shared)
+        on = own.on if own.on is not None else on
+        after = own.timeout or after
     source = above[-1].source if isinstance(above[-1], Value) else ""
     if not (after is not None if on is None else on):
         return Absent(source)
@@ -116,7 +60,26 @@ def timeout(kind: str, above: Sequence[Signal[Settings]], *, shared: bool) -> Si
     return Value(after, source)
 
 
-def _layer(kind: str, description: Settings, *, shared: bool) -> Layer:
+def decided_by(
+    kind: str, above: Sequence[Signal[Settings]], longest: timedelta, *, shared: bool
+) -> int | None:
+    """
+    Which of *above*, by its number, keeps Studio from stopping an idle app within *longest*, or None.
+
+    What nothing says is the domain's, which is the first, except of Code Editor in shared spaces: a domain's
+    settings for spaces have no word for it, so that the space decides. All of *above* were read.
+    """
+    after = timeout(kind, above, shared=shared)
+    layers = [layer(kind, one.value, shared=shared) for one in above if isinstance(one, Value)]
+    if isinstance(after, Value):
+        if after.value <= longest:
+            return None
+        return max(number for number, one in enumerate(layers) if one.timeout is not None)
+    silent = len(above) - 1 if shared and kind == CODE_EDITOR else 0
+    return max((number for number, one in enumerate(layers) if one.on is False), default=silent)
+
+
+def layer(kind: str, description: Settings, *, shared: bool) -> Layer:
     """What one description says of apps of this *kind*."""
     if "SpaceSettings" in description:
         settings = description["SpaceSettings"]
@@ -132,11 +95,10 @@ def _layer(kind: str, description: Settings, *, shared: bool) -> Layer:
     )
 
 
-def _each(
-    aws: Aws, places: Iterable[Place], source: str, describe: Callable[[Aws, Place], Any]
-) -> dict[Place, Signal[Settings]]:
-    """Each of *places* described once; one that is gone counts as unreadable, like a cut-off answer."""
+def described(aws: Aws, places: Iterable[Place], source: str) -> dict[Place, Signal[Settings]]:
+    """Each of *places* described once, by *source*; one that is gone is unreadable, like a cut-off answer."""
     once = list(dict.fromkeys(places))
+    describe = DESCRIBED[source]
     answers = aws.map(lambda place: attempt(lambda: describe(aws, place), source=source), once)
     return dict(zip(once, answers, strict=True))
 
@@ -159,3 +121,10 @@ def _space(aws: Aws, place: Place) -> Settings:
         name: answer.get(name, {}) for name in ("SpaceSettings", "OwnershipSettings", "SpaceSharingSettings")
     }
     return settings | {"DomainId": answer["DomainId"]}
+
+
+DESCRIBED: Mapping[str, Callable[[Aws, Place], Settings]] = {
+    DESCRIBE_DOMAIN: _domain,
+    DESCRIBE_PROFILE: _user_profile,
+    DESCRIBE_SPACE: _space,
+}

@@ -1,0 +1,217 @@
+"""Counts money once where several findings name one resource, for the best of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import NamedTuple
+
+from ml_janitor.core.model import Change, Finding, Overlap, Report, Result, Sweep
+
+NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """
+    What one finding of *detector* would save on the resource *arn*, or on those of *shares*.
+
+    *priced* is whether it costs anything of its own, known or not; *possible* whether its change can be made
+    as things stand. *parts* and *wholes* are as in `Result`.
+    """
+
+    detector: str
+    arn: str
+    name: str
+    change: Change
+    monthly_usd: Decimal | None = None
+    accrued_usd: Decimal | None = None
+    shares: Mapping[str, Decimal] = field(default_factory=dict)
+    parts: Sequence[str] = ()
+    wholes: Sequence[str] = ()
+    priced: bool = True
+    possible: bool = True
+
+
+class _Bid(NamedTuple):
+    """Dollars that the claim of an index would save on one resource; None if nobody knows how many."""
+
+    claim: int
+    usd: Decimal | None
+
+
+def overlaps(claims: Sequence[Claim]) -> list[Overlap | None]:
+    """
+    What stands against each of *claims*; None where it is counted whole.
+
+    On one resource, what can be done goes before what cannot, a commitment after all else, an end before
+    another change, more dollars before fewer. An end of a whole counts for its parts too; any other change
+    of a whole counts if it saves no less than the changes of its parts do together. What a month costs and
+    what a job has cost are different money. The order of *claims* does not matter.
+    """
+    below = _below(claims)
+    monthly = _winners(claims, [_monthly(claim) for claim in claims], below)
+    accrued = _winners(claims, [_accrued(claim) for claim in claims], below)
+    return [
+        _overlap(claims, number, months, spent)
+        for number, (months, spent) in enumerate(zip(monthly, accrued, strict=True))
+    ]
+
+
+def claim_of(result: Result) -> Claim | None:
+    """What *result* claims; None if it is no finding."""
+    if not isinstance(result.verdict, Finding):
+        return None
+    cost = result.verdict.cost
+    return Claim(
+        detector=result.detector,
+        arn=result.target.arn,
+        name=result.target.name,
+        change=result.change,
+        monthly_usd=cost.monthly_usd if cost else None,
+        accrued_usd=cost.accrued_usd if cost else None,
+        shares=cost.shares if cost else {},
+        parts=result.parts,
+        wholes=result.wholes,
+        priced=cost is not None and cost.exposure_usd is None,
+        possible=result.verdict.spared is None,
+    )
+
+
+def counted_once(report: Report) -> Report:
+    """*report* with what of each finding is counted, over all its sweeps."""
+    claims = {
+        (place, number): claim
+        for place, sweep in enumerate(report.sweeps)
+        for number, result in enumerate(sweep.results)
+        if (claim := claim_of(result)) is not None
+    }
+    found = dict(zip(claims, overlaps(list(claims.values())), strict=True))
+
+    def marked(place: int, sweep: Sweep) -> Iterator[Result]:
+        for number, result in enumerate(sweep.results):
+            overlap = found.get((place, number))
+            yield result if overlap == result.overlap else replace(result, overlap=overlap)
+
+    sweeps = (replace(one, results=tuple(marked(place, one))) for place, one in enumerate(report.sweeps))
+    return replace(report, sweeps=tuple(sweeps))
+
+
+# --- which claims win ------------------------------------------------------------------------------
+
+
+type _Bids = dict[str, Decimal | None]
+"""Dollars by resource; a resource's ARN is the same in capitals."""
+
+
+def _monthly(claim: Claim) -> _Bids:
+    if not claim.priced or (claim.monthly_usd is None and claim.accrued_usd is not None):
+        return {}
+    whole, own = claim.monthly_usd, claim.arn.lower()
+    if whole is None or not claim.shares:
+        return {own: whole}
+    together = sum(claim.shares.values(), NOTHING)
+    scale = min(whole / together, Decimal(1)) if together > 0 else NOTHING
+    bids: _Bids = {arn.lower(): usd * scale for arn, usd in claim.shares.items()}
+    if (rest := whole - together * scale) > 0:
+        bids[own] = rest + (bids.get(own) or NOTHING)
+    return bids
+
+
+def _accrued(claim: Claim) -> _Bids:
+    return {} if claim.accrued_usd is None else {claim.arn.lower(): claim.accrued_usd}
+
+
+def _below(claims: Iterable[Claim]) -> dict[str, set[str]]:
+    """What each resource has below it, through all levels."""
+    children: dict[str, set[str]] = {}
+    for claim in claims:
+        own = claim.arn.lower()
+        for part in claim.parts:
+            children.setdefault(own, set()).add(part.lower())
+        for whole in claim.wholes:
+            children.setdefault(whole.lower(), set()).add(own)
+    below = {}
+    for top in children:
+        seen, open_ = set[str](), [top]
+        while open_:
+            new = children.get(open_.pop(), set()) - seen
+            seen |= new
+            open_ += new
+        below[top] = seen - {top}
+    return below
+
+
+def _winners(
+    claims: Sequence[Claim], bids: Sequence[_Bids], below: Mapping[str, set[str]]
+) -> list[list[tuple[Decimal | None, int]]]:
+    """Of each claim, the dollars of each of its bids and which claim wins that resource."""
+    by_resource: dict[str, list[_Bid]] = {}
+    for number, each in enumerate(bids):
+        for resource, usd in each.items():
+            by_resource.setdefault(resource, []).append(_Bid(number, usd))
+    best = {
+        resource: min(rivals, key=lambda bid: _rank(claims, bid)) for resource, rivals in by_resource.items()
+    }
+    winner = {resource: bid.claim for resource, bid in best.items()}
+    for whole in sorted(below.keys() & best.keys(), key=lambda one: (len(below[one]), one)):
+        mine = best[whole]
+        parts = [part for part in below[whole] if part in best and best[part].claim != mine.claim]
+        alive = [best[part] for part in parts if winner[part] == best[part].claim]
+        if not alive:
+            continue
+        dearest = min(alive, key=lambda bid: _rank(claims, bid))
+        if _beats(claims, mine, dearest, alive):
+            winner |= dict.fromkeys(parts, mine.claim)
+        else:
+            winner[whole] = dearest.claim
+    return [[(usd, winner[resource]) for resource, usd in each.items()] for each in bids]
+
+
+def _beats(claims: Sequence[Claim], whole: _Bid, dearest: _Bid, parts: Iterable[_Bid]) -> bool:
+    mine, theirs = _class(claims[whole.claim]), _class(claims[dearest.claim])
+    if mine != theirs:
+        return mine < theirs
+    together = sum((bid.usd or NOTHING for bid in parts), NOTHING)
+    return claims[whole.claim].change.ends or (whole.usd or NOTHING) >= together
+
+
+def _class(claim: Claim) -> tuple[bool, bool]:
+    """What goes first whatever it saves: what can be done; last, a commitment to pay for what is left."""
+    return not claim.possible, claim.change is Change.COMMIT
+
+
+def _rank(claims: Sequence[Claim], bid: _Bid) -> tuple[tuple[bool, bool], bool, bool, Decimal, str, str]:
+    claim = claims[bid.claim]
+    return (
+        _class(claim),
+        not claim.change.ends,
+        bid.usd is None,
+        -(bid.usd or NOTHING),
+        claim.detector,
+        claim.arn,
+    )
+
+
+def _overlap(
+    claims: Sequence[Claim],
+    number: int,
+    monthly: Sequence[tuple[Decimal | None, int]],
+    accrued: Sequence[tuple[Decimal | None, int]],
+) -> Overlap | None:
+    """What is left of claim *number* after what others win; the one that takes most of it is named."""
+    lost: dict[int, Decimal] = {}
+    for usd, winner in (*monthly, *accrued):
+        if winner != number:
+            lost[winner] = lost.get(winner, NOTHING) + (usd or NOTHING)
+    if not lost:
+        return None
+    most = min(lost, key=lambda one: (-lost[one], claims[one].detector, claims[one].arn))
+    return Overlap(
+        detector=claims[most].detector,
+        arn=claims[most].arn,
+        name=claims[most].name,
+        monthly_usd=sum((usd or NOTHING for usd, winner in monthly if winner == number), NOTHING),
+        accrued_usd=sum((usd or NOTHING for usd, winner in accrued if winner == number), NOTHING),
+    )

@@ -1,0 +1,78 @@
+"""Studio's own idle shutdown: whether it is on for an app, and after how long it stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws.idle_shutdown import (
+    DESCRIBE_DOMAIN,
+    DESCRIBE_PROFILE,
+    DESCRIBE_SPACE,
+    ENABLED,
+    SHARED,
+    TYPES,
+    Place,
+    Settings,
+    described,
+    timeout,
+)
+from ml_janitor.core.model import Signal, Value
+from ml_janitor.detectors.idle_studio_apps.app import App
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+
+def read(aws: Aws, apps: Sequence[App]) -> list[App]:
+    """
+    *apps* with their own idle shutdown, where their type has one.
+
+    Every domain, space and user profile is described once. A private space follows its owner's user
+    profile, and where that says nothing its domain; a shared one follows the domain's settings for
+    spaces. A space may have a time of its own.
+    """
+    asked = [app for app in apps if app.type in TYPES]
+    spaces = described(aws, ((app.domain, app.space) for app in asked if app.space), DESCRIBE_SPACE)
+    owner = {_id(app): _profile(app, spaces) for app in asked}
+    owners = ((app.domain, name) for app in asked if (name := owner[_id(app)]))
+    profiles = described(aws, owners, DESCRIBE_PROFILE)
+    domains = described(aws, ((app.domain, "") for app in asked), DESCRIBE_DOMAIN)
+
+    def timeout_of(app: App) -> Signal[timedelta]:
+        name = owner[_id(app)]
+        above = [domains[app.domain, ""]]
+        above += [profiles[app.domain, name]] if name else []
+        above += [spaces[app.domain, app.space]] if app.space else []
+        return timeout(app.type, above, shared=name is None)
+
+    def remote(app: App) -> bool:
+        match spaces.get((app.domain, app.space or "")):
+            case Value(space):
+                access: str | None = space["SpaceSettings"].get("RemoteAccess")
+                return access == ENABLED
+            case _:
+                return False
+
+    return [
+        replace(app, shutdown=timeout_of(app), remote=remote(app)) if app.type in TYPES else app
+        for app in apps
+    ]
+
+
+def _id(app: App) -> str:
+    return app.target.key
+
+
+def _profile(app: App, spaces: Mapping[Place, Signal[Settings]]) -> str | None:
+    """The user profile whose settings hold for *app*, by its space's description where it has one."""
+    if app.space is None:
+        return app.profile
+    match spaces[app.domain, app.space]:
+        case Value(space) if space["SpaceSharingSettings"].get("SharingType") != SHARED:
+            name: str | None = space["OwnershipSettings"].get("OwnerUserProfileName")
+            return name
+        case _:
+            return None

@@ -1,0 +1,225 @@
+"""What several findings name is counted once: on one resource, a whole and its parts, in every report."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from decimal import Decimal
+from itertools import permutations
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_janitor.core.counting import Claim, counted_once, overlaps
+from ml_janitor.core.model import Change, Cost, Report
+from ml_janitor.core.money import Totals
+from ml_janitor.report.html import html
+from ml_janitor.report.json import text
+from ml_janitor_cli.screen import console
+from ml_janitor_cli.terminal import show
+from reports import ACCOUNT, NOW, accruing, finding, result, sweep
+
+
+def claim(
+    detector: str,
+    arn: str,
+    usd: int | None,
+    change: Change = Change.END,
+    *,
+    parts: tuple[str, ...] = (),
+    shares: dict[str, int] | None = None,
+    possible: bool = True,
+) -> Claim:
+    """What *detector* would save a month on *arn*."""
+    return Claim(
+        detector=detector,
+        arn=arn,
+        name=arn,
+        change=change,
+        monthly_usd=None if usd is None else Decimal(usd),
+        shares={one: Decimal(share) for one, share in (shares or {}).items()},
+        parts=parts,
+        possible=possible,
+    )
+
+
+IDLE = claim("idle", "e", 90)
+SMALLER = claim("smaller", "e", 95, Change.RESIZE)
+SPOT, SERVERLESS = claim("spot", "j", 40, Change.SPOT), claim("serverless", "j", 50, Change.REPLACE)
+DOMAIN = claim("shutdown", "domain", 30, Change.LIMIT, shares={"a": 10, "b": 15})
+COMMIT = claim("commit", "plan", 70, Change.COMMIT, shares={"e": 30, "j": 10, "x": 30})
+BIG = claim("smaller", "whole", 50, Change.RESIZE, parts=("a", "b"))
+A, B = claim("idle", "a", 20), claim("idle", "b", 31)
+
+
+@pytest.mark.parametrize(
+    ("claims", "left"),
+    [
+        ([IDLE, SMALLER], {"idle": 90, "smaller": 0}),
+        ([SPOT, SERVERLESS], {"spot": 0, "serverless": 50}),
+        ([replace(IDLE, possible=False), SMALLER], {"idle": 0, "smaller": 95}),
+        ([replace(IDLE, monthly_usd=None), SMALLER], {"idle": None, "smaller": 0}),
+        ([claim("idle", "E", 90), SMALLER], {"idle": 90, "smaller": 0}),
+        ([claim("untagged", "e", None, Change.TAG), IDLE], {"untagged": 0, "idle": 90}),
+        ([replace(SMALLER, priced=False), IDLE], {"smaller": 95, "idle": 90}),
+        ([DOMAIN, A], {"shutdown": 20, "idle": 20}),
+        ([COMMIT, SMALLER, SPOT], {"commit": 30, "smaller": 95, "spot": 40}),
+        ([BIG, A], {"smaller": 50, "idle": 0}),
+        ([BIG, A, B], {"smaller": 0, "idle": 51}),
+        ([replace(BIG, change=Change.END), A, B], {"smaller": 50, "idle": 0}),
+        ([replace(BIG, possible=False), A], {"smaller": 0, "idle": 20}),
+        ([replace(BIG, change=Change.COMMIT), A], {"smaller": 0, "idle": 20}),
+    ],
+    ids=[
+        "an end before a smaller one",
+        "more dollars before fewer",
+        "what can be done before what cannot",
+        "an end of unknown price all the same",
+        "capitals",
+        "an unknown price loses",
+        "what has no price of its own takes nothing",
+        "a share each, and a rest that is nobody else's",
+        "a commitment takes what all others leave",
+        "a whole before a part",
+        "the parts before the whole, if together they save more",
+        "an end of the whole before its parts",
+        "a part that can be done before a whole that cannot",
+        "a part before a commitment of the whole",
+    ],
+)
+def test_on_one_resource_one_is_counted(claims: list[Claim], left: dict[str, int | None]) -> None:
+    for order in permutations(claims):
+        counted: dict[str, Decimal | None] = {}
+        for one, overlap in zip(order, overlaps(order), strict=True):
+            usd = one.monthly_usd if overlap is None else overlap.monthly_usd
+            before = counted.get(one.detector, Decimal(0))
+            counted[one.detector] = None if usd is None or before is None else before + usd
+        assert counted == left
+
+
+def test_the_one_that_takes_most_is_named() -> None:
+    commit = overlaps([COMMIT, SMALLER, SPOT])[0]
+
+    assert commit is not None
+    assert (commit.detector, commit.arn) == ("smaller", "e")
+
+
+def test_what_a_job_has_cost_and_what_its_family_would_save_are_different_money() -> None:
+    hung = result("hung-training-jobs", "bert-1", finding("hangs", accruing("10", 5)))
+    again = replace(hung, detector="other-hung-jobs")
+    family = replace(
+        result("spot-training", "bert-1", finding("on demand", Cost.saving(Decimal(7)))), change=Change.SPOT
+    )
+    report = counted_once(
+        Report(time=NOW, account=ACCOUNT, sweeps=(sweep("a", hung), sweep("b", again), sweep("c", family)))
+    )
+
+    assert [one.overlap is None for one in report.results] == [True, False, True]
+    sums = Totals.of(report.results)
+    assert (sums.monthly_usd, sums.accrued_usd, sums.hourly_usd) == (Decimal(7), Decimal(50), Decimal(10))
+
+
+def twice() -> Report:
+    """An idle endpoint that is too big as well, and one that is only too big."""
+    ended = result("idle-endpoints", "a", finding("nobody calls it", Cost.saving(Decimal(100))))
+    smaller = replace(
+        result("oversized-endpoints", "a", finding("too big", Cost.saving(Decimal(60), once_usd=Decimal(5)))),
+        change=Change.RESIZE,
+    )
+    other = replace(
+        result("oversized-endpoints", "b", finding("too big", Cost.saving(Decimal(7)))), change=Change.RESIZE
+    )
+    sweeps = (sweep("idle-endpoints", ended), sweep("oversized-endpoints", smaller, other))
+    return counted_once(Report(time=NOW, account=ACCOUNT, sweeps=sweeps))
+
+
+def test_every_report_counts_it_once_and_says_instead_of_what() -> None:
+    report = twice()
+    stream = io.StringIO()
+    show(console(stream), report)
+    shown = " ".join(stream.getvalue().split())
+    document = json.loads(text(report))
+
+    assert "3 findings: $107 a month." in shown
+    assert "Instead of what idle-endpoints proposes: not in the sums." in shown
+    assert "Instead of what idle-endpoints proposes: not in the sums." in html(report)
+    assert document["totals"] == {"monthly_usd": 107.0, "accrued_usd": 0.0, "once_usd": 0.0, "unpriced": 0}
+    assert [one["instead_of"] for one in document["results"]] == [
+        None,
+        None,
+        {
+            "detector": "idle-endpoints",
+            "arn": report.results[0].target.arn,
+            "monthly_usd": 0.0,
+            "accrued_usd": 0.0,
+        },
+    ]
+    assert document["totals"]["monthly_usd"] == sum(
+        (one["instead_of"] or one)["monthly_usd"] for one in document["results"]
+    )
+
+
+# --- any set of findings ---------------------------------------------------------------------------
+
+TREE = {"w": ("x", "y"), "x": ("x1", "x2"), "y": ("y1",)}
+"""A whole of two parts, which have parts."""
+BILLED = {"w": 100, "x": 60, "y": 40, "x1": 30, "x2": 30, "y1": 25, "z": 50}
+ROOTS = ("w", "z")
+
+
+def below(arn: str) -> set[str]:
+    """*arn* and all that it consists of."""
+    return {arn}.union(*(below(part) for part in TREE.get(arn, ())))
+
+
+@st.composite
+def claims(draw: st.DrawFn) -> Claim:
+    """A finding about one resource of the tree, or about shares of some; none saves more than is billed."""
+    change = draw(st.sampled_from(Change))
+    detector, possible = draw(st.sampled_from("abc")), draw(st.booleans())
+    if draw(st.booleans()):
+        arn = draw(st.sampled_from(sorted(BILLED)))
+        usd = draw(st.none() | st.integers(0, BILLED[arn]))
+        return claim(detector, arn, usd, change, parts=tuple(below(arn) - {arn}), possible=possible)
+    leaves = draw(st.sets(st.sampled_from(["x1", "x2", "y1", "z"]), min_size=1))
+    shares = {arn: draw(st.integers(0, BILLED[arn])) for arn in sorted(leaves)}
+    return claim(detector, f"{detector}-plan", sum(shares.values()), change, shares=shares, possible=possible)
+
+
+def counted(some: list[Claim]) -> list[Decimal | None]:
+    """What is counted of each."""
+    return [
+        one.monthly_usd if overlap is None else overlap.monthly_usd
+        for one, overlap in zip(some, overlaps(some), strict=True)
+    ]
+
+
+@given(st.lists(claims(), max_size=8, unique_by=lambda one: (one.detector, one.arn)), st.randoms())
+def test_no_sum_is_more_than_what_is_billed_and_the_order_does_not_matter(
+    some: list[Claim], dice: Random
+) -> None:
+    some += some[:2]  # a bucket is of every region: two sweeps may name it
+    wholes = {part: (whole,) for whole, parts in TREE.items() for part in parts}
+    some = [replace(one, wholes=wholes.get(one.arn, ())) for one in some]
+    left = counted(some)
+    for top, billed in BILLED.items():
+        within = below(top)
+        about = [
+            usd or Decimal(0)
+            for one, usd in zip(some, left, strict=True)
+            if one.arn in within or (one.shares and set(one.shares) <= within)
+        ]
+        assert sum(about, Decimal(0)) <= billed
+    assert sum((usd or Decimal(0) for usd in left), Decimal(0)) <= sum(BILLED[root] for root in ROOTS)
+    assert all(usd is None or usd <= (one.monthly_usd or 0) for one, usd in zip(some, left, strict=True))
+    shuffled = list(some)
+    dice.shuffle(shuffled)
+
+    def key(pair: tuple[Claim, Decimal | None]) -> str:
+        return repr(pair)
+
+    again = sorted(zip(shuffled, counted(shuffled), strict=True), key=key)
+    assert again == sorted(zip(some, left, strict=True), key=key)

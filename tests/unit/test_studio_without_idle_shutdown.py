@@ -1,0 +1,142 @@
+"""The decide table of studio-without-idle-shutdown, place by place."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.core.model import Confidence, Finding, Signal, Target, Unreadable, Value
+from ml_janitor.detectors.studio_without_idle_shutdown import Place, Setting, StudioWithoutIdleShutdown
+from past_jobs import word
+
+DENIED: Signal[Any] = Unreadable("DescribeUserProfile: AccessDeniedException")
+NOTHING: Any = {}
+OFF = {"LifecycleManagement": "DISABLED", "IdleTimeoutInMinutes": 60}
+SOON = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 24 * 60}
+LATE = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 24 * 60 + 1}
+ON = {"LifecycleManagement": "ENABLED"}
+
+
+def said(member: str, idle: Any) -> Signal[Any]:
+    """What Describe answers where both types of apps have these settings."""
+    settings = {"AppLifecycleManagement": {"IdleSettings": idle}}
+    return Value({member: {"JupyterLabAppSettings": settings, "CodeEditorAppSettings": settings}})
+
+
+def domain(idle: Any, *profiles: Any, **more: Any) -> Place:
+    read = tuple(one if isinstance(one, Unreadable) else said("UserSettings", one) for one in profiles)
+    settings = tuple(
+        Setting("default-user-settings", app, followers=read) for app in ("JupyterLab", "CodeEditor")
+    )
+    return place("domain/d-1", "domain", said("DefaultUserSettings", idle), settings=settings, **more)
+
+
+def profile(idle: Any, above: Any = OFF) -> Place:
+    settings = tuple(Setting("user-settings", app) for app in ("JupyterLab", "CodeEditor"))
+    both = said("DefaultUserSettings", above), said("UserSettings", idle)
+    return place("user-profile/d-1/anna", "user-profile", *both, settings=settings)
+
+
+def space(idle: Any, above: Any = ON, app: str = "JupyterLab", *, shared: bool = False) -> Place:
+    member = "DefaultSpaceSettings" if shared else "DefaultUserSettings"
+    both = said(member, above), said("SpaceSettings", {key: idle[key] for key in idle if "Minutes" in key})
+    own = (Setting("space-settings", app, shared=shared),)
+    return place("space/d-1/desk", "space", *both, settings=own)
+
+
+def place(path: str, kind: str, *above: Signal[Any], **more: Any) -> Place:
+    target = Target(
+        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{path}",
+        name=path.rpartition("/")[2],
+        kind=kind,
+        account=ACCOUNT,
+        region=REGION,
+        created=NOW,
+        tags=Value({}),
+    )
+    fields: dict[str, Any] = {"target": target, "status": "InService", "above": above}
+    return Place(**(fields | more))
+
+
+@pytest.mark.parametrize(
+    ("judged", "verdict", "reason"),
+    [
+        (domain(OFF), "found", "does not stop idle JupyterLab apps and CodeEditor apps of this domain"),
+        (domain(NOTHING), "found", "within 24 hours"),
+        (domain(LATE), "found", "of this domain"),
+        (domain(SOON), "kept", "Studio stops idle apps"),
+        (domain(ON), "unknown", "nothing says after how long"),
+        (domain(OFF, NOTHING, SOON), "found", "of this domain"),
+        (domain(OFF, SOON, LATE), "kept", "Studio stops idle apps"),
+        (domain(OFF, SOON, DENIED), "unknown", "a description could not be read"),
+        (domain(OFF, NOTHING, DENIED), "found", "of this domain"),
+        (domain(OFF, SOON, unread="ListUserProfiles: denied"), "unknown", "ListUserProfiles: denied"),
+        (domain(OFF, unread="ListSpaces: denied"), "unknown", "ListSpaces: denied"),
+        (domain(SOON, unread="ListSpaces: denied"), "unknown", "not everything that may follow it"),
+        (domain(OFF, status="Deleting"), "kept", "its status is Deleting"),
+        (profile(NOTHING), "kept", "wherever its own settings count"),
+        (profile(OFF, SOON), "found", "of this user profile"),
+        (profile(LATE, SOON), "found", "of this user profile"),
+        (profile(SOON), "kept", "wherever its own settings count"),
+        (space(LATE), "found", "of this space"),
+        (space(LATE, OFF), "kept", "wherever its own settings count"),
+        (space(NOTHING, OFF), "kept", "wherever its own settings count"),
+        (space(SOON, LATE), "kept", "wherever its own settings count"),
+        (space(NOTHING, NOTHING, "CodeEditor", shared=True), "found", "CodeEditor apps in shared spaces"),
+        (space(SOON, NOTHING, "CodeEditor", shared=True), "kept", "wherever its own settings count"),
+        (replace(space(LATE), settings=()), "kept", "a type that has no idle shutdown"),
+        (replace(profile(OFF), above=(DENIED, said("UserSettings", OFF))), "unknown", "AccessDenied"),
+    ],
+)
+def test_studio_without_idle_shutdown(judged: Place, verdict: str, reason: str) -> None:
+    decided = StudioWithoutIdleShutdown().decide(judged, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_what_is_written_is_proven_and_what_is_not_is_likely() -> None:
+    written, silent = (StudioWithoutIdleShutdown().decide(domain(idle), NOW) for idle in (OFF, NOTHING))
+
+    assert isinstance(written, Finding)
+    assert isinstance(silent, Finding)
+    assert (written.confidence, silent.confidence) == (Confidence.PROVEN, Confidence.LIKELY)
+    assert (written.to_prove, "default is off" in silent.to_prove) == ("", True)
+
+
+def test_the_longest_time_is_a_setting() -> None:
+    decided = StudioWithoutIdleShutdown(longest=timedelta(days=2)).decide(domain(LATE), NOW)
+
+    assert word(decided) == "kept"
+
+
+@pytest.mark.parametrize(
+    ("judged", "command", "member"),
+    [
+        (domain(OFF), "update-domain --domain-id d-1 --default-user-settings", "JupyterLabAppSettings"),
+        (
+            profile(OFF),
+            "update-user-profile --domain-id d-1 --user-profile-name anna --user-settings",
+            "CodeEditorAppSettings",
+        ),
+        (
+            space(LATE),
+            "update-space --domain-id d-1 --space-name desk --space-settings",
+            "JupyterLabAppSettings",
+        ),
+    ],
+)
+def test_the_change_is_a_command(judged: Place, command: str, member: str) -> None:
+    decided = StudioWithoutIdleShutdown(proposed_minutes=90).decide(judged, NOW)
+
+    assert isinstance(decided, Finding)
+    *words, settings = shlex.split(decided.action)
+    assert " ".join(words) == f"aws sagemaker {command}"
+    idle = json.loads(settings)[member]["AppLifecycleManagement"]["IdleSettings"]
+    own: dict[str, Any] = {} if judged.target.kind == "space" else {"LifecycleManagement": "ENABLED"}
+    assert idle == own | {"IdleTimeoutInMinutes": 90}
