@@ -180,7 +180,7 @@ def test_replayed_minute_by_minute_nothing_is_above_the_head_room() -> None:
 def replay(dice: random.Random) -> float | None:
     """The busiest minute of some endpoint on what is proposed for it, or its memory; None if nothing is."""
     count, vcpus, memory = dice.choice([1, 2, 3, 5]), 8, dice.uniform(0.05, 0.5)
-    base, swing = dice.uniform(0.05, 0.4), dice.uniform(0, 0.3)
+    base, swing = dice.uniform(0.03, 0.3), dice.uniform(0, 0.2)
     minutes: list[list[float]] = []
     for minute in range(HOURS * 60):
         level = base + swing * ((minute // 60) % 24 in range(9, 18)) + (dice.random() < 0.0005) * 0.2
