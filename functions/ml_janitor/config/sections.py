@@ -39,8 +39,9 @@ from ml_janitor.config.values import (
     SpanDays,
     TimeZone,
     Weekday,
+    WorkHours,
 )
-from ml_janitor.core.model import Mode
+from ml_janitor.core.model import Change, Mode
 from ml_janitor.engine.detector import Detector
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
@@ -87,9 +88,10 @@ class BillSection(BaseModel):
     cent. *tags* are cost allocation tags by what they are called here, the most important first; "" leaves
     one out. *services* are those that alone count, as Cost Explorer spells them. *chargeback* is the tag
     that a bill is passed on by. The function that reads the bill each morning is there if *enabled*, and
-    runs on *schedule*; on the day *weekly_table* its message has the table by the first tag. *monthly_budget*
-    is in dollars, 0 for none; *budgets* are those of parts, by tag and value ("project=churn").
-    *anomaly_monitor* is "off", "create", or the ARN of a monitor that is there.
+    runs on *schedule*; on the day *weekly_table* its message has the table by the first tag, and the names of
+    tags are checked in place of reading the last two. *monthly_budget* is in dollars, 0 for none; *budgets*
+    are those of parts, by tag and value ("project=churn"). *anomaly_monitor* is "off", "create", or the ARN
+    of a monitor that is there.
     """
 
     model_config = STRICT
@@ -113,6 +115,29 @@ class BillSection(BaseModel):
     }
     services: list[str] = []
     chargeback: str = "cost-center"
+
+
+class PlanSection(BaseModel):
+    """
+    `[plan]`: what is done first.
+
+    *hours* is how long one change of each kind takes somebody, as a guess: findings are ordered by the
+    dollars a month that they save for an hour of work.
+    """
+
+    model_config = STRICT
+
+    hours: dict[str, WorkHours] = {
+        Change.END.value: 0.25,
+        Change.DELETE_DATA.value: 0.5,
+        Change.LIFECYCLE.value: 2,
+        Change.SPOT.value: 4,
+        Change.RESIZE.value: 2,
+        Change.REPLACE.value: 8,
+        Change.COMMIT.value: 3,
+        Change.LIMIT.value: 0.5,
+        Change.TAG.value: 0.1,
+    }
 
 
 class DetectorSection(BaseModel):

@@ -11,8 +11,9 @@ from importlib.resources import files
 from typing import Any
 
 from ml_janitor.core.model import Cost, Evidence, Finding, Kept, Overlap, Report, Result, Sweep
-from ml_janitor.core.money import Totals, cents, dearest_first
+from ml_janitor.core.money import Totals, cents, first_to_do
 from ml_janitor.report.causes import limits, note, undone_by_hand
+from ml_janitor.report.plan import Week, weeks
 
 VERSION = 2
 
@@ -27,17 +28,20 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def text(report: Report, *, every: bool = False) -> str:
+def text(report: Report, *, every: bool = False, plan: bool = False) -> str:
     """
     `document` as JSON text.
 
     ASCII only: what AWS calls a resource must not steer the terminal that a document is printed to.
     """
-    return json.dumps(document(report, every=every), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    return (
+        json.dumps(document(report, every=every, plan=plan), indent=2, ensure_ascii=True, allow_nan=False)
+        + "\n"
+    )
 
 
-def document(report: Report, *, every: bool = False) -> dict[str, Any]:
-    """*report* as plain JSON values: findings and unknowns, and with *every* the other kept ones too."""
+def document(report: Report, *, every: bool = False, plan: bool = False) -> dict[str, Any]:
+    """*report* as plain JSON values: findings and unknowns, *every* other kept one too, and its *plan*."""
     totals = Totals.of(report.results)
     return {
         "version": VERSION,
@@ -55,16 +59,14 @@ def document(report: Report, *, every: bool = False) -> dict[str, Any]:
             for sweep, result in in_order(report)
             if every or isinstance(result.verdict, Finding) or result.verdict.unknown
         ],
+        "plan": [_week(week) for week in weeks(report)] if plan else None,
     }
 
 
 def in_order(report: Report) -> Iterable[tuple[Sweep, Result]]:
-    """Every result with its sweep: the registry's order, dollars descending over all regions, then ARN."""
-    by_detector: dict[str, list[tuple[Sweep, Result]]] = {}
-    for sweep in report.sweeps:
-        by_detector.setdefault(sweep.detector, []).extend((sweep, result) for result in sweep.results)
-    for pairs in by_detector.values():
-        yield from sorted(pairs, key=lambda pair: dearest_first(pair[1]))
+    """Every result with its sweep: findings first, and of them what is to be done first."""
+    pairs = [(sweep, result) for sweep in report.sweeps for result in sweep.results]
+    return sorted(pairs, key=lambda pair: (not isinstance(pair[1].verdict, Finding), first_to_do(pair[1])))
 
 
 def moment(at: datetime | None) -> str | None:
@@ -125,6 +127,8 @@ def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
         "accrued_usd": money(result.accrued_usd),
         **beside_sums(result.cost),
         "change": result.change.value if isinstance(verdict, Finding) else None,
+        "hours_of_work": result.hours if isinstance(verdict, Finding) else None,
+        "usd_per_hour_of_work": money(result.usd_per_hour),
         "instead_of": _instead_of(result.overlap),
     }
 
@@ -148,6 +152,20 @@ def beside_sums(cost: Cost | None) -> dict[str, float | None]:
         "once_usd": money(cost.once_usd if cost else None),
         "payback_days": None if payback is None else round(payback / timedelta(days=1), 1),
         "exposure_usd": money(cost.exposure_usd if cost else None),
+    }
+
+
+def _week(week: Week) -> dict[str, Any]:
+    return {
+        "week": week.number,
+        "title": week.title,
+        "monthly_usd": money(week.totals.monthly_usd),
+        "once_usd": money(week.totals.once_usd),
+        "by_then_monthly_usd": money(week.by_then),
+        "hours_of_work": round(week.hours, 2),
+        "changes": [{"detector": one.detector, "arn": one.target.arn} for one in week.changes],
+        "instead": week.instead,
+        "advice": list(week.advice),
     }
 
 
