@@ -227,10 +227,15 @@ def test_it_asks_for_all_that_is_declared_and_for_nothing_else(
 def test_each_statement_of_its_role_is_missed_and_the_refusal_is_told(
     host: Host, recordings: dict[str, Recording], name: str
 ) -> None:
-    last_sweep(host)
-    if name == DIGEST:
-        bill_to_say(host)
-    recording = recordings.get(name) or record(host, every_event(name, host))
+    def set_up() -> None:
+        last_sweep(host)
+        if name == DIGEST:
+            bill_to_say(host)
+
+    if (recording := recordings.get(name)) is None:
+        set_up()
+        recording = record(host, every_event(name, host))
+    set_up()
 
     silent = set() if told_of(name, recording) else {SECRET_READ, *OF_FINDINGS}
 
