@@ -193,8 +193,8 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         return (
             f"create an endpoint configuration for {served.model} with"
             f" ServerlessConfig={{MemorySizeInMB={size[0] * 1024},MaxConcurrency={size[1]}}}, create an"
-            f" endpoint {name}-serverless from it, test its first and its slowest request, lead the callers over, then"
-            f" delete {name} (it cannot be changed in place)"
+            f" endpoint {name}-serverless from it, test its first and its slowest request, lead the callers"
+            f" over, then delete {name} (it cannot be changed in place)"
         )
 
     def allowed(self, candidate: QuietEndpoint) -> float:
