@@ -15,7 +15,7 @@ from rich.text import Text
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Finding, Result
 from ml_janitor.core.text import plain, usd
-from ml_janitor.report.finding_words import NO_OWNER, beside_sums, instead_of
+from ml_janitor.report.finding_words import NO_OWNER, instead_of, paid_once
 from ml_janitor_cli.screen import GAP, Grid
 
 NAME_LIMIT = 240
@@ -50,8 +50,8 @@ def price(cost: Cost | None) -> tuple[str, ...]:
     match cost:
         case None:
             return ("-",)
-        case Cost(monthly_usd=Decimal() as monthly, once_usd=once):
-            return usd(monthly), "a month", *([f"{usd(once)} once"] if once else []), *beside_sums(cost)
+        case Cost(monthly_usd=Decimal() as monthly):
+            return usd(monthly), "a month"
         case Cost(accrued_usd=Decimal() as accrued, hourly_usd=rate):
             return usd(accrued), "so far", *([f"{usd(rate)}/h"] if rate is not None else [])
         case Cost(exposure_usd=Decimal() as exposure):
@@ -129,7 +129,8 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
         head.add_row(name, *facts)
         lines = [head]
     lines.append(Text(plain(row.finding.reason), overflow="fold"))
-    lines += [Text(said, style="dim", overflow="fold") for said in [instead_of(row.result)] if said]
+    said = [paid_once(row.finding.cost), instead_of(row.result)]
+    lines += [Text(one, style="dim", overflow="fold") for one in said if one]
     lines += [
         Text(f"not readable: {plain(seen.signal)} ({plain(seen.error, ERROR_LIMIT)})", style="yellow")
         for seen in row.finding.evidence
