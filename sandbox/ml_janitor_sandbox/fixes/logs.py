@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from moto.logs.models import LogEvent, LogStream
+from moto.logs.models import LogEvent, LogGroup, LogStream
 
 from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.patches import AwsError, Call, backend, replaces, serves
 
 _describe = LogStream.to_describe_dict
+_describe_group = LogGroup.to_describe_dict
 
 _FOR_EVER = 10**15
 """Milliseconds: longer than any log."""
@@ -122,6 +123,22 @@ def describe_stream(self: Any) -> dict[str, Any]:
         else:
             answer.pop("lastEventTimestamp", None)
     return answer
+
+
+@replaces("moto.logs.models:LogGroup.to_describe_dict", was="6947d6e1f692")
+def describe_group(self: Any) -> dict[str, Any]:
+    """With its class, and the bytes that were said to be stored: compressed, and events have none here."""
+    stored: int | None = getattr(self, "sandbox_stored", None)
+    answer: dict[str, Any] = _describe_group(self) | {"logGroupClass": "STANDARD"}
+    return answer if stored is None else answer | {"storedBytes": stored}
+
+
+def store(account: str, region: str, group: str, stored: int) -> None:
+    """Say that a group holds so many bytes; makes the group."""
+    logs = backend("logs", account, region)
+    if group not in logs.groups:
+        logs.create_log_group(group, {})
+    logs.groups[group].sandbox_stored = stored
 
 
 def seed(
