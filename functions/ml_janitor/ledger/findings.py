@@ -30,6 +30,7 @@ MOST_SHARES = 1000
 KEEP_CLOSED = timedelta(days=90)
 """How long a closed finding stays readable before DynamoDB removes it."""
 
+MISSING = "missing_for_undo"
 GONE = "the resource is no longer there"
 
 
@@ -125,18 +126,18 @@ class Ledger:
             "name": result.target.name,
             "reason": result.verdict.reason,
             "since": result.verdict.since if isinstance(result.verdict, Finding) else None,
-            "missing_for_undo": getattr(result.verdict, "missing_for_undo", ""),
             "owner": result.owner,
             "monthly_usd": kept_small(result.monthly_usd),
             "accrued_usd": kept_small(result.accrued_usd),
             **_claimed(result),
         }
+        missing = getattr(result.verdict, MISSING, "")
         item = self._table.change(
             partition(FINDING, sweep.detector, sweep.account, sweep.region),
             result.target.key,
-            set_to=seen | (first if reopened else {}) | voided,
+            set_to=seen | (first if reopened else {}) | voided | ({MISSING: missing} if missing else {}),
             at_first={} if reopened else first,
-            remove=(*CLOSING, *(WARNING if void else ())),
+            remove=(*CLOSING, *(WARNING if void else ()), *(() if missing else (MISSING,))),
         )
         return entry_of(item)
 
