@@ -120,7 +120,11 @@ def references(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
     That is models, endpoints (also the digests that they run, should their model be gone), pipelines, and
     training jobs created after *since*. Older jobs have ended: none runs for longer than 28 days.
     """
-    created = {"Name": "CreationTime", "Operator": "GreaterThanOrEqualTo", "Value": f"{since:%Y-%m-%dT%H:%M:%S}"}
+    created = {
+        "Name": "CreationTime",
+        "Operator": "GreaterThanOrEqualTo",
+        "Value": f"{since:%Y-%m-%dT%H:%M:%S}",
+    }
     queries: Mapping[str, Any] = {
         "Model": {},
         "Endpoint": {},
@@ -140,5 +144,3 @@ def references(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
         for match in REFERENCE.finditer(text)
     )
     return Listing(tuple(named), "; ".join(errors) or None)
-
-

@@ -104,7 +104,9 @@ def class_prices(
     prices: dict[str, set[Decimal]] = {}
     for product in products:
         usage = product["product"]["attributes"].get("usagetype", "")
-        for name in (name for name, end in usage_types.items() if re.fullmatch(rf"([A-Z0-9]+-)?{end}", usage)):
+        for name in (
+            name for name, end in usage_types.items() if re.fullmatch(rf"([A-Z0-9]+-)?{end}", usage)
+        ):
             for term in product.get("terms", {}).get("OnDemand", {}).values():
                 prices.setdefault(name, set()).update(
                     Decimal(tier["pricePerUnit"]["USD"])

@@ -19,6 +19,8 @@ from ml_janitor_sandbox.paging import cut
 from ml_janitor_sandbox.patches import AwsError, Call, backend, replaces, serves
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
+_create = Image.__init__
+
 LARGEST_BATCH = 100
 """Of the images of one BatchGetImage (API reference)."""
 
@@ -60,6 +62,13 @@ def batch_get_image(call: Call) -> dict[str, Any]:
         for one in answer["images"]
     ]
     return {"images": images, "failures": answer["failures"]}
+
+
+@replaces("moto.ecr.models:Image.__init__", was="3edb4f3a65b0")
+def pushed(self: Any, *given: Any, **named: Any) -> None:
+    """Now, by the sandbox's clock."""
+    _create(self, *given, **named)
+    self.image_pushed_at = clock.now().timestamp()
 
 
 @replaces("moto.ecr.models:Image._create_digest", was="2e036c6729a2")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from moto.logs.models import LogEvent, LogGroup, LogStream
+from moto.core.resource_tagging import TaggedResource
+from moto.logs.models import LogEvent, LogGroup, LogsBackend, LogStream
 
 from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.patches import AwsError, Call, backend, replaces, serves
 
 _describe = LogStream.to_describe_dict
 _describe_group = LogGroup.to_describe_dict
+_tagged = LogsBackend.iter_tagged_resources
 
 _FOR_EVER = 10**15
 """Milliseconds: longer than any log."""
@@ -131,6 +135,13 @@ def describe_group(self: Any) -> dict[str, Any]:
     stored: int | None = getattr(self, "sandbox_stored", None)
     answer: dict[str, Any] = _describe_group(self) | {"logGroupClass": "STANDARD"}
     return answer if stored is None else answer | {"storedBytes": stored}
+
+
+@replaces("moto.logs.models:LogsBackend.iter_tagged_resources", was="5b53dc6953c1")
+def tagged(self: Any) -> Iterator[TaggedResource]:
+    """By the type that stands in their ARN, as the tagging API spells it; moto says loggroup."""
+    for one in _tagged(self):
+        yield replace(one, resource_type="logs:log-group")
 
 
 def store(account: str, region: str, group: str, stored: int) -> None:
