@@ -18,13 +18,16 @@ import aws_cdk as cdk
 import boto3
 
 from bench import functions
-from bench.account import SIZES, seed
+from bench.account import DAY, SIZES, seed
 from bench.audit import audit
-from bench.box import ACCOUNT, LATENCY, REGION, Box, timed
-from bench.monthly import COUNTED, arming, bill, money
+from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, timed
+from bench.monthly import COUNTED, arming, bill, money, reading
 from infra.bundle import cached
 from infra.stack import JanitorStack
 from ml_janitor import handlers
+from ml_janitor.aws.account import opened
+from ml_janitor.bill.reading import DAYS
+from ml_janitor.bill.resources import known
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.replay import LocalContext, environment
@@ -32,7 +35,9 @@ from ml_janitor_sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, deploy
 from ml_janitor_sandbox.slack import CHANNEL
 
 ENDPOINTS = 1_000
-DIGEST = "digest"
+DIGEST, BILL = "digest", "bill"
+HANDLERS = {DIGEST: handlers.digest, BILL: handlers.bill}
+"""Those that are not a detector's."""
 REAL_TIME = "2026-10-06T03:00:00Z"
 SLACK = {"slack_channel": CHANNEL, "slack_secret": SECRET}
 BUTTONS = {"slack_signing_secret": SIGNING, "slack_group": "S0PLATFORM"}
@@ -59,6 +64,7 @@ def main() -> None:
     print(f"a month for {ENDPOINTS:,} endpoints: {money(whole.total)}")
     for line, usd in whole.lines.items():
         print(f"  {money(usd):>16}  {line}")
+    print(f"reading the bill adds {money(reading(made))}")
     print(f"arming all of it adds {money(arming(made))}")
 
 
@@ -91,17 +97,25 @@ def count() -> dict[str, Any]:
         "account": sizes,
         "stack": {
             key: stack[key]
-            for key in ("alarms", "alarms_armed", "dashboards", "keys", "log_days", "report_days")
+            for key in (
+                *("alarms", "alarms_armed", "alarms_bill", "dashboards", "keys"),
+                *("log_days", "report_days"),
+            )
         }
         | {"table_bytes": sum(map(size, items))},
+        "bill": counted.pop(BILL),
         "functions": counted,
     }
 
 
 def deployed(folder: Path) -> dict[str, Any]:
-    """What the template of a default deployment has, and how many alarms one with everything armed."""
+    """What the template of a default deployment has, and what reading the bill and arming add to it."""
     settings = Settings.parse({"janitor": SLACK})
     of = synthesised(folder / "reporting", settings)
+    billed = synthesised(folder / "billed", Settings.parse({"janitor": SLACK, "bill": {"enabled": True}}))
+    (of_bill,) = (
+        one for one in billed("AWS::Lambda::Function") if one["Handler"] == f"ml_janitor.handlers.{BILL}"
+    )
     armed = synthesised(
         folder / "armed", Settings.parse({"janitor": {**SLACK, **BUTTONS}, "detectors": ARMED})
     )
@@ -109,13 +123,15 @@ def deployed(folder: Path) -> dict[str, Any]:
         one["Environment"]["Variables"].get("JANITOR_DETECTOR", DIGEST): one["MemorySize"]
         for one in of("AWS::Lambda::Function")
     }
+    memory[BILL] = of_bill["MemorySize"]
     schedules = {type(one).name: settings.schedule(type(one)) for one in settings.enabled()}
     (bucket,) = of("AWS::S3::Bucket")
     return {
         "memory": memory,
-        "schedules": schedules | {DIGEST: settings.janitor.digest_schedule},
+        "schedules": schedules | {DIGEST: settings.janitor.digest_schedule, BILL: settings.bill.schedule},
         "alarms": len(of("AWS::CloudWatch::Alarm")),
         "alarms_armed": len(armed("AWS::CloudWatch::Alarm")),
+        "alarms_bill": len(billed("AWS::CloudWatch::Alarm")),
         "dashboards": len(of("AWS::CloudWatch::Dashboard")),
         "keys": len(of("AWS::KMS::Key")),
         "log_days": max(one["RetentionInDays"] for one in of("AWS::Logs::LogGroup")),
@@ -140,16 +156,28 @@ def metrics_requested(name: str) -> int:
         asked.append(len(params["MetricDataQueries"]))
 
     session.events.register("provide-client-params.cloudwatch.GetMetricData", note)
-    detectors = [one for one in Settings.load().enabled() if one.name == name]
-    report = audit(session, detectors)
-    if problems := [sweep.error for sweep in report.sweeps if sweep.error]:
+    if name == BILL:
+        problems = joined(session)
+    else:
+        detectors = [one for one in Settings.load().enabled() if one.name == name]
+        problems = [sweep.error for sweep in audit(session, detectors).sweeps if sweep.error]
+    if problems:
         raise RuntimeError("; ".join(problems))
     return sum(asked)
 
 
+def joined(session: boto3.Session) -> list[str]:
+    """Read what the bill is joined with; the answer is what could not be read."""
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
+        found = known(
+            accounts, since=NOW - DAYS * DAY, now=NOW, tag="", policy=Settings.load().policy, verdicts={}
+        )
+    return [gap.detail for gap in found.gaps]
+
+
 def runs(box: Box, name: str, log: io.StringIO) -> dict[str, Any]:
     """What the second run of a function takes, when everything that the first found is known."""
-    os.environ["JANITOR_DETECTOR"] = "" if name == DIGEST else name
+    os.environ["JANITOR_DETECTOR"] = "" if name in HANDLERS else name
     box.slow_down()
     reports = set(report_sizes(box))
     for minute in (58, 59):
@@ -173,7 +201,7 @@ def runs(box: Box, name: str, log: io.StringIO) -> dict[str, Any]:
 def invoked(name: str, time: str) -> dict[str, Any]:
     """One invocation, in this process."""
     arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:janitor"
-    handler = handlers.digest if name == DIGEST else handlers.sweep
+    handler: Callable[..., dict[str, Any]] = HANDLERS.get(name, handlers.sweep)
     return handler({"time": time}, LocalContext(invoked_function_arn=arn))
 
 
@@ -183,7 +211,7 @@ def init_seconds(names: list[str], variables: dict[str, str]) -> dict[str, float
     bundle = cached(machine)
     found = {}
     for name in names:
-        handler = "ml_janitor.handlers.digest" if name == DIGEST else "ml_janitor.handlers.sweep"
+        handler = f"ml_janitor.handlers.{name if name in HANDLERS else 'sweep'}"
         given = {key: said for key, said in os.environ.items() if key.startswith("AWS_")} | variables
         starts = [
             functions.initialised(bundle, handler, given | {"JANITOR_DETECTOR": name}) for _ in range(STARTS)

@@ -26,6 +26,7 @@ CLOUDWATCH = "https://signoz.io/guides/cloudwatch-pricing (2026-02-15)"
 CLOUDWATCH_TOO = (
     "https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards (2026-06-13)"
 )
+COST_EXPLORER = "https://aws.amazon.com/aws-cost-management/aws-cost-explorer/pricing/ (as quoted in 2026)"
 DYNAMODB = "https://airbyte.com/data-engineering-resources/dynamodb-pricing (2025-07-21)"
 KMS = "https://aws.amazon.com/kms/pricing/ (as widely published up to mid-2025)"
 LAMBDA = "https://cloudchipr.com/blog/aws-lambda-pricing (2024, US East)"
@@ -50,6 +51,8 @@ PRICES = {
     "alarms": Price(usd=0.10, unit="standard alarm and month", source=PRICE_LIST),
     "dashboards": Price(usd=3.00, unit="dashboard and month", source=CLOUDWATCH_TOO),
     "keys": Price(usd=1.00, unit="customer-managed key and month", source=KMS),
+    "key-calls": Price(usd=0.03, per=10_000, unit="call to a key, HMAC too", source=KMS),
+    "cost-explorer": Price(usd=0.01, unit="page that Cost Explorer answers", source=COST_EXPLORER),
     "logs-written": Price(usd=0.50, unit="GB of logs written", source=CLOUDWATCH_TOO),
     "logs-kept": Price(usd=0.03, unit="GB of logs and month", source=PRICE_LIST),
     "table-writes": Price(usd=0.625, per=1e6, unit="write request unit", source=DYNAMODB),

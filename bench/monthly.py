@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.list_prices import PRICES, READ
 from ml_janitor.config.schedules import period
+from ml_janitor.config.sections import JanitorSection
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.report.telemetry import OUTCOMES
 
@@ -21,6 +22,7 @@ COUNTED = Path(__file__).parent / "counted.json"
 
 MONTH = timedelta(days=365.25) / 12
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 GB = 1e9
 
 ADVISERS = frozenset(one.name for one in DETECTORS if one.cleanup is None)
@@ -29,8 +31,13 @@ ADVISERS = frozenset(one.name for one in DETECTORS if one.cleanup is None)
 OF_ACTS = len(OUTCOMES) + 1
 """Custom metrics that an armed function writes besides."""
 
+MOST_ACTIONS = JanitorSection().max_actions_per_night
+
 WRITE_UNIT, READ_UNIT = 1024, 4096
 """Bytes of an item that one unit covers (DynamoDB, on-demand)."""
+
+SIGNING = 3
+"""Calls to the key that signs undo records for an action: to sign it, and to verify it in two places."""
 
 S3_LISTS = frozenset({"s3:ListBuckets", "s3:ListObjectVersions", "s3:ListObjectsV2"})
 
@@ -38,7 +45,8 @@ GROUPS = {
     "alarms": "alarms",
     "custom metrics": "custom-metrics",
     "dashboard": "dashboards",
-    "key of the ledger (KMS)": "keys",
+    "keys of the ledger and of undo records (KMS)": "keys key-calls",
+    "Cost Explorer": "cost-explorer",
     "metrics read (GetMetricData)": "metrics-read",
     "Lambda": "lambda-gb-seconds lambda-requests",
     "secret for Slack": "secrets secret-reads",
@@ -105,7 +113,7 @@ def bill(given: Mapping[str, Any]) -> Bill:
     lines = {
         line: sum(PRICES[name].of(used[name]) for name in names.split()) for line, names in GROUPS.items()
     }
-    dearest = dict(sorted(lines.items(), key=lambda item: -item[1]))
+    dearest = dict(sorted(((line, usd) for line, usd in lines.items() if usd), key=lambda item: -item[1]))
     return Bill(
         lines=dearest,
         account=given["account"],
@@ -116,11 +124,14 @@ def bill(given: Mapping[str, Any]) -> Bill:
 
 def arming(given: Mapping[str, Any]) -> float:
     """
-    What arming every detector adds to a month, in dollars: alarms, the metrics of acts, and a second secret.
+    What arming every detector adds to a month, in dollars.
 
-    The functions behind the buttons and undo cost nothing while nobody needs them.
+    Alarms, the metrics of acts, a second secret, and calls to the key that signs undo records, for as many
+    actions as the settings allow. The functions behind the buttons and undo cost nothing while nobody needs
+    them.
     """
     alarms = given["stack"]["alarms_armed"] - given["stack"]["alarms"]
+    signed = SIGNING * MOST_ACTIONS * (MONTH / DAY)
     hours = (
         min(1.0, HOUR / period(function["schedule"]))
         for name, function in given["functions"].items()
@@ -129,8 +140,16 @@ def arming(given: Mapping[str, Any]) -> float:
     return (
         PRICES["alarms"].of(alarms)
         + PRICES["secrets"].of(1)
+        + PRICES["key-calls"].of(signed)
         + PRICES["custom-metrics"].of(OF_ACTS * sum(hours))
     )
+
+
+def reading(given: Mapping[str, Any]) -> float:
+    """What reading the bill each morning adds to a month, in dollars."""
+    used = used_by(given["bill"], given["stack"])
+    used["alarms"] = given["stack"]["alarms_bill"] - given["stack"]["alarms"]
+    return sum(PRICES[name].of(amount) for name, amount in used.items())
 
 
 def used_in_a_month(given: Mapping[str, Any]) -> Counter[str]:
@@ -143,18 +162,21 @@ def used_in_a_month(given: Mapping[str, Any]) -> Counter[str]:
     used["secrets"] = 1
     used["table-kept"] = used["table-recovery"] = stack["table_bytes"] / GB
     for function in given["functions"].values():
-        every = period(function["schedule"])
-        runs = MONTH / every
-        # A custom metric is billed for the hours in which it is written, and no others.
-        used["custom-metrics"] += function["custom_metrics"] * min(1.0, HOUR / every)
-        for name, amount in used_in_a_run(function):
-            used[name] += runs * amount
-        used["logs-kept"] += (
-            runs * function["log_bytes"] / GB * stack["log_days"] / (MONTH / timedelta(days=1))
-        )
-        used["s3-kept"] += (
-            runs * function["report_bytes"] / GB * stack["report_days"] / (MONTH / timedelta(days=1))
-        )
+        used += used_by(function, stack)
+    return used
+
+
+def used_by(function: Mapping[str, Any], stack: Mapping[str, Any]) -> Counter[str]:
+    """How much of everything the runs of one function take in a month."""
+    used: Counter[str] = Counter()
+    every = period(function["schedule"])
+    runs = MONTH / every
+    # A custom metric is billed for the hours in which it is written, and no others.
+    used["custom-metrics"] += function["custom_metrics"] * min(1.0, HOUR / every)
+    for name, amount in used_in_a_run(function):
+        used[name] += runs * amount
+    used["logs-kept"] += runs * function["log_bytes"] / GB * stack["log_days"] / (MONTH / DAY)
+    used["s3-kept"] += runs * function["report_bytes"] / GB * stack["report_days"] / (MONTH / DAY)
     return used
 
 
@@ -172,6 +194,8 @@ def used_in_a_run(function: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         match service, operation:
             case "cloudwatch", "GetMetricData":
                 pass  # by metric, above
+            case "ce", _:
+                yield "cost-explorer", times
             case "cloudwatch", _:
                 yield "cloudwatch-requests", times
             case "dynamodb", "PutItem" | "UpdateItem" | "DeleteItem":
@@ -217,8 +241,19 @@ def summary(made: Bill) -> str:
 def armed(given: Mapping[str, Any]) -> str:
     """What arming adds, in one sentence."""
     return (
-        f"Arming all that can act adds {money(arming(given))} a month: alarms, the metrics of acts, and the "
-        "secret of the buttons; the acts, messages and presses themselves are not counted."
+        f"Arming all that can act adds {money(arming(given))} a month: alarms, the metrics of acts, the "
+        f"secret of the buttons, and signing the undo records of {MOST_ACTIONS} actions a night; the acts, "
+        "messages and presses themselves are not counted."
+    )
+
+
+def billed(given: Mapping[str, Any]) -> str:
+    """What reading the bill adds, in one sentence."""
+    pages = sum(times for call, times in given["bill"]["calls"].items() if call.startswith("ce:"))
+    asking = PRICES["cost-explorer"].of(pages * (MONTH / DAY))
+    return (
+        f"Reading the bill each morning (`[bill] enabled = true`) adds {money(reading(given))} a month, of "
+        f"which {money(asking)} are for {pages} requests a night to Cost Explorer."
     )
 
 

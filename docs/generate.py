@@ -176,12 +176,14 @@ def cost() -> str:
     """What a month costs, computed from what was last counted."""
     given = monthly.counted()
     made = monthly.bill(given)
-    return f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
+    added = f"{monthly.billed(given)}\n\n{monthly.armed(given)}"
+    return f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{added}"
 
 
 def cost_in_short() -> str:
-    """The same in one sentence."""
-    return monthly.summary(monthly.bill(monthly.counted()))
+    """The same in short."""
+    given = monthly.counted()
+    return f"{monthly.summary(monthly.bill(given))} {monthly.billed(given)}"
 
 
 def head(detector: type[Detector[Any]]) -> str:

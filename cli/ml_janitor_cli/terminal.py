@@ -15,6 +15,7 @@ from rich.text import Text
 from ml_janitor.core.model import Kept, Report, Result, Sweep
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import plain
+from ml_janitor.report.finding_words import work
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
 from ml_janitor_cli.screen import GAP, Grid, write
 from ml_janitor_cli.totals import Part, amounts, by_detector, counted, footnotes, totals
@@ -87,6 +88,8 @@ def section(part: Part, layout: Layout | None, *, width: int, every: bool) -> Re
     counts = f"{len(found)} of {looked_at} found" if found else f"none of {looked_at} found"
     name = Text(plain(part.detector), style="bold cyan")
     said = Text.assemble(counts, "   " if amounts(sums) else "", (amounts(sums), "bold"))
+    if found:
+        said.append(f"   about {work(found[0].result)} of work{' each' if len(found) > 1 else ''}", "dim")
     head = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
     if name.cell_len + GAP + said.cell_len <= width:
         head.add_column(name)

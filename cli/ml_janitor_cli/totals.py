@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ml_janitor.aws.prices import FROM_TABLE
 from ml_janitor.core.model import Finding, Kept, Report, Result, Sweep
-from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.money import Totals, first_to_do
 from ml_janitor.core.text import plain, usd
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, Row
 
@@ -33,12 +33,12 @@ class Part:
 
     @property
     def results(self) -> list[Result]:
-        """Their results, dearest first."""
-        return sorted((result for sweep in self.sweeps for result in sweep.results), key=dearest_first)
+        """Their results, what is to be done first at the top."""
+        return sorted((result for sweep in self.sweeps for result in sweep.results), key=first_to_do)
 
     @property
     def found(self) -> list[Row]:
-        """Their findings, dearest first."""
+        """Their findings, in the same order."""
         return [Row(result, result.verdict) for result in self.results if isinstance(result.verdict, Finding)]
 
     def kept(self, *, unknown: bool) -> list[tuple[Result, Kept]]:
@@ -51,9 +51,10 @@ class Part:
 
 
 def by_detector(report: Report) -> list[Part]:
-    """The report's sweeps put together by detector, in the registry's order."""
+    """The report's sweeps put together by detector, the one first that has most to do first."""
     names = dict.fromkeys(sweep.detector for sweep in report.sweeps)
-    return [Part(name, tuple(s for s in report.sweeps if s.detector == name)) for name in names]
+    parts = [Part(name, tuple(s for s in report.sweeps if s.detector == name)) for name in names]
+    return sorted(parts, key=lambda part: (not part.found, part.found and first_to_do(part.found[0].result)))
 
 
 def amounts(sums: Totals) -> str:

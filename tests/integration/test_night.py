@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import io
 import re
-from collections import Counter
-from collections.abc import Iterator
-from datetime import timedelta
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
 import pytest
 from aws_lambda_powertools.utilities import parameters
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from conftest import REGION
 from docs import pictures
 from lambdas import ROOT
+from ml_janitor.acting.savings import by_day
 from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
 from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.report.buttons import Button
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.demo.case_study import dollars
 from ml_janitor_sandbox.demo.endpoints import Endpoint
 from ml_janitor_sandbox.demo.history import TABLES
 from ml_janitor_sandbox.demo.notebooks import Notebook
 from ml_janitor_sandbox.demo.studio import App
 from ml_janitor_sandbox.deployment import deploy
 from ml_janitor_sandbox.night import Played, play
-from ml_janitor_sandbox.night.script import Digest, Pressed, Swept
+from ml_janitor_sandbox.night.deployment import Deployment
+from ml_janitor_sandbox.night.script import Digest, Pressed, Script, Swept, local
 from ml_janitor_sandbox.server import Sandbox
 
 READS = re.compile(
@@ -58,6 +65,7 @@ class Lived(NamedTuple):
     before: dict[str, str]
     after: dict[str, str]
     requests: list[dict[str, str]]
+    charges: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +89,8 @@ def lived(_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         before = standing()
         played = play(_sandbox.url, variables, console, tmp_path_factory.mktemp("night"))
         requests = Control(_sandbox.url).requests()
-        yield Lived(played, printed.getvalue(), before, standing(), requests)
+        charges = Control(_sandbox.url).charges()
+        yield Lived(played, printed.getvalue(), before, standing(), requests, charges)
 
 
 def standing() -> dict[str, str]:
@@ -158,6 +167,65 @@ def test_a_fresh_audit_finds_less_by_exactly_what_the_actions_say_they_end(lived
         one.target.key for line in played.bill for one in line.before
     }
     assert new == set()
+
+
+class Unarmed(Script):
+    """The same people and the same days, and no janitor."""
+
+    def _swept(self, day: int, clock: str, detectors: Sequence[str]) -> Iterator[Swept]:
+        del detectors
+        self.deployment.at(local(day, clock))
+        yield from ()
+
+    def _nothing_new(self, day: int, clock: str, detectors: Sequence[str]) -> None:
+        list(self._swept(day, clock, detectors))
+
+    def _pressed(self, day: int, clock: str, person: str, word: Button, name: str) -> Pressed:
+        self.deployment.at(local(day, clock))
+        return Pressed(at=local(day, clock), who=person, word=word, what=name)
+
+    def _digest(self, day: int, clock: str) -> Digest:
+        self.deployment.at(local(day, clock))
+        return Digest(local(day, clock), ())
+
+    def _calls(self, day: int, clock: str, person: str, operation: str, notebook: str) -> None:
+        with suppress(ClientError):  # nobody stopped what they start
+            super()._calls(day, clock, person, operation, notebook)
+
+
+def charged(charges: Iterable[dict[str, Any]], until: datetime) -> dict[str, Decimal]:
+    """What each resource is charged from the first night on, by its ARN in lower case."""
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for one in charges:
+        sums[one["resource"].lower()] += dollars(one, (demo.NOW, until))
+    return sums
+
+
+def test_saved_is_the_difference_to_the_bill_of_an_account_without_a_janitor(
+    lived: Lived, box: Control, tmp_path: Path
+) -> None:
+    """What the actions claim is what AWS does not charge; whatever else it does not, they say is unknown."""
+    demo.seed(box.url)
+    other = Deployment(box.url, tmp_path, {}, demo.NOW)
+    with other.deployed():
+        list(Unarmed(other).nights())
+    unarmed = charged(box.charges(), other.now)
+    armed = charged(lived.charges, other.now)
+
+    less = {arn: usd - armed[arn] for arn, usd in unarmed.items() if round(usd - armed[arn], 2)}
+    acted = [one for one in lived.played.actions if one.ended is not None]
+    known = {one.target.arn.lower() for one in acted if one.hourly_usd}
+    unknown = {one.target.arn.lower() for one in acted if one.hourly_usd is None}
+    saved = sum(by_day(acted, demo.NOW.date(), other.now).values(), Decimal(0))
+    assert set(less) <= known | unknown
+    assert all(usd > 0 for usd in less.values())
+    assert saved > 7_000
+    assert float(saved) == pytest.approx(float(sum(less[arn] for arn in less if arn in known)), rel=0.01)
+    assert {arn.rpartition(":")[2].partition("/")[0] for arn in less if arn in unknown} == {
+        "app",  # Canvas is billed by the session, not by instance
+        "endpoint",  # of an instance type that no price list has
+        "training-job",  # its warm pool
+    }
 
 
 def test_what_was_kept_stands_and_what_was_undone_is_back(lived: Lived) -> None:

@@ -159,7 +159,7 @@ def test_metrics_have_the_detector_as_their_only_dimension_and_one_value_for_all
         "Found": [4.0],
         "Kept": [2.0],
         "Unknown": [0.0],
-        "MonthlyUsd": [60.0],
+        "MonthlyUsd": [30.0],  # the sweeps of both regions name the same things
     }
 
 

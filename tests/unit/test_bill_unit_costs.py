@@ -100,12 +100,9 @@ def test_only_days_of_the_span_count() -> None:
     meter = calls(5)
     early = replace(meter, points=((BEGIN - timedelta(days=1), 7), *(meter.points or ()), (END, 9)))
 
-    assert (
-        costs(endpoint("search", runs(start=BEGIN - timedelta(days=9)), requests=(early,)))[
-            "endpoint", "search"
-        ].units
-        == 5
-    )
+    found = costs(endpoint("search", runs(start=BEGIN - timedelta(days=9)), requests=(early,)))
+
+    assert (found["endpoint", "search"].units, found["model", "ranker"].units) == (5, 5)
 
 
 def test_a_new_model_serves_from_its_hour_on_and_costs_from_then_on() -> None:

@@ -149,13 +149,13 @@ def test_every_report_counts_it_once_and_says_instead_of_what() -> None:
     assert document["totals"] == {"monthly_usd": 107.0, "accrued_usd": 0.0, "once_usd": 0.0, "unpriced": 0}
     assert [one["instead_of"] for one in document["results"]] == [
         None,
+        None,
         {
             "detector": "idle-endpoints",
             "arn": report.results[0].target.arn,
             "monthly_usd": 0.0,
             "accrued_usd": 0.0,
         },
-        None,
     ]
     assert document["totals"]["monthly_usd"] == sum(
         (one["instead_of"] or one)["monthly_usd"] for one in document["results"]

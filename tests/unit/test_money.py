@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from ml_janitor.core.model import Cost, Report, Result
-from ml_janitor.core.money import Totals, kept_small
+from ml_janitor.core.money import Totals, first_to_do, kept_small
 from ml_janitor.core.text import usd
 from ml_janitor.report.announcement import headline
 from ml_janitor.report.html import html
 from ml_janitor.report.json import text
 from ml_janitor_cli.screen import console
 from ml_janitor_cli.terminal import show
-from reports import ACCOUNT, NOW, finding, result, standing, sweep
+from reports import ACCOUNT, NOW, accruing, finding, result, standing, sweep
 
 
 def tiny(name: str, monthly: str = "0.004") -> Result:
@@ -95,3 +96,16 @@ def test_a_saving_a_fee_and_an_exposure_are_different_money_in_every_report() ->
         (120.0, 60.0, 15.2, None),
         (None, None, None, 45.0),
     ]
+
+
+def test_a_job_that_goes_on_comes_before_a_month_and_an_exposure_before_nothing() -> None:
+    """10 dollars an hour are 7,300 a month; 100 a month for 15 minutes come before 300 for 8 hours."""
+    hung = result("hung-training-jobs", "hung", finding("hangs", accruing("10", 1)))
+    ended = replace(result("d", "ended", finding("idle", Cost.saving(Decimal(100)))), hours=0.25)
+    moved = replace(result("d", "moved", finding("rare", Cost.saving(Decimal(300)))), hours=8.0)
+    limit = result("d", "limit", finding("28 days", Cost.exposed(Decimal(45))))
+    untagged = result("d", "a-tag", finding("no owner", None))
+
+    assert sorted([untagged, limit, moved, ended, hung], key=first_to_do) == [
+        hung, ended, moved, limit, untagged,
+    ]  # fmt: skip

@@ -52,7 +52,7 @@ def test_a_month_of_one_function_by_hand() -> None:
 
     assert lines["alarms"] == pytest.approx(0.40)
     assert lines["dashboard"] == pytest.approx(3.00)
-    assert lines["key of the ledger (KMS)"] == pytest.approx(1.00)
+    assert lines["keys of the ledger and of undo records (KMS)"] == pytest.approx(1.00)
     assert lines["custom metrics"] == pytest.approx(1.80)
     assert lines["metrics read (GetMetricData)"] == pytest.approx(RUNS * 0.02)
     assert lines["other CloudWatch requests"] == pytest.approx(RUNS * 0.00003)
@@ -84,8 +84,24 @@ def test_arming_adds_alarms_a_secret_and_four_metrics_for_each_detector() -> Non
     daily = ONE | {"schedule": "cron(0 3 * * ? *)"}
     given = GIVEN | {"functions": {"one": ONE, "other": daily, "digest": digest}}
     given["stack"] = GIVEN["stack"] | {"alarms_armed": 9}
+    calls = 3 * 50 * 365.25 / 12
 
-    assert monthly.arming(given) == pytest.approx(5 * 0.10 + 0.40 + 4 * 0.30 * (1 + 1 / 24))
+    assert monthly.arming(given) == pytest.approx(
+        5 * 0.10 + 0.40 + calls * 0.03 / 10_000 + 4 * 0.30 * (1 + 1 / 24)
+    )
+
+
+def test_reading_the_bill_adds_a_cent_for_each_request_its_alarms_and_its_run() -> None:
+    morning = ONE | {
+        "schedule": "cron(0 3 * * ? *)",
+        "calls": {"ce:GetCostAndUsage": 5, "ce:GetCostForecast": 1},
+    }
+    given = GIVEN | {"bill": morning, "stack": GIVEN["stack"] | {"alarms_bill": 7}}
+    free = monthly.reading(given | {"bill": morning | {"calls": {"sagemaker:Search": 9}}})
+
+    assert monthly.reading(given) == pytest.approx(free + 365.25 / 12 * 0.06)
+    assert free > 3 * 0.10
+    assert "$1.83 are for 6 requests a night to Cost Explorer" in monthly.billed(given)
 
 
 def test_what_was_not_counted_is_as_dear_as_the_dearest_and_the_summary_says_so() -> None:
@@ -124,6 +140,8 @@ def test_every_price_says_who_says_so() -> None:
 def test_what_was_counted_is_this_deployment() -> None:
     given = monthly.counted()
 
+    asked = [call for call in given["bill"]["calls"] if call.startswith("ce:")]
+    assert asked == ["ce:GetCostAndUsage", "ce:GetCostForecast"]
     names = {detector.name for detector in DETECTORS}
     advisers = {detector.name for detector in DETECTORS if detector.cleanup is None}
     assert given["functions"].keys() == {*names, "digest"}
@@ -143,10 +161,11 @@ def written(page: str) -> str:
 def test_the_documentation_says_what_is_computed() -> None:
     given = monthly.counted()
     made = monthly.bill(given)
-    whole = f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{monthly.armed(given)}"
+    added = f"{monthly.billed(given)}\n\n{monthly.armed(given)}"
+    whole = f"{monthly.summary(made)}\n\n{monthly.table(made)}\n\n{added}"
 
     assert written("docs/cost.md") == whole
-    assert written("README.md") == monthly.summary(made)
+    assert written("README.md") == f"{monthly.summary(made)} {monthly.billed(given)}"
     assert f"**{monthly.money(made.total)} a month**" in whole
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -19,7 +20,8 @@ NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 RESULT_KEYS = [
     "detector", "account", "region", "arn", "name", "created", "owner", "reason", "confidence", "evidence",
     "unknown", "action", "outcome", "due", "note", "monthly_usd", "accrued_usd",
-    "once_usd", "payback_days", "exposure_usd", "change", "instead_of",
+    "once_usd", "payback_days", "exposure_usd", "change", "hours_of_work",
+    "usd_per_hour_of_work", "instead_of",
 ]  # fmt: skip
 
 
@@ -92,8 +94,7 @@ def test_an_empty_report_fits_the_schema() -> None:
 )
 def test_the_schema_refuses_what_a_report_never_says(path: list[str | int], value: object) -> None:
     shown = json.loads(text(full()))
-    assert shown["results"][-1]["detector"] == "hung-training-jobs"
-    shown["results"].reverse()
+    shown["results"].sort(key=lambda each: each["detector"] != "hung-training-jobs")
     shown["results"].append(next(each for each in shown["results"] if each["unknown"]))
     node = shown
     for key in path[:-1]:
@@ -159,6 +160,8 @@ def test_a_finding_says_what_applies_to_it() -> None:
         "payback_days": None,
         "exposure_usd": None,
         "change": "end",
+        "hours_of_work": 1.0,
+        "usd_per_hour_of_work": 5256.0,
         "instead_of": None,
     }
 
@@ -212,7 +215,7 @@ def test_totals_are_the_sum_of_what_is_shown() -> None:
     assert shown["totals"]["monthly_usd"] == sum(each["monthly_usd"] for each in shown["results"]) == 0.03
 
 
-def test_order_is_registry_then_dollars_over_all_regions_then_arn() -> None:
+def test_order_is_findings_then_dollars_for_an_hour_of_work_over_all_detectors_and_regions_then_arn() -> None:
     def priced(detector: str, name: str, monthly: str | None, region: str) -> Any:
         cost = Cost(monthly_usd=None if monthly is None else Decimal(monthly))
         return result(detector, name, finding("x", cost), region=region)
@@ -225,14 +228,14 @@ def test_order_is_registry_then_dollars_over_all_regions_then_arn() -> None:
         sweeps=(
             sweep("z", priced("z", "a", None, east), priced("z", "b", "5", east), free, region=east),
             sweep("z", priced("z", "c", "9", west), priced("z", "d", "5.001", west), region=west),
-            sweep("a", priced("a", "e", "1", east), region=east),
+            sweep("a", replace(priced("a", "e", "9", east), hours=2.0), region=east),
             sweep("a", result("a", "u", Kept(reason="?", unknown=True)), region=west),
         ),
     )
 
     shown = document(report)["results"]
 
-    assert [each["name"] for each in shown] == ["c", "d", "b", "free", "a", "e", "u"]
+    assert [each["name"] for each in shown] == ["c", "d", "b", "e", "free", "a", "u"]
     assert [each["region"] for each in shown] == [west, west, east, east, east, east, west]
 
 

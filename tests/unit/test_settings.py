@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from ml_janitor.config.sections import SHARED
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Mode
+from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.ownership import Managers
 from ml_janitor.detectors import DETECTORS
 
@@ -277,3 +278,27 @@ def uncommented(line: str) -> str:
     """*line* of janitor.toml with its key in force."""
     key, equals, _ = line.removeprefix("# ").partition(" = ")
     return line.removeprefix("# ") if equals and key.isidentifier() else line
+
+
+def test_hours_of_work_are_guesses_that_an_operator_may_replace_one_by_one() -> None:
+    settings = Settings.load(overrides=["plan.hours={ spot = 12 }"])
+
+    assert (settings.hours[Change.SPOT], settings.hours[Change.END]) == (12, 0.25)
+    assert set(settings.hours) == set(Change)
+    assert settings.policy.hours == settings.hours
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("plan.hours={ spott = 12 }", "unknown setting plan.hours.spott; did you mean spot?"),
+        (
+            "plan.hours={ spot = 0 }",
+            "plan.hours.spot: expected hours of work, more than 0 and at most 1000, got 0",
+        ),
+        ("plan.hour=1", "unknown setting plan.hour; did you mean hours?"),
+    ],
+)
+def test_wrong_hours_of_work_are_refused(override: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        Settings.load(overrides=[override])

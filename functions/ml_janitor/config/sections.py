@@ -39,8 +39,9 @@ from ml_janitor.config.values import (
     SpanDays,
     TimeZone,
     Weekday,
+    WorkHours,
 )
-from ml_janitor.core.model import Mode
+from ml_janitor.core.model import Change, Mode
 from ml_janitor.engine.detector import Detector
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
@@ -113,6 +114,29 @@ class BillSection(BaseModel):
     }
     services: list[str] = []
     chargeback: str = "cost-center"
+
+
+class PlanSection(BaseModel):
+    """
+    `[plan]`: what is done first.
+
+    *hours* is how long one change of each kind takes somebody, as a guess: findings are ordered by the
+    dollars a month that they save for an hour of work.
+    """
+
+    model_config = STRICT
+
+    hours: dict[str, WorkHours] = {
+        Change.END.value: 0.25,
+        Change.DELETE_DATA.value: 0.5,
+        Change.LIFECYCLE.value: 2,
+        Change.SPOT.value: 4,
+        Change.RESIZE.value: 2,
+        Change.REPLACE.value: 8,
+        Change.COMMIT.value: 3,
+        Change.LIMIT.value: 0.5,
+        Change.TAG.value: 0.1,
+    }
 
 
 class DetectorSection(BaseModel):

@@ -17,12 +17,13 @@ from ml_janitor.config.sections import (
     BillSection,
     DetectorSection,
     JanitorSection,
+    PlanSection,
     section_model,
     validated,
 )
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Confidence, Effect, Mode
+from ml_janitor.core.model import Change, Confidence, Effect, Mode
 from ml_janitor.core.ownership import MANAGERS, Managers, plain
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.arming import Arming
@@ -43,11 +44,13 @@ class Settings:
         self,
         janitor: JanitorSection,
         bill: BillSection,
+        plan: PlanSection,
         sections: Mapping[str, DetectorSection],
         registry: Registry,
     ) -> None:
         self.janitor = janitor
         self.bill = bill
+        self.plan = plan
         self.sections = sections
         self.registry = registry
 
@@ -70,10 +73,12 @@ class Settings:
     @classmethod
     def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
-        check_keys("", tables, ["janitor", "bill", "detectors"])
+        check_keys("", tables, ["janitor", "bill", "plan", "detectors"])
         janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
         bill = validated(BillSection, tables.get("bill", {}), "bill")
+        plan = validated(PlanSection, tables.get("plan", {}), "plan")
         check_budgets(bill)
+        check_keys("plan.hours", plan.hours, list(Change))
         check_globs(janitor.ignore, "janitor.ignore", registry)
         if (half := check_network(janitor.subnets, janitor.security_groups)) is not None:
             raise SettingsError(f"janitor.{half}")
@@ -85,7 +90,7 @@ class Settings:
             )
             for detector in registry
         }
-        settings = cls(janitor, bill, sections, registry)
+        settings = cls(janitor, bill, plan, sections, registry)
         for detector in registry:
             settings.detector(detector)
             settings.check_arms(detector)
@@ -132,7 +137,12 @@ class Settings:
             time_zone=section.time_zone,
         )
         arming = {detector.name: self.arming(detector) for detector in self.registry if detector.cleanup}
-        return Policy(exemptions, tuple(section.owner_tags), arming)
+        return Policy(exemptions, tuple(section.owner_tags), arming, hours=self.hours)
+
+    @property
+    def hours(self) -> Mapping[Change, float]:
+        """How long a change of each kind takes somebody, as a guess."""
+        return {Change(kind): hours for kind, hours in (PlanSection().hours | self.plan.hours).items()}
 
     @property
     def managers(self) -> Managers:

@@ -104,6 +104,12 @@ def _budget(value: float) -> float:
     return value
 
 
+def _work(value: float) -> float:
+    if not 0 < value <= 1000:
+        raise ValueError("hours of work, more than 0 and at most 1000")
+    return value
+
+
 def _from_to(least: int, most: int) -> AfterValidator:
     def check(value: int) -> int:
         if not least <= value <= most:
@@ -136,6 +142,7 @@ AllowedConfidence = Annotated[str, AfterValidator(_confidence)]
 AllowedMetric = Annotated[str, AfterValidator(_metric)]
 Weekday = Annotated[str, AfterValidator(_weekday)]
 AnomalyMonitor = Annotated[str, AfterValidator(_monitor)]
+WorkHours = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_work)]
 Budget = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_budget)]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Requests = Annotated[int, _from_to(1, 100)]

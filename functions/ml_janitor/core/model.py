@@ -399,7 +399,8 @@ class Result:
 
     *cause* is why the outcome is what it is: why it waits, what failed. *due* is when a warned finding may
     be acted on. *parts* are the ARNs of what its change would take along, *wholes* of what it is a part of.
-    *overlap* is what is counted instead, if another finding names the resource too.
+    *overlap* is what is counted instead, if another finding names the resource too; *hours* is how long the
+    change takes somebody, as a guess.
     """
 
     detector: str
@@ -410,6 +411,7 @@ class Result:
     parts: tuple[str, ...] = ()
     wholes: tuple[str, ...] = ()
     overlap: Overlap | None = None
+    hours: float = 1.0
     owner: str | None = None
     due: datetime | None = None
     cause: Cause | None = None
@@ -432,6 +434,16 @@ class Result:
             source=self.cost.source,
             once_usd=self.cost.once_usd if left.monthly_usd or left.accrued_usd else None,
         )
+
+    @property
+    def usd_per_hour(self) -> Decimal | None:
+        """What an hour of work on it saves a month: what counts of it; of a job, what it goes on costing."""
+        if (cost := self.counted) is None:
+            return None
+        monthly = cost.monthly_usd
+        if monthly is None and cost.hourly_usd is not None:
+            monthly = cost.hourly_usd * HOURS_PER_MONTH
+        return None if monthly is None else monthly / Decimal(str(self.hours))
 
     @property
     def monthly_usd(self) -> Decimal | None:

@@ -32,6 +32,13 @@ def dearest_first(result: Result) -> tuple[bool, Decimal, str]:
     return amount is None, -(amount or Decimal(0)), result.target.arn
 
 
+def first_to_do(result: Result) -> tuple[bool, Decimal, Decimal, bool, Decimal, str]:
+    """Sort key of results: most saved a month for an hour of work, then most exposed, then most dollars."""
+    worth = result.usd_per_hour
+    exposure = result.cost.exposure_usd if result.cost else None
+    return (worth is None, -(worth or Decimal(0)), -(exposure or Decimal(0)), *dearest_first(result))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Target, Value
+from ml_janitor.core.model import Change, Target, Value
 from ml_janitor.core.ownership import plain
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.holds import Hold, held, on
@@ -22,7 +22,8 @@ class Policy:
     its ARN. A detector without *arming* of its own runs dry.
 
     *needed* is which undo needs a resource that must stay for it, by ARN in lower case: None where no ledger
-    is read. *needed_unread* is why it could not be read.
+    is read. *needed_unread* is why it could not be read. *hours* is how long a change of each
+    kind takes somebody, as a guess.
     """
 
     exemptions: Exemptions = field(default_factory=Exemptions)
@@ -31,6 +32,7 @@ class Policy:
     holds: Mapping[str, Sequence[Hold]] = field(default_factory=dict)
     needed: Mapping[str, str] | None = None
     needed_unread: str | None = None
+    hours: Mapping[Change, float] = field(default_factory=dict)
 
     def dry(self) -> Policy:
         """The same, for a run that must not act."""

@@ -200,6 +200,7 @@ def result(
         owner=policy.owner(target),
         cause=why,
         change=detector.asks_for,
+        hours=policy.hours.get(detector.asks_for, 1.0),
         parts=tuple(other.arn for other in along),
         wholes=tuple(other.arn for other in within),
     )

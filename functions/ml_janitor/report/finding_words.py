@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Finding, Result
@@ -69,6 +69,11 @@ def instead_of(result: Result) -> str:
     counted = amounts(Totals(monthly_usd=overlap.monthly_usd, accrued_usd=overlap.accrued_usd))
     left = f"only {counted} of it is" if counted else "not"
     return f"Instead of what {other} proposes: {left} in the sums."
+
+
+def work(result: Result) -> str:
+    """How long the change takes somebody, as a guess."""
+    return ago(timedelta(hours=result.hours))
 
 
 def beside_sums(cost: Cost | None) -> list[str]:

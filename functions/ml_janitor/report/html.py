@@ -10,12 +10,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Outcome, Report, Result
-from ml_janitor.core.money import Totals, dearest_first, dollars
+from ml_janitor.core.money import Totals, dollars, first_to_do
 from ml_janitor.core.ownership import marks, team
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report.causes import held_back, unreachable
 from ml_janitor.report.console_links import console_link
-from ml_janitor.report.finding_words import NO_OWNER, amounts, instead_of, price
+from ml_janitor.report.finding_words import NO_OWNER, amounts, instead_of, price, work
 from ml_janitor.report.outcomes import became, needs_a_look, status
 from ml_janitor.report.templating import environment
 
@@ -51,7 +51,7 @@ class Bar:
 
 def html(report: Report, *, bill: Mapping[str, Any] | None = None) -> str:
     """The whole page; *bill* is what its section shows (`bill_page.section`)."""
-    findings = sorted(report.findings, key=dearest_first)
+    findings = sorted(report.findings, key=first_to_do)
     done = [one for one in findings if one.outcome is Outcome.ACTED]
     left = [one for one in findings if one.outcome not in OVER]
     totals, ended = Totals.of(left), Totals.of(done)
@@ -84,8 +84,8 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None) -> str:
         nothing_read=nothing_read(report),
         by_detector=bars(((r.detector, c.monthly_usd) for r, c in counted), limit=None),
         by_detector_accrued=bars(((r.detector, c.accrued_usd) for r, c in counted), limit=None),
-        unpriced_by_detector=unpriced(result.detector for result in left if dollars(result) is None),
-        unpriced_by_owner=unpriced(result.owner or NO_OWNER for result in left if dollars(result) is None),
+        unpriced_by_detector=unpriced(result.detector for result in left if uncounted(result)),
+        unpriced_by_owner=unpriced(result.owner or NO_OWNER for result in left if uncounted(result)),
         by_owner=bars(((r.owner or NO_OWNER, c.monthly_usd) for r, c in counted), limit=BARS),
         by_owner_accrued=bars(((r.owner or NO_OWNER, c.accrued_usd) for r, c in counted), limit=BARS),
         sources=sorted(price_sources(findings)),
@@ -123,7 +123,7 @@ def row(number: int, result: Result) -> dict[str, Any]:
     verdict = result.verdict
     if not isinstance(verdict, Finding):
         raise TypeError("only findings have a row")
-    amount = dollars(result)
+    amount, worth = dollars(result), result.usd_per_hour
     return {
         "number": number,
         "detector": result.detector,
@@ -141,6 +141,8 @@ def row(number: int, result: Result) -> dict[str, Any]:
         "since": moment(verdict.since) if verdict.since else "",
         "created": moment(result.target.created) if result.target.created else "",
         "cost": price(result),
+        "work": work(result),
+        "sort_worth": float(worth) if worth is not None else -1.0,
         "instead": instead_of(result),
         "sort_usd": float(amount) if amount is not None else -1.0,
         "marks": [plain(f"{mark.signal}: {mark.value}") for mark in marks(result.target)],
@@ -212,12 +214,14 @@ def bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | None) ->
 
 
 def uncounted(result: Result) -> bool:
-    """Whether nothing of *result* is part of a sum, because another finding is counted instead."""
-    return result.overlap is not None and not (result.overlap.monthly_usd or result.overlap.accrued_usd)
+    """Whether nothing of *result* is part of a sum: it has no known price, or another is counted instead."""
+    if result.overlap is not None:
+        return not (result.overlap.monthly_usd or result.overlap.accrued_usd)
+    return dollars(result) is None
 
 
 def unpriced(names: Iterable[str]) -> list[tuple[str, int]]:
-    """How many findings without a known price each name has; past `BARS` names the rest are put together."""
+    """How many findings that are in no sum each name has; past `BARS` names the rest are put together."""
     counts = Counter(plain(name) for name in names).most_common()
     if len(counts) > BARS:
         rest = counts[BARS - 1 :]

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from ml_janitor.core.model import Cost, Evidence, Finding, Kept, Overlap, Report, Result, Sweep
-from ml_janitor.core.money import Totals, cents, dearest_first
+from ml_janitor.core.money import Totals, cents, first_to_do
 from ml_janitor.report.causes import limits, note, undone_by_hand
 
 VERSION = 2
@@ -59,12 +59,9 @@ def document(report: Report, *, every: bool = False) -> dict[str, Any]:
 
 
 def in_order(report: Report) -> Iterable[tuple[Sweep, Result]]:
-    """Every result with its sweep: the registry's order, dollars descending over all regions, then ARN."""
-    by_detector: dict[str, list[tuple[Sweep, Result]]] = {}
-    for sweep in report.sweeps:
-        by_detector.setdefault(sweep.detector, []).extend((sweep, result) for result in sweep.results)
-    for pairs in by_detector.values():
-        yield from sorted(pairs, key=lambda pair: dearest_first(pair[1]))
+    """Every result with its sweep: findings first, and of them what is to be done first."""
+    pairs = [(sweep, result) for sweep in report.sweeps for result in sweep.results]
+    return sorted(pairs, key=lambda pair: (not isinstance(pair[1].verdict, Finding), first_to_do(pair[1])))
 
 
 def moment(at: datetime | None) -> str | None:
@@ -125,6 +122,8 @@ def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
         "accrued_usd": money(result.accrued_usd),
         **beside_sums(result.cost),
         "change": result.change.value if isinstance(verdict, Finding) else None,
+        "hours_of_work": result.hours if isinstance(verdict, Finding) else None,
+        "usd_per_hour_of_work": money(result.usd_per_hour),
         "instead_of": _instead_of(result.overlap),
     }
 
