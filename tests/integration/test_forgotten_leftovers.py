@@ -99,7 +99,7 @@ def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, us
             )
             sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
             deployed = [{"SpecifiedImage": image, "ResolvedImage": f"{URI}@{account.digests['unused']}"}]
-            variant_path = ["endpoints", "e", "ProductionVariants", 0]
+            variant_path: list[str | int] = ["endpoints", "e", "ProductionVariants", 0]
             account.box.patch("sagemaker", variant_path, DeployedImages=deployed)
             sagemaker.delete_model(ModelName="served")
         case "training job":
