@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
 KIND, NOUN = "log-group", "log group"
 
-READS = (
-    *(allow(action, on="log-group:*") for action in (logs.DESCRIBE_LOG_GROUPS, tags.LIST_LOG_GROUP_TAGS)),
-    allow(metrics.GET_METRIC_DATA),
-)
+READS = (allow(logs.DESCRIBE_LOG_GROUPS, on="log-group:*"), allow(metrics.GET_METRIC_DATA))
 
 RETENTIONS = frozenset(
     {30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}

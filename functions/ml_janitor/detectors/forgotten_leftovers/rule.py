@@ -21,7 +21,7 @@ from ml_janitor.engine.detector import Detector, allow
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
+    from ml_janitor.core.model import Target, Verdict
 
 LEAST = timedelta(days=118)
 """A training job runs for 28 days at most after it pulled its image, and is restarted within 90 at most."""
@@ -67,6 +67,10 @@ class ForgottenLeftovers(Detector[Leftover]):
         yield from repositories.find(aws, self.patience, self.repositories, now)
         if broken is not None:
             raise broken
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Leftover | None:
+        """The same: whether an image is used takes all that may name one."""
+        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
 
     def decide(self, candidate: Leftover, now: datetime) -> Verdict:
         """By its kind; never more than likely."""
