@@ -25,7 +25,7 @@ from ml_janitor.engine.run import run, unopened
 from ml_janitor.report import json as document
 from ml_janitor.report.bill_page import section
 from ml_janitor.report.html import html
-from ml_janitor_cli import bill_view, edge, terminal
+from ml_janitor_cli import bill_view, edge, plan_view, terminal
 from ml_janitor_cli.bill_reading import read_report
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.explanation_view import ARN_LIMIT
@@ -66,6 +66,10 @@ def audit(
             "--bill", help="Say above the findings why the bill moved; asking AWS costs about $0.08."
         ),
     ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Write what to do in six weeks below the report, and into its files."),
+    ] = False,
     arns: Annotated[bool, typer.Option("--arns", help="List the ARN of each finding below it all.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
@@ -86,6 +90,7 @@ def audit(
       janitor audit
       janitor audit idle-endpoints --region eu-west-1 --set idle-endpoints.window=14d
       janitor audit --bill
+      janitor audit --plan --html report.html
       janitor audit --json | jq .totals
       janitor audit --json-file report.json --html report.html
       janitor sandbox -- janitor audit
@@ -103,13 +108,15 @@ def audit(
         charged = read_bill_too(setup, regions, audited.report) if bill else None
     report = audited.report
     contents = {
-        "--json-file": lambda: document.text(report, every=every),
-        "--html": lambda: html(report, bill=None if charged is None else section(charged, max_requests=most)),
+        "--json-file": lambda: document.text(report, every=every, plan=plan),
+        "--html": lambda: html(
+            report, bill=None if charged is None else section(charged, max_requests=most), plan=plan
+        ),
     }
     problems = {path: replace_file(path, contents[flag]()) for flag, path in files.items() if path}
     failed = [f"{path} cannot be written: {why}" for path, why in problems.items() if why]
     if json:
-        sys.stdout.write(document.text(report, every=every))
+        sys.stdout.write(document.text(report, every=every, plan=plan))
     else:
         keep_tag = next(iter(setup.settings.janitor.keep_tags), "")
         screen = console(sys.stdout)
@@ -117,6 +124,8 @@ def audit(
             write(screen, bill_view.in_short(charged, max_requests=most))
             sys.stdout.write("\n")
         terminal.show(screen, report, every=every, problems=audited.price_problems)
+        if plan:
+            write(screen, ["", *plan_view.drawing(report)])
         if slack:
             write(screen, ["", *preview(report, keep_tag=keep_tag)])
         written = [str(path) for path, why in problems.items() if not why]

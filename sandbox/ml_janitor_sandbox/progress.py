@@ -34,6 +34,7 @@ DEFAULTS: Mapping[str, float] = {
     "notebook.stop": 90,
     "notebook.update": 30,
     "processing.stop": 60,
+    "recommendation.create": 2700,
     "search.index": 0,
     "training.stop": 120,
     "transform.stop": 60,

@@ -16,7 +16,7 @@ from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
 
-ADVISERS = ("studio-without-idle-shutdown",)
+ADVISERS = ("studio-without-idle-shutdown", "oversized-endpoints")
 
 type Advice = Mapping[str, Mapping[str, Finding]]
 
@@ -49,3 +49,14 @@ def test_a_domain_and_a_space_have_no_idle_shutdown(advice: Advice) -> None:
     assert {one.signal: one.value for one in found["platform-dashboards"].evidence}[
         "idle shutdown of JupyterLab apps"
     ] == "after 14 days"
+
+
+def test_three_endpoints_are_larger_than_their_peaks(advice: Advice) -> None:
+    found = advice["oversized-endpoints"]
+    saved = {
+        name: round(one.cost.monthly_usd) for name, one in found.items() if one.cost and one.cost.monthly_usd
+    }
+
+    assert saved == {"query-spelling": 149, "support-intent": 149, "image-embeddings-v2": 75}
+    assert "AllTraffic needs 2 ml.c5.xlarge instead of 3 ml.c5.xlarge" in found["query-spelling"].reason
+    assert "Inference Recommender" in {one.signal for one in found["support-intent"].evidence}

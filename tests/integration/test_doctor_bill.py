@@ -14,12 +14,18 @@ from ml_janitor_cli.bill_checks import bill_checks
 from ml_janitor_cli.stack import Check, Outcome
 from ml_janitor_sandbox.control import Control
 
-TAGS = ["project", "owner", "environment", "team", "cost-center"]
+TAGS = ["project", "owner", "environment"]
 
 
 def checked(session: boto3.Session, **bill: Any) -> list[Check]:
     section = Settings.parse({"bill": {"enabled": True, **bill}}).bill
     return list(bill_checks(session, section, attempts=1, now=NOW))
+
+
+def charge(box: Control, **tags: str) -> None:
+    """Something that has *tags* was charged."""
+    week = {"start": f"{NOW - timedelta(days=9):%Y-%m-%dT00:00:00Z}", "end": f"{NOW:%Y-%m-%dT00:00:00Z}"}
+    box.charge([week | {"service": "Amazon SageMaker", "usage_type": "Host", "usd": 9, "tags": tags}])
 
 
 @pytest.fixture(autouse=True)
@@ -30,17 +36,23 @@ def _account(box: Control) -> None:
 def test_where_all_is_well_the_price_of_a_night_is_said(session: boto3.Session, box: Control) -> None:
     box.clear_calls()
 
-    explorer, tags = checked(session, max_requests=12)
+    explorer, tags, unused = checked(session, max_requests=12)
 
-    assert (explorer.outcome, tags.outcome) == (Outcome.FINE, Outcome.FINE)
+    assert {one.outcome for one in (explorer, tags, unused)} == {Outcome.FINE}
+    assert (tags.seen, unused.seen) == (
+        "active: project, owner, environment",
+        "not used here: team, cost-center",
+    )
     assert explorer.seen == "it answers; reading the bill costs up to $0.12 a night"
     assert sum(box.calls().values()) == 2
 
 
-def test_a_tag_that_is_not_active_is_named_with_the_command(session: boto3.Session, box: Control) -> None:
-    box.set_bill(tags=TAGS[:4])
+def test_a_tag_that_is_used_and_not_active_is_named_with_the_command(
+    session: boto3.Session, box: Control
+) -> None:
+    charge(box, **{"cost-center": "42"})
 
-    _, wrong = checked(session)
+    *_, wrong = checked(session)
 
     assert (wrong.outcome, wrong.seen) == (
         Outcome.WRONG,
@@ -49,6 +61,20 @@ def test_a_tag_that_is_not_active_is_named_with_the_command(session: boto3.Sessi
     assert "aws ce update-cost-allocation-tags-status" in wrong.to_do
     assert "TagKey=cost-center,Status=Active" in wrong.to_do
     assert checked(session, tags={"project": "project"})[1].outcome is Outcome.FINE
+
+
+def test_a_tag_that_somebody_chose_and_nothing_has_may_be_misspelt(
+    session: boto3.Session, box: Control
+) -> None:
+    charge(box, project="churn")
+
+    _, fine, wrong = checked(session, tags={"project": "projct", "owner": "owner"})
+
+    assert fine.seen == "active: owner"
+    assert (wrong.outcome, wrong.seen) == (Outcome.WRONG, "projct is a tag that nothing has ever had")
+    assert wrong.to_do.startswith(
+        "Nothing has ever had the tag projct of [bill]; the nearest that something has is project. Or"
+    )
 
 
 def test_a_cost_explorer_that_is_not_enabled_or_denied_is_said(session: boto3.Session, box: Control) -> None:

@@ -329,6 +329,27 @@ def test_on_its_day_the_message_has_the_table_by_project(
     assert "*By project, 30 days:*\n\u2022 churn: $300\n\u2022 no project: $48.00 (+$48.00, new)" in text
 
 
+def test_on_that_day_tags_are_checked_and_only_what_is_wrong_is_said(
+    deployed: SlackControl,
+    session: boto3.Session,
+    box: Control,
+    settings: Say,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings(WITH_SLACK + ALONE)
+    box.set_bill(tags=["project"], since=f"{TODAY - 90 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    charge(box, days=70, usd=700, tags={"project": "churn", "owner": "ann"})
+
+    handlers.bill(later(-1, monkeypatch), Context())
+
+    (document,) = reports(session).values()
+    bill = DOCUMENT.validate_json(document).report.bill
+    assert set(bill.by_tag) == {"project", "owner", "environment"}
+    text = said(deployed.messages()[0])
+    assert "No charge has the tag owner: it is not activated for cost allocation." in text
+    assert "cost-center" not in text
+
+
 @pytest.mark.usefixtures("billed")
 def test_a_denied_cost_explorer_is_said_and_the_last_bill_stays(
     deployed: SlackControl, ledger: Ledger, box: Control, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.cost_explorer import REGION, CostExplorer
 from ml_janitor.bill.model import UNTAGGED, Bill, Gap, GapCause, Metric, Reading
 from ml_janitor.bill.reading import DAYS, Wanted, read
+from ml_janitor.report.bill_gaps import sentence
 from ml_janitor_sandbox.control import Control
 
 TAGS = {"project": "project", "owner": "owner", "environment": "environment", "team": "team"}
@@ -112,10 +113,45 @@ def test_only_the_last_month_is_read_again(box: Control, read_bill: Read) -> Non
 def test_a_misspelt_service_is_an_error_and_no_zero(box: Control, read_bill: Read) -> None:
     charge(box, "USE1-Host:ml.g5.xlarge", "650")
 
-    bill = read_bill(services=("Amazon SageMaker", "Amazon S3"), names=True)
+    bill = read_bill(services=("Amazon SageMaker", "Amazon S3"))
 
     assert (Reading.SERVICE_NAMES, GapCause.NO_SUCH_SERVICE, "Amazon S3") in gaps(bill)
-    assert set(bill.by_tag) == {"project", "owner"}  # the check takes the place of the last two
+    assert bill.requests == 8
+    assert read_bill(services=("Amazon SageMaker",)).requests == 7  # all were charged: nothing to ask
+
+
+def test_once_a_week_the_tags_are_checked_in_place_of_the_last_two(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650", tags={"project": "llm", "squad": "nlp"})
+    tags = TAGS | {"owner": "proyect", "environment": "squad", "cost-center": "cost-center"}
+
+    bill = read_bill(check_tags=True, tags=tags, chosen=frozenset({"proyect", "squad"}))
+
+    assert set(bill.by_tag) == {"project", "owner", "environment"}
+    assert bill.requests == 8
+    assert gaps(bill) == {
+        (Reading.ACTIVE_TAGS, GapCause.NO_SUCH_TAG, "proyect"),
+        (Reading.ACTIVE_TAGS, GapCause.TAG_NOT_ACTIVE, "squad"),
+        (Reading.ACTIVE_TAGS, GapCause.TAG_NOT_USED, "cost-center"),
+    }
+    said = [sentence(one) for one in bill.gaps]
+    assert (
+        "Nothing has ever had the tag proyect of [bill]; the nearest that something has is project." in said
+    )
+    assert any(
+        "the tag squad: it is not activated for cost allocation. To activate it" in one for one in said
+    )
+
+
+def test_where_the_tags_cannot_be_checked_the_bill_says_what_it_sees(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650", tags={"project": "llm"})
+    box.fault("ce", "ListCostAllocationTags", "deny", times=0)
+
+    bill = read_bill(check_tags=True)
+
+    assert gaps(bill) == {
+        (Reading.ACTIVE_TAGS, GapCause.DENIED, ""),
+        (Reading.TAG, GapCause.TAG_NOT_ACTIVE, "owner"),
+    }
 
 
 def test_an_account_without_cost_explorer_says_so(box: Control, read_bill: Read) -> None:

@@ -37,6 +37,7 @@ from properties.worlds import (
     serving,
     share_of_near_misses,
     shutdown,
+    sized,
     worlds,
 )
 from properties.worlds.artifacts import MIN_SIZE, STORES
@@ -50,7 +51,7 @@ SETTINGS = Settings.load(
     ]
 )
 
-ADVISED = (serving, shutdown)
+ADVISED = (serving, shutdown, sized)
 """The worlds of advisers."""
 ALL_LISTINGS = LISTINGS | {name: calls for world in ADVISED for name, calls in world.LISTINGS.items()}
 

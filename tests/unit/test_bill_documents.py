@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from bills import LAST, bill, charges, full_report
 from ml_janitor.bill.chargeback import charged_back
-from ml_janitor.bill.model import BillReport
+from ml_janitor.bill.model import BillReport, GapCause, Reading
 from ml_janitor.report import bill_json, bill_page
 
 HOSTILE = "<script>alert(1)</script>"
@@ -45,6 +45,13 @@ def test_what_was_not_read_is_null() -> None:
     read = valid(bare, "project")
 
     assert (read["movement"], read["yesterday"], read["month"], read["table"]) == (None, None, None, None)
+
+
+def test_the_schema_knows_every_reading_and_cause() -> None:
+    gap = bill_json.schema()["$defs"]["gap"]["properties"]
+
+    assert set(gap["reading"]["enum"]) == set(Reading)
+    assert set(gap["cause"]["enum"]) == set(GapCause)
 
 
 def test_the_schema_forbids_what_it_does_not_describe() -> None:

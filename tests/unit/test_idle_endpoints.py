@@ -10,6 +10,14 @@ from typing import Any
 
 import pytest
 
+from ml_janitor.aws.endpoints import (
+    Config,
+    Description,
+    InferenceComponent,
+    Summary,
+    Variant,
+    rented,
+)
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.core.model import (
     Absent,
@@ -23,14 +31,6 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
-)
-from ml_janitor.detectors.idle_endpoints.endpoint import (
-    Config,
-    Description,
-    InferenceComponent,
-    Summary,
-    Variant,
-    rented,
 )
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.idle_endpoints.signals import METERS_SHOWN, Endpoint, HalfDone

@@ -50,7 +50,7 @@ def test_every_object_of_the_schema_is_closed_and_complete() -> None:
 
     found = objects(schema())
 
-    assert len(found) == 6
+    assert len(found) == 8
     for each in found:
         assert each["additionalProperties"] is False
         assert set(each["required"]) == set(each["properties"])
@@ -59,6 +59,7 @@ def test_every_object_of_the_schema_is_closed_and_complete() -> None:
 @pytest.mark.parametrize("every", [True, False])
 def test_a_full_report_fits_the_schema(every: bool) -> None:  # noqa: FBT001
     assert problems(document(full(), every=every)) == []
+    assert problems(document(full(), every=every, plan=True)) == []
 
 
 def test_an_empty_report_fits_the_schema() -> None:
@@ -107,7 +108,7 @@ def test_the_schema_refuses_what_a_report_never_says(path: list[str | int], valu
 def test_keys_stand_as_documented() -> None:
     shown = document(full())
 
-    assert list(shown) == ["version", "time", "account", "totals", "sweeps", "results"]
+    assert list(shown) == ["version", "time", "account", "totals", "sweeps", "results", "plan"]
     assert list(shown["totals"]) == ["monthly_usd", "accrued_usd", "once_usd", "unpriced"]
     for each in shown["sweeps"]:
         assert list(each) == [

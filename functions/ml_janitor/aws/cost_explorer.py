@@ -23,6 +23,7 @@ REGION = "us-east-1"
 GET_COST_AND_USAGE = "ce:GetCostAndUsage"
 GET_COST_FORECAST = "ce:GetCostForecast"
 GET_DIMENSION_VALUES = "ce:GetDimensionValues"
+GET_TAGS = "ce:GetTags"
 LIST_COST_ALLOCATION_TAGS = "ce:ListCostAllocationTags"
 
 UNBLENDED, AMORTIZED, QUANTITY = "UnblendedCost", "AmortizedCost", "UsageQuantity"
@@ -122,11 +123,22 @@ class CostExplorer:
         pages = self._pages(self._client.get_dimension_values, asked)
         return frozenset(value["Value"] for page in pages for value in page["DimensionValues"])
 
-    def active_tags(self, keys: Sequence[str]) -> frozenset[str]:
-        """Which of *keys* are active cost allocation tags. Raises RefusedError."""
-        asked = {"TagKeys": list(keys), "Status": "Active"}
+    def tag_keys(self, first: date, until: date) -> frozenset[str]:
+        """The keys of all active tags that something charged has. Raises RefusedError."""
+        pages = self._pages(self._client.get_tags, {"TimePeriod": {"Start": f"{first}", "End": f"{until}"}})
+        return frozenset(key for page in pages for key in page["Tags"])
+
+    def tags_active(self, keys: Sequence[str]) -> Mapping[str, bool]:
+        """
+        Which of *keys* are activated for cost allocation; one that nothing ever had is in none.
+
+        Only a management account may ask. Raises RefusedError.
+        """
+        asked = {"TagKeys": list(keys)}
         pages = self._pages(self._client.list_cost_allocation_tags, asked, following="NextToken")
-        return frozenset(tag["TagKey"] for page in pages for tag in page["CostAllocationTags"])
+        return {
+            tag["TagKey"]: tag["Status"] == "Active" for page in pages for tag in page["CostAllocationTags"]
+        }
 
     def forecast(
         self, first: date, until: date, *, without: Sequence[str] = (), services: Sequence[str] = ()

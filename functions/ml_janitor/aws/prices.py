@@ -96,17 +96,29 @@ class Prices:
         """Why prices came from the table or are unknown, one line each."""
         return tuple(self._problems)
 
+    def family(self, region: str, component: Component, instance_type: str) -> Mapping[str, Price]:
+        """The prices of *instance_type* and of the other sizes of its family, as far as they are known."""
+        start = instance_type.rpartition(".")[0] + "."
+        listed = self._listed(region, component)
+        names = {*(listed or ()), *(table() if region == TABLE_REGION else ()), instance_type}
+        prices = {one: self.hourly(region, component, one) for one in sorted(names) if one.startswith(start)}
+        return {one: price for one, price in prices.items() if price.hourly_usd is not None}
+
     def hourly(self, region: str, component: Component, instance_type: str) -> Price:
         """The list price of one *instance_type* in *region*, rented for *component*."""
-        with self._lock:
-            if (region, component) not in self._known:
-                self._known[region, component] = self._ask(region, component)
-            listed = self._known[region, component]
+        listed = self._listed(region, component)
         if listed is not None and instance_type in listed:
             return Price(listed[instance_type], FROM_API)
         if region == TABLE_REGION and instance_type in table():
             return table()[instance_type]
         return Price(None, FROM_API if listed is not None else "no price list")
+
+    def _listed(self, region: str, component: Component) -> Mapping[str, Decimal] | None:
+        """What the Price List says, which is asked once; None if it could not be asked."""
+        with self._lock:
+            if (region, component) not in self._known:
+                self._known[region, component] = self._ask(region, component)
+            return self._known[region, component]
 
     def _ask(self, region: str, component: Component) -> Mapping[str, Decimal] | None:
         """The prices of *component*, narrowed by an attribute; if none has them, among all of the region."""

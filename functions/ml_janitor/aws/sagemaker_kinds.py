@@ -139,6 +139,11 @@ MONITORING_SCHEDULE = Kind("monitoring-schedule", "MonitoringSchedule", "Monitor
 NOTEBOOK = Kind("notebook-instance", "NotebookInstance", "NotebookInstances")
 PIPELINE = Kind("pipeline", "Pipeline", "PipelineSummaries", named_in_arn=False)
 PROCESSING_JOB = Kind("processing-job", "ProcessingJob", "ProcessingJobSummaries")
+RECOMMENDATION = Kind(
+    "inference-recommendations-job", "InferenceRecommendationsJob", "InferenceRecommendationsJobs",
+    name="JobName", arn="JobArn", parameter="JobName",
+)  # fmt: skip
+"""A load test of Inference Recommender."""
 SPACE = Kind("space", "Space", "Spaces", path=("DomainId", "SpaceName"), named_in_arn=False)
 TRAINING_JOB = Kind("training-job", "TrainingJob", "TrainingJobSummaries")
 TRANSFORM_JOB = Kind("transform-job", "TransformJob", "TransformJobSummaries")

@@ -20,14 +20,27 @@ def tags(section: BillSection) -> Mapping[str, str]:
     return {name: key for name, key in section.tags.items() if key}
 
 
-def wanted(section: BillSection, *, days: int = 0, first: Sequence[str] = ()) -> Wanted:
-    """What to read to compare the last *days* with those before; *first* are tags that are shown."""
+def chosen(section: BillSection) -> frozenset[str]:
+    """The keys of tags that are not the default ones: somebody takes them for used."""
+    default = type(section)().tags
+    return frozenset(key for name, key in tags(section).items() if default.get(name) != key)
+
+
+def wanted(
+    section: BillSection, *, days: int = 0, first: Sequence[str] = (), check_tags: bool = False
+) -> Wanted:
+    """
+    What to read to compare the last *days* with those before.
+
+    *first* are tags that are shown; so are those that have a budget. *check_tags* is as in `Wanted`.
+    """
     return Wanted(
         days=max(DAYS, 2 * (days or section.days)),
         tags=tags(section),
         services=tuple(section.services),
-        names=bool(section.services),
-        first=tuple(first),
+        check_tags=check_tags,
+        chosen=chosen(section),
+        first=(*first, *(part.partition("=")[0] for part in section.budgets)),
         metric=METRICS[section.metric],
     )
 

@@ -106,6 +106,8 @@ class GapCause(StrEnum):
     THROTTLED = "throttled"
     OVER_LIMIT = "over max_requests"
     TAG_NOT_ACTIVE = "tag not active"
+    TAG_NOT_USED = "tag not used"
+    NO_SUCH_TAG = "no such tag"
     NO_SUCH_SERVICE = "no such service"
     SHORT_HISTORY = "short history"
     NOT_LOOKED_AT = "not looked at"

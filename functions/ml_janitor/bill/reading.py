@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from difflib import get_close_matches
 
 from ml_janitor.aws.cost_explorer import (
     GET_COST_AND_USAGE,
     GET_COST_FORECAST,
     GET_DIMENSION_VALUES,
+    GET_TAGS,
     LIST_COST_ALLOCATION_TAGS,
     CostExplorer,
     RefusalCause,
@@ -53,7 +55,7 @@ CAUSES = {
 }
 
 EVERY_TIME = (allow(GET_COST_AND_USAGE), allow(GET_COST_FORECAST))
-OF_NAMES = (allow(GET_DIMENSION_VALUES), allow(LIST_COST_ALLOCATION_TAGS))
+OF_NAMES = (allow(GET_DIMENSION_VALUES), allow(GET_TAGS), allow(LIST_COST_ALLOCATION_TAGS))
 """What is called only where names are checked."""
 
 READS = (*EVERY_TIME, *OF_NAMES)
@@ -69,15 +71,17 @@ class Wanted:
     What to read of a bill.
 
     *tags* are cost allocation tags by their names in the settings, the most important first. *services* are
-    those that alone count; all of them if there are none. With *names*, the names of services and the tags
-    are checked in place of reading the last two tags. The tags *first* are read before others that
-    are by service. *metric* is None where the bill itself decides.
+    those that alone count; all of them if there are none. With *check_tags*, whether the tags are activated
+    and used is asked in place of reading the last two; *chosen* are the keys that somebody chose, and so
+    takes for used. The tags *first* are read before others that are by service. *metric* is None where the
+    bill itself decides.
     """
 
     days: int = DAYS
     tags: Mapping[str, str] = field(default_factory=dict)
     services: Sequence[str] = ()
-    names: bool = False
+    check_tags: bool = False
+    chosen: frozenset[str] = frozenset()
     first: Sequence[str] = ()
     metric: Metric | None = None
 
@@ -144,21 +148,22 @@ def read(
     keys = list(wanted.tags.items())
     fine, coarse = keys[:BY_USAGE], sorted(keys[BY_USAGE:], key=lambda one: one[0] not in wanted.first)
     tagged: dict[str, list[Row] | None] = {}
+    checked = False
     if by_service is not None:  # without it, nothing else can be placed
         for name, key in fine:
             tagged[name] = reader.rows(Reading.TAG, name, usage, by_tag(key), first=since(name))
         records = reader.rows(Reading.RECORD_TYPES, "", by_dimension("RECORD_TYPE"))
         forecast = _forecast(reader)
-        active: frozenset[str] | None = None
-        if wanted.names:
-            active = _checked_names(reader, by_service)
+        _check_services(reader, by_service)
+        if wanted.check_tags:
+            checked = _check_tags(reader)
             coarse = coarse[:-2]
         for name, key in coarse:
             tagged[name] = reader.rows(
                 Reading.TAG, name, by_dimension("SERVICE"), by_tag(key), first=since(name)
             )
     else:
-        records, forecast, active = None, None, None
+        records, forecast = None, None
     metric = wanted.metric or _metric(records or ())
     fresh = Bill(
         account=account,
@@ -182,7 +187,7 @@ def read(
         requests=explorer.requests,
     )
     whole = fresh if kept is None or by_service is None else _laid_over(kept, fresh, whole_first)
-    return replace(whole, gaps=(*reader.gaps, *_seen_gaps(whole, wanted, active)))
+    return replace(whole, gaps=(*reader.gaps, *_seen_gaps(whole, wanted, checked=checked)))
 
 
 def _forecast(reader: _Reader) -> Forecast | None:
@@ -201,7 +206,7 @@ def _forecast(reader: _Reader) -> Forecast | None:
     return Forecast(first=first, until=until, usd=found.usd, low=found.low, high=found.high)
 
 
-def _checked_names(reader: _Reader, by_service: Iterable[Row]) -> frozenset[str] | None:
+def _check_services(reader: _Reader, by_service: Iterable[Row]) -> None:
     """Check that the services of the settings exist: a misspelt one costs nothing, silently."""
     charged = {row.keys[0] for row in by_service}
     if missing := [name for name in reader.wanted.services if name not in charged]:
@@ -219,16 +224,49 @@ def _checked_names(reader: _Reader, by_service: Iterable[Row]) -> frozenset[str]
                         detail=near,
                     )
                 )
-    keys = list(reader.wanted.tags.values())
-    return reader.unless_refused(Reading.ACTIVE_TAGS, "", lambda: reader.explorer.active_tags(keys))
 
 
-def _seen_gaps(bill: Bill, wanted: Wanted, active: frozenset[str] | None) -> Iterable[Gap]:
+def _check_tags(reader: _Reader) -> bool:
+    """Check that the tags of the settings are activated and exist; whether that could be asked."""
+    wanted = reader.wanted
+    active = reader.unless_refused(
+        Reading.ACTIVE_TAGS, "", lambda: reader.explorer.tags_active(list(wanted.tags.values()))
+    )
+    if active is None:
+        return False
+    unknown = [key for key in wanted.tags.values() if key in wanted.chosen and key not in active]
+    used: frozenset[str] | None = None
+    if unknown:
+        used = reader.unless_refused(
+            Reading.ACTIVE_TAGS, "", lambda: reader.explorer.tag_keys(reader.first, reader.until)
+        )
+    reader.gaps += tag_gaps(wanted.tags.values(), wanted.chosen, active, used or frozenset())
+    return True
+
+
+def tag_gaps(
+    keys: Iterable[str], chosen: Collection[str], active: Mapping[str, bool], used: Collection[str]
+) -> Iterator[Gap]:
+    """
+    What is wrong with the tags *keys*: not activated, or not there at all.
+
+    *active* is what `CostExplorer.tags_active` says of them. One of the *chosen* that nothing has may be
+    misspelt: *used* are keys that things do have.
+    """
+    for key in keys:
+        if key not in active:
+            cause = GapCause.NO_SUCH_TAG if key in chosen else GapCause.TAG_NOT_USED
+            near = get_close_matches(key, list(used), 1, cutoff=0.5) if key in chosen else []
+            yield Gap(reading=Reading.ACTIVE_TAGS, cause=cause, subject=key, detail="".join(near))
+        elif not active[key]:
+            yield Gap(reading=Reading.ACTIVE_TAGS, cause=GapCause.TAG_NOT_ACTIVE, subject=key)
+
+
+def _seen_gaps(bill: Bill, wanted: Wanted, *, checked: bool) -> Iterable[Gap]:
     """What the bill itself shows to be missing: tags without a value, and days before the account's first."""
     for name, key in wanted.tags.items():
         rows = bill.by_tag.get(name, ())
-        untagged = bool(rows) and not any(one.tag for one in rows)
-        if key not in active if active is not None else untagged:
+        if rows and not checked and not any(one.tag for one in rows):
             yield Gap(reading=Reading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject=key)
     begun = min((one.day for one in bill.charges if one.usd), default=None)
     if begun is not None and begun > bill.first:

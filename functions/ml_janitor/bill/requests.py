@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws import metrics
 from ml_janitor.aws.answers import Listing, describe
+from ml_janitor.aws.endpoints import InferenceComponent, inference_components
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
 from ml_janitor.bill.joining import Requests, Run
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints.endpoint import InferenceComponent, inference_components
 from ml_janitor.detectors.idle_endpoints.traffic import (
     DAY,
     SAGEMAKER,

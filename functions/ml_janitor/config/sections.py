@@ -88,9 +88,10 @@ class BillSection(BaseModel):
     cent. *tags* are cost allocation tags by what they are called here, the most important first; "" leaves
     one out. *services* are those that alone count, as Cost Explorer spells them. *chargeback* is the tag
     that a bill is passed on by. The function that reads the bill each morning is there if *enabled*, and
-    runs on *schedule*; on the day *weekly_table* its message has the table by the first tag. *monthly_budget*
-    is in dollars, 0 for none; *budgets* are those of parts, by tag and value ("project=churn").
-    *anomaly_monitor* is "off", "create", or the ARN of a monitor that is there.
+    runs on *schedule*; on the day *weekly_table* its message has the table by the first tag, and the names of
+    tags are checked in place of reading the last two. *monthly_budget* is in dollars, 0 for none; *budgets*
+    are those of parts, by tag and value ("project=churn"). *anomaly_monitor* is "off", "create", or the ARN
+    of a monitor that is there.
     """
 
     model_config = STRICT

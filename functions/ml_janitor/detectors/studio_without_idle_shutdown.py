@@ -24,7 +24,7 @@ from ml_janitor.aws.idle_shutdown import (
 )
 from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, Kind, listing
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Rule, Signal, Target, Unreadable, Value
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Signal, Target, Unreadable, Value
 from ml_janitor.core.model import evidence as shown
 from ml_janitor.engine.detector import Detector, allow
 
@@ -86,6 +86,7 @@ class StudioWithoutIdleShutdown(Detector[Place]):
     name = "studio-without-idle-shutdown"
     schedule = "cron(20 5 ? * MON *)"
     kinds = tuple(kind.type for kind in PLACES)
+    asks_for = Change.LIMIT
     reads = (
         *(allow(kind.lists) for kind in PLACES),
         *(allow(kind.describes, on=kind.every) for kind in PLACES),

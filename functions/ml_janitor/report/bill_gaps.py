@@ -62,12 +62,8 @@ def sentence(gap: Gap) -> str:
     match gap.cause:
         case GapCause.YOUNG_ACCOUNT if gap.reading is Reading.FORECAST:
             return "No forecast: AWS has too little history of this account to make one."
-        case GapCause.TAG_NOT_ACTIVE:
-            return (
-                f"No charge has the tag {subject}: nothing is tagged with it, or it is not activated for "
-                "cost allocation. To activate it, in the management account: "
-                f"{ACTIVATE.format(key=subject)}. That takes about a day, and is not retroactive."
-            )
+        case GapCause.TAG_NOT_ACTIVE | GapCause.TAG_NOT_USED | GapCause.NO_SUCH_TAG:
+            return _tag(gap, subject)
         case GapCause.NO_SUCH_SERVICE:
             return (
                 f"AWS charged nothing under the name {subject}, so it is missing here: services in [bill] "
@@ -77,6 +73,21 @@ def sentence(gap: Gap) -> str:
             return f"The account was first charged on {subject}: there is nothing before that."
     what = _what(gap)
     return f"{what[:1].upper()}{what[1:]} could not be read: {_why(gap)}"
+
+
+def _tag(gap: Gap, key: str) -> str:
+    match gap.cause:
+        case GapCause.TAG_NOT_USED:
+            return f"Nothing has the tag {key}, so that there is no bill by it."
+        case GapCause.NO_SUCH_TAG:
+            near = f"; the nearest that something has is {plain(gap.detail)}" if gap.detail else ""
+            return f"Nothing has ever had the tag {key} of [bill]{near}."
+    asked = gap.reading is Reading.ACTIVE_TAGS
+    why = "it is not activated" if asked else "nothing is tagged with it, or it is not activated"
+    return (
+        f"No charge has the tag {key}: {why} for cost allocation. To activate it, in the management account: "
+        f"{ACTIVATE.format(key=key)}. That takes about a day, and is not retroactive."
+    )
 
 
 def _resources(gap: Gap, region: str) -> str:

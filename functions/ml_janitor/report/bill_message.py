@@ -26,7 +26,12 @@ MOVERS = 3
 MOST_LINES = 10
 LONGEST_LINE = 300
 
-LASTING = {GapCause.OVER_LIMIT, GapCause.TAG_NOT_ACTIVE, GapCause.SHORT_HISTORY, GapCause.YOUNG_ACCOUNT}
+LASTING = {
+    GapCause.OVER_LIMIT,
+    GapCause.TAG_NOT_ACTIVE,
+    GapCause.SHORT_HISTORY,
+    GapCause.YOUNG_ACCOUNT,
+}
 """Causes that stay from day to day: they are named with the weekly table only."""
 
 
@@ -200,5 +205,9 @@ def _line(one: Line, name: str) -> str:
 def _missing(report: BillReport, max_requests: int, *, weekly: bool) -> Iterator[str]:
     """What could not be read; what lasts only *weekly*, and where nothing else was read."""
     whole = weekly or not report.bill.charges
-    gaps = [gap for gap in report.bill.gaps if whole or gap.cause not in LASTING]
+    gaps = [
+        gap
+        for gap in report.bill.gaps
+        if (whole or gap.cause not in LASTING) and gap.cause is not GapCause.TAG_NOT_USED
+    ]
     return missing(gaps, max_requests)

@@ -17,6 +17,7 @@ from ml_janitor.report.causes import held_back, unreachable
 from ml_janitor.report.console_links import console_link
 from ml_janitor.report.finding_words import NO_OWNER, amounts, instead_of, price, work
 from ml_janitor.report.outcomes import became, needs_a_look, status
+from ml_janitor.report.plan import below, headline, lines, summary, weeks
 from ml_janitor.report.templating import environment
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Bar:
         return usd(self.usd)
 
 
-def html(report: Report, *, bill: Mapping[str, Any] | None = None) -> str:
-    """The whole page; *bill* is what its section shows (`bill_page.section`)."""
+def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = False) -> str:
+    """The whole page, with six weeks of work if *plan*; *bill* is its section (`bill_page.section`)."""
     findings = sorted(report.findings, key=first_to_do)
     done = [one for one in findings if one.outcome is Outcome.ACTED]
     left = [one for one in findings if one.outcome not in OVER]
@@ -60,6 +61,7 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None) -> str:
     return template.render(
         report=report,
         bill=bill,
+        plan=plan_section(report) if plan else None,
         time=moment(report.time),
         totals=totals,
         done=done,
@@ -90,6 +92,27 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None) -> str:
         by_owner_accrued=bars(((r.owner or NO_OWNER, c.accrued_usd) for r, c in counted), limit=BARS),
         sources=sorted(price_sources(findings)),
     )
+
+
+def plan_section(report: Report) -> dict[str, Any]:
+    """What the section of the plan shows."""
+    planned = weeks(report)
+    most = planned[-1].by_then or Decimal(1)
+    return {
+        "headline": headline(planned),
+        "weeks": [
+            {
+                "number": week.number,
+                "title": week.title,
+                "summary": summary(week),
+                "by_then": usd(week.by_then),
+                "percent": round(float(week.by_then / most) * 100, 2),
+                "lines": lines(week),
+                "below": [commands(said) for said in below(week)],
+            }
+            for week in planned
+        ],
+    }
 
 
 def nothing_read(report: Report) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from ml_janitor.core.model import Cost, Evidence, Finding, Kept, Overlap, Report, Result, Sweep
 from ml_janitor.core.money import Totals, cents, first_to_do
 from ml_janitor.report.causes import limits, note, undone_by_hand
+from ml_janitor.report.plan import Week, weeks
 
 VERSION = 2
 
@@ -27,17 +28,20 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def text(report: Report, *, every: bool = False) -> str:
+def text(report: Report, *, every: bool = False, plan: bool = False) -> str:
     """
     `document` as JSON text.
 
     ASCII only: what AWS calls a resource must not steer the terminal that a document is printed to.
     """
-    return json.dumps(document(report, every=every), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    return (
+        json.dumps(document(report, every=every, plan=plan), indent=2, ensure_ascii=True, allow_nan=False)
+        + "\n"
+    )
 
 
-def document(report: Report, *, every: bool = False) -> dict[str, Any]:
-    """*report* as plain JSON values: findings and unknowns, and with *every* the other kept ones too."""
+def document(report: Report, *, every: bool = False, plan: bool = False) -> dict[str, Any]:
+    """*report* as plain JSON values: findings and unknowns, *every* other kept one too, and its *plan*."""
     totals = Totals.of(report.results)
     return {
         "version": VERSION,
@@ -55,6 +59,7 @@ def document(report: Report, *, every: bool = False) -> dict[str, Any]:
             for sweep, result in in_order(report)
             if every or isinstance(result.verdict, Finding) or result.verdict.unknown
         ],
+        "plan": [_week(week) for week in weeks(report)] if plan else None,
     }
 
 
@@ -147,6 +152,20 @@ def beside_sums(cost: Cost | None) -> dict[str, float | None]:
         "once_usd": money(cost.once_usd if cost else None),
         "payback_days": None if payback is None else round(payback / timedelta(days=1), 1),
         "exposure_usd": money(cost.exposure_usd if cost else None),
+    }
+
+
+def _week(week: Week) -> dict[str, Any]:
+    return {
+        "week": week.number,
+        "title": week.title,
+        "monthly_usd": money(week.totals.monthly_usd),
+        "once_usd": money(week.totals.once_usd),
+        "by_then_monthly_usd": money(week.by_then),
+        "hours_of_work": round(week.hours, 2),
+        "changes": [{"detector": one.detector, "arn": one.target.arn} for one in week.changes],
+        "instead": week.instead,
+        "advice": list(week.advice),
     }
 
 

@@ -46,8 +46,8 @@ SAME_MORNING = timedelta(hours=6)
 
 
 def bill_reads(section: BillSection) -> tuple[Grant, ...]:
-    """What the function calls: names are checked only where the settings have any."""
-    return (*EVERY_TIME, *(OF_NAMES if section.services else ()), *READS)
+    """What the function calls: names are checked once a week, and those of services where there are any."""
+    return (*EVERY_TIME, *(OF_NAMES if section.services or section.weekly_table else ()), *READS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class BillRun:
         """
         failures = Failures(self.logger)
         section, last = self.settings.bill, self.ledger.latest.bill(self.account)
-        wanted = asking.wanted(section)
+        wanted = asking.wanted(section, check_tags=self._table_day(now))
         kept = self.archive.bill(last.kept, wanted) if last is not None and last.kept else None
         report = self._report(wanted, kept, now)
         key = self.archive.keep(report, wanted)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
+from ml_janitor.aws.instances import machine
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan
 from ml_janitor_sandbox.demo.rows import Row, load
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
-from ml_janitor_sandbox.demo.times import ago, workday
-from ml_janitor_sandbox.demo.traffic import Traffic, hourly, processor
+from ml_janitor_sandbox.demo.times import workday
+from ml_janitor_sandbox.demo.traffic import Traffic, Work, measured
 
 DETECTOR = "idle-endpoints"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-serving"
@@ -30,6 +31,7 @@ class Variant(Traffic):
     name: str = "AllTraffic"
     shadow: bool = False
     scaled_to_zero: bool = False
+    work: Work = field(default_factory=Work)
 
     @property
     def runs(self) -> bool:
@@ -61,8 +63,8 @@ class Endpoint(Row):
     """
     One endpoint: made *age* days ago, given a new configuration *redeployed* days ago.
 
-    With *components*, its variants name no model. With a *backlog*, it is asynchronous, and so
-    many requests wait now.
+    With *components*, its variants name no model. With a *backlog*, it is asynchronous, and so many requests
+    wait now. *recommended* is the instance type that Inference Recommender found best for its model.
     """
 
     resource: ClassVar[str] = "endpoint"
@@ -72,6 +74,7 @@ class Endpoint(Row):
     components: tuple[Component, ...] = ()
     backlog: int | None = None
     redeployed: float | None = None
+    recommended: str = ""
     reports_load: bool = True
 
     @property
@@ -86,7 +89,38 @@ class Endpoint(Row):
         if self.redeployed is not None:
             at = workday(self.redeployed, self.name)
             self._deploy(plan, at, f"{self.name}-{at:%Y%m%d}", "update_endpoint")
+        if self.recommended:
+            self._recommend(plan)
         self._measure(plan)
+
+    def _recommend(self, plan: Plan) -> None:
+        job = f"{self.name}-sizing"
+        plan.call(
+            workday(20, self.name),
+            self.creator,
+            "sagemaker.create_inference_recommendations_job",
+            JobName=job,
+            JobType="Default",
+            RoleArn=ROLE,
+            InputConfig={"ModelName": self.name},
+            Tags=self.tags(),
+        )
+        found = {
+            "EndpointConfiguration": {
+                "EndpointName": job,
+                "VariantName": job,
+                "InstanceType": self.recommended,
+                "InitialInstanceCount": 1,
+            },
+            "ModelConfiguration": {},
+            "Metrics": {
+                "CostPerHour": 0.204,
+                "CostPerInference": 0.0000011,
+                "MaxInvocations": 3120,
+                "ModelLatency": 41,
+            },
+        }
+        plan.state("inference_recommendations_jobs", job, InferenceRecommendations=[found])
 
     def _deploy(self, plan: Plan, at: datetime, config: str, operation: str, **params: Any) -> None:
         by = self.creator
@@ -168,12 +202,16 @@ class Endpoint(Row):
             if not self.components:
                 plan.publish(REQUESTS, requests, where, traffic.series(about, self.created))
             if variant.runs and self.reports_load:
-                plan.publish(LOAD, "CPUUtilization", where, processor(traffic, about, self.created))
+                made = machine(variant.instance or "")
+                cpu = variant.work.processor(traffic, about, self.created, made.vcpus)
+                rest = variant.work.rest(traffic, self.created, made.gpus or 0)
+                for metric, level in {"CPUUtilization": cpu, **rest}.items():
+                    plan.publish(LOAD, metric, where, level)
         for component in self.components:
             series = component.series(component.name, self.created)
             plan.publish(REQUESTS, requests, {"InferenceComponentName": component.name}, series)
         if self.backlog is not None:
-            waiting = hourly(max(ago(days=9), self.created), lambda _: self.backlog or 0)
+            waiting = measured(self.created, lambda _: self.backlog or 0)
             plan.publish(REQUESTS, "ApproximateBacklogSize", {"EndpointName": self.name}, waiting)
 
 

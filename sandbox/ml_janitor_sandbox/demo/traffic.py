@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -14,8 +14,8 @@ from ml_janitor_sandbox.demo.times import NOW, SATURDAY, ago, chance
 
 HOUR = timedelta(hours=1)
 
-RECENT = timedelta(days=9)
-"""How far back everything has datapoints: more than the week that a detector looks at."""
+RECENT = timedelta(days=15)
+"""How far back everything has datapoints: more than the two weeks that a detector looks at."""
 LAST_DAYS = timedelta(days=3)
 """How long traffic takes to end."""
 COUNTED = timedelta(days=31)
@@ -77,14 +77,44 @@ def day_and_night(moment: datetime) -> float:
     return (0.56 + 0.38 * math.cos(evening)) * weekend
 
 
-def processor(traffic: Traffic, name: str, since: datetime) -> Series:
-    """An endpoint's CPU in percent: an idle server is never quite at rest, and so shows that it is there."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """How busy instances are at their busiest, 0 to 1. A *spike* is an hour, days ago, and its CPU."""
 
-    def percent(moment: datetime) -> float:
-        load = 55 * day_and_night(moment) if traffic.goes_on else 0.4
-        return round(load + 1.2 * chance("cpu", name, moment), 3)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    return hourly(max(NOW - RECENT, since), percent)
+    cpu: float = 0.62
+    memory: float = 0.58
+    gpu: float = 0.66
+    gpu_memory: float = 0.74
+    spike: tuple[float, float] | None = None
+
+    def processor(self, traffic: Traffic, name: str, since: datetime, vcpus: int) -> Series:
+        """Its CPU, 0 to 100 for each vCPU. An idle server is never quite at rest, and so shows itself."""
+
+        def percent(moment: datetime) -> float:
+            at, most = self.spike or (0, 0)
+            if self.spike and moment == whole(ago(days=at)):
+                return 100 * vcpus * most
+            load = 100 * vcpus * self.cpu * day_and_night(moment) if traffic.goes_on else 0.4
+            return round(load + 1.2 * chance("cpu", name, moment), 3)
+
+        return measured(since, percent)
+
+    def rest(self, traffic: Traffic, since: datetime, gpus: int) -> Mapping[str, Series]:
+        """Its memory, 0 to 100 in all; its GPUs and their memory, 0 to 100 for each GPU."""
+        wave = day_and_night if traffic.goes_on else lambda _: 0.0
+        found = {"MemoryUtilization": measured(since, lambda _: 100 * self.memory)}
+        if gpus:
+            busy = measured(since, lambda moment: round(100 * gpus * self.gpu * wave(moment), 3))
+            full = measured(since, lambda _: 100 * gpus * self.gpu_memory)
+            found |= {"GPUUtilization": busy, "GPUMemoryUtilization": full}
+        return found
+
+
+def measured(since: datetime, value: Callable[[datetime], float]) -> Series:
+    """A value for each hour of the time that everything has datapoints for."""
+    return hourly(max(NOW - RECENT, since), value)
 
 
 @dataclass(frozen=True, slots=True)

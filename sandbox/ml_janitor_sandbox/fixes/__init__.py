@@ -28,6 +28,7 @@ AREAS = (
     "notebooks",
     "objects",
     "pricing",
+    "recommendations",
     "registry",
     "search",
     "studio",

@@ -38,6 +38,7 @@ PLAIN: Mapping[str, str] = {"InferenceExperiment": "inference-experiment"}
 NESTED: Mapping[str, tuple[str, ...]] = {
     "App": ("DomainId", "UserProfileName|SpaceName", "AppType", "AppName"),
     "Domain": ("DomainId",),
+    "InferenceRecommendationsJob": ("JobName",),
     "Space": ("DomainId", "SpaceName"),
     "UserProfile": ("DomainId", "UserProfileName"),
 }
@@ -67,6 +68,7 @@ LISTS = {
     "ListHyperParameterTuningJobs",
     "ListInferenceExperiments",
     "ListInferenceComponents",
+    "ListInferenceRecommendationsJobs",
     "ListModelBiasJobDefinitions",
     "ListModelExplainabilityJobDefinitions",
     "ListModelPackageGroups",

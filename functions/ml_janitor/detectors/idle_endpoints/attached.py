@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
+from ml_janitor.aws.endpoints import GONE, IN_SERVICE
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.core.model import Value
-from ml_janitor.detectors.idle_endpoints.endpoint import GONE, IN_SERVICE
 from ml_janitor.engine.detector import CannotActError
 
 if TYPE_CHECKING:

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ml_janitor.aws import tags
+from ml_janitor.aws import endpoints, tags
 from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.endpoints import IN_SERVICE, SERVING
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Confidence, Effect, NotRead, Rule, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import deletion, undo
-from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
 from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
 from ml_janitor.detectors.idle_endpoints.deletion import MOVING
-from ml_janitor.detectors.idle_endpoints.endpoint import IN_SERVICE, SERVING
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
 from ml_janitor.detectors.idle_endpoints.silence import (
     monitored,

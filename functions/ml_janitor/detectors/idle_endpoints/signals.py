@@ -6,6 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from ml_janitor.aws.endpoints import (
+    Config,
+    Description,
+    InferenceComponent,
+    Summary,
+    rented,
+)
 from ml_janitor.aws.metrics import LIST_METRICS, Series
 from ml_janitor.aws.prices import FROM_API, GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT
@@ -22,13 +29,6 @@ from ml_janitor.core.model import (
     evidence,
 )
 from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
-from ml_janitor.detectors.idle_endpoints.endpoint import (
-    Config,
-    Description,
-    InferenceComponent,
-    Summary,
-    rented,
-)
 from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, RequestMeter
 
 METERS_SHOWN = 6

@@ -9,8 +9,14 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws import metrics, tags
+from ml_janitor.aws import endpoints, metrics, tags
 from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.endpoints import (
+    Description,
+    InferenceComponent,
+    Summary,
+    rented,
+)
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -22,13 +28,6 @@ from ml_janitor.aws.sagemaker_kinds import (
 )
 from ml_janitor.core.model import Cost, NotRead, Signal, Tags, Target, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints import endpoint as endpoints
-from ml_janitor.detectors.idle_endpoints.endpoint import (
-    Description,
-    InferenceComponent,
-    Summary,
-    rented,
-)
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone
 from ml_janitor.detectors.idle_endpoints.traffic import (
     DAY,

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws import metrics
+from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Variant
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints.endpoint import Config, Description, InferenceComponent, Variant
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

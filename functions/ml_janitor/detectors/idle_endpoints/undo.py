@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
+from ml_janitor.aws.endpoints import GONE, IN_SERVICE
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.attached import tagged
 from ml_janitor.detectors.idle_endpoints.deletion import DELETING, MOVING, configuration, desired
-from ml_janitor.detectors.idle_endpoints.endpoint import GONE, IN_SERVICE
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.undo_roles import handing_over
 

@@ -109,13 +109,16 @@ class Config:
 
     *created* is when it was made: none can be changed. *types* are instance types by variant. *hosts* are
     the variants without a model of their own: they run inference components, and their own `Invocations`
-    do not exist.
+    do not exist. *models* are the names of the others' models by variant, *scaled* the variants whose
+    instances SageMaker itself scales with their components.
     """
 
     created: datetime
     types: Mapping[str, str]
     hosts: frozenset[str] = frozenset()
     asynchronous: bool = False
+    models: Mapping[str, str] = field(default_factory=dict)
+    scaled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +249,12 @@ def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
         types={found["VariantName"]: found["InstanceType"] for found in variants if "InstanceType" in found},
         hosts=frozenset(found["VariantName"] for found in variants if role and "ModelName" not in found),
         asynchronous="AsyncInferenceConfig" in answer,
+        models={found["VariantName"]: found["ModelName"] for found in variants if "ModelName" in found},
+        scaled=frozenset(
+            found["VariantName"]
+            for found in variants
+            if found.get("ManagedInstanceScaling", {}).get("Status") == "ENABLED"
+        ),
     )
 
 

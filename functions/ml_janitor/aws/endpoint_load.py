@@ -1,0 +1,302 @@
+"""What runs behind every endpoint, and its peaks of two weeks: what advice on sizes is made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import metrics, tags
+from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.endpoints import (
+    SERVING,
+    Config,
+    Summary,
+    Variant,
+    describe,
+    describe_config,
+    endpoints,
+    inference_components,
+)
+from ml_janitor.aws.instances import Machine, machine
+from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
+from ml_janitor.core.model import Absent, NotRead, Signal, Target, Unreadable, Value
+from ml_janitor.core.sizing import Load
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+SAGEMAKER, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
+TARGETS = "application-autoscaling:DescribeScalableTargets"
+HOUR = timedelta(hours=1)
+WINDOW = timedelta(days=14)
+"""For fifteen days CloudWatch keeps minutes: an hour's Maximum is that of its minutes, also after that."""
+HOURS = WINDOW // HOUR
+NOTHING = Machine(0, None)
+
+type Wanted = Sequence[tuple[str, metrics.Stat]]
+"""Metrics of the requests to a variant, by name and statistic."""
+
+PROPORTIONAL = re.compile(r"ml\.(?:[mcr][5-9][a-z]*(?:-flex)?|g4dn|g5|g6|g6e|p3)\.")
+"""
+Families in which memory grows with vCPUs, and each GPU has as much memory as any other.
+
+https://aws.amazon.com/ec2/instance-types/. Burstable ones are not among them: what their CPU can do depends
+on credits.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """
+    One variant of an endpoint as it runs: its *type*, and its *peaks* by the hour, oldest first.
+
+    *fixed* is why nothing but this may serve it, *sleeps* whether it can do without any instance, as
+    asynchronous ones and those that only host inference components (*hosts*) can. *model* is the name of its
+    model. *raw* are the series by name, the times of its requests among them.
+    """
+
+    variant: Variant
+    type: str
+    machine: Machine
+    fixed: str | None
+    sleeps: bool
+    hosts: bool
+    model: str | None
+    peaks: Signal[tuple[Load, ...]]
+    raw: Mapping[str, Signal[Series]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedEndpoint:
+    """An endpoint that serves: its *variants*, if they could be read, with the load of two weeks."""
+
+    target: Target
+    summary: Summary
+    variants: Signal[tuple[Served, ...]]
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Described:
+    target: Target
+    summary: Summary
+    config: Config | None
+    variants: tuple[Variant, ...]
+    asynchronous: bool
+    error: str | None
+    end: datetime
+    components: tuple[str, ...] = ()
+
+
+def loaded(aws: Aws, now: datetime, *more: tuple[str, metrics.Stat]) -> Iterator[LoadedEndpoint]:
+    """
+    Every endpoint; those that serve, and were not changed within two weeks, with the load of each variant.
+
+    *more* are further metrics of the requests to a variant. Raises ReadError at the end if the listing broke
+    off.
+    """
+    listed = endpoints(aws)
+    book = tags.in_bulk(aws, f"sagemaker:{ENDPOINT.type}")
+    components = inference_components(aws)
+    scaling = scalable(aws)
+    end = metrics.period_start(now, 3600)
+    found = aws.map(lambda one: _described(aws, one, book, end), listed.items)
+    by_endpoint: dict[str, list[str]] = {}
+    for component in components.items:
+        by_endpoint.setdefault(component.endpoint, []).append(component.name)
+    known = [replace(one, components=tuple(by_endpoint.get(one.summary.name, ()))) for one in found]
+    wanted = {
+        metric
+        for one in known
+        for variant in one.variants
+        for series in _metrics(one, variant, more).values()
+        for metric in series
+    }
+    data = metrics.read(aws, wanted, end - WINDOW, end)
+    for one in known:
+        error = one.error
+        if one.config is not None and one.config.hosts and components.error is not None:
+            error = f"{COMPONENT.lists}: {components.error}"
+        if error is None and one.variants and scaling.error is not None:
+            error = scaling.error
+        variants: Signal[tuple[Served, ...]] = Value(
+            tuple(
+                _served(one, variant, data, more, _fixed(one, variant, scaling.items))
+                for variant in one.variants
+            )
+        )
+        yield LoadedEndpoint(
+            target=one.target,
+            summary=one.summary,
+            variants=variants if error is None else Unreadable(error),
+            asynchronous=one.asynchronous,
+        )
+    listed.check()
+
+
+def scalable(aws: Aws) -> Listing[tuple[str, int, int]]:
+    """What application auto scaling scales of SageMaker: resource id, fewest and most instances or copies."""
+    pages: Any = aws.client("application-autoscaling").get_paginator("describe_scalable_targets")
+    return everything(
+        pages.paginate(ServiceNamespace="sagemaker"),
+        lambda page: [
+            (one["ResourceId"], one["MinCapacity"], one["MaxCapacity"]) for one in page["ScalableTargets"]
+        ],
+        source=TARGETS,
+    )
+
+
+def _described(aws: Aws, summary: Summary, book: tags.TagBook, end: datetime) -> _Described:
+    target = Target(
+        arn=summary.arn,
+        name=summary.name,
+        kind=ENDPOINT.type,
+        account=aws.account,
+        region=aws.region,
+        created=summary.created,
+        tags=book.of(summary.arn),
+    )
+    nothing = _Described(
+        target=target, summary=summary, config=None, variants=(), asynchronous=False, error=None, end=end
+    )
+    if summary.status not in SERVING or summary.changed > end - WINDOW:
+        return nothing
+    match describe(aws, summary.name):
+        case Value(description):
+            pass
+        case unread:
+            return replace(nothing, error=getattr(unread, "error", "it is gone"))
+    match describe_config(aws, description.config_name):
+        case Value(config):
+            both = config.asynchronous or description.asynchronous
+            return replace(nothing, config=config, variants=description.variants, asynchronous=both)
+        case unread:
+            return replace(nothing, error=getattr(unread, "error", "its configuration is gone"))
+
+
+def _metrics(one: _Described, variant: Variant, more: Wanted) -> Mapping[str, tuple[Metric, ...]]:
+    """The series of a variant by what they tell; "requests" may be several."""
+    if variant.serverless or one.config is None:
+        return {}
+    where = frozenset({("EndpointName", one.summary.name), ("VariantName", variant.name)})
+    gpus = machine(one.config.types.get(variant.name, "")).gpus
+    names = (
+        "CPUUtilization",
+        "MemoryUtilization",
+        *(("GPUUtilization", "GPUMemoryUtilization") if gpus else ()),
+    )
+    asked = {name: (Metric(INSTANCES, name, where, "Maximum"),) for name in names}
+    asked["ConcurrentRequestsPerModel"] = (Metric(SAGEMAKER, "ConcurrentRequestsPerModel", where, "Maximum"),)
+    asked |= {name: (Metric(SAGEMAKER, name, where, stat),) for name, stat in more}
+    if variant.name in one.config.hosts:
+        named = (Metric.of(SAGEMAKER, "Invocations", InferenceComponentName=name) for name in one.components)
+        return asked | {"requests": tuple(named)}
+    if one.asynchronous:
+        backlog = Metric.of(
+            SAGEMAKER, "ApproximateBacklogSize", stat="Maximum", EndpointName=one.summary.name
+        )
+        return asked | {"requests": (backlog,)}
+    return asked | {"requests": (Metric(SAGEMAKER, "Invocations", where),)}
+
+
+def _served(
+    one: _Described,
+    variant: Variant,
+    data: Mapping[Metric, Signal[Series]],
+    more: Wanted,
+    fixed: str | None,
+) -> Served:
+    config = one.config or Config(created=one.end, types={})
+    kind = config.types.get(variant.name, "")
+    made = machine(kind) if kind else NOTHING
+    asked = _metrics(one, variant, more)
+    raw = {name: _together([data[each] for each in series]) for name, series in asked.items()}
+    hosts = variant.name in config.hosts
+    return Served(
+        variant=variant,
+        type=kind,
+        machine=made,
+        fixed=fixed,
+        sleeps=hosts or one.asynchronous,
+        hosts=hosts,
+        model=config.models.get(variant.name),
+        peaks=_peaks(raw, made, one.end),
+        raw=raw,
+    )
+
+
+def _together(series: Sequence[Signal[Series]]) -> Signal[Series]:
+    """Several series as one, hour by hour added up; an hour that one of them lacks is left out."""
+    read = [one.value for one in series if isinstance(one, Value)]
+    if len(read) < len(series):
+        return next(one for one in series if not isinstance(one, Value))
+    by_time: dict[datetime, list[float]] = {}
+    for one in read:
+        for at, value in one.points:
+            by_time.setdefault(at, []).append(value)
+    points = tuple((at, sum(all_)) for at, all_ in sorted(by_time.items()) if len(all_) == len(series))
+    return Value(Series(points), metrics.GET_METRIC_DATA) if points else Absent(metrics.GET_METRIC_DATA)
+
+
+def _fixed(one: _Described, variant: Variant, scaling: Sequence[tuple[str, int, int]]) -> str | None:
+    """Why the size of *variant* is not judged, or None."""
+    config = one.config or Config(created=one.end, types={})
+    kind = config.types.get(variant.name, "")
+    resource = f"endpoint/{one.summary.name}/variant/{variant.name}"
+    reasons = {
+        "it is serverless": variant.serverless,
+        "nothing runs of it now": not variant.instances,
+        "it runs on capacity that was paid for in advance": variant.reserved,
+        "it mixes instance types": bool(variant.pools),
+        "it is a shadow of the variant that it is compared with": variant.shadow,
+        "its instances follow its inference components": variant.name in config.scaled,
+        "what its accelerators do is not published": machine(kind).gpus is None,
+        f"sizes of {kind.rpartition('.')[0] or 'its type'} cannot be compared": not PROPORTIONAL.match(kind),
+    }
+    reasons |= {
+        f"it scales itself between {low} and {high} instances": low != high
+        for name, low, high in scaling
+        if name == resource
+    }
+    return next((why for why, true in reasons.items() if true), None)
+
+
+def _peaks(raw: Mapping[str, Signal[Series]], made: Machine, end: datetime) -> Signal[tuple[Load, ...]]:
+    """
+    The peaks of every hour of the window; unreadable if one hour of what decides is missing.
+
+    CPUUtilization is 0 to 100 for each vCPU, GPUUtilization and GPUMemoryUtilization 0 to 100 for each GPU,
+    MemoryUtilization 0 to 100 in all (developer guide, "Metrics for monitoring Amazon SageMaker AI").
+    """
+    if not raw:
+        return NotRead()
+    hours = [end - WINDOW + HOUR * number for number in range(HOURS)]
+    need = [name for name in raw if name.endswith("Utilization")]
+    read: dict[str, dict[datetime, float]] = {}
+    for name, signal in raw.items():
+        match signal:
+            case Value(series):
+                read[name] = dict(series.points)
+            case Unreadable():
+                return signal
+            case _:
+                read[name] = {}
+        there = sum(hour in read[name] for hour in hours)
+        if name in need and there < HOURS:
+            return Unreadable(f"{name} has datapoints in {there} of {HOURS} hours", metrics.GET_METRIC_DATA)
+    loads = tuple(
+        Load(
+            cpu=read["CPUUtilization"][hour] / 100,
+            memory=read["MemoryUtilization"][hour] / 100 * made.vcpus,
+            gpu=read["GPUUtilization"][hour] / 100 if made.gpus else 0,
+            gpu_memory=read["GPUMemoryUtilization"][hour] / 100 if made.gpus else 0,
+            requests=read["ConcurrentRequestsPerModel"].get(hour, 0),
+            idle=read["requests"].get(hour) == 0,
+        )
+        for hour in hours
+    )
+    return Value(loads, metrics.GET_METRIC_DATA)

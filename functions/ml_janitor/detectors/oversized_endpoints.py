@@ -1,0 +1,270 @@
+"""Endpoints whose peaks would fit fewer or smaller instances, or that need none for hours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
+
+from ml_janitor.aws import endpoint_load, tags
+from ml_janitor.aws.endpoint_load import WINDOW, Served
+from ml_janitor.aws.endpoints import SERVING, Summary
+from ml_janitor.aws.instances import machine
+from ml_janitor.aws.metrics import GET_METRIC_DATA
+from ml_janitor.aws.prices import GET_PRODUCTS, Price
+from ml_janitor.aws.recommendations import Recommendations
+from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, RECOMMENDATION
+from ml_janitor.core import sizing
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    Kept,
+    Rule,
+    Signal,
+    Value,
+)
+from ml_janitor.core.ownership import environment
+from ml_janitor.core.sizing import Fleet, Load, Size
+from ml_janitor.core.text import usd
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Verdict
+
+HOUR = timedelta(hours=1)
+WEEK = 168
+QUIET = 40
+"""From so many quiet hours a week on it is worth while to delete an endpoint at night and make it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizedEndpoint(Candidate):
+    """
+    An endpoint with the load of its *variants*, and the *prices* of each one's family.
+
+    *recommended* is what finished jobs of Inference Recommender found for its models, as words.
+    """
+
+    summary: Summary
+    variants: Signal[tuple[Served, ...]]
+    prices: Mapping[str, Mapping[str, Price]]
+    asynchronous: bool = False
+    recommended: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What to run instead of a variant, what it saves an hour on average, and the change that it takes."""
+
+    served: Served
+    fleet: Fleet
+    hourly_usd: Decimal
+    change: str
+
+
+@dataclass(frozen=True)
+class OversizedEndpoints(Detector[SizedEndpoint]):
+    """
+    Finds endpoints whose peaks would fit fewer or smaller instances.
+
+    Peaks decide, by the minute and over two weeks: an average hides what an endpoint was sized for.
+    """
+
+    name = "oversized-endpoints"
+    schedule = "cron(10 6 ? * MON *)"
+    kinds = (ENDPOINT.type,)
+    asks_for = Change.RESIZE
+    reads = (
+        *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT, RECOMMENDATION)),
+        *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, RECOMMENDATION)),
+        allow(tags.LIST_TAGS, on=ENDPOINT.every),
+        *(allow(one) for one in (tags.GET_RESOURCES, endpoint_load.TARGETS, GET_METRIC_DATA, GET_PRODUCTS)),
+    )
+
+    headroom: Annotated[float, Interval(ge=0, lt=1)] = 0.3
+    min_instances: Annotated[int, Interval(ge=1)] = 2
+    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[SizedEndpoint]:
+        """The load of every endpoint, and what Inference Recommender found for its models."""
+        opinions = Recommendations(aws)
+        for one in endpoint_load.loaded(aws, now):
+            variants = one.variants.value if isinstance(one.variants, Value) else ()
+            yield SizedEndpoint(
+                target=one.target,
+                summary=one.summary,
+                variants=one.variants,
+                asynchronous=one.asynchronous,
+                prices={
+                    each.type: aws.prices.family(aws.region, "Hosting", each.type)
+                    for each in variants
+                    if each.fixed is None
+                },
+                recommended=opinions.of(each.model for each in variants),
+            )
+        opinions.check()
+
+    def decide(self, candidate: SizedEndpoint, now: datetime) -> Verdict:
+        """Replay each variant's peaks on what would cost less, and keep nothing above the head-room."""
+        rule, age = Rule(), now - candidate.summary.changed
+        if candidate.summary.status not in SERVING:
+            return rule.kept(f"its status is {candidate.summary.status}")
+        if age < WINDOW + HOUR:
+            return rule.kept(f"deployed or scaled {ago(age)} ago; judged from {ago(WINDOW)} on")
+        if not isinstance(candidate.variants, Value):
+            why = getattr(candidate.variants, "error", "not read")
+            return rule.unknown(f"what runs behind it could not be read ({why})")
+        for one in candidate.recommended:
+            rule.saw(Evidence("Inference Recommender", one, source=RECOMMENDATION.describes))
+        proposals = list[Proposal]()
+        for served in candidate.variants.value:
+            match self.propose(candidate, served, rule):
+                case Kept() as unknown:
+                    return unknown
+                case Proposal() as proposal:
+                    proposals.append(proposal)
+        monthly = sum((one.hourly_usd for one in proposals), Decimal(0)) * HOURS_PER_MONTH
+        if not proposals or monthly < Decimal(self.min_saving):
+            return rule.kept(
+                f"its size fits its peaks of {ago(WINDOW)}, or less would save only {usd(monthly)} a month"
+            )
+        listed = {price.source for family in candidate.prices.values() for price in family.values()}
+        once = [one.fleet.size.hourly_usd * max(one.fleet.counts) for one in proposals]
+        return rule.found(
+            f"with {self.headroom:.0%} to spare at every peak of {ago(WINDOW)}, "
+            + "; ".join(self.words(one) for one in proposals),
+            Confidence.LIKELY,
+            action="; ".join(f"{one.served.variant.name}: {one.change}" for one in proposals),
+            cost=Cost.saving(monthly, ", ".join(sorted(listed)), once_usd=sum(once, Decimal(0))),
+            to_prove="a load test of the model on the proposed instances, as Inference Recommender makes it",
+        )
+
+    def propose(self, candidate: SizedEndpoint, served: Served, rule: Rule) -> Proposal | Kept | None:
+        """What to run instead of one variant; None if nothing, Kept if that is unknown."""
+        name, running = served.variant.name, served.variant.instances
+        if served.fixed is not None:
+            rule.passed(f"{name}: {served.fixed}")
+            return None
+        if not isinstance(served.peaks, Value):
+            return rule.unknown(
+                f"the peaks of {name} are unknown ({getattr(served.peaks, 'error', 'not read')})"
+            )
+        loads = served.peaks.value
+        rule.saw(*_shown(served, loads))
+        if all(load.idle for load in loads):
+            rule.passed(f"{name}: no request came, which idle-endpoints judges")
+            return None
+        sizes = [
+            Size(kind, machine(kind).vcpus, machine(kind).gpus or 0, price.hourly_usd)
+            for kind, price in candidate.prices.get(served.type, {}).items()
+            if price.hourly_usd is not None
+        ]
+        if (current := next((size for size in sizes if size.type == served.type), None)) is None:
+            return rule.unknown(f"the price of {served.type} is unknown")
+        now = Fleet(current, (running,) * len(loads))
+        best = sizing.cheapest([now, *self.fleets(served, loads, sizes, current)]) or now
+        saved = now.hourly_usd - best.hourly_usd
+        change = self.change(candidate, served, best)
+        quiet = 0 if served.sleeps or environment(candidate.target) else sizing.quiet_hours(loads)
+        if quiet >= QUIET and now.hourly_usd * quiet / WEEK > saved:
+            best, saved = now, now.hourly_usd * quiet / WEEK
+            change = (
+                f"delete it for the {quiet} hours a week in which no request comes, and make it again from"
+                " its configuration, both by EventBridge Scheduler"
+            )
+        if saved * HOURS_PER_MONTH >= Decimal(self.min_saving):
+            return Proposal(served, best, saved, change)
+        rule.passed(f"{name}: nothing that carries its peaks costs less")
+        return None
+
+    def fleets(
+        self, served: Served, loads: Sequence[Load], sizes: Sequence[Size], current: Size
+    ) -> Iterator[Fleet | None]:
+        """What could carry it for less: without scaling first, which is the smaller change."""
+        running = served.variant.instances
+        if served.hosts:
+            yield sizing.switched(loads, running, current)
+            return
+        least = min(running, self.min_instances)
+        cheaper = [
+            size
+            for size in sizes
+            if size.hourly_usd <= current.hourly_usd and bool(size.gpus) == bool(current.gpus)
+        ]
+        for plan in (sizing.steady, sizing.scaled):
+            for size in (current, *cheaper):
+                yield plan(loads, running, size, self.headroom, least)
+        if served.sleeps:
+            for size in (current, *cheaper):
+                yield sizing.scaled(loads, running, size, self.headroom, 0)
+
+    def words(self, one: Proposal) -> str:
+        """One proposal in a sentence."""
+        counts, running = one.fleet.counts, one.served.variant
+        instead = f"{running.instances} {one.served.type}"
+        same = one.served.type == one.fleet.size.type
+        if same and {*counts} == {running.instances}:
+            return f"{running.name} needs its {instead} only for a part of the week"
+        return f"{running.name} needs {_range(counts)} {one.fleet.size.type} instead of {instead}"
+
+    def change(self, candidate: SizedEndpoint, served: Served, fleet: Fleet) -> str:
+        """The requests that bring *fleet* about."""
+        name, low, high = candidate.target.name, min(fleet.counts), max(fleet.counts)
+        steps = []
+        if served.hosts:
+            return (
+                "a new endpoint configuration with ManagedInstanceScaling={Status=ENABLED,MinInstanceCount=0,"
+                f"MaxInstanceCount={high}}}, and MinCapacity=0 for the copies of its inference components"
+            )
+        if fleet.size.type != served.type or fleet.steady:
+            steps.append(
+                f"a new endpoint configuration with InstanceType={fleet.size.type} and"
+                f" InitialInstanceCount={high}, then aws sagemaker update-endpoint --endpoint-name {name}"
+                " --endpoint-config-name NEW"
+            )
+        if not fleet.steady:
+            steps.append(
+                "aws application-autoscaling register-scalable-target --service-namespace sagemaker"
+                f" --resource-id endpoint/{name}/variant/{served.variant.name} --scalable-dimension"
+                f" sagemaker:variant:DesiredInstanceCount --min-capacity {low} --max-capacity {high}, and a"
+                " target-tracking policy or scheduled actions for it"
+            )
+        return ", then ".join(steps)
+
+
+def _range(counts: Sequence[int]) -> str:
+    return str(counts[0]) if len({*counts}) == 1 else f"{min(counts)} to {max(counts)}"
+
+
+def _shown(served: Served, loads: Sequence[Load]) -> Iterator[Evidence]:
+    """The highest of all peaks of a variant."""
+    name, made = served.variant.name, served.machine
+    yield Evidence(
+        f"CPU peak of {name}",
+        f"{max(load.cpu for load in loads) / made.vcpus:.0%} of {made.vcpus} vCPUs",
+        source=GET_METRIC_DATA,
+    )
+    yield Evidence(
+        f"memory peak of {name}",
+        f"{max(load.memory for load in loads) / made.vcpus:.0%}",
+        source=GET_METRIC_DATA,
+    )
+    if made.gpus:
+        yield Evidence(
+            f"GPU peak of {name}",
+            f"{max(load.gpu for load in loads) / made.gpus:.0%} of {made.gpus} GPUs, memory"
+            f" {max(load.gpu_memory for load in loads) / made.gpus:.0%}",
+            source=GET_METRIC_DATA,
+        )
+    if (most := max(load.requests for load in loads)) > 0:
+        yield Evidence(f"requests in flight at once on {name}", most, source=GET_METRIC_DATA)

@@ -1,0 +1,241 @@
+"""The decide table of oversized-endpoints, and its proposals replayed against their own traffic."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.endpoint_load import HOURS, Served
+from ml_janitor.aws.endpoints import Summary, Variant
+from ml_janitor.aws.instances import machine
+from ml_janitor.aws.prices import Price
+from ml_janitor.core import sizing
+from ml_janitor.core.model import Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.core.sizing import Load, Size
+from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints, SizedEndpoint
+from past_jobs import word
+
+DAY = timedelta(days=1)
+C5 = {"large": 0.102, "xlarge": 0.204, "2xlarge": 0.408, "4xlarge": 0.816}
+CALM = Load(cpu=1.44, memory=1.76)
+"""18 % of the CPU and 22 % of the memory of an ml.c5.2xlarge."""
+SIZES = [
+    Size(f"ml.c5.{size}", machine(f"ml.c5.{size}").vcpus, 0, Decimal(str(usd))) for size, usd in C5.items()
+]
+
+
+def served(loads: Any = CALM, **more: Any) -> Served:
+    peaks = Value((loads,) * HOURS) if isinstance(loads, Load) else loads
+    kind = more.pop("type", "ml.c5.2xlarge")
+    fields: dict[str, Any] = {
+        "variant": Variant(name="blue", instances=more.pop("count", 1)),
+        "type": kind,
+        "machine": machine(kind),
+        "fixed": None,
+        "sleeps": False,
+        "hosts": False,
+        "model": "model",
+        "peaks": peaks,
+        "raw": {},
+    }
+    return Served(**(fields | more))
+
+
+def endpoint(*variants: Served, tags: Any = (), **more: Any) -> SizedEndpoint:
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/api"
+    created = NOW - more.pop("age", 30 * DAY)
+    target = Target(
+        arn=arn,
+        name="api",
+        kind="endpoint",
+        account=ACCOUNT,
+        region=REGION,
+        created=created,
+        tags=Value(dict(tags)),
+    )
+    status = more.pop("status", "InService")
+    summary = Summary(arn=arn, name="api", status=status, created=created, modified=created)
+    prices = {f"ml.c5.{size}": Price(Decimal(str(usd)), "Price List API") for size, usd in C5.items()}
+    fields: dict[str, Any] = {
+        "target": target,
+        "summary": summary,
+        "variants": Value(variants or (served(),)),
+        "prices": {one.type: prices for one in variants or (served(),)},
+    }
+    return SizedEndpoint(**(fields | more))
+
+
+def nightly(load: Load, hours: int = 10) -> Value[tuple[Load, ...]]:
+    """No request for so many hours from midnight on."""
+    return Value(tuple(replace(load, idle=at % 24 < hours) for at in range(HOURS)))
+
+
+BUSY = Load(cpu=4.8, memory=4.8)
+
+
+@pytest.mark.parametrize(
+    ("judged", "verdict", "reason"),
+    [
+        (endpoint(), "found", "blue needs 1 ml.c5.xlarge instead of 1 ml.c5.2xlarge"),
+        (endpoint(status="Failed"), "kept", "its status is Failed"),
+        (endpoint(age=14 * DAY), "kept", "deployed or scaled 14 days ago"),
+        (endpoint(age=14 * DAY + timedelta(hours=1)), "found", "ml.c5.xlarge"),
+        (endpoint(variants=Unreadable("DescribeEndpoint: denied")), "unknown", "DescribeEndpoint: denied"),
+        (
+            endpoint(served(Unreadable("CPUUtilization has datapoints in 9 of 336 hours"))),
+            "unknown",
+            "9 of 336",
+        ),
+        (endpoint(served(NotRead())), "unknown", "not read"),
+        (endpoint(served(fixed="it scales itself between 1 and 4 instances")), "kept", "its size fits"),
+        (endpoint(served(replace(CALM, idle=True))), "kept", "its size fits"),
+        (endpoint(prices={}), "unknown", "the price of ml.c5.2xlarge is unknown"),
+        (endpoint(served(replace(CALM, cpu=2.81))), "kept", "its size fits"),
+        (endpoint(served(replace(CALM, memory=2.81))), "kept", "its size fits"),
+        (endpoint(served(replace(CALM, requests=4))), "found", "ml.c5.xlarge"),
+        (endpoint(served(replace(CALM, requests=4.1))), "kept", "its size fits"),
+        (endpoint(served(Load(0.5, 1.0))), "found", "blue needs 1 ml.c5.large"),
+        (endpoint(served(BUSY, count=3)), "kept", "its size fits"),
+        (endpoint(served(Load(3, 4.8), count=3)), "found", "blue needs 2 ml.c5.2xlarge instead of 3"),
+        (endpoint(served(Load(1.5, 4.8), count=2)), "kept", "its size fits"),
+        (endpoint(served(nightly(BUSY))), "found", "only for a part of the week"),
+        (endpoint(served(nightly(BUSY, 7))), "kept", "its size fits"),
+        (endpoint(served(nightly(BUSY)), tags={"env": "prod"}.items()), "kept", "its size fits"),
+        (endpoint(served(nightly(BUSY), sleeps=True)), "found", "blue needs 0 to 1 ml.c5.2xlarge"),
+        (
+            endpoint(served(nightly(CALM), sleeps=True, hosts=True)),
+            "found",
+            "blue needs 0 to 1 ml.c5.2xlarge",
+        ),
+        (endpoint(served(CALM, sleeps=True, hosts=True)), "kept", "its size fits"),
+    ],
+)
+def test_oversized_endpoints(judged: SizedEndpoint, verdict: str, reason: str) -> None:
+    decided = OversizedEndpoints().decide(judged, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_variants_save_together_and_one_unknown_makes_all_unknown() -> None:
+    one, other = served(), served(variant=Variant(name="green", instances=1))
+    both = OversizedEndpoints().decide(endpoint(one, other), NOW)
+    half = OversizedEndpoints().decide(endpoint(one, replace(other, peaks=Unreadable("denied"))), NOW)
+
+    assert isinstance(both, Finding)
+    assert both.cost
+    assert both.cost.monthly_usd == pytest.approx(2 * Decimal("0.204") * 730)
+    assert both.cost.once_usd == pytest.approx(2 * Decimal("0.204"))
+    assert word(half) == "unknown"
+
+
+def test_head_room_and_the_least_number_of_instances_are_settings() -> None:
+    tight = endpoint(served(replace(CALM, cpu=3.0)))
+    three = endpoint(served(Load(1, 4.8), count=3))
+
+    assert word(OversizedEndpoints(headroom=0.2).decide(tight, NOW)) == "found"
+    assert "needs 1 ml.c5.2xlarge" in OversizedEndpoints(min_instances=1).decide(three, NOW).reason
+
+
+@pytest.mark.parametrize(
+    ("judged", "words"),
+    [
+        (
+            endpoint(),
+            ("InstanceType=ml.c5.xlarge and InitialInstanceCount=1", "update-endpoint --endpoint-name api"),
+        ),
+        (
+            endpoint(served(nightly(BUSY), sleeps=True)),
+            ("endpoint/api/variant/blue", "--min-capacity 0 --max-capacity 1"),
+        ),
+        (
+            endpoint(served(nightly(BUSY), sleeps=True, hosts=True)),
+            ("MinInstanceCount=0,MaxInstanceCount=1",),
+        ),
+        (endpoint(served(nightly(BUSY))), ("delete it for the 56 hours a week",)),
+    ],
+)
+def test_the_change_is_said_exactly(judged: SizedEndpoint, words: Sequence[str]) -> None:
+    decided = OversizedEndpoints().decide(judged, NOW)
+
+    assert isinstance(decided, Finding)
+    assert [one for one in words if one not in decided.action] == []
+
+
+def test_replayed_minute_by_minute_nothing_is_above_the_head_room() -> None:
+    """Two weeks of requests, unevenly spread: what is proposed carries each minute of them."""
+    replayed = [replay(random.Random(seed)) for seed in range(12)]  # noqa: S311 - no secret
+
+    assert len([one for one in replayed if one is not None]) >= 6
+    assert max(one for one in replayed if one is not None) <= 0.7 + 1e-9
+
+
+def replay(dice: random.Random) -> float | None:
+    """The busiest minute of some endpoint on what is proposed for it, or its memory; None if nothing is."""
+    count, vcpus, memory = dice.choice([1, 2, 3, 5]), 8, dice.uniform(0.05, 0.5)
+    base, swing = dice.uniform(0.03, 0.3), dice.uniform(0, 0.2)
+    minutes: list[list[float]] = []
+    for minute in range(HOURS * 60):
+        level = base + swing * ((minute // 60) % 24 in range(9, 18)) + (dice.random() < 0.0005) * 0.2
+        minutes.append([min(level * dice.uniform(0.7, 1.0), 1) for _ in range(count)])
+    highest = [max(max(one) for one in minutes[at : at + 60]) for at in range(0, len(minutes), 60)]
+    peaks = Value(tuple(Load(cpu=one * vcpus, memory=memory * vcpus) for one in highest))
+    decided = OversizedEndpoints(min_saving=0.01).decide(endpoint(served(peaks, count=count)), NOW)
+    if not isinstance(decided, Finding):
+        return None
+    found = re.search(r"needs (\d+)(?: to (\d+))? ml\.c5\.(\w+) instead", decided.reason)
+    assert found
+    size = next(one for one in SIZES if one.type.endswith(f".{found[3]}"))
+    fleet = sizing.scaled if found[2] else sizing.steady
+    proposed = fleet(peaks.value, count, size, 0.3, min(count, 2))
+    assert proposed
+    assert (min(proposed.counts), max(proposed.counts)) == (int(found[1]), int(found[2] or found[1]))
+    loads = [sum(one) * vcpus / proposed.counts[at // 60] / size.vcpus for at, one in enumerate(minutes)]
+    return max(*loads, memory * vcpus / size.vcpus)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_smaller_fleet_would_do(seed: int) -> None:
+    """Against every size and number, tried one by one."""
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    count = dice.randint(1, 6)
+    loads = [Load(dice.uniform(0, 6), dice.uniform(0, 5), requests=dice.choice([0, 3])) for _ in range(24)]
+    fleets = [sizing.steady(loads, count, size, 0.3, 1) for size in SIZES]
+    best = sizing.cheapest(fleets)
+
+    tried = [
+        size.hourly_usd * few
+        for size in SIZES
+        for few in range(1, count + 1)
+        if all(
+            one.cpu * count / few <= 0.7 * size.vcpus
+            and one.memory <= 0.7 * size.vcpus
+            and one.requests * count / few <= size.vcpus
+            for one in loads
+        )
+    ]
+    assert (best.hourly_usd if best else None) == (min(tried) if tried else None)
+
+
+def test_hours_before_and_after_a_peak_are_provided_for() -> None:
+    loads = [Load(0.5, 1)] * 4 + [Load(2.0, 1)] + [Load(0.5, 1)] * 4
+    fleet = sizing.scaled(loads, 3, SIZES[1], 0.3, 1)
+
+    assert fleet
+    assert fleet.counts == (1, 1, 1, 3, 3, 3, 1, 1, 1)
+
+
+def test_quiet_hours_are_those_of_every_week_but_their_edges() -> None:
+    night = [Load(1, 1, idle=at % 24 < 10) for at in range(HOURS)]
+    once = [replace(load, idle=load.idle and at != 5) for at, load in enumerate(night)]
+
+    assert sizing.quiet_hours(night) == 8 * 7
+    assert sizing.quiet_hours(once) == 8 * 7 - 3
+    assert sizing.quiet_hours(night[:200]) == 0
