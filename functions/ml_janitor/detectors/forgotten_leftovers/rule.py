@@ -38,7 +38,7 @@ class ForgottenLeftovers(Detector[Leftover]):
     """
 
     name = "forgotten-leftovers"
-    schedule = "cron(10 6 ? * MON *)"
+    schedule = "cron(0 6 ? * MON *)"
     kinds = (log_groups.KIND, repositories.KIND)
     asks_for = Change.LIFECYCLE
     reads = (*log_groups.READS, *repositories.READS, allow(tags.GET_RESOURCES), allow(GET_PRODUCTS))
