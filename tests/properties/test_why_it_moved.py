@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import pytest
 
-from ml_janitor.bill.attribution import parts
+from ml_janitor.bill.attribution import lines, parts
 from ml_janitor.bill.joining import Resource, Run, movers
 from ml_janitor.bill.model import (
     Cause,
@@ -126,7 +126,7 @@ class World:
         self.choose.shuffle(known)
         owners = {"USE1-EUC1-AWS-Out-Bytes": "net@acme.example"}
         services = dict.fromkeys(PRICES, "Amazon SageMaker")
-        found = movers(parts(rows, comparison, services), known, comparison, owners)
+        found = movers(parts(lines(rows), comparison, services), known, comparison, owners)
         by_span = [sum(one.usd for one in rows if one.day in span) for span in (BEFORE, AFTER)]
         assert total(found) == by_span[1] - by_span[0]
         return found

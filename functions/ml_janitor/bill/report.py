@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from ml_janitor.aws.answers import describe
 from ml_janitor.bill import spans
-from ml_janitor.bill.attribution import EXACT, parts
+from ml_janitor.bill.attribution import EXACT, Key, Line, lines, parts
 from ml_janitor.bill.joining import Resource, movers
 from ml_janitor.bill.model import (
     ZERO,
@@ -117,8 +117,9 @@ def _joined(
     else:
         first = max(bill.first, bill.until - timedelta(days=question.days))
         span = Span(first, (bill.until - first).days)
+    divided = division(bill, question.tags)
     main, yesterday, month = (
-        None if compared is None else movement(bill, compared, question.tags, resources)
+        None if compared is None else movement(bill, compared, divided, resources)
         for compared in (
             comparison,
             spans.settled_day(bill, question.settling_days),
@@ -138,13 +139,28 @@ def _joined(
     )
 
 
-def movement(
-    bill: Bill, comparison: Comparison, tags: Sequence[str], resources: Sequence[Resource]
-) -> Movement:
-    """Why the bill moved between the two spans, by the first of *tags* that was read by usage type."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Division:
+    """A bill as *lines* by usage type and the *tag* of that name in the settings; "" where none was read."""
+
+    tag: str
+    lines: Mapping[Key, Line]
+    services: Mapping[str, str]
+
+
+def division(bill: Bill, tags: Sequence[str]) -> Division:
+    """*bill* by the first of *tags* that was read by usage type."""
     tag = next((one for one in tags if any(row.usage_type for row in bill.by_tag.get(one, ()))), "")
     rows = bill.by_tag[tag] if tag else bill.charges
-    found = parts(rows, comparison, main_services(bill.charges))
+    return Division(tag=tag, lines=lines(rows), services=main_services(bill.charges))
+
+
+def movement(
+    bill: Bill, comparison: Comparison, divided: Division, resources: Sequence[Resource]
+) -> Movement:
+    """Why the bill moved between the two spans."""
+    tag = divided.tag
+    found = parts(divided.lines, comparison, divided.services)
     known = resources if tag else [replace(one, tag=None) for one in resources]
     return Movement(
         comparison=comparison,
