@@ -22,9 +22,10 @@ from botocore.awsrequest import AWSResponse
 from bench.box import ACCOUNT, NOW, REGION
 from ml_janitor.aws.cost_explorer import CostExplorer
 from ml_janitor.bill.joining import Resource, Run
-from ml_janitor.bill.model import PRICE_PER_REQUEST, BillReport, Culprit
+from ml_janitor.bill.model import PRICE_PER_REQUEST
+from ml_janitor.bill.movements import Culprit
 from ml_janitor.bill.reading import DAYS, Wanted, read
-from ml_janitor.bill.report import Question, bill_report
+from ml_janitor.bill.report import BillReport, Question, bill_report
 from ml_janitor.report.bill_page import page
 from ml_janitor.report.bill_picture import bill_picture
 

@@ -133,7 +133,7 @@ class JanitorStack(Stack):
         )
         if settings.bill.enabled:
             self._bill(settings, sweeping, everywhere, shared)
-        if undo is not None and settings.janitor.slack_secret and settings.janitor.slack_signing_secret:
+        if settings.janitor.slack_secret and settings.janitor.slack_signing_secret:
             armed = {detector.name for detector in settings.armed()}
             SlackButtons(
                 self,

@@ -17,7 +17,7 @@ import typer
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.arns import Arn
 from ml_janitor.bill.asking import question
-from ml_janitor.bill.model import BillReport
+from ml_janitor.bill.report import BillReport
 from ml_janitor.core.model import Finding, Report, Sweep, Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector

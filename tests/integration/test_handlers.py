@@ -9,14 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from itertools import chain, repeat
-from logging import StreamHandler
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, thing, waste
@@ -40,18 +37,7 @@ from ml_janitor_sandbox.slack import SlackControl
 HEAVY = ("boto3", "botocore", "pydantic", "jinja2", "slack_sdk", "aws_lambda_powertools")
 
 
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    """What the functions write to their log, but for the metrics."""
-    stream = StringIO()
-    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
-    monkeypatch.setattr(handlers, "logger", lambda: logger)
-    return stream
-
-
-@pytest.fixture(autouse=True)
-def _logged(log: StringIO) -> None:
-    """Every test has a log of its own."""
+pytestmark = pytest.mark.usefixtures("log")
 
 
 def lines(log: StringIO) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ from properties.worlds import (
     Fault,
     World,
     artifacts,
+    quiet,
     refusals,
     serving,
     share_of_near_misses,
@@ -51,7 +52,7 @@ SETTINGS = Settings.load(
     ]
 )
 
-ADVISED = (serving, shutdown, sized)
+ADVISED = (serving, shutdown, sized, quiet)
 """The worlds of advisers."""
 ALL_LISTINGS = LISTINGS | {name: calls for world in ADVISED for name, calls in world.LISTINGS.items()}
 

@@ -17,16 +17,8 @@ import pytest
 
 from ml_janitor.bill.attribution import lines, parts
 from ml_janitor.bill.joining import Resource, Run, movers
-from ml_janitor.bill.model import (
-    Cause,
-    Charge,
-    Comparison,
-    ComparisonKind,
-    Culprit,
-    Mover,
-    Span,
-    total,
-)
+from ml_janitor.bill.model import Charge, Span
+from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, total
 from ml_janitor.core.job_families import family
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))

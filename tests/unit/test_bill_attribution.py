@@ -13,18 +13,9 @@ from bills import BEFORE, HOST, LAST, NOTEBOOK, STORED, TRAIN, bill, charges
 from ml_janitor.bill import spans
 from ml_janitor.bill.attribution import lines, parts
 from ml_janitor.bill.joining import Resource, Run, movers
-from ml_janitor.bill.model import (
-    Cause,
-    Charge,
-    Comparison,
-    ComparisonKind,
-    Culprit,
-    Mover,
-    Phase,
-    Span,
-    total,
-)
-from ml_janitor.bill.phases import main_services, phase, region, word
+from ml_janitor.bill.model import Charge, Span
+from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, total
+from ml_janitor.bill.phases import Phase, main_services, phase, region, word
 
 DAYS = Comparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
 START = datetime(2026, 8, 7, tzinfo=UTC)

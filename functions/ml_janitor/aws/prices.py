@@ -89,6 +89,7 @@ class Prices:
         self._client = client
         self._lock = threading.Lock()
         self._known: dict[tuple[str, Component], Mapping[str, Decimal] | None] = {}
+        self._serverless: dict[str, Mapping[int, Decimal]] = {}
         self._problems: dict[str, None] = {}
 
     @property
@@ -113,6 +114,16 @@ class Prices:
             return table()[instance_type]
         return Price(None, FROM_API if listed is not None else "no price list")
 
+    def serverless(self, region: str, gigabytes: int) -> Price:
+        """The list price of an hour of serverless inference with so many GB of memory; no table has one."""
+        with self._lock:
+            if region not in self._serverless:
+                listing = products(self._client(), region, family="ML Serverless")
+                if listing.error is not None:
+                    self._problems[listing.error] = None
+                self._serverless[region] = serverless_prices(listing.items)
+            return Price(self._serverless[region].get(gigabytes), FROM_API)
+
     def _listed(self, region: str, component: Component) -> Mapping[str, Decimal] | None:
         """What the Price List says, which is asked once; None if it could not be asked."""
         with self._lock:
@@ -134,9 +145,11 @@ class Prices:
         return {}
 
 
-def products(client: PricingClient, region: str, **attributes: str) -> Listing[dict[str, Any]]:
-    """Every kind of instance hours in *region* whose attributes have these values, with its price."""
-    wanted = {"regionCode": region, "productFamily": "ML Instance", **attributes}
+def products(
+    client: PricingClient, region: str, *, family: str = "ML Instance", **attributes: str
+) -> Listing[dict[str, Any]]:
+    """Everything of SageMaker's *family* in *region* whose attributes have these values, with its price."""
+    wanted = {"regionCode": region, "productFamily": family, **attributes}
     pages = client.get_paginator("get_products").paginate(
         ServiceCode="AmazonSageMaker",
         Filters=[{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()],
@@ -163,6 +176,25 @@ def instance_prices(products: Iterable[Mapping[str, Any]], component: Component)
                 if dollars and dimension.get("unit", "").lower() in {"hrs", "hours", "hour"}:
                     prices.setdefault(named[1], set()).add(dollars)
     return {name: found.pop() for name, found in prices.items() if len(found) == 1}
+
+
+def serverless_prices(products: Iterable[Mapping[str, Any]]) -> dict[int, Decimal]:
+    """
+    Dollars an hour of serverless inference by its memory in GB.
+
+    The usage type is "ServerlessInf:Mem-3GB", billed by the second. What has more than one price is left out.
+    """
+    prices: dict[int, set[Decimal]] = {}
+    for product in products:
+        usage = product["product"]["attributes"].get("usagetype", "")
+        if (named := re.fullmatch(r"(?:[A-Z0-9]+-)?ServerlessInf:Mem-(\d)GB", usage)) is None:
+            continue
+        for term in product.get("terms", {}).get("OnDemand", {}).values():
+            for dimension in term["priceDimensions"].values():
+                dollars = Decimal(dimension["pricePerUnit"].get("USD", 0))
+                if dollars and dimension.get("unit", "").lower().startswith("sec"):
+                    prices.setdefault(int(named[1]), set()).add(dollars * 3600)
+    return {size: found.pop() for size, found in prices.items() if len(found) == 1}
 
 
 @cache

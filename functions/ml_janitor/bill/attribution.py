@@ -14,7 +14,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ml_janitor.bill.model import ZERO, Charge, Comparison, Part, Span
+from ml_janitor.bill.model import ZERO, Charge, Span
+from ml_janitor.bill.movements import Comparison, Part
 from ml_janitor.bill.phases import phase, region
 
 WEEK = timedelta(days=7)

@@ -12,6 +12,7 @@ from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
+from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor.detectors.studio_without_idle_shutdown import StudioWithoutIdleShutdown
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
@@ -31,4 +32,5 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     ForgottenLeftovers,
     StudioWithoutIdleShutdown,
     OversizedEndpoints,
+    ServerlessCandidates,
 )

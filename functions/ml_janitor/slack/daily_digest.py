@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.latest import LastBill
     from ml_janitor.slack.announcements import Announcer
     from ml_janitor.slack.digest_actions import ActionHistory
+    from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class DailyDigest:
     account: str
     regions: Sequence[str]
     picture: Callable[[str], bytes | None]
+    advice: WeeklyAdvice | None = None
 
     def post(self, now: datetime) -> dict[str, Any]:
         """
@@ -75,6 +77,8 @@ class DailyDigest:
             if self.announcer and bill is not None and not bill.posted:
                 self.ledger.latest.billed(self.account, replace(bill, posted=True))
             self.ledger.latest.digested(self.account, now)
+        with failures.survived("Slack could not be told the weekly advice"):
+            counts["advice"] = self.advice.post(now) if self.advice else 0
         failures.check()
         return counts
 

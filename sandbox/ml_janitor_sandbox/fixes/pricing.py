@@ -35,6 +35,8 @@ RENTED_FOR = {
 }
 # Data Wrangler's own instances, which cost more than the same type elsewhere; this price is made up.
 WRANGLER = ("Studio", "Studio_DW:KernelGateway-", "ml.m5.4xlarge", 1.23)
+# Dollars a second for each GB of serverless inference (price list, product family "ML Serverless").
+SERVERLESS = 0.00002
 # storage class: the API's storageClass, volumeType, and the suffix of the usage type.
 STORAGE = {
     "STANDARD": ("General Purpose", "Standard", "TimedStorage-ByteHrs"),
@@ -107,7 +109,23 @@ def sagemaker_products() -> list[dict[str, Any]]:
             ]
         plato, word, name, price = WRANGLER
         products.append(_instance(region, plato, f"{prefix}-{word}{name}", name, price * factor))
+        products += [_serverless(region, prefix, size, factor) for size in range(1, 7)]
     return products
+
+
+def _serverless(region: str, prefix: str, size: int, factor: float) -> dict[str, Any]:
+    attributes = {
+        "regionCode": region,
+        "location": LOCATIONS[region],
+        "locationType": "AWS Region",
+        "operation": "Invoke-Endpoint",
+        "servicecode": "AmazonSageMaker",
+        "servicename": "Amazon SageMaker",
+        "usagetype": f"{prefix}-ServerlessInf:Mem-{size}GB",
+    }
+    return _product(
+        "AmazonSageMaker", "ML Serverless", attributes, "Sec", round(SERVERLESS * size * factor, 8)
+    )
 
 
 def _instance(region: str, plato: str, usage: str, name: str, price: float) -> dict[str, Any]:

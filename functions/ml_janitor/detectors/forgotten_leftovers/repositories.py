@@ -83,7 +83,7 @@ def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) ->
         names = frozenset(named.get(uri, ()))
         manifests: Signal[Mapping[str, Manifest]] = NotRead()
         judged = held.error is None and (names or _asked_for(name, others))
-        if judged and any(_old(one, names, patience, now) for one in held.items):
+        if judged and any(_old(one, names, patience, now) for one in held.items if not one.archived):
             active = [one.digest for one in held.items if not one.archived]
             manifests = attempt(lambda: images.manifests(aws, name, active), source=images.BATCH_GET_IMAGE)
         return Repository(
@@ -122,7 +122,7 @@ def _asked_for(name: str, others: Sequence[str]) -> bool:
 def _old(image: Image, named: Collection[str], patience: timedelta, now: datetime) -> bool:
     """Whether *image* by itself is unused: pushed and last pulled long ago, and not named."""
     called = {image.digest, *image.tags}
-    return not image.archived and now - image.used >= patience + GRAIN and called.isdisjoint(named)
+    return now - image.used >= patience + GRAIN and called.isdisjoint(named)
 
 
 def unused(
