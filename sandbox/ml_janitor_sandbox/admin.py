@@ -17,7 +17,7 @@ from ml_janitor_sandbox.billing.charges import Charge, bill
 from ml_janitor_sandbox.billing.cost_optimization_hub import hub
 from ml_janitor_sandbox.extra_services import invocations
 from ml_janitor_sandbox.faults import Fault, Ledger
-from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, logs
+from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, ecr, logs
 from ml_janitor_sandbox.iam import Gate
 from ml_janitor_sandbox.overrides import override
 from ml_janitor_sandbox.process_kill import caller
@@ -51,6 +51,10 @@ class Admin:
             ("PATCH", "state"): _patch,
             ("POST", "cloudtrail"): _cloudtrail,
             ("POST", "logs"): _logs,
+            ("POST", "log-group"): lambda given: logs.store(*_where(given), given["group"], given["stored"]),
+            ("POST", "pull"): lambda given: ecr.pulled(
+                *_where(given), given["repository"], given["digest"], given["at"]
+            ),
             ("POST", "metrics"): _metrics,
             ("POST", "iam"): self._roles,
             ("DELETE", "iam"): self._open,

@@ -132,6 +132,15 @@ class Control:
         body["events"] = [[_text(at), message] for at, message in events]
         self._ask("POST", "logs", body | {"lag_hours": lag_hours, "page_hours": page_hours})
 
+    def log_group(self, group: str, stored: int, *, region: str = REGION) -> None:
+        """Say that a log group holds so many bytes; makes the group."""
+        self._ask("POST", "log-group", {"region": region, "group": group, "stored": stored})
+
+    def pull(self, repository: str, digest: str, at: dt.datetime, *, region: str = REGION) -> None:
+        """Say that an image of ECR was last pulled then."""
+        body = {"region": region, "repository": repository, "digest": digest, "at": _text(at)}
+        self._ask("POST", "pull", body)
+
     def metrics(self, namespace: str, series: Iterable[Mapping[str, Any]], *, region: str = REGION) -> None:
         """Publish whole series: {"metric", "dimensions", "start", "step" in seconds, "values"}."""
         body = {"region": region, "namespace": namespace, "series": [dict(one) for one in series]}
