@@ -45,6 +45,11 @@ def since(finding: Finding, now: datetime) -> str:
     return f"{day(finding.since)}, {ago(now - finding.since)}"
 
 
+def _since(row: Row, now: datetime) -> str:
+    """The same; of advice, which is about no idle resource, nothing where it is unknown."""
+    return "" if row.finding.since is None and not row.result.change.ends else since(row.finding, now)
+
+
 def price(cost: Cost | None) -> tuple[str, ...]:
     """The lines of the cost column."""
     match cost:
@@ -82,7 +87,7 @@ class Layout:
         """The layout for *rows* in *width* columns."""
         cost = max(cell_len(line) for row in rows for line in price(row.finding.cost))
         owner = max((size for row in rows if (size := cell_len(_owner(row))) <= OWNER_WIDTH), default=0)
-        age = max(cell_len(since(row.finding, now)) for row in rows)
+        age = max(cell_len(_since(row, now)) for row in rows)
         region = max(cell_len(row.result.target.region) for row in rows)
         facts = (owner, age, *([region] if regions else []), len(Confidence.PROVEN))
         room = width - cost - GAP
@@ -117,11 +122,11 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
     )
     facts = [
         Text(_owner(row), style="" if row.result.owner else "dim"),
-        Text(since(row.finding, layout.now)),
+        Text(_since(row, layout.now)),
         *([Text(plain(row.result.target.region))] if layout.regions else []),
         Text(row.finding.confidence, style="" if row.finding.confidence is Confidence.PROVEN else "dim"),
     ]
-    lines: list[RenderableType] = [name, Text("  ").join(facts)]
+    lines: list[RenderableType] = [name, Text("  ").join(fact for fact in facts if fact)]
     if beside:
         head = Grid()
         for width in (layout.name, *layout.facts):
