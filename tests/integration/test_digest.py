@@ -34,7 +34,7 @@ def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger
 
     answer = handlers.digest(event("scheduled"), Context())
 
-    nothing = dict.fromkeys(("did_not_run", "found", "new", "acted", "failed", "undone", "due"), 0)
+    nothing = dict.fromkeys(("did_not_run", "found", "new", "acted", "failed", "undone", "due", "advice"), 0)
     assert answer == {"sweeps": len(NAMES), **nothing}
     assert [one["text"] for one in deployed.messages()] == [
         f"Nothing new today. All {len(NAMES)} sweeps ran."
