@@ -228,7 +228,7 @@ def ledger() -> str:
         f"{notebooks.name}": uses.of_sweep(notebooks, armed=False),
         f"{notebooks.name}, armed": uses.of_sweep(notebooks, armed=True),
         f"{adviser.name}": uses.of_sweep(adviser, armed=False),
-        "digest": uses.of_digest(bill=True),
+        "digest": uses.of_digest(bill=True, advice=True),
         "bill": uses.of_bill(),
         "undo": uses.of_undo(),
         "Slack's worker": uses.of_presses(),

@@ -34,11 +34,11 @@ class SlackButtons(Construct):
         own: Allowed,
         shared: Shared,
         sweeps: Mapping[str, lambda_.IFunction],
-        undo: lambda_.IFunction,
+        undo: lambda_.IFunction | None,
         concurrency: int,
     ) -> None:
         super().__init__(scope, id_)
-        invoked = [undo, *sweeps.values()]
+        invoked = [*([undo] if undo is not None else []), *sweeps.values()]
         worker = JanitorFunction(
             self,
             "Worker",
@@ -55,7 +55,7 @@ class SlackButtons(Construct):
             shared=shared,
             environment={
                 "JANITOR_FUNCTIONS": json.dumps({name: each.function_name for name, each in sweeps.items()}),
-                "JANITOR_UNDO": undo.function_name,
+                **({"JANITOR_UNDO": undo.function_name} if undo is not None else {}),
             },
             timeout=Duration.minutes(2),
         )

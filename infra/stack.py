@@ -124,7 +124,13 @@ class JanitorStack(Stack):
             handler="ml_janitor.handlers.digest",
             schedule=settings.janitor.digest_schedule,
             allowed=[
-                self._own(settings, uses.of_digest(bill=settings.bill.enabled)),
+                self._own(
+                    settings,
+                    uses.of_digest(
+                        bill=settings.bill.enabled,
+                        advice=bool(settings.janitor.slack_secret and settings.plan.weekly_advice),
+                    ),
+                ),
                 Allowed(grants=self._picture(settings), where=()),
             ],
             shared=shared,
@@ -133,7 +139,7 @@ class JanitorStack(Stack):
         )
         if settings.bill.enabled:
             self._bill(settings, everywhere, shared)
-        if undo is not None and settings.janitor.slack_secret and settings.janitor.slack_signing_secret:
+        if settings.janitor.slack_secret and settings.janitor.slack_signing_secret:
             acting = {detector.name for detector in settings.armed()}
             SlackButtons(
                 self,

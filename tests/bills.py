@@ -6,28 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from ml_janitor.bill.model import (
-    Bill,
-    BillReport,
-    BudgetState,
-    Cause,
-    Charge,
-    Comparison,
-    ComparisonKind,
-    Culprit,
-    Forecast,
-    Gap,
-    GapCause,
-    Movement,
-    Mover,
-    Part,
-    Phase,
-    Reading,
-    RecordCharge,
-    Span,
-    TagShare,
-    UnitCost,
-)
+from ml_janitor.bill.budgets import BudgetState
+from ml_janitor.bill.model import Bill, Charge, Forecast, Gap, GapCause, Reading, RecordCharge, Span
+from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Movement, Mover, Part
+from ml_janitor.bill.phases import Phase
+from ml_janitor.bill.report import BillReport, TagShare
+from ml_janitor.bill.unit_costs import UnitCost
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"

@@ -161,7 +161,10 @@ class Declared:
             used = uses.of_sweep(detector, armed=self._armed(detector))
         else:
             used = {
-                "digest": uses.of_digest(bill=self.settings.bill.enabled),
+                "digest": uses.of_digest(
+                    bill=self.settings.bill.enabled,
+                    advice=bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice),
+                ),
                 "bill": uses.of_bill(),
                 "undo": uses.of_undo(),
                 "pressed": uses.of_presses(),

@@ -12,6 +12,10 @@ from typing import Any
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Mode, Sweep
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, SECRET, TABLE
 from ml_janitor_sandbox.slack import CHANNEL
@@ -46,6 +50,14 @@ def event(name: str) -> dict[str, Any]:
     """One of the real payloads."""
     loaded: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
     return loaded
+
+
+def quiet(ledger: Ledger, aws: Aws, *, but: str = "", ago: timedelta = timedelta(hours=1)) -> None:
+    """Every detector but one has just run, and found nothing."""
+    for one in DETECTORS:
+        if one.name != but:
+            sweep = Sweep(detector=one.name, account=aws.account, region=aws.region, mode=Mode.DRY_RUN)
+            ledger.record(aws, sweep, NOW - ago)
 
 
 def items(session: boto3.Session) -> dict[str, list[dict[str, Any]]]:

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from ml_janitor.bill.asking import question, tags
-from ml_janitor.bill.model import BillReport, GapCause, Reading, Span
+from ml_janitor.bill.model import GapCause, Reading, Span
+from ml_janitor.bill.report import BillReport
 from ml_janitor.bill.tables import OWN, PHASE
 from ml_janitor.config.layers import nearest
 from ml_janitor.core.text import plain

@@ -13,9 +13,9 @@ from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import REGION, CostExplorer
 from ml_janitor.bill import asking
-from ml_janitor.bill.model import Bill, BillReport, Gap, GapCause, Reading
+from ml_janitor.bill.model import Bill, Gap, GapCause, Reading
 from ml_janitor.bill.reading import read
-from ml_janitor.bill.report import Question, Savings, bill_report
+from ml_janitor.bill.report import BillReport, Question, Savings, bill_report
 from ml_janitor.bill.resources import Known, acted, judged, judging, known
 from ml_janitor.core.model import Result, Sweep
 from ml_janitor.engine.run import run

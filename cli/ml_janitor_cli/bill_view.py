@@ -11,8 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ml_janitor.bill.model import BillReport, Movement
-from ml_janitor.bill.report import breakdown
+from ml_janitor.bill.movements import Movement, breakdown
+from ml_janitor.bill.report import BillReport
 from ml_janitor.bill.tables import OWN, Line, lines
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words

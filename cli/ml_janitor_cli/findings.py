@@ -18,7 +18,7 @@ from ml_janitor.acting.undos import hint, way
 from ml_janitor.aws.arns import Arn
 from ml_janitor.core.text import moment, named, plain, usd
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.holds import Hold, held
+from ml_janitor.engine.holds import Hold, about, advised, held
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.report.causes import reason
@@ -91,12 +91,14 @@ def remembered(at: LedgerSession, *, every: bool) -> Iterator[Line]:
                 if entry.closed is not None and (not every or entry.key in done):
                     continue
                 unseen.pop(entry.key, None)
-                yield _open(entry, held(holds.get(entry.key, ()), at.now), at.now)
+                unseen.pop(about(detector.name, entry.key), None)
+                yield _open(entry, held(advised(holds, detector.name, entry.key), at.now), at.now)
             rule = at.settings.detector(detector)
             yield from (_done(action, rule) for action in acted if every or action.stage not in OVER)
         by_arn: dict[str, list[Hold]] = {}
         for key, on_one in unseen.items():
-            by_arn.setdefault(key.rpartition("@")[0], []).extend(on_one)
+            whole = key if key.startswith("arn:") else key.partition(" ")[2]  # of one detector's advice
+            by_arn.setdefault(whole.rpartition("@")[0], []).extend(on_one)
         for arn, on_any in by_arn.items():
             if (kept := held(on_any, at.now)) is not None:
                 yield from _kept(at, arn, aws.region, kept)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from ml_janitor.core.text import plain
-from ml_janitor.engine.holds import Hold, How, longest_hold
+from ml_janitor.engine.holds import Hold, How, about, longest_hold
 from ml_janitor.engine.run import sweep_one
 from ml_janitor_cli import edge, prompts
 from ml_janitor_cli.explain import check_kind, parsed_from
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Entry
 
 Shorten = Annotated[bool, typer.Option("--shorten", help="Also where that ends a longer one earlier.")]
+Only = Annotated[
+    str | None, typer.Option(metavar="DETECTOR", help="Only from what this detector says of it.")
+]
 ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The resource.")]
 
 
@@ -35,6 +38,7 @@ def keep(
     until: Annotated[
         str | None, typer.Option(metavar="DATE", help="The last day on which it is kept; else for good.")
     ] = None,
+    only: Only = None,
     shorten: Shorten = False,
 ) -> int:
     """
@@ -51,7 +55,7 @@ def keep(
     with access.open("keep", region=region_of(arn, access.settings)) as at:
         if end is not None and end <= at.now:
             raise edge.Refused(f"--until: {until} is over; nothing was kept")
-        return hold(at, arn, How.KEPT, until=end, why=reason, shorten=shorten)
+        return hold(at, arn, How.KEPT, until=end, why=reason, shorten=shorten, only=only)
 
 
 @ledger_command
@@ -61,6 +65,7 @@ def snooze(
     days: Annotated[int, typer.Argument(metavar="DAYS", min=1, max=365, help="For how long.")],
     *,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")] = "",
+    only: Only = None,
     shorten: Shorten = False,
 ) -> int:
     """
@@ -70,7 +75,7 @@ def snooze(
     """
     with access.open("snooze", region=region_of(arn, access.settings)) as at:
         end = at.now + timedelta(days=days)
-        return hold(at, arn, How.SNOOZED, until=end, why=reason, shorten=shorten)
+        return hold(at, arn, How.SNOOZED, until=end, why=reason, shorten=shorten, only=only)
 
 
 @ledger_command
@@ -110,9 +115,18 @@ def _waits(entry: Entry, now: datetime) -> str:
     return f"due {due}  {plain(entry.name)}: {plain(entry.reason)}"
 
 
-def hold(at: LedgerSession, arn: str, how: How, *, until: datetime | None, why: str, shorten: bool) -> int:
-    """Remember a hold on the resource that *arn* is now."""
-    key, where = identity(at, arn)
+def hold(
+    at: LedgerSession,
+    arn: str,
+    how: How,
+    *,
+    until: datetime | None,
+    why: str,
+    shorten: bool,
+    only: str | None = None,
+) -> int:
+    """Remember a hold on the resource that *arn* is now, or *only* on what one detector says of it."""
+    key, where = identity(at, arn) if only is None else advice_on(at, arn, only)
     added = Hold(key=key, how=how, by=at.who, said=at.now, until=until, why=why)
     at.holds.put(at.account, where, added, shorten=shorten)
     stands = longest_hold(at.holds.all(at.account, where).get(key, ()), at.now) or added
@@ -127,6 +141,16 @@ def _instead(stands: Hold, how: How) -> str:
     if stands.how is how:
         return "; to shorten it, repeat the command with --shorten"
     return "; to end it, janitor keep ... --until DATE --shorten" if stands.how is How.KEPT else ""
+
+
+def advice_on(at: LedgerSession, arn: str, name: str) -> tuple[str, str]:
+    """The key of a hold on what detector *name* says of *arn*, and its region. Raises Refused."""
+    detectors = edge.detectors_from([name], at.settings)
+    found = [one for one in at.entries(detectors) if one.arn.lower() == arn.lower()]
+    if not found:
+        raise edge.Refused(f"the ledger has no finding of {name} about {arn}")
+    newest = max(found, key=lambda one: one.last_seen)
+    return about(name, newest.key), newest.region
 
 
 def identity(at: LedgerSession, arn: str) -> tuple[str, str]:

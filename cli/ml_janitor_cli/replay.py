@@ -31,6 +31,7 @@ class Handler(StrEnum):
 
     SWEEP = "sweep"
     DIGEST = "digest"
+    BILL = "bill"
     INTERACT = "interact"
     PRESSED = "pressed"
     UNDO = "undo"
@@ -39,6 +40,7 @@ class Handler(StrEnum):
 NEEDED = {
     Handler.SWEEP: (TABLE, BUCKET, DETECTOR),
     Handler.DIGEST: (TABLE, BUCKET),
+    Handler.BILL: (TABLE, BUCKET),
     Handler.INTERACT: ("JANITOR_SIGNING_SECRET", "JANITOR_WORKER"),
     Handler.PRESSED: (TABLE, BUCKET),
     Handler.UNDO: (TABLE, BUCKET),
@@ -88,6 +90,7 @@ def replay(
     Examples:
       janitor sandbox -- janitor replay events/scheduled.json --detector idle-endpoints
       janitor sandbox -- janitor replay events/scheduled.json --digest
+      janitor sandbox -- janitor replay events/scheduled.json --handler bill
       janitor sandbox -- janitor replay events/interact.json --handler interact
       janitor sandbox -- janitor replay events/pressed.json --handler pressed
       janitor sandbox -- janitor replay events/undo.json --handler undo

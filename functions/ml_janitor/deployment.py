@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.action import Action
     from ml_janitor.scheduled.bill_run import BillRun
     from ml_janitor.slack.sender import Sender, Time
+    from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 RESERVE = timedelta(minutes=2)
 """
@@ -382,6 +383,21 @@ def message_updates(own: Invocation) -> MessageUpdates | None:
         holds=Holds(own.table),
         clock=own.clock,
         within=timedelta(days=own.settings.janitor.undo_days),
+    )
+
+
+def weekly_advice(own: Invocation) -> WeeklyAdvice:
+    """Whatever posts the weekly advice, and shows what became of it."""
+    from ml_janitor.slack.weekly_advice import WeeklyAdvice
+
+    return WeeklyAdvice(
+        settings=own.settings,
+        ledger=own.ledger,
+        holds=Holds(own.table),
+        connect=own.connect,
+        deadline=own.slack_deadline,
+        account=own.account,
+        regions=own.regions,
     )
 
 

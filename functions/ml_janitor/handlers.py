@@ -185,6 +185,7 @@ def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, s
         requests=Requests(own.table),
         undoing=deployment.undoing_in_lambda(own),
         messages=messages,
+        advice=deployment.weekly_advice(own),
         directory=Directory(slack, deadline=own.slack_deadline),
         functions=own.environment.functions,
         undo=own.environment.undo,
@@ -271,5 +272,6 @@ def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
         account=own.account,
         regions=own.regions,
         picture=deployment.bill_archive(own).picture,
+        advice=deployment.weekly_advice(own) if own.settings.janitor.slack_secret else None,
     )
     return daily.post(asked.time or clock())

@@ -66,8 +66,9 @@ def test_arming_one_detector_changes_its_own_role_and_adds_what_undoes_and_hears
 
     changed = {role for role in before if before[role] != after.get(role)}
     added = {role for role in after if role not in before}
-    assert {role.removeprefix(construct(name))[:4] for role in changed} == {"Role"}
-    assert {role[:4] for role in added} == {"Undo", "Slac"}
+    own = {role.removeprefix(construct(name))[:4] for role in changed}
+    assert own == {"Role", "Slac"}, "the buttons' function may invoke its function then"
+    assert {role[:4] for role in added} == {"Undo"}
 
 
 @every_actor
@@ -150,6 +151,17 @@ def test_the_key_of_undo_records_outlives_the_stack_and_is_there_unarmed(
 
     assert (key["DeletionPolicy"], key["Properties"]["KeySpec"]) == ("Retain", "HMAC_256")
     assert "EnableKeyRotation" not in key["Properties"]
+
+
+def test_the_buttons_of_advice_need_nothing_armed(stack_of: Callable[..., Synthesised]) -> None:
+    """The function behind them may remember, and invoke nothing."""
+    functions = stack_of().of_type("AWS::Lambda::Function")
+    (worker,) = (one for logical, one in functions.items() if logical.startswith("SlackWorker"))
+
+    assert worker["Environment"]["Variables"]["JANITOR_FUNCTIONS"] == "{}"
+    assert "JANITOR_UNDO" not in worker["Environment"]["Variables"]
+    granted = json.dumps([one for name, one in roles(stack_of()).items() if name.startswith("SlackWorker")])
+    assert "lambda:InvokeFunction" not in granted
 
 
 def test_every_sign_between_the_words_of_a_keep_tag_is_denied() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from io import StringIO
+from logging import StreamHandler
 from pathlib import Path
+from uuid import uuid4
 
 import boto3
 import pytest
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities import parameters
 
 from armed import Cellar, World
@@ -17,6 +21,7 @@ from lambdas import WITH_SLACK
 from ml_janitor import handlers
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
+from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.macs import KmsMacs
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack import ingress
@@ -48,6 +53,21 @@ def deployed(box: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     parameters.clear_caches()  # type: ignore[no-untyped-call]
     box.clear_calls()
     return SlackControl(box.url)
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """What the functions write to their log, but for the metrics."""
+    stream = StringIO()
+    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
+    monkeypatch.setattr(handlers, "logger", lambda: logger)
+    return stream
+
+
+@pytest.fixture
+def ledger(table: Table) -> Ledger:
+    """The ledger of the deployment."""
+    return Ledger(table)
 
 
 @pytest.fixture

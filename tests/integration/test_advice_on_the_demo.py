@@ -16,7 +16,7 @@ from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
 
-ADVISERS = ("studio-without-idle-shutdown", "oversized-endpoints")
+ADVISERS = ("studio-without-idle-shutdown", "oversized-endpoints", "serverless-candidates", "unused-volumes")
 
 type Advice = Mapping[str, Mapping[str, Finding]]
 
@@ -60,3 +60,17 @@ def test_three_endpoints_are_larger_than_their_peaks(advice: Advice) -> None:
     assert saved == {"query-spelling": 149, "support-intent": 149, "image-embeddings-v2": 75}
     assert "AllTraffic needs 2 ml.c5.xlarge instead of 3 ml.c5.xlarge" in found["query-spelling"].reason
     assert "Inference Recommender" in {one.signal for one in found["support-intent"].evidence}
+
+
+def test_one_endpoint_would_cost_less_without_instances(advice: Advice) -> None:
+    found = advice["serverless-candidates"]
+
+    assert found.keys() == {"moderation-staging"}
+    assert "MemorySizeInMB=4096" in found["moderation-staging"].action
+
+
+def test_two_notebook_instances_have_been_stopped_for_a_month(advice: Advice) -> None:
+    found = advice["unused-volumes"]
+
+    assert found.keys() == {"holiday-uplift", "margin-guardrails"}
+    assert [round(one.cost.monthly_usd or 0) for one in found.values() if one.cost] == [7, 7]

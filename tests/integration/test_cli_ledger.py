@@ -132,6 +132,19 @@ def test_a_longer_word_stands_unless_somebody_means_to_shorten_it(desk: Desk) ->
     assert "snoozed by" in desk("findings")[1]
 
 
+def test_a_hold_on_what_one_detector_says_keeps_it_from_nothing_else(desk: Desk) -> None:
+    desk.nights.warned("lamp")
+
+    status, said = desk("keep", arn("lamp"), "--only", "cellar", "--reason", "not for us")
+
+    assert (status, "kept by" in said) == (0, True)
+    assert "not for us" in desk("findings")[1]
+    again = ("--reason", "x", "--until", "2026-10-07", "--shorten")
+    status, said = desk("keep", arn("lamp"), "--only", "cellar", *again)
+    assert (status, "until 2026-10-08" in said) == (0, True)
+    assert "has no finding of cellar about" in desk("snooze", arn("nobody"), "3", "--only", "cellar")[1]
+
+
 def test_a_snooze_ends(desk: Desk) -> None:
     desk.nights.warned("lamp")
 

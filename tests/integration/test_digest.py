@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
-from io import StringIO
-from logging import StreamHandler
 from pathlib import Path
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import waste
-from lambdas import WITH_SLACK, Context, event, idle_endpoints, items
+from lambdas import WITH_SLACK, Context, event, idle_endpoints, items, quiet
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import MalformedEventError
@@ -23,7 +20,6 @@ from ml_janitor.core.model import Change, Mode, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
 from reports import result
@@ -31,33 +27,15 @@ from reports import result
 NAMES = [one.name for one in DETECTORS]
 
 
-@pytest.fixture(autouse=True)
-def _log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    stream = StringIO()
-    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
-    monkeypatch.setattr(handlers, "logger", lambda: logger)
-    return stream
+pytestmark = pytest.mark.usefixtures("log")
 
 
-@pytest.fixture
-def ledger(table: Table) -> Ledger:
-    return Ledger(table)
-
-
-def quiet(ledger: Ledger, aws: object, *, but: str = "", ago: timedelta = timedelta(hours=1)) -> None:
-    """Every detector but one has just run, and found nothing."""
-    for name in NAMES:
-        if name != but:
-            sweep = Sweep(detector=name, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN)
-            ledger.record(aws, sweep, NOW - ago)  # type: ignore[arg-type]
-
-
-def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger, aws: object) -> None:
+def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger, aws: Aws) -> None:
     quiet(ledger, aws)
 
     answer = handlers.digest(event("scheduled"), Context())
 
-    nothing = dict.fromkeys(("did_not_run", "found", "new", "acted", "failed", "undone", "due"), 0)
+    nothing = dict.fromkeys(("did_not_run", "found", "new", "acted", "failed", "undone", "due", "advice"), 0)
     assert answer == {"sweeps": len(NAMES), **nothing}
     assert [one["text"] for one in deployed.messages()] == [
         f"Nothing new today. All {len(NAMES)} sweeps ran."
@@ -65,7 +43,7 @@ def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger
 
 
 def test_a_resource_that_two_detectors_name_is_counted_once(
-    deployed: SlackControl, ledger: Ledger, aws: Aws
+    deployed: SlackControl, ledger: Ledger, aws: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A thing that nobody uses is too big as well; one that is only too big counts for itself."""
     quiet(ledger, aws)
@@ -81,13 +59,19 @@ def test_a_resource_that_two_detectors_name_is_counted_once(
 
     handlers.digest(event("scheduled"), Context())
 
+    measured = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    dollars = {one["detector"]: one["MonthlyUsd"] for one in measured}
+    assert {name: usd for name, usd in dollars.items() if usd != [0.0]} == {
+        "idle-endpoints": [100.0],
+        "spot-training": [7.0],
+    }
     (digest,) = deployed.messages()
     assert "$107 a month: 3 findings, 3 of them new" in digest["text"]
     assert "*$7.00 a month*: spot training" in repr(digest["blocks"])
 
 
 def test_what_was_found_since_the_last_digest_is_new_and_the_rest_is_counted(
-    deployed: SlackControl, ledger: Ledger, aws: object, box: Control, session: boto3.Session
+    deployed: SlackControl, ledger: Ledger, aws: Aws, box: Control, session: boto3.Session
 ) -> None:
     quiet(ledger, aws, but="idle-endpoints")
     ledger.latest.digested(ACCOUNT, NOW - timedelta(minutes=10))
@@ -105,7 +89,7 @@ def test_what_was_found_since_the_last_digest_is_new_and_the_rest_is_counted(
     assert (later["found"], later["new"]) == (2, 0)
 
 
-def test_a_sweep_that_did_not_run_is_named(deployed: SlackControl, ledger: Ledger, aws: object) -> None:
+def test_a_sweep_that_did_not_run_is_named(deployed: SlackControl, ledger: Ledger, aws: Aws) -> None:
     """Hourly sweeps are late after three hours, daily ones are not; one has never run."""
     quiet(ledger, aws, but="idle-notebooks", ago=timedelta(hours=5))
 
@@ -121,7 +105,7 @@ def test_a_sweep_that_did_not_run_is_named(deployed: SlackControl, ledger: Ledge
 
 
 def test_a_digest_that_is_delivered_twice_is_posted_once(
-    deployed: SlackControl, ledger: Ledger, aws: object
+    deployed: SlackControl, ledger: Ledger, aws: Aws
 ) -> None:
     quiet(ledger, aws)
 
@@ -132,7 +116,7 @@ def test_a_digest_that_is_delivered_twice_is_posted_once(
 
 
 def test_a_digest_that_slack_does_not_take_fails_and_is_tried_again(
-    deployed: SlackControl, ledger: Ledger, aws: object
+    deployed: SlackControl, ledger: Ledger, aws: Aws
 ) -> None:
     quiet(ledger, aws)
     deployed.fault("error", times=0, code="channel_not_found")
@@ -147,7 +131,7 @@ def test_a_digest_that_slack_does_not_take_fails_and_is_tried_again(
 
 
 def test_every_region_of_the_deployment_has_its_row(
-    deployed: SlackControl, ledger: Ledger, aws: object, tmp_path: Path
+    deployed: SlackControl, ledger: Ledger, aws: Aws, tmp_path: Path
 ) -> None:
     (tmp_path / "janitor.toml").write_text(f'{WITH_SLACK}regions = ["{REGION}", "eu-west-1"]\n')
     quiet(ledger, aws)
@@ -159,7 +143,7 @@ def test_every_region_of_the_deployment_has_its_row(
 
 
 def test_without_a_slack_a_digest_is_counted_only(
-    deployed: SlackControl, ledger: Ledger, aws: object, tmp_path: Path, session: boto3.Session
+    deployed: SlackControl, ledger: Ledger, aws: Aws, tmp_path: Path, session: boto3.Session
 ) -> None:
     (tmp_path / "janitor.toml").unlink()
     quiet(ledger, aws)

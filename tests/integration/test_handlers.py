@@ -9,14 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from itertools import chain, repeat
-from logging import StreamHandler
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, thing, waste
@@ -40,18 +37,7 @@ from ml_janitor_sandbox.slack import SlackControl
 HEAVY = ("boto3", "botocore", "pydantic", "jinja2", "slack_sdk", "aws_lambda_powertools")
 
 
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    """What the functions write to their log, but for the metrics."""
-    stream = StringIO()
-    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
-    monkeypatch.setattr(handlers, "logger", lambda: logger)
-    return stream
-
-
-@pytest.fixture(autouse=True)
-def _logged(log: StringIO) -> None:
-    """Every test has a log of its own."""
+pytestmark = pytest.mark.usefixtures("log")
 
 
 def lines(log: StringIO) -> list[dict[str, Any]]:
@@ -417,7 +403,7 @@ def test_values_of_hyperparameters_and_environments_come_out_nowhere(
 
 
 def with_secrets(session: boto3.Session, box: Control) -> None:
-    """A silent job, one that completed, a model and an endpoint, with secrets in plain text; a domain."""
+    """A silent job, one that completed, a model and an endpoint, with secrets in plain text; more."""
     sagemaker: Any = session.client("sagemaker")
     idle_endpoints(session, box, "a")
     box.set_clock(NOW - timedelta(days=10))
@@ -444,6 +430,9 @@ def with_secrets(session: boto3.Session, box: Control) -> None:
         DefaultUserSettings={"ExecutionRole": role},
         VpcId="vpc-1a2b3c4d",
     )
+    notebook: Any = {"NotebookInstanceName": "eda", "InstanceType": "ml.t3.medium", "RoleArn": role}
+    sagemaker.create_notebook_instance(**notebook)
+    sagemaker.stop_notebook_instance(NotebookInstanceName="eda")
     s3 = session.client("s3")
     s3.create_bucket(Bucket="models")
     for name in ("one", "two"):

@@ -6,31 +6,25 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from io import StringIO
-from logging import StreamHandler
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from endpoint_seed import Seed
 from fakes import waste
-from lambdas import WITH_SLACK, Context, event
+from lambdas import WITH_SLACK, Context, event, quiet
 from ml_janitor import handlers
 from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.archive import DOCUMENT
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.core.model import Mode, Outcome, Result, Sweep, Target
-from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
-from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
@@ -44,17 +38,7 @@ BILL = "[bill]\nenabled = true\nmonthly_budget = 400\n"
 type Say = Callable[[str], None]
 
 
-@pytest.fixture(autouse=True)
-def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    stream = StringIO()
-    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
-    monkeypatch.setattr(handlers, "logger", lambda: logger)
-    return stream
-
-
-@pytest.fixture
-def ledger(table: Table) -> Ledger:
-    return Ledger(table)
+pytestmark = pytest.mark.usefixtures("log")
 
 
 @pytest.fixture
@@ -393,10 +377,3 @@ def test_an_event_that_comes_twice_is_read_once(deployed: SlackControl) -> None:
 def test_a_reading_takes_a_time_and_nothing_else() -> None:
     with pytest.raises(MalformedEventError, match="mode: Extra inputs are not permitted"):
         handlers.bill(event("manual-dry-run"), Context())
-
-
-def quiet(ledger: Ledger, aws: Aws) -> None:
-    """Every detector has just run, and found nothing."""
-    for one in DETECTORS:
-        sweep = Sweep(detector=one.name, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN)
-        ledger.record(aws, sweep, NOW - timedelta(hours=1))

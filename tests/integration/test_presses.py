@@ -6,14 +6,11 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
-from logging import StreamHandler
 from typing import Any
 from urllib.parse import parse_qs, urlencode
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from lambdas import idle_endpoints, reports
@@ -45,14 +42,6 @@ from slackside import (
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DUE = "Fri 9 Oct 05:10 (Europe/Berlin)"
 PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    stream = StringIO()
-    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
-    monkeypatch.setattr(handlers, "logger", lambda: logger)
-    return stream
 
 
 @pytest.fixture

@@ -37,6 +37,15 @@ def replay(name: str, *flags: str) -> int:
     return main(["replay", str(EVENTS / f"{name}.json"), *flags])
 
 
+def test_it_reads_the_bill(box: Control, capsys: pytest.CaptureFixture[str]) -> None:
+    box.set_bill(enabled=True)
+
+    assert replay("scheduled", "--handler", "bill") == 0
+
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["report"] == "s3://ml-janitor-reports/bill/2026-10-06T03-00-00Z.json"
+
+
 @pytest.mark.parametrize(
     ("name", "note"),
     [

@@ -199,7 +199,7 @@ def test_what_was_submitted_again_is_left_alone_for_a_week(shift: Shift, name: s
         name=new["TrainingJobName"],
         created=new["CreationTime"],
     )
-    holds = on(shift.holds.all(ACCOUNT, REGION), again)
+    holds = on(shift.holds.all(ACCOUNT, REGION), again, "hung-training-jobs")
 
     assert held(holds, shift.clock + 7 * DAY - MINUTE) is not None
     assert held(holds, shift.clock + 7 * DAY) is None

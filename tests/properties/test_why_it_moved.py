@@ -15,18 +15,10 @@ from decimal import Decimal
 
 import pytest
 
-from ml_janitor.bill.attribution import parts
+from ml_janitor.bill.attribution import lines, parts
 from ml_janitor.bill.joining import Resource, Run, movers
-from ml_janitor.bill.model import (
-    Cause,
-    Charge,
-    Comparison,
-    ComparisonKind,
-    Culprit,
-    Mover,
-    Span,
-    total,
-)
+from ml_janitor.bill.model import Charge, Span
+from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, total
 from ml_janitor.core.job_families import family
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
@@ -126,7 +118,7 @@ class World:
         self.choose.shuffle(known)
         owners = {"USE1-EUC1-AWS-Out-Bytes": "net@acme.example"}
         services = dict.fromkeys(PRICES, "Amazon SageMaker")
-        found = movers(parts(rows, comparison, services), known, comparison, owners)
+        found = movers(parts(lines(rows), comparison, services), known, comparison, owners)
         by_span = [sum(one.usd for one in rows if one.day in span) for span in (BEFORE, AFTER)]
         assert total(found) == by_span[1] - by_span[0]
         return found

@@ -11,20 +11,11 @@ from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST, NOTEBOOK, STORED, TRAIN, bill, charges
 from ml_janitor.bill import spans
-from ml_janitor.bill.attribution import parts
+from ml_janitor.bill.attribution import lines, parts
 from ml_janitor.bill.joining import Resource, Run, movers
-from ml_janitor.bill.model import (
-    Cause,
-    Charge,
-    Comparison,
-    ComparisonKind,
-    Culprit,
-    Mover,
-    Phase,
-    Span,
-    total,
-)
-from ml_janitor.bill.phases import main_services, phase, region, word
+from ml_janitor.bill.model import Charge, Span
+from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, total
+from ml_janitor.bill.phases import Phase, main_services, phase, region, word
 
 DAYS = Comparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
 START = datetime(2026, 8, 7, tzinfo=UTC)
@@ -79,7 +70,7 @@ def test_everything_adds_up_in_any_order(rows: list[Charge], known: list[Resourc
 
     assert total(found) == changes[1] - changes[0]
     assert explained(shuffled, others) == found
-    for part in parts(rows, DAYS, {}):
+    for part in parts(lines(rows), DAYS, {}):
         assert part.quantity_effect + part.price_effect == part.change
 
 
@@ -95,7 +86,7 @@ def test_no_claim_exceeds_its_line(rows: list[Charge], known: list[Resource]) ->
 
 
 def explained(rows: list[Charge], known: list[Resource]) -> tuple[Mover, ...]:
-    return movers(parts(rows, DAYS, {}), known, DAYS, {})
+    return movers(parts(lines(rows), DAYS, {}), known, DAYS, {})
 
 
 def test_price_and_quantity_are_told_apart() -> None:
@@ -104,7 +95,7 @@ def test_price_and_quantity_are_told_apart() -> None:
         *charges(HOST, LAST, price="1.50", quantity="12", tag="llm"),
     ]
 
-    (part,) = parts(rows, DAYS, {})
+    (part,) = parts(lines(rows), DAYS, {})
 
     assert (part.quantity_effect, part.price_effect) == (Decimal(60), Decimal(180))
     assert [one.cause for one in explained(rows, [])] == [Cause.PRICE, Cause.UNEXPLAINED]
@@ -148,7 +139,7 @@ def test_a_weekend_more_is_no_news() -> None:
     days = Comparison(kind=ComparisonKind.DAYS, before=Span(monday, 10), after=Span(friday, 10))
     rows = charges(NOTEBOOK, weekdays, price="1", quantity="240", tag="llm")
 
-    (part,) = parts(rows, days, {})
+    (part,) = parts(lines(rows), days, {})
 
     assert part.change == -480
     assert part.usual >= 480

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from bills import LAST, bill, charges, full_report
-from ml_janitor.bill.chargeback import charged_back
-from ml_janitor.bill.model import BillReport, GapCause, Reading
+from ml_janitor.bill.model import GapCause, Reading
+from ml_janitor.bill.report import BillReport
+from ml_janitor.bill.tables import charged_back
 from ml_janitor.report import bill_json, bill_page
 
 HOSTILE = "<script>alert(1)</script>"

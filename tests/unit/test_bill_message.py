@@ -7,8 +7,9 @@ from datetime import date
 from decimal import Decimal
 
 from bills import full_report
-from ml_janitor.bill.budgets import budget_states
-from ml_janitor.bill.model import BillReport, BudgetState, Gap, GapCause, Reading
+from ml_janitor.bill.budgets import BudgetState, budget_states
+from ml_janitor.bill.model import Gap, GapCause, Reading
+from ml_janitor.bill.report import BillReport
 from ml_janitor.report.bill_message import bill_message, bill_post
 from ml_janitor.report.bill_picture import bill_picture, daily_costs
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits

@@ -6,7 +6,8 @@ from datetime import date
 from decimal import Decimal
 
 from bills import BEFORE, HOST, LAST, bill, charges, full_report, movement
-from ml_janitor.bill.model import Cause, Span, total
+from ml_janitor.bill.model import Span
+from ml_janitor.bill.movements import Cause, total
 
 
 def test_a_span_ends_before_the_day_that_it_ends_at() -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST, TRAIN, charges
 from ml_janitor.bill.joining import Requests, Resource, Run
-from ml_janitor.bill.model import Charge, Culprit, UnitCost, UnitNote
-from ml_janitor.bill.unit_costs import MOST_JOBS, unit_costs
+from ml_janitor.bill.model import Charge
+from ml_janitor.bill.movements import Culprit
+from ml_janitor.bill.unit_costs import MOST_JOBS, UnitCost, UnitNote, unit_costs
 from ml_janitor.report.bill_units import price, unit_rows
 
 DAY = 86400

@@ -9,20 +9,10 @@ from decimal import Decimal
 import pytest
 
 from bills import full_report, movement, part
-from ml_janitor.bill.model import (
-    Cause,
-    Comparison,
-    ComparisonKind,
-    Culprit,
-    Gap,
-    GapCause,
-    Movement,
-    Mover,
-    Phase,
-    Reading,
-    Span,
-    TagShare,
-)
+from ml_janitor.bill.model import Gap, GapCause, Reading, Span
+from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Movement, Mover
+from ml_janitor.bill.phases import Phase
+from ml_janitor.bill.report import TagShare
 from ml_janitor.report import bill as words
 from ml_janitor.report.bill_gaps import missing
 

@@ -63,7 +63,7 @@ class Recheck:
 
     def held(self, target: Target) -> str | None:
         """Why *target* is kept by a hold that somebody may have given since the sweep, or None."""
-        return held(on(self._holds(target), target), self.clock())
+        return held(on(self._holds(target), target, self.detector.name), self.clock())
 
     def is_done(self, action: Action) -> bool:
         """Whether the resource is as the act leaves it; what cannot be looked at is not."""

@@ -78,6 +78,7 @@ class LoadedEndpoint:
     summary: Summary
     variants: Signal[tuple[Served, ...]]
     asynchronous: bool = False
+    captures: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,7 @@ def loaded(aws: Aws, now: datetime, *more: tuple[str, metrics.Stat]) -> Iterator
             summary=one.summary,
             variants=variants if error is None else Unreadable(error),
             asynchronous=one.asynchronous,
+            captures=one.config is not None and one.config.captures,
         )
     listed.check()
 

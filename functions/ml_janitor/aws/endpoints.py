@@ -110,7 +110,7 @@ class Config:
     *created* is when it was made: none can be changed. *types* are instance types by variant. *hosts* are
     the variants without a model of their own: they run inference components, and their own `Invocations`
     do not exist. *models* are the names of the others' models by variant, *scaled* the variants whose
-    instances SageMaker itself scales with their components.
+    instances SageMaker itself scales with their components. It *captures* the data of requests, or does not.
     """
 
     created: datetime
@@ -119,6 +119,7 @@ class Config:
     asynchronous: bool = False
     models: Mapping[str, str] = field(default_factory=dict)
     scaled: frozenset[str] = frozenset()
+    captures: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +256,7 @@ def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
             for found in variants
             if found.get("ManagedInstanceScaling", {}).get("Status") == "ENABLED"
         ),
+        captures=answer.get("DataCaptureConfig", {}).get("EnableCapture", False),
     )
 
 

@@ -72,3 +72,13 @@ def vcpus(size: str) -> int:
         return 2
     times = re.fullmatch(r"(\d*)xlarge", size)
     return 4 * int(times[1] or 1) if times else 1
+
+
+GIB_PER_VCPU = {"c": 2, "m": 4, "r": 8}
+"""Of compute, general purpose and memory families: https://aws.amazon.com/ec2/instance-types/."""
+
+
+def memory_gib(instance_type: str) -> int | None:
+    """The memory of *instance_type*, if it is of these families from their fifth generation on, or None."""
+    found = re.fullmatch(r"ml\.([cmr])[5-9][a-z]*(?:-flex)?\.(\w+)", instance_type)
+    return vcpus(found[2]) * GIB_PER_VCPU[found[1]] if found else None

@@ -89,6 +89,8 @@ class Prices:
         self._client = client
         self._lock = threading.Lock()
         self._known: dict[tuple[str, Component], Mapping[str, Decimal] | None] = {}
+        self._serverless: dict[str, Mapping[int, Decimal]] = {}
+        self._volumes: dict[str, Mapping[str, frozenset[Decimal]]] = {}
         self._problems: dict[str, None] = {}
 
     @property
@@ -113,6 +115,32 @@ class Prices:
             return table()[instance_type]
         return Price(None, FROM_API if listed is not None else "no price list")
 
+    def serverless(self, region: str, gigabytes: int) -> Price:
+        """The list price of an hour of serverless inference with so many GB of memory; no table has one."""
+        with self._lock:
+            if region not in self._serverless:
+                listing = products(self._client(), region, family="ML Serverless")
+                if listing.error is not None:
+                    self._problems[listing.error] = None
+                self._serverless[region] = serverless_prices(listing.items)
+            return Price(self._serverless[region].get(gigabytes), FROM_API)
+
+    def volume(self, region: str, rented_for: str) -> Price:
+        """
+        The list price of a GB-month of the volumes of "Notebk" or "Studio", in place of an hour's.
+
+        The usage type is "USE1-Notebk:VolumeUsage.gp2". One with several prices is unknown.
+        """
+        with self._lock:
+            if region not in self._volumes:
+                contains: Any = {"Type": "CONTAINS", "Field": "usagetype", "Value": "VolumeUsage"}
+                listing = products(self._client(), region, family="", also=(contains,))
+                if listing.error is not None:
+                    self._problems[listing.error] = None
+                self._volumes[region] = volume_prices(listing.items)
+        found = self._volumes[region].get(rented_for, frozenset())
+        return Price(next(iter(found)) if len(found) == 1 else None, FROM_API)
+
     def _listed(self, region: str, component: Component) -> Mapping[str, Decimal] | None:
         """What the Price List says, which is asked once; None if it could not be asked."""
         with self._lock:
@@ -134,13 +162,21 @@ class Prices:
         return {}
 
 
-def products(client: PricingClient, region: str, **attributes: str) -> Listing[dict[str, Any]]:
-    """Every kind of instance hours in *region* whose attributes have these values, with its price."""
-    wanted = {"regionCode": region, "productFamily": "ML Instance", **attributes}
+def products(
+    client: PricingClient,
+    region: str,
+    *,
+    family: str = "ML Instance",
+    also: Sequence[Any] = (),
+    **attributes: str,
+) -> Listing[dict[str, Any]]:
+    """Everything of SageMaker's *family* in *region* whose attributes have these values, with its price."""
+    wanted = {"regionCode": region, **({"productFamily": family} if family else {}), **attributes}
+    equal: list[Any] = [
+        {"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()
+    ]
     pages = client.get_paginator("get_products").paginate(
-        ServiceCode="AmazonSageMaker",
-        Filters=[{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()],
-        PaginationConfig={"PageSize": 100},
+        ServiceCode="AmazonSageMaker", Filters=[*equal, *also], PaginationConfig={"PageSize": 100}
     )
     return everything(pages, lambda page: map(json.loads, page["PriceList"]), source=GET_PRODUCTS)
 
@@ -163,6 +199,43 @@ def instance_prices(products: Iterable[Mapping[str, Any]], component: Component)
                 if dollars and dimension.get("unit", "").lower() in {"hrs", "hours", "hour"}:
                     prices.setdefault(named[1], set()).add(dollars)
     return {name: found.pop() for name, found in prices.items() if len(found) == 1}
+
+
+def volume_prices(products: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[Decimal]]:
+    """Dollars for a GB-month of a volume, by what it is rented for: "Notebk", "Studio"."""
+    prices: dict[str, frozenset[Decimal]] = {}
+    for product in products:
+        usage = product["product"]["attributes"].get("usagetype", "")
+        if (named := re.fullmatch(r"(?:[A-Z0-9]+-)?(\w+):VolumeUsage(?:\.\w+)?", usage)) is None:
+            continue
+        found = {
+            dollars
+            for term in product.get("terms", {}).get("OnDemand", {}).values()
+            for dimension in term["priceDimensions"].values()
+            if (dollars := Decimal(dimension["pricePerUnit"].get("USD", 0)))
+            and dimension.get("unit") == "GB-Mo"
+        }
+        prices[named[1]] = prices.get(named[1], frozenset()) | found
+    return prices
+
+
+def serverless_prices(products: Iterable[Mapping[str, Any]]) -> dict[int, Decimal]:
+    """
+    Dollars an hour of serverless inference by its memory in GB.
+
+    The usage type is "ServerlessInf:Mem-3GB", billed by the second. What has more than one price is left out.
+    """
+    prices: dict[int, set[Decimal]] = {}
+    for product in products:
+        usage = product["product"]["attributes"].get("usagetype", "")
+        if (named := re.fullmatch(r"(?:[A-Z0-9]+-)?ServerlessInf:Mem-(\d)GB", usage)) is None:
+            continue
+        for term in product.get("terms", {}).get("OnDemand", {}).values():
+            for dimension in term["priceDimensions"].values():
+                dollars = Decimal(dimension["pricePerUnit"].get("USD", 0))
+                if dollars and dimension.get("unit", "").lower().startswith("sec"):
+                    prices.setdefault(int(named[1]), set()).add(dollars * 3600)
+    return {size: found.pop() for size, found in prices.items() if len(found) == 1}
 
 
 @cache

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter, ValidationError
 
-from ml_janitor.bill.model import Bill, BillReport
+from ml_janitor.bill.model import Bill
 from ml_janitor.bill.reading import Wanted
+from ml_janitor.bill.report import BillReport
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -14,7 +14,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ml_janitor.bill.model import ZERO, Charge, Comparison, Part, Span
+from ml_janitor.bill.model import ZERO, Charge, Span
+from ml_janitor.bill.movements import Comparison, Part
 from ml_janitor.bill.phases import phase, region
 
 WEEK = timedelta(days=7)
@@ -34,44 +35,51 @@ NEGLIGIBLE = Decimal("0.005")
 """The share of the bill below which a change is no news."""
 
 
-type _Key = tuple[str, str | None]
+type Key = tuple[str, str | None]
+"""A usage type, and a tag's value."""
 
 
 @dataclass(slots=True)
-class _Line:
-    """What one usage type under one value of the tag cost, by day."""
+class Line:
+    """What one usage type under one value of the tag cost, by day; days without a charge are not in it."""
 
     usd: dict[date, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     quantity: dict[date, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     unit: str = ""
 
 
-def parts(charges: Iterable[Charge], comparison: Comparison, services: Mapping[str, str]) -> tuple[Part, ...]:
-    """
-    What each usage type under each value of the tag changed, the largest change first.
-
-    *charges* are of all days that are known, by usage type and, where there is one, by tag. *services* are
-    those of the usage types.
-    """
-    lines: dict[_Key, _Line] = defaultdict(_Line)
+def lines(charges: Iterable[Charge]) -> Mapping[Key, Line]:
+    """*charges*, by usage type and, where there is one, by tag, as lines."""
+    found: dict[Key, Line] = defaultdict(Line)
     for one in charges:
-        line = lines[one.usage_type, one.tag]
+        line = found[one.usage_type, one.tag]
         line.usd[one.day] += one.usd
         line.quantity[one.day] += one.quantity
         line.unit = max(line.unit, one.unit)
-    least = NEGLIGIBLE * sum((_sum(line.usd, comparison.before) for line in lines.values()), ZERO)
-    found = [_part(key, line, comparison, services.get(key[0], ""), least) for key, line in lines.items()]
+    return found
+
+
+def parts(of: Mapping[Key, Line], comparison: Comparison, services: Mapping[str, str]) -> tuple[Part, ...]:
+    """
+    What each usage type under each value of the tag changed, the largest change first.
+
+    *of* are the lines of all days that are known. *services* are those of the usage types.
+    """
+    least = NEGLIGIBLE * sum((_sum(line.usd, comparison.before) for line in of.values()), ZERO)
+    found = [_part(key, line, comparison, services.get(key[0], ""), least) for key, line in of.items()]
     return tuple(
         sorted(
-            (one for one in found if one.usd_before or one.usd_after),
+            (one for one in found if one is not None),
             key=lambda one: (-abs(one.change), one.usage_type, one.tag or ""),
         )
     )
 
 
-def _part(key: _Key, line: _Line, comparison: Comparison, service: str, least: Decimal) -> Part:
+def _part(key: Key, line: Line, comparison: Comparison, service: str, least: Decimal) -> Part | None:
     usage_type, tag = key
     before, after = (_sum(line.usd, span) for span in (comparison.before, comparison.after))
+    if not before and not after:
+        return None
     units_before, units_after = (_sum(line.quantity, span) for span in (comparison.before, comparison.after))
     by_quantity = after - before
     if units_before > 0 and units_after > 0:
@@ -99,33 +107,47 @@ def usual(usd: Mapping[date, Decimal], comparison: Comparison) -> Decimal:
     Its changes from each day to the same weekday of the next week, before the span that is judged, say how
     much it varies. Where the two spans hold other weekdays, the difference between those comes on top.
     """
-    known = [day for day in usd if day < comparison.after.first]
+    until = comparison.after.first
+    known = sorted(day for day in usd if day < until)
     if not known:
         return ZERO
-    history = list(Span(min(known), (comparison.after.first - min(known)).days))
-    steps = [usd.get(day, ZERO) - usd.get(day - WEEK, ZERO) for day in history[7:]]
-    if not steps:
+    steps = (until - known[0]).days - WEEK.days
+    if steps <= 0:
         return ZERO
-    varies = (sum((step * step for step in steps), ZERO) / len(steps)).sqrt()
+    changing = dict.fromkeys(
+        [*(day for day in known if day - WEEK >= known[0]), *(day + WEEK for day in known)]
+    )
+    changes = [usd.get(day, ZERO) - usd.get(day - WEEK, ZERO) for day in sorted(changing) if day < until]
+    varies = (sum((change * change for change in changes), ZERO) / steps).sqrt()
     return TIMES * varies * Decimal(comparison.after.days).sqrt() + abs(_other_weekdays(usd, comparison))
 
 
 def _other_weekdays(usd: Mapping[date, Decimal], comparison: Comparison) -> Decimal:
     """What the span should cost more for its weekdays alone, by those of the span before."""
-    if comparison.before.days < 7:
+    before, after = comparison.before, comparison.after
+    if before.days < 7 or before.days % 7 == after.days % 7 == 0:
         return ZERO
-    by_weekday: dict[int, list[Decimal]] = defaultdict(list)
-    for day in comparison.before:
-        by_weekday[day.weekday()].append(usd.get(day, ZERO))
-    mean = {weekday: sum(costs, ZERO) / len(costs) for weekday, costs in by_weekday.items()}
-    expected: Sequence[Decimal] = [
-        sum((mean[day.weekday()] for day in span), ZERO) for span in (comparison.before, comparison.after)
-    ]
-    return expected[1] - expected[0]
+    by_weekday: dict[int, Decimal] = defaultdict(Decimal)
+    for day, cost in usd.items():
+        if before.first <= day < before.until:
+            by_weekday[day.weekday()] += cost
+    return sum(
+        (
+            cost * (_weekdays(after, weekday) - _weekdays(before, weekday)) / _weekdays(before, weekday)
+            for weekday, cost in sorted(by_weekday.items())
+        ),
+        ZERO,
+    )
+
+
+def _weekdays(span: Span, weekday: int) -> int:
+    """How many days of *span* are that weekday."""
+    return (span.days + 6 - (weekday - span.first.weekday()) % 7) // 7
 
 
 def _sum(by_day: Mapping[date, Decimal], span: Span) -> Decimal:
-    return sum((by_day[day] for day in span if day in by_day), ZERO)
+    first, until = span.first, span.until
+    return sum((amount for day, amount in by_day.items() if first <= day < until), ZERO)
 
 
 def together(parts: Sequence[Part]) -> Part:

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
-from ml_janitor.bill.model import DAY, ZERO, Bill, BudgetState, Span
+from ml_janitor.bill.model import DAY, ZERO, Bill, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetState:
+    """
+    A month's budget and where it stands.
+
+    *tag* and *value* say whose it is, "" for the whole account's. *expected* is the month's end by the
+    forecast, or, for a part, by its month so far; None where nobody can say.
+    """
+
+    usd: Decimal
+    spent: Decimal
+    expected: Decimal | None = None
+    tag: str = ""
+    value: str = ""
 
 
 def budget_states(bill: Bill, monthly_usd: float, parts: Mapping[str, float]) -> Iterator[BudgetState]:

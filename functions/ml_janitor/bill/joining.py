@@ -17,7 +17,8 @@ from decimal import Decimal
 from statistics import median
 
 from ml_janitor.bill.attribution import EXACT, together
-from ml_janitor.bill.model import UNTAGGED, ZERO, Cause, Comparison, Culprit, Mover, Part, Span
+from ml_janitor.bill.model import UNTAGGED, ZERO, Span
+from ml_janitor.bill.movements import Cause, Comparison, Culprit, Mover, Part
 
 HOUR = 3600
 

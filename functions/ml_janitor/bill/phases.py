@@ -5,8 +5,30 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 
-from ml_janitor.bill.model import Charge, Phase
+from ml_janitor.bill.model import Charge
+
+
+class Phase(StrEnum):
+    """What part of machine learning a usage type belongs to."""
+
+    HOSTING = "hosting"
+    TRAINING = "training"
+    SPOT_TRAINING = "spot training"
+    WARM_POOLS = "warm pools"
+    PROCESSING = "processing"
+    TRANSFORM = "transform"
+    NOTEBOOKS = "notebooks"
+    STUDIO = "Studio"
+    HYPERPOD = "HyperPod"
+    STORAGE = "storage"
+    TRANSFER = "transfer between regions"
+    NAT = "NAT gateways"
+    LOGS = "logs"
+    REGISTRIES = "registries"
+    OTHER = "other"
+
 
 HOME = "us-east-1"
 """The region of usage types that begin with none."""

@@ -9,25 +9,13 @@ from decimal import Decimal
 
 from ml_janitor.aws.answers import describe
 from ml_janitor.bill import spans
-from ml_janitor.bill.attribution import EXACT, parts
+from ml_janitor.bill.attribution import EXACT, Key, Line, lines, parts
+from ml_janitor.bill.budgets import BudgetState
 from ml_janitor.bill.joining import Resource, movers
-from ml_janitor.bill.model import (
-    ZERO,
-    Bill,
-    BillReport,
-    Cause,
-    Comparison,
-    Gap,
-    GapCause,
-    Movement,
-    Mover,
-    Phase,
-    Reading,
-    Span,
-    TagShare,
-)
-from ml_janitor.bill.phases import main_services
-from ml_janitor.bill.unit_costs import unit_costs
+from ml_janitor.bill.model import ZERO, Bill, Gap, GapCause, Reading, Span
+from ml_janitor.bill.movements import Cause, Comparison, Movement, Mover
+from ml_janitor.bill.phases import Phase, main_services
+from ml_janitor.bill.unit_costs import UnitCost, unit_costs
 
 CREDIT = "Credit"
 CREDITS_STOPPED = timedelta(days=7)
@@ -67,6 +55,48 @@ class Question:
             return spans.last_days(bill, self.days, self.settling_days)
         after = Span(bill.until - timedelta(days=self.days), self.days)
         return spans.compared(bill, after, self.against, self.settling_days)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagShare:
+    """How much of a span has no value of *tag* (its name in the settings), and of the span before."""
+
+    tag: str
+    untagged: Decimal
+    total: Decimal
+    untagged_before: Decimal = ZERO
+    total_before: Decimal = ZERO
+
+    @property
+    def share(self) -> Decimal | None:
+        return self.untagged / self.total if self.total else None
+
+    @property
+    def share_before(self) -> Decimal | None:
+        return self.untagged_before / self.total_before if self.total_before else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillReport:
+    """
+    Everything that is shown of a bill, in the terminal, JSON, HTML and Slack.
+
+    *span* is what the tables are of, and *main* why it moved. *yesterday* is of the last settled day and
+    *month* of the month to date; None where the bill does not reach back. *shares* are in the order of the
+    settings. *saved* is what actions saved, by day: only hours that they really ended. *saved_this_month* is
+    of the calendar month of *bill.time*.
+    """
+
+    bill: Bill
+    span: Span
+    main: Movement | None
+    yesterday: Movement | None = None
+    month: Movement | None = None
+    shares: tuple[TagShare, ...] = ()
+    budgets: tuple[BudgetState, ...] = ()
+    unit_costs: tuple[UnitCost, ...] = ()
+    saved: Mapping[date, Decimal] = field(default_factory=dict)
+    saved_this_month: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +147,9 @@ def _joined(
     else:
         first = max(bill.first, bill.until - timedelta(days=question.days))
         span = Span(first, (bill.until - first).days)
+    divided = division(bill, question.tags)
     main, yesterday, month = (
-        None if compared is None else movement(bill, compared, question.tags, resources)
+        None if compared is None else movement(bill, compared, divided, resources)
         for compared in (
             comparison,
             spans.settled_day(bill, question.settling_days),
@@ -138,13 +169,28 @@ def _joined(
     )
 
 
-def movement(
-    bill: Bill, comparison: Comparison, tags: Sequence[str], resources: Sequence[Resource]
-) -> Movement:
-    """Why the bill moved between the two spans, by the first of *tags* that was read by usage type."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Division:
+    """A bill as *lines* by usage type and the *tag* of that name in the settings; "" where none was read."""
+
+    tag: str
+    lines: Mapping[Key, Line]
+    services: Mapping[str, str]
+
+
+def division(bill: Bill, tags: Sequence[str]) -> Division:
+    """*bill* by the first of *tags* that was read by usage type."""
     tag = next((one for one in tags if any(row.usage_type for row in bill.by_tag.get(one, ()))), "")
     rows = bill.by_tag[tag] if tag else bill.charges
-    found = parts(rows, comparison, main_services(bill.charges))
+    return Division(tag=tag, lines=lines(rows), services=main_services(bill.charges))
+
+
+def movement(
+    bill: Bill, comparison: Comparison, divided: Division, resources: Sequence[Resource]
+) -> Movement:
+    """Why the bill moved between the two spans."""
+    tag = divided.tag
+    found = parts(divided.lines, comparison, divided.services)
     known = resources if tag else [replace(one, tag=None) for one in resources]
     return Movement(
         comparison=comparison,
@@ -244,41 +290,3 @@ def _shares(bill: Bill, span: Span, comparison: Comparison | None, tags: Sequenc
             ),
             total_before=sum((one.usd for one in rows if before and one.day in before), ZERO),
         )
-
-
-# --- movers for a reader ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breakdown:
-    """
-    A movement as a few lines: *movers* one by one, *smaller* ones together, and what nobody can explain.
-
-    All of it adds up to the change: *movers* + *smaller_usd* + *unexplained_usd*.
-    """
-
-    movers: tuple[Mover, ...]
-    smaller: tuple[Mover, ...]
-    unexplained: tuple[Mover, ...]
-    moved_tags: tuple[Mover, ...]
-
-    @property
-    def smaller_usd(self) -> Decimal:
-        return sum((one.usd for one in self.smaller), ZERO)
-
-    @property
-    def unexplained_usd(self) -> Decimal:
-        return sum((one.usd for one in self.unexplained), ZERO)
-
-
-def breakdown(movement: Movement, most: int) -> Breakdown:
-    """The *most* largest explained movers one by one, ordinary ones where there is room; the rest in sums."""
-    explained = [one for one in movement.movers if one.cause not in {Cause.UNEXPLAINED, Cause.TAG}]
-    ranked = sorted(explained, key=lambda one: one.ordinary)  # the order by dollars stays in each half
-    shown = {id(one) for one in ranked[:most]}
-    return Breakdown(
-        movers=tuple(one for one in explained if id(one) in shown),
-        smaller=tuple(one for one in explained if id(one) not in shown),
-        unexplained=tuple(one for one in movement.movers if one.cause is Cause.UNEXPLAINED),
-        moved_tags=tuple(one for one in movement.movers if one.cause is Cause.TAG),
-    )

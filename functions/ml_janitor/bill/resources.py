@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.metrics import GET_METRIC_DATA
 from ml_janitor.bill import requests, runs
 from ml_janitor.bill.joining import Resource
-from ml_janitor.bill.model import UNTAGGED, Culprit, Gap, GapCause, Reading
+from ml_janitor.bill.model import UNTAGGED, Gap, GapCause, Reading
+from ml_janitor.bill.movements import Culprit
 from ml_janitor.core.job_families import family
 from ml_janitor.core.model import Effect, Finding, Kept, Result, Target, Value
 from ml_janitor.ledger.action import Stage

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from ml_janitor.bill.model import DAY, Bill, Comparison, ComparisonKind, Span
+from ml_janitor.bill.model import DAY, Bill, Span
+from ml_janitor.bill.movements import Comparison, ComparisonKind
 
 WEEK = timedelta(days=7)
 

@@ -1,18 +1,20 @@
-"""The bill by phase, service, usage type or a tag's value: two spans side by side. Pure."""
+"""The bill by phase, service, usage type or a tag's value, and what each value is charged back. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from ml_janitor.bill.model import ZERO, Bill, Span
-from ml_janitor.bill.phases import phase
+from ml_janitor.bill.phases import main_services, phase
 
 PHASE, SERVICE, USAGE = "phase", "service", "usage"
 OWN = (PHASE, SERVICE, USAGE)
 """What a bill can be divided by besides tags."""
+
+CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,3 +74,28 @@ def by_day(bill: Bill, by: str, days: Sequence[date]) -> Mapping[str, Sequence[D
         if day in places:
             found.setdefault(name, [ZERO] * len(days))[places[day]] += usd
     return found
+
+
+# --- what is charged back ---------------------------------------------------------------------
+
+
+def charged_back(bill: Bill, tag: str, span: Span) -> Iterator[tuple[str, str, Decimal]]:
+    """
+    Value, service and dollars in whole cents, the untagged last; together the span's total in cents.
+
+    The cents that rounding each line leaves are on the largest line. Raises KeyError if the tag was not read.
+    """
+    services = main_services(bill.charges)
+    sums: dict[tuple[str, str], Decimal] = {}
+    for one in bill.by_tag[tag]:
+        if one.day in span and one.usd:
+            key = one.tag or "", one.service or services.get(one.usage_type, "")
+            sums[key] = sums.get(key, ZERO) + one.usd
+    rounded = {key: usd.quantize(CENT, ROUND_HALF_UP) for key, usd in sums.items()}
+    if rounded:
+        total = sum(sums.values(), ZERO).quantize(CENT, ROUND_HALF_UP)
+        largest = max(rounded, key=lambda key: (abs(rounded[key]), key))
+        rounded[largest] += total - sum(rounded.values(), ZERO)
+    for (value, service), usd in sorted(rounded.items(), key=lambda item: (not item[0][0], item[0])):
+        if usd:
+            yield value, service, usd

@@ -12,15 +12,54 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import ROUND_DOWN, Decimal
+from enum import StrEnum
 
 from ml_janitor.bill.attribution import EXACT
 from ml_janitor.bill.joining import Requests, Resource, Run
-from ml_janitor.bill.model import ZERO, Charge, Span, UnitCost, UnitNote
+from ml_janitor.bill.model import ZERO, Charge, Span
 from ml_janitor.bill.phases import region
 
 ORDER = ("endpoint", "model", "family", "job")
 MOST_JOBS = 50
 """The dearest jobs that are listed one by one; all are in their family."""
+
+
+class UnitNote(StrEnum):
+    """What has to be known about the cost of a unit."""
+
+    COMPONENTS = "inference components"
+    """Inference components share the endpoint's instances: none of their models has a cost of its own."""
+    MANY_MODELS = "many models"
+    """A multi-model endpoint: its one SageMaker model loads many, and none of them has a cost of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitCost:
+    """
+    What one unit cost in a span: *usd* for *units* ("requests" of an endpoint or model, "jobs" of a family).
+
+    *kind* is "endpoint", "model", "family" or "job", and *resource* the kind of resource in ARNs. *units* is
+    None where they could not be read.
+    """
+
+    kind: str
+    name: str
+    usd: Decimal
+    units: int | None
+    unit: str
+    resource: str = ""
+    region: str = ""
+    notes: tuple[UnitNote, ...] = ()
+
+    @property
+    def per(self) -> int:
+        """How many units it is said for."""
+        return 1000 if self.unit == "requests" else 1
+
+    @property
+    def per_unit(self) -> Decimal | None:
+        """Dollars for a job, or for 1,000 requests; None if there were none, or nobody knows."""
+        return self.usd * self.per / self.units if self.units else None
 
 
 @dataclass(slots=True)

@@ -122,7 +122,8 @@ class PlanSection(BaseModel):
     `[plan]`: what is done first.
 
     *hours* is how long one change of each kind takes somebody, as a guess: findings are ordered by the
-    dollars a month that they save for an hour of work.
+    dollars a month that they save for an hour of work. On the day *weekly_advice* the digest's function posts
+    the best of them. With *aws_opinions* an audit reads what AWS itself recommends.
     """
 
     model_config = STRICT
@@ -138,6 +139,8 @@ class PlanSection(BaseModel):
         Change.LIMIT.value: 0.5,
         Change.TAG.value: 0.1,
     }
+    weekly_advice: Weekday = "Mon"
+    aws_opinions: bool = False
 
 
 class DetectorSection(BaseModel):

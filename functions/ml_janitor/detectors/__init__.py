@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
+from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
+from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor.detectors.studio_without_idle_shutdown import StudioWithoutIdleShutdown
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
+from ml_janitor.detectors.unused_volumes import UnusedVolumes
 from ml_janitor.engine.detector import Detector
 
 DETECTORS: tuple[type[Detector[Any]], ...] = (
@@ -27,6 +30,9 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     UnusedServingResources,
     SpotTraining,
     GenerousRuntimeLimits,
+    ForgottenLeftovers,
     StudioWithoutIdleShutdown,
     OversizedEndpoints,
+    ServerlessCandidates,
+    UnusedVolumes,
 )

@@ -42,9 +42,19 @@ def anew(arn: str) -> str:
     return f"{arn}@anew"
 
 
-def on(holds: Mapping[str, Sequence[Hold]], target: Target) -> tuple[Hold, ...]:
-    """Those of *holds* that are on *target*."""
-    return (*holds.get(target.key, ()), *holds.get(anew(target.arn), ()))
+def about(detector: str, key: str) -> str:
+    """The key of a hold on what one *detector* says of the resource of identity *key*, and nothing else."""
+    return f"{detector} {key}"
+
+
+def advised(holds: Mapping[str, Sequence[Hold]], detector: str, key: str) -> tuple[Hold, ...]:
+    """Those of *holds* that stand against what *detector* advises for the resource of identity *key*."""
+    return (*holds.get(key, ()), *holds.get(about(detector, key), ()))
+
+
+def on(holds: Mapping[str, Sequence[Hold]], target: Target, detector: str) -> tuple[Hold, ...]:
+    """Those of *holds* that are on *target*, or on what *detector* says of it."""
+    return (*advised(holds, detector, target.key), *holds.get(anew(target.arn), ()))
 
 
 def held(holds: Iterable[Hold], now: datetime) -> str | None:

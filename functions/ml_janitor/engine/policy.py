@@ -42,11 +42,11 @@ class Policy:
         """What the deployment allows *detector*."""
         return self.arming.get(detector, Arming())
 
-    def keeps(self, target: Target, now: datetime) -> str | None:
-        """Why *target* is exempt at *now*, or None."""
+    def keeps(self, target: Target, now: datetime, detector: str = "") -> str | None:
+        """Why *target* is exempt at *now*, from *detector* or from all, or None."""
         return (
             self.exemptions.reason(target, now)
-            or held(on(self.holds, target), now)
+            or held(on(self.holds, target, detector), now)
             or (self.needed or {}).get(target.arn.lower())
         )
 

@@ -14,7 +14,7 @@ from ml_janitor.core.model import Outcome, Sweep
 from ml_janitor.core.money import Totals
 from ml_janitor.ledger.table import ABSENT, ConditionFailedError, Table, partition
 
-SWEEP, DIGEST, BILL, LATEST = "sweep", "digest", "bill", "latest"
+SWEEP, DIGEST, BILL, ADVICE, LATEST = "sweep", "digest", "bill", "advice", "latest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,26 @@ class LastBill:
 
 
 BILL_ITEM = TypeAdapter(LastBill)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAdvice:
+    """
+    The latest message of advice, and where it is. *subjects* are what its buttons say, *usd* what each saves.
+
+    It named the best *of* so many, which would save so much a month *together*.
+    """
+
+    time: datetime
+    channel: str
+    message: str
+    subjects: tuple[str, ...]
+    usd: tuple[Decimal, ...]
+    of: int
+    together: Decimal
+
+
+ADVICE_ITEM = TypeAdapter(LastAdvice)
 
 
 class Latest:
@@ -130,3 +150,16 @@ class Latest:
     def billed(self, account: str, bill: LastBill) -> None:
         """Remember a reading of the bill."""
         self._table.put(f"{BILL}#{account}", LATEST, BILL_ITEM.dump_python(bill))
+
+    # --- advice -------------------------------------------------------------------------------
+
+    def advice(self, account: str) -> LastAdvice | None:
+        """The latest message of advice, or None if there never was one."""
+        items = self._table.query(f"{ADVICE}#{account}")
+        return next((ADVICE_ITEM.validate_python(item) for item in items), None)
+
+    def advised(self, account: str, advice: LastAdvice) -> None:
+        """Remember the message of advice that Slack took."""
+        item = ADVICE_ITEM.dump_python(advice)
+        lists = {"subjects": list(advice.subjects), "usd": list(advice.usd)}
+        self._table.put(f"{ADVICE}#{account}", LATEST, item | lists)

@@ -10,7 +10,7 @@ from ml_janitor.ledger.actions import ACTION
 from ml_janitor.ledger.findings import FINDING
 from ml_janitor.ledger.holds import HOLD
 from ml_janitor.ledger.idempotency import IDEMPOTENCY
-from ml_janitor.ledger.latest import BILL, DIGEST, SWEEP
+from ml_janitor.ledger.latest import ADVICE, BILL, DIGEST, SWEEP
 from ml_janitor.ledger.leases import LEASE
 from ml_janitor.ledger.limits import LIMIT
 from ml_janitor.ledger.requests import REQUEST
@@ -45,14 +45,15 @@ def of_sweep(detector: Detector[Any], *, armed: bool) -> Uses:
     return uses
 
 
-def of_digest(*, bill: bool) -> Uses:
-    """The digest, which sums up all sweeps, and the *bill* if there is one."""
+def of_digest(*, bill: bool, advice: bool) -> Uses:
+    """The digest, which sums up all sweeps, and the *bill* and the weekly *advice* if there are any."""
     read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION, HOLD)}
     return {
         **read,
         f"{SWEEP}#*": (GET,),
         f"{DIGEST}#*": (GET, PUT),
         **({f"{BILL}#*": (GET, PUT)} if bill else {}),
+        **({f"{ADVICE}#*": (QUERY, PUT)} if advice else {}),
         **once("digest"),
     }
 
@@ -76,7 +77,7 @@ def of_undo() -> Uses:
 
 def of_presses() -> Uses:
     """Slack's worker: it holds, and asks. Findings and actions it only reads."""
-    read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION)}
+    read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION, ADVICE)}
     return {**read, f"{HOLD}#*": (QUERY, PUT), f"{REQUEST}#*": (PUT,), **once("press")}
 
 

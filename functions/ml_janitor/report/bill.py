@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
-from ml_janitor.bill.model import (
-    BillReport,
+from ml_janitor.bill.model import Metric, Reading, Span
+from ml_janitor.bill.movements import (
+    Breakdown,
     Cause,
     Comparison,
     ComparisonKind,
     Culprit,
-    Metric,
     Movement,
     Mover,
-    Reading,
-    Span,
-    TagShare,
+    breakdown,
 )
-from ml_janitor.bill.report import Breakdown, breakdown
+from ml_janitor.bill.report import BillReport, TagShare
 from ml_janitor.core.text import plain, usd
 
 MOST_MOVERS = 8

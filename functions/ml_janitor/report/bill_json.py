@@ -9,14 +9,16 @@ from datetime import date
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.chargeback import charged_back
-from ml_janitor.bill.tables import OWN, lines
+from ml_janitor.bill.tables import OWN, charged_back, lines
 from ml_janitor.report.bill import mover as spoken
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor.report.json import moment, money
 
 if TYPE_CHECKING:
-    from ml_janitor.bill.model import BillReport, Culprit, Movement, Mover, Span, TagShare, UnitCost
+    from ml_janitor.bill.model import Span
+    from ml_janitor.bill.movements import Culprit, Movement, Mover
+    from ml_janitor.bill.report import BillReport, TagShare
+    from ml_janitor.bill.unit_costs import UnitCost
 
 VERSION = 1
 SCHEMA = "bill_schema.json"

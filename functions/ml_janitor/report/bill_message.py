@@ -7,15 +7,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ml_janitor.bill.model import (
-    BillReport,
-    BudgetState,
-    Cause,
-    GapCause,
-    Movement,
-    Mover,
-    Span,
-)
+from ml_janitor.bill.budgets import BudgetState
+from ml_janitor.bill.model import GapCause, Span
+from ml_janitor.bill.movements import Cause, Movement, Mover
+from ml_janitor.bill.report import BillReport
 from ml_janitor.bill.tables import Line, lines
 from ml_janitor.core.text import usd
 from ml_janitor.report import bill as words

@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.report import breakdown
+from ml_janitor.bill.movements import breakdown
 from ml_janitor.bill.tables import OWN, PHASE, Line, by_day, lines
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words
@@ -19,7 +19,9 @@ from ml_janitor.report.charts import Mark, Series
 from ml_janitor.report.templating import environment
 
 if TYPE_CHECKING:
-    from ml_janitor.bill.model import BillReport, Movement, Span
+    from ml_janitor.bill.model import Span
+    from ml_janitor.bill.movements import Movement
+    from ml_janitor.bill.report import BillReport
 
 MOST_LINES = 12
 MOST_UNITS = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml_janitor.bill.model import BillReport
+from ml_janitor.bill.report import BillReport
 from ml_janitor.bill.tables import PHASE, by_day
 from ml_janitor.report.charts import PICTURE, Series, columns
 from ml_janitor.report.mrkdwn import Picture

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ml_janitor.bill.model import UnitCost, UnitNote
+from ml_janitor.bill.unit_costs import UnitCost, UnitNote
 from ml_janitor.core.text import plain, usd
 
 MORE = {"endpoint": "endpoints", "model": "models", "family": "families of jobs"}

@@ -1,4 +1,4 @@
-"""The buttons below a warning in Slack: what each is called, and which finding its press speaks of. Pure."""
+"""The buttons in Slack: what each is called, and which finding its press speaks of. Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class Button(StrEnum):
     TONIGHT = "janitor:keep-tonight"
     NOW = "janitor:now"
     UNDO = "janitor:undo"
+    LATER = "janitor:advice-later"
+    NOT_FOR_US = "janitor:not-for-us"
 
 
 LABELS = {
@@ -23,6 +25,8 @@ LABELS = {
     Button.TONIGHT: "Keep tonight",
     Button.NOW: "Do it now",
     Button.UNDO: "Undo",
+    Button.LATER: "Snooze 4 weeks",
+    Button.NOT_FOR_US: "Not for us",
 }
 """What stands on them; a detector may have another word for the last one."""
 

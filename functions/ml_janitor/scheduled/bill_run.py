@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.aws.cost_explorer import CostExplorer
     from ml_janitor.bill.archive import BillArchive
-    from ml_janitor.bill.model import Bill, BillReport
+    from ml_janitor.bill.model import Bill
+    from ml_janitor.bill.report import BillReport
     from ml_janitor.config.sections import BillSection
     from ml_janitor.config.settings import Settings
     from ml_janitor.engine.detector import Grant

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.config.schedules import overdue_after, period
@@ -16,6 +17,7 @@ from ml_janitor.report.bill_message import late
 from ml_janitor.report.bill_picture import NAME
 from ml_janitor.report.digest import Row, digest
 from ml_janitor.report.mrkdwn import Picture, Post, context, with_block
+from ml_janitor.report.telemetry import measure_dollars
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.latest import LastBill
     from ml_janitor.slack.announcements import Announcer
     from ml_janitor.slack.digest_actions import ActionHistory
+    from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class DailyDigest:
     account: str
     regions: Sequence[str]
     picture: Callable[[str], bytes | None]
+    advice: WeeklyAdvice | None = None
 
     def post(self, now: datetime) -> dict[str, Any]:
         """
@@ -61,6 +65,7 @@ class DailyDigest:
             "due": len(actions.due),
         }
         self.logger.info("summed up", extra=counts)
+        measure_dollars(dollars(rows))
         bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
         said = self._of_bill(bill, now)
         with failures.survived("Slack could not be told"):
@@ -75,6 +80,8 @@ class DailyDigest:
             if self.announcer and bill is not None and not bill.posted:
                 self.ledger.latest.billed(self.account, replace(bill, posted=True))
             self.ledger.latest.digested(self.account, now)
+        with failures.survived("Slack could not be told the weekly advice"):
+            counts["advice"] = self.advice.post(now) if self.advice else 0
         failures.check()
         return counts
 
@@ -120,6 +127,15 @@ class DailyDigest:
                     row = replace(row, last=last, new=new, late=late)
                 rows.append(row)
         return counted_once(rows, found)
+
+
+def dollars(rows: Sequence[Row]) -> dict[str, Decimal]:
+    """What the findings of each detector that ever ran cost a month, over all regions."""
+    sums: dict[str, Decimal] = {}
+    for row in rows:
+        if row.last is not None:
+            sums[row.detector] = sums.get(row.detector, Decimal(0)) + row.last.monthly_usd
+    return sums
 
 
 def counted_once(rows: Sequence[Row], found: Sequence[Entry]) -> list[Row]:

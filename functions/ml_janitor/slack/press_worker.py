@@ -11,7 +11,7 @@ from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config.events import STALE
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.holds import Hold, How, held, longest_hold
+from ml_janitor.engine.holds import Hold, How, about, held, longest_hold
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
@@ -34,8 +34,14 @@ if TYPE_CHECKING:
     from ml_janitor.report.status import Status
     from ml_janitor.slack.membership import Directory
     from ml_janitor.slack.message_updates import MessageUpdates
+    from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 SNOOZE = timedelta(days=7)
+ADVICE = {
+    Button.LATER: (How.SNOOZED, timedelta(days=28), "advice for later"),
+    Button.NOT_FOR_US: (How.KEPT, None, "advice that is not for us"),
+}
+"""What a press on a piece of advice means, for how long, and why."""
 
 type Answer = dict[str, Any]
 
@@ -59,6 +65,7 @@ class PressWorker:
     requests: Requests
     undoing: Undoing
     messages: MessageUpdates
+    advice: WeeklyAdvice
     directory: Directory
     functions: Mapping[str, str]
     undo: str
@@ -101,6 +108,8 @@ class PressWorker:
             raise PressRefusedError("it was pressed more than an hour ago")
         if word is Button.UNDO:
             return self._undo(press, subject)
+        if word in ADVICE:
+            return self._advice(press, word, subject)
         entry = self._open(press, subject)
         person = self._allowed(press, word, entry.owner)
         if word is Button.NOW:
@@ -155,6 +164,34 @@ class PressWorker:
         holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
         wording = self.messages.terms[entry.detector].wording
         return self._show(word, entry, wording.held(longest_hold(holds, self.clock()) or hold))
+
+    def _advice(self, press: PressEvent, word: Button, subject: Subject) -> Answer:
+        """Hold one piece of advice: its resource may still be found, and acted on, for another reason."""
+        entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
+        if entry is None:
+            raise PressRefusedError("the ledger no longer has this advice")
+        if entry.closed is not None:
+            raise PressRefusedError(f"this advice is over: {entry.close_reason}")
+        person = self._allowed(press, word, entry.owner)
+        how, lasts, why = ADVICE[word]
+
+        def hold() -> Answer:
+            at = press.pressed
+            until = None if lasts is None else at + lasts
+            key = about(entry.detector, entry.key)
+            said = Hold(key=key, how=how, by=str(person), said=at, until=until, why=why)
+            self.holds.put(entry.account, entry.region, said)
+            place = MessageRef(press.channel, press.message)
+            shown = [True]
+
+            def show() -> None:
+                shown[0] = self.advice.show(place, self.clock())
+
+            untold = self._change_message(show)
+            newer = "" if shown[0] else "there is a newer message of advice"
+            return {"done": True, "word": LABELS[word], "untold": untold or newer}
+
+        return self.once(press.identity, hold)
 
     def _now(self, press: PressEvent, entry: Entry, person: Person) -> Answer:
         """Ask that the finding is due, and invoke the detector's function as its schedule does."""

@@ -200,7 +200,10 @@ class Endpoint(Row):
             about = f"{self.name}/{variant.name}"
             traffic = self.components[0] if self.components else variant
             if not self.components:
-                plan.publish(REQUESTS, requests, where, traffic.series(about, self.created))
+                series = traffic.series(about, self.created)
+                plan.publish(REQUESTS, requests, where, series)
+                for metric, level in variant.work.requests(series).items():
+                    plan.publish(REQUESTS, metric, where, level)
             if variant.runs and self.reports_load:
                 made = machine(variant.instance or "")
                 cpu = variant.work.processor(traffic, about, self.created, made.vcpus)

@@ -79,7 +79,11 @@ def day_and_night(moment: datetime) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """How busy instances are at their busiest, 0 to 1. A *spike* is an hour, days ago, and its CPU."""
+    """
+    How busy instances are at their busiest, 0 to 1. A *spike* is an hour, days ago, and its CPU.
+
+    A request takes so many *seconds*, and so many are in work *at_once*.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -88,6 +92,17 @@ class Work:
     gpu: float = 0.66
     gpu_memory: float = 0.74
     spike: tuple[float, float] | None = None
+    seconds: float = 0.05
+    at_once: float = 2
+
+    def requests(self, series: Series | None) -> Mapping[str, Series]:
+        """How long the requests of *series* took together, in microseconds, and how many at once."""
+        if series is None:
+            return {}
+        took = tuple(1_000_000 * self.seconds * count for count in series.values)
+        at_once = tuple(self.at_once if count else 0.0 for count in series.values)
+        made = {"ModelLatency": took, "ConcurrentRequestsPerModel": at_once}
+        return {name: Series(series.start, series.step, values) for name, values in made.items()}
 
     def processor(self, traffic: Traffic, name: str, since: datetime, vcpus: int) -> Series:
         """Its CPU, 0 to 100 for each vCPU. An idle server is never quite at rest, and so shows itself."""

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -35,6 +35,10 @@ RENTED_FOR = {
 }
 # Data Wrangler's own instances, which cost more than the same type elsewhere; this price is made up.
 WRANGLER = ("Studio", "Studio_DW:KernelGateway-", "ml.m5.4xlarge", 1.23)
+# Dollars a second for each GB of serverless inference (price list, product family "ML Serverless").
+SERVERLESS = 0.00002
+# Dollars for a GB-month of a volume: USE1-Notebk:VolumeUsage.gp2, and taken for Studio's as well.
+VOLUME = 0.14
 # storage class: the API's storageClass, volumeType, and the suffix of the usage type.
 STORAGE = {
     "STANDARD": ("General Purpose", "Standard", "TimedStorage-ByteHrs"),
@@ -44,18 +48,35 @@ STORAGE = {
     "GLACIER": ("Archive", "Amazon Glacier", "TimedStorage-GlacierByteHrs"),
     "DEEP_ARCHIVE": ("Archive", "Glacier Deep Archive", "TimedStorage-GDA-ByteHrs"),
 }
+# service code: its name, the product family, and what of the table it stores.
+STORED = {
+    "AmazonS3": ("Amazon Simple Storage Service", "Storage", STORAGE),
+    "AmazonCloudWatch": ("AmazonCloudWatch", "Storage Snapshot", {"LOGS": ("", "", "TimedStorage-ByteHrs")}),
+    "AmazonECR": (
+        "Amazon EC2 Container Registry (ECR)",
+        "EC2 Container Registry",
+        {"IMAGES": ("", "", "TimedStorage-ByteHrs")},
+    ),
+}
 PER_PAGE = 100
 
 
 def get_products(call: Call) -> dict[str, Any]:
-    """The products all of whose filtered attributes are equal; TERM_MATCH and EQUALS only."""
+    """The products all of whose filtered attributes are equal, or contain that; no other type of filter."""
     params = call.params
-    wanted = dict(_filter(one) for one in params.get("Filters") or ())
+    filters = params.get("Filters") or ()
+    wanted = dict(_filter(one) for one in filters if one["Type"] != "CONTAINS")
+    parts = [(one["Field"], one["Value"]) for one in filters if one["Type"] == "CONTAINS"]
     products = PRODUCTS.get(params.get("ServiceCode", ""))
     if products is None:
         message = f"The service code {params.get('ServiceCode')} was not found."
         raise AwsError("NotFoundException", message)
-    found = [one for one in products() if wanted.items() <= _attributes(one).items()]
+    found = [
+        one
+        for one in products()
+        if wanted.items() <= _attributes(one).items()
+        and all(part in _attributes(one).get(name, "") for name, part in parts)
+    ]
     size = int(params.get("MaxResults") or PER_PAGE)
     if not 1 <= size <= PER_PAGE:
         raise AwsError("InvalidParameterException", "MaxResults must be between 1 and 100")
@@ -97,7 +118,36 @@ def sagemaker_products() -> list[dict[str, Any]]:
             ]
         plato, word, name, price = WRANGLER
         products.append(_instance(region, plato, f"{prefix}-{word}{name}", name, price * factor))
+        products += [_serverless(region, prefix, size, factor) for size in range(1, 7)]
+        products += [_volume(region, prefix, word, factor) for word in ("Notebk", "Studio")]
     return products
+
+
+def _volume(region: str, prefix: str, word: str, factor: float) -> dict[str, Any]:
+    attributes = {
+        "regionCode": region,
+        "location": LOCATIONS[region],
+        "locationType": "AWS Region",
+        "servicecode": "AmazonSageMaker",
+        "servicename": "Amazon SageMaker",
+        "usagetype": f"{prefix}-{word}:VolumeUsage.gp2",
+    }
+    return _product("AmazonSageMaker", "ML Storage", attributes, "GB-Mo", round(VOLUME * factor, 4))
+
+
+def _serverless(region: str, prefix: str, size: int, factor: float) -> dict[str, Any]:
+    attributes = {
+        "regionCode": region,
+        "location": LOCATIONS[region],
+        "locationType": "AWS Region",
+        "operation": "Invoke-Endpoint",
+        "servicecode": "AmazonSageMaker",
+        "servicename": "Amazon SageMaker",
+        "usagetype": f"{prefix}-ServerlessInf:Mem-{size}GB",
+    }
+    return _product(
+        "AmazonSageMaker", "ML Serverless", attributes, "Sec", round(SERVERLESS * size * factor, 8)
+    )
 
 
 def _instance(region: str, plato: str, usage: str, name: str, price: float) -> dict[str, Any]:
@@ -116,29 +166,31 @@ def _instance(region: str, plato: str, usage: str, name: str, price: float) -> d
 
 
 @cache
-def s3_products() -> list[dict[str, Any]]:
-    """What a GB-month costs in each storage class."""
+def storage_products(service: str) -> list[dict[str, Any]]:
+    """What a GB-month costs in each storage class of S3, in logs, or in image repositories."""
     products = []
+    name, family, kinds = STORED[service]
+    rows = [row for row in _rows("storage-prices-us-east-1.csv") if row["storage_class"] in kinds]
     for region, (prefix, factor) in REGIONS.items():
         start = "" if region == "us-east-1" else f"{prefix}-"
-        for row in _rows("s3-prices-us-east-1.csv"):
-            storage_class, volume, usage = STORAGE[row["storage_class"]]
+        for row in rows:
+            storage_class, volume, usage = kinds[row["storage_class"]]
             attributes = {
                 "regionCode": region,
                 "location": LOCATIONS[region],
                 "locationType": "AWS Region",
-                "servicecode": "AmazonS3",
-                "servicename": "Amazon Simple Storage Service",
+                "servicecode": service,
+                "servicename": name,
                 "storageClass": storage_class,
                 "usagetype": f"{start}{usage}",
                 "volumeType": volume,
             }
             price = round(float(row["usd_per_gb_month"]) * factor, 5)
-            products.append(_product("AmazonS3", "Storage", attributes, "GB-Mo", price))
+            products.append(_product(service, family, attributes, "GB-Mo", price))
     return products
 
 
-PRODUCTS = {"AmazonSageMaker": sagemaker_products, "AmazonS3": s3_products}
+PRODUCTS = {"AmazonSageMaker": sagemaker_products} | {one: partial(storage_products, one) for one in STORED}
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:

@@ -1,0 +1,277 @@
+"""Endpoints with so few requests that serverless inference would cost less."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Interval
+
+from ml_janitor.aws import endpoint_load, metrics, tags
+from ml_janitor.aws.endpoint_load import HOURS, WINDOW, LoadedEndpoint, Served
+from ml_janitor.aws.endpoints import SERVING
+from ml_janitor.aws.instances import memory_gib
+from ml_janitor.aws.metrics import GET_METRIC_DATA, LIST_METRICS, Metric
+from ml_janitor.aws.prices import GET_PRODUCTS, Price
+from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    Finding,
+    Rule,
+    Signal,
+    Value,
+)
+from ml_janitor.core.ownership import environment
+from ml_janitor.core.text import usd
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Verdict
+
+HOUR = timedelta(hours=1)
+LATENCY_TAG = "janitor:latency"
+MOST_GB, MOST_AT_ONCE = 6, 200
+"""What a serverless endpoint may have (API reference of ProductionVariantServerlessConfig)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuietEndpoint(Candidate):
+    """
+    An endpoint with its load and its *model*'s description, and what it costs now (*price*, an instance).
+
+    *serverless* are the prices of serverless inference by GB of memory, *cold_start* is the longest start of
+    one that this account measured, in seconds.
+    """
+
+    endpoint: LoadedEndpoint
+    price: Price
+    serverless: tuple[Price, ...]
+    model: Signal[dict[str, Any]]
+    cold_start: float | None = None
+
+
+@dataclass(frozen=True)
+class ServerlessCandidates(Detector[QuietEndpoint]):
+    """
+    Finds endpoints that would cost less as serverless inference.
+
+    It is billed by the second of requests, and makes the first one after a pause wait.
+    """
+
+    name = "serverless-candidates"
+    schedule = "cron(15 6 ? * MON *)"
+    kinds = (ENDPOINT.type,)
+    asks_for = Change.REPLACE
+    reads = (
+        *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT)),
+        *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, MODEL)),
+        allow(tags.LIST_TAGS, on=ENDPOINT.every),
+        *(
+            allow(one)
+            for one in (
+                tags.GET_RESOURCES,
+                endpoint_load.TARGETS,
+                LIST_METRICS,
+                GET_METRIC_DATA,
+                GET_PRODUCTS,
+            )
+        ),
+    )
+
+    latency: Annotated[float, Interval(gt=0)] = 1.0
+    latency_outside_production: Annotated[float, Interval(gt=0)] = 60.0
+    cold_start: Annotated[float, Interval(ge=0)] = 10.0
+    slower: Annotated[float, Interval(ge=1)] = 1.5
+    headroom: Annotated[float, Interval(ge=0, lt=1)] = 0.3
+    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[QuietEndpoint]:
+        """The load of every endpoint; models are described only where everything else speaks for it."""
+        prices = tuple(aws.prices.serverless(aws.region, size) for size in range(1, MOST_GB + 1))
+        measured = _longest_start(aws, now)
+        for one in endpoint_load.loaded(aws, now, ("ModelLatency", "Sum")):
+            variants = one.variants.value if isinstance(one.variants, Value) else ()
+            kind = variants[0].type if variants else ""
+            candidate = QuietEndpoint(
+                target=one.target,
+                endpoint=one,
+                price=aws.prices.hourly(aws.region, "Hosting", kind) if kind else Price(None, "not asked"),
+                serverless=prices,
+                cold_start=measured,
+                model=Value({}),
+            )
+            if isinstance(self.decide(candidate, now), Finding):
+                candidate = replace(candidate, model=describe(aws, MODEL, variants[0].model or ""))
+            yield candidate
+
+    def decide(self, candidate: QuietEndpoint, now: datetime) -> Verdict:
+        """Compare what its instances cost with its own requests at serverless prices."""
+        rule, one = Rule(), candidate.endpoint
+        age = now - one.summary.changed
+        if one.summary.status not in SERVING:
+            return rule.kept(f"its status is {one.summary.status}")
+        if age < WINDOW + HOUR:
+            return rule.kept(f"deployed or scaled {ago(age)} ago; judged from {ago(WINDOW)} on")
+        if not isinstance(one.variants, Value):
+            why = getattr(one.variants, "error", "not read")
+            return rule.unknown(f"what runs behind it could not be read ({why})")
+        if (reason := _cannot(one, one.variants.value)) is not None:
+            return rule.kept(reason)
+        served = one.variants.value[0]
+        match _use(served):
+            case str() as unread:
+                return rule.unknown(unread)
+            case Use() as use:
+                return self.compare(candidate, served, use, rule)
+
+    def compare(self, candidate: QuietEndpoint, served: Served, use: Use, rule: Rule) -> Verdict:
+        """The first request after a pause, the dollars, and at last what its model needs."""
+        size = math.ceil(use.gib / (1 - self.headroom)), max(math.ceil(use.at_once / (1 - self.headroom)), 1)
+        seconds, measured = use.seconds * self.slower, candidate.cold_start is not None
+        start = candidate.cold_start if candidate.cold_start is not None else self.cold_start
+        rule.saw(
+            Evidence("requests a month", round(use.monthly), source=GET_METRIC_DATA),
+            Evidence("mean time of a request", f"{use.seconds:.3g} s", source=GET_METRIC_DATA),
+            Evidence("memory peak", f"{use.gib:.2g} GB", source=GET_METRIC_DATA),
+            Evidence("requests in flight at once", use.at_once, source=GET_METRIC_DATA),
+            Evidence("cold start", f"{start:g} s, {'measured here' if measured else 'assumed'}"),
+        )
+        if (reason := self.beyond(candidate, use, size, start + seconds)) is not None:
+            return rule.kept(reason)
+        hourly, price = candidate.price.hourly_usd, candidate.serverless[size[0] - 1].hourly_usd
+        if hourly is None or price is None:
+            what = served.type if hourly is None else "serverless inference"
+            return rule.unknown(f"the price of {what} is unknown")
+        now, each = hourly * served.variant.instances * HOURS_PER_MONTH, price * Decimal(seconds / 3600)
+        saved, even = now - each * Decimal(use.monthly), f"{now / each:,.0f} requests"
+        if saved < Decimal(self.min_saving):
+            less = usd(max(saved, Decimal(0)))
+            return rule.kept(f"serverless would save {less} a month: it costs less below {even}")
+        if not isinstance(candidate.model, Value):
+            why = getattr(candidate.model, "error", "it is gone")
+            return rule.unknown(f"its model could not be read ({why})")
+        if (needs := _needs(candidate.model.value)) is not None:
+            return rule.kept(f"its model {needs}, which serverless inference cannot")
+        return rule.found(
+            f"{use.monthly:,.0f} requests a month of {use.seconds:.3g} s would cost {usd(now - saved)} as"
+            f" serverless inference with {size[0]} GB; its {served.variant.instances} {served.type} costs"
+            f" {usd(now)}, which is less only from {even} a month on",
+            Confidence.LIKELY,
+            action=self.change(candidate.target.name, served, size),
+            cost=Cost.saving(saved, f"{candidate.price.source}, without data transfer"),
+            to_prove="a test of the new endpoint: its time on less CPU, and its ModelSetupTime",
+        )
+
+    def beyond(self, candidate: QuietEndpoint, use: Use, size: tuple[int, int], first: float) -> str | None:
+        """Why *size* (GB, requests at once) or the time of its *first* request is too much, or None."""
+        if not use.monthly:
+            return "no request came, which idle-endpoints judges"
+        if size[0] > MOST_GB or size[1] > MOST_AT_ONCE:
+            return (
+                f"with {self.headroom:.0%} to spare it needs {size[0]} GB for each of {size[1]} requests at"
+                f" once; serverless inference has {MOST_GB} GB and {MOST_AT_ONCE} requests"
+            )
+        if first > (allowed := self.allowed(candidate)):
+            after = f"the first request after a pause would take about {first:.3g} s"
+            return f"{after}, and {allowed:g} s are allowed"
+        return None
+
+    def change(self, name: str, served: Served, size: tuple[int, int]) -> str:
+        """The steps: an endpoint cannot be made serverless in place."""
+        return (
+            f"create an endpoint configuration for {served.model} with"
+            f" ServerlessConfig={{MemorySizeInMB={size[0] * 1024},MaxConcurrency={size[1]}}}, create an"
+            f" endpoint {name}-serverless from it, test its first and its slowest request, lead the callers"
+            f" over, then delete {name} (it cannot be changed in place)"
+        )
+
+    def allowed(self, candidate: QuietEndpoint) -> float:
+        """How many seconds a request may take: by its tag, else as set for where it serves."""
+        known = candidate.target.tags.value if isinstance(candidate.target.tags, Value) else {}
+        if found := re.fullmatch(r"(\d+(?:\.\d+)?)s", known.get(LATENCY_TAG, "").strip()):
+            return float(found[1])
+        return self.latency if environment(candidate.target) else self.latency_outside_production
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What an endpoint does: requests a month, their mean time, the peaks of memory and of requests."""
+
+    monthly: float
+    seconds: float
+    gib: float
+    at_once: float
+
+
+def _cannot(one: LoadedEndpoint, variants: tuple[Served, ...]) -> str | None:
+    """Why serverless inference cannot do the same, as far as the configuration tells, or None."""
+    if len(variants) != 1:
+        return f"it has {len(variants)} variants, and serverless inference has one"
+    (served,) = variants
+    if served.machine.gpus != 0:
+        return f"{served.type or 'it'} has accelerators, and serverless inference has none"
+    if one.asynchronous or served.hosts or one.captures:
+        what = "it is asynchronous" if one.asynchronous else "it runs inference components"
+        return f"{'it captures data' if one.captures else what}, which serverless inference cannot"
+    return served.fixed
+
+
+def _use(served: Served) -> Use | str:
+    """What it is used for, or why that is unknown."""
+    if not isinstance(served.peaks, Value):
+        return f"its peaks are unknown ({getattr(served.peaks, 'error', 'not read')})"
+    asked, took = served.raw["requests"], served.raw["ModelLatency"]
+    at_once = served.raw["ConcurrentRequestsPerModel"]
+    for name, series in (("Invocations", asked), ("ConcurrentRequestsPerModel", at_once)):
+        if not isinstance(series, Value) or len(series.value.points) < HOURS:
+            return f"{name} lacks datapoints of the {HOURS} hours"
+    count = asked.value.total if isinstance(asked, Value) else 0
+    if count and not isinstance(took, Value):
+        return "ModelLatency has no datapoint, although requests came"
+    seconds = took.value.total / 1_000_000 / count if count and isinstance(took, Value) else 0.0
+    gib = memory_gib(served.type)
+    if gib is None:
+        return f"the memory of {served.type} is unknown"
+    return Use(
+        monthly=count / HOURS * HOURS_PER_MONTH,
+        seconds=seconds,
+        gib=max(load.memory for load in served.peaks.value) / served.machine.vcpus * gib,
+        at_once=max(load.requests for load in served.peaks.value) * served.variant.instances,
+    )
+
+
+def _needs(model: dict[str, Any]) -> str | None:
+    """What of a model serverless inference does not have (developer guide, "Feature exclusions"), or None."""
+    containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
+    reasons = {
+        "is in a VPC": "VpcConfig" in model,
+        "is isolated from the network": bool(model.get("EnableNetworkIsolation")),
+        "is a pipeline of containers": len(containers) > 1,
+        "holds several models": any(one.get("Mode") == "MultiModel" for one in containers),
+        "comes from a private registry": any(
+            one.get("ImageConfig", {}).get("RepositoryAccessMode") == "Vpc" for one in containers
+        ),
+    }
+    return next((why for why, true in reasons.items() if true), None)
+
+
+def _longest_start(aws: Aws, now: datetime) -> float | None:
+    """The longest ModelSetupTime of all serverless endpoints here within two weeks, in seconds."""
+    listed = metrics.published(aws, endpoint_load.SAGEMAKER, "ModelSetupTime")
+    names = listed.value if isinstance(listed, Value) else ()
+    series = [Metric(one.namespace, one.name, one.dimensions, "Maximum") for one in names]
+    data = metrics.read(aws, series, now - WINDOW, now)
+    values = [value for one in data.values() if isinstance(one, Value) for value in one.value.values]
+    return max(values) / 1_000_000 if values else None

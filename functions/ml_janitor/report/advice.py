@@ -1,0 +1,78 @@
+"""The weekly advice as a Slack message: what saves most for an hour of work, with owner and dollars. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ml_janitor.core.text import usd
+from ml_janitor.report.buttons import LABELS, Button, Subject
+from ml_janitor.report.finding_words import noun, owner_name
+from ml_janitor.report.mrkdwn import (
+    Message,
+    actions,
+    button,
+    code,
+    context,
+    counted,
+    header,
+    prose,
+    section,
+    sentence,
+)
+
+BUTTONS = (Button.LATER, Button.NOT_FOR_US)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """One piece of advice; *held* is who does not want it and for how long, in words."""
+
+    subject: Subject
+    name: str
+    owner: str | None
+    action: str
+    monthly_usd: Decimal
+    once_usd: Decimal | None = None
+    work: str = ""
+    held: str = ""
+
+
+def weekly(best: Sequence[Advice], *, of: int, together: Decimal, buttons: bool) -> Message:
+    """
+    The message of the *best* pieces of advice, out of so many that would save so much *together*.
+
+    Without *buttons* it says which commands do the same.
+    """
+    sums = sum((one.monthly_usd for one in best), Decimal(0))
+    title = f"This week's advice: {usd(sums)} a month in {counted(len(best), 'change')}"
+    blocks = [header(title)]
+    for one in best:
+        blocks.append(section(_said(one)))
+        if one.held:
+            blocks.append(context(sentence(prose(one.held, 300))))
+        elif buttons:
+            row = [button(LABELS[word], word.value, str(one.subject)) for word in BUTTONS]
+            blocks.append(actions(row))
+    rest = (
+        f"{counted(of, 'piece')} of advice would save {usd(together)} a month together"
+        if of > len(best)
+        else ""
+    )
+    ends = [
+        "What saves most a month for an hour of work comes first",
+        *([rest] if rest else []),
+        *([] if buttons else [f"{code('janitor keep ARN --only DETECTOR --reason TEXT')} leaves one out"]),
+    ]
+    blocks.append(context(". ".join(ends) + "."))
+    return Message(text=title, blocks=tuple(blocks))
+
+
+def _said(one: Advice) -> str:
+    once = f", {usd(one.once_usd)} once" if one.once_usd else ""
+    money = f"*{usd(one.monthly_usd)} a month{once}*"
+    what = (
+        f"{noun(one.subject.detector, 1)} {code(one.name)}, {owner_name(one.owner)}, about {one.work} of work"
+    )
+    return f"{money}: {what}\n{sentence(prose(one.action, 600))}"

@@ -1,0 +1,155 @@
+"""The weekly message of advice: chosen from the ledger, posted once, and shown again after each press."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from ml_janitor.core.counting import overlaps
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Mode
+from ml_janitor.engine.holds import advised, held
+from ml_janitor.ledger.latest import LastAdvice
+from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.report.advice import Advice, weekly
+from ml_janitor.report.buttons import Subject
+
+if TYPE_CHECKING:
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.ledger.entries import Entry
+    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.ledger.holds import Holds
+    from ml_janitor.report.mrkdwn import Message
+    from ml_janitor.slack.sender import Sender
+
+BEST = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeeklyAdvice:
+    """
+    What saves most for an hour of work, of all that nothing here acts on by itself.
+
+    *connect* makes the sender once there is something to say, which is until *deadline* of its clock.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    holds: Holds
+    connect: Callable[[], Sender]
+    deadline: float
+    account: str
+    regions: Sequence[str]
+
+    def post(self, now: datetime) -> int:
+        """
+        Post it if *now* is the day for it, and it was not posted that day: the answer is how many it names.
+
+        Raises SlackError if the message was not taken.
+        """
+        if not self._is_due(now):
+            return 0
+        open_ = self._open(now)
+        if not open_:
+            return 0
+        best = [entry for entry, _ in open_[:BEST]]
+        together = sum((usd for _, usd in open_), Decimal(0))
+        sender = self.connect()
+        message = self._message(open_[:BEST], now, of=len(open_), together=together, sender=sender)
+        posted = sender.post(message, deadline=self.deadline)
+        last = LastAdvice(
+            time=now,
+            channel=posted.channel,
+            message=posted.ts,
+            subjects=tuple(str(subject(entry)) for entry in best),
+            usd=tuple(usd for _, usd in open_[:BEST]),
+            of=len(open_),
+            together=together,
+        )
+        self.ledger.latest.advised(self.account, last)
+        return len(best)
+
+    def show(self, place: MessageRef, now: datetime) -> bool:
+        """Let the message at *place* say what became of it; False if there is a newer one."""
+        last = self.ledger.latest.advice(self.account)
+        if last is None or MessageRef(last.channel, last.message) != place:
+            return False
+        known: list[tuple[Entry, Decimal]] = []
+        for text, usd in zip(last.subjects, last.usd, strict=True):
+            about = Subject.read(text)
+            entry = self.ledger.find(about.detector, about.account, about.region, about.finding)
+            if entry is not None:
+                known.append((entry, usd))
+        sender = self.connect()
+        message = self._message(known, now, of=last.of, together=last.together, sender=sender)
+        sender.change(message, place, deadline=self.deadline)
+        return True
+
+    def _is_due(self, now: datetime) -> bool:
+        """Whether *now* is on the weekday of the settings, and the first time on that day."""
+        zone = ZoneInfo(self.settings.janitor.time_zone)
+        if f"{now.astimezone(zone):%a}" != self.settings.plan.weekly_advice:
+            return False
+        last = self.ledger.latest.advice(self.account)
+        return last is None or last.time.astimezone(zone).date() < now.astimezone(zone).date()
+
+    def _open(self, now: datetime) -> list[tuple[Entry, Decimal]]:
+        """What would save something a month and is not held, with what is counted of it: the best first."""
+        found: list[Entry] = []
+        for detector in self.settings.enabled():
+            for region in self.regions:
+                found += [e for e in self.ledger.entries(detector.name, self.account, region) if e.open]
+        holds = {region: self.holds.all(self.account, region) for region in self.regions} if found else {}
+        wanted = [
+            one for one in found if held(advised(holds[one.region], one.detector, one.key), now) is None
+        ]
+        counted = [
+            (entry, entry.monthly_usd if overlap is None else overlap.monthly_usd)
+            for entry, overlap in zip(wanted, overlaps([one.claim for one in wanted]), strict=True)
+        ]
+        advice = [
+            (entry, usd)
+            for entry, usd in counted
+            if usd and self.settings.mode(entry.detector) is not Mode.ACT
+        ]
+        hours = self.settings.hours
+        return sorted(advice, key=lambda one: (-one[1] / Decimal(str(hours[one[0].change])), one[0].key))
+
+    def _message(
+        self,
+        known: Sequence[tuple[Entry, Decimal]],
+        now: datetime,
+        *,
+        of: int,
+        together: Decimal,
+        sender: Sender,
+    ) -> Message:
+        hours = self.settings.hours
+        holds = {entry.region: self.holds.all(self.account, entry.region) for entry, _ in known}
+        return weekly(
+            [
+                Advice(
+                    subject=subject(entry),
+                    name=entry.name,
+                    owner=entry.owner,
+                    action=entry.action,
+                    monthly_usd=usd,
+                    once_usd=entry.once_usd,
+                    work=ago(timedelta(hours=hours[entry.change])),
+                    held=held(advised(holds[entry.region], entry.detector, entry.key), now) or "",
+                )
+                for entry, usd in known
+            ],
+            of=of,
+            together=together,
+            buttons=sender.interactive and bool(self.settings.janitor.slack_signing_secret),
+        )
+
+
+def subject(entry: Entry) -> Subject:
+    """What a button about *entry* says."""
+    return Subject(detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id)

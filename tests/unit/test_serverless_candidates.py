@@ -1,0 +1,167 @@
+"""The decide table of serverless-candidates, and its break-even."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.endpoint_load import HOURS, WINDOW, LoadedEndpoint, Served
+from ml_janitor.aws.endpoints import Summary, Variant
+from ml_janitor.aws.instances import machine, memory_gib
+from ml_janitor.aws.metrics import Series
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.model import Absent, Finding, NotRead, Signal, Target, Unreadable, Value
+from ml_janitor.core.sizing import Load
+from ml_janitor.detectors.serverless_candidates import QuietEndpoint, ServerlessCandidates
+from past_jobs import word
+
+DAY = timedelta(days=1)
+GB_HOUR = Decimal("0.072")
+"""Dollars: 3,600 times 0.00002."""
+PRICES = tuple(Price(GB_HOUR * size, "Price List API") for size in range(1, 7))
+
+
+def hourly(value: float, points: int = HOURS) -> Signal[Series]:
+    return Value(Series(tuple((NOW - WINDOW + timedelta(hours=at), value) for at in range(points))))
+
+
+def quiet(**more: Any) -> QuietEndpoint:
+    """100 requests an hour of 0.2 seconds on an ml.m5.xlarge, an eighth of whose memory is used."""
+    kind = more.pop("type", "ml.m5.xlarge")
+    load = Load(cpu=0.1, memory=more.pop("memory", 0.5), requests=more.pop("at_once", 2))
+    raw: dict[str, Signal[Series]] = {
+        "requests": hourly(100),
+        "ModelLatency": hourly(100 * 0.2 * 1_000_000),
+        "ConcurrentRequestsPerModel": hourly(2),
+    }
+    fields: dict[str, Any] = {
+        "variant": Variant(name="blue", instances=more.pop("count", 1)),
+        "type": kind,
+        "machine": machine(kind),
+        "fixed": more.pop("fixed", None),
+        "sleeps": False,
+        "hosts": more.pop("hosts", False),
+        "model": "model",
+        "peaks": more.pop("peaks", Value((load,) * HOURS)),
+        "raw": raw | more.pop("raw", {}),
+    }
+    arn, created = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/api", NOW - more.pop("age", 30 * DAY)
+    target = Target(
+        arn=arn,
+        name="api",
+        kind="endpoint",
+        account=ACCOUNT,
+        region=REGION,
+        created=created,
+        tags=Value(more.pop("tags", {})),
+    )
+    summary = Summary(
+        arn=arn, name="api", status=more.pop("status", "InService"), created=created, modified=created
+    )
+    variants = more.pop("variants", Value((Served(**fields),) * more.pop("number", 1)))
+    one = LoadedEndpoint(
+        target=target,
+        summary=summary,
+        variants=variants,
+        asynchronous=more.pop("asynchronous", False),
+        captures=more.pop("captures", False),
+    )
+    price = more.pop("price", Price(Decimal("0.23"), "Price List API"))
+    candidate = QuietEndpoint(target=target, endpoint=one, price=price, serverless=PRICES, model=Value({}))
+    return replace(candidate, **more)
+
+
+@pytest.mark.parametrize(
+    ("judged", "verdict", "reason"),
+    [
+        (quiet(), "found", "73,000 requests a month of 0.2 s would cost"),
+        (quiet(status="Creating"), "kept", "its status is Creating"),
+        (quiet(age=14 * DAY), "kept", "judged from 14 days on"),
+        (quiet(variants=Unreadable("DescribeEndpoint: denied")), "unknown", "DescribeEndpoint: denied"),
+        (quiet(number=2), "kept", "it has 2 variants"),
+        (quiet(type="ml.g5.xlarge"), "kept", "has accelerators"),
+        (quiet(type="ml.inf1.xlarge"), "kept", "has accelerators"),
+        (quiet(asynchronous=True), "kept", "it is asynchronous"),
+        (quiet(hosts=True), "kept", "it runs inference components"),
+        (quiet(captures=True), "kept", "it captures data"),
+        (quiet(fixed="it scales itself between 1 and 4 instances"), "kept", "it scales itself"),
+        (quiet(peaks=Unreadable("MemoryUtilization: denied")), "unknown", "MemoryUtilization: denied"),
+        (quiet(peaks=NotRead()), "unknown", "not read"),
+        (quiet(raw={"requests": hourly(100, HOURS - 1)}), "unknown", "Invocations lacks datapoints"),
+        (quiet(raw={"ConcurrentRequestsPerModel": Absent()}), "unknown", "ConcurrentRequestsPerModel lacks"),
+        (quiet(raw={"ModelLatency": Absent()}), "unknown", "ModelLatency has no datapoint"),
+        (quiet(raw={"requests": hourly(0), "ModelLatency": Absent()}), "kept", "no request came"),
+        (quiet(memory=1.04), "found", "with 6 GB"),
+        (quiet(memory=1.06), "kept", "it needs 7 GB"),
+        (quiet(at_once=140), "found", "serverless inference with"),
+        (quiet(at_once=141), "kept", "202 requests at once"),
+        (quiet(at_once=71, count=2), "kept", "203 requests at once"),
+        (quiet(tags={"env": "prod"}), "kept", "about 10.3 s, and 1 s are allowed"),
+        (quiet(tags={"env": "prod", "janitor:latency": "10.3s"}), "found", "73,000"),
+        (quiet(tags={"janitor:latency": "10.2s"}), "kept", "10.2 s are allowed"),
+        (quiet(tags={"janitor:latency": "soon"}), "found", "73,000"),
+        (quiet(cold_start=60.0), "kept", "about 60.3 s, and 60 s are allowed"),
+        (quiet(price=Price(None, "no price list")), "unknown", "the price of ml.m5.xlarge is unknown"),
+        (
+            quiet(serverless=(Price(None, "no price list"),) * 6),
+            "unknown",
+            "the price of serverless inference",
+        ),
+        (quiet(raw={"requests": hourly(200_000)}), "found", "146,000,000 requests"),
+        (
+            quiet(raw={"requests": hourly(10_000), "ModelLatency": hourly(1e10)}),
+            "kept",
+            "serverless would save $0.00 a month",
+        ),
+        (quiet(model=Unreadable("DescribeModel: denied")), "unknown", "DescribeModel: denied"),
+        (quiet(model=Absent()), "unknown", "it is gone"),
+        (quiet(model=Value({"VpcConfig": {}})), "kept", "its model is in a VPC"),
+        (quiet(model=Value({"EnableNetworkIsolation": True})), "kept", "is isolated"),
+        (quiet(model=Value({"Containers": [{}, {}]})), "kept", "is a pipeline"),
+        (quiet(model=Value({"PrimaryContainer": {"Mode": "MultiModel"}})), "kept", "several models"),
+    ],
+)
+def test_serverless_candidates(judged: QuietEndpoint, verdict: str, reason: str) -> None:
+    decided = ServerlessCandidates().decide(judged, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_it_costs_less_below_the_break_even_and_more_above() -> None:
+    """ml.m5.xlarge for $167.90 a month against 4 GB for 50 ms: 42 million requests, by hand."""
+    rule = ServerlessCandidates(slower=1, min_saving=0.0)
+    fast = {"ModelLatency": hourly(0.05 * 1_000_000 * 41_900_000 / 730), "requests": hourly(41_900_000 / 730)}
+    more = {"ModelLatency": hourly(0.05 * 1_000_000 * 42_100_000 / 730), "requests": hourly(42_100_000 / 730)}
+    below, above = (rule.decide(quiet(memory=0.65, raw=raw), NOW) for raw in (fast, more))
+
+    assert "with 4 GB" in below.reason
+    assert "only from 41,975,000 requests a month on" in below.reason
+    assert word(above) == "kept" or (isinstance(above, Finding) and above.cost and not above.cost.monthly_usd)
+
+
+def test_the_saving_is_what_the_instances_cost_less_the_seconds_and_their_memory() -> None:
+    decided = ServerlessCandidates().decide(quiet(count=2), NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.cost
+    run = Decimal(73000) * Decimal("0.3") * Decimal("0.00002") * 3
+    assert decided.cost.monthly_usd == pytest.approx(Decimal("0.23") * 2 * 730 - run, abs=Decimal("0.01"))
+    assert "MemorySizeInMB=3072,MaxConcurrency=6" in decided.action
+
+
+def test_memory_is_known_of_the_usual_families_alone() -> None:
+    kinds = (
+        "ml.c5.9xlarge",
+        "ml.m5.large",
+        "ml.r6i.2xlarge",
+        "ml.c7i-flex.large",
+        "ml.c4.8xlarge",
+        "ml.t2.large",
+    )
+
+    assert [memory_gib(kind) for kind in kinds] == [72, 8, 64, 4, None, None]
