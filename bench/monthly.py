@@ -100,7 +100,7 @@ def estimated(given: Mapping[str, Any], schedules: Mapping[str, str]) -> dict[st
         every |= Counter(one["calls"])
     new = {name: {**dearest, "calls": every, "schedule": schedule} for name, schedule in missing.items()}
     stack = dict(given["stack"])
-    for kind in ("alarms", "alarms_armed"):
+    for kind in {"alarms", "alarms_armed", "alarms_bill"} & stack.keys():
         stack[kind] += math.ceil(given["stack"]["alarms"] / len(functions)) * len(missing)
     return {**given, "functions": functions | new, "stack": stack, "estimated": sorted(missing)}
 
@@ -226,8 +226,8 @@ def summary(made: Bill) -> str:
     """The bill in one sentence."""
     kinds = [f"{number:,} {kind}" for kind, number in made.account.items()]
     guess = (
-        f" {', '.join(made.estimated)} was not counted yet, and is taken to be as dear in everything as the"
-        " dearest that was."
+        f" Not counted yet, and taken to be as dear in everything as the dearest that was:"
+        f" {', '.join(made.estimated)}."
         if made.estimated
         else ""
     )

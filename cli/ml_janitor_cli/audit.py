@@ -16,6 +16,7 @@ import typer
 
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.boto_client import make_client
 from ml_janitor.bill.asking import question
 from ml_janitor.bill.report import BillReport
 from ml_janitor.core.model import Finding, Report, Sweep, Unreadable, Value
@@ -25,7 +26,7 @@ from ml_janitor.engine.run import run, unopened
 from ml_janitor.report import json as document
 from ml_janitor.report.bill_page import section
 from ml_janitor.report.html import html
-from ml_janitor_cli import bill_view, edge, plan_view, terminal
+from ml_janitor_cli import aws_opinions, bill_view, edge, plan_view, terminal
 from ml_janitor_cli.bill_reading import read_report
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.explanation_view import ARN_LIMIT
@@ -193,7 +194,12 @@ def swept(setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequen
         ) as accounts:
             report = run(detectors, accounts, now=now, policy=setup.settings.policy.dry(), swept=done)
             sweeps = in_order([*report.sweeps, *closed], detectors)
-            return Audited(replace(report, sweeps=sweeps), accounts[0].prices.problems)
+            whole = replace(report, sweeps=sweeps)
+            if setup.settings.plan.aws_opinions:
+                say("asking AWS's Cost Optimization Hub")
+                hub = make_client(session, aws_opinions.SERVICE, aws_opinions.REGION, attempts)
+                whole = aws_opinions.beside(whole, aws_opinions.opinions(hub, account))
+            return Audited(whole, accounts[0].prices.problems)
 
 
 def in_order(sweeps: Iterable[Sweep], detectors: Sequence[Detector[Any]]) -> tuple[Sweep, ...]:

@@ -25,8 +25,8 @@ from ml_janitor.config.arming_warnings import (
 )
 from ml_janitor.config.settings import FILE, Settings
 from ml_janitor.core.model import Unreadable, Value
-from ml_janitor.engine.detector import Detector, allow
-from ml_janitor_cli import deployment_report, doctor_report, edge
+from ml_janitor.engine.detector import Detector, Grant, allow
+from ml_janitor_cli import aws_opinions, deployment_report, doctor_report, edge
 from ml_janitor_cli.audit_policy import LIMIT, policies
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.deployment_checks import Examiner
@@ -106,7 +106,8 @@ def doctor(
     settings, session, now = setup.settings, setup.session, setup.now
     detectors, regions = edge.detectors_from(names, settings), setup.regions(region)
     if policy:
-        return print_policy(detectors, regions, session)
+        opinions = aws_opinions.READS if setup.settings.plan.aws_opinions else ()
+        return print_policy(detectors, regions, session, opinions)
     attempts = min(setup.attempts, MOST_ATTEMPTS)
     facts = {
         "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
@@ -183,10 +184,15 @@ def contents(detectors: Sequence[Detector[Any]]) -> str:
     return f"objects are read, and copies proven, under {', '.join(where)}"
 
 
-def print_policy(detectors: Sequence[Detector[Any]], regions: Sequence[str], session: boto3.Session) -> int:
-    """The policy for an audit with *detectors* in *regions*: a JSON object, or a list of them."""
+def print_policy(
+    detectors: Sequence[Detector[Any]],
+    regions: Sequence[str],
+    session: boto3.Session,
+    besides: Sequence[Grant] = (),
+) -> int:
+    """The policy for an audit with *detectors* in *regions*, and *besides*: a JSON object, or a list."""
     partitions = {region: partition_of(region, session) for region in regions}
-    grants = [PRICES, *(grant for detector in detectors for grant in detector.reads)]
+    grants = [PRICES, *besides, *(grant for detector in detectors for grant in detector.reads)]
     made = policies(grants, partitions)
     sys.stdout.write(json.dumps(made[0] if len(made) == 1 else made, indent=2) + "\n")
     if len(made) > 1:

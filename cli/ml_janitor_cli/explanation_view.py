@@ -18,7 +18,7 @@ from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Evidence, Finding, Result, Unreadable, Value
 from ml_janitor.core.text import moment, plain
 from ml_janitor.report.causes import undone_by_hand
-from ml_janitor.report.finding_words import NO_OWNER
+from ml_janitor.report.finding_words import NO_OWNER, paid_once
 from ml_janitor_cli.explanation import TAGS, Explained, signals
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, price, since
 from ml_janitor_cli.screen import GAP, Grid
@@ -189,6 +189,8 @@ def _proposal(result: Result, now: datetime) -> Iterator[RenderableType]:
     if (cost := finding.cost) is not None:
         amount, per, *rate = price(cost)
         facts += [f"Cost: {', '.join((f'{amount} {per}', *rate))} ({plain(cost.source) or 'no source'})"]
+    if once := paid_once(finding.cost):
+        facts.append(f"{once[0].lower()}{once[1:].rstrip('.')}")
     if finding.since is not None:
         facts.append(f"waste since {since(finding, now)}")
     yield ""

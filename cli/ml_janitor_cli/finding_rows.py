@@ -15,7 +15,7 @@ from rich.text import Text
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Cost, Finding, Result
 from ml_janitor.core.text import plain, usd
-from ml_janitor.report.finding_words import NO_OWNER, beside_sums, instead_of
+from ml_janitor.report.finding_words import NO_OWNER, instead_of, paid_once
 from ml_janitor_cli.screen import GAP, Grid
 
 NAME_LIMIT = 240
@@ -45,13 +45,18 @@ def since(finding: Finding, now: datetime) -> str:
     return f"{day(finding.since)}, {ago(now - finding.since)}"
 
 
+def _since(row: Row, now: datetime) -> str:
+    """The same; of advice, which is about no idle resource, nothing where it is unknown."""
+    return "" if row.finding.since is None and not row.result.change.ends else since(row.finding, now)
+
+
 def price(cost: Cost | None) -> tuple[str, ...]:
     """The lines of the cost column."""
     match cost:
         case None:
             return ("-",)
-        case Cost(monthly_usd=Decimal() as monthly, once_usd=once):
-            return usd(monthly), "a month", *([f"{usd(once)} once"] if once else []), *beside_sums(cost)
+        case Cost(monthly_usd=Decimal() as monthly):
+            return usd(monthly), "a month"
         case Cost(accrued_usd=Decimal() as accrued, hourly_usd=rate):
             return usd(accrued), "so far", *([f"{usd(rate)}/h"] if rate is not None else [])
         case Cost(exposure_usd=Decimal() as exposure):
@@ -82,7 +87,7 @@ class Layout:
         """The layout for *rows* in *width* columns."""
         cost = max(cell_len(line) for row in rows for line in price(row.finding.cost))
         owner = max((size for row in rows if (size := cell_len(_owner(row))) <= OWNER_WIDTH), default=0)
-        age = max(cell_len(since(row.finding, now)) for row in rows)
+        age = max(cell_len(_since(row, now)) for row in rows)
         region = max(cell_len(row.result.target.region) for row in rows)
         facts = (owner, age, *([region] if regions else []), len(Confidence.PROVEN))
         room = width - cost - GAP
@@ -117,11 +122,11 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
     )
     facts = [
         Text(_owner(row), style="" if row.result.owner else "dim"),
-        Text(since(row.finding, layout.now)),
+        Text(_since(row, layout.now)),
         *([Text(plain(row.result.target.region))] if layout.regions else []),
         Text(row.finding.confidence, style="" if row.finding.confidence is Confidence.PROVEN else "dim"),
     ]
-    lines: list[RenderableType] = [name, Text("  ").join(facts)]
+    lines: list[RenderableType] = [name, Text("  ").join(fact for fact in facts if fact)]
     if beside:
         head = Grid()
         for width in (layout.name, *layout.facts):
@@ -129,7 +134,8 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
         head.add_row(name, *facts)
         lines = [head]
     lines.append(Text(plain(row.finding.reason), overflow="fold"))
-    lines += [Text(said, style="dim", overflow="fold") for said in [instead_of(row.result)] if said]
+    said = [paid_once(row.finding.cost), instead_of(row.result)]
+    lines += [Text(one, style="dim", overflow="fold") for one in said if one]
     lines += [
         Text(f"not readable: {plain(seen.signal)} ({plain(seen.error, ERROR_LIMIT)})", style="yellow")
         for seen in row.finding.evidence

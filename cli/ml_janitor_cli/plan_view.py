@@ -30,7 +30,7 @@ def drawing(report: Report) -> Iterator[RenderableType]:
 def _week(week: Week) -> Iterator[RenderableType]:
     yield Text.assemble((f"week {week.number}  {week.title}", "bold cyan"), f"  {summary(week)}")
     table = Grid()
-    table.add_column(justify="right", max_width=22)
+    table.add_column(justify="right", max_width=30)
     table.add_column()
     for money, name, how in lines(week):
         table.add_row(Text(money, style="bold"), Group(Text(name), Text(how, style="dim")))

@@ -245,6 +245,7 @@ def parameters(aws: Aws, grant: Grant, model: OperationModel, around: Surroundin
         "MetricDataQueries": [QUERY],
         "ServiceCode": "AmazonSageMaker",
         "StartTime": around.now - timedelta(hours=1),
+        "imageIds": [{"imageTag": NO_SUCH}],
     }
     for name in {*model.input_shape.required_members, *named_by(grant)} & members.keys():
         given[name] = special.get(name) or placeholder(aws, grant, name, members[name])
@@ -275,7 +276,7 @@ def placeholder(aws: Aws, grant: Grant, name: str, shape: Shape) -> Any:
     if name.lower().endswith("arn"):
         service = grant.action.partition(":")[0]
         kind = grant.on.partition("/")[0]
-        on = "endpoint/*" if kind in {"", "*"} else f"{kind}/*"
+        on = "endpoint/*" if kind in {"", "*"} else kind if ":" in kind else f"{kind}/*"
         return f"arn:{aws.partition}:{service}:{aws.region}:{aws.account}:{on.replace('*', NO_SUCH)}"
     choices = getattr(shape, "enum", None)
     return choices[0] if choices else NO_SUCH

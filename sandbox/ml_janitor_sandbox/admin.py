@@ -14,9 +14,10 @@ from moto.s3.models import s3_backends
 from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.billing import meters
 from ml_janitor_sandbox.billing.charges import Charge, bill
+from ml_janitor_sandbox.billing.cost_optimization_hub import hub
 from ml_janitor_sandbox.extra_services import invocations
 from ml_janitor_sandbox.faults import Fault, Ledger
-from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, declared_objects, logs
+from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, declared_objects, ecr, logs
 from ml_janitor_sandbox.iam import Gate
 from ml_janitor_sandbox.overrides import override
 from ml_janitor_sandbox.process_kill import caller
@@ -50,6 +51,10 @@ class Admin:
             ("PATCH", "state"): _patch,
             ("POST", "cloudtrail"): _cloudtrail,
             ("POST", "logs"): _logs,
+            ("POST", "log-group"): lambda given: logs.store(*_where(given), given["group"], given["stored"]),
+            ("POST", "pull"): lambda given: ecr.pulled(
+                *_where(given), given["repository"], given["digest"], given["at"]
+            ),
             ("POST", "metrics"): _metrics,
             ("POST", "iam"): self._roles,
             ("DELETE", "iam"): self._open,
@@ -61,6 +66,7 @@ class Admin:
             ("GET", "charges"): _charges,
             ("POST", "charges"): _charge,
             ("PUT", "bill"): _set_bill,
+            ("PUT", "recommendations"): _recommend,
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
@@ -197,6 +203,13 @@ def _charge(given: dict[str, Any]) -> dict[str, Any]:
 def _set_bill(given: dict[str, Any]) -> dict[str, Any]:
     with state.LOCK:
         bill(given.pop("account", None) or ACCOUNT).set(given)
+    return {}
+
+
+def _recommend(given: dict[str, Any]) -> dict[str, Any]:
+    with state.LOCK:
+        own = hub(given.get("account") or ACCOUNT)
+        own.enrolled, own.deduped, own.items = True, float(given["deduped"]), list(given["items"])
     return {}
 
 

@@ -132,6 +132,15 @@ class Control:
         body["events"] = [[_text(at), message] for at, message in events]
         self._ask("POST", "logs", body | {"lag_hours": lag_hours, "page_hours": page_hours})
 
+    def log_group(self, group: str, stored: int, *, region: str = REGION) -> None:
+        """Say that a log group holds so many bytes; makes the group."""
+        self._ask("POST", "log-group", {"region": region, "group": group, "stored": stored})
+
+    def pull(self, repository: str, digest: str, at: dt.datetime, *, region: str = REGION) -> None:
+        """Say that an image of ECR was last pulled then."""
+        body = {"region": region, "repository": repository, "digest": digest, "at": _text(at)}
+        self._ask("POST", "pull", body)
+
     def metrics(self, namespace: str, series: Iterable[Mapping[str, Any]], *, region: str = REGION) -> None:
         """Publish whole series: {"metric", "dimensions", "start", "step" in seconds, "values"}."""
         body = {"region": region, "namespace": namespace, "series": [dict(one) for one in series]}
@@ -165,6 +174,13 @@ class Control:
     def set_bill(self, *, account: str = "", **settings: Any) -> None:
         """Set up Cost Explorer: `set_bill(tags=["project"], since=..., enabled=False, page=100)`."""
         self._ask("PUT", "bill", {"account": account} | settings)
+
+    def recommend(
+        self, items: Iterable[Mapping[str, Any]], *, deduped: float = 0.0, account: str = ""
+    ) -> None:
+        """Enroll an account in Cost Optimization Hub, which then lists *items* as AWS writes them."""
+        found = [dict(one) for one in items]
+        self._ask("PUT", "recommendations", {"account": account, "items": found, "deduped": deduped})
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         request = urllib.request.Request(  # noqa: S310  the scheme is the caller's, and http

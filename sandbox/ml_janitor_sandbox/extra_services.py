@@ -9,13 +9,14 @@ from http import HTTPStatus
 from typing import Any
 
 from ml_janitor_sandbox import abac, state
-from ml_janitor_sandbox.billing import cost_explorer
+from ml_janitor_sandbox.billing import cost_explorer, cost_optimization_hub
 from ml_janitor_sandbox.fixes import pricing
 from ml_janitor_sandbox.patches import AwsError, Call
 from ml_janitor_sandbox.wire import Asked, Reply, error, reply
 
 SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
     "ce": cost_explorer.OPERATIONS,
+    "cost-optimization-hub": cost_optimization_hub.OPERATIONS,
     "pricing": pricing.OPERATIONS,
 }
 

@@ -107,17 +107,19 @@ def test_reading_the_bill_adds_a_cent_for_each_request_its_alarms_and_its_run() 
 def test_what_was_not_counted_is_as_dear_as_the_dearest_and_the_summary_says_so() -> None:
     small = ONE | {"seconds": 1.0, "log_bytes": 2_000, "calls": {"dynamodb:PutItem": 9}}
     given = GIVEN | {"functions": {"one": ONE, "small": small}}
-    given["stack"] = GIVEN["stack"] | {"alarms_armed": 6}
+    given["stack"] = GIVEN["stack"] | {"alarms_armed": 6, "alarms_bill": 5}
 
     known = monthly.estimated(given, {"one": "rate(1 hour)", "new": "rate(7 days)"})
 
     new = known["functions"]["new"]
     assert (new["seconds"], new["log_bytes"], new["schedule"]) == (9.0, 2_000, "rate(7 days)")
     assert (new["calls"]["dynamodb:PutItem"], new["calls"]["s3:HeadObject"]) == (9, 7)
-    assert (known["stack"]["alarms"], known["stack"]["alarms_armed"]) == (6, 8)
+    assert [known["stack"][kind] for kind in ("alarms", "alarms_armed", "alarms_bill")] == [6, 8, 7]
     assert known["estimated"] == ["new"]
-    assert "new was not counted yet" in monthly.summary(monthly.bill(known))
-    assert "not counted" not in monthly.summary(monthly.bill(given))
+    assert "Not counted yet, and taken to be as dear in everything as the dearest that was: new." in (
+        monthly.summary(monthly.bill(known))
+    )
+    assert "Not counted" not in monthly.summary(monthly.bill(given))
     assert monthly.estimated(given, {"one": "rate(1 hour)"}) == given
 
 

@@ -53,7 +53,7 @@ def test_its_probes_only_read_and_are_well_formed(detector: type[Detector[Any]],
     for grant in (grant for grant in detector().reads if not grant.implied):
         made = prepared(aws, grant)
 
-        assert re.match(r"(List|Describe|Get|Head|Lookup|Search)", made.operation)
+        assert re.match(r"(Batch)?(List|Describe|Get|Head|Lookup|Search)", made.operation)
         model = aws.client(made.service).meta.service_model.operation_model(made.operation)  # type: ignore[arg-type]
         if model.input_shape is not None:
             check(model.input_shape, made.parameters)

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from rich.cells import cell_len
 
-from ml_janitor.core.model import Cost, Kept, Report, Result, Target, Verdict
+from ml_janitor.core.model import Change, Cost, Kept, Report, Result, Target, Verdict
 from ml_janitor.core.text import plain
 from ml_janitor.report.html import html
 from ml_janitor_cli.screen import console
@@ -136,6 +136,12 @@ def test_a_missing_owner_and_time_are_said() -> None:
 
     assert "no owner" in shown
     assert "since unknown" in shown
+
+
+def test_advice_is_not_since_any_time() -> None:
+    advice = replace(result("shelf", "a", finding("x", None, days=None)), change=Change.SPOT)
+
+    assert "since" not in drawn(of(advice))
 
 
 def test_what_could_not_be_read_stands_apart() -> None:

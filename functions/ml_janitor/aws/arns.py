@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 REGION = r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"
@@ -35,5 +36,5 @@ class Arn:
             raise ValueError(f"{text!r} is no ARN (arn:partition:service:region:account:resource)")
         if parts["service"] == "s3":
             return cls(**parts, kind="object" if "/" in resource else "bucket", name=resource)
-        kind, _, name = resource.partition("/" if "/" in resource else ":")
+        kind, name = (*re.split("[/:]", resource, maxsplit=1), "")[:2]  # log-group:/aws/lambda/x
         return cls(**parts, kind=kind, name=name)

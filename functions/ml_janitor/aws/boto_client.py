@@ -15,6 +15,7 @@ type ServiceName = Literal[
     "ce",
     "cloudtrail",
     "cloudwatch",
+    "cost-optimization-hub",
     "dynamodb",
     "ecr",
     "kms",

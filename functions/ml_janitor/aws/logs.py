@@ -1,18 +1,20 @@
-"""CloudWatch Logs: which streams a group has, and when something was last written to one."""
+"""CloudWatch Logs: the groups, the streams of one, and when something was last written to one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
+DESCRIBE_LOG_GROUPS = "logs:DescribeLogGroups"
 DESCRIBE_LOG_STREAMS = "logs:DescribeLogStreams"
 GET_LOG_EVENTS = "logs:GetLogEvents"
 
@@ -27,6 +29,38 @@ FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 
 EMPTY_PAGES = 50
 """How many empty pages in a row are turned before a stream counts as unreadable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogGroup:
+    """
+    A log group as it is listed. *stored* are its bytes, compressed; *kept* is for how many days it keeps
+    an event, None where for ever. One *delivered* elsewhere stores nothing.
+    """
+
+    name: str
+    arn: str
+    created: datetime
+    stored: int
+    kept: int | None
+    delivered: bool
+
+
+def groups(aws: Aws) -> Listing[LogGroup]:
+    """Every log group of the account and region."""
+
+    def group(entry: Mapping[str, Any]) -> LogGroup:
+        return LogGroup(
+            name=entry["logGroupName"],
+            arn=entry["arn"].removesuffix(":*"),
+            created=moment(entry["creationTime"]),
+            stored=entry["storedBytes"],
+            kept=entry.get("retentionInDays"),
+            delivered=entry.get("logGroupClass") == "DELIVERY",
+        )
+
+    pages = aws.logs.get_paginator("describe_log_groups").paginate(PaginationConfig={"PageSize": 50})
+    return everything(pages, lambda page: map(group, page["logGroups"]), source=DESCRIBE_LOG_GROUPS)
 
 
 def moment(milliseconds: int) -> datetime:

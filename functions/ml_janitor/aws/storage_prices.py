@@ -20,11 +20,11 @@ from ml_janitor.core.model import Cost
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
-TABLE = "data/s3-prices-us-east-1.csv"
+TABLE = "data/storage-prices-us-east-1.csv"
 DATED = f"{FROM_TABLE} of mid-2025"
 
 GB = 1024**3
-"""S3 bills binary gigabytes."""
+"""Storage is billed in binary gigabytes."""
 
 USAGE = {
     "STANDARD": "TimedStorage-ByteHrs",
@@ -34,7 +34,16 @@ USAGE = {
     "GLACIER": "TimedStorage-GlacierByteHrs",
     "DEEP_ARCHIVE": "TimedStorage-GDA-ByteHrs",
 }
-"""How usage types end, by storage class; outside us-east-1 they begin with the region's short name."""
+"""How S3's usage types end, by storage class; outside us-east-1 they begin with the region's short name."""
+
+LOGS, IMAGES = "LOGS", "IMAGES"
+
+SERVICES: Mapping[str, Mapping[str, str]] = {
+    "AmazonS3": USAGE,
+    "AmazonCloudWatch": {LOGS: "TimedStorage-ByteHrs"},
+    "AmazonECR": {IMAGES: "TimedStorage-ByteHrs"},
+}
+"""The same by the service code of the price list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +78,35 @@ class StoragePrices:
         return Cost(source=FROM_API if self.listed is not None else "no price list")
 
 
-def read(aws: Aws) -> StoragePrices:
-    """The prices of the region, in one call."""
+def read(aws: Aws, service: str = "AmazonS3") -> StoragePrices:
+    """The prices of a *service* in the region, in one call for S3."""
+    wanted = {"regionCode": aws.region} | ({"productFamily": "Storage"} if service == "AmazonS3" else {})
     pages = aws.pricing.get_paginator("get_products").paginate(
-        ServiceCode="AmazonS3",
-        Filters=[
-            {"Type": "TERM_MATCH", "Field": "regionCode", "Value": aws.region},
-            {"Type": "TERM_MATCH", "Field": "productFamily", "Value": "Storage"},
-        ],
+        ServiceCode=service,
+        Filters=[{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()],
         PaginationConfig={"PageSize": 100},
     )
     listing = everything(pages, lambda page: page["PriceList"], source="pricing:GetProducts")
     if listing.error is not None:
         return StoragePrices(aws.region, None)
-    return StoragePrices(aws.region, class_prices(json.loads(product) for product in listing.items))
+    found = class_prices((json.loads(product) for product in listing.items), SERVICES[service])
+    return StoragePrices(aws.region, found)
 
 
-def class_prices(products: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
-    """The first tier's price by storage class. A class with two of them is left out: it is unknown."""
+def class_prices(
+    products: Iterable[Mapping[str, Any]], usage_types: Mapping[str, str] = USAGE
+) -> dict[str, Decimal]:
+    """
+    The first tier's price by storage class, whose *usage_types* end so.
+
+    A class with two of them is left out: it is unknown.
+    """
     prices: dict[str, set[Decimal]] = {}
     for product in products:
         usage = product["product"]["attributes"].get("usagetype", "")
-        for name in (name for name, end in USAGE.items() if re.fullmatch(rf"([A-Z0-9]+-)?{end}", usage)):
+        for name in (
+            name for name, end in usage_types.items() if re.fullmatch(rf"([A-Z0-9]+-)?{end}", usage)
+        ):
             for term in product.get("terms", {}).get("OnDemand", {}).values():
                 prices.setdefault(name, set()).update(
                     Decimal(tier["pricePerUnit"]["USD"])

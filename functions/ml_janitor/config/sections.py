@@ -123,7 +123,7 @@ class PlanSection(BaseModel):
 
     *hours* is how long one change of each kind takes somebody, as a guess: findings are ordered by the
     dollars a month that they save for an hour of work. On the day *weekly_advice* the digest's function posts
-    the best of them.
+    the best of them. With *aws_opinions* an audit reads what AWS itself recommends.
     """
 
     model_config = STRICT
@@ -140,6 +140,7 @@ class PlanSection(BaseModel):
         Change.TAG.value: 0.1,
     }
     weekly_advice: Weekday = "Mon"
+    aws_opinions: bool = False
 
 
 class DetectorSection(BaseModel):

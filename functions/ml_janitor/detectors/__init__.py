@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
+from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
@@ -28,6 +29,7 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     UnusedServingResources,
     SpotTraining,
     GenerousRuntimeLimits,
+    ForgottenLeftovers,
     StudioWithoutIdleShutdown,
     OversizedEndpoints,
     ServerlessCandidates,

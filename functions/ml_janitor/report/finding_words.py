@@ -60,6 +60,14 @@ def price(result: Result) -> str:
     return ", ".join([*([known] if known else []), *beside_sums(result.cost)])
 
 
+def paid_once(cost: Cost | None) -> str:
+    """What making the change costs once, in a sentence; nothing if it costs nothing."""
+    if cost is None or not cost.once_usd:
+        return ""
+    back = f", paid back in {ago(cost.payback)}" if cost.payback else ""
+    return f"Making the change costs {usd(cost.once_usd)} once{back}."
+
+
 def instead_of(result: Result) -> str:
     """Which finding is counted instead of *result*, in a sentence; nothing if it is counted whole."""
     if (overlap := result.overlap) is None:

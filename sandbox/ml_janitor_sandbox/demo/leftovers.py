@@ -62,13 +62,18 @@ class Model(Leftover):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline(Leftover):
-    """A pipeline of one step."""
+    """A pipeline of one step, which trains in an *image*."""
 
     operation: ClassVar[str] = "create_pipeline"
 
+    image: str = ""
+
     def params(self) -> dict[str, Any]:
         """What the call asks for, but for tags."""
-        definition = json.dumps({"Version": "2020-12-01", "Steps": [{"Name": "Train", "Type": "Training"}]})
+        step: dict[str, Any] = {"Name": "Train", "Type": "Training"}
+        if self.image:
+            step["Arguments"] = {"AlgorithmSpecification": {"TrainingImage": self.image}}
+        definition = json.dumps({"Version": "2020-12-01", "Steps": [step]})
         return {
             "PipelineName": self.name,
             "PipelineDefinition": definition,

@@ -64,6 +64,10 @@ class Plan:
     charges: list[dict[str, Any]] = field(default_factory=list)
     sizes: dict[tuple[str, str], int] = field(default_factory=dict)
     """The bytes of objects, by bucket and key, that are larger than what is stored of them."""
+    stored: dict[str, int] = field(default_factory=dict)
+    """The bytes of log groups."""
+    pulls: list[tuple[str, str, datetime]] = field(default_factory=list)
+    """Repository and digest of images, and when each was last pulled."""
 
     def call(self, at: datetime, by: str, operation: str, **params: Any) -> None:
         """Have *by* call an *operation*, given as "service.method_of_the_client"."""
@@ -112,6 +116,10 @@ class Plan:
             control.metrics(namespace, series)
         for one in self.streams:
             control.logs(one.group, one.name, one.events, lag_hours=one.lags)
+        for group, stored in self.stored.items():
+            control.log_group(group, stored)
+        for pull in self.pulls:
+            control.pull(*pull)
         for kind, name, members in self.states:
             control.patch("sagemaker", [kind, name], **members)
         control.cloudtrail(self.events)

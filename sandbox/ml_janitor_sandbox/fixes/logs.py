@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from moto.logs.models import LogEvent, LogStream
+from moto.core.resource_tagging import TaggedResource
+from moto.logs.models import LogEvent, LogGroup, LogsBackend, LogStream
 
 from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.patches import AwsError, Call, backend, replaces, serves
 
 _describe = LogStream.to_describe_dict
+_describe_group = LogGroup.to_describe_dict
+_tagged = LogsBackend.iter_tagged_resources
 
 _FOR_EVER = 10**15
 """Milliseconds: longer than any log."""
@@ -122,6 +127,29 @@ def describe_stream(self: Any) -> dict[str, Any]:
         else:
             answer.pop("lastEventTimestamp", None)
     return answer
+
+
+@replaces("moto.logs.models:LogGroup.to_describe_dict", was="6947d6e1f692")
+def describe_group(self: Any) -> dict[str, Any]:
+    """With its class, and the bytes that were said to be stored: compressed, and events have none here."""
+    stored: int | None = getattr(self, "sandbox_stored", None)
+    answer: dict[str, Any] = _describe_group(self) | {"logGroupClass": "STANDARD"}
+    return answer if stored is None else answer | {"storedBytes": stored}
+
+
+@replaces("moto.logs.models:LogsBackend.iter_tagged_resources", was="5b53dc6953c1")
+def tagged(self: Any) -> Iterator[TaggedResource]:
+    """By the type that stands in their ARN, as the tagging API spells it; moto says loggroup."""
+    for one in _tagged(self):
+        yield replace(one, resource_type="logs:log-group")
+
+
+def store(account: str, region: str, group: str, stored: int) -> None:
+    """Say that a group holds so many bytes; makes the group."""
+    logs = backend("logs", account, region)
+    if group not in logs.groups:
+        logs.create_log_group(group, {})
+    logs.groups[group].sandbox_stored = stored
 
 
 def seed(

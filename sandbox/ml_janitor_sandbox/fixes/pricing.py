@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -45,6 +45,16 @@ STORAGE = {
     "GLACIER_IR": ("Archive Instant Retrieval", "Glacier Instant Retrieval", "TimedStorage-GIR-ByteHrs"),
     "GLACIER": ("Archive", "Amazon Glacier", "TimedStorage-GlacierByteHrs"),
     "DEEP_ARCHIVE": ("Archive", "Glacier Deep Archive", "TimedStorage-GDA-ByteHrs"),
+}
+# service code: its name, the product family, and what of the table it stores.
+STORED = {
+    "AmazonS3": ("Amazon Simple Storage Service", "Storage", STORAGE),
+    "AmazonCloudWatch": ("AmazonCloudWatch", "Storage Snapshot", {"LOGS": ("", "", "TimedStorage-ByteHrs")}),
+    "AmazonECR": (
+        "Amazon EC2 Container Registry (ECR)",
+        "EC2 Container Registry",
+        {"IMAGES": ("", "", "TimedStorage-ByteHrs")},
+    ),
 }
 PER_PAGE = 100
 
@@ -134,29 +144,31 @@ def _instance(region: str, plato: str, usage: str, name: str, price: float) -> d
 
 
 @cache
-def s3_products() -> list[dict[str, Any]]:
-    """What a GB-month costs in each storage class."""
+def storage_products(service: str) -> list[dict[str, Any]]:
+    """What a GB-month costs in each storage class of S3, in logs, or in image repositories."""
     products = []
+    name, family, kinds = STORED[service]
+    rows = [row for row in _rows("storage-prices-us-east-1.csv") if row["storage_class"] in kinds]
     for region, (prefix, factor) in REGIONS.items():
         start = "" if region == "us-east-1" else f"{prefix}-"
-        for row in _rows("s3-prices-us-east-1.csv"):
-            storage_class, volume, usage = STORAGE[row["storage_class"]]
+        for row in rows:
+            storage_class, volume, usage = kinds[row["storage_class"]]
             attributes = {
                 "regionCode": region,
                 "location": LOCATIONS[region],
                 "locationType": "AWS Region",
-                "servicecode": "AmazonS3",
-                "servicename": "Amazon Simple Storage Service",
+                "servicecode": service,
+                "servicename": name,
                 "storageClass": storage_class,
                 "usagetype": f"{start}{usage}",
                 "volumeType": volume,
             }
             price = round(float(row["usd_per_gb_month"]) * factor, 5)
-            products.append(_product("AmazonS3", "Storage", attributes, "GB-Mo", price))
+            products.append(_product(service, family, attributes, "GB-Mo", price))
     return products
 
 
-PRODUCTS = {"AmazonSageMaker": sagemaker_products, "AmazonS3": s3_products}
+PRODUCTS = {"AmazonSageMaker": sagemaker_products} | {one: partial(storage_products, one) for one in STORED}
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:

@@ -1,0 +1,146 @@
+"""Image repositories of ECR: their images, what those are made of, and what of SageMaker names one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import Listing, ReadError, everything
+from ml_janitor.aws.sagemaker_kinds import PIPELINE, described, search, texts_in
+from ml_janitor.core.model import Unreadable, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+DESCRIBE_REPOSITORIES = "ecr:DescribeRepositories"
+DESCRIBE_IMAGES = "ecr:DescribeImages"
+BATCH_GET_IMAGE = "ecr:BatchGetImage"
+
+LARGEST_PAGE = 1000
+LARGEST_BATCH = 100
+"""Of the images that one call answers with their manifests."""
+
+ARCHIVED = "ARCHIVED"
+
+MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+)
+"""What is accepted as a manifest; ECR converts an image to the first of them that it can."""
+
+REFERENCE = re.compile(
+    r"(?P<repository>\d{12}\.dkr[.-]ecr\.[\w.-]+?/[\w./-]+)(?::(?P<tag>[\w.-]+))?(?:@(?P<digest>sha256:\w{64}))?"
+)
+"""An image as SageMaker's members and a pipeline's definition name it; without tag and digest, "latest"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """
+    One image, or an index of images for several platforms.
+
+    *pulled* has a day's grain (`lastRecordedPullTime`), and is None if it was never pulled. *subject* is the
+    image that this one signs or describes.
+    """
+
+    digest: str
+    tags: tuple[str, ...]
+    pushed: datetime
+    pulled: datetime | None
+    archived: bool
+    subject: str | None
+
+    @property
+    def used(self) -> datetime:
+        """When it was last pushed or pulled."""
+        return max(self.pushed, self.pulled or self.pushed)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an image is made of: bytes by the digest of each layer, or the images of an index."""
+
+    layers: Mapping[str, int]
+    images: tuple[str, ...]
+
+
+def images(aws: Aws, repository: str) -> Listing[Image]:
+    """Every image of *repository*."""
+
+    def image(entry: Mapping[str, Any]) -> Image:
+        return Image(
+            digest=entry["imageDigest"],
+            tags=tuple(entry.get("imageTags", ())),
+            pushed=entry["imagePushedAt"],
+            pulled=entry.get("lastRecordedPullTime"),
+            archived=entry.get("imageStatus") == ARCHIVED,
+            subject=entry.get("subjectManifestDigest"),
+        )
+
+    pages = (
+        aws.client("ecr")
+        .get_paginator("describe_images")
+        .paginate(repositoryName=repository, PaginationConfig={"PageSize": LARGEST_PAGE})
+    )
+    return everything(pages, lambda page: map(image, page["imageDetails"]), source=DESCRIBE_IMAGES)
+
+
+def manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, Manifest]:
+    """What the images *digests* are made of, a hundred a call. Raises ReadError if one is not answered."""
+    found: dict[str, Manifest] = {}
+    for batch in batched(digests, LARGEST_BATCH):
+        answer = aws.client("ecr").batch_get_image(
+            repositoryName=repository,
+            imageIds=[{"imageDigest": digest} for digest in batch],
+            acceptedMediaTypes=list(MANIFESTS),
+        )
+        for one in answer["images"]:
+            manifest = json.loads(one["imageManifest"])
+            layers = [*manifest.get("layers", ()), *([manifest["config"]] if "config" in manifest else ())]
+            found[one["imageId"]["imageDigest"]] = Manifest(
+                {layer["digest"]: layer["size"] for layer in layers},
+                tuple(child["digest"] for child in manifest.get("manifests", ())),
+            )
+        if missing := set(batch) - found.keys():
+            raise ReadError(f"{BATCH_GET_IMAGE} left out {len(missing)} images of {repository}")
+    return found
+
+
+def references(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
+    """
+    Every image that something of SageMaker here names: the URI of its repository, and a tag or digest.
+
+    That is models, endpoints (also the digests that they run, should their model be gone), pipelines, and
+    training jobs created after *since*. Older jobs have ended: none runs for longer than 28 days.
+    """
+    created = {
+        "Name": "CreationTime",
+        "Operator": "GreaterThanOrEqualTo",
+        "Value": f"{since:%Y-%m-%dT%H:%M:%S}",
+    }
+    queries: Mapping[str, Any] = {
+        "Model": {},
+        "Endpoint": {},
+        "TrainingJob": {"SearchExpression": {"Filters": [created]}},
+    }
+    found = aws.map(
+        lambda record: search(aws, record, lambda one: list(texts_in(one)), **queries[record]), list(queries)
+    )
+    pipelines = described(aws, PIPELINE)
+    texts = [text for listing in found for record in listing.items for text in record]
+    texts += [text for _, one in pipelines.items if isinstance(one, Value) for text in texts_in(one.value)]
+    errors = [one.error for _, one in pipelines.items if isinstance(one, Unreadable)]
+    errors += [listing.error for listing in (*found, pipelines) if listing.error is not None]
+    named = dict.fromkeys(
+        (match["repository"], match["digest"] or match["tag"] or "latest")
+        for text in texts
+        for match in REFERENCE.finditer(text)
+    )
+    return Listing(tuple(named), "; ".join(errors) or None)

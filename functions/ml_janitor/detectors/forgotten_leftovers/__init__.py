@@ -1,0 +1,1 @@
+"""The detector forgotten-leftovers: its rule, log groups and image repositories."""

@@ -1,0 +1,123 @@
+"""Log groups that keep every event for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws import logs, metrics, storage_prices, tags
+from ml_janitor.aws.logs import LogGroup
+from ml_janitor.aws.storage_prices import StoragePrices
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import (
+    Absent,
+    Candidate,
+    Confidence,
+    Cost,
+    Evidence,
+    Rule,
+    Target,
+    Unreadable,
+    Value,
+)
+from ml_janitor.core.text import data_size
+from ml_janitor.engine.detector import allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Signal, Verdict
+
+KIND, NOUN = "log-group", "log group"
+
+READS = (allow(logs.DESCRIBE_LOG_GROUPS, on="log-group:*"), allow(metrics.GET_METRIC_DATA))
+
+RETENTIONS = frozenset(
+    {30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+)
+"""The days that PutRetentionPolicy takes (API reference), from a month on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group(Candidate):
+    """A log group, and how many bytes arrived in it within the retention that would be set."""
+
+    group: LogGroup
+    arrived: Signal[float]
+    prices: StoragePrices
+
+
+def find(aws: Aws, retention: timedelta, now: datetime) -> Iterator[Group]:
+    """Every group; what arrived is read of those that keep everything."""
+    listing = logs.groups(aws)
+    counted = {one.arn: _incoming(one) for one in listing.items if one.kept is None and one.stored}
+    arrived = metrics.read(aws, counted.values(), now - retention, now)
+    prices = storage_prices.read(aws, "AmazonCloudWatch") if counted else StoragePrices(aws.region, None)
+    book = tags.in_bulk(aws, f"logs:{KIND}")
+    for one in listing.items:
+        target = Target(
+            arn=one.arn,
+            name=one.name,
+            kind=KIND,
+            account=aws.account,
+            region=aws.region,
+            created=one.created,
+            tags=book.of(one.arn),
+        )
+        total: Signal[float] = Absent(metrics.GET_METRIC_DATA)
+        if one.arn in counted:
+            match arrived[counted[one.arn]]:
+                case Value(series, source):
+                    total = Value(series.total, source)
+                case Unreadable() as unread:
+                    total = unread
+        yield Group(target=target, group=one, arrived=total, prices=prices)
+    listing.check()
+
+
+def _incoming(group: LogGroup) -> metrics.Metric:
+    return metrics.Metric.of("AWS/Logs", "IncomingBytes", period=86_400, LogGroupName=group.name)
+
+
+def decide(candidate: Group, retention: timedelta, smallest: int, now: datetime) -> Verdict:
+    """
+    Older than the retention is at least what is stored beyond all that arrived within it.
+
+    Stored bytes are compressed, and those that arrived are not: the saving is a lower bound.
+    """
+    rule, group = Rule(), candidate.group
+    rule.saw(Evidence("stored", data_size(group.stored), source=logs.DESCRIBE_LOG_GROUPS))
+    if (reason := _kept(group, retention, smallest, now)) is not None:
+        return rule.kept(reason)
+    rule.passed("it keeps every event for ever")
+    if isinstance(candidate.arrived, Unreadable):
+        return rule.unknown(f"how much arrived in {ago(retention)} is unknown ({candidate.arrived.error})")
+    arrived = int(candidate.arrived.value) if isinstance(candidate.arrived, Value) else 0
+    rule.saw(Evidence(f"arrived in {ago(retention)}", data_size(arrived), source=metrics.GET_METRIC_DATA))
+    older = group.stored - min(group.stored, arrived)
+    if older < smallest:
+        return rule.kept(f"what it holds may all have arrived within {ago(retention)}")
+    kept = candidate.prices.cost(storage_prices.LOGS, older)
+    return rule.found(
+        f"it keeps every event for ever and holds {data_size(group.stored)}, of which at least"
+        f" {data_size(older)} are older than {ago(retention)}",
+        Confidence.LIKELY,
+        action=f"aws logs put-retention-policy --log-group-name {group.name}"
+        f" --retention-in-days {retention.days}",
+        cost=Cost.saving(kept.monthly_usd, kept.source),
+        noun=NOUN,
+    )
+
+
+def _kept(group: LogGroup, retention: timedelta, smallest: int, now: datetime) -> str | None:
+    """Why nothing is to be gained, as far as the listing tells, or None."""
+    if group.delivered:
+        return "it stores nothing: its events are delivered elsewhere"
+    if group.kept is not None:
+        return f"it keeps an event for {group.kept} days"
+    if now - group.created < retention:
+        return f"created {ago(now - group.created)} ago; judged from {ago(retention)} on"
+    if group.stored < smallest:
+        return f"it holds {data_size(group.stored)}; judged from {data_size(smallest)} on"
+    return None

@@ -1,0 +1,191 @@
+"""Image repositories that hold images nobody pulls and nothing of SageMaker names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws import images, sagemaker_kinds, storage_prices, tags
+from ml_janitor.aws.answers import attempt, everything
+from ml_janitor.aws.images import Image, Manifest
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import (
+    Candidate,
+    Confidence,
+    Cost,
+    Evidence,
+    NotRead,
+    Rule,
+    Target,
+    Unreadable,
+    Value,
+)
+from ml_janitor.core.text import data_size
+from ml_janitor.engine.detector import allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.aws.storage_prices import StoragePrices
+    from ml_janitor.core.model import Signal, Verdict
+
+KIND, NOUN = "repository", "image repository"
+
+READS = (
+    *(allow(action, on="repository/*") for action in (images.DESCRIBE_REPOSITORIES, images.DESCRIBE_IMAGES)),
+    *(allow(action, on="repository/*") for action in (images.BATCH_GET_IMAGE, tags.LIST_REPOSITORY_TAGS)),
+    allow(sagemaker_kinds.SEARCH),
+    allow(sagemaker_kinds.PIPELINE.lists),
+    allow(sagemaker_kinds.PIPELINE.describes, on=sagemaker_kinds.PIPELINE.every),
+)
+
+GRAIN = timedelta(days=1)
+"""Of the time of a pull."""
+
+SHOWN = 5
+"""Images that are named in the evidence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository(Candidate):
+    """
+    A repository with its images.
+
+    *named* are the tags and digests by which something of SageMaker names its images, absent where nothing
+    names any. *manifests* are not read where no image is old.
+    """
+
+    images: Signal[tuple[Image, ...]]
+    named: Signal[frozenset[str]]
+    manifests: Signal[Mapping[str, Manifest]]
+    prices: StoragePrices
+
+
+def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) -> Iterator[Repository]:
+    """Every repository with its images; the manifests of all images where one is old and not named."""
+    pages = aws.client("ecr").get_paginator("describe_repositories")
+    listing = everything(
+        pages.paginate(PaginationConfig={"PageSize": images.LARGEST_PAGE}),
+        lambda page: page["repositories"],
+        source=images.DESCRIBE_REPOSITORIES,
+    )
+    found = images.references(aws, now - patience)
+    named: dict[str, set[str]] = {}
+    for uri, name in found.items:
+        named.setdefault(uri, set()).add(name)
+    prices = storage_prices.read(aws, "AmazonECR")
+
+    def repository(entry: Mapping[str, object]) -> Repository:
+        name, uri = str(entry["repositoryName"]), str(entry["repositoryUri"])
+        held = images.images(aws, name)
+        names = frozenset(named.get(uri, ()))
+        manifests: Signal[Mapping[str, Manifest]] = NotRead()
+        judged = held.error is None and (names or _asked_for(name, others))
+        if judged and any(_old(one, names, patience, now) for one in held.items if not one.archived):
+            active = [one.digest for one in held.items if not one.archived]
+            manifests = attempt(lambda: images.manifests(aws, name, active), source=images.BATCH_GET_IMAGE)
+        return Repository(
+            target=Target(
+                arn=str(entry["repositoryArn"]),
+                name=name,
+                kind=KIND,
+                account=aws.account,
+                region=aws.region,
+                created=entry["createdAt"],  # type: ignore[arg-type]
+                tags=tags.of_repository(aws, str(entry["repositoryArn"])),
+            ),
+            images=Value(held.items, images.DESCRIBE_IMAGES)
+            if held.error is None
+            else Unreadable(held.error, images.DESCRIBE_IMAGES),
+            named=Value(names, sagemaker_kinds.SEARCH)
+            if found.error is None
+            else Unreadable(found.error, sagemaker_kinds.SEARCH),
+            manifests=manifests,
+            prices=prices,
+        )
+
+    yield from aws.map(repository, listing.items)
+    listing.check()
+
+
+def _value[T](signal: Signal[T], none: T) -> T:
+    return signal.value if isinstance(signal, Value) else none
+
+
+def _asked_for(name: str, others: Sequence[str]) -> bool:
+    """Whether a repository is judged although nothing of SageMaker names it."""
+    return any(fnmatchcase(name, glob) for glob in others)
+
+
+def _old(image: Image, named: Collection[str], patience: timedelta, now: datetime) -> bool:
+    """Whether *image* by itself is unused: pushed and last pulled long ago, and not named."""
+    called = {image.digest, *image.tags}
+    return now - image.used >= patience + GRAIN and called.isdisjoint(named)
+
+
+def unused(
+    held: Sequence[Image],
+    manifests: Mapping[str, Manifest],
+    named: Collection[str],
+    patience: timedelta,
+    now: datetime,
+) -> tuple[list[Image], int]:
+    """
+    The images of a repository that can go, and the bytes that only they hold.
+
+    An index and the images in it are used together, as are an image and what signs or describes it. Layers
+    that an image in use has too are not freed.
+    """
+    active = [one for one in held if not one.archived]
+    used = {one.digest for one in active if not _old(one, named, patience, now)}
+    together = [(one.digest, *manifests[one.digest].images) for one in active]
+    together += [(one.digest, one.subject) for one in active if one.subject is not None]
+    grown = True
+    while grown:
+        more = {digest for group in together if not used.isdisjoint(group) for digest in group}
+        grown = not more <= used
+        used |= more
+    kept = {layer for digest in used if digest in manifests for layer in manifests[digest].layers}
+    left = [one for one in active if one.digest not in used]
+    freed = {layer: size for one in left for layer, size in manifests[one.digest].layers.items()}
+    return left, sum(size for layer, size in freed.items() if layer not in kept)
+
+
+def decide(
+    candidate: Repository, patience: timedelta, smallest: int, others: Sequence[str], now: datetime
+) -> Verdict:
+    """Likely at most: what else than SageMaker pulls an image once a year is not known."""
+    rule, name = Rule(), candidate.target.name
+    for read in (candidate.images, candidate.named, candidate.manifests):
+        if isinstance(read, Unreadable):
+            return rule.unknown(f"not all that tells which images are used was read ({read.error})")
+    held, named = _value(candidate.images, ()), _value(candidate.named, frozenset())
+    rule.saw(Evidence("images", len(held), source=images.DESCRIBE_IMAGES))
+    if not named and not _asked_for(name, others):
+        return rule.kept(
+            "no model, endpoint, pipeline or recent training job names an image of it: other services may"
+        )
+    if isinstance(candidate.manifests, NotRead):
+        return rule.kept(f"every image is named, or was pushed or pulled in the last {ago(patience)}")
+    manifests = _value(candidate.manifests, {})
+    left, freed = unused(held, manifests, named, patience, now)
+    shown = [one.tags[0] if one.tags else one.digest for one in left]
+    rule.saw(
+        Evidence("unused images", len(left), source=images.DESCRIBE_IMAGES),
+        Evidence("bytes that only they hold", data_size(freed), source=images.BATCH_GET_IMAGE),
+        *(Evidence("unused", one, source=images.DESCRIBE_IMAGES) for one in shown[:SHOWN]),
+    )
+    if freed < smallest:
+        return rule.kept(f"its unused images hold {data_size(freed)}; judged from {data_size(smallest)} on")
+    kept = candidate.prices.cost(storage_prices.IMAGES, freed)
+    return rule.found(
+        f"{len(left)} of {len(held)} images were neither pushed nor pulled in {ago(patience)}, and no model,"
+        f" endpoint, pipeline or recent training job names them; only they hold {data_size(freed)}",
+        Confidence.LIKELY,
+        action=f"aws ecr batch-delete-image --repository-name {name} --image-ids imageDigest={left[0].digest}"
+        f"{f' and the {len(left) - 1} others' if len(left) > 1 else ''}, or a lifecycle policy that does it",
+        cost=Cost.saving(kept.monthly_usd, kept.source),
+        noun=NOUN,
+    )

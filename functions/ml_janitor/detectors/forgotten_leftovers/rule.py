@@ -1,0 +1,80 @@
+"""Log groups without a retention, and images that nobody pulls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
+
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.storage_prices import GB
+from ml_janitor.core.model import Change
+from ml_janitor.detectors.forgotten_leftovers import log_groups, repositories
+from ml_janitor.detectors.forgotten_leftovers.log_groups import RETENTIONS, Group
+from ml_janitor.detectors.forgotten_leftovers.repositories import Repository
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Target, Verdict
+
+LEAST = timedelta(days=118)
+"""A training job runs for 28 days at most after it pulled its image, and is restarted within 90 at most."""
+
+type Leftover = Group | Repository
+
+
+@dataclass(frozen=True)
+class ForgottenLeftovers(Detector[Leftover]):
+    """
+    Finds log groups that keep every event for ever, and images that nobody pulls.
+
+    Each is cheap by itself and grows for as long as the account exists.
+    """
+
+    name = "forgotten-leftovers"
+    schedule = "cron(0 6 ? * MON *)"
+    kinds = (log_groups.KIND, repositories.KIND)
+    asks_for = Change.LIFECYCLE
+    reads = (*log_groups.READS, *repositories.READS, allow(tags.GET_RESOURCES), allow(GET_PRODUCTS))
+
+    retention: timedelta = timedelta(days=90)
+    patience: timedelta = timedelta(days=120)
+    min_gb: Annotated[float, Interval(ge=0)] = 1.0
+    repositories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.retention.days not in RETENTIONS or self.retention != timedelta(days=self.retention.days):
+            allowed = ", ".join(map(str, sorted(RETENTIONS)))
+            raise ValueError(f"retention is one that CloudWatch Logs knows, in days: {allowed}")
+        if self.patience < LEAST:
+            raise ValueError(
+                f"patience is at least {LEAST.days} days: a job that is restarted needs its image"
+            )
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Leftover]:
+        """Log groups, then repositories, which are read even where the first listing broke off."""
+        broken = None
+        try:
+            yield from log_groups.find(aws, self.retention, now)
+        except ReadError as error:
+            broken = error
+        yield from repositories.find(aws, self.patience, self.repositories, now)
+        if broken is not None:
+            raise broken
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Leftover | None:
+        """The same: whether an image is used takes all that may name one."""
+        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
+
+    def decide(self, candidate: Leftover, now: datetime) -> Verdict:
+        """By its kind; never more than likely."""
+        smallest = int(self.min_gb * GB)
+        if isinstance(candidate, Group):
+            return log_groups.decide(candidate, self.retention, smallest, now)
+        return repositories.decide(candidate, self.patience, smallest, self.repositories, now)

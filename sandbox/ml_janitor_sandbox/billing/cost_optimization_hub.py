@@ -1,0 +1,55 @@
+"""Cost Optimization Hub: lists the recommendations that a test puts in, for accounts that are enrolled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_janitor_sandbox import state
+from ml_janitor_sandbox.patches import AwsError, Call
+
+PAGE = 2
+"""Recommendations to a page: few, so that whoever reads only the first one is caught."""
+
+
+@dataclass(slots=True)
+class Hub:
+    """One account's recommendations; not enrolled, as an account is at first, it may ask for nothing."""
+
+    enrolled: bool = False
+    deduped: float = 0.0
+    items: list[dict[str, Any]] = field(default_factory=list)
+
+
+def hub(account: str) -> Hub:
+    """That of *account*."""
+    return state.at(Hub, account, "")
+
+
+def _matching(call: Call) -> list[dict[str, Any]]:
+    """
+    What the filter of *call* leaves.
+
+    With what code AWS refuses an account that is not enrolled is in no document; nothing depends on it.
+    """
+    own = hub(call.account)
+    if not own.enrolled:
+        raise AwsError("AccessDeniedException", "The account is not enrolled in Cost Optimization Hub.")
+    types = call.params.get("filter", {}).get("resourceTypes")
+    return [one for one in own.items if types is None or one["currentResourceType"] in types]
+
+
+def _list(call: Call) -> dict[str, Any]:
+    found, start = _matching(call), int(call.params.get("nextToken", 0))
+    more = {"nextToken": str(start + PAGE)} if start + PAGE < len(found) else {}
+    return {"items": found[start : start + PAGE], **more}
+
+
+def _summaries(call: Call) -> dict[str, Any]:
+    _matching(call)
+    return {"items": [], "groupBy": call.params["groupBy"], "currencyCode": "USD"} | {
+        "estimatedTotalDedupedSavings": hub(call.account).deduped
+    }
+
+
+OPERATIONS = {"ListRecommendations": _list, "ListRecommendationSummaries": _summaries}

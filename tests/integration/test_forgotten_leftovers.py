@@ -1,0 +1,158 @@
+"""Log groups and images against the sandbox: what names an image, and what is unknown when a read fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.storage_prices import GB
+from ml_janitor.core.model import Finding, Verdict
+from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
+from ml_janitor_sandbox.control import Control
+
+DAY = timedelta(days=1)
+URI = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/trainer"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
+RULE = ForgottenLeftovers()
+MEDIA = "application/vnd.oci.image.manifest.v1+json"
+
+
+class Account:
+    """A repository with two old images, of which a model names one, and a log group without a retention."""
+
+    def __init__(self, box: Control, session: boto3.Session) -> None:
+        self.box = box
+        self.ecr: Any = session.client("ecr")
+        self.sagemaker: Any = session.client("sagemaker")
+        box.set_clock(NOW - 300 * DAY)
+        self.ecr.create_repository(repositoryName="trainer")
+        self.digests = {tag: self.push(tag) for tag in ("used", "unused")}
+        box.log_group("/aws/sagemaker/TrainingJobs", 50 * GB)
+        box.set_clock(NOW)
+        self.model("serves", f"{URI}:used")
+
+    def push(self, tag: str) -> str:
+        manifest = {
+            "mediaType": MEDIA,
+            "config": {"digest": f"sha256:{tag}", "size": 9},
+            "layers": [{"digest": tag, "size": 4 * GB}],
+        }
+        pushed = self.ecr.put_image(
+            repositoryName="trainer", imageManifest=json.dumps(manifest), imageTag=tag
+        )
+        return str(pushed["image"]["imageId"]["imageDigest"])
+
+    def model(self, name: str, image: str) -> None:
+        self.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": image})
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Account:
+    return Account(box, session)
+
+
+def verdicts(aws: Aws) -> Iterator[tuple[str, Verdict]]:
+    """Of all that was read, also before a listing broke off."""
+    found = RULE.find(aws, NOW)
+    while True:
+        try:
+            one = next(found)
+        except (StopIteration, ReadError):
+            return
+        yield one.target.name, RULE.decide(one, NOW)
+
+
+def findings(aws: Aws) -> dict[str, Finding]:
+    return {name: one for name, one in verdicts(aws) if isinstance(one, Finding)}
+
+
+def test_what_nobody_needs_is_found(account: Account, aws: Aws) -> None:
+    found = findings(aws)
+
+    assert set(found) == {"trainer", "/aws/sagemaker/TrainingJobs"}
+    assert account.digests["unused"] in found["trainer"].action
+    assert account.digests["used"] not in found["trainer"].action
+
+
+@pytest.mark.parametrize("user", ["model", "digest", "endpoint", "training job", "pipeline", "pull"])
+def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, user: str) -> None:
+    """Near misses: each differs from what is found by one user."""
+    image, sagemaker = f"{URI}:unused", account.sagemaker
+    match user:
+        case "model":
+            account.model("another", image)
+        case "digest":
+            account.model("another", f"{URI}@{account.digests['unused']}")
+        case "endpoint":
+            account.model("served", image)
+            variant = {"VariantName": "all", "ModelName": "served", "InstanceType": "ml.m5.large"}
+            sagemaker.create_endpoint_config(
+                EndpointConfigName="c", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
+            )
+            sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
+            deployed = [{"SpecifiedImage": image, "ResolvedImage": f"{URI}@{account.digests['unused']}"}]
+            variant_path: list[str | int] = ["endpoints", "e", "ProductionVariants", 0]
+            account.box.patch("sagemaker", variant_path, DeployedImages=deployed)
+            sagemaker.delete_model(ModelName="served")
+        case "training job":
+            sagemaker.create_training_job(
+                TrainingJobName="j",
+                RoleArn=ROLE,
+                AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
+                OutputDataConfig={"S3OutputPath": "s3://models/out"},
+                StoppingCondition={"MaxRuntimeInSeconds": 3600},
+                ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            )
+        case "pipeline":
+            sagemaker.create_pipeline(
+                PipelineName="p",
+                RoleArn=ROLE,
+                ClientRequestToken="p" * 32,
+                PipelineDefinition=json.dumps({"Steps": [{"Arguments": {"TrainingImage": image}}]}),
+            )
+        case "pull":
+            account.box.pull("trainer", account.digests["unused"], NOW - 100 * DAY)
+
+    assert set(findings(aws)) == {"/aws/sagemaker/TrainingJobs"}
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "left"),
+    [
+        ("ecr", "DescribeRepositories", {"/aws/sagemaker/TrainingJobs"}),
+        ("ecr", "DescribeImages", {"/aws/sagemaker/TrainingJobs"}),
+        ("ecr", "BatchGetImage", {"/aws/sagemaker/TrainingJobs"}),
+        ("sagemaker", "Search", {"/aws/sagemaker/TrainingJobs"}),
+        ("sagemaker", "ListPipelines", {"/aws/sagemaker/TrainingJobs"}),
+        ("cloudwatch", "GetMetricData", {"trainer"}),
+        ("logs", "DescribeLogGroups", {"trainer"}),
+        ("pricing", "GetProducts", {"/aws/sagemaker/TrainingJobs", "trainer"}),
+    ],
+)
+@pytest.mark.usefixtures("account")
+def test_what_could_not_be_read_is_not_found(
+    box: Control, aws: Aws, service: str, operation: str, left: set[str]
+) -> None:
+    """Also where half of the answer arrived: a price falls back to the table."""
+    box.fault(service, operation, "deny")
+
+    assert set(findings(aws)) == left
+
+
+def test_more_images_than_a_page_and_a_batch_hold(account: Account, aws: Aws) -> None:
+    account.box.set_clock(NOW - 200 * DAY)
+    for number in range(103):
+        account.push(f"build-{number}")
+    account.box.set_clock(NOW)
+    account.box.clear_calls()
+
+    assert "104 of 105 images" in findings(aws)["trainer"].reason
+    assert account.box.calls()["ecr:BatchGetImage"] == 2

@@ -1,0 +1,204 @@
+"""The decide tables of forgotten-leftovers, and which images go together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from random import Random
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.images import REFERENCE, Image, Manifest
+from ml_janitor.aws.logs import LogGroup
+from ml_janitor.aws.storage_prices import GB, StoragePrices
+from ml_janitor.core.model import Absent, Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.detectors.forgotten_leftovers.log_groups import Group
+from ml_janitor.detectors.forgotten_leftovers.repositories import Repository, unused
+from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
+from past_jobs import word
+
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
+PATIENCE = 120 * DAY
+RULE = ForgottenLeftovers()
+HERE = StoragePrices(REGION, None)
+GROUP = LogGroup(
+    name="/aws/sagemaker/TrainingJobs",
+    arn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/sagemaker/TrainingJobs",
+    created=NOW - 400 * DAY,
+    stored=800 * GB,
+    kept=None,
+    delivered=False,
+)
+
+
+def group(arrived: object = 100.0 * GB, prices: StoragePrices = HERE, **changed: object) -> Group:
+    of = replace(GROUP, **changed)  # type: ignore[arg-type]
+    target = Target(
+        arn=of.arn, name=of.name, kind="log-group", account=ACCOUNT, region=REGION, created=of.created
+    )
+    signal = arrived if isinstance(arrived, Absent | Unreadable) else Value(arrived)
+    return Group(target=target, group=of, arrived=signal, prices=prices)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict", "reason"),
+    [
+        (group(), "found", "holds 800.0 GB, of which at least 700.0 GB are older than 90 days"),
+        (group(Absent()), "found", "at least 800.0 GB"),
+        (group(Unreadable("throttled")), "unknown", "throttled"),
+        (group(kept=365), "kept", "for 365 days"),
+        (group(delivered=True), "kept", "stores nothing"),
+        (group(created=NOW - 90 * DAY), "found", "at least 700.0 GB"),
+        (group(created=NOW - 90 * DAY + SECOND), "kept", "judged from 90 days on"),
+        (group(stored=GB - 1, arrived=Absent()), "kept", "judged from 1.0 GB on"),
+        (group(stored=GB, arrived=Absent()), "found", "at least 1.0 GB"),
+        (group(799.0 * GB), "found", "at least 1.0 GB"),
+        (group(799.0 * GB + 1), "kept", "may all have arrived"),
+        (group(9000.0 * GB), "kept", "may all have arrived"),
+    ],
+)
+def test_log_groups(candidate: Group, verdict: str, reason: str) -> None:
+    decided = RULE.decide(candidate, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_what_is_certainly_older_is_what_is_saved() -> None:
+    decided = RULE.decide(group(), NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.cost is not None
+    assert decided.cost.monthly_usd == Decimal("21.00")
+    assert decided.action.endswith("--log-group-name /aws/sagemaker/TrainingJobs --retention-in-days 90")
+    assert RULE.decide(group(prices=StoragePrices("eu-west-3", None)), NOW).cost.known is False  # type: ignore[union-attr]
+
+
+def image(letter: str, age: timedelta = 300 * DAY, **more: object) -> Image:
+    given = {"tags": (), "pushed": NOW - age, "pulled": None, "archived": False, "subject": None}
+    return Image(digest=f"sha256:{letter * 64}", **(given | more))  # type: ignore[arg-type]
+
+
+BASE = {"sha256:base": 2 * GB}
+OLD, NEW = image("a", tags=("1.0",)), image("b", DAY, tags=("2.0",))
+MADE_OF = {
+    OLD.digest: Manifest({**BASE, "sha256:old": 3 * GB}, ()),
+    NEW.digest: Manifest({**BASE, "sha256:new": 3 * GB}, ()),
+}
+
+
+def repository(
+    *images: Image, named: object = frozenset({"2.0"}), made_of: object = MADE_OF, name: str = "trainer"
+) -> Repository:
+    def signal(given: object) -> object:
+        return given if isinstance(given, Unreadable | NotRead) else Value(given)
+
+    target = Target(
+        arn=f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{name}",
+        name=name,
+        kind="repository",
+        account=ACCOUNT,
+        region=REGION,
+        created=NOW - 400 * DAY,
+    )
+    return Repository(
+        target=target,
+        images=Value(images or (OLD, NEW)),
+        named=signal(named),  # type: ignore[arg-type]
+        manifests=signal(made_of),  # type: ignore[arg-type]
+        prices=HERE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict", "reason"),
+    [
+        (repository(), "found", "1 of 2 images were neither pushed nor pulled in 120 days"),
+        (repository(), "found", "only they hold 3.0 GB"),
+        (repository(named=frozenset({"1.0", "2.0"})), "kept", "hold 0 bytes"),
+        (repository(named=frozenset({OLD.digest})), "kept", "hold 0 bytes"),
+        (repository(named=frozenset()), "kept", "other services may"),
+        (repository(named=frozenset(), name="batch-etl"), "found", "only they hold 3.0 GB"),
+        (repository(named=Unreadable("Search: denied")), "unknown", "Search: denied"),
+        (repository(made_of=Unreadable("denied")), "unknown", "denied"),
+        (repository(made_of=NotRead()), "kept", "every image is named"),
+        (repository(replace(OLD, pulled=NOW - PATIENCE), NEW), "kept", "hold 0 bytes"),
+        (repository(replace(OLD, pulled=NOW - PATIENCE - DAY), NEW), "found", "1 of 2"),
+        (repository(replace(OLD, archived=True), NEW), "kept", "hold 0 bytes"),
+        (repository(replace(OLD, subject=NEW.digest), NEW), "kept", "hold 0 bytes"),
+    ],
+)
+def test_repositories(candidate: Repository, verdict: str, reason: str) -> None:
+    decided = replace(RULE, repositories=("batch-*",)).decide(candidate, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_layers_that_stay_are_no_saving() -> None:
+    decided = RULE.decide(repository(), NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.cost is not None
+    assert decided.cost.monthly_usd == Decimal("0.30")
+
+
+def test_an_index_and_its_images_are_used_together() -> None:
+    index, amd, arm = image("c", DAY, tags=("3.0",)), image("d"), image("e")
+    made_of = {
+        index.digest: Manifest({}, (amd.digest, arm.digest)),
+        amd.digest: Manifest({"sha256:amd": GB}, ()),
+        arm.digest: Manifest({"sha256:arm": GB}, ()),
+    }
+
+    assert unused((index, amd, arm), made_of, (), PATIENCE, NOW) == ([], 0)
+    old = replace(index, pushed=NOW - 300 * DAY)
+    assert unused((old, amd, arm), made_of, (), PATIENCE, NOW) == ([old, amd, arm], 2 * GB)
+    pulled = replace(arm, pulled=NOW)  # by its digest: whether the index was pulled too is not known
+    assert unused((old, amd, pulled), made_of, (), PATIENCE, NOW) == ([], 0)
+
+
+def test_what_is_freed_is_what_is_stored_less_what_stays() -> None:
+    """In random repositories, freed is the difference of their distinct layers before and after."""
+    for seed in range(200):
+        random = Random(seed)  # noqa: S311 - it has to come out the same again
+        layers = {f"sha256:{number}": 2**number for number in range(8)}
+        held = [image(letter, random.choice([DAY, 300 * DAY])) for letter in "0123456789"]
+        made_of = {one.digest: Manifest(dict(random.sample(list(layers.items()), 3)), ()) for one in held}
+        left, freed = unused(held, made_of, (), PATIENCE, NOW)
+
+        def stored(images: list[Image], made_of: dict[str, Manifest] = made_of) -> int:
+            return sum(dict(pair for one in images for pair in made_of[one.digest].layers.items()).values())
+
+        assert freed == stored(held) - stored([one for one in held if one not in left])
+        assert {one.digest for one in left} == {one.digest for one in held if NOW - one.pushed > PATIENCE}
+        again, as_much = unused(held[::-1], made_of, (), PATIENCE, NOW)
+        assert (set(again), as_much) == (set(left), freed)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/ml/trainer:2.0", ("ml/trainer", "2.0", None)),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/trainer", ("trainer", None, None)),
+        (f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/t@{OLD.digest}", ("t", None, OLD.digest)),
+        (f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/t:1@{OLD.digest}", ("t", "1", OLD.digest)),
+        (
+            '{"ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/a.b-c_d:x-1"}',
+            ("a.b-c_d", "x-1", None),
+        ),
+    ],
+)
+def test_references(text: str, names: tuple[str, str | None, str | None]) -> None:
+    match = REFERENCE.search(text)
+
+    assert match is not None
+    assert (match["repository"].split("/", 1)[1], match["tag"], match["digest"]) == names
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"retention": 45 * DAY}, {"retention": 90 * DAY + SECOND}, {"patience": 90 * DAY}]
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, timedelta]) -> None:
+    with pytest.raises(ValueError, match="days"):
+        replace(RULE, **wrong)  # type: ignore[arg-type]
