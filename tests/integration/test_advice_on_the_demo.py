@@ -16,7 +16,7 @@ from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
 
-ADVISERS = ("studio-without-idle-shutdown", "oversized-endpoints", "serverless-candidates")
+ADVISERS = ("studio-without-idle-shutdown", "oversized-endpoints", "serverless-candidates", "unused-volumes")
 
 type Advice = Mapping[str, Mapping[str, Finding]]
 
@@ -67,3 +67,10 @@ def test_one_endpoint_would_cost_less_without_instances(advice: Advice) -> None:
 
     assert found.keys() == {"moderation-staging"}
     assert "MemorySizeInMB=4096" in found["moderation-staging"].action
+
+
+def test_two_notebook_instances_have_been_stopped_for_a_month(advice: Advice) -> None:
+    found = advice["unused-volumes"]
+
+    assert found.keys() == {"holiday-uplift", "margin-guardrails"}
+    assert [round(one.cost.monthly_usd or 0) for one in found.values() if one.cost] == [7, 7]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger
 
 
 def test_a_resource_that_two_detectors_name_is_counted_once(
-    deployed: SlackControl, ledger: Ledger, aws: Aws
+    deployed: SlackControl, ledger: Ledger, aws: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A thing that nobody uses is too big as well; one that is only too big counts for itself."""
     quiet(ledger, aws)
@@ -58,6 +59,12 @@ def test_a_resource_that_two_detectors_name_is_counted_once(
 
     handlers.digest(event("scheduled"), Context())
 
+    measured = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    dollars = {one["detector"]: one["MonthlyUsd"] for one in measured}
+    assert {name: usd for name, usd in dollars.items() if usd != [0.0]} == {
+        "idle-endpoints": [100.0],
+        "spot-training": [7.0],
+    }
     (digest,) = deployed.messages()
     assert "$107 a month: 3 findings, 3 of them new" in digest["text"]
     assert "*$7.00 a month*: spot training" in repr(digest["blocks"])

@@ -403,7 +403,7 @@ def test_values_of_hyperparameters_and_environments_come_out_nowhere(
 
 
 def with_secrets(session: boto3.Session, box: Control) -> None:
-    """A silent job, one that completed, a model and an endpoint, with secrets in plain text; a domain."""
+    """A silent job, one that completed, a model and an endpoint, with secrets in plain text; more."""
     sagemaker: Any = session.client("sagemaker")
     idle_endpoints(session, box, "a")
     box.set_clock(NOW - timedelta(days=10))
@@ -430,6 +430,9 @@ def with_secrets(session: boto3.Session, box: Control) -> None:
         DefaultUserSettings={"ExecutionRole": role},
         VpcId="vpc-1a2b3c4d",
     )
+    notebook: Any = {"NotebookInstanceName": "eda", "InstanceType": "ml.t3.medium", "RoleArn": role}
+    sagemaker.create_notebook_instance(**notebook)
+    sagemaker.stop_notebook_instance(NotebookInstanceName="eda")
     s3 = session.client("s3")
     s3.create_bucket(Bucket="models")
     for name in ("one", "two"):

@@ -39,6 +39,7 @@ from properties.worlds import (
     share_of_near_misses,
     shutdown,
     sized,
+    volumes,
     worlds,
 )
 from properties.worlds.artifacts import MIN_SIZE, STORES
@@ -52,7 +53,7 @@ SETTINGS = Settings.load(
     ]
 )
 
-ADVISED = (serving, shutdown, sized, quiet)
+ADVISED = (serving, shutdown, sized, quiet, volumes)
 """The worlds of advisers."""
 ALL_LISTINGS = LISTINGS | {name: calls for world in ADVISED for name, calls in world.LISTINGS.items()}
 

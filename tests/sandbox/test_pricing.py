@@ -67,7 +67,18 @@ def test_many_products_come_in_pages_of_a_hundred(aws: Any) -> None:
     assert len(page["PriceList"]) == 100
     assert page["NextToken"]
     skus = [one["product"]["sku"] for one in products(aws)]
-    assert len(skus) == len(set(skus)) == 2 * (len(RENTED_FOR) * len(table()) + 1)
+    others = 1 + 6 + 2  # Data Wrangler's, sizes of serverless inference, volumes
+    assert len(skus) == len(set(skus)) == 2 * (len(RENTED_FOR) * len(table()) + others)
+
+
+def test_a_filter_may_name_a_part(aws: Any) -> None:
+    wanted = [
+        {"Type": "CONTAINS", "Field": "usagetype", "Value": "VolumeUsage"},
+        {"Type": "TERM_MATCH", "Field": "regionCode", "Value": "us-east-1"},
+    ]
+    page = aws("pricing").get_products(ServiceCode="AmazonSageMaker", Filters=wanted)
+    usages = {json.loads(one)["product"]["attributes"]["usagetype"] for one in page["PriceList"]}
+    assert usages == {"USE1-Notebk:VolumeUsage.gp2", "USE1-Studio:VolumeUsage.gp2"}
 
 
 def test_storage_has_a_price(aws: Any) -> None:
@@ -76,7 +87,7 @@ def test_storage_has_a_price(aws: Any) -> None:
 
 
 def test_what_is_not_evaluated_is_refused(aws: Any) -> None:
-    filters = [{"Type": "CONTAINS", "Field": "usagetype", "Value": "Host"}]
+    filters = [{"Type": "ANY_OF", "Field": "usagetype", "Value": "Host"}]
     with pytest.raises(ClientError, match="does not evaluate filters"):
         aws("pricing").get_products(ServiceCode="AmazonSageMaker", Filters=filters)
     with pytest.raises(ClientError, match="NotFoundException"):

@@ -90,6 +90,7 @@ class Prices:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, Component], Mapping[str, Decimal] | None] = {}
         self._serverless: dict[str, Mapping[int, Decimal]] = {}
+        self._volumes: dict[str, Mapping[str, frozenset[Decimal]]] = {}
         self._problems: dict[str, None] = {}
 
     @property
@@ -124,6 +125,22 @@ class Prices:
                 self._serverless[region] = serverless_prices(listing.items)
             return Price(self._serverless[region].get(gigabytes), FROM_API)
 
+    def volume(self, region: str, rented_for: str) -> Price:
+        """
+        The list price of a GB-month of the volumes of "Notebk" or "Studio", in place of an hour's.
+
+        The usage type is "USE1-Notebk:VolumeUsage.gp2". One with several prices is unknown.
+        """
+        with self._lock:
+            if region not in self._volumes:
+                contains: Any = {"Type": "CONTAINS", "Field": "usagetype", "Value": "VolumeUsage"}
+                listing = products(self._client(), region, family="", also=(contains,))
+                if listing.error is not None:
+                    self._problems[listing.error] = None
+                self._volumes[region] = volume_prices(listing.items)
+        found = self._volumes[region].get(rented_for, frozenset())
+        return Price(next(iter(found)) if len(found) == 1 else None, FROM_API)
+
     def _listed(self, region: str, component: Component) -> Mapping[str, Decimal] | None:
         """What the Price List says, which is asked once; None if it could not be asked."""
         with self._lock:
@@ -146,14 +163,20 @@ class Prices:
 
 
 def products(
-    client: PricingClient, region: str, *, family: str = "ML Instance", **attributes: str
+    client: PricingClient,
+    region: str,
+    *,
+    family: str = "ML Instance",
+    also: Sequence[Any] = (),
+    **attributes: str,
 ) -> Listing[dict[str, Any]]:
     """Everything of SageMaker's *family* in *region* whose attributes have these values, with its price."""
-    wanted = {"regionCode": region, "productFamily": family, **attributes}
+    wanted = {"regionCode": region, **({"productFamily": family} if family else {}), **attributes}
+    equal: list[Any] = [
+        {"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()
+    ]
     pages = client.get_paginator("get_products").paginate(
-        ServiceCode="AmazonSageMaker",
-        Filters=[{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()],
-        PaginationConfig={"PageSize": 100},
+        ServiceCode="AmazonSageMaker", Filters=[*equal, *also], PaginationConfig={"PageSize": 100}
     )
     return everything(pages, lambda page: map(json.loads, page["PriceList"]), source=GET_PRODUCTS)
 
@@ -176,6 +199,24 @@ def instance_prices(products: Iterable[Mapping[str, Any]], component: Component)
                 if dollars and dimension.get("unit", "").lower() in {"hrs", "hours", "hour"}:
                     prices.setdefault(named[1], set()).add(dollars)
     return {name: found.pop() for name, found in prices.items() if len(found) == 1}
+
+
+def volume_prices(products: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[Decimal]]:
+    """Dollars for a GB-month of a volume, by what it is rented for: "Notebk", "Studio"."""
+    prices: dict[str, frozenset[Decimal]] = {}
+    for product in products:
+        usage = product["product"]["attributes"].get("usagetype", "")
+        if (named := re.fullmatch(r"(?:[A-Z0-9]+-)?(\w+):VolumeUsage(?:\.\w+)?", usage)) is None:
+            continue
+        found = {
+            dollars
+            for term in product.get("terms", {}).get("OnDemand", {}).values()
+            for dimension in term["priceDimensions"].values()
+            if (dollars := Decimal(dimension["pricePerUnit"].get("USD", 0)))
+            and dimension.get("unit") == "GB-Mo"
+        }
+        prices[named[1]] = prices.get(named[1], frozenset()) | found
+    return prices
 
 
 def serverless_prices(products: Iterable[Mapping[str, Any]]) -> dict[int, Decimal]:

@@ -17,6 +17,7 @@ from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor.detectors.studio_without_idle_shutdown import StudioWithoutIdleShutdown
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
+from ml_janitor.detectors.unused_volumes import UnusedVolumes
 from ml_janitor.engine.detector import Detector
 
 DETECTORS: tuple[type[Detector[Any]], ...] = (
@@ -33,4 +34,5 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     StudioWithoutIdleShutdown,
     OversizedEndpoints,
     ServerlessCandidates,
+    UnusedVolumes,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.config.schedules import overdue_after, period
@@ -16,6 +17,7 @@ from ml_janitor.report.bill_message import late
 from ml_janitor.report.bill_picture import NAME
 from ml_janitor.report.digest import Row, digest
 from ml_janitor.report.mrkdwn import Picture, Post, context, with_block
+from ml_janitor.report.telemetry import measure_dollars
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -63,6 +65,7 @@ class DailyDigest:
             "due": len(actions.due),
         }
         self.logger.info("summed up", extra=counts)
+        measure_dollars(dollars(rows))
         bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
         said = self._of_bill(bill, now)
         with failures.survived("Slack could not be told"):
@@ -124,6 +127,15 @@ class DailyDigest:
                     row = replace(row, last=last, new=new, late=late)
                 rows.append(row)
         return counted_once(rows, found)
+
+
+def dollars(rows: Sequence[Row]) -> dict[str, Decimal]:
+    """What the findings of each detector that ever ran cost a month, over all regions."""
+    sums: dict[str, Decimal] = {}
+    for row in rows:
+        if row.last is not None:
+            sums[row.detector] = sums.get(row.detector, Decimal(0)) + row.last.monthly_usd
+    return sums
 
 
 def counted_once(rows: Sequence[Row], found: Sequence[Entry]) -> list[Row]:

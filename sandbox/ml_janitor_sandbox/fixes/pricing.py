@@ -37,6 +37,8 @@ RENTED_FOR = {
 WRANGLER = ("Studio", "Studio_DW:KernelGateway-", "ml.m5.4xlarge", 1.23)
 # Dollars a second for each GB of serverless inference (price list, product family "ML Serverless").
 SERVERLESS = 0.00002
+# Dollars for a GB-month of a volume: USE1-Notebk:VolumeUsage.gp2, and taken for Studio's as well.
+VOLUME = 0.14
 # storage class: the API's storageClass, volumeType, and the suffix of the usage type.
 STORAGE = {
     "STANDARD": ("General Purpose", "Standard", "TimedStorage-ByteHrs"),
@@ -60,14 +62,21 @@ PER_PAGE = 100
 
 
 def get_products(call: Call) -> dict[str, Any]:
-    """The products all of whose filtered attributes are equal; TERM_MATCH and EQUALS only."""
+    """The products all of whose filtered attributes are equal, or contain that; no other type of filter."""
     params = call.params
-    wanted = dict(_filter(one) for one in params.get("Filters") or ())
+    filters = params.get("Filters") or ()
+    wanted = dict(_filter(one) for one in filters if one["Type"] != "CONTAINS")
+    parts = [(one["Field"], one["Value"]) for one in filters if one["Type"] == "CONTAINS"]
     products = PRODUCTS.get(params.get("ServiceCode", ""))
     if products is None:
         message = f"The service code {params.get('ServiceCode')} was not found."
         raise AwsError("NotFoundException", message)
-    found = [one for one in products() if wanted.items() <= _attributes(one).items()]
+    found = [
+        one
+        for one in products()
+        if wanted.items() <= _attributes(one).items()
+        and all(part in _attributes(one).get(name, "") for name, part in parts)
+    ]
     size = int(params.get("MaxResults") or PER_PAGE)
     if not 1 <= size <= PER_PAGE:
         raise AwsError("InvalidParameterException", "MaxResults must be between 1 and 100")
@@ -110,7 +119,20 @@ def sagemaker_products() -> list[dict[str, Any]]:
         plato, word, name, price = WRANGLER
         products.append(_instance(region, plato, f"{prefix}-{word}{name}", name, price * factor))
         products += [_serverless(region, prefix, size, factor) for size in range(1, 7)]
+        products += [_volume(region, prefix, word, factor) for word in ("Notebk", "Studio")]
     return products
+
+
+def _volume(region: str, prefix: str, word: str, factor: float) -> dict[str, Any]:
+    attributes = {
+        "regionCode": region,
+        "location": LOCATIONS[region],
+        "locationType": "AWS Region",
+        "servicecode": "AmazonSageMaker",
+        "servicename": "Amazon SageMaker",
+        "usagetype": f"{prefix}-{word}:VolumeUsage.gp2",
+    }
+    return _product("AmazonSageMaker", "ML Storage", attributes, "GB-Mo", round(VOLUME * factor, 4))
 
 
 def _serverless(region: str, prefix: str, size: int, factor: float) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""How much an hour to commit to: the hours of a steady use against the discount of a Savings Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one kind of usage costs on demand in one hour, in dollars, and the *discount* on it, 0 to 1."""
+
+    usd: float
+    discount: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """So many dollars an hour on demand from *start* to *end*: a price times a count of instances."""
+
+    start: datetime
+    end: datetime
+    hourly: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What some hours cost together, how much of a commitment they used, and of their use it covered."""
+
+    usd: float
+    utilisation: float
+    coverage: float
+
+
+def by_hour(spans: Iterable[Span], since: datetime, hours: int) -> list[list[Usage]]:
+    """The usage in each of *hours* after *since*; what began or ended within an hour counts for its part."""
+    found: list[list[Usage]] = [[] for _ in range(hours)]
+    for span in spans:
+        first, last = max((span.start - since) // HOUR, 0), min((span.end - since) / HOUR, hours)
+        for hour in range(first, hours):
+            begin = since + HOUR * hour
+            part = (min(span.end, begin + HOUR) - max(span.start, begin)) / HOUR
+            if hour >= last:
+                break
+            if part > 0:
+                found[hour].append(Usage(span.hourly.usd * part, span.hourly.discount))
+    return found
+
+
+def paid(hours: Sequence[Sequence[Usage]], commitment: float) -> Result:
+    """
+    What *hours* cost under a *commitment* in dollars an hour, which is billed whether it is used or not.
+
+    A plan covers what it saves the most on first (Savings Plans user guide, "Understanding how Savings Plans
+    apply to your usage"); what it does not reach is paid on demand.
+    """
+    usd = used = covered = total = 0.0
+    for hour in hours:
+        left = commitment
+        for one in sorted(hour, key=lambda usage: -usage.discount):
+            taken = min(left, one.usd * (1 - one.discount))
+            left -= taken
+            covered += taken / (1 - one.discount)
+            total += one.usd
+        used += commitment - left
+    usd = commitment * len(hours) + total - covered
+    whole = commitment * len(hours)
+    return Result(usd, used / whole if whole else 1.0, covered / total if total else 0.0)
+
+
+def best(hours: Sequence[Sequence[Usage]], owned: float = 0.0) -> float:
+    """
+    The dollars an hour to commit to beyond what is *owned*, so that *hours* cost least.
+
+    The cost is a convex line of straight pieces: each dollar an hour is paid in every hour, and saves
+    1 / (1 - discount) in those that use it. It is least where the two are in balance: with one discount, at
+    the use that is exceeded in the share 1 - discount of the hours. Of equals, the smallest commitment.
+    """
+    slope, bends = float(len(hours)), list[tuple[float, float]]()
+    for hour in hours:
+        position, rates = 0.0, [one for one in sorted(hour, key=lambda usage: -usage.discount) if one.usd > 0]
+        for number, one in enumerate(rates):
+            following = 1 / (1 - rates[number + 1].discount) if number + 1 < len(rates) else 0.0
+            position += one.usd * (1 - one.discount)
+            bends.append((position, 1 / (1 - one.discount) - following))
+        slope -= 1 / (1 - rates[0].discount) if rates else 0.0
+    commitment = 0.0
+    for position, bend in sorted(bends):
+        if slope >= -1e-9 * len(hours):
+            break
+        commitment, slope = position, slope + bend
+    return max(commitment - owned, 0.0)

@@ -1,0 +1,196 @@
+"""Volumes that are billed for nothing: of stopped notebook instances, and of Studio spaces without apps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import logs, tags
+from ml_janitor.aws.prices import GET_PRODUCTS, Price
+from ml_janitor.aws.sagemaker_kinds import APP, NOTEBOOK, SPACE, describe, listing
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import (
+    Absent,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    NotRead,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+)
+from ml_janitor.core.model import evidence as shown
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Verdict
+
+LOG_GROUP = "/aws/sagemaker/studio"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume(Candidate):
+    """
+    A stopped notebook instance or a space; the *size* of its volume in GB, and the *price* of one a month.
+
+    *changed* is when it was last stopped or changed. Of a space, *app* is an app that it has or had within a
+    day, *wrote* when an app in it last wrote to its log within the time that is judged.
+    """
+
+    changed: datetime
+    size: Signal[int]
+    price: Price = field(default_factory=lambda: Price(None, "not asked"))
+    app: Signal[str] = field(default_factory=NotRead)
+    wrote: Signal[datetime] = field(default_factory=NotRead)
+
+
+@dataclass(frozen=True)
+class UnusedVolumes(Detector[Volume]):
+    """
+    Finds volumes of notebook instances stopped for long, and of Studio spaces without apps.
+
+    A stopped instance costs nothing, and its volume as much as before.
+    """
+
+    name = "unused-volumes"
+    schedule = "cron(25 6 ? * MON *)"
+    kinds = (NOTEBOOK.type, SPACE.type)
+    asks_for = Change.DELETE_DATA
+    reads = (
+        *(allow(kind.lists) for kind in (NOTEBOOK, SPACE, APP)),
+        allow(NOTEBOOK.describes, on=NOTEBOOK.every),
+        *(allow(tags.LIST_TAGS, on=kind.every) for kind in (NOTEBOOK, SPACE)),
+        *(allow(one) for one in (tags.GET_RESOURCES, logs.DESCRIBE_LOG_STREAMS, GET_PRODUCTS)),
+    )
+
+    unused_for: timedelta = timedelta(days=30)
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Volume]:
+        """Every stopped notebook instance, with its size if for long; every space, and what ran in it."""
+        since = now - self.unused_for
+        kinds = (NOTEBOOK.type, SPACE.type, "domain", "user-profile")
+        book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in kinds))
+        stopped = listing(
+            aws,
+            NOTEBOOK,
+            lambda one: (NOTEBOOK.target(aws, one), one["LastModifiedTime"]),
+            StatusEquals="Stopped",
+        )
+        price = aws.prices.volume(aws.region, "Notebk")
+        sizes = aws.map(lambda one: _size(aws, one[0].name) if one[1] <= since else NotRead(), stopped.items)
+        for (target, changed), size in zip(stopped.items, sizes, strict=True):
+            known = replace(target, tags=book.of(target.arn))
+            yield Volume(target=known, changed=changed, size=size, price=price)
+        spaces = listing(aws, SPACE, lambda one: (SPACE.target(aws, one), one, one["LastModifiedTime"]))
+        apps = listing(
+            aws,
+            APP,
+            lambda one: (
+                (one["DomainId"], one.get("SpaceName")),
+                f"{one['AppType']} {one['AppName']}, {one['Status']}",
+            ),
+        )
+        running, price = dict(apps.items), aws.prices.volume(aws.region, "Studio")
+        active = logs.streams_active_since(aws, LOG_GROUP, since)
+        for target, entry, changed in spaces.items:
+            place = entry["DomainId"], entry["SpaceName"]
+            app: Signal[str] = Value(running[place], APP.lists) if place in running else Absent(APP.lists)
+            if apps.error is not None and not isinstance(app, Value):
+                app = Unreadable(apps.error, APP.lists)
+            yield Volume(
+                target=replace(target, tags=book.of(target.arn)),
+                belongs_to=tuple(_above(aws, target, book, place[0], entry)),
+                changed=changed,
+                size=_of_space(entry),
+                price=price,
+                app=app,
+                wrote=_newest(active, "/".join(place)),
+            )
+        for listed in (stopped, spaces, apps):
+            listed.check()
+
+    def decide(self, candidate: Volume, now: datetime) -> Verdict:
+        """A stopped instance uses nothing of it; of a space, its apps and their logs tell."""
+        rule, idle = Rule(), now - candidate.changed
+        space = candidate.target.kind == SPACE.type
+        rule.saw(shown("volume in GB", candidate.size))
+        if space:
+            rule.saw(shown("app", candidate.app), shown("last line of a log", candidate.wrote))
+        if isinstance(candidate.size, Absent):
+            return rule.kept("it has no volume of its own")
+        if idle < self.unused_for:
+            return rule.kept(f"stopped or changed {ago(idle)} ago; judged from {ago(self.unused_for)} on")
+        for name, signal in (("apps", candidate.app), ("log", candidate.wrote)) if space else ():
+            match signal:
+                case Value(what):
+                    return rule.kept(f"used: {name}: {what}")
+                case Unreadable(error):
+                    return rule.unknown(f"whether it is used is unknown ({error})")
+        if not isinstance(candidate.size, Value):
+            return rule.unknown(f"its volume is unknown ({getattr(candidate.size, 'error', 'not read')})")
+        monthly = (
+            None if candidate.price.hourly_usd is None else candidate.price.hourly_usd * candidate.size.value
+        )
+        name, where = candidate.target.name, candidate.target.arn.split("/")[1]
+        delete = (
+            f"delete-space --domain-id {where} --space-name {name}"
+            if space
+            else f"delete-notebook-instance --notebook-instance-name {name}"
+        )
+        return rule.found(
+            f"its {candidate.size.value} GB are billed, and "
+            + (
+                f"no app ran in this space for {ago(self.unused_for)}"
+                if space
+                else f"it has been stopped for {ago(idle)}"
+            ),
+            Confidence.LIKELY if space else Confidence.PROVEN,
+            action=f"copy what is still needed to S3, then aws sagemaker {delete}: all files on it are lost",
+            cost=Cost.saving(monthly, candidate.price.source),
+            since=candidate.changed,
+            to_prove="that nobody needs its files, which only its owner knows" if space else "",
+        )
+
+
+def _size(aws: Aws, name: str) -> Signal[int]:
+    """How many GB the volume of a notebook instance has."""
+    match describe(aws, NOTEBOOK, name):
+        case Value(found):
+            if "VolumeSizeInGB" not in found:
+                return Unreadable("the answer was cut off", NOTEBOOK.describes)
+            return Value(found["VolumeSizeInGB"], NOTEBOOK.describes)
+        case Unreadable() as unread:
+            return unread
+        case _:
+            return Unreadable("it is gone", NOTEBOOK.describes)
+
+
+def _of_space(entry: dict[str, Any]) -> Signal[int]:
+    """The GB of a listed space's volume; without one, its files are on the domain's file system."""
+    settings = entry.get("SpaceSettingsSummary", {})
+    size = settings.get("SpaceStorageSettings", {}).get("EbsStorageSettings", {}).get("EbsVolumeSizeInGb")
+    return Absent(SPACE.lists) if size is None else Value(size, SPACE.lists)
+
+
+def _newest(active: Signal[dict[str, datetime]], place: str) -> Signal[datetime]:
+    """When an app in the space *place* wrote last, of the streams that are *active*."""
+    if not isinstance(active, Value):
+        return active
+    times = [at for stream, at in active.value.items() if stream.startswith(f"{place}/")]
+    return Value(max(times), active.source, max(times)) if times else Absent(active.source)
+
+
+def _above(
+    aws: Aws, space: Target, book: tags.TagBook, domain: str, entry: dict[str, Any]
+) -> Iterator[Target]:
+    """The domain of a space, and the user profile that owns it: whoever keeps them keeps it."""
+    owner = entry.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName")
+    for kind, path in (("domain", domain), *((("user-profile", f"{domain}/{owner}"),) if owner else ())):
+        arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{kind}/{path}"
+        yield replace(space, arn=arn, name=path, kind=kind, created=None, tags=book.of(arn))

@@ -1,0 +1,103 @@
+"""The decide table of unused-volumes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.prices import Price, volume_prices
+from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.detectors.unused_volumes import UnusedVolumes, Volume
+from past_jobs import word
+
+DAY = timedelta(days=1)
+DENIED = Unreadable("ListApps: AccessDeniedException")
+
+
+def volume(path: str, kind: str, **more: Any) -> Volume:
+    target = Target(
+        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{path}",
+        name=path.rpartition("/")[2],
+        kind=kind,
+        account=ACCOUNT,
+        region=REGION,
+        created=NOW - 300 * DAY,
+        tags=Value({}),
+    )
+    fields: dict[str, Any] = {
+        "target": target,
+        "changed": NOW - 40 * DAY,
+        "size": Value(100),
+        "price": Price(Decimal("0.14"), "Price List API"),
+    }
+    return Volume(**(fields | more))
+
+
+def notebook(**more: Any) -> Volume:
+    return volume("notebook-instance/eda", "notebook-instance", **more)
+
+
+def space(**more: Any) -> Volume:
+    return volume("space/d-1/desk", "space", **{"app": Absent(), "wrote": Absent(), **more})
+
+
+@pytest.mark.parametrize(
+    ("judged", "verdict", "reason"),
+    [
+        (notebook(), "found", "its 100 GB are billed, and it has been stopped for 40 days"),
+        (notebook(changed=NOW - 30 * DAY), "found", "stopped for 30 days"),
+        (notebook(changed=NOW - 30 * DAY + timedelta(seconds=1)), "kept", "judged from 30 days on"),
+        (notebook(size=Unreadable("DescribeNotebookInstance: denied")), "unknown", "denied"),
+        (notebook(size=NotRead()), "unknown", "not read"),
+        (notebook(price=Price(None, "Price List API")), "found", "its 100 GB"),
+        (space(), "found", "no app ran in this space for 30 days"),
+        (space(size=Absent()), "kept", "it has no volume of its own"),
+        (space(changed=NOW - 3 * DAY), "kept", "stopped or changed 3 days ago"),
+        (space(app=Value("JupyterLab default, InService")), "kept", "used: apps: JupyterLab default"),
+        (space(app=DENIED), "unknown", "ListApps: AccessDenied"),
+        (space(wrote=Value(NOW - DAY)), "kept", "used: log"),
+        (space(wrote=DENIED), "unknown", "AccessDenied"),
+    ],
+)
+def test_unused_volumes(judged: Volume, verdict: str, reason: str) -> None:
+    decided = UnusedVolumes().decide(judged, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+@pytest.mark.parametrize(
+    ("judged", "confidence", "command"),
+    [
+        (notebook(), Confidence.PROVEN, "delete-notebook-instance --notebook-instance-name eda:"),
+        (space(), Confidence.LIKELY, "delete-space --domain-id d-1 --space-name desk:"),
+    ],
+)
+def test_the_change_is_a_command_and_the_dollars_are_those_of_the_volume(
+    judged: Volume, confidence: Confidence, command: str
+) -> None:
+    decided = UnusedVolumes().decide(judged, NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.cost
+    assert (decided.confidence, decided.cost.monthly_usd) == (confidence, Decimal("14.00"))
+    assert command in decided.action
+
+
+def test_a_volume_with_two_prices_has_none() -> None:
+    def product(usage: str, usd: str) -> dict[str, Any]:
+        dimension = {"unit": "GB-Mo", "pricePerUnit": {"USD": usd}}
+        terms = {"OnDemand": {"offer": {"priceDimensions": {"rate": dimension}}}}
+        return {"product": {"attributes": {"usagetype": usage}}, "terms": terms}
+
+    listed = [
+        product("USE1-Notebk:VolumeUsage.gp2", "0.14"),
+        product("Studio:VolumeUsage", "0.1"),
+        product("Studio:VolumeUsage.gp3", "0.2"),
+        product("USE1-Host:VolumeUsageHours", "0.3"),
+    ]
+
+    assert volume_prices(listed) == {"Notebk": {Decimal("0.14")}, "Studio": {Decimal("0.1"), Decimal("0.2")}}
