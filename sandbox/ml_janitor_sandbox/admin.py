@@ -17,7 +17,7 @@ from ml_janitor_sandbox.billing.charges import Charge, bill
 from ml_janitor_sandbox.billing.cost_optimization_hub import hub
 from ml_janitor_sandbox.extra_services import invocations
 from ml_janitor_sandbox.faults import Fault, Ledger
-from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, ecr, logs
+from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, declared_objects, ecr, logs
 from ml_janitor_sandbox.iam import Gate
 from ml_janitor_sandbox.overrides import override
 from ml_janitor_sandbox.process_kill import caller
@@ -62,6 +62,7 @@ class Admin:
             ("GET", "iam/record"): lambda _: gate.record(),
             ("DELETE", "iam/record"): self._forget,
             ("POST", "stacks"): _stacks,
+            ("POST", "objects"): _objects,
             ("GET", "charges"): _charges,
             ("POST", "charges"): _charge,
             ("PUT", "bill"): _set_bill,
@@ -179,6 +180,12 @@ def _metrics(given: dict[str, Any]) -> dict[str, Any]:
 def _stacks(given: dict[str, Any]) -> dict[str, Any]:
     cloudformation.seed(*_where(given), given["name"], list(given["resources"]))
     return {}
+
+
+def _objects(given: dict[str, Any]) -> dict[str, Any]:
+    for one in given["objects"]:
+        declared_objects.declare(one["bucket"], one["key"], int(one["size"]), one.get("seed") or one["key"])
+    return {"declared": len(given["objects"])}
 
 
 def _charges(_: dict[str, Any]) -> list[dict[str, Any]]:

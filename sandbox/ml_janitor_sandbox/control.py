@@ -151,6 +151,14 @@ class Control:
         body = {"region": region, "name": name, "resources": [dict(one) for one in resources]}
         self._ask("POST", "stacks", body)
 
+    def declare(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """
+        Give objects that are there another size: {"bucket", "key", "size" in bytes}.
+
+        Their bytes are made when they are read; two with the same "seed" (else the key) have the same.
+        """
+        self._ask("POST", "objects", {"objects": [dict(one) for one in objects]})
+
     def charge(self, charges: Iterable[Mapping[str, Any]], *, account: str = "") -> None:
         """
         Charge an account by hand: {"service", "usage_type", "start", "end", "usd", "quantity"}, and more.

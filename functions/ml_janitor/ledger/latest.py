@@ -34,12 +34,12 @@ class LastSweep:
     unpriced: int
     error: str | None
 
-    def without(self, sums: Totals) -> LastSweep:
-        """The same, but for *sums* of its dollars, which are counted elsewhere."""
+    def without(self, alone: Totals, together: Totals) -> LastSweep:
+        """The same without what counts of it *alone*, but not *together* with what others found."""
         return replace(
             self,
-            monthly_usd=max(self.monthly_usd - sums.monthly_usd, Decimal(0)),
-            accrued_usd=max(self.accrued_usd - sums.accrued_usd, Decimal(0)),
+            monthly_usd=max(self.monthly_usd - alone.monthly_usd + together.monthly_usd, Decimal(0)),
+            accrued_usd=max(self.accrued_usd - alone.accrued_usd + together.accrued_usd, Decimal(0)),
         )
 
 

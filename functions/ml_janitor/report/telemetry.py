@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -64,14 +64,12 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     """
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-    dollars = sum((Totals.of(sweep.results).monthly_usd for sweep in sweeps), Decimal(0))
     metrics = EphemeralMetrics(namespace=NAMESPACE)
     metrics.add_dimension(DETECTOR, detector)
     metrics.add_metric("LookedAt", MetricUnit.Count, sum(sweep.looked_at for sweep in sweeps))
     metrics.add_metric("Found", MetricUnit.Count, sum(sweep.found for sweep in sweeps))
     metrics.add_metric("Kept", MetricUnit.Count, sum(sweep.kept for sweep in sweeps))
     metrics.add_metric("Unknown", MetricUnit.Count, sum(sweep.unknown for sweep in sweeps))
-    metrics.add_metric("MonthlyUsd", MetricUnit.NoUnit, float(dollars))
     metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
     results = [result for sweep in sweeps for result in sweep.results]
     armed = any(sweep.mode is Mode.ACT for sweep in sweeps)
@@ -82,6 +80,21 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
         unverified = sum(one.cause is not None and one.cause.why in UNVERIFIED for one in results)
         metrics.add_metric(REFUSED, MetricUnit.Count, unverified)
     metrics.flush_metrics()
+
+
+def measure_dollars(by_detector: Mapping[str, Decimal]) -> None:
+    """
+    What the findings of each detector cost a month, where what several name is counted once.
+
+    Said by the digest, which alone knows all of them: a dashboard may add these up.
+    """
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+    for detector, dollars in by_detector.items():
+        metrics = EphemeralMetrics(namespace=NAMESPACE)
+        metrics.add_dimension(DETECTOR, detector)
+        metrics.add_metric("MonthlyUsd", MetricUnit.NoUnit, float(dollars))
+        metrics.flush_metrics()
 
 
 def measure_refused(detector: str) -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from moto.s3.models import s3_backends
+
 from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.billing.charges import PREFIXES, SAGEMAKER, Charge, bill
-from ml_janitor_sandbox.fixes import pricing
+from ml_janitor_sandbox.fixes import declared_objects, pricing
 from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
 
 HOURS_PER_MONTH = 730
@@ -27,6 +29,15 @@ PRICES: dict[str, Any] = tomllib.loads(Path(__file__).with_name("prices.toml").r
 
 type Used = tuple[str, Decimal]
 """A usage type without its region, and how many of it."""
+
+S3 = "Amazon Simple Storage Service"
+GB = 1024**3
+STORED = {
+    "STANDARD": ("TimedStorage-ByteHrs", "0.023"),
+    "STANDARD_IA": ("TimedStorage-SIA-ByteHrs", "0.0125"),
+    "GLACIER_IR": ("TimedStorage-GIR-ByteHrs", "0.004"),
+}
+"""By storage class: its usage type, and dollars a month for a GB (S3 pricing, us-east-1)."""
 
 METERED = ("App", "Endpoint", "NotebookInstance")
 SERVING = {"InService", "Updating", "SystemUpdating", "RollingBack"}
@@ -71,6 +82,46 @@ def observe() -> None:
                     own.meter(resource.arn, what, _charges(resource, used, now), now)
         for arn in [arn for arn in own.running if f":{region}:" in arn and arn not in seen]:
             own.meter(arn, (), (), now)
+    for account in list(s3_backends):
+        _store(account)
+
+
+def _store(account: str) -> None:
+    """Bring the bill of an account's buckets up to now; what is less than a gigabyte costs nothing."""
+    own, now, seen = bill(account), clock.now(), set[str]()
+    for bucket in declared_objects.buckets(account):
+        kept = {name: size // GB for name, size in declared_objects.sizes(bucket).items() if name in STORED}
+        if not any(kept.values()):
+            continue
+        seen.add(bucket.arn)
+        tags = declared_objects.tags(account, bucket)
+        what = *sorted(kept.items()), *sorted(tags.items())
+        if own.running.get(bucket.arn, ((), []))[0] != what:
+            own.meter(bucket.arn, what, list(_storage(bucket, kept, tags, now)), now)
+    for arn in [arn for arn in own.running if arn.startswith("arn:aws:s3:") and arn not in seen]:
+        own.meter(arn, (), (), now)
+
+
+def _storage(
+    bucket: Any, kept: Mapping[str, int], tags: Mapping[str, str], now: dt.datetime
+) -> Iterator[Charge]:
+    region = bucket.region_name
+    prefix = "" if region == "us-east-1" else f"{PREFIXES.get(region, region)}-"
+    for name, size in kept.items():
+        usage, price = STORED[name]
+        yield Charge(
+            service=S3,
+            account=bucket.account_id,
+            usage_type=f"{prefix}{usage}",
+            operation=f"{name.title().replace('_', '')}Storage",
+            region=region,
+            start=now,
+            hourly=Decimal(size) / HOURS_PER_MONTH,
+            price=Decimal(price),
+            unit="GB-Mo",
+            resource=bucket.arn,
+            tags=tags,
+        )
 
 
 def charges(account: str) -> Iterator[Charge]:

@@ -29,7 +29,7 @@ def history() -> Plan:
     for row in (*storage.BUCKETS, *studio.DOMAINS.values()):
         row.plan(plan)
     studio.plan_profiles(plan)
-    for table in (*TABLES.values(), LEFTOVERS, PAYMENTS):
+    for table in (*TABLES.values(), storage.DATASETS, LEFTOVERS, PAYMENTS):
         for row in table:
             row.plan(plan)
     return plan

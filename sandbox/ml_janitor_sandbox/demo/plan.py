@@ -62,6 +62,8 @@ class Plan:
     states: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     charges: list[dict[str, Any]] = field(default_factory=list)
+    sizes: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The bytes of objects, by bucket and key, that are larger than what is stored of them."""
     stored: dict[str, int] = field(default_factory=dict)
     """The bytes of log groups."""
     pulls: list[tuple[str, str, datetime]] = field(default_factory=list)
@@ -132,6 +134,9 @@ class Plan:
                 clock = step.at
                 control.set_clock(clock)
             actor.do(step)
+            where = step.params.get("Bucket", ""), step.params.get("Key", "")
+            if step.operation == "put_object" and where in self.sizes:
+                control.declare([{"bucket": where[0], "key": where[1], "size": self.sizes[where]}])
 
 
 class Actor:

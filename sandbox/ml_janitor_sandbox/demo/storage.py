@@ -57,6 +57,23 @@ class Artifact(Row):
         store(plan, at, self.by, bucket, key, size=ARTIFACT_SIZE, seed=self.content, tags=tags)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset(Row):
+    """So many *objects* under a prefix, *gigabytes* together and *age* days old: of their sizes only."""
+
+    age: float
+    objects: int
+    gigabytes: int
+
+    def plan(self, plan: Plan) -> None:
+        """Store them, each as large as the others."""
+        bucket, _, prefix = self.name.partition("/")
+        for number in range(self.objects):
+            key = f"{prefix}/part-{number:05}.parquet"
+            store(plan, workday(self.age, self.name), self.by, bucket, key)
+            plan.sizes[bucket, key] = -(-self.gigabytes * 1024**3 // self.objects)
+
+
 def store(
     plan: Plan,
     at: datetime,
@@ -75,3 +92,4 @@ def store(
 
 BUCKETS = load("buckets.toml", Bucket)
 ARTIFACTS = load("artifacts.toml", Artifact)
+DATASETS = load("datasets.toml", Dataset)

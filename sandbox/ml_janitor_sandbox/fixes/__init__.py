@@ -18,6 +18,7 @@ AREAS = (
     "cloudtrail",
     "cloudwatch",
     "components",
+    "declared_objects",
     "ecr",
     "endpoint_configs",
     "endpoints",
@@ -57,3 +58,4 @@ def install() -> None:
         _installed.append(patch.target)
     clock.install()
     meters.watch()
+    importlib.import_module("ml_janitor_sandbox.fixes.declared_objects").watch()

@@ -22,6 +22,7 @@ from moto.s3.models import FakeDeleteMarker, FakeKey
 from moto.s3.responses import S3Response
 
 from ml_janitor_sandbox import state
+from ml_janitor_sandbox.fixes.declared_objects import Made, become
 from ml_janitor_sandbox.patches import replaces
 
 MOST_KEYS = 1000
@@ -213,6 +214,9 @@ def born(self: Any, *args: Any, **members: Any) -> None:
     data" (API reference of Object). That of a multipart upload goes on ending in the number of parts.
     """
     _moto_key(self, *args, **members)
+    for value in (*args, *members.values()):
+        if isinstance(value, Made):  # a copy of what was declared
+            become(self, value)
     self.last_modified = apart(self.last_modified)
     if self.encryption in KMS:
         _, dash, parts = (self._etag or "").partition("-")

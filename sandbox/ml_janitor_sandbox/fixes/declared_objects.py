@@ -1,0 +1,172 @@
+"""
+S3 objects of any size that take no room: their bytes are made when they are read, and the same each time.
+
+`Control.declare` gives an object that is there another size. Listings, HeadObject, copies and
+`BucketSizeBytes` have that size, and so has the bill. Ranges of any object can be read, and whole objects up
+to `WHOLE`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Self, SupportsIndex, overload
+
+from moto.s3.models import FakeDeleteMarker, FakeKey, s3_backends
+from moto.s3.responses import S3Response
+
+from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox.metrics import Identity, Metrics, Point
+from ml_janitor_sandbox.patches import AwsError, replaces
+
+BLOCK = 64 * 1024
+WHOLE = 256 * 1024 * 1024
+DAY = dt.timedelta(days=1)
+SINCE = 35 * DAY
+"""How far back the daily metrics are published when the clock moves on by more."""
+
+STORAGE_TYPES = {
+    "DEEP_ARCHIVE": "DeepArchiveStorage",
+    "GLACIER": "GlacierStorage",
+    "GLACIER_IR": "GlacierInstantRetrievalStorage",
+    "INTELLIGENT_TIERING": "IntelligentTieringFAStorage",
+    "ONEZONE_IA": "OneZoneIAStorage",
+    "STANDARD": "StandardStorage",
+    "STANDARD_IA": "StandardIAStorage",
+}
+"""By storage class, how CloudWatch calls it (Amazon S3 user guide, "Metrics and dimensions")."""
+
+_moto_get = S3Response.get_object
+
+
+class Made(bytes):
+    """As many bytes as *size* says, of some *seed*; only what is read of them is made."""
+
+    size: int
+    seed: str
+
+    def __new__(cls, size: int, seed: str) -> Self:
+        made = super().__new__(cls)
+        made.size, made.seed = size, seed
+        return made
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, key: slice) -> bytes: ...
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, slice):
+            return self[key : key + 1][0]
+        start, stop, _ = key.indices(self.size)
+        first = start // BLOCK
+        blocks = b"".join(self._block(number) for number in range(first, -(-stop // BLOCK)))
+        return blocks[start - first * BLOCK : stop - first * BLOCK]
+
+    def _block(self, number: int) -> bytes:
+        return hashlib.shake_128(f"{self.seed}/{number}".encode()).digest(BLOCK)
+
+
+class DeclaredKey(FakeKey):
+    """A key whose bytes are `Made`."""
+
+    made: Made
+
+    @property
+    def value(self) -> Made:
+        """What is read of it."""
+        return self.made
+
+
+def declare(bucket: str, key: str, size: int, seed: str) -> None:
+    """Give the current version of an object that is there a *size*; the same *seed* makes the same bytes."""
+    with state.LOCK:
+        found = _bucket(bucket).keys[key]
+        become(found, Made(size, seed))
+        if found.encryption is None or found.encryption == "AES256":
+            found._etag = hashlib.md5(f"{seed}/{size}".encode(), usedforsecurity=False).hexdigest()
+
+
+def become(key: Any, made: Made) -> None:
+    """Let *key* have the bytes *made*."""
+    key.__class__ = DeclaredKey
+    key.made, key.contentsize = made, made.size
+    key.checksum_algorithm = None  # the one that it had is of other bytes
+
+
+@replaces("moto.s3.responses:S3Response.get_object", was="e9731229dec1")
+def get_object(self: Any) -> Any:
+    """As moto's; a declared object is made whole unless a range is asked for, if it is not too large."""
+    status, headers, body = _moto_get(self)
+    if isinstance(body, Made) and not self.headers.get("range"):
+        if body.size > WHOLE:
+            raise AwsError("NotImplemented", f"The sandbox makes {body.size:,} bytes in ranges only.")
+        body = body[:]
+    return status, headers, body
+
+
+# --- what they amount to -------------------------------------------------------------------------
+
+
+def buckets(account: str) -> Iterator[Any]:
+    """The buckets of an account."""
+    for partition in list(s3_backends[account].values()):
+        yield from list(partition.buckets.values())
+
+
+def tags(account: str, bucket: Any) -> dict[str, str]:
+    """The tags of a bucket itself, by which AWS bills what is in it."""
+    found: dict[str, str] = {}
+    for partition in list(s3_backends[account].values()):
+        if bucket.name in partition.buckets:
+            found |= partition.tagger.get_tag_dict_for_resource(bucket.arn)
+    return found
+
+
+def sizes(bucket: Any) -> Counter[str]:
+    """The bytes of a bucket by storage class, those of noncurrent versions too."""
+    found = Counter[str]()
+    for versions in dict(bucket.keys).values():
+        for one in versions:
+            if not isinstance(one, FakeDeleteMarker):
+                found[one.storage_class or "STANDARD"] += one.size
+    return found
+
+
+def watch() -> None:
+    """Publish each day's metrics of every bucket from now on, as S3 does for free."""
+    clock.before_moving(_measure)
+
+
+def _measure(until: dt.datetime) -> None:
+    """The metrics of the midnights that the clock moves over."""
+    midnight = max(clock.now(), until - SINCE).replace(hour=0, minute=0, second=0, microsecond=0) + DAY
+    if midnight > until:
+        return
+    with state.LOCK:
+        for account in list(s3_backends):
+            for bucket in buckets(account):
+                _publish(account, bucket, midnight, until)
+
+
+def _publish(account: str, bucket: Any, midnight: dt.datetime, until: dt.datetime) -> None:
+    metrics = state.at(Metrics, account, bucket.region_name)
+    amounts = [
+        ("BucketSizeBytes", STORAGE_TYPES.get(name, name), size) for name, size in sizes(bucket).items()
+    ]
+    amounts.append(("NumberOfObjects", "AllStorageTypes", sum(map(len, dict(bucket.keys).values()))))
+    for metric, storage_type, amount in amounts:
+        dimensions = {"BucketName": bucket.name, "StorageType": storage_type}
+        at, points = midnight, []
+        while at <= until:
+            points.append(Point.single(at.timestamp(), float(amount), "Bytes"))
+            at += DAY
+        metrics.publish(Identity("AWS/S3", metric, frozenset(dimensions.items())), points)
+
+
+def _bucket(name: str) -> Any:
+    return next(bucket for account in list(s3_backends) for bucket in buckets(account) if bucket.name == name)
