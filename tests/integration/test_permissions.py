@@ -41,8 +41,9 @@ WITH_BILL = f"""{WITH_SLACK}
 digest_schedule = "cron(0 20 * * ? *)"
 [bill]
 enabled = true
+weekly_table = "Tue"
 """
-"""With a bill that is posted by itself: no digest is due."""
+"""With a bill that is posted by itself, for no digest is due, on the day on which the tags are checked."""
 
 FILES = sorted(path.stem for path in EVENTS.glob("*.json"))
 OF_OTHERS = {"interact", "pressed", "undo"}
