@@ -25,6 +25,7 @@ from ml_janitor.bill import reading, resources
 from ml_janitor.core.durations import WorkingHours, format_duration
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant
+from ml_janitor.ledger import uses
 
 ROOT = Path(__file__).parent.parent
 SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
@@ -76,6 +77,7 @@ def pages() -> list[tuple[Path, str]]:
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
             "bill": permission_list([*reading.READS, *resources.READS]),
             "denies": denies(),
+            "ledger": ledger(),
             "managed": managed_policies.table(),
         },
         docs / "sandbox.md": {"session": session(SESSION)},
@@ -216,6 +218,27 @@ def powers(title: str, grants: Sequence[Grant]) -> list[str]:
         rows.setdefault((grant.action, f"{why}, where {only}" if only else why), []).append(f"`{grant.on}`")
     table = [f"| `{action}` | {', '.join(ons)} | {why} |" for (action, why), ons in rows.items()]
     return ["", f"| {title} | on | why |", "| --- | --- | --- |", *table] if table else []
+
+
+def ledger() -> str:
+    """Which items of the ledger each function reads and writes."""
+    notebooks = next(one for one in DETECTORS if one.name == "idle-notebooks")()
+    adviser = next(one for one in DETECTORS if one.cleanup is None and one.spares_undos)()
+    functions = {
+        f"{notebooks.name}": uses.of_sweep(notebooks, armed=False),
+        f"{notebooks.name}, armed": uses.of_sweep(notebooks, armed=True),
+        f"{adviser.name}": uses.of_sweep(adviser, armed=False),
+        "digest": uses.of_digest(bill=True, advice=True),
+        "bill": uses.of_bill(),
+        "undo": uses.of_undo(),
+        "Slack's worker": uses.of_presses(),
+    }
+    rows = ["| function | reads | writes |", "| --- | --- | --- |"]
+    for name, used in functions.items():
+        reads = [f"`{key}`" for key, operations in used.items() if uses.READS & {*operations}]
+        writes = [f"`{key}`" for key, operations in used.items() if {*operations} - uses.READS]
+        rows.append(f"| {name} | {', '.join(sorted(reads))} | {', '.join(sorted(writes))} |")
+    return "\n".join(rows)
 
 
 def denies() -> str:

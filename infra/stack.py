@@ -34,15 +34,10 @@ from ml_janitor.config.arming_warnings import (
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
+from ml_janitor.ledger import uses
 from ml_janitor.scheduled.bill_run import bill_reads
 
 ROOT = Path(__file__).parent.parent
-
-ENTRIES = ("DeleteItem", "PutItem", "Query", "UpdateItem")
-"""What every function that remembers does on the ledger's table, with holds, actions and leases too."""
-
-LATEST = "GetItem"
-"""Reads the latest sweep and digest, which is for sweeps and digests."""
 
 
 class JanitorStack(Stack):
@@ -88,16 +83,18 @@ class JanitorStack(Stack):
             key=key,
         )
         everywhere = places(self, settings.janitor.regions)
-        own = Allowed(grants=[*self._remember(*ENTRIES), *self._slack(settings)], where=everywhere)
         undoable = {detector.name for detector in settings.undoable(today)}
-        undo = self._undo(settings, today, own, shared)
-        sweeping = Allowed(grants=[*own.grants, *self._remember(LATEST)], where=everywhere)
+        undo = self._undo(settings, today, shared)
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
             keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
-            allowed = [sweeping, Allowed(grants=[*detector.reads, keep], where=everywhere)]
+            armed = settings.mode(detector.name) is Mode.ACT
+            allowed = [
+                self._own(settings, uses.of_sweep(detector, armed=armed)),
+                Allowed(grants=[*detector.reads, keep], where=everywhere),
+            ]
             environment = {"JANITOR_DETECTOR": detector.name}
-            if settings.mode(detector.name) is Mode.ACT:
+            if armed:
                 allowed += [self._arms(settings, detector), self._macs("GenerateMac")]
             if undo is not None and detector.name in undoable:  # it has what broke off brought back
                 invoke = allow("lambda:InvokeFunction", on=undo.function_arn)
@@ -126,23 +123,32 @@ class JanitorStack(Stack):
             description="Says once a day what all sweeps found, and which did not run.",
             handler="ml_janitor.handlers.digest",
             schedule=settings.janitor.digest_schedule,
-            allowed=[sweeping, Allowed(grants=self._picture(settings), where=())],
+            allowed=[
+                self._own(
+                    settings,
+                    uses.of_digest(
+                        bill=settings.bill.enabled,
+                        advice=bool(settings.janitor.slack_secret and settings.plan.weekly_advice),
+                    ),
+                ),
+                Allowed(grants=self._picture(settings), where=()),
+            ],
             shared=shared,
             environment={},
             timeout=Duration.minutes(5),
         )
         if settings.bill.enabled:
-            self._bill(settings, sweeping, everywhere, shared)
+            self._bill(settings, everywhere, shared)
         if settings.janitor.slack_secret and settings.janitor.slack_signing_secret:
-            armed = {detector.name for detector in settings.armed()}
+            acting = {detector.name for detector in settings.armed()}
             SlackButtons(
                 self,
                 "Slack",
                 signing_secret=settings.janitor.slack_signing_secret,
                 secret=self._secret(settings.janitor.slack_signing_secret),
-                own=own,
+                own=self._own(settings, uses.of_presses()),
                 shared=shared,
-                sweeps={name: each for name, each in self.functions.items() if name in armed},
+                sweeps={name: each for name, each in self.functions.items() if name in acting},
                 undo=undo,
                 concurrency=settings.janitor.slack_concurrency,
             )
@@ -176,9 +182,7 @@ class JanitorStack(Stack):
             denied=sparing(detector.acts, section.keep_tags),
         )
 
-    def _bill(
-        self, settings: Settings, sweeping: Allowed, everywhere: Sequence[Place], shared: Shared
-    ) -> None:
+    def _bill(self, settings: Settings, everywhere: Sequence[Place], shared: Shared) -> None:
         """The function that reads the bill, each reading of which AWS charges for."""
         kept = self.reports.arn_for_objects(f"{FOLDER}/*")
         keep = [allow("s3:GetObject", on=kept), allow("s3:PutObject", on=kept)]
@@ -189,7 +193,10 @@ class JanitorStack(Stack):
             description="Reads what AWS charged, and says what moved it.",
             handler="ml_janitor.handlers.bill",
             schedule=settings.bill.schedule,
-            allowed=[sweeping, Allowed(grants=[*bill_reads(settings.bill), *keep], where=everywhere)],
+            allowed=[
+                self._own(settings, uses.of_bill()),
+                Allowed(grants=[*bill_reads(settings.bill), *keep], where=everywhere),
+            ],
             shared=shared,
             environment={},
             memory=1024,
@@ -200,9 +207,7 @@ class JanitorStack(Stack):
             f"{settings.bill.max_requests} times, which costs up to ${most}: ${30 * most} in 30 nights."
         )
 
-    def _undo(
-        self, settings: Settings, today: date, own: Allowed, shared: Shared
-    ) -> lambda_.IFunction | None:
+    def _undo(self, settings: Settings, today: date, shared: Shared) -> lambda_.IFunction | None:
         """The function that takes back what was done, while there can be something to take back."""
         undoable = settings.undoable(today)
         if not undoable:
@@ -215,7 +220,7 @@ class JanitorStack(Stack):
             description="Takes back what a detector did.",
             handler="ml_janitor.handlers.undo",
             allowed=[
-                own,
+                self._own(settings, uses.of_undo()),
                 self._macs("VerifyMac"),
                 *(
                     Allowed(
@@ -240,13 +245,11 @@ class JanitorStack(Stack):
         kept = self.reports.arn_for_objects(f"{FOLDER}/*.png")
         return [allow("s3:GetObject", on=kept)] if settings.bill.enabled else []
 
-    def _remember(self, *actions: str) -> list[Grant]:
-        """To do *actions* on the ledger's table."""
-        return [allow(f"dynamodb:{action}", on=self.ledger.table_arn) for action in actions]
-
-    def _slack(self, settings: Settings) -> list[Grant]:
-        """Reading the one secret that holds Slack's token, where Slack is used at all."""
-        return [self._secret(settings.janitor.slack_secret)] if settings.janitor.slack_secret else []
+    def _own(self, settings: Settings, used: uses.Uses) -> Allowed:
+        """What is *used* of the ledger, and the one secret with Slack's token, where Slack is used at all."""
+        secret = settings.janitor.slack_secret
+        slack = [self._secret(secret)] if secret else []
+        return Allowed(grants=[*uses.grants(used, self.ledger.table_arn), *slack], where=())
 
     def _secret(self, name: str) -> Grant:
         """Reading the secret *name*, to whose ARN Secrets Manager adds six characters."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from deployed import Deployed, Function
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
+from ml_janitor.ledger import uses
 from ml_janitor.scheduled.bill_run import bill_reads
 from ml_janitor_sandbox.iam.conditions import arn_like
 from synthesis import TODAY
@@ -135,10 +136,7 @@ class Declared:
         """The ledger, reports, one secret of Slack's, whom it invokes; its log and any queue are Lambda's."""
         where, section = f"{self.deployed.region}:{self.deployed.account}", self.settings.janitor
         detector = self._detector(function)
-        if function.name != "interact":
-            latest = ["GetItem"] if function.schedule else []
-            for action in ("DeleteItem", "PutItem", "Query", "UpdateItem", *latest):
-                yield Permission(f"dynamodb:{action}", self.deployed.one("AWS::DynamoDB::Table"))
+        yield from self._everywhere(self._of_ledger(function), ())
         undoable = {each.name for each in self.settings.undoable(TODAY)}
         if detector is not None and self._armed(detector):
             yield Permission("kms:GenerateMac", self.deployed.undo_key())
@@ -156,6 +154,22 @@ class Declared:
             yield Permission(f"logs:{action}", f"arn:aws:logs:{where}:log-group:{function.log_group}:*")
         if function.failed is not None:
             yield Permission("sqs:SendMessage", function.failed)
+
+    def _of_ledger(self, function: Function) -> tuple[Grant, ...]:
+        """Items of the ledger."""
+        if (detector := self._detector(function)) is not None:
+            used = uses.of_sweep(detector, armed=self._armed(detector))
+        else:
+            used = {
+                "digest": uses.of_digest(
+                    bill=self.settings.bill.enabled,
+                    advice=bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice),
+                ),
+                "bill": uses.of_bill(),
+                "undo": uses.of_undo(),
+                "pressed": uses.of_presses(),
+            }.get(function.name, {})
+        return uses.grants(used, self.deployed.one("AWS::DynamoDB::Table"))
 
     def _invoked(self, function: Function) -> list[str]:
         by_name = {one.name: one.arn for one in self.deployed.functions()}

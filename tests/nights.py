@@ -32,6 +32,7 @@ from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.macs import Macs
 from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.ledger.requests import Requests
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
 from ml_janitor.report.causes import words
@@ -129,6 +130,7 @@ class Nights:
                 actions=self.actions,
                 holds=self.holds,
                 limits=Limits(self.table, "UTC"),
+                requests=Requests(self.table),
                 clock=lambda: self.clock,
                 pause=self._pause,
                 revert=self.put_back.append,

@@ -165,34 +165,42 @@ def missed(host: Host, recording: Recording, asked_about: AskedAbout) -> Iterato
     The same again, where the roles lack those statements that are *asked about*, one after the other.
 
     Each is taken away for the step in which it was first used, those of one step in the order of their
-    first use: so everything before it has been done, and what needs it has not. What comes after the last
-    of them is left out.
+    first use: so everything before it has been done, and what needs it has not. A run may survive such a
+    lack, and leave nothing to do for the next: that one is taken away for the next step that used it. What
+    comes after the last of them is left out.
     """
-    roles, first = host.deployed.roles(), first_uses(host, recording, asked_about)
-    last = max(first.values(), default=-1)
-    for at, (step, _) in enumerate(recording[: last + 1]):
+    roles, used_at = host.deployed.roles(), steps_of(host, recording, asked_about)
+    for at, (step, _) in enumerate(recording):
+        if not used_at:
+            break
         role = host.function(step.function).role
         host.enforce(roles)
         step.arranged(host)
-        for number in (number for (_, number), place in first.items() if place == at):
+        for (function, number), steps in list(used_at.items()):
+            if function != step.function or at not in steps:
+                continue
             statement = statements(roles[role])[number]
             host.enforce(roles | {role: without(roles[role], statement)})
-            yield Missed(step.function, statement, step.run(host))
-        if at < last:
+            ran = step.run(host)
+            if ran.denied or at == steps[-1]:
+                del used_at[function, number]
+                yield Missed(step.function, statement, ran)
+        if used_at:
             host.enforce(roles)
             step.run(host)
 
 
-def first_uses(host: Host, recording: Recording, asked_about: AskedAbout) -> dict[tuple[str, int], int]:
-    """The step in which each statement was first used, by function and number, in the order of use."""
+def steps_of(host: Host, recording: Recording, asked_about: AskedAbout) -> dict[tuple[str, int], list[int]]:
+    """The steps in which each statement was used, by function and number, in the order of first use."""
     roles = host.deployed.roles()
     numbered = {step.function: statements(roles[host.function(step.function).role]) for step, _ in recording}
-    first: dict[tuple[str, int], int] = {}
+    found: dict[tuple[str, int], list[int]] = {}
     for at, (step, ran) in enumerate(recording):
         for number in (number for use in ran.uses for number in use.by):
             if asked_about(step.function, numbered[step.function][number]):
-                first.setdefault((step.function, number), at)
-    return first
+                steps = found.setdefault((step.function, number), [])
+                steps += [] if at in steps else [at]
+    return found
 
 
 def check(host: Host, tried: Iterable[Missed], asked_about: AskedAbout, of: Iterable[str]) -> None:

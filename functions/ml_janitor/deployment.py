@@ -31,6 +31,7 @@ from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.macs import KmsMacs, NoKey
+from ml_janitor.ledger.requests import Requests
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
 from ml_janitor.report.buttons import Button
@@ -284,6 +285,7 @@ def acting(
         actions=actions,
         holds=Holds(table),
         limits=Limits(table, section.time_zone),
+        requests=Requests(table),
         clock=clock,
         pause=lambda: sleep(PACE),
         wait=wait,

@@ -167,6 +167,7 @@ def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, s
     from ml_janitor.config.settings import SettingsError
     from ml_janitor.ledger.holds import Holds
     from ml_janitor.ledger.idempotency import once
+    from ml_janitor.ledger.requests import Requests
     from ml_janitor.slack.bot import Slack
     from ml_janitor.slack.membership import Directory
     from ml_janitor.slack.press_worker import PressWorker
@@ -181,6 +182,7 @@ def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, s
         settings=own.settings,
         ledger=own.ledger,
         holds=Holds(own.table),
+        requests=Requests(own.table),
         undoing=deployment.undoing_in_lambda(own),
         messages=messages,
         advice=deployment.weekly_advice(own),

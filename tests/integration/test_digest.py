@@ -16,7 +16,8 @@ from lambdas import WITH_SLACK, Context, event, idle_endpoints, items, quiet
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import MalformedEventError
-from ml_janitor.core.model import Change, Mode, Result, Sweep
+from ml_janitor.core.counting import counted_once
+from ml_janitor.core.model import Change, Mode, Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger
@@ -45,16 +46,19 @@ def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger
 def test_a_resource_that_two_detectors_name_is_counted_once(
     deployed: SlackControl, ledger: Ledger, aws: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A thing that nobody uses is too big as well; one that is only too big counts for itself."""
+    """A thing that nobody uses is too big as well, and so is its part; one that is only too big counts."""
     quiet(ledger, aws)
     idle = result("idle-endpoints", "a", waste("100"))
     smaller, other = (
         replace(result("spot-training", name, waste(usd)), change=Change.SPOT)
         for name, usd in (("a", "60"), ("b", "7"))
     )
-    found: dict[str, tuple[Result, ...]] = {"idle-endpoints": (idle,), "spot-training": (smaller, other)}
+    part = result("idle-endpoints", "part", waste("30"))
+    idle = replace(idle, parts=(part.target.arn,))
+    found: dict[str, tuple[Result, ...]] = {"idle-endpoints": (idle, part), "spot-training": (smaller, other)}
     for name, results in found.items():
         done = Sweep(detector=name, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=results)
+        (done,) = counted_once(Report(time=NOW, account=ACCOUNT, sweeps=(done,))).sweeps
         ledger.record(aws, done, NOW - timedelta(minutes=30))
 
     handlers.digest(event("scheduled"), Context())
@@ -66,7 +70,7 @@ def test_a_resource_that_two_detectors_name_is_counted_once(
         "spot-training": [7.0],
     }
     (digest,) = deployed.messages()
-    assert "$107 a month: 3 findings, 3 of them new" in digest["text"]
+    assert "$107 a month: 4 findings, 4 of them new" in digest["text"]
     assert "*$7.00 a month*: spot training" in repr(digest["blocks"])
 
 

@@ -332,11 +332,13 @@ def test_a_holder_that_has_swept_does_not_take_the_lease_again(leases: Leases) -
     leases.swept(*where, holder="event", now=NOW)
     leases.release(*where, holder="event")
 
-    with pytest.raises(LeaseTakenError):
+    with pytest.raises(LeaseTakenError) as again:
         take(leases, "event", NOW + HOUR)
-    assert leases.was_swept(*where, holder="event")
+    assert again.value.swept
     take(leases, "next", NOW)
-    assert not leases.was_swept(*where, holder="event")
+    with pytest.raises(LeaseTakenError) as taken:
+        take(leases, "event", NOW)
+    assert not taken.value.swept
 
 
 # --- limits ----------------------------------------------------------------------------------------

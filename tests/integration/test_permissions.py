@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ from lambdas import EVENTS, WITH_SLACK, event
 from ml_janitor.aws.arns import Arn
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import FILE, Settings
+from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Target
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.deployment import SECRET
@@ -29,6 +34,7 @@ from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.server import Sandbox
 from ml_janitor_sandbox.slack import TOKEN, SlackControl
 from recorder import Recording, Step, check, exactly, missed, mutants, nothing, record
+from signing import OwnMacs
 from synthesis import synthesise
 
 DIGEST, BILL = "digest", "bill"
@@ -118,8 +124,14 @@ def every_event(name: str, host: Host) -> Iterator[Step]:
         found = one_of_each(host, function) | found
     for arn in found.values():
         yield step({"time": AT, "resource": arn})
+    if name not in OF_ALL:  # an event that fails is forgotten
+        yield step({"time": AT, "resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:janitor"})
+    if found and any(one.name == name and one.cleanup for one in DETECTORS):
+        yield Step(function=name, event=partial(made_anew, name, next(iter(found.values()))))
     if name == BILL:
         yield Step(function=name, event=lambda _: {"time": "2026-10-06T02:59:59Z"})
+    if name == DIGEST:  # on the day of the weekly advice
+        yield Step(function=name, event=lambda _: {"time": "2026-10-05T03:00:02Z"})
     if name in OF_ALL:
         refused = Step(
             function=name,
@@ -128,6 +140,20 @@ def every_event(name: str, host: Host) -> Iterator[Step]:
         )
         yield refused
         SlackControl(host.url).clear_faults()
+
+
+def made_anew(name: str, arn: str, host: Host) -> dict[str, Any]:
+    """What it did when it was armed saves nothing any more: the resource *arn* is there again."""
+    host.forget(host.function(name))
+    parts, earlier = Arn.parse(arn), host.now - timedelta(days=40)
+    target = Target(
+        arn=arn, name=parts.name, kind=parts.kind, account=ACCOUNT, region=REGION, created=earlier
+    )
+    verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete it", evidence=())
+    result = Result(detector=name, target=target, verdict=verdict, outcome=Outcome.WAITING)
+    done = Actions(host.table, OwnMacs())
+    done.acted(done.begin(result, {}, warned=earlier, now=earlier), earlier)
+    return event("scheduled")
 
 
 def one_of_each(host: Host, function: Function) -> dict[tuple[str, ...], str]:
@@ -159,9 +185,12 @@ def failure(name: str, file: str) -> type[Exception] | None:
 
 
 def last_sweep(host: Host) -> None:
-    """Something that the digest can sum up."""
+    """Something that the digest can sum up, of which something is due."""
     host.enforce()
     host.invoke(host.function(DETECTORS[0].name), event("scheduled"))
+    ledger = Ledger(host.table)
+    entry = next(iter(ledger.entries(DETECTORS[0].name, ACCOUNT, REGION)))
+    ledger.warned(entry, now=host.now, due=host.now)  # which is due, unless somebody keeps it
 
 
 def bill_to_say(host: Host) -> None:
@@ -201,10 +230,15 @@ def test_it_asks_for_all_that_is_declared_and_for_nothing_else(
 def test_each_statement_of_its_role_is_missed_and_the_refusal_is_told(
     host: Host, recordings: dict[str, Recording], name: str
 ) -> None:
-    last_sweep(host)
-    if name == DIGEST:
-        bill_to_say(host)
-    recording = recordings.get(name) or record(host, every_event(name, host))
+    def set_up() -> None:
+        last_sweep(host)
+        if name == DIGEST:
+            bill_to_say(host)
+
+    if (recording := recordings.get(name)) is None:
+        set_up()
+        recording = record(host, every_event(name, host))
+    set_up()
 
     silent = set() if told_of(name, recording) else {SECRET_READ, *OF_FINDINGS}
 

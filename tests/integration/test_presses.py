@@ -138,8 +138,8 @@ def test_now_makes_it_due_and_runs_the_detectors_own_function(warned: Deployment
 
     handlers.pressed(handed["event"], warned.context())
 
-    (entry,) = warned.table()["finding"]
-    assert (entry["due"], entry["hurried"]) == ("2026-10-06T03:00:30Z", f"Dina Okafor ({MEMBER})")
+    (before,), (asked,) = warned.table()["finding"], warned.table()["request"]
+    assert (asked["what"], asked["key"], asked["at"]) == ("due", before["key"], "2026-10-06T03:00:30Z")
     assert warned.box.invocations()[1:] == [
         {"function": "ml-janitor-idle-endpoints", "event": {"regions": [REGION]}}
     ]
@@ -578,9 +578,28 @@ def test_of_two_who_press_undo_at_once_one_is_told_that_the_other_did(
     assert notebook.run(WORKER, second)["done"] is False
 
     (answer,) = notebook.slack.responses()
-    assert answer["text"].startswith("Nothing was changed: another run is at work on churn")
+    assert answer["text"] == "Nothing was changed: somebody else asked for that a moment ago."
     assert [one["function"] for one in notebook.box.invocations()].count(UNDO) == 1
     notebook.deliver()
+    assert status(notebook) == "InService"
+
+
+def test_an_undo_that_never_began_is_asked_for_again_by_the_next_sweep(notebook: Deployment) -> None:
+    """The press is remembered although whoever hears it may not write the action."""
+    notebook.press("now", MEMBER)
+    notebook.press("undo", MEMBER, deliver=False)
+    notebook.run(WORKER, notebook.box.invocations()[-1]["event"])
+    assert notebook.box.invocations()[-1]["function"] == UNDO
+    (acted,) = notebook.table()["action"]
+    notebook.delivered = len(notebook.box.invocations())  # it is lost
+
+    notebook.later(HOUR)
+    notebook.sweep("idle-notebooks")
+    (asked,) = notebook.table()["action"]
+    notebook.deliver()
+
+    assert (acted["stage"], asked["stage"]) == ("acted", "undoing")
+    assert (asked["undone_by"], asked["asked_at"]) == (f"Dina Okafor ({MEMBER})", "2026-10-06T03:00:30Z")
     assert status(notebook) == "InService"
 
 

@@ -31,6 +31,7 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.requests import Requests
 from ml_janitor.ledger.table import Table
 from ml_janitor.report import causes
 from ml_janitor_sandbox import demo
@@ -469,6 +470,7 @@ def acting(table: Table) -> Acting:
         actions=Actions(table, OwnMacs()),
         holds=Holds(table),
         limits=Limits(table, "UTC"),
+        requests=Requests(table),
         clock=lambda: NOW,
         pause=lambda: None,
         revert=lambda _: None,

@@ -44,7 +44,7 @@ def served(loads: Any = CALM, **more: Any) -> Served:
         "hosts": False,
         "model": "model",
         "peaks": peaks,
-        "raw": {},
+        "totals": {},
     }
     return Served(**(fields | more))
 

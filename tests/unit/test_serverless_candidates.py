@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.endpoint_load import HOURS, WINDOW, LoadedEndpoint, Served
+from ml_janitor.aws.endpoint_load import HOURS, LoadedEndpoint, Served, Total
 from ml_janitor.aws.endpoints import Summary, Variant
 from ml_janitor.aws.instances import machine, memory_gib
-from ml_janitor.aws.metrics import Series
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Absent, Finding, NotRead, Signal, Target, Unreadable, Value
 from ml_janitor.core.sizing import Load
@@ -26,15 +25,15 @@ GB_HOUR = Decimal("0.072")
 PRICES = tuple(Price(GB_HOUR * size, "Price List API") for size in range(1, 7))
 
 
-def hourly(value: float, points: int = HOURS) -> Signal[Series]:
-    return Value(Series(tuple((NOW - WINDOW + timedelta(hours=at), value) for at in range(points))))
+def hourly(value: float, points: int = HOURS) -> Signal[Total]:
+    return Value((value * points, points))
 
 
 def quiet(**more: Any) -> QuietEndpoint:
     """100 requests an hour of 0.2 seconds on an ml.m5.xlarge, an eighth of whose memory is used."""
     kind = more.pop("type", "ml.m5.xlarge")
     load = Load(cpu=0.1, memory=more.pop("memory", 0.5), requests=more.pop("at_once", 2))
-    raw: dict[str, Signal[Series]] = {
+    raw: dict[str, Signal[Total]] = {
         "requests": hourly(100),
         "ModelLatency": hourly(100 * 0.2 * 1_000_000),
         "ConcurrentRequestsPerModel": hourly(2),
@@ -48,7 +47,7 @@ def quiet(**more: Any) -> QuietEndpoint:
         "hosts": more.pop("hosts", False),
         "model": "model",
         "peaks": more.pop("peaks", Value((load,) * HOURS)),
-        "raw": raw | more.pop("raw", {}),
+        "totals": raw | more.pop("raw", {}),
     }
     arn, created = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/api", NOW - more.pop("age", 30 * DAY)
     target = Target(

@@ -107,7 +107,9 @@ def raising(error: Exception) -> Any:
 
 
 def test_a_role_that_aws_does_not_let_be_handed_over_is_named_with_what_to_do() -> None:
-    with pytest.raises(CannotActError, match=r"hand .*ml-training to SageMaker.* undo_roles"):
+    with pytest.raises(
+        CannotActError, match=r"not authorized to perform iam:PassRole on its role .*ml-training.* undo_roles"
+    ):
         handing_over(raising(refusal("iam:PassRole")), ROLE)
     with pytest.raises(ClientError):
         handing_over(raising(refusal("sagemaker:CreateEndpointConfig")), ROLE)

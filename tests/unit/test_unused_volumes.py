@@ -38,7 +38,7 @@ def volume(path: str, kind: str, **more: Any) -> Volume:
 
 
 def notebook(**more: Any) -> Volume:
-    return volume("notebook-instance/eda", "notebook-instance", **more)
+    return volume("notebook-instance/eda", "notebook-instance", **{"status": "Stopped", **more})
 
 
 def space(**more: Any) -> Volume:
@@ -53,6 +53,7 @@ def space(**more: Any) -> Volume:
         (notebook(changed=NOW - 30 * DAY + timedelta(seconds=1)), "kept", "judged from 30 days on"),
         (notebook(size=Unreadable("DescribeNotebookInstance: denied")), "unknown", "denied"),
         (notebook(size=NotRead()), "unknown", "not read"),
+        (notebook(status="InService"), "kept", "it is InService"),
         (notebook(price=Price(None, "Price List API")), "found", "its 100 GB"),
         (space(), "found", "no app ran in this space for 30 days"),
         (space(size=Absent()), "kept", "it has no volume of its own"),

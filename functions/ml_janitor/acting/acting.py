@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
     from ml_janitor.ledger.limits import Limits
+    from ml_janitor.ledger.requests import Requests
 
 
 class SoFar(NamedTuple):
@@ -57,6 +58,7 @@ class Acting:
     actions: Actions
     holds: Holds
     limits: Limits
+    requests: Requests
     clock: Callable[[], datetime]
     pause: Callable[[], None]
     revert: Callable[[Action], None]

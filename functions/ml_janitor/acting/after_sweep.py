@@ -82,6 +82,7 @@ class Cleaning:
 
     def judged_by(self, accounts: Sequence[Aws]) -> Policy:
         """The policy of this run, with the holds in the ledger; dry if they cannot be read."""
+        self._grant(accounts)
         policy = self.policy.dry() if self.dry or self.acting is None or self.warner is None else self.policy
         if self.acting is None:
             return policy
@@ -95,6 +96,15 @@ class Cleaning:
                 holds |= self.acting.holds.all(aws.account, aws.region)
             return replace(policy, holds=holds)
         return policy.dry()
+
+    def _grant(self, accounts: Sequence[Aws]) -> None:
+        """What people asked for by a button becomes part of the findings and actions that are read next."""
+        if (acting := self.acting) is None or self.detector.cleanup is None:
+            return
+        with self.failures.survived("what people asked for could not be read"):
+            for aws in accounts:
+                where = (self.detector.name, aws.account, aws.region)
+                acting.requests.grant(self.ledger, acting.actions, *where)
 
     def after(self, known: Known, policy: Policy, now: datetime, *, until: datetime) -> Known:
         """

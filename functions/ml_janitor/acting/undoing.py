@@ -253,6 +253,8 @@ class UndoRun:
             detector = undoable[asked.detector]
             try:
                 self._check_allowed(detector, action)
+                if asked.request and not asked.again:  # a press, which may not write this itself
+                    action = self.undoing.actions.request_undo(action, asked.by, self.clock())
                 with self.opened((asked.region,)) as (aws,):
                     self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
             except (BegunBeforeError, ByHandError, NothingDoneError, RecordRefusedError) as nothing:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import metrics, tags
@@ -37,6 +38,10 @@ WINDOW = timedelta(days=14)
 HOURS = WINDOW // HOUR
 NOTHING = Machine(0, None)
 
+AT_ONCE = 100
+"""Of so many endpoints the metrics are read together: of all, they would not fit into a function's memory."""
+
+type Total = tuple[float, int]
 type Wanted = Sequence[tuple[str, metrics.Stat]]
 """Metrics of the requests to a variant, by name and statistic."""
 
@@ -56,7 +61,8 @@ class Served:
 
     *fixed* is why nothing but this may serve it, *sleeps* whether it can do without any instance, as
     asynchronous ones and those that only host inference components (*hosts*) can. *model* is the name of its
-    model. *raw* are the series by name, the times of its requests among them.
+    model. *totals* are sums over the window, and of how many hours, by metric; "requests" are its requests.
+    Of a *fixed* one, no metric is read.
     """
 
     variant: Variant
@@ -67,7 +73,7 @@ class Served:
     hosts: bool
     model: str | None
     peaks: Signal[tuple[Load, ...]]
-    raw: Mapping[str, Signal[Series]]
+    totals: Mapping[str, Signal[Total]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +97,7 @@ class _Described:
     error: str | None
     end: datetime
     components: tuple[str, ...] = ()
+    scaling: tuple[tuple[str, int, int], ...] = ()
 
 
 def loaded(aws: Aws, now: datetime, *more: tuple[str, metrics.Stat]) -> Iterator[LoadedEndpoint]:
@@ -109,34 +116,33 @@ def loaded(aws: Aws, now: datetime, *more: tuple[str, metrics.Stat]) -> Iterator
     by_endpoint: dict[str, list[str]] = {}
     for component in components.items:
         by_endpoint.setdefault(component.endpoint, []).append(component.name)
-    known = [replace(one, components=tuple(by_endpoint.get(one.summary.name, ()))) for one in found]
-    wanted = {
-        metric
-        for one in known
-        for variant in one.variants
-        for series in _metrics(one, variant, more).values()
-        for metric in series
-    }
-    data = metrics.read(aws, wanted, end - WINDOW, end)
-    for one in known:
-        error = one.error
-        if one.config is not None and one.config.hosts and components.error is not None:
-            error = f"{COMPONENT.lists}: {components.error}"
-        if error is None and one.variants and scaling.error is not None:
-            error = scaling.error
-        variants: Signal[tuple[Served, ...]] = Value(
-            tuple(
-                _served(one, variant, data, more, _fixed(one, variant, scaling.items))
-                for variant in one.variants
+    known = [
+        replace(one, components=tuple(by_endpoint.get(one.summary.name, ())), scaling=scaling.items)
+        for one in found
+    ]
+    for some in batched(known, AT_ONCE):
+        wanted = [
+            metric
+            for one in some
+            for variant in one.variants
+            for series in _metrics(one, variant, more).values()
+            for metric in series
+        ]
+        data = metrics.read(aws, wanted, end - WINDOW, end)
+        for one in some:
+            error = one.error
+            if one.config is not None and one.config.hosts and components.error is not None:
+                error = f"{COMPONENT.lists}: {components.error}"
+            if error is None and one.variants and scaling.error is not None:
+                error = scaling.error
+            served = tuple(_served(one, variant, data, more) for variant in one.variants)
+            yield LoadedEndpoint(
+                target=one.target,
+                summary=one.summary,
+                variants=Value(served) if error is None else Unreadable(error),
+                asynchronous=one.asynchronous,
+                captures=one.config is not None and one.config.captures,
             )
-        )
-        yield LoadedEndpoint(
-            target=one.target,
-            summary=one.summary,
-            variants=variants if error is None else Unreadable(error),
-            asynchronous=one.asynchronous,
-            captures=one.config is not None and one.config.captures,
-        )
     listed.check()
 
 
@@ -182,7 +188,7 @@ def _described(aws: Aws, summary: Summary, book: tags.TagBook, end: datetime) ->
 
 def _metrics(one: _Described, variant: Variant, more: Wanted) -> Mapping[str, tuple[Metric, ...]]:
     """The series of a variant by what they tell; "requests" may be several."""
-    if variant.serverless or one.config is None:
+    if one.config is None or _fixed(one, variant) is not None:
         return {}
     where = frozenset({("EndpointName", one.summary.name), ("VariantName", variant.name)})
     gpus = machine(one.config.types.get(variant.name, "")).gpus
@@ -205,13 +211,7 @@ def _metrics(one: _Described, variant: Variant, more: Wanted) -> Mapping[str, tu
     return asked | {"requests": (Metric(SAGEMAKER, "Invocations", where),)}
 
 
-def _served(
-    one: _Described,
-    variant: Variant,
-    data: Mapping[Metric, Signal[Series]],
-    more: Wanted,
-    fixed: str | None,
-) -> Served:
+def _served(one: _Described, variant: Variant, data: Mapping[Metric, Signal[Series]], more: Wanted) -> Served:
     config = one.config or Config(created=one.end, types={})
     kind = config.types.get(variant.name, "")
     made = machine(kind) if kind else NOTHING
@@ -222,12 +222,17 @@ def _served(
         variant=variant,
         type=kind,
         machine=made,
-        fixed=fixed,
+        fixed=_fixed(one, variant),
         sleeps=hosts or one.asynchronous,
         hosts=hosts,
         model=config.models.get(variant.name),
         peaks=_peaks(raw, made, one.end),
-        raw=raw,
+        totals={
+            name: Value((series.value.total, len(series.value.points)), series.source)
+            if isinstance(series, Value)
+            else series
+            for name, series in raw.items()
+        },
     )
 
 
@@ -244,7 +249,7 @@ def _together(series: Sequence[Signal[Series]]) -> Signal[Series]:
     return Value(Series(points), metrics.GET_METRIC_DATA) if points else Absent(metrics.GET_METRIC_DATA)
 
 
-def _fixed(one: _Described, variant: Variant, scaling: Sequence[tuple[str, int, int]]) -> str | None:
+def _fixed(one: _Described, variant: Variant) -> str | None:
     """Why the size of *variant* is not judged, or None."""
     config = one.config or Config(created=one.end, types={})
     kind = config.types.get(variant.name, "")
@@ -261,7 +266,7 @@ def _fixed(one: _Described, variant: Variant, scaling: Sequence[tuple[str, int, 
     }
     reasons |= {
         f"it scales itself between {low} and {high} instances": low != high
-        for name, low, high in scaling
+        for name, low, high in one.scaling
         if name == resource
     }
     return next((why for why, true in reasons.items() if true), None)

@@ -220,27 +220,29 @@ def _cannot(one: LoadedEndpoint, variants: tuple[Served, ...]) -> str | None:
     if len(variants) != 1:
         return f"it has {len(variants)} variants, and serverless inference has one"
     (served,) = variants
+    if served.fixed is not None:
+        return served.fixed
     if served.machine.gpus != 0:
         return f"{served.type or 'it'} has accelerators, and serverless inference has none"
     if one.asynchronous or served.hosts or one.captures:
         what = "it is asynchronous" if one.asynchronous else "it runs inference components"
         return f"{'it captures data' if one.captures else what}, which serverless inference cannot"
-    return served.fixed
+    return None
 
 
 def _use(served: Served) -> Use | str:
     """What it is used for, or why that is unknown."""
     if not isinstance(served.peaks, Value):
         return f"its peaks are unknown ({getattr(served.peaks, 'error', 'not read')})"
-    asked, took = served.raw["requests"], served.raw["ModelLatency"]
-    at_once = served.raw["ConcurrentRequestsPerModel"]
-    for name, series in (("Invocations", asked), ("ConcurrentRequestsPerModel", at_once)):
-        if not isinstance(series, Value) or len(series.value.points) < HOURS:
-            return f"{name} lacks datapoints of the {HOURS} hours"
-    count = asked.value.total if isinstance(asked, Value) else 0
+    for name in ("requests", "ConcurrentRequestsPerModel"):
+        total = served.totals[name]
+        if not isinstance(total, Value) or total.value[1] < HOURS:
+            return f"{name.replace('requests', 'Invocations')} lacks datapoints of the {HOURS} hours"
+    asked, took = served.totals["requests"], served.totals["ModelLatency"]
+    count = asked.value[0] if isinstance(asked, Value) else 0
     if count and not isinstance(took, Value):
         return "ModelLatency has no datapoint, although requests came"
-    seconds = took.value.total / 1_000_000 / count if count and isinstance(took, Value) else 0.0
+    seconds = took.value[0] / 1_000_000 / count if count and isinstance(took, Value) else 0.0
     gib = memory_gib(served.type)
     if gib is None:
         return f"the memory of {served.type} is unknown"

@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from ml_janitor.core.model import Verdict
 
 LOG_GROUP = "/aws/sagemaker/studio"
+STOPPED = "Stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume(Candidate):
     """
-    A stopped notebook instance or a space; the *size* of its volume in GB, and the *price* of one a month.
+    A notebook instance or a space; the *size* of its volume in GB, and the *price* of one a month.
 
     *changed* is when it was last stopped or changed. Of a space, *app* is an app that it has or had within a
     day, *wrote* when an app in it last wrote to its log within the time that is judged.
@@ -45,6 +46,7 @@ class Volume(Candidate):
 
     changed: datetime
     size: Signal[int]
+    status: str = ""
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
     app: Signal[str] = field(default_factory=NotRead)
     wrote: Signal[datetime] = field(default_factory=NotRead)
@@ -66,27 +68,32 @@ class UnusedVolumes(Detector[Volume]):
         *(allow(kind.lists) for kind in (NOTEBOOK, SPACE, APP)),
         allow(NOTEBOOK.describes, on=NOTEBOOK.every),
         *(allow(tags.LIST_TAGS, on=kind.every) for kind in (NOTEBOOK, SPACE)),
-        *(allow(one) for one in (tags.GET_RESOURCES, logs.DESCRIBE_LOG_STREAMS, GET_PRODUCTS)),
+        allow(logs.DESCRIBE_LOG_STREAMS, on=f"log-group:{LOG_GROUP}:*"),
+        *(allow(one) for one in (tags.GET_RESOURCES, GET_PRODUCTS)),
     )
 
     unused_for: timedelta = timedelta(days=30)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Volume]:
-        """Every stopped notebook instance, with its size if for long; every space, and what ran in it."""
+        """Every notebook instance, with its size if stopped for long; every space, and what ran in it."""
         since = now - self.unused_for
         kinds = (NOTEBOOK.type, SPACE.type, "domain", "user-profile")
         book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in kinds))
-        stopped = listing(
+        notebooks = listing(
             aws,
             NOTEBOOK,
-            lambda one: (NOTEBOOK.target(aws, one), one["LastModifiedTime"]),
-            StatusEquals="Stopped",
+            lambda one: (NOTEBOOK.target(aws, one), one["NotebookInstanceStatus"], one["LastModifiedTime"]),
         )
         price = aws.prices.volume(aws.region, "Notebk")
-        sizes = aws.map(lambda one: _size(aws, one[0].name) if one[1] <= since else NotRead(), stopped.items)
-        for (target, changed), size in zip(stopped.items, sizes, strict=True):
+
+        def size(one: tuple[Target, str, datetime]) -> Signal[int]:
+            target, status, changed = one
+            return _size(aws, target.name) if status == STOPPED and changed <= since else NotRead()
+
+        sizes = aws.map(size, notebooks.items)
+        for (target, status, changed), read in zip(notebooks.items, sizes, strict=True):
             known = replace(target, tags=book.of(target.arn))
-            yield Volume(target=known, changed=changed, size=size, price=price)
+            yield Volume(target=known, status=status, changed=changed, size=read, price=price)
         spaces = listing(aws, SPACE, lambda one: (SPACE.target(aws, one), one, one["LastModifiedTime"]))
         apps = listing(
             aws,
@@ -112,7 +119,7 @@ class UnusedVolumes(Detector[Volume]):
                 app=app,
                 wrote=_newest(active, "/".join(place)),
             )
-        for listed in (stopped, spaces, apps):
+        for listed in (notebooks, spaces, apps):
             listed.check()
 
     def decide(self, candidate: Volume, now: datetime) -> Verdict:
@@ -122,10 +129,14 @@ class UnusedVolumes(Detector[Volume]):
         rule.saw(shown("volume in GB", candidate.size))
         if space:
             rule.saw(shown("app", candidate.app), shown("last line of a log", candidate.wrote))
-        if isinstance(candidate.size, Absent):
-            return rule.kept("it has no volume of its own")
-        if idle < self.unused_for:
-            return rule.kept(f"stopped or changed {ago(idle)} ago; judged from {ago(self.unused_for)} on")
+        reasons = {
+            f"it is {candidate.status}": not space and candidate.status != STOPPED,
+            "it has no volume of its own": isinstance(candidate.size, Absent),
+            f"stopped or changed {ago(idle)} ago; judged from {ago(self.unused_for)} on": idle
+            < self.unused_for,
+        }
+        if (reason := next((why for why, true in reasons.items() if true), None)) is not None:
+            return rule.kept(reason)
         for name, signal in (("apps", candidate.app), ("log", candidate.wrote)) if space else ():
             match signal:
                 case Value(what):

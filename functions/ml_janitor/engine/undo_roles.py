@@ -32,8 +32,8 @@ def handing_over(call: Callable[[], object], role: str) -> None:
         if not refused_as(error, ("AccessDeniedException", "AccessDenied"), CALL):
             raise
         raise CannotActError(
-            f"AWS does not let this caller hand {role} to SageMaker ({CALL}): the undo function may what "
-            "undo_roles lists, else somebody undoes it by hand whose credentials may"
+            f"not authorized to perform {CALL} on its role {role}: list that in undo_roles, or have it "
+            "undone by hand by somebody who is"
         ) from error
 
 

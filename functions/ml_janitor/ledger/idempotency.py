@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ml_janitor.config.events import Context
     from ml_janitor.ledger.table import Table
 
+IDEMPOTENCY = "idempotency"
 KEEP = timedelta(hours=24)
 """How long an answer is remembered. Lambda and its scheduler give up on an event much sooner."""
 
@@ -51,7 +52,7 @@ def once(
         table_name=table.name,
         key_attr=pk,
         sort_key_attr=sk,
-        static_pk_value=f"idempotency#{name}",
+        static_pk_value=f"{IDEMPOTENCY}#{name}",
         expiry_attr=EXPIRES,
         in_progress_expiry_attr="in_progress_expires",
         data_attr="answer",

@@ -34,12 +34,12 @@ class LastSweep:
     unpriced: int
     error: str | None
 
-    def without(self, sums: Totals) -> LastSweep:
-        """The same, but for *sums* of its dollars, which are counted elsewhere."""
+    def without(self, alone: Totals, together: Totals) -> LastSweep:
+        """The same without what counts of it *alone*, but not *together* with what others found."""
         return replace(
             self,
-            monthly_usd=max(self.monthly_usd - sums.monthly_usd, Decimal(0)),
-            accrued_usd=max(self.accrued_usd - sums.accrued_usd, Decimal(0)),
+            monthly_usd=max(self.monthly_usd - alone.monthly_usd + together.monthly_usd, Decimal(0)),
+            accrued_usd=max(self.accrued_usd - alone.accrued_usd + together.accrued_usd, Decimal(0)),
         )
 
 
@@ -155,7 +155,7 @@ class Latest:
 
     def advice(self, account: str) -> LastAdvice | None:
         """The latest message of advice, or None if there never was one."""
-        items = self._table.query(f"{ADVICE}#{account}")  # the function behind the buttons may not get items
+        items = self._table.query(f"{ADVICE}#{account}")
         return next((ADVICE_ITEM.validate_python(item) for item in items), None)
 
     def advised(self, account: str, advice: LastAdvice) -> None:

@@ -14,7 +14,15 @@ SWEPT = Attr("swept").exists()
 
 
 class LeaseTakenError(Exception):
-    """Another run sweeps the same detector, account and region right now. One line."""
+    """
+    Another run sweeps the same detector, account and region right now. One line.
+
+    *swept* is whether it is not another run, but the same event, which has swept there before.
+    """
+
+    def __init__(self, why: str, *, swept: bool = False) -> None:
+        super().__init__(why)
+        self.swept = swept
 
 
 class Leases:
@@ -47,10 +55,12 @@ class Leases:
                 LEASE,
                 {"holder": holder, "until": until, EXPIRES: expires},
                 only_if=ABSENT | (mine & ~SWEPT) | (~mine & Attr("until").lte(now)),
+                signed=True,
             )
         except ConditionFailedError as error:
             raise LeaseTakenError(
-                f"{detector} is being swept in {account}, {region} by another run"
+                f"{detector} is being swept in {account}, {region} by another run",
+                swept=error.item.get("holder") == holder and error.item.get("swept", False),
             ) from error
 
     def swept(self, detector: str, account: str, region: str, *, holder: str, now: datetime) -> None:
@@ -67,11 +77,6 @@ class Leases:
                 {"holder": holder, "until": now, "swept": True, EXPIRES: expires},
                 only_if=Attr("holder").eq(holder),
             )
-
-    def was_swept(self, detector: str, account: str, region: str, *, holder: str) -> bool:
-        """Whether *holder* has swept there before."""
-        items = list(self._table.query(partition(LEASE, detector, account, region)))
-        return any(item["holder"] == holder and item.get("swept", False) for item in items)
 
     def release(self, detector: str, account: str, region: str, *, holder: str) -> None:
         """Give the lease back, unless it is somebody else's by now."""

@@ -110,7 +110,7 @@ class RegionQueue:
                 try:
                     self.leases.take(*where, holder=self.holder, now=self.clock(), until=until)
                 except LeaseTakenError as taken:
-                    if self.leases.was_swept(*where, holder=self.holder):
+                    if taken.swept:
                         self.rest = True
                         passed.append(aws)
                     self._taken[aws.region] = taken

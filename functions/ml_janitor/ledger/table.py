@@ -32,7 +32,11 @@ ABSENT = Attr(KEY[0]).not_exists()
 
 
 class ConditionFailedError(Exception):
-    """A write was refused because the item is not as the write expects it."""
+    """A write was refused because the item is not as it expects; *item* is what it is, for a signed write."""
+
+    def __init__(self, item: Mapping[str, Any] = NOTHING) -> None:
+        super().__init__()
+        self.item = item
 
 
 class _OwnWriteError(Exception):
@@ -188,7 +192,7 @@ class Table:
             item: Mapping[str, Any] = error.response.get("Item", {})  # type: ignore[assignment]
             if mark and self._plain({WRITTEN: item.get(WRITTEN, {"NULL": True})}) == mark:
                 raise _OwnWriteError(item) from error
-            raise ConditionFailedError from error
+            raise ConditionFailedError(self._plain(item)) from error
 
     def _dynamo(self, values: Mapping[str, Any]) -> dict[str, Any]:
         plain = {name: stamp(one) if isinstance(one, datetime) else one for name, one in values.items()}

@@ -139,17 +139,35 @@ def dollars(rows: Sequence[Row]) -> dict[str, Decimal]:
 
 
 def counted_once(rows: Sequence[Row], found: Sequence[Entry]) -> list[Row]:
-    """*rows* without the dollars of their *found* that are counted for a finding of another."""
-    twice: dict[tuple[str, str], Totals] = {}
-    for entry, overlap in zip(found, overlaps([one.claim for one in found]), strict=True):
-        if overlap is not None:
-            before = twice.get((entry.detector, entry.region), Totals())
-            twice[entry.detector, entry.region] = Totals(
-                monthly_usd=before.monthly_usd + (entry.monthly_usd or 0) - overlap.monthly_usd,
-                accrued_usd=before.accrued_usd + (entry.accrued_usd or 0) - overlap.accrued_usd,
-            )
+    """
+    *rows* without the dollars of their *found* that are counted for a finding of another detector.
+
+    What findings of one detector claim twice, its sweep has counted once already.
+    """
+    alone: dict[tuple[str, str], Totals] = {}
+    for detector in dict.fromkeys(entry.detector for entry in found):
+        alone |= _counted([entry for entry in found if entry.detector == detector])
+    together = _counted(found)
     return [
-        row if row.last is None or sums is None else replace(row, last=row.last.without(sums))
+        row
+        if row.last is None or (row.detector, row.region) not in alone
+        else replace(
+            row,
+            last=row.last.without(alone[row.detector, row.region], together[row.detector, row.region]),
+        )
         for row in rows
-        for sums in [twice.get((row.detector, row.region))]
     ]
+
+
+def _counted(found: Sequence[Entry]) -> dict[tuple[str, str], Totals]:
+    """What is counted of *found* among each other, by detector and region."""
+    sums: dict[tuple[str, str], Totals] = {}
+    for entry, overlap in zip(found, overlaps([one.claim for one in found]), strict=True):
+        before = sums.get((entry.detector, entry.region), Totals())
+        monthly = entry.monthly_usd if overlap is None else overlap.monthly_usd
+        accrued = entry.accrued_usd if overlap is None else overlap.accrued_usd
+        sums[entry.detector, entry.region] = Totals(
+            monthly_usd=before.monthly_usd + (monthly or Decimal(0)),
+            accrued_usd=before.accrued_usd + (accrued or Decimal(0)),
+        )
+    return sums

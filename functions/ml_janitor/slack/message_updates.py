@@ -162,7 +162,19 @@ class MessageUpdates:
         """Show the stage of *action* in its messages, and record that. Raises SlackError."""
         self._show(action, self._status_of(action))
 
+    def asked_back(self, action: Action) -> None:
+        """
+        Show in *action*'s messages that its undo was asked for. Raises SlackError.
+
+        Nothing is recorded: whoever hears a press may not write actions. The undo function does.
+        """
+        self._say(action, self._status_of(action))
+
     def _show(self, action: Action, status: Status) -> None:
+        self._say(action, status)
+        self.actions.message_updated(action)
+
+    def _say(self, action: Action, status: Status) -> None:
         target = action.target
         subject = Subject(
             detector=action.detector, account=target.account, region=target.region, finding=action.id
@@ -170,7 +182,6 @@ class MessageUpdates:
         known = self.ledger.find(action.detector, target.account, target.region, action.id)
         body = known.said if known is not None else ""
         self._change(subject, target.name, body, action.messages, status)
-        self.actions.message_updated(action)
 
     def _status_of(self, action: Action) -> Status:
         wording, now = self.terms[action.detector].wording, self.clock()

@@ -1,9 +1,9 @@
-"""Does what a pressed button says: stores a hold, makes a warning due, or requests an undo."""
+"""Does what a pressed button says: stores a hold, or asks for an act or an undo."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from ml_janitor.config.events import STALE
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.holds import Hold, How, about, held, longest_hold
-from ml_janitor.ledger.actions import BegunBeforeError
+from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
 from ml_janitor.report.buttons import LABELS, Button, Subject
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
+    from ml_janitor.ledger.requests import Requests
     from ml_janitor.report.status import Status
     from ml_janitor.slack.membership import Directory
     from ml_janitor.slack.message_updates import MessageUpdates
@@ -61,6 +62,7 @@ class PressWorker:
     settings: Settings
     ledger: Ledger
     holds: Holds
+    requests: Requests
     undoing: Undoing
     messages: MessageUpdates
     advice: WeeklyAdvice
@@ -192,11 +194,8 @@ class PressWorker:
         return self.once(press.identity, hold)
 
     def _now(self, press: PressEvent, entry: Entry, person: Person) -> Answer:
-        """Make the finding due, and invoke the detector's function as its schedule does."""
-        try:
-            self.ledger.make_due(entry, by=str(person), now=self.clock())
-        except ConditionFailedError:
-            raise PressRefusedError("this warning is void") from None
+        """Ask that the finding is due, and invoke the detector's function as its schedule does."""
+        self.requests.make_due(entry, by=str(person), now=self.clock())
         wording = self.messages.terms[entry.detector].wording
         answer = self._show(Button.NOW, entry, wording.hurried(str(person), press.pressed))
         self.hand_over(self.functions[entry.detector], {"regions": [entry.region]})
@@ -225,15 +224,17 @@ class PressWorker:
 
     def _request_undo(self, press: PressEvent, subject: Subject, action: Action, person: Person) -> Answer:
         """
-        Record the request for an undo, then invoke the undo function, which has a role of its own.
+        Ask for an undo, then invoke the undo function, which has a role of its own.
 
         If that function cannot begin (a sweep holds the lease for too long), the next sweep invokes it again.
         """
+        by, now = str(person), self.clock()
         try:
-            asked = self.undoing.actions.request_undo(action, str(person), self.clock())
-        except BegunBeforeError as begun:
-            raise PressRefusedError(str(begun)) from None
-        untold = self._change_message(lambda: self.messages.action(asked))
+            self.requests.undo(action, by=by, press=press.identity, now=now)
+        except ConditionFailedError:
+            raise PressRefusedError("somebody else asked for that a moment ago") from None
+        asked = replace(action, stage=Stage.UNDOING, undone_by=by, asked_at=now, error="", broke=False)
+        untold = self._change_message(lambda: self.messages.asked_back(asked))
         self.hand_over(
             self.undo,
             {
@@ -241,7 +242,7 @@ class PressWorker:
                 "account": subject.account,
                 "region": subject.region,
                 "finding": subject.finding,
-                "by": str(person),
+                "by": by,
                 "request": press.identity,
             },
         )

@@ -1,0 +1,89 @@
+"""What people ask for by a button, as items of their own: who hears a press writes no finding or action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from boto3.dynamodb.conditions import Attr, ConditionBase
+
+from ml_janitor.ledger.action import UNDOABLE, Action, Stage
+from ml_janitor.ledger.actions import BegunBeforeError
+from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, partition, stamp
+
+if TYPE_CHECKING:
+    from ml_janitor.ledger.actions import Actions
+    from ml_janitor.ledger.entries import Entry
+    from ml_janitor.ledger.findings import Ledger
+
+REQUEST = "request"
+AT_ONCE = timedelta(minutes=1)
+KEEP = timedelta(days=7)
+"""How long a request is remembered: a sweep, which grants it, runs sooner."""
+
+
+class Requests:
+    """
+    The requests in *table*: that a finding is due now, and that an action is undone.
+
+    A sweep grants them under its lease, each once however often it is read: a finding has one under each of
+    its warnings, and an action that is asked back never is what it was before.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def make_due(self, entry: Entry, *, by: str, now: datetime) -> None:
+        """Ask that *entry*, under its warning, is due."""
+        where = partition(REQUEST, entry.detector, entry.account, entry.region)
+        self._put(where, {"what": "due", "key": entry.key, "warned": _stamped(entry.warned), "by": by}, now)
+
+    def undo(self, action: Action, *, by: str, press: str, now: datetime) -> None:
+        """
+        Ask that *action* is undone, in case the undo function never begins it.
+
+        Raises ConditionFailedError if another than *press* asked within the last minute.
+        """
+        target = action.target
+        where = partition(REQUEST, action.detector, target.account, target.region)
+        self._put(
+            where,
+            {"what": "undo", "key": target.key, "warned": stamp(action.warned), "by": by, "press": press},
+            now,
+            only_if=ABSENT | Attr("press").eq(press) | Attr("at").lte(now - AT_ONCE),
+        )
+
+    def grant(self, ledger: Ledger, actions: Actions, detector: str, account: str, region: str) -> None:
+        """Write what was asked for into the findings and the actions, where it still makes sense."""
+        items = list(self._table.query(partition(REQUEST, detector, account, region)))
+        if not items:
+            return
+        asked = {(item["what"], item["key"], item["warned"]): item for item in items}
+        for entry in ledger.entries(detector, account, region):
+            item = asked.get(("due", entry.key, _stamped(entry.warned)))
+            if item is not None and not entry.hurried:
+                with suppress(ConditionFailedError):  # its warning is void
+                    ledger.make_due(entry, by=item["by"], now=datetime.fromisoformat(item["at"]))
+        for action in actions.all(detector, account, region):
+            item = asked.get(("undo", action.target.key, stamp(action.warned)))
+            if item is not None and action.stage in UNDOABLE - {Stage.UNDOING}:
+                with suppress(BegunBeforeError):  # it moved on: the next sweep reads both again
+                    actions.request_undo(action, item["by"], datetime.fromisoformat(item["at"]))
+
+    def _put(
+        self,
+        where: str,
+        asked: Mapping[str, str],
+        now: datetime,
+        *,
+        only_if: ConditionBase | None = None,
+    ) -> None:
+        expires = int((now + KEEP).timestamp())
+        place = f"{asked['what']}#{asked['warned']}#{asked['key']}"
+        self._table.put(where, place, {**asked, "at": now, EXPIRES: expires}, only_if=only_if)
+
+
+def _stamped(warned: datetime | None) -> str:
+    return "" if warned is None else stamp(warned)
