@@ -26,6 +26,7 @@ from ml_janitor.core.model import Mode, Outcome, Result, Sweep, Target
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
+from ml_janitor.scheduled.bill_run import bill_reads
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
