@@ -21,10 +21,12 @@ from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.archive import DOCUMENT
 from ml_janitor.config.events import MalformedEventError
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode, Outcome, Result, Sweep, Target
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
+from ml_janitor.scheduled.bill_run import bill_reads
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
@@ -377,3 +379,22 @@ def test_an_event_that_comes_twice_is_read_once(deployed: SlackControl) -> None:
 def test_a_reading_takes_a_time_and_nothing_else() -> None:
     with pytest.raises(MalformedEventError, match="mode: Extra inputs are not permitted"):
         handlers.bill(event("manual-dry-run"), Context())
+
+
+@pytest.mark.parametrize(
+    ("bill", "checks"),
+    [
+        ({}, {"ce:ListCostAllocationTags"}),
+        ({"weekly_table": ""}, set()),
+        ({"weekly_table": "", "services": ["Amazon SageMaker"]}, {"ce:GetDimensionValues"}),
+        ({"tags": {"project": "app"}}, {"ce:ListCostAllocationTags", "ce:GetTags"}),
+    ],
+)
+def test_it_may_check_only_the_names_that_its_settings_have(bill: dict[str, Any], checks: set[str]) -> None:
+    granted = {grant.action for grant in bill_reads(Settings.parse({"bill": bill}).bill)}
+
+    assert {action for action in granted if action.startswith("ce:")} == {
+        "ce:GetCostAndUsage",
+        "ce:GetCostForecast",
+        *checks,
+    }

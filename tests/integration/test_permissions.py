@@ -47,8 +47,9 @@ WITH_BILL = f"""{WITH_SLACK}
 digest_schedule = "cron(0 20 * * ? *)"
 [bill]
 enabled = true
+weekly_table = "Tue"
 """
-"""With a bill that is posted by itself: no digest is due."""
+"""With a bill that is posted by itself, for no digest is due, on the day on which the tags are checked."""
 
 FILES = sorted(path.stem for path in EVENTS.glob("*.json"))
 OF_OTHERS = {"interact", "pressed", "undo"}
@@ -75,6 +76,7 @@ def account(_sandbox: Sandbox) -> Iterator[str]:
         session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
         rarities.seed(session)
         rarities.children(session, Control(_sandbox.url))
+        rarities.warm_pools(session, Control(_sandbox.url))
         rarities.monitoring(session, Control(_sandbox.url), "churn-xgb-blue")
         rarities.scaling(session, Control(_sandbox.url), "churn-xgb-blue", "AllTraffic")
         abroad = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")

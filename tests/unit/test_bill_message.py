@@ -7,9 +7,11 @@ from datetime import date
 from decimal import Decimal
 
 from bills import full_report
+from ml_janitor.bill.asking import wanted
 from ml_janitor.bill.budgets import BudgetState, budget_states
 from ml_janitor.bill.model import Gap, GapCause, Reading
 from ml_janitor.bill.report import BillReport
+from ml_janitor.config.settings import Settings
 from ml_janitor.report.bill_message import bill_message, bill_post
 from ml_janitor.report.bill_picture import bill_picture, daily_costs
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits
@@ -123,3 +125,9 @@ def test_the_picture_has_each_project_once_and_the_rest_as_one() -> None:
     assert drawn.words.count("others") == 1
     assert drawn.png.startswith(b"\x89PNG")
     assert daily_costs(report, "team").title == "Cost a day by phase"
+
+
+def test_a_tag_that_has_a_budget_is_read_before_others_and_never_left_out_for_a_check() -> None:
+    section = Settings.parse({"bill": {"budgets": {"team=nlp": 5000}}}).bill
+
+    assert wanted(section, first=["environment"]).first == ("environment", "team")

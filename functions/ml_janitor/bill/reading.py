@@ -55,10 +55,10 @@ CAUSES = {
 }
 
 EVERY_TIME = (allow(GET_COST_AND_USAGE), allow(GET_COST_FORECAST))
-OF_NAMES = (allow(GET_DIMENSION_VALUES), allow(GET_TAGS), allow(LIST_COST_ALLOCATION_TAGS))
-"""What is called only where names are checked."""
+OF_SERVICES, OF_TAGS, OF_CHOSEN_TAGS = map(allow, (GET_DIMENSION_VALUES, LIST_COST_ALLOCATION_TAGS, GET_TAGS))
+"""What is called only where the names of services, of tags, and of tags that somebody chose are checked."""
 
-READS = (*EVERY_TIME, *OF_NAMES)
+READS = (*EVERY_TIME, OF_SERVICES, OF_CHOSEN_TAGS, OF_TAGS)
 """What reading a bill needs. None of it can be limited to a part of the bill."""
 
 COMMITMENTS = ("SavingsPlan", "RIFee", "DiscountedUsage")

@@ -15,7 +15,7 @@ from ml_janitor.aws.answers import describe
 from ml_janitor.bill import asking
 from ml_janitor.bill.budgets import budget_states
 from ml_janitor.bill.model import Gap, GapCause, Reading
-from ml_janitor.bill.reading import EVERY_TIME, OF_NAMES, Wanted, read
+from ml_janitor.bill.reading import EVERY_TIME, OF_CHOSEN_TAGS, OF_SERVICES, OF_TAGS, Wanted, read
 from ml_janitor.bill.report import Savings, bill_report
 from ml_janitor.bill.resources import READS, Judged, Known, acted, judging, known, remembered
 from ml_janitor.config.schedules import runs_within
@@ -47,8 +47,14 @@ SAME_MORNING = timedelta(hours=6)
 
 
 def bill_reads(section: BillSection) -> tuple[Grant, ...]:
-    """What the function calls: names are checked once a week, and those of services where there are any."""
-    return (*EVERY_TIME, *(OF_NAMES if section.services or section.weekly_table else ()), *READS)
+    """What the function calls: of what checks names, only what the settings need."""
+    weekly = bool(section.weekly_table)
+    checks = [
+        (bool(section.services), OF_SERVICES),
+        (weekly, OF_TAGS),
+        (weekly and bool(asking.chosen(section)), OF_CHOSEN_TAGS),
+    ]
+    return (*EVERY_TIME, *(grant for needed, grant in checks if needed), *READS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
