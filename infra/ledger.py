@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
+
+WRITES = (
+    *("dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+    *("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"),
+)
+"""All that writes items: a transaction needs the permissions of its parts."""
 
 
 class Ledger(dynamodb.Table):
@@ -40,7 +49,43 @@ class Ledger(dynamodb.Table):
                 point_in_time_recovery_enabled=True
             ),
             removal_policy=RemovalPolicy.RETAIN,
+            resource_policy=iam.PolicyDocument(statements=table_policy(Stack.of(scope))),
         )
+
+    def only_writers(self, roles: Sequence[str], others: Sequence[str]) -> None:
+        """Deny writing to everybody but *roles*, those of the functions, and what *others* name, if any."""
+        if others:
+            writers = [*roles, *others]
+            self.add_to_resource_policy(
+                denied(WRITES, {"ArnNotLike": {"aws:PrincipalArn": writers}}),
+            )
+
+
+def table_policy(stack: Stack) -> list[iam.PolicyStatement]:
+    """
+    Nobody of another account, and nobody without TLS, whatever else allows it.
+
+    A statement of a table's own policy may not name the table: that would refer to itself.
+    """
+    elsewhere = {
+        "StringNotEquals": {"aws:PrincipalAccount": stack.account},
+        "Bool": {"aws:PrincipalIsAWSService": "false"},
+    }
+    return [
+        denied(["dynamodb:*"], {"Bool": {"aws:SecureTransport": "false"}}),
+        denied(["dynamodb:*"], elsewhere),
+    ]
+
+
+def denied(actions: Sequence[str], conditions: Mapping[str, Any]) -> iam.PolicyStatement:
+    """A Deny for everybody under *conditions*."""
+    return iam.PolicyStatement(
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=list(actions),
+        resources=["*"],
+        conditions=conditions,
+    )
 
 
 def key_policy(stack: Stack) -> list[iam.PolicyStatement]:

@@ -152,6 +152,8 @@ class JanitorStack(Stack):
                 undo=undo,
                 concurrency=settings.janitor.slack_concurrency,
             )
+        roles = [one.role.role_arn for one in self.node.find_all() if isinstance(one, JanitorFunction)]
+        self.ledger.only_writers(roles, section.ledger_writers)
         Budgets(self, "Budgets", section=settings.bill, topic=self.topic)
         dashboard(self, "Dashboard", self.functions)
         cdk.CfnOutput(

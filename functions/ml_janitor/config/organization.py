@@ -27,6 +27,16 @@ def _undo_role(value: str) -> str:
     return value
 
 
+def _writer(value: str) -> str:
+    name = r"(role|user)/[\w+=,.@/*?-]{1,512}"
+    if not re.fullmatch(rf"arn:{PARTITION}:iam::\d{{12}}:{name}", value, re.ASCII):
+        raise ValueError(
+            "the ARN of a role or user, whose name may have * and ?, such as "
+            '"arn:aws:iam::123456789012:role/platform-*"'
+        )
+    return value
+
+
 def _path(value: str) -> str:
     if len(value) > 512 or not re.fullmatch(r"/([\w+=,.@-]+/)*", value, re.ASCII):
         raise ValueError('a path that begins and ends with a slash, such as "/platform/"')
@@ -56,6 +66,7 @@ def _key(value: str) -> str:
 
 Boundary = Annotated[str, AfterValidator(_boundary)]
 UndoRole = Annotated[str, AfterValidator(_undo_role)]
+Writer = Annotated[str, AfterValidator(_writer)]
 RolePath = Annotated[str, AfterValidator(_path)]
 Subnet = Annotated[str, AfterValidator(_subnet)]
 SecurityGroup = Annotated[str, AfterValidator(_security_group)]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ml_janitor.config.layers import SettingsError, check_keys, written_as
-from ml_janitor.config.organization import Boundary, KeyArn, RolePath, SecurityGroup, Subnet, UndoRole
+from ml_janitor.config.organization import Boundary, KeyArn, RolePath, SecurityGroup, Subnet, UndoRole, Writer
 from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.config.values import (
     EXPECTED,
@@ -78,6 +78,7 @@ class JanitorSection(BaseModel):
     subnets: list[Subnet] = []
     security_groups: list[SecurityGroup] = []
     kms_key: KeyArn = ""
+    ledger_writers: list[Writer] = []
 
 
 class BillSection(BaseModel):
