@@ -150,6 +150,34 @@ def shadow_test(session: boto3.Session) -> None:
     )
 
 
+def warm_pools(session: boto3.Session, box: Control) -> None:
+    """Four completed jobs of one family whose warm pools waited for four hours each, for nobody."""
+    sagemaker: Any = session.client("sagemaker")
+    for days in range(1, 5):
+        created = NOW - timedelta(days=days)
+        box.set_clock(created)
+        sagemaker.create_training_job(
+            TrainingJobName=f"rarities-{days}",
+            RoleArn=ROLE,
+            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+            OutputDataConfig={"S3OutputPath": "s3://rarities/out"},
+            ResourceConfig={
+                "InstanceType": "ml.g5.12xlarge",
+                "InstanceCount": 1,
+                "VolumeSizeInGB": 10,
+                "KeepAlivePeriodInSeconds": 4 * 3600,
+            },
+            StoppingCondition={"MaxRuntimeInSeconds": 3600},
+        )
+        ended: dict[str, Any] = {
+            "TrainingJobStatus": "Completed",
+            "TrainingEndTime": created + timedelta(hours=1),
+            "WarmPoolStatus": {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 4 * 3600},
+        }
+        box.patch("sagemaker", ["training_jobs", f"rarities-{days}"], **ended)
+    box.set_clock(NOW)
+
+
 def monitoring(session: boto3.Session, box: Control, endpoint: str) -> None:
     """A schedule that runs over *endpoint*, and one execution of it that has ended."""
     sagemaker: Any = session.client("sagemaker")

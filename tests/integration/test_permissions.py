@@ -76,6 +76,7 @@ def account(_sandbox: Sandbox) -> Iterator[str]:
         session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
         rarities.seed(session)
         rarities.children(session, Control(_sandbox.url))
+        rarities.warm_pools(session, Control(_sandbox.url))
         rarities.monitoring(session, Control(_sandbox.url), "churn-xgb-blue")
         rarities.scaling(session, Control(_sandbox.url), "churn-xgb-blue", "AllTraffic")
         abroad = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")

@@ -28,7 +28,8 @@ class PastJob:
     One completed training job.
 
     *ran* is how long it trained, *billed* what of it is billed: less on spot. *limit* is its
-    MaxRuntimeInSeconds, *no_spot* why managed spot training does not take it as it is.
+    MaxRuntimeInSeconds, *no_spot* why managed spot training does not take it as it is. *keeps* is how long
+    it asks for a warm pool, *retained* how long one that ended was billed, *reused* whether a job used it.
     """
 
     target: Target
@@ -40,6 +41,9 @@ class PastJob:
     spot: bool
     checkpoints: bool
     no_spot: str | None
+    keeps: timedelta = timedelta()
+    retained: timedelta | None = None
+    reused: bool = False
 
     @property
     def hours(self) -> float:
@@ -118,7 +122,17 @@ def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob:
         spot=bool(job.get("EnableManagedSpotTraining")),
         checkpoints=bool(job.get("CheckpointConfig", {}).get("S3Uri")),
         no_spot=_no_spot(resources, groups),
+        keeps=timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0)),
+        retained=_retained(job.get("WarmPoolStatus", {})),
+        reused=job.get("WarmPoolStatus", {}).get("Status") == "Reused",
     )
+
+
+def _retained(pool: Mapping[str, Any]) -> timedelta | None:
+    """How long a warm pool was billed between two jobs, or to its end; None of one that goes on."""
+    seconds = pool.get("ResourceRetainedBillableTimeInSeconds")
+    ended = pool.get("Status") in {"Reused", "Terminated"}
+    return timedelta(seconds=seconds) if ended and seconds is not None else None
 
 
 def _no_spot(resources: Mapping[str, Any], groups: list[Any]) -> str | None:

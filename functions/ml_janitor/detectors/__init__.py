@@ -7,6 +7,7 @@ from typing import Any
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
+from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
@@ -35,4 +36,5 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     OversizedEndpoints,
     ServerlessCandidates,
     UnusedVolumes,
+    GenerousWarmPools,
 )

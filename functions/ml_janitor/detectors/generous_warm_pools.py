@@ -1,0 +1,92 @@
+"""Families of training jobs whose warm pools are kept for much longer than the next job takes to come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
+
+from ml_janitor.aws.job_history import JobFamily, families
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import HOURS_PER_MONTH, Change, Confidence, Cost, Evidence, Rule
+from ml_janitor.core.text import usd
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Target, Verdict
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class GenerousWarmPools(Detector[JobFamily]):
+    """
+    Finds training jobs whose warm pools wait much longer than the next job takes.
+
+    A warm pool is billed like training for as long as it waits. hung-training-jobs ends one that waits now.
+    """
+
+    name = "generous-warm-pools"
+    schedule = "cron(45 5 ? * MON *)"
+    kinds = (TRAINING_JOB.type,)
+    asks_for = Change.LIMIT
+    reads = (allow(SEARCH), allow(GET_PRODUCTS))
+
+    window: timedelta = timedelta(days=60)
+    min_pools: int = 3
+    headroom: Annotated[float, Interval(ge=1)] = 1.5
+    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
+        """The families of the jobs that completed within *window*."""
+        return families(aws, now - self.window)
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
+        """The same: a family has no description of its own."""
+        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
+
+    def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
+        """Compare how long pools were billed with the longest wait after which one was used again."""
+        del now
+        rule, newest = Rule(), candidate.newest
+        pools = [(job, job.retained) for job in candidate.jobs if job.retained is not None]
+        reused = [retained for job, retained in pools if job.reused]
+        waited = max(reused, default=timedelta())
+        rule.saw(
+            Evidence("warm pools that ended", len(pools), source=SEARCH),
+            Evidence("of these used again", len(reused), source=SEARCH),
+            Evidence("kept after the newest job for", ago(newest.keeps), source=SEARCH),
+        )
+        if candidate.unread is not None:
+            return rule.unknown(f"not all jobs were read ({candidate.unread})")
+        if not newest.keeps:
+            return rule.kept("its newest job keeps no warm pool")
+        if len(pools) < self.min_pools:
+            return rule.kept(
+                f"{len(pools)} warm pools in {ago(self.window)}; judged from {self.min_pools} on"
+            )
+        if (hourly := candidate.price.hourly_usd) is None:
+            return rule.unknown(f"the price of {newest.instance} is unknown")
+        proposed = MINUTE * math.ceil(waited * self.headroom / MINUTE)
+        hours = (max(retained - proposed, timedelta()) / HOUR * job.instances for job, retained in pools)
+        idle = sum(hours, 0.0)
+        monthly = hourly * Decimal(idle * HOURS_PER_MONTH / (self.window / HOUR))
+        if monthly < Decimal(self.min_saving) or proposed >= newest.keeps:
+            return rule.kept(f"a shorter time would save {usd(monthly)} a month")
+        longest = f"the longest wait that paid off was {ago(waited)}" if reused else "no later job used one"
+        return rule.found(
+            f"{len(pools)} warm pools were kept for up to {ago(newest.keeps)} each, and {longest}",
+            Confidence.LIKELY,
+            action="set ResourceConfig.KeepAlivePeriodInSeconds to"
+            f" {int(proposed.total_seconds())} where the job is created"
+            + ("" if proposed else ", or leave it out"),
+            cost=Cost.saving(monthly, candidate.price.source),
+        )

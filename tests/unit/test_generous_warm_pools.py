@@ -1,0 +1,79 @@
+"""The decide table of generous-warm-pools, and the pools of the sandbox's own jobs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+
+import rarities
+from conftest import NOW
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.job_history import JobFamily, PastJob
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.model import Confidence, Finding
+from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
+from ml_janitor_sandbox.control import Control
+from past_jobs import HOUR, job, runs, word
+
+MINUTE = timedelta(minutes=1)
+
+
+def pool(retained: timedelta | None = 4 * HOUR, *, reused: bool = False, **more: Any) -> PastJob:
+    return job(**{"keeps": 4 * HOUR, "retained": retained, "reused": reused, **more})
+
+
+def pools(*jobs: PastJob, **more: Any) -> JobFamily:
+    return runs(newest=jobs[0], jobs=jobs, **more)
+
+
+@pytest.mark.parametrize(
+    ("family", "verdict", "reason"),
+    [
+        (
+            pools(*[pool()] * 6),
+            "found",
+            "6 warm pools were kept for up to 4 hours each, and no later job used one",
+        ),
+        (pools(*[pool()] * 6, unread="Search: denied"), "unknown", "Search: denied"),
+        (pools(job(), *[pool()] * 6), "kept", "its newest job keeps no warm pool"),
+        (pools(pool(), pool(), pool(None)), "kept", "2 warm pools in 60 days; judged from 3 on"),
+        (pools(*[pool()] * 6, price=Price(None, "no price list")), "unknown", "the price of ml.g5.xlarge"),
+        (pools(*[pool()] * 3), "kept", "a shorter time would save $8.57 a month"),
+        (pools(pool(10 * MINUTE, reused=True), *[pool()] * 6), "found", "wait that paid off was 10 minutes"),
+        (pools(pool(3 * HOUR, reused=True), *[pool()] * 6), "kept", "a shorter time would save"),
+    ],
+)
+def test_generous_warm_pools(family: JobFamily, verdict: str, reason: str) -> None:
+    decided = GenerousWarmPools().decide(family, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_it_saves_what_pools_were_billed_beyond_the_proposed_time() -> None:
+    """Six pools of two instances beyond 15 minutes: 6 x 2 x 3.75 hours in 60 days, and 730 hours a month."""
+    family = pools(pool(10 * MINUTE, reused=True, instances=2), *[pool(instances=2)] * 6)
+    decided = GenerousWarmPools().decide(family, NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.cost
+    hours = Decimal(6 * 2) * Decimal("3.75") * 730 / (60 * 24)
+    assert decided.cost.monthly_usd == pytest.approx(hours * Decimal("1.408"))
+    assert decided.confidence is Confidence.LIKELY
+    assert decided.action == "set ResourceConfig.KeepAlivePeriodInSeconds to 900 where the job is created"
+
+
+def test_pools_of_real_jobs(box: Control, session: boto3.Session, aws: Aws) -> None:
+    """Four jobs whose pools waited for four hours each, for nobody."""
+    rarities.warm_pools(session, box)
+
+    (family,) = GenerousWarmPools().find(aws, NOW)
+    decided = GenerousWarmPools().decide(family, NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.cost
+    assert decided.cost.monthly_usd == pytest.approx(Decimal(16 * 730) / 1440 * Decimal("7.09"))
+    assert decided.action.endswith("to 0 where the job is created, or leave it out")
