@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hmac
+from datetime import UTC, datetime
 
 KEY = b"the key of this test"
+NOT_YET = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class OwnMacs:
     """HMAC-SHA-256 under a key of one's own."""
 
-    def __init__(self, key: bytes = KEY) -> None:
-        self._key = key
+    def __init__(self, key: bytes = KEY, made: datetime = NOT_YET) -> None:
+        self._key, self.made = key, made
 
     def sign(self, content: bytes) -> str:
         """The code of *content*."""
         return hmac.new(self._key, content, "sha256").hexdigest()
+
+    def since(self) -> datetime:
+        """When the key was made: after everything, unless a test says otherwise."""
+        return self.made
 
     def verify(self, content: bytes, mac: str) -> bool:
         """Whether *mac* is the code of *content*."""

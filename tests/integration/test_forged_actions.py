@@ -27,7 +27,7 @@ from ml_janitor.report.causes import words
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEY, TABLE
 from ml_janitor_sandbox.iam import IamControl
-from nights import DAY, Nights
+from nights import DAY, HOUR, Nights
 from policies import allow, role
 from signing import OwnMacs
 from slackside import MEMBER, Deployment, said
@@ -275,12 +275,9 @@ def test_what_is_changed_while_it_is_verified_is_not_acted_with(nights: Nights) 
     assert nights.world.done == before
 
 
-def test_an_unsigned_record_is_undone_only_by_a_person_who_says_so(nights: Nights) -> None:
-    acted(nights, "a", "b")
-    for name in ("a", "b"):
-        put(nights.table, {**records(nights.table)[name], "mac": "", "signed": ""})
-    put(nights.table, records(nights.table)["b"], mac="bm90IGEgbWFj")
-    by_hand = Undoing(
+def unsigned(nights: Nights) -> Undoing:
+    """What `janitor undo --unsigned` does."""
+    return Undoing(
         actions=nights.actions,
         holds=nights.holds,
         clock=lambda: nights.clock,
@@ -288,6 +285,33 @@ def test_an_unsigned_record_is_undone_only_by_a_person_who_says_so(nights: Night
         words=words,
         unsigned=True,
     )
+
+
+def test_a_record_without_a_code_from_when_all_were_signed_is_undone_by_nobody(nights: Nights) -> None:
+    acted(nights, "a")
+    put(nights.table, {**records(nights.table)["a"], "mac": "", "signed": ""})
+    began = nights.of("a").began
+
+    nights.actions._macs = OwnMacs(made=began - 2 * HOUR)
+    with pytest.raises(RecordRefusedError, match="although it began after the key for that was made"):
+        unsigned(nights).undo(Cellar(), nights.aws, nights.of("a"), by="maria")
+    assert nights.of("a").stage is Stage.ACTED
+
+    nights.actions._macs = OwnMacs(made=began - HOUR)  # a function of the version before
+    unsigned(nights).undo(Cellar(), nights.aws, nights.of("a"), by="maria")
+    assert nights.of("a").stage is Stage.UNDONE
+
+
+def test_an_unsigned_record_is_undone_only_by_a_person_who_says_so(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acted(nights, "a", "b")
+    assert nights.actions._macs.since() < nights.of("a").began  # KMS says so
+    monkeypatch.setattr(KmsMacs, "since", lambda _: nights.clock)
+    for name in ("a", "b"):
+        put(nights.table, {**records(nights.table)[name], "mac": "", "signed": ""})
+    put(nights.table, records(nights.table)["b"], mac="bm90IGEgbWFj")
+    by_hand = unsigned(nights)
     with pytest.raises(RecordRefusedError, match="janitor undo --unsigned"):
         undo(nights)
 

@@ -107,6 +107,27 @@ def test_objects_are_written_again_only_where_copies_are_deleted_or_were() -> No
     assert places(DuplicateArtifacts(buckets=("models",))) == set()
 
 
+def test_an_undo_reads_only_in_the_buckets_in_which_it_writes() -> None:
+    detector = DuplicateArtifacts(act_on_prefixes=("s3://models/a/",), undo_prefixes=("s3://runs",))
+    reads = {one.action: set[str]() for one in detector.undoes if not one.action.startswith("s3:Put")}
+    for one in detector.undoes:
+        reads.setdefault(one.action, set()).add(one.on)
+
+    assert (
+        reads["s3:GetObject"]
+        == reads["s3:GetObjectVersion"]
+        == {
+            "arn:aws:s3:::models/*",
+            "arn:aws:s3:::runs/*",
+        }
+    )
+    assert reads["s3:ListBucket"] == {"arn:aws:s3:::models", "arn:aws:s3:::runs"}
+    (decrypts,) = (one for one in detector.undoes if one.action == "kms:Decrypt")
+    where = {condition.key: condition.values for condition in decrypts.when}
+    assert set(where["kms:EncryptionContext:aws:s3:arn"]) == reads["s3:GetObject"] | reads["s3:ListBucket"]
+    assert DuplicateArtifacts(buckets=("models",)).undoes == ()
+
+
 def test_what_cannot_be_written_again_any_more_names_the_setting() -> None:
     detector = DuplicateArtifacts(act_on_prefixes=("s3://models/a/",), undo_prefixes=("s3://runs/",))
 

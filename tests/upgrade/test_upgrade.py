@@ -14,6 +14,7 @@ import pytest
 
 from conftest import ACCOUNT
 from ml_janitor.core.model import finding_id
+from ml_janitor.ledger.macs import KmsMacs
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.server import Sandbox
 from synthesis import synthesise
@@ -42,6 +43,7 @@ class Lived(NamedTuple):
 def world(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     loaded = World(_sandbox.url, monkeypatch, tmp_path, RECORDED)
     loaded.load()
+    monkeypatch.setattr(KmsMacs, "since", lambda _: RECORDED)  # the upgrade made the key
     return loaded
 
 

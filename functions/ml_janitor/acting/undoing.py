@@ -152,10 +152,14 @@ class Undoing:
 
     def _verify(self, action: Action) -> None:
         try:
-            self.actions.verify(action)
-        except UnverifiedError as unverified:
-            if not (self.unsigned and unverified.cause.why is Why.MAC_MISSING):
-                raise
+            try:
+                self.actions.verify(action)
+            except UnverifiedError as unverified:
+                if not (self.unsigned and unverified.cause.why is Why.MAC_MISSING):
+                    raise
+                self.actions.check_older(action)
+        except UnverifiedError:
+            raise
         except NoKeyError:
             raise
         except Exception as error:  # KMS did not answer: remembered, and it can be tried again

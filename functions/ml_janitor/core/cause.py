@@ -57,6 +57,7 @@ class Why(Enum):
     DISARMED = auto()  # the detector, the last error
     MAC_INVALID = auto()
     MAC_MISSING = auto()  # the finding's id
+    MAC_EXPECTED = auto()
 
     # What was begun waits for AWS, or is being reverted.
     WAITS_FOR_AWS = auto()  # what for

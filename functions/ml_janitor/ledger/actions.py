@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from ml_janitor.core.cause import Cause, Why
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.action import Action, Stage, saving
-from ml_janitor.ledger.macs import SIGNED, Macs, NoKey, UnverifiedError, content, sign, verify
+from ml_janitor.ledger.macs import SIGNED, Macs, NoKey, UnverifiedError, check_older, content, sign, verify
 from ml_janitor.ledger.messages import WarningMessages
 from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, key, partition, stamp
 
@@ -117,6 +117,10 @@ class Actions:
     def verify(self, action: Action) -> None:
         """Raise UnverifiedError unless *action* is as a role that acts signed it, and what KMS raises."""
         verify(self._macs, action)
+
+    def check_older(self, action: Action) -> None:
+        """Raise UnverifiedError if *action* began when all were signed, and what KMS raises."""
+        check_older(self._macs, action)
 
     def resume(self, action: Action, now: datetime) -> Action:
         """Resume a broken-off action. Raises BegunBeforeError if another run has resumed it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -18,6 +19,9 @@ from ml_janitor.ledger.action import UNFINISHED, Action, Stage
 from ml_janitor.ledger.table import stamp
 
 ALGORITHM = "HMAC_SHA_256"
+
+DEPLOYING = timedelta(hours=1)
+"""How long after the key is made a function of the version before may still write without a code."""
 
 SIGNED = UNFINISHED | {Stage.ACTED}
 """
@@ -46,6 +50,9 @@ class Macs(Protocol):
 
     def verify(self, content: bytes, mac: str) -> bool:
         """Whether *mac* is the code of *content*. Raises what AWS raises."""
+
+    def since(self) -> datetime:
+        """Since when there are any. Raises what AWS raises."""
 
 
 class KmsMacs:
@@ -78,6 +85,11 @@ class KmsMacs:
             raise
         return bool(answer["MacValid"])
 
+    def since(self) -> datetime:
+        """When the key was made."""
+        made: datetime = self._client.describe_key(KeyId=self._about["KeyId"])["KeyMetadata"]["CreationDate"]
+        return made
+
 
 class NoKey:
     """What signs and verifies nothing, for who only reads, or writes what needs no signature."""
@@ -92,6 +104,10 @@ class NoKey:
         del content, mac
         raise NoKeyError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be verified")
 
+    def since(self) -> datetime:
+        """Raise NoKeyError."""
+        raise NoKeyError("no undo key is named (JANITOR_UNDO_KEY), so nothing says when signing began")
+
 
 def sign(macs: Macs, action: Action) -> dict[str, Any]:
     """The attributes that authenticate *action* at its stage."""
@@ -105,6 +121,12 @@ def verify(macs: Macs, action: Action) -> None:
     moved = action.stage in SIGNED and action.stage != action.signed
     if moved or action.signed not in SIGNED or not macs.verify(content(action, action.signed), action.mac):
         raise UnverifiedError(Cause(Why.MAC_INVALID))
+
+
+def check_older(macs: Macs, action: Action) -> None:
+    """Raise UnverifiedError for an *action* without a code that began when they were made already."""
+    if action.began > macs.since() + DEPLOYING:
+        raise UnverifiedError(Cause(Why.MAC_EXPECTED))
 
 
 def content(action: Action, stage: Stage | str) -> bytes:

@@ -73,6 +73,10 @@ REASONS = {
         "its record in the ledger is not signed, so nothing is done from it: an earlier version wrote it, or "
         "somebody else; to undo it with credentials of your own: janitor undo --unsigned {0}"
     ),
+    Why.MAC_EXPECTED: (
+        "its record in the ledger is not signed, although it began after the key for that was made, so "
+        f"nothing is done from it: somebody changed it, {LOOK}"
+    ),
     Why.WAITS_FOR_AWS: "{0}",
     Why.RESUMED: "gone on with now",
     Why.NOT_RESUMED: "not gone on with: {0}",

@@ -73,6 +73,38 @@ def reading_contents(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     )
 
 
+def reading_sources(prefixes: Sequence[str]) -> tuple[Grant, ...]:
+    """Reading, in the buckets of *prefixes*, what is written again under them, under whatever key it is."""
+    buckets = sorted({one.partition("/")[0] for one in resources(prefixes)})
+    if not buckets:
+        return ()
+    objects = [f"{bucket}/*" for bucket in buckets]
+    through_s3 = (
+        Condition("StringLike", "kms:ViaService", (THROUGH_S3,)),
+        Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", (*objects, *buckets)),
+    )
+    reference = "S3 API reference"
+    version = f"{reference}, HeadObject and CopyObject: what reads a version by its id needs it"
+    missing = f"{reference}, HeadObject: without it, what is not there is answered by 403 instead of 404"
+    return (
+        *(allow("s3:GetObject", on=one) for one in objects),
+        *(implied("s3:GetObjectVersion", on=one, source=version) for one in objects),
+        *(implied("s3:ListBucket", on=one, source=missing) for one in buckets),
+        implied(
+            "kms:Decrypt",
+            on="key/*",
+            source=f"{reference}, UploadPartCopy: source and parts are decrypted",
+            when=through_s3,
+        ),
+        implied(
+            "kms:GenerateDataKey",
+            on="key/*",
+            source=f"{reference}, CreateMultipartUpload: what is written under a KMS key needs it",
+            when=through_s3,
+        ),
+    )
+
+
 def writing_again(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     """Writing objects under *prefixes* with their tags, in parts if they are large."""
     tags = "S3 user guide, object tagging: what writes an object with its tags needs it"

@@ -43,7 +43,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, file
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 from ml_janitor.detectors.duplicate_artifacts.referrers import LISTED
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -77,26 +77,6 @@ LISTING = (
     *(allow(kind.describes, on=kind.every) for kind in LISTED),
     allow(SEARCH),
     allow("pricing:GetProducts"),
-)
-
-UNDOES = (
-    allow("s3:GetObject", on=OBJECTS),
-    implied(
-        "s3:GetObjectVersion",
-        on=OBJECTS,
-        source=f"{REFERENCE}, HeadObject and CopyObject: what reads a version by its id needs it",
-    ),
-    implied(
-        "s3:ListBucket",
-        on=BUCKETS,
-        source=f"{REFERENCE}, HeadObject: without it, what is not there is answered by 403 instead of 404",
-    ),
-    implied("kms:Decrypt", on="key/*", source=f"{REFERENCE}, UploadPartCopy: source and parts are decrypted"),
-    implied(
-        "kms:GenerateDataKey",
-        on="key/*",
-        source=f"{REFERENCE}, CreateMultipartUpload: what is written under a KMS key needs it",
-    ),
 )
 
 
@@ -158,8 +138,12 @@ class DuplicateArtifacts(Detector[Copy]):
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
-        """Reading what a copy is made of, and writing where copies are deleted, or were (`undo_prefixes`)."""
-        return (*UNDOES, *prefixes.writing_again(self._undo_prefixes))
+        """
+        Writing where copies are deleted, or were (`undo_prefixes`), and reading what they are made of.
+
+        That is anywhere in the same bucket: the object that a deleted one was a copy of lies elsewhere in it.
+        """
+        return (*prefixes.reading_sources(self._undo_prefixes), *prefixes.writing_again(self._undo_prefixes))
 
     def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
         """The prefix under which the undo function would have to write *target*, if none of those set is."""
