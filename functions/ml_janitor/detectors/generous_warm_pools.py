@@ -86,8 +86,8 @@ class GenerousWarmPools(Detector[JobFamily]):
             return rule.kept(f"a shorter time would save {usd(monthly)} a month")
         longest = f"the longest wait that paid off was {ago(waited)}" if reused else "no later job used one"
         return rule.found(
-            f"{len(pools)} warm pools were billed for up to {ago(max(one for _, one in pools))} each while they"
-            f" waited, and {longest}",
+            f"{len(pools)} warm pools were billed for up to {ago(max(one for _, one in pools))} each while"
+            f" they waited, and {longest}",
             Confidence.LIKELY,
             action="set ResourceConfig.KeepAlivePeriodInSeconds to"
             f" {int(proposed.total_seconds())} where the job is created"
