@@ -36,7 +36,7 @@ def pools(*jobs: PastJob, **more: Any) -> JobFamily:
         (
             pools(*[pool()] * 6),
             "found",
-            "6 warm pools were kept for up to 4 hours each, and no later job used one",
+            "6 warm pools were billed for up to 4 hours each while they waited, and no later",
         ),
         (pools(*[pool()] * 6, unread="Search: denied"), "unknown", "Search: denied"),
         (pools(job(), *[pool()] * 6), "kept", "its newest job keeps no warm pool"),
@@ -44,7 +44,17 @@ def pools(*jobs: PastJob, **more: Any) -> JobFamily:
         (pools(*[pool()] * 6, price=Price(None, "no price list")), "unknown", "the price of ml.g5.xlarge"),
         (pools(*[pool()] * 3), "kept", "a shorter time would save $8.57 a month"),
         (pools(pool(10 * MINUTE, reused=True), *[pool()] * 6), "found", "wait that paid off was 10 minutes"),
-        (pools(pool(3 * HOUR, reused=True), *[pool()] * 6), "kept", "a shorter time would save"),
+        (pools(pool(3 * HOUR, reused=True), *[pool()] * 6), "kept", "no longer than needed"),
+        (
+            pools(pool(10 * MINUTE, reused=True, keeps=15 * MINUTE), *[pool()] * 6),
+            "kept",
+            "15 minutes, which",
+        ),
+        (
+            pools(pool(10 * MINUTE, reused=True, keeps=16 * MINUTE), *[pool()] * 6),
+            "found",
+            "up to 4 hours each",
+        ),
     ],
 )
 def test_generous_warm_pools(family: JobFamily, verdict: str, reason: str) -> None:

@@ -67,23 +67,27 @@ class GenerousWarmPools(Detector[JobFamily]):
         )
         if candidate.unread is not None:
             return rule.unknown(f"not all jobs were read ({candidate.unread})")
-        if not newest.keeps:
-            return rule.kept("its newest job keeps no warm pool")
-        if len(pools) < self.min_pools:
-            return rule.kept(
-                f"{len(pools)} warm pools in {ago(self.window)}; judged from {self.min_pools} on"
-            )
+        proposed = MINUTE * math.ceil(waited * self.headroom / MINUTE)
+        reasons = {
+            "its newest job keeps no warm pool": not newest.keeps,
+            f"{len(pools)} warm pools in {ago(self.window)}; judged from {self.min_pools} on": len(pools)
+            < self.min_pools,
+            f"its newest job keeps a pool for {ago(newest.keeps)}, which is no longer than needed": proposed
+            >= newest.keeps,
+        }
+        if (reason := next((why for why, true in reasons.items() if true), None)) is not None:
+            return rule.kept(reason)
         if (hourly := candidate.price.hourly_usd) is None:
             return rule.unknown(f"the price of {newest.instance} is unknown")
-        proposed = MINUTE * math.ceil(waited * self.headroom / MINUTE)
         hours = (max(retained - proposed, timedelta()) / HOUR * job.instances for job, retained in pools)
         idle = sum(hours, 0.0)
         monthly = hourly * Decimal(idle * HOURS_PER_MONTH / (self.window / HOUR))
-        if monthly < Decimal(self.min_saving) or proposed >= newest.keeps:
+        if monthly < Decimal(self.min_saving):
             return rule.kept(f"a shorter time would save {usd(monthly)} a month")
         longest = f"the longest wait that paid off was {ago(waited)}" if reused else "no later job used one"
         return rule.found(
-            f"{len(pools)} warm pools were kept for up to {ago(newest.keeps)} each, and {longest}",
+            f"{len(pools)} warm pools were billed for up to {ago(max(one for _, one in pools))} each while"
+            f" they waited, and {longest}",
             Confidence.LIKELY,
             action="set ResourceConfig.KeepAlivePeriodInSeconds to"
             f" {int(proposed.total_seconds())} where the job is created"

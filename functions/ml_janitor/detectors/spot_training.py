@@ -105,6 +105,7 @@ class SpotTraining(Detector[JobFamily]):
             Confidence.LIKELY,
             action=self.change(newest, buy, timedelta(hours=min(interval, mean)), first_add=first_add),
             cost=Cost.saving(monthly, candidate.price.source),
+            noun="on-demand job family",
             to_prove="" if measured else "one job of this account on spot: its BillableTimeInSeconds",
         )
 

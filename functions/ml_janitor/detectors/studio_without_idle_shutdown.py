@@ -156,6 +156,7 @@ class StudioWithoutIdleShutdown(Detector[Place]):
             Confidence.PROVEN if written else Confidence.LIKELY,
             action=self.change(candidate, off),
             to_prove="" if written else "a setting that says so: where none does, AWS's default is off",
+            noun="missing idle shutdown",
         )
 
     def off(self, candidate: Place, rule: Rule) -> list[Setting] | str:

@@ -140,8 +140,9 @@ def sentence(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things: "1 finding", "2 findings"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """A number of things: "1 finding", "2 findings", "2 families"."""
+    plural = f"{noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 # --- blocks -------------------------------------------------------------------------------------
