@@ -63,10 +63,14 @@ class Deployed:
         return [self._function(name) for name in self.stack.of_type("AWS::Lambda::Function")]
 
     def roles(self) -> dict[str, RoleOfSandbox]:
-        """Every role by ARN, with exactly its policies and its trust."""
+        """
+        Every role by ARN, with exactly its policies and its trust.
+
+        The sandbox judges no permissions boundary, which only ever takes away: it is left out.
+        """
         roles: dict[str, RoleOfSandbox] = {}
         for name, properties in self.stack.of_type("AWS::IAM::Role").items():
-            if "ManagedPolicyArns" in properties or "PermissionsBoundary" in properties:
+            if "ManagedPolicyArns" in properties:
                 raise NotImplementedError(f"{name} has policies besides its own")
             documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
             roles[self.arn(name)] = {
@@ -133,9 +137,10 @@ class Deployed:
     def arn(self, logical: str) -> str:
         """What `Fn::GetAtt` of Arn answers. Raises KeyError for a type that is not known here."""
         where = f"{self.region}:{self.account}"
+        role_path = self.stack.template["Resources"][logical].get("Properties", {}).get("Path", "/")
         path = {
             "AWS::DynamoDB::Table": f"dynamodb:{where}:table/",
-            "AWS::IAM::Role": f"iam::{self.account}:role/",
+            "AWS::IAM::Role": f"iam::{self.account}:role{role_path}",
             "AWS::KMS::Key": f"kms:{where}:key/",
             "AWS::Lambda::Function": f"lambda:{where}:function:",
             "AWS::Logs::LogGroup": f"logs:{where}:log-group:",

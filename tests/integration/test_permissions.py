@@ -286,6 +286,28 @@ def test_every_region_of_the_settings_is_granted(host: Host, account: str, tmp_p
     assert ("sagemaker:ListTags", f"arn:aws:sagemaker:{ABROAD}:{ACCOUNT}:model/abroad") in ran.allowed
 
 
+def test_a_function_works_under_what_an_organization_demands(
+    host: Host, account: str, tmp_path: Path
+) -> None:
+    """A path on its role, and a key for its queue. What the boundary and a VPC add is not judged here."""
+    assert host
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+    demanded = f"""permissions_boundary = "arn:aws:iam::{ACCOUNT}:policy/boundary"
+role_path = "/platform/ml/"
+kms_key = "{key}"
+"""
+    theirs = hosted(account, tmp_path, f"{WITH_SLACK}{demanded}")
+    theirs.enforce()
+    function = theirs.function("idle-notebooks")
+    theirs.forget(function)
+
+    ran = theirs.invoke(function, event("scheduled"))
+
+    assert ":role/platform/ml/" in function.role
+    assert (ran.error, ran.denied) == (None, frozenset())
+    assert "sagemaker:ListNotebookInstances" in {action for action, _ in ran.allowed}
+
+
 def test_a_region_that_is_not_in_the_settings_is_refused(host: Host) -> None:
     host.enforce()
     function = host.function("untagged-resources")
