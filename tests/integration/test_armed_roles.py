@@ -20,9 +20,10 @@ from ml_janitor_sandbox.control import Control
 from synthesis import SLACK, Synthesised, synthesise
 
 ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 ARMED = Settings.parse(
     {
-        "janitor": SLACK["janitor"],
+        "janitor": {**SLACK["janitor"], "undo_roles": [ROLE]},
         "detectors": {
             "hung-training-jobs": ARMS,
             "idle-notebooks": ARMS,
@@ -31,7 +32,6 @@ ARMED = Settings.parse(
         },
     }
 )
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 
 type As = Callable[..., Any]
 
@@ -197,7 +197,7 @@ def test_a_job_is_stopped_by_one_role_and_submitted_again_by_another(
     session.client("sagemaker").create_training_job(**request)
     own, undo = under("hung-training-jobs"), under("undo")
     again = {**request, "TrainingJobName": "job-again"}
-    elsewhere = {**again, "RoleArn": "arn:aws:iam::999999999999:user/ml"}
+    elsewhere = {**again, "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/admin"}
 
     refused(undo.stop_training_job, TrainingJobName="job")
     own.stop_training_job(TrainingJobName="job")

@@ -105,7 +105,7 @@ def test_an_account_where_all_is_allowed(account: Control, janitor: Janitor) -> 
     assert max(map(len, ran.out.splitlines())) == 100
     assert "\x1b" not in ran.out
     for call in account.calls():
-        assert re.match(r"[\w-]+:(List|Describe|Get|Head|Lookup|Search)", call)
+        assert re.match(r"[\w-]+:(Batch)?(List|Describe|Get|Head|Lookup|Search)", call)
 
 
 def test_every_read_is_asked_for_once(account: Control, janitor: Janitor) -> None:
