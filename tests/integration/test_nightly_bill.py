@@ -193,7 +193,7 @@ def test_a_picture_that_is_gone_is_missing_and_the_digest_says_the_rest(
 
     (message,) = deployed.messages()
     assert "*Bill:*" in said(message)
-    assert "The picture of the bill is missing." in str(message["blocks"][-1])
+    assert "The picture of the bill is missing: GetObject: NoSuchKey" in str(message["blocks"][-1])
     assert deployed.files() == []
 
 

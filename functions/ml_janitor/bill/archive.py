@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter, ValidationError
 
+from ml_janitor.aws.answers import attempt
 from ml_janitor.bill.model import Bill
 from ml_janitor.bill.reading import Wanted
 from ml_janitor.bill.report import BillReport
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+    from ml_janitor.core.model import Signal
 
 FOLDER = "bill"
 
@@ -53,12 +56,12 @@ class BillArchive:
         self._client.put_object(Bucket=self._bucket, Key=key, Body=png, ContentType="image/png")
         return key
 
-    def picture(self, key: str) -> bytes | None:
-        """The picture under *key*; None if it is gone or cannot be read: the words are enough."""
-        try:
-            return bytes(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-        except (ClientError, BotoCoreError):
-            return None
+    def picture(self, key: str) -> Signal[bytes]:
+        """The picture under *key*."""
+        return attempt(
+            lambda: bytes(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()),
+            source="s3:GetObject",
+        )
 
     def bill(self, key: str, wanted: Wanted) -> Bill | None:
         """

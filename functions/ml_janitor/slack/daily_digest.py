@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.config.schedules import overdue_after, period
 from ml_janitor.core.counting import overlaps
 from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.core.money import Totals
 from ml_janitor.engine.failures import Failures
 from ml_janitor.report.bill_message import late
 from ml_janitor.report.bill_picture import NAME
 from ml_janitor.report.digest import Row, digest
-from ml_janitor.report.mrkdwn import Picture, Post, context, with_block
+from ml_janitor.report.mrkdwn import Picture, Post, context, prose, sentence, with_block
 from ml_janitor.report.telemetry import measure_dollars
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.config.settings import Settings
+    from ml_janitor.core.model import Signal
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.latest import LastBill
@@ -42,7 +44,7 @@ class DailyDigest:
     logger: Logger
     account: str
     regions: Sequence[str]
-    picture: Callable[[str], bytes | None]
+    picture: Callable[[str], Signal[bytes]]
     advice: WeeklyAdvice | None = None
 
     def post(self, now: datetime) -> dict[str, Any]:
@@ -98,10 +100,14 @@ class DailyDigest:
         """*post* with the picture of *bill*, if that is said in it and has one."""
         if bill is None or bill.posted or not bill.picture:
             return post
-        png = self.picture(bill.picture)
-        if png is None:
-            return replace(post, main=with_block(post.main, context("The picture of the bill is missing.")))
-        return replace(post, picture=Picture(name=NAME, png=png, words=bill.picture_words))
+        match self.picture(bill.picture):
+            case Value(png):
+                return replace(post, picture=Picture(name=NAME, png=png, words=bill.picture_words))
+            case Unreadable(error):
+                missing = sentence(f"The picture of the bill is missing: {prose(error, 300)}")
+                return replace(post, main=with_block(post.main, context(missing)))
+            case _:
+                return post
 
     def since(self, now: datetime) -> datetime:
         """The time of the last digest, or when it was due."""
