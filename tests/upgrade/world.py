@@ -19,7 +19,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from conftest import REGION
 from lambdas import Context
-from ml_janitor import handlers
+from ml_janitor import deployment, handlers
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.config.settings import Settings
 from ml_janitor.slack.sender import Time
@@ -87,6 +87,7 @@ class World:
         for name, value in {**own, **deploy(url)}.items():
             patch.setenv(name, value)
         parameters.clear_caches()  # type: ignore[no-untyped-call]
+        patch.setattr(deployment, "WAIT", 0)  # no test waits, not even a person's command for AWS
         patch.setattr(handlers, "seconds", lambda: Time(clock=lambda: self.now.timestamp(), sleep=self.sleep))  # noqa: PLW0108 - now moves
         self.slack.add_user(MEMBER, "dina@example.com", name="Dina Okafor")
         self.slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
