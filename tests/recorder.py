@@ -39,7 +39,7 @@ ADVISERS = {one.name for one in DETECTORS if one.cleanup is None}
 IN_EVERY_RUN = "idle-notebooks"
 """Of this function each statement is removed in every run of the tests, of the others by `make mutants`."""
 
-REFUSAL = re.compile(r"not authorized to perform|AccessDenied|Head(Object|Bucket): 403")
+REFUSAL = re.compile(r"not authorized to perform|AccessDenied|Head(Object|Bucket): 403", re.IGNORECASE)
 
 ARMS = {
     "idle-notebooks": "",

@@ -104,6 +104,7 @@ class DailyDigest:
             case Value(png):
                 return replace(post, picture=Picture(name=NAME, png=png, words=bill.picture_words))
             case Unreadable(error):
+                self.logger.warning("the picture of the bill is missing", extra={"error": error})
                 missing = sentence(f"The picture of the bill is missing: {prose(error, 300)}")
                 return replace(post, main=with_block(post.main, context(missing)))
             case _:
