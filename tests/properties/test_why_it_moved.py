@@ -219,14 +219,25 @@ def storage_class(world: World) -> Jump:
 
 
 def cross_region(world: World) -> Jump:
+    """No resource is behind it: what else its line of the bill changed by cannot be told from it."""
+    usage_type = "USE1-EUC1-AWS-Out-Bytes"
     tag, day = world.choose.choice(PROJECTS), early(world)
-    usd = Decimal(0)
     for each in days():
         if each >= day:
-            usd += world.use("USE1-EUC1-AWS-Out-Bytes", each, Decimal(30_000), tag)
+            world.use(usage_type, each, Decimal(30_000), tag)
+    line = [one for one in world.charges if (one.usage_type, one.tag) == (usage_type, tag)]
     return Jump(
-        usd,
-        lambda one: one.cause is Cause.UNEXPLAINED and one.part.usage_type == "USE1-EUC1-AWS-Out-Bytes",
+        sum(
+            (
+                one.usd if one.day in AFTER else -one.usd
+                for one in line
+                if one.day in AFTER or one.day in BEFORE
+            ),
+            Decimal(0),
+        ),
+        lambda one: (
+            one.cause is Cause.UNEXPLAINED and (one.part.usage_type, one.part.tag) == (usage_type, tag)
+        ),
         "net@acme.example",
     )
 

@@ -286,10 +286,9 @@ def _moved_tags(rests: Sequence[_Rest]) -> Iterator[Mover]:
             (one for one in own if one.units > 0 and one.usd > one.part.usual), key=lambda one: -one.units
         )
         for rise in rises:
-            if falls and _same(rise.units, -sum((one.units for one in falls), ZERO)):
+            matching = [one for one in falls if _same(rise.units, -one.units)][:1]
+            if not matching and _same(rise.units, -sum((one.units for one in falls), ZERO)):
                 matching = list(falls)
-            else:
-                matching = [one for one in falls if _same(rise.units, -one.units)][:1]
             fell = sum((fall.units for fall in matching), ZERO)
             moved = rise.usd
             for fall in matching:
