@@ -82,7 +82,9 @@ def test_what_nobody_needs_is_found(account: Account, aws: Aws) -> None:
     assert account.digests["used"] not in found["trainer"].action
 
 
-@pytest.mark.parametrize("user", ["model", "digest", "endpoint", "training job", "pipeline", "pull"])
+@pytest.mark.parametrize(
+    "user", ["model", "digest", "other host name", "endpoint", "training job", "pipeline", "pull"]
+)
 def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, user: str) -> None:
     """Near misses: each differs from what is found by one user."""
     image, sagemaker = f"{URI}:unused", account.sagemaker
@@ -91,6 +93,8 @@ def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, us
             account.model("another", image)
         case "digest":
             account.model("another", f"{URI}@{account.digests['unused']}")
+        case "other host name":
+            account.model("another", f"{ACCOUNT}.dkr-ecr.{REGION}.on.aws/trainer:unused")
         case "endpoint":
             account.model("served", image)
             variant = {"VariantName": "all", "ModelName": "served", "InstanceType": "ml.m5.large"}

@@ -193,7 +193,7 @@ def test_references(text: str, names: tuple[str, str | None, str | None]) -> Non
     match = REFERENCE.search(text)
 
     assert match is not None
-    assert (match["repository"].split("/", 1)[1], match["tag"], match["digest"]) == names
+    assert (match["account"], match["repository"], match["tag"], match["digest"]) == (ACCOUNT, *names)
 
 
 @pytest.mark.parametrize(

@@ -39,3 +39,10 @@ def test_tags_of_one_resource_split_over_two_pages_are_all_its_tags() -> None:
     ]
 
     assert by_arn(pages) == {ARN: {"keep": "true", "team": "fraud"}, f"{ARN}-2": {"team": "fraud"}}
+
+
+def test_a_log_group_is_the_same_with_and_without_its_streams() -> None:
+    arn = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/TrainingJobs"
+    entries: Any = [{"ResourceARN": f"{arn}:*", "Tags": [{"Key": "keep", "Value": "true"}]}]
+
+    assert TagBook(by_arn(entries)).of(arn) == Value({"keep": "true"}, SOURCE)

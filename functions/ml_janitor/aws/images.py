@@ -36,7 +36,8 @@ MANIFESTS = (
 """What is accepted as a manifest; ECR converts an image to the first of them that it can."""
 
 REFERENCE = re.compile(
-    r"(?P<repository>\d{12}\.dkr[.-]ecr\.[\w.-]+?/[\w./-]+)(?::(?P<tag>[\w.-]+))?(?:@(?P<digest>sha256:\w{64}))?"
+    r"(?P<account>\d{12})\.dkr[.-]ecr[.-][\w.-]+?/(?P<repository>[\w./-]+)"
+    r"(?::(?P<tag>[\w.-]+))?(?:@(?P<digest>sha256:\w{64}))?"
 )
 """An image as SageMaker's members and a pipeline's definition name it; without tag and digest, "latest"."""
 
@@ -115,8 +116,9 @@ def manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, Ma
 
 def references(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
     """
-    Every image that something of SageMaker here names: the URI of its repository, and a tag or digest.
+    Every image of this account that something of SageMaker here names: its repository, and a tag or digest.
 
+    A registry has several host names, so that none of them counts, nor does the region in it.
     That is models, endpoints (also the digests that they run, should their model be gone), pipelines, and
     training jobs created after *since*. Older jobs have ended: none runs for longer than 28 days.
     """
@@ -142,5 +144,6 @@ def references(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
         (match["repository"], match["digest"] or match["tag"] or "latest")
         for text in texts
         for match in REFERENCE.finditer(text)
+        if match["account"] == aws.account
     )
     return Listing(tuple(named), "; ".join(errors) or None)

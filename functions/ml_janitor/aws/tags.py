@@ -83,7 +83,9 @@ def by_arn(entries: Iterable[ResourceTagMappingTypeDef]) -> Mapping[str, Tags]:
     """Tags by ARN in lower case. The tags of one resource may be split over several *entries* and pages."""
     tags: dict[str, dict[str, str]] = {}
     for entry in entries:
-        own = tags.setdefault(entry["ResourceARN"].lower(), {})
+        own = tags.setdefault(
+            entry["ResourceARN"].lower().removesuffix(":*"), {}
+        )  # a log group's may have it
         own |= {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
     return tags
 

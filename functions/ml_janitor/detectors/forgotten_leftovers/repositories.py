@@ -73,14 +73,14 @@ def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) ->
     )
     found = images.references(aws, now - patience)
     named: dict[str, set[str]] = {}
-    for uri, name in found.items:
-        named.setdefault(uri, set()).add(name)
+    for repository, name in found.items:
+        named.setdefault(repository, set()).add(name)
     prices = storage_prices.read(aws, "AmazonECR")
 
-    def repository(entry: Mapping[str, object]) -> Repository:
-        name, uri = str(entry["repositoryName"]), str(entry["repositoryUri"])
+    def read(entry: Mapping[str, object]) -> Repository:
+        name = str(entry["repositoryName"])
         held = images.images(aws, name)
-        names = frozenset(named.get(uri, ()))
+        names = frozenset(named.get(name, ()))
         manifests: Signal[Mapping[str, Manifest]] = NotRead()
         judged = held.error is None and (names or _asked_for(name, others))
         if judged and any(_old(one, names, patience, now) for one in held.items if not one.archived):
@@ -106,7 +106,7 @@ def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) ->
             prices=prices,
         )
 
-    yield from aws.map(repository, listing.items)
+    yield from aws.map(read, listing.items)
     listing.check()
 
 
