@@ -30,9 +30,9 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     Kind,
 )
+from ml_janitor.aws.usage_types import usage_prefix
 from ml_janitor.bill.event_history import EVENTS, History, member
 from ml_janitor.bill.joining import Run
-from ml_janitor.bill.phases import usage_prefix
 from ml_janitor.core.model import Target, Unreadable, Value
 from ml_janitor.detectors.idle_studio_apps import app as studio
 from ml_janitor.detectors.idle_studio_apps import tags as studio_tags
