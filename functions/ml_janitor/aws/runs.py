@@ -20,7 +20,6 @@ from ml_janitor.aws import sagemaker_kinds, studio_tags, tags, trail
 from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws.answers import Listing, describe
 from ml_janitor.aws.event_history import EVENTS, History, member
-from ml_janitor.aws.prices import usage_prefix
 from ml_janitor.aws.sagemaker_kinds import (
     APP,
     ENDPOINT,
@@ -33,6 +32,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     Kind,
 )
+from ml_janitor.aws.usage_types import usage_prefix
 from ml_janitor.core.model import Target, Unreadable, Value
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a usage type says: its region, by how it begins, and its phase of machine learning."""
+"""What part of machine learning a usage type belongs to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from ml_janitor.aws.prices import REGIONS
 from ml_janitor.bill.model import Charge
 
 
@@ -30,11 +29,6 @@ class Phase(StrEnum):
     REGISTRIES = "registries"
     OTHER = "other"
 
-
-HOME = "us-east-1"
-"""The region of usage types that begin with none."""
-
-BEGINS = re.compile(r"([A-Z]{2,3}[1-9]?)-(.+)")
 
 SAGEMAKER: tuple[tuple[str, Phase], ...] = (
     (r"TrainWarmPool|WarmPool", Phase.WARM_POOLS),
@@ -64,21 +58,6 @@ SERVICES: Mapping[str, Phase] = {
     "Amazon EC2 Container Registry (ECR)": Phase.REGISTRIES,
 }
 """The phase of everything else that a service charges."""
-
-
-def region(usage_type: str) -> str:
-    """The region that a usage type is charged in; of a transfer between two, the one that it leaves."""
-    return REGIONS[_code(usage_type)] if _code(usage_type) else HOME
-
-
-def word(usage_type: str) -> str:
-    """A usage type without its region: "Host:ml.m5.xlarge"."""
-    return usage_type[len(code) + 1 :] if (code := _code(usage_type)) else usage_type
-
-
-def _code(usage_type: str) -> str:
-    found = BEGINS.match(usage_type)
-    return found[1] if found and found[1] in REGIONS else ""
 
 
 def phase(service: str, usage_type: str) -> Phase:

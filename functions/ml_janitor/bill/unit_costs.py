@@ -15,10 +15,10 @@ from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 
 from ml_janitor.aws.runs import Run
+from ml_janitor.aws.usage_types import region
 from ml_janitor.bill.attribution import EXACT
 from ml_janitor.bill.joining import Requests, Resource, quantity
 from ml_janitor.bill.model import ZERO, Charge, Span
-from ml_janitor.bill.phases import region
 
 ORDER = ("endpoint", "model", "family", "job")
 MOST_JOBS = 50
