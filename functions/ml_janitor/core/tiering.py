@@ -128,7 +128,7 @@ def fee(cohort: Cohort, to: str | None, rates: RateTable, days: int = 0) -> Deci
 
 
 def bill(cohort: Cohort, found: Sequence[Move], rates: RateTable, days: int) -> Decimal:
-    """What *cohort* costs within *days* from now if it is moved as *found* says, fees and reading included."""
+    """What *cohort* costs within *days* if it is moved as *found* says, with fees and reading."""
     total, since = Decimal(0), 0
     for at, to in found:
         if at >= days:

@@ -81,7 +81,9 @@ def measured(aws: Aws, now: datetime, only: str | None = None) -> Listing[Bucket
         BucketRegion=aws.region, PaginationConfig={"PageSize": LARGEST_PAGE}
     )
     listing = everything(
-        pages, lambda page: [(one["Name"], one["CreationDate"]) for one in page["Buckets"]], source=LIST_BUCKETS
+        pages,
+        lambda page: [(one["Name"], one["CreationDate"]) for one in page["Buckets"]],
+        source=LIST_BUCKETS,
     )
     names = {name: created for name, created in listing.items if only in {None, name}}
     sizes = {name: _metric("BucketSizeBytes", name, "StandardStorage") for name in names}
@@ -164,8 +166,6 @@ class _Users:
         uses = self.known.to(self.bucket, [key])
         yield from uses.in_use.value if isinstance(uses.in_use, Value) else ()
         yield from (user.label for user in uses.needed_only_by if user.path.startswith(REFERS))
-
-
 
 
 def _lifecycle(aws: Aws, bucket: str) -> Mapping[str, Any]:

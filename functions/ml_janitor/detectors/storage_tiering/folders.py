@@ -62,9 +62,9 @@ class Folder:
         """The same of noncurrent versions, by the days since they were replaced."""
         return _cohorts((one.replaced for one in self.all()), Decimal(0))
 
-    def size(self, *, standard: bool = False) -> int:
-        """The bytes of its current objects; only those in STANDARD if asked so."""
-        return sum(one.size for one in self.cohorts() if not standard or one.held == STANDARD)
+    def size(self) -> int:
+        """The bytes of its current objects."""
+        return sum(one.size for one in self.cohorts())
 
 
 type Amounts = dict[tuple[int, bool, str], tuple[int, int]]

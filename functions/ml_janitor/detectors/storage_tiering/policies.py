@@ -79,7 +79,7 @@ def parse(policies: Mapping[str, str], folders: Mapping[str, str]) -> Policies:
 def _policy(name: str, words: str) -> Policy:
     steps = [step.split() for step in words.split(",")]
     wrong = f'policies.{name}: expected steps like "STANDARD_IA 30d, expire 365d", got "{words}"'
-    if any(len(step) != 2 or step[0] not in {*CLASSES, EXPIRE} for step in steps):  # noqa: PLR2004
+    if any(len(step) != 2 or step[0] not in {*CLASSES, EXPIRE} for step in steps):
         raise ValueError(wrong)
     try:
         ages = [(parse_duration(age).days, what) for what, age in steps]

@@ -56,7 +56,9 @@ def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal
     They are published only for minutes with requests, so that a bucket in which nothing happens at all
     looks like one without them. Counted are all answers with a body: listings, too.
     """
-    asked = aws.map(lambda name: attempt(partial(_filters, aws, name), source=LIST_METRICS_CONFIGURATIONS), buckets)
+    asked = aws.map(
+        lambda name: attempt(partial(_filters, aws, name), source=LIST_METRICS_CONFIGURATIONS), buckets
+    )
     found: dict[str, Signal[tuple[Counted, ...]]] = {}
     wanted: dict[tuple[str, str], tuple[Metric, Metric]] = {}
     for name, filters in zip(buckets, asked, strict=True):
