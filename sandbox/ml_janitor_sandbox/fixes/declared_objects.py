@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import tempfile
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Self, SupportsIndex, overload
@@ -55,6 +57,10 @@ class Made(bytes):
     def __len__(self) -> int:
         return self.size
 
+    def __deepcopy__(self, memo: object) -> Self:
+        """Itself, as of everything that does not change: moto copies what it lists."""
+        return self
+
     @overload
     def __getitem__(self, key: SupportsIndex) -> int: ...
     @overload
@@ -80,6 +86,12 @@ class DeclaredKey(FakeKey):
     def value(self) -> Made:
         """What is read of it."""
         return self.made
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As of a key whose bytes are not copied: a listing of versions copies every key."""
+        self.__dict__.update({name: value for name, value in state.items() if name != "value"})
+        self._value_buffer = tempfile.SpooledTemporaryFile()  # noqa: SIM115 - closed with the key
+        self.lock = threading.Lock()
 
 
 def declare(bucket: str, key: str, size: int, seed: str) -> None:
