@@ -153,6 +153,7 @@ ELSEWHERE = {
     "idle-endpoints": "tests/integration/test_endpoint_cleanup.py",
     "duplicate-artifacts": "tests/integration/test_copies_by_night.py",
     "hung-training-jobs": "tests/integration/test_restarting_jobs.py",
+    "forgotten-leftovers": "tests/integration/test_setting_retentions.py",
 }
 """Whose acts are compared on a world of their own: the demo account lacks what they deal with."""
 

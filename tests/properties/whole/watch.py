@@ -55,6 +55,8 @@ class Call:
             return str(asked["ResourceArn"]).lower()
         if "Key" in asked:
             return f"arn:aws:s3:::{asked['Bucket']}/{asked['Key']}".lower()
+        if "logGroupName" in asked:
+            return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{asked['logGroupName']}".lower()
         if "AppName" in asked:
             owner = asked.get("SpaceName") or asked.get("UserProfileName")
             return f"{OURS}app/{asked['DomainId']}/{owner}/{asked['AppType']}/{asked['AppName']}".lower()
