@@ -146,6 +146,7 @@ class TestReads:
 
 ACTING: Mapping[str, Mapping[str, Any]] = {
     "untagged-resources": {"fill_tags": {"environment": "unknown", "team": "unknown"}},
+    "storage-tiering": {"act_on_buckets": ("meridian-ml-scratch",)},
 }
 """Tunables under which a detector acts on something in the demo account, where its defaults do not."""
 

@@ -278,6 +278,6 @@ def test_prepare_refuses_what_cannot_stand_beside_the_others(account: Account) -
     ],
 )
 def test_who_may_be_given_rules(bucket: str, named: list[str], why: str | None) -> None:
-    found = writing.spared(bucket, named, None, RULES)
+    found = writing.spared(bucket, named, configurations.Configuration(), RULES)
     assert (found is None) is (why is None)
     assert why is None or why in str(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ from ml_janitor.aws.answers import unless_gone
 from ml_janitor.aws.lifecycle_configurations import Configuration, UnchangeableError
 from ml_janitor.core.lifecycles import LifecycleRule
 from ml_janitor.detectors.storage_tiering.conflicts import conflict
-from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
+from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, NotFinishedError, allow
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.engine.detector import Steps
+
+LOST = "what the rules deleted or moved to another class by then; fees are not returned"
 
 READ = "s3:GetLifecycleConfiguration"
 WRITE = "s3:PutLifecycleConfiguration"
@@ -31,6 +33,16 @@ OF_SERVICES = re.compile(
 """How services of AWS name the buckets that they make for themselves, such as "aws-cloudtrail-logs-..."."""
 
 
+def may_write(buckets: Sequence[str]) -> Iterator[Grant]:
+    """Permission to write the lifecycle configurations of *buckets*, which is all of one or nothing."""
+    return (allow(WRITE, on=f"arn:aws:s3:::{name}") for name in buckets)
+
+
+def may_undo(buckets: Sequence[str]) -> Iterator[Grant]:
+    """Permission to read and write them."""
+    return (allow(action, on=f"arn:aws:s3:::{name}") for action in (READ, WRITE) for name in buckets)
+
+
 def check(buckets: Sequence[str], *, setting: str) -> None:
     """Raise ValueError if one of *buckets* of *setting* is no name of a bucket."""
     for name in buckets:
@@ -39,7 +51,7 @@ def check(buckets: Sequence[str], *, setting: str) -> None:
 
 
 def spared(
-    bucket: str, named: Sequence[str], there: Configuration | None, rules: Sequence[LifecycleRule]
+    bucket: str, named: Sequence[str], there: Configuration, rules: Sequence[LifecycleRule]
 ) -> str | None:
     """
     Why *rules* are only proposed for *bucket*, or None if they may be added to what is *there*.
@@ -50,7 +62,7 @@ def spared(
         return "act_on_buckets does not name it"
     if OF_SERVICES.fullmatch(bucket):
         return "by its name it belongs to a service of AWS"
-    return _refused(there or Configuration(), rules)
+    return _refused(there, rules)
 
 
 def _refused(there: Configuration, rules: Sequence[LifecycleRule]) -> str | None:
@@ -76,7 +88,8 @@ def prepared(aws: Aws, bucket: str, rules: Sequence[LifecycleRule]) -> dict[str,
         there = configurations.read(aws, bucket)
     except UnchangeableError as error:
         raise CannotActError(str(error)) from error
-    if (why := _refused(there, rules)) is not None:
+    why = _refused(there, rules) if rules else "no rule is proposed for it any more"
+    if why is not None:
         raise CannotActError(why)
     written = [asdict(rule) | {"transitions": [list(move) for move in rule.transitions]} for rule in rules]
     return {"bucket": bucket, "rules": written, "before": there.digest()}
