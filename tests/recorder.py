@@ -50,7 +50,7 @@ ARMS = {
     "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]\n'
     "allow_unversioned = true",
     "forgotten-leftovers": "",
-    "storage-tiering": f'act_on_buckets = ["{SCRATCH}", "spared-scratch"]',
+    "storage-tiering": f'act_on_buckets = ["{SCRATCH}", "second-scratch"]',
 }
 """What is armed, and with which tunables."""
 

@@ -303,6 +303,7 @@ REGRETS = {
         breaks=[call("PutBucketLifecycleConfiguration", "s3")],
         first=SCRATCH,
         halts=[*call("PutBucketLifecycleConfiguration", "s3"), *call("DeleteBucketLifecycle", "s3")],
+        spared="",
     ),
     "unversioned": Regret(
         detector="duplicate-artifacts",
