@@ -13,6 +13,7 @@ from armed import World
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.studio_apps import App
 from ml_janitor.core.model import (
     Confidence,
     Effect,
@@ -26,7 +27,6 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
 )
-from ml_janitor.detectors.idle_studio_apps.app import App
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep

@@ -14,9 +14,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from ml_janitor.aws.usage_types import region
 from ml_janitor.bill.model import ZERO, Charge, Span
 from ml_janitor.bill.movements import Comparison, Part
-from ml_janitor.bill.phases import phase, region
+from ml_janitor.bill.phases import phase
 
 WEEK = timedelta(days=7)
 

@@ -1,0 +1,69 @@
+"""Lifecycle rules as the janitor writes them for a bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
+CLASSES = ("STANDARD_IA", INTELLIGENT_TIERING, "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")
+"""The storage classes that objects can be moved to, in the order in which S3 moves them, one way only
+(S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle")."""
+
+INFREQUENT = ("STANDARD_IA", "ONEZONE_IA")
+INFREQUENT_DAYS = 30
+"""Days before which S3 moves no object to one of `INFREQUENT`, and that it leaves it there at least."""
+
+LONGEST_ID = 255
+"""Characters that the ID of a rule can have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleRule:
+    """
+    One rule for the objects of a bucket whose keys begin with *prefix*; all of them if it is empty.
+
+    All numbers are days. *transitions* are storage classes and the age from which objects are in them, the
+    youngest first; *expire_after* is the age at which objects are deleted. *noncurrent_expire_after* deletes
+    old versions that many days after they were replaced, and *abort_uploads_after* what was uploaded of
+    objects that were never completed. Raises ValueError for a rule that S3 would refuse.
+    """
+
+    id: str
+    prefix: str = ""
+    transitions: tuple[tuple[int, str], ...] = ()
+    expire_after: int | None = None
+    noncurrent_expire_after: int | None = None
+    abort_uploads_after: int | None = None
+
+    def __post_init__(self) -> None:
+        if (why := self._refused()) is not None:
+            raise ValueError(f"lifecycle rule {self.id!r}: {why}")
+
+    def _refused(self) -> str | None:
+        """Why S3 would refuse the rule, or None."""
+        if not 0 < len(self.id) <= LONGEST_ID:
+            return f"an ID has 1 to {LONGEST_ID} characters"
+        ends = (self.expire_after, self.noncurrent_expire_after, self.abort_uploads_after)
+        if not self.transitions and all(days is None for days in ends):
+            return "it does nothing"
+        if any(days is not None and days < 1 for days in ends):
+            return "nothing is deleted before it is a day old"
+        return self._out_of_order()
+
+    def _out_of_order(self) -> str | None:
+        days, classes = [day for day, _ in self.transitions], [name for _, name in self.transitions]
+        if unknown := [name for name in classes if name not in CLASSES]:
+            return f"no object can be moved to {unknown[0]}"
+        order = [CLASSES.index(name) for name in classes]
+        if order != sorted(set(order)) or days != sorted(set(days)):
+            return "objects are moved one way only, to each class later than to the one before"
+        if any(name in INFREQUENT and day < INFREQUENT_DAYS for day, name in self.transitions):
+            return (
+                f"objects are moved to {' or '.join(INFREQUENT)} after {INFREQUENT_DAYS} days at the earliest"
+            )
+        after = [*days[1:], *([] if self.expire_after is None else [self.expire_after])]
+        for (day, name), later in zip(self.transitions, after, strict=False):
+            least = INFREQUENT_DAYS if name in INFREQUENT else 1
+            if later - day < least:
+                return f"what is moved to {name} stays there for {least} days at least"
+        return None

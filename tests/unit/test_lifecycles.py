@@ -1,0 +1,50 @@
+"""Lifecycle rules: what S3 would refuse is refused when the rule is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ml_janitor.core.lifecycles import LifecycleRule
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"expire_after": 1},
+        {"noncurrent_expire_after": 30},
+        {"abort_uploads_after": 7},
+        {"transitions": ((0, "INTELLIGENT_TIERING"),)},
+        {
+            "transitions": ((30, "STANDARD_IA"), (90, "GLACIER_IR"), (365, "DEEP_ARCHIVE")),
+            "expire_after": 366,
+        },
+        {"transitions": ((30, "STANDARD_IA"), (60, "GLACIER_IR"))},
+        {"transitions": ((1, "GLACIER"),), "expire_after": 2},
+    ],
+)
+def test_what_s3_takes(members: dict[str, Any]) -> None:
+    LifecycleRule(id="one", **members)
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ({}, "does nothing"),
+        ({"expire_after": 0}, "a day old"),
+        ({"id": "", "expire_after": 1}, "1 to 255"),
+        ({"id": "x" * 256, "expire_after": 1}, "1 to 255"),
+        ({"transitions": ((0, "STANDARD"),)}, "moved to STANDARD"),
+        ({"transitions": ((29, "STANDARD_IA"),)}, "after 30 days"),
+        ({"transitions": ((90, "GLACIER_IR"), (120, "STANDARD_IA"))}, "one way"),
+        ({"transitions": ((90, "GLACIER_IR"), (90, "GLACIER"))}, "one way"),
+        ({"transitions": ((90, "GLACIER"), (95, "GLACIER"))}, "one way"),
+        ({"transitions": ((30, "STANDARD_IA"), (59, "GLACIER_IR"))}, "for 30 days"),
+        ({"transitions": ((30, "STANDARD_IA"),), "expire_after": 59}, "for 30 days"),
+        ({"transitions": ((90, "GLACIER"),), "expire_after": 90}, "for 1 days"),
+    ],
+)
+def test_what_s3_refuses(members: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        LifecycleRule(**{"id": "one", **members})
