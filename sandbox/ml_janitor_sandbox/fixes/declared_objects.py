@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Self, SupportsIndex, overload
@@ -21,7 +19,7 @@ from moto.s3.responses import S3Response
 
 from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.metrics import Identity, Metrics, Point
-from ml_janitor_sandbox.patches import AwsError, replaces
+from ml_janitor_sandbox.patches import PATCHES, AwsError, Patch, replaces
 
 BLOCK = 64 * 1024
 WHOLE = 256 * 1024 * 1024
@@ -57,10 +55,6 @@ class Made(bytes):
     def __len__(self) -> int:
         return self.size
 
-    def __deepcopy__(self, memo: object) -> Self:
-        """Itself, as of everything that does not change: moto copies what it lists."""
-        return self
-
     @overload
     def __getitem__(self, key: SupportsIndex) -> int: ...
     @overload
@@ -87,11 +81,20 @@ class DeclaredKey(FakeKey):
         """What is read of it."""
         return self.made
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """As of a key whose bytes are not copied: a listing of versions copies every key."""
-        self.__dict__.update({name: value for name, value in state.items() if name != "value"})
-        self._value_buffer = tempfile.SpooledTemporaryFile()  # noqa: SIM115 - closed with the key
-        self.lock = threading.Lock()
+
+def listed(self: FakeKey, memo: object) -> FakeKey:  # noqa: ARG001 - deepcopy's
+    """
+    A key as a listing of versions needs it: moto copies every one of them, with all of its bytes.
+
+    Without them there is nothing that would have to be closed.
+    """
+    twin: FakeKey = object.__new__(type(self))
+    twin.__dict__ |= self.__dict__ | {"_etag": self.etag.strip('"')}
+    twin.__dict__ |= {"_value_buffer": None, "multipart": None, "disposed": True}
+    return twin
+
+
+PATCHES.append(Patch("moto.s3.models:FakeKey.__deepcopy__", listed, was=None))
 
 
 def declare(bucket: str, key: str, size: int, seed: str) -> None:

@@ -9,14 +9,12 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws import metrics, s3, storage_prices, tags
+from ml_janitor.aws import metrics, references, s3, storage_prices, tags
 from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
 from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
 from ml_janitor.aws.lifecycle_configurations import Configuration
 from ml_janitor.aws.metrics import Metric
-from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Tags, Target, Value
-from ml_janitor.detectors.duplicate_artifacts import references
-from ml_janitor.detectors.duplicate_artifacts.buckets import (
+from ml_janitor.aws.s3 import (
     GET_LIFECYCLE,
     GET_LOCK,
     GET_OBJECT_TAGGING,
@@ -25,6 +23,7 @@ from ml_janitor.detectors.duplicate_artifacts.buckets import (
     NO_LIFECYCLE,
     NO_LOCK,
 )
+from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Tags, Target, Value
 from ml_janitor.detectors.storage_tiering import reads
 from ml_janitor.detectors.storage_tiering.folders import Folder, Version, in_sequence, tree
 from ml_janitor.detectors.storage_tiering.reads import Counted, Input
@@ -33,9 +32,9 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectVersionsOutputTypeDef
 
     from ml_janitor.aws.client import Aws
+    from ml_janitor.aws.references import References
     from ml_janitor.core.lifecycles import LifecycleRule
     from ml_janitor.core.tiering import RateTable
-    from ml_janitor.detectors.duplicate_artifacts.references import References
 
 KIND = "bucket"
 LIST_VERSIONS = "s3:ListObjectVersions"

@@ -13,6 +13,7 @@ from annotated_types import Interval
 
 from ml_janitor.aws import metrics, tags
 from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import (
@@ -29,7 +30,6 @@ from ml_janitor.core.model import (
 from ml_janitor.core.model import evidence as shown
 from ml_janitor.core.text import data_size
 from ml_janitor.core.tiering import GB, Saving
-from ml_janitor.detectors.duplicate_artifacts.referrers import LISTED
 from ml_janitor.detectors.storage_tiering import bucket as buckets
 from ml_janitor.detectors.storage_tiering import writing
 from ml_janitor.detectors.storage_tiering.bucket import KIND, LIST_VERSIONS, Bucket
