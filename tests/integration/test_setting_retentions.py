@@ -72,20 +72,6 @@ def test_a_retention_is_set_and_taken_away_again(account: Account) -> None:
         assert (account.days, deed.settled()) == (None, False)
 
 
-def test_it_acts_and_undoes_exactly_as_it_declares(account: Account) -> None:
-    target = found(RULE, account.aws, NAME)
-    account.box.clear_calls()
-    deed = prepared(RULE, account.aws, target)
-    deed.act()
-    assert deed.settled()
-    acted = set(account.box.calls()) - {grant.action for grant in RULE.reads}
-    account.box.clear_calls()
-    deed.undo()
-
-    assert acted == {grant.action for grant in RULE.acts}
-    assert set(account.box.calls()) == {grant.action for grant in RULE.undoes}
-
-
 def test_looking_again_reads_one_group(account: Account) -> None:
     deed = account.deed()
     account.box.clear_calls()

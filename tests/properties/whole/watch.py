@@ -15,6 +15,7 @@ from ml_janitor_sandbox.deployment import BUCKET
 
 READS = ("Batch", "Describe", "Get", "Head", "List", "Lookup", "Query", "Search")
 OURS = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:"
+GROUPS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:"
 
 NAMED = {
     "EndpointName": "endpoint",
@@ -24,6 +25,7 @@ NAMED = {
     "TransformJobName": "transform-job",
     "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
     "EndpointConfigName": "endpoint-config",
+    "logGroupName": "log-group",
 }
 """The parameter that names what a call is about, and the type of that in its ARN."""
 
@@ -55,8 +57,6 @@ class Call:
             return str(asked["ResourceArn"]).lower()
         if "Key" in asked:
             return f"arn:aws:s3:::{asked['Bucket']}/{asked['Key']}".lower()
-        if "logGroupName" in asked:
-            return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{asked['logGroupName']}".lower()
         if "AppName" in asked:
             owner = asked.get("SpaceName") or asked.get("UserProfileName")
             return f"{OURS}app/{asked['DomainId']}/{owner}/{asked['AppType']}/{asked['AppName']}".lower()
@@ -68,7 +68,8 @@ class Call:
             _, name, *_ = asked["ResourceId"].split("/")
             return f"{OURS}endpoint/{name.removesuffix('-ic')}".lower()
         member = next((name for name in NAMED if name in asked), None)
-        return "" if member is None else f"{OURS}{NAMED[member]}/{asked[member]}".lower()
+        where = GROUPS if member == "logGroupName" else f"{OURS}{NAMED.get(member or '')}/"
+        return "" if member is None else f"{where}{asked[member]}".lower()
 
     @property
     def what(self) -> str:
