@@ -41,8 +41,8 @@ def of_sweep(detector: Detector[Any], *, armed: bool) -> Uses:
         uses[f"{REQUEST}#{name}#*"] = (QUERY,)
     if armed:
         uses[LIMIT] = (UPDATE,)
-    if detector.asks_for is Change.COMMIT:
-        uses[f"{FINDING}#*"] = (QUERY,)
+    if detector.asks_for is Change.COMMIT:  # which leaves to all others what they found
+        uses |= {f"{FINDING}#{name}#*": (UPDATE,), f"{FINDING}#*": (QUERY,)}
     if detector.spares_undos:
         uses[f"{ACTION}#*"] = (QUERY,)
     return uses
