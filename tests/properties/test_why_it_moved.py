@@ -23,7 +23,7 @@ from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit
 from ml_janitor.core.job_families import family
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
-JUMPS = int(os.environ.get("JUMPS", "200"))
+JUMPS = int(os.environ.get("JUMPS", "80"))
 NOISES = 30
 
 AFTER = Span(date(2026, 9, 6), 30)
