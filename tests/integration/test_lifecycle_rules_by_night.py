@@ -70,7 +70,7 @@ def test_it_is_warned_about_given_rules_and_these_are_taken_out(shift: Shift) ->
     assert shift.run(1)[SCRATCH].outcome is Outcome.WAITING
     assert shift.there == shift.before
 
-    acted = shift.run(2)[SCRATCH]
+    acted = shift.run(3)[SCRATCH]
     assert (acted.outcome, note(acted)) == (Outcome.ACTED, f"undo: janitor undo {shift.of(SCRATCH).id}")
     there = shift.there
     (own,) = there.own(rules_of(shift.of(SCRATCH).undo))
@@ -83,17 +83,23 @@ def test_it_is_warned_about_given_rules_and_these_are_taken_out(shift: Shift) ->
     assert (shift.there, shift.of(SCRATCH).stage) == (shift.before, Stage.UNDONE)
 
 
-@pytest.mark.parametrize("kill", ["killed", "killed-before"])
-@pytest.mark.parametrize(("call", "skip"), [(CALLS[1], 0), *((CALLS[0], skip) for skip in range(1, 6))])
+@pytest.mark.parametrize(
+    ("kill", "call", "skip"),
+    [
+        ("killed-before", CALLS[1], 0),
+        ("killed", CALLS[1], 0),
+        *(("killed", CALLS[0], n) for n in (2, 3, 4, 5)),
+    ],
+)
 def test_a_run_killed_at_any_call_is_finished_by_the_next(
-    shift: Shift, call: str, skip: int, kill: str
+    shift: Shift, kill: str, call: str, skip: int
 ) -> None:
-    """The configuration is read when it is judged, judged again, prepared for, written, and read back."""
+    """After both buckets are read, one is read when judged again, prepared for, written, and read back."""
     shift.due()
     end_when_killed(shift.session)
     shift.box.fault("s3", call, kill, skip=skip)
     with pytest.raises(Killed):
-        shift.run(3)
+        shift.run(4)
     shift.box.revive()
     shift.box.clear_faults()
     shift.box.clear_calls()
@@ -108,7 +114,7 @@ def test_a_run_killed_at_any_call_is_finished_by_the_next(
 
 def test_an_undo_killed_at_its_call_is_finished_when_asked_again(shift: Shift) -> None:
     shift.due()
-    shift.run(3)
+    shift.run(4)
     end_when_killed(shift.session)
     for kill in ("killed-before", "killed"):
         shift.box.fault("s3", CALLS[1], kill)
@@ -135,7 +141,7 @@ def test_a_rule_that_somebody_adds_meanwhile_is_judged_too(
     shift.due()
     rules: Any = [{"ID": "new", "Filter": {"Prefix": "experiments/"}, "Status": "Enabled", **rule}]
     shift.s3.put_bucket_lifecycle_configuration(Bucket=SCRATCH, LifecycleConfiguration={"Rules": rules})
-    ran = shift.run(3)[SCRATCH]
+    ran = shift.run(4)[SCRATCH]
     assert ran.outcome is outcome
     assert why in ran.verdict.reason
     assert shift.there.rules[0].first("ID") == "new"
@@ -156,7 +162,7 @@ def test_a_managed_production_or_kept_bucket_stays_as_it_is(
     shift.due()
     tagging: Any = {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
     shift.s3.put_bucket_tagging(Bucket=SCRATCH, Tagging=tagging)
-    ran = shift.run(3)[SCRATCH]
+    ran = shift.run(4)[SCRATCH]
     assert ran.outcome in {Outcome.ADVISED, Outcome.KEPT}
     assert why is None or (ran.cause is not None and ran.cause.why is why)
     assert shift.there == shift.before
@@ -169,7 +175,7 @@ def test_too_many_buckets_at_once_wait_for_a_person(shift: Shift) -> None:
         shift.condemned.scratch(name)
     shift.detector = StorageTiering(act_on_buckets=(SCRATCH, *names))
     assert {one.outcome for name, one in shift.run().items() if name in {SCRATCH, *names}} == {Outcome.WARNED}
-    held = shift.run(3)
+    held = shift.run(4)
     assert {held[name].outcome for name in (SCRATCH, *names)} == {Outcome.WAITING}
     assert "4 of 6 would be deleted or expire, more than max_share = 20 %" in note(held[SCRATCH])
     shift.arming = replace(shift.arming, max_share=100, max_actions=2)
