@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ml_janitor_sandbox.billing import cost_explorer
+from ml_janitor_sandbox.billing import cost_explorer, savings_plans
 from ml_janitor_sandbox.iam import autoscaling, dynamodb, s3, sagemaker
 from ml_janitor_sandbox.iam.needs import Need, Needs, Reader, arn
 from ml_janitor_sandbox.patches import Call, backend
@@ -21,6 +21,7 @@ WITHOUT_RESOURCE: Mapping[str, set[str]] = {
     "cloudwatch": {"GetMetricData", "GetMetricStatistics", "ListMetrics"},
     "ecr": {"GetAuthorizationToken"},
     "pricing": {"DescribeServices", "GetAttributeValues", "GetProducts"},
+    "savingsplans": set(savings_plans.OPERATIONS),
     "secretsmanager": {"ListSecrets"},
     "sns": {"ListTopics"},
     "sqs": {"ListQueues"},
