@@ -107,7 +107,12 @@ class Settings:
     def detector(self, detector: type[Detector[Any]]) -> Detector[Any]:
         """*detector* with its tunables set. Raises SettingsError if it refuses them."""
         section = self.sections[detector.name]
-        shared = {"working_hours": self.working_hours, "undo_roles": tuple(self.janitor.undo_roles)}
+        shared = {
+            "working_hours": self.working_hours,
+            "undo_roles": tuple(self.janitor.undo_roles),
+            "keep_tags": tuple(self.janitor.keep_tags),
+            "keep_until_tag": self.janitor.keep_until_tag,
+        }
         values = {
             field.name: shared[field.name] if field.name in SHARED else _plain(getattr(section, field.name))
             for field in fields(detector)
