@@ -39,6 +39,7 @@ from properties.worlds import (
     share_of_near_misses,
     shutdown,
     sized,
+    transfers,
     volumes,
     worlds,
 )
@@ -53,7 +54,7 @@ SETTINGS = Settings.load(
     ]
 )
 
-ADVISED = (serving, shutdown, sized, quiet, volumes)
+ADVISED = (serving, shutdown, sized, quiet, volumes, transfers)
 """The worlds of advisers."""
 ALL_LISTINGS = LISTINGS | {name: calls for world in ADVISED for name, calls in world.LISTINGS.items()}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
 
-SERVICES = {"bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs"}
+SERVICES = {"bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs", "usage-type": "ce"}
 """Whose resource types `Detector.kinds` are, where not SageMaker's."""
 
 
