@@ -45,6 +45,7 @@ def test_a_vpc_without_a_gateway_endpoint_is_found_until_it_has_one(
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
     gateway = ec2.create_nat_gateway(SubnetId=subnet, ConnectivityType="private")["NatGateway"]
     ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.dynamodb")
+    ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3", VpcEndpointType="Interface")
     found = judged(aws)[NAT]
     assert (word(found), f"{vpc} has a NAT gateway" in found.reason) == ("found", True)
 

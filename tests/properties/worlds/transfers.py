@@ -19,7 +19,7 @@ FAR = {
     "CAN1": "ca-central-1", "EU": "eu-west-1", "EUC1": "eu-central-1", "EUN1": "eu-north-1",
     "EUS1": "eu-south-1", "EUW2": "eu-west-2", "EUW3": "eu-west-3", "MES1": "me-south-1",
     "APS4": "ap-southeast-3", "ILC1": "il-central-1", "MEC1": "me-central-1",
-    "SAE1": "sa-east-1", "USE2": "us-east-2", "USW1": "us-west-1", "USW2": "us-west-2",
+    "APS5": "ap-south-2", "SAE1": "sa-east-1", "USE2": "us-east-2", "USW1": "us-west-1", "USW2": "us-west-2",
 }  # fmt: skip
 THIRD = "ca-west-1"
 
@@ -221,6 +221,11 @@ READS = Kind(
         "data": [6000 * GB],
     },
 )
+JOBS = Kind(
+    make=Read,
+    waste={**READS.waste, "told": ["hyperparameter"], "address": ["s3://{}/images/"]},
+    other={"ago": [40 * DAY]},
+)
 REPLICATIONS = Kind(
     make=Replication,
     waste={"operation": ["GetObjectForRepl"], "status": ["Enabled"], "where": ["there"], "uses": [""]},
@@ -231,4 +236,4 @@ REPLICATIONS = Kind(
         "uses": ["channel", "environment"],
     },
 )
-KINDS = (READS, REPLICATIONS)
+KINDS = (READS, JOBS, REPLICATIONS)
